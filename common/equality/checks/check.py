@@ -1,18 +1,16 @@
-"""The record of a check, and how checks that have no rows compare."""
+"""The record of a check, and cases: the form of checks that have no rows."""
 
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ...config import GRUConfig
 from ...errors import DefectError, InputError, NotOfferedError, brief
 from ...port.protocol import Port
-from ...program import evaluate
-from ..bounds import relative_error
+from ..bounds import SAME_BOUND, relative_error
 from ..contract.data import Data, data_of
 from ..contract.factors import Row
 from ..contract.programs import arguments_of
@@ -20,8 +18,10 @@ from ..contract.reference import Answers
 
 #: In float64, a row asks whether a port is the same function; in the others, whether it is accurate enough.
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-#: How many defects of one part are named; then no more are looked for.
+#: How many failed cases of one part are named; then no more are run.
 NAMED = 3
+#: What is expected of a call that has to be refused by an InputError.
+REFUSED = object()
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,25 @@ class Check:
     by_levels: bool = False
 
 
-def make_traced(port: Port, config: GRUConfig, seed: int) -> Any:
-    """A model from the trace of `make`; `make` is called where it cannot be traced, which `draws` reports."""
-    try:
-        return evaluate(lambda key: port.make(config, key), jax.random.key(seed))
-    except jax.errors.JAXTypeError:
-        return port.make(config, jax.random.key(seed))
+class Case(NamedTuple):
+    """One thing that is run, and what is expected of it.
+
+    Args:
+        what: as a failure names it.
+        run: () -> a pytree of arrays. It raises a DefectError at a defect that no array shows.
+        expected: the same pytree, of NumPy's arrays; REFUSED; or None where nothing but an exception is wrong.
+        bound: on the error of each array; None where every bit counts.
+    """
+
+    what: str
+    run: Callable[[], Any]
+    expected: Any = None
+    bound: float | None = SAME_BOUND
+
+
+def part_of(cases: Callable[[Port], Iterable[Case]], label: str = "") -> Part:
+    """The part of a check that runs the cases of a port, and names those that fail."""
+    return Part(lambda port: require_cases(cases(port)), label=label)
 
 
 def one_set(row: Row, port: Port) -> tuple[Data, Any, tuple[Any, Any, Any]]:
@@ -78,43 +91,58 @@ def one_set(row: Row, port: Port) -> tuple[Data, Any, tuple[Any, Any, Any]]:
     return data, model, jax.tree.map(lambda a: a[0], arrays[:3])
 
 
-def require_all(questions: Iterable[tuple[str, Callable[[], object]]]) -> None:
-    """Ask questions by name, each of which raises where something is wrong. Raise a DefectError that names the first.
-
-    A warning is wrong, too.
-    """
-    problems: list[str] = []
-    for what, question in questions:
+def require_cases(cases: Iterable[Case]) -> None:
+    """Raise a DefectError if cases fail, and a NotOfferedError if the port offers none of them."""
+    problems, missing, ran = list[str](), None, False
+    for case in cases:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                question()
-        except DefectError as error:
-            problems.append(f"{what}: {str(error).rstrip('.')}")
-        except Exception as error:  # a port may fail in any way
-            problems.append(f"{what}: {type(error).__name__}: {brief(error).rstrip('.')}")
+            problem = _refusal_problem(case) if case.expected is REFUSED else _problem(case)
+        except NotOfferedError as error:
+            missing = error
+            continue
+        ran = True
+        problems += [f"{case.what}: {problem.rstrip('.')}"] if problem else []
         if len(problems) == NAMED:
             break
     if problems:
         raise DefectError(f"{'; '.join(problems)}.")
+    if missing and not ran:
+        raise missing
 
 
-def require_refused(call: Callable[[], object], what: str = "") -> None:
-    """Raise a DefectError unless a call is refused by an InputError, or not offered."""
+def _refusal_problem(case: Case) -> str | None:
+    """The reason why a call is not refused as it should be. What a port does not offer, it need not refuse."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            call()
+            case.run()
     except (InputError, NotOfferedError):
-        return
+        return None
     except Exception as error:  # whatever comes from inside a framework
-        raise DefectError(f"{what}{type(error).__name__}, expected an InputError") from error
-    raise DefectError(f"{what}not refused by an InputError")
+        return f"{type(error).__name__}, expected an InputError"
+    return "not refused by an InputError"
 
 
-def require_same(got: Any, want: np.ndarray, what: str, bound: float) -> None:
-    """Raise a DefectError unless an array has the expected shape and dtype, and differs by no more than a bound."""
-    if (np.shape(got), str(got.dtype)) != (want.shape, str(want.dtype)):
-        raise DefectError(f"{what}: {got.dtype}{np.shape(got)}, expected {want.dtype}{want.shape}")
-    if not (error := relative_error(got, want)) <= bound:
-        raise DefectError(f"{what}: error {error:.1e}")
+def _problem(case: Case) -> str | None:
+    try:
+        found = case.run()
+    except NotOfferedError:
+        raise
+    except DefectError as error:
+        return brief(error)
+    except Exception as error:  # a port may fail in any way
+        return f"{type(error).__name__}: {brief(error)}"
+    arrays = jax.tree.leaves(found)
+    expected = jax.tree_util.tree_leaves_with_path(case.expected)
+    if expected and len(arrays) != len(expected):
+        return f"{len(arrays)} arrays, expected {len(expected)}"
+    for (path, want), got in zip(expected, arrays, strict=bool(expected)):
+        kinds = [f"{getattr(a, 'dtype', type(a).__name__)}{np.shape(a)}" for a in (got, want)]
+        where = f"{name} has " if (name := jax.tree_util.keystr(path)) else ""
+        if kinds[0] != kinds[1]:
+            return f"{where}{kinds[0]}, expected {kinds[1]}"
+        if case.bound is None and np.asarray(got).tobytes() != want.tobytes():
+            return f"{where}other bits"
+        if case.bound is not None and not (error := relative_error(got, want)) <= case.bound:
+            return f"{where}error {error:.1e}"
+    return None

@@ -4,8 +4,9 @@
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import numpy as np
 
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
-from ...parameters.layouts import CANONICAL, TORCH, flatten
+from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
 from ...port.protocol import Params, Port
 from ..cases import OF_READOUT, PARAMS
-from .check import Part
+from .check import Case, part_of
 
 #: Records with a -0.0, whose sign an addition loses; of one unit, of which no shape tells axes apart; and in each dtype
 #: of storage.
@@ -30,49 +31,48 @@ RECORDS: tuple[Params, ...] = (
 )  # fmt: skip
 
 
-def _require_bits(port: Port) -> None:
+def _cases(port: Port) -> Iterator[Case]:
     """Dumped parameters keep their bits through both layouts and the port's own, and through a file."""
-    for params in RECORDS:
-        is_gru = isinstance(params, GRUParams)
-        with suppress(*() if is_gru else (NotOfferedError,)):
-            for way, found in _ways(port, params):
-                if _facts(found) != _facts(params):
-                    config = config_of(params)
-                    kind = "parameters" if is_gru else "a classifier's parameters"
-                    raise DefectError(f"{config.param_dtype} {kind} of {config.hidden_size} units change in {way}.")
-
-
-def _ways(port: Port, params: Params) -> Iterator[tuple[str, Params]]:
-    """Parameters that went some way, with its name."""
-    config = config_of(params)
-    dumped = port.dump(port.load(config, params))
-    if others := {name: type(array).__name__ for name, array in leaves(dumped).items()
-                  if not isinstance(array, np.ndarray)}:  # fmt: skip
-        raise DefectError(f"dump gives no arrays of NumPy: {others}.")
-    yield "dump", dumped
-    in_files = config.param_dtype != "bfloat16"  # which no file holds
     own = getattr(port, "layout", CANONICAL)
-    for layout in (CANONICAL, TORCH, own):
-        arrays = layout.flat(dumped)
-        shapes = {name: array.shape for name, array in arrays.items()}
-        expected = layout.shapes(config.input_size, config.hidden_size, config.classes)
-        if problem := (in_files and layout.problem(arrays)) or (
-            shapes != expected and f"shapes {shapes}, expected {expected}"
-        ):
-            raise DefectError(f"in the {layout.name} layout: {problem}.")
-        yield f"the layout {layout.name}", layout.record(arrays)
-    yield f"the layout {own.name} as a tree", own.record(flatten(own.tree(dumped)))
-    if isinstance(dumped, GRUParams) and in_files:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "gru.safetensors"
-            dumped.save(path)
-            yield "a file", GRUParams.open(path)
+    for params in RECORDS:
+        config, is_gru = config_of(params), isinstance(params, GRUParams)
+        with suppress(*() if is_gru else (NotOfferedError,)):
+            dumped: Any = port.dump(port.load(config, params))
+            what = f"{config.param_dtype} parameters of {config.hidden_size} units{'' if is_gru else ' and a readout'}"
+            others = {type(array).__name__ for array in leaves(dumped).values()} - {"ndarray"}
+            if others:
+                raise DefectError(f"{what}: dump gives {others.pop()}, expected arrays of NumPy.")
+            in_files = config.param_dtype != "bfloat16"  # which no file holds
+            ways: dict[str, Callable[[], Params]] = {"dumped": lambda dumped=dumped: dumped}
+            for layout in (CANONICAL, TORCH, own):
+                ways[f"in the layout {layout.name}"] = partial(_through, layout, dumped, in_files)
+            ways[f"in the layout {own.name} as a tree"] = partial(_through_tree, own, dumped)
+            if is_gru and in_files:
+                ways["in a file"] = partial(_through_file, dumped)
+            for way, run in ways.items():
+                yield Case(f"{what} {way}", run, params, bound=None)
 
 
-def _facts(params: Any) -> dict[str, Any]:
-    """The name, dtype, shape and bits of each array of a record."""
-    arrays = {name: np.asarray(array) for name, array in leaves(params).items()}
-    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+def _through(layout: Layout, params: Params, in_files: bool) -> Params:
+    arrays, config = layout.flat(params), config_of(params)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    expected = layout.shapes(config.input_size, config.hidden_size, config.classes)
+    if shapes != expected:
+        raise DefectError(f"shapes {shapes}, expected {expected}")
+    if in_files and (problem := layout.problem(arrays)):
+        raise DefectError(problem)
+    return layout.record(arrays)
 
 
-PARTS = (Part(_require_bits),)
+def _through_tree(layout: Layout, params: Params) -> Params:
+    return layout.record(flatten(layout.tree(params)))
+
+
+def _through_file(params: GRUParams) -> GRUParams:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gru.safetensors"
+        params.save(path)
+        return GRUParams.open(path)
+
+
+PARTS = (part_of(_cases),)

@@ -2,6 +2,7 @@
 batch whose size is not known when a program is exported.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from ..cases import CARRY, CONFIG, PARAMS, B, H, X
 from ..contract.factors import Row, whole_row
 from ..contract.programs import direct, named_answers
 from ..contract.reference import expect_one
-from .check import Answers, Part, one_set
+from .check import Answers, Case, Part, one_set, part_of
 
 Array = Any
 #: Batch shapes and dtypes of the computation for which the initial carry is handed out.
@@ -31,81 +32,46 @@ COUNTED = np.array([2**16 + 1, 2**15 + 1, 3])
 ENDLESS = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], B)[:, None], CARRY.shape)
 
 
-# The initial carry, in the dtype of the computation, for each batch -------------------------------------------------
+def _start(port: Port) -> Iterator[Case]:
+    """The initial carry, in the dtype of the computation, for each batch."""
 
+    def expected(batch: tuple[int, ...], dtype: str) -> np.ndarray:
+        return np.tile(PARAMS.initial_carry, (*batch, 1)).astype(dtype)
 
-def _answer_start(port: Port) -> Answers:
-    found = {}
+    def of_batches(model: Any) -> dict[str, Array]:
+        return {str(batch): port.initial_carry(model, batch) for batch in BATCHES}
+
     for dtype in STARTS:
         model = port.load(replace(CONFIG, dtype=dtype), PARAMS)
-        starts = evaluate(lambda model: [port.initial_carry(model, batch) for batch in BATCHES], model)
-        found |= dict(zip(_names_of(dtype), starts, strict=True))
+        wanted = {str(batch): expected(batch, dtype or "float64") for batch in BATCHES}
+        yield Case(f"dtype={dtype!r}, by batch_shape", partial(evaluate, of_batches, model), wanted)
     model = port.load(CONFIG, PARAMS)
-    found["outside of jit"] = port.initial_carry(model, BATCHES[1])
-    found["of parameters that were cast"] = port.initial_carry(
-        jax.tree.map(lambda p: p.astype("float32"), model), BATCHES[1]
-    )
-    return found
+    cast = jax.tree.map(lambda p: p.astype("float32"), model)
+    for what, some, dtype in (("outside of jit", model, "float64"), ("of parameters that were cast", cast, "float32")):
+        yield Case(what, partial(port.initial_carry, some, (B,)), expected((B,), dtype))
 
 
-def _expect_start() -> Answers:
-    def start(batch: tuple[int, ...], dtype: str | None) -> np.ndarray:
-        return np.tile(PARAMS.initial_carry, (*batch, 1)).astype(dtype or "float64")
-
-    found = {n: start(batch, dtype) for dtype in STARTS for n, batch in zip(_names_of(dtype), BATCHES, strict=True)}
-    return found | {
-        "outside of jit": start(BATCHES[1], None),
-        "of parameters that were cast": start(BATCHES[1], "float32"),
-    }
-
-
-def _names_of(dtype: str | None) -> list[str]:
-    return [f"batch_shape={batch}, dtype={dtype!r}" for batch in BATCHES]
-
-
-# Carries that are not finite go through padding as they are ---------------------------------------------------------
-
-
-def _answer_held(port: Port) -> Answers:
-    model, lengths = port.load(CONFIG, PARAMS), np.zeros(B, np.int32)
+def _held(port: Port) -> Iterator[Case]:
+    """Carries that are not finite go through padding as they are."""
 
     def call(model: Any, x: Array, carry: Array, lengths: Array) -> Any:
         return port.apply(model, x, carry, lengths=lengths)
 
-    carry, outputs = evaluate(call, model, X, ENDLESS, lengths)
-    return {"carry, what is not finite": _kinds(carry), "outputs": outputs}
+    run = partial(evaluate, call, port.load(CONFIG, PARAMS), X, ENDLESS, np.zeros(B, np.int32))
+    yield Case("lengths 0, carry and outputs", run, (ENDLESS, np.zeros((*X.shape[:2], H))), bound=None)
 
 
-def _expect_held() -> Answers:
-    return {"carry, what is not finite": _kinds(ENDLESS), "outputs": np.zeros((*X.shape[:2], H))}
-
-
-def _kinds(carry: Any) -> Array:
-    """1, -1 and 2 for infinite values and for those that are no numbers; 0 for others."""
-    return np.select([np.isposinf(carry), np.isneginf(carry), np.isnan(carry)], [1.0, -1.0, 2.0], 0.0)
-
-
-# Lengths of more steps than 16 bits count ---------------------------------------------------------------------------
-
-
-def _answer_counted(port: Port) -> Answers:
-    """By how much the carry at a length differs from the output there without lengths."""
-    model = port.load(CONFIG, PARAMS)
+def _counted(port: Port) -> Iterator[Case]:
+    """The carry at a length is the output there without lengths."""
     x = np.resize(X[:1], (1, COUNTED[0] + 1, X.shape[-1]))
 
     @jit_without_optimization
-    def both(model: Any, x: Array, lengths: Array) -> Any:
+    def difference(model: Any, x: Array, lengths: Array) -> Array:
         carry, _ = port.apply(model, jnp.repeat(x, len(lengths), axis=0), lengths=lengths)
         return carry - port.apply(model, x)[1][0, lengths - 1]
 
-    return {"carry": both(model, x, COUNTED)}
-
-
-def _expect_counted() -> Answers:
-    return {"carry": np.zeros((len(COUNTED), H))}
-
-
-# Exported programs --------------------------------------------------------------------------------------------------
+    run = partial(difference, port.load(CONFIG, PARAMS), x, COUNTED)
+    yield Case(f"lengths {COUNTED}, carry", run, np.zeros((len(COUNTED), H)))
 
 
 def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
@@ -139,9 +105,7 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
 
 
 _FORWARD, _GRADIENT = whole_row({"phase": "forward"}), whole_row({})
-START = (Part(_answer_start, _expect_start),)
-HELD = (Part(_answer_held, _expect_held),)
-COUNTS = (Part(_answer_counted, _expect_counted),)
+START, HELD, COUNTS = ((part_of(cases),) for cases in (_start, _held, _counted))
 EXPORT = (
     Part(partial(_answer_export, row=_FORWARD, closed=True), partial(expect_one, _FORWARD), "closed over"),
     Part(partial(_answer_export, row=_GRADIENT, closed=False), partial(expect_one, _GRADIENT), "passed"),

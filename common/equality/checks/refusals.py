@@ -21,7 +21,7 @@ from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
 from ..cases import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, RESETS, B, D, H, T, X
-from .check import Answers, Part, require_all, require_refused
+from .check import REFUSED, Case, part_of
 
 X_BY_TIME = np.moveaxis(X, 1, 0)
 #: The arguments of a call that are changed, by what is wrong with them.
@@ -124,64 +124,27 @@ BAD_LOAD: dict[str, Any] = {
 }
 
 #: Calls that look odd, and are good. All others are in rows of the contract.
-GOOD_APPLY: dict[str, dict[str, Any]] = {
-    "lengths in int64, more than 32 bits hold": {"lengths": np.array([2**40, 2**32 + 2, -1])},
-    "lengths in uint64, more than int64 holds": {"lengths": np.array([2**63, 2**64 - 1, 2], np.uint64)},
-    "lengths of four bits": {"lengths": LENGTHS.astype("int4")},
+GOOD_LENGTHS = {
+    "in int64, more than 32 bits hold": np.array([2**40, 2**32 + 2, -1]),
+    "in uint64, more than int64 holds": np.array([2**63, 2**64 - 1, 2], np.uint64),
+    "of four bits": LENGTHS.astype("int4"),
 }
 #: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
 
-def _require_refusals(port: Port) -> None:
-    require_all((what, partial(require_refused, call)) for what, call in _bad_calls(port))
-
-
-def _answer_apply(port: Port, changed: dict[str, Any]) -> Answers:
-    arguments: dict[str, Any] = {"x": X} | changed
-    return _named(evaluate(lambda model: port.apply(model, **arguments), port.load(CONFIG, PARAMS)))
-
-
-def _expect_apply(changed: dict[str, Any]) -> Answers:
-    options: dict[str, Any] = {"x": X} | changed
-    tape = oracle.forward(PARAMS, **options)
-    return _named((tape.carry, tape.outputs))
-
-
-def _named(results: Any) -> Answers:
-    return dict(zip(("carry", "outputs"), results, strict=True))
-
-
-def _answer_beyond(port: Port, config: GRUConfig) -> Answers:
-    """By how much each example's answers differ where its length has more than 32 bits, without jax_enable_x64."""
-    x = X.astype("float32")
-
-    def answers(model: Any) -> list[jax.Array]:
-        if config.classes:
-            return [port.classify(model, x, lengths) for lengths in (BEYOND, WITHIN)]
-        return [port.apply(model, x, lengths=lengths)[0] for lengths in (BEYOND, WITHIN)]
-
-    with enable_x64(False):
-        beyond, within = evaluate(answers, port.load(config, random_params(config)))
-    return {"differences": np.float64(abs(beyond - within).max(-1))}
-
-
-def _require_narrow(port: Port) -> None:
-    """NumPy's 64-bit arrays are float32 without jax_enable_x64, and nothing warns but what JAX does by itself."""
-    plain = replace(CONFIG, param_dtype="float32")
-    x, resets, lengths = X[0], RESETS[0], np.asarray(T, np.int64)  # one example: jax.vmap may warn by itself
-
-    def calls(model: Any) -> Any:
-        applied = [port.apply(model, x, carry, lengths=lengths, resets=resets) for carry in (None, CARRY[0])]
-        return applied, [port.step(model, x[0], carry, reset=resets[0]) for carry in (None, CARRY[0])]
-
-    with enable_x64(False), warnings.catch_warnings():
-        model = port.load(plain, random_params(plain))
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", module=r"jax\b")
-        dtypes = {str(array.dtype) for array in jax.tree.leaves(jax.eval_shape(calls, model))}
-    if dtypes != {"float32"}:
-        raise DefectError(f"results are {', '.join(sorted(dtypes))}, expected float32.")
+def _cases(port: Port) -> Iterator[Case]:
+    for what, call in _bad_calls(port):
+        yield Case(what, call, REFUSED)
+    model = port.load(CONFIG, PARAMS)
+    for what, lengths in GOOD_LENGTHS.items():
+        tape = oracle.forward(PARAMS, X, lengths=lengths)
+        run = partial(evaluate, partial(port.apply, x=X, lengths=lengths), model)
+        yield Case(f"lengths {what}", run, (tape.carry, tape.outputs))
+    for config in (CONFIG, READOUT):
+        what = "apply" if config.classes is None else "classify"
+        yield Case(f"{what}, lengths beyond 32 bits", partial(_beyond_32_bits, port, config), np.zeros(B))
+    yield Case("without jax_enable_x64", partial(_require_narrow, port))
 
 
 def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -221,12 +184,36 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "make and apply, an unknown kernel", lambda: port.apply(port.make(unknown, key), X)
 
 
-PARTS = (
-    Part(_require_refusals),
-    *(Part(partial(_answer_apply, changed=changed), partial(_expect_apply, changed), what)
-      for what, changed in GOOD_APPLY.items()),
-    *(Part(partial(_answer_beyond, config=replace(config, param_dtype="float32")),
-           lambda: {"differences": np.zeros(B)}, f"{what}, lengths beyond 32 bits")
-      for what, config in (("apply", CONFIG), ("classify", READOUT))),
-    Part(_require_narrow, label="without jax_enable_x64"),
-)  # fmt: skip
+def _beyond_32_bits(port: Port, config: GRUConfig) -> Any:
+    """By how much each example's answers differ where its length has more than 32 bits, without jax_enable_x64."""
+    x, config = X.astype("float32"), replace(config, param_dtype="float32")
+
+    def answers(model: Any) -> list[jax.Array]:
+        if config.classes:
+            return [port.classify(model, x, lengths) for lengths in (BEYOND, WITHIN)]
+        return [port.apply(model, x, lengths=lengths)[0] for lengths in (BEYOND, WITHIN)]
+
+    with enable_x64(False):
+        beyond, within = evaluate(answers, port.load(config, random_params(config)))
+    return np.float64(abs(beyond - within).max(-1))
+
+
+def _require_narrow(port: Port) -> None:
+    """NumPy's 64-bit arrays are float32 without jax_enable_x64, and nothing warns but what JAX does by itself."""
+    plain = replace(CONFIG, param_dtype="float32")
+    x, resets, lengths = X[0], RESETS[0], np.asarray(T, np.int64)  # one example: jax.vmap may warn by itself
+
+    def calls(model: Any) -> Any:
+        applied = [port.apply(model, x, carry, lengths=lengths, resets=resets) for carry in (None, CARRY[0])]
+        return applied, [port.step(model, x[0], carry, reset=resets[0]) for carry in (None, CARRY[0])]
+
+    with enable_x64(False), warnings.catch_warnings():
+        model = port.load(plain, random_params(plain))
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module=r"jax\b")
+        dtypes = {str(array.dtype) for array in jax.tree.leaves(jax.eval_shape(calls, model))}
+    if dtypes != {"float32"}:
+        raise DefectError(f"results are {', '.join(sorted(dtypes))}, expected float32")
+
+
+PARTS = (part_of(_cases),)
