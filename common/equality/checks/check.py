@@ -42,41 +42,24 @@ class Part:
 
 @dataclass(frozen=True)
 class Check:
-    """One kind of mistake, and how it is looked for: by rows of the contract, or in parts of its own.
+    """One kind of mistake, and how it is looked for: by rows of the contract, or in parts of its own."""
 
-    Args:
-        name: stable, lower case.
-        catches: what a difference here means.
-        parts: some of them a port may not offer.
-        exact: compare bits.
-        rows: instead of parts, (port) -> rows of the contract.
-        is_for: (port) -> a true value where it is asked among other checks; by name, it is asked of every port.
-        by_levels: measurements of rows have the names of their unusual levels, and not the check's.
-    """
-
-    name: str
-    catches: str
-    parts: tuple[Part, ...] = ()
-    exact: bool = False
-    rows: Callable[[Port], list[Row]] | None = None
-    is_for: Callable[[Port], object] = lambda port: True
-    by_levels: bool = False
+    name: str  # stable, lower case
+    catches: str  # what a difference here means
+    parts: tuple[Part, ...] = ()  # of which a port may not offer some
+    exact: bool = False  # whether bits are compared
+    rows: Callable[[Port], list[Row]] | None = None  # of the contract, instead of parts
+    is_for: Callable[[Port], object] = lambda port: True  # true where it is run among others; by name, it always is
+    by_levels: bool = False  # measurements of rows are named by their unusual levels
 
 
 class Case(NamedTuple):
-    """One thing that is run, and what is expected of it.
+    """One thing that is run, and what is expected of it."""
 
-    Args:
-        what: as a failure names it.
-        run: () -> a pytree of arrays. It raises a DefectError at a defect that no array shows.
-        expected: the same pytree, of NumPy's arrays; REFUSED; or None where nothing but an exception is wrong.
-        bound: on the error of each array; None where every bit counts.
-    """
-
-    what: str
-    run: Callable[[], Any]
-    expected: Any = None
-    bound: float | None = SAME_BOUND
+    what: str  # as a failure names it
+    run: Callable[[], Any]  # a pytree of arrays; it raises a DefectError at a defect that no array shows
+    expected: Any = None  # NumPy's arrays; REFUSED; or None where nothing but an exception is wrong
+    bound: float | None = SAME_BOUND  # on the error of each array; None where every bit counts
 
 
 def part_of(cases: Callable[[Port], Iterable[Case]], label: str = "") -> Part:
@@ -96,7 +79,7 @@ def require_cases(cases: Iterable[Case]) -> None:
     problems, missing, ran = list[str](), None, False
     for case in cases:
         try:
-            problem = _refusal_problem(case) if case.expected is REFUSED else _problem(case)
+            problem = _problem(case)
         except NotOfferedError as error:
             missing = error
             continue
@@ -110,39 +93,37 @@ def require_cases(cases: Iterable[Case]) -> None:
         raise missing
 
 
-def _refusal_problem(case: Case) -> str | None:
-    """The reason why a call is not refused as it should be. What a port does not offer, it need not refuse."""
+def _problem(case: Case) -> str | None:
+    refused = case.expected is REFUSED
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            case.run()
-    except (InputError, NotOfferedError):
-        return None
-    except Exception as error:  # whatever comes from inside a framework
-        return f"{type(error).__name__}, expected an InputError"
-    return "not refused by an InputError"
-
-
-def _problem(case: Case) -> str | None:
-    try:
-        found = case.run()
-    except NotOfferedError:
-        raise
+            if refused:
+                warnings.simplefilter("ignore")
+            found = case.run()
+    except (InputError, NotOfferedError) as error:
+        if refused:  # what a port does not offer, it need not refuse
+            return None
+        if isinstance(error, NotOfferedError):
+            raise
+        return f"InputError: {brief(error)}"
     except DefectError as error:
         return brief(error)
     except Exception as error:  # a port may fail in any way
-        return f"{type(error).__name__}: {brief(error)}"
-    arrays = jax.tree.leaves(found)
-    expected = jax.tree_util.tree_leaves_with_path(case.expected)
-    if expected and len(arrays) != len(expected):
-        return f"{len(arrays)} arrays, expected {len(expected)}"
-    for (path, want), got in zip(expected, arrays, strict=bool(expected)):
-        kinds = [f"{getattr(a, 'dtype', type(a).__name__)}{np.shape(a)}" for a in (got, want)]
+        return f"{type(error).__name__}{', expected an InputError' if refused else f': {brief(error)}'}"
+    return "not refused by an InputError" if refused else _difference(found, case.expected, case.bound)
+
+
+def _difference(found: Any, expected: Any, bound: float | None) -> str | None:
+    arrays, wanted = jax.tree.leaves(found), jax.tree_util.tree_leaves_with_path(expected)
+    if wanted and len(arrays) != len(wanted):
+        return f"{len(arrays)} arrays, expected {len(wanted)}"
+    for (path, want), got in zip(wanted, arrays, strict=False):
+        kind, of_want = (f"{getattr(a, 'dtype', type(a).__name__)}{np.shape(a)}" for a in (got, want))
         where = f"{name} has " if (name := jax.tree_util.keystr(path)) else ""
-        if kinds[0] != kinds[1]:
-            return f"{where}{kinds[0]}, expected {kinds[1]}"
-        if case.bound is None and np.asarray(got).tobytes() != want.tobytes():
+        if kind != of_want:
+            return f"{where}{kind}, expected {of_want}"
+        if bound is None and np.asarray(got).tobytes() != want.tobytes():
             return f"{where}other bits"
-        if case.bound is not None and not (error := relative_error(got, want)) <= case.bound:
+        if bound is not None and not (error := relative_error(got, want)) <= bound:
             return f"{where}error {error:.1e}"
     return None

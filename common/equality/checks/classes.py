@@ -7,7 +7,7 @@ has. What stands in `trigru.common.port.classes` lists the rest: here it is comp
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -88,7 +88,7 @@ def _cases(port: Port) -> Iterator[Case]:
     yield Case("initializers", partial(_require_initializers, port, listed, construct))
     for dtypes in UNLEARNED:
         yield Case(f"carry_init=None in {dtypes[0]}", partial(require_cases, _unlearned(port, construct, *dtypes)))
-    drawn = leaves(port.dump(evaluate(lambda key: construct(key, D, H, param_dtype="float64"), _key())))
+    drawn = leaves(port.dump(evaluate(lambda key: construct(key, D, H, param_dtype="float64"), jax.random.key(0))))
     for use in listed.uses:
         yield Case(use.name, partial(require_cases, _use(port, listed, use, kernel, drawn)))
     for other in () if kernel else sorted(set(port.kernels) - {STOCK}):
@@ -108,31 +108,26 @@ def _cases(port: Port) -> Iterator[Case]:
 
 def _require_defaults(port: Port, listed: ModelClass) -> None:
     """A model without options is one with the defaults, whose sizes are NumPy's integers."""
-    programs, structures = [], []
-    for sizes, options in (((D, H), {}), ((np.int32(D), np.int64(H)), DEFAULTS)):
-        make: Any = partial(listed.construct, input_size=sizes[0], hidden_size=sizes[1], **options)
-        model = jax.eval_shape(make, _key())
-        structures.append(jax.tree.structure(model))
-        programs.append(_program(make, port.apply))
-        shape = jax.eval_shape(lambda model: port.initial_carry(model, (np.int64(B),)), model).shape  # pyright: ignore[reportArgumentType]
-        if shape != (B, H):
-            raise DefectError(f"the initial carry of a batch of {B} has shape {shape}")
-    for what, (one, other) in {"structure": structures, "program": programs}.items():
-        if one != other:
-            raise DefectError(f"a model has another {what} than with the defaults and sizes of NumPy's")
+
+    def program(batch: Any, input_size: Any, hidden_size: Any, **options: Any) -> str:
+        make = partial(listed.construct, input_size=input_size, hidden_size=hidden_size, **options)
+        return _program(make, lambda model, x: (port.apply(model, x), port.initial_carry(model, (batch,))))
+
+    if program(B, D, H) != program(np.int64(B), np.int32(D), np.int64(H), **DEFAULTS):
+        raise DefectError("a model has another program than with the defaults and sizes of NumPy's")
 
 
 def _program(make: Callable[..., Any], call: Callable[..., Any]) -> str:
     """The program of a model that is made and called, as text without addresses."""
     made_and_called = jax.make_jaxpr(lambda key, x: call(make(key), x))
-    return re.sub(r" at 0x[0-9a-f]+", "", str(made_and_called(_key(), X.astype("float32"))))
+    return re.sub(r" at 0x[0-9a-f]+", "", str(made_and_called(jax.random.key(0), X.astype("float32"))))
 
 
 def _require_narrowed(listed: ModelClass) -> None:
     """Without jax_enable_x64, JAX makes float32 of float64, also in a class."""
     with enable_x64(False), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX says that it does so
-        model = jax.eval_shape(lambda key: listed.construct(key, D, H, param_dtype="float64"), _key())
+        model = jax.eval_shape(lambda key: listed.construct(key, D, H, param_dtype="float64"), jax.random.key(0))
     if wide := [str(array.dtype) for array in jax.tree.leaves(model) if str(array.dtype) != "float32"]:
         raise DefectError(f"a parameter is {wide[0]}, expected float32")
 
@@ -142,7 +137,7 @@ def _refused_options(port: Port, listed: ModelClass) -> Iterator[Case]:
 
     def called(options: dict[str, Any], call: Callable[[Any], Any]) -> Any:
         sizes = {"input_size": D, "hidden_size": H}
-        return jax.eval_shape(lambda key: call(listed.construct(key, **sizes | options)), _key())
+        return jax.eval_shape(lambda key: call(listed.construct(key, **sizes | options)), jax.random.key(0))
 
     for name, value in BAD_OPTIONS:
         calls = [(lambda model: model) if name == "input_size" else (lambda model: port.apply(model, X))]
@@ -166,7 +161,7 @@ def _require_initializers(port: Port, listed: ModelClass, construct: Callable[..
         return coded(shape, name) + jax.random.uniform(key, (), jnp.float64).astype(dtype)  # one for the key
 
     named = {name: partial(draw, name) for name in fields}
-    params = port.dump(evaluate(lambda key: construct(key, D, H, param_dtype="float64", **named), _key()))
+    params = port.dump(evaluate(lambda key: construct(key, D, H, param_dtype="float64", **named), jax.random.key(0)))
     offsets = []
     for name, arrays in fields.items():
         expected = set()
@@ -189,7 +184,7 @@ def _unlearned(
 ) -> Iterator[Case]:
     """A start that is not learned is no parameter; it is zeros, in the dtype of the parameters or that is asked for."""
     options: dict[str, Any] = {"param_dtype": stored, "dtype": computed, "carry_init": None}
-    model = _filled(jax.eval_shape(lambda key: construct(key, D, H, **options), _key()))
+    model = _filled(jax.eval_shape(lambda key: construct(key, D, H, **options), jax.random.key(0)))
     params: Any = port.dump(model)
     yield Case("the dumped start", lambda: params.initial_carry, np.zeros(H, stored), 0.0)
     exact, x, resets = jax.tree.map(lambda p: p.astype("float64"), params), X.astype(stored), GIVEN["resets"]
@@ -239,7 +234,9 @@ def _use(
         if _program(bare, use.call) != _program(bare, port.apply):
             raise DefectError("it has another program than a model without options")
     is_evaluated = use.is_drawn or (use.draws_alike and drawn)
-    made = (evaluate if is_evaluated else jax.eval_shape)(lambda key: use.make(key, D, H, X, **options), _key())
+    made = (evaluate if is_evaluated else jax.eval_shape)(
+        lambda key: use.make(key, D, H, X, **options), jax.random.key(0)
+    )
     if use.draws_alike and drawn:
         yield Case("drawn", partial(leaves, port.dump(use.model(made))), drawn)
     model = made if use.is_drawn else _filled(made)
@@ -273,11 +270,6 @@ def _arranged(use: Use, given: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
     if "time_major" in given:
         x, given = np.moveaxis(x, 1, 0), given | ({"resets": given["resets"].T} if "resets" in given else {})
     return x, given
-
-
-@cache
-def _key() -> Array:
-    return jax.random.key(0)
 
 
 def _filled(shapes: Any) -> Any:

@@ -7,9 +7,10 @@ chosen for it (dtype, unroll, remat, kernel) is still in that program, in every 
 import copy
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import jax
@@ -26,14 +27,11 @@ from ..cases import CONFIG, PARAMS, H, X
 from ..contract.data import config_of
 from ..contract.factors import Row, whole_row
 from ..contract.programs import Undumped, direct, named_answers
-from ..contract.reference import expect_one
+from ..contract.reference import expect, expect_one
 from .check import Answers, Case, one_set, part_of
 
-SGD = optax.sgd(0.5)
 #: What is chosen beside the parameters; each choice has to stay.
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
-#: Whose life it is.
-KINDS = {"GRU": whole_row({}), "classifier": whole_row({"entry": "classifier", "lengths": "passed"})}
 
 
 def _pickled(model: Any) -> Any:
@@ -52,11 +50,16 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _cases(port: Port, row: Row) -> Iterator[Case]:
-    yield from _origins(port, row)
-    yield from _choices(port, row)
-    if row is KINDS["GRU"]:
-        yield from _styles(port)
+def _of_gru(port: Port) -> Iterator[Case]:
+    row = whole_row({})
+    kernels = () if isinstance(port, WithKernel) else sorted(set(port.kernels) - {STOCK})
+    options = [{"unroll": 1}, {"remat": False}, *({"kernel": kernel} for kernel in kernels)]
+    return chain(_origins(port, row), _choices(port, row, options), _styles(port))
+
+
+def _of_classifier(port: Port) -> Iterator[Case]:
+    row = whole_row({"entry": "classifier", "lengths": "passed"})
+    return chain(_origins(port, row), _choices(port, row))
 
 
 def _origins(port: Port, row: Row) -> Iterator[Case]:
@@ -77,26 +80,25 @@ def _origins(port: Port, row: Row) -> Iterator[Case]:
     made, twin = (evaluate(partial(port.make, config), key) for _ in range(2))
     params = port.dump(made)
     yield Case("made twice with one key", partial(port.dump, twin), params, None)
-    yield Case("made, against the oracle on its dumped parameters", partial(answers, made), expect_one(row, params))
+    expected = {name: a[0] for name, a in expect(row, replace(data, params=params), np.float64).items()}
+    yield Case("made, against the oracle on its dumped parameters", partial(answers, made), expected)
     alike = model, loaded, other, made, twin, port.load(config, params)
-    yield Case("made or loaded alike", partial(_require_one_structure, alike))
+    yield Case("made or loaded alike", partial(_require_one_structure, *alike))
 
 
-def _require_one_structure(models: tuple[Any, ...]) -> None:
+def _require_one_structure(*models: Any) -> None:
     if len(set(map(jax.tree.structure, models))) > 1:
         raise DefectError("models differ in jax.tree.structure: JAX compiles for each")
 
 
-def _choices(port: Port, row: Row) -> Iterator[Case]:
-    """Each choice is in the program of a model, and of each of its copies.
+def _choices(port: Port, row: Row, options: Sequence[dict[str, Any]] = ()) -> Iterator[Case]:
+    """Each choice is in the program of a model and of each of its copies; options make another program.
 
     Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
     """
     data, _, arrays = one_set(row, port)
-    config = config_of(row)
-    chosen = replace(config, **CHOICES)
+    chosen = replace(config_of(row), **CHOICES)
     model = port.load(chosen, data.params)
-    structure = jax.tree.structure(model)
 
     def traced(model: Any) -> tuple[str, Any]:
         """The program as text without addresses, and the shapes and dtypes of the results."""
@@ -110,36 +112,34 @@ def _choices(port: Port, row: Row) -> Iterator[Case]:
 
     def kept(copied: Callable[[], Any]) -> Params:
         other = copied()
-        if jax.tree.structure(other) != structure and traced(other)[0] != program:
+        if jax.tree.structure(other) != jax.tree.structure(model) and traced(other)[0] != program:
             raise DefectError("a model has another program: dtype, unroll, remat or kernel is lost")
         return port.dump(other)
+
+    def require_another_program(option: dict[str, Any]) -> None:
+        if traced(port.load(replace(chosen, **option), data.params))[0] == program:
+            raise DefectError("it makes no difference to the program")
 
     for what, again in COPIES.items():
         yield Case(what, partial(kept, partial(again, model)), data.params, None)
     made = evaluate(partial(port.make, chosen), jax.random.key(0))
     yield Case("made", partial(kept, lambda: made), port.dump(made), None)
-    flat = COPIES["flattened and unflattened"](model)
-    yield Case("flattened and unflattened", partial(_require_one_structure, (model, flat)))
+    unflattened = COPIES["flattened and unflattened"](model)
+    yield Case("flattened and unflattened", partial(_require_one_structure, model, unflattened))
     yield Case("after its copies were used", partial(port.dump, model), data.params, None)
-
-    def require_difference(option: dict[str, Any]) -> None:
-        if traced(port.load(replace(chosen, **option), data.params))[0] == program:
-            raise DefectError("it makes no difference to the program")
-
-    if row is KINDS["GRU"]:
-        kernels = [] if isinstance(port, WithKernel) else sorted(set(port.kernels) - {STOCK})
-        for name, value in (("unroll", 1), ("remat", False), *(("kernel", kernel) for kernel in kernels)):
-            yield Case(f"{name}={value}", partial(require_difference, {name: value}))
+    for option in options:
+        yield Case(str(option), partial(require_another_program, option))
 
 
 def _styles(port: Port) -> Iterator[Case]:
     """Each call style runs what its model does when it is called directly: the same kernel, loops and products."""
     chosen = replace(CONFIG, **CHOICES)
     model, batch = port.load(chosen, PARAMS), Batch(X, np.ones((*X.shape[:2], H)))
-    known: dict[str, set[tuple[str, ...]]] = {}  # of a model that is called directly
+    known: dict[str, set[tuple[str, ...]]] = {}  # by phase, of a model that is called directly
 
-    def require_all(style: CallStyle, phase: str) -> None:
-        task, arrays = make_task(port, chosen, phase, SGD), batch.arguments(phase)
+    def require_all(style: CallStyle) -> None:
+        phase = "gradient" if "gradient" in style.phases else style.phases[0]
+        task, arrays = make_task(port, chosen, phase, optax.sgd(0.5)), batch.arguments(phase)
 
         def in_style(model: Any, *arrays: Any) -> Any:
             return style.build(Undumped(port), model, task).call(*arrays)  # pyright: ignore[reportArgumentType]
@@ -152,15 +152,12 @@ def _styles(port: Port) -> Iterator[Case]:
         if phase not in known:
             known[phase] = set(_computed(directly, model, *arrays))
         if lost := known[phase] - set(_computed(in_style, model, *arrays)):
-            raise DefectError(
-                "the model loses its kernel, dtype, unroll or remat: its program has no "
-                f"{listed(map(str, sorted(lost)))}"
-            )
+            names = listed(map(str, sorted(lost)))
+            raise DefectError(f"the model loses its kernel, dtype, unroll or remat: its program has no {names}")
 
     for style in port.call_styles:
         if style.missing() is None:
-            phase = "gradient" if "gradient" in style.phases else style.phases[0]
-            yield Case(f"in the call style {style.name}", partial(require_all, style, phase))
+            yield Case(f"in the call style {style.name}", partial(require_all, style))
 
 
 def _computed(function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, ...]]:
@@ -175,4 +172,4 @@ def _computed(function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[s
             yield (name,)
 
 
-PARTS = tuple(part_of(partial(_cases, row=row), kind) for kind, row in KINDS.items())
+PARTS = part_of(_of_gru, "GRU"), part_of(_of_classifier, "classifier")

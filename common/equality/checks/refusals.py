@@ -21,7 +21,7 @@ from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
 from ..cases import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, RESETS, B, D, H, T, X
-from .check import REFUSED, Case, part_of
+from .check import REFUSED, Case, part_of, require_cases
 
 X_BY_TIME = np.moveaxis(X, 1, 0)
 #: The arguments of a call that are changed, by what is wrong with them.
@@ -35,35 +35,27 @@ class _Foreign:
         self.shape, self.ndim, self.dtype = array.shape, array.ndim, f"torch.{array.dtype}"
 
 
-def _bad_arrays(name: str, array: Any, **others: Any) -> BadCalls:
-    """Rows in which an argument is nothing that JAX computes with, or has a dtype of another kind.
+_WIDER = ("longdouble",) if np.longdouble(0).itemsize > 8 else ()  # on some machines, it is float64
+#: Dtypes that no argument of a kind has.
+BAD_DTYPES: dict[str, tuple[str, ...]] = {
+    "f": ("int32", "bool", "complex", "float8_e4m3fn", ">f8", *_WIDER),
+    "i": ("float", "bool"),
+    "b": ("float", "int32"),
+}
 
-    Args:
-        name: of the argument.
-        array: a good one.
-        others: further arrays that are bad, by what is wrong.
-    """
+
+def _bad_arrays(name: str, array: Any, **others: Any) -> BadCalls:
+    """An argument that is nothing that JAX computes with, or of a dtype of another kind, or others that are bad."""
     bad = {
         "text": "x",
         "of another library": _Foreign(array),
         "without values": jax.ShapeDtypeStruct(array.shape, array.dtype),
         "with a mask": np.ma.array(array),
         "a list": array.tolist(),
-        "floating": array.astype(float),
-        "integers": array.astype(np.int32),
-        "truth values": array.astype(bool),
+        **{dtype: array.astype(dtype) for dtype in BAD_DTYPES[array.dtype.kind]},
+        **{what.replace("_", " "): other for what, other in others.items()},
     }
-    own = {"f": "floating", "i": "integers", "b": "truth values"}[array.dtype.kind]
-    del bad[own]
-    if own == "floating":
-        bad |= {
-            "complex": array.astype(complex),
-            "float8": array.astype("float8_e4m3fn"),
-            "bytes in another order": array.astype(array.dtype.newbyteorder()),
-        }
-        if np.dtype(np.longdouble).itemsize > 8:  # on some machines it is float64
-            bad["long double"] = array.astype(np.longdouble)
-    return {f"{name}: {what.replace('_', ' ')}": {name: value} for what, value in (bad | others).items()}
+    return {f"{name}: {what}": {name: wrong} for what, wrong in bad.items()}
 
 
 def _bad_inputs(x: Any) -> BadCalls:
@@ -109,66 +101,60 @@ BAD_BATCH_SHAPES: tuple[Any, ...] = (B, "8", None, (1.5,), (-1,), (2**70,), (2, 
 BAD_LOAD: dict[str, Any] = {
     "a dict": PARAMS._asdict(),
     "a classifier's": OF_READOUT,
-    "inputs' weights transposed": PARAMS._replace(weight_ih=PARAMS.weight_ih.T),
-    "inputs' weights of other inputs": PARAMS._replace(weight_ih=np.ones((3 * H, D + 1))),
-    "one recurrent matrix": PARAMS._replace(weight_hh=np.ones((H, H))),
-    "a bias of another size": PARAMS._replace(bias=np.ones(H)),
-    "b_hn with two axes": PARAMS._replace(bias_n=np.ones((1, H))),
-    "an initial carry for each example": PARAMS._replace(initial_carry=CARRY),
-    "one number as initial carry": PARAMS._replace(initial_carry=np.zeros(())),
-    "no b_hn": PARAMS._replace(bias_n=None),
-    "a list": PARAMS._replace(bias_n=[0.0] * H),
-    "another dtype": GRUParams(*(p.astype(np.float32) for p in PARAMS)),
-    "one bias of another dtype": PARAMS._replace(bias=np.zeros(3 * H, np.float32)),
-    "integers": PARAMS._replace(initial_carry=np.zeros(H, np.int64)),
-}
+    "all in another dtype": GRUParams(*(p.astype(np.float32) for p in PARAMS)),
+    **{f"{name} {what}": PARAMS._replace(**{name: change(array)})
+       for name, array in PARAMS._asdict().items()
+       for what, change in {
+           "transposed, or with two axes": lambda p: p.T if p.ndim == 2 else p[None],
+           "of another size": lambda p: p[:-1],
+           "as one number": lambda p: p.ravel()[0],
+           "in another dtype": lambda p: p.astype(np.float32),
+           "as integers": lambda p: p.astype(np.int64),
+           "as a list": lambda p: p.tolist(),
+           "left out": lambda p: None,
+       }.items()},
+}  # fmt: skip
 
-#: Calls that look odd, and are good. All others are in rows of the contract.
-GOOD_LENGTHS = {
-    "in int64, more than 32 bits hold": np.array([2**40, 2**32 + 2, -1]),
-    "in uint64, more than int64 holds": np.array([2**63, 2**64 - 1, 2], np.uint64),
-    "of four bits": LENGTHS.astype("int4"),
-}
+#: Lengths that look odd, and are good. All others are in rows of the contract.
+GOOD_LENGTHS = (
+    np.array([2**40, 2**32 + 2, -1]),  # more than 32 bits hold
+    np.array([2**63, 2**64 - 1, 2], np.uint64),  # more than int64 holds
+    LENGTHS.astype("int4"),
+)
 #: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
 
 def _cases(port: Port) -> Iterator[Case]:
-    for what, call in _bad_calls(port):
-        yield Case(what, call, REFUSED)
     model = port.load(CONFIG, PARAMS)
-    for what, lengths in GOOD_LENGTHS.items():
+    for what, call in _bad_calls(port, model):
+        yield Case(what, call, REFUSED)
+    for lengths in GOOD_LENGTHS:
         tape = oracle.forward(PARAMS, X, lengths=lengths)
         run = partial(evaluate, partial(port.apply, x=X, lengths=lengths), model)
-        yield Case(f"lengths {what}", run, (tape.carry, tape.outputs))
-    for config in (CONFIG, READOUT):
-        what = "apply" if config.classes is None else "classify"
-        yield Case(f"{what}, lengths beyond 32 bits", partial(_beyond_32_bits, port, config), np.zeros(B))
+        yield Case(f"lengths {lengths} in {lengths.dtype}", run, (tape.carry, tape.outputs))
+    for call, config in ((port.apply, CONFIG), (port.classify, READOUT)):
+        yield Case("lengths beyond 32 bits without jax_enable_x64", partial(_require_whole_lengths, port, call, config))
     yield Case("without jax_enable_x64", partial(_require_narrow, port))
 
 
-def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _bad_calls(port: Port, model: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Each bad call with a description."""
-    model, key = port.load(CONFIG, PARAMS), jax.random.key(0)
-
-    def traced(flag: str) -> Any:
-        return jax.jit(lambda value: port.apply(model, X, **{flag: value}))(np.asarray(False))
+    key, apply = jax.random.key(0), partial(port.apply, model)
 
     def narrow(call: Callable[..., Any], *arguments: Any) -> Any:
         with enable_x64(False):
             return call(*arguments)
 
-    tables: dict[str, tuple[Callable[..., Any], Any, BadCalls]] = {
-        "apply": (partial(port.apply, model), X, BAD_APPLY),
-        "step": (partial(port.step, model), X[:, 0], BAD_STEP),
-    }
+    calls = [("apply", apply, X, BAD_APPLY), ("step", partial(port.step, model), X[:, 0], BAD_STEP)]
     with suppress(NotOfferedError):
-        tables["classify"] = partial(port.classify, port.load(READOUT, OF_READOUT)), X, BAD_CLASSIFY
-    for name, (call, x, table) in tables.items():
+        calls.append(("classify", partial(port.classify, port.load(READOUT, OF_READOUT)), X, BAD_CLASSIFY))
+    for name, call, x, table in calls:
         for what, changed in table.items():
             yield f"{name}, {what}", partial(call, **{"x": x} | changed)
     for flag in ("reverse", "time_major"):
-        yield f"apply, a traced {flag}", partial(traced, flag)
+        traced: Any = jax.jit(lambda value, flag=flag: apply(X, **{flag: value}))
+        yield f"apply, a traced {flag}", partial(traced, np.asarray(False))
     for shape in BAD_BATCH_SHAPES:
         yield f"initial_carry, batch_shape={shape!r}", partial(port.initial_carry, model, shape)
     for what, params in BAD_LOAD.items():
@@ -184,18 +170,12 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "make and apply, an unknown kernel", lambda: port.apply(port.make(unknown, key), X)
 
 
-def _beyond_32_bits(port: Port, config: GRUConfig) -> Any:
-    """By how much each example's answers differ where its length has more than 32 bits, without jax_enable_x64."""
-    x, config = X.astype("float32"), replace(config, param_dtype="float32")
-
-    def answers(model: Any) -> list[jax.Array]:
-        if config.classes:
-            return [port.classify(model, x, lengths) for lengths in (BEYOND, WITHIN)]
-        return [port.apply(model, x, lengths=lengths)[0] for lengths in (BEYOND, WITHIN)]
-
+def _require_whole_lengths(port: Port, call: Callable[..., Any], config: GRUConfig) -> None:
+    config = replace(config, param_dtype="float32")
     with enable_x64(False):
-        beyond, within = evaluate(answers, port.load(config, random_params(config)))
-    return np.float64(abs(beyond - within).max(-1))
+        model = port.load(config, random_params(config))
+        beyond, within = (evaluate(partial(call, x=X.astype("float32"), lengths=n), model) for n in (BEYOND, WITHIN))
+    require_cases([Case("differs", lambda: beyond, within, bound=None)])
 
 
 def _require_narrow(port: Port) -> None:

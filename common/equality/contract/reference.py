@@ -3,7 +3,6 @@
 Each answer has the axis of sets in front.
 """
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -82,15 +81,9 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
         return {name: a.astype(stored) if stored and is_of_parameters(name) else a for name, a in found.items()}
 
 
-def expect_one(row: Row, params: Any = None) -> Answers:
-    """NumPy's answers to a row in float64, for the first set of values, without the axis of sets.
-
-    Args:
-        params: other parameters than the row's.
-    """
-    data = data_of(row).of_set(0)
-    data = data if params is None else replace(data, params=params)
-    return {name: array[0] for name, array in expect(row, data, np.float64).items()}
+def expect_one(row: Row) -> Answers:
+    """NumPy's answers to a row in float64, for the first set of values, without the axis of sets."""
+    return {name: array[0] for name, array in expect(row, data_of(row).of_set(0), np.float64).items()}
 
 
 def is_of_parameters(name: str) -> bool:
