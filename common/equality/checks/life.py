@@ -1,34 +1,93 @@
-"""The check of a model's life: made, loaded, copied, stored, and called in every style.
+"""The checks of a model's life, and of its parameters on their way: into a port and back, in layouts, through a file.
 
-A model that is copied or stored in another way is still the same model: JAX traces the same program of it, and what was
-chosen for it (dtype, unroll, remat, kernel) is still in that program, in every call style.
+`trigru convert` and checkpoints go through the layouts. Each value has to keep its bits and its place. A model that is
+copied or stored in another way is still the same model: JAX traces the same program of it, and what was chosen for
+it (dtype, unroll, remat, kernel) is still in that program, in every call style.
 """
 
 import copy
 import pickle
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import optax
 
-from ...errors import DefectError, listed
+from ...config import GRUConfig
+from ...errors import DefectError, NotOfferedError, listed
 from ...gru.kernels import STOCK
+from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
+from ...parameters.record import GRUParams, config_of, leaves, random_params
 from ...port.protocol import CallStyle, Params, Port, WithKernel
 from ...port.styles import make_task
 from ...port.task import Batch
 from ...program import equations, evaluate
-from ..cases import CONFIG, PARAMS, H, X
-from ..contract.data import config_of
+from ..cases import CONFIG, OF_READOUT, PARAMS, H, X
+from ..contract.data import config_of as config_of_row
 from ..contract.factors import Row, whole_row
 from ..contract.programs import Undumped, direct, named_answers
 from ..contract.reference import expect, expect_one
 from .check import Answers, Case, one_set, part_of
+
+# Parameters ------------------------------------------------------------------------------------------------------
+
+#: Records with a -0.0, whose sign an addition loses; of one unit, of which no shape tells axes apart; and in each dtype
+#: of storage.
+RECORDS: tuple[Params, ...] = (
+    *(jax.tree.map(lambda p: np.where(np.arange(p.size).reshape(p.shape) == 0, -0.0, p), params)
+      for params in (PARAMS, OF_READOUT)),
+    random_params(GRUConfig(1, 1)),
+    *(random_params(GRUConfig(2, 3, param_dtype=dtype)) for dtype in ("float32", "bfloat16", "float16")),
+)  # fmt: skip
+
+
+def _conversions(port: Port) -> Iterator[Case]:
+    """Dumped parameters keep their bits through both layouts and the port's own, and through a file."""
+    own = getattr(port, "layout", CANONICAL)
+    for params in RECORDS:
+        config, is_gru = config_of(params), isinstance(params, GRUParams)
+        with suppress(*() if is_gru else (NotOfferedError,)):
+            dumped: Any = port.dump(port.load(config, params))
+            if not all(isinstance(array, np.ndarray) for array in leaves(dumped).values()):
+                raise DefectError("dump gives other arrays than NumPy's.")
+            ways: dict[str, Callable[[Any], Params]] = {"dumped": lambda params: params}
+            for layout in (CANONICAL, TORCH, own):
+                ways[f"in the layout {layout.name}"] = partial(_through, layout)
+            ways[f"in the layout {own.name} as a tree"] = lambda params: own.record(flatten(own.tree(params)))
+            if is_gru and config.param_dtype != "bfloat16":  # which no file holds
+                ways["in a file"] = _through_file
+            what = f"{config.param_dtype} parameters of {config.hidden_size} units{'' if is_gru else ' and a readout'}"
+            for way, through in ways.items():
+                yield Case(f"{what} {way}", partial(through, dumped), params, bound=None)
+
+
+def _through(layout: Layout, params: Params) -> Params:
+    arrays, config = layout.flat(params), config_of(params)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    expected = layout.shapes(config.input_size, config.hidden_size, config.classes)
+    if shapes != expected:
+        raise DefectError(f"shapes {shapes}, expected {expected}")
+    if config.param_dtype != "bfloat16" and (problem := layout.problem(arrays)):
+        raise DefectError(problem)
+    return layout.record(arrays)
+
+
+def _through_file(params: GRUParams) -> GRUParams:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gru.safetensors"
+        params.save(path)
+        return GRUParams.open(path)
+
+
+# Models ----------------------------------------------------------------------------------------------------------
 
 #: What is chosen beside the parameters; each choice has to stay.
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
@@ -65,7 +124,7 @@ def _of_classifier(port: Port) -> Iterator[Case]:
 def _origins(port: Port, row: Row) -> Iterator[Case]:
     """Models that are made and loaded alike are alike, and each has its own parameters."""
     data, model, arrays = one_set(row, port)
-    config, key = config_of(row), jax.random.key(0)
+    config, key = config_of_row(row), jax.random.key(0)
 
     def answers(model: Any) -> Answers:
         return named_answers(row, port, data, evaluate(partial(direct, row, port, along=None), model, *arrays))
@@ -97,7 +156,7 @@ def _choices(port: Port, row: Row, options: Sequence[dict[str, Any]] = ()) -> It
     Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
     """
     data, _, arrays = one_set(row, port)
-    chosen = replace(config_of(row), **CHOICES)
+    chosen = replace(config_of_row(row), **CHOICES)
     model = port.load(chosen, data.params)
 
     def traced(model: Any) -> tuple[str, Any]:
@@ -172,4 +231,5 @@ def _computed(function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[s
             yield (name,)
 
 
-PARTS = part_of(_of_gru, "GRU"), part_of(_of_classifier, "classifier")
+CONVERSION = (part_of(_conversions),)
+LIFE = part_of(_of_gru, "GRU"), part_of(_of_classifier, "classifier")

@@ -1,4 +1,4 @@
-"""The check of what is refused: every bad call with an `InputError`; and no good one at the edge.
+"""Checks of what a call takes and what it refuses: good calls at the edge, and bad ones, each with an `InputError`.
 
 A bad call is a row: the arguments that it changes. What a port does not offer, it need not refuse.
 """
@@ -11,17 +11,76 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ...compat import enable_x64
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
 from ...parameters.record import GRUParams, random_params
+from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
 from ..cases import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, RESETS, B, D, H, T, X
 from .check import REFUSED, Case, part_of, require_cases
+
+Array = Any
+#: Batch shapes and dtypes of the computation for which the initial carry is handed out.
+BATCHES = ((), (B,), (2, B))
+STARTS = (None, "float32", "bfloat16")
+#: Lengths of which the first ones are more steps than 16 bits count.
+COUNTED = np.array([2**16 + 1, 2**15 + 1, 3])
+#: Carries that are not finite, each in all units of an example.
+ENDLESS = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], B)[:, None], CARRY.shape)
+
+
+# Good calls at the edge ------------------------------------------------------------------------------------------
+
+
+def _start(port: Port) -> Iterator[Case]:
+    """The initial carry, in the dtype of the computation, for each batch."""
+
+    def expected(batch: tuple[int, ...], dtype: str) -> np.ndarray:
+        return np.tile(PARAMS.initial_carry, (*batch, 1)).astype(dtype)
+
+    def of_batches(model: Any) -> dict[str, Array]:
+        return {str(batch): port.initial_carry(model, batch) for batch in BATCHES}
+
+    for dtype in STARTS:
+        model = port.load(replace(CONFIG, dtype=dtype), PARAMS)
+        wanted = {str(batch): expected(batch, dtype or "float64") for batch in BATCHES}
+        yield Case(f"dtype={dtype!r}, by batch_shape", partial(evaluate, of_batches, model), wanted)
+    model = port.load(CONFIG, PARAMS)
+    cast = jax.tree.map(lambda p: p.astype("float32"), model)
+    for what, some, dtype in (("outside of jit", model, "float64"), ("of parameters that were cast", cast, "float32")):
+        yield Case(what, partial(port.initial_carry, some, (B,)), expected((B,), dtype))
+
+
+def _held(port: Port) -> Iterator[Case]:
+    """Carries that are not finite go through padding as they are."""
+
+    def call(model: Any, x: Array, carry: Array, lengths: Array) -> Any:
+        return port.apply(model, x, carry, lengths=lengths)
+
+    run = partial(evaluate, call, port.load(CONFIG, PARAMS), X, ENDLESS, np.zeros(B, np.int32))
+    yield Case("lengths 0, carry and outputs", run, (ENDLESS, np.zeros((*X.shape[:2], H))), bound=None)
+
+
+def _counted(port: Port) -> Iterator[Case]:
+    """The carry at a length is the output there without lengths."""
+    x = np.resize(X[:1], (1, COUNTED[0] + 1, X.shape[-1]))
+
+    @jit_without_optimization
+    def difference(model: Any, x: Array, lengths: Array) -> Array:
+        carry, _ = port.apply(model, jnp.repeat(x, len(lengths), axis=0), lengths=lengths)
+        return carry - port.apply(model, x)[1][0, lengths - 1]
+
+    run = partial(difference, port.load(CONFIG, PARAMS), x, COUNTED)
+    yield Case(f"lengths {COUNTED}, carry", run, np.zeros((len(COUNTED), H)))
+
+
+# Bad calls -------------------------------------------------------------------------------------------------------
 
 X_BY_TIME = np.moveaxis(X, 1, 0)
 #: The arguments of a call that are changed, by what is wrong with them.
@@ -125,7 +184,7 @@ GOOD_LENGTHS = (
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
 
-def _cases(port: Port) -> Iterator[Case]:
+def _refusals(port: Port) -> Iterator[Case]:
     model = port.load(CONFIG, PARAMS)
     for what, call in _bad_calls(port, model):
         yield Case(what, call, REFUSED)
@@ -196,4 +255,4 @@ def _require_narrow(port: Port) -> None:
         raise DefectError(f"results are {', '.join(sorted(dtypes))}, expected float32")
 
 
-PARTS = (part_of(_cases),)
+START, HELD, COUNTS, REFUSALS = ((part_of(cases),) for cases in (_start, _held, _counted, _refusals))
