@@ -10,6 +10,7 @@ from jax.nn import initializers
 from ...common.errors import NotOfferedError
 from ...common.port.protocol import check_config
 from ..equinox import Classifier, EquinoxPort
+from .rnn import OwnParts, require_none
 
 
 class GRU(eqx.Module):
@@ -29,37 +30,27 @@ class GRU(eqx.Module):
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
         """Run like `trigru.impls.equinox.GRU`, where Equinox's own parts allow it."""
-        for name, mask in (("lengths", lengths), ("resets", resets)):
-            if mask is not None:
-                raise NotOfferedError(f"a scan over eqx.nn.GRUCell has no {name}")
+        require_none("a scan over eqx.nn.GRUCell", lengths=lengths, resets=resets)
 
         def advance(h, x):
-            h = self.cell(x, h)
-            return h, h
+            return (self.cell(x, h),) * 2
 
-        if self.remat:
-            advance = eqx.filter_checkpoint(advance)
         h = self.initial_carry if carry is None else carry
+        advance = eqx.filter_checkpoint(advance) if self.remat else advance
         return jax.lax.scan(advance, h, x, reverse=reverse, unroll=self.unroll)
 
     def step(self, x, carry=None, *, reset=None):
-        """One time step by the cell alone."""
-        if reset is not None:
-            raise NotOfferedError("eqx.nn.GRUCell takes no reset")
+        """Run one time step by the cell alone."""
+        require_none("eqx.nn.GRUCell", reset=reset)
         h = self.cell(x, self.initial_carry if carry is None else carry)
         return h, h
 
 
-class UpstreamEquinoxPort(EquinoxPort):
-    """`trigru.common.Port` of Equinox's own parts; its parameters are laid out as those of trigru's port."""
+class UpstreamEquinoxPort(OwnParts, EquinoxPort):
+    """`trigru.common.Port` of Equinox's own parts."""
 
     name = "eqx.nn.GRUCell"
     title = "scan over eqx.nn.GRUCell"
-    kernels = ("stock",)
-    model_class = None  # which is of trigru's own
-
-    def initial_carry(self, model, batch_shape=()):
-        raise NotOfferedError("eqx.nn.GRUCell hands out no learned state")
 
     def make(self, config, key):
         check_config(self, config)

@@ -12,14 +12,14 @@ from ..contract.factors import SCALE, Row, one_by_one, whole_row
 from ..contract.programs import answers_of
 from ..contract.selections import Selection
 from ..golden import golden_answers, golden_data
-from . import classes, conversion, devices, draws, edges, life, memory, refusals
+from . import calls, classes, compiled, draws, life
 from .check import DTYPES, Answers, Check, Part
 
 __all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "SELECTIONS", "Answers", "Check", "Part", "get_checks"]
 
 
 def get_checks(*names: str) -> "tuple[Check, ...]":
-    """Checks by name, those that are not asked by default among them.
+    """Checks by name, those that are not run by default among them.
 
     >>> [check.name for check in get_checks("reverse")]
     ['reverse']
@@ -32,87 +32,10 @@ def get_checks(*names: str) -> "tuple[Check, ...]":
 
 
 def _answer_golden(port: Port) -> Answers:
-    row = whole_row({"lengths": "passed", "resets": "passed"} | GOLDEN_SIZES)
+    sizes = {"batch": "4", "time": "9", "inputs": "3", "hidden": "5"}
+    row = whole_row({"lengths": "passed", "resets": "passed", **sizes})
     (found,) = answers_of(row, port, golden_data())
     return found
-
-
-#: Sizes of the golden vectors, as a row has them.
-GOLDEN_SIZES = {"batch": "4", "time": "9", "inputs": "3", "hidden": "5"}
-
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "contract",
-        "other equations; two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, "
-        "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; and, where "
-        "rows are compiled, a program that is less accurate than NumPy",
-        rows=design_of,
-    ),
-    Check(
-        "conversion",
-        "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
-        "file",
-        conversion.PARTS,
-        exact=True,
-    ),
-    Check(
-        "golden",
-        "a change in oracle and port together: the answers are in a file",
-        (Part(_answer_golden, golden_answers),),
-    ),
-    Check(
-        "start",
-        "an initial carry that the model hands out and that is another one, or of another shape or dtype",
-        edges.START,
-    ),
-    Check("counted", "lengths that are counted in 16 bits", edges.COUNTS),
-    Check(
-        "export",
-        "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its batch "
-        "size, or that differs when it is read back",
-        edges.EXPORT,
-    ),
-    Check(
-        "mesh",
-        "a call that `jax.shard_map` or a mesh of explicit axes does not take, be it of one device",
-        devices.ON_ONE,
-    ),
-    Check(
-        "held",
-        "padding that is computed and multiplied by zero, so that what is not finite goes through it",
-        edges.HELD,
-    ),
-    Check(
-        "life",
-        "a model that is another one when it is called again, made again, copied, pickled, flattened or loaded anew; a "
-        "choice (dtype, unroll, remat, kernel) that is lost on the way or in a call style",
-        life.PARTS,
-    ),
-    Check(
-        "draws",
-        "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
-        "`carry_init` that is not asked, or for something else",
-        draws.PARTS,
-    ),
-    Check(
-        "refusals",
-        "a bad call that goes through, or fails inside the framework; a good one that is refused",
-        refusals.PARTS,
-    ),
-    Check(
-        "class",
-        "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is not "
-        "learned, bad options that go through, and the ways in which programs of its framework make and call it",
-        classes.PARTS,
-        is_for=class_of,
-    ),
-    Check(
-        "memory",
-        "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled; a donated "
-        "train step that keeps what it replaces",
-        memory.PARTS,
-    ),
-)
 
 
 def _selected(selection: Selection) -> Check:
@@ -122,28 +45,57 @@ def _selected(selection: Selection) -> Check:
     return Check(selection.name, f"rows of the contract {selection.what}", rows=rows)
 
 
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "contract",
+        "other equations; two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, "
+        "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; and, where "
+        "rows are compiled, a program that is less accurate than NumPy",
+        rows=design_of,
+    ),
+    Check("conversion",
+          "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
+          "file", life.CONVERSION),
+    Check("golden", "a change in oracle and port together: the answers are in a file",
+          (Part(_answer_golden, golden_answers),)),
+    Check("start",
+          "an initial carry that the model hands out and that is another one, or of another shape or dtype",
+          calls.START),
+    Check("counted", "lengths that are counted in 16 bits", calls.COUNTS),
+    Check("export",
+          "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its "
+          "batch size, or that differs when it is read back", compiled.EXPORT),
+    Check("mesh", "a call that `jax.shard_map` or a mesh of explicit axes does not take, be it of one device",
+          compiled.ON_ONE),
+    Check("held", "padding that is computed and multiplied by zero, so that what is not finite goes through it",
+          calls.HELD),
+    Check("life",
+          "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
+          "(dtype, unroll, remat, kernel) that is lost on the way or in a call style", life.LIFE),
+    Check("draws",
+          "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
+          "`carry_init` that is not asked, or for something else", draws.PARTS),
+    Check("refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused",
+          calls.REFUSALS),
+    Check("class",
+          "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is "
+          "not learned, bad options that go through, and the ways in which programs of its framework make and call it",
+          classes.PARTS, is_for=class_of),
+    Check("memory",
+          "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled; a "
+          "donated train step that keeps what it replaces", compiled.MEMORY),
+)  # fmt: skip
 #: Rows of the contract by what they ask: for whoever wants to know about one thing.
 SELECTIONS: tuple[Check, ...] = (
     *map(_selected, selections.SELECTIONS),
-    Check(
-        "singly",
-        "one level of what a call depends on that is not the usual one",
-        rows=lambda port: one_by_one(),
-        by_levels=True,
-    ),
-    Check(
-        "scale",
-        "accuracy at large sizes (minutes, 5 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
-        rows=lambda port: [whole_row(row) for row in SCALE],
-    ),
-)
-
-#: What needs several devices, and is asked by name or by `--devices`.
+    Check("singly", "one level of what a call depends on that is not the usual one",
+          rows=lambda port: one_by_one(), by_levels=True),
+    Check("scale", "accuracy at large sizes (minutes, 5 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
+          rows=lambda port: [whole_row(row) for row in SCALE]),
+)  # fmt: skip
+#: What needs several devices, and is run by name or by `--devices`.
 ON_DEVICES: tuple[Check, ...] = (
-    Check(
-        "devices",
-        "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that exchange "
-        "data at every step where that can be avoided",
-        devices.ON_ALL,
-    ),
-)
+    Check("devices",
+          "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that "
+          "exchange data at every step where that can be avoided", compiled.ON_ALL),
+)  # fmt: skip

@@ -1,18 +1,16 @@
-"""The record of a check, and how checks that have no rows compare."""
+"""The record of a check, and cases: the form of checks that have no rows."""
 
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ...config import GRUConfig
 from ...errors import DefectError, InputError, NotOfferedError, brief
 from ...port.protocol import Port
-from ...program import evaluate
-from ..bounds import relative_error
+from ..bounds import SAME_BOUND, relative_error
 from ..contract.data import Data, data_of
 from ..contract.factors import Row
 from ..contract.programs import arguments_of
@@ -20,8 +18,10 @@ from ..contract.reference import Answers
 
 #: In float64, a row asks whether a port is the same function; in the others, whether it is accurate enough.
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-#: How many defects of one part are named; then no more are looked for.
+#: How many failed cases of one part are named; then no more are run.
 NAMED = 3
+#: What is expected of a call that has to be refused by an InputError.
+REFUSED = object()
 
 
 @dataclass(frozen=True)
@@ -42,33 +42,29 @@ class Part:
 
 @dataclass(frozen=True)
 class Check:
-    """One kind of mistake, and how it is looked for: by rows of the contract, or in parts of its own.
+    """One kind of mistake, and how it is looked for: by rows of the contract, or in parts of its own."""
 
-    Args:
-        name: stable, lower case.
-        catches: what a difference here means.
-        parts: some of them a port may not offer.
-        exact: compare bits.
-        rows: instead of parts, (port) -> rows of the contract.
-        is_for: (port) -> a true value where it is asked among other checks; by name, it is asked of every port.
-        by_levels: measurements of rows have the names of their unusual levels, and not the check's.
-    """
-
-    name: str
-    catches: str
-    parts: tuple[Part, ...] = ()
-    exact: bool = False
-    rows: Callable[[Port], list[Row]] | None = None
-    is_for: Callable[[Port], object] = lambda port: True
-    by_levels: bool = False
+    name: str  # stable, lower case
+    catches: str  # what a difference here means
+    parts: tuple[Part, ...] = ()  # of which a port may not offer some
+    exact: bool = False  # whether bits are compared
+    rows: Callable[[Port], list[Row]] | None = None  # of the contract, instead of parts
+    is_for: Callable[[Port], object] = lambda port: True  # true where it is run among others; by name, it always is
+    by_levels: bool = False  # measurements of rows are named by their unusual levels
 
 
-def make_traced(port: Port, config: GRUConfig, seed: int) -> Any:
-    """A model from the trace of `make`; `make` is called where it cannot be traced, which `draws` reports."""
-    try:
-        return evaluate(lambda key: port.make(config, key), jax.random.key(seed))
-    except jax.errors.JAXTypeError:
-        return port.make(config, jax.random.key(seed))
+class Case(NamedTuple):
+    """One thing that is run, and what is expected of it."""
+
+    what: str  # as a failure names it
+    run: Callable[[], Any]  # a pytree of arrays; it raises a DefectError at a defect that no array shows
+    expected: Any = None  # NumPy's arrays; REFUSED; or None where nothing but an exception is wrong
+    bound: float | None = SAME_BOUND  # on the error of each array; None where every bit counts
+
+
+def part_of(cases: Callable[[Port], Iterable[Case]], label: str = "") -> Part:
+    """The part of a check that runs the cases of a port, and names those that fail."""
+    return Part(lambda port: require_cases(cases(port)), label=label)
 
 
 def one_set(row: Row, port: Port) -> tuple[Data, Any, tuple[Any, Any, Any]]:
@@ -78,43 +74,56 @@ def one_set(row: Row, port: Port) -> tuple[Data, Any, tuple[Any, Any, Any]]:
     return data, model, jax.tree.map(lambda a: a[0], arrays[:3])
 
 
-def require_all(questions: Iterable[tuple[str, Callable[[], object]]]) -> None:
-    """Ask questions by name, each of which raises where something is wrong. Raise a DefectError that names the first.
-
-    A warning is wrong, too.
-    """
-    problems: list[str] = []
-    for what, question in questions:
+def require_cases(cases: Iterable[Case]) -> None:
+    """Raise a DefectError if cases fail, and a NotOfferedError if the port offers none of them."""
+    problems, missing, ran = list[str](), None, False
+    for case in cases:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                question()
-        except DefectError as error:
-            problems.append(f"{what}: {str(error).rstrip('.')}")
-        except Exception as error:  # a port may fail in any way
-            problems.append(f"{what}: {type(error).__name__}: {brief(error).rstrip('.')}")
+            problem = _problem(case)
+        except NotOfferedError as error:
+            missing = error
+            continue
+        ran = True
+        problems += [f"{case.what}: {problem.rstrip('.')}"] if problem else []
         if len(problems) == NAMED:
             break
     if problems:
         raise DefectError(f"{'; '.join(problems)}.")
+    if missing and not ran:
+        raise missing
 
 
-def require_refused(call: Callable[[], object], what: str = "") -> None:
-    """Raise a DefectError unless a call is refused by an InputError, or not offered."""
+def _problem(case: Case) -> str | None:
+    refused = case.expected is REFUSED
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            call()
-    except (InputError, NotOfferedError):
-        return
-    except Exception as error:  # whatever comes from inside a framework
-        raise DefectError(f"{what}{type(error).__name__}, expected an InputError") from error
-    raise DefectError(f"{what}not refused by an InputError")
+            if refused:
+                warnings.simplefilter("ignore")
+            found = case.run()
+    except (InputError, NotOfferedError) as error:
+        if refused:  # what a port does not offer, it need not refuse
+            return None
+        if isinstance(error, NotOfferedError):
+            raise
+        return f"InputError: {brief(error)}"
+    except DefectError as error:
+        return brief(error)
+    except Exception as error:  # a port may fail in any way
+        return f"{type(error).__name__}{', expected an InputError' if refused else f': {brief(error)}'}"
+    return "not refused by an InputError" if refused else _difference(found, case.expected, case.bound)
 
 
-def require_same(got: Any, want: np.ndarray, what: str, bound: float) -> None:
-    """Raise a DefectError unless an array has the expected shape and dtype, and differs by no more than a bound."""
-    if (np.shape(got), str(got.dtype)) != (want.shape, str(want.dtype)):
-        raise DefectError(f"{what}: {got.dtype}{np.shape(got)}, expected {want.dtype}{want.shape}")
-    if not (error := relative_error(got, want)) <= bound:
-        raise DefectError(f"{what}: error {error:.1e}")
+def _difference(found: Any, expected: Any, bound: float | None) -> str | None:
+    arrays, wanted = jax.tree.leaves(found), jax.tree_util.tree_leaves_with_path(expected)
+    if wanted and len(arrays) != len(wanted):
+        return f"{len(arrays)} arrays, expected {len(wanted)}"
+    for (path, want), got in zip(wanted, arrays, strict=False):
+        kind, of_want = (f"{getattr(a, 'dtype', type(a).__name__)}{np.shape(a)}" for a in (got, want))
+        where = f"{name} has " if (name := jax.tree_util.keystr(path)) else ""
+        if kind != of_want:
+            return f"{where}{kind}, expected {of_want}"
+        if bound is None and np.asarray(got).tobytes() != want.tobytes():
+            return f"{where}other bits"
+        if bound is not None and not (error := relative_error(got, want)) <= bound:
+            return f"{where}error {error:.1e}"
+    return None

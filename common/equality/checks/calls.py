@@ -1,0 +1,258 @@
+"""Checks of what a call takes and what it refuses: good calls at the edge, and bad ones, each with an `InputError`.
+
+A bad call is a row: the arguments that it changes. What a port does not offer, it need not refuse.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...compat import enable_x64
+from ...config import GRUConfig
+from ...errors import DefectError, NotOfferedError
+from ...parameters.record import GRUParams, random_params
+from ...port.compilation import jit_without_optimization
+from ...port.protocol import Port, WithKernel
+from ...program import evaluate
+from .. import oracle
+from ..cases import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, RESETS, B, D, H, T, X
+from .check import REFUSED, Case, part_of, require_cases
+
+Array = Any
+#: Batch shapes and dtypes of the computation for which the initial carry is handed out.
+BATCHES = ((), (B,), (2, B))
+STARTS = (None, "float32", "bfloat16")
+#: Lengths of which the first ones are more steps than 16 bits count.
+COUNTED = np.array([2**16 + 1, 2**15 + 1, 3])
+#: Carries that are not finite, each in all units of an example.
+ENDLESS = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], B)[:, None], CARRY.shape)
+
+
+# Good calls at the edge ------------------------------------------------------------------------------------------
+
+
+def _start(port: Port) -> Iterator[Case]:
+    """The initial carry, in the dtype of the computation, for each batch."""
+
+    def expected(batch: tuple[int, ...], dtype: str) -> np.ndarray:
+        return np.tile(PARAMS.initial_carry, (*batch, 1)).astype(dtype)
+
+    def of_batches(model: Any) -> dict[str, Array]:
+        return {str(batch): port.initial_carry(model, batch) for batch in BATCHES}
+
+    for dtype in STARTS:
+        model = port.load(replace(CONFIG, dtype=dtype), PARAMS)
+        wanted = {str(batch): expected(batch, dtype or "float64") for batch in BATCHES}
+        yield Case(f"dtype={dtype!r}, by batch_shape", partial(evaluate, of_batches, model), wanted)
+    model = port.load(CONFIG, PARAMS)
+    cast = jax.tree.map(lambda p: p.astype("float32"), model)
+    for what, some, dtype in (("outside of jit", model, "float64"), ("of parameters that were cast", cast, "float32")):
+        yield Case(what, partial(port.initial_carry, some, (B,)), expected((B,), dtype))
+
+
+def _held(port: Port) -> Iterator[Case]:
+    """Carries that are not finite go through padding as they are."""
+
+    def call(model: Any, x: Array, carry: Array, lengths: Array) -> Any:
+        return port.apply(model, x, carry, lengths=lengths)
+
+    run = partial(evaluate, call, port.load(CONFIG, PARAMS), X, ENDLESS, np.zeros(B, np.int32))
+    yield Case("lengths 0, carry and outputs", run, (ENDLESS, np.zeros((*X.shape[:2], H))), bound=None)
+
+
+def _counted(port: Port) -> Iterator[Case]:
+    """The carry at a length is the output there without lengths."""
+    x = np.resize(X[:1], (1, COUNTED[0] + 1, X.shape[-1]))
+
+    @jit_without_optimization
+    def difference(model: Any, x: Array, lengths: Array) -> Array:
+        carry, _ = port.apply(model, jnp.repeat(x, len(lengths), axis=0), lengths=lengths)
+        return carry - port.apply(model, x)[1][0, lengths - 1]
+
+    run = partial(difference, port.load(CONFIG, PARAMS), x, COUNTED)
+    yield Case(f"lengths {COUNTED}, carry", run, np.zeros((len(COUNTED), H)))
+
+
+# Bad calls -------------------------------------------------------------------------------------------------------
+
+X_BY_TIME = np.moveaxis(X, 1, 0)
+#: The arguments of a call that are changed, by what is wrong with them.
+BadCalls = dict[str, dict[str, Any]]
+
+
+class _Foreign:
+    """An array of a library that JAX doesn't know, as a torch tensor."""
+
+    def __init__(self, array: Any):
+        self.shape, self.ndim, self.dtype = array.shape, array.ndim, f"torch.{array.dtype}"
+
+
+_WIDER = ("longdouble",) if np.longdouble(0).itemsize > 8 else ()  # on some machines, it is float64
+#: Dtypes that no argument of a kind has.
+BAD_DTYPES: dict[str, tuple[str, ...]] = {
+    "f": ("int32", "bool", "complex", "float8_e4m3fn", ">f8", *_WIDER),
+    "i": ("float", "bool"),
+    "b": ("float", "int32"),
+}
+
+
+def _bad_arrays(name: str, array: Any, **others: Any) -> BadCalls:
+    """An argument that is nothing that JAX computes with, or of a dtype of another kind, or others that are bad."""
+    bad = {
+        "text": "x",
+        "of another library": _Foreign(array),
+        "without values": jax.ShapeDtypeStruct(array.shape, array.dtype),
+        "with a mask": np.ma.array(array),
+        "a list": array.tolist(),
+        **{dtype: array.astype(dtype) for dtype in BAD_DTYPES[array.dtype.kind]},
+        **{what.replace("_", " "): other for what, other in others.items()},
+    }
+    return {f"{name}: {what}": {name: wrong} for what, wrong in bad.items()}
+
+
+def _bad_inputs(x: Any) -> BadCalls:
+    wider = np.concatenate([x, x[..., :1]], axis=-1)
+    return _bad_arrays("x", x, none=None, one_feature_too_many=wider, an_empty_batch=x[:0])
+
+
+_SEQUENCES = _bad_inputs(X) | _bad_arrays("x", X, no_steps=X[:, :0], one_axis=np.ones(D))
+_CARRIES = _bad_arrays(
+    "carry", CARRY, of_one_example=CARRY[:1], of_other_units=np.ones((B, H + 1)), without_a_batch=np.ones(H)
+)
+_LENGTHS = _bad_arrays(
+    "lengths", LENGTHS, of_another_batch=LENGTHS[1:], one_axis_too_many=LENGTHS[:, None], one_for_all=LENGTHS[1],
+    times=np.ones(B, "m8[s]"),
+)  # fmt: skip
+BAD_APPLY: BadCalls = {
+    **_SEQUENCES,
+    **_LENGTHS,
+    **_CARRIES,
+    **_bad_arrays("resets", RESETS, of_other_steps=RESETS[:, 1:], of_one_example=RESETS[0]),
+    **{f"{flag}={value!r}": {flag: value} for flag in ("reverse", "time_major") for value in (1, 0, None, np.True_)},
+    "time-major, a carry of as many states as steps before the batch": {"time_major": True, "carry": CARRY},
+    "time-major, lengths of the other axis": {"time_major": True, "lengths": LENGTHS},
+    "time-major, resets with the batch first": {"time_major": True, "x": X_BY_TIME, "resets": RESETS},
+}
+BAD_STEP: BadCalls = {
+    **_bad_inputs(X[:, 0]),
+    **_CARRIES,
+    **_bad_arrays("reset", RESETS[:, 0], of_another_batch=np.zeros(B + 1, bool)),
+}
+BAD_CLASSIFY = _SEQUENCES | _LENGTHS
+#: Initializers of no initial carry. In all ports alike they are told when a model is made.
+BAD_INITIALIZERS: dict[str, Any] = {
+    "an initializer that needs two axes": jax.nn.initializers.lecun_normal(),
+    "an initializer that gives two axes": lambda key, shape, dtype: np.zeros((1, *shape), dtype),
+    "an initializer that gives another size": lambda key, shape, dtype: np.zeros(shape[0] + 1, dtype),
+    "an initializer that gives another dtype": lambda key, shape, dtype: np.zeros(shape, np.float32),
+    "an initializer that raises an exception of its own": lambda key, shape, dtype: {}[shape],
+    "an initializer that takes no dtype": lambda key, shape: np.zeros(shape),
+    "no initializer": 0.0,
+}
+BAD_BATCH_SHAPES: tuple[Any, ...] = (B, "8", None, (1.5,), (-1,), (2**70,), (2, 0), (True,), np.ones((B, H)))
+BAD_LOAD: dict[str, Any] = {
+    "a dict": PARAMS._asdict(),
+    "a classifier's": OF_READOUT,
+    "all in another dtype": GRUParams(*(p.astype(np.float32) for p in PARAMS)),
+    **{f"{name} {what}": PARAMS._replace(**{name: change(array)})
+       for name, array in PARAMS._asdict().items()
+       for what, change in {
+           "transposed, or with two axes": lambda p: p.T if p.ndim == 2 else p[None],
+           "of another size": lambda p: p[:-1],
+           "as one number": lambda p: p.ravel()[0],
+           "in another dtype": lambda p: p.astype(np.float32),
+           "as integers": lambda p: p.astype(np.int64),
+           "as a list": lambda p: p.tolist(),
+           "left out": lambda p: None,
+       }.items()},
+}  # fmt: skip
+
+#: Lengths that look odd, and are good. All others are in rows of the contract.
+GOOD_LENGTHS = (
+    np.array([2**40, 2**32 + 2, -1]),  # more than 32 bits hold
+    np.array([2**63, 2**64 - 1, 2], np.uint64),  # more than int64 holds
+    LENGTHS.astype("int4"),
+)
+#: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
+BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
+
+
+def _refusals(port: Port) -> Iterator[Case]:
+    model = port.load(CONFIG, PARAMS)
+    for what, call in _bad_calls(port, model):
+        yield Case(what, call, REFUSED)
+    for lengths in GOOD_LENGTHS:
+        tape = oracle.forward(PARAMS, X, lengths=lengths)
+        run = partial(evaluate, partial(port.apply, x=X, lengths=lengths), model)
+        yield Case(f"lengths {lengths} in {lengths.dtype}", run, (tape.carry, tape.outputs))
+    for call, config in ((port.apply, CONFIG), (port.classify, READOUT)):
+        yield Case("lengths beyond 32 bits without jax_enable_x64", partial(_require_whole_lengths, port, call, config))
+    yield Case("without jax_enable_x64", partial(_require_narrow, port))
+
+
+def _bad_calls(port: Port, model: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Each bad call with a description."""
+    key, apply = jax.random.key(0), partial(port.apply, model)
+
+    def narrow(call: Callable[..., Any], *arguments: Any) -> Any:
+        with enable_x64(False):
+            return call(*arguments)
+
+    calls = [("apply", apply, X, BAD_APPLY), ("step", partial(port.step, model), X[:, 0], BAD_STEP)]
+    with suppress(NotOfferedError):
+        calls.append(("classify", partial(port.classify, port.load(READOUT, OF_READOUT)), X, BAD_CLASSIFY))
+    for name, call, x, table in calls:
+        for what, changed in table.items():
+            yield f"{name}, {what}", partial(call, **{"x": x} | changed)
+    for flag in ("reverse", "time_major"):
+        traced: Any = jax.jit(lambda value, flag=flag: apply(X, **{flag: value}))
+        yield f"apply, a traced {flag}", partial(traced, np.asarray(False))
+    for shape in BAD_BATCH_SHAPES:
+        yield f"initial_carry, batch_shape={shape!r}", partial(port.initial_carry, model, shape)
+    for what, params in BAD_LOAD.items():
+        yield f"load, {what}", partial(port.load, CONFIG, params)
+    for what, init in BAD_INITIALIZERS.items():
+        yield f"make, {what}", lambda init=init: port.make(replace(CONFIG, carry_init=init), key)
+    yield "load, a GRU's parameters for a classifier", partial(port.load, READOUT, PARAMS)
+    yield "load, float64 without jax_enable_x64", partial(narrow, port.load, CONFIG, PARAMS)
+    yield "make, float64 without jax_enable_x64", partial(narrow, port.make, CONFIG, key)
+    if not isinstance(port, WithKernel):  # which has one kernel, whatever is asked for
+        unknown = replace(CONFIG, kernel="no such kernel")
+        yield "load, an unknown kernel", partial(port.load, unknown, PARAMS)
+        yield "make and apply, an unknown kernel", lambda: port.apply(port.make(unknown, key), X)
+
+
+def _require_whole_lengths(port: Port, call: Callable[..., Any], config: GRUConfig) -> None:
+    config = replace(config, param_dtype="float32")
+    with enable_x64(False):
+        model = port.load(config, random_params(config))
+        beyond, within = (evaluate(partial(call, x=X.astype("float32"), lengths=n), model) for n in (BEYOND, WITHIN))
+    require_cases([Case("differs", lambda: beyond, within, bound=None)])
+
+
+def _require_narrow(port: Port) -> None:
+    """NumPy's 64-bit arrays are float32 without jax_enable_x64, and nothing warns but what JAX does by itself."""
+    plain = replace(CONFIG, param_dtype="float32")
+    x, resets, lengths = X[0], RESETS[0], np.asarray(T, np.int64)  # one example: jax.vmap may warn by itself
+
+    def calls(model: Any) -> Any:
+        applied = [port.apply(model, x, carry, lengths=lengths, resets=resets) for carry in (None, CARRY[0])]
+        return applied, [port.step(model, x[0], carry, reset=resets[0]) for carry in (None, CARRY[0])]
+
+    with enable_x64(False), warnings.catch_warnings():
+        model = port.load(plain, random_params(plain))
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module=r"jax\b")
+        dtypes = {str(array.dtype) for array in jax.tree.leaves(jax.eval_shape(calls, model))}
+    if dtypes != {"float32"}:
+        raise DefectError(f"results are {', '.join(sorted(dtypes))}, expected float32")
+
+
+START, HELD, COUNTS, REFUSALS = ((part_of(cases),) for cases in (_start, _held, _counted, _refusals))

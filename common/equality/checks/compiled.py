@@ -1,0 +1,304 @@
+"""Checks of what only a program of XLA shows: exported artefacts, memory, and a batch that is spread over devices.
+
+**Memory**: `remat`, by which a gradient keeps less of the forward pass, and arrays that a train step gives up to those
+that replace them. What a gradient keeps is what the loops of its trace stack up. Where all steps are unrolled, there is
+no loop that would keep the recomputation apart from the forward pass, and XLA may merge both: there, compiled programs
+are compared. The one with `remat` has to need less memory or, where XLA's scheduler takes what was saved for something
+else, as on the CPU, to compute more.
+
+**Devices**: the parameters are on every device. The ways are those in which a user of JAX spreads a batch: by placing
+it, on a mesh whose axes are automatic or explicit, and by `jax.shard_map`, once as it stands and once with parameters
+that are made to vary over the devices, so that their gradient is summed over the steps before it is summed over the
+devices. Values and gradients are compared, and what the compiled program exchanges for them.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ...compat import vary_over
+from ...errors import DefectError, NotOfferedError
+from ...gru.kernels import STOCK
+from ...port.collectives import collectives_of, gathered
+from ...port.compilation import jit_without_optimization
+from ...port.programs import computed_functions, temp_bytes
+from ...port.protocol import DONATED, CallStyle, Port, WithKernel
+from ...port.spread import AXIS
+from ...port.styles import available_styles, make_task
+from ...program import equations, scan_counts
+from ..cases import CONFIG, PARAMS, H, X
+from ..contract.factors import Row, whole_row
+from ..contract.programs import direct, named_answers
+from ..contract.reference import expect_one
+from .check import Answers, Case, Part, one_set, part_of
+
+# Exported artefacts -------------------------------------------------------------------------------------------------
+
+EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
+    """Answers of an artefact of jax.export for any batch size and three platforms, written to bytes and read back.
+
+    Args:
+        closed: whether the program is closed over the model, which is an argument otherwise.
+    """
+    import jax.export  # which older versions import on request alone
+
+    (size,) = jax.export.symbolic_shape("size")
+    data, model, arrays = one_set(row, port)
+    specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), arrays)
+    models = () if closed else (model,)
+    leaves, structure = jax.tree.flatten((*models, *specs))
+    of_results: Any = None
+
+    def flat(*leaves: Any) -> list[Any]:
+        nonlocal of_results
+        *given, passed, weights, d_carry = jax.tree.unflatten(structure, leaves)
+        results = direct(row, port, (given or [model])[0], passed, weights, d_carry, along=None)
+        arrays, of_results = jax.tree.flatten(results)
+        return arrays
+
+    jitted: Any = jax.jit(flat)
+    if effects := jitted.trace(*leaves).jaxpr.effects:
+        raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
+    artefact = jax.export.deserialize(jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(*leaves).serialize())
+    found = jit_without_optimization(artefact.call)(*jax.tree.leaves((*models, *arrays)))
+    return named_answers(row, port, data, jax.tree.unflatten(of_results, found))
+
+
+def _export_part(label: str, row: Row, *, closed: bool) -> Part:
+    return Part(partial(_answer_export, row=row, closed=closed), partial(expect_one, row), label)
+
+
+EXPORT = (
+    _export_part("closed over", whole_row({"phase": "forward"}), closed=True),
+    _export_part("passed", whole_row({}), closed=False),
+)
+
+# Memory -------------------------------------------------------------------------------------------------------------
+
+#: What is kept has to weigh more than parameters and their gradients. More inputs than steps that are unrolled, so that
+#: one is not taken for the other.
+SIZES = {"batch": "16", "inputs": "5", "hidden": "8"}
+LONG, UNROLLED = "64", 4
+#: Of what is kept without remat, at most this share may be kept with it.
+SHARE = 0.75
+#: More of exp, tanh and their like than without remat, at least by this factor, is a recomputation.
+MORE = 1.25
+
+
+def _memory(port: Port) -> Iterator[Case]:
+    """`remat` saves memory, in a loop and where there is none, and a train step donates what its style says."""
+    kernels = [] if isinstance(port, WithKernel) else sorted(set(port.kernels) - {STOCK})
+    for levels in ({"kernel": STOCK}, {"entry": "classifier"}, *({"kernel": kernel} for kernel in kernels)):
+        yield Case(str(levels), partial(_require_saved, port, levels))
+    yield Case("all steps unrolled", partial(_require_recomputed, port))
+    for style in available_styles(port, "train_step"):
+        if DONATED in style.labels:
+            yield Case(f"a train step in the call style {style.name}", partial(_require_donated, port, style))
+
+
+def _require_saved(port: Port, levels: Row) -> None:
+    """Require a gradient to keep less with `remat`, and without it no more than that of the framework's own cell."""
+    plain, again = (_kept_bytes(port, time=LONG, remat=remat, **levels) for remat in ("no", "yes"))
+    if levels.get("kernel", STOCK) != STOCK and plain > (most := _kept_bytes(port, time=LONG)):
+        raise DefectError(f"the gradient keeps {plain:,} bytes, expected at most the {most:,} of kernel={STOCK}")
+    if not again <= SHARE * plain:
+        raise DefectError(f"the gradient keeps {again:,} bytes with remat, {plain:,} without it: expected less")
+
+
+def _kept_bytes(port: Port, **levels: str) -> int:
+    """Bytes that the loops of a traced gradient hand out step by step, and that others read."""
+    function, *arguments = _gradient(port, levels)
+    traced = equations(jax.make_jaxpr(function)(*arguments).jaxpr)
+    loops = [equation for equation, _ in traced if equation.primitive.name == "scan"]
+    stacked = [variable.aval for loop in loops for variable in loop.outvars[scan_counts(loop)[1] :]]
+    return sum(aval.size * aval.dtype.itemsize for aval in stacked)
+
+
+def _gradient(port: Port, levels: Row) -> tuple[Any, ...]:
+    row = whole_row(SIZES | levels)
+    _, model, arrays = one_set(row, port)
+    return partial(direct, row, port, along=None), model, *arrays
+
+
+def _require_recomputed(port: Port) -> None:
+    """Require that XLA does not merge the recomputation with the forward pass, also of fewer steps than `unroll`."""
+
+    def cost(**levels: str) -> tuple[int, float | None]:
+        """The bytes that a program needs or, where XLA does not say, keeps; how many exp and tanh it computes."""
+        levels = {"time": str(UNROLLED), **levels}
+        function, *arguments = _gradient(port, levels)
+        compiled = jit_without_optimization(function).lower(*arguments).compile()
+        return temp_bytes(compiled) or _kept_bytes(port, **levels), computed_functions(compiled)
+
+    plain, functions = cost(unroll=str(UNROLLED))
+    for unroll in (UNROLLED, UNROLLED + 1):
+        again, functions_again = cost(unroll=str(unroll), remat="yes")
+        computes_more = functions is None or functions_again is None or functions_again >= MORE * functions
+        if not (again <= SHARE * plain or computes_more):
+            raise DefectError(
+                f"with unroll={unroll} and {UNROLLED} steps, remat keeps {again:,} bytes, {plain:,} without it, and "
+                "computes nothing again: it was merged with the forward pass"
+            )
+
+
+def _require_donated(port: Port, style: CallStyle) -> None:
+    """Require a style to give up all that its train step replaces: parameters and the optimiser's state."""
+    task = make_task(port, CONFIG, "train_step", optax.adam(1e-2))
+    program = style.build(port, port.load(CONFIG, PARAMS), task)
+    lowered = program.lower and program.lower(X, np.ones((*X.shape[:2], H)))
+    arguments = getattr(getattr(lowered, "lowered", lowered), "args_info", None)  # some frameworks wrap JAX's own
+    if arguments is not None:
+        *donated, _, _ = [array.donated for array in jax.tree.leaves(arguments)]  # all but the batch
+        if sum(donated) != program.leaves:
+            raise DefectError(f"it gives up {sum(donated)} of the {program.leaves} arrays that it replaces")
+
+
+MEMORY = (part_of(_memory),)
+
+# Devices ------------------------------------------------------------------------------------------------------------
+
+MASKS = ("lengths", "resets")
+#: Examples on each device.
+EACH = 3
+
+
+class Way(NamedTuple):
+    """How a batch is spread."""
+
+    name: str  # as results name it
+    axes: str = "Auto"  # or "Explicit", of the mesh
+    mapped: bool = False  # whether the call stands in a `jax.shard_map`
+    varying: bool = False  # whether parameters are made to vary there: no loop, whatever the kernel, exchanges anything
+
+    def mesh(self, devices: int | None) -> Any:
+        """A mesh of some devices, or of all. Raises a NotOfferedError if JAX is too old for this way."""
+        kind = getattr(getattr(jax.sharding, "AxisType", None), self.axes, None)
+        lacks_explicit = not (hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard"))
+        if kind is None or not hasattr(jax, "shard_map") or (self.axes == "Explicit" and lacks_explicit):
+            raise NotOfferedError(f"spreading a batch by {self.name} needs a newer JAX")
+        some = jax.devices()[:devices]
+        return jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
+
+
+EXPLICIT, MAPPED = Way("explicit axes", "Explicit"), Way("shard_map", mapped=True)
+WAYS = (Way("automatic axes"), EXPLICIT, MAPPED, Way("shard_map, varying parameters", mapped=True, varying=True))
+
+
+def _answer_spread(port: Port, row: Row, way: Way, devices: int | None) -> Answers:
+    """A port's answers to a row, with its batch over some devices, or all, of which there are at least two then."""
+    if devices is None and jax.device_count() < 2:
+        raise NotOfferedError(
+            "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
+            "JAX_PLATFORMS=cpu"
+        )
+    mesh, (data, model, arrays) = way.mesh(devices), one_set(row, port)
+    model, arrays = _spread(model, NamedSharding(mesh, P())), _spread(arrays, NamedSharding(mesh, P(AXIS)))
+    function: Callable[..., Any] = partial(direct, row, port, along=None)
+    with jax.set_mesh(mesh) if way is EXPLICIT else nullcontext():
+        jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
+        compiled = jitted.lower(model, *arrays).compile()
+        results = gathered(compiled(model, *arrays))
+    answers = named_answers(row, port, data, results)
+    if devices is None:
+        _require_one_exchange(way, port, answers, compiled.as_text())
+    return answers
+
+
+def _spread(arrays: Any, sharding: Any) -> Any:
+    """The arrays on several devices. `jax.device_put` refuses NaN on several hosts: it is not the same on each."""
+
+    def spread(array: Any) -> Any:
+        values = np.asarray(array)
+        return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+    return jax.tree.map(spread, arrays)
+
+
+def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
+    """The function on each device's part; the gradient of the parameters is the sum over devices."""
+
+    def local(model: Any, *data: Any) -> Any:
+        if not way.varying:  # JAX sums the gradient
+            return function(model, *data)
+        found = function(jax.tree.map(lambda array: vary_over(array, [AXIS]), model), *data)
+        return found | {"d model": jax.lax.psum(found["d model"], AXIS)}
+
+    def whole(model: Any, passed: Any, *data: Any) -> Any:
+        names = ("carry", "outputs", "d model", "d x", *(() if passed[1] is None else ("d carry",)))
+        out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
+        in_specs = (P(), *[P(AXIS)] * (1 + len(data)))
+        return jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=out_specs)(model, passed, *data)
+
+    return whole
+
+
+def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) -> None:
+    """Raise a DefectError where more is exchanged than each gradient of a parameter, once."""
+    exchanged = collectives_of(program)
+    if not exchanged:
+        raise DefectError(f"{way.name}: nothing is exchanged, so that the gradient is that of a part of the batch.")
+    fused = isinstance(port, WithKernel) and port.kernel == "fused"
+    if not (fused or way.varying):
+        return
+    if inside := [str(c) for c in exchanged if c.in_loop]:
+        raise DefectError(f"{way.name}: devices exchange data at every step: {'; '.join(inside)}.")
+    own = [a for name, a in answers.items() if name.startswith("d ") and name not in ("d x", "d carry")]
+    own.append(answers["d initial_carry"])  # twice: as the start, and where there are resets
+    most, total = sum(np.asarray(a).nbytes for a in own), sum(c.nbytes for c in exchanged)
+    if total > most:
+        raise DefectError(
+            f"{way.name}: devices exchange {total:,} bytes ({'; '.join(map(str, exchanged))}), expected at most "
+            f"{most:,}: those of the gradient."
+        )
+
+
+def _traces(port: Port) -> Iterator[Case]:
+    """Each way of passing arguments in a `jax.shard_map` has a trace: JAX refuses a loop whose carry begins to vary.
+
+    The batch varies over the devices; the model does not, nor does a carry or a mask that is the same on all.
+    """
+    mesh = MAPPED.mesh(1)
+    for entry, passed in itertools.product(("whole", "steps"), ((), ("carry",), MASKS, ("carry", *MASKS))):
+        row = _row(passed, 1) | {"entry": entry, "phase": "forward"}
+        _, model, (arrays, *_) = one_set(row, port)
+        call = partial(direct, row, port, weights=None, d_carry=None, along=None)
+        for alike in (P(AXIS), P()) if passed else (P(AXIS),):
+            in_specs = P(), (P(AXIS), *[alike] * 3)
+            mapped = jax.shard_map(call, mesh=mesh, in_specs=in_specs, out_specs=P(AXIS))
+            what = f"{entry}, {', '.join(passed) or 'inputs alone'}: no trace in a jax.shard_map"
+            yield Case(what, partial(jax.eval_shape, mapped, model, arrays))
+
+
+def _row(passed: Sequence[str], devices: int | None) -> Row:
+    batch = str(EACH * (devices or jax.device_count()))
+    return whole_row({"batch": batch, **dict.fromkeys(passed, "passed")})
+
+
+def _spread_part(label: str, way: Way, passed: Sequence[str], devices: int | None = None) -> Part:
+    row = partial(_row, passed, devices)  # later, since it counts the devices
+    return Part(lambda port: _answer_spread(port, row(), way, devices), lambda: expect_one(row()), label)
+
+
+#: Each way, from the learned carry with masks and from a passed one.
+ON_ALL = tuple(
+    _spread_part(f"{way.name}, {start}", way, passed)
+    for way in WAYS
+    for start, passed in (("from the start", MASKS), ("from a carry", ("carry",)))
+)
+#: On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not.
+ON_ONE = (
+    *(_spread_part(way.name, way, ("carry", *MASKS), devices=1) for way in (EXPLICIT, MAPPED)),
+    part_of(_traces, MAPPED.name),
+    Part(lambda port: None),  # an older JAX has none of these
+)
