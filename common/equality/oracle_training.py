@@ -38,8 +38,8 @@ class Trajectory:
 
 def moves(start: Any, end: Any) -> dict[str, np.ndarray]:
     """How far parameters moved, by name."""
-    first, last = leaves(start), leaves(end)
-    return {f"Δ {name}": np.asarray(last[name]) - first[name] for name in first}
+    last = leaves(end)
+    return {f"Δ {name}": np.asarray(last[name]) - first for name, first in leaves(start).items()}
 
 
 def trajectory(
@@ -64,8 +64,7 @@ def trajectory(
         update = Traced(optimizer.update, params, state, params)
     losses, start, weights = [], params, {}
     for _ in range(steps):
-        given = params if dtype is None else jax.tree.map(lambda p: p.astype(dtype), params)
-        loss, gradient = loss_and_grad(given)
+        loss, gradient = loss_and_grad(jax.tree.map(lambda p: p.astype(dtype or p.dtype), params))
         gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, params)
         losses.append(loss)
         if weighted and not weights:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.checks import CHECKS, Check, Part, get_checks
-from trigru.common.equality.contract.script import script_of
+from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, UnknownNameError
 from trigru.common.port.protocol import WithKernel
