@@ -24,7 +24,7 @@ from .bounds import SAME_BOUND, relative_error
 from .checks import CHECKS, DTYPES, Answers, Check, Part
 from .contract.data import dtypes_of
 from .contract.examination import NOT_FINITE, examine, problem_of, unmeasured
-from .contract.factors import COMPILED, SPACE, Row, unusual
+from .contract.factors import SPACE, Row, unusual
 from .contract.failures import parting_of, smallest
 from .contract.selections import told
 from .measurement import NOT_OFFERED, Measurement
@@ -50,11 +50,6 @@ class Question:
     def dtype(self) -> str:
         """That of the computation."""
         return "float64" if self.row is None else dtypes_of(self.row["dtype"])[0]
-
-    @property
-    def compiled(self) -> bool:
-        """Whether XLA compiles the program with all optimisations, which takes longest."""
-        return self.row is not None and self.row.get("transform") in COMPILED
 
 
 def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Check]) -> list[Question]:
