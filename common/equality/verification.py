@@ -1,7 +1,7 @@
 """Is a port the same function as the oracle, and as accurate as its dtype allows?
 
-What is asked is in `trigru.common.equality.checks`, and how far answers may differ in `trigru.common.equality.bounds`
-and `trigru.common.equality.contract.examination`.
+The checks are in `trigru.common.equality.checks`, the bounds in `trigru.common.equality.bounds` and
+`trigru.common.equality.contract.examination`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,12 +30,8 @@ from .contract.selections import told
 from .measurement import NOT_OFFERED, Measurement
 
 #: What JAX says of an argument that is no pytree of arrays, and Python of a leaf that is no array.
-NO_PYTREE = (
-    "TypeError: Error interpreting argument",
-    "is not a valid JAX type",
-    "TypeError: Cannot interpret value of",
-    "has no attribute 'astype'",
-)
+NO_PYTREE = ("TypeError: Error interpreting argument", "is not a valid JAX type",
+             "TypeError: Cannot interpret value of", "has no attribute 'astype'")  # fmt: skip
 
 
 @dataclass(frozen=True)

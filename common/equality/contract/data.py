@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +24,7 @@ OTHER_DTYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """The numbers of a row."""
 
     batch: tuple[int, ...]
@@ -151,12 +150,11 @@ def values_of(row: Row) -> tuple[Values, ...]:
 
 
 def data_of(row: Row) -> Data:
-    """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded. A row may have a seed."""
-    seed, values = int(row.get("seed", 0)), values_of(row)
+    """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded."""
     sizes, dtype, (computed, stored, given) = sizes_of(row), row["dtype"], dtypes_of(row["dtype"])
-    rng, batch, T, H = np.random.default_rng(seed), sizes.batch, sizes.time, sizes.hidden
-    classes = CLASSES if row["entry"] == "classifier" else None
-    params = _params_of(row["params"], random_params(GRUConfig(sizes.inputs, H, classes, param_dtype="float64"), seed))
+    rng, batch, T, H = np.random.default_rng(0), sizes.batch, sizes.time, sizes.hidden
+    values, classes = values_of(row), CLASSES if row["entry"] == "classifier" else None
+    params = _params_of(row["params"], random_params(GRUConfig(sizes.inputs, H, classes, param_dtype="float64")))
     usual_x, usual_carry = rng.normal(size=(*batch, T, sizes.inputs)), rng.normal(size=(*batch, H))
     if row["params"] == "faint":
         usual_x, usual_carry = usual_x * FAINT, usual_carry * FAINT
@@ -199,14 +197,10 @@ def _params_of(kind: str, params: Any) -> Any:
     closed: r and z are near 1e-9 at every state, and the start is near 1e8, of which they let pass a part near 1.
     """
     if kind == "faint":
-        still = {name: np.zeros_like(getattr(params, name)) for name in ("bias", "bias_n", "initial_carry")}
-        return params._replace(**still)
+        names = "bias", "bias_n", "initial_carry"
+        return params._replace(**{name: np.zeros_like(getattr(params, name)) for name in names})
     if kind == "closed":
-        H = len(params.bias_n)
-        of_gates = np.arange(3 * H) < 2 * H
-        return params._replace(
-            weight_hh=np.where(of_gates[:, None], 0, params.weight_hh),
-            bias=params.bias - 20 * of_gates,
-            initial_carry=params.initial_carry * 1e8,
-        )
+        r_and_z = np.arange(len(params.bias)) < 2 * len(params.bias_n)
+        weight, bias = np.where(r_and_z[:, None], 0, params.weight_hh), params.bias - 20 * r_and_z
+        return params._replace(weight_hh=weight, bias=bias, initial_carry=params.initial_carry * 1e8)
     return params

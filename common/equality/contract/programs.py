@@ -16,10 +16,9 @@ from ...port.protocol import Port, Program
 from ...port.styles import available_styles
 from ...port.task import Task, mean_squared_error
 from ...program import Traced
-from ..oracle_training import moves
 from .data import Data, config_of, sizes_of
 from .factors import COMPILED, Row, style_of, whole_row
-from .reference import OPTIMIZERS, STEPS, Answers, direction_of, scalar_of
+from .reference import OPTIMIZERS, STEPS, Answers, direction_of, moves, scalar_of
 
 Array = Any
 #: What a row may pass to a model, in this order; None where it does not.

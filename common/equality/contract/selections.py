@@ -50,8 +50,7 @@ SELECTIONS = (
     Selection("styles", "in a call style", "style", besides=NO_STYLE),
 )
 #: What failures of other levels are told under, by level or factor.
-OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "seed": "values", "step": "step",
-          "optimizer": "training"}  # fmt: skip
+OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "step": "step", "optimizer": "training"}
 #: A failure of the usual row.
 PLAIN = "sequence"
 
