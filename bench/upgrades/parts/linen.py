@@ -19,7 +19,7 @@ from flax.training.dynamic_scale import DynamicScale
 from flax.training.early_stopping import EarlyStopping
 from flax.training.train_state import TrainState
 
-from ..functions import Called, Drawn, Example, Ran
+from ..functions import Called, Example, Ran
 from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
@@ -250,7 +250,7 @@ HERE = Lines(globals())
 PARTS: Parts = {
     **{line: _of(line) for line in lines_of(MODULES)},
     "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
-    "parameters": lambda: Drawn(jax.jit(_draw)()),
+    "parameters": lambda: Example(drawn=jax.jit(_draw)()),
     "pools and attention": HERE.traced(PLAIN, x=X),
     "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),
     "nn.Module.apply in jax.jit": lambda: Called(_jitted),
