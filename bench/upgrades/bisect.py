@@ -3,9 +3,10 @@
 The search does not know what it looks for: it is given something that says of a version set whether it is still good.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
+from itertools import accumulate
 
 from packaging.version import Version
 
@@ -14,8 +15,8 @@ from .versions import SUBJECTS, VersionSet
 
 #: Whether a set is good: None where it cannot be told, since it does not install or run.
 Judge = Callable[[VersionSet], bool | None]
-#: The versions that a set gets, by name.
-Resolve = Callable[[VersionSet], dict[str, str]]
+#: The versions of packages, by name.
+Versions = dict[str, str]
 
 
 class BisectError(TrigruError):
@@ -41,7 +42,11 @@ class Culprit:
 
 
 def bisect(
-    good: VersionSet, bad: VersionSet, judge: Judge, resolve: Resolve, releases: Callable[[str], Sequence[str]]
+    good: VersionSet,
+    bad: VersionSet,
+    judge: Judge,
+    resolve: Callable[[VersionSet], Versions],
+    releases: Callable[[str], Sequence[str]],
 ) -> Culprit:
     """Find the neighbouring releases between which something changed.
 
@@ -55,37 +60,39 @@ def bisect(
         BisectError: the good set is not good, the bad one is, or no framework moved between the nearest days.
         UnjudgedError: one of the two cannot be judged.
     """
-    by_days = good.day is not None and bad.day is not None
-    if by_days and good.day >= bad.day:  # pyright: ignore[reportOperatorIssue]
-        raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}.")
-    if not by_days:
-        was, now = _named(good), _named(bad)
-        other = [name for name in now if was.get(name, now[name]) != now[name]]
-        if other and all(Version(was[name]) > Version(now[name]) for name in other):
-            raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}: exchange them.")
+    _check_order(good, bad)
     search = _Search(judge)
-    for of, wanted in ((good, True), (bad, False)):
+    for of, wanted, what in ((good, True, "is not good"), (bad, False, "is as GOOD is")):
         found = search.ask(of)
         if found is None:
             raise UnjudgedError(
                 f"{of.name} cannot be judged: it does not install, or what is asked does not run with it."
             )
         if found != wanted:
-            is_it = "is as GOOD is" if not wanted else "is not good"
-            raise BisectError(f"{of.name} {is_it}: there is nothing between GOOD and BAD to be found.")
-    if by_days:
-        good, bad = _by_days(good, bad, search)
-        was, now = _subjects(resolve(good)), _subjects(resolve(bad))
-        good, bad = _pinned(was), _pinned(now)
+            raise BisectError(f"{of.name} {what}: there is nothing between GOOD and BAD to be found.")
+    if good.day is not None and bad.day is not None:
+        days = (good.day + timedelta(days=n) for n in range((bad.day - good.day).days + 1))
+        nearest = search.first_bad([VersionSet(day.isoformat(), good.requirements, day) for day in days])
+        was, now = ({name: v for name, v in resolve(of).items() if name in SUBJECTS} for of in nearest)
     else:
-        was, now = (_named(of) for of in (good, bad))
-    good, bad = _by_packages(was, now, search)
-    good, bad = _by_releases(good, bad, search, releases)
-    was, now = _named(good), _named(bad)
-    changed = {name: (was.get(name, "none"), now.get(name, "none")) for name in now if was.get(name) != now[name]}
+        was, now = _named(good), _named(bad)
+    good, bad = search.first_bad([_pinned(step) for step in _packages(was, now)])
+    between = [_pinned(step) for step in _releases(_named(good), _named(bad), releases)]
+    good, bad = search.first_bad([good, *between, bad])
+    changed = _moved(_named(good), _named(bad))
     if not changed:
         raise BisectError("none of the frameworks moved between the nearest days: what changed is another package.")
     return Culprit(good, bad, changed, search.asked, search.skipped)
+
+
+def _check_order(good: VersionSet, bad: VersionSet) -> None:
+    if good.day is not None and bad.day is not None:
+        reversed_ = good.day >= bad.day
+    else:
+        moved = [ends for ends in _moved(_named(good), _named(bad)).values() if "none" not in ends]
+        reversed_ = bool(moved) and all(Version(was) > Version(now) for was, now in moved)
+    if reversed_:
+        raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}: exchange them.")
 
 
 class _Search:
@@ -93,14 +100,17 @@ class _Search:
 
     def __init__(self, judge: Judge):
         self._judge = judge
-        self._known: dict[tuple[tuple[str, ...], date | None], bool | None] = {}
-        self.asked = 0
+        self._known: dict[object, bool | None] = {}
         self.skipped: list[str] = []
+
+    @property
+    def asked(self) -> int:
+        """How many sets were judged."""
+        return len(self._known)
 
     def ask(self, of: VersionSet) -> bool | None:
         key = of.requirements, of.day
         if key not in self._known:
-            self.asked += 1
             self._known[key] = self._judge(of)
             if self._known[key] is None:
                 self.skipped.append(of.name)
@@ -120,60 +130,40 @@ class _Search:
         return sets[low], sets[high]
 
 
-def _by_days(good: VersionSet, bad: VersionSet, search: _Search) -> tuple[VersionSet, VersionSet]:
-    assert good.day is not None
-    assert bad.day is not None
-    days = [good.day + timedelta(days=n) for n in range((bad.day - good.day).days + 1)]
-    return search.first_bad([VersionSet(day.isoformat(), good.requirements, day) for day in days])
+def _packages(was: Versions, now: Versions) -> list[Versions]:
+    """Versions that move one package after the other; jax and jaxlib together, since they are bound to each other."""
+    moved = [name for name in dict.fromkeys((*SUBJECTS, *now)) if name in _moved(was, now)]
+    groups = [[name] for name in moved if name not in ("jax", "jaxlib")]
+    if together := [name for name in moved if name in ("jax", "jaxlib")]:
+        groups.insert(0, together)
+    steps = accumulate(groups, lambda step, group: step | {name: now[name] for name in group}, initial=was)
+    return [*[*steps][: max(len(groups), 1)], now]
 
 
-def _by_packages(was: dict[str, str], now: dict[str, str], search: _Search) -> tuple[VersionSet, VersionSet]:
-    """Move one package after the other from the good versions to the bad ones; the first that makes it bad is named."""
-    other = [name for name in dict.fromkeys((*SUBJECTS, *now)) if name in now and was.get(name) != now[name]]
-    steps = [dict(was)]
-    for group in _groups(other):
-        steps.append({**steps[-1], **{name: now[name] for name in group}})
-    steps[-1] = dict(now)
-    return search.first_bad([_pinned(step) for step in steps])
+def _releases(was: Versions, now: Versions, releases: Callable[[str], Sequence[str]]) -> Iterator[Versions]:
+    """Where one package is left, the versions with each of its releases between."""
+    moved = _moved(was, now)
+    names = [name for name in moved if name != "jaxlib"]
+    if len(names) == 1 and names[0] in was:
+        (name,), together = names, moved if "jax" in moved else names
+        known = list(releases(name))
+        if was[name] in known and now[name] in known:
+            for number in known[known.index(was[name]) + 1 : known.index(now[name])]:
+                yield was | dict.fromkeys(together, number)
 
 
-def _groups(names: Sequence[str]) -> list[list[str]]:
-    """Jax and jaxlib go together: their versions are bound to each other."""
-    together = [name for name in names if name in ("jax", "jaxlib")]
-    others = [[name] for name in names if name not in together]
-    return [*([together] if together else []), *others]
+def _moved(was: Versions, now: Versions) -> dict[str, tuple[str, str]]:
+    """The packages whose versions differ, with both."""
+    return {name: (was.get(name, "none"), now[name]) for name in now if was.get(name) != now[name]}
 
 
-def _by_releases(
-    good: VersionSet, bad: VersionSet, search: _Search, releases: Callable[[str], Sequence[str]]
-) -> tuple[VersionSet, VersionSet]:
-    """Where one package is left, its releases between."""
-    was, now = _named(good), _named(bad)
-    other = [name for name in now if was.get(name) != now[name]]
-    named = [name for name in other if name != "jaxlib"]
-    if len(named) != 1 or named[0] not in was:
-        return good, bad
-    (name,) = named
-    known = list(releases(name))
-    if was[name] not in known or now[name] not in known:
-        return good, bad
-    between = known[known.index(was[name]) : known.index(now[name]) + 1]
-    together = [name, "jaxlib"] if name == "jax" and "jaxlib" in other else [name]
-    steps = [_pinned({**was, **dict.fromkeys(together, number)}) for number in between]
-    return search.first_bad([good, *steps[1:-1], bad])
-
-
-def _pinned(versions: dict[str, str]) -> VersionSet:
+def _pinned(versions: Versions) -> VersionSet:
     requirements = tuple(f"{name}=={number}" for name, number in versions.items())
     return VersionSet(" ".join(requirements), requirements)
 
 
-def _named(of: VersionSet) -> dict[str, str]:
+def _named(of: VersionSet) -> Versions:
     exact = [requirement.partition("==") for requirement in of.requirements]
     if not all(equals for _, equals, _ in exact):
         raise InputError(f"{of.name}: expected exact versions, as jax==0.6.2 jaxlib==0.6.2.")
     return {name: number for name, _, number in exact}
-
-
-def _subjects(versions: dict[str, str]) -> dict[str, str]:
-    return {name: versions[name] for name in SUBJECTS if name in versions}

@@ -4,7 +4,8 @@ Adding a fact is adding a field to `Subject`, what collects it (`ports`, `functi
 compares it to `COMPARED`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -21,45 +22,51 @@ from ..timing.machine import machine_differences
 from .counting import TRACES, WAITS
 from .distance import bound_of, how_different, is_floating, noise_of, relative_difference
 from .files import Read
-from .kinds import FAILING, KINDS, Change
-from .record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, OPERATIONS, PARTS_OF, PRINT, ArrayNames, Snapshot, Subject
+from .record import (
+    EQUATIONS,
+    FAILING,
+    IN_FLOAT64,
+    KEPT,
+    KINDS,
+    MEMORY,
+    OPERATIONS,
+    PARTS_OF,
+    PRINT,
+    ArrayNames,
+    Change,
+    Snapshot,
+    Subject,
+)
 from .sources import edited
 from .trails import Partings
 
 __all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
 
-#: A program's memory has grown if it did by more than this share, Python in a call, and operations of a program.
-MEMORY_SHARE, CALLS_SHARE, WORK_SHARE = 0.02, 0.05, 0.25
+#: The share by which Python in a call has to grow; and of each number of a program, its kind and this share.
+CALLS_SHARE = 0.05
+_GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
+#: The beginning of a result's name that says which entry of a row of many it is of.
+_ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")
 _T = TypeVar("_T")
 
 
 def changes(old: Read, new: Read) -> list[Change]:
     """Every change, causes first. What only one of the two looked at is no change."""
-    found = [*edited(old, new)]
     now = {subject.name: subject for subject in new[0].subjects}
-    for was in old[0].subjects:
-        if was.name in now:
-            for compared in COMPARED.values():
-                found += compared(Pair(was, now[was.name], old, new))
-    found += _equality(old[0], new[0])
-    kinds = list(KINDS)
-    return sorted(found, key=lambda change: kinds.index(change.kind))
+    pairs = [Pair(was, now[was.name], old, new) for was in old[0].subjects if was.name in now]
+    found = [change for pair in pairs for compared in COMPARED for change in compared(pair)]
+    found += [*edited(old, new), *_equality(old[0], new[0])]
+    return sorted(found, key=lambda change: list(KINDS).index(change.kind))
 
 
 def reservations(old: Snapshot, new: Snapshot) -> list[str]:
     """Other differences between the snapshots, which may explain a change beside the packages."""
-    was, now = old.machine, new.machine
-    said = [
-        f"{difference}: bits, programs and memory may differ for that alone."
-        for difference in machine_differences(was, now, versions=False)
-    ]
+    other = machine_differences(old.machine, new.machine, versions=False)
+    said = [f"{difference}: bits, programs and memory may differ for that alone." for difference in other]
     if not same_python(old, new):
-        said.append(
-            f"Python {now.versions.get('python', '?')}, was {was.versions.get('python', '?')}: calls are not compared, "
-            "since each Python counts in its own way."
-        )
-    names = [{subject.name for subject in snapshot.subjects} for snapshot in (old, new)]
-    if alone := sorted(names[0] ^ names[1]):
+        now, was = (snapshot.machine.versions.get("python", "?") for snapshot in (new, old))
+        said.append(f"Python {now}, was {was}: calls are not compared, since each Python counts in its own way.")
+    if alone := sorted({subject.name for subject in old.subjects} ^ {subject.name for subject in new.subjects}):
         said.append(f"in one of them alone, and not compared: {', '.join(alone)}.")
     if (old.equality is None) != (new.equality is None):
         said.append("equality was left out in one of them, and is not compared.")
@@ -123,8 +130,8 @@ class Pair:
         if name not in names:
             return ""
         if name not in self._partings:
-            arrays = self.was[1], self.now[1]
-            self._partings[name] = Partings(self.old.trails[name], self.new.trails[name], arrays)
+            old, new = (self.old.trails[name], self.was[1]), (self.new.trails[name], self.now[1])
+            self._partings[name] = Partings(old, new)
         return self._partings[name].line(was, now)
 
     @cached_property
@@ -145,28 +152,30 @@ def _more(some: Sequence[object], what: str) -> str:
     return f" and {count(len(some) - 1, what)}" if some[1:] else ""
 
 
-def _missing(pair: Pair) -> Iterator[Change]:
-    if bool(pair.old.missing) != bool(pair.new.missing):
-        kind = "better" if pair.old.missing else "broken"
-        yield pair.change(kind, "import", pair.old.missing or "works", pair.new.missing or "works")
+def _only(some: Iterable[_T], others: Collection[_T]) -> list[_T]:
+    """The items that are not among others."""
+    return [item for item in some if item not in others]
 
 
-def _problems(pair: Pair) -> Iterator[Change]:
-    """What does not work any more: one error in several calls is one change."""
-    before, after = pair.old.problems, pair.new.problems
-    anew = grouped([what for what in after if what not in before], lambda what: after[what])
-    for said, calls in anew.items():
-        yield pair.change("broken", f"{calls[0]}{_more(calls, 'more call')}", "works", said)
-    for what, said in before.items():
-        if what not in after and not pair.new.missing:
-            yield pair.change("better", what, said, "works")
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
-def _styles(pair: Pair) -> Iterator[Change]:
-    for name, was in pair.old.styles.items() if not pair.new.missing else ():
-        now = pair.new.styles.get(name, "is gone")
-        if bool(was) != bool(now):
-            yield pair.change("broken" if now else "better", f"style {name}", was or "works", now or "works")
+def _works(pair: Pair) -> Iterator[Change]:
+    """What does not work any more, or works again: one reason for several things is one change."""
+    before, after = (_reasons(subject, pair.old.styles) for subject in (pair.old, pair.new))
+    for why, some in grouped(_only(after, before), lambda what: after[what]).items():
+        yield pair.change("broken", f"{some[0]}{_more(some, 'more call')}", "works", why)
+    for what in _only(before, after) if not pair.new.missing else ():
+        yield pair.change("better", what, before[what], "works")
+
+
+def _reasons(subject: Subject, styles: Iterable[str]) -> dict[str, str]:
+    """Why each thing does not work, of those that do not; a call style may be gone."""
+    if subject.missing:
+        return {"import": subject.missing}
+    of_styles = {f"style {name}": subject.styles.get(name, "is gone") for name in styles}
+    return {what: why for what, why in {**of_styles, **subject.problems}.items() if why}
 
 
 def _values(pair: Pair) -> Iterator[Change]:
@@ -184,11 +193,11 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
     """One change for the results of a call that changed at one line, or one for all that are rounded in another way."""
     row, leaves = where.removesuffix(IN_FLOAT64), pair.old.tree.keys() | pair.new.tree.keys()
     gone, added = (
-        [name for name in a if name not in b and not name.startswith("gradient of") and f"{row} {name}" not in leaves]
-        for a, b in ((was, now), (now, was))
+        [name for name in some if not name.startswith("gradient of") and f"{row} {name}" not in leaves]
+        for some in (_only(was, now), _only(now, was))
     )  # what is a leaf of the tree is told there
     if gone or added:
-        yield pair.change("function", f"{where}: results", ", ".join(gone) or "none", ", ".join(added) or "none")
+        yield pair.change("function", f"{where}: results", _listed(gone), _listed(added))
         return
     differing = pair.moved(was, now)
     if not differing:
@@ -202,7 +211,7 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
         yield pair.change("bits", f"{where}: {worst}", "", how, pair.line(where))
         return
     results = [name for name in beyond if name.startswith("result")] or beyond[:1]  # gradients follow from results
-    first = {name.partition("]")[0]: name for name in reversed(results)}  # of each entry of a row of many
+    first = {_ENTRY.match(name)[0]: name for name in reversed(results)}  # pyright: ignore[reportOptionalSubscript]
     wide = where != row  # and so among the values of the trail
     lines = {
         name: pair.line(where, *differing[name]) if wide else pair.line(where)
@@ -243,31 +252,29 @@ def _tree(pair: Pair) -> Iterator[Change]:
         return
     failing = tuple(f"{row} " for row in {**pair.old.problems, **pair.new.problems})  # which have no leaves
     gone, added = (
-        [path for path in a if path not in b and not path.startswith(failing)]
-        for a, b in ((before, after), (after, before))
+        [path for path in some if not path.startswith(failing)] for some in (_only(before, after), _only(after, before))
     )
     if gone or added:
-        yield pair.change("tree", "leaves", ", ".join(gone) or "none", ", ".join(added) or "none")
+        yield pair.change("tree", "leaves", _listed(gone), _listed(added))
     elif before.keys() == after.keys() and list(before) != list(after):
-        yield pair.change("tree", "order of the leaves", ", ".join(before), ", ".join(after))
+        yield pair.change("tree", "order of the leaves", _listed(before), _listed(after))
     for path, was, now in _alike(before, after):
         yield pair.change("tree", f"leaf {path}", was, now)
 
 
 def _programs(pair: Pair) -> Iterator[Change]:
     for where, was, now in _alike(pair.old.programs, pair.new.programs):
-        for fact, kind in ((MEMORY, "memory"), (KEPT, "kept")):
+        for fact, kind, share in _GROWTH:
             a, b = was.get(fact), now.get(fact)
-            if isinstance(a, int) and isinstance(b, int) and abs(b - a) > MEMORY_SHARE * max(a, 1):
-                yield pair.change(kind if b > a else "better", f"{where}: {fact}", f"{a} B", f"{b} B")
-        other = [name for name, _, _ in _alike(was, now) if name not in (MEMORY, KEPT, PRINT)]
-        for name in (EQUATIONS, OPERATIONS):
-            a, b = was.get(name), now.get(name)
-            if isinstance(a, int) and isinstance(b, int) and b > a * (1 + WORK_SHARE):
-                yield pair.change("work", f"{where}: {name}", str(a), str(b))
+            if not isinstance(a, int) or not isinstance(b, int) or abs(b - a) <= share * max(a, 1):
+                continue
+            if b > a or kind != "work":
+                unit = "" if kind == "work" else " B"
+                yield pair.change(kind if b > a else "better", f"{where}: {fact}", f"{a}{unit}", f"{b}{unit}")
+        other = _only((name for name, _, _ in _alike(was, now)), (MEMORY, KEPT, PRINT))
         old, new = (", ".join(f"{name} {some[name]}" for name in other) for some in (was, now))
         if other or was.get(PRINT) != now.get(PRINT):
-            yield pair.change("program", where, old or "", new or "the same counts of operations")
+            yield pair.change("program", where, old, new or "the same counts of operations")
 
 
 def _calls(pair: Pair) -> Iterator[Change]:
@@ -302,13 +309,13 @@ def _signatures(pair: Pair) -> Iterator[Change]:
     before, after = pair.old.signatures, pair.new.signatures
     if not before or not after:
         return
-    if gone := [name for name in before if name not in after]:
+    if gone := _only(before, after):
         yield pair.change("arguments", "names", ", ".join(gone), "gone")
-    if added := [name for name in after if name not in before]:
+    if added := _only(after, before):
         yield pair.change("better", "names", "", ", ".join(added))
-    for name, was, now in ((name, was, after[name]) for name, was in before.items() if name in after):
-        other = [argument for argument in was if now.get(argument) != was[argument]]
-        new = [argument for argument in now if argument not in was]
+    for name, was in before.items():
+        now = after.get(name, was)
+        other, new = [argument for argument in was if now.get(argument) != was[argument]], _only(now, was)
         needed = [argument for argument in new if not now[argument] and not argument.startswith("*")]
         if other or needed:
             sides = (_said(was, other), _said(now, [*(a for a in other if a in now), *needed]))
@@ -325,21 +332,9 @@ def _said(arguments: dict[str, str], names: Iterable[str]) -> str:
 
 def _warnings(pair: Pair) -> Iterator[Change]:
     for where, texts in pair.new.warnings.items():
-        for text in texts:
-            if text not in pair.old.warnings.get(where, ()):
-                yield pair.change("warnings", where, "", text)
+        for text in _only(texts, pair.old.warnings.get(where, ())):
+            yield pair.change("warnings", where, "", text)
 
 
-#: By the fields of `Subject`. A file is compared where it is read: `reading`.
-COMPARED: dict[str, Callable[[Pair], Iterable[Change]]] = {
-    "missing": _missing,
-    "problems": _problems,
-    "styles": _styles,
-    "values": _values,
-    "draws": _draws,
-    "tree": _tree,
-    "signatures": _signatures,
-    "programs": _programs,
-    "calls": _calls,
-    "warnings": _warnings,
-}
+#: Each compares a fact of two subjects. A file is compared where it is read: `reading`.
+COMPARED = (_works, _values, _draws, _tree, _signatures, _programs, _calls, _warnings)

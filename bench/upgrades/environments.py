@@ -23,7 +23,6 @@ LIMIT_S = 900.0
 UNSOLVABLE = "No solution found"
 #: A program that prints what is installed.
 _VERSIONS = """\
-import atexit
 import json
 from importlib.metadata import distributions
 print(json.dumps({d.name.lower().replace("_", "-"): d.version for d in distributions()}))
@@ -85,7 +84,9 @@ class Environments:
         named = set(map(name_of, of.requirements))
         subjects, others = requirements_of(requires("trigru") or ())
         wanted = [*of.requirements, *(name for name in subjects if name not in named), *others, *self._more]
-        command = self._command([*limits, *map(_option, wanted)])
+        # a folder is installed in place, so that what is edited there counts
+        options = [f"--with{'-editable' * os.path.isdir(requirement)}={requirement}" for requirement in wanted]
+        command = self._command([*limits, *options])
         command += ["env", f"PYTHONPATH={self._trigru}"]
         return Environment(tuple(command), json.loads(_run([*command, *interpreter("-c", _VERSIONS, python="python")])))
 
@@ -120,11 +121,6 @@ class Environments:
         of, metadata = next((of, file) for of, file in known if file.name == "METADATA")
         (folder / metadata.parent.name).symlink_to(str(of.locate_file(metadata.parent)))
         return folder
-
-
-def _option(requirement: str) -> str:
-    """The option that installs something: a folder in place, so that what is edited there counts."""
-    return f"--with-editable={requirement}" if os.path.isdir(requirement) else f"--with={requirement}"
 
 
 def _run(command: Sequence[str]) -> str:

@@ -21,25 +21,18 @@ Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A tree that is drawn from a fixed key."""
-
-    tree: Any
-
-
-@dataclass(frozen=True)
 class Example:
-    """A function that JAX can compile, with what it is called with.
+    """A function that JAX can compile, with what it is called with, or parameters that are drawn alone.
 
     Args:
-        function: (params, *inputs) -> a pytree of arrays.
+        function: (params, *inputs) -> a pytree of arrays; None where parameters are drawn alone.
         params: a pytree; what is no array in it is left as it is.
         inputs: pytrees of arrays.
         drawn: parameters that were drawn from a fixed key; None where nothing is drawn.
         compiled: whether it is also compiled and called, as users have it, and not only traced.
     """
 
-    function: Callable[..., Any]
+    function: Callable[..., Any] | None = None
     params: Any = ()
     inputs: tuple[Any, ...] = ()
     drawn: Any = None
@@ -78,7 +71,7 @@ class Call:
     wait: Callable[[Any], Any] = jax.block_until_ready
 
 
-Rows = Mapping[str, Callable[[], Drawn | Example | Called]]
+Rows = Mapping[str, Callable[[], Example | Called]]
 
 
 def look_at(subject: Subject, kept: Kept, rows: Rows) -> None:
@@ -90,29 +83,27 @@ def look_at(subject: Subject, kept: Kept, rows: Rows) -> None:
             collect(subject, kept, name, given)
 
 
-def collect(subject: Subject, kept: Kept, name: str, given: Drawn | Example | Called) -> None:
+def collect(subject: Subject, kept: Kept, name: str, given: Example | Called) -> None:
     """Collect the facts of one thing: draws, results and gradients, trail, program, and the cost of a call."""
-    drawn = given.tree if isinstance(given, Drawn) else given.drawn if isinstance(given, Example) else None
-    if drawn is not None:
-        subject.draws[name] = kept.keep_all(paths_of(drawn))
-        subject.tree |= {f"{name} {path}": leaf for path, leaf in tree_of(drawn).items()}
     with survived(subject, name), noticed(subject, "call"):
-        if isinstance(given, Example):
-            _collect_function(subject, kept, name, given)
-        elif isinstance(given, Called):
+        if isinstance(given, Called):
             with nullcontext() if given.compiled else compiled_quickly():
                 _collect_call(subject, kept, name, given)
+            return
+        if given.drawn is not None:
+            subject.draws[name] = kept.keep_all(paths_of(given.drawn))
+            subject.tree |= tree_of(given.drawn, f"{name} ")
+        if given.function is not None:
+            _collect_function(subject, kept, name, given, given.function)
 
 
-def _collect_function(subject: Subject, kept: Kept, name: str, given: Example) -> None:
+def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, function: Callable[..., Any]) -> None:
     leaves, structure = jax.tree.flatten(given.params)
     real = [n for n, leaf in enumerate(leaves) if is_real(leaf)]
 
     def forward(reals: list[Any], *inputs: Any) -> Any:
-        changed = list(leaves)
-        for n, leaf in zip(real, reals, strict=True):
-            changed[n] = leaf
-        return given.function(structure.unflatten(changed), *inputs)
+        of_reals = dict(zip(real, reals, strict=True))
+        return function(structure.unflatten([of_reals.get(n, leaf) for n, leaf in enumerate(leaves)]), *inputs)
 
     def both(reals: list[Any], *inputs: Any) -> Any:
         def half_of_squares(reals: list[Any]) -> Any:
@@ -125,7 +116,7 @@ def _collect_function(subject: Subject, kept: Kept, name: str, given: Example) -
 
     arguments = [[leaves[n] for n in real], *given.inputs]
     closed, shapes = jax.make_jaxpr(both, return_shape=True)(*arguments)
-    subject.tree |= {f"{name} {path}": leaf for path, leaf in tree_of(shapes[0], "result").items()}
+    subject.tree |= tree_of(shapes[0], f"{name} result")
     subject.trails[name], wide = trail_of(closed, jax.tree.leaves(arguments), kept)
     paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_real(leaf)]
     names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]

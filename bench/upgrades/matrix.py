@@ -24,14 +24,15 @@ from ..processes.child import interpreter
 from ..processes.commands import run_command
 from ..reporting.numbers import count
 from ..results.contradictions import check_date
+from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, decode, first_twice
 from ..results.proof import passes
 from ..results.ranges import Count, NotNegative
 from ..results.rules import of_versions
-from .changes import KINDS, Change, changes
+from .changes import changes
 from .environments import Environment, EnvironmentFailedError, Environments
-from .files import SnapshotError, load
-from .record import Snapshot
+from .files import Read, SnapshotError, load
+from .record import KINDS, Change, Snapshot
 from .versions import SUBJECTS, VersionSet, is_source
 
 SCHEMA, FILE = 3, "matrix.json"
@@ -63,8 +64,7 @@ class Row(Struct, forbid_unknown_fields=True):
     """One version set.
 
     Args:
-        name: of the set.
-        requirements, day: of the set.
+        name, requirements, day: of the set.
         python: its version.
         arguments: of `trigru snapshot`.
         versions: of the frameworks; empty if it could not be installed.
@@ -88,11 +88,6 @@ class Row(Struct, forbid_unknown_fields=True):
     counts: dict[str, dict[str, Count]] = {}
     moved: list[Change] = []
     facts: dict[str, Facts] = {}
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.lasting or (not self.reason and bool(self.versions))
 
 
 class Matrix(Struct, forbid_unknown_fields=True):
@@ -125,27 +120,21 @@ def fill(
         told: of the progress, at each set and every second: how many are done, of how many, and the set at work.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
-    rows: list[Row] = []
-    matrix = Matrix(SCHEMA, command, "", "", rows)
-    before: Path | None = None
+    matrix = Matrix(SCHEMA, command, "", "", [])
+    before: Read | None = None
     for number, of in enumerate(sets):
         still = partial(told, number, len(sets), of.name)
         still()
         place = folder / place_of(of, environments.python, arguments)
-        row = known.pop(of.name, None)
-        as_before = row is not None and (row.python, row.arguments) == (environments.python, list(arguments))
-        may_differ = any(map(is_source, of.requirements))
-        if row is None or may_differ or not as_before or not row.done or not (row.lasting or _is_readable(place)):
-            day = "" if of.day is None else of.day.isoformat()
-            row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
-            _fill_row(row, of, place, environments, still)
-        if not row.reason:
-            _compare(row, before, place)
-            before = place
-        rows.append(row)
+        day = "" if of.day is None else of.day.isoformat()
+        row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
+        row, now = _kept(known.pop(of.name, None), row, place) or (row, _fill_row(row, of, place, environments, still))
+        if now is not None:
+            _compare(row, before, now)
+            before, matrix.device = now, matrix.device or now[0].machine.device
+        matrix.rows.append(row)
         matrix.datetime = datetime.now(UTC).isoformat(timespec="seconds")
-        matrix.device = matrix.device or (load(place)[0].machine.device if not row.reason else "")
-        kept = msgspec.structs.replace(matrix, rows=[*rows, *known.values()])  # also what is not reached yet
+        kept = msgspec.structs.replace(matrix, rows=[*matrix.rows, *known.values()])  # also what is not reached yet
         write_whole(folder / FILE, msgspec.json.format(msgspec.json.encode(kept), indent=1))
     told(len(sets), len(sets), "all")
     return matrix
@@ -157,12 +146,15 @@ def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
     return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{told}"
 
 
-def _is_readable(place: Path) -> bool:
-    try:
-        load(place)
-    except SnapshotError:
-        return False
-    return True
+def _kept(old: Row | None, new: Row, place: Path) -> tuple[Row, Read | None] | None:
+    """The row of an earlier run, with its snapshot, of which nothing is left to do."""
+    if old is None or any(map(is_source, new.requirements)):
+        return None
+    if (old.python, old.arguments) != (new.python, new.arguments) or not (old.lasting or old.versions):
+        return None
+    with suppress(SnapshotError):
+        return (old, None) if old.lasting else None if old.reason else (old, load(place))
+    return None
 
 
 def read(folder: Path) -> Matrix:
@@ -170,8 +162,9 @@ def read(folder: Path) -> Matrix:
     path = folder / FILE if folder.is_dir() else folder
     try:
         content = decode(read_whole(path, MOST_BYTES))
-        if isinstance(content, dict) and isinstance(content.get("schema"), int) and content["schema"] != SCHEMA:
-            raise MatrixFileError(f"{path}: schema {content['schema']}, expected {SCHEMA}. Fill the matrix again.")
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if isinstance(schema, int) and schema != SCHEMA:
+            raise MatrixFileError(f"{path}: schema {schema}, expected {SCHEMA}. Fill the matrix again.")
         matrix = msgspec.convert(content, type=Matrix)
         for sentence in _contradictions(matrix):
             raise ValueError(sentence)
@@ -200,26 +193,29 @@ def _contradictions(matrix: Matrix) -> Iterator[str]:
                 version = row.versions.get(canonicalize_name(required.name))
                 if version is not None and not required.specifier.contains(version, prereleases=True):
                     yield f"{row.name} has {required.name} {version}, and requires {text}"
-        counted = {(subject, kind): n for subject, kinds in row.counts.items() for kind, n in kinds.items()}
+        counted = Counter({(subject, kind): n for subject, kinds in row.counts.items() for kind, n in kinds.items()})
         moved = Counter((change.subject, change.kind) for change in row.moved)
         for subject, kind in sorted(counted.keys() | moved.keys()):
-            n = counted.get((subject, kind), 0)
-            if kind not in KINDS or moved[subject, kind] != min(n, MOST_KEPT):
-                yield f"{row.name} counts {n} changes of {subject} as {kind}, and has {moved[subject, kind]} of them"
+            n, listed = counted[subject, kind], moved[subject, kind]
+            if kind not in KINDS or listed != min(n, MOST_KEPT):
+                yield f"{row.name} counts {n} changes of {subject} as {kind}, and has {listed} of them"
 
 
-def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments, still: Callable[[], None]) -> None:
+def _fill_row(
+    row: Row, of: VersionSet, place: Path, environments: Environments, still: Callable[[], None]
+) -> Read | None:
     """Install a set, and take its snapshot; what fails is the row's reason."""
     start = datetime.now(UTC)
     try:
         made = environments.get(of)
     except EnvironmentFailedError as error:
         row.reason, row.lasting = str(error), error.lasting
-        return
+        return None
     installed = datetime.now(UTC)
     row.versions = {name: made.versions[name] for name in SUBJECTS if name in made.versions}
     row.reason = run_trigru(made, ["snapshot", *row.arguments, "-o", str(place)], still)
     row.seconds = [round((b - a).total_seconds(), 1) for a, b in ((start, installed), (installed, datetime.now(UTC)))]
+    return None if row.reason else load(place)
 
 
 def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> str:
@@ -234,18 +230,14 @@ def run_in(command: Sequence[str], limit_s: float, still: Callable[[], None] = l
     return run_command(command, variables, limit_s, still)
 
 
-def _compare(row: Row, before: Path | None, place: Path) -> None:
+def _compare(row: Row, before: Read | None, now: Read) -> None:
     """Add what changed since the row before, and what a table shows."""
-    now = load(place)
     row.facts = facts_of(now[0])
-    found: list[Change] = changes(load(before), now) if before is not None else []
-    row.counts = {}
-    row.moved = []
-    for change in found:
-        counted = row.counts.setdefault(change.subject, {})
-        counted[change.kind] = counted.get(change.kind, 0) + 1
-        if counted[change.kind] <= MOST_KEPT:
-            row.moved.append(change)
+    found = grouped(changes(before, now) if before else (), lambda change: (change.subject, change.kind))
+    row.moved = [change for some in found.values() for change in some[:MOST_KEPT]]
+    row.counts = {subject: {} for subject, _ in found}
+    for (subject, kind), some in found.items():
+        row.counts[subject][kind] = len(some)
 
 
 def facts_of(snapshot: Snapshot) -> dict[str, Facts]:

@@ -22,7 +22,7 @@ from ...common.port.styles import available_styles, make_task
 from ...common.port.task import PHASES, Batch
 from ...impls.checkpoints.containers import CONTAINERS
 from .files import Kept
-from .functions import Call, Called, Drawn, Example, Ran, look_at, paths_of
+from .functions import Call, Called, Example, Ran, look_at, paths_of
 from .noticing import noticed, survived
 from .record import CONTENT, DEVICES, Subject
 
@@ -64,9 +64,9 @@ def _save(port: Port, subject: Subject, kept: Kept) -> None:
             subject.checkpoints[suffix] = kept.keep_all({CONTENT: content, **CANONICAL.flat(params)})
 
 
-def _rows(port: Port, *, whole: bool) -> Iterator[tuple[str, Callable[[], Drawn | Example | Called]]]:
+def _rows(port: Port, *, whole: bool) -> Iterator[tuple[str, Callable[[], Example | Called]]]:
     for name, config in (("gru", GRU), ("classifier", CLASSIFIER)):
-        yield name, lambda config=config: Drawn(port.make(config, jax.random.key(1)))
+        yield name, lambda config=config: Example(drawn=port.make(config, jax.random.key(1)))
     model = partial(_loaded, port)  # a new one for each, since a style may train it in place
     for phase in TRACED:
         task = make_task(port, GRU, phase, OPTIMIZER)

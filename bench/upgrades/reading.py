@@ -11,8 +11,7 @@ from ...common.parameters.layouts import CANONICAL
 from ...impls import checkpoints, port_names, unavailable
 from ...impls.checkpoints.containers import CONTAINERS
 from .files import Read, name_of
-from .kinds import Change
-from .record import CONTENT, ArrayNames
+from .record import CONTENT, ArrayNames, Change
 
 
 def unread(old: Read) -> Iterator[Change]:

@@ -1,4 +1,4 @@
-"""The record of a snapshot: all that is true of what is installed, apart from the clock.
+"""The record of a snapshot, all that is true of what is installed apart from the clock; and of a change between two.
 
 It is data alone. Arrays are kept by their content: a fact names an array by the first hexadecimal digits of its hash,
 and `trigru.bench.upgrades.files` keeps each array once, however many facts name it.
@@ -14,6 +14,26 @@ from ..results.ranges import Count
 from ..results.record import Machine
 
 SCHEMA = 5
+#: What a change can be, causes before what follows from them, and what it means.
+KINDS = {
+    "code": "is a package with other code under the same version",
+    "tree": "has other leaves",
+    "arguments": "takes other arguments, or has other defaults",
+    "function": "computes something else, beyond rounding",
+    "draws": "draws other parameters from the same key",
+    "checkpoints": "no longer reads old files",
+    "broken": "no longer works, or is no longer equal to the oracle",
+    "calls": "traces again, waits, or runs more Python in a call",
+    "kept": "keeps more for the gradient",
+    "work": "has a quarter more operations",
+    "warnings": "warns anew",
+    "memory": "its program needs more memory",
+    "bits": "rounds in another way",
+    "program": "is another program",
+    "better": "works now, costs less, or is new",
+}
+#: Those that fail unless somebody says otherwise.
+FAILING = tuple(kind for kind in KINDS if kind not in ("memory", "bits", "program", "better"))
 #: That share a batch.
 DEVICES = 2
 #: What is done to a subject, in this order.
@@ -163,3 +183,22 @@ class Snapshot(Struct, forbid_unknown_fields=True):
     departures: list[tuple[str, str, str]]
     subjects: list[Subject]
     sources: dict[str, Source] = {}
+
+
+class Change(Struct, frozen=True, forbid_unknown_fields=True):
+    """One fact that is not as it was.
+
+    Args:
+        kind: of KINDS.
+        subject: a name of `Subject`.
+        what: the fact, in words.
+        old, new: what it was, and is.
+        line: of code that computes something else, and what stood there before; "" where none is known.
+    """
+
+    kind: str
+    subject: str
+    what: str
+    old: str
+    new: str
+    line: str = ""

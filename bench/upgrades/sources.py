@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .files import Kept, Read
-from .kinds import Change
-from .record import Source
+from .record import Change, Source
 from .versions import installed
 
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.

@@ -5,9 +5,7 @@ its trail parts from the older one at a line: the first whose operands both have
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,22 +77,12 @@ def _signature(value: Any) -> list[float]:
     return [0.0, float(numbers.size), float(numbers.sum()), float(numbers @ np.arange(1.0, 1 + numbers.size)), 0.0]
 
 
-@dataclass(frozen=True)
 class _Side:
     """A trail, with the arrays that it names."""
 
-    trail: Trail
-    arrays: Mapping[str, np.ndarray]
-
-    @cached_property
-    def signatures(self) -> np.ndarray:
-        """Of each value."""
-        return self.arrays[self.trail.signatures]
-
-    @cached_property
-    def steps(self) -> list[Step]:
-        """All steps, in their order."""
-        return steps_of(self.trail, self.arrays[self.trail.steps], self.signatures)
+    def __init__(self, trail: Trail, arrays: Mapping[str, np.ndarray]):
+        self.signatures = arrays[trail.signatures]
+        self.steps = steps_of(trail, arrays[trail.steps], self.signatures)
 
     def without(self, other: "_Side") -> list[int]:
         """The numbers of the steps whose operands the other has, too, and whose result it has not.
@@ -103,8 +91,8 @@ class _Side:
         """
         found: list[int] = []
         tells = self.signatures[:, 0] == 1
-        agrees = {n for n in range(len(tells)) if tells[n] and _has(other.signatures, self.signatures[n])}
-        agrees |= set(range(len(tells))) - {value for step in self.steps for value in step.results}
+        made = {value for step in self.steps for value in step.results}
+        agrees = {n for n in range(len(tells)) if n not in made or (tells[n] and other.near(self.signatures[n]).any())}
         agrees |= self._unimportant(agrees)
         partners = self._partners(other)
         for number, step in enumerate(self.steps):
@@ -118,38 +106,39 @@ class _Side:
                 found.append(number)
         return found
 
-    def place(self, parted: Sequence[int], result: np.ndarray | None, other: "_Side") -> str | None:
+    def place(self, parted: Sequence[int], result: np.ndarray | None, other: "_Side") -> str:
         """The first of some steps that leads to a result, or the first of all where its numbers tell nothing.
 
-        Of a result that the other computes, too, in another place, it is the step that computed it.
+        Of a result that the other computes, too, in another place, it is the step that computed it; "" for none.
         """
         value = None if result is None else self._number_of(result)
         if result is None or value is None:
-            return self.steps[parted[0]].where if parted else None
+            return self.steps[parted[0]].where if parted else ""
         makers = self._makers_of(value)
         leading = [number for number in parted if number in makers]
         if not leading and makers and other._number_of(result) is not None:
             leading = [max(makers)]
         where = self.steps[leading[0]].where if leading else NO_LINE
-        return None if where.startswith(NO_LINE) else where
+        return "" if where.startswith(NO_LINE) else where
+
+    def near(self, wanted: np.ndarray) -> np.ndarray:
+        """Of each value, whether it has a signature."""
+        with np.errstate(invalid="ignore"):
+            return (np.abs(self.signatures - wanted) <= TOLERANCE * np.abs(wanted)).all(1)
 
     def _number_of(self, result: np.ndarray) -> int | None:
         """The number of the first value that may be a result; gradients repeat some."""
         wanted = np.array(_signature(result[None]))
-        with np.errstate(invalid="ignore"):
-            same = (np.abs(self.signatures - wanted) <= TOLERANCE * np.abs(wanted)).all(1)
+        same = self.near(wanted)
         return int(np.argmax(same)) if wanted[0] == 1 and same.any() else None
 
     def _makers_of(self, value: int) -> set[int]:
         """The numbers of the steps that lead to a value."""
-        maker = {value: number for number, step in enumerate(self.steps) for value in step.results}
-        found: set[int] = set()
-        left = [value]
-        while left:
-            number = maker.get(left.pop())
-            if number is not None and number not in found:
+        found, wanted = set(), {value}
+        for number in reversed(range(len(self.steps))):
+            if wanted.intersection(self.steps[number].results):
                 found.add(number)
-                left += self.steps[number].operands
+                wanted.update(self.steps[number].operands)
         return found
 
     def _unimportant(self, agrees: set[int]) -> set[int]:
@@ -160,9 +149,8 @@ class _Side:
                 users.setdefault(value, []).append(step)
         found: set[int] = set()
         for step in reversed(self.steps):
-            for value in step.results:
-                if all(agrees.union(found).issuperset(user.results) for user in users.get(value, ())):
-                    found |= {value} if value in users else set()
+            known = agrees | found
+            found |= {v for v in step.results if v in users and all(known.issuperset(u.results) for u in users[v])}
         return found
 
     def _partners(self, other: "_Side") -> dict[int, Step]:
@@ -176,11 +164,6 @@ class _Side:
         }
 
 
-def _has(signatures: np.ndarray, wanted: np.ndarray) -> bool:
-    with np.errstate(invalid="ignore"):
-        return bool((np.abs(signatures - wanted) <= TOLERANCE * np.abs(wanted)).all(1).any())
-
-
 def _alike(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=TOLERANCE, atol=0, equal_nan=True)
 
@@ -189,12 +172,11 @@ class Partings:
     """Where the new trail of a program parts from the old one.
 
     Args:
-        old, new: the trails.
-        arrays: that the old and the new trail name.
+        old, new: the trails, with the arrays that each names.
     """
 
-    def __init__(self, old: Trail, new: Trail, arrays: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]):
-        self._was, self._now = (_Side(trail, some) for trail, some in zip((old, new), arrays, strict=True))
+    def __init__(self, old: tuple[Trail, Mapping[str, np.ndarray]], new: tuple[Trail, Mapping[str, np.ndarray]]):
+        self._was, self._now = _Side(*old), _Side(*new)
         self._parted = self._was.without(self._now), self._now.without(self._was)
 
     def line(self, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
@@ -203,7 +185,6 @@ class Partings:
         Args:
             was, now: a result that differs, whose lines alone count; None for any.
         """
-        (was_parted, now_parted), first, second = self._parted, self._was, self._now
-        before, after = first.place(was_parted, was, second), second.place(now_parted, now, first)
-        earlier = f"before: {before}" if before and before != after else ""
-        return "; ".join(line for line in (after, earlier) if line)
+        before = self._was.place(self._parted[0], was, self._now)
+        after = self._now.place(self._parted[1], now, self._was)
+        return "; ".join(line for line in (after, f"before: {before}" if before not in ("", after) else "") if line)

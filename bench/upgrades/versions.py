@@ -166,17 +166,9 @@ def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
     >>> requirements_of(["jax>=0.10", "rich>=13", "torch; extra == 'peers'"])
     (['jax'], ['rich>=13'])
     """
-    subjects: list[str] = []
-    others: list[str] = []
-    for text in requires:
-        requirement = Requirement(text)
-        if not _holds(requirement, EXTRAS):
-            continue
-        if requirement.name.lower() in SUBJECTS:
-            subjects.append(requirement.name)
-        else:
-            requirement.marker = None
-            others.append(str(requirement))
+    needed = [requirement for requirement in map(Requirement, requires) if _holds(requirement, EXTRAS)]
+    subjects = [requirement.name for requirement in needed if requirement.name.lower() in SUBJECTS]
+    others = [str(r).partition(";")[0].strip() for r in needed if r.name.lower() not in SUBJECTS]
     return subjects, others
 
 

@@ -1,6 +1,6 @@
-"""The frameworks' own parts as people use them: a table of small programs for each framework.
+"""The frameworks' own parts as people use them: small programs, most of them a line of Python in a table of text.
 
-One more is a row of `PARTS` in the framework's module, or an entry of a row that has several in a dictionary. The
+The line is the name of its program, so that one more is one line. `PARTS` of a framework's module has all its rows; the
 arguments and defaults of all that the modules in `PUBLIC` offer are kept, too.
 """
 
@@ -8,6 +8,9 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -68,24 +71,6 @@ def text_of(default: Any) -> str:
     return _ADDRESS.sub("", repr(default))
 
 
-def named(name: str) -> Any:
-    """What a dotted name stands for.
-
-    >>> named("jax.nn.relu") is jax.nn.relu
-    True
-    """
-    module, *rest = name.split(".")
-    thing: Any = import_module(module)
-    for part in rest:
-        thing = getattr(thing, part)
-    return thing
-
-
-def each(*names: str) -> Callable[[Any], dict[str, Any]]:
-    """A function that returns the results of several functions of one array, by their dotted names."""
-    return lambda array: {name: named(name)(array) for name in names}
-
-
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     """Random numbers that are no zeros and no ones."""
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype("float32")
@@ -109,34 +94,19 @@ def filled(tree: Any) -> Any:
     return jax.tree.map(fill, tree)
 
 
-def of_array(function: Callable[..., Any], *inputs: Any) -> Callable[[], Example]:
-    """A row of a function of arrays, the first of which is differentiated."""
-    return lambda: Example(function, normal(B, H), inputs)
+def traced(function: Callable[..., Any], *arrays: Any) -> Callable[[], Example]:
+    """A row of a function of arrays, the first of which is differentiated; by default it is one of random numbers."""
+    return lambda: Example(function, arrays[0] if arrays else normal(B, H), arrays[1:])
 
 
 def drawn_by(draw: Callable[[Any], Any]) -> Callable[[], Example]:
     """A row of what is drawn from a key."""
-
-    def make() -> Example:
-        return Example(lambda a: a, normal(B, H), drawn=jax.jit(draw)(jax.random.key(1)))
-
-    return make
+    return lambda: Example(drawn=jax.jit(draw)(jax.random.key(1)))
 
 
 def called(call: Callable[[], Any]) -> Callable[[], Called]:
     """A row of a call that is made as it is."""
     return lambda: Called(lambda _: call)
-
-
-def dtypes(make: Callable[[], Any], *, x64: bool = False) -> Callable[[], Called]:
-    """A row of the dtypes in which something makes its arrays, which it returns as zeros."""
-
-    def call() -> Any:
-        with enable_x64(x64):
-            shapes = jax.eval_shape(make)
-        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-
-    return called(call)
 
 
 def donated(jit: Callable[[Any], Callable[[Any], Any]]) -> Callable[[], Called]:
@@ -155,19 +125,77 @@ def donated(jit: Callable[[Any], Callable[[Any], Any]]) -> Callable[[], Called]:
     return lambda: Called(make)
 
 
-def refused(**calls: Callable[[], Any]) -> Callable[[], Called]:
-    """A row of which mistakes are refused, by an exception of any kind."""
-
-    def is_refused(call: Callable[[], Any]) -> np.ndarray:
-        try:
-            call()
-        except Exception:  # each release may raise another
-            return np.asarray(True)
-        return np.asarray(False)
-
-    return called(lambda: {what: is_refused(call) for what, call in calls.items()})
-
-
 def letters(*texts: object) -> list[np.ndarray]:
     """Texts as arrays of their characters."""
     return [np.frombuffer(str(text).encode(), np.uint8) for text in texts]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Programs in tables of text, each a line of Python, that use the names of a module."""
+
+    names: Mapping[str, Any]
+
+    def value(self, line: str, **more: Any) -> Any:
+        """The value of a line, in which more names are known."""
+        return eval(compile(line, __file__, "eval"), {**self.names, **more})
+
+    def each(self, module: str, names: str) -> dict[str, Any]:
+        """The functions of a module by their dotted names, of names as in "relu linalg.norm"."""
+        found = {}
+        for name in names.split():
+            with suppress(AttributeError):  # another release may lack it
+                found[f"{module}.{name}"] = self.value(f"{module}.{name}")
+        return found
+
+    def values(self, text: str, **more: Any) -> dict[str, Any]:
+        """The value of each line of a table, under the line itself."""
+        return {line: self.value(line, **more) for line in lines_of(text)}
+
+    def model(self, line: str, x: Any, **more: Any) -> tuple[Any, list[Any], dict[str, Any]]:
+        """A model, the inputs that it is called with, and the options of the call.
+
+        Args:
+            line: as "nn.RNN(cell), X, dict(seq_lengths=LENGTHS)"; all but the model may be left out.
+            x: the inputs where the line has none.
+        """
+        value = self.value(line, **more)
+        model, *inputs = value if isinstance(value, tuple) else (value, x)
+        return model, inputs, inputs.pop() if isinstance(inputs[-1], dict) else {}
+
+    def traced(self, text: str, **arrays: Any) -> Callable[[], Example]:
+        """A row of all lines of a table, as functions of arrays, the first of which is differentiated."""
+        return traced(lambda *of: self.values(text, **dict(zip(arrays, of, strict=True))), *arrays.values())
+
+    def calls(self, text: str) -> Parts:
+        """A row for each line of a table: a call that is made as it is, whose numbers count as arrays, too."""
+        return {line: called(lambda line=line: jax.tree.map(np.asarray, self.value(line))) for line in lines_of(text)}
+
+    def dtypes(self, text: str) -> Parts:
+        """A row for each line of a table: the dtypes of the arrays that it makes, without and with x64."""
+
+        def zeros(line: str) -> list[Any]:
+            found = []
+            for x64 in (False, True):
+                with enable_x64(x64):
+                    found.append(jax.eval_shape(lambda: self.value(line)))
+            return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), found)
+
+        return {f"dtypes of {line}": called(partial(zeros, line)) for line in lines_of(text)}
+
+    def refused(self, text: str) -> Callable[[], Called]:
+        """A row of which lines of a table, which are mistakes, are refused, by an exception of any kind."""
+
+        def is_refused(line: str) -> np.ndarray:
+            try:
+                self.value(line)
+            except Exception:  # each release may raise another
+                return np.asarray(True)
+            return np.asarray(False)
+
+        return called(lambda: {line: is_refused(line) for line in lines_of(text)})
+
+
+def lines_of(text: str) -> list[str]:
+    """The programs of a table."""
+    return text.strip().splitlines()

@@ -13,50 +13,124 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import jax_utils
-from flax.training import common_utils
+from flax import jax_utils  # noqa: F401  (in a table)
+from flax.training import common_utils  # noqa: F401
 from flax.training.dynamic_scale import DynamicScale
 from flax.training.early_stopping import EarlyStopping
 from flax.training.train_state import TrainState
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Parts, T, called, dtypes, filled, letters, normal, of_array, refused
+from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
-KEY = jax.random.key(0)
+KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
+CHANGED = ["batch_stats", "counts", "intermediates"]
+TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, "b": {"c": {}, "d": CARRY}}
+HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
+
+MODULES = """
+nn.GRUCell(H), CARRY, FRAME
+nn.RNN(nn.GRUCell(H))
+nn.RNN(nn.GRUCell(H), return_carry=True), X, dict(initial_carry=CARRY)
+nn.RNN(nn.GRUCell(H), return_carry=True), X, dict(seq_lengths=LENGTHS)
+nn.RNN(nn.GRUCell(H), reverse=True, keep_order=True)
+nn.RNN(nn.GRUCell(H), reverse=True, return_carry=True), X, dict(seq_lengths=LENGTHS)
+nn.RNN(nn.GRUCell(H), time_major=True), STEPS
+nn.RNN(nn.remat(nn.GRUCell)(H))
+nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)))
+nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)), return_carry=True), X, dict(seq_lengths=LENGTHS)
+nn.RNN(nn.OptimizedLSTMCell(H))
+nn.RNN(nn.LSTMCell(H))
+nn.RNN(nn.SimpleCell(H))
+nn.RNN(nn.MGUCell(H))
+nn.SimpleCell(H, residual=True), CARRY, FRAME
+nn.ConvLSTMCell(2, (3,)), (normal(B, T, 2), normal(B, T, 2, seed=1)), X
+nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H), CARRY, STEPS
+nn.jit(nn.GRUCell)(H), CARRY, FRAME
+nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})(H), FRAME
+nn.Dense(H)
+nn.DenseGeneral((2, 3), axis=-1)
+nn.Einsum((D, H), "btd,dh->bth")
+nn.Conv(H, (3,))
+nn.ConvTranspose(H, (3,))
+nn.Embed(T, D), INDICES
+nn.Embed(T, D), FRAME, dict(method="attend")
+nn.LayerNorm()
+nn.LayerNorm(), X, dict(mask=SOME)
+nn.RMSNorm()
+nn.RMSNorm(), X, dict(mask=SOME)
+nn.InstanceNorm(), X, dict(mask=SOME)
+nn.GroupNorm(num_groups=D)
+nn.GroupNorm(num_groups=D), X, dict(mask=SOME)
+nn.BatchNorm(use_running_average=False)
+nn.BatchNorm(use_running_average=False), X, dict(mask=SOME)
+nn.BatchNorm(use_running_average=True)
+nn.Dropout(0.3, deterministic=True)
+nn.Sequential([nn.Dense(H), nn.relu])
+nn.MultiHeadDotProductAttention(1)
+nn.MultiHeadDotProductAttention(1), X, dict(mask=nn.make_causal_mask(X[..., 0]))
+nn.PReLU()
+nn.WeightNorm(nn.Dense(H))
+Compact()
+Setup()
+"""
+PLAIN = """
+nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
+nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=True)
+nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=False)
+nn.dot_product_attention(x, x, x)
+"""
+RANDOM = """
+nn.Dropout(0.3, deterministic=False).apply({}, x, rngs={"dropout": KEY})
+nn.Dropout(0.3, deterministic=False, broadcast_dims=(1,)).apply({}, x, rngs={"dropout": KEY})
+nn.Dropout(1.0, deterministic=False).apply({}, x)
+nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False)
+nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False, broadcast_dropout=False)
+nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=True)
+"""
+CALLS = """
+nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
+common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0)
+jax_utils.unreplicate({"a": CARRY, "b": jnp.asarray(FRAME)})
+letters(*(box().add_axis(axis, LAYERS).names for axis in (0, 1, 2)))
+letters(*(box("layers", "a", "b").remove_axis(0, LAYERS).names, box("a", "b", "layers").remove_axis(2, LAYERS).names))
+np.frombuffer(flax.serialization.to_bytes(everything()), np.uint8)
+flax.serialization.from_bytes(everything(), flax.serialization.to_bytes(everything()))
+flax.serialization.from_state_dict(everything(), flax.serialization.to_state_dict(everything()))
+flax.serialization.msgpack_restore(flax.serialization.to_bytes(everything()))
+flax.core.freeze(TREE).unfreeze(), Struct(FRAME).replace(a=CARRY)
+flax.traverse_util.path_aware_map(lambda path, a: a * len(path), TREE)
+letters(*flax.traverse_util.flatten_dict(TREE, sep="/"))
+letters(*flax.traverse_util.flatten_dict(TREE, is_leaf=lambda path, _: path == ("b",)))
+letters(*flax.traverse_util.flatten_dict(EMPTY, keep_empty_nodes=True, sep="/"))
+letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path((everything(), Struct(0)))))
+flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
+letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
+"""
+DTYPES = """
+nn.GRUCell(H).init(KEY, CARRY, FRAME)
+nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16).init_with_output(KEY, CARRY, FRAME)
+"""
+MISTAKES = """
+nn.Dropout(0.5, deterministic=False).apply({}, FRAME)
+nn.Dense(H).apply({"params": {"bias": CARRY[0]}}, FRAME)
+nn.Dense(H).apply({"params": {"bias": FRAME, "kernel": FRAME}}, FRAME)
+nn.BatchNorm(use_running_average=False).apply(variables_of(nn.BatchNorm(use_running_average=False), X), X)
+nn.BatchNorm().init(KEY, X)
+Compact().init(KEY, FRAME, twice=True)
+flax.serialization.from_state_dict({"a": CARRY, "b": CARRY}, {"a": CARRY})
+flax.serialization.from_state_dict({"a": CARRY}, {"a": CARRY, "b": CARRY})
+flax.serialization.from_bytes({"b": CARRY}, flax.serialization.to_bytes({"a": CARRY}))
+"""
 
 
-def _of(
-    make: Callable[[], nn.Module], *inputs: Any, draws: bool = False, compiled: bool = False, **options: Any
-) -> Callable[[], Example]:
-    """A module that is called with inputs; where it draws, what it draws is a fact, too."""
-
-    def example() -> Example:
-        module: Any = make()
-        drawn = module.init(KEY, *inputs, **options) if draws else None
-        shapes = jax.eval_shape(lambda: module.init(KEY, *inputs, **options)) if drawn is None else drawn
-        return Example(lambda v, *x: module.apply(v, *x, **options), filled(shapes), inputs, drawn, compiled)
-
-    return example
-
-
-def _cell(**options: Any) -> Any:
-    return nn.GRUCell(H, **options)
-
-
-def _scanned() -> Any:
-    return nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H)
-
-
-def _mapped() -> Any:
-    return nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})(H)
-
-
-class _Compact(nn.Module):
+class Compact(nn.Module):
     """A module as users write one."""
 
     @nn.compact
-    def __call__(self, x: Any, *, train: bool = True) -> Any:
+    def __call__(self, x: Any, *, train: bool = True, twice: bool = False) -> Any:
+        if twice:  # a mistake
+            nn.Dense(H, name="Dense_0")(x)
         x = nn.BatchNorm(use_running_average=not train, momentum=0.8)(x)
         x = nn.relu(nn.Dense(H)(x))
         self.sow("intermediates", "hidden", x)
@@ -65,7 +139,9 @@ class _Compact(nn.Module):
         return x * self.param("scale", nn.initializers.ones, (H,))
 
 
-class _Setup(nn.Module):
+class Setup(nn.Module):
+    """A module with `setup`."""
+
     def setup(self) -> None:
         self.layers = [nn.Dense(H), nn.Dense(D)]
         self.norm = nn.LayerNorm()
@@ -76,58 +152,44 @@ class _Setup(nn.Module):
         return self.norm(x)
 
 
-def _layers() -> dict[str, Any]:
-    return {
-        "Dense": nn.Dense(H),
-        "DenseGeneral": nn.DenseGeneral((2, 3), axis=-1),
-        "Einsum": nn.Einsum((D, H), "btd,dh->bth"),
-        "Conv": nn.Conv(H, (3,)),
-        "ConvTranspose": nn.ConvTranspose(H, (3,)),
-        "Embed": nn.Embed(T, D),
-        "LayerNorm": nn.LayerNorm(),
-        "RMSNorm": nn.RMSNorm(),
-        "GroupNorm": nn.GroupNorm(num_groups=D),
-        "BatchNorm": nn.BatchNorm(use_running_average=False),
-        "BatchNorm, inference": nn.BatchNorm(use_running_average=True),
-        "Dropout, inference": nn.Dropout(0.3, deterministic=True),
-        "Sequential": nn.Sequential([nn.Dense(H), nn.relu]),
-        "LSTM": nn.RNN(nn.OptimizedLSTMCell(H)),
-        "LSTMCell": nn.RNN(nn.LSTMCell(H)),
-        "SimpleCell": nn.RNN(nn.SimpleCell(H)),
-        "MGUCell": nn.RNN(nn.MGUCell(H)),
-        "MultiHeadDotProductAttention": nn.MultiHeadDotProductAttention(1),
-        "PReLU": nn.PReLU(),
-        "WeightNorm": nn.WeightNorm(nn.Dense(H)),
-        "compact": _Compact(),
-        "setup": _Setup(),
-    }
+class Point(NamedTuple):
+    """A tuple in a file."""
+
+    x: Any
+    y: Any
 
 
-def _apply(variables: dict[str, Any], x: Any) -> dict[str, Any]:
-    """The results of each layer, with the collections that it changes."""
-    layers, found = _layers(), {}
-    for name, given in variables.items():
-        changed = [name for name in ("batch_stats", "counts", "intermediates") if "norm" not in name or name in given]
-        inputs = np.array([[0, 2], [3, 1]]) if name == "Embed" else x
-        found[name] = layers[name].apply(given, inputs, mutable=changed)
-    mask = nn.make_causal_mask(x[..., 0])
-    attention = layers["MultiHeadDotProductAttention"].apply(variables["MultiHeadDotProductAttention"], x, mask=mask)
-    pools = {"avg_pool": nn.avg_pool(x, (2,), (2,)), "max_pool": nn.max_pool(x, (2,), (2,))}
-    return found | pools | {"attention with a mask": attention, "attend": nn.dot_product_attention(x, x, x)}
+@flax.struct.dataclass
+class Struct:
+    """A dataclass in a file."""
+
+    a: Any
+    b: Any = flax.struct.field(pytree_node=False, default=2)
 
 
-def _zoo() -> Example:
-    def draw() -> dict[str, Any]:
-        inputs = {"Embed": np.array([[0, 2], [3, 1]])}
-        return {name: layer.init(KEY, inputs.get(name, X)) for name, layer in _layers().items()}
+def variables_of(module: Any, *inputs: Any, **options: Any) -> Any:
+    """Fixed variables of a module."""
+    return filled(jax.eval_shape(lambda: module.init(KEY, *inputs, **options)))
 
-    drawn = jax.jit(draw)()
-    return Example(_apply, filled(drawn), (X,), drawn)
+
+def _of(line: str, *, compiled: bool = False) -> Callable[[], Example]:
+    """A row of a module, with the collections that a call changes."""
+
+    def example() -> Example:
+        module, inputs, options = HERE.model(line, X)
+        apply = partial(module.apply, mutable=CHANGED, **options)
+        return Example(apply, variables_of(module, *inputs, **options), tuple(inputs), compiled=compiled)
+
+    return example
+
+
+def _draw() -> dict[str, Any]:
+    models = {line: HERE.model(line, X) for line in lines_of(MODULES)}
+    return {line: module.init(KEY, *inputs, **options) for line, (module, inputs, options) in models.items()}
 
 
 def _train_state() -> Example:
-    module, x = nn.Dense(H), FRAME
-    params = filled(jax.eval_shape(lambda: module.init(KEY, x))["params"])
+    module = nn.Dense(H)
 
     def step(params: Any, x: Any) -> Any:
         state = TrainState.create(apply_fn=module.apply, params=params, tx=optax.adam(1e-2))
@@ -135,105 +197,35 @@ def _train_state() -> Example:
         state = state.apply_gradients(grads=gradient)
         return state.params, state.opt_state, state.step
 
-    return Example(step, params, (x,))
+    return Example(step, variables_of(module, FRAME)["params"], (FRAME,))
 
 
-class _Point(NamedTuple):
-    x: Any
-    y: Any
-
-
-@flax.struct.dataclass
-class _Struct:
-    a: Any
-    b: Any = flax.struct.field(pytree_node=False, default=2)
-
-
-def _bytes() -> Any:
-    half = jnp.ones(H, jnp.bfloat16) / 3
-    tree = {
-        **{"a": CARRY, "b": np.arange(3), "list": [half, (CARRY.T,)], "state": optax.adam(1e-2).init(half)},
-        **{"number": 1.5, "complex": 1j * CARRY, "flag": np.array([True, False]), "point": _Point(FRAME, 3)},
-        **{"struct": _Struct(FRAME), "frozen": flax.core.freeze({"c": CARRY}), "scalar": np.float32(2)},
+def everything() -> dict[str, Any]:
+    """A tree with leaves and nodes of each kind."""
+    return {
+        **{"a": CARRY, "b": np.arange(3), "list": [HALF, (CARRY.T,)], "state": optax.adam(1e-2).init(HALF)},
+        **{"number": 1.5, "complex": 1j * CARRY, "flag": np.array([True, False]), "point": Point(FRAME, 3)},
+        **{"struct": Struct(FRAME), "frozen": flax.core.freeze({"c": CARRY}), "scalar": np.float32(2)},
     }
-    content = flax.serialization.to_bytes(tree)
-    read = flax.serialization.from_bytes(tree, content)
-    state = flax.serialization.from_state_dict(tree, flax.serialization.to_state_dict(tree))
-    raw = flax.serialization.msgpack_restore(content)
-    return [jax.tree.map(np.asarray, some) for some in (read, state, raw)], np.frombuffer(content, np.uint8)
 
 
-def _trees() -> Any:
-    """How trees are frozen, flattened and taken apart."""
-    tree = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}
-    flat = flax.traverse_util.flatten_dict(tree, sep="/")
-    kept = flax.traverse_util.path_aware_map(lambda path, a: a * len(path), tree)
-    struct = _Struct(FRAME).replace(a=CARRY)  # pyright: ignore[reportAttributeAccessIssue]
-    paths = jax.tree_util.tree_leaves_with_path((flax.core.freeze(tree), struct))
-    empty = flax.traverse_util.flatten_dict({"a": {}, "b": {"c": {}, "d": CARRY}}, keep_empty_nodes=True, sep="/")
-    whole = flax.traverse_util.flatten_dict(tree, is_leaf=lambda path, _: path == ("b",))
-    unflat = flax.traverse_util.unflatten_dict(empty, sep="/")
-    return [
-        *(flat, flax.traverse_util.unflatten_dict(flat, sep="/"), kept, flax.core.freeze(tree).unfreeze(), struct),
-        letters(*flat, *(jax.tree_util.keystr(path) for path, _ in paths)),
-        letters(*empty, jax.tree.map(np.shape, unflat), *whole),
-    ]
+def box(*names: str) -> Any:
+    """A parameter whose axes have names."""
+    return nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b"))
 
 
 def _bound() -> Any:
     """A module that is bound to its variables, and called at once."""
-    variables = filled(jax.eval_shape(lambda: _Setup().init(KEY, FRAME)))
-    bound = _Setup().bind(variables)
+    variables = variables_of(Setup(), FRAME)
+    bound: Any = Setup().bind(variables)
     module, state = bound.unbind()
-    outputs, kept = _Setup().apply(variables, FRAME, capture_intermediates=True)
-    return [bound(FRAME), module.apply(state, FRAME), bound.layers[0](FRAME), outputs, kept]  # pyright: ignore
+    outputs, kept = Setup().apply(variables, FRAME, capture_intermediates=True)
+    return [bound(FRAME), module.apply(state, FRAME), bound.layers[0](FRAME), outputs, kept]
 
 
 def _jitted(ran: Ran) -> Callable[[], Any]:
-    variables = filled(jax.eval_shape(lambda: nn.RNN(_cell()).init(KEY, X)))
-    call = jax.jit(ran(nn.RNN(_cell()).apply))
-    return lambda: call(variables, X)
-
-
-class _Masked(nn.Module):
-    """Normalization by the statistics of some numbers alone."""
-
-    @nn.compact
-    def __call__(self, x: Any) -> Any:
-        layers = [nn.LayerNorm(), nn.RMSNorm(), nn.InstanceNorm(), nn.GroupNorm(num_groups=D)]
-        layers.append(nn.BatchNorm(use_running_average=False))
-        return {type(layer).__name__: layer(x, mask=np.abs(X) < 1.5) for layer in layers}
-
-
-def _masked() -> Example:
-    variables = filled(jax.eval_shape(lambda: _Masked().init(KEY, X)))
-    return Example(lambda v, x: _Masked().apply(v, x, mutable=["batch_stats"]), variables, (X,))
-
-
-def _pools(_: Any, x: Any) -> dict[str, Any]:
-    """Pools with padding and strides."""
-    found: dict[str, Any] = {
-        f"avg_pool, padding {counted}": nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=counted == "counted")
-        for counted in ("counted", "left out")
-    }
-    return found | {"max_pool": nn.max_pool(x, (3,), (2,), "SAME")}
-
-
-def _dropouts(x: Any) -> dict[str, Any]:
-    """Dropout with options, and in attention."""
-
-    def drop(**options: Any) -> Any:
-        return nn.Dropout(0.3, deterministic=False, **options).apply({}, x, rngs={"dropout": KEY})
-
-    heads = jnp.stack([x, 2 * x], 2)
-    attend = partial(nn.dot_product_attention, heads, heads, heads, dropout_rng=KEY, dropout_rate=0.3)
-    return {
-        "broadcast_dims": drop(broadcast_dims=(1,)),
-        "rate 1": nn.Dropout(1.0, deterministic=False).apply({}, x, rngs={"dropout": KEY}),
-        "attention": attend(deterministic=False),
-        "attention, each head": attend(deterministic=False, broadcast_dropout=False),
-        "attention, inference": attend(deterministic=True),
-    }
+    rnn = nn.RNN(nn.GRUCell(H))
+    return partial(jax.jit(ran(rnn.apply)), variables_of(rnn, X), X)
 
 
 def _scaled(x: Any) -> list[Any]:
@@ -254,84 +246,21 @@ def _stopped() -> np.ndarray:
     return np.array(found, "float64")
 
 
-def _boxes() -> list[Any]:
-    """The names of a parameter's axes where an axis is added, and removed again."""
-    box, layers = nn.Partitioned(jnp.asarray(CARRY), names=("a", "b")), {nn.meta.PARTITION_NAME: "layers"}
-    added = [box.add_axis(axis, layers) for axis in (0, 1, 2)]
-    back = [some.remove_axis(axis, layers) for axis, some in enumerate(added)]
-    return letters(*(some.names for some in (*added, *back)))
-
-
-class _Twice(nn.Module):
-    @nn.compact
-    def __call__(self, x: Any) -> Any:
-        return nn.Dense(H, name="a")(x) + nn.Dense(H, name="a")(x)
-
-
-LENGTHS = np.array([1, 4, 2])
+HERE = Lines(globals())
 PARTS: Parts = {
-    "nn.GRUCell": _of(_cell, CARRY, FRAME, draws=True),
-    "nn.GRUCell.initialize_carry": called(lambda: _cell().initialize_carry(KEY, (B, D))),
-    "nn.GRUCell.initialize_carry in half precision": called(
-        lambda: _cell(param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
-    ),
-    "nn.GRUCell under x64": dtypes(lambda: _cell().init(KEY, CARRY, FRAME), x64=True),
-    "nn.GRUCell in half precision": dtypes(
-        lambda: _cell(dtype=jnp.bfloat16, param_dtype=jnp.float16).init_with_output(KEY, CARRY, FRAME)
-    ),
-    "nn.RNN": _of(lambda: nn.RNN(_cell()), X, draws=True, compiled=True),
-    "nn.RNN with a carry": _of(lambda: nn.RNN(_cell(), return_carry=True), X, initial_carry=CARRY),
-    "nn.RNN with lengths": _of(lambda: nn.RNN(_cell(), return_carry=True), X, seq_lengths=LENGTHS),
-    "nn.RNN in reverse": _of(lambda: nn.RNN(_cell(), reverse=True, keep_order=True), X),
-    "nn.RNN in reverse with lengths": _of(
-        lambda: nn.RNN(_cell(), reverse=True, return_carry=True), X, seq_lengths=LENGTHS
-    ),
-    "nn.RNN, time first": _of(lambda: nn.RNN(_cell(), time_major=True), STEPS),
-    "nn.Bidirectional": _of(lambda: nn.Bidirectional(nn.RNN(_cell()), nn.RNN(_cell())), X),
-    "nn.Bidirectional with carries": _of(
-        lambda: nn.Bidirectional(nn.RNN(_cell()), nn.RNN(_cell()), return_carry=True), X, seq_lengths=LENGTHS
-    ),
-    "nn.SimpleCell with a residual": _of(lambda: nn.SimpleCell(H, residual=True), CARRY, FRAME),
-    "nn.ConvLSTMCell": _of(lambda: nn.ConvLSTMCell(2, (3,)), (normal(B, T, 2), normal(B, T, 2, seed=1)), X),
-    "nn.Embed.attend": _of(lambda: nn.Embed(T, D), FRAME, method="attend"),
-    "norms with a mask": _masked,
-    "pools with padding": of_array(_pools, X),
-    "nn.remat": _of(lambda: nn.RNN(nn.remat(nn.GRUCell)(H)), X),
-    "nn.scan": _of(_scanned, CARRY, STEPS),
-    "nn.jit": _of(lambda: nn.jit(nn.GRUCell)(H), CARRY, FRAME),
-    "nn.vmap": _of(_mapped, FRAME),
-    "nn layers": _zoo,
+    **{line: _of(line) for line in lines_of(MODULES)},
+    "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
+    "parameters": lambda: Example(drawn=jax.jit(_draw)()),
+    "pools and attention": HERE.traced(PLAIN, x=X),
+    "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),
     "nn.Module.apply in jax.jit": lambda: Called(_jitted),
     "nn.Module.bind": called(_bound),
-    "nn.Dropout": called(lambda: nn.Dropout(0.3, deterministic=False).apply({}, normal(20), rngs={"dropout": KEY})),
-    "dropout with options": called(partial(jax.jit(_dropouts), X)),
-    "nn.Partitioned": called(_boxes),
     "TrainState": _train_state,
     "DynamicScale": lambda: Example(_scaled, CARRY),
     "EarlyStopping": called(_stopped),
-    "common_utils and jax_utils": called(
-        lambda: [
-            common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0),
-            jax_utils.unreplicate({"a": CARRY, "b": jnp.asarray(FRAME)}),
-        ]
-    ),
-    "flax.serialization": called(_bytes),
-    "flax.traverse_util and flax.core": called(_trees),
-    "mistakes": refused(
-        dropout_without_key=lambda: nn.Dropout(0.5, deterministic=False).apply({}, FRAME),
-        missing_parameter=lambda: nn.Dense(H).apply({"params": {"bias": CARRY[0]}}, FRAME),
-        parameter_of_other_shape=lambda: nn.Dense(H).apply({"params": {"bias": FRAME, "kernel": FRAME}}, FRAME),
-        changed_and_not_mutable=lambda: nn.BatchNorm(use_running_average=False).apply(
-            filled(jax.eval_shape(lambda: nn.BatchNorm(use_running_average=False).init(KEY, X))), X
-        ),
-        state_without_a_key=lambda: flax.serialization.from_state_dict({"a": CARRY, "b": CARRY}, {"a": CARRY}),
-        state_with_a_key_too_many=lambda: flax.serialization.from_state_dict({"a": CARRY}, {"a": CARRY, "b": CARRY}),
-        one_name_twice=lambda: _Twice().init(KEY, FRAME),
-        from_bytes_of_another_tree=lambda: flax.serialization.from_bytes(
-            {"b": CARRY}, flax.serialization.to_bytes({"a": CARRY})
-        ),
-        no_use_running_average=lambda: nn.BatchNorm().init(KEY, X),
-    ),
+    **HERE.calls(CALLS),
+    **HERE.dtypes(DTYPES),
+    "mistakes": HERE.refused(MISTAKES),
 }
 PUBLIC = (
     *("flax.linen", "flax.linen.initializers", "flax.training.train_state", "flax.serialization", "flax.struct"),
