@@ -118,59 +118,63 @@ class Answer(Struct, frozen=True):
 
 def answer(results: Results) -> Answer:
     """The answer of a run. It has no rows if no framework was timed with its own cell."""
-    groups = [b for b in results.groups().values() if b[0].arm.division == STOCK]
-    rows = [_row(results, benchmarks) for benchmarks in groups]
+    groups = {name: of for name, of in results.groups().items() if of[0].arm.division == STOCK}
+    rows = [_row(results, benchmarks) for benchmarks in groups.values()]
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
-    asked = (*results.trigru.plan.ports, *results.trigru.plan.peers)
-    missing = {u.arm.port: u.reason for u in results.untimed if u.arm.style is None}
+    facts = results.trigru
     untimed = grouped((u for u in results.untimed if u.arm.style is not None), lambda u: u.arm.name)
-    equality, facts = results.trigru.equality, results.trigru
-    of_group = sight(results)
-    least = [of_group[benchmarks[0].group] for benchmarks in groups if benchmarks[0].group in of_group]
+    least = [of_group for group, of_group in sight(results).items() if group in groups]
     return Answer(
-        None if equality is None else proofs_of(equality),
-        list(dict.fromkeys(m.check for m in equality or ())),
-        list(dict.fromkeys(m.dtype for m in equality or ())),
-        [port for port in asked if port in timed],
-        missing,
-        {name: (of_name[0].reason, len(of_name)) for name, of_name in untimed.items()},
-        [row for row in rows if row.cells],
-        median(least) if least else None,
-        results.datetime,
-        facts.machine,
-        max((len({*b.process}) for b in results.benchmarks), default=0),
-        facts.complete,
-        facts.plan.arithmetic,
-        results.benchmarks[0].facts.clock if results.benchmarks else "blocked",
+        proofs=None if facts.equality is None else proofs_of(facts.equality),
+        checks=list(dict.fromkeys(m.check for m in facts.equality or ())),
+        dtypes=list(dict.fromkeys(m.dtype for m in facts.equality or ())),
+        ports=[port for port in (*facts.plan.ports, *facts.plan.peers) if port in timed],
+        missing={u.arm.port: u.reason for u in results.untimed if u.arm.style is None},
+        untimed={name: (of_name[0].reason, len(of_name)) for name, of_name in untimed.items()},
+        rows=[row for row in rows if row.cells],
+        least=median(least) if least else None,
+        datetime=results.datetime,
+        machine=facts.machine,
+        processes=max((len({*b.process}) for b in results.benchmarks), default=0),
+        complete=facts.complete,
+        arithmetic=facts.plan.arithmetic,
+        clock=results.benchmarks[0].facts.clock if results.benchmarks else "blocked",
     )
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
     first, baseline = benchmarks[0], baseline_of(benchmarks)
+
+    def differs(b: Benchmark) -> str | None:
+        return f"it ran on {b.facts.device}" if b.facts.backend != baseline.facts.backend else b.facts.differs
+
+    def cell(b: Benchmark) -> Cell:
+        ratio, other = (b.ratio, b.ratio_low, b.ratio_high), other_clock(results, b)
+        return Cell(b.arm.style or "?", float(np.median(b.time_s)), *ratio, b.verdict, differs(b), other)
+
     cells, fastest, between = {}, {}, {}
     for way in WAYS:
         found = frameworks(benchmarks, way)
         if not found:
             continue
-        cells[way] = {port: _cell(results, b, baseline) for port, b in found.items()}
-        alike = {port: b for port, b in found.items() if not _differs(b, baseline)}
+        cells[way] = {port: cell(b) for port, b in found.items()}
+        alike = {port: b for port, b in found.items() if not differs(b)}
         met = {two: difference(results, alike[two[0]], alike[two[1]]) for two in combinations(alike, 2)}
         slower = {one if d.verdict == "slower" else other for (one, other), d in met.items() if d.is_real}
         judged = len(alike) > 1 and enough_rounds(first.process)
         fastest[way] = [port for port in alike if port not in slower and judged]
         between[way] = list(met.values())
-    own = {way: labelled(benchmarks, way) for way in WAYS}
-    two = {port: (own[DOCUMENTED][port], own[FUNCTIONAL].get(port)) for port in own[DOCUMENTED]}
+    documented, functional = (labelled(benchmarks, way) for way in WAYS)
     styles = {
-        port: difference(results, one, other)
-        for port, (one, other) in two.items()
-        if other is not None and one is not other
+        port: difference(results, one, functional[port])
+        for port, one in documented.items()
+        if port in functional and functional[port] is not one
     }
-    kept = {port: best for port in own[DOCUMENTED] if (best := _fastest_keeping(benchmarks, port))}
+    kept = {port: best for port in documented if (best := _fastest_keeping(benchmarks, port))}
     return Row(
         first.arm.workload, first.shape, first.arm.phase, first.floor, cells, fastest, between, styles,
-        {port: _cell(results, b, baseline) for port, b in kept.items()},
-        styles | {port: difference(results, own[DOCUMENTED][port], b) for port, b in kept.items()},
+        {port: cell(b) for port, b in kept.items()},
+        styles | {port: difference(results, documented[port], b) for port, b in kept.items()},
     )  # fmt: skip
 
 
@@ -181,14 +185,3 @@ def _fastest_keeping(benchmarks: list[Benchmark], port: str) -> Benchmark | None
     names = {style.name for style in get_port(port).call_styles if style.keeps_state}
     own = [b for b in benchmarks if b.arm.port == port and b.arm.kernel == STOCK and not b.arm.way]
     return min((b for b in own if b.arm.style in names), key=lambda b: np.median(b.time_s), default=None)
-
-
-def _cell(results: Results, b: Benchmark, baseline: Benchmark) -> Cell:
-    time_s, ratio = float(np.median(b.time_s)), (b.ratio, b.ratio_low, b.ratio_high)
-    return Cell(b.arm.style or "?", time_s, *ratio, b.verdict, _differs(b, baseline), other_clock(results, b))
-
-
-def _differs(b: Benchmark, baseline: Benchmark) -> str | None:
-    if b.facts.backend != baseline.facts.backend:
-        return f"it ran on {b.facts.device}"
-    return b.facts.differs

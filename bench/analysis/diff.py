@@ -18,7 +18,7 @@ from ..results.record import Benchmark, Results
 from ..timing.machine import machine_differences
 from .equality import Proof, proofs_of
 from .rates import baseline_of
-from .statistics import Comparison, Effect, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
+from .statistics import Comparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
 Role = Literal["arm", "A/A", "baseline"]
 #: An arm that is slower by no more than this is not a regression.
@@ -176,39 +176,19 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
     problems = [*_problems(old, new), *_missing(old, new)]
-    before, others = old.groups(), {problem.group for problem in problems}
+    before, other_work = old.groups(), {problem.group for problem in problems}
     changes = [
-        change
+        _change(before[group], benchmarks, arm)
         for group, benchmarks in new.groups().items()
-        if group in before and group not in others
-        for change in _changes(before[group], benchmarks)
+        if group in before and group not in other_work
+        for arm in [b.arm.id for b in benchmarks]
+        if arm in {b.arm.id for b in before[group]}
     ]
     was, now = (
         {(proof.port, proof.kernel): proof for proof in proofs_of(run.trigru.equality or ())} for run in (old, new)
     )
     proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
     return Diff(old, new, judge_together(changes, fail_above), proofs, problems, fail_above, anyway)
-
-
-def _changes(before: list[Benchmark], after: list[Benchmark]) -> Iterator[Change]:
-    """The changes of one group."""
-    was, bases = {b.arm.id: b for b in before}, (baseline_of(after), baseline_of(before))
-    for b in after:
-        if b.arm.id not in was:
-            continue
-        both = b, was[b.arm.id]
-        role: Role = "A/A" if b.arm.role == "duplicate" else b.arm.role
-        new, old = (_effect(*of, own_time=role == "baseline") for of in zip(both, bases, strict=True))
-        comparison, floor = compare_effects(new, old), max(one.floor for one in both)
-        yield Change(
-            b.arm,
-            role,
-            *(float(np.median(one.time_s)) for one in reversed(both)),
-            comparison=comparison,
-            floor=floor,
-            verdict="-" if role == "baseline" else verdict(comparison, floor),
-            chance=chance_of_slower(new, old),
-        )
 
 
 def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
@@ -228,9 +208,26 @@ def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
     ]
 
 
-def _effect(benchmark: Benchmark, baseline: Benchmark, *, own_time: bool) -> Effect:
-    """The logarithm of an arm's time relative to the baseline's, or of its own time."""
-    return effect_of(np.log(benchmark.time_s) - (0.0 if own_time else np.log(baseline.time_s)), benchmark.process)
+def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> Change:
+    """The change of one arm of a group, relative to the baseline; of the baseline, that of its own time."""
+    effects, both = [], []
+    for benchmarks in (after, before):
+        b, baseline = next(b for b in benchmarks if b.arm.id == arm), baseline_of(benchmarks)
+        log_s = np.log(b.time_s) - (0.0 if b is baseline else np.log(baseline.time_s))
+        effects.append(effect_of(log_s, b.process))
+        both.append(b)
+    (new, old), is_baseline = both, both[0].arm.is_baseline
+    comparison, floor = compare_effects(*effects), max(b.floor for b in both)
+    return Change(
+        new.arm,
+        "A/A" if new.arm.role == "duplicate" else new.arm.role,
+        float(np.median(old.time_s)),
+        float(np.median(new.time_s)),
+        comparison,
+        floor,
+        "-" if is_baseline else verdict(comparison, floor),
+        chance_of_slower(*effects),
+    )
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:
@@ -243,18 +240,18 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
         differences.append(f"calls {clocks[0]}, were {clocks[1]}")
     for detail in differences:
         yield Problem("the machine or its environment differs", detail)
-    before = old.groups()
-    for group, after in new.groups().items():
-        was, now = _work(before.get(group)), _work(after)
-        if was and was != now:
-            yield Problem("groups of one name are other work", f"{group} is not compared: {now}, was {was}", group)
-
-
-def _work(benchmarks: list[Benchmark] | None) -> str:
-    if not benchmarks:
-        return ""
-    baseline = baseline_of(benchmarks)
-    return f"{baseline.shape}, {baseline.steps} steps, baseline {baseline.name}"
+    was, now = (
+        {
+            group: f"{baseline.shape}, {baseline.steps} steps, baseline {baseline.name}"
+            for group, benchmarks in results.groups().items()
+            for baseline in [baseline_of(benchmarks)]
+        }
+        for results in (old, new)
+    )
+    for group, work in now.items():
+        if was.get(group, work) != work:
+            detail = f"{group} is not compared: {work}, was {was[group]}"
+            yield Problem("groups of one name are other work", detail, group)
 
 
 def _missing(old: Results, new: Results) -> Iterator[Problem]:

@@ -36,23 +36,21 @@ class Proof:
 
 def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
     """One for each port and kernel, in the order in which they come."""
-    found = grouped(measurements, lambda m: (m.port, m.kernel))
-    return [_proof(*key, of_port) for key, of_port in found.items()]
+    proofs = []
+    for (port, kernel), of_port in grouped(measurements, lambda m: (m.port, m.kernel)).items():
+        failed = [m for m in of_port if not passes(m)]
+        names = tuple(dict.fromkeys(m.check for m in failed))
+        proofs.append(Proof(port, kernel, len(of_port), names, len(failed), *worst_of(of_port)))
+    return proofs
 
 
 def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float | None]:
     """The largest error of those whose bound is 1e-12, and the largest share of the allowed error of the others."""
-    measured = [
-        (m.dtype == "float64" and m.bound <= SAME_BOUND, m.error, most_allowed(m))
-        for m in measurements
-        if m.error is not None
-    ]
-    same = [error for held, error, _ in measured if held]
-    share = [error / bound for held, error, bound in measured if not held and bound]
-    return max(same, default=None), max(share, default=None)
+    measured = [m for m in measurements if m.error is not None]
+    same, others = ([m for m in measured if _is_same(m) == is_same] for is_same in (True, False))
+    shares = [(m.error or 0.0) / bound for m in others if (bound := most_allowed(m))]
+    return max((m.error or 0.0 for m in same), default=None), max(shares, default=None)
 
 
-def _proof(port: str, kernel: str, measurements: list[Measurement]) -> Proof:
-    failed = [m for m in measurements if not passes(m)]
-    names = tuple(dict.fromkeys(m.check for m in failed))
-    return Proof(port, kernel, len(measurements), names, len(failed), *worst_of(measurements))
+def _is_same(m: Measurement) -> bool:
+    return m.dtype == "float64" and m.bound <= SAME_BOUND

@@ -1,29 +1,34 @@
 """Contradictions: what a file of results claims, and its other records or this version do not bear out.
 
 Ratios, intervals, floors and verdicts are computed from the samples. What cannot be computed, as a machine or a date,
-is the word of the file. Adding a kind of contradiction is adding a function to `CONTRADICTIONS`.
+is the word of the file. Each rule is a function that yields a sentence for each contradiction; adding a rule is adding
+a function to `RULES`.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from math import isclose
 from statistics import median
+
+from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.errors import brief
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
-from ...common.port.styles import labels_of
 from ...impls import get_port, own_ports, port_names, unavailable
-from ..arms.arms import BASELINE
-from ..arms.workloads import work_of, workload_of
+from ..arms.arms import BASELINE, expand
+from ..arms.workloads import SIZES, work_of, workload_of
 from ..results import rules
-from ..results.arm import Arm
+from ..results.arm import NOT_PROVEN, Arm
 from ..results.grouping import grouped
 from ..results.lines import first_twice
 from ..results.proof import passes
 from ..results.run import Run, Timed
-from . import schedule, wording
+from ..timing.supervisor import NO_BASELINE
+from . import schedule
 
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
@@ -46,10 +51,18 @@ _UNSTEADY = 100.0
 _SMALL, _OTHER_MEMORY, _DOTS = 2**20, 100, 64
 
 
+#: The commands that measure a run, under their names in all versions, and those that measure none.
+_MEASURING = ("compare", "bench")
+_OTHERS = ("verify", "convert", "snapshot", "matrix", "report", "diff", "bisect")
+#: Options of the former that are a fact of the plan, with what the plan has where they are not given; None where that
+#: depends on other options.
+_OPTIONS = {"dtype": "float32", "precision": "highest", "processes": None}
+
+
 def check_evidence(run: Run) -> None:
     """Raise a ValueError with what contradicts what, if the file of a run claims more than its records bear out."""
-    for find in CONTRADICTIONS:
-        for sentence in find(run):
+    for rule in RULES:
+        for sentence in rule(run):
             raise ValueError(sentence)
 
 
@@ -58,19 +71,53 @@ def _timed(run: Run) -> list[tuple[Arm, Timed]]:
     return [(arms[t.arm], t) for line in run.groups_timed for t in line.timed]
 
 
+def _planned(run: Run) -> dict[str, Arm]:
+    """The arms that the plan allows, by id, of our ports that are here; without call styles it allows all of them."""
+    own = tuple(name for name in run.plan.ports if name in own_ports() and not unavailable(name))
+    styles = run.plan.styles or tuple({style.name for name in own for style in get_port(name).call_styles})
+    return {arm.id: arm for arm in expand(replace(run.plan, ports=own, peers=(), styles=styles))}
+
+
+def _arms(run: Run) -> Iterator[str]:
+    """Each arm is one of the plan; of ports that are not ours, or not here, only the styles are not known."""
+    plan, planned = run.plan, _planned(run)
+    here, groups = ({arm.port for arm in planned.values()}, {arm.group for arm in planned.values()})
+    for name in {*plan.peers} & {*port_names()}:
+        yield f"the plan has {name} as a peer, which is a port"
+    for arm in run.begun.arms:
+        known = planned.get(arm.id)
+        if known and arm.role != known.role:
+            yield f"{arm.id} cannot be the {arm.role} of its group"
+        elif known and {*arm.labels} != {*known.labels}:
+            yield f"{arm.id} is called {', '.join(arm.labels) or 'nothing'}, here {', '.join(known.labels)}"
+        elif not known and arm.port in here and arm.style:
+            yield f"{arm.id} is in a call style that {arm.port} does not have, or that the plan did not ask for"
+        elif not known and not (
+            arm.group in groups
+            and arm.port in (*plan.ports, *plan.peers)
+            and (arm.role, arm.copy) == ("arm", 1)
+            and arm.kernel in (STOCK, arm.division)
+            and arm.devices in plan.devices
+            and (arm.devices == 1) == (not arm.way)
+        ):
+            yield f"{arm.id} is not what the plan asked for"
+    named = [
+        f"{arm.group} has two call styles with one label: {arm.port} {arm.kernel} {arm.devices} {arm.way} {label}"
+        for arm in run.begun.arms
+        for label in arm.labels
+        if label in BOTH and arm.copy == 1
+    ]
+    if twice := first_twice(named):
+        yield twice
+
+
 def _absent(run: Run) -> Iterator[str]:
-    """Of the plan, what has neither a number nor a reason why it has none."""
+    """Nothing of the plan lacks both a number and a reason why it has none."""
     plan, groups, arms = run.plan, run.groups(), run.begun.arms
-    there, over = {arm.port for arm in arms}, {arm.devices for arm in arms}
+    there, ids = {arm.port for arm in arms}, {arm.id for arm in arms}
     has_all = plan.styles is None or {*BOTH} & {*plan.styles}  # which every port has
     absent = [name for name in (*plan.ports, *plan.peers) if has_all and name not in there]
-    absent += [
-        name
-        for workload in plan.workloads
-        for phase in plan.phases
-        for kernel in plan.kernels
-        if (name := f"{workload}/{phase}/{plan.arithmetic}/{kernel}") not in groups
-    ]
+    absent += [name for name, arm in _planned(run).items() if arm.role != "arm" and name not in ids]
     for of_phase in grouped(arms, lambda arm: (arm.phase, arm.division)).values():
         named = {(arm.port, label) for arm in of_phase for label in BOTH if label in arm.labels}
         if plan.styles is None and of_phase[0].division == STOCK and len(plan.devices) == 1:
@@ -78,6 +125,7 @@ def _absent(run: Run) -> Iterator[str]:
         for group, some in grouped(of_phase, lambda arm: arm.group).items():
             has = {(arm.port, label) for arm in some for label in (arm.labels if arm.style else BOTH)}
             absent += [f"{group}/{port}[{label}]" for port, label in sorted(named - has)]
+    over = {arm.devices for arm in arms}
     absent += [f"{devices} devices" for devices in plan.devices if devices not in over and plan.ports]
     untimed = run.untimed
     for line in run.groups_timed:
@@ -89,38 +137,41 @@ def _absent(run: Run) -> Iterator[str]:
         yield f"it ended, and not all of its {plan.processes} processes measured everything"
 
 
-def _beside(run: Run) -> Iterator[str]:
-    """What the plan did not ask for, or what cannot have a number."""
-    plan, untimed = run.plan, run.untimed
-    for name in {*plan.peers} & {*port_names()}:
-        yield f"the plan has {name} as a peer, which is a port"
-    for arm in run.begun.arms:
-        chosen = plan.styles is None or arm.port in plan.peers or arm.role != "arm" or arm.style is None
-        if not (chosen or {arm.style, *arm.labels} & {*(plan.styles or ())}):
-            yield f"{arm.id} is in a call style that the plan did not ask for"
-    for arm, _ in _timed(run) if run.ended else ():
-        if arm.id in untimed:
-            yield f"{arm.id} has a number, and a reason why it has none"
+def _reasons(run: Run) -> Iterator[str]:
+    """An arm has no number beside a reason why it has none, and the reason is borne out by what the file has, too."""
+    failed = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}
+    measured = Counter(arm.id for arm, _ in _timed(run))
+    for name, untimed in run.untimed.items():
+        arm, reason = untimed.arm, untimed.reason
+        if run.ended and measured[name]:
+            yield f"{name} has a number, and a reason why it has none"
+        is_proven = run.begun.equality and not {(arm.port, STOCK), (arm.port, arm.kernel)} & failed
+        if is_proven and reason.startswith(NOT_PROVEN):
+            yield f"{name} has no number since it is not proven equal, and its proof passes"
+        compared = [a.id for a in run.groups()[arm.group] if a.role != "arm"]
+        has_both = all(a not in run.untimed and measured[a] == run.plan.processes for a in compared)
+        if reason == NO_BASELINE and has_both:
+            yield f"{name} has no number for lack of a baseline, which was measured"
 
 
-def _labels(run: Run) -> Iterator[str]:
-    """A label names one call style of a port in a group: of a port of ours, the one that it has here, too."""
-    for group, arms in run.groups().items():
-        named = [
-            f"{arm.port} {arm.kernel} {arm.devices} {arm.way} {label}"
-            for arm in arms
-            for label in arm.labels
-            if label in BOTH and arm.copy == 1
-        ]
-        if twice := first_twice(named):
-            yield f"{group} has two call styles with one label: {twice}"
-    for arm in run.begun.arms:
-        if arm.style is not None and arm.port in own_ports() and unavailable(arm.port) is None:
-            known = labels_of(get_port(arm.port), arm.phase)
-            if arm.style not in known:
-                yield f"{arm.id} is in a call style that {arm.port} does not have"
-            elif {*arm.labels} != {*known[arm.style]}:
-                yield f"{arm.id} is called {', '.join(arm.labels) or 'nothing'}, here {', '.join(known[arm.style])}"
+def _command(run: Run) -> Iterator[str]:
+    """The plan is that of the command."""
+    words = run.begun.command
+    named = next((word for word in words[1:] if not word.startswith("-")), "")
+    if named in _OTHERS:
+        yield f"its command is trigru {named}, which measures no run"
+    if named not in _MEASURING:
+        return
+    given = [*pairwise(words), *(word.partition("=")[::2] for word in words)]
+    for name, default in _OPTIONS.items():
+        planned, value = str(getattr(run.plan, name)), [default, *(v for o, v in given if o == f"--{name}" and v)][-1]
+        if value not in (None, planned):
+            yield f"the {name} of its plan is {planned}, and of its command {value}"
+    known = [{size: getattr(workload_of(arm), field) for size, field in SIZES.items()} for arm in run.begun.arms]
+    for text in (value for option, value in given if option in ("--size", "--sweep")):
+        for size, value in re.findall(rf"({'|'.join(SIZES)})=(\d+)", text):
+            if known and all(sizes[size] != int(value) for sizes in known):
+                yield f"its command asks for {size}={value}, which no arm has"
 
 
 def _admission(run: Run) -> Iterator[str]:
@@ -139,13 +190,10 @@ def _admission(run: Run) -> Iterator[str]:
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {run.machine.device}"
         if t.clock != ("blocked" if t.backend == "cpu" else "pipelined"):
             yield f"{arm.id} was timed by the {t.clock} clock on {t.backend}"
-        if arm.port in own_ports() and t.backend == "cpu" and arm.devices == 1 and not _one_gate(t.gate, before.gate):
-            yield f"the first results of {arm.id} are other ones in another process, or the oracle's to the last bit"
-
-
-def _one_gate(one: float | None, other: float | None) -> bool:
-    """Whether two processes found one error of the first results: an oracle is not rounded alike each time."""
-    return one == other is None or (one is not None and other is not None and one > 0 and isclose(one, other))
+        if arm.port in own_ports() and t.backend == "cpu" and arm.devices == 1:
+            gates = (t.gate or 0.0, before.gate or 0.0)  # the same error in each process, but for the oracle's rounding
+            if not min(gates) > 0 or not isclose(*gates):
+                yield f"the first results of {arm.id} are others in another process, or the oracle's to the last bit"
 
 
 def _machine(run: Run) -> Iterator[str]:
@@ -289,9 +337,8 @@ def _parts_of(m: Measurement) -> Iterator[str]:
         yield f"{m.check} in {m.dtype}: {m.quantity}"
 
 
-Contradiction = Callable[[Run], Iterator[str]]
-CONTRADICTIONS: tuple[Contradiction, ...] = (
-    _labels, _absent, _beside, wording.reasons, wording.command, _admission, _machine, _programs, schedule.orders,
-    schedule.counts, schedule.starts, schedule.gaps, schedule.alike, _speed, _proof_origin, _proof_content,
-    _proof_cover, _proof_alike,
+Rule = Callable[[Run], Iterator[str]]
+RULES: tuple[Rule, ...] = (
+    _arms, _absent, _reasons, _command, _admission, _machine, _programs, *schedule.RULES, _speed, _proof_origin,
+    _proof_content, _proof_cover, _proof_alike,
 )  # fmt: skip

@@ -13,7 +13,6 @@ import numpy as np
 from msgspec import Struct
 
 from ...common.gru.kernels import STOCK
-from ...common.port.programs import ProgramFacts
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -67,14 +66,18 @@ class Difference(Struct, frozen=True):
 def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference:
     """One arm of a group against another."""
     ratio, word = _compared(one, other)
-    difference_s, low_s, high_s = ((r - 1) * np.median(other.time_s) for r in (ratio.ratio, ratio.low, ratio.high))
-    mine, its = one.facts.program, other.facts.program
+    of = (ratio.ratio, ratio.low, ratio.high)
+    differences_s = [float((r - 1) * np.median(other.time_s)) for r in of]
+    mine, its, counts = one.facts.program, other.facts.program, ()
+    if mine and its:
+        counted = [
+            (name, getattr(mine, name), getattr(its, name)) for name in ("dots", "transposes", "whiles", "fusions")
+        ]
+        differing = [(name, m, i) for name, m, i in counted if m != i]
+        counts = tuple(c for c in differing if c[0] != "fusions") or tuple(differing)
     same = same_program(one, other)
-    return Difference(
-        one.name, other.name,
-        ratio.ratio, ratio.low, ratio.high, float(difference_s), float(low_s), float(high_s),
-        word, same, _cause(results, one, other, word, same, float(difference_s)), _counts(mine, its),
-    )  # fmt: skip
+    cause = _cause(results, one, other, word, same, differences_s[0])
+    return Difference(one.name, other.name, *of, *differences_s, word, same, cause, counts)
 
 
 def same_program(one: Benchmark, other: Benchmark) -> bool | None:
@@ -87,14 +90,6 @@ def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     """The time of one over that of the other, and the verdict on the first."""
     ratio = compare(one.time_s, other.time_s, one.process)
     return ratio, verdict(ratio, one.floor, one.process)
-
-
-def _counts(mine: ProgramFacts | None, its: ProgramFacts | None) -> tuple[tuple[str, int, int], ...]:
-    if mine is None or its is None:
-        return ()
-    counted = [(name, getattr(mine, name), getattr(its, name)) for name in ("dots", "transposes", "whiles")]
-    differing = [(name, m, i) for name, m, i in counted if m != i]
-    return tuple(differing or [("fusions", mine.fusions, its.fusions)] * (mine.fusions != its.fusions))
 
 
 @dataclass(frozen=True)
@@ -114,14 +109,13 @@ class OtherClock:
 
 def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
     """What the other clock says of an arm; None where it was not read in rounds of the baseline and its duplicate."""
-    benchmarks, process = results.groups()[b.group], b.other_process
-    baseline = baseline_of(benchmarks)
-    duplicate = next((found for found in benchmarks if found.arm.role == "duplicate"), None)
-    if duplicate is None or not process or {*process} != {*b.process}:
+    of_role, process = {found.arm.role: found for found in results.groups()[b.group]}, b.other_process
+    compared = [of_role[role] for role in ("baseline", "duplicate") if role in of_role]
+    if len(compared) < 2 or not process or {*process} != {*b.process}:
         return None
-    if not baseline.other_process == duplicate.other_process == process:
+    if any(found.other_process != process for found in compared):
         return None
-    mine_s, base_s, copy_s = (np.asarray(found.other_s) for found in (b, baseline, duplicate))
+    mine_s, base_s, copy_s = (np.asarray(found.other_s) for found in (b, *compared))
     floor = noise_floor(compare(copy_s, base_s, process), len({*process}))
     ratio = compare(mine_s, base_s, process)
     return OtherClock(ratio, floor, verdict(ratio, floor, process))
@@ -162,17 +156,15 @@ def _cause(
         return "style"
     if not same_program:
         return "style" if same_port else "program"
-    within_boundary = abs(difference_s) <= BOUNDARY_LIMIT_S
-    return "boundary" if within_boundary and (same_port or _vanishes_as_leaves(results, one, other)) else "unexplained"
-
-
-def _vanishes_as_leaves(results: Results, one: Benchmark, other: Benchmark) -> bool:
-    """Whether two frameworks that run the same program cannot be told apart where both pass a list of arrays."""
+    if abs(difference_s) > BOUNDARY_LIMIT_S:
+        return "unexplained"
+    if same_port:
+        return "boundary"
+    # two frameworks that cannot be told apart where both pass a list of arrays
     as_leaves = labelled(results.groups()[one.group], LEAVES)
-    first, then = as_leaves.get(one.arm.port), as_leaves.get(other.arm.port)
-    if first is None or then is None:
-        return False
-    return _compared(first, then)[1] == "indistinguishable"
+    pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
+    vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
+    return "boundary" if vanishes else "unexplained"
 
 
 def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:

@@ -7,8 +7,9 @@ from ..results.record import Benchmark, Ceilings, Results
 
 def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:
     """The nearer limit of the machine for an arm, "gemm" or "copy", and the share of it that the arm reaches."""
-    limit, least_s = nearer_limit(best_ceilings(results, b.arm.arithmetic), b.flops, b.moved_bytes)
-    return limit, least_s / float(np.median(b.time_s))
+    ceilings, time_s = best_ceilings(results, b.arm.arithmetic), float(np.median(b.time_s))
+    gemm_s, copy_s = b.flops / ceilings.gemm_gflop_per_s * 1e-9, b.moved_bytes / ceilings.copy_gbyte_per_s * 1e-9
+    return ("gemm", gemm_s / time_s) if gemm_s >= copy_s else ("copy", copy_s / time_s)
 
 
 def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
@@ -17,16 +18,6 @@ def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
     steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
     gemm, copy = max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen)
     return Ceilings(gemm, copy, min(steps_s, default=None))
-
-
-def nearer_limit(ceilings: Ceilings, flops: float, moved_bytes: float) -> tuple[str, float]:
-    """Which limit binds, "gemm" or "copy", and the least time of the work under it, in seconds.
-
-    >>> nearer_limit(Ceilings(100.0, 10.0), flops=1e9, moved_bytes=1e6)
-    ('gemm', 0.01)
-    """
-    gemm_s, copy_s = flops / ceilings.gemm_gflop_per_s * 1e-9, moved_bytes / ceilings.copy_gbyte_per_s * 1e-9
-    return ("gemm", gemm_s) if gemm_s >= copy_s else ("copy", copy_s)
 
 
 def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:

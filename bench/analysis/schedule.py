@@ -194,3 +194,7 @@ def _have_copies(samples: np.ndarray) -> bool:
     varied = varied[np.argsort(varied[:, 0])]
     allowed = _ALIKE * np.median(np.abs(varied), axis=1)
     return any((np.abs(varied[apart:] - varied[:-apart]).max(axis=1) < allowed[apart:]).any() for apart in (1, 2, 3))
+
+
+#: The rules of samples.
+RULES = (orders, counts, starts, gaps, alike)

@@ -1,4 +1,4 @@
-"""What a run can see: the least difference from the baseline that it finds four times in five."""
+"""The least difference from the baseline that a run finds four times in five."""
 
 import numpy as np
 from scipy.stats import t
@@ -11,34 +11,26 @@ POWER = 0.8
 
 
 def least_seen(b: Benchmark) -> float:
-    """The least difference that would have been found in an arm, given its interval and its noise floor; a fraction."""
-    processes, reach = len(set(b.process)), np.log(b.ratio_high / b.ratio_low) / 2
-    widening = _quantile((1 + CONFIDENCE) / 2, 1) * between_runs(processes)
-    own = max(reach**2 - widening**2, 0.0) ** 0.5
-    return _least(own / _quantile((1 + CONFIDENCE) / 2, processes), b.floor, processes)
+    """The least difference that would have been found in an arm, given its interval and its noise floor; a fraction.
+
+    A verdict needs an effect beyond the reach of its interval, and beyond the floor. The effect that is found varies by
+    its standard error and by how runs differ, so the true one has to be larger than that.
+    """
+    processes = len({*b.process})
+    freedom, between = processes - 1 if processes > 1 else np.inf, between_runs(processes)
+    half, normal = np.log(b.ratio_high / b.ratio_low) / 2, t.ppf((1 + CONFIDENCE) / 2, np.inf)
+    error = max(half**2 - (normal * between) ** 2, 0.0) ** 0.5 / t.ppf((1 + CONFIDENCE) / 2, freedom)
+
+    def reach(share: float) -> float:
+        return float(np.hypot(t.ppf(share, freedom) * error, t.ppf(share, np.inf) * between))
+
+    return float(np.expm1(max(reach((1 + CONFIDENCE) / 2), np.log1p(b.floor)) + reach(POWER)))
 
 
 def sight(results: Results) -> dict[str, float]:
     """For each group, the median over its arms of the least difference that would have been found."""
     arms = {
-        group: [b for b in found if not (b.arm.is_baseline or b.arm.way)] for group, found in results.groups().items()
+        group: [least_seen(b) for b in found if not (b.arm.is_baseline or b.arm.way)]
+        for group, found in results.groups().items()
     }
-    return {group: float(np.median([*map(least_seen, found)])) for group, found in arms.items() if found}
-
-
-def _least(error: float, floor: float, processes: int) -> float:
-    """A verdict needs an effect beyond the reach of its interval, and beyond the floor.
-
-    The effect that is found varies by its standard error and by how runs differ, so the true one has to be larger than
-    that.
-    """
-
-    def reach(share: float) -> float:
-        return float(np.hypot(_quantile(share, processes) * error, _quantile(share, 1) * between_runs(processes)))
-
-    return float(np.expm1(max(reach((1 + CONFIDENCE) / 2), np.log1p(floor)) + reach(POWER)))
-
-
-def _quantile(share: float, processes: int) -> float:
-    """Of Student's t over processes; of one process, the normal distribution's."""
-    return float(t.ppf(share, processes - 1 if processes > 1 else np.inf))
+    return {group: float(np.median(least)) for group, least in arms.items() if least}

@@ -59,15 +59,17 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
     """The speedup of every arm with a kernel, or on several devices; without the other arm, it is left out."""
     found = []
     for benchmarks in results.groups().values():
-        arms = [b for b in benchmarks if b.arm.copy == 1 and bool(b.arm.way) == (over == "one device")]
-        alone = {(b.arm.port, b.arm.style, b.arm.kernel): b for b in benchmarks if b.arm.copy == 1 and not b.arm.way}
+        first = [b for b in benchmarks if b.arm.copy == 1]
+        alone = {(b.arm.port, b.arm.style, b.arm.kernel): b for b in first if not b.arm.way}
         peers = [b for b in alone.values() if b.arm.port in results.trigru.plan.peers and b.arm.kernel == STOCK]
-        for b in arms:
-            kernel = b.arm.kernel if b.arm.way else STOCK
-            own = alone.get((b.arm.port, b.arm.style, kernel))
-            if own is not None and (b.arm.way or b.arm.kernel != STOCK):
+        for b in first:
+            own = alone.get((b.arm.port, b.arm.style, b.arm.kernel if b.arm.way else STOCK))
+            if own is None or own is b or bool(b.arm.way) != (over == "one device"):
+                continue
+            for other in peers if over == "peers" else [own]:
+                effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.process)
                 name = b.name if b.arm.way else own.name
-                found += [_speedup(b, other, name) for other in (peers if over == "peers" else [own])]
+                found.append(Speedup(b, other, name, effect, b.floor, enough_rounds(b.process)))
     return found
 
 
@@ -79,15 +81,5 @@ def means_of(found: list[Speedup]) -> list[Speedup]:
 
 def mean_speedup(found: list[Speedup]) -> Speedup:
     """That of one arm, kernel, peer and phase."""
-    return replace(
-        found[0],
-        groups=len(found),
-        effect=mean_effect([s.effect for s in found]),
-        floor=mean_floor([s.floor for s in found]),
-        enough=all(s.enough for s in found),
-    )
-
-
-def _speedup(b: Benchmark, other: Benchmark, arm: str) -> Speedup:
-    effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.process)
-    return Speedup(b, other, arm, effect, b.floor, enough_rounds(b.process))
+    effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
+    return replace(found[0], groups=len(found), effect=effect, floor=floor, enough=all(s.enough for s in found))

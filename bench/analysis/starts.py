@@ -9,17 +9,14 @@ from msgspec import Struct
 
 from ...common.errors import InputError, brief
 from ...common.files import read_whole
-from ..results.contradictions import check_date
 from ..results.grouping import grouped
-from ..results.lines import MOST_BYTES, decode, first_twice
+from ..results.lines import MOST_BYTES, check_date, decode, first_twice
 from ..results.ranges import Load
 from ..results.rules import of_build, of_machine
 from ..results.run import Machine
 from ..timing.coldstart import ColdStart
 
 PARTS = ("import", "init", "trace", "lower", "compile", "first step")
-
-
 SCHEMA = 2
 #: Longer than any start is waited for.
 MOST_S = 1e4
@@ -54,7 +51,7 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
 
     def contradictions(self) -> Iterator[str]:
         """Rules of the machine, of the starts of each port, and of each start."""
-        of_port = _by_port(self.starts)
+        of_port = grouped(self.starts, lambda cold: cold.port)
         yield from of_machine(self.machine, of_port)
         if any(len({cold.style for cold in starts}) > 1 for starts in of_port.values()):
             yield "the starts of one port are of several call styles"
@@ -93,8 +90,8 @@ class PortStart:
     Args:
         part_s: of each of PARTS.
         total_s, least_s, most_s: of import, init and first step together: the median, and the range.
-        peak_bytes: resident memory; None where no start knows it.
-        device_peak_bytes: memory in use on the accelerator; None where no start knows it.
+        peak_bytes, device_peak_bytes: resident memory, and memory in use on the accelerator; None where no start knows
+            it.
     """
 
     port: str
@@ -111,29 +108,19 @@ class PortStart:
 
 def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
     """Medians of each port's starts."""
-    return [_of_port(port, starts) for port, starts in _by_port(found).items()]
 
+    def summary(port: str, starts: list[ColdStart]) -> PortStart:
+        totals_s = [cold.total_s for cold in starts]
+        memory = [[cold.peak_bytes for cold in starts], [cold.device_peak_bytes for cold in starts]]
+        known = [[peak for peak in peaks if peak is not None] for peaks in memory]
+        return PortStart(
+            port, starts[0].style, len(starts),
+            tuple(median(part_s) for part_s in zip(*map(_parts_s, starts), strict=True)),
+            median(totals_s), min(totals_s), max(totals_s), median(cold.second_call_s for cold in starts),
+            *(int(median(peaks)) if peaks else None for peaks in known),
+        )  # fmt: skip
 
-def _by_port(found: list[ColdStart]) -> dict[str, list[ColdStart]]:
-    return grouped(found, lambda cold: cold.port)
-
-
-def _of_port(port: str, starts: list[ColdStart]) -> PortStart:
-    totals_s = [cold.total_s for cold in starts]
-    peaks = [cold.peak_bytes for cold in starts if cold.peak_bytes is not None]
-    on_device = [cold.device_peak_bytes for cold in starts if cold.device_peak_bytes is not None]
-    return PortStart(
-        port=port,
-        style=starts[0].style,
-        starts=len(starts),
-        part_s=tuple(median(part_s) for part_s in zip(*map(_parts_s, starts), strict=True)),
-        total_s=median(totals_s),
-        least_s=min(totals_s),
-        most_s=max(totals_s),
-        second_call_s=median(cold.second_call_s for cold in starts),
-        peak_bytes=int(median(peaks)) if peaks else None,
-        device_peak_bytes=int(median(on_device)) if on_device else None,
-    )
+    return [summary(port, starts) for port, starts in grouped(found, lambda cold: cold.port).items()]
 
 
 def _parts_s(cold: ColdStart) -> tuple[float, ...]:

@@ -7,7 +7,6 @@ second copy of the baseline, compiled separately, is treated the same way. Its r
 lies from 1 is the noise floor of that group.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,17 +15,16 @@ import numpy as np
 from scipy.stats import bootstrap, t
 
 from ..arms.arms import FEW_PROCESSES
+from ..results.grouping import grouped
 
 CONFIDENCE = 0.95
 #: Fewer rounds, in a single process, bear no 95 % interval, and so no verdict.
 LEAST_ROUNDS = 6
 #: Of the bootstrap: in one process, and in each of several, where it only bounds the interval from below.
 RESAMPLES, RESAMPLES_EACH = 4000, 1000
-
 #: No effect below this is called a difference, however narrow its interval. Two compilations of one function, placed
 #: elsewhere in memory, were seen to differ by up to 0.5 %; this is twice as much.
 MIN_FLOOR = 0.01
-
 #: The standard deviation of a log-ratio between runs, beyond what the processes of one run tell. The processes of a
 #: short run share the programs that one of them compiled, and one stretch of time. Seen in forty short runs:
 #: docs/measurement-method.md, "Statistics".
@@ -35,12 +33,7 @@ BETWEEN_RUNS = 0.01
 
 @dataclass(frozen=True)
 class Comparison:
-    """The time of one arm over that of another, per call.
-
-    Args:
-        ratio: time / baseline time.
-        low, high: its 95 % interval.
-    """
+    """The time of one arm over that of another, per call, with its 95 % interval."""
 
     ratio: float
     low: float
@@ -48,11 +41,7 @@ class Comparison:
 
     @property
     def inverse(self) -> "Comparison":
-        """The time of the baseline over that of the arm.
-
-        >>> Comparison(0.5, 0.4, 0.8).inverse
-        Comparison(ratio=2.0, low=1.25, high=2.5)
-        """
+        """The time of the baseline over that of the arm."""
         return Comparison(1 / self.ratio, 1 / self.high, 1 / self.low)
 
     @property
@@ -88,16 +77,13 @@ def compare(
     """The paired ratio of two arms.
 
     Args:
-        time_s: seconds per call, one for each round.
-        baseline_time_s: the same rounds of the other arm.
+        time_s, baseline_time_s: seconds per call in the same rounds.
         process: the process that each round was in; None where all were in one.
         seed: of the bootstrap.
 
-    >>> rng = np.random.default_rng(0)
-    >>> machine = rng.lognormal(0, 0.5, 40)  # a noisy machine slows both alike
-    >>> found = compare(1.1 * machine, machine)
-    >>> round(found.ratio, 3), round(found.low, 3), round(found.high, 3)
-    (1.1, 1.1, 1.1)
+    >>> machine = np.random.default_rng(0).lognormal(0, 0.5, 40)  # a noisy machine slows both alike
+    >>> round(compare(1.1 * machine, machine).high, 3)
+    1.1
     """
     return as_ratio(effect_of(np.log(time_s) - np.log(baseline_time_s), process, seed))
 
@@ -124,20 +110,24 @@ def effect_of(
             those of `compare`.
     """
     log_ratio = np.asarray(log_ratio, float)
-    by_process = _by_process(log_ratio, process)
+    process = np.zeros(len(log_ratio), int) if process is None else np.asarray(process)
+    by_process = [log_ratio[process == p] for p in np.unique(process)]
     medians = tuple(float(np.median(rounds)) for rounds in by_process)
-    centre = float(np.mean(medians))
-    P = len(by_process)
+    centre, P = float(np.mean(medians)), len(by_process)
     if np.ptp(log_ratio) == 0:
         return Effect(centre, centre, centre, 0.0, P, medians)
     if P == 1:
-        ((low, high, error),) = _bootstrap(by_process[0].tobytes(), 1, seed, resamples or RESAMPLES)
+        ((low, high, error),) = _bootstrap(log_ratio.tobytes(), 1, seed, resamples or RESAMPLES)
         return Effect(centre, low, high, error, 1, medians)
-    between = between_runs(P)
-    of_processes = float(np.std(medians, ddof=1)) / P**0.5
-    of_rounds = sum(_squared_errors(by_process, seed, resamples or RESAMPLES_EACH)) ** 0.5 / P
-    reach = _widened(max(_t(float(P - 1)) * of_processes, _t(np.inf) * of_rounds), between)
-    return Effect(centre, centre - reach, centre + reach, max(of_processes, of_rounds), P, medians, between)
+    varied = [rounds for rounds in by_process if np.ptp(rounds)]  # SciPy warns of what does not vary
+    squared_errors = [
+        error**2
+        for alike in grouped(varied, len).values()
+        for _, _, error in _bootstrap(np.stack(alike).tobytes(), len(alike), seed, resamples or RESAMPLES_EACH)
+    ]
+    of_rounds, of_processes = sum(squared_errors) ** 0.5 / P, float(np.std(medians, ddof=1)) / P**0.5
+    reach = max(_t(P - 1.0) * of_processes, _t(np.inf) * of_rounds)
+    return _widened(centre, reach, max(of_processes, of_rounds), P, medians, between_runs(P))
 
 
 def between_runs(processes: int) -> float:
@@ -145,9 +135,6 @@ def between_runs(processes: int) -> float:
 
     One process makes no claim about others. With more than four, two processes compile and a run takes minutes; two
     calibrations of ten processes called no identical arm different.
-
-    >>> between_runs(1), between_runs(4), between_runs(5)
-    (0.0, 0.01, 0.0)
     """
     return BETWEEN_RUNS if 1 < processes <= FEW_PROCESSES else 0.0
 
@@ -163,31 +150,22 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
 
     Args:
         effects: one for each group, measured in the same processes.
-
-    >>> round(float(np.exp(mean_effect([effect_of(np.log([2.0] * 9)), effect_of(np.log([8.0] * 9))]).log_ratio)), 6)
-    4.0
     """
     if len(effects) == 1:
         return effects[0]
     K, P = len(effects), effects[0].processes
-    centre = float(np.mean([effect.log_ratio for effect in effects]))
     error = sum(effect.standard_error**2 for effect in effects) ** 0.5 / K
     reach = _t(_freedom(effects)) * error if error else 0.0
     means = tuple(np.mean([effect.medians for effect in effects], axis=0).tolist())
     if P > 1:
         of_processes = float(np.std(means, ddof=1)) / P**0.5
-        error, reach = max(error, of_processes), max(reach, _t(float(P - 1)) * of_processes)
-    between = max(effect.between_runs for effect in effects)
-    reach = _widened(reach, between)
-    return Effect(centre, centre - reach, centre + reach, error, P, means, between)
+        error, reach = max(error, of_processes), max(reach, _t(P - 1.0) * of_processes)
+    centre = float(np.mean([effect.log_ratio for effect in effects]))
+    return _widened(centre, reach, error, P, means, max(effect.between_runs for effect in effects))
 
 
 def mean_floor(floors: Sequence[float]) -> float:
-    """The noise floor of a geometric mean over groups: how far the mean of their duplicates can lie from 1.
-
-    >>> round(mean_floor([0.01, 0.03]), 4)
-    0.02
-    """
+    """The noise floor of a geometric mean over groups: how far the mean of their duplicates can lie from 1."""
     return float(np.expm1(np.mean(np.log1p(floors))))
 
 
@@ -202,11 +180,7 @@ def compare_effects(new: Effect, old: Effect) -> Comparison:
 
 
 def chance_of_slower(new: Effect, old: Effect) -> float:
-    """How often an arm that did not change seems slower by at least as much: one-sided, of the interval's own t.
-
-    >>> round(chance_of_slower(Effect(0.05, 0.0, 0.0, 0.01, 5), Effect(0.0, 0.0, 0.0, 0.01, 5)), 4)
-    0.0038
-    """
+    """How often an arm that did not change seems slower by at least as much: one-sided, of the interval's own t."""
     change, freedom = _change(new, old), _freedom((new, old))
     reach = change.high - change.log_ratio
     if reach == 0:
@@ -220,8 +194,8 @@ def beyond_chance(chances: Sequence[float]) -> list[bool]:
     However many arms there are, whichever of them changed, and however they depend on each other (Holm, Scandinavian
     Journal of Statistics 6(2), 1979, https://www.jstor.org/stable/4615733).
 
-    >>> beyond_chance([0.02, 0.5, 0.5, 0.5]), beyond_chance([0.012, 0.5, 0.016, 0.5]), beyond_chance([0.02] * 3)
-    ([False, False, False, False], [True, False, True, False], [False, False, False])
+    >>> beyond_chance([0.012, 0.5, 0.016, 0.5]), beyond_chance([0.02] * 3)
+    ([True, False, True, False], [False, False, False])
     """
     ordered = np.argsort(chances)
     left = np.arange(len(chances), 0, -1)
@@ -241,21 +215,15 @@ def noise_floor(duplicate: Comparison, processes: int = 1) -> float:
     In one process, it is how far the A/A interval reaches from 1, since that interval does not contain the difference
     between processes. In several processes, the interval contains it; there it is how far the A/A ratio lies from 1.
 
-    >>> round(noise_floor(Comparison(1.03, 0.96, 1.05)), 4)
-    0.05
-    >>> round(noise_floor(Comparison(1.03, 0.96, 1.05), processes=5), 4)
-    0.03
+    >>> [round(noise_floor(Comparison(1.03, 0.96, 1.05), processes), 4) for processes in (1, 5)]
+    [0.05, 0.03]
     """
     seen = (duplicate.low, duplicate.high) if processes == 1 else (duplicate.ratio,)
     return max(MIN_FLOOR, float(np.expm1(max(abs(np.log(ratio)) for ratio in seen))))
 
 
 def enough_rounds(process: Sequence[int]) -> bool:
-    """Whether there are enough rounds for a verdict. Fewer than six, in a single process, give no 95 % interval.
-
-    >>> enough_rounds([0] * 5), enough_rounds([0] * 6), enough_rounds([0, 1])
-    (False, True, True)
-    """
+    """Whether there are enough rounds for a verdict. Fewer than six, in a single process, give no 95 % interval."""
     return len(set(process)) > 1 or len(process) >= LEAST_ROUNDS
 
 
@@ -265,50 +233,31 @@ def verdict(comparison: Comparison, floor: float, process: Sequence[int] | None 
     A difference needs an interval that excludes 1, an effect above the noise floor, which is a fraction, and enough
     rounds, where the process of each is given.
 
-    >>> verdict(Comparison(1.05, 1.04, 1.06), floor=0.02)
-    'slower'
-    >>> verdict(Comparison(1.05, 1.04, 1.06), floor=0.08)
-    'indistinguishable'
+    >>> [verdict(Comparison(1.05, 1.04, 1.06), floor) for floor in (0.02, 0.08)]
+    ['slower', 'indistinguishable']
     """
-    if process is not None and not enough_rounds(process):
-        return "indistinguishable"
-    beyond_floor = abs(np.log(comparison.ratio)) > np.log1p(floor)
-    if beyond_floor and comparison.low > 1:
-        return "slower"
-    if beyond_floor and comparison.high < 1:
-        return "faster"
+    is_certain = process is None or enough_rounds(process)
+    if is_certain and abs(np.log(comparison.ratio)) > np.log1p(floor):
+        if comparison.low > 1:
+            return "slower"
+        if comparison.high < 1:
+            return "faster"
     return "indistinguishable"
 
 
 def _change(new: Effect, old: Effect) -> Effect:
-    change = new.log_ratio - old.log_ratio
     error = (new.standard_error**2 + old.standard_error**2) ** 0.5
     reach = _t(_freedom((new, old))) * error if error else 0.0
-    reach = _widened(reach, float(np.hypot(new.between_runs, old.between_runs)))
-    return Effect(change, change - reach, change + reach, error, 1)
+    between = float(np.hypot(new.between_runs, old.between_runs))
+    return _widened(new.log_ratio - old.log_ratio, reach, error, 1, (), between)
 
 
-def _widened(reach: float, between: float) -> float:
-    """How far an interval reaches, with a further error that is independent: squares add up."""
-    return float(np.hypot(reach, _t(np.inf) * between))
-
-
-def _by_process(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None) -> list[np.ndarray]:
-    process = np.zeros(len(log_ratio), int) if process is None else np.asarray(process)
-    return [log_ratio[process == p] for p in np.unique(process)]
-
-
-def _squared_errors(by_process: list[np.ndarray], seed: int, resamples: int) -> list[float]:
-    """The squared standard error of each process's median, unless all its rounds are equal."""
-    of_length = defaultdict(list)
-    for rounds in by_process:
-        if np.ptp(rounds):  # else nothing is resampled, and SciPy says so in a warning
-            of_length[len(rounds)].append(rounds)
-    return [
-        error**2
-        for alike in of_length.values()
-        for _, _, error in _bootstrap(np.stack(alike).tobytes(), len(alike), seed, resamples)
-    ]
+def _widened(
+    centre: float, reach: float, error: float, processes: int, medians: tuple[float, ...], between: float
+) -> Effect:
+    """An effect whose interval also contains an error between runs, which is independent: squares add up."""
+    reach = float(np.hypot(reach, _t(np.inf) * between))
+    return Effect(centre, centre - reach, centre + reach, error, processes, medians, between)
 
 
 @lru_cache(maxsize=512)

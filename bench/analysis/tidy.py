@@ -81,17 +81,20 @@ def timings(
         phases: None for all.
         styles: names or labels of call styles.
     """
-    rows_of = _pairs if over == "pairwise" else _singles
-    rows = [
-        (group, row)
-        for number, run in enumerate(runs, 1)
-        for group, items in grouped(_items(run), lambda item: item.arm.group).items()
-        if workloads is None or {items[0].arm.workload.name, str(items[0].arm.workload)} & set(workloads)
-        if phases is None or items[0].arm.phase in phases
-        for style in dict.fromkeys(styles)
-        for row in rows_of(run, number, items, style)
-    ]
-    return [row for same in grouped(rows, lambda row: row[0]).values() for _, row in same]
+    rows: dict[str, list[Timing]] = {}
+    for number, run in enumerate(runs, 1):
+        for group, items in grouped(_items(run), lambda item: item.arm.group).items():
+            arm = items[0].arm
+            if workloads is not None and not {arm.workload.name, str(arm.workload)} & {*workloads}:
+                continue
+            if phases is not None and arm.phase not in phases:
+                continue
+            for style in dict.fromkeys(styles):
+                # a port that is not available has no number in any style
+                called = [i for i in items if i.arm.style is None or style in (i.arm.style, *i.arm.labels)]
+                found = _pairs(run, called) if over == "pairwise" else _singles(run, items, called)
+                rows.setdefault(group, []).extend(_row(number, style, of, facts) for of, facts in found)
+    return [row for of_group in rows.values() for row in of_group]
 
 
 def check_names(runs: Sequence[Results], **chosen: Iterable[str] | None) -> None:
@@ -114,68 +117,50 @@ def _items(run: Results) -> list[Item]:
     return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
 
 
-def _called(items: list[Item], style: str) -> list[Item]:
-    """Arms whose call style has a name or label; a port that is not available has no number in any."""
-    return [item for item in items if item.arm.style is None or style in (item.arm.style, *item.arm.labels)]
+def _row(file: int, style: str, items: Sequence[Item], facts: dict[str, Any]) -> Timing:
+    arm = items[0].arm
+    return Timing(
+        file=file, workload=str(arm.workload), phase=arm.phase, dtype=arm.arithmetic, division=arm.division,
+        port="/".join(item.arm.port for item in items), style=style, kernel=arm.kernel,
+        arm="/".join(item.arm.name for item in items), **facts,
+    )  # fmt: skip
 
 
-def _singles(run: Results, file: int, items: list[Item], style: str) -> Iterator[Timing]:
+def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[tuple[Sequence[Item], dict[str, Any]]]:
+    """Each arm, with its numbers or the reason why it has none."""
     timed = [item for item in items if isinstance(item, Benchmark)]
-    for item in _called(items, style):
+    for item in called:
         if item.arm.role == "duplicate":
             continue
-        what = _named(file, style, item)
         if isinstance(item, Untimed):
-            yield Timing(**what, remark=item.reason)
+            yield (item,), {"remark": item.reason}
             continue
-        program = item.facts.program
-        low_s, time_s, high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
-        judged = not item.arm.is_baseline
-        cause = difference(run, item, reference_of(item, timed)).cause if judged else None
-        names = ("dots", "whiles", "fusions", "transposes")
-        yield Timing(
-            **what,
-            time_s=time_s, time_low_s=low_s, time_high_s=high_s,
-            ratio=item.ratio, low=item.ratio_low, high=item.ratio_high,
-            verdict=item.verdict if judged else None, cause=cause,
-            remark="; ".join(remarks(item, baseline_of(timed))),
-            **({name: getattr(program, name) for name in names} if program else {}),
-        )  # fmt: skip
+        time_low_s, time_s, time_high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
+        facts = {"time_s": time_s, "time_low_s": time_low_s, "time_high_s": time_high_s}
+        facts |= {"ratio": item.ratio, "low": item.ratio_low, "high": item.ratio_high}
+        facts["remark"] = "; ".join(remarks(item, baseline_of(timed)))
+        if not item.arm.is_baseline:
+            facts |= {"verdict": item.verdict, "cause": difference(run, item, reference_of(item, timed)).cause}
+        if program := item.facts.program:
+            facts |= {name: getattr(program, name) for name in ("dots", "whiles", "fusions", "transposes")}
+        yield (item,), facts
 
 
-def _pairs(run: Results, file: int, items: list[Item], style: str) -> Iterator[Timing]:
+def _pairs(run: Results, called: list[Item]) -> Iterator[tuple[Sequence[Item], dict[str, Any]]]:
     """Each two frameworks in a call style; plain JAX, the baseline, is none of them."""
     plain = {item.arm.port for item in _items(run) if item.arm.is_baseline}
-    chosen = [item for item in _called(items, style) if item.arm.port not in plain]
-    for same in grouped(chosen, lambda item: str(item.arm.kernel)).values():
+    chosen = [item for item in called if item.arm.port not in plain]
+    for same in grouped(chosen, lambda item: item.arm.kernel).values():
         for one, other in combinations(same, 2):
-            what = _named(file, style, one, other)
-            if isinstance(one, Untimed):
-                yield Timing(**what, remark=one.reason)
-            elif isinstance(other, Untimed):
-                yield Timing(**what, remark=other.reason)
+            if isinstance(one, Untimed) or isinstance(other, Untimed):
+                facts = {"remark": next(item.reason for item in (one, other) if isinstance(item, Untimed))}
             elif one.facts.backend != other.facts.backend:
-                yield Timing(**what, remark=f"one ran on {one.facts.device}, the other on {other.facts.device}")
+                facts = {"remark": f"one ran on {one.facts.device}, the other on {other.facts.device}"}
             else:
                 d = difference(run, one, other)
-                said = [remark for b in (one, other) for remark in remarks(b, b)]
-                numbers = {"ratio": d.ratio, "low": d.low, "high": d.high, "verdict": d.verdict, "cause": d.cause}
-                yield Timing(**what, **numbers, remark="; ".join(said))
-
-
-def _named(file: int, style: str, *items: Item) -> dict[str, Any]:
-    arm = items[0].arm
-    return {
-        "file": file,
-        "workload": str(arm.workload),
-        "phase": arm.phase,
-        "dtype": arm.arithmetic,
-        "division": arm.division,
-        "port": "/".join(item.arm.port for item in items),
-        "style": style,
-        "kernel": str(arm.kernel),
-        "arm": "/".join(item.name if isinstance(item, Benchmark) else item.arm.name for item in items),
-    }
+                facts = {name: getattr(d, name) for name in ("ratio", "low", "high", "verdict", "cause")}
+                facts["remark"] = "; ".join(remark for b in (one, other) for remark in remarks(b, b))
+            yield (one, other), facts
 
 
 def remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:

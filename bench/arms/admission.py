@@ -84,12 +84,12 @@ class Reference:
 
 #: The oracle's answers so far, and the folder in which the processes of a run share them.
 _known: dict[tuple[str, str, str, str, int], Reference] = {}
+_folder: Path | None = None
 #: Significant bits of what goes into a float32 product, by platform and precision, where it is rounded: to TF32, to
 #: bfloat16, or to two or three of these (https://docs.jax.dev/en/latest/jax.lax.html#jax.lax.Precision).
 OPERAND_BITS = {
     ("gpu", "high"): 11, ("gpu", "default"): 11, ("tpu", "highest"): 23, ("tpu", "high"): 16, ("tpu", "default"): 8,
 }  # fmt: skip
-_folder: Path | None = None
 
 
 @contextmanager
@@ -111,12 +111,10 @@ def get_reference(
 ) -> Reference:
     """The oracle's answers for a phase of a workload; for "train_step", of that many steps."""
     key = workload.name, phase, dtype, precision, steps
-    if key in _known:
-        return _known[key]
     path = _folder and _folder / f"{'-'.join(map(str, key))}.pickle"
-    if path and path.exists():
+    if key not in _known and path and path.exists():
         _known[key] = pickle.loads(path.read_bytes())
-    else:
+    elif key not in _known:
         bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
         _known[key] = _ask(workload, phase, dtype, bits, steps)
         if path:
@@ -129,7 +127,6 @@ def _ask(workload: Workload, phase: str, dtype: str, bits: int | None, steps: in
         return jax.tree.map(lambda a: a.astype(to) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
     params, batch, own = random_params(workload.config(phase)), workload.batch(), jnp.dtype(dtype)
-
     if phase == "train_step":
         wide, narrow = (partial(_loss_and_grad, batch=cast(batch, to)) for to in ("float64", own))
         walk = trajectory(cast(params, "float64"), wide, OPTIMIZER, steps, weighted=True)
@@ -138,33 +135,27 @@ def _ask(workload: Workload, phase: str, dtype: str, bits: int | None, steps: in
         exact, in_dtype = walk.answers(), {"losses": rounded.losses} | walk.moved(rounded.end)
     else:
         walk, steps = None, 1
-        exact = _ANSWERS[phase](cast(params, "float64"), cast(batch, "float64"))
+        exact = _answer(phase, cast(params, "float64"), cast(batch, "float64"))
         with oracle.operands_rounded(bits):
-            in_dtype = _ANSWERS[phase](cast(params, own), cast(batch, own))
+            in_dtype = _answer(phase, cast(params, own), cast(batch, own))
     bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact}
     return Reference(phase, params, batch, exact, bounds, steps, walk)
 
 
-def _forward(params: Any, batch: Batch) -> dict[str, Any]:
+def _answer(phase: str, params: Any, batch: Batch) -> dict[str, Any]:
+    """The oracle's answer for a phase without a train step, by name."""
+    if phase == "gradient":
+        loss, gradient = _loss_and_grad(params, batch)
+        return {"loss": np.asarray(loss)} | leaves(gradient)
+    if phase == "step":
+        tape = oracle.forward(params, batch.x[:, :1], batch.carry)
+        return {"carry": tape.carry, "outputs": tape.outputs[:, 0]}
     if isinstance(params, ClassifierParams):
         return {"logits": oracle.classify(params, batch.x, batch.lengths)}
     tape = oracle.forward(params, batch.x, lengths=batch.lengths)
     return {"carry": tape.carry, "outputs": tape.outputs}
 
 
-def _gradient(params: Any, batch: Batch) -> dict[str, Any]:
-    loss, gradient = _loss_and_grad(params, batch)
-    return {"loss": np.asarray(loss)} | leaves(gradient)
-
-
 def _loss_and_grad(params: Any, batch: Batch) -> tuple[Any, Any]:
     loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
     return loss_and_grad(params, batch.x, batch.targets, batch.lengths)
-
-
-def _step(params: Any, batch: Batch) -> dict[str, Any]:
-    tape = oracle.forward(params, batch.x[:, :1], batch.carry)
-    return {"carry": tape.carry, "outputs": tape.outputs[:, 0]}
-
-
-_ANSWERS = {"forward": _forward, "gradient": _gradient, "step": _step}

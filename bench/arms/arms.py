@@ -107,9 +107,6 @@ def compiling_processes(processes: int) -> int:
     """How many of a run's processes compile its arms; the others take the programs of the last one that did.
 
     Compiling is a part of how processes differ, so two do; of a few, as in a first look, one.
-
-    >>> compiling_processes(10), compiling_processes(4)
-    (2, 1)
     """
     return 2 if processes > FEW_PROCESSES else 1
 
@@ -117,6 +114,11 @@ def compiling_processes(processes: int) -> int:
 def packages_of_plan(plan: Plan) -> list[str]:
     """The distributions whose versions can change what is measured."""
     return [package for name in (*plan.ports, *plan.peers) for package in packages_of(name)]
+
+
+def packages_of(name: str) -> tuple[str, ...]:
+    """The distributions that can change a port's or a peer's results; empty where it is not available."""
+    return () if unavailable(name) else get_source(name).packages
 
 
 def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
@@ -139,11 +141,6 @@ def unavailable(name: str) -> str | None:
     except UnavailableError as error:
         return str(error)
     return None
-
-
-def packages_of(name: str) -> tuple[str, ...]:
-    """The distributions that can change a port's or a peer's results; empty where it is not available."""
-    return () if unavailable(name) else get_source(name).packages
 
 
 def expected_of(arm: Arm) -> Reference:

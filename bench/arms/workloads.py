@@ -35,18 +35,13 @@ def _random_batch(workload: "Workload") -> Batch:
     shape = (workload.batch_size, workload.time)
     x = rng.normal(size=(*shape, workload.input_size))
     targets = rng.normal(scale=0.5, size=(*shape, workload.hidden_size))
-    return Batch(x.astype(np.float32), targets.astype(np.float32), carry=_carry(workload))
+    return Batch(x.astype(np.float32), targets.astype(np.float32))
 
 
 def _vowels_batch(workload: "Workload") -> Batch:
     data = japanese_vowels("train")
     rows = np.random.default_rng(SEED).permutation(len(data.labels))[: workload.batch_size]
-    return Batch(data.inputs[rows], data.labels[rows], data.lengths[rows], _carry(workload))
-
-
-def _carry(workload: "Workload") -> np.ndarray:
-    shape = (workload.batch_size, workload.hidden_size)
-    return np.random.default_rng(SEED + 1).uniform(-1, 1, shape).astype(np.float32)
+    return Batch(data.inputs[rows], data.labels[rows], data.lengths[rows])
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,9 @@ class Workload:
 
     def batch(self) -> Batch:
         """The data, float32 NumPy arrays."""
-        return self.make(self)
+        shape = (self.batch_size, self.hidden_size)
+        carry = np.random.default_rng(SEED + 1).uniform(-1, 1, shape).astype(np.float32)
+        return self.make(self)._replace(carry=carry)
 
     def config(self, phase: str = "forward", kernel: str = "stock", dtype: str = "float32") -> GRUConfig:
         """The model's configuration; one time step is a GRU's, without the readout.
@@ -134,14 +131,10 @@ WORKLOADS: tuple[Workload, ...] = (
 QUICK = ("question", "vowels")
 #: The workloads of a run with the stock kernel alone. With every call style, they take ten minutes on two cores.
 STANDARD = ("tiny", "question", "vowels", "medium", "large")
-
-
 #: The workload that a size of one's own is a variation of: random data, and no readout.
 OWN = "question"
-
 #: So many devices at most.
 MOST_DEVICES = 10_000
-
 #: What a sweep may vary: its name, and the workload's.
 SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden": "hidden_size"}
 
@@ -197,12 +190,8 @@ def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
     Returns:
         A workload for each combination of the values. Raises an InputError if the text has another form.
 
-    >>> parse_size("hidden=64,batch=32")
-    [Sized(name='question', sizes={'batch': 32, 'hidden': 64})]
-    >>> parse_size("inputs=20,hidden=200,batch=1,time=50")
-    [Sized(name='question', sizes={})]
-    >>> [str(sized) for sized in parse_size("hidden=8,32")]
-    ['question@hidden=8', 'question@hidden=32']
+    >>> [str(sized) for sized in parse_size("hidden=8,32,batch=2,inputs=20")]
+    ['question@batch=2@hidden=8', 'question@batch=2@hidden=32']
     """
     of = of or Sized(OWN)
     given: dict[str, list[int]] = {}
@@ -219,12 +208,9 @@ def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
     get_workload(Sized(of.name, dict.fromkeys(given, 1)))  # refuses what its data fix
     usual = get_workload(of)
     fixed = {size for size, values in given.items() if values == [getattr(usual, SIZES[size])]}
-    chosen = {size: list(dict.fromkeys(given[size])) for size in SIZES if size in given and size not in fixed}
-    return [
-        Sized(of.name, {s: sizes[s] for s in SIZES if s in sizes})
-        for values in product(*chosen.values())
-        for sizes in [of.sizes | dict(zip(chosen, values, strict=True))]
-    ]
+    chosen = {size: dict.fromkeys(given[size]) for size in SIZES if size in given and size not in fixed}
+    choices = [of.sizes | dict(zip(chosen, values, strict=True)) for values in product(*chosen.values())]
+    return [Sized(of.name, {size: sizes[size] for size in SIZES if size in sizes}) for sizes in choices]
 
 
 def parse_devices(text: str) -> tuple[int, ...]:
@@ -262,11 +248,6 @@ def work_of(workload: Workload, phase: str, dtype: str = "float32") -> Work:
 
     Steps at or past a sequence's length do not count as work, though most programs run them. Otherwise, a library that
     packs the sequences would get credit for steps that it leaves out.
-
-    >>> from trigru.bench.results.arm import Sized
-    >>> large = get_workload(Sized("large"))
-    >>> round(work_of(large, "train_step").flops / work_of(large, "forward").flops, 1)
-    2.7
     """
     B, D, H = workload.batch_size, workload.input_size, workload.hidden_size
     steps = B if phase == "step" else workload.steps  # of all sequences

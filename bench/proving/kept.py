@@ -32,8 +32,7 @@ from ...common.gru.kernels import STOCK
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import private_folder
-from ..results.contradictions import check_date
-from ..results.lines import decode
+from ..results.lines import check_date, decode
 from ..results.proof import Expected, expected_of, is_whole
 from ..results.rules import of_measurements
 from .messages import Asked, Subject

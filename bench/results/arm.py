@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ...common.gru.kernels import STOCK
-from . import contradictions
+from .lines import first_twice
 from .ranges import Dtype, Label, Natural, Phase, Precision, Seconds, Size, Way
 
 Role = Literal["baseline", "duplicate", "arm"]
@@ -32,13 +32,9 @@ class Sized(Struct, frozen=True, forbid_unknown_fields=True):
         return self.name + "".join(f"@{size}={value}" for size, value in self.sizes.items())
 
 
-def arithmetic_of(dtype: str, precision: str) -> str:
-    """Dtype and precision in a word; "highest" is not said.
-
-    >>> arithmetic_of("float32", "highest"), arithmetic_of("float32", "default")
-    ('float32', 'float32@default')
-    """
-    return dtype if precision == "highest" else f"{dtype}@{precision}"
+def _arithmetic(of: "Arm | Plan") -> str:
+    """Dtype and precision in a word, as in "float32@default"; "highest" is not said."""
+    return of.dtype if of.precision == "highest" else f"{of.dtype}@{of.precision}"
 
 
 class Arm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,13 +69,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     devices: Natural = 1
     way: Way = ""
 
-    def __post_init__(self) -> None:
-        contradictions.check_arm(self)
-
-    @property
-    def arithmetic(self) -> str:
-        """Dtype and precision in a word; see `arithmetic_of`."""
-        return arithmetic_of(self.dtype, self.precision)
+    arithmetic = property(_arithmetic)
 
     @property
     def group(self) -> str:
@@ -142,13 +132,22 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     precision: Precision = "highest"
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)
 
-    def __post_init__(self) -> None:
-        contradictions.check_plan(self)
+    arithmetic = property(_arithmetic)
 
-    @property
-    def arithmetic(self) -> str:
-        """Dtype and precision in a word; see `arithmetic_of`."""
-        return arithmetic_of(self.dtype, self.precision)
+    def __post_init__(self) -> None:
+        values = {
+            "workloads": map(str, self.workloads),
+            "phases": self.phases,
+            "ports": (*self.ports, *self.peers),
+            "styles": self.styles or (),
+            "kernels": self.kernels,
+            "devices": map(str, self.devices),
+        }
+        for name, of_name in values.items():
+            if twice := first_twice(of_name):
+                raise ValueError(f"{name} of the plan have {twice} twice")
+        if 1 not in self.devices:
+            raise ValueError("devices of the plan lack 1, which the others are compared with")
 
     @property
     def swept(self) -> str | None:

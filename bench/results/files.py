@@ -6,10 +6,9 @@ The records of the run stand under `trigru` and, for each arm, under `extra_info
 import platform
 import re
 import sys
-from collections.abc import Iterable
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -52,50 +51,19 @@ class Header(Struct, frozen=True, forbid_unknown_fields=True):
     ended: Ended
 
 
-class ExtraInfo(Struct, frozen=True):
-    """pytest-benchmark's place for facts of other tools.
-
-    Args:
-        trigru: the samples of the arm, by process.
-    """
-
+class _ExtraInfo(Struct, frozen=True):
     trigru: dict[Count, Timed]
 
 
-class Benchmark(Struct, frozen=True):
-    """One arm, in pytest-benchmark's terms.
-
-    Args:
-        group, name, fullname: the arm's group, its name within the group, and both together.
-        params, param, options: of no meaning here.
-        extra_info: what trigru reads.
-        stats: statistics of the samples for other readers.
-    """
-
-    group: str
-    name: str
+class _Benchmark(Struct, frozen=True):
     fullname: str
-    params: dict[str, Any] | None
-    param: str | None
-    extra_info: ExtraInfo
-    options: dict[str, Any]
-    stats: dict[str, Any]
+    extra_info: _ExtraInfo
 
 
-class File(Struct, frozen=True):
-    """What a results file holds.
+class _File(Struct, frozen=True):
+    """The part of a results file that is read: samples of each arm by process, and the other records of the run."""
 
-    Args:
-        machine_info, commit_info, datetime, version: what pytest-benchmark's own files say.
-        benchmarks: the arms with a number.
-        trigru: the other records of the run.
-    """
-
-    machine_info: dict[str, Any]
-    commit_info: dict[str, Any]
-    benchmarks: list[Benchmark]
-    datetime: str
-    version: str
+    benchmarks: list[_Benchmark]
     trigru: Header
 
 
@@ -118,6 +86,8 @@ def save(run: Run, untimed: list[Untimed], path: Path) -> None:
     Args:
         untimed: the arms without a number, with reasons; the others have samples in every process.
     """
+    from pytest_benchmark.stats import Stats
+
     if run.ended is None or run.machine is None:
         raise ValueError("only a run that ended has a results file")
     without, machine = {u.arm.id for u in untimed}, run.machine
@@ -125,26 +95,49 @@ def save(run: Run, untimed: list[Untimed], path: Path) -> None:
     for line in run.groups_timed:
         for timed in line.timed:
             samples.setdefault(timed.arm, {})[line.process] = timed
-    benchmarks = [
-        Benchmark(
-            arm.group, arm.name, arm.id, None, None, ExtraInfo(samples[arm.id]),
-            {"disable_gc": True, "timer": "perf_counter_ns"}, _stats_of(samples[arm.id].values()),
+    benchmarks = []
+    for arm in run.begun.arms:
+        if arm.id not in samples or arm.id in without:
+            continue
+        stats, calls = Stats(), next(iter(samples[arm.id].values())).calls
+        for sample_s in chain(*(timed.time_s for timed in samples[arm.id].values())):
+            stats.update(sample_s)
+        benchmarks.append(
+            {
+                "group": arm.group,
+                "name": arm.name,
+                "fullname": arm.id,
+                "params": None,
+                "param": None,
+                "extra_info": {"trigru": samples[arm.id]},
+                "options": {"disable_gc": True, "timer": "perf_counter_ns"},
+                "stats": stats.as_dict() | {"iterations": calls},
+            }
         )
-        for arm in run.begun.arms
-        if arm.id in samples and arm.id not in without
-    ]  # fmt: skip
-    machine_info = {
-        "machine": platform.machine(),
-        "processor": machine.device,
-        "system": platform.system(),
-        "release": platform.release(),
-        "python_implementation": platform.python_implementation(),
-        "python_version": machine.versions.get("python", "?"),
-        "cpu": {"brand_raw": machine.device if machine.backend == "cpu" else "?", "count": machine.threads},
+    file = {
+        "machine_info": {
+            "machine": platform.machine(),
+            "processor": machine.device,
+            "system": platform.system(),
+            "release": platform.release(),
+            "python_implementation": platform.python_implementation(),
+            "python_version": machine.versions.get("python", "?"),
+            "cpu": {"brand_raw": machine.device if machine.backend == "cpu" else "?", "count": machine.threads},
+        },
+        # trigru's own; pytest-benchmark itself would take that of the working folder
+        "commit_info": {
+            "id": machine.commit.removesuffix("-dirty") or "unversioned",
+            "time": None,
+            "author_time": None,
+            "dirty": machine.commit.endswith("-dirty"),
+            "project": "trigru",
+            "branch": "(unknown)",
+        },
+        "benchmarks": benchmarks,
+        "datetime": run.ended.datetime,
+        "version": machine.versions.get("pytest-benchmark", "?"),
+        "trigru": Header(SCHEMA, run.begun, run.started, untimed, run.interruptions, run.ended),
     }
-    header = Header(SCHEMA, run.begun, run.started, untimed, run.interruptions, run.ended)
-    version = machine.versions.get("pytest-benchmark", "?")
-    file = File(machine_info, _commit_info(machine.commit), benchmarks, run.ended.datetime, version, header)
     write_whole(path, msgspec.json.encode(file))
 
 
@@ -156,13 +149,18 @@ def read(path: Path) -> Run:
             of a command that measures no run.
     """
     if path.is_dir():
-        path = _in_folder(path)
+        path /= next((name for name in (FILE, STARTS) if (path / name).exists()), FILE)
     try:
         content = decode(read_whole(path, MOST_BYTES))
+        facts = content.get("trigru") if isinstance(content, dict) else None
+        schema = facts.get("schema") if isinstance(facts, dict) else None
+        if isinstance(schema, int) and schema != SCHEMA:
+            raise ResultsFileError(
+                f"{path}: schema {schema}, expected {SCHEMA}: read it with the trigru that wrote it, or measure again."
+            )
         if isinstance(content, dict) and "benchmarks" not in content and _STARTS_KEY in content:
             raise OtherFileError(path, _STARTS_COMMAND)
-        _check_schema(path, content)
-        return Run(_lines_of(msgspec.convert(content, type=File, str_keys=True)))
+        return Run(_lines_of(msgspec.convert(content, type=_File, str_keys=True)))
     except OSError as error:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
     except ResultsFileError:
@@ -173,50 +171,21 @@ def read(path: Path) -> Run:
         ) from error
 
 
-def _lines_of(file: File) -> list[Line]:
+def _lines_of(file: _File) -> list[Line]:
     """The records of a file, as they would stand in a journal."""
     header = file.trigru
     arms = {arm.id: arm for arm in header.begun.arms}
-    parts: dict[tuple[str, int], list[Timed]] = {}
+    parts: dict[tuple[int, str], list[Timed]] = {}
     for benchmark in file.benchmarks:
         for process, timed in benchmark.extra_info.trigru.items():
             if timed.arm != benchmark.fullname or timed.arm not in arms:
                 raise ValueError(f"{benchmark.fullname} has samples of {timed.arm}, or is no arm of the run")
-            parts.setdefault((arms[timed.arm].group, process), []).append(timed)
-    groups = [GroupTimed(group, process, timed) for (group, process), timed in sorted(parts.items(), key=_process_of)]
+            parts.setdefault((process, arms[timed.arm].group), []).append(timed)
+    groups = [GroupTimed(group, process, timed) for (process, group), timed in parts.items()]
+    groups.sort(key=lambda line: line.process)
     return [
         header.begun, *header.started, *header.untimed, *groups, *[Resumed()] * header.interruptions, header.ended,
     ]  # fmt: skip
-
-
-def _process_of(part: tuple[tuple[str, int], Any]) -> int:
-    return part[0][1]
-
-
-def _check_schema(path: Path, content: Any) -> None:
-    """Raise a ResultsFileError if a file says that it has another schema."""
-    facts = content.get("trigru") if isinstance(content, dict) else None
-    schema = facts.get("schema") if isinstance(facts, dict) else None
-    if isinstance(schema, int) and schema != SCHEMA:
-        raise ResultsFileError(
-            f"{path}: schema {schema}, expected {SCHEMA}: read it with the trigru that wrote it, or measure again."
-        )
-
-
-def _in_folder(folder: Path) -> Path:
-    """The run in a folder, or what else trigru wrote there."""
-    names = [name for name in (FILE, STARTS) if (folder / name).exists()]
-    return folder / (names[0] if names else FILE)
-
-
-def _stats_of(samples: Iterable[Timed]) -> dict[str, Any]:
-    """Statistics of an arm's samples, as pytest-benchmark computes them."""
-    from pytest_benchmark.stats import Stats
-
-    stats, samples = Stats(), list(samples)
-    for sample_s in (sample_s for timed in samples for sample_s in timed.time_s):
-        stats.update(sample_s)
-    return stats.as_dict() | {"iterations": samples[0].calls}
 
 
 def command_line() -> list[str]:
@@ -226,15 +195,3 @@ def command_line() -> list[str]:
         if before not in ("-o", "--output") and not re.match("-o|--output(=|$)", word):
             words.append(word)
     return words
-
-
-def _commit_info(commit: str) -> dict[str, Any]:
-    """Trigru's commit, in pytest-benchmark's form. pytest-benchmark itself would take that of the working folder."""
-    return {
-        "id": commit.removesuffix("-dirty") or "unversioned",
-        "time": None,
-        "author_time": None,
-        "dirty": commit.endswith("-dirty"),
-        "project": "trigru",
-        "branch": "(unknown)",
-    }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +17,14 @@ def first_twice(names: Iterable[str]) -> str | None:
     """The first name that is there a second time."""
     seen: set[str] = set()
     return next((name for name in names if name in seen or seen.add(name)), None)
+
+
+def check_date(text: str) -> None:
+    """Raise a ValueError unless a text is a date and time as this package writes them."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"datetime is {text[:40]!r}, expected one like 2026-01-31T12:00:00+00:00") from None
 
 
 def decode(content: bytes, kind: Any = Any) -> Any:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.port.programs import Build, ProgramFacts
-from . import contradictions
 from .arm import Arm, Plan, Untimed
 from .grouping import grouped
+from .lines import check_date, first_twice
 from .ranges import Admitted, Clock, CopyRate, Count, Load, Natural, NotNegative, ProductRate, Seconds, Threads
 
 
@@ -134,7 +135,11 @@ class Timed(Struct, frozen=True):
     started_s: list[NotNegative]
 
     def __post_init__(self) -> None:
-        contradictions.check_timed(self)
+        for name in ("position", "started_s"):
+            if len(getattr(self, name)) != len(self.time_s):
+                raise ValueError(f"{name} has {len(getattr(self, name))} items, expected {len(self.time_s)}")
+        if self.gate is not None and self.differs is not None:
+            raise ValueError("gate is there, and so is differs")
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -145,7 +150,10 @@ class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     timed: list[Timed]
 
     def __post_init__(self) -> None:
-        contradictions.check_group(self)
+        if twice := first_twice(t.arm for t in self.timed):
+            raise ValueError(f"{twice} is there twice")
+        if len({len(t.time_s) for t in self.timed}) > 1:
+            raise ValueError(f"the arms of {self.group} have other numbers of rounds in process {self.process}")
 
 
 class Ended(Struct, frozen=True, tag=True):
@@ -160,7 +168,7 @@ class Ended(Struct, frozen=True, tag=True):
     load: Load | None
 
     def __post_init__(self) -> None:
-        contradictions.check_date(self.datetime)
+        check_date(self.datetime)
 
 
 Line = Begun | Started | Resumed | Untimed | GroupTimed | Ended
@@ -171,8 +179,8 @@ class Run:
     """The records of a run in the order in which they came. Raises a ValueError if they cannot be of one run."""
 
     def __init__(self, lines: Sequence[Line]):
-        contradictions.check_run(lines)
         self.lines = list(lines)
+        self._check()
 
     @property
     def begun(self) -> Begun:
@@ -214,32 +222,53 @@ class Run:
         """How it ended; None if it did not."""
         return next(iter(self._of(Ended)), None)
 
+    @property
+    def complete(self) -> bool:
+        """Whether everything is measured."""
+        return not any(map(self.todo, range(self.plan.processes)))
+
     def groups(self) -> dict[str, list[Arm]]:
         """All arms, by group."""
         return grouped(self.begun.arms, lambda arm: arm.group)
 
     def todo(self, process: int) -> list[Arm]:
         """The arms that a process has not measured yet, of groups that can still have numbers."""
-        done = {line.group for line in self.groups_timed if line.process == process}
         untimed = self.untimed
-        return [
-            arm
-            for group, arms in self.groups().items()
-            if group not in done and _can_have_numbers(arms, untimed)
-            for arm in arms
-            if arm.id not in untimed
-        ]
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything is measured."""
-        untimed, done = self.untimed, {(line.group, line.process) for line in self.groups_timed}
-        can = [g for g, arms in self.groups().items() if _can_have_numbers(arms, untimed)]
-        return all((group, process) in done for group in can for process in range(self.plan.processes))
+        over = {line.group for line in self.groups_timed if line.process == process}
+        over |= {line.arm.group for line in untimed.values() if line.arm.role in ("baseline", "duplicate")}
+        return [arm for arm in self.begun.arms if arm.group not in over and arm.id not in untimed]
 
     def _of(self, kind: type[_T]) -> list[_T]:
         return [line for line in self.lines if isinstance(line, kind)]
 
-
-def _can_have_numbers(arms: list[Arm], untimed: dict[str, Untimed]) -> bool:
-    return not any(arm.id in untimed for arm in arms if arm.role in ("baseline", "duplicate"))
+    def _check(self) -> None:
+        """Raise a ValueError with what contradicts what."""
+        if not self.lines or not isinstance(self.lines[0], Begun):
+            raise ValueError("it has no beginning")
+        if len(self._of(Begun)) > 1 or any(isinstance(line, Ended) for line in self.lines[:-1]):
+            raise ValueError("it has a second beginning, or goes on after its end")
+        begun, started, groups_timed = self.begun, self.started, self.groups_timed
+        arms, without = {arm.id: arm for arm in begun.arms}, {u.arm.id for u in begun.untimed}
+        if twice := first_twice(arm.id for arm in begun.arms) or first_twice(u.arm.id for u in begun.untimed):
+            raise ValueError(f"the arm {twice} is there twice")
+        for line in [*begun.untimed, *self._of(Untimed)]:
+            if line.arm != arms.get(line.arm.id):
+                raise ValueError(f"{line.arm.id} is no arm of the run")
+        if any(line.ceilings.keys() != {arm.arithmetic for arm in begun.arms} for line in started):
+            raise ValueError("a process lacks the limits of the machine in a dtype of the arms")
+        # clocks and temperatures of a GPU differ
+        if any(replace(line.machine, gpus=[]) != replace(started[0].machine, gpus=[]) for line in started):
+            raise ValueError("its processes ran on different machines, versions or commits")
+        if twice := first_twice(f"process {line.process} of {line.group}" for line in groups_timed):
+            raise ValueError(f"it has {twice} twice")
+        groups = {group: {arm.id for arm in of_group} for group, of_group in self.groups().items()}
+        for line in groups_timed:
+            timed = {t.arm for t in line.timed}
+            if line.process >= begun.plan.processes or line.group not in groups or not timed <= groups[line.group]:
+                raise ValueError(f"process {line.process} of {line.group} is none of the run, or has other arms")
+            if timed & without:
+                raise ValueError(f"{min(timed & without)} has a number, though the run began with a reason why not")
+        if len({line.process for line in groups_timed}) > len(started):
+            raise ValueError("a group was timed before its process started")
+        if len({t.clock for line in groups_timed for t in line.timed}) > 1:
+            raise ValueError("it was timed by two clocks")

@@ -13,6 +13,7 @@ STARTED_S = time.perf_counter()
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
@@ -81,14 +82,13 @@ def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, flo
     return found
 
 
-def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
+def measure_cold_start(port: str) -> ColdStart:
     """Start a port in a fresh interpreter. Raises a ColdStartError if it ends without an answer."""
     from ..processes.child import ChildDiedError, lines_of
 
     target = "trigru.bench.timing.coldstart:answer_request"
     try:
-        answer = b"".join(lines_of(target, msgspec.json.encode(port), limit_s))
-        return msgspec.json.decode(answer, type=ColdStart)
+        return msgspec.json.decode(b"".join(lines_of(target, msgspec.json.encode(port), LIMIT_S)), type=ColdStart)
     except (ChildDiedError, msgspec.MsgspecError) as error:
         raise ColdStartError(f"the cold start of {port!r} failed: {error}") from error
 
@@ -135,18 +135,14 @@ def start_cold(port: str, since_s: float) -> ColdStart:
 
 def _peak_bytes() -> int | None:
     """The peak resident memory of this process."""
-    try:
-        # on Linux getrusage's number survives exec, so it may be that of the process that started this one
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
-    try:
+    # on Linux getrusage's number survives exec, so it may be that of the process that started this one
+    with suppress(OSError, StopIteration), open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    with suppress(ImportError):  # on Windows
         import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return None
 
 
 def answer_request(request: str, answer: Callable[[ColdStart], None]) -> None:

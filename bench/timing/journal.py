@@ -33,8 +33,7 @@ class Journal(Run):
 
     def __init__(self, path: Path, begun: Begun):
         """Begin a file. Raises a FileExistsError if there is one."""
-        super().__init__([begun])
-        self._open(path)
+        self._open(path, [begun])
         path.open("xb").close()
         self._write(begun)
 
@@ -53,14 +52,13 @@ class Journal(Run):
         if self.plan != plan:
             command = " ".join(begun.command)
             raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
-        differences = version_differences(begun.versions, versions) if begun.versions else []
-        if begun.versions and commit != begun.commit:
-            differences.append(f"commit {commit}, was {begun.commit}")
+        software = begun.versions | {"commit": begun.commit}
+        differences = version_differences(software, versions | {"commit": commit}) if begun.versions else []
         if differences:
             raise ResumeError(f"{path} was begun elsewhere: {'; '.join(differences)}")
         if path.is_symlink():
             raise ResumeError(f"{path}: is a symbolic link, which is not written to")
-        os.truncate(path, len(_whole(read_whole(path, MOST_BYTES))))
+        os.truncate(path, len(_whole_lines(path)))
         self.add(Resumed())
         return self
 
@@ -69,16 +67,15 @@ class Journal(Run):
         """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
         self = cls.__new__(cls)
         try:
-            lines = [decode(line, Line) for line in _whole(read_whole(path, MOST_BYTES)).splitlines()]
-            Run.__init__(self, lines)
+            self._open(path, [decode(line, Line) for line in _whole_lines(path).splitlines()])
         except OSError as error:
             raise TrigruError(f"{path}: {error.strerror}.") from error
         except ValueError as error:  # also msgspec's
             raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
-        self._open(path)
         return self
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path, lines: list[Line]) -> None:
+        super().__init__(lines)
         self.path, self._made_folder = path, not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -107,6 +104,7 @@ class Journal(Run):
             self.path.parent.rmdir()
 
 
-def _whole(content: bytes) -> bytes:
-    """The lines that were written to their end."""
+def _whole_lines(path: Path) -> bytes:
+    """What a file has up to the end of its last whole line."""
+    content = read_whole(path, MOST_BYTES)
     return content[: content.rfind(b"\n") + 1]

@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, distributions, version
@@ -29,9 +28,9 @@ _TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
 _IS_PATH = re.compile(r"[/\\]|^['\"]?~")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 PATH = "PATH"
-NVIDIA_SMI = "nvidia-smi"
-NVIDIA_SMI_LIMIT_S = 20.0
-#: NVIDIA's driver is asked for these, which JAX does not know: its name of each, and the name here.
+#: The command of NVIDIA's driver, how long it may take in seconds, and the facts that JAX does not know: the driver's
+#: name of each, and the name here.
+NVIDIA_SMI, NVIDIA_SMI_LIMIT_S = "nvidia-smi", 20.0
 QUERIES = {
     "name": "name",
     "driver_version": "driver",
@@ -51,24 +50,26 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
     import jax
 
     device = jax.devices()[0]
+    is_cpu = device.platform == "cpu"
     environment = {
         name: without_paths(value)
         for name, value in sorted(os.environ.items())
         if _MATTERS.search(name) and not _PRIVATE.search(name)
     }
     versions = versions_of(packages)
-    if device.platform != "cpu":
-        versions |= versions_of(cuda_packages(d.name for d in distributions()))
+    if not is_cpu:
+        installed = {d.name.lower().replace("_", "-") for d in distributions() if d.name}
+        versions |= versions_of(sorted(name for name in installed if _CUDA.fullmatch(name)))
         versions["platform"] = " ".join(device.client.platform_version.split())  # may have CUDA's version
     return Machine(
         versions=versions,
-        device=cpu_name() if device.platform == "cpu" else device.device_kind,
+        device=cpu_name() if is_cpu else device.device_kind,
         backend=device.platform,
         threads=cores(),
         xla_flags=environment.pop("XLA_FLAGS", ""),
         environment=environment,
         commit=commit_of_trigru(),
-        gpus=[] if device.platform == "cpu" else describe_gpus(),
+        gpus=[] if is_cpu else describe_gpus(),
     )
 
 
@@ -97,14 +98,14 @@ def without_paths(value: str) -> str:
     >>> without_paths("--xla_a=true --xla_dump_to=/home/me/dump --xla_dump_hlo_as_text")
     '--xla_a=true --xla_dump_to=PATH --xla_dump_hlo_as_text'
     """
-    return " ".join(map(_without_path, _WORD.findall(value)))
-
-
-def _without_path(word: str) -> str:
-    name, equals, value = word.partition("=")
-    if value and (_TAKES_PATH.search(name) or _IS_PATH.search(value)) and not _IS_PATH.search(name):
-        return name + equals + PATH
-    return PATH if _IS_PATH.search(word) else word
+    words = []
+    for word in _WORD.findall(value):
+        name, equals, path = word.partition("=")
+        if path and not _IS_PATH.search(name):
+            words.append(name + equals + (PATH if _TAKES_PATH.search(name) or _IS_PATH.search(path) else path))
+        else:
+            words.append(PATH if _IS_PATH.search(word) else word)
+    return " ".join(words)
 
 
 def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
@@ -118,16 +119,6 @@ def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
     return found
 
 
-def cuda_packages(installed: Iterable[str | None]) -> list[str]:
-    """The installed distributions that are JAX's CUDA plugin, CUDA or cuDNN.
-
-    >>> cuda_packages(["numpy", "nvidia_cudnn_cu13", "nvidia-cufft", "jax-cuda13-plugin"])
-    ['jax-cuda13-plugin', 'nvidia-cudnn-cu13']
-    """
-    names = {name.lower().replace("_", "-") for name in installed if name}
-    return sorted(name for name in names if _CUDA.fullmatch(name))
-
-
 def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
     """The variable that leaves a process one GPU, the first, unless the user has said which it may see.
 
@@ -139,24 +130,13 @@ def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_gpus() -> list[dict[str, str]]:
-    """The answer of NVIDIA's driver about each GPU, as text; empty without a driver, or if it does not answer."""
-    if shutil.which(NVIDIA_SMI) is None:
-        return []
+    """The answer of NVIDIA's driver about each GPU, as text, without what it does not know; empty without an answer."""
     command = [NVIDIA_SMI, f"--query-gpu={','.join(QUERIES)}", "--format=csv,noheader,nounits"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_LIMIT_S)
+        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_LIMIT_S).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return read_gpus(found.stdout)
-
-
-def read_gpus(text: str) -> list[dict[str, str]]:
-    """Lines of the driver's answer, one for each GPU; what it does not know is left out.
-
-    >>> read_gpus("NVIDIA H100 80GB HBM3, 580.65.06, 1980, 345, 700.00, Disabled, 81559, 4, [N/A]")[0]["W at most"]
-    '700.00'
-    """
-    lines = [[value.strip() for value in line.split(",")] for line in text.splitlines() if line.strip()]
+    lines = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
     return [
         {name: value for name, value in zip(QUERIES.values(), values, strict=True) if value not in _ABSENT}
         for values in lines

@@ -21,7 +21,8 @@ LARGE_GEMM_SIZE, LARGE_COPY_BYTES = 8192, 2**30
 def measure_ceilings(dtype: str = "float32") -> Ceilings:
     """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs.
 
-    The matrix product is of JAX's default precision.
+    The matrix product is of JAX's default precision. On an accelerator the steps of a loop, and not the rate of
+    products, bind a short scan.
     """
     platform = jax.devices()[0].platform
     size = GEMM_SIZE.get(platform, LARGE_GEMM_SIZE)
@@ -38,17 +39,10 @@ def measure_ceilings(dtype: str = "float32") -> Ceilings:
         return array
 
     copy_s = _fastest_s(copy)
-    return Ceilings(2 * size**3 / gemm_s * 1e-9, 2 * array.nbytes / copy_s * 1e-9)
-
-
-def measure_loop_step() -> float:
-    """Seconds for each step of a `jax.lax.scan` that does almost nothing.
-
-    On an accelerator that, and not the rate of products, binds a short scan.
-    """
-    run = jax.jit(lambda h: jax.lax.scan(lambda h, _: (jnp.tanh(h), None), h, None, length=STEPS)[0])
+    loop = jax.jit(lambda h: jax.lax.scan(lambda h, _: (jnp.tanh(h), None), h, None, length=STEPS)[0])
     start = jnp.ones(WIDTH, jnp.float32)
-    return _fastest_s(lambda: run(start)) / STEPS
+    loop_s = _fastest_s(lambda: loop(start))
+    return Ceilings(2 * size**3 / gemm_s * 1e-9, 2 * array.nbytes / copy_s * 1e-9, loop_s / STEPS)
 
 
 def _fastest_s(call: Callable[[], Any]) -> float:

@@ -5,8 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.monitoring
@@ -52,8 +51,7 @@ class Subject(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class WarmUp:
+class WarmUp(NamedTuple):
     """How an arm was brought to a steady state.
 
     Args:
@@ -66,8 +64,7 @@ class WarmUp:
     call_time_s: float
 
 
-@dataclass(frozen=True)
-class Pace:
+class Pace(NamedTuple):
     """How arms are called while a clock runs.
 
     Args:
@@ -94,8 +91,7 @@ def pace_of(backend: str) -> Pace:
     return CPU_PACE if backend == "cpu" else ACCELERATOR_PACE
 
 
-@dataclass(frozen=True)
-class Samples:
+class Samples(NamedTuple):
     """The times of one arm, as in `trigru.bench.results.run.Timed`; time_s is in seconds per call."""
 
     time_s: np.ndarray
@@ -173,24 +169,26 @@ def sample_rounds(
         for (clock, of_rounds, of_calls), expected_s in zip(passes, round_s, strict=True):
             time_s, started_s = np.full((2, len(arms), of_rounds), np.nan)
             position = np.empty((len(arms), of_rounds), int)
+            steps = len(arms) if expected_s > LONG_ROUND_S else 1
             for number, order in enumerate(balanced_orders(len(arms), of_rounds, seed)):
                 gc.collect()
-                for place, index in enumerate(order):
-                    position[index, number] = place
-                    if index in failed:
-                        continue
-                    entering(int(index))
-                    started_s[index, number] = time.time()
-                    compiled.clear()
-                    try:
-                        time_s[index, number] = clock(arms[index], of_calls[index])
-                        _complain_of(compiled)
-                    except Exception as error:  # an arm loses only its own numbers
-                        failed[int(index)] = error
-                    if expected_s > LONG_ROUND_S:
-                        progress(expected_s / whole_s / len(arms))
-                if expected_s <= LONG_ROUND_S:
-                    progress(expected_s / whole_s)
+                position[order, number] = range(len(arms))
+                for place, index in enumerate(order.tolist(), 1):
+                    if index not in failed:
+                        entering(index)
+                        started_s[index, number] = time.time()
+                        compiled.clear()
+                        try:
+                            time_s[index, number] = clock(arms[index], of_calls[index])
+                            if compiled:
+                                raise CompiledWhileTimingError(
+                                    "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure "
+                                    "of what it passes from call to call; its figures would include compilation."
+                                )
+                        except Exception as error:  # an arm loses only its own numbers
+                            failed[index] = error
+                    if steps > 1 or place == len(arms):
+                        progress(expected_s / whole_s / steps)
             found.append((time_s, position, started_s))
     (time_s, position, started_s), (other_s, _, _) = found
     rows = zip(time_s, other_s, [pace.clock] * len(arms), calls, position, started_s, warm, strict=True)
@@ -277,11 +275,3 @@ def _watch_for_compilation() -> Iterator[list[str]]:
         yield compiled
     finally:
         stop_listening(listen, of_durations=True)
-
-
-def _complain_of(compiled: list[str]) -> None:
-    if compiled:
-        raise CompiledWhileTimingError(
-            "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of what it passes from "
-            "call to call; its figures would include compilation."
-        )

@@ -94,21 +94,19 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
     whole = sum(map(work, range(plan.processes)))
     with scratch() as folder:
         for process in range(plan.processes):
-            again = process == 0
+            of, again = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
             while todo := journal.todo(process):
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
                 request = Request(
                     todo, process, plan.processes, plan.rounds, plan.sample_time_s, max(plan.devices),
                     packages_of_plan(plan), backend, folder,
                 )  # fmt: skip
-                share = work(process) / whole
-                underway: Underway | None = None
+                share, underway = work(process) / whole, None
                 try:
                     with closing((ask or ask_process)(request, LIMIT_S)) as answers:
                         for answer in answers:
                             if isinstance(answer, Underway):
                                 underway = answer
-                                of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
                                 progress(answer.what + of, answer.share * share)
                             else:
                                 underway = None if isinstance(answer, GroupTimed) else underway
@@ -119,24 +117,20 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                     if underway is None and journal.todo(process) != todo:
                         continue  # it died between two pieces of work
                     if again:  # else a death may be chance: the process is repeated
-                        _lose(journal, underway, _marked(request), error)
+                        _lose(journal, underway, request, error)
                     again = True
 
 
-def _marked(request: Request) -> Arm | None:
-    """The arm that was being timed when a process died."""
-    path = Path(request.folder) / MARKER
-    number = int.from_bytes(path.read_bytes(), "little") if path.exists() else 0
-    return request.arms[number - 1] if number else None
-
-
-def _lose(journal: Journal, underway: Underway | None, being_timed: Arm | None, error: ChildDiedError) -> None:
+def _lose(journal: Journal, underway: Underway | None, request: Request, error: ChildDiedError) -> None:
     """Take the number from the arm that was under way, or from its group. Without either, the run cannot continue."""
     if underway is None or underway.group is None:
         raise error
-    arms = journal.groups()[underway.group]
-    lost = [being_timed] if being_timed else [arm for arm in arms if underway.arm in (None, arm.id)]
-    what = f"time {being_timed.id}" if being_timed else underway.what
+    marker = Path(request.folder) / MARKER
+    number = int.from_bytes(marker.read_bytes(), "little") if marker.exists() else 0
+    lost, what = [arm for arm in journal.groups()[underway.group] if underway.arm in (None, arm.id)], underway.what
+    if number:
+        lost = [request.arms[number - 1]]
+        what = f"time {lost[0].id}"
     for arm in lost:
         if arm.id not in journal.untimed:
             journal.add(Untimed(arm, f"{error} while trying to {what}"))

@@ -7,23 +7,24 @@ import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import jax
-import msgspec
 import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.port.compilation import programs_kept_in
-from ...common.port.programs import ProgramFacts, read_program, watch_build
+from ...common.port.programs import read_program, watch_build
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, compiling_processes, expected_of, prepare
 from ..results.arm import Arm, Plan, Untimed
 from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Started, Timed
 from .machine import describe_machine
-from .roofline import measure_ceilings, measure_loop_step
-from .sampling import Pace, Samples, WarmUp, calls_in_a_sample, pace_of, sample_rounds, warm_up
+from .roofline import measure_ceilings
+from .sampling import Samples, calls_in_a_sample, pace_of, sample_rounds, warm_up
 from .supervisor import MARKER, NO_BASELINE, Answer, Request, Underway
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
@@ -36,6 +37,7 @@ ROUNDS, MOST_ROUNDS = 11, 55
 MIN_ROUNDS = 11
 #: A folder in the request's folder, with a folder for each arm, so that no arm finds another's program.
 PROGRAMS = "programs"
+T = TypeVar("T")
 
 
 class OtherPlatformError(TrigruError):
@@ -53,11 +55,10 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
             raise OtherPlatformError(
                 f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
             )
-        used = sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms})
         ceilings = {}
-        for name, dtype, precision in used:
+        for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
             with jax.default_matmul_precision(precision):
-                ceilings[name] = msgspec.structs.replace(measure_ceilings(dtype), loop_step_s=measure_loop_step())
+                ceilings[name] = measure_ceilings(dtype)
         answer(Started(machine, ceilings))
         for arms in groups.values():
             with jax.default_matmul_precision(arms[0].precision):
@@ -69,8 +70,8 @@ def measure_group(
     arms: list[Arm],
     machine: Machine,
     answer: Callable[[Answer], None],
-    mark: Callable[[Arm | None], None] = lambda arm: None,
-    part: float = 1.0,
+    mark: Callable[[Arm | None], None],
+    part: float,
 ) -> GroupTimed:
     """Compile the arms of one group, compare them with the oracle, and time them.
 
@@ -81,64 +82,59 @@ def measure_group(
     """
     group = arms[0].group
 
-    def lose(arm: Arm, error: Exception | str) -> None:
-        answer(Untimed(arm, error if isinstance(error, str) else _reason(error)))
-
-    ready: list[Ready] = []
-    for arm in _shuffled(arms, request):
-        answer(Underway(f"compile {arm.id}", part * 0.5 / len(arms), group, arm.id))
+    def attempt(what: str, share: float, arm: Arm, step: Callable[[], T]) -> T | None:
+        """What a step returns; if it fails, only this arm loses its number."""
+        answer(Underway(f"{what} {arm.id}", share, group, arm.id))
         try:
-            found = _prepare(request, arm)
-            if (found.program.backend or machine.backend) != machine.backend:
-                raise OtherPlatformError(
-                    f"it runs on {found.program.device}, and the ports on {machine.device}: they do not compare."
-                )
-            ready.append(found)
-        except Exception as error:  # only this arm loses its number
-            lose(arm, error)
-
-    ready.sort(key=lambda found: arms.index(found.arm))
-    pace, warm = pace_of(machine.backend), list[WarmUp]()
-    for found in list(ready):
-        answer(Underway(f"warm up {found.arm.id}", 0.0, group, found.arm.id))
-        try:
-            warm.append(warm_up(found, request.sample_time_s, pace))
+            return step()
         except Exception as error:
-            ready.remove(found)
-            lose(found.arm, error)
-    if not {"baseline", "duplicate"} <= {found.arm.role for found in ready}:
-        for found in ready:
-            lose(found.arm, NO_BASELINE)
+            lose(arm, error)
+            return None
+
+    def lose(arm: Arm, error: Exception | str) -> None:
+        text = str(error).strip().partition("\n")[0]
+        is_plain = isinstance(error, TrigruError | str)
+        answer(Untimed(arm, text if is_plain else f"{type(error).__name__}: {text}"))
+
+    # an arm that always came first was seen to be 0.3 % slower
+    order = np.random.default_rng(request.process).permutation(len(arms))
+    shuffled = [arms[index] for index in order]
+    made = [
+        attempt("compile", part * 0.5 / len(arms), arm, partial(_prepare, request, arm, machine)) for arm in shuffled
+    ]
+    pace = pace_of(machine.backend)
+    warmed = [
+        (ready, attempt("warm up", 0.0, ready.arm, partial(warm_up, ready, request.sample_time_s, pace)))
+        for ready in sorted(filter(None, made), key=lambda ready: arms.index(ready.arm))
+    ]
+    subjects, warm = [ready for ready, w in warmed if w], [w for _, w in warmed if w]
+    if not {"baseline", "duplicate"} <= {ready.arm.role for ready in subjects}:
+        for ready in subjects:
+            lose(ready.arm, NO_BASELINE)
         return GroupTimed(group, request.process, [])
 
     answer(Underway(f"time {group}", 0.0, group))
-    rounds = _affordable_rounds(request, warm, pace)
+    round_s = sum(calls_in_a_sample(w, request.sample_time_s, pace) * w.call_time_s for w in warm)
     samples = sample_rounds(
-        ready,
-        rounds,
+        subjects,
+        rounds_in(request, round_s, len(warm)),
         sample_time_s=request.sample_time_s,
         seed=request.process,
         pace=pace,
         warm=warm,
         progress=lambda share: answer(Underway(f"time {group}", part * 0.5 * share, group)),
-        entering=lambda index: mark(ready[index].arm),
+        entering=lambda index: mark(subjects[index].arm),
     )
     mark(None)
     timed = []
-    for found, sample in zip(ready, samples, strict=True):
+    for ready, sample in zip(subjects, samples, strict=True):
         if isinstance(sample, Exception):
-            lose(found.arm, sample)
+            lose(ready.arm, sample)
         else:
-            answer(Underway(f"read the program of {found.arm.id}", 0.0, group, found.arm.id))
+            answer(Underway(f"read the program of {ready.arm.id}", 0.0, group, ready.arm.id))
             reads = request.process == 0 or machine.backend != "cpu"  # where each process tunes its own
-            timed.append(_timed(found, sample, machine, reads))
+            timed.append(_timed(ready, sample, machine, reads))
     return GroupTimed(group, request.process, timed)
-
-
-def _shuffled(arms: list[Arm], request: Request) -> list[Arm]:
-    """In each process another order of getting ready: an arm that always came first was seen to be 0.3 % slower."""
-    order = np.random.default_rng(request.process).permutation(len(arms))
-    return [arms[index] for index in order]
 
 
 def _marker(request: Request) -> Callable[[Arm | None], None]:
@@ -152,23 +148,30 @@ def _marker(request: Request) -> Callable[[Arm | None], None]:
     return mark
 
 
-def _prepare(request: Request, arm: Arm) -> Ready:
-    """An arm, and in the first process how long it took to build.
+def _prepare(request: Request, arm: Arm, machine: Machine) -> Ready:
+    """An arm, and in the first process how long it took to build. Raises an OtherPlatformError on another device.
 
     The last process that compiles keeps the program that XLA made of each arm, and the later ones take it from there.
     """
     folder = Path(request.folder) / PROGRAMS / hashlib.sha256(arm.id.encode()).hexdigest()
-    tunes = jax.default_backend() != "cpu"  # a kept program holds what was tuned for it
+    tunes = machine.backend != "cpu"  # a kept program holds what was tuned for it
     compiling = request.processes if tunes else compiling_processes(request.processes)
     expected_of(arm)  # what the oracle compiles is not the arm's
     keeps = compiling - 1 <= request.process and compiling < request.processes
     with programs_kept_in(folder if keeps else None), watch_build() as account:
         ready = prepare(arm)
+    if (ready.program.backend or machine.backend) != machine.backend:
+        raise OtherPlatformError(
+            f"it runs on {ready.program.device}, and the ports on {machine.device}: they do not compare."
+        )
     return ready if request.process else replace(ready, build=account(ready.first_call_s))
 
 
 def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Timed:
-    program = ready.program
+    program, facts = ready.program, None
+    with suppress(Exception):  # keep the samples even if the program cannot be read
+        facts = read_program(program.lower(*ready.arguments)) if reads and program.lower else None
+    time_s, other_s = ([float(f"{s:.6g}") for s in of] for of in (samples.time_s, samples.other_s))  # a small file
     return Timed(
         arm=ready.arm.id,
         device=program.device or machine.device,
@@ -177,32 +180,15 @@ def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Tim
         gate=ready.gate,
         leaves=program.leaves,
         build=ready.build,
-        program=_read_if_possible(ready) if reads else None,
+        program=facts,
         calls=samples.calls,
         steady=samples.warm_up.steady,
-        time_s=_six_digits(samples.time_s),
+        time_s=time_s,
         clock=samples.clock,
-        other_s=_six_digits(samples.other_s),
+        other_s=other_s,
         position=samples.position.tolist(),
         started_s=[round(s, 3) for s in samples.started_s.tolist()],
     )
-
-
-def _read_if_possible(ready: Ready) -> ProgramFacts | None:
-    with suppress(Exception):  # keep the samples even if the program cannot be read
-        if lower := ready.program.lower:
-            return read_program(lower(*ready.arguments))
-    return None
-
-
-def _six_digits(seconds: np.ndarray) -> list[float]:
-    """Round to the clock's precision, to keep the file small."""
-    return [float(f"{s:.6g}") for s in seconds]
-
-
-def _affordable_rounds(request: Request, warm: list[WarmUp], pace: Pace) -> int:
-    round_time_s = sum(calls_in_a_sample(w, request.sample_time_s, pace) * w.call_time_s for w in warm)
-    return rounds_in(request, round_time_s, len(warm))
 
 
 def rounds_in(plan: Request | Plan, round_time_s: float, arms: int) -> int:
@@ -217,11 +203,6 @@ def rounds_in(plan: Request | Plan, round_time_s: float, arms: int) -> int:
     if rounds == plan.rounds or rounds < arms:
         return rounds
     return max(rounds - rounds % arms, least)  # a multiple of the number of arms balances positions exactly
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"
 
 
 def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 
 from ...common.errors import brief
 from ...impls import own_ports
-from ..results.contradictions import check_date
-from ..results.lines import first_twice
+from ..results.lines import check_date, first_twice
 from ..results.rules import of_machine, of_measurements
 from .record import IN_FLOAT64, PARTS_OF, PRINT, Snapshot, Subject, When, steps_of
 

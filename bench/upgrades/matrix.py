@@ -23,9 +23,8 @@ from ...common.files import read_whole, write_whole
 from ..processes.child import interpreter
 from ..processes.commands import run_command
 from ..reporting.numbers import count
-from ..results.contradictions import check_date
 from ..results.grouping import grouped
-from ..results.lines import MOST_BYTES, decode, first_twice
+from ..results.lines import MOST_BYTES, check_date, decode, first_twice
 from ..results.proof import passes
 from ..results.ranges import Count, NotNegative
 from ..results.rules import of_versions

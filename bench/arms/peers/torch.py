@@ -94,18 +94,23 @@ class OnDevice:
 def _build(config: GRUConfig, params: Params, phase: str, wrap: Any = lambda model: model) -> Program:
     fast = jax.config.jax_default_matmul_precision != "highest"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    module = _load(config, params, device)
+    on_gpu = torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu"
+    module = _load(config, params).to(device)
     model, tensors = wrap(module), list(module.parameters())
+    optimizer = torch.optim.Adam(tensors, lr=LEARNING_RATE)
+
+    def host(lengths):
+        return None if lengths is None else lengths.host
 
     def objective(x, targets, lengths=None):
         if config.classes is not None:
-            return cross_entropy(model(x, _host(lengths)), targets.device)
-        return mse_loss(model(x, lengths=_host(lengths))[1], targets)
+            return cross_entropy(model(x, host(lengths)), targets.device)
+        return mse_loss(model(x, lengths=host(lengths))[1], targets)
 
     @torch.inference_mode()
     def forward(x, lengths=None):
-        return model(x, lengths=_host(lengths))
+        return model(x, lengths=host(lengths))
 
     @torch.inference_mode()
     def step(frame, carry):
@@ -115,8 +120,6 @@ def _build(config: GRUConfig, params: Params, phase: str, wrap: Any = lambda mod
     def gradient(*arrays):
         loss = objective(*arrays)
         return loss.detach(), torch.autograd.grad(loss, tensors)
-
-    optimizer = torch.optim.Adam(tensors, lr=LEARNING_RATE)
 
     def train_step(*arrays):
         optimizer.zero_grad()
@@ -128,32 +131,38 @@ def _build(config: GRUConfig, params: Params, phase: str, wrap: Any = lambda mod
     run = {"forward": forward, "gradient": gradient, "train_step": train_step, "step": step}[phase]
     names = [name for name, _ in module.named_parameters()]
 
-    def read(gradient: Any) -> Params:
-        return _dump(dict(zip(names, gradient, strict=True)))
+    def readable(result):
+        if isinstance(result, torch.Tensor):
+            return OnDevice(result)
+        return tuple(OnDevice(part) if isinstance(part, torch.Tensor) else part for part in result)
 
     def put(array: Any) -> Any:
         tensor = torch.tensor(np.asarray(array))
         return tensor.to(device) if tensor.is_floating_point() else Integers(tensor.long(), tensor.long().to(device))
 
+    def wait(result: Any) -> Any:
+        torch.cuda.synchronize()
+        return result
+
     return Program(
-        call=run if device == "cpu" else lambda *arrays: _readable(run(*arrays)),
+        call=(lambda *arrays: readable(run(*arrays))) if on_gpu else run,
         params=lambda: _dump(dict(module.named_parameters())),
         lower=None,
         leaves=len(tensors) * (4 if phase == "train_step" else 1),  # Adam keeps a step and two moments of each
-        read=read,
+        read=lambda gradient: _dump(dict(zip(names, gradient, strict=True))),
         put=put,
-        wait=_synchronize if device == "cuda" else lambda result: result,
-        device=torch.cuda.get_device_name() if device == "cuda" else "CPU",
-        backend="gpu" if device == "cuda" else "cpu",  # as JAX says
+        wait=wait if on_gpu else lambda result: result,
+        device=torch.cuda.get_device_name() if on_gpu else "CPU",
+        backend="gpu" if on_gpu else "cpu",  # as JAX says
     )
 
 
-def _load(config: GRUConfig, params: Params, device: str) -> nn.Module:
+def _load(config: GRUConfig, params: Params) -> nn.Module:
     if isinstance(params, ClassifierParams):
         module = Classifier(config.input_size, config.hidden_size, len(params.readout.bias))
     else:
         module = LearnedGRU(config.input_size, config.hidden_size)
-    module = module.to(device=device, dtype=getattr(torch, config.param_dtype))
+    module = module.to(getattr(torch, config.param_dtype))
     module.load_state_dict({name: torch.tensor(array) for name, array in TORCH.flat(params).items()})
     return module
 
@@ -170,21 +179,6 @@ def _dump(found: dict[str, torch.Tensor]) -> Params:
     if "readout.weight" not in arrays:
         return gru
     return ClassifierParams(gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"]))
-
-
-def _host(lengths: Any) -> Any:
-    return None if lengths is None else lengths.host
-
-
-def _readable(result: Any) -> Any:
-    if isinstance(result, torch.Tensor):
-        return OnDevice(result)
-    return tuple(OnDevice(part) if isinstance(part, torch.Tensor) else part for part in result)
-
-
-def _synchronize(result: Any) -> Any:
-    torch.cuda.synchronize()
-    return result
 
 
 def _no_compiler() -> str | None:

@@ -21,7 +21,6 @@ from trigru.bench.timing.machine import (
     describe_machine,
     load_average,
     machine_differences,
-    read_gpus,
     versions_of,
     without_paths,
 )
@@ -125,43 +124,51 @@ ONE = "NVIDIA H100 80GB HBM3, 580.65.06, 1980, 345, 700.00, Disabled, 81559, 4, 
 CONSUMER = "NVIDIA GeForce RTX 4090, 550.54.14, 3105, 210, 450.00, [N/A], 24564, 812, 3\n"
 
 
-@pytest.mark.parametrize(("platform", "recorded"), [("gpu", True), ("cpu", False)])
-def test_cuda_and_the_drivers_words_are_recorded_on_a_gpu(monkeypatch, tmp_path, platform, recorded):
+@pytest.fixture
+def driver(monkeypatch):
+    """What NVIDIA's driver answers, where no text is a driver that fails."""
+
+    def answers(text):
+        def run(*_, **__):
+            if text is None:
+                raise subprocess.TimeoutExpired("nvidia-smi", 1)
+            return SimpleNamespace(stdout=text)
+
+        errors = {"SubprocessError": subprocess.SubprocessError}
+        monkeypatch.setattr(machine_module, "subprocess", SimpleNamespace(run=run, **errors))
+
+    return answers
+
+
+@pytest.mark.parametrize("platform", ["gpu", "cpu"])
+def test_cuda_and_the_drivers_words_are_recorded_on_a_gpu(monkeypatch, tmp_path, driver, platform):
     info = tmp_path / "nvidia_cudnn_cu13-9.14.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nvidia-cudnn-cu13\nVersion: 9.14.0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nvidia_cudnn-cu13\nVersion: 9.14.0\n")
     monkeypatch.syspath_prepend(tmp_path)
     client = SimpleNamespace(platform_version="PJRT C API\ncuda 13000")
     monkeypatch.setattr("jax.devices", lambda: [SimpleNamespace(platform=platform, device_kind="A GPU", client=client)])
-    monkeypatch.setattr(machine_module, "describe_gpus", lambda: read_gpus(ONE))
+    monkeypatch.setattr(machine_module, "commit_of_trigru", lambda: "")
+    driver(ONE + CONSUMER)
     found = describe_machine()
     further = {name: found.versions[name] for name in found.versions if name not in ("python", *PACKAGES)}
-    assert further == ({"nvidia-cudnn-cu13": "9.14.0", "platform": "PJRT C API cuda 13000"} if recorded else {})
-    assert found.gpus == (read_gpus(ONE) if recorded else [])
-
-
-def test_each_gpu_is_described_and_shown_and_what_is_not_known_is_left_out():
-    first, second = read_gpus(ONE + CONSUMER)
+    if platform == "cpu":
+        assert (further, found.gpus) == ({}, [])
+        return
+    assert further == {"nvidia-cudnn-cu13": "9.14.0", "platform": "PJRT C API cuda 13000"}
+    first, second = found.gpus
     assert first == {
         "name": "NVIDIA H100 80GB HBM3", "driver": "580.65.06", "most MHz": "1980", "MHz": "345",
         "W at most": "700.00", "MIG": "Disabled", "MiB": "81559", "MiB used": "4", "% busy": "0",
     }  # fmt: skip
     assert ("MIG" in second, second["MiB used"]) == (False, "812")
-    for text in ("", "No devices were found\n", "NVIDIA H100, 580\n"):
-        assert read_gpus(text) == []
     lines = provenance_lines(with_machine(draw_run(1), gpus=[first]))
     assert [line for line in lines if line.startswith("GPU: name NVIDIA H100 80GB HBM3, driver 580")]
 
 
-def test_a_driver_that_fails_or_is_not_there_says_nothing(monkeypatch):
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    assert describe_gpus() == []
-    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-
-    def fail(*_, **__):
-        raise subprocess.TimeoutExpired("nvidia-smi", 1)
-
-    monkeypatch.setattr(machine_module.subprocess, "run", fail)
+@pytest.mark.parametrize("text", ["", "No devices were found\n", "NVIDIA H100, 580\n", None])
+def test_a_driver_without_an_answer_says_nothing(driver, text):
+    driver(text)
     assert describe_gpus() == []
 
 

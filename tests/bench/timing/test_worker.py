@@ -1,20 +1,20 @@
 """The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
 
 import shutil
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import jax
 import msgspec
 import numpy as np
 import pytest
 from support.processes import ask_here, ignore, journal_at
-from support.runs import make_arm, plan
+from support.runs import MACHINE, make_arm, plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
-from trigru.bench.timing.sampling import CPU_PACE, Samples, WarmUp
+from trigru.bench.timing.sampling import Samples, WarmUp
 from trigru.bench.timing.supervisor import MARKER, GroupTimed, Request, Started, Underway, run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
@@ -233,8 +233,9 @@ def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypa
 def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(monkeypatch, backend, keeps):
     kept = []
     monkeypatch.setattr(worker, "programs_kept_in", lambda folder: kept.append(folder) or nullcontext())
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    worker._prepare(Request(ARMS, 2, 9, 3, 1e-4, 1, [], backend, "/folder"), PURE)
+    machine = msgspec.structs.replace(MACHINE, backend=backend)
+    with suppress(worker.OtherPlatformError):
+        worker._prepare(Request(ARMS, 2, 9, 3, 1e-4, 1, [], backend, "/folder"), PURE, machine)
     assert [folder is not None for folder in kept] == [keeps]
 
 
@@ -297,4 +298,4 @@ def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, ask
     for name, value in limits.items():
         monkeypatch.setattr(worker, name, value)
     request = Request(ARMS, 0, processes, asked, 1e-5, 1, [], "cpu", "/folder")
-    assert worker._affordable_rounds(request, [WarmUp(9, True, 1e-4)] * 3, CPU_PACE) == given
+    assert worker.rounds_in(request, 3e-4, 3) == given
