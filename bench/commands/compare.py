@@ -25,7 +25,7 @@ from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..proving.prover import Prover
 from ..reporting.console import Progress, say, show
-from ..reporting.starts import cold_start_tables
+from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Arm, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
 from ..results.record import Results
@@ -35,8 +35,7 @@ from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
 from .options import checks_of, read_dtypes
-from .pages import write_page
-from .report import show_run
+from .report import show_run, write_page
 from .verify import verify_ports
 
 COLD_STARTS = 5
