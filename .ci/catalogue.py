@@ -4,7 +4,7 @@ import textwrap
 
 from decision import table_of  # beside this script
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
-from trigru.bench.reporting.styles import style_rows
+from trigru.bench.commands.styles import style_rows
 from trigru.bench.upgrades.changes import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from trigru.common.equality.contract.designs import coverage_of, design_of

@@ -12,8 +12,7 @@ from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.naming import name_of
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, markdown_table
-from trigru.bench.reporting.speedups import overhead_tables
-from trigru.bench.reporting.starts import cold_start_tables
+from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.grouping import grouped
 
 DOCS = Path(__file__).parents[1] / "docs"

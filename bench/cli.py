@@ -23,6 +23,7 @@ from .reporting.console import say
 app = typer.Typer(
     cls=Commands,
     help="One GRU with a learned initial state in Flax linen, Flax NNX and Equinox: proven equal, then timed.",
+    invoke_without_command=True,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,22 +31,16 @@ app = typer.Typer(
 )
 
 
-def _say_version(asked: bool) -> bool:
-    if asked:
-        from importlib.metadata import version
-
-        typer.echo(f"trigru {version('trigru')}")
-        raise typer.Exit
-    return asked
-
-
 @app.callback()
 def before_any_command(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Options that need no command."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"trigru {version_of('trigru')}")
+        raise typer.Exit
 
 
 @app.command()
@@ -77,6 +72,8 @@ def compare(
     unfinished = (output / "results.partial.jsonl").exists()
     if anew and unfinished and not fresh:
         raise typer.BadParameter("the folder holds an unfinished run with its proof: --anew needs --fresh, too.")
+    if anew and no_proof:
+        raise typer.BadParameter("--no-proof does not go with --anew: that is about the proof.")
     from .processes.probe import check_jax
 
     check_jax()  # before anything imports JAX
@@ -116,9 +113,6 @@ def verify(
     anew: given.Anew = False,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
-    if self_test and format != "text":
-        raise typer.BadParameter("--self-test prints a table alone: leave --format out.")
-    keeps = given.keeps()
     from .processes.probe import check_jax
     from .proving.prover import Prover
 
@@ -128,6 +122,7 @@ def verify(
 
         verify.verify_together(ports, kernels, hosts, format=format, devices=devices)
         return
+    keeps = given.keeps()
     with Prover(keep=keeps, early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
 
@@ -143,26 +138,10 @@ def verify(
 
 @app.command()
 def port(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE...",
-            help="A Python file with reference, candidate and x; or two, as old.py:name new.py:name. They are run.",
-        ),
-    ],
-    inputs: Annotated[
-        str | None, typer.Option("--inputs", help="FILE:NAME of the inputs. Default: x of the last file.")
-    ] = None,
-    save: Annotated[
-        Path | None,
-        typer.Option(
-            "--save",
-            help="Write the candidate with the reference's parameters to a .safetensors, .msgpack or .eqx file.",
-        ),
-    ] = None,
-    time: Annotated[
-        bool, typer.Option("--time", help="Also time both, if they are the same function: forward, and a step of SGD.")
-    ] = False,
+    files: given.Models,
+    inputs: given.Inputs = None,
+    save: given.Save = None,
+    time: given.Time = False,
     format: given.Format = "text",
 ) -> None:
     """Compare two models of your own: the same function? where do they part?
@@ -181,22 +160,12 @@ def port(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A file.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The suffix gives the type of file to write.")],
-    to: Annotated[
-        str | None,
-        typer.Option("--to", help="canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold."),
-    ] = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option("--at", help="The GRU's place in a larger file, as params.GRU_0 (repeatable with --whole)."),
-    ] = None,
-    name: Annotated[
-        list[str] | None, typer.Option("--name", help="A name of the file's own, as weight_ih=Wi (repeatable).")
-    ] = None,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Write the other arrays of the file, too. Default --at: every GRU.")
-    ] = False,
+    source: given.Source,
+    target: given.Target,
+    to: given.To = None,
+    at: given.At = None,
+    name: given.OwnNames = None,
+    whole: given.Whole = False,
 ) -> None:
     """Convert the parameters of a GRU from one framework's layout to another's.
 
@@ -204,17 +173,14 @@ def convert(
 
     Values keep every bit, with one exception: torch's two biases of a gate are added, with a warning.
     """
-    from .commands import convert
+    from .commands.convert import convert
 
-    convert.convert(source, target, to, at, name, whole)
+    convert(source, target, to, at or [], name or [], whole)
 
 
 @app.command()
 def report(
-    results: Annotated[
-        list[Path],
-        typer.Argument(metavar="RESULTS", help="Files results.json, their folders, or results.partial.jsonl."),
-    ],
+    results: given.Results,
     format: given.ReportFormat = "text",
     ratio: given.Ratio = "pure",
     workloads: given.Workloads = None,
@@ -224,31 +190,23 @@ def report(
     output: given.PageFolder = None,
 ) -> None:
     """Print the answer of runs again, print their times in another format, or write a page of them."""
+    if format == "text" and (ratio != "pure" or workloads or phases or styles):
+        raise typer.BadParameter(
+            "--ratio, --workload, --phase and --style choose rows of a table: add --format csv or another."
+        )
+    if format != "text" and (details or output):
+        raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
     from .commands import report
 
     if format == "text":
-        if ratio != "pure" or workloads or phases or styles:
-            raise typer.BadParameter(
-                "--ratio, --workload, --phase and --style choose rows of a table: add --format csv or another."
-            )
         report.report(results, details=details, output=output)
-        return
-    if details or output:
-        raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
-    chosen = styles or ["documented", "functional"]
-    report.export(results, format, ratio, workloads=workloads, phases=phases, styles=chosen)
+    else:
+        chosen = styles or ["documented", "functional"]
+        report.export(results, format, ratio, workloads=workloads, phases=phases, styles=chosen)
 
 
 @app.command()
-def styles(
-    port: Annotated[str | None, typer.Argument(metavar="PORT", help="pure, linen, nnx or equinox.")] = None,
-    style: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="STYLE", help="A call style, or a label: documented (the default), functional, leaves or donated."
-        ),
-    ] = None,
-) -> None:
+def styles(port: given.Port = None, style: given.Style = None) -> None:
     """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
     from .commands.styles import list_styles, print_code
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import typer
 
-from ...common.equality.checks import CHECKS
+from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.files import write_whole
@@ -25,8 +25,8 @@ from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..proving.prover import Prover
 from ..reporting.console import Progress, say, show
-from ..reporting.starts import cold_start_tables
-from ..results.arm import NOT_PROVEN, Arm, Plan, Untimed
+from ..reporting.times import cold_start_tables
+from ..results.arm import NOT_PROVEN, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
 from ..results.record import Results
 from ..results.run import Begun, Ended, Run
@@ -34,9 +34,8 @@ from ..timing.coldstart import cold_starts
 from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
-from .options import checks_of, read_dtypes
-from .pages import write_page
-from .report import show_run
+from .options import checks_of
+from .report import show_run, write_page
 from .verify import verify_ports
 
 COLD_STARTS = 5
@@ -130,7 +129,7 @@ def kept(journal: Journal) -> str:
 def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Results:
     """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
     run = Run([*journal.lines, Ended(datetime.now(UTC).isoformat(), load_average())])
-    results = merge(run)
+    results, file = merge(run), folder / FILE
     if not results.benchmarks:
         show_run(results, details=details, json=json)
         say(f"no arm has a number: {folder} is as it was.")
@@ -138,23 +137,22 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         raise typer.Exit(1)
     with shielded():
         try:
-            save(run, results.untimed, folder / FILE)
+            save(run, results.untimed, file)
         except OSError:
             say(kept(journal))
             raise
         try:
             check_evidence(run)
-        except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
-            say(f"warning: {folder / FILE} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")
-        else:
             journal.close()
+        except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
+            say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")
         show_run(results, details=details, json=json)
         try:
             page = write_page(folder, results)
         except OSError:
-            say(f"written: {folder / FILE}. Its page is not: trigru report {folder} --output {folder} writes it.")
+            say(f"written: {file}. Its page is not: trigru report {folder} --output {folder} writes it.")
             raise
-        say(f"written: {folder / FILE}, {page}")
+        say(f"written: {file}, {page}")
         say(f"all tables: trigru report {folder} --details")
     return results
 
@@ -162,8 +160,8 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
 def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> list[Measurement]:
     """Compare with the oracle what a plan times."""
     names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
-    kernels = [STOCK, *(kernel for kernel in plan.kernels if kernel != STOCK)]  # stock in every division
-    scope = (("float64", plan.dtype), checks_of(plan)) if quick else (read_dtypes(None), None)
+    kernels = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # stock in every division
+    scope = (("float64", plan.dtype), checks_of(plan)) if quick else (DTYPES, None)
     of_phase = (*plan.styles, BASELINE[1]) if plan.styles else None  # the baseline is always timed
     styles = dict.fromkeys(plan.phases, of_phase) if quick else None
     devices = min(max(plan.devices), MOST_DEVICES) if len(plan.devices) > 1 else None
@@ -172,22 +170,14 @@ def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> list[Measu
 
 
 def _begun(plan: Plan, equality: list[Measurement] | None, backend: str | None, load: float | None) -> Begun:
-    """The first line of a run's journal."""
+    """The first line of a run's journal. An arm whose port is missing or not proven equal gets no number."""
     arms = expand(plan)
-    untimed = unproven_arms(arms, equality or [])
+    failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(equality or []) if not proof.is_equal}
+    checks = {arm.id: failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel))) for arm in arms}
+    untimed = [Untimed(arm, f"{NOT_PROVEN}: {', '.join(names)}") for arm in arms if (names := checks[arm.id])]
     untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
     software = versions_of(packages_of_plan(plan)), commit_of_trigru()
     return Begun(plan, arms, untimed, equality, backend, command_line(), load, now(), *software)
-
-
-def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Untimed]:
-    """Arms whose port, on their kernel or on the stock cell, is not proven equal."""
-    failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(measurements) if not proof.is_equal}
-    return [
-        Untimed(arm, f"{NOT_PROVEN}: {', '.join(checks)}")
-        for arm in arms
-        if (checks := failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel))))
-    ]
 
 
 def start_cold(ports: tuple[str, ...], folder: Path) -> None:
@@ -208,8 +198,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
 @contextmanager
 def _no_memory_kept() -> Iterator[None]:
     """On a GPU, take only the memory that is needed, and leave the rest to the measuring processes."""
-    variables = shared_memory()
-    os.environ |= variables
+    os.environ |= (variables := shared_memory())
     try:
         yield
     finally:

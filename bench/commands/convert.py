@@ -8,13 +8,14 @@ from ...impls.checkpoints import exchange_in_file, layouts, read, write
 from ..reporting.console import say
 
 
-def convert(
-    source: Path, target: Path, to: str | None, at: list[str] | None, names: list[str] | None, whole: bool
-) -> None:
+def convert(source: Path, target: Path, to: str | None, places: list[str], names: list[str], whole: bool) -> None:
     """Read and write parameters, as `trigru.impls.checkpoints` does, and print what was read, assumed and written."""
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")
-    places, own_names = at or [], _names(names or [])
+    pairs = [text.partition("=") for text in names]
+    if any(not (field and name) for field, _, name in pairs):
+        raise InputError("--name is a name of trigru's and the file's own, as in weight_ih=Wi.")
+    own_names = {field: name for field, _, name in pairs}
     if whole:
         written, found = exchange_in_file(source, target, to, places, own_names)
     elif len(places) > 1:
@@ -33,10 +34,3 @@ def convert(
         for note in converted.notes:
             say(f"warning: {note}")
     say(f"{target}: {written} ({titles[written]}), written")
-
-
-def _names(given: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
-    if any(not (field and name) for field, _, name in pairs):
-        raise InputError("--name is a name of trigru's and the file's own, as in weight_ih=Wi.")
-    return {field: name for field, _, name in pairs}

@@ -25,7 +25,7 @@ from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_lines, change_table, said_of
 from ..upgrades.versions import changed, with_candidates
-from .pages import write_diff
+from .report import write_diff
 
 
 def diff(
@@ -169,7 +169,7 @@ def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Res
     found = compare_runs(load_results(old), load_results(new), **how)
     check_comparable(found)
     if output is not None:
-        say(f"written: {', '.join(map(str, write_diff(output, found)))}")
+        say(f"written: {write_diff(output, found)}")
     findings = [
         *(Finding("broken", p.port, f"no longer equal: {', '.join(p.newly_failed)}", True) for p in found.lost_proofs),
         *(Finding(c.verdict, c.arm.id, f"{c.comparison.ratio:.3g} times as long", c.regression) for c in found.moved),

@@ -9,35 +9,43 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ...common.errors import listed
 from ..processes.interrupts import check, listening
 from ..reporting.console import say
 from ..reporting.inert import for_terminal, shortened
-from . import former
 
 #: The exit code of a program whose reader has left: 128 + SIGPIPE.
 CLOSED_PIPE = 141
-#: Of a command: an option, those that it does not go with, and why.
-CLASHES = {
-    "compare": (
-        (
-            "--cold-start",
-            "--workload --size --phase --style --kernel --quick --processes --dtype --precision --devices --no-proof "
-            "--anew --fresh --details --format",
-            "it takes --port and --output alone",
-        ),
-        ("--no-proof", "--anew", "that is about the proof"),
-    ),
-    "verify": (
-        ("--anew", "--check --dtype --upstream --self-test", "only a proof of all default checks is kept"),
-        (
-            "--self-test",
-            "--port --dtype --check --kernel --format --upstream --devices --hosts",
-            "each fault is run through its own check",
-        ),
-        ("--devices", "--check --dtype --upstream", "it adds one check to all others"),
-        ("--upstream", "--kernel", "it verifies the frameworks' own parts"),
-        ("--hosts", "--check --dtype --upstream --anew", "it takes --port, --kernel, --devices and --format alone"),
-    ),
+#: Of a command: options that go with some of its others alone.
+GO_WITH = {
+    "compare": {"--cold-start": "--port --output"},
+    "verify": {
+        "--self-test": "",
+        "--hosts": "--port --kernel --devices --format",
+        "--devices": "--port --kernel --hosts --anew --format",
+        "--upstream": "--port --dtype --check --format",
+        "--anew": "--port --kernel --devices --format",
+    },
+}
+#: Former names of commands and of any command's options, which for one release answer with what to use.
+FORMER = {
+    "table": "`trigru report --format` with markdown, csv, latex, json or html",
+    "bench": "`trigru compare --no-proof` or `trigru compare --cold-start`",
+    "train": "a script of the repository: bench/studies/training/study.py, and vanishing.py",
+    "--calibrate": "a script of the repository: bench/studies/calibration.py",
+    "--coordinator": "a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0",
+    "--host": "a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0",
+    "--distributed": "--hosts auto of `trigru verify`",
+    "--sweep": "--size with several values, as in --size hidden=8,32,128",
+    "--resume": "not needed: the same command continues what was stopped; --fresh deletes it",
+    "--discard": "--fresh of `trigru compare`",
+    "--json": "--format json",
+    "--cache": "the default; the variable TRIGRU_NO_CACHE=1 turns it off",
+    "--no-cache": "the variable TRIGRU_NO_CACHE=1",
+    "--allow-missing": "--anyway",
+    "--allow-other-machine": "--anyway",
+    "--snapshot": "a command: trigru snapshot -o FOLDER",
+    "--peers": "a port to name: --port torch, beside the others",
 }
 
 
@@ -55,19 +63,20 @@ class Commands(TyperGroup):
             if any("\udc80" <= letter <= "\udcff" for letter in word):  # bytes that Python could not decode
                 shown = for_terminal(word.encode(errors="backslashreplace").decode())
                 ctx.fail(f"an argument is not UTF-8: {shown}")
-        if args[0] in former.COMMANDS:
-            ctx.fail(f"`trigru {args[0]}` is now {former.COMMANDS[args[0]]}.")
+        if args[0] in FORMER:
+            ctx.fail(f"`trigru {args[0]}` is now {FORMER[args[0]]}.")
         name, command, rest = super().resolve_command(ctx, args)
         known = {option for parameter in command.params for option in parameter.opts} if command else set()
         own = rest[: rest.index("--")] if "--" in rest else rest
-        given = list(dict.fromkeys(word.partition("=")[0] for word in own))
+        given = [option for word in own if (option := word.partition("=")[0]).startswith("--")]
         for option in given:
-            if option in former.OPTIONS and option not in known:
-                ctx.fail(f"{option} is now {former.OPTIONS[option]}.")
-        for option, others, reason in CLASHES.get(name or "", ()):
-            other = next((word for word in given if word in others.split()), None)
-            if option in given and other:
-                ctx.fail(f"{option} does not go with {other}: {reason}.")
+            if option in FORMER and option not in known:
+                ctx.fail(f"{option} is now {FORMER[option]}.")
+        for option, others in GO_WITH.get(name or "", {}).items():
+            refused = [word for word in given if word in known and word not in (option, *others.split())]
+            if option in given and refused:
+                takes = f"{listed(others.split())} alone" if others else "no other option"
+                ctx.fail(f"{option} does not go with {refused[0]}: it takes {takes}.")
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from math import lcm
 from pathlib import Path
 
-from ...common.equality.checks import DTYPES, Check, get_checks
+from ...common.equality.checks import Check, get_checks
 from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import LABELS
@@ -57,38 +57,29 @@ def make_plan(
     quick = quick or is_quick(sizes)
     names, peers = read_sources(ports)
     timed = read_kernels(kernels, names)
-    stock_alone = all(kernel == STOCK for kernel in timed)
-    usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
     over = (1,) if devices is None else parse_devices(devices)
-    usual = SPREAD if len(over) > 1 else QUICK if quick else usual
-    chosen = own or [parse_workload(name) for name in workloads or usual]
-    for workload in chosen:
-        _check_devices(workload, over)
-        _check_memory(workload)
-    known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
-    few = first_look(names) if quick and stock_alone and len(over) == 1 else None
-    usual_phases = DEFAULT_PHASES if stock_alone and len(over) == 1 else KERNEL_PHASES
+    is_stock, spread = all(kernel == STOCK for kernel in timed), len(over) > 1
+    usual = STANDARD if is_stock else tuple(workload.name for workload in WORKLOADS)
+    usual = SPREAD if spread else QUICK if quick else usual
+    chosen = {str(sized): sized for sized in own or [parse_workload(name) for name in workloads or usual]}
+    for workload in chosen.values():
+        _check(workload, over)
+    usual_phases = DEFAULT_PHASES if is_stock and not spread else KERNEL_PHASES
     if styles:
+        known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
         choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])
         usual_phases = tuple(phase for phase in usual_phases if _has_phase(names, styles, phase)) or usual_phases
-    asked_phases = choose("phase", phases or usual_phases, PHASES)
-    for phase in asked_phases if styles else ():
+    chosen_phases = choose("phase", phases or usual_phases, PHASES)
+    for phase in chosen_phases if styles else ():
         if not _has_phase(names, styles or (), phase):
             raise InputError(f"nothing has the phase {phase} in the call styles {', '.join(styles or ())}.")
+    few = first_look(names) if quick and is_stock and not spread else None
     return Plan(
-        workloads=tuple(workload for number, workload in enumerate(chosen) if workload not in chosen[:number]),
-        phases=asked_phases,
-        ports=names,
-        peers=peers,
-        styles=tuple(dict.fromkeys(styles)) if styles else few,
-        kernels=timed,
-        processes=processes or (QUICK_PROCESSES if quick else PROCESSES),
-        rounds=ROUNDS,
-        sample_time_s=SAMPLE_TIME_S,
-        dtype=dtype,
-        precision=precision,
-        devices=over,
-    )
+        workloads=tuple(chosen.values()), phases=chosen_phases, ports=names, peers=peers,
+        styles=tuple(dict.fromkeys(styles)) if styles else few, kernels=timed,
+        processes=processes or (QUICK_PROCESSES if quick else PROCESSES), rounds=ROUNDS, sample_time_s=SAMPLE_TIME_S,
+        dtype=dtype, precision=precision, devices=over,
+    )  # fmt: skip
 
 
 def is_quick(sizes: list[str] | None) -> bool:
@@ -96,8 +87,8 @@ def is_quick(sizes: list[str] | None) -> bool:
     return bool(sizes) and all(len(parse_size(text)) == 1 for text in sizes or ())
 
 
-def _check_devices(sized: Sized, devices: tuple[int, ...]) -> None:
-    """Raise an InputError if devices cannot have equal parts of a workload's batch."""
+def _check(sized: Sized, devices: tuple[int, ...]) -> None:
+    """Raise an InputError if devices cannot have equal parts of a workload's batch, or its arms not be in memory."""
     workload, whole = get_workload(sized), lcm(*devices)
     for over in devices:
         if workload.batch_size % over:
@@ -105,16 +96,7 @@ def _check_devices(sized: Sized, devices: tuple[int, ...]) -> None:
                 f"{sized} has a batch of {workload.batch_size}, which {over} devices cannot share equally. Pass "
                 f"another --workload, or --size batch={whole * -(-workload.batch_size // whole)}."
             )
-
-
-def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
-    """Whether a port has a phase in one of these call styles. Those that are not available may."""
-    return any(unavailable(port) or styles_called(get_port(port), styles, phase) for port in ports)
-
-
-def _check_memory(sized: Sized) -> None:
-    """Raise an InputError if a workload's arms cannot be in memory together."""
-    needed, there = ARMS_AT_ONCE * get_workload(sized).bytes, memory()
+    needed, there = ARMS_AT_ONCE * workload.bytes, memory()
     if there is not None and needed > there:
         raise InputError(
             f"{sized} needs about {format_bytes(needed)} of memory for {ARMS_AT_ONCE} arms, and this machine has "
@@ -122,66 +104,56 @@ def _check_memory(sized: Sized) -> None:
         )
 
 
+def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
+    """Whether a port has a phase in one of these call styles. Those that are not available may."""
+    return any(unavailable(port) or styles_called(get_port(port), styles, phase) for port in ports)
+
+
 def read_ports(names: list[str] | None) -> tuple[str, ...]:
-    """The ports asked for, or all. A port that is asked for by name must be available."""
+    """The ports with these names, or all. A port that is named must be available."""
     for name in names or ():
         get_port(name)
     return tuple(dict.fromkeys(names or port_names()))
 
 
 def read_sources(names: list[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The ports and the peers asked for; all ports and no peer by default. A peer alone is timed beside plain JAX."""
+    """The ports and the peers with these names; all ports and no peer by default. Peers alone are timed with plain JAX.
+
+    Raises an UnavailableError if a peer is missing.
+    """
+    choose("port", names, [*port_names(), *PEERS])
     peers = tuple(dict.fromkeys(name for name in names or () if name in PEERS))
     for peer in peers:
-        get_peer(peer)  # raises with what is missing
+        get_peer(peer)
     ports = [name for name in names or () if name not in PEERS]
-    choose("port", ports, [*port_names(), *PEERS])
     return read_ports(ports or ([BASELINE[0]] if peers else None)), peers
 
 
 def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[str, ...]:
-    """The kernels asked for, or the stock one. Some port must offer each of them."""
+    """The kernels with these names, or the stock one. Some port must offer each of them."""
     present = [get_port(port) for port in ports if not unavailable(port)]
-    offered = dict.fromkeys(["stock", *(kernel for port in present for kernel in port.kernels)])
-    for name in names or ():
-        if name not in offered and present:
-            raise UnknownNameError(f"kernel of {', '.join(ports)}", name, list(offered))
-    return tuple(dict.fromkeys(names or [STOCK]))
+    offered = dict.fromkeys([STOCK, *(kernel for port in present for kernel in port.kernels)])
+    return choose(f"kernel of {', '.join(ports)}", names or [STOCK], list(offered) if present else names or [STOCK])
+
+
+def read_checks(names: list[str] | None) -> tuple[Check, ...] | None:
+    """The checks with these names; None means all."""
+    return get_checks(*dict.fromkeys(names)) if names else None
 
 
 def checks_of(plan: Plan) -> tuple[Check, ...]:
     """The checks of what a plan times: of its phases, and of lengths and a readout if a workload has them."""
     names = [name for phase in plan.phases for name in PHASE_CHECKS[phase]]
-    if any(get_workload(workload).classes is not None for workload in plan.workloads):
-        names.append("classifier")
+    names += ["classifier"] * any(get_workload(workload).classes is not None for workload in plan.workloads)
     return get_checks(*dict.fromkeys(names))
 
 
-def read_dtypes(names: list[str] | None) -> tuple[str, ...]:
-    """The dtypes asked for, or all dtypes of the checks."""
-    return choose("dtype", names, DTYPES)
-
-
 def choose(kind: str, names: Iterable[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-    """The names asked for, each once, or all that are known. Raises an UnknownNameError at any other."""
+    """The names, each once, or all that are known. Raises an UnknownNameError at any other."""
     for name in names or ():
         if name not in known:
             raise UnknownNameError(kind, name, list(known))
     return tuple(dict.fromkeys(names or known))
-
-
-def read_checks(names: list[str] | None) -> tuple[Check, ...] | None:
-    """The checks asked for; None means all."""
-    return get_checks(*dict.fromkeys(names)) if names else None
-
-
-def check_folder(folder: Path) -> None:
-    """Raise an OSError unless results can be written into a folder."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise NotADirectoryError(f"{existing} is a file, expected a folder to write results into.")
-    if not os.access(existing, os.W_OK):
-        raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")
 
 
 @contextmanager
@@ -197,10 +169,19 @@ def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
     """
     check_folder(folder)
     check_jax()
-    machine = claimed(TIMING, "this machine", _say_waiting) if timing else nullcontext()
-    with claimed(folder_claim(folder), str(folder), _say_waiting), machine:
+
+    def waiting(sentence: str) -> None:
+        say(f"{sentence} Waiting until it has ended.")
+
+    machine = claimed(TIMING, "this machine", waiting) if timing else nullcontext()
+    with claimed(folder_claim(folder), str(folder), waiting), machine:
         yield
 
 
-def _say_waiting(sentence: str) -> None:
-    say(f"{sentence} Waiting until it has ended.")
+def check_folder(folder: Path) -> None:
+    """Raise an OSError unless results can be written into a folder."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is a file, expected a folder to write results into.")
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")

@@ -16,7 +16,7 @@ from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import faults, get_port, pure, unavailable, upstream
 from ..processes.hosts import check_same, join, quiet, read_hosts
-from ..proving.kept import KeptProof, digest, keep, kept, nothing_changed
+from ..proving.kept import digest, keep, kept, nothing_changed
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
 from ..proving.questions import OF_PARTS, expand, get_subject
@@ -32,12 +32,40 @@ from ..reporting.equality import (
 from ..reporting.findings import Finding, Format, written
 from ..results.grouping import grouped
 from ..timing.machine import versions_of
-from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
+from .options import choose, read_checks, read_kernels, read_ports
 
 #: Where scripts of failed rows are written, and how many at most.
 SCRIPTS, MOST_SCRIPTS = Path("verify-failures"), 8
 #: Of a fault that shows with some levels, the self-test asks so many rows that have them.
 ROWS_OF_A_FAULT = 4
+
+
+def verify(
+    names: list[str] | None,
+    dtypes: list[str] | None,
+    checks: list[str] | None,
+    kernels: list[str] | None,
+    *,
+    format: Format,
+    devices: int | None = None,
+    anew: bool = False,
+    prover: Prover,
+) -> None:
+    """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
+    ports = read_ports(names)
+    measurements, missing = verify_ports(
+        ports, choose("dtype", dtypes, DTYPES), read_checks(checks), read_kernels(kernels, ports),
+        devices=devices, anew=anew, prover=prover,
+    )  # fmt: skip
+    _print(measurements, missing, ports, format)
+    _write_scripts(measurements)
+    if failed := sum(not m.passed for m in measurements):
+        say(f"{failed} of {len(measurements)} measurements failed.")
+        raise typer.Exit(1)
+    if not measurements:
+        raise typer.BadParameter("nothing was measured: most checks are in float64 only (docs/equality.md).")
+    unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
+    say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
 
 
 def verify_ports(
@@ -61,14 +89,18 @@ def verify_ports(
     """
     missing = _missing(names)
     subjects = _subjects(names, kernels, missing)
-    default = checks is None and styles is None and tuple(dtypes) == DTYPES
-    may_keep = default and prover.programs is not None and bool(digest())  # before anything is checked
+    is_default = checks is None and styles is None and tuple(dtypes) == DTYPES
+    may_keep = is_default and prover.programs is not None and bool(digest())  # before anything is checked
     measurements: list[Measurement] = []
-    known = {} if anew or not (default or styles is not None) else _kept_proofs(subjects, prover)
-    left = [subject for subject in subjects if subject not in known]
-    for subject, proof in known.items():
-        measurements += proof.measurements
-        say(f"{_named(subject)}: proven at {proof.when} by the same code; --anew proves again.")
+    left = []
+    for subject in subjects:
+        proof = None if anew or not (is_default or styles is not None) else kept(subject)
+        if proof is None:
+            left.append(subject)
+        else:
+            prover.backend = "cpu"
+            measurements += proof.measurements
+            say(f"{_label(subject)}: proven at {proof.when} by the same code; --anew proves again.")
     found = _measure(left, dtypes, CHECKS if checks is None else checks, styles, prover=prover)
     measurements += chain(*found.values())
     if may_keep and found and nothing_changed():
@@ -78,92 +110,6 @@ def verify_ports(
         with Prover(keep=prover.programs is not None, devices=devices) as other:
             measurements += chain(*_measure(subjects, ("float64",), ON_DEVICES, prover=other).values())
     return measurements, missing
-
-
-def _kept_proofs(subjects: Sequence[Subject], prover: Prover) -> dict[Subject, KeptProof]:
-    """Proofs of all default checks that were kept, by what they are of."""
-    found = {subject: proof for subject in subjects if (proof := kept(subject))}
-    if found:
-        prover.backend = "cpu"
-    return found
-
-
-def _named(subject: Subject) -> str:
-    return label(subject.name, subject.kernel or STOCK)
-
-
-def _subjects(names: Sequence[str], kernels: Sequence[str], missing: dict[str, str]) -> list[Subject]:
-    """Each available port on each kernel that it offers."""
-    return [
-        Subject("port", name, None if kernel == STOCK else kernel)
-        for kernel in kernels
-        for name in names
-        if name not in missing and kernel in get_port(name).kernels
-    ]
-
-
-def verify(
-    names: list[str] | None,
-    dtypes: list[str] | None,
-    checks: list[str] | None,
-    kernels: list[str] | None,
-    *,
-    format: Format,
-    devices: int | None = None,
-    anew: bool = False,
-    prover: Prover,
-) -> None:
-    """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
-    ports = read_ports(names)
-    measurements, missing = verify_ports(
-        ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports),
-        devices=devices, anew=anew, prover=prover,
-    )  # fmt: skip
-    _tell(measurements, missing, ports, format)
-    failed = sum(not m.passed for m in measurements)
-    _write_scripts(measurements)
-    if failed:
-        say(f"{failed} of {len(measurements)} measurements failed.")
-        raise typer.Exit(1)
-    if not measurements:
-        raise typer.BadParameter("nothing was measured: most checks are in float64 only (docs/equality.md).")
-    unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
-    say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
-
-
-def _tell(
-    measurements: list[Measurement],
-    missing: dict[str, str],
-    ports: Sequence[str],
-    format: Format,
-    departures: list[upstream.Finding] | None = None,
-) -> None:
-    """Print measurements; of the frameworks' own parts, also the departures that these show."""
-    if format == "json":
-        packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages), departures))
-    elif format != "text":
-        head = [f"{len(measurements)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
-        findings = _findings(measurements) if departures is None else _off_record(departures)
-        typer.echo(written(format, "trigru verify", head, findings))
-    elif departures is None:
-        show(equality_tables(measurements))
-    else:
-        show([equality_table(measurements, failures=False), departures_table(departures)])
-
-
-def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
-    """Each measurement that failed; and for each check of a port that passed, how many there were."""
-    failed = [
-        Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in measurements if not m.passed
-    ]
-    of_check = grouped(measurements, lambda m: (m.check, label(m.port, m.kernel)))
-    passed = {key: some for key, some in of_check.items() if all(m.passed for m in some)}
-    return [*failed, *(Finding(*key, f"{len(some)} within their bounds", False) for key, some in passed.items())]
-
-
-def _off_record(departures: Sequence[upstream.Finding]) -> list[Finding]:
-    return [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in departures]
 
 
 def verify_together(
@@ -182,27 +128,13 @@ def verify_together(
     missing = _missing(ports)
     subjects = _subjects(ports, read_kernels(kernels, ports), missing)
     with quiet():
-        check_same(jax.__version__, *map(_named, subjects))
-        asked = [get_subject(subject) for subject in subjects]
-        measurements = verify_equal(asked, dtypes=("float64",), checks=ON_DEVICES)
+        check_same(jax.__version__, *map(_label, subjects))
+        measurements = verify_equal([*map(get_subject, subjects)], dtypes=("float64",), checks=ON_DEVICES)
     if not jax.process_index():
-        _tell(measurements, missing, ports, format)
+        _print(measurements, missing, ports, format)
     say(f"host {jax.process_index()} of {jax.process_count()} has done its part.")
     if any(not m.passed for m in measurements):
         raise typer.Exit(1)
-
-
-def _write_scripts(measurements: list[Measurement]) -> None:
-    """A script for each kind of row that failed."""
-    kinds: dict[tuple[str, str, str], Measurement] = {}
-    for m in measurements:
-        if m.levels is not None and not m.passed and m.offered:
-            kinds.setdefault((m.port, m.kernel, m.check), m)
-    for (port, kernel, check), failed in list(kinds.items())[:MOST_SCRIPTS]:
-        name = f"{port}-{kernel}-{check}".replace("stock-", "").replace(" ", "-").replace("@", "-")
-        path = SCRIPTS / f"{name}.py"
-        write_whole(path, script_of(failed).encode())
-        say(f"alone: python {path}")
 
 
 def report_upstream(
@@ -213,25 +145,66 @@ def report_upstream(
     missing = _missing(chosen)
     present = [name for name in chosen if name not in missing]
     subjects = [Subject("upstream", name) for name in present]
-    found = _measure(subjects, read_dtypes(dtypes), read_checks(checks) or OF_PARTS, prover=prover)
+    found = _measure(subjects, choose("dtype", dtypes, DTYPES), read_checks(checks) or OF_PARTS, prover=prover)
     measurements = list(chain(*found.values()))
-    findings = [f for name in present for f in upstream.find_departures(name, measurements)]
-    _tell(measurements, missing, chosen, format, findings)
-    off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
+    departures = [d for name in present for d in upstream.find_departures(name, measurements)]
+    _print(measurements, missing, chosen, format, departures)
+    off_record = sum(departure.status != upstream.ON_RECORD for departure in departures)
     if off_record:
-        say(f"{off_record} of {len(findings)} departures are not as on record.")
+        say(f"{off_record} of {len(departures)} departures are not as on record.")
         raise typer.Exit(1)
-    say(f"{len(findings)} departures, all on record.")
+    say(f"{len(departures)} departures, all on record.")
 
 
 def report_self_test(*, prover: Prover) -> None:
-    """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed."""
-    noticed, sound = _notice_faults(prover=prover)
+    """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed.
+
+    A fault is asked by the check that is there for it: of rows, by those of the design that have its levels. The port
+    without a fault has to pass the same questions.
+    """
+    asked: list[Asked] = []
+    for fault in faults.FAULTS:
+        some = expand([Subject("fault", fault.name)], DTYPES, get_checks(fault.check))
+        asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
+    sound: list[Asked] = []
+    for question in asked:
+        plain = msgspec.structs.replace(question, subject=Subject("port", pure.PORT.name))
+        sound += [plain] * (plain not in sound)
+    proof = _prove("self-test", asked + sound, prover=prover)
+    noticed: dict[str, list[str]] = {fault.name: [] for fault in faults.FAULTS}
+    for question, answer in zip(asked, proof.answers, strict=False):
+        failed = any(not m.passed and m.offered for m in answer)
+        names = noticed[question.subject.name]
+        if failed and question not in proof.died and question.check not in names:  # a death says nothing of the check
+            names.append(question.check)
     show([self_test_table(noticed)])
-    if not sound:
+    is_sound = all(m.passed for answer in proof.answers[len(asked) :] for m in answer)
+    if not is_sound:
         say("the port without a fault failed, too: the above says nothing.")
-    if not sound or not all(noticed.values()):
+    if not is_sound or not all(noticed.values()):
         raise typer.Exit(1)
+
+
+def _missing(names: Iterable[str]) -> dict[str, str]:
+    """The ports that are not available, with the reasons, which are also said."""
+    missing = {name: reason for name in names if (reason := unavailable(name))}
+    for reason in missing.values():
+        say(reason)
+    return missing
+
+
+def _subjects(names: Sequence[str], kernels: Sequence[str], missing: Mapping[str, str]) -> list[Subject]:
+    """Each available port on each kernel that it offers."""
+    return [
+        Subject("port", name, None if kernel == STOCK else kernel)
+        for kernel in kernels
+        for name in names
+        if name not in missing and kernel in get_port(name).kernels
+    ]
+
+
+def _label(subject: Subject) -> str:
+    return label(subject.name, subject.kernel or STOCK)
 
 
 def _measure(
@@ -254,30 +227,8 @@ def _measure(
             rows.setdefault(question.subject, []).append(question.row)
     for subject, of_subject in rows.items():
         covered, of = coverage_of(of_subject)
-        say(f"{_named(subject)}: {len(of_subject)} rows cover {covered} of {of} pairs and triples of levels.")
+        say(f"{_label(subject)}: {len(of_subject)} rows cover {covered} of {of} pairs and triples of levels.")
     return found
-
-
-def _notice_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
-    """The check that notices each fault, by its name, and whether the port without a fault passes the same questions.
-
-    A fault is asked by the check that is there for it: of rows, by those of the design that have its levels.
-    """
-    asked: list[Asked] = []
-    for fault in faults.FAULTS:
-        some = expand([Subject("fault", fault.name)], DTYPES, get_checks(fault.check))
-        asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
-    plain = Subject("port", pure.PORT.name)
-    sound = [msgspec.structs.replace(q, subject=plain) for q in asked]
-    sound = [q for number, q in enumerate(sound) if q not in sound[:number]]
-    proof = _prove("self-test", asked + sound, prover=prover)
-    noticed: dict[str, list[str]] = {fault.name: [] for fault in faults.FAULTS}
-    for question, answer in zip(asked, proof.answers, strict=False):
-        was_asked = question not in proof.died  # a death says nothing about the check
-        failed = any(not m.passed and m.offered for m in answer)
-        if was_asked and failed and question.check not in noticed[question.subject.name]:
-            noticed[question.subject.name].append(question.check)
-    return noticed, all(m.passed for answer in proof.answers[len(asked) :] for m in answer)
 
 
 def _prove(what: str, asked: list[Asked], *, prover: Prover) -> Proof:
@@ -285,21 +236,56 @@ def _prove(what: str, asked: list[Asked], *, prover: Prover) -> Proof:
     if not asked:
         return Proof([], 0, 0, [])
     with Progress(what) as progress:
-        proof = prover.prove(
-            asked,
-            lambda done, question: progress.to(
-                done / len(asked),
-                f"{what}: {done} of {len(asked)} done, {question.subject.name} {question.check} the last",
-            ),
-        )
+
+        def show_progress(done: int, question: Asked) -> None:
+            last = f"{question.subject.name} {question.check} the last"
+            progress.to(done / len(asked), f"{what}: {done} of {len(asked)} done, {last}")
+
+        proof = prover.prove(asked, show_progress)
     known = "" if prover.programs is None else f", {proof.reused} taken from {prover.programs}"
     say(f"{proof.compiled} programs compiled{known}")
     return proof
 
 
-def _missing(names: Iterable[str]) -> dict[str, str]:
-    """The ports that are not available, with the reasons, which are also said."""
-    missing = {name: reason for name in names if (reason := unavailable(name))}
-    for reason in missing.values():
-        say(reason)
-    return missing
+def _print(
+    measurements: list[Measurement],
+    missing: dict[str, str],
+    ports: Sequence[str],
+    format: Format,
+    departures: list[upstream.Finding] | None = None,
+) -> None:
+    """Print measurements; of the frameworks' own parts, also the departures that these show."""
+    if format == "json":
+        packages = [package for name in ports if name not in missing for package in get_port(name).packages]
+        typer.echo(equality_json(measurements, missing, versions_of(packages), departures))
+    elif format != "text":
+        head = [f"{len(measurements)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
+        findings = _findings(measurements)
+        if departures is not None:
+            findings = [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in departures]
+        typer.echo(written(format, "trigru verify", head, findings))
+    elif departures is None:
+        show(equality_tables(measurements))
+    else:
+        show([equality_table(measurements, failures=False), departures_table(departures)])
+
+
+def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
+    """Each measurement that failed; and for each check of a port that passed, how many there were."""
+    found = [
+        Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in measurements if not m.passed
+    ]
+    for key, some in grouped(measurements, lambda m: (m.check, label(m.port, m.kernel))).items():
+        if all(m.passed for m in some):
+            found.append(Finding(*key, f"{len(some)} within their bounds", False))
+    return found
+
+
+def _write_scripts(measurements: list[Measurement]) -> None:
+    """A script for each kind of row that failed."""
+    failed = [m for m in measurements if m.levels is not None and not m.passed and m.offered]
+    for key, alike in list(grouped(failed, lambda m: (m.port, m.kernel, m.check)).items())[:MOST_SCRIPTS]:
+        name = "-".join(key).replace("stock-", "").replace(" ", "-").replace("@", "-")
+        path = SCRIPTS / f"{name}.py"
+        write_whole(path, script_of(alike[0]).encode())
+        say(f"alone: python {path}")

@@ -72,6 +72,11 @@ def interpreter(*arguments: str, python: str | None = None) -> list[str]:
     return [python or sys.executable, "-P", *arguments]
 
 
+def environment() -> dict[str, str]:
+    """The environment of a process which calls `adopt`. What that starts runs in safe-path mode, too."""
+    return os.environ | {_PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
+
+
 class Child:
     """A fresh interpreter that runs a module. Within its context it lives; then it is ended, with all that it started.
 
@@ -88,30 +93,28 @@ class Child:
             interpreter("-m", *modules), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
             start_new_session=True, env=environment() | dict(variables or {}),
         )  # fmt: skip
-        assert self._process.stdout is not None
-        out, self._said = self._process.stdout, queue.SimpleQueue[bytes]()
-
-        def listen() -> None:
-            for line in out:
-                self._said.put(line)
-            self._said.put(b"")  # the end
-
-        self._listener = Thread(target=listen, daemon=True)
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018
+        self._in, self._out, self._lines = self._process.stdin, self._process.stdout, queue.SimpleQueue[bytes]()
+        self._listener = Thread(target=self._listen, daemon=True)
         self._listener.start()
+
+    def _listen(self) -> None:
+        for line in self._out:
+            self._lines.put(line)
+        self._lines.put(b"")  # the end
 
     def __enter__(self) -> "Child":
         return self
 
     def __exit__(self, *_: object) -> None:
-        _kill(self._process)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # with all processes that it started
         self._process.wait()
         self._listener.join(timeout=1.0)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         if not self._listener.is_alive():  # else something that the child started still holds the pipe
-            self._process.stdout.close()
+            self._out.close()
         with suppress(BrokenPipeError):
-            self._process.stdin.close()
+            self._in.close()
         self._errors.close()
 
     def lines_of(self, request: bytes, limit_s: float, stop: Event | None = None) -> Iterator[bytes]:
@@ -126,20 +129,40 @@ class Child:
             ChildDiedError: it failed, was killed, said nothing for too long, or is not needed any more. The message has
                 its last line on stderr.
         """
-        child = self._process
-        assert child.stdin is not None
         with suppress(BrokenPipeError):
-            child.stdin.write(request + b"\n")
-            child.stdin.flush()  # stays open: when it closes, the child knows that its parent has ended
-        while line := _next(self._said, child, limit_s, stop):
+            self._in.write(request + b"\n")
+            self._in.flush()  # stays open: when it closes, the child knows that its parent has ended
+        while line := self._next(limit_s, stop):
             if line.endswith(b"\n"):  # else the child died while it wrote the line
                 yield line
-        if _exit_code(child, limit_s):
+        try:
+            code = self._process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            raise ChildDiedError(f"the measuring process did not end within {limit_s:g} s, and was ended") from None
+        if code:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            killed = child.returncode < 0 and -child.returncode != signal.SIGABRT  # who aborts says why
-            how = f"killed by signal {-child.returncode}" if killed else last
-            raise ChildDiedError(f"the measuring process died: {how or f'exit code {child.returncode}'}")
+            killed = code < 0 and -code != signal.SIGABRT  # who aborts says why
+            how = f"killed by signal {-code}" if killed else last
+            raise ChildDiedError(f"the measuring process died: {how or f'exit code {code}'}")
+
+    def _next(self, limit_s: float, stop: Event | None) -> bytes:
+        """The next line, or b"" at the end.
+
+        The wait is cut into slices, so that time in which the whole run was stopped counts as one of them.
+        """
+        slices = math.ceil(limit_s / SLICE_S)
+        for _ in range(slices + 1):
+            check()
+            ended = self._process.poll() is not None
+            if stop is not None and stop.is_set():
+                raise ChildDiedError("the process was ended, since nobody needs it any more")
+            try:
+                return self._lines.get(timeout=limit_s / slices)
+            except queue.Empty:
+                if ended:  # nothing more comes, whoever else holds the pipe
+                    return b""
+        raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended")
 
 
 class Parent:
@@ -164,70 +187,23 @@ class Parent:
 def adopt() -> Parent:
     """Connect to the parent. A child calls this before its heavy imports, and keeps what it returns.
 
-    From then on it ends with its parent, ignores signals that can be ignored, and sends to stderr what frameworks print
-    to stdout.
+    From then on it ends with its parent, on Linux by the kernel; it ignores signals that can be ignored, and sends to
+    stderr what frameworks print to stdout.
     """
     for number in SIGNALS:  # only the parent decides
         signal.signal(number, signal.SIG_IGN)
-    end_with_parent()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return Parent(answers)
-
-
-def environment() -> dict[str, str]:
-    """The environment of a process which calls `end_with_parent`. What that starts runs in safe-path mode, too."""
-    return os.environ | {_PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
-
-
-def end_with_parent() -> None:
-    """On Linux, let the kernel end this process when the one that started it ends."""
     parent = os.environ.pop(_PARENT, None)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
             os._exit(1)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return Parent(answers)
 
 
 def _end_with_stdin() -> None:
     os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
-    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+    if os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)  # with all processes that this one started
     os._exit(1)
-
-
-def _next(
-    said: "queue.SimpleQueue[bytes]", child: subprocess.Popen[bytes], limit_s: float, stop: Event | None
-) -> bytes:
-    """The next line, or b"" at the end.
-
-    The wait is cut into slices, so that time in which the whole run was stopped counts as one of them.
-    """
-    slices = math.ceil(limit_s / SLICE_S)
-    for _ in range(slices + 1):
-        check()
-        ended = child.poll() is not None
-        if stop is not None and stop.is_set():
-            raise ChildDiedError("the process was ended, since nobody needs it any more")
-        try:
-            return said.get(timeout=limit_s / slices)
-        except queue.Empty:
-            if ended:  # nothing more comes, whoever else holds the pipe
-                return b""
-    raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended")
-
-
-def _exit_code(child: subprocess.Popen[bytes], limit_s: float) -> int:
-    try:
-        return child.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        raise ChildDiedError(f"the measuring process did not end within {limit_s:g} s, and was ended") from None
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child, with all processes that it started."""
-    with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()

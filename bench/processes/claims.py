@@ -22,13 +22,13 @@ from .scratch import private_folder
 LOOK_EVERY_S = 0.5
 
 
+#: The name of the claim to time on this machine.
+TIMING = "timing"
+
+
 def folder_claim(folder: Path) -> str:
     """The name of the claim to write results into a folder."""
     return f"folder-{hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]}"
-
-
-#: The name of the claim to time on this machine.
-TIMING = "timing"
 
 
 def now() -> str:
@@ -52,16 +52,16 @@ def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[No
         yield
         return
     name = f"{name}-{platform.node()}"
-    lock, owner = FileLock(folder / f"{name}.lock"), folder / f"{name}.txt"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        waiting(f"{what} is in use by another trigru ({_owner(owner)}).")
-        while True:
-            check()
-            with suppress(Timeout):
-                lock.acquire(timeout=0)
-                break
+    lock, owner = FileLock(folder / f"{name}.lock", timeout=0), folder / f"{name}.txt"
+    is_first = True
+    while not lock.is_locked:
+        check()
+        try:
+            lock.acquire()
+        except Timeout:
+            if is_first:
+                waiting(f"{what} is in use by another trigru ({_owner(owner)}).")
+            is_first = False
             time.sleep(LOOK_EVERY_S)
     try:
         command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
@@ -79,6 +79,5 @@ def _owner(path: Path) -> str:
 
 
 def _folder() -> Path | None:
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    elsewhere = Path(tempfile.gettempdir()) / f"trigru-claims-{user}"
+    elsewhere = Path(tempfile.gettempdir()) / f"trigru-claims-{os.getuid()}"
     return private_folder(user_cache_path("trigru") / "claims") or private_folder(elsewhere)

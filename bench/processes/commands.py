@@ -19,6 +19,8 @@ from .interrupts import SIGNALS
 RUNNER = "trigru.bench.processes.commands:answer_request"
 #: How often the runner says that it lives, and how long it has to do so, in seconds.
 SAY_EVERY_S, SILENCE_S = 1.0, 60.0
+#: The exit code of a command, and its last line on stderr; None while it runs.
+Ended = tuple[int, str] | None
 
 
 class Request(Struct, frozen=True):
@@ -27,13 +29,6 @@ class Request(Struct, frozen=True):
     command: list[str]
     variables: dict[str, str]
     limit_s: float
-
-
-class Ended(Struct, frozen=True):
-    """The exit code, 124 if it took too long; and the last line on stderr, "" if it said none. None while it runs."""
-
-    code: int | None
-    last: str = ""
 
 
 def run_command(
@@ -52,13 +47,12 @@ def run_command(
         ChildDiedError: the process between was killed.
     """
     request = msgspec.json.encode(Request(list(command), dict(variables), limit_s))
-    ended = Ended(None)
+    code, last = 1, ""
     with closing(lines_of(RUNNER, request, SILENCE_S)) as lines:
         for line in lines:
-            ended = msgspec.json.decode(line, type=Ended)
+            code, last = msgspec.json.decode(line, type=Ended) or (code, last)
             still()
-    code = 1 if ended.code is None else ended.code
-    return code, brief(ended.last or f"exit code {code}") if code else ""
+    return code, brief(last or f"exit code {code}") if code else ""
 
 
 def answer_request(request: Request, answer: Callable[[Ended], None]) -> None:
@@ -68,22 +62,18 @@ def answer_request(request: Request, answer: Callable[[Ended], None]) -> None:
     for number in SIGNALS:  # which a child ignores, but a command does not
         signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryFile() as errors:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
         try:
-            running = subprocess.Popen(
-                request.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-                env=request.variables,
-            )  # fmt: skip
+            running = subprocess.Popen(request.command, env=request.variables, **pipes)
         except OSError as error:
-            answer(Ended(127, f"{request.command[0]}: {error.strerror}"))
-            return
+            return answer((127, f"{request.command[0]}: {error.strerror}"))
         until = time.monotonic() + request.limit_s
         while running.poll() is None:
             if (left_s := until - time.monotonic()) <= 0:
-                answer(Ended(124, f"it took longer than {request.limit_s:g} s"))
-                return
+                return answer((124, f"it took longer than {request.limit_s:g} s"))
             with suppress(subprocess.TimeoutExpired):
                 running.wait(min(SAY_EVERY_S, left_s))
-            answer(Ended(None))
+            answer(None)
         errors.seek(0)
         lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-        answer(Ended(running.returncode, lines[-1] if lines else ""))
+        answer((running.returncode, lines[-1] if lines else ""))

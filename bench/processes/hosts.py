@@ -5,20 +5,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ...common.errors import InputError, TrigruError
+from ...common.errors import InputError, TrigruError, brief
 from .child import parts_of_cpu
 
 #: Where JAX finds the hosts itself: of SLURM, Open MPI, Kubernetes, Cloud TPU.
 FOUND = "auto"
 START_S = 120
+#: HOST:PORT at which host 0 listens, how many hosts there are, and which this is, from 0; None where JAX finds them.
+Hosts = tuple[str | None, int | None, int | None]
 
 
 class HostsError(TrigruError):
     """The hosts did not come together, or were started with different commands."""
-
-
-#: HOST:PORT at which host 0 listens, how many hosts there are, and which this is, from 0; None where JAX finds them.
-Hosts = tuple[str | None, int | None, int | None]
 
 
 def read_hosts(text: str) -> Hosts:
@@ -62,7 +60,7 @@ def join(hosts: Hosts, devices: int | None = None) -> None:
     try:
         jax.distributed.initialize(coordinator, count, index, initialization_timeout=START_S)
     except Exception as error:
-        raise HostsError(f"this host could not join the others: {str(error).strip().partition(chr(10))[0]}") from error
+        raise HostsError(f"this host could not join the others: {brief(error)}") from error
 
 
 @contextmanager
@@ -86,6 +84,6 @@ def check_same(*words: str) -> None:
 
     letters = np.frombuffer(" ".join(words).encode().ljust(4096)[:4096], np.uint8)
     try:
-        multihost_utils.assert_equal(letters, "the hosts were started with different ports or kernels")
+        multihost_utils.assert_equal(letters)
     except AssertionError as error:
         raise HostsError("the hosts were started with different ports, kernels or versions.") from error

@@ -1,15 +1,14 @@
 """Whether JAX starts with the environment's settings, tried in a child before anything depends on it."""
 
 import os
-import sys
 from functools import cache
 
 from ...common.errors import TrigruError
-from .child import ChildDiedError, adopt, lines_of
+from .child import ChildDiedError, lines_of
 
 #: Seconds until a JAX that has not started is given up.
 LIMIT_S = 120.0
-TRIED = "trigru.bench.processes.probe"
+TRIED = "trigru.bench.processes.probe:answer_request"
 
 
 class JaxEnvironmentError(TrigruError):
@@ -30,20 +29,20 @@ def check_jax() -> None:
 @cache
 def _try(settings: tuple[tuple[str, str], ...]) -> str | None:
     try:
-        list(lines_of(TRIED, b"", LIMIT_S))
+        list(lines_of(TRIED, b"null", LIMIT_S))
     except ChildDiedError as error:
         message = str(error).removeprefix("the measuring process ").removeprefix("died: ")
         return f"JAX does not start with {', '.join(f'{name}={value}' for name, value in settings)}: {message[:500]}"
     return None
 
 
-if __name__ == "__main__":
-    PARENT = adopt()  # whose pipe stays open as long as this process lives
+def answer_request(request: None, answer: object) -> None:
+    """Start JAX, in the child. Raises a JaxEnvironmentError with the message that the user has to read."""
     try:
         import jax
         import jax.numpy as jnp
 
         jax.block_until_ready(jax.jit(jnp.dot)(jnp.ones((2, 2)), jnp.ones((2, 2))))
-    except Exception as error:  # whatever the reason, its message is what the user has to read
-        said = " ".join(str(error).split())
-        sys.exit(said or f"{type(error).__name__}, without a word. Is there such a device?")
+    except Exception as error:
+        why = str(error).strip() or f"{type(error).__name__}, without a word. Is there such a device?"
+        raise JaxEnvironmentError(why) from error

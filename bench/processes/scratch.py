@@ -28,22 +28,18 @@ def scratch() -> Iterator[str]:
     Raises:
         ScratchError: others can exchange files in the folder for temporary files.
     """
-    mode = os.stat(tempfile.gettempdir()).st_mode
-    if hasattr(os, "getuid") and mode & 0o022 and not mode & stat.S_ISVTX:
-        raise ScratchError(f"others can exchange files in {tempfile.gettempdir()}. Set TMPDIR to a folder of your own.")
-    clear_remains()
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, FileLock(Path(folder) / USED):
-        yield folder
-
-
-def clear_remains() -> None:
-    """Remove this user's folders that nobody uses any more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    shared = Path(tempfile.gettempdir())
+    mode = shared.stat().st_mode
+    if mode & 0o022 and not mode & stat.S_ISVTX:
+        raise ScratchError(f"others can exchange files in {shared}. Set TMPDIR to a folder of your own.")
+    for folder in shared.glob(f"{PREFIX}*"):
         with suppress(OSError, Timeout):
-            is_own = not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
-            if is_own and not folder.is_symlink() and (folder / USED).is_file():
+            is_own = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+            if is_own and (folder / USED).is_file():
                 with FileLock(folder / USED, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, FileLock(Path(folder) / USED):
+        yield folder
 
 
 def private_folder(folder: Path) -> Path | None:
@@ -53,8 +49,8 @@ def private_folder(folder: Path) -> Path | None:
     """
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-        if not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022):
+        status = folder.lstat()
+        if status.st_uid == os.getuid() and not status.st_mode & 0o022:
             with tempfile.TemporaryFile(dir=folder):
                 return folder
     return None

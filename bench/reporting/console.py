@@ -17,10 +17,8 @@ def say(message: str) -> None:
     typer.echo(shortened(for_terminal(message)), err=True)
 
 
-def show(
-    sections: "list[Section]", *, above: Iterable[str] = (), below: Iterable[str] = (), details: bool = False
-) -> None:
-    """Print tables to stdout, with lines above and below; with details, also the tables that are meant for files."""
+def show(sections: "list[Section]", *, above: Iterable[str] = (), details: bool = False) -> None:
+    """Print tables to stdout, with lines above; with details, also the tables that are meant for files."""
     from rich.console import Console
 
     from .sections import terminal
@@ -30,11 +28,8 @@ def show(
         console = Console(width=100)
     for line in above:
         console.print(for_terminal(line), markup=False, highlight=False)
-    shown = [section for section in sections if details or not section.detail]
-    if shown:
+    if shown := [section for section in sections if details or not section.detail]:
         console.print(terminal(shown))
-    for line in below:
-        console.print(for_terminal(line), markup=False, highlight=False)
 
 
 def show_lines(lines: Iterable[str]) -> None:
@@ -58,16 +53,10 @@ class Progress:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._bar = Progress(
-            BarColumn(20),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("and about"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True),
-            transient=True,
-            speed_estimate_period=600,
-        )
+            BarColumn(20), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("and about"),
+            TimeRemainingColumn(compact=True), TextColumn("{task.description}"),
+            console=Console(stderr=True), transient=True, speed_estimate_period=600,
+        )  # fmt: skip
         self._next_line_s = FIRST_LINE_S
         self._task = self._bar.add_task(what, total=1.0)
 
@@ -80,15 +69,11 @@ class Progress:
 
     def to(self, share: float, what: str) -> None:
         """Show that this share of the work is done and what comes next."""
-        self._bar.update(self._task, completed=share, description=what)
-        self._tell(what)
+        self.add(what, share - self._bar.tasks[0].completed)
 
     def add(self, what: str, share: float) -> None:
         """Show that this much more is done and what comes next."""
         self._bar.update(self._task, advance=share, description=what)
-        self._tell(what)
-
-    def _tell(self, what: str) -> None:
         task = self._bar.tasks[0]
         elapsed_s = task.elapsed or 0.0
         if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:

@@ -1,6 +1,7 @@
 """The changes between two runs: sentences on what they say together, then tables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from ...common.errors import UnjudgedError, listed
 from ..analysis.diff import TOO_NOISY, Change, Diff, Problem, ProofChange
@@ -28,9 +29,8 @@ def check_comparable(diff: Diff) -> None:
     """Raise UnjudgedError if there is nothing to compare: no arm in common, and no proof of equality in both files."""
     if diff.judged or any(p.old and p.new for p in diff.proofs):
         return
-    other_work = [problem.detail for problem in diff.problems if problem.group]
     old, new = (", ".join(results.groups()) or "nothing" for results in (diff.old, diff.new))
-    why = "; ".join(other_work) or f"OLD has {old}; NEW has {new}"
+    why = "; ".join(problem.detail for problem in diff.problems if problem.group) or f"OLD has {old}; NEW has {new}"
     raise UnjudgedError(
         f"the files have no arm in common to judge. {why}. Measure the same workloads, phases and ports."
     )
@@ -39,38 +39,28 @@ def check_comparable(diff: Diff) -> None:
 def outcome(diff: Diff) -> list[str]:
     """Whether anything changed, in a sentence or two; then what was upgraded, what fails, and reasons to doubt it."""
     versions = version_differences(diff.old.trigru.machine.versions, diff.new.trigru.machine.versions)
-    upgrade = f"Versions: {'; '.join(versions)}." if versions else "Versions: the same in both files."
+    upgrade = f"Versions: {'; '.join(versions) or 'the same in both files'}."
     return [*_answer(diff), upgrade, *_failures(diff), *_doubts(diff)]
 
 
-def diff_tables(diff: Diff) -> list[Section]:
-    """Problems, then what was proven and what changed; as details, the baseline and every arm of every group."""
-    groups = grouped(diff.changes, lambda change: change.arm.group)
-    return [
-        *([_problems(diff)] if diff.problems else []),
-        *([_proofs(diff)] if diff.proofs else []),
-        _moved(diff),
-        *map(_group, groups.values()),
-    ]
-
-
 def _answer(diff: Diff) -> Iterator[str]:
-    equality, speed = _equality(diff.proofs), _speed(diff)
+    equality, speed = _equality(diff.proofs), _speed(diff.judged)
     moved = any(change.believed for change in diff.judged)
     proven = any(proof.newly_failed or proof.is_gained for proof in diff.proofs)
     if moved and proven:
         yield f"Equality and speed changed: {equality}; {speed}."
-    elif moved or proven:
-        yield f"Speed changed: {speed}; {equality}." if moved else f"Equality changed: {equality}; {speed}."
+    elif moved:
+        yield f"Speed changed: {speed}; {equality}."
+    elif proven:
+        yield f"Equality changed: {equality}; {speed}."
     elif diff.judged and all(change.lost_in_noise for change in diff.judged):
         yield f"Too noisy to tell whether speed changed: {speed}; {equality}."
     else:
         yield f"No change of equality or speed found: {equality}; {speed}."
     if beyond := diff.moved_baselines():
-        times = from_to(f"{min(beyond.values()):.2f}", f"{max(beyond.values()):.2f}")
         yield (
-            f"pure[jit] itself, which the others are compared with, took {times} times as long in "
-            f"{_groups(diff, beyond)}; that is jax, or the machine."
+            f"pure[jit] itself, which the others are compared with, took {_range(beyond.values(), '{:.2f}')} times as "
+            f"long in {_groups(diff, beyond)}; that is jax, or the machine."
         )
 
 
@@ -87,33 +77,21 @@ def _equality(proofs: list[ProofChange]) -> str:
     return "; ".join(words) or "no port has a proof of equality in both files"
 
 
-def _speed(diff: Diff) -> str:
+def _speed(judged: list[Change]) -> str:
     """How many arms moved, and of which ports."""
-    judged = diff.judged
     if not judged:
         return "no arm is timed in both files"
-    ways = {way: [c for c in judged if c.verdict == way and c.believed] for way in ("slower", "faster")}
+    believed = {way: [c for c in judged if c.verdict == way and c.believed] for way in ("slower", "faster")}
     doubted = [change for change in judged if change.moved and not change.believed]
     lost = sum(change.lost_in_noise for change in judged)
-    reaches = [change.comparison.reach for change in judged]
-    reach = from_to(f"±{min(reaches):.1%}", f"±{max(reaches):.1%}")
-    parts = [f"{len(some)} {_be(some)} {way} ({_by_port(some, judged)})" for way, some in ways.items() if some]
-    than = "than before, relative to pure[jit]"
-    text = " and ".join(parts) if parts else f"none is faster or slower {than}, beyond chance (intervals of {reach})"
+    parts = [f"{_number(some, 'is', 'are')} {way} ({_by_port(some, judged)})" for way, some in believed.items() if some]
+    reach = _range((change.comparison.reach for change in judged), "±{:.1%}")
+    text = " and ".join(parts) or (
+        f"none is faster or slower than before, relative to pure[jit], beyond chance (intervals of {reach})"
+    )
     if doubted:
-        seem = "seems" if len(doubted) == 1 else "seem"
-        text += f"; {len(doubted)} {seem} to be ({_by_port(doubted, judged)}), which may be chance"
+        text += f"; {_number(doubted, 'seems', 'seem')} to be ({_by_port(doubted, judged)}), which may be chance"
     return f"of {count(len(judged), 'arm')}, {text}" + (f"; {lost} are too noisy to tell" if lost else "")
-
-
-def _be(some: list[Change]) -> str:
-    return "is" if len(some) == 1 else "are"
-
-
-def _by_port(changes: Iterable[Change], judged: Iterable[Change]) -> str:
-    """How many of each port's arms."""
-    some, all_of = (grouped(of, lambda c: label(c.arm.port, c.arm.kernel)) for of in (changes, judged))
-    return ", ".join(f"{port} {len(found)} of {len(all_of[port])}" for port, found in some.items())
 
 
 def _failures(diff: Diff) -> Iterator[str]:
@@ -124,58 +102,46 @@ def _failures(diff: Diff) -> Iterator[str]:
     if why := "; ".join(f"{count(arms, 'arm')} {reason}" if arms else reason for reason, arms in alike.items()):
         refused = f"FAILED: the files do not compare: {why}. Measure alike, or accept it: --anyway."
         yield f"Accepted by --anyway: {why}." if diff.anyway else refused
-    limit = f"{diff.fail_above:.1%}"
     if slow := diff.regressions:
-        ports = _by_port(slow, diff.judged)
         yield (
-            f"FAILED: {count(len(slow), 'arm')} {_be(slow)} slower by more than {limit} ({ports}). --fail-above "
-            "accepts more."
+            f"FAILED: {_number(slow, 'arm is', 'arms are')} slower by more than {diff.fail_above:.1%} "
+            f"({_by_port(slow, diff.judged)}). --fail-above accepts more."
         )
     if suspects := [change for change in diff.judged if change.too_slow and not change.believed]:
-        seem = "seems" if len(suspects) == 1 else "seem"
         yield (
-            f"{count(len(suspects), 'arm')} {seem} slower by more than {limit} ({_by_port(suspects, diff.judged)}), "
-            f"but not beyond chance among {len(diff.judged)} arms: that alone is no reason to fail. Measure both in "
-            "more processes, or fewer arms."
+            f"{_number(suspects, 'arm seems', 'arms seem')} slower by more than {diff.fail_above:.1%} "
+            f"({_by_port(suspects, diff.judged)}), but not beyond chance among {len(diff.judged)} arms: that alone is "
+            "no reason to fail. Measure both in more processes, or fewer arms."
         )
 
 
 def _doubts(diff: Diff) -> Iterator[str]:
     """Reasons why the runs may be too noisy to tell, or are not what the reader thinks."""
-    old, new = diff.old, diff.new
-    if new.datetime < old.datetime:
-        yield f"NEW was measured before OLD ({new.datetime[:16]}, {old.datetime[:16]}): are they swapped?"
-    for name, results in (("OLD", old), ("NEW", new)):
-        for warning in load_warnings(results.trigru):
-            yield f"{name} may be too noisy to tell. {warning}"
+    if diff.new.datetime < diff.old.datetime:
+        days = f"{diff.new.datetime[:16]}, {diff.old.datetime[:16]}"
+        yield f"NEW was measured before OLD ({days}): are they swapped?"
+    for name, results in (("OLD", diff.old), ("NEW", diff.new)):
+        yield from (f"{name} may be too noisy to tell. {warning}" for warning in load_warnings(results.trigru))
     if noisy := {change.arm.group: change.floor for change in diff.changes if change.floor > TOO_NOISY}:
-        floors = from_to(f"±{min(noisy.values()):.0%}", f"±{max(noisy.values()):.0%}")
         yield (
-            f"Too noisy to tell in {_groups(diff, noisy)}: noise floors of {floors}, above {TOO_NOISY:.0%}. Measure "
-            "again on an idle machine."
+            f"Too noisy to tell in {_groups(diff, noisy)}: noise floors of {_range(noisy.values(), '±{:.0%}')}, above "
+            f"{TOO_NOISY:.0%}. Measure again on an idle machine."
         )
 
 
-def _notes(diff: Diff) -> Iterator[str]:
-    """Facts that a reader of the changes should know, but that are no reason to fail."""
-    files = {"OLD": diff.old, "NEW": diff.new}
-    for what, of in (
-        ("Commit of trigru", lambda run: run.trigru.machine.commit or "unknown"),
-        ("Least duration of a sample", lambda run: format_time(run.trigru.plan.sample_time_s)),
-    ):
-        was, now = map(of, files.values())
-        if was != now:
-            yield f"{what}: {now}, was {was}."
-    if single := [name for name, run in files.items() if any(len({*b.process}) == 1 for b in run.benchmarks)]:
-        yield (
-            f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
-            "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."
-        )
-    if unproven := [name for name, run in files.items() if run.trigru.equality is None]:
-        yield (
-            f"{' and '.join(unproven)}: no proof of equality. Only each arm's first results were compared with the "
-            "oracle. `trigru compare` proves equality before it times."
-        )
+def _number(some: Sequence[Any], one: str, more: str) -> str:
+    return f"{len(some)} {one if len(some) == 1 else more}"
+
+
+def _range(numbers: Iterable[float], form: str) -> str:
+    ordered = sorted(numbers)
+    return from_to(form.format(ordered[0]), form.format(ordered[-1]))
+
+
+def _by_port(changes: Iterable[Change], judged: Iterable[Change]) -> str:
+    """How many of each port's arms."""
+    some, all_of = (grouped(of, lambda c: label(c.arm.port, c.arm.kernel)) for of in (changes, judged))
+    return ", ".join(f"{port} {len(found)} of {len(all_of[port])}" for port, found in some.items())
 
 
 def _groups(diff: Diff, groups: Iterable[str]) -> str:
@@ -191,44 +157,42 @@ def _label(proof: ProofChange) -> str:
     return label(proof.port, proof.kernel)
 
 
-def _problems(diff: Diff) -> Section:
-    accepts = "--anyway accepts them."
-    return Section(
-        "Where the files do not compare",
-        (Prose("reason"), Prose("what")),
-        [_problem(problem) for problem in diff.problems],
-        (accepts if diff.anyway else f"The files do not compare in full: exit code 125. {accepts}",),
-    )
+def diff_tables(diff: Diff) -> list[Section]:
+    """Problems, then what was proven and what changed; as details, the baseline and every arm of every group."""
+    groups = grouped(diff.changes, lambda change: change.arm.group).values()
+    tables = []
+    if diff.problems:
+        accepts = "--anyway accepts them."
+        note = accepts if diff.anyway else f"The files do not compare in full: exit code 125. {accepts}"
+        columns = (Prose("reason"), Prose("what"))
+        tables.append(Section("Where the files do not compare", columns, list(map(_problem, diff.problems)), (note,)))
+    if diff.proofs:
+        rows = [(_label(p), _proof(p.old), _proof(p.new), _status(p)) for p in diff.proofs]
+        columns = ("port", Prose("old"), Prose("new"), Words("status"))
+        note = "Error: the largest in float64; 1e-12 is allowed. %: the largest share that other dtypes used of theirs."
+        tables.append(Section("Equality with the NumPy oracle", columns, rows, (note,)))
+    return [*tables, _moved(diff), *map(_group, groups)]
 
 
 def _problem(problem: Problem) -> tuple[str, str]:
-    """In a row; of missing arms, how many of which port, and which."""
+    """A row; of missing arms, how many of which port, and which."""
     if not problem.arms:
         return problem.reason, problem.detail
     places = grouped(problem.arms, short_group)
     where = [f"{group} {', '.join(arm.name for arm in arms)}" for group, arms in places.items()]
-    shown = where if len(where) <= NAMED else [f"{len(where)} groups"]
+    shown = "; ".join(where) if len(where) <= NAMED else f"{len(where)} groups"
     arms = f"{count(len(problem.arms), 'arm')} of {problem.arms[0].port}"
-    return f"{arms} {problem.reason}", ": ".join(part for part in ("; ".join(shown), problem.detail) if part)
+    return f"{arms} {problem.reason}", ": ".join(part for part in (shown, problem.detail) if part)
 
 
-def _proofs(diff: Diff) -> Section:
-    rows = []
-    for change in diff.proofs:
-        if change.newly_failed:
-            status = "FAILED"
-        elif change.old is None or change.new is None:
-            status = "checked in one file alone"
-        else:
-            words = {(True, True): "equal, as before", (False, True): "equal now"}
-            status = words.get((change.old.is_equal, change.new.is_equal), "not equal, as before")
-        rows.append((_label(change), _proof(change.old), _proof(change.new), status))
-    return Section(
-        "Equality with the NumPy oracle",
-        ("port", Prose("old"), Prose("new"), Words("status")),
-        rows,
-        ("Error: the largest in float64; 1e-12 is allowed. %: the largest share that other dtypes used of theirs.",),
-    )
+def _status(change: ProofChange) -> str:
+    if change.newly_failed:
+        return "FAILED"
+    if change.old is None or change.new is None:
+        return "checked in one file alone"
+    if not change.new.is_equal:
+        return "not equal, as before"
+    return "equal, as before" if change.old.is_equal else "equal now"
 
 
 def _proof(proof: Proof | None) -> str:
@@ -236,18 +200,17 @@ def _proof(proof: Proof | None) -> str:
         return "not checked"
     if not proof.is_equal:
         return f"{proof.failures} of {count(proof.measurements, 'measurement')} failed: {', '.join(proof.failed)}"
-    error = [f"error {proof.worst_error:.0e}"] if proof.worst_error is not None else []
-    share = [f"{proof.worst_share:.0%}"] if proof.worst_share is not None else []
-    return ", ".join([count(proof.measurements, "measurement"), *error, *share])
+    parts = [count(proof.measurements, "measurement")]
+    parts += [] if proof.worst_error is None else [f"error {proof.worst_error:.0e}"]
+    return ", ".join(parts + ([] if proof.worst_share is None else [f"{proof.worst_share:.0%}"]))
 
 
 def _moved(diff: Diff) -> Section:
     moved = [(short_group(change.arm), change.arm.name, *_cells(change)) for change in diff.moved]
-    still = [change for change in diff.judged if not change.moved]
-    lost = sum(change.lost_in_noise for change in still)
+    lost = sum(change.lost_in_noise for change in diff.judged)
     rest = {
         "Moved, too": len(moved) - MOST_ROWS,
-        "Indistinguishable from before": len(still) - lost,
+        "Indistinguishable from before": sum(not change.moved for change in diff.judged) - lost,
         "Too noisy to tell": lost,
     }
     above = " that shows above the noise" if lost else ""
@@ -261,6 +224,27 @@ def _moved(diff: Diff) -> Section:
             *_notes(diff),
         ),
     )
+
+
+def _notes(diff: Diff) -> Iterator[str]:
+    """Facts that a reader of the changes should know, but that are no reason to fail."""
+    old, new = diff.old.trigru, diff.new.trigru
+    if old.machine.commit != new.machine.commit:
+        yield f"Commit of trigru: {new.machine.commit or 'unknown'}, was {old.machine.commit or 'unknown'}."
+    if old.plan.sample_time_s != new.plan.sample_time_s:
+        now, was = (format_time(facts.plan.sample_time_s) for facts in (new, old))
+        yield f"Least duration of a sample: {now}, was {was}."
+    files = {"OLD": diff.old, "NEW": diff.new}
+    if single := [name for name, run in files.items() if any(len({*b.process}) == 1 for b in run.benchmarks)]:
+        yield (
+            f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
+            "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."
+        )
+    if unproven := [name for name, run in files.items() if run.trigru.equality is None]:
+        yield (
+            f"{' and '.join(unproven)}: no proof of equality. Only each arm's first results were compared with the "
+            "oracle. `trigru compare` proves equality before it times."
+        )
 
 
 def _group(changes: list[Change]) -> Section:

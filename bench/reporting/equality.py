@@ -1,7 +1,6 @@
 """The measurements of `verify` as tables, as a line, and as JSON."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
@@ -52,6 +51,10 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
         if check in by_check
     ]
     failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
+    listed = [
+        f"{'FAILED' if first.offered else 'NOT OFFERED'} {first}" + (f" (and {len(others)} more)" if others else "")
+        for first, *others in failed.values()
+    ]
     return Section(
         "Equality with the NumPy oracle",
         ("check", *(label(*port) for port in ports)),
@@ -61,15 +64,15 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
             "Per cent: the largest share of the allowed error that all else used, in coarser dtypes and where much "
             "cancels. In those dtypes, 4 times NumPy's own error and 4 units in the last place are allowed.",
             *([_OF_ROWS] if any(m.levels is not None for m in measurements) else ()),
-            *(_failure(found) for found in failed.values()),
+            *listed,
         ),
     )
 
 
 def departures_table(findings: list[Finding]) -> Section:
     """Where the frameworks' own parts differ from the contract."""
-    rows = [(f.part, f.what, f.seen, f.status) for f in findings]
     columns = ("part", Prose("departure"), Prose("seen"), Words("status"))
+    rows = [(f.part, f.what, f.seen, f.status) for f in findings]
     return Section("Where the frameworks' own parts depart", columns, rows)
 
 
@@ -91,21 +94,10 @@ def equality_json(
 ) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/checks.md."""
     found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]
-    content: dict[str, Any] = {
-        "schema": 2,
-        "passed": bool(found) and all(m["passed"] for m in found),
-        "versions": versions,
-        "unavailable": unavailable,
-    }
-    if departures is not None:
-        content["departures"] = [msgspec.to_builtins(finding) for finding in departures]
-    return json_text(content | {"measurements": found})
-
-
-def _failure(measurements: list[Measurement]) -> str:
-    first, *others = measurements
-    said = "FAILED" if first.offered else "NOT OFFERED"
-    return f"{said} {first}" + (f" (and {len(others)} more)" if others else "")
+    passed = bool(found) and all(m["passed"] for m in found)
+    content = {"schema": 2, "passed": passed, "versions": versions, "unavailable": unavailable}
+    more = {} if departures is None else {"departures": list(departures)}
+    return json_text(content | more | {"measurements": found})
 
 
 def _cell(measurements: list[Measurement]) -> str:
@@ -118,6 +110,5 @@ def _cell(measurements: list[Measurement]) -> str:
     if all(m.bound == 0 for m in measurements):
         return "bit for bit"
     error, share = worst_of(measurements)
-    same = [] if error is None else [f"{error:.0e}"]
-    accurate = [] if share is None else [f"{share:.0%}"]
-    return " · ".join([*same, *accurate])
+    parts = [] if error is None else [f"{error:.0e}"]
+    return " · ".join(parts if share is None else [*parts, f"{share:.0%}"])

@@ -9,6 +9,8 @@ _LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
 _SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
 #: What Markdown reads only in pairs. Within a word, an underscore is one.
 _PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
+#: Categories of characters that are not seen, or are none.
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 #: The most letters of a word in a message.
 MOST_LETTERS = 200
 _LONG_WORD = re.compile(rf"\S{{{MOST_LETTERS + 1},}}")
@@ -29,7 +31,7 @@ def for_terminal(text: str) -> str:
     >>> for_terminal("a\x1b[31mb\nc")
     'a\\x1b[31mb\\nc'
     """
-    return "".join(c if _is_shown(c) else _escape(c) for c in text)
+    return "".join(_escape(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
 
 
 def for_markdown(text: str, *, cell: bool = False) -> str:
@@ -74,12 +76,6 @@ def shortened(text: str) -> str:
     (214, 'too long')
     """
     return _LONG_WORD.sub(lambda word: f"{word[0][:MOST_LETTERS]}…", text)
-
-
-def _is_shown(character: str) -> bool:
-    return (character.isascii() and character.isprintable()) or unicodedata.category(character) not in {
-        "Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp",
-    }  # fmt: skip
 
 
 def _escape(character: str) -> str:

@@ -11,6 +11,8 @@ from .inert import for_terminal
 from .plots import Picture, inline
 from .sections import Section
 
+TEMPLATE, STYLE = ((files("trigru.bench.reporting") / f"page.{kind}").read_text("utf-8") for kind in ("html", "css"))
+
 
 def sheet(
     title: str,
@@ -28,23 +30,14 @@ def sheet(
         more: sentences that fold out below the pictures.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text),
-        autoescape=True,
-        finalize=_inert,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        autoescape=True, finalize=_inert, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["coded"] = _coded
-    drawn = [Markup(inline(picture.figure, picture.description)) for picture in pictures]
-    return (
-        environment.get_template("page.html")
-        .render(
-            title=title, lines=lines, more=more, pictures=drawn, sections=sections, provenance=provenance,
-            style=Markup(_text("page.css")),
-        )
-        .lstrip()
+    page = environment.from_string(TEMPLATE).render(
+        title=title, lines=lines, more=more, sections=sections, provenance=provenance, style=Markup(STYLE),
+        pictures=[Markup(inline(picture.figure, picture.description)) for picture in pictures],
     )  # fmt: skip
+    return page.lstrip()
 
 
 def _inert(value: Any) -> Any:
@@ -55,7 +48,3 @@ def _coded(line: str) -> Markup:
     """A sentence, with what stands between grave accents as code."""
     parts = (escape(for_terminal(part)) for part in line.split("`"))
     return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
-
-
-def _text(name: str) -> str:
-    return (files("trigru.bench.reporting") / name).read_text("utf-8")

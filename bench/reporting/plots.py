@@ -3,14 +3,12 @@
 import io
 import os
 import re
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...common.port.protocol import FUNCTIONAL
@@ -37,7 +35,10 @@ GREY = "#888888"
 WIDTH, LINE, MARGINS, LEGEND = 4.4, 0.2, 1.0, 0.25
 #: Lines: the heading of a row, and the gap below a row.
 HEADING, GAP = 1.0, 0.4
-_DRAWN_IN_INK = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "trigru", "font.size": 9, "text.parse_math": False,
+    "axes.spines.top": False, "axes.spines.right": False,
+} | dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,18 @@ def answer_picture(found: Answer) -> Picture | None:
 
 def answer_text(found: Answer) -> str:
     """What the picture shows, in words."""
-    texts = [
-        _text(CALLED[way].capitalize(), [(row, row.cells[way]) for row in found.rows if way in row.cells])
-        for way in WAYS
-    ]
-    kept = _text("Half filled, the fastest that keeps state", [(row, row.keeping) for row in found.rows if row.keeping])
-    return " ".join(filter(None, [*texts, kept]))
+    shown = {CALLED[way].capitalize(): [(row, row.cells.get(way, {})) for row in found.rows] for way in WAYS}
+    shown["Half filled, the fastest that keeps state"] = [(row, row.keeping) for row in found.rows]
+    texts = []
+    for title, rows in shown.items():
+        times = [
+            f"{title_of(row)}: " + ", ".join(f"{name_of(port)} {format_time(c.time_s)}" for port, c in cells.items())
+            for row, cells in rows
+            if cells
+        ]
+        about = f"{title}: time of a call over plain JAX's, with 95 % intervals."
+        texts += [f"{about} {'; '.join(times)}."] * bool(times)
+    return " ".join(texts)
 
 
 def answer_figure(found: Answer) -> "Figure":
@@ -68,32 +75,34 @@ def answer_figure(found: Answer) -> "Figure":
 
     Half filled is the fastest style of a framework that keeps state, where that is neither.
     """
-    ports = [[port for port in found.ports if _cells(row, port)] for row in found.rows]
-    height = sum(HEADING + len(of_row) + GAP for of_row in ports)
+    timed = [[port for port in found.ports if any(port in cells for cells in row.cells.values())] for row in found.rows]
+    height = sum(HEADING + len(ports) + GAP for ports in timed)
     with drawing():
         from matplotlib.figure import Figure
+        from matplotlib.patches import Rectangle
 
         figure = Figure(figsize=(WIDTH, LINE * height + MARGINS + LEGEND), layout="constrained")
         axes = figure.subplots()
         ticks: dict[float, str] = {}
         spans: list[tuple[float, float]] = []
+        at: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
         y = 0.0
-        for row, of_row in zip(found.rows, ports, strict=True):
-            at = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
+        for row, ports in zip(found.rows, timed, strict=True):
             axes.annotate(for_terminal(title_of(row)), (0.01, y), weight="bold", **at)
             y += HEADING
-            shade_floor(axes, y - 0.5, row.floor, len(of_row))
-            spans.append((y - 0.5, y - 0.5 + len(of_row)))
-            for port in of_row:
-                text = _draw(axes, y, found, port, _cells(row, port), row.keeping.get(port))
-                axes.annotate(text, (1.02, y), **at)
-                ticks[y] = name_of(port)
+            spans.append((y - 0.5, y - 0.5 + len(ports)))
+            low, high = 1 / (1 + row.floor), 1 + row.floor
+            floor = Rectangle((low, y - 0.5), high - low, len(ports), color=GREY, alpha=0.35, linewidth=0)
+            axes.add_patch(floor)
+            for port in ports:
+                axes.annotate(_draw(axes, y, found, row, port), (1.02, y), **at)
+                ticks[y] = for_terminal(name_of(port))
                 y += 1
             y += GAP
         axes.set_ylim(height, -0.7)
-        axes.set_yticks(list(ticks), list(map(for_terminal, ticks.values())))
+        axes.set_yticks(list(ticks), list(ticks.values()))
         axes.tick_params(axis="y", length=0)
-        ratio_axis(axes, "time / plain JAX's, 95 % intervals\nshaded: the noise floor", spans)
+        _ratio_axis(axes, spans)
         kept = "    ◐ faster, keeps state" if any(row.keeping for row in found.rows) else ""
         figure.suptitle(f"○ as documented{kept}    ● functional style", fontsize=9)
     return figure
@@ -109,34 +118,49 @@ def title_of(row: Row) -> str:
     return f"{PHASES[row.phase]}, {row.shape}"
 
 
-def _text(title: str, rows: list[tuple[Row, dict[str, Cell]]]) -> str:
-    texts = [
-        f"{title_of(row)}: " + ", ".join(f"{name_of(port)} {format_time(cell.time_s)}" for port, cell in cells.items())
-        for row, cells in rows
-    ]
-    about = f"{title}: time of a call over plain JAX's, with 95 % intervals."
-    return f"{about} {'; '.join(texts)}." if texts else ""
-
-
-def _cells(row: Row, port: str) -> dict[str, Cell]:
-    """What a framework takes in each way in which it was timed."""
-    return {way: cells[port] for way, cells in row.cells.items() if port in cells}
-
-
-def _draw(axes: "Axes", y: float, found: Answer, port: str, cells: dict[str, Cell], kept: Cell | None) -> str:
+def _draw(axes: "Axes", y: float, found: Answer, row: Row, port: str) -> str:
     """Draw a framework's line; returns its times."""
+    cells: dict[str, Cell] = {way: of_way[port] for way, of_way in row.cells.items() if port in of_way}
     colour, marker = colour_of(port, found.ports), marker_of(found.ports.index(port))
     first, then = next(iter(cells.values())), cells.get(FUNCTIONAL)
     moves = then is not None and then.style != first.style
-    draw_ratio(axes, y, first, colour, marker, filled=not moves)
-    if kept is not None:
+    _draw_ratio(axes, y, first, colour, marker, fill="none" if moves else colour)
+    if kept := row.keeping.get(port):
         look: dict[str, Any] = {"fillstyle": "left", "markerfacecoloralt": "none", "markersize": 4.5, "color": colour}
         axes.plot([kept.ratio], [y], marker=marker, **look)
     if then is None or not moves:
         return format_time(first.time_s)
     axes.plot([first.ratio, then.ratio], [y, y], color=colour, linewidth=0.8, alpha=0.6)
-    draw_ratio(axes, y, then, colour, marker)
+    _draw_ratio(axes, y, then, colour, marker, fill=colour)
     return f"{format_time(first.time_s)} → {format_time(then.time_s)}"
+
+
+def _draw_ratio(axes: "Axes", y: float, ratio: Interval, colour: str, marker: str, fill: str) -> None:
+    """A ratio with its interval, as a marker with whiskers."""
+    axes.errorbar(
+        [ratio.ratio], [y], xerr=[[ratio.ratio - ratio.low], [ratio.high - ratio.ratio]],
+        color=colour, marker=marker, markersize=4.5, markerfacecolor=fill, linewidth=1.4, capsize=2.5,
+    )  # fmt: skip
+
+
+def _ratio_axis(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
+    """A logarithmic axis of ratios, with plain numbers, and a grid in some spans: it does not cross what is between."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    marks = (1.0, 2.0, 5.0) if high / low > 10 else (1.0, 1.5, 2.0, 3.0, 5.0)
+    if high / low < 2.5:
+        marks = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=marks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+    for mark in axes.get_xticks():
+        if low <= mark <= high:
+            looks: dict[str, Any] = {"color": INK} if mark == 1 else {"color": GREY, "alpha": 0.3}
+            axes.vlines([mark] * len(spans), *zip(*spans, strict=True), linewidth=0.8, zorder=0.5, **looks)
+    axes.set_xlim(low, high)
+    axes.set_xlabel("time / plain JAX's, 95 % intervals\nshaded: the noise floor")
 
 
 def colour_of(port: str, ports: Sequence[str]) -> str:
@@ -155,92 +179,23 @@ def marker_of(number: int) -> str:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Within it, figures are made and written: with text that stays text, and the same bytes for the same figure."""
-    _import_without_settings()
-    from matplotlib import style
-
-    own: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "trigru", "font.size": 9, "text.parse_math": False}
-    own |= {"axes.spines.top": False, "axes.spines.right": False} | dict.fromkeys(_DRAWN_IN_INK, INK)
-    with style.context(["default", own]), warnings.catch_warnings():
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    with tempfile.TemporaryDirectory() as empty, chdir(empty):  # a user's settings may not even be readable
+        from matplotlib import style
+    with style.context(["default", _SETTINGS]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names may have letters that the font lacks
         yield
 
 
-def _import_without_settings() -> None:
-    """Import matplotlib from a folder whose settings are empty: those of the user may not even be readable."""
-    if "matplotlib" in sys.modules:
-        return
-    own = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
-    before = {name: os.environ.get(name) for name in own}
-    with tempfile.TemporaryDirectory() as empty, chdir(empty):
-        Path("matplotlibrc").touch()
-        os.environ.update(own)
-        try:
-            import matplotlib  # noqa: F401
-        finally:
-            for name, value in before.items():
-                del os.environ[name]
-                if value is not None:
-                    os.environ[name] = value
-
-
-def draw_ratio(axes: "Axes", y: float, ratio: Interval, colour: str, marker: str = "o", *, filled: bool = True) -> None:
-    """A ratio with its interval, as a marker with whiskers."""
-    reach = [[ratio.ratio - ratio.low], [ratio.high - ratio.ratio]]
-    fill = colour if filled else "none"
-    axes.errorbar(
-        [ratio.ratio], [y], xerr=reach,
-        color=colour, marker=marker, markersize=4.5, markerfacecolor=fill, linewidth=1.4, capsize=2.5,
-    )  # fmt: skip
-
-
-def shade_floor(axes: "Axes", y: float, floor: float, lines: int) -> None:
-    """The noise floor about a ratio of 1, over some lines."""
-    from matplotlib.patches import Rectangle
-
-    low = 1 / (1 + floor)
-    axes.add_patch(Rectangle((low, y), 1 + floor - low, lines, color=GREY, alpha=0.35, linewidth=0))
-
-
-def ratio_axis(axes: "Axes", label: str, spans: Sequence[tuple[float, float]]) -> None:
-    """A logarithmic axis of ratios, with plain numbers, and a grid in some spans: it does not cross what is between."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    marks = (1.0, 2.0, 5.0) if high / low > 10 else (1.0, 1.5, 2.0, 3.0, 5.0)
-    if high / low < 2.5:
-        marks = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=marks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
-    for mark in axes.get_xticks():
-        if low <= mark <= high:
-            looks: dict[str, Any] = {"color": INK} if mark == 1 else {"color": GREY, "alpha": 0.3}
-            axes.vlines([mark] * len(spans), *zip(*spans, strict=True), linewidth=0.8, zorder=0.5, **looks)
-    axes.set_xlim(low, high)
-    axes.set_xlabel(label)
-
-
 def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) -> str:
     """A picture as SVG without a background, drawn in this ink: for pages of one theme."""
-    with drawing():
-        text = _saved(figure)
-    text = text.replace(BLUE, LIGHT_BLUE) if dark else text
-    return described(text.replace(INK, ink), description)
+    return _svg(figure, description, {INK: ink, BLUE: LIGHT_BLUE} if dark else {INK: ink})
 
 
 def inline(figure: "Figure", description: str) -> str:
     """A picture as a part of a page, in the colour of its text and in the page's blue, with a text alternative."""
-    with drawing():
-        text = _saved(figure)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg ") :], flags=re.DOTALL)
-    text = text.replace(INK, "currentColor").replace(BLUE, f"var(--blue, {BLUE})")
-    return described(text, description)
-
-
-def described(svg: str, description: str) -> str:
-    """A picture with its text alternative."""
-    return svg.replace("<svg ", f"<svg {label_of(description)} ", 1) if description else svg
+    text = _svg(figure, description, {INK: "currentColor", BLUE: f"var(--blue, {BLUE})"})
+    return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg ") :], flags=re.DOTALL)
 
 
 def label_of(description: str) -> str:
@@ -248,12 +203,15 @@ def label_of(description: str) -> str:
     return f'role="img" aria-label="{escape(for_terminal(description), quote=True)}"'
 
 
-def _saved(figure: "Figure") -> str:
-    """As SVG without a background."""
-    engine = figure.get_layout_engine()
-    if engine is not None:  # once, and not again for each theme: it takes longer than to draw
-        engine.execute(figure)
-        figure.set_layout_engine(None)
+def _svg(figure: "Figure", description: str, colours: dict[str, str]) -> str:
+    """SVG without a background, with a text alternative, and some colours exchanged."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return buffer.getvalue().decode()
+    with drawing():
+        if (engine := figure.get_layout_engine()) is not None:  # once, and not again for each theme: it takes long
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue().decode()
+    for old, new in colours.items():
+        text = text.replace(old, new)
+    return text.replace("<svg ", f"<svg {label_of(description)} ", 1)

@@ -40,18 +40,14 @@ def origin_lines(results: Results) -> list[str]:
 
 def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[str]:
     """When, where and with what something was measured, at a time in ISO 8601."""
+    variables = ({"XLA_FLAGS": machine.xla_flags} if machine.xla_flags else {}) | machine.environment
     return [
         f"{measured[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): {' '.join(command)}",
         ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
-        *([f"Set in the environment: {', '.join(variables)}."] if (variables := _variables(machine)) else []),
+        *[f"Set in the environment: {', '.join(f'{name}={value}' for name, value in variables.items())}."]
+        * bool(variables),
         *("GPU: " + ", ".join(f"{name} {value}" for name, value in gpu.items()) + "." for gpu in machine.gpus),
     ]
-
-
-def _variables(machine: Machine) -> list[str]:
-    """Variables of the environment that change what is measured, with their values."""
-    flags = {"XLA_FLAGS": machine.xla_flags} if machine.xla_flags else {}
-    return [f"{name}={value}" for name, value in (flags | machine.environment).items()]
 
 
 def load_warnings(facts: Provenance) -> list[str]:
@@ -62,14 +58,11 @@ def load_warnings(facts: Provenance) -> list[str]:
         (facts.load_after, 1 + BUSY_SHARE, "at its end"),  # the run itself is one of them
     )
     found = [(load, when) for load, share, when in loads if load is not None and load > threads * share]
-    if not found:
-        return []
-    (load, when), *others = found
-    more = "".join(f", {load:.1f} {when}" for load, when in others)
-    return [
-        f"The machine was busy: {load:.1f} runnable processes on {threads} threads {when}{more}. "
-        "Measure again on an idle one."
-    ]
+    told = ", ".join(
+        f"{load:.1f}{'' if number else f' runnable processes on {threads} threads'} {when}"
+        for number, (load, when) in enumerate(found)
+    )
+    return [f"The machine was busy: {told}. Measure again on an idle one."] * bool(found)
 
 
 def short_group(arm: Arm) -> str:

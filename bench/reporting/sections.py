@@ -71,41 +71,39 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
 
 def markdown(title: str, lines: Iterable[str], sections: Iterable[Section]) -> str:
     """A page: a title, lines that say where the numbers come from, and the sections."""
-    page = [f"# {title}", ""]
-    for line in lines:
-        page += [for_markdown(line), ""]
+    parts = [f"# {title}", *map(for_markdown, lines)]
     for section in sections:
-        page += [f"## {for_markdown(section.title)}", "", markdown_table(section)]
-        page += [""] + [f"- {for_markdown(note)}" for note in section.notes] + ([""] if section.notes else [])
-    return "\n".join(page)
+        parts += [f"## {for_markdown(section.title)}", markdown_table(section)]
+        parts += ["\n".join(f"- {for_markdown(note)}" for note in section.notes)] * bool(section.notes)
+    return "\n\n".join(parts) + "\n"
 
 
 def markdown_table(section: Section) -> str:
     """The rows of a section, without title and notes."""
     rule = ["---" if section.is_left(number) else "---:" for number in range(len(section.columns))]
-    return "\n".join(map(_markdown_row, (section.columns, rule, *section.rows)))
+    lines = section.columns, rule, *section.rows
+    return "\n".join(f"| {' | '.join(for_markdown(cell, cell=True) for cell in line)} |" for line in lines)
 
 
 def latex(section: Section) -> str:
     """A floating table that needs the package booktabs; the first note is its caption, an interval below its number."""
     caption, *notes = section.notes
     kinds = "".join("l" if section.is_left(number) else "r" for number in range(len(section.columns)))
-    lines = [
-        "% \\usepackage{booktabs}",
-        "\\begin{table}",
-        "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}",
-        f"\\caption{{{for_latex(caption)}}}",
-        f"\\begin{{tabular}}{{{kinds}}}",
-        "\\toprule",
-        _latex_row(section.columns, "["),
-        "\\midrule",
-        *(_latex_row(row, " [") for row in section.rows),
-        "\\bottomrule",
-        "\\end{tabular}",
-        *(f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {for_latex(note)}}}" for note in notes),
-        "\\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    rows = "\n".join(_latex_row(row, " [") for row in section.rows)
+    below = "".join(f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {for_latex(note)}}}\n" for note in notes)
+    return rf"""% \usepackage{{booktabs}}
+\begin{{table}}
+\centering\footnotesize\setlength{{\tabcolsep}}{{4pt}}
+\caption{{{for_latex(caption)}}}
+\begin{{tabular}}{{{kinds}}}
+\toprule
+{_latex_row(section.columns, "[")}
+\midrule
+{rows}
+\bottomrule
+\end{{tabular}}
+{below}\end{{table}}
+"""
 
 
 def _latex_row(cells: Iterable[str], below: str) -> str:
@@ -116,10 +114,6 @@ def _latex_row(cells: Iterable[str], below: str) -> str:
         under = f"\\\\{{\\scriptsize{for_latex(f'[{rest}')}}}" if found else ""
         shown.append(f"\\shortstack[r]{{{for_latex(first)}{under}}}" if found else for_latex(first))
     return " & ".join(shown) + " \\\\"
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(for_markdown(cell, cell=True) for cell in cells) + " |"
 
 
 def _style(text: str) -> str:

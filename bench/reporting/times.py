@@ -1,18 +1,34 @@
-"""Tables of times, of programs, and of arms without a number."""
+"""Tables of a run: times, programs, speedups, overhead by size; and of cold starts.
 
-from collections.abc import Iterable
+Speedups are the other's time over the arm's own: above 1, the arm is faster.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import NOISY_FLOOR
-from ..analysis.pairs import Difference, difference, other_clock, reference_of
+from ..analysis.pairs import (
+    NEGLIGIBLE,
+    Difference,
+    by_size,
+    difference,
+    negligible_from,
+    other_clock,
+    reference_of,
+    same_program,
+)
 from ..analysis.rates import baseline_of, limit_of
+from ..analysis.speedups import Over, Speedup, means_of, speedups
+from ..analysis.starts import PARTS, ColdStarts, summarise_starts
 from ..analysis.statistics import Comparison
 from ..analysis.tidy import remarks
+from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from .numbers import format_bytes, format_interval, format_rate, format_ratio, format_throughput, format_time
-from .provenance import short_group
+from ..timing.coldstart import WORKLOAD
+from .numbers import format_bytes, format_interval, format_rate, format_ratio, format_throughput, format_time, from_to
+from .provenance import ARITHMETIC, short_group
 from .sections import Prose, Section, Words
 
 OTHER = {"blocked": "pipelined", "pipelined": "blocked"}
@@ -22,7 +38,6 @@ WHAT_OTHER_IS = {
     "pipelined": "Pipelined: no call is waited for before the next is started, as a training loop does. Blocked: each "
     "is, which is latency.",
 }
-MEASURE = "time / pure[jit]"
 CAUSES = {
     "none": "no difference",
     "equations": "other equations",
@@ -39,12 +54,51 @@ def timing_tables(results: Results) -> list[Section]:
     """Every arm of every group, and the arms without a number."""
     sections = []
     for group in results.groups().values():
-        benchmarks = [b for b in group if not b.arm.way]  # those have tables of their own
-        sections += [_times(results, benchmarks), _programs(benchmarks)] if benchmarks else []
-    if results.untimed:
-        rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]
-        sections.append(Section("Without a number", (Prose("arm"), Prose("reason")), rows))
-    return sections
+        if benchmarks := [b for b in group if not b.arm.way]:  # those on several devices have tables of their own
+            sections += [_times(results, benchmarks), _programs(benchmarks)]
+    rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]
+    return sections + [Section("Without a number", (Prose("arm"), Prose("reason")), rows)] * bool(rows)
+
+
+def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
+    first, baseline, rows, limit = benchmarks[0], baseline_of(benchmarks), [], ""
+    for b in benchmarks:
+        time_s, other, (kind, share) = float(np.median(b.time_s)), other_clock(results, b), limit_of(results, b)
+        limit = limit or LIMITS[kind]
+        interval = format_interval(Comparison(b.ratio, b.ratio_low, b.ratio_high))
+        rows.append(
+            (
+                b.name,
+                format_time(time_s),
+                format_time(float(np.median(b.other_s))) if b.other_s else "-",
+                "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other.ratio, other.verdict),
+                format_rate(b.steps / time_s),
+                format_throughput(b.flops / time_s, share),
+                "1 (baseline)" if b.arm.is_baseline else interval,
+                {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict),
+            )
+        )
+    arm, clock, processes = first.arm, first.facts.clock, len(set(first.process))
+    explained = [b for b in benchmarks if b.verdict in ("faster", "slower") and not b.facts.differs]
+    return Section(
+        f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, "
+        f"kernel {STOCK if arm.division == STOCK else f'{arm.division} against {STOCK}'}",
+        (Prose("arm"), clock, OTHER[clock], "/ pure[jit]", "steps/s", "GFLOP/s, %", "time / pure[jit]",
+         Words("verdict")),
+        rows,
+        (
+            f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps "
+            "a call. Times are medians per call. Ratios are medians within rounds, and need not equal their quotients; "
+            f"the last is of {clock} times.",
+            f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
+            + " Noisy: smaller differences cannot be seen here." * (first.floor > NOISY_FLOOR),
+            f"%: of the machine's nearer limit, here {limit}.",
+            WHAT_OTHER_IS[clock],
+            *["-: not measured."] * any(not b.other_s for b in benchmarks),
+            *(f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline)),
+            *(f"{b.name}: {explain(difference(results, b, reference_of(b, benchmarks)))}." for b in explained),
+        ),
+    )  # fmt: skip
 
 
 def explain(found: Difference) -> str:
@@ -56,64 +110,11 @@ def explain(found: Difference) -> str:
     >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
     'another program, of 6 dots, not 2: +300.0 [+200.0, +400.0] µs a call over b[x]'
     """
-    bounds = (f"{1e6 * s:+.1f}" for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
     counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in found.counts)
     differs = f", of {counts}" if counts else ", with as many products, loops, transposes and fusions"
-    return "{}{}: {} [{}, {}] µs a call over {}".format(
-        CAUSES[found.cause],
-        "" if found.same_program or found.cause not in ("style", "program") else differs,
-        *bounds,
-        found.other,
-    )
-
-
-def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
-    first = benchmarks[0]
-    clock = first.facts.clock
-    limits, others = [limit_of(results, b) for b in benchmarks], [other_clock(results, b) for b in benchmarks]
-    times_s = [float(np.median(b.time_s)) for b in benchmarks]
-    rows = [
-        (
-            b.name,
-            format_time(time_s),
-            format_time(float(np.median(b.other_s))) if b.other_s else "-",
-            "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other.ratio, other.verdict),
-            format_rate(b.steps / time_s),
-            format_throughput(b.flops / time_s, share),
-            "1 (baseline)" if b.arm.is_baseline else _interval(b),
-            _verdict(b),
-        )
-        for b, time_s, (_, share), other in zip(benchmarks, times_s, limits, others, strict=True)
-    ]
-    arm, processes = first.arm, len(set(first.process))
-    in_processes = f" in {processes} processes" if processes > 1 else ""
-    kernels = STOCK if arm.division == STOCK else f"{arm.division} against {STOCK}"
-    return Section(
-        f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, kernel {kernels}",
-        (Prose("arm"), clock, OTHER[clock], *("/ pure[jit]", "steps/s", "GFLOP/s, %"), MEASURE, Words("verdict")),
-        rows,
-        (
-            f"{len(first.process)} paired rounds{in_processes}, {first.steps} steps a call. Times are medians "
-            "per call. Ratios are medians within rounds, and need not equal their quotients; the last is of "
-            f"{clock} times.",
-            f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
-            + (" Noisy: smaller differences cannot be seen here." if first.floor > NOISY_FLOOR else ""),
-            f"%: of the machine's nearer limit, here {LIMITS[limits[0][0]]}.",
-            *_notes(results, benchmarks),
-        ),
-    )
-
-
-def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
-    yield WHAT_OTHER_IS[benchmarks[0].facts.clock]
-    if any(not b.other_s for b in benchmarks):
-        yield "-: not measured."
-    baseline = baseline_of(benchmarks)
-    yield from (f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline))
-    for b in benchmarks:
-        if b.verdict in ("faster", "slower") and not b.facts.differs:
-            found = difference(results, b, reference_of(b, benchmarks))
-            yield f"{b.name}: {explain(found)}."
+    cause = CAUSES[found.cause] + differs * (found.cause in ("style", "program") and not found.same_program)
+    by, low, high = (1e6 * s for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
+    return f"{cause}: {by:+.1f} [{low:+.1f}, {high:+.1f}] µs a call over {found.other}"
 
 
 def _programs(benchmarks: list[Benchmark]) -> Section:
@@ -146,9 +147,129 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
     )
 
 
-def _interval(b: Benchmark) -> str:
-    return format_interval(Comparison(b.ratio, b.ratio_low, b.ratio_high))
+def speedup_tables(results: Results) -> list[Section]:
+    """What each kernel gains over the frameworks' own cells and over peers, and what several devices gain over one."""
+    return [
+        _speedups(over, kernel, found, means_of(found) if results.trigru.complete and over != "one device" else [])
+        for over in _SPEEDUPS
+        for kernel, found in grouped(speedups(results, over), lambda s: str(s.benchmark.arm.kernel)).items()
+    ]
 
 
-def _verdict(b: Benchmark) -> str:
-    return {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict)
+def _speedups(over: Over, kernel: str, found: list[Speedup], means: list[Speedup]) -> Section:
+    title, note, last, cell = _SPEEDUPS[over]
+    rows = [
+        (
+            f"mean of {s.groups}" if s.groups > 1 else str(s.benchmark.arm.workload),
+            s.benchmark.arm.phase,
+            s.arm,
+            s.other.name + "*" * bool(s.other.facts.differs),
+            "-" if s.groups > 1 else format_time(float(np.median(s.benchmark.time_s))),
+            format_interval(s.ratio, 2 if s.ratio.high < 10 else 1),
+            s.verdict,
+            cell(s),
+        )
+        for s in (*means, *found)
+    ]
+    differing = {s.other.name: s.other.facts.differs for s in found if s.other.facts.differs}
+    notes = (
+        "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not equal "
+        f"the quotient of the medians per call. {note}",
+        *["Means are geometric, and of these workloads alone; their effect has to exceed the mean of the noise floors."]
+        * bool(means),
+        *(f"{n}*: other equations ({how}), so it is not compared with the oracle." for n, how in differing.items()),
+    )
+    columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
+    return Section(title.format(kernel=kernel), columns, rows, notes)
+
+
+def _memory(found: Speedup) -> str:
+    return "-" if found.temp_share is None or found.groups > 1 else f"{found.temp_share:.2f}"
+
+
+def _exchanged(found: Speedup) -> str:
+    """What each device exchanges in a call: bytes in all, those of a loop apart."""
+    program, parts = found.benchmark.facts.program, []
+    if program is None:
+        return "not known"
+    for in_loop, alike in grouped(program.collectives, lambda collective: collective.in_loop).items():
+        size = format_bytes(sum(collective.nbytes * (collective.runs or 1) for collective in alike))
+        is_known = all(collective.runs is not None for collective in alike)
+        parts.append((size if is_known else "unknown") + " in a loop" * in_loop)
+    return ", ".join(parts) or "nothing"
+
+
+_OF_MEMORY = "Memory: the kernel's temporary memory over that of "
+#: Of each table: its title, its note, and its last column with what stands in it.
+_SPEEDUPS: dict[Over, tuple[str, str, str, Callable[[Speedup], str]]] = {
+    "one device": (
+        "Several devices, kernel {kernel}",
+        "The same batch is spread over the devices. Where these are parts of one CPU, the one device has all of its "
+        "cores to itself, too: then they show what devices exchange, and not how accelerators scale.",
+        Prose("exchanged"),
+        _exchanged,
+    ),
+    "stock": (
+        "The {kernel} kernel against each framework's own cell",
+        f"{_OF_MEMORY}the own cell, by XLA's analysis.",
+        "memory",
+        _memory,
+    ),
+    "peers": ("The {kernel} kernel against peers", f"{_OF_MEMORY}the peer, where both are known.", "memory", _memory),
+}
+
+
+def overhead_tables(results: Results) -> list[Section]:
+    """Overhead against the swept size; no table where none is swept."""
+    found = by_size(results)
+    sizes = sorted({size for of_arm in found.values() for size in of_arm})
+
+    def share(b: Benchmark) -> str:
+        return f"{b.ratio - 1:+.1%}" + "*" * (not same_program(b, baseline_of(results.groups()[b.group])))
+
+    rows = []
+    for (arm, phase), of_arm in found.items():
+        size, is_sure = negligible_from(of_arm)
+        least = "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure)
+        rows.append((f"{arm} {phase}", *(share(of_arm[s]) if s in of_arm else "-" for s in sizes), least))
+    table = Section(
+        f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
+        (Prose("arm"), *map(str, sizes), f"under {NEGLIGIBLE:.0%} from"),
+        rows,
+        (
+            f"Under {NEGLIGIBLE:.0%}: from this size on, the upper end of the interval stays below it. "
+            '"by estimate": the estimates do, but the intervals do not. *: it runs another program.',
+        ),
+    )
+    return [table] * bool(rows)
+
+
+def cold_start_tables(found: ColdStarts) -> list[Section]:
+    """A table with the medians of each port's starts."""
+    ports = summarise_starts(found.starts)
+    on_device = any(port.device_peak_bytes is not None for port in ports)
+    rows = []
+    for port in ports:
+        peaks = (port.peak_bytes, port.device_peak_bytes) if on_device else (port.peak_bytes,)
+        total = f"{port.total_s:.3g} s [{port.least_s:.3g}, {port.most_s:.3g}]"
+        memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
+        rows.append((port.port, *map(format_time, port.part_s), total, *memory))
+    starts, second_s = [port.starts for port in ports], [port.second_call_s for port in ports]
+    before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))
+    notes = (
+        f"Medians of {from_to(str(min(starts)), str(max(starts)))} starts of each port, each in a fresh process. "
+        "The total also has its range.",
+        "Import contains JAX and Optax in every port, and the port's framework. So pure is the floor. Init starts "
+        "JAX's backend, draws the parameters and constructs the model.",
+        f"First step is the whole first train step of {WORKLOAD}: trace, lower and compile, without a cache of "
+        "compiled programs; make the optimiser's state; run the step. Total is import + init + first step. It does not "
+        "contain the start of Python itself.",
+        f"The second step takes {from_to(format_time(min(second_s)), format_time(max(second_s)))}. "
+        f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
+        ARITHMETIC,
+        "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
+        "little.",
+        f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.",
+    )
+    columns = ("port", *PARTS, "total [min, max]", "peak memory", *["on the device"] * on_device)
+    return [Section("Cold start: from Python to the first train step", columns, rows, notes)]

@@ -7,9 +7,8 @@ import pytest
 from support.runs import plan
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.commands import options
-from trigru.bench.commands.options import check_folder, checks_of, make_plan, read_checks, read_dtypes
+from trigru.bench.commands.options import check_folder, checks_of, make_plan, read_checks
 from trigru.bench.results.arm import Plan
-from trigru.common.equality.checks import DTYPES
 from trigru.common.errors import InputError, UnknownNameError
 
 FIRST_LOOK = ("documented", "nnx.jit-tree", "jit_partial", "jit", "functional")
@@ -36,7 +35,6 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     assert (found.ports, found.styles, found.phases) == (("nnx", "pure"), ("leaves", "jit"), ("step", "forward"))
     assert list(map(str, found.workloads)) == ["large", "tiny"]
     assert list(map(str, found.kernels)) == ["fused", "stock"]
-    assert (read_dtypes(["float32", "float64", "float32"]), read_dtypes(None)) == (("float32", "float64"), DTYPES)
     assert [check.name for check in read_checks(["step", "chunks", "step"])] == ["step", "chunks"]
     assert read_checks([]) is read_checks(None) is None
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from support.cli import call, invoke, shown
 from trigru import impls
-from trigru.bench.reporting.styles import style_table
+from trigru.bench.commands.styles import style_table
 from trigru.common.port.protocol import CallStyle
 from trigru.impls import get_port
 from trigru.impls.code import code_of

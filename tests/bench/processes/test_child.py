@@ -10,10 +10,10 @@ from threading import Event
 
 import msgspec
 import pytest
-from support.processes import ARMS, ends, journal_at
+from support.processes import ARMS, ends
 from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, parts_of_cpu
 from trigru.bench.processes.commands import run_command
-from trigru.bench.timing.supervisor import Request, Underway, ask_process, run
+from trigru.bench.timing.supervisor import Request, Underway, ask_process
 
 REQUEST = Request(ARMS, 0, 2, 4, 1e-4, 1, [], "cpu", "/folder")
 LINE = '{"type":"Underway","what":"sit","share":0.5}'
@@ -71,12 +71,8 @@ def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
     folder = child_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
     assert list(ask_process(REQUEST, PATIENCE_S)) == [SAT, SAT]
     assert msgspec.json.decode((folder / "request").read_bytes(), type=Request) == REQUEST
-    assert (folder / "arguments").read_text().split() == [
-        "-P",
-        "-m",
-        "trigru.bench.processes.worker",
-        "trigru.bench.timing.worker:answer_request",
-    ]
+    words = "-P -m trigru.bench.processes.worker trigru.bench.timing.worker:answer_request"
+    assert (folder / "arguments").read_text().strip() == words
 
 
 DEATHS = {
@@ -108,19 +104,6 @@ def test_silence_for_longer_than_the_limit_ends_a_child_with_all_that_it_started
     assert time.monotonic() - start < 6, "about 1.5 s, or somewhat more on a busy machine"
     for name in ("pid", "other"):
         assert ends_within(int((folder / name).read_text()), 1)
-
-
-def test_a_run_that_is_interrupted_leaves_no_process_behind(child_does, tmp_path):
-    folder = child_does(f"head -n 1 > request; echo '{LINE}'; exec sleep 20")
-
-    def stop(what, share):
-        raise KeyboardInterrupt
-
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        run(journal_at(tmp_path / "journal"), stop)
-    assert time.monotonic() - start < PATIENCE_S / 2, "it was left to end by itself"
-    assert not is_alive(int((folder / "pid").read_text()))
 
 
 # Children that adopt a parent
@@ -161,26 +144,31 @@ def its_children(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_parent_that_is_killed_leaves_no_child_alive_a_second_later(its_children, moment, how):
-    (its_children / "child.py").write_text(CHILD + MOMENTS[moment])
+def pid_of_child(its_children, parent, how):
+    """The process that a parent has started when that is ended by a signal."""
     pid_file = its_children.parent / "pid"
-    with subprocess.Popen([sys.executable, "-c", PARENT, "its_children.child"]) as parent:
+    with subprocess.Popen([sys.executable, "-c", *parent]) as process:
         until = time.monotonic() + PATIENCE_S
         while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
             assert time.monotonic() < until, "the child did not start"
             time.sleep(0.01)
         pid = int(pid_file.read_text())
         assert is_alive(pid)
-        parent.send_signal(how)
-        parent.wait()
+        process.send_signal(how)
+    return pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_parent_that_is_killed_leaves_no_child_alive_a_second_later(its_children, moment, how):
+    (its_children / "child.py").write_text(CHILD + MOMENTS[moment])
+    pid = pid_of_child(its_children, (PARENT, "its_children.child"), how)
     assert ends_within(pid, 1.0 + (moment == "starting"))
 
 
 COMMAND = """
-import os, sys
+import os
 from trigru.bench.processes.commands import run_command
 run_command(["sh", "-c", "sleep 60 & echo $! > $PID_FILE; wait"], os.environ, 60.0)
 """
@@ -188,14 +176,7 @@ run_command(["sh", "-c", "sleep 60 & echo $! > $PID_FILE; wait"], os.environ, 60
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_parent_that_is_killed_leaves_nothing_of_a_command_alive(its_children):
-    pid_file = its_children.parent / "pid"
-    with subprocess.Popen([sys.executable, "-c", COMMAND]) as parent:
-        until = time.monotonic() + PATIENCE_S
-        while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
-            assert time.monotonic() < until, "the command did not start"
-            time.sleep(0.01)
-        parent.kill()
-    assert ends_within(int(pid_file.read_text()), 5.0)
+    assert ends_within(pid_of_child(its_children, (COMMAND,), signal.SIGKILL), 5.0)
 
 
 def test_a_command_says_how_it_ended():
@@ -247,11 +228,8 @@ def marker(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("module", WORKERS)
 def test_a_worker_imports_nothing_from_the_current_folder(module, marker):
-    with (
-        Child(f"trigru.bench.{module}:answer_request") as child,
-        pytest.raises(ChildDiedError, match="measuring process died"),
-    ):
-        list(child.lines_of(b"no request", 60.0))
+    with pytest.raises(ChildDiedError, match="measuring process died"):
+        list(lines_of(f"trigru.bench.{module}:answer_request", b"no request", 60.0))
     assert not marker.exists()
 
 

@@ -60,21 +60,18 @@ def test_a_folder_is_the_same_by_each_of_its_names(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", [0o720, 0o702], ids=["group", "others"])
-def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, mode):
-    folder = private_folder(tmp_path / "a" / "b")
-    assert folder == tmp_path / "a" / "b"
+def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch, mode):
+    folder = private_folder(tmp_path / "trigru" / "claims")
+    assert folder == tmp_path / "trigru" / "claims"
     assert folder.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(claims, "user_cache_path", tmp_path.joinpath)
+    monkeypatch.setattr(claims.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert claims._folder() == folder
     folder.chmod(mode)
     assert private_folder(folder) is None
+    assert claims._folder() == tmp_path / f"trigru-claims-{os.getuid()}"
     (tmp_path / "file").touch()
     assert private_folder(tmp_path / "file") is None
-
-
-def test_claims_go_elsewhere_where_the_cache_is_not_private(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "user_cache_path", lambda name: tmp_path / "cache")
-    monkeypatch.setattr(claims.tempfile, "gettempdir", lambda: str(tmp_path))
-    claims._folder().chmod(0o777)
-    assert claims._folder() == tmp_path / f"trigru-claims-{os.getuid()}"
 
 
 KILLED = """
@@ -88,18 +85,15 @@ with scratch() as folder:
 
 def test_temporary_folders_go_and_those_of_killed_processes_too(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    command, variables = [sys.executable, "-c", KILLED], os.environ | {"TMPDIR": str(tmp_path)}
-    dead = subprocess.run(command, capture_output=True, text=True, env=variables).stdout.strip()
+    variables = os.environ | {"TMPDIR": str(tmp_path)}
+    dead = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, env=variables).stdout.strip()
     others = [tmp_path / name for name in ("trigru-2026-results", "trigru-scratch-results", "else")]
     for folder in (Path(dead) / "programs", *others):
         folder.mkdir()
     with scratch() as used, scratch() as another:
-        assert Path(used).parent == tmp_path
         (Path(used) / "file").write_text("of a process that lives")
-        assert {path.name for path in tmp_path.iterdir()} == {
-            Path(used).name, Path(another).name, *(folder.name for folder in others)
-        }  # fmt: skip
-    assert sorted(tmp_path.iterdir()) == sorted(others)
+        assert {*tmp_path.iterdir()} == {Path(used), Path(another), *others}
+    assert {*tmp_path.iterdir()} == {*others}
 
 
 def test_a_temporary_folder_where_others_can_exchange_files_is_refused(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from support.runs import (
     with_provenance,
 )
 from trigru.bench.analysis.answer import answer
-from trigru.bench.commands.pages import run_page, tables_of
+from trigru.bench.commands.report import run_page, tables_of
 from trigru.bench.reporting.numbers import format_time
 from trigru.bench.results.arm import Untimed
 

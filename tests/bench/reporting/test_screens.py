@@ -30,14 +30,14 @@ from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.arms.workloads import QUICK
-from trigru.bench.commands.pages import tables_of
+from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
-from trigru.bench.reporting.exports import FORMATS, Export
+from trigru.bench.reporting.exports import exported
 from trigru.bench.reporting.provenance import load_warnings, provenance_lines
 from trigru.bench.reporting.sections import markdown
-from trigru.bench.reporting.speedups import overhead_tables, speedup_tables
+from trigru.bench.reporting.times import overhead_tables, speedup_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import UnjudgedError
@@ -101,12 +101,12 @@ def test_all_tables_of_a_run():
 
 def test_the_times_in_each_format():
     run = mixed()
-    export = Export(timings([run], styles=["documented", "leaves"]), "pure", [run])
+    rows = timings([run], styles=["documented", "leaves"])
     for to in ("markdown", "csv", "latex"):
-        check_golden(f"times-{to}", FORMATS[to](export))
-    assert "linen[documented]" in FORMATS["html"](export)
-    content = json.loads(FORMATS["json"](export))
-    assert content["rows"] == msgspec.to_builtins(export.rows)
+        check_golden(f"times-{to}", exported(rows, "pure", [run], to))
+    assert "linen[documented]" in exported(rows, "pure", [run], "html")
+    content = json.loads(exported(rows, "pure", [run], "json"))
+    assert content["rows"] == msgspec.to_builtins(rows)
     assert content["answers"][0]["rows"][0]["fastest"]["documented"] == ["linen"]
 
 

@@ -11,7 +11,7 @@ from support.golden import check_golden
 from support.runs import MACHINE
 from trigru.bench.analysis.starts import SCHEMA, ColdStarts
 from trigru.bench.commands import compare
-from trigru.bench.reporting.starts import cold_start_tables
+from trigru.bench.reporting.times import cold_start_tables
 from trigru.bench.timing import coldstart
 from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start, start_cold
 from trigru.common.port.programs import Build
