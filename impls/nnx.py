@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
-from ..common.parameters.layouts import Layout, Row, flatten
+from ..common.parameters.layouts import Layout, Row
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
 from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
@@ -237,6 +237,18 @@ def _construct(key, input_size, hidden_size, x=None, **options) -> Any:
     return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(params=key))
 
 
+def _by_one_stream(key, input_size, hidden_size, x, **options):
+    return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(key))
+
+
+def _in_jit(key, *sizes, **options):
+    return nnx.jit(lambda key: _construct(key, *sizes, **options))(key)
+
+
+def _ensemble(key, *sizes, **options):
+    return nnx.vmap(lambda key: _construct(key, *sizes, **options))(jax.random.split(key, 2))
+
+
 def _second(tree):
     return jax.tree.map(lambda a: a[1], tree)
 
@@ -261,46 +273,28 @@ def _of_variables(model, x, *, reverse=False, time_major=False, **given):
     return model(**variables, reverse=reverse, time_major=time_major)
 
 
+def _in_loop(model, x, **given):
+    return jax.lax.map(lambda given: model(**given), {"x": x, **given})
+
+
 CLASS = ModelClass(
     _construct,
     {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
     uses=(
-        Use(
-            "one stream of Rngs",
-            lambda key, D, H, x, **options: GRU(D, H, **options, rngs=nnx.Rngs(key)),
-            lambda model, x, **given: model(x, **given),
-        ),
-        Use(
-            "made in nnx.jit",
-            lambda key, D, H, x, **options: nnx.jit(lambda key: _construct(key, D, H, **options))(key),
-            lambda model, x, **given: model(x, **given),
-            draws_alike=True,
-        ),
-        Use("split and merged", _construct, lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
-        Use(
-            "closed over by a loop",
-            _construct,
-            lambda model, x, **given: jax.lax.map(lambda given: model(**given), {"x": x, **given}),
-            takes=("carry", "lengths", "resets"),
-        ),
-        Use(
-            "an ensemble by nnx.vmap",
-            lambda key, D, H, x, **options: nnx.vmap(lambda key: _construct(key, D, H, **options))(
-                jax.random.split(key, 2)
-            ),
-            _of_second,
-            _second,
-        ),
+        Use("one stream of Rngs", _by_one_stream),
+        Use("made in nnx.jit", _in_jit, draws_alike=True),
+        Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
+        Use("closed over by a loop", call=_in_loop, takes=("carry", "lengths", "resets")),
+        Use("an ensemble by nnx.vmap", _ensemble, _of_second, _second),
         Use(
             "its cell in nnx.RNN",
-            _construct,
-            _in_rnn,
+            call=_in_rnn,
             takes=("carry", "reverse", "time_major"),
             starts_from=0.0,
             refuses=False,
         ),
-        Use("initialize_carry", _construct, _from_ones, takes=(), starts_from=1.0, refuses=False),
-        Use("variables as arguments", _construct, _of_variables),
+        Use("initialize_carry", call=_from_ones, takes=(), starts_from=1.0, refuses=False),
+        Use("variables as arguments", call=_of_variables),
     ),
     assign=lambda model, other: nnx.update(model, nnx.state(other)),
 )
@@ -309,12 +303,12 @@ CLASS = ModelClass(
 class NNXPort(BasePort):
     """`trigru.common.Port` of Flax NNX."""
 
-    model_class = CLASS if compat.is_pytree() else None
-
     name = "nnx"
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
+    model_class = CLASS if compat.is_pytree() else None
+    differentiated = staticmethod(nnx.value_and_grad)
 
     def make(self, config, key) -> Any:
         check_config(self, config)
@@ -333,23 +327,7 @@ class NNXPort(BasePort):
         return nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
 
     def dump(self, tree):
-        return self.layout.record(flatten(compat.pure_dict(tree)))
-
-    def apply(self, model, x, carry=None, **options):
-        return model(x, carry, **options)
-
-    def step(self, model, x, carry=None, *, reset=None):
-        return model.step(x, carry, reset=reset)
-
-    def classify(self, model, x, lengths=None):
-        return model(x, lengths)
-
-    def value_and_grad(self, function, *, has_aux=False):
-        def differentiate(model, *arrays):
-            argnums = tuple(range(1 + len(arrays)))
-            return nnx.value_and_grad(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
-
-        return differentiate
+        return super().dump(compat.pure_dict(tree))
 
     call_styles = (
         CallStyle(

@@ -183,7 +183,7 @@ class Classifier(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Model:
-    """Parameters, and how to compute with them."""
+    """Parameters, and how to compute with them; a call is one of `gru`."""
 
     params: Params | Classifier
     dtype: Any = field(default=None, metadata={"static": True})
@@ -194,6 +194,9 @@ class Model:
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `gru`."""
         return {"dtype": self.dtype, "unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
+
+    def __call__(self, x, carry=None, **arguments):
+        return gru(self.params, x, carry, **arguments, **self.options())
 
 
 def _construct(key, input_size, hidden_size, x=None, **options):
@@ -206,14 +209,14 @@ def _ensemble(key, *sizes, **options):
 
 
 def _of_second(models, x, **given):
-    carry, outputs = jax.vmap(lambda model: gru(model.params, x, **given, **model.options()))(models)
+    carry, outputs = jax.vmap(lambda model: model(x, **given))(models)
     return carry[1], outputs[1]
 
 
 CLASS = ModelClass(
     _construct,
     uses=(
-        Use("gru alone", _construct, lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
+        Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
         Use("an ensemble by jax.vmap", _ensemble, _of_second, lambda made: jax.tree.map(lambda a: a[1], made)),
     ),
 )
@@ -249,9 +252,6 @@ class PurePort(BasePort):
         if isinstance(params, Classifier):
             return ClassifierParams(_record(params.gru), ReadoutParams(params.kernel.T, params.bias))
         return _record(params)
-
-    def apply(self, model, x, carry=None, **options):
-        return gru(model.params, x, carry, **options, **model.options())
 
     def step(self, model, x, carry=None, *, reset=None):
         return gru_step(model.params, x, carry, reset=reset, dtype=model.dtype)
