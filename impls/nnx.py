@@ -21,7 +21,6 @@ from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
 from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
-from .compat import nnx as compat
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -228,6 +227,7 @@ class Classifier(nnx.Module):
         return self.readout(carry)
 
 
+_IS_PYTREE = hasattr(nnx, "Pytree")  # as a module is from Flax 0.12 on
 _LOST = "what a call changes in the module, as dropout's generator, is lost unless returned"
 _TREE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
 _BOUND = "model.eval() has no effect on what is bound already"
@@ -307,7 +307,7 @@ class NNXPort(BasePort):
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = CLASS if compat.is_pytree() else None
+    model_class = CLASS if _IS_PYTREE else None
     differentiated = staticmethod(nnx.value_and_grad)
 
     def make(self, config, key) -> Any:
@@ -327,7 +327,8 @@ class NNXPort(BasePort):
         return nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
 
     def dump(self, tree):
-        return super().dump(compat.pure_dict(tree))
+        state = tree if isinstance(tree, nnx.State) else nnx.state(tree)
+        return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
 
     call_styles = (
         CallStyle(
@@ -366,7 +367,7 @@ class NNXPort(BasePort):
             "pytree",
             "jax.jit(f)(model, x)",
             functional_program,
-            lambda: None if compat.is_pytree() else "a module is a pytree from flax 0.12 on",
+            lambda: None if _IS_PYTREE else "a module is a pytree from flax 0.12 on",
             caution=_LOST,
         ),
         *shared_styles(
@@ -398,7 +399,10 @@ def _in_place(port, model, task, jit=None, bind=None):
 
     def train_step(model, optimizer, *arrays):
         loss, gradients = gradient(model, *arrays)
-        compat.update(optimizer, model, gradients)
+        if "model" in signature(nnx.Optimizer.update).parameters:  # which it kept before Flax 0.11
+            optimizer.update(model, gradients)
+        else:
+            optimizer.update(gradients)
         return loss
 
     if task.phase == "train_step":
@@ -407,7 +411,7 @@ def _in_place(port, model, task, jit=None, bind=None):
         bound, function = (model,), gradient if task.phase == "gradient" else forward
     jitted = jit(function) if jit else function
     call = (bind or partial)(jitted, *bound)
-    lower = compat.lowered_by(jitted if jit else call)
+    lower = getattr(jitted if jit else call, "lower", None)  # which not every Flax has
     lower = partial(lower, *bound) if lower and jit else lower
     leaves = len(jax.tree.leaves(nnx.state(bound)))
     return Program(call, lambda: port.dump(model), lower, leaves, port.dump)
