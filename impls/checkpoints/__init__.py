@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError, brief, either
-from ...common.parameters.detection import recognise
+from ...common.parameters.detection import below, cells, exchanged, recognise
 from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout
-from ...common.parameters.places import below, cells, exchanged
 from ...common.parameters.record import ClassifierParams, GRUParams
 from .. import get_port, port_names, unavailable
 from .containers import CONTAINERS, Container, get_container

@@ -18,7 +18,7 @@ import numpy as np
 from ...common.errors import InputError
 from ...common.files import read_whole, write_whole
 from ...common.parameters.layouts import Layout, flatten, nested
-from ...common.parameters.safetensors import read_tensors, write_tensors
+from ...common.parameters.record import read_tensors, write_tensors
 from .. import get_port
 
 Arrays = Mapping[str, Any]  # by name, keys joined by dots
