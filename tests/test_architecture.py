@@ -19,12 +19,7 @@ OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equin
 #: Rooms from left to right: each may import those to its right, never the reverse. A name on its own is a module.
 ORDER = {
     "common": (
-        "equality",
-        "parity",
-        "program",
-        "port",
-        "gru",
-        "parameters",
+        *("equality", "parity", "program", "port", "gru", "parameters"),
         ("config", "datasets"),
         ("compat", "errors", "files"),
     ),
@@ -70,13 +65,7 @@ def test_what_is_imported_is_required_or_brought_by_the_extra_that_the_error_nam
     brought = {None: project["dependencies"], **project["optional-dependencies"]}
     modules = {e: {re.match(r"[\w-]+", r)[0].replace("-", "_") for r in texts} for e, texts in brought.items()}
     modules["bench"].add("dateutil")  # python-dateutil
-    others = {
-        "jaxlib",
-        "ml_dtypes",
-        "pytest",
-        "cpuinfo",
-        "torch",
-    }  # with JAX or pytest-benchmark, or where there is one
+    others = {"jaxlib", "ml_dtypes", "pytest", "cpuinfo", "torch"}  # with JAX, pytest-benchmark, or at a user's
     for path in [path for folder in FOLDERS for path in sources(folder)]:
         for line, name in imported(path):
             top = name.partition(".")[0]

@@ -1,4 +1,4 @@
-"""What every port promises. No test here asks a port's name; what differs is in PER_PORT."""
+"""What every port promises."""
 
 import jax
 import jax.numpy as jnp
@@ -14,37 +14,21 @@ from trigru.common.parameters.record import random_params
 CONFIG = GRUConfig(4, 8)
 
 
+FUSED = {"kernel_i": (4, 24), "kernel_h": (8, 24), "bias": (24,), "bias_n": (8,)}
 GATES = {
     **{f".params['cell']['{g}']['kernel']": (4, 8) for g in ("ir", "iz", "in")},
     **{f".params['cell']['{g}']['bias']": (8,) for g in ("ir", "iz", "in")},
     **{f".params['cell']['{g}']['kernel']": (8, 8) for g in ("hr", "hz", "hn")},
     ".params['cell']['hn']['bias']": (8,),
-    ".params['initial_carry']": (8,),
 }
+NNX = {"dense_i.kernel": (4, 24), "dense_i.bias": (24,), "dense_h.kernel": (8, 24), "hn_bias": (8,)}
+EQUINOX = {"weight_ih": (24, 4), "weight_hh": (24, 8), "bias": (24,), "bias_n": (8,)}
 #: Names and shapes are API: the whole tree of each port.
 TREES = {
-    "pure": {
-        ".params.kernel_i": (4, 24),
-        ".params.kernel_h": (8, 24),
-        ".params.bias": (24,),
-        ".params.bias_n": (8,),
-        ".params.initial_carry": (8,),
-    },
-    "linen": GATES,
-    "nnx": {
-        ".cell.dense_i.kernel": (4, 24),
-        ".cell.dense_i.bias": (24,),
-        ".cell.dense_h.kernel": (8, 24),
-        ".cell.hn_bias": (8,),
-        ".initial_carry": (8,),
-    },
-    "equinox": {
-        ".cell.weight_ih": (24, 4),
-        ".cell.weight_hh": (24, 8),
-        ".cell.bias": (24,),
-        ".cell.bias_n": (8,),
-        ".initial_carry": (8,),
-    },
+    "pure": {f".params.{name}": shape for name, shape in FUSED.items()} | {".params.initial_carry": (8,)},
+    "linen": GATES | {".params['initial_carry']": (8,)},
+    "nnx": {f".cell.{name}": shape for name, shape in NNX.items()} | {".initial_carry": (8,)},
+    "equinox": {f".cell.{name}": shape for name, shape in EQUINOX.items()} | {".initial_carry": (8,)},
 }
 
 

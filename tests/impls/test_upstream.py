@@ -38,17 +38,6 @@ def test_every_departure_is_seen_and_every_failed_check_is_on_record(name):
     assert [f for f in find_departures(name, measurements) if f.status != ON_RECORD] == []
 
 
-def statuses(monkeypatch, departures, failed, passed=()):
-    """What is said of checks of one part that fail, and of some that pass."""
-    name = available[0]
-    part = get_upstream(name).PORT.name
-    monkeypatch.setattr(upstream, "DEPARTURES", tuple(Departure(part, what, checks) for what, checks in departures))
-    errors = {**dict.fromkeys(failed, 1.0), **dict.fromkeys(passed, 0.0)}
-    measured = [Measurement(part, check, None, "carry", "float64", error, 1e-12) for check, error in errors.items()]
-    measured.append(Measurement("another", "step", None, "carry", "float64", 1.0, 1e-12))
-    return [(f.what, f.seen, f.status) for f in find_departures(name, measured)]
-
-
 @pytest.mark.parametrize(
     ("departures", "failed", "passed", "found"),
     [
@@ -60,7 +49,12 @@ def statuses(monkeypatch, departures, failed, passed=()):
     ],
 )
 def test_the_record_is_strict_about_the_checks_that_were_run(monkeypatch, departures, failed, passed, found):
-    assert statuses(monkeypatch, departures, failed, passed) == found
+    part = get_upstream(available[0]).PORT.name
+    monkeypatch.setattr(upstream, "DEPARTURES", tuple(Departure(part, what, checks) for what, checks in departures))
+    errors = [*((part, check, 1.0) for check in failed), *((part, check, 0.0) for check in passed)]
+    errors.append(("another", "step", 1.0))
+    measured = [Measurement(port, check, None, "carry", "float64", error, 1e-12) for port, check, error in errors]
+    assert [(f.what, f.seen, f.status) for f in find_departures(available[0], measured)] == found
 
 
 #: Draws the recurrent matrices of four models at once. Where it hangs, its threads wait and use no time. One matrix a
@@ -103,12 +97,8 @@ def test_the_parts_are_driven_as_their_users_would(name):
     """Backwards and time-major without masks, which they do not have; nothing to b_hn, which NNX does not have."""
     port = get_upstream(name).PORT
     if name != "nnx":  # which has no b_hn
-        found = verify(
-            [port],
-            checks=[
-                Check("row", "", rows=lambda port: [whole_row({flag: "yes"}) for flag in ("reverse", "time-major")])
-            ],
-        )
+        rows = [whole_row({flag: "yes"}) for flag in ("reverse", "time-major")]
+        found = verify([port], checks=[Check("row", "", rows=lambda port: rows)])
         assert [str(m) for m in found if not m.passed] == []
     drawn = GRUConfig(4, 6, carry_init=jax.nn.initializers.constant(0.25), unroll=2)
     model = port.make(drawn, jax.random.key(0))

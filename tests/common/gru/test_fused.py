@@ -16,11 +16,6 @@ B, T, D, H = 3, 7, 4, 5
 LENGTHS, RESETS = np.array([4, T, 0], "i4"), np.arange(B * T).reshape(B, T) % 5 == 3
 
 
-def masks():
-    """Lengths and resets for a batch of three."""
-    return {"lengths": jnp.asarray(LENGTHS), "resets": jnp.asarray(RESETS)}
-
-
 @pytest.fixture
 def float64():
     """JAX computes in the dtype of its arguments, float64."""
@@ -34,10 +29,7 @@ def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(remat):
     """Ports drop such resets before they call it."""
     case = Case.random(B, T, D, H)
     weights = Weights(*get_port("pure").load(case.gru_config, case.params.gru).params[:4])
-    x, active = (
-        jnp.moveaxis(jnp.asarray(case.x), 1, 0),
-        jnp.arange(T)[:, None] < jnp.asarray(LENGTHS)[None],
-    )  # (T, B, ...)
+    x, active = jnp.moveaxis(jnp.asarray(case.x), 1, 0), jnp.arange(T)[:, None] < LENGTHS[None]  # (T, B, ...)
     initial = jnp.asarray(case.d_carry)  # (B, H)
 
     @jax.jit
@@ -88,11 +80,12 @@ def test_transformed_it_is_what_the_stock_kernel_is(remat, transform):
     model = get_port("pure").load(case.gru_config, case.params.gru).params
     point = model, jnp.asarray(case.x)
     direction = jax.tree.map(lambda a: jnp.roll(a, 1), point)
+    masks = {"lengths": jnp.asarray(LENGTHS), "resets": jnp.asarray(RESETS)}
 
     def found(kernel):
         def scalar(point):
             params, x = point
-            carry, outputs = gru(params, x, **masks(), kernel=kernel, remat=remat)
+            carry, outputs = gru(params, x, **masks, kernel=kernel, remat=remat)
             return jnp.sum(outputs**2 * case.targets) + jnp.sum(carry**3)
 
         return jax.tree.leaves(jax.jit(partial(transform, scalar))(point, direction))

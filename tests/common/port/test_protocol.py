@@ -7,31 +7,15 @@ from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError
 from trigru.common.parameters.record import random_params
 from trigru.common.port.protocol import WithKernel, own_array
-from trigru.impls.pure import PurePort
+from trigru.impls.pure import PORT, PurePort
 
 
-class Spy(PurePort):
-    """Keeps the kernels of the models that it is asked for."""
-
-    def __init__(self):
-        self.asked = []
-
-    def make(self, config, key):
-        self.asked.append(config.kernel)
-        return super().make(config, key)
-
-    def load(self, config, params):
-        self.asked.append(config.kernel)
-        return super().load(config, params)
-
-
-def test_every_model_has_the_kernel_whatever_the_configuration_says():
-    spy, config = Spy(), GRUConfig(2, 3)
-    port = WithKernel(spy, "fused")
-    port.make(config, jax.random.key(0))
-    port.load(config, random_params(config))
-    assert spy.asked == ["fused"] * 2
-    assert (port.name, port.kernel) == (spy.name, "fused")
+@pytest.mark.parametrize("kernel", ["stock", "fused"])
+def test_every_model_has_the_kernel_whatever_the_configuration_says(kernel):
+    config = GRUConfig(2, 3, kernel="stock" if kernel == "fused" else "fused")
+    port = WithKernel(WithKernel(PORT, "fused"), kernel)
+    for model in (port.make(config, jax.random.key(0)), port.load(config, random_params(config))):
+        assert (model.kernel, port.kernel, port.name) == (kernel, kernel, "pure")
 
 
 def test_a_kernel_that_the_port_does_not_offer_is_refused():
