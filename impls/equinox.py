@@ -20,7 +20,7 @@ from ..common.gru import initializers, recurrence
 from ..common.gru.inputs import check_call, clip_lengths
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.base import BasePort
-from ..common.port.classes import ModelClass, Use
+from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import CallStyle, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 
@@ -247,19 +247,11 @@ def _of_second(models, x, **given):
     def one(model, x, given):
         return _by_filter_vmap(model, x, **given)
 
-    return _second(eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None, None))(models, x, given))
-
-
-def _second(tree):
-    return jax.tree.map(lambda a: a[1], tree)
+    return second(eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None, None))(models, x, given))
 
 
 def _in_filter_jit(*given, **options):
     return eqx.filter_jit(partial(_construct, **options))(*given)
-
-
-def _ensemble(key, *given, **options):
-    return eqx.filter_vmap(lambda key: _construct(key, *given, **options))(jax.random.split(key, 2))
 
 
 _ARRAYS = ("carry", "lengths", "resets")
@@ -272,7 +264,7 @@ CLASS = ModelClass(
         Use("time_major", call=_by_time, takes=_ARGUMENTS),
         Use("eqx.filter_vmap", call=_by_filter_vmap, takes=_ARGUMENTS),
         Use("made in eqx.filter_jit", _in_filter_jit, _by_filter_vmap, takes=(), draws_alike=True),
-        Use("an ensemble by eqx.filter_vmap", _ensemble, _of_second, _second, takes=_ARRAYS),
+        Use("an ensemble by eqx.filter_vmap", ensemble(_construct, eqx.filter_vmap), _of_second, second, takes=_ARRAYS),
     ),
 )
 

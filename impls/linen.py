@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
 from ..common.port.base import BasePort
-from ..common.port.classes import ModelClass, Use
+from ..common.port.classes import ModelClass, Use, second
 from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
@@ -234,10 +234,6 @@ def _apply_lazily(made, x, **given):
     return made.module.apply({}, x, **given, rngs={"params": jax.random.key(0)}, mutable=["params"])[0]
 
 
-def _second(tree):
-    return jax.tree.map(lambda a: a[1], tree)
-
-
 _BOXED = {
     "kernel_init": nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model")),
     "recurrent_kernel_init": nn.with_partitioning(initializers.orthogonal, (None, "model")),
@@ -273,8 +269,8 @@ CLASS = ModelClass(
         Use(
             "an ensemble by nn.vmap",
             partial(_construct, kind=_ENSEMBLE),
-            lambda made, x: _second(made(x)),
-            lambda made: Model(_second(made.params), made.module),
+            lambda made, x: second(made(x)),
+            lambda made: Model(second(made.params), made.module),
             takes=(),
         ),
     ),

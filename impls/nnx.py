@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
 from ..common.port.base import BasePort
-from ..common.port.classes import ModelClass, Use
+from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 
@@ -245,16 +245,8 @@ def _in_jit(key, *sizes, **options):
     return nnx.jit(lambda key: _construct(key, *sizes, **options))(key)
 
 
-def _ensemble(key, *sizes, **options):
-    return nnx.vmap(lambda key: _construct(key, *sizes, **options))(jax.random.split(key, 2))
-
-
-def _second(tree):
-    return jax.tree.map(lambda a: a[1], tree)
-
-
 def _of_second(models, x, **given):
-    return _second(nnx.vmap(lambda model, x: model(x, **given), in_axes=(0, None))(models, x))
+    return second(nnx.vmap(lambda model, x: model(x, **given), in_axes=(0, None))(models, x))
 
 
 def _in_rnn(model, x, carry=None, **flags):
@@ -285,7 +277,7 @@ CLASS = ModelClass(
         Use("made in nnx.jit", _in_jit, draws_alike=True),
         Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
         Use("closed over by a loop", call=_in_loop, takes=("carry", "lengths", "resets")),
-        Use("an ensemble by nnx.vmap", _ensemble, _of_second, _second),
+        Use("an ensemble by nnx.vmap", ensemble(_construct, nnx.vmap), _of_second, second),
         Use(
             "its cell in nnx.RNN",
             call=_in_rnn,

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 from ..common.gru import initializers, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.base import BasePort
-from ..common.port.classes import ModelClass, Use
+from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
@@ -204,20 +204,15 @@ def _construct(key, input_size, hidden_size, x=None, **options):
     return Model(init(input_size, hidden_size, **drawn, key=key), **options)
 
 
-def _ensemble(key, *sizes, **options):
-    return jax.vmap(lambda key: _construct(key, *sizes, **options))(jax.random.split(key, 2))
-
-
 def _of_second(models, x, **given):
-    carry, outputs = jax.vmap(lambda model: model(x, **given))(models)
-    return carry[1], outputs[1]
+    return second(jax.vmap(lambda model: model(x, **given))(models))
 
 
 CLASS = ModelClass(
     _construct,
     uses=(
         Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
-        Use("an ensemble by jax.vmap", _ensemble, _of_second, lambda made: jax.tree.map(lambda a: a[1], made)),
+        Use("an ensemble by jax.vmap", ensemble(_construct, jax.vmap), _of_second, second),
     ),
 )
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
+
 #: The arguments of a call beside x, by the names that the classes share.
 ARGUMENTS = ("carry", "lengths", "resets", "reverse", "time_major")
 
@@ -68,6 +70,20 @@ class ModelClass:
     def __post_init__(self) -> None:
         uses = tuple(use if use.make else replace(use, make=self.construct) for use in self.uses)
         object.__setattr__(self, "uses", uses)
+
+
+def ensemble(construct: Callable[..., Any], vmap: Callable[..., Any]) -> Callable[..., Any]:
+    """How two models that are drawn by keys of their own are made as one, by a framework's `vmap`."""
+
+    def make(key: Any, *sizes: Any, **options: Any) -> Any:
+        return vmap(lambda key: construct(key, *sizes, **options))(jax.random.split(key, 2))
+
+    return make
+
+
+def second(tree: Any) -> Any:
+    """The second of an ensemble's models or results."""
+    return jax.tree.map(lambda a: a[1], tree)
 
 
 def class_of(port: object) -> ModelClass | None:
