@@ -1,6 +1,7 @@
 """The folders are the architecture: what may import what, and what is public."""
 
 import ast
+import doctest
 import importlib
 import re
 import subprocess
@@ -177,3 +178,9 @@ PUBLIC = {
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_are_pinned(name):
     assert importlib.import_module(name).__all__ == PUBLIC[name].split()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_examples(module_name):
+    found = doctest.testmod(importlib.import_module(module_name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.failed == 0
