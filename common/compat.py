@@ -5,23 +5,19 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax import monitoring
+from jax.sharding import NamedSharding, PartitionSpec
+
 
 def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
     """JAX with 64-bit types, or without, within a context: `jax.enable_x64` from JAX 0.8 on."""
-    import jax
-
     if callable(getattr(jax, "enable_x64", None)):
         return jax.enable_x64(wanted)
     from jax import experimental
 
     return vars(experimental)["enable_x64"](wanted)
-
-
-def partition(transforms: dict[str, Any], labels: Any) -> Any:
-    """A transformation for each label: `optax.partition` from Optax 0.2.5 on."""
-    import optax
-
-    return (getattr(optax, "partition", None) or vars(optax)["multi_transform"])(transforms, labels)
 
 
 def dotted(path: Sequence[Any]) -> str:
@@ -44,9 +40,6 @@ def linear(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
 
     def transposable(*arguments: Any) -> Any:
-        import jax
-        import jax.numpy as jnp
-
         return jax.jvp(function, tuple(map(jnp.zeros_like, arguments)), arguments)[1]
 
     return transposable
@@ -54,9 +47,6 @@ def linear(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def _transposes_scans() -> bool:
-    import jax
-    import jax.numpy as jnp
-
     def summed(start: Any, terms: Any) -> Any:
         return jax.lax.scan(lambda carry, x: (carry * x[1] + x[0], None), start, (terms, jnp.ones(2)))[0]
 
@@ -69,8 +59,6 @@ def _transposes_scans() -> bool:
 
 def varying_axes(array: Any) -> frozenset[str]:
     """The axes of a `jax.shard_map` over which an array varies; none where JAX does not say, as before 0.7."""
-    import jax
-
     aval = jax.typeof(array) if hasattr(jax, "typeof") else None
     of_type = getattr(aval, "manual_axis_type", None)  # from JAX 0.10 on
     return frozenset(getattr(aval, "vma", ()) if of_type is None else of_type.varying)
@@ -78,8 +66,6 @@ def varying_axes(array: Any) -> frozenset[str]:
 
 def vary_over(array: Any, axes: Sequence[str]) -> Any:
     """An array that varies over these axes of a `jax.shard_map`, too: `jax.lax.pcast` from JAX 0.8.2 on."""
-    import jax
-
     if not axes:
         return array
     if hasattr(jax.lax, "pcast"):
@@ -96,8 +82,6 @@ def vary_alike(*arrays: Any) -> tuple[Any, ...]:
 
 def explicit_sharding(array: Any) -> Any:
     """The sharding that an array has by its type, on a mesh with axes that are explicit; None elsewhere."""
-    import jax
-
     known = hasattr(jax, "typeof") and hasattr(jax.sharding, "reshard")
     sharding = getattr(jax.typeof(array), "sharding", None) if known else None
     return sharding if getattr(getattr(sharding, "mesh", None), "explicit_axes", ()) else None
@@ -105,8 +89,6 @@ def explicit_sharding(array: Any) -> Any:
 
 def sharded(sharding: Any, *axes: Any) -> Any:
     """A sharding on the same mesh, whose axes of the array are spread over these axes of the mesh; None for none."""
-    from jax.sharding import NamedSharding, PartitionSpec
-
     return NamedSharding(sharding.mesh, PartitionSpec(*axes))
 
 
@@ -117,9 +99,6 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
         shape: of whole numbers, or of symbolic sizes.
         first: the first axis of the frames that the shape has, too.
     """
-    import jax
-    import jax.numpy as jnp
-
     sharding = explicit_sharding(frames)
     if sharding is None:
         return jnp.broadcast_to(array, shape)
@@ -132,8 +111,6 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
 
 def stop_listening(listener: Callable[..., None], *, of_durations: bool) -> None:
     """Take a listener of `jax.monitoring` away: its own functions from JAX 0.6 on."""
-    from jax import monitoring
-
     name = "unregister_event_duration_listener" if of_durations else "unregister_event_listener"
     if hasattr(monitoring, name):
         getattr(monitoring, name)(listener)

@@ -48,9 +48,8 @@ class GRUConfig:
     carry_init: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        sizes: dict[str, Any] = {"input_size": self.input_size, "hidden_size": self.hidden_size, "unroll": self.unroll}
-        if self.classes is not None:
-            sizes["classes"] = self.classes
+        names = ("input_size", "hidden_size", "unroll", *(["classes"] if self.classes is not None else []))
+        sizes: dict[str, Any] = {name: getattr(self, name) for name in names}
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         check_sizes(**sizes)
         check_flag(remat=self.remat)

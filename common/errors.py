@@ -42,13 +42,8 @@ class UnavailableError(TrigruError, ImportError):
 
 
 #: The extra of trigru that brings a module; what the ports and `trigru port` need comes without one.
-EXTRAS = {"flax": "flax", "equinox": "equinox"} | dict.fromkeys(
-    (
-        "dateutil", "filelock", "jinja2", "markupsafe", "matplotlib", "msgspec", "packaging", "platformdirs",
-        "pytest_benchmark",
-    ),
-    "bench",
-)  # fmt: skip
+_BENCH = "dateutil filelock jinja2 markupsafe matplotlib msgspec packaging platformdirs pytest_benchmark"
+EXTRAS = {"flax": "flax", "equinox": "equinox"} | dict.fromkeys(_BENCH.split(), "bench")
 
 
 def what_to_install(error: BaseException) -> str | None:
@@ -61,24 +56,23 @@ def what_to_install(error: BaseException) -> str | None:
     return f'{name} is not installed: pip install "trigru[{EXTRAS[name]}]" brings it.' if name in EXTRAS else None
 
 
-def either(names: Iterable[str]) -> str:
-    """Names to choose from.
-
-    >>> either(["linen", "nnx", "torch"]), either(["nnx"])
-    ('linen, nnx or torch', 'nnx')
-    """
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names that all count.
+def listed(names: Iterable[str], word: str = "and") -> str:
+    """Names, with a word before the last.
 
     >>> listed(["make", "load", "dump"]), listed(["step"])
     ('make, load and dump', 'step')
     """
     *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
+    return f"{', '.join(others)} {word} {last}" if others else last
+
+
+def either(names: Iterable[str]) -> str:
+    """Names to choose from.
+
+    >>> either(["linen", "nnx", "torch"])
+    'linen, nnx or torch'
+    """
+    return listed(names, "or")
 
 
 def brief(error: object) -> str:

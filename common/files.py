@@ -31,19 +31,14 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
     with open(descriptor, "rb") as file:
         content = file.read(most + 1) if status.st_size <= most else b""
         if max(status.st_size, len(content)) <= most and path.suffix == ".gz":
-            content = _decompress(content, most + 1)
+            try:
+                with gzip.open(io.BytesIO(content)) as packed:
+                    content = packed.read(most + 1)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise OSError(errno.EINVAL, "is no whole gzip file") from error
         if max(status.st_size, len(content)) > most:
             raise OSError(errno.EFBIG, f"has more than {most} bytes, which are not read", str(path))
         return content
-
-
-def _decompress(content: bytes, most: int) -> bytes:
-    """At most so many bytes of what is compressed."""
-    try:
-        with gzip.open(io.BytesIO(content)) as file:
-            return file.read(most)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise OSError(errno.EINVAL, "is no whole gzip file") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -70,13 +65,8 @@ def write_whole(path: Path, content: bytes) -> None:
             error.filename = str(path)
         beside.unlink(missing_ok=True)
         raise
-    _settle(path.parent)
-
-
-def _settle(folder: Path) -> None:
-    """Put the names in a folder on the disk, where the system can: else an old file may be there after a power cut."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    with suppress(OSError):  # where a system puts no folder on the disk, an old file may be there after a power cut
+        descriptor = os.open(path.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
             os.fsync(descriptor)
         finally:

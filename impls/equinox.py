@@ -18,9 +18,9 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 from ..common.compat import dotted
 from ..common.gru import initializers, recurrence
 from ..common.gru.inputs import check_call, clip_lengths
-from ..common.parameters.layouts import NO_BIASES, Layout, Row, flatten
+from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.base import BasePort
-from ..common.port.classes import ModelClass, Use
+from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import CallStyle, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 
@@ -247,34 +247,24 @@ def _of_second(models, x, **given):
     def one(model, x, given):
         return _by_filter_vmap(model, x, **given)
 
-    both = eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None, None))(models, x, given)
-    return jax.tree.map(lambda a: a[1], both)
+    return second(eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None, None))(models, x, given))
 
 
-_ARGUMENTS = ("carry", "lengths", "resets", "reverse")
+def _in_filter_jit(*given, **options):
+    return eqx.filter_jit(partial(_construct, **options))(*given)
+
+
+_ARRAYS = ("carry", "lengths", "resets")
+_ARGUMENTS = (*_ARRAYS, "reverse")
 
 CLASS = ModelClass(
     _construct,
     uses=(
-        Use("one example", _construct, lambda model, x, **given: model(x, **given), takes=_ARGUMENTS, batched=False),
-        Use("time_major", _construct, _by_time, takes=_ARGUMENTS),
-        Use("eqx.filter_vmap", _construct, _by_filter_vmap, takes=_ARGUMENTS),
-        Use(
-            "made in eqx.filter_jit",
-            lambda *given, **options: eqx.filter_jit(partial(_construct, **options))(*given),
-            _by_filter_vmap,
-            takes=(),
-            draws_alike=True,
-        ),
-        Use(
-            "an ensemble by eqx.filter_vmap",
-            lambda key, *given, **options: eqx.filter_vmap(lambda key: _construct(key, *given, **options))(
-                jax.random.split(key, 2)
-            ),
-            _of_second,
-            lambda made: jax.tree.map(lambda a: a[1], made),
-            takes=("carry", "lengths", "resets"),
-        ),
+        Use("one example", takes=_ARGUMENTS, batched=False),
+        Use("time_major", call=_by_time, takes=_ARGUMENTS),
+        Use("eqx.filter_vmap", call=_by_filter_vmap, takes=_ARGUMENTS),
+        Use("made in eqx.filter_jit", _in_filter_jit, _by_filter_vmap, takes=(), draws_alike=True),
+        Use("an ensemble by eqx.filter_vmap", ensemble(_construct, eqx.filter_vmap), _of_second, second, takes=_ARRAYS),
     ),
 )
 
@@ -282,12 +272,11 @@ CLASS = ModelClass(
 class EquinoxPort(BasePort):
     """`trigru.common.Port` of Equinox."""
 
-    model_class = CLASS
-
     name = "equinox"
     title = "Equinox"
     packages = ("equinox", "jax", "jaxlib")
     layout = LAYOUT
+    model_class = CLASS
 
     def make(self, config, key):
         check_config(self, config)
@@ -302,9 +291,6 @@ class EquinoxPort(BasePort):
     @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
     def _shapes(self, config):
         return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
-
-    def dump(self, tree):
-        return self.layout.record(flatten(tree))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
         masks: Any = {"lengths": lengths, "resets": resets}
@@ -333,8 +319,8 @@ class EquinoxPort(BasePort):
 
     def value_and_grad(self, function, *, has_aux=False):
         def differentiate(model, *arrays):
-            of_tuple = eqx.filter_value_and_grad(lambda everything: function(*everything), has_aux=has_aux)
-            return of_tuple((model, *arrays))
+            of_all = eqx.filter_value_and_grad(lambda everything: function(*everything), has_aux=has_aux)
+            return of_all((model, *arrays))
 
         return differentiate
 
@@ -342,14 +328,7 @@ class EquinoxPort(BasePort):
         CallStyle(
             "filter_jit",
             "eqx.filter_jit(f)(model, x)",
-            lambda port, model, task: functional_program(
-                port,
-                model,
-                task,
-                jit=eqx.filter_jit,
-                value_and_grad=eqx.filter_value_and_grad,
-                apply_updates=eqx.apply_updates,
-            ),
+            lambda port, model, task: _filtered(port, model, task),
             source="https://docs.kidger.site/equinox/all-of-equinox/",
         ),
         CallStyle(
@@ -367,6 +346,11 @@ class EquinoxPort(BasePort):
             caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_ERRORS}",
         ),
     )
+
+
+def _filtered(port, model, task):
+    own: Any = {"value_and_grad": eqx.filter_value_and_grad, "apply_updates": eqx.apply_updates}
+    return functional_program(port, model, task, jit=eqx.filter_jit, **own)
 
 
 def _partition(model):

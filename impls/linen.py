@@ -16,9 +16,9 @@ from flax.training.train_state import TrainState
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
-from ..common.parameters.layouts import Layout, Row, flatten
+from ..common.parameters.layouts import Layout, Row
 from ..common.port.base import BasePort
-from ..common.port.classes import ModelClass, Use
+from ..common.port.classes import ModelClass, Use, second
 from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
@@ -190,10 +190,13 @@ class Classifier(nn.Module):
 
 @flax.struct.dataclass
 class Model:
-    """A linen module with its parameters."""
+    """A linen module with its parameters; a call applies it."""
 
     params: Any
     module: nn.Module = flax.struct.field(pytree_node=False)
+
+    def __call__(self, *arguments, **options):
+        return self.module.apply({"params": self.params}, *arguments, **options)
 
 
 class _Parent(nn.Module):
@@ -213,13 +216,8 @@ def _construct(key, input_size, hidden_size, x=None, *, init: Any = nn.Module.in
     return Model(init(module, key, x)["params"], module)
 
 
-def _apply(made, x, carry=None, **given):
-    return made.module.apply({"params": made.params}, x, carry, **given)
-
-
-def _apply_lazily(made, x, **given):
-    how: Any = {"rngs": {"params": jax.random.key(0)}, "mutable": ["params"]}
-    return made.module.apply({}, x, **given, **how)[0]
+def _init_by_step(module, key, x):
+    return module.init(key, x[:, 0], method="step")
 
 
 def _init_by_all(module, key, x):
@@ -228,12 +226,21 @@ def _init_by_all(module, key, x):
     return module.init(key, x, jnp.ones((B, module.features), x.dtype), **given)
 
 
+def _init_with_output(made, x, **given):
+    return made.module.init_with_output(jax.random.key(0), x, **given)[0]
+
+
+def _apply_lazily(made, x, **given):
+    return made.module.apply({}, x, **given, rngs={"params": jax.random.key(0)}, mutable=["params"])[0]
+
+
 _BOXED = {
     "kernel_init": nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model")),
     "recurrent_kernel_init": nn.with_partitioning(initializers.orthogonal, (None, "model")),
     "bias_init": nn.with_partitioning(nn.initializers.zeros, ("model",)),
 }
 _ENSEMBLE: Any = nn.vmap(GRU, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=2)  # pyright: ignore[reportArgumentType]
+_OWN_DRAW: Any = {"is_drawn": True, "refuses": False}  # of its sizes, it knows none before
 _ARRAYS = ("carry", "lengths", "resets")
 
 CLASS = ModelClass(
@@ -241,52 +248,43 @@ CLASS = ModelClass(
     {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
     gates_apart=True,
     uses=(
-        Use(
-            "init by step",
-            partial(_construct, init=lambda module, key, x: module.init(key, x[:, 0], method="step")),
-            _apply,
-            draws_alike=True,
-        ),
-        Use("init with all arguments", partial(_construct, init=_init_by_all), _apply, draws_alike=True),
-        Use(
-            "init_with_output",
-            _construct,
-            lambda made, x, **given: made.module.init_with_output(jax.random.key(0), x, **given)[0],
-            is_drawn=True,
-            refuses=False,  # of its sizes, it knows none before
-        ),
-        Use("a lazy apply", _construct, _apply_lazily, is_drawn=True, refuses=False),
-        Use("bound", _construct, lambda made, x, **given: made.module.bind({"params": made.params})(x, **given)),
+        Use("init by step", partial(_construct, init=_init_by_step), draws_alike=True),
+        Use("init with all arguments", partial(_construct, init=_init_by_all), draws_alike=True),
+        Use("init_with_output", call=_init_with_output, **_OWN_DRAW),
+        Use("a lazy apply", call=_apply_lazily, **_OWN_DRAW),
+        Use("bound", call=lambda made, x, **given: made.module.bind({"params": made.params})(x, **given)),
         Use(
             "nested in nn.compact",
             partial(_construct, kind=lambda features, **options: _Parent(partial(GRU, features, **options))),
-            _apply,
-            lambda made: Model(made.params["GRU_0"], made.module.make()),
+            model=lambda made: Model(made.params["GRU_0"], made.module.make()),
         ),
-        Use("boxed", _construct, _apply, lambda made: made.replace(params=nn.meta.unbox(made.params)), options=_BOXED,
-            draws_alike=True),
-        Use("in nn.jit", partial(_construct, kind=nn.jit(GRU)), _apply, takes=_ARRAYS),
-        Use("in nn.remat", partial(_construct, kind=nn.remat(GRU)), _apply, takes=_ARRAYS, draws_alike=True),
+        Use(
+            "boxed",
+            model=lambda made: made.replace(params=nn.meta.unbox(made.params)),
+            options=_BOXED,
+            draws_alike=True,
+        ),
+        Use("in nn.jit", partial(_construct, kind=nn.jit(GRU)), takes=_ARRAYS),
+        Use("in nn.remat", partial(_construct, kind=nn.remat(GRU)), takes=_ARRAYS, draws_alike=True),
         Use(
             "an ensemble by nn.vmap",
             partial(_construct, kind=_ENSEMBLE),
-            lambda made, x: jax.tree.map(lambda a: a[1], _apply(made, x)),
-            lambda made: Model(jax.tree.map(lambda a: a[1], made.params), made.module),
+            lambda made, x: second(made(x)),
+            lambda made: Model(second(made.params), made.module),
             takes=(),
         ),
     ),
-)  # fmt: skip
+)
 
 
 class LinenPort(BasePort):
     """`trigru.common.Port` of Flax linen."""
 
-    model_class = CLASS
-
     name = "linen"
     title = "Flax linen"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
+    model_class = CLASS
 
     def make(self, config, key):
         check_config(self, config)
@@ -299,19 +297,13 @@ class LinenPort(BasePort):
         return Model(jax.tree.map(own_array, self.layout.tree(params)), self._module(config))
 
     def dump(self, tree):
-        return self.layout.record(flatten(tree.params))
-
-    def apply(self, model, x, carry=None, **options):
-        return model.module.apply({"params": model.params}, x, carry, **options)
+        return super().dump(tree.params)
 
     def step(self, model, x, carry=None, *, reset=None):
-        return model.module.apply({"params": model.params}, x, carry, reset=reset, method="step")
+        return model(x, carry, reset=reset, method="step")
 
     def initial_carry(self, model, batch_shape=()):
-        return model.module.apply({"params": model.params}, batch_shape, method="get_initial_carry")
-
-    def classify(self, model, x, lengths=None):
-        return model.module.apply({"params": model.params}, x, lengths)
+        return model(batch_shape, method="get_initial_carry")
 
     def _module(self, config) -> Any:
         gru = GRU(config.hidden_size, **config.model_options())
@@ -340,9 +332,8 @@ def _train_state(port, model, task):
 
     @jax.jit
     def train_step(state, *arrays):
-        loss, gradients = jax.value_and_grad(lambda params: task.objective(Model(params, model.module), *arrays))(
-            state.params
-        )
+        loss_of = jax.value_and_grad(lambda params: task.objective(Model(params, model.module), *arrays))
+        loss, gradients = loss_of(state.params)
         return state.apply_gradients(grads=gradients), loss
 
     def call(*arrays):

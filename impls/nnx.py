@@ -16,12 +16,11 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
-from ..common.parameters.layouts import Layout, Row, flatten
+from ..common.parameters.layouts import Layout, Row
 from ..common.port.base import BasePort
-from ..common.port.classes import ModelClass, Use
+from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
-from .compat import nnx as compat
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -228,6 +227,7 @@ class Classifier(nnx.Module):
         return self.readout(carry)
 
 
+_IS_PYTREE = hasattr(nnx, "Pytree")  # as a module is from Flax 0.12 on
 _LOST = "what a call changes in the module, as dropout's generator, is lost unless returned"
 _TREE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
 _BOUND = "model.eval() has no effect on what is bound already"
@@ -237,12 +237,16 @@ def _construct(key, input_size, hidden_size, x=None, **options) -> Any:
     return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(params=key))
 
 
-def _second(tree):
-    return jax.tree.map(lambda a: a[1], tree)
+def _by_one_stream(key, input_size, hidden_size, x, **options):
+    return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(key))
+
+
+def _in_jit(key, *sizes, **options):
+    return nnx.jit(lambda key: _construct(key, *sizes, **options))(key)
 
 
 def _of_second(models, x, **given):
-    return _second(nnx.vmap(lambda model, x: model(x, **given), in_axes=(0, None))(models, x))
+    return second(nnx.vmap(lambda model, x: model(x, **given), in_axes=(0, None))(models, x))
 
 
 def _in_rnn(model, x, carry=None, **flags):
@@ -261,46 +265,28 @@ def _of_variables(model, x, *, reverse=False, time_major=False, **given):
     return model(**variables, reverse=reverse, time_major=time_major)
 
 
+def _in_loop(model, x, **given):
+    return jax.lax.map(lambda given: model(**given), {"x": x, **given})
+
+
 CLASS = ModelClass(
     _construct,
     {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
     uses=(
-        Use(
-            "one stream of Rngs",
-            lambda key, D, H, x, **options: GRU(D, H, **options, rngs=nnx.Rngs(key)),
-            lambda model, x, **given: model(x, **given),
-        ),
-        Use(
-            "made in nnx.jit",
-            lambda key, D, H, x, **options: nnx.jit(lambda key: _construct(key, D, H, **options))(key),
-            lambda model, x, **given: model(x, **given),
-            draws_alike=True,
-        ),
-        Use("split and merged", _construct, lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
-        Use(
-            "closed over by a loop",
-            _construct,
-            lambda model, x, **given: jax.lax.map(lambda given: model(**given), {"x": x, **given}),
-            takes=("carry", "lengths", "resets"),
-        ),
-        Use(
-            "an ensemble by nnx.vmap",
-            lambda key, D, H, x, **options: nnx.vmap(lambda key: _construct(key, D, H, **options))(
-                jax.random.split(key, 2)
-            ),
-            _of_second,
-            _second,
-        ),
+        Use("one stream of Rngs", _by_one_stream),
+        Use("made in nnx.jit", _in_jit, draws_alike=True),
+        Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
+        Use("closed over by a loop", call=_in_loop, takes=("carry", "lengths", "resets")),
+        Use("an ensemble by nnx.vmap", ensemble(_construct, nnx.vmap), _of_second, second),
         Use(
             "its cell in nnx.RNN",
-            _construct,
-            _in_rnn,
+            call=_in_rnn,
             takes=("carry", "reverse", "time_major"),
             starts_from=0.0,
             refuses=False,
         ),
-        Use("initialize_carry", _construct, _from_ones, takes=(), starts_from=1.0, refuses=False),
-        Use("variables as arguments", _construct, _of_variables),
+        Use("initialize_carry", call=_from_ones, takes=(), starts_from=1.0, refuses=False),
+        Use("variables as arguments", call=_of_variables),
     ),
     assign=lambda model, other: nnx.update(model, nnx.state(other)),
 )
@@ -309,12 +295,12 @@ CLASS = ModelClass(
 class NNXPort(BasePort):
     """`trigru.common.Port` of Flax NNX."""
 
-    model_class = CLASS if compat.is_pytree() else None
-
     name = "nnx"
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
+    model_class = CLASS if _IS_PYTREE else None
+    differentiated = staticmethod(nnx.value_and_grad)
 
     def make(self, config, key) -> Any:
         check_config(self, config)
@@ -333,23 +319,8 @@ class NNXPort(BasePort):
         return nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
 
     def dump(self, tree):
-        return self.layout.record(flatten(compat.pure_dict(tree)))
-
-    def apply(self, model, x, carry=None, **options):
-        return model(x, carry, **options)
-
-    def step(self, model, x, carry=None, *, reset=None):
-        return model.step(x, carry, reset=reset)
-
-    def classify(self, model, x, lengths=None):
-        return model(x, lengths)
-
-    def value_and_grad(self, function, *, has_aux=False):
-        def differentiate(model, *arrays):
-            argnums = tuple(range(1 + len(arrays)))
-            return nnx.value_and_grad(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
-
-        return differentiate
+        state = tree if isinstance(tree, nnx.State) else nnx.state(tree)
+        return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
 
     call_styles = (
         CallStyle(
@@ -388,7 +359,7 @@ class NNXPort(BasePort):
             "pytree",
             "jax.jit(f)(model, x)",
             functional_program,
-            lambda: None if compat.is_pytree() else "a module is a pytree from flax 0.12 on",
+            lambda: None if _IS_PYTREE else "a module is a pytree from flax 0.12 on",
             caution=_LOST,
         ),
         *shared_styles(
@@ -420,7 +391,10 @@ def _in_place(port, model, task, jit=None, bind=None):
 
     def train_step(model, optimizer, *arrays):
         loss, gradients = gradient(model, *arrays)
-        compat.update(optimizer, model, gradients)
+        if "model" in signature(nnx.Optimizer.update).parameters:  # which it kept before Flax 0.11
+            optimizer.update(model, gradients)
+        else:
+            optimizer.update(gradients)
         return loss
 
     if task.phase == "train_step":
@@ -429,7 +403,7 @@ def _in_place(port, model, task, jit=None, bind=None):
         bound, function = (model,), gradient if task.phase == "gradient" else forward
     jitted = jit(function) if jit else function
     call = (bind or partial)(jitted, *bound)
-    lower = compat.lowered_by(jitted if jit else call)
+    lower = getattr(jitted if jit else call, "lower", None)  # which not every Flax has
     lower = partial(lower, *bound) if lower and jit else lower
     leaves = len(jax.tree.leaves(nnx.state(bound)))
     return Program(call, lambda: port.dump(model), lower, leaves, port.dump)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 from ..common.gru import initializers, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.base import BasePort
-from ..common.port.classes import ModelClass, Use
+from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
@@ -183,7 +183,7 @@ class Classifier(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Model:
-    """Parameters, and how to compute with them."""
+    """Parameters, and how to compute with them; a call is one of `gru`."""
 
     params: Params | Classifier
     dtype: Any = field(default=None, metadata={"static": True})
@@ -195,26 +195,24 @@ class Model:
         """Keyword arguments of `gru`."""
         return {"dtype": self.dtype, "unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
 
+    def __call__(self, x, carry=None, **arguments):
+        return gru(self.params, x, carry, **arguments, **self.options())
+
 
 def _construct(key, input_size, hidden_size, x=None, **options):
     drawn = {name: options.pop(name) for name in ("carry_init", "param_dtype") if name in options}
     return Model(init(input_size, hidden_size, **drawn, key=key), **options)
 
 
-def _ensemble(key, *sizes, **options):
-    return jax.vmap(lambda key: _construct(key, *sizes, **options))(jax.random.split(key, 2))
-
-
 def _of_second(models, x, **given):
-    carry, outputs = jax.vmap(lambda model: gru(model.params, x, **given, **model.options()))(models)
-    return carry[1], outputs[1]
+    return second(jax.vmap(lambda model: model(x, **given))(models))
 
 
 CLASS = ModelClass(
     _construct,
     uses=(
-        Use("gru alone", _construct, lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
-        Use("an ensemble by jax.vmap", _ensemble, _of_second, lambda made: jax.tree.map(lambda a: a[1], made)),
+        Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
+        Use("an ensemble by jax.vmap", ensemble(_construct, jax.vmap), _of_second, second),
     ),
 )
 
@@ -249,9 +247,6 @@ class PurePort(BasePort):
         if isinstance(params, Classifier):
             return ClassifierParams(_record(params.gru), ReadoutParams(params.kernel.T, params.bias))
         return _record(params)
-
-    def apply(self, model, x, carry=None, **options):
-        return gru(model.params, x, carry, **options, **model.options())
 
     def step(self, model, x, carry=None, *, reset=None):
         return gru_step(model.params, x, carry, reset=reset, dtype=model.dtype)

@@ -1,6 +1,7 @@
 """The folders are the architecture: what may import what, and what is public."""
 
 import ast
+import doctest
 import importlib
 import re
 import subprocess
@@ -19,12 +20,7 @@ OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equin
 #: Rooms from left to right: each may import those to its right, never the reverse. A name on its own is a module.
 ORDER = {
     "common": (
-        "equality",
-        "parity",
-        "program",
-        "port",
-        "gru",
-        "parameters",
+        *("equality", "parity", "program", "port", "gru", "parameters"),
         ("config", "datasets"),
         ("compat", "errors", "files"),
     ),
@@ -70,13 +66,7 @@ def test_what_is_imported_is_required_or_brought_by_the_extra_that_the_error_nam
     brought = {None: project["dependencies"], **project["optional-dependencies"]}
     modules = {e: {re.match(r"[\w-]+", r)[0].replace("-", "_") for r in texts} for e, texts in brought.items()}
     modules["bench"].add("dateutil")  # python-dateutil
-    others = {
-        "jaxlib",
-        "ml_dtypes",
-        "pytest",
-        "cpuinfo",
-        "torch",
-    }  # with JAX or pytest-benchmark, or where there is one
+    others = {"jaxlib", "ml_dtypes", "pytest", "cpuinfo", "torch"}  # with JAX, pytest-benchmark, or at a user's
     for path in [path for folder in FOLDERS for path in sources(folder)]:
         for line, name in imported(path):
             top = name.partition(".")[0]
@@ -140,8 +130,7 @@ def test_modules_fit_in_the_head():
 def test_ports_import_common_and_their_own_framework_alone(path):
     for line, name in imported(path):
         top = name.partition(".")[0]
-        others = name.startswith("trigru.impls") and not name.startswith("trigru.impls.compat")
-        assert not others, f"{path.name}:{line}: one port does not import another: {name}"
+        assert not name.startswith("trigru.impls"), f"{path.name}:{line}: one port does not import another: {name}"
         assert top not in FRAMEWORKS or top in OF_PORT[path.stem]
 
 
@@ -188,3 +177,9 @@ PUBLIC = {
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_are_pinned(name):
     assert importlib.import_module(name).__all__ == PUBLIC[name].split()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_examples(module_name):
+    found = doctest.testmod(importlib.import_module(module_name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.failed == 0

@@ -17,7 +17,6 @@ The equations are those of `trigru.common.equality.oracle`. docs/kernel.md has t
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -94,17 +93,20 @@ def fused_scan(
         return jax.checkpoint(advance)(carry, by_time)
     chunks, left = _cut(by_time, chunk, reverse)
     # prevent_cse can be off inside a loop: XLA does not merge its body with the forward pass
-    carry, outputs = _over_chunks(jax.checkpoint(advance, prevent_cse=False), carry, chunks, reverse)
+    carry, outputs = jax.lax.scan(jax.checkpoint(advance, prevent_cse=False), carry, chunks, reverse=reverse)
+    outputs = outputs.reshape(-1, *outputs.shape[2:])
     if left:
         carry, last = jax.checkpoint(advance)(carry, left)
         outputs = jnp.concatenate([last, outputs] if reverse else [outputs, last])
     return carry, outputs
 
 
-@dataclass(frozen=True)
-class _How:
+class _How(NamedTuple):
     reverse: bool
     unroll: int
+
+    def scan(self, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
+        return jax.lax.scan(advance, start, by_time, reverse=self.reverse, unroll=self.unroll)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -124,7 +126,7 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
         return before, gates
 
     last, (states, gates) = _run(how, weights, h, initial, x, resets, active, keep)
-    after = _states_after(states, last, how.reverse)
+    after = jnp.concatenate([last[None], states[:-1]] if how.reverse else [states[1:], last[None]])  # each step
     u, u_n = _outside(weights, t_weights, x, t_x, _restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
     t_initial = t_initial if resets is None else each(t_initial, x)
@@ -134,17 +136,18 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
             u, u_n, h, reset, on, gates = step
             t_before = t_h
             h, t_h = _restart(reset, initial, h), _restart(reset, t_initial, t_h)
-            z, slope = gates[1], _slopes(h, *gates)
+            r, z, n, a = gates
+            r_slope, z_slope, n_slope, h_by_z = r * (1 - r), z * (1 - z), 1 - n * n, h - n  # each (*batch, H)
             t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
-            t_r, t_z = slope.r * t_r, slope.z * t_z
-            t_n = slope.n * (u_n + t_r * slope.n_by_r + slope.n_by_a * t_a)
-            t_next = (1 - z) * t_n + z * t_h + slope.h_by_z * t_z
+            t_r, t_z = r_slope * t_r, z_slope * t_z
+            t_n = n_slope * (u_n + t_r * a + r * t_a)
+            t_next = (1 - z) * t_n + z * t_h + h_by_z * t_z
             t_next = _pause(on, t_next, t_before)
             return t_next, t_next
 
         # what follows from the gates is computed again in the backward pass: only the gates are residuals
         advance = jax.checkpoint(advance, prevent_cse=how.unroll >= x.shape[0])
-        return _scan(how, advance, t_h, (u, u_n, states, resets, active, gates))
+        return how.scan(advance, t_h, (u, u_n, states, resets, active, gates))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
     return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
@@ -166,7 +169,7 @@ def _run(
         after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, gates)
 
-    return _scan(how, advance, h, (x @ weights.kernel_i if first else x, resets, active))
+    return how.scan(advance, h, (x @ weights.kernel_i if first else x, resets, active))
 
 
 def _multiplies_first(x: Array) -> bool:
@@ -192,21 +195,6 @@ def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
     return (1 - z) * n + z * h, (r, z, n, a)
 
 
-class Slopes(NamedTuple):
-    """Derivatives at one step, each (*batch, H): of the gates, of n's sum by r and by a, and of the state by z."""
-
-    r: Array
-    z: Array
-    n: Array
-    n_by_r: Array
-    n_by_a: Array
-    h_by_z: Array
-
-
-def _slopes(h: Array, r: Array, z: Array, n: Array, a: Array) -> Slopes:
-    return Slopes(r * (1 - r), z * (1 - z), 1 - n * n, n_by_r=a, n_by_a=r, h_by_z=h - n)
-
-
 def _restart(reset: Any, initial: Array, h: Array) -> Array:
     """The initial state where there is a reset; of one step or of all."""
     return h if reset is None else jnp.where(reset[..., None], initial, h)
@@ -226,15 +214,6 @@ def _outside(weights: Weights, t_weights: Any, x: Array, t_x: Any, before: Array
     u_b = total((*steps, H), x, t_weights.bias_n)
     u = total((*steps, 3 * H), x, u_h, jnp.concatenate([u_i[..., : 2 * H], u_b], axis=-1))
     return u, u_i[..., 2 * H :]
-
-
-def _scan(how: _How, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
-    return jax.lax.scan(advance, start, by_time, reverse=how.reverse, unroll=how.unroll)
-
-
-def _states_after(states: Array, last: Array, reverse: bool) -> Array:
-    """From the states before each step and the last one, those after each step (T, *batch, H)."""
-    return jnp.concatenate([last[None], states[:-1]] if reverse else [states[1:], last[None]])
 
 
 def _outputs(after: Array, active: Any) -> Array:
@@ -258,8 +237,3 @@ def _cut(by_time: Any, chunk: int, reverse: bool) -> tuple[Any, Any]:
     whole = steps(rest if reverse else 0, T - rest)
     chunks = jax.tree.map(lambda a: a.reshape(-1, chunk, *a.shape[1:]), whole)
     return chunks, steps(0 if reverse else T - rest, rest) if rest else None
-
-
-def _over_chunks(advance: Callable[..., Any], carry: Array, chunks: Any, reverse: bool) -> tuple[Array, Array]:
-    carry, outputs = jax.lax.scan(advance, carry, chunks, reverse=reverse)
-    return carry, outputs.reshape(-1, *outputs.shape[2:])

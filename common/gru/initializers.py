@@ -31,16 +31,16 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        called = "It is called as carry_init(key, shape, dtype)"
         if not callable(initializer):
-            raise InputError(
-                f"carry_init is a {type(initializer).__name__}, expected a JAX initializer "
-                "(key, shape, dtype) -> array, such as jax.nn.initializers.zeros."
-            )
+            kind = type(initializer).__name__
+            expected = "a JAX initializer (key, shape, dtype) -> array, such as jax.nn.initializers.zeros"
+            raise InputError(f"carry_init is a {kind}, expected {expected}.")
         try:
             drawn = initializer(key, shape, dtype)
             carry = jnp.asarray(drawn) if is_array(drawn) else None
         except Exception as error:  # whatever comes from inside a function of the user's
-            hint = _TWO_AXES if isinstance(error, ValueError) else "It is called as carry_init(key, shape, dtype)."
+            hint = _TWO_AXES if isinstance(error, ValueError) else f"{called}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
             raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}") from error
         if carry is None:
@@ -48,9 +48,9 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
         if carry.dtype != jax.dtypes.canonicalize_dtype(dtype):  # without jax_enable_x64, float32 for float64
+            expected = f"{jnp.dtype(dtype)}, that of the parameters"
             raise InputError(
-                f"carry_init gave dtype {carry.dtype}, expected {jnp.dtype(dtype)}, that of the parameters. "
-                "It is called as carry_init(key, shape, dtype): let it draw in that dtype."
+                f"carry_init gave dtype {carry.dtype}, expected {expected}. {called}: let it draw in that dtype."
             )
         return carry
 

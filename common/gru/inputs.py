@@ -56,48 +56,44 @@ def check_call(
                 f"{name} is a {type(flag).__name__}, expected True or False: it decides which program is built. "
                 "Under jax.jit, make it a static argument or bind it with functools.partial."
             )
-    leading = ["time"] * (time and time_major) + ["*batch"] * batched + ["time"] * (time and not time_major)
-    axes = ", ".join([*leading, "features"])
-    trailing = 2 if time else 1
-    passed = {"carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
-    passed = {"inputs": x} | {name: array for name, array in passed.items() if array is not None}
+    by_name = {"inputs": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
+    passed = {name: array for name, array in by_name.items() if array is not None or name == "inputs"}
     for name, array in passed.items():
         _check_array(name, array)
-    shape = np.shape(x)
-    if len(shape) < trailing or (not batched and len(shape) > trailing):
-        hint = "" if batched else " This model takes one example: batch it with jax.vmap."
-        raise InputError(f"inputs have shape {shape}, expected ({axes}).{hint}")
+    shape, trailing = np.shape(x), 2 if time else 1
+    leading = ["time"] * (time and time_major) + ["*batch"] * batched + ["time"] * (time and not time_major)
+    axes = ", ".join([*leading, "features"])
+    problem = f"inputs have shape {shape}, expected ({axes})."
+    if len(shape) < trailing:
+        raise InputError(problem)
+    if not batched and len(shape) > trailing:
+        raise InputError(f"{problem} This model takes one example: batch it with jax.vmap.")
     if 0 in shape:
         raise InputError(f"inputs have shape {shape} ({axes}), expected at least one entry on every axis.")
     if input_size is not None and shape[-1] != input_size:
         raise InputError(
             f"inputs have shape {shape} ({axes}), expected {input_size} features: input_size {input_size}."
         )
-    _check_floating("inputs", x)
-
     batch = shape[1:-1] if time and time_major else shape[:-trailing]
-    if carry is not None:
-        expected = (*batch, hidden_size)
-        if np.shape(carry) != expected:
-            examples = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
-            raise InputError(
-                f"carry has shape {np.shape(carry)}, expected {expected}: {examples}hidden_size {hidden_size}. "
-                "Pass one state per example, or carry=None for the learned initial state."
-            )
-        _check_floating("carry", carry)
-    for name, expected, each, kind, wanted in (
-        ("lengths", batch, "example", np.integer, "an integer one"),
-        ("resets", shape[:-1], "step", np.bool_, "bool"),
-        ("reset", batch, "example", np.bool_, "bool"),
-    ):
-        if name in passed:
-            actual, dtype, verb = np.shape(passed[name]), _dtype(passed[name]), "has" if name == "reset" else "have"
-            if actual != expected:
-                raise InputError(
-                    f"{name} {verb} shape {actual}, expected {expected}: one per {each} of inputs {shape}."
-                )
-            if not jnp.issubdtype(dtype, kind) or jnp.issubdtype(dtype, np.timedelta64):
-                raise InputError(f"{name} {verb} dtype {dtype}, expected {wanted}.")
+    examples = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
+    one_each = f"{examples}hidden_size {hidden_size}. Pass one state per example, or carry=None for the learned initial"
+    expected = {
+        "inputs": (shape, "", jnp.floating, "a floating-point one"),
+        "carry": ((*batch, hidden_size), f"{one_each} state.", jnp.floating, "a floating-point one"),
+        "lengths": (batch, f"one per example of inputs {shape}.", np.integer, "an integer one"),
+        "resets": (shape[:-1], f"one per step of inputs {shape}.", np.bool_, "bool"),
+        "reset": (batch, f"one per example of inputs {shape}.", np.bool_, "bool"),
+    }
+    for name, array in passed.items():
+        verb, dtype = "has" if name in ("carry", "reset") else "have", _dtype(array)
+        of_shape, why, kind, wanted = expected[name]
+        if np.shape(array) != of_shape:
+            raise InputError(f"{name} {verb} shape {np.shape(array)}, expected {of_shape}: {why}")
+        if not jnp.issubdtype(dtype, kind) or jnp.issubdtype(dtype, np.timedelta64):
+            raise InputError(f"{name} {verb} dtype {dtype}, expected {wanted}.")
+        if kind is jnp.floating and (not dtype.isnative or dtype.itemsize > 8):
+            convert = "Convert with .astype('float32') or another."
+            raise InputError(f"{name} {verb} dtype {dtype}, which JAX lacks. {convert}")
 
 
 def is_array(thing: Any) -> bool:
@@ -118,7 +114,9 @@ def check_batch_shape(batch_shape: Any) -> None:
     trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers from 1 on, below 2**31, as
     (8,) for a batch of 8.
     """
-    if not isinstance(batch_shape, tuple | list) or not all(map(_is_size, batch_shape)):
+    if not isinstance(batch_shape, tuple | list) or not all(
+        isinstance(size, Integral) and not isinstance(size, bool) and 0 < int(size) < 2**31 for size in batch_shape
+    ):
         raise InputError(
             f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers from 1 on, below 2**31, as (8,) for a "
             "batch of 8."
@@ -211,10 +209,6 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
         ) from error
 
 
-def _is_size(size: Any) -> bool:
-    return isinstance(size, Integral) and not isinstance(size, bool) and 0 < int(size) < 2**31
-
-
 def _dtype(array: Any) -> Any:
     return array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
 
@@ -222,17 +216,9 @@ def _dtype(array: Any) -> Any:
 def _check_array(name: str, array: Any) -> None:
     if is_array(array):
         return
-    problem = f"{name}: got a {type(array).__name__}"
+    why = "expected an array. Convert it with jnp.asarray."
     if isinstance(array, jax.ShapeDtypeStruct):
-        raise InputError(f"{problem}, which has no values, expected an array. Pass it to jax.eval_shape of the call.")
-    if isinstance(array, np.ma.MaskedArray):
-        raise InputError(f"{problem}, expected an array without a mask. Fill it, as with .filled(0).")
-    raise InputError(f"{problem}, expected an array. Convert it with jnp.asarray.")
-
-
-def _check_floating(name: str, array: Any) -> None:
-    dtype, verb = _dtype(array), "has" if name == "carry" else "have"
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise InputError(f"{name} {verb} dtype {dtype}, expected a floating-point one.")
-    if not dtype.isnative or dtype.itemsize > 8:
-        raise InputError(f"{name} {verb} dtype {dtype}, which JAX lacks. Convert with .astype('float32') or another.")
+        why = "which has no values, expected an array. Pass it to jax.eval_shape of the call."
+    elif isinstance(array, np.ma.MaskedArray):
+        why = "expected an array without a mask. Fill it, as with .filled(0)."
+    raise InputError(f"{name}: got a {type(array).__name__}, {why}")

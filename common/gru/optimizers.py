@@ -21,7 +21,6 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from ..compat import partition
 from ..config import check_sizes
 from ..errors import InputError, brief
 
@@ -95,6 +94,7 @@ def carry_learning_rate(
             )
         return groups
 
+    partition = getattr(optax, "partition", None) or vars(optax)["multi_transform"]  # before Optax 0.2.5
     return partition({"carry": own, "rest": tx}, labels)
 
 

@@ -92,17 +92,15 @@ def _lower_gradient(context: Any, x: Any, t: Any, **how: Any) -> Any:
 
 
 def _abstract_product(x: Any, kernel: Any, *, precision: Any) -> Any:
-    shape, sharding = (*x.shape[:-1], kernel.shape[-1]), getattr(x, "sharding", None)
-    if sharding is None:
-        return x.update(shape=shape)
-    return x.update(shape=shape, sharding=sharded(sharding, *sharding.spec[:-1], kernel.sharding.spec[-1]))
+    by = getattr(x, "sharding", None)
+    own = {} if by is None else {"sharding": sharded(by, *by.spec[:-1], kernel.sharding.spec[-1])}
+    return x.update(shape=(*x.shape[:-1], kernel.shape[-1]), **own)
 
 
 def _abstract_gradient(x: Any, t: Any, *, precision: Any, batch: int) -> Any:
-    shape, sharding = (*x.shape[:batch], x.shape[-1], t.shape[-1]), getattr(x, "sharding", None)
-    if sharding is None:
-        return x.update(shape=shape)
-    return x.update(shape=shape, sharding=sharded(sharding, *sharding.spec[:batch], None, None))
+    by = getattr(x, "sharding", None)
+    own = {} if by is None else {"sharding": sharded(by, *by.spec[:batch], None, None)}
+    return x.update(shape=(*x.shape[:batch], x.shape[-1], t.shape[-1]), **own)
 
 
 def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:

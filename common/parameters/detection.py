@@ -1,13 +1,12 @@
-"""Which layout a tree of arrays has, told by its names, and the canonical record of it."""
+"""Which layout a tree of arrays has, and where in it GRUs are, found by the names of its arrays."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError
-from .layouts import CANONICAL, CARRY, Layout, Row, flatten
+from ..errors import InputError, UnknownNameError
+from .layouts import CARRY, Layout, Row, flatten, nested
 from .record import ClassifierParams, GRUParams
 
 SHOWN = 8  # names in a message
@@ -33,7 +32,7 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
         InputError: the names are those of no layout or of two, or the arrays are not a GRU's parameters.
 
     >>> from trigru.common.config import GRUConfig
-    >>> from trigru.common.parameters.layouts import TORCH
+    >>> from trigru.common.parameters.layouts import CANONICAL, TORCH
     >>> from trigru.common.parameters.record import random_params
     >>> params, layout, notes = recognise(TORCH.flat(random_params(GRUConfig(2, 3))), [CANONICAL, TORCH])
     >>> layout.name, notes
@@ -43,31 +42,26 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
     kept = {name: leaf for name, leaf in flat.items() if "rngs" not in name.split(".")}
     if len(kept) < len(flat):
         notes.append("it has random state (rngs), which is no parameter: left out.")
-    match = _best(kept, tuple(layouts))
-    layout, called = match.layout, match.called
+    layout, _, table, called, _ = _best(kept, tuple(layouts))
     arrays = {name: _array(there, kept[there]) for name, there in called.items()}
-    for name, row in match.table.items():
-        if row is CARRY and name in arrays and arrays[name].ndim > 1 and arrays[name].size == arrays[name].shape[-1]:
-            arrays[name] = arrays[name].ravel()  # (H,), where torch's users keep (1, 1, H)
-    problem = layout.problem(arrays, called)
-    if problem:
+    for name, array in arrays.items():
+        if table[name] is CARRY and array.shape == (*(1,) * (array.ndim - 1), array.size):
+            arrays[name] = array.ravel()  # (H,), where torch's users keep (1, 1, H)
+    if problem := layout.problem(arrays, called):
         raise InputError(f"as {layout.name}: {problem}")
-    absent = {name: row for name, row in match.table.items() if name not in arrays}
-    notes += dict.fromkeys(row.if_absent for row in absent.values() if row.if_absent)
-    shapes, dtype = layout.shapes_of(arrays), next(iter(arrays.values())).dtype
-    arrays |= {name: np.zeros(shapes[name], dtype) for name in absent}
-    second = [arrays[name][: -len(arrays[name]) // 3] for name, row in match.table.items() if row.field == "bias_hh"]
-    if any(map(np.any, second)):
-        notes.append(ADDED)
+    notes += dict.fromkeys(row.if_absent for name, row in table.items() if row.if_absent and name not in arrays)
     params = layout.record(arrays)
-    problem = CANONICAL.problem(CANONICAL.flat(params))
-    if problem:  # a sum too large for its dtype
-        raise InputError(f"as {layout.name}: {problem}")
+    if any(row.field == "bias_hh" and name in arrays and arrays[name][: -len(arrays[name]) // 3].any()
+           for name, row in table.items()):  # fmt: skip
+        notes.append(ADDED)
+        if not np.isfinite((params if isinstance(params, GRUParams) else params.gru).bias).all():
+            raise InputError(
+                f"as {layout.name}: bias has values that are not finite: a sum is too large for its dtype."
+            )
     return params, layout, tuple(notes)
 
 
-@dataclass(frozen=True)
-class _Match:
+class _Match(NamedTuple):
     """A layout compared with the names of a tree."""
 
     layout: Layout
@@ -76,24 +70,20 @@ class _Match:
     called: dict[str, str]  # what the tree calls the layout's arrays
     problem: str  # why it is not this layout; empty where it is
 
-    @property
-    def closeness(self) -> int:
-        """How well the cell's place fits the layout: this tells Equinox from canonical, which has the same names."""
-        return len(self.layout.cell) if self.at.endswith(self.layout.cell) else -1
-
 
 def _best(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> _Match:
-    matches = [
-        _match(layout, flat, at, places)
-        for layout in layouts
-        if (places := [name.removesuffix(layout.rows[0].name) for name in _ending(flat, layout.rows[0].name)])
-        for at in places
-    ]
+    """The one layout that the names of a tree fit, or the one whose cell's place fits, too: Equinox's and canonical
+    arrays have the same names.
+    """
+    matches = []
+    for layout in layouts:
+        places = [name.removesuffix(layout.rows[0].name) for name in _ending(flat, layout.rows[0].name)]
+        matches += [_match(layout, flat, at, places) for at in places]
     fits = [match for match in matches if not match.problem]
     if not fits:
-        raise InputError(_no_layout(flat, matches, layouts))
-    closest = max(match.closeness for match in fits)
-    first, *others = (match for match in fits if match.closeness == closest)
+        raise InputError(f"has the arrays {_names(flat)}. {_no_layout(matches, layouts)}.")
+    closeness = [len(match.layout.cell) if match.at.endswith(match.layout.cell) else -1 for match in fits]
+    first, *others = (match for match, close in zip(fits, closeness, strict=True) if close == max(closeness))
     if others:
         names = " and ".join(match.layout.name for match in (first, *others))
         raise InputError(f"has the arrays of {names} alike, so that nobody can tell which it is.")
@@ -103,34 +93,33 @@ def _best(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> _Match:
 def _match(layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]) -> _Match:
     """A layout compared with the names of a tree, if its cell is in one of the places that have the first array."""
     table = layout.table(classifier=any(_ending(flat, row.name) for row in layout.readout))
-    called = {}
+    called, lacks = {}, {}
     for name, row in table.items():
-        names = [at + row.name] if row in layout.rows else _ending(flat, row.name)
+        of_cell = row in layout.rows
+        names = [at + row.name] if of_cell else _ending(flat, row.name)
         if len(names) == 1 and names[0] in flat:
             called[name] = names[0]
-    there = {table[name].if_absent for name in called}
-    lacks = [
-        f"{at}{row.name}" if row in layout.rows else row.name
-        for name, row in table.items()
-        if name not in called and (row.if_absent is None or (row in layout.rows and row.if_absent in there))
-    ]
+        else:
+            lacks[names[0] if of_cell else row.name] = row
+    there = {table[name].if_absent for name in called if table[name] is not CARRY}
+    missing = [name for name, row in lacks.items() if row.if_absent is None or row.if_absent in there]
     beside = sorted(set(flat) - set(called.values()))
     problems = [f"it is {why}" for part, why in layout.refused if any(part in name for name in beside)]
     if not problems and len(places) > 1:
         problems = [f"it has {len(places)} cells, at {_names(place.rstrip('.') or 'the top' for place in places)}"]
     elif not problems:
-        problems = [f"it lacks {_names(lacks)}"] if lacks else []
+        problems = [f"it lacks {_names(missing)}"] if missing else []
         problems += [f"it has {_names(beside)} beside"] if beside else []
     return _Match(layout, at, table, called, "; ".join(problems[:2]))
 
 
-def _no_layout(flat: Mapping[str, Any], matches: list[_Match], layouts: tuple[Layout, ...]) -> str:
+def _no_layout(matches: list[_Match], layouts: tuple[Layout, ...]) -> str:
+    """The reasons why the names are those of no layout."""
     if matches:
-        reasons = dict.fromkeys(f"as {match.layout.name}: {match.problem}" for match in matches)
-        return f"has the arrays {_names(flat)}. " + ". ".join(reasons) + "."
+        return ". ".join(dict.fromkeys(f"as {match.layout.name}: {match.problem}" for match in matches))
     whose = "the layout's" if len(layouts) == 1 else "one layout's"
     expected = "; ".join(f"{layout.name} has {_names(row.name for row in layout.rows)}" for layout in layouts)
-    return f"has the arrays {_names(flat)}. Expected {whose}, in one place: {expected}."
+    return f"Expected {whose}, in one place: {expected}"
 
 
 def _ending(flat: Iterable[str], name: str) -> list[str]:
@@ -150,3 +139,114 @@ def _names(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more or "none"
+
+
+# GRUs within a larger tree --------------------------------------------------------------------------------------------
+
+
+def below(tree: Any, at: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The arrays below one place of a tree, by name.
+
+    Args:
+        tree: any pytree of arrays, or a flat dict.
+        at: the keys on the way to the place, joined by dots or slashes; "" for the whole tree.
+        names: what the tree calls `weight_ih`, `weight_hh`, `bias`, `bias_n` and `initial_carry`, where these are
+            names of its own. Its gates are in the order r, z, n; matrices that multiply from the right, (D, 3H) and
+            (H, 3H), are transposed.
+
+    Raises:
+        InputError: there are no arrays, or none of a name.
+
+    >>> list(below({"a": {"gru": {"Wi": 1.0, "Wh": 2.0}}, "b": 3.0}, "a/gru"))
+    ['Wh', 'Wi']
+    """
+    flat = flatten(tree)
+    if at := _dotted(at):
+        arrays = {name.removeprefix(f"{at}."): leaf for name, leaf in flat.items() if name.startswith(f"{at}.")}
+        if not arrays:
+            places = list(dict.fromkeys(name.rpartition(".")[0] for name in flat if "." in name))[:SHOWN]
+            raise InputError(f"has no arrays below {at}. Its places: {', '.join(places) or 'none'}.")
+        flat = arrays
+    return _renamed(flat, names) if names else flat
+
+
+def cells(tree: Any, layouts: Iterable[Layout]) -> list[str]:
+    """The places of all GRUs whose arrays have the names of a layout.
+
+    >>> from trigru.common.config import GRUConfig
+    >>> from trigru.common.parameters.layouts import TORCH
+    >>> from trigru.common.parameters.record import random_params
+    >>> arrays = TORCH.tree(random_params(GRUConfig(2, 3)))
+    >>> cells({"old": arrays, "new": {"rnn": arrays}, "bias": np.ones(2)}, [TORCH])
+    ['new.rnn', 'old']
+    """
+    flat, places = flatten(tree), {}
+    for layout in sorted(layouts, key=lambda layout: -len(layout.cell)):  # canonical names are Equinox's, without cell
+        first, *others = (row.name for row in layout.rows if row.if_absent is None)
+        for cell in (name.removesuffix(first) for name in _ending(flat, first)):
+            if all(cell + other in flat for other in others):
+                whole = cell.removesuffix(layout.cell)  # of the GRU, unless there are arrays of others
+                alone = all(other.startswith((cell, whole + CARRY.name)) for other in flat if other.startswith(whole))
+                places.setdefault(cell, (whole if alone else cell).rstrip("."))
+    return list(places.values())
+
+
+def exchanged(tree: Any, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A tree of dicts, or a flat dict, with other arrays below some of its places. The tree itself is left alone.
+
+    Args:
+        parts: for each place, its new arrays by name.
+
+    Raises:
+        InputError: the tree is no dict, or its keys are not those on the way to a place.
+    """
+    if not isinstance(tree, Mapping):
+        raise InputError(f"is a {type(tree).__name__}, expected a dict of arrays.")
+    flat = not any(isinstance(child, Mapping) for child in tree.values())
+    result = dict(tree)
+    for place, arrays in parts.items():
+        at = _dotted(place)
+        if not flat:
+            result = _with(result, at.split(".") if at else [], nested(arrays))
+        elif at:
+            result = {name: leaf for name, leaf in result.items() if not name.replace("/", ".").startswith(f"{at}.")}
+            result |= {f"{at}.{name}": leaf for name, leaf in arrays.items()}
+        else:
+            result = dict(arrays)
+    return result
+
+
+def _with(tree: Any, path: list[str], part: Any) -> Any:
+    if not path:
+        return part
+    first, *rest = path
+    keys = {str(key): key for key in tree} if isinstance(tree, Mapping) else {}
+    if first not in keys:
+        raise InputError(f"has no dict with the key {first}. Its keys there: {', '.join(keys) or 'none'}.")
+    return dict(tree) | {keys[first]: _with(tree[keys[first]], rest, part)}
+
+
+def _dotted(place: str) -> str:
+    return place.strip("./").replace("/", ".")
+
+
+def _renamed(flat: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The arrays of a tree, of which some have names of their own for a GRU's, by the canonical names."""
+    if len({*names.values()}) < len(names):
+        raise InputError("has one name for two arrays of a GRU.")
+    called = {}
+    for field, name in names.items():
+        if field not in GRUParams._fields:
+            raise UnknownNameError("array", field, list(GRUParams._fields))
+        name = name.replace("/", ".")
+        there = _ending(flat, name)
+        if not there:
+            raise InputError(f"has no array called {name}, for {field}. Its arrays: {', '.join(flat)}.")
+        called |= {other: other.removesuffix(name) + field for other in there}
+    renamed = {called.get(name, name): leaf for name, leaf in flat.items()}
+    for name in _ending(renamed, "weight_hh"):
+        shape = np.shape(renamed[name])
+        if len(shape) == 2 and shape[1] == 3 * shape[0]:
+            for matrix in {name, name.removesuffix("weight_hh") + "weight_ih"} & renamed.keys():
+                renamed[matrix] = np.transpose(renamed[matrix])
+    return renamed

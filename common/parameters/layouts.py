@@ -84,10 +84,11 @@ class Layout:
         if any(row.field == "bias_hh" for row in self.rows):
             bias_n = fields["bias_n"]
             fields["bias_hh"] = np.concatenate([np.zeros(2 * len(bias_n), bias_n.dtype), bias_n])  # (3H,)
-        return {
-            name: _transposed(row, _gate(row, fields[row.field]))
-            for name, row in self.table(classifier=isinstance(params, ClassifierParams)).items()
-        }
+        flat = {}
+        for name, row in self.table(classifier=isinstance(params, ClassifierParams)).items():
+            array = np.split(fields[row.field], 3)[GATES.index(row.gate)] if row.gate else fields[row.field]
+            flat[name] = array.T if row.transposed else array
+        return flat
 
     def tree(self, params: GRUParams | ClassifierParams) -> dict[str, Any]:
         """The arrays of `flat`, as a tree of dicts."""
@@ -100,16 +101,19 @@ class Layout:
             flat: by name, with the shapes of this layout.
 
         Returns:
-            GRUParams, or ClassifierParams where there is a readout. A bias_n that the layout has no row for, and an
-            initial carry that is not learned, are zeros.
+            GRUParams, or ClassifierParams where there is a readout. What may be absent and is, is zeros, as is a bias_n
+            that the layout has no row for.
         """
         parts: dict[str, list[np.ndarray]] = {}
         for name, row in self.table(classifier=self.readout[0].name in flat).items():
-            if row is not CARRY or flat.get(name) is not None:
-                parts.setdefault(row.field, []).append(_transposed(row, np.asarray(flat[name])))
+            if flat.get(name) is not None or row.if_absent is None:
+                array = np.asarray(flat[name])
+                parts.setdefault(row.field, []).append(array.T if row.transposed else array)
         fields = {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in parts.items()}
-        fields.setdefault("initial_carry", np.zeros_like(fields["bias"][: len(fields["bias"]) // 3]))
-        fields.setdefault("bias_n", np.zeros_like(fields["initial_carry"]))
+        zeros = np.zeros_like(fields["weight_hh"][:, 0])  # (3H,)
+        fields.setdefault("bias", zeros)
+        for name in ("initial_carry", "bias_n"):
+            fields.setdefault(name, zeros[: len(zeros) // 3])
         if "bias_hh" in fields:
             *second, fields["bias_n"] = np.split(fields["bias_hh"], 3)
             if np.any(second):  # adding zeros would be exact, too, but for the sign of a zero
@@ -128,18 +132,6 @@ class Layout:
             shapes[name] = shape[::-1] if row.transposed else shape
         return shapes
 
-    def shapes_of(self, flat: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-        """The shapes that arrays of this layout should have, by the sizes that its two matrices say.
-
-        Args:
-            flat: by name; what may be absent may be absent.
-        """
-        classes = np.size(flat[self.readout[1].name]) if self.readout[1].name in flat else None
-        columns: dict[str, int] = {}
-        for name, row in self._matrices(flat):
-            columns.setdefault(row.field, flat[name].shape[0 if row.transposed else 1])
-        return self.shapes(columns["weight_ih"], columns["weight_hh"], classes)
-
     def problem(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> str | None:
         """The reason why arrays of these names are not parameters: shapes, dtypes, or values that are not finite.
 
@@ -148,15 +140,16 @@ class Layout:
             called: what to call them in the message, where that is not their name.
         """
         called = called or {name: name for name in flat}
-        for name, _ in self._matrices(flat):
-            if flat[name].ndim != 2:
-                return f"{called[name]} has shape {flat[name].shape}, expected two axes."
-        shapes = {called[name]: shape for name, shape in self.shapes_of(flat).items() if name in flat}
-        return array_problem({called[name]: array for name, array in flat.items()}, shapes)
-
-    def _matrices(self, flat: Mapping[str, np.ndarray]) -> list[tuple[str, Row]]:
-        table = self.table(classifier=self.readout[1].name in flat)
-        return [(name, row) for name, row in table.items() if row.field in ("weight_ih", "weight_hh")]
+        columns: dict[str, int] = {}
+        for name, row in self.table(classifier=self.readout[1].name in flat).items():
+            if row.field in ("weight_ih", "weight_hh"):
+                if flat[name].ndim != 2:
+                    return f"{called[name]} has shape {flat[name].shape}, expected two axes."
+                columns.setdefault(row.field, flat[name].shape[0 if row.transposed else 1])
+        classes = np.size(flat[self.readout[1].name]) if self.readout[1].name in flat else None
+        shapes = self.shapes(columns["weight_ih"], columns["weight_hh"], classes)
+        expected = {called[name]: shape for name, shape in shapes.items() if name in flat}
+        return array_problem({called[name]: array for name, array in flat.items()}, expected)
 
 
 def flatten(tree: Any) -> dict[str, Any]:
@@ -192,14 +185,6 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             level = level.setdefault(key, {})
         level[last] = leaf
     return tree
-
-
-def _gate(row: Row, array: np.ndarray) -> np.ndarray:
-    return np.split(array, 3)[GATES.index(row.gate)] if row.gate else array
-
-
-def _transposed(row: Row, array: np.ndarray) -> np.ndarray:
-    return array.T if row.transposed else array
 
 
 CANONICAL = Layout(

@@ -14,13 +14,14 @@ Gradients use the same record. On disk it is a safetensors file with these five 
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..config import GRUConfig
-from ..errors import InputError, ParamsFileError
-from .safetensors import read_tensors, write_tensors
+from ..errors import InputError, ParamsFileError, brief
+from ..files import read_whole, write_whole
 
 
 class GRUParams(NamedTuple):
@@ -82,10 +83,9 @@ def leaves(params: GRUParams | ClassifierParams) -> dict[str, Any]:
     >>> list(leaves(random_params(GRUConfig(2, 3, classes=4))))[-2:]
     ['readout.weight', 'readout.bias']
     """
-    if isinstance(params, ClassifierParams):
-        readout = {f"readout.{name}": array for name, array in params.readout._asdict().items()}
-        return params.gru._asdict() | readout
-    return params._asdict()
+    if isinstance(params, GRUParams):
+        return params._asdict()
+    return params.gru._asdict() | {f"readout.{name}": array for name, array in params.readout._asdict().items()}
 
 
 def from_leaves(arrays: Mapping[str, Any]) -> Any:
@@ -130,13 +130,12 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
     Traceback (most recent call last):
     trigru.common.errors.InputError: weight_ih has shape (9, 2), expected (12, 2): input_size 2, hidden_size 4.
     """
-    expected = GRUParams if config.classes is None else ClassifierParams
+    D, H, C = config.input_size, config.hidden_size, config.classes
+    kind, expected = type(params).__name__, GRUParams if C is None else ClassifierParams
     if not isinstance(params, expected):
-        raise InputError(f"parameters are {type(params).__name__}, expected {expected.__name__}: "
-                         f"classes is {config.classes}.")  # fmt: skip
-    shapes = leaf_shapes(config.input_size, config.hidden_size, config.classes)
-    why = f": input_size {config.input_size}, hidden_size {config.hidden_size}"
-    if problem := array_problem(leaves(params), shapes, why, config.param_dtype):
+        raise InputError(f"parameters are {kind}, expected {expected.__name__}: classes is {C}.")
+    why = f": input_size {D}, hidden_size {H}"
+    if problem := array_problem(leaves(params), leaf_shapes(D, H, C), why, config.param_dtype):
         raise InputError(problem)
 
 
@@ -203,3 +202,31 @@ def _problem(tensors: dict[str, np.ndarray]) -> str | None:
         return "weight_ih must have two axes and bias_n one."
     D, H = tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0]
     return array_problem(tensors, leaf_shapes(D, H), f": weight_ih and bias_n say input_size {D}, hidden_size {H}")
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file.
+
+    Raises:
+        ParamsFileError: the file is missing or truncated, or holds a dtype that NumPy lacks.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(read_whole(Path(path)))
+    except OSError as error:
+        problem = f"{error.strerror}. Pass a safetensors file of a GRU's parameters."
+    except KeyError as error:
+        problem = f"has dtype {error}, expected F16, F32 or F64. Convert it."
+    except (SafetensorError, ValueError, TypeError) as error:
+        problem = f"not a readable safetensors file ({brief(error)}). It may be truncated; write it again."
+    raise ParamsFileError(f"{path}: {problem}")
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], kind: str) -> None:
+    """Write a safetensors file, whole or not at all, which says of what kind its arrays are."""
+    from safetensors.numpy import save
+
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    write_whole(Path(path), save(contiguous, metadata={"format": f"trigru.{kind}", "version": "1"}))

@@ -4,8 +4,10 @@ A port lists its class as `model_class`, which it may leave out: `Port` does not
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import jax
 
 #: The arguments of a call beside x, by the names that the classes share.
 ARGUMENTS = ("carry", "lengths", "resets", "reverse", "time_major")
@@ -18,7 +20,7 @@ class Use:
     Args:
         name: as failures tell it.
         make: (key, input_size, hidden_size, x, **options) -> what is called, a pytree. `x` is the example that a
-            framework may need; options are those of the class.
+            framework may need; options are those of the class. None for the class's `construct`.
         call: (made, x, **arguments) -> carry and outputs, as of the port's `apply`.
         model: (made) -> the port's model with its parameters.
         takes: of ARGUMENTS.
@@ -32,8 +34,8 @@ class Use:
     """
 
     name: str
-    make: Callable[..., Any]
-    call: Callable[..., Any]
+    make: Callable[..., Any] | None = None
+    call: Callable[..., Any] = lambda made, x, **arguments: made(x, **arguments)
     model: Callable[[Any], Any] = lambda made: made
     takes: tuple[str, ...] = ARGUMENTS
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class ModelClass:
     """The class of a port.
 
     Args:
-        construct: (key, input_size, hidden_size, **options) -> a model of the port. Options are those of the class:
+        construct: (key, input_size, hidden_size, x=None, **options) -> a model of the port. Options are the class's:
             carry_init, dtype, param_dtype, unroll, remat, kernel, and initializers.
         initializers: options, each an initializer, by the arrays of the canonical record that they draw.
         gates_apart: whether these are called for each gate, or for the fused matrices (D, 3H) and (H, 3H).
@@ -64,6 +66,24 @@ class ModelClass:
     gates_apart: bool = False
     uses: tuple[Use, ...] = ()
     assign: Callable[[Any, Any], None] | None = None
+
+    def __post_init__(self) -> None:
+        uses = tuple(use if use.make else replace(use, make=self.construct) for use in self.uses)
+        object.__setattr__(self, "uses", uses)
+
+
+def ensemble(construct: Callable[..., Any], vmap: Callable[..., Any]) -> Callable[..., Any]:
+    """How two models that are drawn by keys of their own are made as one, by a framework's `vmap`."""
+
+    def make(key: Any, *sizes: Any, **options: Any) -> Any:
+        return vmap(lambda key: construct(key, *sizes, **options))(jax.random.split(key, 2))
+
+    return make
+
+
+def second(tree: Any) -> Any:
+    """The second of an ensemble's models or results."""
+    return jax.tree.map(lambda a: a[1], tree)
 
 
 def class_of(port: object) -> ModelClass | None:

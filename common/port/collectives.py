@@ -11,8 +11,9 @@ from msgspec import Meta
 #: XLA's operations through which devices exchange data; some begin in one instruction and end in another.
 KINDS = ("all-reduce", "all-gather", "ragged-all-to-all", "all-to-all", "reduce-scatter", "collective-permute")
 KINDS += ("collective-broadcast",)
-_HEADER = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
-_COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(-start)?\(")
+_HEADER = re.compile(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
+_INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
+_COLLECTIVE = re.compile(rf"(.*?) ({'|'.join(KINDS)})(-start)?\(")
 _CALLING = "calls|to_apply|body|condition|true_computation|false_computation|branch_computations|called_computations"
 _CALLED = re.compile(rf"(?:{_CALLING})=(\{{[^}}]*\}}|%[\w.\-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
@@ -62,42 +63,45 @@ def collectives_of(text: str) -> list[Collective]:
     ... }''')
     [Collective(kind='all-reduce', nbytes=32, runs=1, in_loop=False)]
     """
-    lines: dict[str, list[str]] = {}
-    entry = name = ""
+    found = computations(text)
+    return list(_walk(found, list(found)[-1], 1, in_loop=False)) if found else []
+
+
+def computations(text: str) -> dict[str, dict[str, str]]:
+    """The instructions of each computation of optimised HLO, by their names; the entry is the last.
+
+    A computation comes after those that it calls, and an instruction after those that it uses.
+    """
+    found: dict[str, dict[str, str]] = {}
+    name = ""
     for line in text.splitlines():
-        header = _HEADER.match(line)
-        if header:
-            name = header[2]
-            lines[name] = []
-            entry = name if header[1] else entry
-        elif name and " = " in line:
-            lines[name].append(line)
-    return list(_walk(lines, entry, 1, in_loop=False))
+        if header := _HEADER.match(line):
+            name = header[1]
+            found[name] = {}
+        elif name and (instruction := _INSTRUCTION.match(line)):
+            found[name][instruction[1]] = instruction[2]
+    return found
 
 
-def _walk(lines: dict[str, list[str]], name: str, runs: int | None, *, in_loop: bool) -> Iterator[Collective]:
-    for line in lines.get(name, ()):
-        found = _COLLECTIVE.search(line)
+def _walk(
+    computations: dict[str, dict[str, str]], name: str, runs: int | None, *, in_loop: bool
+) -> Iterator[Collective]:
+    for line in computations.get(name, {}).values():
+        found = _COLLECTIVE.match(line)
         if found:
             begins = bool(found[3]) and found[2] != "all-reduce"  # whose tuple holds what goes in, too
             yield Collective(found[2], _bytes(found[1], last=begins), runs, in_loop)
             continue  # what it applies is an addition
-        loop = " while(" in line
-        trips = _TRIPS.search(line)
+        loop, trips = " while(" in line, _TRIPS.search(line)
         inner = runs if not loop else runs * int(trips[1]) if trips and runs is not None else None
         for called in _CALLED.findall(line):
             for callee in re.findall(r"%([\w.\-]+)", called):
-                yield from _walk(lines, callee, inner, in_loop=in_loop or loop)
+                yield from _walk(computations, callee, inner, in_loop=in_loop or loop)
 
 
-def _bytes(shape: str, *, last: bool = False) -> int:
+def _bytes(shape: str, *, last: bool) -> int:
     """The size of an array, or of each array of a tuple; or of the last that has a size."""
-    found = _SHAPE.findall(shape)
+    arrays = [(dtype, [int(size) for size in sizes.split(",") if size]) for dtype, sizes in _SHAPE.findall(shape)]
     if last:
-        found = [(kind, sizes) for kind, sizes in found if sizes][-1:] or found
-    return sum(_itemsize(kind) * prod(int(size) for size in sizes.split(",") if size) for kind, sizes in found)
-
-
-def _itemsize(kind: str) -> int:
-    bits = re.search(r"\d+$", kind)
-    return 1 if bits is None else max(int(bits[0]) // 8, 1)
+        arrays = [array for array in arrays if array[1]][-1:] or arrays
+    return sum(max(int(re.sub(r"\D", "", dtype) or 8) // 8, 1) * prod(sizes) for dtype, sizes in arrays)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.monitoring
 from jax.experimental.compilation_cache import compilation_cache
 
 from ..compat import stop_listening
@@ -76,30 +77,30 @@ def _tidy(folder: Path, most_bytes: int) -> None:
         with suppress(OSError):  # another process may remove it
             found = entry.stat()
             entries.append((max(found.st_atime, found.st_mtime), found.st_size, entry))
-    size = sum(size for _, size, _ in entries)
-    if size > most_bytes:
-        for _, of_entry, entry in sorted(entries):
-            if size <= KEPT_SHARE * most_bytes:
-                break
-            with suppress(OSError):
-                entry.unlink()
-            size -= of_entry
+    excess = sum(nbytes for _, nbytes, _ in entries) - most_bytes
+    excess += (excess > 0) * (1 - KEPT_SHARE) * most_bytes
+    for _, nbytes, entry in sorted(entries):
+        if excess <= 0:
+            break
+        with suppress(OSError):
+            entry.unlink()
+        excess -= nbytes
 
 
 @contextmanager
 def _damage_noticed() -> Iterator[list[str]]:
     """Collects what JAX says about entries that it could not read, instead of warning."""
     damaged: list[str] = []
+    show = warnings.showwarning
+
+    def notice(message: Warning | str, *rest: Any) -> None:
+        if "persistent compilation cache entry" in str(message):
+            damaged.append(str(message))
+        else:
+            show(message, *rest)
+
     with warnings.catch_warnings():
         warnings.filterwarnings("always", "Error (reading|writing) persistent compilation cache entry")
-        show = warnings.showwarning
-
-        def notice(message: Warning | str, *rest: Any) -> None:
-            if "persistent compilation cache entry" in str(message):
-                damaged.append(str(message))
-            else:
-                show(message, *rest)
-
         warnings.showwarning = notice
         yield damaged
 
@@ -121,8 +122,6 @@ def count_programs() -> Iterator[Programs]:
     >>> programs.compiled + programs.reused > 0
     True
     """
-    import jax.monitoring
-
     programs = Programs()
 
     def count(event: str, duration_secs: float, **_: str | int) -> None:
@@ -143,15 +142,12 @@ def count_programs() -> Iterator[Programs]:
 
 @cache
 def _quick_options() -> dict[str, Any]:
-    return {name: value for name, value in _SLOW_TO_COMPILE.items() if _has_option(name, value)}
-
-
-def _has_option(name: str, value: Any) -> bool:
-    try:
-        jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
-    except Exception:  # what is raised differs between versions
-        return False
-    return True
+    known = {}
+    for name, value in _SLOW_TO_COMPILE.items():
+        with suppress(Exception):  # what is raised for an option that there is not differs between versions
+            jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+            known[name] = value
+    return known
 
 
 @contextmanager
@@ -159,12 +155,9 @@ def configured(values: dict[str, Any]) -> Iterator[None]:
     """JAX with these settings, by their names, within a context."""
     before = {name: jax.config.values[name] for name in values}
     try:
-        _update(values)
+        for name, value in values.items():
+            jax.config.update(name, value)
         yield
     finally:
-        _update(before)
-
-
-def _update(values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        jax.config.update(name, value)
+        for name, value in before.items():
+            jax.config.update(name, value)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from ..compat import stop_listening
-from .collectives import Collective, collectives_of
+from .collectives import Collective, collectives_of, computations
 
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -99,12 +100,13 @@ def read_program(lowered: Any) -> ProgramFacts:
     compiled = lowered.compile()
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
     text = compiled.as_text()
+    count = Counter(re.findall(r" (dot|fusion|while|transpose)\(", text))
     return ProgramFacts(
         fingerprint=fingerprint(text),
-        dots=_count(text, "dot") + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
-        fusions=_count(text, "fusion"),
-        whiles=_count(text, "while"),
-        transposes=_count(text, "transpose"),
+        dots=count["dot"] + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
+        fusions=count["fusion"],
+        whiles=count["while"],
+        transposes=count["transpose"],
         temp_bytes=temp_bytes(compiled),
         collectives=tuple(collectives_of(text)),
         tuned=tuned(text),
@@ -122,7 +124,8 @@ def computed_functions(compiled: Any) -> float | None:
 
     None where it gives no number.
     """
-    cost = _cost(compiled)
+    cost = _of(compiled, "cost_analysis")
+    cost = cost[0] if isinstance(cost, list) else cost  # before JAX 0.5, of each device
     return None if cost is None else cost.get("transcendentals")
 
 
@@ -136,19 +139,14 @@ def fingerprint(text: str) -> str:
     ten numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and is no proof
     of that itself.
     """
-    computations: dict[str, str] = {}  # hashes; the text defines before it uses
-    instructions: dict[str, str] = {}
-    name = ""
-    for line in text.splitlines():
-        header = re.match(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$", line)
-        instruction = re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)$", line)
-        if header:
-            name, instructions = header[1], {}
-        elif instruction:
-            instructions[instruction[1]] = _hash_instruction(instruction[2], instructions, computations)
-        elif line.startswith("}"):
-            computations[name] = _hash(*sorted(instructions.values()))
-    return computations[name]  # of the last, which is the entry
+    hashes: dict[str, str] = {}
+    of_last = ""
+    for name, lines in computations(text).items():
+        instructions: dict[str, str] = {}
+        for instruction, line in lines.items():
+            instructions[instruction] = _hash_instruction(line, instructions, hashes)
+        hashes[name] = of_last = _hash(*sorted(instructions.values()))
+    return of_last
 
 
 def tuned(text: str) -> str:
@@ -175,7 +173,7 @@ def _split_config(line: str) -> tuple[str, str]:
     return before + rest[end:], "" if config == "{}" else config
 
 
-def _hash_instruction(line: str, instructions: dict[str, str], computations: dict[str, str]) -> str:
+def _hash_instruction(line: str, instructions: dict[str, str], hashes: dict[str, str]) -> str:
     shape, operation, operands, attributes = _parts(line)
     shapes = sorted(re.findall(r"\w+\[[\d,]*\](?:\{[^}]*\})?", shape))
     if operation in ("parameter", "get-tuple-element"):  # whose numbers are an order of leaves
@@ -183,7 +181,7 @@ def _hash_instruction(line: str, instructions: dict[str, str], computations: dic
     parts = [instructions[n] for n in re.findall(r"%([\w.\-]+)", operands) if n in instructions]
     if operation == "tuple":
         return _hash(operation, *sorted(parts))
-    called = [computations[n] for n in re.findall(r"%([\w.\-]+)", attributes) if n in computations]
+    called = [hashes[n] for n in re.findall(r"%([\w.\-]+)", attributes) if n in hashes]
     literal = "" if parts else operands
     return _hash(operation, *shapes, literal, re.sub(r"%[\w.\-]+", "", attributes), *called, *parts)
 
@@ -218,16 +216,6 @@ def _closing(text: str, opening: int, pair: str = "()") -> int:
 
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:12]
-
-
-def _count(text: str, operation: str) -> int:
-    return len(re.findall(rf" {operation}\(", text))
-
-
-def _cost(compiled: Any) -> dict[str, Any] | None:
-    """XLA's cost analysis: before JAX 0.5 a list, of one for each device."""
-    found: Any = _of(compiled, "cost_analysis")
-    return found[0] if isinstance(found, list) else found
 
 
 def _of(compiled: Any, analysis: str) -> Any:

@@ -28,42 +28,34 @@ class Port(Protocol):
     @property
     def name(self) -> str:
         """The name on the command line."""
-        ...
 
     @property
     def title(self) -> str:
         """The name in tables."""
-        ...
 
     @property
     def packages(self) -> tuple[str, ...]:
         """The distributions whose versions can change its results."""
-        ...
 
     @property
     def kernels(self) -> tuple[str, ...]:
         """The kernels it offers: "stock" is the framework's own GRUCell, "fused" `trigru.common.gru.fused`."""
-        ...
 
     @property
     def call_styles(self) -> "tuple[CallStyle, ...]":
         """The ways to cross the jit boundary. The first one of a phase is the one that the documentation leads with."""
-        ...
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set.
 
         It may be traced, so that Python can neither branch on a drawn value nor make a NumPy array of it.
         """
-        ...
 
     def load(self, config: GRUConfig, params: Params) -> Any:
         """A model with the given parameters, bit for bit."""
-        ...
 
     def dump(self, tree: Any) -> Params:
         """Canonical parameters of a model, or of a gradient or update with a model's structure."""
-        ...
 
     def apply(
         self,
@@ -80,22 +72,18 @@ class Port(Protocol):
 
         With time_major, x, resets and outputs are (T, *batch, ...).
         """
-        ...
 
     def step(self, model: Any, x: Any, carry: Any = None, *, reset: Any = None) -> tuple[Any, Any]:
         """Run one time step on x (*batch, D); returns carry and output, both (*batch, H).
 
         Where reset (*batch) is true, the state becomes the initial carry before the step.
         """
-        ...
 
     def initial_carry(self, model: Any, batch_shape: tuple[int, ...] = ()) -> Any:
         """The learned initial carry, (*batch_shape, H): passed back as the carry, it is what no carry means."""
-        ...
 
     def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:
         """Logits (B, C) of a classifier for x (B, T, D)."""
-        ...
 
     def value_and_grad(
         self, function: Callable[..., Any], *, has_aux: bool = False
@@ -105,7 +93,6 @@ class Port(Protocol):
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
         """
-        ...
 
 
 #: What a call style is, whatever its port calls it. Frameworks are compared in the same one.
@@ -194,11 +181,6 @@ def check_config(port: Port, config: GRUConfig) -> None:
     """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
     if config.kernel not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
-    check_x64(config)
-
-
-def check_x64(config: GRUConfig) -> None:
-    """Raise InputError where JAX would round this configuration's parameters."""
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
 
@@ -227,12 +209,10 @@ class WithKernel:
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))
         self._port, self.kernel = port._port if isinstance(port, WithKernel) else port, kernel
-        self.name, self.title, self.packages, self.kernels, self.call_styles = (
-            port.name, port.title, port.packages, port.kernels, port.call_styles,
-        )  # fmt: skip
+        self.name, self.title, self.packages, self.kernels = port.name, port.title, port.packages, port.kernels
+        self.call_styles, self.model_class = port.call_styles, getattr(port, "model_class", None)
         self.dump, self.apply, self.step, self.classify = port.dump, port.apply, port.step, port.classify
         self.initial_carry, self.value_and_grad = port.initial_carry, port.value_and_grad
-        self.model_class = getattr(port, "model_class", None)
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """Like the port, with this kernel."""

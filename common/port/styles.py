@@ -39,37 +39,29 @@ def shared_styles(
     [('apply', ('functional',)), ('leaves', ('leaves',)), ('donated', ('donated',))]
     """
 
-    def functional(port: Any, model: Any, task: Task) -> Program:
-        tree, rebuild = split(model)
-        return functional_program(port, tree, task, rebuild)
-
-    def leaves(port: Any, model: Any, task: Task) -> Program:
+    def of_leaves(model: Any) -> tuple[Any, Callable[[Any], Any]]:
         tree, rebuild = split(model)
         arrays, treedef = jax.tree.flatten(tree)
-        return functional_program(port, arrays, task, lambda arrays: rebuild(treedef.unflatten(arrays)))
+        return arrays, lambda arrays: rebuild(treedef.unflatten(arrays))
 
-    def donated(port: Any, model: Any, task: Task) -> Program:
+    def of_copies(model: Any) -> tuple[Any, Callable[[Any], Any]]:
         tree, rebuild = split(model)
-        own = jax.tree.map(jnp.copy, tree)  # the model keeps its arrays
-        return functional_program(port, own, task, rebuild, jit=partial(jax.jit, donate_argnums=(0, 1)))
+        return jax.tree.map(jnp.copy, tree), rebuild  # the model keeps its arrays
 
+    def style(name: str, summary: str, label: str, split: Split, jit: Any = jax.jit, **fields: Any) -> CallStyle:
+        def build(port: Any, model: Any, task: Task) -> Program:
+            tree, rebuild = split(model)
+            return functional_program(port, tree, task, rebuild, jit=jit)
+
+        return CallStyle(name, summary, build, labels=(label,), caution=caution, **fields)
+
+    of_leaf = "jax.jit(lambda leaves, x: f(unflatten(leaves), x))(leaves, x)"
+    donating = "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)"
+    donate = partial(jax.jit, donate_argnums=(0, 1))
     return (
-        CallStyle(name, summary, functional, labels=(FUNCTIONAL,), source=source, caution=caution),
-        CallStyle(
-            "leaves",
-            "jax.jit(lambda leaves, x: f(unflatten(leaves), x))(leaves, x)",
-            leaves,
-            labels=(LEAVES,),
-            caution=caution,
-        ),
-        CallStyle(
-            "donated",
-            "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)",
-            donated,
-            labels=(DONATED,),
-            phases=("train_step",),
-            caution=caution,
-        ),
+        style(name, summary, FUNCTIONAL, split, source=source),
+        style("leaves", of_leaf, LEAVES, of_leaves),
+        style("donated", donating, DONATED, of_copies, donate, phases=("train_step",)),
     )
 
 

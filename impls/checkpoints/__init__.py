@@ -1,15 +1,15 @@
 """Parameters from one framework's layout to another's, in memory and on disk. Files are not trusted: none runs code."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError, brief, either
-from ...common.parameters.detection import recognise
+from ...common.parameters.detection import below, cells, exchanged, recognise
 from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout
-from ...common.parameters.places import below, cells, exchanged
 from ...common.parameters.record import ClassifierParams, GRUParams
 from .. import get_port, port_names, unavailable
 from .containers import CONTAINERS, Container, get_container
@@ -69,17 +69,14 @@ def convert(tree: Any, at: str = "", names: Mapping[str, str] | None = None) -> 
     >>> converted.to("nnx")["cell"]["dense_i"]["kernel"].shape
     (2, 9)
     """
-    known = layouts().values()
+    known, where, arrays = layouts().values(), f"at {at}: " if at else "", {}
     try:
         arrays = below(tree, at, names)
-        try:
-            params, layout, notes = recognise(arrays, known)
-        except InputError as error:
-            places = [place for place in cells(arrays, known) if place]
-            hint = f" It has GRUs at {', '.join(places)}: name one." if places else ""
-            raise InputError(f"{error}{hint}") from error
+        params, layout, notes = recognise(arrays, known)
     except InputError as error:
-        raise InputError(f"at {at}: {error}" if at else str(error)) from error
+        places = [place for place in cells(arrays, known) if place]
+        hint = f" It has GRUs at {', '.join(places)}: name one." if places else ""
+        raise InputError(f"{where}{error}{hint}") from error
     return Converted(params, layout.name, notes)
 
 
@@ -138,52 +135,6 @@ def read(path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | 
     return _read(Path(path), lambda tree: convert(tree, at, names))
 
 
-def exchange_in_file(
-    path: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    to: str | None = None,
-    at: Iterable[str] = (),
-    names: Mapping[str, str] | None = None,
-) -> tuple[str, dict[str, Converted]]:
-    """Write the arrays of a file to another, with the GRUs among them in another layout, as `exchange` does.
-
-    Returns:
-        The name of the layout, and what was found at each place.
-
-    Raises:
-        ParamsFileError, InputError, UnavailableError, OSError: as `read` and `write`.
-    """
-    target = Path(target)
-    container, layout = _target(target, to)
-    if layout.name == "equinox" and container.layouts:
-        raise InputError(f"{target}: {container.title}s hold one GRU alone, since their arrays have no names.")
-    tree, found = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
-    try:
-        _write(target, container, tree, layout)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{target}: {container.title}s cannot hold all of {path}: {brief(error)}.") from error
-    return layout.name, found
-
-
-def _read(path: Path, use: Callable[[Any], Any]) -> Any:
-    container = get_container(path)
-    try:
-        return use(container.read(path))
-    except InputError as error:
-        raise ParamsFileError(f"{path}: {error}") from error
-    except TrigruError:
-        raise
-    except ModuleNotFoundError as error:
-        raise _not_installed(container, error) from error
-    except Exception as error:  # a damaged file may fail anywhere in the library that reads it
-        if isinstance(error, OSError) and error.filename == str(path):
-            raise ParamsFileError(f"{path}: {error.strerror}.") from error
-        reason = f"{type(error).__name__}: {brief(error)}"
-        raise ParamsFileError(
-            f"{path}: not a readable {container.title} ({reason}). It may be damaged; write it again."
-        ) from error
-
-
 def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, layout: str | None = None) -> str:
     """Write parameters, whole or not at all. A file that is there is replaced.
 
@@ -206,8 +157,53 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         params = recognise(CANONICAL.flat(params), [CANONICAL])[0]  # checked, and in this machine's byte order
     except InputError as error:
         raise InputError(f"{path}: not written: {error}") from error
-    _write(path, container, chosen.flat(params), chosen)
+    with _installed(container):
+        container.write(path, chosen.flat(params), chosen.name)
     return chosen.name
+
+
+def exchange_in_file(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    to: str | None = None,
+    at: Iterable[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> tuple[str, dict[str, Converted]]:
+    """Write the arrays of a file to another, with the GRUs among them in another layout, as `exchange` does.
+
+    Returns:
+        The name of the layout, and what was found at each place.
+
+    Raises:
+        ParamsFileError, InputError, UnavailableError, OSError: as `read` and `write`.
+    """
+    target = Path(target)
+    container, layout = _target(target, to)
+    if layout.name == "equinox" and container.layouts:
+        raise InputError(f"{target}: {container.title}s hold one GRU alone, since their arrays have no names.")
+    tree, found = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
+    try:
+        with _installed(container):
+            container.write(target, tree, layout.name)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{target}: {container.title}s cannot hold all of {path}: {brief(error)}.") from error
+    return layout.name, found
+
+
+def _read(path: Path, use: Callable[[Any], Any]) -> Any:
+    container = get_container(path)
+    try:
+        with _installed(container):
+            return use(container.read(path))
+    except InputError as error:
+        raise ParamsFileError(f"{path}: {error}") from error
+    except TrigruError:
+        raise
+    except Exception as error:  # a damaged file may fail anywhere in the library that reads it
+        if isinstance(error, OSError) and error.filename == str(path):
+            raise ParamsFileError(f"{path}: {error.strerror}.") from error
+        reason = f"not a readable {container.title} ({type(error).__name__}: {brief(error)})"
+        raise ParamsFileError(f"{path}: {reason}. It may be damaged; write it again.") from error
 
 
 def _target(path: Path, layout: str | None) -> tuple[Container, Layout]:
@@ -217,21 +213,12 @@ def _target(path: Path, layout: str | None) -> tuple[Container, Layout]:
         raise InputError(f"{path}: {container.title}s can hold several layouts. Name one: {either(takes)}.")
     chosen = _layout(first if layout is None else layout)
     if chosen.name not in takes:
-        elsewhere = [c.suffixes[0] for c in CONTAINERS if chosen.name in (c.layouts or layouts())]
-        raise InputError(
-            f"{path}: {container.title}s hold the layout {either(takes)} alone. "
-            f"Write {chosen.name} to {either(elsewhere)}."
-        )
+        elsewhere = either(c.suffixes[0] for c in CONTAINERS if chosen.name in (c.layouts or layouts()))
+        only = f"{container.title}s hold the layout {either(takes)} alone"
+        raise InputError(f"{path}: {only}. Write {chosen.name} to {elsewhere}.")
     if path.is_dir():
         raise InputError(f"{path}: is a folder. Remove it, or choose another name.")
     return container, chosen
-
-
-def _write(path: Path, container: Container, arrays: Mapping[str, Any], layout: Layout) -> None:
-    try:
-        container.write(path, arrays, layout.name)
-    except ModuleNotFoundError as error:
-        raise _not_installed(container, error) from error
 
 
 def _layout(name: str) -> Layout:
@@ -243,5 +230,11 @@ def _layout(name: str) -> Layout:
     raise UnknownNameError("layout", name, list(known))
 
 
-def _not_installed(container: Container, error: ModuleNotFoundError) -> UnavailableError:
-    return UnavailableError(f"{container.title}s need {error.name}, which is not installed: {container.install}.")
+@contextmanager
+def _installed(container: Container) -> Iterator[None]:
+    """Says what to install where a container's library is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        need = f"{container.title}s need {error.name}, which is not installed: {container.install}."
+        raise UnavailableError(need) from error

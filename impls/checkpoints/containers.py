@@ -18,7 +18,7 @@ import numpy as np
 from ...common.errors import InputError
 from ...common.files import read_whole, write_whole
 from ...common.parameters.layouts import Layout, flatten, nested
-from ...common.parameters.safetensors import read_tensors, write_tensors
+from ...common.parameters.record import read_tensors, write_tensors
 from .. import get_port
 
 Arrays = Mapping[str, Any]  # by name, keys joined by dots
@@ -78,13 +78,13 @@ def _read_eqx(path: Path) -> Any:
     while file.tell() < len(content):
         arrays.append(np.lib.format.read_array(file, allow_pickle=False))
     layout: Layout = get_port("equinox").layout  # pyright: ignore[reportAttributeAccessIssue]
-    cell, gru, classifier = len(layout.rows), len(layout.table()), len(layout.table(classifier=True))
-    if len(arrays) not in (cell, gru, classifier):
-        raise InputError(
-            f"has {len(arrays)} arrays, expected {cell} of a cell, {gru} with an initial_carry, or {classifier} with "
-            f"a readout, too."
-        )
-    return dict(zip(layout.table(classifier=len(arrays) == classifier), arrays, strict=False))
+    of_gru, of_classifier = [*layout.table()], [*layout.table(classifier=True)]
+    by_number = {len(names): names for names in (of_gru[:-1], of_gru, of_classifier)}
+    if len(arrays) not in by_number:
+        cell, gru, classifier = by_number
+        expected = f"expected {cell} of a cell, {gru} with an initial_carry, or {classifier} with a readout, too."
+        raise InputError(f"has {len(arrays)} arrays, {expected}")
+    return dict(zip(by_number[len(arrays)], arrays, strict=True))
 
 
 def _write_eqx(path: Path, arrays: Arrays, layout: str) -> None:

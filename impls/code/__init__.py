@@ -1,13 +1,16 @@
 """The code of each call style, complete and runnable: what `trigru styles` prints, and the docs show.
 
-A program is made from the parts of a template. A row of PORTS says how a model is made and called; a row of STYLES says
-what crosses the jit boundary.
+A row of PORTS says how a model is made and called, a row of STYLES what crosses the jit boundary; program.jinja is the
+program.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from string import Template
+from importlib.resources import files
+from typing import Any
+
+import jinja2
 
 from ...common.errors import UnavailableError
 
@@ -23,118 +26,41 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from flax.training.train_state import TrainState
-from trigru.impls.$port import GRU, gru, gru_step, init
+from trigru.impls.{port} import GRU, gru, gru_step, init
 """
-
 X = "x = jax.random.normal(jax.random.key(1), (16, 20, 8))  # (batch, time, inputs)"
-TARGETS = "targets = jax.random.normal(jax.random.key(2), (16, 20, 32))  # (batch, time, hidden)"
-
-LOSS = """
-def loss_of($model, x, targets):
-    _, outputs = $call
-    return jnp.mean((outputs - targets) ** 2)
-"""
-
-OPTAX = """
-optimizer = optax.adam(1e-3)
-opt_state = optimizer.init($params)
-
-
-${jit}def train_step($model, opt_state, x, targets):
-    loss, gradients = $value_and_grad(loss_of)($model, x, targets)
-    updates, opt_state = optimizer.update(gradients, opt_state, $params)
-    return $apply_updates($model, updates), opt_state, loss
-
-
-for count in range(3):
-    $model, opt_state, loss = train_step($model, opt_state, x, targets)
-    print(f"train step {count}: loss {loss}")
-"""
-
-NNX_OPTIMIZER = """
-optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
-
-
-${jit}def train_step(model, optimizer, x, targets):
-    loss, gradients = nnx.value_and_grad(loss_of)(model, x, targets)
-    optimizer.update(model, gradients)
-    return loss
-
-
-${bound}for count in range(3):
-    loss = ${called}x, targets)  # changes the model and the optimizer in place
-    print(f"train step {count}: loss {loss}")
-"""
-
-TRAIN_STATE = """
-state = TrainState.create(apply_fn=module.apply, params=params, tx=optax.adam(1e-3))
-
-
-@jax.jit
-def train_step(state, x, targets):
-    def loss_of(params):
-        _, outputs = state.apply_fn({"params": params}, x)
-        return jnp.mean((outputs - targets) ** 2)
-
-    loss, gradients = jax.value_and_grad(loss_of)(state.params)
-    return state.apply_gradients(grads=gradients), loss
-
-
-for count in range(3):
-    state, loss = train_step(state, x, targets)
-    print(f"train step {count}: loss {loss}")
-params = state.params  # trained
-"""
-
-FORWARD = """
-${jit}def forward($model, x):
-    return $call
-
-
-${bound}carry, outputs = ${called}x)
-print(f"forward: carry {carry.shape}, outputs {outputs.shape}")
-"""
-
-STEP = """
-${jit}def step($model, frame, carry=None):
-    return $step
-
-
-${bound}carry = None  # the learned one
-for frame in x.swapaxes(0, 1):
-    carry, output = ${called}frame, carry)
-print(f"step: output {output.shape}")
-"""
 
 
 @dataclass(frozen=True)
 class _Port:
-    """How a model is made, called, and takes a step; `$it` is the model, or linen's and plain JAX's parameters."""
+    """How a model is made, and from an expression for it (or for linen's and plain JAX's parameters) called."""
 
     make: str
-    call: str
-    step: str
+    call: Callable[[str], str]
+    step: Callable[[str], str]
 
 
 PORTS = {
     "pure": _Port(
         f"params = init(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
-        "gru($it, x)",
-        "gru_step($it, frame, carry)",
+        "gru({}, x)".format,
+        "gru_step({}, frame, carry)".format,
     ),
     "linen": _Port(
         f"module = GRU(features=32, carry_init=nn.initializers.normal(0.1))\n{X}\n"
         'params = module.init(jax.random.key(0), x)["params"]',
-        'module.apply({"params": $it}, x)',
-        'module.apply({"params": $it}, frame, carry, method="step")',
+        'module.apply({{"params": {}}}, x)'.format,
+        'module.apply({{"params": {}}}, frame, carry, method="step")'.format,
     ),
     "nnx": _Port(
-        f"model = GRU(8, 32, nnx.initializers.normal(0.1), rngs=nnx.Rngs(0))\n{X}", "$it(x)", "$it.step(frame, carry)"
+        f"model = GRU(8, 32, nnx.initializers.normal(0.1), rngs=nnx.Rngs(0))\n{X}",
+        "{}(x)".format,
+        "{}.step(frame, carry)".format,
     ),
     "equinox": _Port(
         f"model = GRU(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
-        "jax.vmap($it)(x)",
-        "jax.vmap($it.step)(frame, carry)",
+        "jax.vmap({})(x)".format,
+        "jax.vmap({}.step)(frame, carry)".format,
     ),
 }
 
@@ -148,16 +74,29 @@ class _Style:
 
     model: str = "params"
     setup: str = ""
-    it: str = "$tree"
+    it: str = "{}"
     jit: str = "@jax.jit"
-    params: str = "$model"
+    params: str = ""
     value_and_grad: str = "jax.value_and_grad"
     apply_updates: str = "optax.apply_updates"
     bind: str = ""
-    train_step: str = OPTAX
+    trains: str = "functional"
+
+    def slots(self, port: _Port, phase: str) -> dict[str, Any]:
+        """What a phase has in the places of the template."""
+        it = self.it.format("treedef.unflatten(leaves)" if self.model == "leaves" else self.model)
+        passed = "model, optimizer" if phase == "train_step" else self.model
+        return vars(self) | {
+            "call": port.call(it),
+            "step": port.step(it),
+            "jit": self.jit and f"{self.jit}\n",
+            "params": self.params or self.model,
+            "bound": f"bound_{phase} = {self.bind.format(phase, passed)}\n" if self.bind else "",
+            "called": f"bound_{phase}(" if self.bind else f"{phase}({passed}, ",
+        }
 
 
-def _shared(functional: str, setup: str = "", it: str = "$tree") -> dict[str, _Style]:
+def _shared(functional: str, setup: str = "", it: str = "{}") -> dict[str, _Style]:
     """The styles that every port has: `functional` by its name there."""
     flat = f"{setup}\nleaves, treedef = jax.tree.flatten(params)".strip()
     donated = "@partial(jax.jit, donate_argnums=(0, 1))  # the old parameters and state cannot be used again"
@@ -170,19 +109,19 @@ def _shared(functional: str, setup: str = "", it: str = "$tree") -> dict[str, _S
 
 def _in_place(jit: str = "@nnx.jit", bind: str = "") -> _Style:
     """A style of NNX's that changes the model and the optimiser that it is passed."""
-    return _Style("model", jit=jit, value_and_grad="nnx.value_and_grad", bind=bind, train_step=NNX_OPTIMIZER)
+    return _Style("model", jit=jit, bind=bind, trains="in place")
 
 
 STYLES = {
     "pure": _shared("jit"),
-    "linen": {"train_state": _Style(train_step=TRAIN_STATE), **_shared("apply")},
+    "linen": {"train_state": _Style(trains="train_state"), **_shared("apply")},
     "nnx": {
         "nnx.jit": _in_place(),
         "nnx.jit-tree": _in_place("@partial(nnx.jit, graph=False)"),
-        "jit_partial": _in_place("", "nnx.jit_partial($function, $passed, graph=False)"),
-        "cached_partial": _in_place(bind="nnx.cached_partial($function, $passed)"),
+        "jit_partial": _in_place("", "nnx.jit_partial({}, {}, graph=False)"),
+        "cached_partial": _in_place(bind="nnx.cached_partial({}, {})"),
         "pytree": _Style("model"),
-        **_shared("split-merge", "graphdef, params = nnx.split(model)", "nnx.merge(graphdef, $tree)"),
+        **_shared("split-merge", "graphdef, params = nnx.split(model)", "nnx.merge(graphdef, {})"),
     },
     "equinox": {
         "filter_jit": _Style(
@@ -193,7 +132,7 @@ STYLES = {
             apply_updates="eqx.apply_updates",
         ),
         "jit": _Style("model"),
-        **_shared("partition", "params, static = eqx.partition(model, eqx.is_array)", "eqx.combine($tree, static)"),
+        **_shared("partition", "params, static = eqx.partition(model, eqx.is_array)", "eqx.combine({}, static)"),
     },
 }
 
@@ -237,58 +176,23 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
     """
     if not has_code(port):
         raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
-    parts = [part for phase, style in styles.items() for part in _parts(PORTS[port], STYLES[port][style], phase)]
-    body = _join(dict.fromkeys(parts))
-    return f"{_imports(port, body)}\n\n{body}\n"
-
-
-def _parts(port: _Port, style: _Style, phase: str) -> list[str]:
-    """The parts of a program that a phase needs."""
-    made = "\n".join(filter(None, (port.make, style.setup)))
-    if style.train_step == TRAIN_STATE:
-        parts = [made, TARGETS + TRAIN_STATE]
-    else:
-        own = {"forward": (FORWARD,), "step": (STEP,), "train_step": (TARGETS, LOSS, style.train_step)}
-        parts = [made, *own[phase]]
-    slots = _slots(port, style, phase)
-    return [_fill(part, slots).strip("\n") for part in parts]
-
-
-def _slots(port: _Port, style: _Style, phase: str) -> dict[str, str]:
-    """The text for each slot of a part; it may have slots again."""
-    return vars(style) | {
-        "call": port.call,
-        "step": port.step,
-        "jit": style.jit and f"{style.jit}\n",
-        "function": phase,
-        "passed": "model, optimizer" if phase == "train_step" else "$model",
-        "called": f"bound_{phase}(" if style.bind else f"{phase}($passed, ",
-        "bound": f"bound_{phase} = {style.bind}\n" if style.bind else "",
-        "tree": "treedef.unflatten(leaves)" if style.model == "leaves" else style.model,
-    }
-
-
-def _fill(part: str, slots: Mapping[str, str]) -> str:
-    while "$" in part:
-        part = Template(part).substitute(slots)
-    return part
+    chosen = {phase: STYLES[port][style] for phase, style in styles.items()}
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string((files(__name__) / "program.jinja").read_text(encoding="utf-8"))
+    body = template.render(
+        port=PORTS[port],
+        setups=dict.fromkeys(style.setup for style in chosen.values() if style.setup),
+        phases={phase: style.slots(PORTS[port], phase) for phase, style in chosen.items()},
+    )
+    return f"{_imports(port, body)}\n\n{body}"
 
 
 def _imports(port: str, body: str) -> str:
     """The imports that code needs."""
     lines = []
-    for line in _fill(IMPORTS, {"port": port}).splitlines():
+    for line in IMPORTS.format(port=port).splitlines():
         head, names = line.rsplit("import ", 1)
         used = [name for name in names.split(", ") if re.search(rf"(?<![.\w]){name.split()[-1]}[.(]", body)]
         if used:
             lines.append(f"{head}import {', '.join(used)}" + ("\n" if head == "from functools " else ""))
     return "\n".join(lines)
-
-
-def _join(parts: Iterable[str]) -> str:
-    """Parts one below the other, with two lines between them around functions."""
-    joined = ""
-    for part in parts:
-        apart = part.startswith(("def ", "@")) or joined.rpartition("\n")[2].startswith(" ")
-        joined += (("\n\n\n" if apart else "\n\n") if joined else "") + part
-    return joined

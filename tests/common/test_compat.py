@@ -20,21 +20,18 @@ def test_64_bits_within_a_context(monkeypatch, earlier):
 def test_a_listener_is_heard_until_it_is_taken_away():
     heard = []
 
-    def of_events(event, **_):
+    def listen(event, *duration, **_):
         heard.append(event)
 
-    def of_durations(event, duration_secs, **_):
-        heard.append((event, duration_secs))
-
-    jax.monitoring.register_event_listener(of_events)
-    jax.monitoring.register_event_duration_secs_listener(of_durations)
-    jax.monitoring.record_event("/a")
-    jax.monitoring.record_event_duration_secs("/b", 1.0)
-    stop_listening(of_events, of_durations=False)
-    stop_listening(of_durations, of_durations=True)
-    jax.monitoring.record_event("/c")
-    jax.monitoring.record_event_duration_secs("/d", 1.0)
-    assert heard == ["/a", ("/b", 1.0)]
+    jax.monitoring.register_event_listener(listen)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    for expected, of_durations in ((["/a", "/b"], False), (["/b"], True), ([], None)):
+        heard.clear()
+        jax.monitoring.record_event("/a")
+        jax.monitoring.record_event_duration_secs("/b", 1.0)
+        assert heard == expected
+        if of_durations is not None:
+            stop_listening(listen, of_durations=of_durations)
 
 
 def test_the_axes_of_a_shard_map(monkeypatch):

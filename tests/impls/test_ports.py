@@ -1,50 +1,41 @@
-"""What every port promises. No test here asks a port's name; what differs is in PER_PORT."""
+"""What every port promises."""
+
+import inspect
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jax.nn import initializers
 from support.cases import Case
 from trigru.common.config import GRUConfig
+from trigru.common.equality import oracle
+from trigru.common.equality.bounds import relative_error
 from trigru.common.errors import InputError
 from trigru.common.gru.initializers import for_carry
-from trigru.common.parameters.record import random_params
+from trigru.common.parameters.record import GRUParams, random_params
+from trigru.impls import equinox, linen, pure
+from trigru.impls import nnx as nnx_port
 
 CONFIG = GRUConfig(4, 8)
 
 
+FUSED = {"kernel_i": (4, 24), "kernel_h": (8, 24), "bias": (24,), "bias_n": (8,)}
 GATES = {
     **{f".params['cell']['{g}']['kernel']": (4, 8) for g in ("ir", "iz", "in")},
     **{f".params['cell']['{g}']['bias']": (8,) for g in ("ir", "iz", "in")},
     **{f".params['cell']['{g}']['kernel']": (8, 8) for g in ("hr", "hz", "hn")},
     ".params['cell']['hn']['bias']": (8,),
-    ".params['initial_carry']": (8,),
 }
+NNX = {"dense_i.kernel": (4, 24), "dense_i.bias": (24,), "dense_h.kernel": (8, 24), "hn_bias": (8,)}
+EQUINOX = {"weight_ih": (24, 4), "weight_hh": (24, 8), "bias": (24,), "bias_n": (8,)}
 #: Names and shapes are API: the whole tree of each port.
 TREES = {
-    "pure": {
-        ".params.kernel_i": (4, 24),
-        ".params.kernel_h": (8, 24),
-        ".params.bias": (24,),
-        ".params.bias_n": (8,),
-        ".params.initial_carry": (8,),
-    },
-    "linen": GATES,
-    "nnx": {
-        ".cell.dense_i.kernel": (4, 24),
-        ".cell.dense_i.bias": (24,),
-        ".cell.dense_h.kernel": (8, 24),
-        ".cell.hn_bias": (8,),
-        ".initial_carry": (8,),
-    },
-    "equinox": {
-        ".cell.weight_ih": (24, 4),
-        ".cell.weight_hh": (24, 8),
-        ".cell.bias": (24,),
-        ".cell.bias_n": (8,),
-        ".initial_carry": (8,),
-    },
+    "pure": {f".params.{name}": shape for name, shape in FUSED.items()} | {".params.initial_carry": (8,)},
+    "linen": GATES | {".params['initial_carry']": (8,)},
+    "nnx": {f".cell.{name}": shape for name, shape in NNX.items()} | {".initial_carry": (8,)},
+    "equinox": {f".cell.{name}": shape for name, shape in EQUINOX.items()} | {".initial_carry": (8,)},
 }
 
 
@@ -124,3 +115,66 @@ def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
     ):
         with pytest.raises(InputError, match=message):
             GRUConfig(4, 8, **options)
+
+
+X = jax.random.normal(jax.random.key(1), (2, 5, 4))
+
+
+@pytest.mark.parametrize("name", ["hn_bias", "bias_hn"])
+def test_nnx_has_one_b_hn_also_in_a_flax_that_brings_its_own(name, monkeypatch):
+    original = nnx.GRUCell.__init__
+
+    def fixed(self, in_features, hidden_features, **options):
+        original(self, in_features, hidden_features, **options)
+        setattr(self, name, nnx.Param(jnp.ones((hidden_features,))))
+
+    monkeypatch.setattr(nnx.GRUCell, "__init__", fixed)
+    model = nnx_port.GRU(4, 8, rngs=nnx.Rngs(0))
+    shapes = [p.shape for p in jax.tree.leaves(nnx.state(model, nnx.Param))]
+    assert sorted(shapes) == [(4, 24), (8,), (8,), (8, 24), (24,)]
+    assert not model.cell.hn_bias[...].any()
+    model(X)
+
+
+def test_flaxs_cells_sum_the_gradients_of_half_precision_parameters_in_half_precision():
+    """As docs/equality.md says; over 256 steps that shows."""
+    case = Case.random(3, 256, 5, 6).astype("float32")
+    stored = case.astype("bfloat16").params.gru
+    wide, x = GRUParams(*(p.astype("float64") for p in stored)), case.x.astype("float64")
+    tape = oracle.forward(wide, x)
+    exact = oracle.backward(wide, tape, case.targets.astype("float64")).params.weight_hh
+    config = GRUConfig(5, 6, dtype="float32", param_dtype="bfloat16")
+
+    def error(port):
+        def total(model):
+            return jnp.sum(port.apply(model, jnp.asarray(case.x))[1] * case.targets)
+
+        _, (gradient,) = port.value_and_grad(total)(port.load(config, stored))
+        return relative_error(port.dump(gradient).weight_hh, exact)
+
+    errors = {port.name: error(port) for port in (linen.PORT, nnx_port.PORT, equinox.PORT, pure.PORT)}
+    assert max(errors["equinox"], errors["pure"]) < 0.005
+    assert min(errors["linen"], errors["nnx"]) > 0.01
+
+
+PLACES = {
+    linen.GRU: ("features", "carry_init", "dtype", "param_dtype", "unroll", "remat", "kernel"),
+    linen.Classifier: ("gru", "classes"),
+    nnx_port.GRU: ("in_features", "hidden_features", "carry_init"),
+    nnx_port.Classifier: ("gru", "classes"),
+    equinox.GRU: ("input_size", "hidden_size", "carry_init"),
+    equinox.Classifier: ("gru", "classes"),
+}
+
+
+@pytest.mark.parametrize("model", PLACES, ids=lambda model: f"{model.__module__}.{model.__name__}")
+def test_what_is_passed_by_its_place_keeps_it(model):
+    parameters = inspect.signature(model.__init__).parameters.values()
+    by_place = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    assert by_place[1 : 1 + len(PLACES[model])] == PLACES[model]
+
+
+def test_plain_jax_rounds_no_weights_to_the_dtype_of_the_start():
+    params = pure.init(4, 8, key=jax.random.key(0))
+    params = params._replace(initial_carry=params.initial_carry.astype("bfloat16"))
+    assert pure.gru(params, X.astype("bfloat16"))[1].dtype == pure.get_initial_carry(params).dtype == jnp.float32

@@ -41,12 +41,6 @@ def test_the_rate_is_multiplied(options, factor):
     np.testing.assert_allclose(updates["cell"], -RATE * gradient["cell"], rtol=1e-6)
 
 
-def test_a_frozen_carry_has_no_optimiser_state():
-    tree = {"initial_carry": jnp.ones(3), "cell": jnp.ones(2)}
-    state = carry_learning_rate(optax.adam(1e-3), scale=0.0).init(tree)
-    assert all(leaf.shape != (3,) for leaf in jax.tree.leaves(state))
-
-
 class Nested(nnx.Module):
     """A module that is called `initial_carry`, and an array."""
 
@@ -63,7 +57,6 @@ class Module(eqx.Module):
 #: Trees as users pass them, and how many arrays in them are no initial carries, before and after it.
 TREES = {
     "layers": ({"a": {"cell": 1.0, "initial_carry": 1.0}, "b": {"initial_carry": 1.0}}, 1),
-    "alone": ({"initial_carry": 1.0}, 0),
     "a dict of that name": ({"initial_carry": {"w": 1.0, "initial_carry": 1.0}, "initial_carry_proj": 1.0}, 2),
     "a box of linen's": ({"initial_carry": nn.Partitioned(jnp.ones(3), ("units",)), "w": jnp.ones(2)}, 1),
     "a module of NNX": (lambda: nnx.state(Nested()), 2),
@@ -84,15 +77,6 @@ def test_arrays_of_the_name_are_found_and_modules_of_it_are_not(name):
     assert sorted(moves) == [-2] * (len(moves) - others) + [-1] * others
 
 
-def test_another_name_is_found():
-    assert moved({"h0": jnp.ones(()), "w": jnp.ones(())}, scale=2.0, name="h0") == {"h0": -2, "w": -1}
-
-
-def test_a_tree_without_names_is_refused():
-    with pytest.raises(InputError, match=r"no path of a parameter ends in 'initial_carry': \[0\], \[1\]"):
-        carry_learning_rate(optax.sgd(1.0), scale=0.0).init([jnp.ones(2), jnp.ones(2)])
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_scale_may_be_traced_and_keeps_the_dtype_of_the_updates(dtype):
     tree = {"initial_carry": jnp.ones(2, dtype), "cell": jnp.ones(2, dtype)}
@@ -106,6 +90,15 @@ def test_a_scale_may_be_traced_and_keeps_the_dtype_of_the_updates(dtype):
     np.testing.assert_array_equal(found["initial_carry"][:, 0].astype("f4"), -3 * scales)
     np.testing.assert_array_equal(found["cell"].astype("f4"), -1)
     assert jax.grad(lambda scale: updates(scale)["initial_carry"].sum().astype("f4"))(2.0) == -6
+
+
+def test_a_name_of_ones_own_a_frozen_carry_without_state_and_a_tree_without_names():
+    assert moved({"h0": jnp.ones(()), "w": jnp.ones(())}, scale=2.0, name="h0") == {"h0": -2, "w": -1}
+    frozen = carry_learning_rate(optax.adam(1e-3), scale=0.0)
+    state = frozen.init({"initial_carry": jnp.ones(3), "cell": jnp.ones(2)})
+    assert all(leaf.shape != (3,) for leaf in jax.tree.leaves(state))
+    with pytest.raises(InputError, match=r"no path of a parameter ends in 'initial_carry': \[0\], \[1\]"):
+        frozen.init([jnp.ones(2), jnp.ones(2)])
 
 
 FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"

@@ -1,17 +1,22 @@
 """Layouts move values and keep their bits; recognition tells them apart by names."""
 
+import json
+import re
+import struct
 from dataclasses import replace
 
+import jax.numpy  # noqa: F401  registers bfloat16
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 from support.arrays import same_bits
 from trigru.common.config import GRUConfig
-from trigru.common.errors import InputError
+from trigru.common.errors import InputError, ParamsFileError
 from trigru.common.parameters.detection import recognise
 from trigru.common.parameters.layouts import CANONICAL, TORCH
-from trigru.common.parameters.record import config_of, random_params
+from trigru.common.parameters.record import GRUParams, check_params, config_of, leaf_shapes, leaves, random_params
 
 KNOWN = [CANONICAL, TORCH]
 
@@ -77,8 +82,9 @@ def test_what_is_absent_is_zero_and_said():
     bare = {name: array for name, array in torch_state(PARAMS).items() if "weight" in name}
     found, _, notes = recognise(bare, KNOWN)
     assert notes == ("it has no biases: they are 0.", "it has no initial_carry: the initial state is 0.")
-    assert not any(array.any() for array in found[2:])
-    assert {str(array.dtype) for array in found} == {"float32"}
+    assert [(array.any(), str(array.dtype), array.shape) for array in found[2:]] == [
+        (False, "float32", shape) for shape in ((9,), (3,), (3,))
+    ]
 
 
 @pytest.mark.parametrize("prefix", ["", "state_dict/rnn/gru/"])
@@ -97,12 +103,14 @@ def test_arrays_are_copies():
     assert same_bits(found, PARAMS)
 
 
+class Unwilling:
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("no")
+
+
 def changed(**changes):
-    return lambda state: state | changes
-
-
-def without(name):
-    return lambda state: {n: array for n, array in state.items() if n != name}
+    """The state with other arrays, or without those that are None."""
+    return lambda state: {name: array for name, array in (state | changes).items() if array is not None}
 
 
 @pytest.mark.parametrize(
@@ -110,8 +118,8 @@ def without(name):
     [
         (lambda state: state | {n.replace("_l0", "_l1"): a for n, a in state.items()}, "a GRU of several layers, and"),
         (lambda state: state | {f"{n}_reverse": a for n, a in state.items()}, "torch: it is a bidirectional GRU, and"),
-        (without("weight_hh_l0"), "as torch: it lacks weight_hh_l0"),
-        (without("weight_ih_l0"), r"Expected one layout's, in one place: canonical has weight_ih"),
+        (changed(weight_hh_l0=None), "as torch: it lacks weight_hh_l0"),
+        (changed(weight_ih_l0=None), r"Expected one layout's, in one place: canonical has weight_ih"),
         (changed(h0=np.ones(3, "f4")), "as torch: it has h0 beside"),
         (lambda state: state | {f"a.{n}": a for n, a in state.items()}, "as torch: it has 2 cells, at a, the top"),
         (lambda state: {"a": state, "a.bias_ih_l0": 0}, r"has two arrays called a\.bias_ih_l0"),
@@ -121,6 +129,7 @@ def without(name):
         (changed(bias_ih_l0=np.ones(9)), "bias_ih_l0 has dtype float64, but weight_ih_l0 has float32"),
         (changed(bias_hh_l0=np.full(9, np.nan, "f4")), "bias_hh_l0 has values that are not finite"),
         (lambda state: {n: a.astype("bfloat16") for n, a in state.items()}, "has dtype bfloat16, expected float16"),
+        (changed(bias_hh_l0=Unwilling()), "bias_hh_l0 is no array that NumPy can hold: Unwilling"),
         (changed(**{"readout.weight": np.ones((2, 3), "f4")}), "as torch: it lacks readout.bias"),
         (
             changed(**{"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}),
@@ -129,7 +138,6 @@ def without(name):
     ],
 )
 def test_what_is_no_gru_is_refused_by_name(change, message):
-    import jax.numpy  # noqa: F401  registers bfloat16
 
     with pytest.raises(InputError, match=message):
         recognise(change(torch_state(PARAMS)), KNOWN)
@@ -142,10 +150,80 @@ def test_what_two_layouts_call_the_same_must_be_said():
     assert recognise(torch_state(PARAMS), [twin])[1] is twin
 
 
-def test_what_is_no_array_is_named():
-    class Unwilling:
-        def __array__(self, dtype=None, copy=None):
-            raise TypeError("no")
+CONFIG = GRUConfig(4, 3)
 
-    with pytest.raises(InputError, match="bias_hh_l0 is no array that NumPy can hold: Unwilling"):
-        recognise(torch_state(PARAMS) | {"bias_hh_l0": Unwilling()}, KNOWN)
+
+@pytest.fixture
+def path(tmp_path):
+    """A good file."""
+    path = tmp_path / "gru.safetensors"
+    random_params(CONFIG).save(path)
+    return path
+
+
+def test_random_params_hide_nothing():
+    for name, array in leaves(random_params(GRUConfig(7, 5, classes=3))).items():
+        assert np.abs(array).min() >= 0.25 * 5**-0.5 * (1 - 1e-6), name
+        assert len(np.unique(np.abs(array))) == array.size, name
+        assert (array > 0).any(), name
+        assert (array < 0).any(), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bias_n": np.ones(4, "f4")}, r"weight_ih has shape \(9, 4\), expected \(12, 4\): .* hidden_size 4"),
+        ({"bias": np.full(9, np.nan, "f4")}, "bias has values that are not finite"),
+        ({n: np.ones(s, "i4") for n, s in leaf_shapes(4, 3).items()}, "dtype int32, expected float16, float32 or"),
+        ({"extra": np.ones(1, "f4")}, "has the tensors bias, bias_n, extra, initial_carry"),
+        ({"weight_ih": np.ones(9, "f4")}, "weight_ih must have two axes"),
+    ],
+)
+def test_a_file_with_other_contents_is_refused(path, changes, message):
+    save_file({**load_file(path), **changes}, path)
+    with pytest.raises(ParamsFileError, match=message):
+        GRUParams.open(path)
+
+
+def test_a_missing_file_and_a_dtype_that_numpy_lacks_are_named(tmp_path):
+    torch = {"bias": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}
+    header = json.dumps(torch).encode()
+    (tmp_path / "p").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(ParamsFileError, match="has dtype 'BF16', expected F16, F32 or F64"):
+        GRUParams.open(tmp_path / "p")
+    with pytest.raises(ParamsFileError, match="absent: No such file or directory. Pass a safetensors file"):
+        GRUParams.open(tmp_path / "absent")
+
+
+def test_bad_parameters_are_not_written_and_leave_nothing_behind(tmp_path):
+    params = random_params(CONFIG)
+    with pytest.raises(InputError, match="not saved: bias has values that are not finite"):
+        params._replace(bias=np.full(9, np.nan, "f4")).save(tmp_path / "p")
+    with pytest.raises(InputError, match="bfloat16, expected float16, float32 or float64"):
+        GRUParams(*(p.astype("bfloat16") for p in params)).save(tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parameters_must_fit_the_configuration(unchecked):
+    check_params(random_params(CONFIG), CONFIG)
+    for config, message in (
+        (GRUConfig(5, 3), r"weight_ih has shape \(9, 4\), expected \(9, 5\)"),
+        (GRUConfig(4, 3, param_dtype="float64"), "dtype float32, expected float64"),
+        (GRUConfig(4, 3, classes=2), "expected ClassifierParams"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_params(random_params(CONFIG), config)
+    with pytest.raises(InputError, match="bias is a list, expected an array. Convert it with np.asarray"):
+        check_params(random_params(CONFIG)._replace(bias=[0.0] * 9), CONFIG)
+
+
+def test_the_configuration_of_what_is_none_is_said(unchecked):
+    for changes, message in (
+        ({"weight_ih": np.ones(9, "f4")}, "weight_ih is an array of shape (9,), expected an array of 2 axes"),
+        ({"weight_hh": [[1.0]]}, "weight_hh is a list, expected an array of 2 axes"),
+        ({"bias_n": np.float32(1)}, "bias_n is an array of shape (), expected an array of 1 axes"),
+    ):
+        with pytest.raises(InputError, match=re.escape(message)):
+            config_of(random_params(CONFIG)._replace(**changes))
+    with pytest.raises(InputError, match="parameters are a dict, expected GRUParams"):
+        config_of(random_params(CONFIG)._asdict())

@@ -1,7 +1,4 @@
-"""What is read from a program: its counts, and how long it took to build."""
-
-from dataclasses import dataclass
-from typing import Any
+"""What is read from a program: its counts, a fingerprint, what devices exchange, and how long it took to build."""
 
 import equinox as eqx
 import jax
@@ -12,20 +9,10 @@ from flax import nnx
 from jax._src import monitoring
 from support.runs import make_arm
 from trigru.bench.arms.arms import prepare
-from trigru.common.port.programs import read_program, watch_build
+from trigru.common.port.collectives import Collective, collectives_of
+from trigru.common.port.programs import fingerprint, read_program, tuned, watch_build
 
 X = jnp.ones((4, 4))
-
-
-@dataclass(frozen=True)
-class Program:
-    """A small known program and its counts."""
-
-    function: Any
-    dots: int = 0
-    whiles: int = 0
-    transposes: int = 0
-    fusions: int | None = None
 
 
 def repeat(trips, a, b):
@@ -33,29 +20,21 @@ def repeat(trips, a, b):
     return jax.lax.fori_loop(0, trips, lambda _, carry: (jnp.sin(carry[0]) @ carry[1], carry[1]), (a, b))
 
 
+#: Small programs, and their products, loops, transpositions and fusions.
 PROGRAMS = {
-    "a product": Program(lambda x: x @ x, dots=1, fusions=0),
-    "elementwise": Program(lambda x: jnp.tanh(x) * 2 + x, fusions=1),
-    "a product in a loop": Program(lambda x: repeat(8, x, x), dots=1, whiles=1),
-    "two loops": Program(lambda x: repeat(5, *repeat(8, x, x)), dots=2, whiles=2),
-    "a transposition": Program(lambda x: jnp.transpose(jnp.sin(x), (1, 0, 2)), transposes=1),
+    "a product": (lambda x: x @ x, 1, 0, 0, 0),
+    "elementwise": (lambda x: jnp.tanh(x) * 2 + x, 0, 0, 0, 1),
+    "two loops": (lambda x: repeat(5, *repeat(8, x, x)), 2, 2, 0, None),
+    "a transposition": (lambda x: jnp.transpose(jnp.sin(x.reshape(2, 2, 4)), (1, 0, 2)), 0, 0, 1, None),
 }
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_operations_are_counted(name):
-    program = PROGRAMS[name]
-    x = jnp.ones((3, 4, 5)) if program.transposes else X
-    facts = read_program(jax.jit(program.function).lower(x))
-    assert (facts.dots, facts.whiles, facts.transposes) == (program.dots, program.whiles, program.transposes)
-    assert program.fusions in (None, facts.fusions)
-
-
-def test_xlas_own_analyses_are_kept():
-    compiled = jax.jit(lambda x: jnp.sin(x) @ x).lower(X)
-    facts = read_program(compiled)
-    assert facts.temp_bytes == compiled.compile().memory_analysis().temp_size_in_bytes > 0
-    assert read_program(jax.jit(lambda x: jnp.sum(jnp.sin(x) @ x)).lower(X)).temp_bytes > 4, "not of its one result"
+    function, *counts, fusions = PROGRAMS[name]
+    facts = read_program(jax.jit(function).lower(X))
+    assert [facts.dots, facts.whiles, facts.transposes] == counts
+    assert fusions in (None, facts.fusions)
 
 
 class Without:
@@ -85,15 +64,16 @@ ENTRY %main.1 (x.1: f32[4,4]) -> f32[4,4] {
 
 def test_a_librarys_products_count_and_analyses_may_be_missing():
     facts = read_program(Without())
-    assert facts.dots == 2
-    assert facts.temp_bytes is None
+    assert (facts.dots, facts.temp_bytes) == (2, None)
 
 
 @pytest.mark.parametrize("jit", [jax.jit, nnx.jit, eqx.filter_jit], ids=["jax", "nnx", "equinox"])
 def test_each_frameworks_jit_can_be_read(jit):
-    facts = read_program(jit(lambda x: jnp.tanh(x @ x) @ x).lower(X))
+    lowered = jit(lambda x: jnp.sum(jnp.tanh(x @ x) @ x)).lower(X)
+    facts, compiled = read_program(lowered), lowered.compile()
     assert facts.dots == 2
-    assert facts.temp_bytes > 0
+    compiled = getattr(compiled, "compiled", compiled)
+    assert facts.temp_bytes == compiled.memory_analysis().temp_size_in_bytes > 4, "not of its one result"
 
 
 def test_nnx_and_pure_share_one_program():
@@ -105,8 +85,8 @@ def test_nnx_and_pure_share_one_program():
     assert (facts[0].dots, facts[0].whiles) == (2, 1)
 
 
-def test_jaxs_events_have_the_names_that_are_listened_for():
-    seen = []
+def test_a_build_is_timed_by_jaxs_events_until_its_end():
+    seen, before = [], list(monitoring._event_duration_secs_listeners)
 
     def listen(event, duration_s, **_):
         seen.append((event.rpartition("/")[2], duration_s))
@@ -123,13 +103,200 @@ def test_jaxs_events_have_the_names_that_are_listened_for():
     assert build.trace_s == inside["jaxpr_trace_duration"] > 0
     assert build.lower_s == inside["jaxpr_to_mlir_module_duration"] > 0
     assert build.compile_s == inside["backend_compile_duration"] > 0
-
-
-def test_the_listener_goes_even_after_an_error():
-    before = list(monitoring._event_duration_secs_listeners)
-    with watch_build():
-        assert len(monitoring._event_duration_secs_listeners) == len(before) + 1
-    assert monitoring._event_duration_secs_listeners == before
     with pytest.raises(RuntimeError, match="stop"), watch_build():
         raise RuntimeError("stop")
     assert monitoring._event_duration_secs_listeners == before
+
+
+ROW = jnp.ones((1, 4))
+
+
+def fingerprint_of(function, *arguments):
+    return fingerprint(jax.jit(function).lower(*arguments).compile().as_text())
+
+
+def base(x, w, b):
+    return jnp.tanh(x @ w + b) - 2.0 * w
+
+
+def in_a_scope(x, w, b):
+    with jax.named_scope("somewhere/else"):
+        return base(x, w, b)
+
+
+SAME = {
+    "leaves sorted in another way": (lambda p: base(p["z"], p["y"], p["a"]), {"a": ROW, "y": X, "z": X}),
+    "another scope in the metadata": (in_a_scope, X, X, ROW),
+    "jitted inside, by another name": (lambda x, w, b: jax.jit(base)(x, w, b), X, X, ROW),
+}
+
+
+def test_the_same_computation_has_the_same_fingerprint():
+    of_base = fingerprint_of(base, X, X, ROW)
+    assert {name: fingerprint_of(*program) for name, program in SAME.items()} == dict.fromkeys(SAME, of_base)
+    assert fingerprint_of(lambda x, w, b: jnp.tanh(x @ w + b) - 3.0 * w, X, X, ROW) != of_base
+
+
+def test_loops_are_told_apart_by_body_and_trip_count():
+    def loop(trips, body):
+        return lambda a, b: jax.lax.fori_loop(0, trips, lambda _, carry: body(*carry), (a, b))
+
+    def body(a, b):
+        return jnp.sin(a) @ b, b + a
+
+    found = fingerprint_of(loop(8, body), X, X)
+    assert found == fingerprint_of(lambda b, a: loop(8, body)(a, b)[::-1], X, X)
+    for other in (loop(9, body), loop(8, lambda a, b: (jnp.cos(a) @ b, b + a)), loop(8, lambda a, b: (jnp.sin(a), b))):
+        assert found != fingerprint_of(other, X, X)
+
+
+HLO = """HloModule jit_f, is_scheduled=true, entry_computation_layout={(f32[4,4]{1,0}, f32[4,4]{1,0})->f32[4,4]{1,0}}
+
+%fused (p.1: f32[4,4]) -> f32[4,4] {
+  %p.1 = f32[4,4]{1,0} parameter(0)
+  ROOT %tanh.0 = f32[4,4]{1,0} tanh(%p.1), metadata={op_name="jit(f)/tanh" stack_frame_id=5}
+}
+
+ENTRY %main.1 (x.1: f32[4,4], w.1: f32[4,4]) -> (f32[4,4], /*index=1*/f32[4,4]) {
+  %x.1 = f32[4,4]{1,0} parameter(0), metadata={op_name="x"}
+  %w.1 = f32[4,4]{1,0} parameter(1), metadata={op_name="w"}
+  %sine = f32[4,4]{1,0} sine(%x.1)
+  %dot.1 = f32[4,4]{1,0} dot(%sine, %w.1), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+  %fusion = f32[4,4]{1,0} fusion(%dot.1), kind=kLoop, calls=%fused, backend_config={"sizes":{"outer":["2"]}}
+  ROOT %tuple = (f32[4,4]{1,0}, /*index=1*/f32[4,4]{1,0}) tuple(%fusion, %sine)
+}
+"""
+SINE = "  %sine = f32[4,4]{1,0} sine(%x.1)\n"
+W = '  %w.1 = f32[4,4]{1,0} parameter(1), metadata={op_name="w"}\n'
+
+EDITS_THAT_COUNT = {
+    "layout of an instruction": ("%dot.1 = f32[4,4]{1,0}", "%dot.1 = f32[4,4]{0,1}"),
+    "shape": ("%sine = f32[4,4]", "%sine = f32[4,5]"),
+    "dimension numbers": ("lhs_contracting_dims={1}", "lhs_contracting_dims={0}"),
+    "operation of what is called": (" tanh(", " cosine("),
+    "kind": ("kind=kLoop", "kind=kInput"),
+    "operands in another order": ("dot(%sine, %w.1)", "dot(%w.1, %sine)"),
+    "another operand": ("fusion(%dot.1)", "fusion(%sine)"),
+}
+EDITS_THAT_DO_NOT = {
+    "backend's configuration": ('["2"]', '["3"]'),
+    "metadata": ('op_name="jit(f)/tanh" stack_frame_id=5', 'op_name="vmap(g)/tanh" source_line=7'),
+    "braces in metadata": ("jit(f)/tanh", "jit(f)/a{b}c/tanh"),
+    "no metadata": (', metadata={op_name="jit(f)/tanh" stack_frame_id=5}', ""),
+    "name of an instruction": ("%sine", "%sine.clone.2"),
+    "name of a computation": ("%fused", "%fused_computation.3"),
+    "name of the module": ("jit_f", "jit__lambda_"),
+    "comment": ("/*index=1*/", ""),
+    "order of instructions": (W + SINE, SINE + W),
+    "order of results": ("tuple(%fusion, %sine)", "tuple(%sine, %fusion)"),
+    "control dependencies": (SINE, SINE.replace("\n", ", control-predecessors={%w.1}\n")),
+}
+
+
+@pytest.mark.parametrize("edit", [*EDITS_THAT_COUNT, *EDITS_THAT_DO_NOT])
+def test_an_edit_of_a_text_counts_or_not(edit):
+    old, new = (EDITS_THAT_COUNT | EDITS_THAT_DO_NOT)[edit]
+    assert old in HLO
+    assert (fingerprint(HLO.replace(old, new)) != fingerprint(HLO)) == (edit in EDITS_THAT_COUNT)
+
+
+def test_a_computation_of_another_thread_counts():
+    def of_thread(operation):
+        return HLO.replace("}\n\nENTRY", '}, execution_thread="parallel"\n\nENTRY').replace(" tanh(", f" {operation}(")
+
+    assert fingerprint(of_thread("tanh")) != fingerprint(of_thread("cosine"))
+
+
+GEMM = """HloModule jit_f
+ENTRY %main (a: f32[8,8]) -> f32[8,8] {
+  %a = f32[8,8]{1,0} parameter(0)
+  ROOT %gemm = f32[8,8]{1,0} custom-call(%a, %a), custom_call_target="__cublas$gemm", CONFIG, metadata={op_name="dot"}
+}
+""".replace(
+    "CONFIG",
+    'backend_config={"gemm_backend_config":{"selected_algorithm":"ALGORITHM","dot_dimension_numbers":'
+    '{"lhs_contracting_dimensions":["1"]}},"force_earliest_schedule":false}',
+)
+LOOP_LINE = (
+    "  %loop = (s32[]) while(%t), condition=%c, body=%b, "
+    'backend_config={"known_trip_count":{"n":"17"},"known_init_step":{"init":"0","step":"1"}}'
+)
+
+
+def test_what_was_tuned_has_a_fingerprint_of_its_own():
+    one, other = (GEMM.replace("ALGORITHM", number) for number in ("5", "7"))
+    assert fingerprint(one) == fingerprint(other)
+    assert tuned(one) != tuned(other)
+    assert len(tuned(one)) == 12
+    assert tuned(one.replace("op_name", "source")) == tuned(one)
+    assert tuned(one + other) == tuned(other + one) != tuned(one), "whatever their order"
+    assert tuned(LOOP_LINE) == "", "how often a loop runs is no choice"
+    assert tuned(HLO) != tuned(HLO.replace('["2"]', '["3"]'))
+    assert fingerprint(one) != fingerprint(one.replace("__cublas$gemm", "__cudnn$conv"))
+
+
+LOOP = """
+%add (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %sum = f32[] add(%a, %b)
+}
+
+%inner (x: f32[4,2]) -> f32[4,2] {
+  %x = f32[4,2]{1,0} parameter(0)
+  ROOT %sum.1 = f32[4,2]{1,0} all-reduce(%x), replica_groups={{0,1}}, to_apply=%add
+}
+
+%body (state: (s32[], f32[4,2])) -> (s32[], f32[4,2]) {
+  %state = (s32[], f32[4,2]) parameter(0)
+  %part = f32[4,2]{1,0} get-tuple-element(%state), index=1
+  %called = f32[4,2]{1,0} call(%part), to_apply=%inner
+  ROOT %out = (s32[], f32[4,2]) tuple(%part, %called)
+}
+
+%condition (state: (s32[], f32[4,2])) -> pred[] {
+  %state = (s32[], f32[4,2]) parameter(0)
+  ROOT %on = pred[] constant(true)
+}
+
+ENTRY %main (x: f32[4,2], y: bf16[3]) -> f32[4,2] {
+  %x = f32[4,2]{1,0} parameter(0)
+  %y = bf16[3]{0} parameter(1)
+  %both = (f32[4,2]{1,0}, bf16[3]{0}) all-reduce(%x, %y), replica_groups={}, to_apply=%add
+  %start = (s32[], f32[4,2]) tuple(%x, %x)
+  %loop = (s32[], f32[4,2]) while(%start), condition=%condition, body=%body TRIPS
+  ROOT %whole = f32[8,2]{1,0} all-gather(%x), dimensions={0}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("trips", "runs"), [(', backend_config={"known_trip_count":{"n":"7"},"x":1}', 7), ("", None)], ids=["known", "not"]
+)
+def test_those_in_a_loop_run_as_often_as_the_loop(trips, runs):
+    assert collectives_of(LOOP.replace(" TRIPS", trips)) == [
+        Collective("all-reduce", 38, 1, in_loop=False),
+        Collective("all-reduce", 32, runs, in_loop=True),
+        Collective("all-gather", 64, 1, in_loop=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "operation"),
+    [
+        ("f32[8]{0}", "all-reduce-start(%x), to_apply=%add\n  ROOT %done = f32[8]{0} all-reduce-done(%begun)"),
+        ("(f32[2]{0}, f32[8]{0})", "all-gather-start(%x), dimensions={0}"),
+        ("(f32[8]{0}, f32[8]{0}, u32[], u32[])", "collective-permute-start(%x), source_target_pairs={{0,1}}"),
+        ("f32[8]{0}", "ragged-all-to-all(%x, %x, %x, %x, %x, %x)"),
+    ],
+)
+def test_bytes_are_those_of_what_comes_out(shape, operation):
+    text = f"ENTRY %main (x: f32[2]) -> f32[8] {{\n  %begun = {shape} {operation}\n}}\n"
+    assert [c.nbytes for c in collectives_of(text)] == [32]
+
+
+def test_those_in_a_branch_are_found():
+    branch = "%yes (x: f32[2]) -> f32[2] {\n  ROOT %sum = f32[2]{0} all-reduce(%x), to_apply=%add\n}\n"
+    called = "  ROOT %c = f32[2]{0} conditional(%p, %x, %x), true_computation=%yes, false_computation=%no\n"
+    text = f"{branch}\nENTRY %main (x: f32[2]) -> f32[2] {{\n{called}}}\n"
+    assert collectives_of(text) == [Collective("all-reduce", 8, 1, in_loop=False)]

@@ -1,37 +1,25 @@
 """A port with one kernel is that port, and every model of it has that kernel."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError
 from trigru.common.parameters.record import random_params
+from trigru.common.port import compilation
+from trigru.common.port.compilation import programs_kept_in
 from trigru.common.port.protocol import WithKernel, own_array
-from trigru.impls.pure import PurePort
+from trigru.impls.pure import PORT, PurePort
 
 
-class Spy(PurePort):
-    """Keeps the kernels of the models that it is asked for."""
-
-    def __init__(self):
-        self.asked = []
-
-    def make(self, config, key):
-        self.asked.append(config.kernel)
-        return super().make(config, key)
-
-    def load(self, config, params):
-        self.asked.append(config.kernel)
-        return super().load(config, params)
-
-
-def test_every_model_has_the_kernel_whatever_the_configuration_says():
-    spy, config = Spy(), GRUConfig(2, 3)
-    port = WithKernel(spy, "fused")
-    port.make(config, jax.random.key(0))
-    port.load(config, random_params(config))
-    assert spy.asked == ["fused"] * 2
-    assert (port.name, port.kernel) == (spy.name, "fused")
+@pytest.mark.parametrize("kernel", ["stock", "fused"])
+def test_every_model_has_the_kernel_whatever_the_configuration_says(kernel):
+    config = GRUConfig(2, 3, kernel="stock" if kernel == "fused" else "fused")
+    port = WithKernel(WithKernel(PORT, "fused"), kernel)
+    for model in (port.make(config, jax.random.key(0)), port.load(config, random_params(config))):
+        assert (model.kernel, port.kernel, port.name) == (kernel, kernel, "pure")
 
 
 def test_a_kernel_that_the_port_does_not_offer_is_refused():
@@ -50,3 +38,29 @@ def test_an_own_array_has_its_own_memory(size):
     assert not np.asarray(own).any()
     assert (own.dtype, own.shape) == (np.float32, (size,))
     assert own_array(own) is own
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten programs of 100 bytes, the first used longest ago."""
+    for number in range(10):
+        entry = tmp_path / f"jit_f-{number}-cache"
+        entry.write_bytes(b"x" * 100)
+        os.utime(entry, (1000 + number, 1000))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("most", "left"), [(1000, range(10)), (999, [0, *range(4, 10)]), (300, [0, 9]), (1, [])])
+def test_a_folder_that_is_too_large_loses_what_was_used_longest_ago(folder, monkeypatch, most, left):
+    monkeypatch.setattr(compilation, "CACHE_BYTES", most)
+    os.utime(folder / "jit_f-0-cache", (5000, 1000))  # read lately
+    with programs_kept_in(folder):
+        pass
+    assert sorted(int(path.name.split("-")[1]) for path in folder.glob("*-cache")) == list(left)
+
+
+def test_an_empty_program_goes_and_one_that_another_process_removed_costs_nothing(folder):
+    (folder / "jit_f-0-cache").write_bytes(b"")
+    (folder / "jit_gone-cache").symlink_to(folder / "nowhere")  # as one that is removed after it was listed
+    with programs_kept_in(folder):
+        assert not (folder / "jit_f-0-cache").exists()

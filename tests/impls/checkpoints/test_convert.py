@@ -72,18 +72,12 @@ def test_the_frameworks_own_parts_are_recognised(tree, layout, notes):
     assert sum(array.size for array in leaves(found.params).values()) == size
 
 
-def nnx_cell_without_b_hn():
-    """The installed flax's, whose b_hn is taken away where it has one."""
-    cell = nnx.GRUCell(2, 3, bias_init=nnx.initializers.normal(), rngs=nnx.Rngs(0))
-    for name, value in list(vars(cell).items()):
-        if isinstance(value, nnx.Param):
-            delattr(cell, name)
-    return cell
-
-
 @pytest.mark.parametrize("rngs", [False, True])
 def test_nnx_without_b_hn_has_zeros_there_which_is_said(rngs):
-    state = nnx.state(nnx.RNN(nnx_cell_without_b_hn(), rngs=rngs))
+    cell = nnx.GRUCell(2, 3, bias_init=nnx.initializers.normal(), rngs=nnx.Rngs(0))
+    for name in [name for name, value in vars(cell).items() if isinstance(value, nnx.Param)]:
+        delattr(cell, name)  # b_hn, where the installed Flax has it
+    state = nnx.state(nnx.RNN(cell, rngs=rngs))
     found = convert(state)
     assert found.layout == "nnx"
     assert "it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0." in found.notes
@@ -107,11 +101,8 @@ def test_layouts_are_those_of_the_ports_that_are_available(monkeypatch):
         layout = replace(TORCH, name="third")
 
     reasons = {"nnx": "no such framework here", "third": None}
-    for name, value in (
-        ("port_names", lambda: [*reasons]),
-        ("unavailable", reasons.get),
-        ("get_port", lambda _: Third),
-    ):
+    own = {"port_names": lambda: [*reasons], "unavailable": reasons.get, "get_port": lambda _: Third}
+    for name, value in own.items():
         monkeypatch.setattr(f"trigru.impls.checkpoints.{name}", value)
     assert list(layouts()) == ["canonical", "third", "torch"]
     with pytest.raises(UnavailableError, match="layout 'nnx' is not available: no such framework here"):
@@ -126,7 +117,7 @@ class OwnGRU(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        for name, field in {"Wi": "weight_ih", "Wh": "weight_hh", "bi": "bias", "bn": "bias_n"}.items():
+        for field, name in OWN_NAMES.items():
             self.param(name, lambda _, field=field: jnp.asarray(getattr(PARAMS, field)).T)
 
 
@@ -147,9 +138,8 @@ class Agent(nn.Module):
 def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
     variables = Agent(OwnGRU, {}).init(jax.random.key(0), X)
     state = flax.serialization.to_state_dict({"params": variables["params"], "opt": optax.adam(1e-3).init(variables)})
-    grus = [
-        f"{tree}/{name}" for tree in ("params", "opt/0/mu/params", "opt/0/nu/params") for name in ("actor", "critic")
-    ]
+    trees = ("params", "opt/0/mu/params", "opt/0/nu/params")
+    grus = [f"{tree}/{name}" for tree in trees for name in ("actor", "critic")]
     new, found = exchange(state, "linen", grus, OWN_NAMES)
     assert same_bits(found["params/critic"].params, PARAMS._replace(initial_carry=np.zeros(3, "f4")))
     model = Agent(GRU, {"features": 3, "carry_init": None})
