@@ -1,7 +1,7 @@
 """The parts of the docs that list what the code has: checks, factors, faults, workloads, call styles, commands."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import typer.main
@@ -20,6 +20,7 @@ from trigru.impls.checkpoints.containers import CONTAINERS
 from trigru.impls.code import code_of
 from trigru.impls.faults import FAULTS
 from trigru.impls.upstream import DEPARTURES
+from typer.cli import get_docs_for_click
 
 PORTS = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
 
@@ -125,36 +126,14 @@ def containers() -> str:
 
 
 def commands() -> str:
-    """A section for each command, from the records that `--help` is made of: its help, arguments and options."""
-    sections = []
-    for name, command in typer.main.get_command(app).commands.items():
-        arguments = [_argument(p) for p in command.params if p.param_type_name == "argument"]
-        usage = " ".join(["trigru", name, *arguments, "[OPTIONS]"])
-        rows = [(_names(p), " ".join(_meaning(p))) for p in command.params]
-        options = table(("argument or option", "meaning"), rows)
-        sections += [f"## trigru {name}", f"```text\n{usage}\n```", command.help, options]
-    return "\n\n".join(sections)
-
-
-def _argument(p: Any) -> str:
-    name = (p.metavar or p.name).upper() + "..." * (p.nargs != 1)
-    return name if p.required else f"[{name}]"
-
-
-def _names(p: Any) -> str:
-    if p.param_type_name == "argument":
-        return f"`{_argument(p)}`"
-    value = "" if p.is_flag else f" {p.opts[0].lstrip('-').upper()}"
-    return ", ".join(f"`{option}{value}`" for option in (*p.opts, *p.secondary_opts))
-
-
-def _meaning(p: Any) -> Iterator[str]:
-    """The help, the default and the range."""
-    yield p.help.replace("|", "\\|")
-    if p.default is not None and not p.is_flag and p.param_type_name != "argument":
-        yield f"By default `{p.default}`."
-    if p.min is not None:
-        yield f"At least {p.min}." if p.max is None else f"From {p.min} to {p.max}."
+    """A section for each command: its help, arguments and options, as Typer documents them."""
+    group: Any = typer.main.get_command(app)
+    return "\n\n".join(
+        get_docs_for_click(
+            obj=command, ctx=typer.Context(command), indent=1, call_prefix="trigru", title=f"trigru {name}"
+        ).strip()
+        for name, command in group.commands.items()
+    )
 
 
 PARTS: dict[str, Callable[[], str]] = {
