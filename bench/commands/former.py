@@ -4,7 +4,7 @@
 COMMANDS = {
     "table": "`trigru report --format` with markdown, csv, latex, json or html",
     "bench": "`trigru compare --no-proof` or `trigru compare --cold-start`",
-    "train": "a script of the repository: bench/studies/training/study.py, and vanishing.py",
+    "train": "a script of the repository: bench/studies/training.py, and vanishing.py",
 }
 #: By the name of the option, whichever command had it.
 OPTIONS = {
