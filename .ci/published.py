@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import Difference, difference, other_clock
-from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
+from trigru.bench.analysis.speedups import Speedup, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.analysis.statistics import Comparison, compare, verdict
 from trigru.bench.reporting.answer import answer_lines
@@ -151,6 +151,7 @@ class Published:
 
 
 published = cache(Published)
+interval = partial(format_interval, digits=2)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -165,7 +166,7 @@ def _whole(text: str) -> str:
 
 def _ratio(ratio: Interval, word: str = "") -> str:
     """A ratio with its interval; in round brackets where it is indistinguishable from 1."""
-    text = _whole(format_interval(ratio, 2))
+    text = _whole(interval(ratio))
     return f"({text})" if word == "indistinguishable" else text
 
 
@@ -176,39 +177,20 @@ def _longer(d: Difference) -> str:
     return _whole(format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s))
 
 
-def decision() -> str:
-    """Times in both loops, and the fastest frameworks."""
-    of = published("cpu")
-    return "\n\n".join(
-        [
-            "### Each call waited for",
-            _times(of, in_flight=False),
-            "### Calls in a loop that does not wait",
-            _times(of, in_flight=True),
-            "Median time of a call, then time / plain JAX's with its 95 % interval; in round brackets where it is "
-            "indistinguishable from 1. A sample of the second table is at most 20 calls, of a train step a few, so a "
-            "longer loop hides more.",
-            "### The fastest frameworks",
-            table(
-                ("situation", "as documented", "functional"),
-                [
-                    (text, *(", ".join(map(name_of, of.row(*at).fastest[way])) for way in WAYS))
-                    for text, *at in SITUATIONS
-                ],
-            ),
-            "No other framework is faster than those named, beyond chance, within the rounds of the run.",
-            *provenance_lines(of.run)[:2],
-        ]
-    )
-
-
-def _times(of: Published, *, in_flight: bool) -> str:
+def times(*, in_flight: bool) -> str:
     """A row for each way of calling that has a number, a column for each situation."""
-    columns = ("called", *(f"{text}: {of.size(*at)}" for text, *at in SITUATIONS))
-    rows = {
-        name: [of.time(of.arm(*at, *arm), in_flight=in_flight) for _, *at in SITUATIONS] for arm, name in ARMS.items()
-    }
-    return table(columns, [(name, *cells) for name, cells in rows.items() if {*cells} != {NOT_MEASURED}])
+    of, rows = published("cpu"), []
+    for arm, name in ARMS.items():
+        cells = [of.time(of.arm(*at, *arm), in_flight=in_flight) for _, *at in SITUATIONS]
+        rows += [(name, *cells)] * ({*cells} != {NOT_MEASURED})
+    return table(("called", *(f"{text}: {of.size(*at)}" for text, *at in SITUATIONS)), rows)
+
+
+def fastest() -> str:
+    """The frameworks than which no other is faster, in each situation."""
+    of = published("cpu")
+    rows = [(text, *(", ".join(map(name_of, of.row(*at).fastest[way])) for way in WAYS)) for text, *at in SITUATIONS]
+    return "\n\n".join([table(("situation", *(CALLED[way] for way in WAYS)), rows), *provenance_lines(of.run)[:2]])
 
 
 def claims(part: str) -> str:
@@ -223,23 +205,14 @@ def claims(part: str) -> str:
 def versions() -> str:
     """The ratios to plain JAX with an older and a newer set of versions."""
     old, new = published("cpu-py311"), published("cpu")
+    ports = new.answer.ports
     rows = [
-        (
-            text,
-            CALLED[way],
-            *(_moved(*(of.row(*at).cells[way][port] for of in (old, new))) for port in new.answer.ports),
-        )
+        (text, CALLED[way], *(_moved(*(of.row(*at).cells[way][port] for of in (old, new))) for port in ports))
         for text, *at in SITUATIONS
         for way in WAYS
     ]
-    return "\n\n".join(
-        [
-            table(("situation", "called", *map(name_of, new.answer.ports)), rows),
-            "Time / plain JAX's with the older and the newer versions; in bold where their 95 % intervals do not "
-            "overlap. A ratio also changes where plain JAX itself got faster or slower.",
-            "\n".join(f"- {of.versions(*PACKAGES)}; {of.run.datetime[:10]}." for of in (old, new)),
-        ]
-    )
+    sets = "\n".join(f"- {of.versions(*PACKAGES)}; {of.run.datetime[:10]}." for of in (old, new))
+    return f"{table(('situation', 'called', *map(name_of, ports)), rows)}\n\n{sets}"
 
 
 def _moved(before: Interval, after: Interval) -> str:
@@ -259,19 +232,20 @@ def sentences(docs: str = "") -> str:
     functional = [f"{name_of(port)} {format_time(step.cells[FUNCTIONAL][port].time_s)}" for port, _ in documented[1:]]
     ratios = [Comparison(d.ratio, d.low, d.high) for d in common.pairs[DOCUMENTED]]
     most = max((ratio if ratio.ratio > 1 else ratio.inverse for ratio in ratios), key=lambda ratio: ratio.ratio)
-    jit, tree, partial = (new.arm(*STEP[1:], *arm) for arm in (JIT, TREE, PARTIAL))
-    linen = [_interval(of.row(*SHORT[1:]).cells[DOCUMENTED]["linen"]) for of in (new, old)]
-    first, *others = (f"{name_of(port)} {format_time(c.time_s)}, {_interval(c)}" for port, c in documented)
+    arms = [new.arm(*STEP[1:], *arm) for arm in (JIT, TREE, PARTIAL)]
+    jit, tree, bound = (format_time(float(np.median(arm.time_s))) for arm in arms if arm)
+    linen = [interval(of.row(*SHORT[1:]).cells[DOCUMENTED]["linen"]) for of in (new, old)]
+    first, *others = (f"{name_of(port)} {format_time(c.time_s)}, {interval(c)}" for port, c in documented)
     machine = new.run.trigru.machine
     return "\n".join(
         [
             f"- **One step a call, as documented** ({new.size(*STEP[1:])}): "
             f"{'; '.join((f'{first} times plain JAX', *others))}.",
-            f"- **With a line changed:** Equinox {_median(jit)} with `jax.jit`, which its documentation shows first "
-            f"for models of arrays alone; NNX {_median(tree)} with `graph=False`, {_median(partial)} with "
+            f"- **With a line changed:** Equinox {jit} with `jax.jit`, which its documentation shows first "
+            f"for models of arrays alone; NNX {tree} with `graph=False`, {bound} with "
             f"`jit_partial`, which [keep state]({docs}call-styles.md#which-one). "
             f"Functional, NNX's state returned by hand: {'; '.join(functional)}.",
-            f"- **A train step, as documented** ({new.size(*COMMON[1:])}): the slowest takes {_interval(most)} times "
+            f"- **A train step, as documented** ({new.size(*COMMON[1:])}): the slowest takes {interval(most)} times "
             "as long as the fastest.",
             "- **Versions matter:** training `nn.GRUCell` (six small products) on one sequence takes "
             f"{linen[0]} times plain JAX's time with {new.versions('jax', 'flax')}; {linen[1]} with "
@@ -280,14 +254,6 @@ def sentences(docs: str = "") -> str:
             f"{new.run.datetime[:10]}. Ratios are medians of pairs, not quotients of times.",
         ]
     )
-
-
-def _interval(ratio: Interval) -> str:
-    return format_interval(ratio, 2)
-
-
-def _median(arm: Benchmark | None) -> str:
-    return NOT_MEASURED if arm is None else format_time(float(np.median(arm.time_s)))
 
 
 def screen() -> str:
@@ -299,31 +265,34 @@ def screen() -> str:
 def sizes() -> str:
     """The time over plain JAX, by the size of the model."""
     run = published("sweep").run
-    (by_size,) = overhead_tables(run)
-    notes = "\n".join(f"- {note}" for note in by_size.notes)
-    return "\n\n".join([markdown_table(by_size), notes, *provenance_lines(run)])
+    (section,) = overhead_tables(run)
+    return "\n\n".join([markdown_table(section), *section.notes, *provenance_lines(run)])
 
 
 def cold_start() -> str:
     """How long each port's users wait for the first train step."""
     starts = load_starts(RESULTS / "cold_start.json")
-    (of_ports,) = cold_start_tables(starts)
+    (section,) = cold_start_tables(starts)
     known = ", ".join(f"{name} {version}" for name, version in starts.machine.versions.items())
-    return "\n\n".join([markdown_table(of_ports), *of_ports.notes, f"{starts.machine.device}; {known}."])
+    return "\n\n".join([markdown_table(section), *section.notes, f"{starts.machine.device}; {known}."])
 
 
 def kernel(name: str) -> str:
     """The fused kernel against each port's own cell, a row for each size, and plain JAX's against peers in the mean."""
     of = published(name)
     own, peers = speedups(of.run), speedups(of.run, "peers")
+
+    def cell(speedup: Speedup) -> str:
+        return _ratio(speedup.ratio, speedup.verdict)
+
     ports = grouped(own, lambda s: s.benchmark.arm.port)
     rows = [
-        (of.size(workload, some[0].benchmark.arm.phase), *map(_speedup, some))
+        (of.size(workload, some[0].benchmark.arm.phase), *map(cell, some))
         for workload, some in grouped(own, lambda s: str(s.benchmark.arm.workload)).items()
     ]
-    rows.append(("geometric mean", *(_speedup(mean_speedup(some)) for some in ports.values())))
+    rows.append(("geometric mean", *(cell(meancell(some)) for some in ports.values())))
     plain = [s for s in peers if s.benchmark.arm.port == "pure"]
-    means = [(peer, _speedup(mean_speedup(some))) for peer, some in grouped(plain, lambda s: s.other.name).items()]
+    means = [(peer, cell(meancell(some))) for peer, some in grouped(plain, lambda s: s.other.name).items()]
     columns = ("plain JAX: a scan by hand" if port == "pure" else name_of(port) for port in ports)
     machine = of.run.trigru.machine
     return "\n\n".join(
@@ -335,12 +304,10 @@ def kernel(name: str) -> str:
     )
 
 
-def _speedup(speedup: Speedup) -> str:
-    return _ratio(speedup.ratio, speedup.verdict)
-
-
 PARTS: dict[str, Callable[[], str]] = {
-    "decision": decision,
+    "times-waited": lambda: times(in_flight=False),
+    "times-in-flight": lambda: times(in_flight=True),
+    "fastest": fastest,
     **{f"claim-{part}": lambda part=part: claims(part) for part in CLAIMS},
     "versions": versions,
     "answer": lambda: sentences("docs/"),

@@ -11,7 +11,7 @@ from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
-from trigru.bench.reporting.sections import Prose, Section, Words, markdown_table
+from trigru.bench.reporting.sections import markdown_table
 from trigru.bench.upgrades.changes import FAILING
 from trigru.bench.upgrades.matrix import Matrix, read
 from trigru.bench.upgrades.tables import change_lines, matrix_picture, matrix_tables
@@ -19,8 +19,6 @@ from trigru.bench.upgrades.tables import change_lines, matrix_picture, matrix_ta
 DOCS = Path(__file__).parents[1] / "docs"
 #: The version set whose report is shown, how many of its lines, and their longest.
 SHOWN, LINES, LONGEST = "2025-09-15", 5, 100
-#: What a user meets in a release; other bits and other programs come with nearly every one.
-MET = ("broken", "function", "draws", "tree", "checkpoints", "memory", "warnings")
 #: The colour of text on a page of each theme, by the suffix of a picture's name. There is no background.
 INKS = {"": "#1f2328", "-dark": "#e3e6ea"}
 
@@ -32,18 +30,14 @@ def matrix() -> Matrix:
 
 
 def releases(part: str) -> str:
-    """A part of docs/releases.md: the sets, the picture, or what a user met with each set."""
+    """A part of docs/releases.md: the sets, or the picture."""
     found = matrix()
     if part == "sets":
         sets, origin = matrix_tables(found)[0], f"{found.datetime[:10]}, {found.device}, Python {found.rows[0].python}"
         return "\n\n".join([markdown_table(sets), *sets.notes, f"{origin}: `{' '.join(found.command)}`."])
-    if part == "picture":
-        picture = matrix_picture(found)
-        return themed_picture("releases", picture.description if picture else "")
-    columns = (Prose("with"), Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
-    moved = [(row.name, change) for row in found.rows for change in row.moved if change.kind in MET]
-    rows = [(name, c.kind, c.subject, c.what, c.old or "none", c.new or "none") for name, c in moved]
-    return markdown_table(Section("", columns, rows))
+    picture = matrix_picture(found)
+    text = picture.description if picture else ""
+    return f"![{text}](releases.svg#only-light)\n![{text}](releases-dark.svg#only-dark)"
 
 
 def upgrade() -> str:
@@ -56,11 +50,6 @@ def upgrade() -> str:
     lines = [head, f"Versions: {', '.join(moved)}, and others.", *rest]
     cut = [shorten(line, LONGEST, placeholder=" [...]") for line in lines[:LINES]]
     return "\n".join(["```text", *cut, f"[... {len(lines) - LINES} lines more]", "```"])
-
-
-def themed_picture(name: str, text: str) -> str:
-    """A picture that there is for a light page and for a dark one."""
-    return f"![{text}]({name}.svg#only-light)\n![{text}]({name}-dark.svg#only-dark)"
 
 
 def draw_pictures(*, check: bool) -> list[Path]:
@@ -97,6 +86,6 @@ PICTURES: dict[str, tuple[str, Callable[[Path], Picture | None]]] = {
     "releases": ("releases.json", lambda path: matrix_picture(read(path))),
 }
 PARTS: dict[str, Callable[[], str]] = {
-    **{f"releases-{part}": lambda part=part: releases(part) for part in ("sets", "picture", "met")},
+    **{f"releases-{part}": lambda part=part: releases(part) for part in ("sets", "picture")},
     "upgrade": upgrade,
 }
