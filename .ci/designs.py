@@ -4,25 +4,29 @@ The rows hold every pair of levels that can go together, and the triples that ar
 """
 
 import json
-from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
 import covertable
 from trigru.common.equality.contract.designs import FILE, Combination, combined, digest
-from trigru.common.equality.contract.factors import COARSE_SPACE, SPACE, Factor, Row, Rule, Space
+from trigru.common.equality.contract.factors import COARSE_SPACE, SPACE, Row, Rule, Space
 
 
-def cover(space: Space) -> list[Row]:
-    """Rows that hold every combination of `combinations_of` that can be had. The same rows for the same space."""
-    names = [factor.name for factor in space.factors if factor.in_triples]
-    return _made(space, strength=2, sub_models=[{"fields": names, "strength": 3}] if len(names) > 2 else [])
+def cover(space: Space, only: str | None = None) -> list[Row]:
+    """Rows that hold every combination of `combinations_of` that can be had. The same rows for the same space.
 
-
-def cover_pairs_with(space: Space, name: str) -> list[Row]:
-    """Rows that hold every pair of a level of one factor with one of another factor."""
-    pairs = [[name, factor.name] for factor in space.factors if factor.name != name]
-    return _made(space, strength=1, sub_models=[{"fields": pair, "strength": 2} for pair in pairs])
+    Args:
+        only: a factor; pairs with its levels alone.
+    """
+    if only is None:
+        names = [factor.name for factor in space.factors if factor.in_triples]
+        strength, parts = 2, [{"fields": names, "strength": 3}] if len(names) > 2 else []
+    else:
+        others = [factor.name for factor in space.factors if factor.name != only]
+        strength, parts = 1, [{"fields": [only, name], "strength": 2} for name in others]
+    factors = {factor.name: list(factor.levels) for factor in space.factors}
+    conditions = [_condition(rule) for rule in space.rules]
+    return [dict(row) for row in covertable.make(factors, constraints=conditions, strength=strength, sub_models=parts)]
 
 
 def combinations_of(space: Space, only: str | None = None) -> set[Combination]:
@@ -31,17 +35,12 @@ def combinations_of(space: Space, only: str | None = None) -> set[Combination]:
     Args:
         only: a factor; pairs with its levels alone.
     """
-    return {
-        frozenset(levels.items())
+    rows = (
+        dict(zip([factor.name for factor in some], levels, strict=True))
         for some in combined(space, only)
-        for levels in _levels(some)
-        if can_be_completed(space, levels)
-    }
-
-
-def _made(space: Space, **options: Any) -> list[Row]:
-    factors = {factor.name: list(factor.levels) for factor in space.factors}
-    return [dict(row) for row in covertable.make(factors, constraints=[_condition(r) for r in space.rules], **options)]
+        for levels in product(*(factor.levels for factor in some))
+    )
+    return {frozenset(row.items()) for row in rows if can_be_completed(space, row)}
 
 
 def _condition(rule: Rule) -> dict[str, Any]:
@@ -52,12 +51,6 @@ def _condition(rule: Rule) -> dict[str, Any]:
     return {"operator": "or", "conditions": [{"operator": "not", "condition": all_in(rule.when)}, all_in(rule.then)]}
 
 
-def _levels(factors: Sequence[Factor]) -> Iterator[Row]:
-    names = [factor.name for factor in factors]
-    for levels in product(*(factor.levels for factor in factors)):
-        yield dict(zip(names, levels, strict=True))
-
-
 def can_be_completed(space: Space, row: Row) -> bool:
     """Whether some row that keeps every rule has these levels."""
     if not space.allows(row):
@@ -65,28 +58,23 @@ def can_be_completed(space: Space, row: Row) -> bool:
     if space.allows({**space.usual, **row}):
         return True
     ruled = {name for rule in space.rules for name in (*rule.when, *rule.then)}
-    return _complete(space, row, [factor for factor in space.factors if factor.name in ruled - row.keys()])
-
-
-def _complete(space: Space, row: Row, rest: Sequence[Factor]) -> bool:
-    """By trying, that factor first which has the fewest levels left."""
+    rest = [factor for factor in space.factors if factor.name in ruled - row.keys()]
     if not rest:
         return True
-    left = [(f, [level for level in f.levels if space.allows({**row, f.name: level})]) for f in rest]
-    factor, levels = min(left, key=lambda pair: len(pair[1]))
-    others = [other for other in rest if other is not factor]
-    return any(_complete(space, {**row, factor.name: level}, others) for level in levels)
+    left = {f.name: [level for level in f.levels if space.allows({**row, f.name: level})] for f in rest}
+    name = min(left, key=lambda name: len(left[name]))  # that factor first which has the fewest levels left
+    return any(can_be_completed(space, {**row, name: level}) for level in left[name])
 
 
 def main() -> None:
     """Find and write the designs of both spaces."""
-    designs = {}
-    for space, only in ((SPACE, None), (COARSE_SPACE, "dtype")):
-        rows = cover_pairs_with(space, only) if only else cover(space)
-        designs[digest(space)] = {
+    designs = {
+        digest(space): {
             "combinations": len(combinations_of(space, only)),
-            "rows": ["".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows],
+            "rows": ["".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in cover(space, only)],
         }
+        for space, only in ((SPACE, None), (COARSE_SPACE, "dtype"))
+    }
     FILE.write_text(json.dumps(designs, indent=1, sort_keys=True) + "\n")
 
 

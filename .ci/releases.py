@@ -1,40 +1,91 @@
-"""The page of what each release changed: tables of the published matrix."""
+"""The parts of the docs that show the published matrix of releases, and the pictures of published results."""
 
+import hashlib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from textwrap import shorten
 
-from pictures import themed_picture  # beside this script
-from trigru.bench.reporting.sections import Prose, Section, Words, markdown_table
+import msgspec
+from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.merge import load
+from trigru.bench.arms.workloads import QUICK
+from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
+from trigru.bench.reporting.sections import markdown_table
+from trigru.bench.upgrades.changes import FAILING
 from trigru.bench.upgrades.matrix import Matrix, read
-from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
+from trigru.bench.upgrades.tables import change_lines, matrix_picture, matrix_tables
 
-#: What a user meets; other bits and other programs are counted above, and come with nearly every release.
-TOLD = ("broken", "function", "draws", "tree", "checkpoints", "memory", "warnings")
-
-
-def release_tables(results: Path, part: str) -> str:
-    """A part of the page: the sets, the picture, or what was met with each set."""
-    matrix = read(results / "releases.json")
-    return {"sets": _sets, "picture": _picture, "met": _met}[part](matrix)
+DOCS = Path(__file__).parents[1] / "docs"
+#: The version set whose report is shown, how many of its lines, and their longest.
+SHOWN, LINES, LONGEST = "2025-09-15", 5, 100
+#: The colour of text on a page of each theme, by the suffix of a picture's name. There is no background.
+INKS = {"": "#1f2328", "-dark": "#e3e6ea"}
 
 
-def _sets(matrix: Matrix) -> str:
-    table = matrix_tables(matrix)[0]
-    origin = f"{matrix.datetime[:10]}, {matrix.device}, Python {matrix.rows[0].python}: `{' '.join(matrix.command)}`."
-    return "\n\n".join([markdown_table(table), *table.notes, origin])
+@cache
+def matrix() -> Matrix:
+    """The published matrix."""
+    return read(DOCS / "results" / "releases.json")
 
 
-def _picture(matrix: Matrix) -> str:
-    picture = matrix_picture(matrix)
-    assert picture is not None
-    return themed_picture("releases", picture.description)
+def releases(part: str) -> str:
+    """A part of docs/releases.md: the sets, or the picture."""
+    found = matrix()
+    if part == "sets":
+        sets, origin = matrix_tables(found)[0], f"{found.datetime[:10]}, {found.device}, Python {found.rows[0].python}"
+        return "\n\n".join([markdown_table(sets), *sets.notes, f"{origin}: `{' '.join(found.command)}`."])
+    picture = matrix_picture(found)
+    text = picture.description if picture else ""
+    return f"![{text}](releases.svg#only-light)\n![{text}](releases-dark.svg#only-dark)"
 
 
-def _met(matrix: Matrix) -> str:
-    columns = (Prose("with"), Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
-    rows = [
-        (row.name, m.kind, m.subject, m.what, m.old or "none", m.new or "none")
-        for row in matrix.rows
-        for m in row.moved
-        if m.kind in TOLD
-    ]
-    return markdown_table(Section("", columns, rows))
+def upgrade() -> str:
+    """The first lines that `trigru diff` prints for a version set of the published matrix, cut at the right."""
+    rows = matrix().rows
+    number = next(i for i, row in enumerate(rows) if row.name == SHOWN)
+    before, after = rows[number - 1].versions, rows[number]
+    moved = [f"{name} {before[name]} -> {after.versions[name]}" for name in ("jax", "flax")]
+    head, *rest = change_lines(after.moved, FAILING)
+    lines = [head, f"Versions: {', '.join(moved)}, and others.", *rest]
+    cut = [shorten(line, LONGEST, placeholder=" [...]") for line in lines[:LINES]]
+    return "\n".join(["```text", *cut, f"[... {len(lines) - LINES} lines more]", "```"])
+
+
+def draw_pictures(*, check: bool) -> list[Path]:
+    """Draw the pictures that show other results than the files have, unless this is a check; return their paths."""
+    stale = []
+    for name, (file, picture_of) in PICTURES.items():
+        source = DOCS / "results" / file
+        picture = picture_of(source)
+        assert picture is not None, f"{file} has nothing to draw"
+        origin = f"<!-- {file} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
+        for suffix, ink in INKS.items():
+            path = DOCS / f"{name}{suffix}.svg"
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            if origin in text and label_of(picture.description) in text:
+                continue
+            stale.append(path)
+            if not check:
+                drawn = themed(picture.figure, picture.description, ink, dark=bool(suffix))
+                path.write_text(f"{drawn}{origin}\n", encoding="utf-8")
+    return stale
+
+
+def _quick_picture(path: Path) -> Picture | None:
+    """The picture of those workloads alone that --quick has."""
+    whole = answer(load(path))
+    rows = [row for row in whole.rows if str(row.workload) in QUICK]
+    return answer_picture(msgspec.structs.replace(whole, rows=rows))
+
+
+#: Each picture with its results and the function that draws it.
+PICTURES: dict[str, tuple[str, Callable[[Path], Picture | None]]] = {
+    "answer": ("cpu.json.gz", _quick_picture),
+    "answer-all": ("cpu.json.gz", lambda path: answer_picture(answer(load(path)))),
+    "releases": ("releases.json", lambda path: matrix_picture(read(path))),
+}
+PARTS: dict[str, Callable[[], str]] = {
+    **{f"releases-{part}": lambda part=part: releases(part) for part in ("sets", "picture")},
+    "upgrade": upgrade,
+}

@@ -9,7 +9,7 @@ STOCK, FUSED = KERNELS = ("stock", "fused")
 #: `fused` where that was measured to train no slower than the faster of two scans by hand, else `stock`.
 AUTO = "auto"
 #: Vendors of processors on which the fused kernel's train step was nowhere slower than the faster of two scans by hand,
-#: at 24 sizes in float32 (`.ci/kernel.py`; docs/kernel.md has the table).
+#: at 24 sizes in float32 (`bench/studies/kernel.py`; docs/kernel.md has the table).
 MEASURED = ("AuthenticAMD",)
 
 

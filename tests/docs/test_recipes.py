@@ -4,8 +4,7 @@ import ast
 import re
 
 import pytest
-from recipes import FOLDER, programs
-from support.recipes import TITLES
+from support.recipes import FOLDER, TITLES, programs
 
 PROGRAMS = list(programs())
 PAGES = sorted(page.name for page in FOLDER.glob("*.md") if page.stem != "index")

@@ -1,7 +1,9 @@
-"""One way to call what the recipes of the docs make, whatever the framework."""
+"""The recipes of the docs as programs, and one way to call what they make, whatever the framework."""
 
 import contextlib
-from collections.abc import Callable
+import re
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,13 +11,47 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import pytest
 from flax import nnx
-from recipes import FOLDER, Program
 from trigru.common.parameters.layouts import flatten
 from trigru.common.parameters.record import config_of
 from trigru.impls import get_port
 
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "recipes"
 TITLES = {"linen": "Flax linen", "nnx": "Flax NNX", "equinox": "Equinox"}
+_TAB = re.compile(r'^=== "([^"]+)"\n\n    ```python\n(.*?)^    ```', re.MULTILINE | re.DOTALL)
+_SHARED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A tab's code on a page, and what the frameworks share below it.
+
+    Args:
+        heading: that it stands below.
+        title: of its tab.
+        line: of the page, before the code.
+    """
+
+    page: str
+    heading: str
+    title: str
+    code: str
+    line: int
+
+
+def programs() -> Iterator[Program]:
+    """Every tab of every recipe that the site lists."""
+    for name in re.findall(r"recipes/(.+\.md)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")):
+        text = (FOLDER / name).read_text(encoding="utf-8")
+        starts = [match.start() for match in re.finditer(r"^##? ", text, re.MULTILINE)]
+        for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+            heading, _, part = text[start:end].partition("\n")
+            shared = "".join(_SHARED.findall(part))
+            for tab in _TAB.finditer(part):
+                line = text[: start + len(heading) + 1 + tab.start(2)].count("\n")
+                yield Program(name, heading.lstrip("# "), tab[1], textwrap.dedent(tab[2]) + shared, line)
 
 
 @dataclass(frozen=True)
@@ -25,46 +61,13 @@ class Model:
     Args:
         whole: what the recipe's own functions take: parameters in linen, a module elsewhere.
         call: runs it on a batch.
-        step: runs one time step of a batch.
     """
 
     whole: Any
     call: Callable[..., Any]
-    step: Callable[..., Any]
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self.call(*arguments, **options)
-
-
-def _linen(module: Any, params: Any) -> tuple[Any, Callable[[Any], Model]]:
-    def bind(params: Any) -> Model:
-        call = partial(module.apply, {"params": params})
-        return Model(params, call, partial(call, method="step"))
-
-    return params, bind
-
-
-def _nnx(module: Any, _: Any) -> tuple[Any, Callable[[Any], Model]]:
-    graphdef, params, rest = nnx.split(module, nnx.Param, ...)
-
-    def bind(params: Any) -> Model:
-        model: Any = nnx.merge(graphdef, params, rest)
-        return Model(model, model, getattr(model, "step", None))
-
-    return params, bind
-
-
-def _equinox(module: Any, _: Any) -> tuple[Any, Callable[[Any], Model]]:
-    params, static = eqx.partition(module, eqx.is_inexact_array)
-
-    def bind(params: Any) -> Model:
-        model: Any = eqx.combine(params, static)
-        return Model(model, jax.vmap(model), jax.vmap(getattr(model, "step", model)))
-
-    return params, bind
-
-
-_WAYS = {"linen": _linen, "nnx": _nnx, "equinox": _equinox}
 
 
 class Recipe:
@@ -93,7 +96,7 @@ class Recipe:
     @property
     def tree(self) -> Any:
         """The parameters, as gradients have them."""
-        return self._parts()[0]
+        return self._split()[0]
 
     @property
     def flat(self) -> dict[str, jax.Array]:
@@ -102,7 +105,7 @@ class Recipe:
 
     def bound(self, tree: Any = None) -> Model:
         """The model with its parameters, or with others."""
-        params, bind = self._parts()
+        params, bind = self._split()
         return bind(params if tree is None else tree)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
@@ -110,7 +113,7 @@ class Recipe:
 
     def gradient(self, loss: Callable[[Model], Any]) -> Any:
         """Of a loss of the model, as a tree like the parameters."""
-        params, bind = self._parts()
+        params, bind = self._split()
         return jax.jit(jax.grad(lambda params: loss(bind(params))))(params)
 
     def gradients(self, loss: Callable[[Model], Any]) -> dict[str, jax.Array]:
@@ -119,10 +122,8 @@ class Recipe:
 
     def starts(self, loss: Callable[[Model], Any]) -> dict[str, jax.Array]:
         """The gradients of arrays called `initial_carry`, by what stands before that in their names."""
-        found = self.gradients(loss)
-        return {
-            name.removesuffix("initial_carry"): array for name, array in found.items() if name.endswith("initial_carry")
-        }
+        name, found = "initial_carry", self.gradients(loss)
+        return {key.removesuffix(name): array for key, array in found.items() if key.endswith(name)}
 
     def gru(self, prefix: str = "") -> Callable[..., Any]:
         """A GRU within the model, as plain JAX computes it: what a recipe's values are compared with."""
@@ -131,5 +132,36 @@ class Recipe:
         pure = get_port("pure")
         return partial(pure.apply, pure.load(config_of(record), record))
 
-    def _parts(self) -> tuple[Any, Callable[[Any], Model]]:
-        return _WAYS[self.framework](self.names["model"], self.names.get("params"))
+    def _split(self) -> tuple[Any, Callable[[Any], Model]]:
+        """The parameters, and what makes the model of them."""
+        model = self.names["model"]
+        if self.framework == "linen":
+            return self.names["params"], lambda params: Model(params, partial(model.apply, {"params": params}))
+        if self.framework == "nnx":
+            graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+
+            def merge(params: Any) -> Model:
+                merged: Any = nnx.merge(graphdef, params, rest)
+                return Model(merged, merged)
+
+            return params, merge
+        params, static = eqx.partition(model, eqx.is_inexact_array)
+
+        def combine(params: Any) -> Model:
+            combined: Any = eqx.combine(params, static)
+            return Model(combined, jax.vmap(combined))
+
+        return params, combine
+
+
+def recipe_fixture(place: str) -> Any:
+    """A fixture of a recipe, "page.md#heading", that has run once in each framework for all tests of a module."""
+    page, _, heading = place.partition("#")
+
+    @pytest.fixture(scope="module", params=TITLES)
+    def recipe(request, tmp_path_factory):
+        of = [p for p in programs() if (p.page, p.title) == (page, TITLES[request.param])]
+        (program,) = (p for p in of if heading in ("", p.heading))
+        return Recipe(program, request.param, tmp_path_factory.mktemp("recipe"))
+
+    return recipe

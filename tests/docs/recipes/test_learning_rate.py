@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import optax
 import pytest
 from flax import nnx
-from recipes import FOLDER
 from support.arrays import assert_near
+from support.recipes import FOLDER, recipe_fixture
 from trigru.common import carry_learning_rate
 from trigru.common.parameters.layouts import flatten
 
-RECIPE = "learning-rate.md"
-PAGE = (FOLDER / RECIPE).read_text(encoding="utf-8")
+recipe = recipe_fixture("learning-rate.md")
+PAGE = (FOLDER / "learning-rate.md").read_text(encoding="utf-8")
 FREEZE, LENGTH, CLIP, BOTH = ROWS = re.findall(r"^\| [\w ,=]+ \| `(.+\))` \|$", PAGE, re.MULTILINE)
 #: A weight in each framework.
 WEIGHTS = {"linen": "cell.hn.kernel", "nnx": "cell.dense_h.kernel", "equinox": "cell.weight_hh"}
@@ -53,12 +53,24 @@ def test_each_tx_of_the_table_trains_in_the_tab(untrained, tx):
     assert bool((after["initial_carry"] == untrained.flat["initial_carry"]).all()) == (tx in (FREEZE, BOTH))
 
 
-def updates_of(tx, **gradients):
-    """What a `tx`, as the page writes it, adds to the weights and to the initial state, for gradients of both."""
-    made = eval(tx, {"optax": optax, "carry_learning_rate": carry_learning_rate})
-    gradients = {name: jnp.array(gradient) for name, gradient in gradients.items()}
-    updates, _ = made.update(gradients, made.init(gradients), jax.tree.map(jnp.ones_like, gradients))
-    return updates["cell"], updates["initial_carry"]
+SGD, WEIGHTS_ALONE = "optax.sgd(1.0)", "carry_learning_rate(optax.adamw(1e-3), scale=0.0)"
+APART = "carry_learning_rate(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3)))"
+
+
+@pytest.mark.parametrize(
+    ("tx", "cell", "carry"),
+    [
+        (LENGTH, -0.1 * 3, -0.1 * 5 * 4),  # undoes the mean over five steps
+        (CLIP.replace("optax.adamw(1e-3)", SGD), -3 / 5, -10 * 4 / 5),  # by one norm, that of both
+        (APART.replace("optax.adamw(1e-3)", SGD), -1, -1),  # each by its own norm
+        (BOTH.replace("optax.adamw(1e-3)", SGD), -1, 0),  # frozen before
+        (CLIP.replace("optax.adamw(1e-3)", SGD).replace("scale=10.0", "scale=0.0"), -3 / 5, 0),  # frozen afterwards
+    ],
+)
+def test_updates_by_gradients_of_3_and_4(tx, cell, carry):
+    """By SGD at rate 1 instead of AdamW, an update is what came through the clip."""
+    found = updates_of(tx, 3.0, 4.0)
+    assert_near(found, [cell, carry], 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -68,34 +80,18 @@ def updates_of(tx, **gradients):
         ("optax.adamw(1e-3)", True),
         (FREEZE, False),
         (BOTH, False),
-        (BOTH.replace("carry_learning_rate(optax.adamw(1e-3), scale=0.0)", "optax.adamw(1e-3)"), True),
+        (BOTH.replace(WEIGHTS_ALONE, "optax.adamw(1e-3)"), True),
     ],
 )
 def test_weight_decay_alone_moves_a_state_that_has_no_gradient(tx, moves):
-    cell, carry = updates_of(tx, cell=[0.0], initial_carry=[0.0])
-    assert cell.all()
-    assert bool(carry.any()) == moves
+    cell, carry = updates_of(tx, 0.0, 0.0)
+    assert cell
+    assert bool(carry) == moves
 
 
-def test_length_undoes_the_mean():
-    cell, carry = updates_of(LENGTH, cell=[3.0], initial_carry=[4.0])
-    assert_near(cell, [-0.1 * 3], 1e-6)
-    assert_near(carry, [-0.1 * 5 * 4], 1e-6)
-
-
-@pytest.mark.parametrize(
-    ("tx", "cell", "carry"),
-    [
-        (CLIP, 3 / 5, 10 * 4 / 5),
-        ("carry_learning_rate(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3)))", 1, 1),
-        (BOTH, 1, 0),
-        (CLIP.replace("scale=10.0", "scale=0.0"), 3 / 5, 0),
-    ],
-    ids=["by one norm", "inside, apart", "frozen before", "frozen afterwards, shrinks the others"],
-)
-def test_gradients_of_norm_5_are_clipped(tx, cell, carry):
-    """By SGD at rate 1 instead of AdamW, an update is what came through the clip."""
-    assert "optax.adamw(1e-3)" in tx
-    found = updates_of(tx.replace("optax.adamw(1e-3)", "optax.sgd(1.0)"), cell=[3.0, 0.0], initial_carry=[0.0, 4.0])
-    assert_near(found[0], [-cell, 0], 1e-6)
-    assert_near(found[1], [0, -carry], 1e-6)
+def updates_of(tx, *gradients):
+    """The updates of a weight and of the initial state, both 1, by a `tx` as the page writes it."""
+    made = eval(tx, {"optax": optax, "carry_learning_rate": carry_learning_rate})
+    gradients = dict(zip(("cell", "initial_carry"), map(jnp.asarray, gradients), strict=True))
+    updates, _ = made.update(gradients, made.init(gradients), jax.tree.map(jnp.ones_like, gradients))
+    return jnp.stack([updates["cell"], updates["initial_carry"]])

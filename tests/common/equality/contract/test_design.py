@@ -77,7 +77,7 @@ def test_combinations_of_a_small_space_are_those_that_can_be_had(monkeypatch):
     rows = finding.cover(SMALL)
     assert covered(SMALL, rows) == expected
     assert all(SMALL.allows(row) for row in rows)
-    of_d = finding.cover_pairs_with(SMALL, "d")
+    of_d = finding.cover(SMALL, "d")
     assert covered(SMALL, of_d, "d") == finding.combinations_of(SMALL, "d")
     assert not finding.can_be_completed(SMALL, {"a": "1", "b": "1", "c": "1"})
 

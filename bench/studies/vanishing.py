@@ -1,4 +1,4 @@
-"""The gradient that reaches the initial state, against length: `python bench/studies/training/vanishing.py`.
+"""The gradient that reaches the initial state, against length: `python bench/studies/vanishing.py`.
 
 Prints, for the model of the README's question, how the Euclidean norm of that gradient vanishes with the length of the
 sequence, and that a learning rate scaled by the length undoes it where the loss is a mean over all steps.
@@ -11,8 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from experiments import mean_squared
-from trainers import FRAMEWORKS
+from training import FRAMEWORKS, mean_squared
 from trigru.common.compat import enable_x64
 from trigru.common.config import GRUConfig
 from trigru.common.gru.optimizers import carry_learning_rate
@@ -54,7 +53,7 @@ def euclidean(array: np.ndarray) -> float:
 def main(lengths: tuple[int, ...] = LENGTHS, seeds: int = SEEDS) -> None:
     """Print medians over draws, for each framework, loss and length."""
     with enable_x64(True):
-        for framework in list(FRAMEWORKS)[1:]:
+        for framework in FRAMEWORKS[1:]:
             for loss in LOSSES:
                 for length in lengths:
                     found = np.median([norms(framework, loss, length, seed) for seed in range(seeds)], axis=0)

@@ -1,0 +1,163 @@
+"""Reinforcement learning: a whole agent by recurrent PPO, and the burn-in of a replayed sequence."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from support.arrays import assert_bits, assert_near
+from support.recipes import FOLDER, recipe_fixture
+from trigru.common.parameters.layouts import flatten
+
+agent = recipe_fixture("reinforcement.md#A whole agent")
+burn_in = recipe_fixture("reinforcement.md#Burn in from a stored state")
+
+
+def one(agent):
+    """The first parameters of a seed."""
+    return jax.tree.map(lambda a: a[0], agent.params)
+
+
+def begin(agent, first=True):
+    episodes = agent.new_episodes(jax.random.key(5))
+    carry = jax.random.normal(jax.random.key(6), (agent.ENVIRONMENTS, agent.UNITS))
+    return episodes, carry, jnp.full(agent.ENVIRONMENTS, first)
+
+
+def test_the_agent_learns_with_every_seed_apart(agent):
+    """Of two cues, chance names one in two."""
+    assert agent.rewards.shape == (2, agent.UPDATES)
+    assert (abs(agent.rewards[:, 0] - 0.5) < 0.15).all()
+    assert (agent.rewards[:, -5:].mean(axis=1) > 0.95).all()
+    assert (agent.rewards[0] != agent.rewards[1]).any()
+    pairs = zip(*map(jax.tree.leaves, agent.drawn), strict=True)
+    assert all(bool((a != b).any()) for a, b in pairs if a.any())
+    before, after = (
+        [array for name, array in flatten(tree).items() if name.endswith("initial_carry")]
+        for tree in (agent.params, agent.trained)
+    )
+    assert not before[0].any()
+    assert after[0].all()
+
+
+def test_the_cue_is_seen_first_and_an_episode_pays_at_its_end_before_another_begins(agent):
+    episode, key = agent.new_episodes(jax.random.key(1)), jax.random.key(2)
+    assert {*episode.length.tolist()} == {3, 4, 5, 6}
+    for step in range(6):
+        at = episode._replace(step=jnp.full_like(episode.step, step))
+        last = np.asarray(episode.length == step + 1)
+        seen, other = agent.observe(at), agent.observe(at._replace(cue=1 - episode.cue))
+        assert bool((seen == other).all()) == (step > 0)
+        assert_bits(seen[:, 2] == 1, last)
+        if step < 3:
+            later, reward, done = agent.act(at, episode.cue, key)
+            assert_bits(done, last)
+            assert_bits(reward == 1, last)
+            assert_bits(later.step, np.where(last, 0, step + 1).astype("i4"))
+            assert not agent.act(at, 1 - episode.cue, key)[1].any()
+
+
+def test_the_first_reset_is_what_starts_episodes_from_the_initial_state(agent):
+    """With it, no carry matters; without it, a rollout silently starts from the one that is passed."""
+    for first in (True, False):
+        episodes, carry, start = begin(agent, first)
+        _, logits, _ = agent.step(one(agent), agent.observe(episodes), carry, start)
+        _, others, _ = agent.step(one(agent), agent.observe(episodes), carry + 1, start)
+        assert bool((logits == others).all()) == first
+    assert "jnp.ones(ENVIRONMENTS, bool))" in agent.program.code
+
+
+def test_training_runs_the_steps_of_the_rollout_again(agent):
+    """As a chunk from the stored carry, with the rollout's resets: the same values, and so the same probabilities."""
+    params, state = one(agent), begin(agent)
+    for _ in range(2):  # the second starts within episodes
+        _, carry, _ = state
+        state, seen = jax.jit(agent.rollout)(params, state, jax.random.key(7))
+        _, logits, value = agent.run(params, seen["x"], carry, seen["reset"])
+        assert_near(value, seen["value"], 1e-5)
+        assert_near(agent.log_prob_of(logits, seen["action"]), seen["log_prob"], 1e-5)
+        assert seen["reset"].any()
+        assert_bits(seen["reset"][:, 1:], np.asarray(seen["done"][:, :-1]), "an episode starts after one has ended")
+        assert_bits(state[2], np.asarray(seen["done"][:, -1]), "also in the next rollout")
+    assert not seen["reset"][:, 0].all()
+
+
+def test_advantages_are_those_of_the_definition(agent, rng):
+    T, B = 5, 2
+    reward, value = rng.normal(size=(2, T, B)).astype("f4")
+    done, last = rng.random((T, B)) < 0.4, rng.normal(size=B).astype("f4")
+    seen = {"reward": jnp.asarray(reward), "value": jnp.asarray(value), "done": jnp.asarray(done)}
+    found = agent.advantages(seen, jnp.asarray(last))
+    values = np.concatenate([value, last[None]])
+    for b in range(B):
+        for t in range(T):
+            total, weight = 0.0, 1.0
+            for k in range(t, T):
+                total += weight * (reward[k, b] + agent.DISCOUNT * values[k + 1, b] * (not done[k, b]) - values[k, b])
+                if done[k, b]:
+                    break
+                weight *= agent.DISCOUNT * agent.TRACE
+            assert abs(found[t, b] - total) < 1e-5
+
+
+def test_the_loss_of_a_rollout_by_its_own_parameters(agent):
+    """There the ratio is 1, so the gain is the mean of scaled advantages, 0, and the error that of the advantages."""
+    params, rollout = one(agent), jax.jit(agent.rollout)
+    state, _ = rollout(params, begin(agent), jax.random.key(7))  # the next starts within episodes
+    _, seen = rollout(params, state, jax.random.key(8))
+    _, logits, _ = agent.run(params, seen["x"], state[1], seen["reset"])
+    p = jax.nn.softmax(logits)
+    entropy = -(p * jnp.log(p)).sum(axis=-1).mean()
+    expected = 0.5 * (seen["advantage"] ** 2).mean() - 0.01 * entropy
+    assert abs(agent.loss_of(params, state[1], seen) - expected) < 1e-5
+
+
+def start_gradient(recipe, row):
+    """The initial state's gradient of the recipe's loss on one of its sequences."""
+    arrays = [array[row : row + 1] for array in (recipe.x, recipe.stored, recipe.resets)]
+    return recipe.starts(lambda model: recipe.loss_of(model.whole, *arrays))[""]
+
+
+def test_a_reset_after_the_burn_in_alone_sends_the_start_a_gradient(burn_in):
+    assert not start_gradient(burn_in, 0).any()
+    assert start_gradient(burn_in, 1).all()
+    whole = burn_in.bound().whole
+    first, second = (
+        [burn_in.loss_of(whole, burn_in.x[row], stored[row], burn_in.resets[row]) for row in (slice(0, 1), slice(1, 2))]
+        for stored in (burn_in.stored, burn_in.stored + 1)
+    )
+    assert_bits(first[0], second[0], "a reset makes the stored state irrelevant")
+    assert first[1] != second[1]
+
+
+def test_the_trained_steps_follow_from_the_burn_in_which_no_gradient_reaches(burn_in):
+    gru, burn, x, resets = burn_in.bound(), burn_in.BURN_IN, burn_in.x, burn_in.resets
+    _, outputs = burn_in.gru()(x, burn_in.stored, resets=resets)
+    assert_near(burn_in.loss, (outputs[:, burn:] ** 2).mean(), 1e-6)
+    state, _ = gru(x[:, :burn], burn_in.stored, resets=resets[:, :burn])
+    found = flatten(burn_in.grads)
+    expected = burn_in.gradients(lambda model: (model(x[:, burn:], state, resets=resets[:, burn:])[1] ** 2).mean())
+    for name, gradient in expected.items():
+        assert_near(found[name], gradient, 1e-5, name)
+
+
+def test_cut_where_no_episode_has_started_the_start_learns_from_both(burn_in):
+    page = (FOLDER / "reinforcement.md").read_text(encoding="utf-8")
+    (cut,) = re.findall(r"`(jnp\.where\(.*stop_gradient.*)`\.", page)
+    mended, burn = burn_in.edited("carry = jax.lax.stop_gradient(carry)", f"carry = {cut}"), burn_in.BURN_IN
+    assert_near(mended.loss, burn_in.loss, 1e-6)
+
+    def uncut(model):
+        return (model(burn_in.x[:1], burn_in.stored[:1], resets=burn_in.resets[:1])[1][:, burn:] ** 2).mean()
+
+    assert start_gradient(mended, 0).all()
+    assert_near(start_gradient(mended, 0), burn_in.starts(uncut)[""], 1e-5)
+    arrays = burn_in.x[1:], burn_in.stored[1:], burn_in.resets[1:]
+    found, expected = (
+        recipe.gradients(lambda model, recipe=recipe: recipe.loss_of(model.whole, *arrays))
+        for recipe in (mended, burn_in)
+    )
+    for name, gradient in expected.items():
+        assert_near(found[name], gradient, 1e-5, name)
+    of_stored = jax.grad(lambda stored: mended.loss_of(mended.bound().whole, burn_in.x, stored, burn_in.resets))
+    assert not jnp.any(of_stored(burn_in.stored)[0])
