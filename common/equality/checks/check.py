@@ -36,7 +36,7 @@ class Part:
     """
 
     answer: Callable[[Port], Answers | None]
-    expect: Callable[[], Answers] = lambda: {"defects": np.zeros(())}
+    expect: Callable[[], Answers] = lambda: {"defect": np.zeros(())}  # as a failure is called
     label: str = ""
 
 

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,14 +37,8 @@ DISTANCE = 2.5
 SAME_DRAW = 1e-9
 
 Array = np.ndarray
-
-
-class Statistic(NamedTuple):
-    """How far a statistic of some draws is off, and how far it may be."""
-
-    what: str
-    off: float
-    bound: float
+#: What it is of, how far it is off, and how far it may be.
+Statistic = tuple[str, float, float]
 
 
 def _cases(port: Port) -> Iterator[Case]:
@@ -113,21 +107,21 @@ def _statistics(params: Params, dtype: str) -> Iterator[Statistic]:
         known = (_cut_normal if is_cut else ndtr)(np.sort(drawn, axis=None))
         ranks = np.arange(drawn.size + 1) / drawn.size
         distance = max(np.abs(known - ranks[1:]).max(), np.abs(known - ranks[:-1]).max())
-        yield Statistic(f"{what}, distribution", distance, DISTANCE / drawn.size**0.5 + 4 * eps)
+        yield (f"{what}, distribution", distance, DISTANCE / drawn.size**0.5 + 4 * eps)
         if is_cut:  # by `lecun_normal`
             off, bound = abs(drawn.std() - 1), ERRORS * ((CUT_KURTOSIS - 1) / (4 * drawn.size)) ** 0.5 + 4 * eps
-            yield Statistic(f"{what}, standard deviation", off, bound)
+            yield (f"{what}, standard deviation", off, bound)
             largest = np.abs(drawn).max() * CUT_DEVIATION
-            yield Statistic(f"{what}, largest entry in untruncated standard deviations", largest, CUT * (1 + 2 * eps))
+            yield (f"{what}, largest entry in untruncated standard deviations", largest, CUT * (1 + 2 * eps))
         else:
-            yield Statistic(f"{what}, orthogonality", np.abs(block @ block.T - np.eye(H)).max(), 16 * eps)
+            yield (f"{what}, orthogonality", np.abs(block @ block.T - np.eye(H)).max(), 16 * eps)
     # each trace has variance 1, whatever the size; not so where the signs of a QR decomposition are not drawn
     arrays = leaves(params)
     traces = sum(np.trace(block) for block in np.split(arrays["weight_hh"], 3))
-    yield Statistic("sum of the traces of the recurrent gates", abs(traces), ERRORS * 3**0.5)
+    yield ("sum of the traces of the recurrent gates", abs(traces), ERRORS * 3**0.5)
     for name, array in arrays.items():
         if "bias" in name or (name == "initial_carry" and dtype != "float64"):  # where no carry_init draws it
-            yield Statistic(f"{name}, which is 0", np.abs(array).max(), 0.0)
+            yield (f"{name}, which is 0", np.abs(array).max(), 0.0)
 
 
 def _matrices(params: Params) -> Iterator[tuple[str, Array]]:
