@@ -112,17 +112,12 @@ class Examiner:
         before = next((failure for failure in known if (failure.levels or {}).items() <= row.items()), None)
         if before is None:
             least = smallest(row, SPACE, lambda smaller: _fails(_examine(smaller, port)))
-            before = replace(_examine(least, port), place=self._place(port, least))
-            known.append(before)
+            before, place = _examine(least, port), None
+            if self._reference is not None and self._reference.name != port.name:
+                with _precision("float64"), suppress(Exception):  # a port may fail in any way
+                    place = parting_of(least, port, self._reference)
+            known.append(before := replace(before, place=place and place.brief))
         return before
-
-    def _place(self, port: Port, row: Row) -> str | None:
-        """The line at which a row that fails parts from the reference, if there is one to tell."""
-        if self._reference is not None and self._reference.name != port.name:
-            with _precision("float64"), suppress(Exception):  # a port may fail in any way
-                place = parting_of(row, port, self._reference)
-                return None if place is None else place.brief
-        return None
 
 
 def verify(
@@ -228,20 +223,18 @@ def _failure(port: Port, error: Exception) -> dict[str, str]:
         return {"problem": f"{NOT_OFFERED}: {error}"}
     if isinstance(error, DefectError):
         return {"quantity": "defect", "problem": brief(error)}
-    message = f"{type(error).__name__}: {brief(error)}"
-    if any(words in message for words in NO_PYTREE) and not _has_pytrees(port):
-        packages = ", ".join(port.packages)
-        message = f"{NOT_OFFERED}: a model that is a pytree, with the installed versions of {packages} ({message})"
-    return {"problem": message}
+    problem = f"{type(error).__name__}: {brief(error)}"
+    if any(words in problem for words in NO_PYTREE) and not _has_pytrees(port):
+        versions = f"the installed versions of {', '.join(port.packages)}"
+        problem = f"{NOT_OFFERED}: a model that is a pytree, with {versions} ({problem})"
+    return {"problem": problem}
 
 
 def _has_pytrees(port: Port) -> bool:
-    config = GRUConfig(1, 1)
-    try:
-        leaves = jax.tree.leaves(port.load(config, random_params(config)))
-    except Exception:  # a port may fail in any way
-        return True
-    return all(hasattr(leaf, "dtype") for leaf in leaves)
+    with suppress(Exception):  # a port may fail in any way
+        model = port.load(GRUConfig(1, 1), random_params(GRUConfig(1, 1)))
+        return all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(model))
+    return True
 
 
 @contextmanager
