@@ -84,6 +84,7 @@ def judge_by_verify() -> None:
     """Check the ports that the changed file belongs to, and exit with 1 at the first failure."""
     from trigru.bench.proving.prover import programs_folder
     from trigru.common.equality.checks import CHECKS, DTYPES
+    from trigru.common.equality.contract.factors import is_compiled
     from trigru.common.equality.verification import Examiner, questions
     from trigru.common.port.compilation import LEAST_KEPT_S, programs_kept_in
     from trigru.common.port.protocol import WithKernel
@@ -97,7 +98,7 @@ def judge_by_verify() -> None:
             whole = judges is not SHARED or name == SHARED[0][0]
             checks = [check for check in CHECKS if check.rows is None or whole]
             asked = questions([port], DTYPES, checks)
-            for question in sorted(asked, key=lambda question: question.compiled):
+            for question in sorted(asked, key=lambda question: is_compiled(question.row)):
                 for measurement in examiner.ask(question):
                     if not measurement.passed:
                         print(measurement)

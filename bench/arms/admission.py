@@ -15,7 +15,7 @@ import optax
 
 from ...common.equality import oracle
 from ...common.equality.bounds import accuracy_bound, relative_error
-from ...common.equality.oracle_training import Trajectory, trajectory
+from ...common.equality.contract.reference import Trajectory, trajectory
 from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.parameters.record import ClassifierParams, leaves, random_params

@@ -9,7 +9,7 @@ import typer
 
 from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, Check, get_checks
 from ...common.equality.contract.designs import coverage_of
-from ...common.equality.contract.script import script_of
+from ...common.equality.contract.failures import script_of
 from ...common.equality.measurement import Measurement
 from ...common.equality.verification import verify as verify_equal
 from ...common.files import write_whole

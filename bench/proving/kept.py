@@ -8,6 +8,7 @@ proofs on a CPU are kept, of trigru's own ports, with all default checks passed.
 import hashlib
 import os
 import platform
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -57,82 +58,69 @@ MOST_BYTES, MOST_KEPT = 20_000_000, 40
 
 
 class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
-    """A port's measurements, all within their bounds.
+    """A port's measurements, all within their bounds. The name of its file has the digest.
 
     Args:
         when: UTC, as in 2026-11-28T12:03:00+00:00.
     """
 
-    digest: str
-    subject: Subject
     when: str
-    backend: str
     measurements: list[Measurement]
 
 
 def keep(subject: Subject, backend: str | None, measurements: Iterable[Measurement]) -> None:
     """Keep a proof, if it is complete and of the CPU. Where there is no private folder for it, none is kept."""
-    measurements, folder = list(measurements), _folder()
-    if folder is None or backend != "cpu" or not _may_be_kept(subject) or not _is_whole(subject, measurements):
+    measurements, path = list(measurements), _path(subject)
+    if path is None or backend != "cpu" or not _is_whole(subject, measurements):
         return
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    proof = KeptProof(digest(), subject, when, backend, measurements)
+    proof = KeptProof(datetime.now(UTC).isoformat(timespec="seconds"), measurements)
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
-        for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
+        for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
-        write_whole(_path(folder, subject), msgspec.json.encode(proof))
-
-
-def nothing_changed() -> bool:
-    """Whether what a proof depends on is still as it was when this process first looked."""
-    return _digest_now() == digest()
+        write_whole(path, msgspec.json.encode(proof))
 
 
 def kept(subject: Subject) -> KeptProof | None:
     """The proof of a port by the same code, with the same packages, on the same machine; None if there is none."""
-    folder = _folder()
-    if folder is None or not _may_be_kept(subject):
-        return None
-    path = _path(folder, subject)
-    try:
-        proof = decode(read_whole(path, MOST_BYTES), KeptProof)
-        check_date(proof.when)
-    except (OSError, ValueError):  # none, or damaged
-        return None
-    whole = _is_whole(subject, proof.measurements)
-    return proof if whole and (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu") else None
+    path = _path(subject)
+    with suppress(OSError, ValueError):  # there is none, or it is damaged
+        if path is not None:
+            proof = decode(read_whole(path, MOST_BYTES), KeptProof)
+            check_date(proof.when)
+            return proof if _is_whole(subject, proof.measurements) else None
+    return None
 
 
-def _is_whole(subject: Subject, measurements: list[Measurement]) -> bool:
-    """Whether all that this version checks was measured, and passed; a framework's own part may fail."""
-    is_part = subject.source == "upstream"
-    asked = expand([subject], DTYPES, OF_PARTS if is_part else CHECKS)
-    name = get_subject(subject).name if is_part else subject.name
-    contradicts = not is_part and any(of_measurements(measurements))
-    expected = map(_expected_of, asked)
-    return not contradicts and is_whole(measurements, name, subject.kernel or STOCK, expected, passing=not is_part)
+def _path(subject: Subject) -> Path | None:
+    """The file of a port's proof; None where none may be kept.
 
-
-def _expected_of(asked: Asked) -> Expected:
-    if asked.row is None:
-        return expected_of(asked.check, None, "float64", None)
-    style = style_of(asked.row, get_subject(asked.subject))
-    return expected_of(asked.check, unusual(asked.row), dtypes_of(asked.row["dtype"])[0], style)
-
-
-def _may_be_kept(subject: Subject) -> bool:
-    """Whether a port is trigru's own, or a framework's own part, and JAX has nothing but a CPU."""
+    It may for trigru's own ports and the frameworks' own parts, where JAX has nothing but a CPU.
+    """
     accelerated = any(find_spec(name) is not None for name in ("libtpu", "jax_plugins"))
-    return subject.source in ("port", "upstream") and subject.name in own_ports() and not accelerated
+    if accelerated or subject.source == "fault" or subject.name not in own_ports():
+        return None
+    folder = _folder()
+    name = hashlib.sha256(msgspec.json.encode([subject, digest()])).hexdigest()[:32]
+    return folder and folder / f"{name}.json"
 
 
 def _folder() -> Path | None:
     return private_folder(user_cache_path("trigru") / "proofs")
 
 
-def _path(folder: Path, subject: Subject) -> Path:
-    name = hashlib.sha256(msgspec.json.encode([subject, digest()])).hexdigest()[:32]
-    return folder / f"{name}.json"
+def _is_whole(subject: Subject, measurements: list[Measurement]) -> bool:
+    """Whether all that this version checks was measured, and passed; a framework's own part may fail."""
+    port, is_part = get_subject(subject), subject.source == "upstream"
+
+    def expected(asked: Asked) -> Expected:
+        if asked.row is None:
+            return expected_of(asked.check, None, "float64", None)
+        row, dtype = asked.row, dtypes_of(asked.row["dtype"])[0]
+        return expected_of(asked.check, unusual(row), dtype, style_of(row, port))
+
+    asked = map(expected, expand([subject], DTYPES, OF_PARTS if is_part else CHECKS))
+    contradicts = not is_part and any(of_measurements(measurements))
+    return not contradicts and is_whole(measurements, port.name, subject.kernel or STOCK, asked, passing=not is_part)
 
 
 # What a proof depends on ------------------------------------------------------------------------------------------
@@ -141,11 +129,12 @@ def _path(folder: Path, subject: Subject) -> Path:
 @cache
 def digest() -> str:
     """The digest of all that a proof depends on, as it was when this process first asked. It takes a second or two."""
-    return _digest_now()
-
-
-def _digest_now() -> str:
     return digest_of(os.environ, sys.path, own_roots())
+
+
+def nothing_changed() -> bool:
+    """Whether what a proof depends on is still as it was when this process first looked."""
+    return digest.__wrapped__() == digest()
 
 
 def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable[str], own: Iterable[Path]) -> str:
@@ -163,24 +152,19 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
         found.update("\0".join(map(str, words)).encode(errors="surrogateescape") + b"\n")
 
     add(sys.version, os.path.realpath(sys.executable), sys.flags, platform.machine(), platform.libc_ver(), processor())
-    add(cores())
-    script = None if sys.flags.safe_path else os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv[0] else ""
-    for name, value in sorted(environment.items()):
-        if name.startswith(VARIABLES):
-            add("variable", name, value)
+    add(cores(), *(item for item in sorted(environment.items()) if item[0].startswith(VARIABLES)))
     for folder in own:
         for path, _ in _files(str(folder), everything=True):
             add("own", path, _content(path))
-    path = environment.get("PYTHONPATH")
-    named = {os.path.abspath(place) for place in path.split(os.pathsep)} if path else set()
+    script = None if sys.flags.safe_path else os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv[0] else ""
+    named = {os.path.abspath(place) for place in environment.get("PYTHONPATH", "").split(os.pathsep) if place}
     for place in search:
         if place in ("", os.getcwd(), script) and os.path.abspath(place) not in named:
             continue
         add("search", place)
-        for name in sorted(os.listdir(place)) if os.path.isdir(place) else [""]:
-            for path, status in _files(os.path.join(place, name) if name else place):
-                read = name in READ and path.endswith(".py")
-                add(path, status.st_size, status.st_mtime_ns, _content(path) if read else "")
+        for path, status in _files(place):
+            read = path.endswith(".py") and os.path.relpath(path, place).split(os.sep)[0] in READ
+            add(path, status.st_size, status.st_mtime_ns, _content(path) if read else "")
     return found.hexdigest()
 
 
@@ -188,45 +172,35 @@ def own_roots() -> list[Path]:
     """The folders of trigru's own packages, and of those that are installed editable."""
     from ... import common, impls  # pyright: ignore[reportAttributeAccessIssue]
 
-    roots = [Path(path) for package in (common, impls) for path in package.__path__]
-    roots.append(Path(__file__).parents[1])
+    roots = [Path(__file__).parents[1], *(Path(path) for package in (common, impls) for path in package.__path__)]
     for distribution in distributions():
-        text = distribution.read_text("direct_url.json")
-        url = msgspec.json.decode(text) if text else {}
-        if url.get("dir_info", {}).get("editable") and url["url"].startswith("file:"):
-            name = distribution.metadata["Name"]
-            if name != "trigru":  # whose packages these are
-                roots.append(Path(url2pathname(urlparse(url["url"]).path)))
+        url = msgspec.json.decode(distribution.read_text("direct_url.json") or "{}")
+        is_editable = url.get("dir_info", {}).get("editable") and url["url"].startswith("file:")
+        if is_editable and distribution.metadata["Name"] != "trigru":  # whose packages these are
+            roots.append(Path(url2pathname(urlparse(url["url"]).path)))
     return sorted(set(roots))
 
 
 def _files(
-    path: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
+    place: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """The files below a folder that Python imports or reads to find imports, in order; of a file, itself.
+    """The files below a folder that Python imports or reads to find imports, in order; of an archive, itself.
 
     Args:
         everything: other files, too.
         seen: folders on the way, to which a link may lead back.
     """
-    try:
-        status = os.stat(path)
-        names = sorted(os.listdir(path)) if os.path.isdir(path) else None
-    except OSError:  # a link to nothing
-        return
-    if names is None:
-        yield path, status
-        return
-    here = status.st_dev, status.st_ino
-    for name in names if here not in seen else ():
-        inner = os.path.join(path, name)
-        package = "." not in name or name.endswith((".dist-info", ".egg-info", ".libs"))
-        if name not in LEFT_OUT and (package if os.path.isdir(inner) else everything or _is_read(name)):
-            yield from _files(inner, everything=everything, seen=seen | {here})
-
-
-def _is_read(name: str) -> bool:
-    return name.endswith(IMPORTED) or name in DESCRIBED
+    with suppress(OSError):  # it is gone, or may not be read
+        status = os.stat(place)
+        here = status.st_dev, status.st_ino
+        if not stat.S_ISDIR(status.st_mode):
+            yield place, status
+        elif here not in seen:
+            for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+                package = "." not in entry.name or entry.name.endswith((".dist-info", ".egg-info", ".libs"))
+                wanted = everything or entry.name.endswith(IMPORTED) or entry.name in DESCRIBED
+                if (package if entry.is_dir() else wanted) and entry.name not in LEFT_OUT:
+                    yield from _files(entry.path, everything=everything, seen=seen | {here})
 
 
 def _content(path: str) -> str:

@@ -22,16 +22,11 @@ class Subject(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """A question by names. See `trigru.common.equality.verification.Question`.
-
-    Args:
-        compiled: whether it is about a program as users have it, which takes longest.
-    """
+    """A question by names. See `trigru.common.equality.verification.Question`."""
 
     subject: Subject
     check: str
     row: dict[str, str] | None = None
-    compiled: bool = False
 
 
 class Request(Struct, frozen=True):
@@ -39,34 +34,35 @@ class Request(Struct, frozen=True):
 
     Args:
         questions: all of them; each is answered by the process that takes it first.
-        start: the number of the question with which this process begins. Those of one row stand together, so that
-            few processes have to ask the oracle about it.
+        start: which share of them this process begins with, from 0 to 1. Those of one row stand together, so that few
+            processes have to ask the oracle about it.
         folder: in which a process leaves a mark for each question that it takes.
         programs: the folder in which compiled programs are kept; None keeps none.
         shrink: whether a row that fails is made smaller.
     """
 
     questions: list[Asked]
-    start: int
+    start: float
     folder: str
     programs: str | None
     shrink: bool = True
 
 
-class Begun(Struct, frozen=True, tag=True):
-    """A process took this question, by its number."""
+class Answered(Struct, frozen=True):
+    """The measurements, their platform, and how many programs were compiled for them or found compiled.
 
-    number: int
-
-
-class Answered(Struct, frozen=True, tag=True):
-    """The measurements, their platform, and how many programs were compiled for them or found compiled."""
+    Args:
+        number: that of the question.
+        death: how the process died of the question, which its parent adds.
+    """
 
     number: int
     measurements: list[Measurement]
-    compiled: int
-    reused: int
+    compiled: int = 0
+    reused: int = 0
     backend: str | None = None
+    death: str | None = None
 
 
-Answer = Begun | Answered
+#: A process took the question of this number; then, its answer.
+Answer = int | Answered

@@ -7,7 +7,7 @@ import queue
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -16,11 +16,10 @@ import msgspec
 from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
-from ...common.gru.kernels import STOCK
 from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu, shared_memory
 from ..processes.interrupts import check
 from ..processes.scratch import private_folder, scratch
-from .messages import Answer, Answered, Asked, Begun, Request
+from .messages import Answer, Answered, Asked, Request
 
 WORKER = "trigru.bench.proving.questions:answer_request"
 #: Fewer questions than this for each process are answered sooner in this one: a process takes seconds to start.
@@ -73,7 +72,8 @@ class Prover:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end_early()
+        while self._early:
+            self._early.pop().__exit__()
 
     def prove(self, questions: Sequence[Asked], progress: Callable[[int, Asked], None]) -> Proof:
         """Ask questions. Those about programs as users have them come first, since they take longest.
@@ -82,77 +82,94 @@ class Prover:
             questions: what to ask.
             progress: called after each answer with the number of answers, and the question.
         """
-        order = sorted(range(len(questions)), key=lambda number: not questions[number].compiled)
-        asked = [questions[number] for number in order]
-        answers: dict[int, Answered] = {}
-        processes = min(self.processes, len(asked) // (1 if self._devices else FEW))
+        questions, answers = list(questions), dict[int, Answered]()
+        processes = min(self.processes, len(questions) // (1 if self._devices else FEW))
+        here = processes < 2 and self._devices is None and not _has_tpu()
+        with closing(self._answers(questions, 0 if here else max(processes, 1))) as found:
+            for answer in found:
+                answers[answer.number] = answer
+                progress(len(answers), questions[answer.number])
+        self.__exit__()
+        for number in sorted(n for n, answer in answers.items() if answer.death is not None):  # it may be chance
+            (again,) = self._answers([questions[number]], 1)
+            failed = [] if again.death is None else [_of_death(questions[number], again.death)]
+            answers[number] = msgspec.structs.replace(again, measurements=again.measurements or failed)
+        given = [answers[number] for number in range(len(questions))]
+        self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
+        died = [question for question, answer in zip(questions, given, strict=True) if answer.death is not None]
+        measurements = [answer.measurements for answer in given]
+        return Proof(measurements, sum(a.compiled for a in given), sum(a.reused for a in given), died)
+
+    def _answers(self, questions: list[Asked], processes: int) -> Generator[Answered, None, None]:
+        """The answers of several processes, as they come; or of this one, for 0."""
         with scratch() as folder:
             programs = None if self.programs is None else str(self.programs)
-            request = Request(asked, 0, folder, programs, not self._fast)
-            here = processes < 2 and self._devices is None and not _has_tpu()
-            with closing(_here(request) if here else self._in_children(request, max(processes, 1))) as found:
-                for answer in found:
-                    answers[answer.number] = answer
-                    progress(len(answers), asked[answer.number])
-        self._end_early()
-        lost = [number for number in range(len(asked)) if number not in answers]
-        died = []
-        for number in lost:  # a death may be chance
-            try:
-                answers[number] = _ask_alone(self._child(), request, number)
-            except ChildDiedError as error:
-                answers[number] = _death(request, number, error)
-                died.append(asked[number])
-            progress(len(answers), asked[number])
-        self.backend = next((answer.backend for answer in answers.values() if answer.backend), self.backend)
-        given = [answers[place] for place in sorted(answers, key=lambda place: order[place])]
-        return Proof(
-            [answer.measurements for answer in given],
-            sum(answer.compiled for answer in given),
-            sum(answer.reused for answer in given),
-            died,
-        )
+            request = Request(questions, 0.0, folder, programs, not self._fast)
+            if processes:
+                yield from self._of_children(request, processes)
+                return
+            from .questions import answers_of
+
+            yield from (answer for answer in answers_of(request) if isinstance(answer, Answered))
 
     def _child(self) -> Child:
         return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
 
-    def _end_early(self) -> None:
-        while self._early:
-            self._early.pop().__exit__()
-
-    def _in_children(self, request: Request, processes: int) -> Generator[Answered, None, None]:
-        """The answers of several processes, as they come. What a process was asked when it died is missing."""
-        said: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()
+    def _of_children(self, request: Request, processes: int) -> Generator[Answered, None, None]:
+        answers: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()  # None where a process has ended
         stop = Event()
 
-        def work(number: int) -> None:
-            try:
-                # each begins at its share of the programs that are compiled, then of the others
-                mine = msgspec.structs.replace(request, start=number * len(request.questions) // processes)
-                child = self._early.pop() if self._early else self._child()
-                while _ask(child, mine, said.put, stop) and not stop.is_set():
-                    child = self._child()  # the one before died, and the others may not take what is left
-            finally:
-                said.put(None)
+        def work(start: float) -> None:
+            child = self._early.pop() if self._early else self._child()
+            while _ask(child, msgspec.structs.replace(request, start=start), answers.put, stop):
+                child = self._child()  # the one before died, and the others may not take what is left
 
         with ThreadPoolExecutor(processes) as pool:
-            running = [pool.submit(work, number) for number in range(processes)]
+            running = [pool.submit(work, number / processes) for number in range(processes)]
+            for future in running:
+                future.add_done_callback(lambda _: answers.put(None))
             try:
-                for _ in running:
-                    while answer := _heard(said):
-                        yield answer
+                while not (all(future.done() for future in running) and answers.empty()):
+                    check()
+                    with suppress(queue.Empty):
+                        if (answer := answers.get(timeout=SLICE_S)) is not None:
+                            yield answer
             finally:
                 stop.set()
         for future in running:
             future.result()
 
 
-def _heard(said: "queue.SimpleQueue[Answered | None]") -> Answered | None:
-    """The next answer, or None at the end of one of the processes. Raises an Interrupted if there was a signal."""
-    while True:
-        check()
-        with suppress(queue.Empty):
-            return said.get(timeout=SLICE_S)
+def _ask(child: Child, request: Request, put: Callable[[Answered], None], stop: Event) -> bool:
+    """Let a process ask, then end it. Whether it died of a question, so that another one may go on.
+
+    Raises:
+        ChildDiedError: it died before it was asked anything.
+    """
+    begun, under_way, death = False, None, "the process ended without an answer"
+    with child:
+        try:
+            for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
+                answer, begun = msgspec.json.decode(line, type=Answer), True
+                under_way = answer if isinstance(answer, int) else None
+                if isinstance(answer, Answered):
+                    put(answer)
+        except ChildDiedError as error:
+            if not begun:
+                raise
+            death = str(error)
+    if under_way is not None:
+        put(Answered(under_way, [], death=death))
+    return under_way is not None and not stop.is_set()
+
+
+def _of_death(asked: Asked, death: str) -> Measurement:
+    from ...common.equality.contract.examination import unmeasured  # imports JAX, whose settings are checked before
+    from .questions import get_subject
+
+    return replace(
+        unmeasured(get_subject(asked.subject), asked.check, asked.row), style=None, problem=death, levels=None
+    )
 
 
 def programs_folder() -> Path | None:
@@ -166,54 +183,6 @@ def processor() -> str:
     lines = known.read_text(errors="replace").splitlines() if known.exists() else [platform.processor()]
     told = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}) or lines[:1]
     return hashlib.sha256("\n".join([platform.machine(), *told]).encode()).hexdigest()[:16]
-
-
-def _here(request: Request) -> Generator[Answered, None, None]:
-    from .questions import answer_questions
-
-    with closing(answer_questions(request)) as answers:
-        yield from (answer for answer in answers if isinstance(answer, Answered))
-
-
-def _ask(child: Child, request: Request, put: Callable[[Answered], None], stop: Event) -> bool:
-    """Let a process ask, then end it. Whether it died of a question, so that another one may go on.
-
-    Raises:
-        ChildDiedError: it died before it was asked anything.
-    """
-    under_way, begun = False, False
-    with child:
-        try:
-            for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
-                answer = msgspec.json.decode(line, type=Answer)
-                under_way, begun = isinstance(answer, Begun), True
-                if isinstance(answer, Answered):
-                    put(answer)
-        except ChildDiedError:
-            if not begun:
-                raise
-    return under_way
-
-
-def _ask_alone(child: Child, request: Request, number: int) -> Answered:
-    """One question, in a process of its own. Raises a ChildDiedError if it dies without an answer."""
-    with scratch() as folder, child:
-        alone = msgspec.structs.replace(request, questions=[request.questions[number]], start=0, folder=folder)
-        for line in child.lines_of(msgspec.json.encode(alone), LIMIT_S):
-            answer = msgspec.json.decode(line, type=Answer)
-            if isinstance(answer, Answered):
-                return msgspec.structs.replace(answer, number=number)
-    raise ChildDiedError("the process ended without an answer")
-
-
-def _death(request: Request, number: int, error: ChildDiedError) -> Answered:
-    from ...common.equality.contract.data import dtypes_of  # imports JAX, whose settings are checked before
-    from .questions import get_subject
-
-    asked = request.questions[number]
-    dtype = "float64" if asked.row is None else dtypes_of(asked.row["dtype"])[0]
-    of = get_subject(asked.subject).name, asked.check, None, "call", dtype
-    return Answered(number, [Measurement(*of, None, 0.0, str(error), asked.subject.kernel or STOCK)], 0, 0)
 
 
 def _has_tpu() -> bool:

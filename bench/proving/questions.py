@@ -5,7 +5,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -13,13 +13,13 @@ from pathlib import Path
 import jax
 
 from ...common.equality.checks import CHECKS, Check, get_checks
-from ...common.equality.contract.factors import style_of
+from ...common.equality.contract.factors import is_compiled, style_of
 from ...common.equality.verification import Examiner, Question, questions
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
 from ...common.port.protocol import Port, WithKernel
 from ...common.port.styles import styles_called
 from ...impls import get_port
-from .messages import Answer, Answered, Asked, Begun, Request, Subject
+from .messages import Answer, Answered, Asked, Request, Subject
 
 #: Thresholds of the garbage collection: by default, it runs so often that it takes a tenth of the time of a trace.
 GARBAGE = 200_000, 20, 20
@@ -39,20 +39,16 @@ def expand(
     Args:
         styles: names or labels of call styles by phase, None for all: of rows in a call style, those in one of these.
     """
-    subjects = tuple(subjects)
-    of_port = {id(get_subject(subject)): subject for subject in subjects}
-    return [
-        Asked(of_port[id(question.port)], question.check.name, question.row, question.compiled)
-        for question in questions(map(get_subject, subjects), dtypes, checks)
-        if styles is None or _is_in(question, styles)
-    ]
+    by_port = {id(get_subject(subject)): subject for subject in subjects}
 
+    def is_in(q: Question) -> bool:
+        if styles is None or q.row is None or (style := style_of(q.row, q.port)) is None:
+            return True
+        phase = q.row["phase"]
+        return phase in styles and style in styles_called(q.port, styles[phase], phase)
 
-def _is_in(question: Question, styles: Mapping[str, Sequence[str] | None]) -> bool:
-    if question.row is None or (style := style_of(question.row, question.port)) is None:
-        return True
-    phase = question.row["phase"]
-    return phase in styles and style in styles_called(question.port, styles[phase], phase)
+    asked = questions(map(get_subject, by_port.values()), dtypes, checks)
+    return [Asked(by_port[id(q.port)], q.check.name, q.row) for q in asked if is_in(q)]
 
 
 def find(asked: Asked) -> Question:
@@ -76,29 +72,31 @@ def get_subject(subject: Subject) -> Port:
     return port if subject.kernel is None else WithKernel(port, subject.kernel)
 
 
-def answer_questions(request: Request) -> Generator[Answer, None, None]:
+def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
+    """Answer questions in a process of its own."""
+    for message in answers_of(request):
+        answer(message)
+
+
+def answers_of(request: Request) -> Iterator[Answer]:
     """Take the questions of a request that nobody else has taken, and answer them."""
     gc.freeze()  # what is imported stays: to look at it again takes a tenth of the time of a trace
     gc.set_threshold(*GARBAGE)
     examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
         for number in _taken(request):
-            yield Begun(number)
-            asked = request.questions[number]
+            yield number
             with count_programs() as programs:
-                measurements = examiner.ask(find(asked))
+                measurements = examiner.ask(find(request.questions[number]))
             yield Answered(number, measurements, programs.compiled, programs.reused, jax.default_backend())
 
 
 def _taken(request: Request) -> Iterator[int]:
-    numbers = range(len(request.questions))
-    for number in (*numbers[request.start :], *numbers[: request.start]):
-        with suppress(FileExistsError):
-            os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
-            yield number
-
-
-def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
-    """Answer questions in a process of its own."""
-    for found in answer_questions(request):
-        answer(found)
+    """The numbers of the questions that this process takes: first those about programs as users have them."""
+    for compiled in (True, False):
+        numbers = [n for n, asked in enumerate(request.questions) if is_compiled(asked.row) == compiled]
+        first = int(request.start * len(numbers))
+        for number in (*numbers[first:], *numbers[:first]):
+            with suppress(FileExistsError):
+                os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
+                yield number

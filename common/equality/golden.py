@@ -16,11 +16,8 @@ from .contract.data import USUAL, Data
 
 def golden_data() -> Data:
     """The inputs, in float64: four sequences of 9 steps, 3 inputs, 5 units, lengths 0 and 9 among them."""
-    arrays = _stored()
-    x, lengths, resets, weights, d_carry = (
-        arrays[name][None] for name in ("x", "lengths", "resets", "targets", "d_carry")
-    )
-    return Data((USUAL,), from_leaves(arrays), x, None, lengths, resets, weights, d_carry)
+    x, lengths, resets, *linear = (_stored()[name][None] for name in ("x", "lengths", "resets", "targets", "d_carry"))
+    return Data((USUAL,), from_leaves(_stored()), x, None, lengths, resets, *linear)
 
 
 def golden_answers() -> dict[str, np.ndarray]:

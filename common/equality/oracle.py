@@ -29,26 +29,13 @@ from ..parameters.record import ClassifierParams, GRUParams, ReadoutParams
 Array = np.ndarray
 
 
-class Step(NamedTuple):
-    """The values of one time step that the backward pass needs. Arrays of shape (*batch, H), masks (*batch, 1)."""
-
-    t: int
-    h: Array  # state after a reset, before the cell
-    r: Array
-    z: Array
-    n: Array
-    gh_n: Array  # W_hn h + b_hn
-    reset: Array
-    active: Array
-
-
 class Tape(NamedTuple):
     """A forward pass: its results and what `backward` needs."""
 
     carry: Array  # (*batch, H)
     outputs: Array  # (*batch, T, H)
     frames: Array  # (T, *batch, D)
-    steps: list[Step]  # in the order in which they ran
+    steps: list[tuple[Any, ...]]  # in the order in which they ran, as `forward` appends them
     carry_passed: bool
     time_axis: int  # of inputs and outputs
 
@@ -109,7 +96,7 @@ def forward(
         r = _sigmoid(gi_r + gh_r)
         z = _sigmoid(gi_z + gh_z)
         n = np.tanh(gi_n + r * gh_n)
-        steps.append(Step(t, h, r, z, n, gh_n, reset, on))
+        steps.append((t, h, r, z, n, gh_n, reset, on))  # (*batch, H), h after a reset; of the masks (*batch, 1)
         h = np.where(on, (1 - z) * n + z * h, h)
         outputs[t] = np.where(on, h, np.zeros((), h.dtype))
     return Tape(h, np.moveaxis(outputs, 0, time_axis), frames, steps, carry is not None, time_axis)
@@ -133,14 +120,12 @@ def backward(
     d_outputs = np.moveaxis(d_outputs, tape.time_axis, 0)  # (T, *batch, H)
     dh = np.zeros_like(tape.carry) if d_carry is None else d_carry
 
-    def rows(a: Array) -> Array:
-        return a.reshape(*kept, -1, a.shape[-1])
-
     def sum_batch(a: Array) -> Array:
-        return rows(a).sum(-2)
+        return a.reshape(*kept, -1, a.shape[-1]).sum(-2)
 
     def outer(a: Array, b: Array) -> Array:
-        return _product(np.swapaxes(rows(a), -1, -2), rows(b))
+        a, b = (array.reshape(*kept, -1, array.shape[-1]) for array in (a, b))
+        return _product(np.swapaxes(a, -1, -2), b)
 
     for t, h, r, z, n, gh_n, reset, on in reversed(tape.steps):
         dh_new = np.where(on, dh + d_outputs[t], np.zeros((), dh.dtype))  # into h', where the step counted

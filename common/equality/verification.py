@@ -1,14 +1,14 @@
 """Is a port the same function as the oracle, and as accurate as its dtype allows?
 
-What is asked is in `trigru.common.equality.checks`, and how far answers may differ in `trigru.common.equality.bounds`
-and `trigru.common.equality.contract.examination`.
+The checks are in `trigru.common.equality.checks`, the bounds in `trigru.common.equality.bounds` and
+`trigru.common.equality.contract.examination`.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain, zip_longest
 from typing import Any
 
 import jax
@@ -17,27 +17,21 @@ import numpy as np
 from ..compat import enable_x64
 from ..config import GRUConfig
 from ..errors import DefectError, InputError, NotOfferedError, UnknownNameError, brief
-from ..gru.kernels import STOCK
 from ..parameters.record import random_params
 from ..port.compilation import configured
-from ..port.protocol import Port, WithKernel, check_port
+from ..port.protocol import Port, check_port
 from .bounds import SAME_BOUND, relative_error
 from .checks import CHECKS, DTYPES, Answers, Check, Part
 from .contract.data import dtypes_of
-from .contract.examination import NOT_FINITE, Finding, examine, problem_of
-from .contract.factors import COMPILED, SPACE, Row, style_of, unusual
-from .contract.parting import parting_of
+from .contract.examination import NOT_FINITE, examine, problem_of, unmeasured
+from .contract.factors import SPACE, Row, unusual
+from .contract.failures import parting_of, smallest
 from .contract.selections import told
-from .contract.shrinking import smallest
 from .measurement import NOT_OFFERED, Measurement
 
 #: What JAX says of an argument that is no pytree of arrays, and Python of a leaf that is no array.
-NO_PYTREE = (
-    "TypeError: Error interpreting argument",
-    "is not a valid JAX type",
-    "TypeError: Cannot interpret value of",
-    "has no attribute 'astype'",
-)
+NO_PYTREE = ("TypeError: Error interpreting argument", "is not a valid JAX type",
+             "TypeError: Cannot interpret value of", "has no attribute 'astype'")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,11 +47,6 @@ class Question:
         """That of the computation."""
         return "float64" if self.row is None else dtypes_of(self.row["dtype"])[0]
 
-    @property
-    def compiled(self) -> bool:
-        """Whether XLA compiles the program with all optimisations, which takes longest."""
-        return self.row is not None and self.row.get("transform") in COMPILED
-
 
 def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Check]) -> list[Question]:
     """The questions of `verify`. A row of several ports stands together, since the oracle's answers are the same.
@@ -66,8 +55,7 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
         UnknownNameError: a dtype that no check has.
         InputError: a port or a check that is none, a port that lacks a method, or no check at all.
     """
-    given = ports, dtypes, checks
-    for name, argument in zip(("ports", "dtypes", "checks"), given, strict=True):
+    for name, argument in {"ports": ports, "dtypes": dtypes, "checks": checks}.items():
         if isinstance(argument, str) or not isinstance(argument, Iterable):
             raise InputError(f"{name}: got {argument!r}, expected a sequence of them.")
     ports, dtypes, checks = tuple(ports), tuple(dtypes), tuple(checks)
@@ -83,16 +71,16 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise UnknownNameError("dtype", dtype, list(DTYPES))
-    found = []
-    for check in checks:
-        columns = [_columns(check, port) if len(checks) == 1 or check.is_for(port) else [] for port in ports]
-        for rows in itertools.zip_longest(*columns, fillvalue=()):
-            found += [Question(p, check, row) for p, row in zip(ports, rows, strict=True) if not isinstance(row, tuple)]
-    return [question for question in found if question.dtype in dtypes]
 
+    def of(port: Port, check: Check) -> list[Question]:
+        if len(checks) > 1 and not check.is_for(port):
+            return []
+        rows = [None] if check.rows is None else check.rows(port) or [None]
+        return [Question(port, check, row) for row in rows]
 
-def _columns(check: Check, port: Port) -> list[Row | None]:
-    return [None] if check.rows is None else [*check.rows(port)] or [None]
+    by_row = chain(*(zip_longest(*(of(port, check) for port in ports)) for check in checks))
+    asked = (question for some in by_row for question in some if question is not None)
+    return [question for question in asked if question.dtype in dtypes]
 
 
 class Examiner:
@@ -111,31 +99,25 @@ class Examiner:
         """The measurement of a row, or one for each quantity of a check. A check that raises has failed."""
         if question.row is None:
             return list(_measure(question.port, question.check))
-        return [self._ask_row(question, question.row)]
+        return [self._ask_row(question.port, question.check, question.row)]
 
-    def _ask_row(self, question: Question, row: Row) -> Measurement:
+    def _ask_row(self, port: Port, check: Check, row: Row) -> Measurement:
         """The answer farthest from the oracle in a row; if the row fails, in the smallest row that still fails."""
-        port, measured = question.port, _examine(row, question.port)
-        if question.check.by_levels:
+        measured = _examine(row, port)
+        if check.by_levels:
             return measured
         if not (self._shrink and _fails(measured)):
-            return replace(measured, check=question.check.name)
+            return replace(measured, check=check.name)
         known = self._failed.setdefault((port.name, measured.kernel), [])
         before = next((failure for failure in known if (failure.levels or {}).items() <= row.items()), None)
         if before is None:
             least = smallest(row, SPACE, lambda smaller: _fails(_examine(smaller, port)))
-            before = replace(_examine(least, port), place=self._place(port, least))
-            known.append(before)
+            before, place = _examine(least, port), None
+            if self._reference is not None and self._reference.name != port.name:
+                with _precision("float64"), suppress(Exception):  # a port may fail in any way
+                    place = parting_of(least, port, self._reference)
+            known.append(before := replace(before, place=place and place.brief))
         return before
-
-    def _place(self, port: Port, row: Row) -> str | None:
-        """The line at which a row that fails parts from the reference, if there is one to tell."""
-        if self._reference is None or self._reference.name == port.name:
-            return None
-        with _precision("float64"), suppress(Exception):  # a port may fail in any way
-            place = parting_of(row, port, self._reference)
-            return None if place is None else place.brief
-        return None
 
 
 def verify(
@@ -192,55 +174,42 @@ def _examine(row: Row, port: Port) -> Measurement:
     """The measurement of a row, under the names of its levels; a port may fail in any way."""
     with _precision(row["dtype"]):
         try:
-            found = examine(row, port)
+            return examine(row, port)
         except Exception as error:
-            found = _failure(port, error)
-    levels, (dtype, _, _) = unusual(row), dtypes_of(row["dtype"])
-    return Measurement(port.name, told(levels), style_of(row, port), found.quantity, dtype, found.error, found.bound,
-                       found.problem, _kernel_of(port), levels)  # fmt: skip
-
-
-def _kernel_of(port: Port) -> str:
-    return port.kernel if isinstance(port, WithKernel) else STOCK
+            return replace(unmeasured(port, told(unusual(row)), row), **_failure(port, error))
 
 
 def _measure(port: Port, check: Check) -> Iterator[Measurement]:
     """A check that has no rows, in float64. What the port raises in one of its parts ends that part."""
     missing, measured = NotOfferedError("no row of the contract is about this"), False
-
-    def measurement(found: Finding, label: str = "") -> Measurement:
-        quantity = f"{label}: {found.quantity}" if label else found.quantity
-        return Measurement(port.name, check.name, None, quantity, "float64", *found[1:], _kernel_of(port))
-
+    blank = unmeasured(port, check.name)
     with _precision("float64"):
         for part in check.parts:
             try:
-                findings = list(_compared(part, port, exact=check.exact))
+                found = list(_compared(part, blank, part.answer(port), exact=check.exact))
             except NotOfferedError as error:
                 missing = error
                 continue
             except Exception as error:  # a port may fail in any way; the others go on
-                findings = [_failure(port, error)]
+                found = [replace(blank, **_failure(port, error))]
             measured = True
-            yield from (measurement(found, part.label) for found in findings)
+            yield from (replace(m, quantity=f"{part.label}: {m.quantity}" if part.label else m.quantity) for m in found)
     if not measured:
-        yield measurement(_failure(port, missing))
+        yield replace(blank, **_failure(port, missing))
 
 
-def _compared(part: Part, port: Port, *, exact: bool) -> Iterator[Finding]:
-    """A finding for each quantity of a part."""
-    expected, given = _expected(part), part.answer(port)
+def _compared(part: Part, blank: Measurement, given: Answers | None, *, exact: bool) -> Iterator[Measurement]:
+    """A measurement for each quantity of a part."""
+    expected = _expected(part)
     answers = expected if given is None else {name: np.asarray(array) for name, array in given.items()}
     for quantity, want in expected.items():
-        got, error, bound = answers.get(quantity), None, 0.0
+        got, error, bound = answers.get(quantity), None, 0.0 if exact else SAME_BOUND
         problem = problem_of(got, want, str(want.dtype))
         if problem is None and not np.isfinite(error := relative_error(got, want)):
             error, problem = None, NOT_FINITE
-        elif problem is None and not exact:
-            bound = SAME_BOUND
-        elif problem is None and got is not None and got.tobytes() != want.tobytes():
+        elif problem is None and exact and got is not None and got.tobytes() != want.tobytes():
             problem = "bits differ"
-        yield Finding(quantity, error, bound, problem)
+        yield replace(blank, quantity=quantity, error=error, bound=0.0 if problem else bound, problem=problem)
 
 
 @cache
@@ -248,26 +217,24 @@ def _expected(part: Part) -> Answers:
     return part.expect()
 
 
-def _failure(port: Port, error: Exception) -> Finding:
-    """The finding of an exception; it says so if the framework does not let JAX transform its models."""
+def _failure(port: Port, error: Exception) -> dict[str, str]:
+    """What a measurement says of an exception, also that the framework does not let JAX transform its models."""
     if isinstance(error, NotOfferedError):
-        return Finding("call", None, 0.0, f"{NOT_OFFERED}: {error}")
+        return {"problem": f"{NOT_OFFERED}: {error}"}
     if isinstance(error, DefectError):
-        return Finding("defect", None, 0.0, brief(error))
-    message = f"{type(error).__name__}: {brief(error)}"
-    if any(words in message for words in NO_PYTREE) and not _has_pytrees(port):
-        packages = ", ".join(port.packages)
-        message = f"{NOT_OFFERED}: a model that is a pytree, with the installed versions of {packages} ({message})"
-    return Finding("call", None, 0.0, message)
+        return {"quantity": "defect", "problem": brief(error)}
+    problem = f"{type(error).__name__}: {brief(error)}"
+    if any(words in problem for words in NO_PYTREE) and not _has_pytrees(port):
+        versions = f"the installed versions of {', '.join(port.packages)}"
+        problem = f"{NOT_OFFERED}: a model that is a pytree, with {versions} ({problem})"
+    return {"problem": problem}
 
 
 def _has_pytrees(port: Port) -> bool:
-    config = GRUConfig(1, 1)
-    try:
-        leaves = jax.tree.leaves(port.load(config, random_params(config)))
-    except Exception:  # a port may fail in any way
-        return True
-    return all(hasattr(leaf, "dtype") for leaf in leaves)
+    with suppress(Exception):  # a port may fail in any way
+        model = port.load(GRUConfig(1, 1), random_params(GRUConfig(1, 1)))
+        return all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(model))
+    return True
 
 
 @contextmanager

@@ -5,16 +5,18 @@ function of the operands, or None for what it is not about, which JAX then evalu
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 from scipy import special
 
-from .shapes import SHAPES
+from .sets import together
 
 Array = np.ndarray
-Rule = Callable[[Any, Callable[[Any], Any]], Callable[..., Any] | None]
+Function = Callable[..., Any]
+Rule = Callable[[Any, Callable[[Any], Any]], Function | None]
 
 #: Primitives that hand on their operands.
 IDENTITIES = (
@@ -22,21 +24,22 @@ IDENTITIES = (
     *("sharding_constraint", "mesh_cast", "pcast"),
 )
 
+# Of numbers, each for itself ----------------------------------------------------------------------------------------
 
-def _elementwise(function: Callable[..., Array], *, cast: bool = False) -> Rule:
+
+def _elementwise(function: Function, *, cast: bool = False) -> Rule:
     """A function of numbers. A scalar operand stands beside arrays of any shape."""
 
-    def rule(equation: Any, dtype: Any) -> Callable[..., Array]:
+    def rule(equation: Any, dtype: Any) -> Function:
         out = equation.outvars[0].aval
         scalars = [n for n, atom in enumerate(equation.invars) if atom.aval.ndim < out.ndim]
-        to = dtype(out.dtype) if cast else None
 
         def run(*operands: Array) -> Array:
             given = list(operands)
             for n in scalars:
                 given[n] = given[n].reshape(-1, *[1] * out.ndim)
             found = function(*given)
-            return found if to is None else found.astype(to, copy=False)
+            return found.astype(dtype(out.dtype), copy=False) if cast else found
 
         return run if scalars or cast else function
 
@@ -62,27 +65,19 @@ def _divide(a: Array, b: Array) -> Array:
     return np.where(b == 0, -1, quotient + inexact).astype(a.dtype)
 
 
-def _logistic(equation: Any, dtype: Any) -> Callable[..., Array] | None:
-    """Complex numbers are handed to JAX."""
-    return None if dtype(equation.outvars[0].aval.dtype).kind == "c" else _widened(special.expit)
-
-
-def _power(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+def _power(equation: Any, dtype: Any) -> Function:
     y = equation.params["y"]
-    one = np.ones((), dtype(equation.invars[0].aval.dtype))
 
     def run(a: Array) -> Array:
-        found = a
-        for _ in range(abs(y) - 1):
+        found = np.ones_like(a)
+        for _ in range(abs(y)):
             found = found * a
-        if y == 0:
-            return np.ones_like(a)
-        return found if y > 0 else one / found
+        return found if y >= 0 else np.ones((), a.dtype) / found
 
     return run
 
 
-def _convert(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+def _convert(equation: Any, dtype: Any) -> Function:
     to, of = dtype(equation.params["new_dtype"]), dtype(equation.invars[0].aval.dtype)
     if to.kind not in "iu" or of.kind in "iub":
         return lambda a: a.astype(to, copy=False)
@@ -103,21 +98,19 @@ def _select(which: Array, *cases: Array) -> Array:
     return np.choose(which, cases, mode="clip")
 
 
-def _iota(equation: Any, dtype: Any) -> Callable[..., Array] | None:
-    params = equation.params
-    if equation.invars:  # a shape that is not known
+def _bitcast(equation: Any, dtype: Any) -> Function | None:
+    old, new = equation.invars[0].aval.dtype, np.dtype(equation.params["new_dtype"])
+    if old.itemsize != new.itemsize or dtype(old) != old or dtype(new) != new:
         return None
-    shape, axis = params["shape"], params["dimension"]
-    along = (
-        np.arange(shape[axis])
-        .astype(dtype(params["dtype"]))
-        .reshape([-1 if n == axis else 1 for n in range(len(shape))])
-    )
-    whole = np.broadcast_to(along, shape)[None]
-    return lambda: whole
+    return lambda a: np.ascontiguousarray(a).view(new)
 
 
-# Reductions and products ------------------------------------------------------------------------------------------
+def _shift_right_logical(a: Array, by: Array) -> Array:
+    unsigned = np.dtype(f"u{a.dtype.itemsize}")
+    return np.right_shift(a.view(unsigned), by.astype(unsigned)).view(a.dtype)
+
+
+# Reductions and products --------------------------------------------------------------------------------------------
 
 
 def _adding(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -126,18 +119,19 @@ def _adding(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _reduce(function: np.ufunc) -> Rule:
-    def rule(equation: Any, dtype: Any) -> Callable[[Array], Array] | None:
+    def rule(equation: Any, dtype: Any) -> Function | None:
         axes = tuple(axis + 1 for axis in equation.params["axes"])
         to = dtype(equation.outvars[0].aval.dtype)
-        if 0 in equation.invars[0].aval.shape and function not in (np.add, np.multiply):
+        adds = function in (np.add, np.multiply)
+        if 0 in equation.invars[0].aval.shape and not adds:
             return None
-        inner = _adding(to) if function in (np.add, np.multiply) else to
+        inner = _adding(to) if adds else to
         return lambda a: function.reduce(a.astype(inner, copy=False), axis=axes).astype(to, copy=False)
 
     return rule
 
 
-def _dot_general(equation: Any, dtype: Any) -> Callable[..., Array]:
+def _dot_general(equation: Any, dtype: Any) -> Function:
     ((summed_a, summed_b), (batch_a, batch_b)) = equation.params["dimension_numbers"]
     shape_a, shape_b = (atom.aval.shape for atom in equation.invars)
     free_a = [n for n in range(len(shape_a)) if n not in (*summed_a, *batch_a)]
@@ -159,16 +153,48 @@ def _dot_general(equation: Any, dtype: Any) -> Callable[..., Array]:
     return run
 
 
-def _bitcast(equation: Any, dtype: Any) -> Callable[[Array], Array] | None:
-    old, new = equation.invars[0].aval.dtype, np.dtype(equation.params["new_dtype"])
-    if old.itemsize != new.itemsize or dtype(old) != old or dtype(new) != new:
+# What moves values and computes nothing -----------------------------------------------------------------------------
+
+
+def _iota(equation: Any, dtype: Any) -> Function:
+    params = equation.params
+    shape, axis = params["shape"], params["dimension"]
+    along = np.arange(shape[axis]).astype(dtype(params["dtype"]))
+    whole = np.broadcast_to(along.reshape(-1, *[1] * (len(shape) - 1 - axis)), shape)[None]
+    return lambda: whole
+
+
+def _broadcast(equation: Any, dtype: Any) -> Function:
+    shape, axes = equation.params["shape"], equation.params["broadcast_dimensions"]
+    sizes = dict(zip(axes, equation.invars[0].aval.shape, strict=True))
+    inner = [sizes.get(axis, 1) for axis in range(len(shape))]
+    return lambda a: np.broadcast_to(a.reshape(len(a), *inner), (len(a), *shape))
+
+
+def _to_shape(equation: Any, dtype: Any) -> Function:
+    shape = equation.outvars[0].aval.shape
+    return lambda a: a.reshape(len(a), *shape)
+
+
+def _slice(equation: Any, dtype: Any) -> Function:
+    starts, ends = equation.params["start_indices"], equation.params["limit_indices"]
+    index = (slice(None), *map(slice, starts, ends, equation.params["strides"] or [1] * len(starts)))
+    return lambda a: a[index]
+
+
+def _pad(equation: Any, dtype: Any) -> Function | None:
+    config, shape = equation.params["padding_config"], equation.outvars[0].aval.shape
+    if any(inner or low < 0 or high < 0 for low, high, inner in config):
         return None
-    return lambda a: np.ascontiguousarray(a).view(new)
+    index = (slice(None), *(slice(low, size - high) for (low, high, _), size in zip(config, shape, strict=True)))
 
+    def run(a: Array, value: Array) -> Array:
+        a, value = together([a, value])
+        found = np.broadcast_to(value.reshape(-1, *[1] * len(shape)), (len(a), *shape)).copy()
+        found[index] = a
+        return found
 
-def _shift_right_logical(a: Array, by: Array) -> Array:
-    unsigned = np.dtype(f"u{a.dtype.itemsize}")
-    return np.right_shift(a.view(unsigned), by.astype(unsigned)).view(a.dtype)
+    return run
 
 
 RULES: dict[str, Rule] = {
@@ -181,27 +207,26 @@ RULES: dict[str, Rule] = {
         "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
         "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "not": "invert", "rem": "fmod",
         "real": "real", "imag": "imag", "conj": "conjugate", "nextafter": "nextafter",
-        "shift_left": "left_shift", "shift_right_arithmetic": "right_shift",
+        "shift_left": "left_shift", "shift_right_arithmetic": "right_shift", "square": "square",
     }.items()},
-    "div": _elementwise(_divide),
-    "pow": _elementwise(np.power, cast=True),
-    "square": _elementwise(lambda a: a * a),
+    **{f"reduce_{name}": _reduce(function) for name, function in {
+        "sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum, "or": np.bitwise_or,
+        "and": np.bitwise_and,
+    }.items()},
+    "div": _elementwise(_divide), "pow": _elementwise(np.power, cast=True), "integer_pow": _power,
     "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)),
-    "logistic": _logistic,
-    "erf": _elementwise(_widened(special.erf)),
-    "erf_inv": _elementwise(_widened(special.erfinv)),
-    "select_n": _elementwise(_select),
-    "shift_right_logical": _elementwise(_shift_right_logical),
-    "bitcast_convert_type": _bitcast,
-    "integer_pow": _power,
-    "convert_element_type": _convert,
-    "iota": _iota,
-    **SHAPES,
-    "reduce_sum": _reduce(np.add),
-    "reduce_prod": _reduce(np.multiply),
-    "reduce_max": _reduce(np.maximum),
-    "reduce_min": _reduce(np.minimum),
-    "reduce_or": _reduce(np.bitwise_or),
-    "reduce_and": _reduce(np.bitwise_and),
-    "dot_general": _dot_general,
+    "logistic": lambda e, dtype: None if e.outvars[0].aval.dtype.kind == "c" else _widened(special.expit),
+    "erf": _elementwise(_widened(special.erf)), "erf_inv": _elementwise(_widened(special.erfinv)),
+    "select_n": _elementwise(_select), "shift_right_logical": _elementwise(_shift_right_logical),
+    "bitcast_convert_type": _bitcast, "convert_element_type": _convert, "dot_general": _dot_general,
+    # what moves values; reshaped with axes in another order, and padded within, they are handed to JAX
+    "iota": _iota, "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
+    "reshape": lambda e, dtype: None if e.params.get("dimensions") else _to_shape(e, dtype),
+    "transpose": lambda e, dtype: partial(np.transpose, axes=(0, *(n + 1 for n in e.params["permutation"]))),
+    "rev": lambda e, dtype: partial(np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])),
+    "slice": _slice, "pad": _pad,
+    "concatenate": lambda e, dtype: lambda *arrays: np.concatenate(together(arrays), e.params["dimension"] + 1),
+    "stack": lambda e, dtype: lambda *arrays: np.stack(together(arrays), e.params["axis"] + 1),
+    "unstack": lambda e, dtype: lambda a: list(np.moveaxis(a, e.params["axis"] + 1, 0)),
+    "split": lambda e, dtype: lambda a: np.split(a, np.cumsum(e.params["sizes"])[:-1], e.params["axis"] + 1),
 }  # fmt: skip

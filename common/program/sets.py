@@ -27,9 +27,7 @@ def together(arrays: Sequence[Array]) -> Sequence[Array]:
 
 def chosen(which: Array, one: Array, other: Array) -> Array:
     """For each set, one of two arrays; which (sets,) says."""
-    if which.all():
-        return one
-    return np.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)
+    return one if which.all() else np.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
 
 def at_step(a: Array, t: int) -> Array:
@@ -49,7 +47,7 @@ def is_key(thing: Any) -> bool:
     return jnp.issubdtype(getattr(thing, "aval", thing).dtype, jax.dtypes.extended)
 
 
-def keys_of(keys: list[Any]) -> Array:
+def keys_of(keys: Sequence[Any]) -> Array:
     """Arrays of random keys, one for each set, in an array of objects."""
     found = np.empty(len(keys), object)
     for n, key in enumerate(keys):  # an assignment of all would ask for their entries

@@ -1,15 +1,157 @@
 """Ports with one planted fault each: what `trigru verify` must notice. `trigru verify --self-test` runs them.
 
-There is one for each check, or two, for whoever wants to see a check fail. How much `verify` notices is measured by
-mutation testing (docs/equality-method.md). Adding a fault is adding a row to the table in
-`trigru.impls.faults.planted`.
+There is one for each check, for whoever wants to see a check fail. How much `verify` notices is measured by mutation
+testing (docs/equality-method.md). Adding a fault is adding a row to FAULTS.
 """
 
-from .planted import FAULTS, Fault
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.nn import initializers
+
+from ...common.errors import InputError
+from ...common.parameters.record import from_leaves, leaves
+from ...common.port.protocol import CallStyle, Port
+from ...common.port.styles import functional_program
+from ..pure import CLASS, PORT, Params, PurePort
 
 __all__ = ["FAULTS", "Fault", "get_fault"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A port of plain JAX with a fault."""
+
+    name: str  # stable
+    what: str  # is wrong, in a few words
+    check: str  # the one that is there for this fault; others may notice it too
+    port: Port
+    levels: dict[str, str] = field(default_factory=dict)  # with which it shows, where the check has rows
 
 
 def get_fault(name: str) -> Fault:
     """The fault of that name."""
     return next(fault for fault in FAULTS if fault.name == name)
+
+
+class Faulty(PurePort):
+    """Plain JAX with some attributes changed. A method gets the right one as its first argument."""
+
+    def __init__(self, **changed: Any):
+        for name, change in changed.items():
+            right = getattr(PORT, name)
+            setattr(self, name, partial(change, right) if callable(right) else change)
+
+
+def _edited(change: Callable[[Params], dict[str, Any]]) -> Callable[..., Any]:
+    """A call of a model in which some parameters are replaced."""
+
+    def call(right, model, *arguments, **options):
+        return right(replace(model, params=model.params._replace(**change(model.params))), *arguments, **options)
+
+    return call
+
+
+def _told(**options: Any) -> Callable[..., Any]:
+    """A call of a model with other options than it was made with."""
+    return lambda call, model, *arguments, **others: call(replace(model, **options), *arguments, **others)
+
+
+def _of_lengths(change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A call with lengths changed where they are passed."""
+
+    def call(right, model, x, carry=None, *, lengths=None, **options):
+        return right(model, x, carry, lengths=None if lengths is None else change(jnp.asarray(lengths)), **options)
+
+    return call
+
+
+def _styled(build: Callable[..., Any]) -> Faulty:
+    """A port with one call style."""
+    return Faulty(call_styles=(CallStyle("faulty", "", build),))
+
+
+def _reverse_flipped(call, model, x, carry=None, **options):
+    carry, outputs = call(model, x, carry, **options)
+    return carry, outputs[..., ::-1, :] if options.get("reverse") else outputs
+
+
+def _through_padding(call, model, x, carry=None, **options):
+    carry, outputs = call(model, x, carry, **options)
+    return carry if options.get("lengths") is None else carry + 0 * carry, outputs
+
+
+def _truthy_flags(call, model, x, carry=None, *, reverse=False, time_major=False, **options):
+    return call(model, x, carry, reverse=bool(reverse), time_major=bool(time_major), **options)
+
+
+def _by_a_loop_from_zeros(call, model, x, carry=None, **options):
+    """Outputs by way of a loop that begins with zeros, which vary over no device."""
+    carry, outputs = call(model, x, carry, **options)
+    _, same = jax.lax.scan(lambda _, output: (output, output), jnp.zeros_like(outputs[0]), outputs)
+    return carry, same
+
+
+def _asks_for_the_batch(call, model, x, carry=None, **options):
+    if any(axis > 2**30 for axis in getattr(x, "shape", ())[:-2]):  # as a choice between two ways to compute
+        raise InputError("a batch that is too large")
+    return call(model, x, carry, **options)
+
+
+def _dump_transposed(dump, tree):
+    arrays = leaves(dump(tree))
+    gates = np.split(arrays["weight_hh"], 3)
+    return from_leaves(arrays | {"weight_hh": np.concatenate([gate.T for gate in gates])})
+
+
+def _construct_learned(*sizes, carry_init=None, **options):
+    return CLASS.construct(*sizes, carry_init=carry_init or initializers.zeros, **options)
+
+
+def _steps_too_far(port, model, task):
+    return functional_program(port, model, replace(task, optimizer=optax.chain(task.optimizer, optax.scale(1.001))))
+
+
+_DETACHED = _edited(lambda p: {"initial_carry": jax.lax.stop_gradient(p.initial_carry)})
+_NO_B_HN = _edited(lambda p: {"bias_n": jnp.zeros_like(p.bias_n)})
+
+#: In the order of the checks.
+FAULTS: tuple[Fault, ...] = (
+    Fault("no-b-hn", "b_hn dropped", "sequence", Faulty(apply=_NO_B_HN, step=_NO_B_HN)),
+    Fault("detached-start", "no gradient to the initial carry", "sequence", Faulty(apply=_DETACHED, step=_DETACHED),
+          {"phase": "gradient"}),
+    Fault("readout-of-padding", "readout after the padding", "classifier",
+          Faulty(classify=lambda call, model, x, lengths=None: call(model, x)), {"lengths": "passed"}),
+    Fault("length-off-by-one", "one step too many", "lengths", Faulty(apply=_of_lengths(lambda n: n + 1))),
+    Fault("no-resets", "resets ignored", "resets",
+          Faulty(apply=lambda call, *arguments, resets=None, **options: call(*arguments, **options)),
+          {"entry": "whole"}),
+    Fault("reverse-flipped", "backwards, outputs in the order of the run", "reverse", Faulty(apply=_reverse_flipped),
+          {"time-major": "no"}),
+    Fault("dtype-ignored", "dtype ignored", "dtype", Faulty(apply=_told(dtype=None)), {"dtype": "bfloat16 of float32"}),
+    Fault("style-other-model", "a call style runs another model", "styles",
+          _styled(lambda port, model, task: functional_program(port, jax.tree.map(lambda p: p + 1e-9, model), task)),
+          {"phase": "forward"}),
+    Fault("dump-transposed", "dumped matrices transposed", "conversion", Faulty(dump=_dump_transposed)),
+    Fault("too-far", "steps a thousandth too long", "training", _styled(_steps_too_far)),
+    Fault("start-as-stored", "the start is handed out as stored", "start", Faulty(initial_carry=_told(dtype=None))),
+    Fault("counted-short", "lengths counted in 16 bits", "counted",
+          Faulty(apply=_of_lengths(lambda n: jnp.maximum(n, 0).astype(jnp.uint16)))),
+    Fault("known-batch", "asks how large the batch is", "export", Faulty(apply=_asks_for_the_batch)),
+    Fault("zeros-alike", "a loop begins with what varies over no device", "mesh", Faulty(apply=_by_a_loop_from_zeros)),
+    Fault("padding-multiplied", "padding is multiplied by zero", "held", Faulty(apply=_through_padding)),
+    Fault("load-forgets", "loaded, unroll is lost", "life",
+          Faulty(load=lambda load, config, params: load(replace(config, unroll=1), params))),
+    Fault("too-wide", "parameters drawn a tenth too wide", "draws",
+          Faulty(make=lambda make, config, key: jax.tree.map(lambda p: 1.1 * p, make(config, key)))),
+    Fault("truthy-flags", "reverse=1 goes through", "refusals", Faulty(apply=_truthy_flags)),
+    Fault("none-learned", "carry_init=None is learned", "class",
+          Faulty(model_class=replace(CLASS, construct=_construct_learned))),
+    Fault("remat-ignored", "remat ignored", "memory", Faulty(apply=_told(remat=False))),
+)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,21 +13,18 @@ from ...parameters.record import random_params
 from .factors import COMPILED, Row
 
 CLASSES = 5
-#: By which inputs and carries are multiplied that are faint; and the steps from which on resets are rare.
-FAINT, DENSE = 1e-9, 1000
+#: By which inputs and carries are multiplied that are faint, and by which a carry is at most; the steps from which on
+#: resets are rare.
+FAINT, CARRY_SCALE, DENSE = 1e-9, 30.0, 1000
 #: The dtype of the other arrays where one is wider.
 NARROW = "float32"
 #: That of a carry of another dtype than the computation's.
 OTHER_DTYPES = {
-    "float64": "float32",
-    "float32": "bfloat16",
-    "float32 of bfloat16": "bfloat16",
-    "bfloat16 of float32": "float32",
-}
+    "float64": "float32", "float32": "bfloat16", "float32 of bfloat16": "bfloat16", "bfloat16 of float32": "float32",
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """The numbers of a row."""
 
     batch: tuple[int, ...]
@@ -35,16 +32,29 @@ class Sizes:
     inputs: int
     hidden: int
 
-    @property
-    def unrolls(self) -> dict[str, int]:
-        """Steps in one iteration of the loop, by level."""
-        T = self.time
-        return {
-            "1": 1,
-            "dividing": next((n for n in range(2, T + 1) if T % n == 0), 1),
-            "not dividing": next((n for n in range(2, T) if T % n), 1),
-            "beyond": T + 1,
-        }
+
+@dataclass(frozen=True)
+class Values:
+    """Values and masks that a row is asked about.
+
+    Args:
+        name: as failures tell it.
+        scale: (dtype) -> by which usual inputs are multiplied, and carries by at most CARRY_SCALE.
+        lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype. int64
+            has some beyond 32 bits, which JAX without x64 would cut off.
+        resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
+        spoiled: whether a carry that is reset before the first step is NaN.
+        saturating: whether gates are at their ends, so that gradients are what rounding leaves of 0.
+        everywhere: whether they are asked about in other dtypes than float64, and of compiled programs, too.
+    """
+
+    name: str
+    scale: Callable[[str], float]
+    lengths: Callable[[int, int, int], list[int]]
+    resets: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    spoiled: bool = False
+    saturating: bool = False
+    everywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,23 +64,45 @@ class Data:
     Floating-point ones are in the dtype of inputs. The axis of sets is the first, and has length 1 where it is given.
     """
 
-    values: "tuple[Values, ...]"  # of each set
+    values: tuple[Values, ...]  # of each set
     params: Any  # GRUParams, or ClassifierParams of C classes: the same for all sets
     x: np.ndarray  # (sets, *batch, T, D); NaN and infinities in the padding
     carry: np.ndarray | None  # (sets, *batch, H); NaN in some values, where it is reset before anything reads it
     lengths: np.ndarray | None  # (sets, *batch)
     resets: np.ndarray | None  # (sets, *batch, T)
-    weights: (
-        np.ndarray
-    )  # of outputs (1, *batch, T, H) or of logits (1, *batch, C), in the scalar that is differentiated
-    d_carry: np.ndarray  # (1, *batch, H): of the final carry in that scalar
+    weights: np.ndarray  # of outputs (1, *batch, T, H) or of logits (1, *batch, C), in what is differentiated
+    d_carry: np.ndarray  # (1, *batch, H): of the final carry in what is differentiated
 
     def of_set(self, n: int) -> "Data":
         """One set, whose axis has length 1."""
-        names = [field.name for field in fields(self) if field.name not in ("values", "params")]
-        arrays = {name: getattr(self, name) for name in names}
-        one = {name: a if a is None or len(a) == 1 else a[n : n + 1] for name, a in arrays.items()}
-        return replace(self, values=(self.values[n],), **one)
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "params"}
+        return replace(self, **{k: a if a is None or len(a) == 1 else a[n : n + 1] for k, a in arrays.items()})
+
+
+def _first(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.arange(drawn.shape[-1]) == 0, drawn.shape)
+
+
+def _in_padding(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    return padding if padding.any() else _first(drawn, padding)[..., ::-1]
+
+
+USUAL = Values("usual values", lambda dtype: 1.0, lambda T, least, most: [T // 2 + 1, 0, T],
+               lambda drawn, padding: drawn, everywhere=True)  # fmt: skip
+#: In this order.
+VALUES = (
+    USUAL,
+    Values("tiny values", lambda dtype: 1e-3, lambda T, least, most: [T, 1, T - 1],
+           lambda drawn, padding: np.ones_like(drawn), spoiled=True),
+    Values("saturating values", lambda dtype: 300.0 if dtype == "float16" else 1e4,
+           lambda T, least, most: [most, least + 2 if least < -(2**31) else max(least, -3), 1],
+           _first, saturating=True, everywhere=True),
+    Values("denormal values", lambda dtype: float(jnp.finfo(dtype).tiny) / 4,
+           lambda T, least, most: [T, max(T - 2, 0)], _in_padding),
+    Values("zeros", lambda dtype: 0.0, lambda T, least, most: [0], lambda drawn, padding: np.zeros_like(drawn)),
+)  # fmt: skip
+#: A compiled program is called on these last, since it has no memory.
+AGAIN = replace(USUAL, name="usual values again")
 
 
 def sizes_of(row: Row) -> Sizes:
@@ -88,109 +120,28 @@ def dtypes_of(dtype: str) -> tuple[str, str, str]:
 def config_of(row: Row) -> GRUConfig:
     """The model of a row."""
     sizes, (computed, stored, given) = sizes_of(row), dtypes_of(row["dtype"])
-    is_promoted = jnp.promote_types(given, stored) == computed
+    T, is_promoted = sizes.time, jnp.promote_types(given, stored) == computed
+    unrolls = {
+        "dividing": next((n for n in range(2, T + 1) if T % n == 0), 1),
+        "not dividing": next((n for n in range(2, T) if T % n), 1),
+        "beyond": T + 1,
+    }
     return GRUConfig(
         sizes.inputs,
         sizes.hidden,
         CLASSES if row["entry"] == "classifier" else None,
         dtype=None if is_promoted and row["told"] == "no" else computed,
         param_dtype=stored if row["wide"] in ("all", "parameters") else NARROW,
-        unroll=sizes.unrolls.get(row["unroll"]) or int(row["unroll"]),
+        unroll=unrolls.get(row["unroll"]) or int(row["unroll"]),
         remat=row["remat"] == "yes",
         kernel=row["kernel"],
     )
 
 
-@dataclass(frozen=True)
-class Values:
-    """Values and masks that a row is asked about.
-
-    Args:
-        name: as failures tell it.
-        scale: (dtype) -> by which usual inputs are multiplied.
-        carry_scale: the same of carries.
-        lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype. int64
-            has some beyond 32 bits, which JAX without x64 would cut off.
-        resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
-        spoiled: whether a carry that is reset before the first step is NaN.
-        saturating: whether gates are at their ends, so that gradients are what rounding leaves of 0.
-        everywhere: whether they are asked about in other dtypes than float64, and of compiled programs, too.
-    """
-
-    name: str
-    scale: Callable[[str], float]
-    carry_scale: Callable[[str], float]
-    lengths: Callable[[int, int, int], list[int]]
-    resets: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    spoiled: bool = False
-    saturating: bool = False
-    everywhere: bool = False
-
-
-def _first(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(np.arange(drawn.shape[-1]) == 0, drawn.shape)
-
-
-def _in_padding(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    return padding if padding.any() else np.broadcast_to(np.arange(drawn.shape[-1]) == drawn.shape[-1] - 1, drawn.shape)
-
-
-def _is_unread(resets: np.ndarray, padding: np.ndarray, *, reverse: bool) -> np.ndarray:
-    """Whether the first step that an example (*batch) runs is reset, and no padding, through which a carry goes."""
-    first = -1 if reverse else 0
-    return np.asarray(resets[..., first] & ~padding[..., first])
-
-
-def _denormal(dtype: str) -> float:
-    return float(jnp.finfo(dtype).tiny) / 4
-
-
-USUAL = Values(
-    "usual values",
-    lambda dtype: 1.0,
-    lambda dtype: 1.0,
-    lambda T, least, most: [T // 2 + 1, 0, T],
-    lambda drawn, padding: drawn,
-    everywhere=True,
-)
-#: In this order.
-VALUES = (
-    USUAL,
-    Values(
-        "tiny values",
-        lambda dtype: 1e-3,
-        lambda dtype: 1e-3,
-        lambda T, least, most: [T, 1, T - 1],
-        lambda drawn, padding: np.ones_like(drawn),
-        spoiled=True,
-    ),
-    Values(
-        "saturating values",
-        lambda dtype: 300.0 if dtype == "float16" else 1e4,
-        lambda dtype: 30.0,
-        lambda T, least, most: [most, least + 2 if least < -(2**31) else max(least, -3), 1],
-        _first,
-        saturating=True,
-        everywhere=True,
-    ),
-    Values("denormal values", _denormal, _denormal, lambda T, least, most: [T, max(T - 2, 0)], _in_padding),
-    Values(
-        "zeros",
-        lambda dtype: 0.0,
-        lambda dtype: 0.0,
-        lambda T, least, most: [0],
-        lambda drawn, padding: np.zeros_like(drawn),
-    ),
-)
-#: A compiled program is called on these last, since it has no memory.
-AGAIN = replace(USUAL, name="usual values again")
-
-
 def values_of(row: Row) -> tuple[Values, ...]:
     """The sets of values that a row is asked about."""
-    if row["phase"] in ("train_step", "penalty") or row["params"] != "random" or row["wide"] != "all":
-        return (USUAL,)
-    if row["transform"] == "eager":  # each call compiles its loop
+    trains, is_eager = row["phase"] in ("train_step", "penalty"), row["transform"] == "eager"  # compiles at each call
+    if trains or is_eager or row["params"] != "random" or row["wide"] != "all":
         return (USUAL,)
     few = tuple(values for values in VALUES if values.everywhere)
     if row["transform"] in COMPILED:
@@ -199,12 +150,11 @@ def values_of(row: Row) -> tuple[Values, ...]:
 
 
 def data_of(row: Row) -> Data:
-    """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded. A row may have a seed."""
-    seed, values = int(row.get("seed", 0)), values_of(row)
+    """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded."""
     sizes, dtype, (computed, stored, given) = sizes_of(row), row["dtype"], dtypes_of(row["dtype"])
-    rng, batch, T, H = np.random.default_rng(seed), sizes.batch, sizes.time, sizes.hidden
-    classes = CLASSES if row["entry"] == "classifier" else None
-    params = _params_of(row["params"], random_params(GRUConfig(sizes.inputs, H, classes, param_dtype="float64"), seed))
+    rng, batch, T, H = np.random.default_rng(0), sizes.batch, sizes.time, sizes.hidden
+    values, classes = values_of(row), CLASSES if row["entry"] == "classifier" else None
+    params = _params_of(row["params"], random_params(GRUConfig(sizes.inputs, H, classes, param_dtype="float64")))
     usual_x, usual_carry = rng.normal(size=(*batch, T, sizes.inputs)), rng.normal(size=(*batch, H))
     if row["params"] == "faint":
         usual_x, usual_carry = usual_x * FAINT, usual_carry * FAINT
@@ -215,8 +165,7 @@ def data_of(row: Row) -> Data:
     kind = np.iinfo(row["lengths dtype"])
     own = {"passed": given, "other dtype": OTHER_DTYPES.get(dtype, given)}.get(row["carry"])
     if row["wide"] != "all":
-        given, own = (dtype if row["wide"] == name else NARROW for name in ("inputs", "carry"))
-        stored = dtype if row["wide"] == "parameters" else NARROW
+        given, own, stored = (dtype if row["wide"] == name else NARROW for name in ("inputs", "carry", "parameters"))
 
     def of_values(some: Values) -> tuple[Any, ...]:
         lengths = None
@@ -225,28 +174,20 @@ def data_of(row: Row) -> Data:
             lengths = np.asarray(np.clip(usable, kind.min, kind.max), kind.dtype)
         padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]
         resets = some.resets(drawn, padding) if row["resets"] == "passed" else None
-        start = usual_carry
-        if some.spoiled and resets is not None:
-            start = np.where(_is_unread(resets, padding, reverse=row["reverse"] == "yes")[..., None], np.nan, start)
-        x = usual_x * some.scale(given)
-        x = np.where(padding[..., None], np.resize([np.nan, np.inf, -np.inf], x.shape), x)
-        passed = None if own is None else (start * some.carry_scale(given)).astype(own)
+        scale, start = some.scale(given), usual_carry
+        if some.spoiled and resets is not None:  # where the first step that an example runs is reset, and no padding
+            first = -1 if row["reverse"] == "yes" else 0
+            start = np.where((resets & ~padding)[..., first, None], np.nan, start)
+        x = np.where(padding[..., None], np.resize([np.nan, np.inf, -np.inf], usual_x.shape), usual_x * scale)
+        passed = None if own is None else (start * min(scale, CARRY_SCALE)).astype(own)
         return x.astype(given), passed, lengths, resets
 
     columns = zip(*map(of_values, values), strict=True)
-    x, *passed = (None if column[0] is None else np.stack(column) for column in columns)
-    carry, lengths, resets = passed
+    x, carry, lengths, resets = (None if column[0] is None else np.stack(column) for column in columns)
     assert x is not None
-    return Data(
-        values=values,
-        params=jax.tree.map(lambda p: p.astype(stored), params),
-        x=x,
-        carry=carry,
-        lengths=lengths,
-        resets=resets,
-        weights=rng.normal(size=(1, *batch, classes) if classes else (1, *batch, T, H)).astype(computed),
-        d_carry=rng.normal(size=(1, *batch, H)).astype(computed),
-    )
+    weights = rng.normal(size=(1, *batch, classes) if classes else (1, *batch, T, H)).astype(computed)
+    d_carry = rng.normal(size=(1, *batch, H)).astype(computed)
+    return Data(values, jax.tree.map(lambda p: p.astype(stored), params), x, carry, lengths, resets, weights, d_carry)
 
 
 def _params_of(kind: str, params: Any) -> Any:
@@ -256,14 +197,10 @@ def _params_of(kind: str, params: Any) -> Any:
     closed: r and z are near 1e-9 at every state, and the start is near 1e8, of which they let pass a part near 1.
     """
     if kind == "faint":
-        still = {name: np.zeros_like(getattr(params, name)) for name in ("bias", "bias_n", "initial_carry")}
-        return params._replace(**still)
+        names = "bias", "bias_n", "initial_carry"
+        return params._replace(**{name: np.zeros_like(getattr(params, name)) for name in names})
     if kind == "closed":
-        H = len(params.bias_n)
-        of_gates = (np.arange(3 * H) < 2 * H)[:, None]
-        return params._replace(
-            weight_hh=np.where(of_gates, 0, params.weight_hh),
-            bias=params.bias - 20 * of_gates[:, 0],
-            initial_carry=params.initial_carry * 1e8,
-        )
+        r_and_z = np.arange(len(params.bias)) < 2 * len(params.bias_n)
+        weight, bias = np.where(r_and_z[:, None], 0, params.weight_hh), params.bias - 20 * r_and_z
+        return params._replace(weight_hh=weight, bias=bias, initial_carry=params.initial_carry * 1e8)
     return params

@@ -36,11 +36,9 @@ def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
     Rows in other dtypes count for pairs with a dtype alone: their bounds would hide faults of another pair.
     """
     rows, count = list(rows), 0
-    for space, of in ((SPACE, "float64"), (COARSE_SPACE, None)):
-        levels = {factor.name: factor.levels for factor in space.factors}
-        usable = [row for row in rows if all(row[name] in known for name, known in levels.items())]
-        some = [row for row in usable if of in (None, row["dtype"])]
-        count += len(covered(space, some, None if of else "dtype"))
+    for space, only in ((SPACE, None), (COARSE_SPACE, "dtype")):
+        usable = [row for row in rows if all(row[factor.name] in factor.levels for factor in space.factors)]
+        count += len(covered(space, [row for row in usable if only or row["dtype"] == "float64"], only))
     return count, sum(stored()[digest(space)]["combinations"] for space in (SPACE, COARSE_SPACE))
 
 

@@ -4,17 +4,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from math import log2
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from ...port.protocol import Port
+from ...gru.kernels import STOCK
+from ...port.protocol import Port, WithKernel
 from ..bounds import ACCURACY_FACTOR, ACCURACY_ULPS, SAME_BOUND
+from ..measurement import Measurement
 from .data import OTHER_DTYPES, Data, dtypes_of
-from .factors import Row
+from .factors import Row, style_of, unusual
 from .programs import answers_of
 from .reference import Answers, expect, is_of_parameters, known_answers
+from .selections import told
 
 #: Quantities whose last axis is that of units, features or classes: their errors are taken for each example and step.
 BY_STEP = ("carry", "outputs", "logits", "d carry", "d x")
@@ -29,49 +32,40 @@ COARSE_FACTOR = 4 * ACCURACY_FACTOR
 FLUSHED = 1000
 #: In other dtypes, the largest bound: an answer of zeros is off by 1.
 MOST = 0.75
+HAS_LONGDOUBLE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 NOT_FINITE = "values that are not finite"
 
 
-class Finding(NamedTuple):
-    """An answer compared with the oracle's.
-
-    Args:
-        quantity: which of the answers, and on which values.
-        error, bound: None and 0 where there is a problem instead.
-        problem: why there is no error.
-    """
-
-    quantity: str
-    error: float | None
-    bound: float
-    problem: str | None = None
-
-    @property
-    def share(self) -> float:
-        """The error over its bound, at most 1 if it passes; infinite where there is a problem instead."""
-        return np.inf if self.problem is not None or self.error is None else self.error / self.bound
-
-
-def examine(row: Row, port: Port) -> Finding:
+def examine(row: Row, port: Port) -> Measurement:
     """The answer of a port to a row that is farthest from its bound, on any values. What the port raises goes on.
 
     The first set of values on which an answer is beyond its bound is the last that is compared.
     """
     data, reference, in_dtype = known_answers(row)
-    farthest = Finding("nothing", None, 0.0, "nothing was compared")
-    found: list[Finding] = []
+    farthest = blank = unmeasured(port, told(unusual(row)), row)
+    found: list[Measurement] = []
     for n, got in enumerate(answers_of(row, port, data)):
         one = {name: array[n] for name, array in reference.items()}, {name: a[n] for name, a in in_dtype.items()}
-        of_set = _compare(row, data.of_set(n), got, *one)
-        found += [f._replace(quantity=f"{f.quantity} of {data.values[n].name}") for f in of_set]
-        farthest = max(found, key=lambda finding: finding.share, default=farthest)
-        if not farthest.share <= 1:
+        for m in _compare(row, data.of_set(n), got, *one, blank):
+            found.append(replace(m, quantity=f"{m.quantity} of {data.values[n].name}"))
+        farthest = max(found, key=lambda m: np.inf if m.error is None else m.error / m.bound, default=farthest)
+        if not farthest.passed:
             break
     return farthest
 
 
-def _compare(row: Row, data: Data, got: Answers, reference: Answers, in_dtype: Answers) -> Iterator[Finding]:
-    """A finding for each quantity of one set of values."""
+def unmeasured(port: Port, check: str, row: Row | None = None) -> Measurement:
+    """The measurement of a check or a row that was not called."""
+    kernel = port.kernel if isinstance(port, WithKernel) else STOCK
+    dtype, style = ("float64", None) if row is None else (dtypes_of(row["dtype"])[0], style_of(row, port))
+    levels = None if row is None else unusual(row)
+    return Measurement(port.name, check, style, "call", dtype, None, 0.0, "not called", kernel, levels)
+
+
+def _compare(
+    row: Row, data: Data, got: Answers, reference: Answers, in_dtype: Answers, blank: Measurement
+) -> Iterator[Measurement]:
+    """A measurement for each quantity of one set of values."""
     dtype, saturating = row["dtype"], data.values[0].saturating
     computed, stored, given = dtypes_of(dtype)
     if row["wide"] != "all":
@@ -80,15 +74,15 @@ def _compare(row: Row, data: Data, got: Answers, reference: Answers, in_dtype: A
     evaluated: list[tuple[Answers, Answers]] = []
     for name, want in reference.items():
         expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
-        problem = problem_of(got.get(name), want, expected)
-        if problem:
-            yield Finding(name, None, 0.0, problem)
+        if problem := problem_of(got.get(name), want, expected):
+            yield replace(blank, quantity=name, problem=problem)
             continue
         coarsest = max(computed, expected, key=lambda kind: jnp.finfo(kind).eps)
         error_of = partial(_error, name, dtype=coarsest, least=_least(row, data, name, saturating))
         array, ulps = np.asarray(got[name]), ACCURACY_ULPS * float(jnp.finfo(coarsest).eps)
+        error = error_of(array, want)
         if dtype == "float64":
-            bound, error = max(SAME_BOUND, ulps * (coarsest != "float64")), error_of(array, want)
+            bound = max(SAME_BOUND, ulps * (coarsest != "float64"))
             if error > bound:  # rounding, where much cancels, or a difference
                 for own, wider in _evaluated(row, data, evaluated):
                     error = error_of(array, evaluated[0][1][name])
@@ -100,25 +94,25 @@ def _compare(row: Row, data: Data, got: Answers, reference: Answers, in_dtype: A
                 ulps *= 1 + log2(data.x.shape[-2])
             factor = CANCELLING_FACTOR if saturating else COARSE_FACTOR
             bound = min(ACCURACY_FACTOR * ulps + factor * error_of(in_dtype[name], want), MOST)
-            error = error_of(array, want)
-        yield Finding(name, error, float(bound)) if np.isfinite(error) else Finding(name, None, 0.0, NOT_FINITE)
+        if np.isfinite(error):
+            yield replace(blank, quantity=name, error=error, bound=float(bound), problem=None)
+        else:
+            yield replace(blank, quantity=name, problem=NOT_FINITE)
 
 
 def _evaluated(row: Row, data: Data, known: list[tuple[Answers, Answers]]) -> Iterator[tuple[Answers, Answers]]:
-    """NumPy's answers in float64 and in longdouble, on the inputs of one set and then nearby."""
+    """NumPy's answers in float64 and in longdouble, on the inputs of one set and then nearby.
+
+    Where longdouble has no more digits, instead of it those of inputs that end one unit higher.
+    """
     for number, factor in enumerate(NEARBY):
         if number == len(known):
-            near = replace(data, x=data.x * factor)
-            both = expect(row, near, np.float64), _wider(row, near)
+            near = wider = replace(data, x=data.x * factor)
+            if not HAS_LONGDOUBLE:
+                wider = replace(near, x=np.nextafter(near.x, np.inf))
+            both = expect(row, near, np.float64), expect(row, wider, np.longdouble)
             known.append(tuple({name: a[0] for name, a in answers.items()} for answers in both))  # pyright: ignore[reportArgumentType]
         yield known[number]
-
-
-def _wider(row: Row, data: Data) -> Answers:
-    """NumPy's answers with more digits; where its longdouble has no more, of inputs that end one unit higher."""
-    if np.finfo(np.longdouble).eps < np.finfo(np.float64).eps:
-        return expect(row, data, np.longdouble)
-    return expect(row, replace(data, x=np.nextafter(data.x, np.inf)), np.float64)
 
 
 def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
@@ -136,8 +130,8 @@ def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
 def problem_of(array: Any, reference: Any, dtype: str) -> str | None:
     """Why an answer cannot be compared, or None."""
     if array is None or np.shape(array) != np.shape(reference):
-        said = "nothing" if array is None else f"shape {np.shape(array)}"
-        return f"{said}, expected shape {np.shape(reference)}"
+        given = "nothing" if array is None else f"shape {np.shape(array)}"
+        return f"{given}, expected shape {np.shape(reference)}"
     if not hasattr(array, "dtype"):
         return f"a {type(array).__name__}, expected an array"
     if str(array.dtype) != dtype:
@@ -152,9 +146,12 @@ def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float
 
     Args:
         least: where that magnitude is below, the difference is relative to this. It is at least so large that what is
-            lost where a processor flushes denormal numbers to zero makes no difference.
+            lost where a processor flushes denormal numbers to zero makes no difference. Of float16, none flushes them,
+            and its smallest normal number, 6e-5, is too large to be called lost.
     """
-    least = max(least, _least_of(dtype))
+    kind = jnp.finfo(dtype)
+    lost = FLUSHED * float(kind.smallest_subnormal if dtype == "float16" else kind.tiny)
+    least = max(least, lost / (SAME_BOUND if dtype == "float64" else float(kind.eps)))
     want = np.asarray(want, np.promote_types(np.asarray(want).dtype, np.float64))
     axes = -1 if name in BY_STEP else None
     if dtype != "float64" and name in ("outputs", "d x"):
@@ -163,13 +160,3 @@ def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float
         difference = np.abs(np.asarray(got).astype(want.dtype) - want).max(axes)
         error = float(np.max(difference / np.maximum(np.abs(want).max(axes), least)))
     return error if error == error else np.inf
-
-
-def _least_of(dtype: str) -> float:
-    """Below it, what is lost of denormal numbers counts in a dtype.
-
-    Of float16, no processor flushes them, and its smallest normal number, 6e-5, is too large to be called lost.
-    """
-    kind = jnp.finfo(dtype)
-    lost = kind.smallest_subnormal if dtype == "float16" else kind.tiny
-    return FLUSHED * float(lost) / (SAME_BOUND if dtype == "float64" else float(kind.eps))

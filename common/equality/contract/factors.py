@@ -6,7 +6,8 @@ with levels that would be asked in vain in each combination. What changes data a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...gru.kernels import STOCK
 from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port, WithKernel
@@ -22,47 +23,25 @@ NO_STYLE = "none"
 COMPILED = ("compiled", "quick", "eager")
 
 
-@dataclass(frozen=True)
-class Factor:
-    """One thing that a call of the model depends on.
+class Factor(NamedTuple):
+    """One thing that a call of the model depends on."""
 
-    Args:
-        name: stable, lower case.
-        levels: what it can be; the first is the usual one.
-        in_triples: whether each triple of its levels with those of two other such factors occurs, and not each pair
-            alone.
-    """
-
-    name: str
-    levels: tuple[str, ...]
-    in_triples: bool = False
-
-    @property
-    def usual(self) -> str:
-        """The level that a failed row is brought back to, to see whether it fails without this factor."""
-        return self.levels[0]
+    name: str  # stable, lower case
+    levels: tuple[str, ...]  # what it can be; the usual one first, to which a row that failed is brought back
+    in_triples: bool = False  # each triple of its levels with those of two other such factors occurs, not pairs alone
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Levels that cannot go together.
-
-    Args:
-        when: levels by factor; the rule is about rows that have one of them for each.
-        then: levels by factor that such a row may have.
-        why: what stands against the others.
-    """
+class Rule(NamedTuple):
+    """Levels that cannot go together: a row that has one of `when` for each factor may have those of `then` alone."""
 
     when: Mapping[str, tuple[str, ...]]
     then: Mapping[str, tuple[str, ...]]
-    why: str
+    why: str  # what stands against the others
 
     def allows(self, row: Mapping[str, str]) -> bool:
         """Whether a row, or as much of it as is known, keeps the rule."""
-        for name, levels in self.when.items():
-            if row.get(name) not in levels:
-                return True
-        return all(name not in row or row[name] in levels for name, levels in self.then.items())
+        applies = all(row.get(name) in levels for name, levels in self.when.items())
+        return not applies or all(row.get(name, levels[0]) in levels for name, levels in self.then.items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +54,7 @@ class Space:
     @property
     def usual(self) -> Row:
         """The row of the usual levels."""
-        return {factor.name: factor.usual for factor in self.factors}
+        return {factor.name: factor.levels[0] for factor in self.factors}
 
     def allows(self, row: Mapping[str, str]) -> bool:
         """Whether a row, or as much of it as is known, keeps every rule."""
@@ -121,14 +100,8 @@ RULES = (
     Rule({"entry": ("steps",)}, {**_NO_MASKS, **_ONE_CALL}, "one step has no time axis, and no loop to unroll"),
     Rule(
         {"entry": ("classifier",)},
-        {
-            "carry": ("none",),
-            "resets": ("none",),
-            "reverse": ("no",),
-            "time-major": ("no",),
-            "batch": ("3", "1"),
-            "transform": ("jit", "ensemble", "checkpoint"),
-        },
+        {"carry": ("none",), "resets": ("none",), "reverse": ("no",), "time-major": ("no",), "batch": ("3", "1"),
+         "transform": ("jit", "ensemble", "checkpoint")},
         "a classifier takes a batch of sequences and their lengths",
     ),
     Rule({"entry": ("chunks",)}, {"time": ("17", "2", "130")}, "one step cannot be cut"),
@@ -145,17 +118,12 @@ RULES = (
         "what a style has",
     ),
     Rule({"style": (DONATED,)}, {"phase": ("train_step",), "transform": ("jit",)}, "a train step alone donates"),
-)
+)  # fmt: skip
 
 _MANY_STEPS = {"time": ("17", "130")}
 #: The levels of some factors in rows in the other dtypes. `life` checks that every call style keeps a dtype.
-SHORT = {
-    "time": ("17", "1", "130"),
-    "hidden": ("6", "33"),
-    "unroll": ("1", "not dividing"),
-    "batch": ("3", "none", "2x1x3"),
-    "style": (NO_STYLE, FUNCTIONAL),
-}
+SHORT = {"time": ("17", "1", "130"), "hidden": ("6", "33"), "unroll": ("1", "not dividing"),
+         "batch": ("3", "none", "2x1x3"), "style": (NO_STYLE, FUNCTIONAL)}  # fmt: skip
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
 COARSE_RULES = (
     Rule({}, {"phase": ("gradient", "forward", "train_step")}, "NumPy has no other way to these in a coarse dtype"),
@@ -178,14 +146,8 @@ COARSE_RULES = (
 
 #: What a covering design covers in float64, and in the other dtypes.
 SPACE = Space(FACTORS, RULES)
-COARSE_SPACE = Space(
-    (
-        *(replace(factor, levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS),
-        Factor("dtype", _DESIGNED),
-    ),
-    (*RULES, *COARSE_RULES),
-)
-
+_SHORTENED = (factor._replace(levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS)
+COARSE_SPACE = Space((*_SHORTENED, Factor("dtype", _DESIGNED)), (*RULES, *COARSE_RULES))
 
 _MASKED = {"lengths": "passed", "resets": "passed"}
 #: Rows beside the covering design, by levels that are not the usual ones. Some of these levels occur here alone.
@@ -266,20 +228,15 @@ def named_rows(port: Port) -> list[Row]:
     """
     phases = ("forward", "gradient", "train_step")
     styles = {phase: [style.name for style in available_styles(port, phase)] for phase in (*phases, "step")}
-    labels = {name: {label for phase in phases for label in labels_of(port, phase).get(name, ())} for phase in phases
-              for name in styles[phase]}  # fmt: skip
-    masks = (
-        {"lengths": "passed"},
-        {"resets": "passed", "carry": "passed"},
-        {"entry": "classifier", "lengths": "passed"},
-    )
+    masks = {"lengths": "passed"}, {"resets": "passed", "carry": "passed"}, {"entry": "classifier", "lengths": "passed"}
     rows = [*NAMED]
-    for number, (name, of_style) in enumerate(labels.items()):
+    for number, name in enumerate(dict.fromkeys(name for phase in phases for name in styles[phase])):
         some = [phase for phase in phases if name in styles[phase]]
+        labels = {label for phase in phases for label in labels_of(port, phase).get(name, ())}
         phase = "train_step" if name in styles["train_step"][:1] else ("gradient", "forward")[number % 2]
         row = {"phase": phase if phase in some else some[0], "style": name, **AS_COMPILED[number % len(AS_COMPILED)]}
-        rows.append(row | {"transform": "compiled" if of_style - {DONATED} else "quick"})
-        if not of_style:
+        rows.append(row | {"transform": "compiled" if labels - {DONATED} else "quick"})
+        if not labels:
             rows += [{"style": name, "phase": phase} | mask for phase, mask in zip(some, masks, strict=False)]
     rows += [{"style": name, "phase": "step", "time": "2", "carry": "passed"} for name in styles["step"]]
     others = () if isinstance(port, WithKernel) else set(port.kernels) - {STOCK}
@@ -295,31 +252,31 @@ def one_by_one() -> list[Row]:
     rows = [SPACE.usual | {"style": NO_STYLE}]
     for factor in SPACE.factors:
         for level in factor.levels[1:]:
-            row = rows[0] | {factor.name: level}
-            changes = [{}, {"phase": "train_step"}, {"lengths": "passed"}, {"time": "130"}]
-            rows += [row | more for more in changes if SPACE.allows(row | more) and (row | more)[factor.name] == level][
-                :1
-            ]
+            more = ({}, {"phase": "train_step"}, {"lengths": "passed"}, {"time": "130"})
+            some = (rows[0] | levels | {factor.name: level} for levels in more)
+            rows += [row for row in some if SPACE.allows(row)][:1]
     return [whole_row(row) for row in rows]
+
+
+#: The levels of a row where nothing else is said: those of FACTORS, and of what named rows alone change.
+_USUAL = SPACE.usual | {
+    "dtype": DTYPES[0], "params": "random", "wide": "all", "told": "no", "optimizer": "momentum", "kernel": STOCK,
+}  # fmt: skip
 
 
 def whole_row(levels: Row) -> Row:
     """The row with these levels, all else as usual."""
-    usual = {factor.name: factor.usual for factor in FACTORS} | {
-        "dtype": DTYPES[0],
-        "params": "random",
-        "wide": "all",
-        "told": "no",
-        "optimizer": "momentum",
-        "kernel": STOCK,
-    }
-    return usual | levels
+    return _USUAL | levels
 
 
 def unusual(row: Row) -> Row:
     """Its levels that are not the usual ones."""
-    usual = whole_row({})
-    return {name: level for name, level in row.items() if level != usual.get(name)}
+    return {name: level for name, level in row.items() if level != _USUAL.get(name)}
+
+
+def is_compiled(row: Row | None) -> bool:
+    """Whether XLA compiles the program of a row as users have it, which takes longest."""
+    return row is not None and row["transform"] in COMPILED
 
 
 def style_of(row: Row, port: Port) -> str | None:

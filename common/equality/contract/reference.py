@@ -3,19 +3,23 @@
 Each answer has the axis of sets in front.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
+from ...compat import enable_x64
+from ...gru.optimizers import carry_learning_rate
 from ...parameters.record import ClassifierParams, GRUParams, ReadoutParams, from_leaves, leaves
+from ...program import Traced, evaluate
 from .. import oracle
-from ..oracle_training import trajectory
 from .data import Data, data_of, dtypes_of, sizes_of
 from .factors import NO_STYLE, Row
-from .optimizers import OPTIMIZERS
 
 #: Arrays by quantity.
 Answers = dict[str, Any]
@@ -55,26 +59,20 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
         dtype: of the computation: NumPy's, as float64 or longdouble.
         stored: of the parameters, their gradients and their moves; None for that of the computation.
     """
-    params, x, carry, weights, d_carry = jax.tree.map(
-        lambda a: a.astype(dtype), (data.params, data.x, data.carry, data.weights, data.d_carry)
-    )
-    given, phase = (params, x, carry), row["phase"]
+    given, phase = (data.params, data.x, data.carry, data.weights, data.d_carry), row["phase"]
+    params, x, carry, weights, d_carry = jax.tree.map(lambda a: a.astype(dtype), given)
     with np.errstate(all="ignore"):  # saturating values overflow, as they may
         if phase == "train_step":
-            return _train(row, data, given, weights, d_carry, stored or dtype)
+            return _train(row, data, (params, x, carry), (weights, d_carry), stored or dtype)
         if phase in ("jvp", "hvp", "penalty"):
-            second = phase != "jvp"
-            along = direction_of(data)
+            along, is_of = direction_of(data), lambda name: name.startswith("d ") == (phase != "jvp")
             if phase == "penalty":  # of parameters alone, summed over the examples
-                along, row = (along[0], *jax.tree.map(np.zeros_like, given[1:])), row | {"transform": "jit"}
-            step = np.asarray(COMPLEX_STEP, dtype) * 1j
-            moved = jax.tree.map(lambda a, v: a + step * v.astype(dtype), given, along)
-            params, x, carry = moved
-            found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=second)
-            names = [name for name in found if name.startswith("d ") == second]
-            if phase == "penalty":
-                names = [name for name in names if is_of_parameters(name)]
-            return {name: found[name].imag / np.asarray(COMPLEX_STEP, dtype) for name in names}
+                along, row = (along[0], *jax.tree.map(np.zeros_like, (x, carry))), row | {"transform": "jit"}
+                is_of = is_of_parameters
+            step = np.asarray(COMPLEX_STEP, dtype)
+            moved = jax.tree.map(lambda a, v: a + step * 1j * v.astype(dtype), (params, x, carry), along)
+            found = _evaluate(row, data, *moved, weights, d_carry, gradient=phase != "jvp")
+            return {name: a.imag / step for name, a in found.items() if is_of(name)}
         found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=phase == "gradient")
         if row["transform"] == "per example":
             found = {name: a for name, a in found.items() if is_of_parameters(name)}
@@ -98,68 +96,159 @@ def direction_of(data: Data) -> tuple[Any, np.ndarray, np.ndarray | None]:
     return jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), one)
 
 
-def _evaluate(
-    row: Row, data: Data, params: Any, x: Any, carry: Any, weights: Any, d_carry: Any, *, gradient: bool
-) -> Answers:
-    """Results, and the gradients of Σ outputs · weights + Σ carry · d_carry, or of Σ logits · weights."""
-    classifier = isinstance(params, ClassifierParams)
-    gru: GRUParams = params.gru if classifier else params
-    tape = oracle.forward(gru, x, carry, data.lengths, data.resets, reverse=row["reverse"] == "yes")
-    if classifier:
-        values = {"logits": tape.carry @ params.readout.weight.T + params.readout.bias}
-    else:
-        values = {"carry": tape.carry, "outputs": tape.outputs}
-    if not gradient:
-        return values
-    sets, each = len(data.values), 1
-    if row["transform"] == "per example":
-        each += len(sizes_of(row).batch)
-
-    def full(a: Any, like: Any) -> Any:
-        return np.broadcast_to(a, like.shape).astype(like.dtype)
-
-    if classifier:
-        d_logits = np.broadcast_to(weights, (sets, *weights.shape[1:]))  # (sets, B, C)
-        found = oracle.backward(gru, tape, np.zeros_like(tape.outputs), d_logits @ params.readout.weight, each=each)
-        of_readout = ReadoutParams(np.swapaxes(d_logits, -1, -2) @ tape.carry, d_logits.sum(1))
-        gradients = leaves(ClassifierParams(found.params, of_readout))
-    else:
-        found = oracle.backward(gru, tape, full(weights, tape.outputs), full(d_carry, tape.carry), each=each)
-        gradients = leaves(found.params)
-    if row["style"] == NO_STYLE:  # a style differentiates the parameters alone
-        gradients |= {"x": found.x} | ({} if found.carry is None else {"carry": found.carry})
-    else:
-        values = {"value": _scalar(values, weights, d_carry)}
-    return values | {f"d {name}": a for name, a in gradients.items()}
-
-
 def scalar_of(values: Answers, weights: Any, d_carry: Any) -> Any:
-    """The arrays with respect to which a row differentiates, of one set without its axis."""
+    """The scalar that a row differentiates: Σ outputs · weights + Σ carry · d_carry, or Σ logits · weights."""
     if "logits" in values:
         return (values["logits"] * weights).sum()
     return (values["outputs"] * weights).sum() + (values["carry"] * d_carry).sum()
 
 
-def _scalar(values: Answers, weights: Any, d_carry: Any) -> Any:
-    """The same of each set, (sets,)."""
+def _evaluate(
+    row: Row, data: Data, params: Any, x: Any, carry: Any, weights: Any, d_carry: Any, *, gradient: bool
+) -> Answers:
+    """Results, and the gradients of what `scalar_of` returns."""
+    readout = params.readout if isinstance(params, ClassifierParams) else None
+    gru: GRUParams = params if readout is None else params.gru
+    tape = oracle.forward(gru, x, carry, data.lengths, data.resets, reverse=row["reverse"] == "yes")
+    if readout is None:
+        values = {"carry": tape.carry, "outputs": tape.outputs}
+    else:
+        values = {"logits": tape.carry @ readout.weight.T + readout.bias}
+    if not gradient:
+        return values
+    each = 1 + (len(sizes_of(row).batch) if row["transform"] == "per example" else 0)
 
-    def total(a: Any) -> Any:
-        return a.reshape(len(a), -1).sum(-1)
+    def full(a: Any, like: Any) -> Any:
+        return np.broadcast_to(a, like.shape).astype(like.dtype)
 
-    if "logits" in values:
-        return total(values["logits"] * weights)
-    return total(values["outputs"] * weights) + total(values["carry"] * d_carry)
+    if readout is None:
+        found = oracle.backward(gru, tape, full(weights, tape.outputs), full(d_carry, tape.carry), each=each)
+        gradients = leaves(found.params)
+    else:
+        d_logits = full(weights, values["logits"])  # (sets, B, C)
+        found = oracle.backward(gru, tape, np.zeros_like(tape.outputs), d_logits @ readout.weight, each=each)
+        of_readout = ReadoutParams(np.swapaxes(d_logits, -1, -2) @ tape.carry, d_logits.sum(1))
+        gradients = leaves(ClassifierParams(found.params, of_readout))
+    if row["style"] == NO_STYLE:  # a style differentiates the parameters alone
+        gradients |= {"x": found.x} | ({} if found.carry is None else {"carry": found.carry})
+    else:
+        sets = range(len(tape.carry))
+        one = [{name: a[n] for name, a in values.items()} for n in sets]
+        values = {"value": np.stack([scalar_of(of_set, weights[0], d_carry[0]) for of_set in one])}
+    return values | {f"d {name}": a for name, a in gradients.items()}
 
 
-def _train(row: Row, data: Data, given: tuple[Any, Any, Any], weights: Any, d_carry: Any, stored: Any) -> Answers:
+# Training -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """How parameters and loss changed."""
+
+    losses: np.ndarray  # before each step, (steps,)
+    start: Any  # parameters before the first step
+    end: Any  # parameters after the last
+    weights: dict[str, np.ndarray]  # how much each entry's move counts, by name
+
+    def moved(self, end: Any) -> dict[str, np.ndarray]:
+        """How far parameters moved from the start, by name, weighted.
+
+        Where accuracy is asked for, an entry's weight is its gradient's magnitude: Adam divides by that magnitude, so
+        where a gradient is no larger than its rounding error, the sign of the move is noise, which does not
+        change the loss. Where sameness is asked for, in float64, every entry counts alike.
+        """
+        return {name: self.weights.get(name[2:], 1) * move for name, move in moves(self.start, end).items()}
+
+    def answers(self) -> dict[str, np.ndarray]:
+        """Losses and moves by quantity."""
+        return {"losses": self.losses} | self.moved(self.end)
+
+
+def moves(start: Any, end: Any) -> dict[str, np.ndarray]:
+    """How far parameters moved, by name."""
+    last = leaves(end)
+    return {f"Δ {name}": np.asarray(last[name]) - first for name, first in leaves(start).items()}
+
+
+def trajectory(
+    params: Any,
+    loss_and_grad: Callable[[Any], tuple[Any, Any]],
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    *,
+    weighted: bool = False,
+    dtype: Any = None,
+) -> Trajectory:
+    """Train with the oracle's gradients. The optimiser moves the parameters in their own dtype.
+
+    Args:
+        params: a canonical record.
+        loss_and_grad: of parameters; the same batch at every step.
+        dtype: in which loss and gradient are computed, with parameters that are cast to it; None means theirs.
+        weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
+    """
+    with enable_x64(jax.tree.leaves(params)[0].dtype == np.float64):
+        state: Any = evaluate(optimizer.init, params)
+        update = Traced(optimizer.update, params, state, params)
+    losses, start, weights = [], params, {}
+    for _ in range(steps):
+        loss, gradient = loss_and_grad(jax.tree.map(lambda p: p.astype(dtype or p.dtype), params))
+        gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, params)
+        losses.append(loss)
+        if weighted and not weights:
+            weights = {name: np.abs(g) / (np.abs(g).max() or 1) for name, g in leaves(gradient).items()}
+        updates, state = update(gradient, state, params)
+        params = jax.tree.map(lambda p, u: p + np.asarray(u), params, updates)
+    return Trajectory(np.stack(losses), start, params, weights)
+
+
+def _train(row: Row, data: Data, given: tuple[Any, Any, Any], linear: tuple[Any, Any], stored: Any) -> Answers:
     """The answers for one set of values."""
     computed, x, carry = given
 
     def loss_and_grad(params: Any) -> tuple[Any, Any]:
-        found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=True)
+        found = _evaluate(row, data, params, x, carry, *linear, gradient=True)
         return found["value"][0], from_leaves({name: found[f"d {name}"][0] for name in leaves(params)})
 
     start = jax.tree.map(lambda p: p.astype(np.float64 if stored is np.longdouble else stored), computed)
     optimizer = OPTIMIZERS[row["optimizer"]]
     path = trajectory(start, loss_and_grad, optimizer.of_record or optimizer.of_port, STEPS, dtype=x.dtype)
     return {name: array[None] for name, array in path.answers().items()}
+
+
+_REST, _SCALE, _LENGTH = optax.adamw(1e-2, weight_decay=0.1), 3.0, 17
+#: With so large an epsilon, it is neither the gradient's size nor the update's alone that moves the initial carry.
+_OWN = optax.adam(0.02, eps=0.1)
+
+
+def _by_field() -> optax.GradientTransformation:
+    """The expected effect of `carry_learning_rate` on canonical records, in which no path has to be found."""
+
+    def init(params: Any) -> Any:
+        return _REST.init(params), _OWN.init(params)
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        rest, rest_state = _REST.update(updates, state[0], params)
+        longer = updates._replace(initial_carry=_LENGTH * updates.initial_carry)
+        own, own_state = _OWN.update(longer, state[1], params)
+        moved: Any = (rest, own)
+        return moved[0]._replace(initial_carry=_SCALE * moved[1].initial_carry), (rest_state, own_state)
+
+    return optax.GradientTransformation(init, update)
+
+
+class Optimizer(NamedTuple):
+    """An optimiser, and its effect on canonical records, if it is written in another way there."""
+
+    of_port: optax.GradientTransformation
+    of_record: optax.GradientTransformation | None = None
+
+
+#: By level of a row. The update of each needs the parameters, too, or divides by the gradient.
+OPTIMIZERS = {
+    "momentum": Optimizer(optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.03, momentum=0.9))),
+    "adam": Optimizer(optax.adam(1e-2)),
+    # both the norm and the decay see every parameter
+    "clipped adamw": Optimizer(optax.chain(optax.clip_by_global_norm(0.05), optax.adamw(1e-2, weight_decay=0.1))),
+    "carry rate": Optimizer(carry_learning_rate(_REST, scale=_SCALE, length=_LENGTH, carry=_OWN), _by_field()),
+}

@@ -7,21 +7,13 @@ from .factors import COARSE, COMPILED, NO_STYLE, Row
 
 
 class Selection(NamedTuple):
-    """The rows that have one of some levels of a factor.
+    """The rows that have one of some levels of a factor."""
 
-    Args:
-        name: stable, lower case.
-        what: such rows, after "rows of the contract".
-        factor: its name.
-        levels: of it; none for all but `besides`.
-        besides: the usual level.
-    """
-
-    name: str
-    what: str
+    name: str  # stable, lower case
+    what: str  # such rows are, after "rows of the contract"
     factor: str
-    levels: tuple[str, ...] = ()
-    besides: str = ""
+    levels: tuple[str, ...] = ()  # none for all but `besides`
+    besides: str = ""  # the usual level
 
     def has(self, level: str) -> bool:
         """Whether a level of the factor is one of these."""
@@ -58,8 +50,7 @@ SELECTIONS = (
     Selection("styles", "in a call style", "style", besides=NO_STYLE),
 )
 #: What failures of other levels are told under, by level or factor.
-OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "seed": "values", "step": "step",
-          "optimizer": "training"}  # fmt: skip
+OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "step": "step", "optimizer": "training"}
 #: A failure of the usual row.
 PLAIN = "sequence"
 

@@ -73,7 +73,7 @@ def test_another_kernel_or_code_has_another_proof(monkeypatch):
 
 
 DEEP = b"[" * 20_000 + b"]" * 20_000
-DAMAGES = {b"as it is": b"other", b"1e-16": b"1e-11", b'"cpu"': b'"gpu"', b'"pure"': b'"nnx"', b"]}": b""}
+DAMAGES = {b"1e-16": b"1e-11", b'"pure"': b'"nnx"', b"]}": b""}
 DAMAGES[b'"when":"2'] = b'"when":"x'
 DAMAGES[b'"when"'] = b'"deep": ' + DEEP + b', "when"'
 
@@ -116,7 +116,7 @@ def environment(tmp_path):
 
 
 def touch(path, text):
-    """Write a file anew, with its size and time kept where that can be."""
+    """Write a file anew, at the time of before."""
     before = path.stat() if path.exists() else None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

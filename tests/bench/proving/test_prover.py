@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving import prover, questions
-from trigru.bench.proving.messages import Subject
+from trigru.bench.proving.messages import Asked, Subject
 from trigru.bench.proving.prover import Prover
 from trigru.bench.proving.questions import expand, find, get_subject
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
-from trigru.common.equality.contract.factors import style_of
+from trigru.common.equality.contract.factors import style_of, whole_row
 from trigru.common.equality.verification import verify
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port
@@ -37,11 +37,7 @@ def test_only_the_call_styles_that_were_asked_for_are_asked_about():
     assert not [phase for _, phase in of_one if phase == "gradient"]
 
 
-def ignore(*_):
-    """No progress is shown."""
-
-
-def prove(questions, progress, **options):
+def prove(questions, progress=lambda *_: None, **options):
     """Ask without keeping programs."""
     with Prover(keep=False, **options) as prover:
         return prover.prove(questions, progress)
@@ -80,9 +76,6 @@ work(parent, "trigru.bench.proving.questions:answer_request")
     return put
 
 
-# what is asked
-
-
 def test_a_question_is_found_again_by_its_names():
     subjects = [
         PURE, Subject("port", "linen", "fused"), Subject("upstream", "nnx"), Subject("fault", "no-b-hn")
@@ -90,12 +83,9 @@ def test_a_question_is_found_again_by_its_names():
     for asked in expand(subjects, DTYPES, CHECKS):
         question = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
         assert question.port is get_subject(asked.subject)
-        assert (question.check.name, question.row, question.compiled) == (asked.check, asked.row, asked.compiled)
+        assert (question.check.name, question.row) == (asked.check, asked.row)
     assert get_subject(subjects[1]).kernel == "fused"
     assert get_subject(subjects[2]) is not get_port("nnx")
-
-
-# who asks
 
 
 @pytest.mark.usefixtures("two_processes")
@@ -112,7 +102,7 @@ def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early
 
 def test_few_questions_are_asked_by_this_process(monkeypatch):
     monkeypatch.setattr(prover, "WORKER", "there.is.none")
-    told, questions = [], [msgspec.structs.replace(FEW[n], compiled=n == 1) for n in (0, 1)]
+    told, questions = [], [FEW[0], Asked(PURE, "styles", whole_row({"transform": "compiled", "phase": "forward"}))]
     found = prove(questions, lambda done, question: told.append(question))
     assert told == questions[::-1], "those about programs as users have them come first"
     assert [{m.check for m in answer} for answer in found.answers] == [{q.check} for q in questions]
@@ -128,8 +118,7 @@ def test_a_question_that_kills_hangs_or_ends_its_process_has_failed_and_the_rest
         os.mkdir({str(tmp_path / "once")!r}); os.kill(os.getpid(), 9)
     if question.check == "conversion": time.sleep(60)""")
     monkeypatch.setattr(prover, "LIMIT_S", 10.0)
-    with Prover(keep=False) as asking:
-        found = asking.prove(FEW, ignore)
+    found = prove(FEW)
     problems = {q.check: [m.problem for m in answer] for q, answer in zip(FEW, found.answers, strict=True)}
     assert problems.pop("held") == ["the measuring process died: killed by signal 11"]
     assert problems.pop("start") == ["the process ended without an answer"]
@@ -141,7 +130,7 @@ def test_a_question_that_kills_hangs_or_ends_its_process_has_failed_and_the_rest
 def test_a_death_is_told_by_the_ports_own_name_and_kernel(child_runs):
     child_runs("os.kill(os.getpid(), 9)")
     asked = expand([Subject("upstream", "nnx"), Subject("port", "pure", "fused")], ["float64"], get_checks("held"))
-    found = [(m.port, m.kernel) for answer in prove(asked, ignore).answers for m in answer]
+    found = [(m.port, m.kernel) for answer in prove(asked).answers for m in answer]
     assert found == [(get_upstream("nnx").PORT.name, "stock"), ("pure", "fused")]
 
 
@@ -149,7 +138,7 @@ def test_a_death_is_told_by_the_ports_own_name_and_kernel(child_runs):
 def test_a_process_that_dies_before_it_asks_ends_the_proof(monkeypatch):
     monkeypatch.setattr(prover, "WORKER", "there.is.none")
     with pytest.raises(ChildDiedError, match="there.is.none"):
-        prove(FEW, ignore)
+        prove(FEW)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -169,9 +158,6 @@ def test_an_interrupt_ends_the_processes(child_runs, tmp_path):
     assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
 
 
-# programs that are kept
-
-
 def damage(file):
     content = file.read_bytes()
     file.write_bytes(bytes(255 - b for b in content[: len(content) // 2]))
@@ -185,7 +171,7 @@ def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
 
     def proven():
         jax.clear_caches()
-        found = Prover(keep=True).prove(asked, ignore)
+        found = Prover(keep=True).prove(asked, lambda *_: None)
         assert all(m.passed for answer in found.answers for m in answer)
         return found.compiled, found.reused
 

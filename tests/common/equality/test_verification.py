@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.checks import CHECKS, Check, Part, get_checks
-from trigru.common.equality.contract.script import script_of
+from trigru.common.equality.contract.factors import is_compiled
+from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, UnknownNameError
 from trigru.common.port.protocol import WithKernel
@@ -81,7 +82,7 @@ def test_a_failed_row_is_told_by_the_fewest_levels_with_which_it_fails():
 
     asked = questions([fails(backwards_in_float32)], ["float32"], [CONTRACT])
     examiner = Examiner()
-    rows = [q for q in asked if not q.compiled and q.row and q.row["reverse"] == "yes"]
+    rows = [q for q in asked if q.row and not is_compiled(q.row) and q.row["reverse"] == "yes"]
     failed, *_ = [m for q in rows for m in examiner.ask(q) if not m.passed]
     assert failed.levels is not None
     assert failed.levels["reverse"] == "yes"

@@ -25,8 +25,8 @@ from trigru.common.equality.contract.factors import (
     unusual,
     whole_row,
 )
+from trigru.common.equality.contract.failures import smallest
 from trigru.common.equality.contract.selections import told
-from trigru.common.equality.contract.shrinking import smallest
 from trigru.common.equality.verification import Examiner, Question
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
