@@ -276,4 +276,4 @@ def _filled(shapes: Any) -> Any:
     return jax.tree.map(lambda array: rng.normal(size=array.shape).astype(array.dtype), shapes)
 
 
-PARTS = (Part(_require_class),)
+PARTS = (Part(lambda port: [Case("as programs use it", partial(_require_class, port))]),)

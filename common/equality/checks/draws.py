@@ -22,7 +22,7 @@ from ...parameters.record import from_leaves, leaf_shapes, leaves
 from ...port.compilation import configured
 from ...port.protocol import Params, Port
 from ...program import Traced
-from .check import Case, part_of
+from .check import Case, Part
 
 D, H, C = 72, 96, 48  # a fan-in of inputs is none of units
 #: As few shapes as can be: outside of jit, JAX compiles each function for each.
@@ -164,4 +164,4 @@ def _views(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
         yield x.reshape(len(x), -1)[:, 0], y.reshape(len(y), -1)[:, 0]
 
 
-PARTS = (part_of(_cases),)
+PARTS = (Part(_cases),)
