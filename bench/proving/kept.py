@@ -8,6 +8,7 @@ proofs on a CPU are kept, of trigru's own ports, with all default checks passed.
 import hashlib
 import os
 import platform
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -160,10 +161,9 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
         if place in ("", os.getcwd(), script) and os.path.abspath(place) not in named:
             continue
         add("search", place)
-        for name in sorted(os.listdir(place)) if os.path.isdir(place) else [""]:
-            for path, status in _files(os.path.join(place, name) if name else place):
-                read = name in READ and path.endswith(".py")
-                add(path, status.st_size, status.st_mtime_ns, _content(path) if read else "")
+        for path, status in _files(place):
+            read = path.endswith(".py") and os.path.relpath(path, place).split(os.sep)[0] in READ
+            add(path, status.st_size, status.st_mtime_ns, _content(path) if read else "")
     return found.hexdigest()
 
 
@@ -181,29 +181,25 @@ def own_roots() -> list[Path]:
 
 
 def _files(
-    path: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
+    place: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """The files below a folder that Python imports or reads to find imports, in order; of a file, itself.
+    """The files below a folder that Python imports or reads to find imports, in order; of an archive, itself.
 
     Args:
         everything: other files, too.
         seen: folders on the way, to which a link may lead back.
     """
-    try:
-        status = os.stat(path)
-        names = sorted(os.listdir(path)) if os.path.isdir(path) else None
-    except OSError:  # a link to nothing
-        return
-    if names is None:
-        yield path, status
-        return
-    here = status.st_dev, status.st_ino
-    for name in names if here not in seen else ():
-        inner = os.path.join(path, name)
-        package = "." not in name or name.endswith((".dist-info", ".egg-info", ".libs"))
-        wanted = package if os.path.isdir(inner) else everything or name.endswith(IMPORTED) or name in DESCRIBED
-        if wanted and name not in LEFT_OUT:
-            yield from _files(inner, everything=everything, seen=seen | {here})
+    with suppress(OSError):  # it is gone, or may not be read
+        status = os.stat(place)
+        here = status.st_dev, status.st_ino
+        if not stat.S_ISDIR(status.st_mode):
+            yield place, status
+        elif here not in seen:
+            for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+                package = "." not in entry.name or entry.name.endswith((".dist-info", ".egg-info", ".libs"))
+                wanted = everything or entry.name.endswith(IMPORTED) or entry.name in DESCRIBED
+                if (package if entry.is_dir() else wanted) and entry.name not in LEFT_OUT:
+                    yield from _files(entry.path, everything=everything, seen=seen | {here})
 
 
 def _content(path: str) -> str:

@@ -7,12 +7,10 @@ The checks are in `trigru.common.equality.checks`, the bounds in `trigru.common.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import chain, zip_longest
 from typing import Any
 
 import jax
-import numpy as np
 
 from ..compat import enable_x64
 from ..config import GRUConfig
@@ -20,10 +18,11 @@ from ..errors import DefectError, InputError, NotOfferedError, UnknownNameError,
 from ..parameters.record import random_params
 from ..port.compilation import configured
 from ..port.protocol import Port, check_port
-from .bounds import SAME_BOUND, relative_error
-from .checks import CHECKS, DTYPES, Answers, Check, Part
+from .bounds import SAME_BOUND
+from .checks import CHECKS, DTYPES, Check
+from .checks.check import require_cases
 from .contract.data import dtypes_of
-from .contract.examination import NOT_FINITE, examine, problem_of, unmeasured
+from .contract.examination import examine, unmeasured
 from .contract.factors import SPACE, Row, unusual
 from .contract.failures import parting_of, smallest
 from .contract.selections import told
@@ -112,17 +111,12 @@ class Examiner:
         before = next((failure for failure in known if (failure.levels or {}).items() <= row.items()), None)
         if before is None:
             least = smallest(row, SPACE, lambda smaller: _fails(_examine(smaller, port)))
-            before = replace(_examine(least, port), place=self._place(port, least))
-            known.append(before)
+            before, place = _examine(least, port), None
+            if self._reference is not None and self._reference.name != port.name:
+                with _precision("float64"), suppress(Exception):  # a port may fail in any way
+                    place = parting_of(least, port, self._reference)
+            known.append(before := replace(before, place=place and place.brief))
         return before
-
-    def _place(self, port: Port, row: Row) -> str | None:
-        """The line at which a row that fails parts from the reference, if there is one to tell."""
-        if self._reference is not None and self._reference.name != port.name:
-            with _precision("float64"), suppress(Exception):  # a port may fail in any way
-                place = parting_of(row, port, self._reference)
-                return None if place is None else place.brief
-        return None
 
 
 def verify(
@@ -181,67 +175,46 @@ def _examine(row: Row, port: Port) -> Measurement:
         try:
             return examine(row, port)
         except Exception as error:
-            return replace(unmeasured(port, told(unusual(row)), row), **_failure(port, error))
+            return replace(unmeasured(port, told(unusual(row)), row), problem=_problem(port, error))
 
 
 def _measure(port: Port, check: Check) -> Iterator[Measurement]:
-    """A check that has no rows, in float64. What the port raises in one of its parts ends that part."""
+    """A check that has no rows, in float64: a measurement for each part, which ends where the port raises something."""
     missing, measured = NotOfferedError("no row of the contract is about this"), False
     blank = unmeasured(port, check.name)
     with _precision("float64"):
         for part in check.parts:
+            quantity = part.label or "cases"
             try:
-                found = list(_compared(part, blank, part.answer(port), exact=check.exact))
-            except NotOfferedError as error:
-                missing = error
+                error = require_cases(part.cases(port))
+                found = replace(blank, quantity=quantity, error=error, bound=SAME_BOUND, problem=None)
+            except NotOfferedError as unoffered:
+                missing = unoffered
                 continue
             except Exception as error:  # a port may fail in any way; the others go on
-                found = [replace(blank, **_failure(port, error))]
+                found = replace(blank, quantity=quantity, problem=_problem(port, error))
             measured = True
-            yield from (replace(m, quantity=f"{part.label}: {m.quantity}" if part.label else m.quantity) for m in found)
+            yield found
     if not measured:
-        yield replace(blank, **_failure(port, missing))
+        yield replace(blank, problem=_problem(port, missing))
 
 
-def _compared(part: Part, blank: Measurement, given: Answers | None, *, exact: bool) -> Iterator[Measurement]:
-    """A measurement for each quantity of a part."""
-    expected = _expected(part)
-    answers = expected if given is None else {name: np.asarray(array) for name, array in given.items()}
-    for quantity, want in expected.items():
-        got, error, bound = answers.get(quantity), None, 0.0 if exact else SAME_BOUND
-        problem = problem_of(got, want, str(want.dtype))
-        if problem is None and not np.isfinite(error := relative_error(got, want)):
-            error, problem = None, NOT_FINITE
-        elif problem is None and exact and got is not None and got.tobytes() != want.tobytes():
-            problem = "bits differ"
-        yield replace(blank, quantity=quantity, error=error, bound=0.0 if problem else bound, problem=problem)
-
-
-@cache
-def _expected(part: Part) -> Answers:
-    return part.expect()
-
-
-def _failure(port: Port, error: Exception) -> dict[str, str]:
+def _problem(port: Port, error: Exception) -> str:
     """What a measurement says of an exception, also that the framework does not let JAX transform its models."""
     if isinstance(error, NotOfferedError):
-        return {"problem": f"{NOT_OFFERED}: {error}"}
-    if isinstance(error, DefectError):
-        return {"quantity": "defect", "problem": brief(error)}
-    message = f"{type(error).__name__}: {brief(error)}"
-    if any(words in message for words in NO_PYTREE) and not _has_pytrees(port):
-        packages = ", ".join(port.packages)
-        message = f"{NOT_OFFERED}: a model that is a pytree, with the installed versions of {packages} ({message})"
-    return {"problem": message}
+        return f"{NOT_OFFERED}: {error}"
+    problem = brief(error) if isinstance(error, DefectError) else f"{type(error).__name__}: {brief(error)}"
+    if any(words in problem for words in NO_PYTREE) and not _has_pytrees(port):
+        versions = f"the installed versions of {', '.join(port.packages)}"
+        return f"{NOT_OFFERED}: a model that is a pytree, with {versions} ({problem})"
+    return problem
 
 
 def _has_pytrees(port: Port) -> bool:
-    config = GRUConfig(1, 1)
-    try:
-        leaves = jax.tree.leaves(port.load(config, random_params(config)))
-    except Exception:  # a port may fail in any way
-        return True
-    return all(hasattr(leaf, "dtype") for leaf in leaves)
+    with suppress(Exception):  # a port may fail in any way
+        model = port.load(GRUConfig(1, 1), random_params(GRUConfig(1, 1)))
+        return all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(model))
+    return True
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .interpreter import How, Observer, evaluation, function_of
+from .interpreter import How, evaluation, function_of
 from .sets import is_key, one_set
 
 
@@ -75,8 +75,7 @@ class Traced:
     Args:
         function: what `jax.jit` takes; its results are a pytree of arrays.
         arguments: pytrees of arrays, or of `jax.ShapeDtypeStruct`.
-        wide: compute in float64, whatever floating-point dtypes the trace has.
-        observe: follows the evaluation, equation by equation.
+        how: the fields of `trigru.common.program.interpreter.How`.
 
     Attributes:
         closed: the trace.
@@ -85,9 +84,7 @@ class Traced:
     add
     """
 
-    def __init__(
-        self, function: Callable[..., Any], *arguments: Any, wide: bool = False, observe: Observer | None = None
-    ):
+    def __init__(self, function: Callable[..., Any], *arguments: Any, **how: Any):
         leaves, structure = jax.tree.flatten(arguments)
         self._results: Any = None
 
@@ -96,7 +93,7 @@ class Traced:
             return results
 
         self.closed = jax.make_jaxpr(flat)(*leaves)
-        self._evaluate = Evaluator(self.closed, wide=wide, observe=observe)
+        self._evaluate = Evaluator(self.closed, **how)
 
     def __call__(self, *arguments: Any) -> Any:
         """The results for some arguments, as a pytree of NumPy's arrays."""

@@ -5,6 +5,7 @@ function of the operands, or None for what it is not about, which JAX then evalu
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -62,11 +63,6 @@ def _divide(a: Array, b: Array) -> Array:
     quotient = a // np.where(b == 0, 1, b).astype(b.dtype)  # rounded down, where JAX rounds towards 0
     inexact = (quotient * b != a) & ((a < 0) != (b < 0))
     return np.where(b == 0, -1, quotient + inexact).astype(a.dtype)
-
-
-def _logistic(equation: Any, dtype: Any) -> Function | None:
-    """Complex numbers are handed to JAX."""
-    return None if dtype(equation.outvars[0].aval.dtype).kind == "c" else _widened(special.expit)
 
 
 def _power(equation: Any, dtype: Any) -> Function:
@@ -180,39 +176,10 @@ def _to_shape(equation: Any, dtype: Any) -> Function:
     return lambda a: a.reshape(len(a), *shape)
 
 
-def _reshape(equation: Any, dtype: Any) -> Function | None:
-    """Of axes in another order, it is handed to JAX."""
-    return None if equation.params.get("dimensions") else _to_shape(equation, dtype)
-
-
-def _transpose(equation: Any, dtype: Any) -> Function:
-    order = (0, *(axis + 1 for axis in equation.params["permutation"]))
-    return lambda a: a.transpose(order)
-
-
 def _slice(equation: Any, dtype: Any) -> Function:
     starts, ends = equation.params["start_indices"], equation.params["limit_indices"]
     index = (slice(None), *map(slice, starts, ends, equation.params["strides"] or [1] * len(starts)))
     return lambda a: a[index]
-
-
-def _rev(equation: Any, dtype: Any) -> Function:
-    axes = tuple(axis + 1 for axis in equation.params["dimensions"])
-    return lambda a: np.flip(a, axes)
-
-
-def _joined(function: Callable[..., Array], axis: str) -> Rule:
-    """Puts arrays together along an axis, of which a parameter has the number."""
-    return lambda equation, dtype: lambda *arrays: function(together(arrays), equation.params[axis] + 1)
-
-
-def _unstack(equation: Any, dtype: Any) -> Function:
-    return lambda a: list(np.moveaxis(a, equation.params["axis"] + 1, 0))
-
-
-def _split(equation: Any, dtype: Any) -> Function:
-    ends = np.cumsum(equation.params["sizes"])[:-1]
-    return lambda a: np.split(a, ends, equation.params["axis"] + 1)
 
 
 def _pad(equation: Any, dtype: Any) -> Function | None:
@@ -247,12 +214,19 @@ RULES: dict[str, Rule] = {
         "and": np.bitwise_and,
     }.items()},
     "div": _elementwise(_divide), "pow": _elementwise(np.power, cast=True), "integer_pow": _power,
-    "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)), "logistic": _logistic,
+    "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)),
+    "logistic": lambda e, dtype: None if e.outvars[0].aval.dtype.kind == "c" else _widened(special.expit),
     "erf": _elementwise(_widened(special.erf)), "erf_inv": _elementwise(_widened(special.erfinv)),
     "select_n": _elementwise(_select), "shift_right_logical": _elementwise(_shift_right_logical),
     "bitcast_convert_type": _bitcast, "convert_element_type": _convert, "dot_general": _dot_general,
-    "iota": _iota, "broadcast_in_dim": _broadcast, "reshape": _reshape, "squeeze": _to_shape,
-    "expand_dims": _to_shape, "transpose": _transpose, "slice": _slice, "rev": _rev,
-    "concatenate": _joined(np.concatenate, "dimension"), "stack": _joined(np.stack, "axis"), "unstack": _unstack,
-    "split": _split, "pad": _pad,
+    # what moves values; reshaped with axes in another order, and padded within, they are handed to JAX
+    "iota": _iota, "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
+    "reshape": lambda e, dtype: None if e.params.get("dimensions") else _to_shape(e, dtype),
+    "transpose": lambda e, dtype: partial(np.transpose, axes=(0, *(n + 1 for n in e.params["permutation"]))),
+    "rev": lambda e, dtype: partial(np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])),
+    "slice": _slice, "pad": _pad,
+    "concatenate": lambda e, dtype: lambda *arrays: np.concatenate(together(arrays), e.params["dimension"] + 1),
+    "stack": lambda e, dtype: lambda *arrays: np.stack(together(arrays), e.params["axis"] + 1),
+    "unstack": lambda e, dtype: lambda a: list(np.moveaxis(a, e.params["axis"] + 1, 0)),
+    "split": lambda e, dtype: lambda a: np.split(a, np.cumsum(e.params["sizes"])[:-1], e.params["axis"] + 1),
 }  # fmt: skip

@@ -55,8 +55,7 @@ def jax_line(equations: Sequence[Any]) -> CodeLine | None:
     """
     for equation in reversed(equations):
         inside = takewhile(lambda line: line.file.startswith(_JAX), _frames(equation))
-        telling = [line for line in inside if not _PASSING.search(Path(line.file).as_posix())]
-        if telling:
+        if telling := [line for line in inside if not _PASSING.search(Path(line.file).as_posix())]:
             return telling[-1]
     return None
 

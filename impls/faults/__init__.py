@@ -63,26 +63,18 @@ def _told(**options: Any) -> Callable[..., Any]:
     return lambda call, model, *arguments, **others: call(replace(model, **options), *arguments, **others)
 
 
+def _of_lengths(change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A call with lengths changed where they are passed."""
+
+    def call(right, model, x, carry=None, *, lengths=None, **options):
+        return right(model, x, carry, lengths=None if lengths is None else change(jnp.asarray(lengths)), **options)
+
+    return call
+
+
 def _styled(build: Callable[..., Any]) -> Faulty:
     """A port with one call style."""
     return Faulty(call_styles=(CallStyle("faulty", "", build),))
-
-
-# Methods; the first argument is the right one -------------------------------------------------------------------------
-
-
-def _one_step_more(call, model, x, carry=None, *, lengths=None, **options):
-    return call(model, x, carry, lengths=None if lengths is None else lengths + 1, **options)
-
-
-def _in_16_bits(call, model, x, carry=None, *, lengths=None, **options):
-    if lengths is not None:
-        lengths = jnp.maximum(jnp.asarray(lengths), 0).astype(jnp.uint16)
-    return call(model, x, carry, lengths=lengths, **options)
-
-
-def _no_resets(call, model, x, carry=None, *, resets=None, **options):
-    return call(model, x, carry, **options)
 
 
 def _reverse_flipped(call, model, x, carry=None, **options):
@@ -91,14 +83,12 @@ def _reverse_flipped(call, model, x, carry=None, **options):
 
 
 def _through_padding(call, model, x, carry=None, **options):
-    """The carry plus zero times its change."""
     carry, outputs = call(model, x, carry, **options)
     return carry if options.get("lengths") is None else carry + 0 * carry, outputs
 
 
-def _truthy_flags(call, model, x, carry=None, **options):
-    flags = {name: bool(options[name]) for name in ("reverse", "time_major") if name in options}
-    return call(model, x, carry, **options | flags)
+def _truthy_flags(call, model, x, carry=None, *, reverse=False, time_major=False, **options):
+    return call(model, x, carry, reverse=bool(reverse), time_major=bool(time_major), **options)
 
 
 def _by_a_loop_from_zeros(call, model, x, carry=None, **options):
@@ -124,10 +114,6 @@ def _construct_learned(*sizes, carry_init=None, **options):
     return CLASS.construct(*sizes, carry_init=carry_init or initializers.zeros, **options)
 
 
-def _runs_another_model(port, model, task):
-    return functional_program(port, jax.tree.map(lambda p: p + 1e-9, model), task)
-
-
 def _steps_too_far(port, model, task):
     return functional_program(port, model, replace(task, optimizer=optax.chain(task.optimizer, optax.scale(1.001))))
 
@@ -135,23 +121,28 @@ def _steps_too_far(port, model, task):
 _DETACHED = _edited(lambda p: {"initial_carry": jax.lax.stop_gradient(p.initial_carry)})
 _NO_B_HN = _edited(lambda p: {"bias_n": jnp.zeros_like(p.bias_n)})
 
+#: In the order of the checks.
 FAULTS: tuple[Fault, ...] = (
     Fault("no-b-hn", "b_hn dropped", "sequence", Faulty(apply=_NO_B_HN, step=_NO_B_HN)),
     Fault("detached-start", "no gradient to the initial carry", "sequence", Faulty(apply=_DETACHED, step=_DETACHED),
           {"phase": "gradient"}),
     Fault("readout-of-padding", "readout after the padding", "classifier",
           Faulty(classify=lambda call, model, x, lengths=None: call(model, x)), {"lengths": "passed"}),
-    Fault("length-off-by-one", "one step too many", "lengths", Faulty(apply=_one_step_more)),
-    Fault("no-resets", "resets ignored", "resets", Faulty(apply=_no_resets), {"entry": "whole"}),
+    Fault("length-off-by-one", "one step too many", "lengths", Faulty(apply=_of_lengths(lambda n: n + 1))),
+    Fault("no-resets", "resets ignored", "resets",
+          Faulty(apply=lambda call, *arguments, resets=None, **options: call(*arguments, **options)),
+          {"entry": "whole"}),
     Fault("reverse-flipped", "backwards, outputs in the order of the run", "reverse", Faulty(apply=_reverse_flipped),
           {"time-major": "no"}),
     Fault("dtype-ignored", "dtype ignored", "dtype", Faulty(apply=_told(dtype=None)), {"dtype": "bfloat16 of float32"}),
-    Fault("style-other-model", "a call style runs another model", "styles", _styled(_runs_another_model),
+    Fault("style-other-model", "a call style runs another model", "styles",
+          _styled(lambda port, model, task: functional_program(port, jax.tree.map(lambda p: p + 1e-9, model), task)),
           {"phase": "forward"}),
     Fault("dump-transposed", "dumped matrices transposed", "conversion", Faulty(dump=_dump_transposed)),
     Fault("too-far", "steps a thousandth too long", "training", _styled(_steps_too_far)),
     Fault("start-as-stored", "the start is handed out as stored", "start", Faulty(initial_carry=_told(dtype=None))),
-    Fault("counted-short", "lengths counted in 16 bits", "counted", Faulty(apply=_in_16_bits)),
+    Fault("counted-short", "lengths counted in 16 bits", "counted",
+          Faulty(apply=_of_lengths(lambda n: jnp.maximum(n, 0).astype(jnp.uint16)))),
     Fault("known-batch", "asks how large the batch is", "export", Faulty(apply=_asks_for_the_batch)),
     Fault("zeros-alike", "a loop begins with what varies over no device", "mesh", Faulty(apply=_by_a_loop_from_zeros)),
     Fault("padding-multiplied", "padding is multiplied by zero", "held", Faulty(apply=_through_padding)),

@@ -33,7 +33,8 @@ class GRU(eqx.Module):
         require_none("a scan over eqx.nn.GRUCell", lengths=lengths, resets=resets)
 
         def advance(h, x):
-            return (self.cell(x, h),) * 2
+            h = self.cell(x, h)
+            return h, h
 
         h = self.initial_carry if carry is None else carry
         advance = eqx.filter_checkpoint(advance) if self.remat else advance

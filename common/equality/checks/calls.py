@@ -23,7 +23,7 @@ from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
 from ..cases import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, RESETS, B, D, H, T, X
-from .check import REFUSED, Case, part_of, require_cases
+from .check import REFUSED, Case, Part, require_cases
 
 Array = Any
 #: Batch shapes and dtypes of the computation for which the initial carry is handed out.
@@ -255,4 +255,4 @@ def _require_narrow(port: Port) -> None:
         raise DefectError(f"results are {', '.join(sorted(dtypes))}, expected float32")
 
 
-START, HELD, COUNTS, REFUSALS = ((part_of(cases),) for cases in (_start, _held, _counted, _refusals))
+START, HELD, COUNTS, REFUSALS = ((Part(cases),) for cases in (_start, _held, _counted, _refusals))

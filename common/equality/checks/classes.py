@@ -70,40 +70,42 @@ BAD_ARGUMENTS: tuple[tuple[str, Callable[[Array], Any]], ...] = (
 
 def _require_class(port: Port) -> None:
     """Run all cases of a port's class. A warning is wrong, too."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        require_cases(_cases(port))
-
-
-def _cases(port: Port) -> Iterator[Case]:
-    """Options of the constructor, a start that is not learned, and the ways of use that the port lists."""
     if (listed := class_of(port)) is None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
-    kernel = {"kernel": port.kernel} if isinstance(port, WithKernel) else {}
-    if not kernel:
-        yield Case("without options", partial(_require_defaults, port, listed))
-        yield Case("float64 without jax_enable_x64", partial(_require_narrowed, listed))
-        yield from _refused_options(port, listed)
-    construct = partial(listed.construct, **kernel)
-    yield Case("initializers", partial(_require_initializers, port, listed, construct))
-    for dtypes in UNLEARNED:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if isinstance(port, WithKernel):
+            require_cases(_of_kernel(port, listed, port.kernel))
+        else:
+            require_cases(_of_all_kernels(port, listed))
+
+
+def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
+    yield Case("without options", partial(_require_defaults, port, listed))
+    yield Case("float64 without jax_enable_x64", partial(_require_narrowed, listed))
+    yield from _refused_options(port, listed)
+    yield from _of_kernel(port, listed, STOCK)
+    for kernel in sorted(set(port.kernels) - {STOCK}):
+        if listed.assign:
+            assigned = partial(_require_assigned, WithKernel(port, kernel), listed)
+            yield Case(f"changed in place, kernel={kernel!r}", assigned)
+        yield Case(f"kernel={kernel!r}", partial(require_cases, _of_kernel(port, listed, kernel, values_alone=True)))
+
+
+def _of_kernel(port: Port, listed: ModelClass, kernel: str, *, values_alone: bool = False) -> Iterator[Case]:
+    """Initializers, a start that is not learned, and the ways of use that the port lists."""
+    construct: Any = partial(listed.construct, kernel=kernel)
+    drawn = None
+    if not values_alone:
+        yield Case("initializers", partial(_require_initializers, port, listed, construct))
+        drawn = leaves(port.dump(evaluate(lambda key: construct(key, D, H, param_dtype="float64"), jax.random.key(0))))
+    for dtypes in UNLEARNED[:1] if values_alone else UNLEARNED:
         yield Case(f"carry_init=None in {dtypes[0]}", partial(require_cases, _unlearned(port, construct, *dtypes)))
-    drawn = leaves(port.dump(evaluate(lambda key: construct(key, D, H, param_dtype="float64"), jax.random.key(0))))
     for use in listed.uses:
         yield Case(use.name, partial(require_cases, _use(port, listed, use, kernel, drawn)))
-    for other in () if kernel else sorted(set(port.kernels) - {STOCK}):
-        fast = {"kernel": other}
-        if listed.assign:
-            yield Case(
-                f"changed in place, kernel={other!r}", partial(_require_assigned, WithKernel(port, other), listed)
-            )
-        unlearned = _unlearned(port, partial(listed.construct, **fast), *UNLEARNED[0])
-        yield Case(f"carry_init=None, kernel={other!r}", partial(require_cases, unlearned))
-        for use in listed.uses:
-            yield Case(f"{use.name}, kernel={other!r}", partial(require_cases, _use(port, listed, use, fast)))
 
 
-# The constructor --------------------------------------------------------------------------------------------------
+# The constructor ----------------------------------------------------------------------------------------------------
 
 
 def _require_defaults(port: Port, listed: ModelClass) -> None:
@@ -215,28 +217,24 @@ def _require_assigned(port: Port, listed: ModelClass) -> None:
     require_cases([Case("results", lambda: found, [np.asarray(array) for array in expected])])
 
 
-# Ways of use ------------------------------------------------------------------------------------------------------
+# Ways of use --------------------------------------------------------------------------------------------------------
 
 
-def _use(
-    port: Port, listed: ModelClass, use: Use, kernel: dict[str, str], drawn: dict[str, Array] | None = None
-) -> Iterator[Case]:
+def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str, Array] | None) -> Iterator[Case]:
     """A way of use draws what it should, gives what the oracle does, and refuses bad arguments.
 
     Args:
         drawn: the arrays that the class draws by the same key, in float64; None where values alone are compared.
     """
-    options: dict[str, Any] = {"param_dtype": "float64", **kernel, **use.options}
+    options: dict[str, Any] = {"param_dtype": "float64", "kernel": kernel, **use.options}
     if use.is_drawn:  # zeros would hide much
         options |= dict.fromkeys(("carry_init", *listed.initializers), initializers.normal(0.5))
     if use.is_plain and drawn:
         bare = partial(listed.construct, input_size=D, hidden_size=H)
         if _program(bare, use.call) != _program(bare, port.apply):
             raise DefectError("it has another program than a model without options")
-    is_evaluated = use.is_drawn or (use.draws_alike and drawn)
-    made = (evaluate if is_evaluated else jax.eval_shape)(
-        lambda key: use.make(key, D, H, X, **options), jax.random.key(0)
-    )
+    make = evaluate if use.is_drawn or (use.draws_alike and drawn) else jax.eval_shape
+    made = make(lambda key: use.make(key, D, H, X, **options), jax.random.key(0))
     if use.draws_alike and drawn:
         yield Case("drawn", partial(leaves, port.dump(use.model(made))), drawn)
     model = made if use.is_drawn else _filled(made)
@@ -278,4 +276,4 @@ def _filled(shapes: Any) -> Any:
     return jax.tree.map(lambda array: rng.normal(size=array.shape).astype(array.dtype), shapes)
 
 
-PARTS = (Part(_require_class),)
+PARTS = (Part(lambda port: [Case("as programs use it", partial(_require_class, port))]),)

@@ -37,8 +37,8 @@ from ...program import equations, scan_counts
 from ..cases import CONFIG, PARAMS, H, X
 from ..contract.factors import Row, whole_row
 from ..contract.programs import direct, named_answers
-from ..contract.reference import expect_one
-from .check import Answers, Case, Part, one_set, part_of
+from ..contract.reference import Answers, expect_one
+from .check import Case, Part, one_set, require_cases
 
 # Exported artefacts -------------------------------------------------------------------------------------------------
 
@@ -75,14 +75,12 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
     return named_answers(row, port, data, jax.tree.unflatten(of_results, found))
 
 
-def _export_part(label: str, row: Row, *, closed: bool) -> Part:
-    return Part(partial(_answer_export, row=row, closed=closed), partial(expect_one, row), label)
+def _export(port: Port) -> Iterator[Case]:
+    for phase, closed in (("forward", True), ("gradient", False)):
+        row = whole_row({"phase": phase})
+        run = partial(_answer_export, port, row, closed=closed)
+        yield Case(f"{phase}, the model {'closed over' if closed else 'passed'}", run, expect_one(row))
 
-
-EXPORT = (
-    _export_part("closed over", whole_row({"phase": "forward"}), closed=True),
-    _export_part("passed", whole_row({}), closed=False),
-)
 
 # Memory -------------------------------------------------------------------------------------------------------------
 
@@ -164,8 +162,6 @@ def _require_donated(port: Port, style: CallStyle) -> None:
             raise DefectError(f"it gives up {sum(donated)} of the {program.leaves} arrays that it replaces")
 
 
-MEMORY = (part_of(_memory),)
-
 # Devices ------------------------------------------------------------------------------------------------------------
 
 MASKS = ("lengths", "resets")
@@ -195,7 +191,7 @@ EXPLICIT, MAPPED = Way("explicit axes", "Explicit"), Way("shard_map", mapped=Tru
 WAYS = (Way("automatic axes"), EXPLICIT, MAPPED, Way("shard_map, varying parameters", mapped=True, varying=True))
 
 
-def _answer_spread(port: Port, row: Row, way: Way, devices: int | None) -> Answers:
+def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -> Answers:
     """A port's answers to a row, with its batch over some devices, or all, of which there are at least two then."""
     if devices is None and jax.device_count() < 2:
         raise NotOfferedError(
@@ -285,20 +281,20 @@ def _row(passed: Sequence[str], devices: int | None) -> Row:
     return whole_row({"batch": batch, **dict.fromkeys(passed, "passed")})
 
 
-def _spread_part(label: str, way: Way, passed: Sequence[str], devices: int | None = None) -> Part:
-    row = partial(_row, passed, devices)  # later, since it counts the devices
-    return Part(lambda port: _answer_spread(port, row(), way, devices), lambda: expect_one(row()), label)
+def _on_all_devices(port: Port) -> Iterator[Case]:
+    """Each way, from the learned carry with masks and from a passed one."""
+    for way, passed in itertools.product(WAYS, (MASKS, ("carry",))):
+        row = _row(passed, None)
+        yield Case(f"{way.name}, with {' and '.join(passed)}", partial(_answer_spread, port, row, way), expect_one(row))
 
 
-#: Each way, from the learned carry with masks and from a passed one.
-ON_ALL = tuple(
-    _spread_part(f"{way.name}, {start}", way, passed)
-    for way in WAYS
-    for start, passed in (("from the start", MASKS), ("from a carry", ("carry",)))
-)
-#: On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not.
-ON_ONE = (
-    *(_spread_part(way.name, way, ("carry", *MASKS), devices=1) for way in (EXPLICIT, MAPPED)),
-    part_of(_traces, MAPPED.name),
-    Part(lambda port: None),  # an older JAX has none of these
-)
+def _on_one_device(port: Port) -> Iterator[Case]:
+    """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
+    row = _row(("carry", *MASKS), 1)
+    for way in (EXPLICIT, MAPPED):
+        yield Case(way.name, partial(_answer_spread, port, row, way, devices=1), expect_one(row))
+    yield Case("traced", partial(require_cases, _traces(port)))
+    yield Case("an older JAX, which has none of these", lambda: None)
+
+
+EXPORT, MEMORY, ON_ALL, ON_ONE = ((Part(cases),) for cases in (_export, _memory, _on_all_devices, _on_one_device))

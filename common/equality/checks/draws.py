@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,11 @@ from scipy.special import ndtr
 
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
-from ...parameters.record import ClassifierParams, leaf_shapes, leaves
+from ...parameters.record import from_leaves, leaf_shapes, leaves
 from ...port.compilation import configured
-from ...port.protocol import Port
+from ...port.protocol import Params, Port
 from ...program import Traced
-from .check import Case, part_of
+from .check import Case, Part
 
 D, H, C = 72, 96, 48  # a fan-in of inputs is none of units
 #: As few shapes as can be: outside of jit, JAX compiles each function for each.
@@ -37,78 +37,59 @@ DISTANCE = 2.5
 SAME_DRAW = 1e-9
 
 Array = np.ndarray
-
-
-class Statistic(NamedTuple):
-    """How far a statistic of some draws is off, and how far it may be."""
-
-    what: str
-    off: float
-    bound: float
-
-
-class _CarryInit:
-    """An initializer of the initial carry that notes how it is called."""
-
-    def __init__(self, draw: Callable[..., Any]) -> None:
-        self._draw = draw
-        self.calls: set[tuple[Any, str]] = set()  # shapes and dtypes
-
-    def __call__(self, key: Any, shape: Any, dtype: Any = None) -> Any:
-        self.calls.add((tuple(shape), str(dtype and jnp.dtype(dtype))))
-        return self._draw(key, shape, dtype or jnp.float32)
+#: What it is of, how far it is off, and how far it may be.
+Statistic = tuple[str, float, float]
 
 
 def _cases(port: Port) -> Iterator[Case]:
     """Within jit and outside of it, `make` draws the same; then statistics of what it draws in two dtypes."""
-    init = _CarryInit(lambda key, shape, dtype: jnp.arange(1, 1 + shape[0], dtype=dtype))
-    config = replace(SMALL, carry_init=init)
-    (made,) = _made(port, config, 1)
+
+    def counted(key: Any, shape: Any, dtype: Any) -> Any:
+        return jnp.arange(1, 1 + shape[0], dtype=dtype)
+
+    (made,) = _made(port, SMALL, 1, counted)
     with configured({"jax_disable_most_optimizations": True}):
-        eager = port.dump(port.make(config, jax.random.key(0)))
+        eager = port.dump(port.make(replace(SMALL, carry_init=counted), jax.random.key(0)))
     yield Case("the initial carry of carry_init", lambda: made.initial_carry, np.arange(1.0, 1 + SMALL.hidden_size))
     yield Case("outside of jit", lambda: eager, made, SAME_DRAW)
-    for dtype, keys in (("bfloat16", 1), ("float64", 2)):
-        drawn = _drawn(port, dtype, keys)
+    for dtype, keys, carry_init in (("bfloat16", 1, None), ("float64", 2, initializers.normal(0.5))):
+        config = GRUConfig(D, H, C, param_dtype=dtype)
+        try:
+            drawn = _made(port, config, keys, carry_init)
+        except NotOfferedError:
+            config = replace(config, classes=None)
+            drawn = _made(port, config, keys, carry_init)
+        shapes = leaf_shapes(D, H, config.classes)
+        zeros = from_leaves({name: np.zeros(shape, dtype) for name, shape in shapes.items()})
+        yield Case(f"drawn in {dtype}", partial(list, drawn), [zeros] * keys, bound=np.inf)  # none is NaN
+        drawn = [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in drawn]
         yield Case(f"in {dtype}", partial(_require_within_bounds, _statistics(drawn[0], dtype)))
     yield Case("in float64", partial(_require_apart, drawn))
 
 
-def _made(port: Port, config: GRUConfig, keys: int) -> list[Any]:
-    """The parameters of models that are made within jit, evaluated from the trace."""
-    init: Any = config.carry_init
+def _made(port: Port, config: GRUConfig, keys: int, draw: Callable[..., Any] | None) -> list[Any]:
+    """The parameters of models that are made within jit, evaluated from the trace.
+
+    Args:
+        draw: the initial carry, as `carry_init`, whose calls are checked; None for the default.
+    """
+    calls, expected = set[Any](), {((config.hidden_size,), config.param_dtype)}
+
+    def carry_init(key: Any, shape: Any, dtype: Any = None) -> Any:
+        calls.add((tuple(shape), str(dtype and jnp.dtype(dtype))))
+        return draw and draw(key, shape, dtype or jnp.float32)
+
+    config = replace(config, carry_init=draw and carry_init)
     try:
         traced = Traced(lambda key: port.make(config, key), jax.random.key(0))
     except jax.errors.JAXTypeError as error:
         raise DefectError(f"make cannot be traced by JAX, as by jax.jit: {type(error).__name__}.") from None
-    expected = {((config.hidden_size,), config.param_dtype)}
-    if init is not None and init.calls != expected:
-        raise DefectError(f"carry_init is called with {init.calls or 'nothing'}, expected {expected}.")
+    if draw is not None and calls != expected:
+        raise DefectError(f"carry_init is called with {calls or 'nothing'}, expected {expected}.")
     return [port.dump(traced(jax.random.key(key))) for key in range(keys)]
 
 
-def _drawn(port: Port, dtype: str, keys: int) -> list[ClassifierParams]:
-    """The parameters of made classifiers, in float64; those of GRUs, without a readout, if the port has no classifier.
-
-    The initial carry is drawn by a `carry_init` in float64, and by default in another dtype.
-    """
-    init = _CarryInit(initializers.normal(0.5)) if dtype == "float64" else None
-    config, classes = GRUConfig(D, H, C, param_dtype=dtype, carry_init=init), C
-    try:
-        found = _made(port, config, keys)
-    except NotOfferedError:
-        found, classes = _made(port, replace(config, classes=None), keys), None
-    for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, classes).items()):
-        array = leaves(params)[name]
-        if (np.shape(array), str(array.dtype)) != (shape, dtype):
-            raise DefectError(f"{name} is drawn as {array.dtype}{np.shape(array)}, expected {dtype}{shape}.")
-        if not np.isfinite(np.asarray(array, np.float64)).all():
-            raise DefectError(f"{name} is drawn with values in {dtype} that are not finite.")
-    found = [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in found]
-    return found if classes else [ClassifierParams(gru, None) for gru in found]  # pyright: ignore[reportArgumentType]
-
-
-# Distributions ----------------------------------------------------------------------------------------------------
+# Distributions ------------------------------------------------------------------------------------------------------
 
 
 def _require_within_bounds(statistics: Iterator[Statistic]) -> None:
@@ -117,39 +98,39 @@ def _require_within_bounds(statistics: Iterator[Statistic]) -> None:
             raise DefectError(f"{what}: off by {off:.3g}, expected at most {bound:.3g}")
 
 
-def _statistics(params: ClassifierParams, dtype: str) -> Iterator[Statistic]:
+def _statistics(params: Params, dtype: str) -> Iterator[Statistic]:
     """All that is known of the distributions of parameters in a dtype."""
     eps = float(jnp.finfo(dtype).eps)
-    (gru, readout), gates = params, dict(_gates(params))
-    for what, block in gates.items():
+    for what, block in _matrices(params):
         # of variance 1 once it is multiplied by the square root of the fan-in
         drawn, is_cut = block * block.shape[1] ** 0.5, not what.startswith("recurrent")
         known = (_cut_normal if is_cut else ndtr)(np.sort(drawn, axis=None))
         ranks = np.arange(drawn.size + 1) / drawn.size
         distance = max(np.abs(known - ranks[1:]).max(), np.abs(known - ranks[:-1]).max())
-        yield Statistic(f"{what}, distribution", distance, DISTANCE / drawn.size**0.5 + 4 * eps)
+        yield (f"{what}, distribution", distance, DISTANCE / drawn.size**0.5 + 4 * eps)
         if is_cut:  # by `lecun_normal`
             off, bound = abs(drawn.std() - 1), ERRORS * ((CUT_KURTOSIS - 1) / (4 * drawn.size)) ** 0.5 + 4 * eps
-            yield Statistic(f"{what}, standard deviation", off, bound)
+            yield (f"{what}, standard deviation", off, bound)
             largest = np.abs(drawn).max() * CUT_DEVIATION
-            yield Statistic(f"{what}, largest entry in untruncated standard deviations", largest, CUT * (1 + 2 * eps))
+            yield (f"{what}, largest entry in untruncated standard deviations", largest, CUT * (1 + 2 * eps))
         else:
-            yield Statistic(f"{what}, orthogonality", np.abs(block @ block.T - np.eye(H)).max(), 16 * eps)
+            yield (f"{what}, orthogonality", np.abs(block @ block.T - np.eye(H)).max(), 16 * eps)
     # each trace has variance 1, whatever the size; not so where the signs of a QR decomposition are not drawn
-    traces = sum(np.trace(block) for block in np.split(gru.weight_hh, 3))
-    yield Statistic("sum of the traces of the recurrent gates", abs(traces), ERRORS * 3**0.5)
-    biases = {"bias": gru.bias, "bias_n": gru.bias_n} | ({} if readout is None else {"readout.bias": readout.bias})
-    biases |= {} if dtype == "float64" else {"without carry_init, initial_carry": gru.initial_carry}
-    for name, bias in biases.items():
-        yield Statistic(f"{name}, which is 0", np.abs(bias).max(), 0.0)
+    arrays = leaves(params)
+    traces = sum(np.trace(block) for block in np.split(arrays["weight_hh"], 3))
+    yield ("sum of the traces of the recurrent gates", abs(traces), ERRORS * 3**0.5)
+    for name, array in arrays.items():
+        if "bias" in name or (name == "initial_carry" and dtype != "float64"):  # where no carry_init draws it
+            yield (f"{name}, which is 0", np.abs(array).max(), 0.0)
 
 
-def _gates(params: ClassifierParams) -> Iterator[tuple[str, Array]]:
-    """The drawn matrices, with their names."""
-    for side, matrix in (("input", params.gru.weight_ih), ("recurrent", params.gru.weight_hh)):
-        yield from ((f"{side} gate {gate}", block) for gate, block in zip("rzn", np.split(matrix, 3), strict=True))
-    if params.readout is not None:
-        yield "readout", params.readout.weight
+def _matrices(params: Params) -> Iterator[tuple[str, Array]]:
+    """The drawn matrices, those of the gates apart, with their names."""
+    arrays = leaves(params)
+    for side, name in (("input", "weight_ih"), ("recurrent", "weight_hh")):
+        yield from ((f"{side} gate {gate}", a) for gate, a in zip("rzn", np.split(arrays[name], 3), strict=True))
+    if "readout.weight" in arrays:
+        yield "readout", arrays["readout.weight"]
 
 
 def _cut_normal(z: Array) -> Array:
@@ -158,16 +139,13 @@ def _cut_normal(z: Array) -> Array:
     return (ndtr(z * CUT_DEVIATION) - low) / (1 - 2 * low)
 
 
-# Nothing twice ----------------------------------------------------------------------------------------------------
+# Nothing twice ------------------------------------------------------------------------------------------------------
 
 
-def _require_apart(drawn: list[ClassifierParams]) -> None:
-    """Require that no two arrays, of one key or of two, share draws."""
-    arrays = [
-        (f"{what} of key {key}", array)
-        for key, params in enumerate(drawn)
-        for what, array in (*_gates(params), ("initial carry", params.gru.initial_carry))
-    ]
+def _require_apart(drawn: list[Params]) -> None:
+    """Require that no two matrices or initial carries, of one key or of two, share draws."""
+    arrays = [(f"{what} of key {key}", a) for key, params in enumerate(drawn) for what, a in _matrices(params)]
+    arrays += [(f"initial carry of key {key}", leaves(p)["initial_carry"]) for key, p in enumerate(drawn)]
     for (what, a), (other, b) in itertools.combinations(arrays, 2):
         for x, y in _views(a, b):
             size = min(x.size, y.size)
@@ -177,7 +155,7 @@ def _require_apart(drawn: list[ClassifierParams]) -> None:
 
 
 def _views(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
-    """Entries that two blocks would share, had they been drawn by one key: in either order of the axes."""
+    """Entries that two arrays would share, had they been drawn by one key: in either order of the axes."""
     for x, y in itertools.product((a, a.T), (b, b.T)):
         yield x.ravel(), y.ravel()
         if x.ndim == y.ndim == 2:  # of an orthogonal matrix, only the first column is close to what was drawn
@@ -186,4 +164,4 @@ def _views(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
         yield x.reshape(len(x), -1)[:, 0], y.reshape(len(y), -1)[:, 0]
 
 
-PARTS = (part_of(_cases),)
+PARTS = (Part(_cases),)

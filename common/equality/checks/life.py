@@ -34,8 +34,8 @@ from ..cases import CONFIG, OF_READOUT, PARAMS, H, X
 from ..contract.data import config_of as config_of_row
 from ..contract.factors import Row, whole_row
 from ..contract.programs import Undumped, direct, named_answers
-from ..contract.reference import expect, expect_one
-from .check import Answers, Case, one_set, part_of
+from ..contract.reference import Answers, expect, expect_one
+from .check import Case, Part, one_set
 
 # Parameters ------------------------------------------------------------------------------------------------------
 
@@ -231,5 +231,5 @@ def _computed(function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[s
             yield (name,)
 
 
-CONVERSION = (part_of(_conversions),)
-LIFE = part_of(_of_gru, "GRU"), part_of(_of_classifier, "classifier")
+CONVERSION = (Part(_conversions),)
+LIFE = Part(_of_gru, "GRU"), Part(_of_classifier, "classifier")

@@ -80,7 +80,7 @@ def _spec(row: Row, array: np.ndarray) -> Any:
 
 def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
     """The function of a row that has no call style: values and gradients by name."""
-    run, phase = _transformed_run(row, _entry(row, port)), row["phase"]
+    run, phase = _run_of(row, port), row["phase"]
     if phase == "forward":
         return run(model, *passed)
 
@@ -142,7 +142,8 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     return values, structure.unflatten(found)
 
 
-def _entry(row: Row, port: Port) -> Run:
+def _run_of(row: Row, port: Port) -> Run:
+    """The entry of a row, under its transform."""
     reverse, time_major = row["reverse"] == "yes", row["time-major"] == "yes"
     flags = {name: True for name, flag in (("reverse", reverse), ("time_major", time_major)) if flag}
 
@@ -160,7 +161,10 @@ def _entry(row: Row, port: Port) -> Run:
         """In two calls, the second from the carry of the first."""
         half, outputs = (x.shape[-2] + 1) // 2, []
         for part in (slice(half, None), slice(half)) if reverse else (slice(half), slice(half, None)):
-            rest = lengths if lengths is None or not part.start else _less(lengths, half)
+            rest = lengths
+            if lengths is not None and part.start:  # in their dtype, which may hold no negative numbers, nor so many
+                gone = np.asarray(min(half, np.iinfo(lengths.dtype).max), lengths.dtype)
+                rest = jnp.maximum(lengths, gone) - gone
             chunk = whole(model, x[..., part, :], carry, rest, None if resets is None else resets[..., part])
             carry = chunk["carry"]
             outputs.append(chunk["outputs"])
@@ -182,30 +186,17 @@ def _entry(row: Row, port: Port) -> Run:
     def classifier(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
         return {"logits": port.classify(model, x, lengths)}
 
-    return {"whole": whole, "chunks": chunks, "steps": steps, "classifier": classifier}[row["entry"]]
+    run: Run = {"whole": whole, "chunks": chunks, "steps": steps, "classifier": classifier}[row["entry"]]
 
+    def ensemble(model: Any, *passed: Array) -> Answers:
+        """Run the second of two models."""
+        models = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
+        return jax.tree.map(lambda a: a[1], jax.vmap(run, (0, None, None, None, None))(models, *passed))
 
-def _less(lengths: Array, steps: int) -> Array:
-    """Lengths that are left after some steps, in their dtype, which may hold no negative numbers, nor so many steps."""
-    gone = np.asarray(min(steps, np.iinfo(lengths.dtype).max), lengths.dtype)
-    return jnp.maximum(lengths, gone) - gone
-
-
-def _transformed_run(row: Row, run: Run) -> Run:
-    if row["transform"] == "checkpoint":
-        return jax.checkpoint(run)
-    if row["transform"] == "vmap":
-        for _ in sizes_of(row).batch:
-            run = jax.vmap(run, (None, 0, 0, 0, 0))
-    if row["transform"] == "ensemble":
-
-        def second(model: Any, *passed: Array) -> Answers:
-            """Run the second of two models."""
-            models = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
-            return jax.tree.map(lambda a: a[1], jax.vmap(run, (0, None, None, None, None))(models, *passed))
-
-        return second
-    return run
+    mapped = run
+    for _ in sizes_of(row).batch:
+        mapped = jax.vmap(mapped, (None, 0, 0, 0, 0))
+    return {"checkpoint": jax.checkpoint(run), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], run)
 
 
 # In a call style --------------------------------------------------------------------------------------------------
@@ -238,12 +229,12 @@ def _in_style(
 ) -> Any:
     if style is None:
         return direct(row, port, model, passed, weights, d_carry, along)
-    return _run(row, _program(row, port, style, model, passed), passed, weights, d_carry)
+    return _called(row, _program(row, port, style, model, passed), passed, weights, d_carry)
 
 
 def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Program:
     """A row's task in a call style, whose arrays are those that are passed."""
-    run, places = _transformed_run(row, _entry(row, port)), [n for n, a in enumerate(passed) if a is not None]
+    run, places = _run_of(row, port), [n for n, a in enumerate(passed) if a is not None]
 
     def predict(model: Any, *arrays: Array) -> Any:
         given = dict(zip(places, arrays, strict=True))
@@ -262,7 +253,7 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
     return program
 
 
-def _run(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Array) -> Any:
+def _called(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Array) -> Any:
     """Call a program as the phase of a row does."""
     arrays = [array for array in passed if array is not None]
     if row["phase"] == "step":
@@ -299,7 +290,7 @@ def _compiled(row: Row, port: Port, style: str | None, model: Any, arrays: tuple
             found.append(call(model, passed, weights, d_carry, along))
         else:
             program = program or _program(row, port, style, model, passed)
-            found.append(_run(row, program, passed, weights, d_carry))
+            found.append(_called(row, program, passed, weights, d_carry))
     if style is not None:
         try:
             port.dump(model)

@@ -16,7 +16,7 @@ import optax
 from ...compat import enable_x64
 from ...gru.optimizers import carry_learning_rate
 from ...parameters.record import ClassifierParams, GRUParams, ReadoutParams, from_leaves, leaves
-from ...program import Traced
+from ...program import Traced, evaluate
 from .. import oracle
 from .data import Data, data_of, dtypes_of, sizes_of
 from .factors import NO_STYLE, Row
@@ -188,7 +188,7 @@ def trajectory(
         weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
     with enable_x64(jax.tree.leaves(params)[0].dtype == np.float64):
-        state: Any = jax.tree.map(np.asarray, optimizer.init(params))
+        state: Any = evaluate(optimizer.init, params)
         update = Traced(optimizer.update, params, state, params)
     losses, start, weights = [], params, {}
     for _ in range(steps):

@@ -54,20 +54,20 @@ def test_each_kind_of_row_that_failed_has_a_script_of_its_own(tmp_path, monkeypa
 
 
 def test_verify_counts_what_failed(monkeypatch):
-    asked = ("verify", "--port", "pure", "--check", "golden", "--dtype", "float64")
+    asked = ("verify", "--port", "pure", "--check", "start", "--check", "held", "--dtype", "float64")
     found = invoke(*asked)
     assert found.exit_code == 0
-    assert "8 measurements, all within their bounds." in found.stderr
+    assert "2 measurements, all within their bounds." in found.stderr
     whole = Examiner.ask
     monkeypatch.setattr(
-        Examiner, "ask", lambda *asked: [replace(m, error=m.error + (m.quantity == "outputs")) for m in whole(*asked)]
+        Examiner, "ask", lambda *asked: [replace(m, error=m.error + (m.check == "held")) for m in whole(*asked)]
     )
     found = invoke(*asked)
     assert found.exit_code == 1
     assert invoke(*asked, "--format", "json").exit_code == 1
     suite = ElementTree.fromstring(invoke(*asked, "--format", "junit").stdout)
     assert suite.get("failures") == "1"
-    assert "1 of 8 measurements failed." in found.stderr
+    assert "1 of 2 measurements failed." in found.stderr
 
 
 def test_nothing_measured_is_no_success():

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.checks import CHECKS, Check, Part, get_checks
+from trigru.common.equality.checks import CHECKS, Case, Check, Part, get_checks
+from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.contract.factors import is_compiled
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
@@ -115,13 +116,10 @@ def test_a_derivative_along_a_direction_is_compared(phase):
     assert found.passed, found.problem
 
 
-def measured(*parts, port=PURE, exact=False):
-    """The measurements of a check that is made up."""
-    return Examiner().ask(Question(port, Check("made up", "", parts, exact=exact)))
-
-
-def answering(found, expected=None):
-    return Part(lambda port: found, lambda: found if expected is None else expected)
+def measured(*cases, port=PURE):
+    """The measurements of a check that is made up, whose parts have a case each."""
+    parts = tuple(Part(lambda port, case=case: [case]) for case in cases)
+    return Examiner().ask(Question(port, Check("made up", "", parts)))
 
 
 class Opaque(PurePort):
@@ -138,37 +136,71 @@ NO_PYTREE = TypeError("Error interpreting argument to load")
     ("error", "port", "problem"),
     [
         (NotOfferedError("no such thing"), PURE, "not offered: no such thing"),
-        (DefectError("it leaks"), PURE, "it leaks"),
-        (KeyError("x"), PURE, "KeyError: 'x'"),
-        (NO_PYTREE, PURE, "TypeError: Error interpreting"),
+        (DefectError("it leaks"), PURE, "a case: it leaks."),
+        (KeyError("x"), PURE, "a case: KeyError: 'x'"),
+        (NO_PYTREE, PURE, "a case: TypeError: Error interpreting"),
         (NO_PYTREE, Opaque(), "not offered: a model that is a pytree, with the installed versions of jax, jaxlib ("),
-        (TypeError("got an unexpected keyword argument"), Opaque(), "TypeError: got an unexpected"),
+        (TypeError("got an unexpected keyword argument"), Opaque(), "a case: TypeError: got an unexpected"),
     ],
 )
 def test_a_check_that_raises_has_failed(error, port, problem):
-    def answer(port):
+    def raising():
         raise error
 
-    (found,) = measured(Part(answer), port=port)
+    (found,) = measured(Case("a case", raising), port=port)
     assert str(found.problem).startswith(problem)
     assert (found.offered, found.passed) == (not problem.startswith("not offered"), False)
 
 
-def test_quantities_that_are_missing_or_differ_have_failed():
-    expected = {name: np.ones(2) for name in "abcd"}
-    given = {"a": np.ones(2), "b": 1 + 1e-11 * np.ones(2), "c": np.ones(3)}
-    assert [m.passed for m in measured(answering(given, expected))] == [True, False, False, False]
-    (found,) = measured(answering({"a": -np.zeros(2)}, {"a": np.zeros(2)}), exact=True)
-    assert found.problem == "bits differ"
+@pytest.mark.parametrize(
+    ("found", "bound", "problem"),
+    [
+        ({"a": np.ones(2)}, 1e-12, None),
+        ({"a": np.ones(2) * (1 + 1e-11)}, 1e-10, None),
+        ({"a": np.ones(2) * (1 + 1e-11)}, 1e-12, r"\['a'\] has error 1.0e-11, at most 1.0e-12 allowed"),
+        ({"a": np.ones(2) * np.nan}, np.inf, r"\['a'\] has error nan"),
+        ({"a": np.ones(3)}, 1e-12, r"\['a'\] has float64\(3,\), expected float64\(2,\)"),
+        ({"a": np.ones(2, "f4")}, 1e-12, "float32"),
+        ({"a": 1.0}, 1e-12, "float"),
+        ({}, 1e-12, "0 arrays, expected 1"),
+        ({"a": np.nextafter(np.ones(2), 2)}, None, r"\['a'\] has other bits"),
+    ],
+    ids=str,
+)
+def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
+    (measurement,) = measured(Case("a case", lambda: found, {"a": np.ones(2)}, bound))
+    assert measurement.passed == (problem is None)
+    assert problem is None or re.search(f"a case: .*{problem}", str(measurement))
 
 
-def test_a_part_that_is_not_offered_is_left_out_beside_another():
-    def answer(port):
+@pytest.mark.parametrize(("error", "is_refused"), [(InputError, True), (NotOfferedError, True), (TypeError, False)])
+def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, is_refused):
+    def raising():
+        raise error("a message")
+
+    assert [m.passed for m in measured(Case("bad", raising, REFUSED), Case("bad", lambda: 1, REFUSED))] == [
+        is_refused,
+        False,
+    ]
+
+
+def test_what_is_not_offered_is_left_out_beside_the_rest():
+    def raising():
         raise NotOfferedError("no such thing")
 
-    (found,) = measured(Part(answer), replace(answering({"a": np.ones(2)}), label="second"))
-    assert (found.quantity, found.passed) == ("second: a", True)
+    one, other = Case("one", raising), Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13))
+    (found,) = measured(one, other)
+    assert found.passed
+    assert found.error == pytest.approx(1e-13, rel=0.01)
+    assert require_cases([one, other]) == found.error
+    assert not measured(one)[0].offered
     assert not measured()[0].offered, "a check that selects no row of a port"
+
+
+def test_the_first_cases_that_fail_are_named():
+    cases = [Case(name, lambda: np.ones(2), np.zeros(2)) for name in "abcd"]
+    with pytest.raises(DefectError, match="^a: error .*; b: error .*; c: error [^;]*\\.$"):
+        require_cases(cases)
 
 
 def test_assert_equivalent_names_what_differs():
