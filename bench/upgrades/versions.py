@@ -207,7 +207,7 @@ def _origin(direct_url: str | None) -> str:
     url = json.loads(direct_url) if direct_url else {}
     commit = url.get("vcs_info", {}).get("commit_id", "")
     if commit:
-        return f" of commit {commit[:12]}"
+        return f", of commit {commit[:12]}"
     return ", editable" if url.get("dir_info", {}).get("editable") else ", of a local file" if url else ""
 
 
@@ -216,7 +216,7 @@ def machine_with_versions(packages: Iterable[str] = ()) -> Machine:
     machine = describe_machine()
     versions = machine.versions | installed(["trigru", *packages])
     if machine.commit:
-        versions["trigru"] += f" of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
+        versions["trigru"] += f", of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
     return replace(machine, versions=versions)
 
 

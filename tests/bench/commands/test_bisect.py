@@ -14,7 +14,7 @@ from trigru.common.errors import InputError
 
 
 def judge(script):
-    return bisect._by_command(["sh", "-c", script], Made())(read_set("jax==0.1.0"))
+    return bisect.by_command(["sh", "-c", script], Made(), read_set("jax==0.1.0"))
 
 
 @pytest.mark.parametrize(
