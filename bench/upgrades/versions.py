@@ -50,10 +50,8 @@ def read_set(text: str) -> VersionSet:
     Raises:
         InputError: it is neither.
 
-    >>> read_set("2025-01").day
-    datetime.date(2025, 1, 1)
-    >>> read_set("jax==0.6.2 flax==0.11.2").requirements
-    ('jax==0.6.2', 'flax==0.11.2')
+    >>> read_set("2025-01").day, read_set("jax==0.6.2 flax==0.11.2").requirements
+    (datetime.date(2025, 1, 1), ('jax==0.6.2', 'flax==0.11.2'))
     """
     text = " ".join(text.split())
     if _DAY.fullmatch(text):
