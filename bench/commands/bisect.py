@@ -1,6 +1,6 @@
 """`trigru bisect`: which release changed something."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -8,14 +8,13 @@ import typer
 from ...common.errors import InputError, UnknownNameError
 from ...impls import port_names
 from ..reporting.console import say, show_lines
-from ..reporting.findings import Finding, Format, answered, written
-from ..upgrades.bisect import Culprit, bisect
+from ..reporting.findings import Format, answered, written
+from ..upgrades.bisect import bisect
 from ..upgrades.changes import KINDS, Change, changes
 from ..upgrades.environments import EnvironmentFailedError, Environments
-from ..upgrades.files import Arrays, is_snapshot, load
+from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import place_of, run_in, run_trigru
-from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_lines, said_of
+from ..upgrades.tables import change_lines, finding_of
 from ..upgrades.versions import VersionSet, read_set
 
 #: The kinds that need a proof of equality; the others are quicker without.
@@ -52,49 +51,40 @@ def find(
         raise InputError("GOOD and BAD have to be both days, or both versions.")
     environments = Environments(python, more)
     snapshots = _Snapshots(environments, folder, ports, proven=fact in PROVEN)
-    judge = _by_command(command, environments) if fact is None else _by_fact(fact, sets[0], snapshots)
-    with answered(format, "trigru bisect"):
-        found = bisect(*sets, _told(judge), lambda of: environments.get(of).versions, environments.releases)
-    answer = _answer(found, "a count or bits, which are exact" if fact else f"the exit codes of {command[0]}")
-    between = snapshots.changes(found.good, found.bad) or () if fact is not None else ()
-    between = [change for change in between if change.kind != "better"]
-    if format == "text":
-        show_lines([*answer, *(["", *change_lines(between, (fact,))] if fact is not None else [])])
-    else:
-        findings = [Finding(c.kind, c.subject, said_of(c), False, c.line) for c in between]
-        typer.echo(written(format, "trigru bisect", answer, findings))
-
-
-def _answer(found: Culprit, by: str) -> list[str]:
-    moved = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in found.changed.items())
-    skipped = [f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}"] if found.skipped else []
-    return [f"It changed with {moved}.", f"{found.asked} version sets were judged, by {by}.", *skipped]
-
-
-def _told(judge: Callable[[VersionSet], bool | None]) -> Callable[[VersionSet], bool | None]:
-    def ask(of: VersionSet) -> bool | None:
-        answer = judge(of)
-        say(f"{of.name}: {'cannot be judged' if answer is None else 'as before' if answer else 'changed'}")
-        return answer
-
-    return ask
-
-
-def _by_command(command: Sequence[str], environments: Environments) -> Callable[[VersionSet], bool | None]:
-    """A set is good if a command ends with 0 in its environment."""
 
     def judge(of: VersionSet) -> bool | None:
-        try:
-            made = environments.get(of)
-        except EnvironmentFailedError as error:
-            say(f"{of.name}: {error}")
-            return None
-        code, said = run_in([*made.command, *command], COMMAND_LIMIT_S)
-        if code in NOT_RUN:
-            raise InputError(f"the command cannot be run: {said}")
-        return None if code == SKIP or not 0 <= code < 128 else code == 0  # 128 + a signal
+        is_good = by_command(command, environments, of) if fact is None else snapshots.is_good(fact, sets[0], of)
+        say(f"{of.name}: {'cannot be judged' if is_good is None else 'as before' if is_good else 'changed'}")
+        return is_good
 
-    return judge
+    with answered(format, "trigru bisect"):
+        found = bisect(*sets, judge, lambda of: environments.get(of).versions, environments.releases)
+    by = "a count or bits, which are exact" if fact else f"the exit codes of {command[0]}"
+    answer = [
+        f"It changed with {', '.join(f'{name} {old} -> {new}' for name, (old, new) in found.changed.items())}.",
+        f"{found.asked} version sets were judged, by {by}.",
+    ]
+    if found.skipped:
+        answer.append(f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}")
+    between = snapshots.changes(found.good, found.bad) or () if fact is not None else ()
+    between = [change for change in between if change.kind != "better"]
+    if format != "text":
+        typer.echo(written(format, "trigru bisect", answer, [finding_of(change) for change in between]))
+    else:
+        show_lines([*answer, *(["", *change_lines(between, (fact,))] if fact is not None else [])])
+
+
+def by_command(command: Sequence[str], environments: Environments, of: VersionSet) -> bool | None:
+    """Whether a command ends with 0 in the environment of a set; None where the set cannot be judged."""
+    try:
+        made = environments.get(of)
+    except EnvironmentFailedError as error:
+        say(f"{of.name}: {error}")
+        return None
+    code, said = run_in([*made.command, *command], COMMAND_LIMIT_S)
+    if code in NOT_RUN:
+        raise InputError(f"the command cannot be run: {said}")
+    return None if code == SKIP or not 0 <= code < 128 else code == 0  # 128 + a signal
 
 
 class _Snapshots:
@@ -105,7 +95,7 @@ class _Snapshots:
         self._ports = set(ports or port_names())
         self._arguments = [f"--port={name}" for name in ports or ()] + ([] if proven else ["--no-equality"])
 
-    def get(self, of: VersionSet) -> tuple[Snapshot, Arrays] | None:
+    def get(self, of: VersionSet) -> Read | None:
         """The snapshot of a set; None where it does not install or run."""
         place = self._folder / place_of(of, self._environments.python, self._arguments)
         if not is_snapshot(place):
@@ -126,12 +116,7 @@ class _Snapshots:
         mine = {subject.name for subject in was[0].subjects if subject.framework in self._ports}
         return [change for change in changes(was, now) if change.subject in mine]
 
-
-def _by_fact(fact: str, good: VersionSet, snapshots: _Snapshots) -> Callable[[VersionSet], bool | None]:
-    """A set is good if nothing of that kind changed since the first good one."""
-
-    def judge(of: VersionSet) -> bool | None:
-        found = snapshots.changes(good, of)
+    def is_good(self, fact: str, good: VersionSet, of: VersionSet) -> bool | None:
+        """Whether nothing of a kind changed since a good set."""
+        found = self.changes(good, of)
         return None if found is None else not any(change.kind == fact for change in found)
-
-    return judge

@@ -17,13 +17,13 @@ from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..reporting.findings import Finding, Format, answered, written
 from ..reporting.sections import Section
 from ..results.files import FILE
-from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
+from ..upgrades.changes import FAILING, KINDS, changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import run_trigru
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_lines, change_table, said_of
+from ..upgrades.tables import change_lines, change_table, finding_of
 from ..upgrades.versions import changed, with_candidates
 from .report import write_diff
 
@@ -81,14 +81,15 @@ def _results(
                 f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
             )
         with tempfile.TemporaryDirectory() as place:
-            was = load(old)
-            _take_now(Path(place) / "now", was[0], candidates)
-            return [_diff_snapshots(was, load(Path(place) / "now"), fail_on)]
+            was, now = load(old), Path(place) / "now"
+            _take_now(now, was[0], candidates)
+            return [_diff_snapshots(was, load(now), fail_on)]
+    results = []
     if (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
-        both = all((folder / FILE).is_file() for folder in (old, new))
-        runs = [_diff_runs(old, new, output=output, **how)] if both else []
-        return [_diff_snapshots(load(old), load(new), fail_on), *runs]
-    return [_diff_runs(old, new, output=output, **how)]
+        results.append(_diff_snapshots(load(old), load(new), fail_on))
+    if not results or all((folder / FILE).is_file() for folder in (old, new)):
+        results.append(_diff_runs(old, new, output=output, **how))
+    return results
 
 
 @dataclass
@@ -130,12 +131,15 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
     """A snapshot of what is installed, or of candidates in its place, of what an older one has."""
     names = list(dict.fromkeys(subject.framework for subject in old.subjects))
     own = any(name.endswith(".py") for name in names)
-    if own:
-        _check_own(names)
-    elif not set(names) & set(port_names()):
+    if own and (len(names) > 1 or not Path(names[0]).resolve().is_relative_to(Path.cwd().resolve())):
+        raise InputError(  # it may be anybody's
+            f"OLD is of {', '.join(names)}, not below this folder, and is not run since OLD says so. "
+            "Take the newer one yourself: trigru snapshot FILE -o NEW, then trigru diff OLD NEW."
+        )
+    if not own and not set(names) & set(port_names()):
         raise InputError(f"OLD is of {', '.join(names)}, and of no port: the test that took it compares it.")
     if candidates:
-        of = names[:1] if own else [*(f"--port={name}" for name in names), *["--no-equality"] * (old.equality is None)]
+        of = names if own else [*(f"--port={name}" for name in names), *["--no-equality"] * (old.equality is None)]
         try:
             made = Environments().get(with_candidates(candidates))
             problem = run_trigru(made, ["snapshot", *of, "-o", str(folder)])
@@ -156,15 +160,6 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
         snapshot(folder, names, equality=old.equality is not None, prover=prover)
 
 
-def _check_own(names: Sequence[str]) -> None:
-    """Refuse to run the file that a snapshot names, which may be anybody's, unless it is below the current folder."""
-    if len(names) > 1 or not Path(names[0]).resolve().is_relative_to(Path.cwd().resolve()):
-        raise InputError(
-            f"OLD is of {', '.join(names)}, not below this folder, and is not run since OLD says so. "
-            "Take the newer one yourself: trigru snapshot FILE -o NEW, then trigru diff OLD NEW."
-        )
-
-
 def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Result:
     found = compare_runs(load_results(old), load_results(new), **how)
     check_comparable(found)
@@ -180,12 +175,11 @@ def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Res
 def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
         raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
-    found: list[Change] = [*unread(old), *changes(old, new)]
+    found = [*unread(old), *changes(old, new)]
     other = changed(old[0].machine.versions, new[0].machine.versions)
     versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
     head, *lines = change_lines(found, fail_on)
-    doubts = reservations(old[0], new[0])
-    findings = [Finding(c.kind, c.subject, said_of(c), c.kind in fail_on, c.line) for c in found]
-    failed = any(finding.failed for finding in findings)
+    findings = [finding_of(change, failed=change.kind in fail_on) for change in found]
     tables = [change_table("All changes", found)] if found else []
-    return _Result(int(failed), [head, versions], findings, [*lines, *doubts], tables)
+    code = int(any(finding.failed for finding in findings))
+    return _Result(code, [head, versions], findings, [*lines, *reservations(old[0], new[0])], tables)

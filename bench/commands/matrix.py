@@ -14,7 +14,7 @@ from ..reporting.sections import markdown
 from ..results.files import command_line
 from ..upgrades.environments import Environments
 from ..upgrades.matrix import FILE, Matrix, fill
-from ..upgrades.tables import matrix_picture, matrix_tables, said_of
+from ..upgrades.tables import finding_of, matrix_picture, matrix_tables
 from ..upgrades.versions import VersionSet, days_between, read_day, read_set
 
 TABLES, PAGE = "matrix.md", "matrix.html"
@@ -54,28 +54,24 @@ def matrix(
             told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} at work"),
         )
     sections = matrix_tables(found)
-    picture = matrix_picture(found)
-    pictures = [] if picture is None else [picture]
+    pictures = [picture for picture in (matrix_picture(found),) if picture is not None]
     origin = [f"{found.datetime}, {found.device}: {' '.join(found.command)}"]
     write_whole(folder / TABLES, markdown("Version sets", origin, sections).encode())
     write_whole(folder / PAGE, sheet("version sets", [], pictures, sections, origin).encode())
-    files = [folder / name for name in (FILE, TABLES, PAGE)]
     if format == "text":
         show(sections, details=details)
     else:
         typer.echo(written(format, "trigru matrix", origin, _findings(found)))
-    say(f"written: {', '.join(map(str, files))}")
+    say(f"written: {', '.join(str(folder / name) for name in (FILE, TABLES, PAGE))}")
     if any(row.reason for row in found.rows):
         raise typer.Exit(1)
 
 
 def _findings(found: Matrix) -> list[Finding]:
     """The sets without a snapshot, which fail, and what the others changed."""
-    return [
-        finding
-        for row in found.rows
-        for finding in (
-            *([Finding("broken", row.name, f"no snapshot: {row.reason}", True)] if row.reason else []),
-            *(Finding(c.kind, f"{row.name}: {c.subject}", said_of(c), False, c.line) for c in row.moved),
-        )
-    ]
+    findings = []
+    for row in found.rows:
+        if row.reason:
+            findings.append(Finding("broken", row.name, f"no snapshot: {row.reason}", True))
+        findings += [finding_of(change, of=f"{row.name}: ") for change in row.moved]
+    return findings

@@ -36,8 +36,6 @@ Equality = Annotated[
 Folder = Annotated[
     Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for the snapshot, which is replaced.")
 ]
-
-
 File = Annotated[
     Path | None,
     typer.Argument(metavar="[FILE]", help="Of models of your own instead, as `trigru port` takes it; one is enough."),
@@ -64,20 +62,20 @@ def snapshot(
     from ..proving.prover import Prover
     from .options import claim_folder
 
-    if file is not None:
-        if ports:
-            raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
-        with claim_folder(output, timing=False):
+    if file is not None and ports:
+        raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
+    with claim_folder(output, timing=False):
+        if file is not None:
             from .snapshot import snapshot_of_file, tell
 
             tell(output, snapshot_of_file(output, str(file)))
-        return
-    with claim_folder(output, timing=False), Prover(keep=given.keeps(), early=equality and not ports) as prover:
-        from .options import read_ports
-        from .snapshot import snapshot, tell
+            return
+        with Prover(keep=given.keeps(), early=equality and not ports) as prover:
+            from .options import read_ports
+            from .snapshot import snapshot, tell
 
-        anew = anew or not given.keeps()
-        tell(output, snapshot(output, read_ports(ports), equality=equality, anew=anew, prover=prover))
+            anew = anew or not given.keeps()
+            tell(output, snapshot(output, read_ports(ports), equality=equality, anew=anew, prover=prover))
 
 
 def diff(
@@ -103,18 +101,11 @@ def diff(
         raise typer.BadParameter("--with is of --now.")
     from .diff import diff, read_kinds
 
-    kinds = read_kinds(fail_on)
     diff(
-        old,
-        new,
-        candidates=candidates or (),
-        fail_on=kinds,
-        details=details,
-        format=format,
-        output=output,
-        fail_above=fail_above,
-        anyway=anyway,
-    )
+        old, new,
+        candidates=candidates or (), fail_on=read_kinds(fail_on), details=details, format=format, output=output,
+        fail_above=fail_above, anyway=anyway,
+    )  # fmt: skip
 
 
 Sets = Annotated[

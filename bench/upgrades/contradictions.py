@@ -21,6 +21,8 @@ Arrays = Mapping[str, np.ndarray]
 _COUNTED = ("dots", "fusions", "loops", "transposes")
 #: The arrays of a model of ours that cross a jit boundary: at least those of the canonical record.
 _LEAST_LEAVES = 5
+#: Of which framework a subject is that has not the name of one.
+_FRAMEWORKS = {part: framework for framework, part in PARTS_OF.items()}
 
 
 def check_snapshot(snapshot: Snapshot, arrays: Arrays) -> None:
@@ -30,31 +32,30 @@ def check_snapshot(snapshot: Snapshot, arrays: Arrays) -> None:
         arrays: all those that the snapshot names.
     """
     check_date(snapshot.datetime)
-    for find in (_subjects, _machine, _equality):
-        for sentence in find(snapshot):
-            raise ValueError(sentence)
+    for sentence in _whole(snapshot):
+        raise ValueError(sentence)
     for name, source in snapshot.sources.items():
         lines = arrays[source.lines]
         if lines.dtype != np.uint8 or lines.shape != (sum(number for _, number in source.files.values()),):
             raise ValueError(f"the files of {name} have other numbers of lines than their hashes")
     for subject in snapshot.subjects:
-        for sentence in (*_calls(subject), *_tree(subject, arrays), *_trails(subject, arrays)):
+        for sentence in _subject(subject, arrays):
             raise ValueError(f"{subject.name}: {sentence}")
 
 
-def _subjects(snapshot: Snapshot) -> Iterator[str]:
-    """Each is there once, and of its framework; what was left out by the command is not there."""
+def _whole(snapshot: Snapshot) -> Iterator[str]:
+    """Each subject is there once, and of its framework; what was left out by the command is not there."""
     if twice := first_twice(subject.name for subject in snapshot.subjects):
         yield f"it has {twice} twice"
     if twice := first_twice(f"{part}: {what}" for part, what, _ in snapshot.departures):
         yield f"it has the departure {twice} twice"
-    ports, parts = own_ports(), {part: framework for framework, part in PARTS_OF.items()}
+    ports = own_ports()
     command = snapshot.command if snapshot.command[1:2] == ["snapshot"] else []
     asked = {after for word, after in pairwise(command) if word == "--port"}
     asked |= {word.removeprefix("--port=") for word in command if word.startswith("--port=")}
     for subject in snapshot.subjects:
         port = subject.name.partition(":")[0]
-        framework = parts.get(subject.name, port if port in ports else subject.framework)
+        framework = _FRAMEWORKS.get(subject.name, port if port in ports else subject.framework)
         if subject.framework != framework:
             yield f"{subject.name} is of {subject.framework}, expected {framework}"
         if subject.missing and _was_called(subject):
@@ -63,6 +64,12 @@ def _subjects(snapshot: Snapshot) -> Iterator[str]:
             yield f"it has {subject.name}, which its command did not ask for"
     if "--no-equality" in command and snapshot.equality is not None:
         yield "its command leaves out equality, and it has measurements"
+    called = [subject for subject in snapshot.subjects if _was_called(subject)]
+    yield from of_machine(snapshot.machine, [subject.framework for subject in called])
+    yield from of_measurements(snapshot.equality or ())
+    measured = {m.port for m in snapshot.equality or ()}
+    if measured and (lost := {subject.name for subject in called} & {*ports} - measured):
+        yield f"its proof lacks {min(lost)}"
 
 
 def _was_called(subject: Subject) -> bool:
@@ -70,21 +77,8 @@ def _was_called(subject: Subject) -> bool:
     return any((subject.values, subject.programs, subject.calls, subject.trails, subject.draws, subject.tree))
 
 
-def _machine(snapshot: Snapshot) -> Iterator[str]:
-    return of_machine(snapshot.machine, [s.framework for s in snapshot.subjects if _was_called(s)])
-
-
-def _equality(snapshot: Snapshot) -> Iterator[str]:
-    """The rules of measurements, of which each port that is there has some."""
-    measured = {m.port for m in snapshot.equality or ()}
-    yield from of_measurements(snapshot.equality or ())
-    there = {subject.name for subject in snapshot.subjects if _was_called(subject)} & {*own_ports()}
-    if measured and there - measured:
-        yield f"its proof lacks {min(there - measured)}"
-
-
-def _calls(subject: Subject) -> Iterator[str]:
-    """What failed has no result, what is not offered was not called, and one fingerprint is of one program."""
+def _subject(subject: Subject, arrays: Arrays) -> Iterator[str]:
+    """What failed has no result, what is not offered was not called, and facts agree with the arrays that they name."""
     ended = {*subject.calls, *(where for where in subject.values if where.endswith(IN_FLOAT64))}
     if both := subject.problems.keys() & ended:
         yield f"{min(both)} failed, and has results"
@@ -103,19 +97,11 @@ def _calls(subject: Subject) -> Iterator[str]:
     for where, counts in subject.calls.items() if subject.name in own_ports() else ():
         if counts.get("leaves", _LEAST_LEAVES) < _LEAST_LEAVES:
             yield f"{where} has {counts['leaves']} leaves, fewer than the model has parameters"
-
-
-def _tree(subject: Subject, arrays: Arrays) -> Iterator[str]:
-    """What was drawn is in the tree, with its dtype and shape."""
     drawn = {f"{model} {path}": name for model, names in subject.draws.items() for path, name in names.items()}
     for path, name in drawn.items() if subject.tree else ():
         found, expected = subject.tree.get(path, "nothing"), f"{arrays[name].dtype.name}{arrays[name].shape}"
         if found != expected:
             yield f"the tree has {found} for {path}, and {expected} was drawn"
-
-
-def _trails(subject: Subject, arrays: Arrays) -> Iterator[str]:
-    """Steps are of lines and values that there are."""
     for name, trail in subject.trails.items():
         try:
             steps_of(trail, arrays[trail.steps], arrays[trail.signatures])

@@ -5,8 +5,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from ...common.port.programs import read_program
@@ -88,29 +87,20 @@ def count_python(call: Callable[[], Any]) -> Counter[str]:
         found[event] += event == "line"
         return trace
 
-    with _no_garbage():
-        before = sys.getprofile(), sys.gettrace()
-        try:
-            sys.setprofile(profile)
-            call()
-            sys.setprofile(before[0])
-            sys.settrace(trace)
-            call()
-        finally:
-            sys.setprofile(before[0])
-            sys.settrace(before[1])
-    return found
-
-
-@contextmanager
-def _no_garbage() -> Iterator[None]:
-    enabled = gc.isenabled()
+    before, collects = (sys.getprofile(), sys.gettrace()), gc.isenabled()
     gc.disable()
     try:
-        yield
+        sys.setprofile(profile)
+        call()
+        sys.setprofile(before[0])
+        sys.settrace(trace)
+        call()
     finally:
-        if enabled:
+        sys.setprofile(before[0])
+        sys.settrace(before[1])
+        if collects:
             gc.enable()
+    return found
 
 
 def count_operations(lowered: Any) -> int:

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from ..reporting.findings import Finding
 from ..reporting.inert import for_terminal
 from ..reporting.plots import Picture, colour_of, drawing, marker_of
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
-from .changes import KINDS, Change
 from .matrix import Matrix, Row
-from .record import Snapshot
+from .record import KINDS, Change, Snapshot
 from .versions import changed
 
 #: The most lines about changes on a screen, which has twenty with what stands around them; and the longest text of one
@@ -24,18 +24,16 @@ def change_lines(found: Sequence[Change], fail_on: Collection[str]) -> list[str]
     failing = [change for change in found if change.kind in fail_on]
     counts = _said(Counter(change.kind for change in failing or found))
     of = f" of {len(found)}" if failing and len(failing) < len(found) else ""
-    head = f"FAILED: {counts}{of}." if failing else f"Nothing that fails changed: {counts}."
-    lines: list[str] = []
-    left = 0
+    lines = [f"FAILED: {counts}{of}." if failing else f"Nothing that fails changed: {counts}.", ""]
     kinds = list(KINDS)
     ordered = sorted(found, key=lambda c: (c.kind not in fail_on, kinds.index(c.kind), not c.line))
-    for alike in grouped(ordered, lambda change: _sameness(change, fail_on)).values():
+    groups = list(grouped(ordered, lambda change: _sameness(change, fail_on)).values())
+    for number, alike in enumerate(groups):
         told = _lines_of(alike)
-        if left or len(lines) + len(told) > MOST_LINES:
-            left += 1
-        else:
-            lines += told
-    return [head, "", *lines, *([f"{left} more like these: --details lists all."] if left else [])]
+        if len(lines) + len(told) > MOST_LINES + 2:
+            return [*lines, f"{len(groups) - number} more like these: --details lists all."]
+        lines += told
+    return lines
 
 
 def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
@@ -51,10 +49,15 @@ def _lines_of(alike: Sequence[Change]) -> list[str]:
     subjects = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
     more = f" ({len(alike)} such changes)" if len(alike) > len(names) else ""
     at = "" if first.line.startswith("before") else "at "
-    return [f"{first.kind}: {subjects}: {said_of(first)}{more}", *([f"    {at}{first.line}"] if first.line else [])]
+    return [f"{first.kind}: {subjects}: {_said_of(first)}{more}", *([f"    {at}{first.line}"] if first.line else [])]
 
 
-def said_of(change: Change) -> str:
+def finding_of(change: Change, *, of: str = "", failed: bool = False) -> Finding:
+    """A change for machines, of a version set."""
+    return Finding(change.kind, f"{of}{change.subject}", _said_of(change), failed, change.line)
+
+
+def _said_of(change: Change) -> str:
     """A change in words, without its kind and subject."""
     was = f", was {_short(change.old)}" if change.old else ""
     return f"{_short(change.what)}: {_short(change.new or 'none')}{was}"

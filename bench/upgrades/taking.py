@@ -34,7 +34,6 @@ LIMIT_S = 300.0
 PROCESSES = 2
 #: Kernels that are looked at beside each framework's own cell.
 KERNELS = ("fused",)
-
 #: Seconds of a processor that a question of a proof takes, and a port, one of its kernels, and a framework's parts; and
 #: the share of the latter where compiled programs are kept, of which there are more than a few.
 CHECK_S, PORT_S, KERNEL_S, PARTS_S = 0.17, 8.0, 1.5, 9.0
@@ -60,22 +59,31 @@ def take(
         The snapshot, and the arrays that it names.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
-    of_each = {name: _subjects_of(name, name in present) for name in names}
-    looking_s = _total_s(of_each) * (WARM if _are_kept(prover.programs) else 1.0)
-    proven_s = 0.0
+    costs = {name: _costs_s(name, present=name in present) for name in names}
+    warm = prover.programs is not None and sum(1 for _ in prover.programs.glob("*-cache")) > FEW_PROGRAMS
+    looking_s = sum(map(sum, (of.values() for of in costs.values()))) * (WARM if warm else 1.0)
+    proven_s, measured, departures = 0.0, None, []
 
     def proving(done: int, of: int, last: str) -> None:
         nonlocal proven_s
         proven_s = CHECK_S * of
         told(CHECK_S * done, proven_s + looking_s, last)
 
-    measured, departures = _prove(present, prover, proving, anew=anew) if equality else (None, [])
+    if equality:
+        measured, departures = _prove(present, prover, proving, anew=anew)
     further = lambda share, last: told(proven_s + share * looking_s, proven_s + looking_s, last)  # noqa: E731
     further(0.0, "the proof")
-    subjects, arrays = _look(of_each, prover.programs, further)
+    subjects, arrays = _look(costs, prover.programs, further)
     packages = sorted({package for name in present for package in get_port(name).packages})
     snapshot, kept = snapshot_of(subjects, measured, departures, packages), Kept(arrays)
     return replace(snapshot, sources=sources_of(["jax", "optax", *packages], kept)), kept.arrays
+
+
+def _costs_s(name: str, *, present: bool) -> dict[str, float]:
+    """The subjects of a framework, in the order in which they are looked at, with the seconds that each takes."""
+    kernels = [kernel for kernel in KERNELS if kernel in get_port(name).kernels] if present else []
+    parts = {PARTS_OF[name]: PARTS_S} if present and name in PARTS_OF else {}
+    return {name: PORT_S, **{f"{name}:{kernel}": KERNEL_S for kernel in kernels}, **parts}
 
 
 def _prove(
@@ -106,27 +114,6 @@ def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, 
         return [(name, "is there", f"{type(error).__name__}: {brief(error)}")]
 
 
-def _are_kept(programs: Path | None) -> bool:
-    """Whether there are compiled programs of an earlier run."""
-    return programs is not None and sum(1 for _ in programs.glob("*-cache")) > FEW_PROGRAMS
-
-
-def _subjects_of(name: str, present: bool) -> list[str]:
-    """The subjects of a framework, in the order in which they are looked at."""
-    if not present:
-        return [name]
-    kernels = [f"{name}:{kernel}" for kernel in KERNELS if kernel in get_port(name).kernels]
-    return [name, *kernels, *([PARTS_OF[name]] if name in PARTS_OF else [])]
-
-
-def _cost_s(subject: str) -> float:
-    return PARTS_S if subject in PARTS_OF.values() else KERNEL_S if ":" in subject else PORT_S
-
-
-def _total_s(of_each: dict[str, list[str]]) -> float:
-    return sum(_cost_s(subject) for subjects in of_each.values() for subject in subjects)
-
-
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
     flags = parts_of_cpu(DEVICES) | {"JAX_TRACEBACK_FILTERING": "off"}
@@ -136,9 +123,10 @@ def _looked(request: Request, stop: Event) -> Iterator[Subject]:
 
 
 def _look(
-    of_each: dict[str, list[str]], programs: Path | None, told: Callable[[float, str], None]
+    costs: dict[str, dict[str, float]], programs: Path | None, told: Callable[[float, str], None]
 ) -> tuple[list[Subject], Arrays]:
     """The facts that child processes, one for each framework, find; they tell of their share and the last subject."""
+    all_s = {name: seconds for of in costs.values() for name, seconds in of.items()}
     done: list[str] = []
     stop = Event()
 
@@ -148,7 +136,7 @@ def _look(
             for subject in _looked(request, stop):
                 found.append(subject)
                 done.append(subject.name)
-                told(sum(map(_cost_s, done)) / _total_s(of_each), subject.name)
+                told(sum(map(all_s.__getitem__, done)) / sum(all_s.values()), subject.name)
         except ChildDiedError as error:
             lost = request.names[len(found) :]
             found += [Subject(name, request.framework, problems={"import": str(error)}) for name in lost]
@@ -156,10 +144,8 @@ def _look(
 
     with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:
         kept_in = None if programs is None else str(programs)
-        looking = [
-            pool.submit(look, Request(name, subjects, str(Path(place) / f"arrays-{name}"), kept_in))
-            for name, subjects in of_each.items()
-        ]
+        requests = [Request(name, list(of), str(Path(place) / f"arrays-{name}"), kept_in) for name, of in costs.items()]
+        looking = [pool.submit(look, request) for request in requests]
         try:
             while wait(looking, timeout=SLICE_S).not_done:
                 check()

@@ -124,7 +124,7 @@ class _Side:
     def near(self, wanted: np.ndarray) -> np.ndarray:
         """Of each value, whether it has a signature."""
         with np.errstate(invalid="ignore"):
-            return (np.abs(self.signatures - wanted) <= TOLERANCE * np.abs(wanted)).all(1)
+            return np.all(np.abs(self.signatures - wanted) <= TOLERANCE * np.abs(wanted), axis=1)
 
     def _number_of(self, result: np.ndarray) -> int | None:
         """The number of the first value that may be a result; gradients repeat some."""

@@ -50,10 +50,8 @@ def read_set(text: str) -> VersionSet:
     Raises:
         InputError: it is neither.
 
-    >>> read_set("2025-01").day
-    datetime.date(2025, 1, 1)
-    >>> read_set("jax==0.6.2 flax==0.11.2").requirements
-    ('jax==0.6.2', 'flax==0.11.2')
+    >>> read_set("2025-01").day, read_set("jax==0.6.2 flax==0.11.2").requirements
+    (datetime.date(2025, 1, 1), ('jax==0.6.2', 'flax==0.11.2'))
     """
     text = " ".join(text.split())
     if _DAY.fullmatch(text):
@@ -207,7 +205,7 @@ def _origin(direct_url: str | None) -> str:
     url = json.loads(direct_url) if direct_url else {}
     commit = url.get("vcs_info", {}).get("commit_id", "")
     if commit:
-        return f" of commit {commit[:12]}"
+        return f", of commit {commit[:12]}"
     return ", editable" if url.get("dir_info", {}).get("editable") else ", of a local file" if url else ""
 
 
@@ -216,7 +214,7 @@ def machine_with_versions(packages: Iterable[str] = ()) -> Machine:
     machine = describe_machine()
     versions = machine.versions | installed(["trigru", *packages])
     if machine.commit:
-        versions["trigru"] += f" of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
+        versions["trigru"] += f", of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
     return replace(machine, versions=versions)
 
 

@@ -86,7 +86,7 @@ jax.grad(loss)(a), jax.value_and_grad(loss)(a), jax.grad(lambda x: (loss(x), x),
 jax.grad(lambda x, y: jnp.sum(x * y), argnums=(0, 1))(a, b)
 row(a[0]), jax.vjp(row, a[0])[1](row(a[0])), jax.jvp(row, (a[0],), (b[1],)), jax.linearize(row, a[0])[1](b[1])
 jax.hessian(loss)(a[0]), jax.jacfwd(row)(a[0]), jax.jacrev(row)(a[0])
-jax.grad(lambda x: jnp.sum(with_vjp(x)))(a), jax.grad(lambda x: jnp.sum(with_jvp(x)))(a)
+jax.grad(lambda x: jnp.sum(_with_vjp(x)))(a), jax.grad(lambda x: jnp.sum(_with_jvp(x)))(a)
 jax.vmap(lambda x, y: x @ y, in_axes=(0, None))(a, b.T)
 jax.vmap(lambda x, y: x * y, in_axes=(1, 1), out_axes=1)(a, b)
 jax.vmap(lambda x: [jax.lax.psum(x, "i"), jax.lax.pmean(x, "i")], axis_name="i")(a)
@@ -153,9 +153,9 @@ jnp.ones(3)[1.0]
 """
 
 
-with_vjp, with_jvp = jax.custom_vjp(lambda x: jnp.sin(x)), jax.custom_jvp(lambda x: jnp.sin(x))
-with_vjp.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (2 * g * x,))
-with_jvp.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 3 * xs[0] * ts[0]))
+_with_vjp, _with_jvp = jax.custom_vjp(lambda x: jnp.sin(x)), jax.custom_jvp(lambda x: jnp.sin(x))
+_with_vjp.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (2 * g * x,))
+_with_jvp.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 3 * xs[0] * ts[0]))
 HERE = Lines(
     {
         **globals(),

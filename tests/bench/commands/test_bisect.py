@@ -13,8 +13,8 @@ from trigru.bench.upgrades.versions import read_set
 from trigru.common.errors import InputError
 
 
-def judge(script):
-    return bisect._by_command(["sh", "-c", script], Made())(read_set("jax==0.1.0"))
+def judge(script, **failing):
+    return bisect.by_command(["sh", "-c", script], Made(), read_set("jax==0.1.0"))
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,20 @@ def test_the_answer_is_printed_for_machines_too(monkeypatch, tmp_path, last, cod
 @pytest.mark.parametrize(("fact", "proof"), [("calls", ["--no-equality"]), ("broken", []), ("function", [])])
 def test_a_fact_is_asked_of_snapshots_each_taken_once(monkeypatch, tmp_path, fact, proof):
     """From 0.4.0 on, NNX runs more lines, and plain JAX from 0.2.0 on, which is not asked about."""
-    taken = []
+    taken, made_of = [], Made({"jax==0.3.0": True})
 
     def run(made, arguments):
         number = release_of(made)
         taken.append((number, arguments[:-2]))
         lines = {"pure": 100 + 50 * (number >= 2), "nnx": 100 + 50 * (number >= 4)}
-        leave(Path(arguments[-1]), *(Subject(port, port, calls=step_calls(n)) for port, n in lines.items()))
+        tree = {"w": f"float{16 if number >= 5 else 32}(3,)"}
+        leave(Path(arguments[-1]), *(Subject(port, port, calls=step_calls(n), tree=tree) for port, n in lines.items()))
         return ""
 
-    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made())
+    monkeypatch.setattr(bisect, "Environments", lambda python, more: made_of)
     monkeypatch.setattr(bisect, "run_trigru", run)
-    words = ("bisect", f"jax=={RELEASES[0]}", f"jax=={RELEASES[-1]}", "--fact", fact, "--port", "nnx")
-    code, out, err = call(*words, "-o", str(tmp_path / "kept"))
+    words = ("bisect", f"jax=={RELEASES[0]}", f"jax=={RELEASES[-1]}", "-o", str(tmp_path / "kept"), "--fact")
+    code, out, err = call(*words, fact, "--port", "nnx")
     assert {tuple(arguments) for _, arguments in taken} == {("snapshot", "--port=nnx", *proof)}
     assert len({number for number, _ in taken}) == len(taken)
     if fact != "calls":
@@ -111,9 +112,12 @@ def test_a_fact_is_asked_of_snapshots_each_taken_once(monkeypatch, tmp_path, fac
         assert "is as GOOD is" in err
         return
     assert code == 0, err
-    assert out.startswith("It changed with jax 0.3.0 -> 0.4.0.\n")
-    assert "by a count or bits, which are exact" in out
+    assert out.startswith("It changed with jax 0.2.0 -> 0.4.0.\n")
+    assert "by a count or bits, which are exact.\n1 could not be judged: jax==0.3.0\n" in out
+    assert "jax==0.3.0: no such wheel\njax==0.3.0: cannot be judged\n" in err
     assert "pure" not in out
     once = len(taken)
-    assert call(*words, "-o", str(tmp_path / "kept"))[1] == out
+    assert call(*words, fact, "--port", "nnx")[1] == out
     assert len(taken) == once, "what is kept is not taken again"
+    _, of_all, _ = call(*words, "tree")
+    assert "tree: pure, nnx: leaf w: float16(3,), was float32(3,)" in of_all, "without --port all are looked at"

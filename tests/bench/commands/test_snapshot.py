@@ -1,16 +1,22 @@
 """`trigru snapshot`, and `trigru diff` of snapshots, with their exit codes."""
 
+import json
 import sys
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from support.cli import call, invoke
-from support.snapshots import leave, snapshot_of
-from trigru.bench.commands import snapshot as command
-from trigru.bench.upgrades import files
+from support.runs import MACHINE, draw_run, save
+from support.snapshots import leave, snapshot_of, step_calls
+from trigru.bench.commands import diff, snapshot
+from trigru.bench.commands.diff import read_kinds
+from trigru.bench.upgrades.changes import FAILING, KINDS
 from trigru.bench.upgrades.files import load, name_of
 from trigru.bench.upgrades.record import Subject
 from trigru.common.equality.measurement import Measurement
+from trigru.common.errors import InputError
 
 ARRAYS = np.arange(3.0), np.arange(3.0) + 1
 
@@ -36,29 +42,21 @@ def taken(tmp_path_factory):
     return folder, said
 
 
-def test_two_snapshots_of_one_environment_do_not_differ(taken):
-    folder, _ = taken
-    done = invoke("diff", str(folder / "a"), str(folder / "b"), "--fail-on", "all")
-    assert done.exit_code == 0
-    assert done.stdout.startswith("Nothing changed.\nBoth are of the same versions.")
-
-
 def test_a_snapshot_says_what_it_holds(taken):
     folder, (said, _) = taken
     assert "What the snapshot holds" in said.stdout
     assert [line.split()[0] for line in said.stdout.splitlines() if line.startswith("pure")] == ["pure", "pure:fused"]
-    snapshot, arrays = load(folder / "a")
-    assert all(not subject.problems and subject.values and subject.calls for subject in snapshot.subjects)
-    assert set(arrays) >= {a for s in snapshot.subjects for names in s.values.values() for a in names.values()}
+    of, _ = load(folder / "a")
+    assert all(not subject.problems and subject.values and subject.calls for subject in of.subjects)
     assert sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file()) < 2_000_000
 
 
 def test_it_holds_what_two_devices_exchange(taken):
     folder, _ = taken
-    snapshot, _ = load(folder / "a")
+    of, _ = load(folder / "a")
     exchanged = {
         (s.name, call.split()[-4]): program["exchange"]
-        for s in snapshot.subjects
+        for s in of.subjects
         for call, program in s.programs.items()
         if call.endswith("on two devices")
     }
@@ -67,11 +65,12 @@ def test_it_holds_what_two_devices_exchange(taken):
     assert {key for key, said in exchanged.items() if "in a loop" in said} == {("pure", "placed")}
 
 
-def test_what_is_installed_does_not_differ_from_its_snapshot(taken):
+def test_snapshots_of_what_is_installed_do_not_differ(taken):
     folder, _ = taken
-    done = invoke("diff", str(folder / "a"), "--now", "--fail-on", "all")
-    assert done.exit_code == 0, done.output
-    assert "Nothing changed." in done.stdout
+    for newer in (str(folder / "b"), "--now"):
+        done = invoke("diff", str(folder / "a"), newer, "--fail-on", "all")
+        assert done.exit_code == 0, done.output
+        assert done.stdout.startswith("Nothing changed.\nBoth are of the same versions.")
 
 
 def test_a_change_of_a_kind_that_fails(folders):
@@ -93,11 +92,78 @@ def test_many_changes_are_counted_and_with_details_listed(folders):
     assert long.count("float32(") >= 30
 
 
+def test_a_diff_goes_from_old_to_new_and_is_printed_for_machines_too(tmp_path):
+    for name, lines, jax in (("old", 100, "0.5.0"), ("new", 200, "0.6.0")):
+        machine = msgspec.structs.replace(MACHINE, versions=MACHINE.versions | {"jax": jax})
+        leave(tmp_path / name, Subject("pure", "pure", calls=step_calls(lines)), machine=machine)
+    words = ("diff", str(tmp_path / "old"), str(tmp_path / "new"))
+    text, content = invoke(*words).stdout, json.loads(invoke(*words, "--format", "json").stdout)
+    (finding,) = content["findings"]
+    assert (finding["kind"], finding["subject"], finding["failed"]) == ("calls", "pure", True)
+    assert finding["text"] == "train_step jit adam float32: 200 lines, was 100 lines"
+    for line in ("Versions: jax 0.5.0 -> 0.6.0.", f"calls: pure: {finding['text']}"):
+        assert line in text
+
+
+def test_a_checkpoint_that_is_not_read_any_more_fails(tmp_path):
+    content = np.frombuffer(b"no longer a file", np.uint8)
+    leave(
+        tmp_path / "old",
+        Subject("linen", "linen", checkpoints={".safetensors": {"content": name_of(content)}}),
+        arrays={name_of(content): content},
+    )
+    done = invoke("diff", *[str(tmp_path / "old")] * 2)
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (1, "FAILED: checkpoints 1.")
+    assert "reading a file as .safetensors" in done.stdout
+
+
+def test_snapshots_that_do_not_compare_are_exit_code_125(tmp_path):
+    for name in ("pure", "mine"):
+        leave(tmp_path / name, Subject(name, name))
+    code, _, err = call("diff", str(tmp_path / "pure"), str(tmp_path / "mine"))
+    assert (code, "no port in common" in err) == (125, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (None, FAILING),
+        ("all", tuple(kind for kind in KINDS if kind != "better")),
+        ("none", ()),
+        ("bits", ("bits",)),
+        (" memory , draws,memory ", ("memory", "draws")),
+        ("none,draws", ("draws",)),
+    ],
+)
+def test_kinds_of_changes_are_read(text, kinds):
+    assert read_kinds(text) == kinds
+
+
+WHAT_IS_COMPARED = {"ss": "s", "rr": "r", "bb": "sr", "br": "r", "rb": "r", "sb": "s", "bs": "s", "sr": "", "rs": ""}
+
+
+@pytest.mark.parametrize("holds", WHAT_IS_COMPARED)
+def test_what_two_folders_both_hold_is_compared(tmp_path, holds):
+    """A folder holds a snapshot, a run or both."""
+    places = [tmp_path / name for name in ("old", "new")]
+    for place, held in zip(places, holds, strict=True):
+        leave(place, Subject("pure", "pure")) if held in "sb" else place.mkdir()
+        if held in "rb":
+            save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), place / "results.json")
+    done = invoke("diff", *map(str, places))
+    said = [name for name, text in (("s", "Nothing changed."), ("r", "No change of equality")) if text in done.stdout]
+    compared = WHAT_IS_COMPARED[holds]
+    assert said == [*compared]
+    page = invoke("diff", *map(str, places), "--output", str(tmp_path / "to"))
+    assert isinstance(page.exception, InputError) == ("r" not in compared)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("diff", "{old}"), "pass NEW, or --now"),
         (("diff", "{old}", "{old}", "--now"), "pass NEW, or --now"),
+        (("diff", "{mine}", "--now"), "OLD is of mine, and of no port"),
         (("diff", "absent", "--now"), "has no snapshot"),
         (("diff", "{old}", "--now", "--output", "page"), "a page of two runs"),
         (("diff", "{old}", "{old}", "--output", "page"), "a page of two runs"),
@@ -110,25 +176,34 @@ def test_many_changes_are_counted_and_with_details_listed(folders):
         (("matrix", "2025-01-01", "2025-01-01"), "named twice"),
         (("bisect", "2025-01-01", "jax==0.5.0", "--fact", "draws"), "both days, or both versions"),
         (("bisect", "2025-01-01", "2025-02-01"), "pass --fact, or a command"),
-        (("bisect", "2025-01-01", "2025-02-01", "--fact", "colour"), "colour"),
+        (("bisect", "2025-01-01", "2025-02-01", "--fact", "colour"), "unknown fact 'colour'"),
+        (("bisect", "2025-01-01", "2025-02-01", "--fact", "better"), "unknown fact 'better'"),
+        (("bisect", "2025-01-01", "2025-02-01", "--fact", "tree", "--", "true"), "and not both"),
+        (("bisect", "2025-01-01", "2025-02-01", "--fact", "tree", "--port", "keras"), "unknown port 'keras'"),
+        (("diff", "{old}", "{old}", "--fail-on", "better"), "program, all, none"),
     ],
 )
 def test_bad_input_is_a_sentence(folders, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "mine").write_text("")
-    places = {"old": folders("old"), "work": str(tmp_path / "work")}
+    leave(tmp_path / "mine", Subject("mine", "mine"))
+    places = {"old": folders("old"), "work": str(tmp_path / "work"), "mine": str(tmp_path / "mine")}
     code, out, err = call(*(argument.format(**places) for argument in arguments))
     assert code == 2, err
     assert said in " ".join(err.split())
     assert "Traceback" not in out + err
 
 
-def test_another_schema_is_refused(folders, monkeypatch):
-    old, new = folders("old"), folders("new")
-    monkeypatch.setattr(files, "SCHEMA", 7)
-    code, _, err = call("diff", old, new)
-    assert (code, "schema 5, expected 7" in err) == (2, True)
+@pytest.mark.parametrize("file", ["/tmp/evil.py", "../evil.py", "link/evil.py"])
+def test_a_file_elsewhere_is_not_run_because_a_snapshot_names_it(tmp_path, monkeypatch, file):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("link").symlink_to(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemExit('it ran')")
+    for subjects in ([Subject("model", file)], [Subject("model", "mine.py"), Subject("model", file)]):
+        with pytest.raises(InputError, match="is not run since OLD says so"):
+            diff._take_now(Path("x"), snapshot_of(*subjects), ())
 
 
 MINE = """
@@ -157,5 +232,5 @@ def test_a_model_of_a_file_is_told_by_the_line_that_changed(tmp_path, monkeypatc
 def test_what_is_not_offered_is_no_failure(tmp_path, capsys):
     missing = Measurement("nnx", "hvp", None, "call", "float64", None, 0.0, "not offered: by this flax")
     wrong = Measurement("nnx", "forward", None, "carry", "float64", 1.0, 1e-12)
-    command.tell(tmp_path / "s", snapshot_of(equality=[missing, wrong]))
+    snapshot.tell(tmp_path / "s", snapshot_of(equality=[missing, wrong]))
     assert "1 of 2 measurements of equality failed: " in capsys.readouterr().err

@@ -9,7 +9,6 @@ from support.runs import MACHINE
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import changes, reservations
 from trigru.bench.upgrades.counting import TRACES, WAITS
-from trigru.bench.upgrades.distance import ulps
 from trigru.bench.upgrades.files import name_of
 from trigru.bench.upgrades.record import EQUATIONS, KEPT, MEMORY, PRINT, Snapshot, Subject
 from trigru.common.equality.measurement import Measurement
@@ -112,10 +111,6 @@ def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, said
     assert told(old, old) == told(new, new) == []
 
 
-def test_another_program_that_needs_more_memory_is_two_changes():
-    assert [kind for kind, *_ in told(program(), program(dots=3, **{MEMORY: 2048}))] == ["memory", "program"]
-
-
 def test_each_subject_is_compared_with_the_one_of_its_name():
     old, new = (
         [Subject(name, "nnx", **calls(lines=n + more)) for n, name in enumerate(("nnx", "nnx:fused", "nnx's own"), 1)]
@@ -168,28 +163,11 @@ def test_other_names_of_results_are_another_function():
     assert [kind for kind, *_ in found] == ["tree"], "a result that is a leaf of the tree is told once"
 
 
-def test_ulps_of_numbers_around_zero_are_finite():
-    assert ulps(np.array([0.0]), np.array([0.0])) == 0
-    assert np.isfinite(ulps(np.array([0.0]), np.array([5e-324])))
-
-
 def drawn(*arrays):
     """The draws of two models."""
     first, second, third, other = map(name_of, arrays)
     gru = {".w of key 0": first, ".w of key 1": second, ".b of key 1": third}
     return {"draws": {"gru": gru, "classifier": {".w of key 1": other}}}
-
-
-@pytest.mark.parametrize("place", range(4))
-def test_a_draw_is_told_by_its_model_key_and_path(place):
-    after = [A] * 4
-    after[place] = B[:2] + 7
-    said = [
-        "gru: 1 of 3 draws, the first .w of key 0", "gru: 1 of 3 draws, the first .w of key 1",
-        "gru: 1 of 3 draws, the first .b of key 1", "classifier: 1 of 1 draws, the first .w of key 1",
-    ]  # fmt: skip
-    found = told(drawn(A, A, A, A), drawn(*after), A, *after)
-    assert found == [("draws", said[place], "", "float64(2,) instead of float64(4,)")]
 
 
 def test_draws_of_each_model_are_a_change_of_their_own():
@@ -232,11 +210,9 @@ def test_a_check_is_another_if_it_differs_in_anything(field, value):
     assert between(new, old) == [("better", *what, str(measured(1.0)), "equal")]
     assert between(snapshot_of(equality=[PASSED]), snapshot_of(equality=[PASSED, passing])) == []
     both = between(snapshot_of(equality=[passing, PASSED]), snapshot_of(equality=[failing, measured(1.0)]))
-    assert [subject for _, subject, *_ in both] == [
-        "linen",
-        *{"port": ["nnx"], "kernel": ["linen:fused"]}.get(field, ()),
-    ]
-    assert all("and 1 more check" in what for _, _, what, *_ in both if len(both) == 1)
+    apart = {"port": ["nnx"], "kernel": ["linen:fused"]}.get(field, [])
+    assert [subject for _, subject, *_ in both] == ["linen", *apart]
+    assert apart or "and 1 more check" in both[0][2]
 
 
 def test_a_row_that_fails_is_compared_with_the_rows_that_passed_and_what_is_not_offered_is_no_failure():

@@ -98,12 +98,6 @@ def test_releases_are_listed_from_the_oldest(uv):
     assert Environments("3.13").releases("jax") == ["0.6.1", "0.6.2", "0.7.0"]
 
 
-def test_a_python_may_be_a_path(uv, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert Environments("bin/python").python == str(tmp_path / "bin" / "python")
-    assert Environments().python == f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
 def test_without_uv_it_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setattr(environments.shutil, "which", lambda _: None)
     monkeypatch.setattr(environments.sys, "executable", str(tmp_path / "python"))

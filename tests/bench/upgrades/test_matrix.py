@@ -36,14 +36,16 @@ def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
 
 
 def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):
-    made = Made()
+    made, told = Made(), []
 
-    def stop(done, of, what):
-        if done == 2:
+    def stop(*said):
+        told.append(said)
+        if said[0] == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fill(SETS, tmp_path, made, command=[], told=stop)
+    assert told == [(0, 4, SETS[0].name)] * 2 + [(1, 4, SETS[1].name)] * 2 + [(2, 4, SETS[2].name)]
     assert [row.name for row in read(tmp_path).rows] == [of.name for of in SETS[:2]]
     made.made.clear()
     fill(SETS, tmp_path, made, command=[])
@@ -62,24 +64,20 @@ def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):
 )
 def test_what_failed_is_not_told_as_equal_in_part(tmp_path, trigru, equal, said):
     found = fill(SETS[:1], tmp_path, Made(), command=[])
+    assert matrix_picture(found) is None, "of one set"
     facts = {name: {**found.rows[0].facts["pure"], "equal": text} for name, text in equal.items()}
     found = msgspec.structs.replace(found, rows=[msgspec.structs.replace(found.rows[0], facts=facts)])
     assert matrix_tables(found)[0].rows[0][3] == said
 
 
-def test_a_set_without_a_snapshot_is_exit_code_1(tmp_path, monkeypatch, trigru):
+def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeypatch, trigru, capsys):
     monkeypatch.setattr(command, "Environments", lambda python: Made())
     asked = {"python": None, "ports": [], "equality": True, "details": False}
     command.matrix(SETS[:2], tmp_path / "all", **asked)
+    capsys.readouterr()
     with pytest.raises(typer.Exit) as left:
-        command.matrix(SETS, tmp_path / "three of four", **asked)
+        command.matrix(SETS, tmp_path / "three of four", **asked, format="json")
     assert left.value.exit_code == 1
-
-
-def test_a_matrix_is_printed_for_machines_too(tmp_path, monkeypatch, trigru, capsys):
-    monkeypatch.setattr(command, "Environments", lambda python: Made())
-    with pytest.raises(typer.Exit):
-        command.matrix(SETS, tmp_path, python=None, ports=[], equality=True, details=False, format="json")
     found = [(f["kind"], f["subject"], f["failed"]) for f in json.loads(capsys.readouterr().out)["findings"]]
     calls = [("calls", f"jax=={release}: pure", False) for release in ("0.1.0", "0.3.0")]
     assert found == [calls[0], ("broken", "jax==0.2.0", True), calls[1]]
@@ -102,34 +100,19 @@ def test_damage_is_a_sentence(tmp_path, content, said):
         read(tmp_path / "absent")
 
 
-def test_one_set_has_no_picture(tmp_path, trigru):
-    assert matrix_picture(fill(SETS[:1], tmp_path, Made(), command=[])) is None
-
-
-def test_rows_of_other_sets_stay_in_the_file(tmp_path, trigru):
+def test_rows_of_other_sets_stay_and_other_arguments_and_pythons_are_other_rows(tmp_path, trigru):
     fill(SETS[:2], tmp_path, Made(), command=[])
     fill(SETS[3:], tmp_path, Made(), command=[])
     assert {row.name for row in read(tmp_path).rows} == {SETS[0].name, SETS[1].name, SETS[3].name}
-    again = Made()
-    fill(SETS[:2], tmp_path, again, command=[])
-    assert again.made == []
-
-
-def test_other_arguments_and_another_python_are_another_row(tmp_path, trigru):
-    fill(SETS[:1], tmp_path, Made(), command=[])
-    again = Made()
-    fill(SETS[:1], tmp_path, again, command=[], arguments=["--no-equality"])
-    assert again.made == [SETS[0].name]
-    other = Made()
-    other.python = "3.11"
-    assert fill(SETS[:1], tmp_path, other, command=[]).rows[0].python == "3.11"
-    assert other.made == [SETS[0].name]
-
-
-def test_it_says_which_set_is_at_work_while_it_is(tmp_path, trigru):
-    told = []
-    fill(SETS[:2], tmp_path, Made(), command=[], told=lambda *said: told.append(said))
-    assert told == [(0, 2, SETS[0].name)] * 2 + [(1, 2, SETS[1].name)] * 2 + [(2, 2, "all")]
+    for python, arguments, made in (
+        ("3.13", [], []),
+        ("3.13", ["--no-equality"], [SETS[0].name]),
+        ("3.11", [], [SETS[0].name]),
+    ):
+        again = Made()
+        again.python = python
+        assert fill(SETS[:1], tmp_path, again, command=[], arguments=arguments).rows[0].python == python
+        assert again.made == made
 
 
 def test_no_package_of_the_caller_reaches_an_environment(monkeypatch):

@@ -1,6 +1,7 @@
 """Parts of the frameworks as small programs: what is kept of one, and what a change of it is told as."""
 
 import time
+import warnings
 from functools import partial
 
 import jax
@@ -130,6 +131,24 @@ def test_a_call_that_traces_again_or_waits_is_told():
     assert (plain[TRACES], plain[WAITS]) == (1, 0)
     assert of(Called(traced))[0].subjects[0].calls["part"][TRACES] > 1
     assert of(Called(waiting))[0].subjects[0].calls["part"][WAITS] >= 2
+
+
+def test_more_python_in_a_call_and_a_warning_are_told():
+    def slower(ran):
+        once = jax.jit(ran(jnp.tanh))
+
+        def call():
+            warnings.warn("it will go.\nSoon.", DeprecationWarning, stacklevel=1)
+            return once(X)
+
+        return call
+
+    found = told(Called(lambda ran: partial(jax.jit(ran(jnp.tanh)), X)), Called(slower))
+    assert found["calls", "part"].new.endswith(" lines")
+    (warned,) = [change for (kind, _), change in found.items() if kind == "warnings"]
+    assert warned.new == "DeprecationWarning: it will go."
+    assert warned.what.startswith("at call, ")
+    assert "test_parts.py" in warned.what
 
 
 def test_arguments_are_kept_with_their_defaults():

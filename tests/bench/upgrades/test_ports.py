@@ -1,9 +1,7 @@
 """The facts of a port: the same each time, and others where one thing was changed in what is installed."""
 
-import warnings
 from copy import copy
 from dataclasses import replace
-from functools import partial
 
 import equinox as eqx
 import jax
@@ -12,15 +10,12 @@ import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades import ports, reading
 from trigru.bench.upgrades.changes import changes
-from trigru.bench.upgrades.counting import TRACES
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import look_at
 from trigru.bench.upgrades.ports import look_at_port
 from trigru.bench.upgrades.reading import unread
 from trigru.bench.upgrades.record import CONTENT, Subject
 from trigru.common.errors import NotOfferedError
-from trigru.common.port.protocol import WithKernel
-from trigru.common.port.styles import functional_program
 from trigru.impls import get_port
 
 
@@ -80,17 +75,12 @@ def test_every_fact_is_the_same_when_looked_at_again(pure):
     assert any(line.startswith("trigru/impls/pure.py:") for line in subject.trails["forward"].lines)
 
 
-def test_every_port_draws_and_traces_and_a_kernel_has_no_files(port):
+def test_every_port_draws_and_traces(port):
     found, _ = look(port, "gru", "classifier", "forward", "step")
     (subject,) = found.subjects
     assert subject.problems == {}
     assert subject.draws.keys() == {"gru", "classifier"}
     assert subject.trails.keys() == {"forward", "step"}
-    kernel = Subject(f"{port.name}:fused", port.name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ports, "look_at", lambda *_: None)
-        look_at_port(WithKernel(port, "fused"), kernel, Kept())
-    assert kernel.checkpoints == {}
 
 
 def test_another_rounding_is_other_bits_and_no_other_function(pure):
@@ -118,69 +108,6 @@ def test_other_random_bits_draw_others_in_every_framework(port):
     finally:
         jax.config.update("jax_threefry_partitionable", before)
     assert "draws" in {kind for kind, _ in found}
-
-
-def test_a_renamed_parameter_is_another_tree():
-    port = get_port("linen")
-
-    def make(config, key):
-        model = port.make(config, key)
-        params = dict(model.params)
-        params["start"] = params.pop("initial_carry")
-        return model.replace(params=params)
-
-    found = changes(look(port, "gru"), look(changed(port, make=make), "gru"))
-    (tree,) = [change for change in found if change.kind == "tree" and change.what == "leaves"]
-    assert "initial_carry" in tree.old
-    assert "start" in tree.new
-
-
-def test_a_warning_at_a_call_is_told_with_its_place(pure):
-    def warned(outputs):
-        warnings.warn("apply will go.\nSoon.", DeprecationWarning, stacklevel=1)
-        return outputs
-
-    found = changes(look(pure, "forward"), look(with_outputs(pure, warned), "forward"))
-    (change,) = [change for change in found if change.kind == "warnings"]
-    assert change.new == "DeprecationWarning: apply will go."
-    assert change.what.startswith("at call, ")
-    assert "test_ports.py" in change.what
-
-
-def test_python_in_a_call_is_counted_even_where_it_calls_nothing(pure):
-    def build(port, model, task):
-        program = pure.call_styles[0].build(port, model, task)
-
-        def slower(*arrays):
-            total = 0
-            for number in range(1000):
-                total += number
-            return program.call(*arrays)
-
-        return replace(program, call=slower)
-
-    dearer = changed(pure, call_styles=(replace(pure.call_styles[0], build=build),))
-    found = changes(look(pure, "step"), look(dearer, "step"))
-    assert {change.kind for change in found} == {"calls"}
-    assert all("lines" in change.new for change in found)
-
-
-def test_a_trace_at_every_second_call_is_counted(pure):
-    def flaky(function):
-        calls = 0
-
-        def call(*arguments):
-            nonlocal calls
-            calls += 1
-            return jax.jit((lambda *a: function(*a)) if calls % 2 else function)(*arguments)
-
-        call.lower = jax.jit(function).lower
-        return call
-
-    styles = (replace(pure.call_styles[0], build=partial(functional_program, jit=flaky)),)
-    again, once = (look(p, "train_step")[0].subjects[0] for p in (changed(pure, call_styles=styles), pure))
-    assert {calls[TRACES] for name, calls in once.calls.items() if "devices" not in name} == {1}
-    assert all(calls[TRACES] > 1 for name, calls in again.calls.items() if "devices" not in name)
 
 
 def test_an_exception_in_one_style_breaks_that_style_alone():

@@ -18,17 +18,18 @@ from trigru.bench.upgrades.versions import (
 from trigru.common.errors import InputError
 
 
-def test_a_day_and_a_month():
-    assert read_set("2025-01-31").day == date(2025, 1, 31)
-    assert read_set("2025-02").day == date(2025, 2, 1)
-    assert read_set("2025-02").requirements == ()
-
-
-def test_versions_in_any_spacing():
-    found = read_set("  jax==0.6.2   flax>=0.11,<0.12 ")
-    assert found.requirements == ("jax==0.6.2", "flax>=0.11,<0.12")
-    assert found.day is None
-    assert found.name == "jax==0.6.2 flax>=0.11,<0.12"
+@pytest.mark.parametrize(
+    ("text", "requirements", "day"),
+    [
+        ("2025-01-31", (), date(2025, 1, 31)),
+        ("2025-02", (), date(2025, 2, 1)),
+        ("  jax==0.6.2   flax>=0.11,<0.12 ", ("jax==0.6.2", "flax>=0.11,<0.12"), None),
+    ],
+)
+def test_a_day_a_month_and_versions_in_any_spacing(text, requirements, day):
+    found = read_set(text)
+    assert (found.requirements, found.day) == (requirements, day)
+    assert found.name == (" ".join(requirements) or day.isoformat())
 
 
 @pytest.mark.parametrize(
