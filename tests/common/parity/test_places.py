@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.compat import enable_x64
-from trigru.common.parity.departure import Search
+from trigru.common.parity.departure import Search, moved_starts
 from trigru.common.parity.locations import located
 from trigru.common.parity.places import places_of
-from trigru.common.parity.starts import moved_starts
 from trigru.common.parity.tape import TraceTape
 from trigru.common.program.source import CodeLine
 
