@@ -10,7 +10,7 @@ import numpy as np
 from ..program import CodeLine, code_lines, equations
 from .departure import Search
 from .hypotheses import changes, relation
-from .locations import argument_at, callers, hand_overs, located, location, makers, shared_line, text_of
+from .locations import argument_at, callers, hand_overs, located, location, makers, text_of
 from .model import Model, dtypes_of
 from .programs import Program
 from .record import Location, Place
@@ -54,13 +54,13 @@ def _places(search: Search) -> Iterator[Place]:
     mend = first_that_mends(search, changes(search, steps, result)) or (result and relation(search, result))
     if mend:
         other = search.counterpart(mend.step) or next(iter(others), None)
-        yield from _at(search, mend.step, other, mend=f"With {mend.change}, the outputs agree.")
+        yield _at(search, mend.step, other, mend=f"With {mend.change}, the outputs agree.")
         yield from _makers(search, mend.step)
         yield from _shared(search, steps, list(map(search.counterpart, steps)))
         yield from _callers(search, mend.step)
         return
     if ordered := first_that_mends(search, in_another_order(search)):
-        yield from _at(search, ordered.step, search.reference.made(ordered.with_value), REORDERED)
+        yield _at(search, ordered.step, search.reference.made(ordered.with_value), REORDERED)
     yield from _choices(search, steps, result)
     yield from _of_function(search, steps, result, others)
 
@@ -71,14 +71,14 @@ def _of_function(
     """The lines that compute, make or call the steps at which the programs part."""
     counterparts = list(map(search.counterpart, steps))
     pairs = [(step, other) for step, other in zip(steps, counterparts, strict=True) if not _is_of(result, step)]
-    healed = list(_at(search, result.step, search.reference.made(result.with_value), HEALS)) if result else []
+    healed = [_at(search, result.step, search.reference.made(result.with_value), HEALS)] if result else []
     shared = list(_shared(search, steps, counterparts))
-    apart = [place for step, other in pairs for place in _at(search, step, other or next(iter(others), None), APART)]
+    apart = [_at(search, step, other or next(iter(others), None), APART) for step, other in pairs]
     near: list[Place] = []
     far: list[Place] = []
     for step, other in zip(steps, counterparts, strict=True):
         for origin in _origins(search, step, other):
-            (near if _function(origin) == _function(step) else far).extend(_at(search, origin, None, OPERAND))
+            (near if _function(origin) == _function(step) else far).append(_at(search, origin, None, OPERAND))
     nearby = [*_makers(search, steps[0]), *near, *_callers(search, steps[0])]
     if len(pairs) < len(steps):
         yield from [*healed, *nearby, *apart, *far]
@@ -95,13 +95,10 @@ def _is_of(trial: Trial | None, step: Step) -> bool:
 # The lines of a step ----------------------------------------------------------------------------------------------
 
 
-def _at(search: Search, step: Step, other: Step | None, cause: str = "", mend: str = "") -> Iterator[Place]:
-    """The line of a step; before it, that which calls its function, if another call of the function agrees."""
-    here = location(step, search.candidate)
+def _at(search: Search, step: Step, other: Step | None, cause: str = "", mend: str = "") -> Place:
+    """The line of a step, and that of the reference."""
     there = location(other, search.reference) if other else None
-    if here is not None and (line := shared_line(search.candidate, step, search.agrees)):
-        yield Place(_moved(here, line), there, cause, mend)
-    yield Place(here, there, cause, mend)
+    return Place(location(step, search.candidate), there, cause, mend)
 
 
 def _makers(search: Search, step: Step) -> Iterator[Place]:
@@ -220,7 +217,7 @@ def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step |
         found = sorted(set.intersection(*every))[:1]
     for made in (tape.steps[n] for n in found):
         for step in dict.fromkeys([_last_common(tape, made, steps), made]):
-            yield from _at(search, step, None, SHARED)
+            yield _at(search, step, None, SHARED)
 
 
 def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:

@@ -171,15 +171,6 @@ def test_a_tape_is_played_again_from_a_changed_value_on(tape_of):
     np.testing.assert_allclose(new[second.outputs[0]], first.values[first.outputs[0]], rtol=1e-12)
 
 
-def test_a_replay_ends_where_it_may_not_go_on(tape_of, monkeypatch):
-    monkeypatch.setattr("trigru.common.parity.tape.PART", 8)
-    tape = tape_of(RECURRENT, "reference")
-    rest = []
-    new = tape.played({tape.arguments[0]: X[None] + 1}, goes_on=lambda values: rest.append(len(values)))
-    assert len(rest) == 1
-    assert tape.outputs[0] not in new
-
-
 def test_a_step_within_a_loop_knows_the_lines_outside_of_it(tape_of):
     step = next(step for step in tape_of(IN_A_LOOP, "model").steps if step.operation == "tanh")
     own = [line.function.rpartition(".")[2] for line in step.lines() if line.file.endswith("model.py")]
