@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import json as json_format
 import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -56,7 +57,7 @@ def port(
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
     facts, lines = result.as_json(), [str(result)]
     if costs is not None:
-        cost = costs.cost_of(reference, candidate, given, result) if result.verdict == SAME else []
+        cost = list(costs.cost_of(reference, candidate, given, result)) if result.verdict == SAME else []
         facts["cost"] = [asdict(phase) for phase in cost]
         lines += ["", *costs.cost_lines(cost)] if cost else []
         if not cost:
@@ -71,8 +72,8 @@ def port(
 
 def _named(text: str, name: str) -> tuple[ModuleType, str]:
     """The module and the name of FILE:NAME."""
-    file, colon, given = text.rpartition(":")
-    if not colon or not file or "/" in given or given.endswith(".py"):
+    file, _, given = text.rpartition(":")
+    if not file or "/" in given or given.endswith(".py"):
         file, given = text, name
     return _load(file), given
 
@@ -99,7 +100,8 @@ def _load(file: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        line = _line_of(error, path)
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f" at line {lines[-1]}" if lines else ""
         kind = "" if isinstance(error, TrigruError) else f"{type(error).__name__}: "
         raise InputError(f"{file} fails{line}: {kind}{brief(error)}") from error
     except SystemExit as error:
@@ -126,33 +128,25 @@ def _look_in(folder: Path) -> None:
         sys.path.insert(0, str(folder))
 
 
-def _line_of(error: BaseException, path: Path) -> str:
-    trace, line = error.__traceback__, ""
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = f" at line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return line
-
-
 def _model(module: ModuleType, name: str) -> Model:
-    if not hasattr(module, name):
-        raise InputError(f"{module.__file__} has no {name!r}: expected a trigru.parity.Model of that name.")
-    return checked(getattr(module, name), f"{name!r} in {module.__file__}")
+    return checked(_value(module, name, "a trigru.parity.Model of that name"), f"{name!r} in {module.__file__}")
 
 
 def _inputs(module: ModuleType, name: str) -> tuple[Any, ...]:
-    if not hasattr(module, name):
-        raise InputError(
-            f"{module.__file__} has no {name!r}: expected an array, or a tuple of arrays, to call the models with."
-        )
-    given = getattr(module, name)
+    given = _value(module, name, "an array, or a tuple of arrays, to call the models with")
     return given if isinstance(given, tuple) else (given,)
+
+
+def _value(module: ModuleType, name: str, expected: str) -> Any:
+    if not hasattr(module, name):
+        raise InputError(f"{module.__file__} has no {name!r}: expected {expected}.")
+    return getattr(module, name)
 
 
 def models_of(file: str) -> tuple[list[Model], tuple[Any, ...]]:
     """The models of a file, which may lack the candidate, and the inputs that they are called with."""
     module = _load(file)
     given = _inputs(module, INPUTS)
-    models = [_model(module, name) for name in (REFERENCE, CANDIDATE) if getattr(module, name, None) is not None]
-    return list(named_apart(*models)) if len(models) == 2 else models or [_model(module, REFERENCE)], given
+    names = [name for name in (REFERENCE, CANDIDATE) if getattr(module, name, None) is not None] or [REFERENCE]
+    models = [_model(module, name) for name in names]
+    return list(named_apart(*models)) if len(models) == 2 else models, given

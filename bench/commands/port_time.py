@@ -12,7 +12,7 @@ from ...common.errors import InputError
 from ...common.parity.model import EVAL, TRAIN, Model
 from ...common.parity.programs import Program
 from ...common.parity.record import Comparison as Result
-from ...common.parity.values import Arguments, as_arrays, input_sets, param_sets, state_sets
+from ...common.parity.values import Arguments, as_arrays
 from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import compare, noise_floor, verdict
 from ..timing.sampling import Pace, sample_rounds
@@ -86,7 +86,7 @@ class _Arm:
         return jax.block_until_ready(outputs)
 
 
-def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Result) -> list[PhaseCost]:
+def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Result) -> Iterator[PhaseCost]:
     """What both models cost, in each phase.
 
     Args:
@@ -97,30 +97,23 @@ def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result:
     Raises:
         InputError: a model that JAX cannot compile.
     """
-    arrays = as_arrays(inputs)
-    return [_phase_cost(reference, candidate, arrays, phase, result) for phase in PHASES]
-
-
-def _phase_cost(reference: Model, candidate: Model, inputs: tuple[Any, ...], phase: str, result: Result) -> PhaseCost:
-    r, c = (
-        model.program(inputs, PHASES[phase] if PHASES[phase] in model.modes else model.modes[0])
-        for model in (reference, candidate)
-    )
-    if not isinstance(r, Program) or not isinstance(c, Program):
-        raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
-    mine = _arguments(r.param_values, r.state_values, inputs)
-    given = _arguments(result.converted, result.converted_state, inputs)
-    arms = [_arm(*pair, inputs, phase) for pair in ((r, mine), (c, given), (r, mine))]
-    first, second = (arm.facts for arm in arms[:2])
-    counts = {n: (getattr(first, n), getattr(second, n)) for n in COUNTS}
-    return PhaseCost(
-        phase,
-        tuple(_costs(arms)),
-        (arms[0].build_s, arms[1].build_s),
-        (first.temp_bytes, second.temp_bytes),
-        {name: pair for name, pair in counts.items() if pair[0] != pair[1]},
-        first.fingerprint == second.fingerprint,
-    )
+    inputs = as_arrays(inputs)
+    for phase, mode in PHASES.items():
+        r, c = (m.program(inputs, mode if mode in m.modes else m.modes[0]) for m in (reference, candidate))
+        if not isinstance(r, Program) or not isinstance(c, Program):
+            raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
+        mine, given = (r, r.param_values, r.state_values), (c, result.converted, result.converted_state)
+        arms = [_arm(*some, inputs, phase) for some in (mine, given, mine)]
+        first, second = (arm.facts for arm in arms[:2])
+        counts = {name: (getattr(first, name), getattr(second, name)) for name in COUNTS}
+        yield PhaseCost(
+            phase,
+            tuple(_timed(arms)),
+            (arms[0].build_s, arms[1].build_s),
+            (first.temp_bytes, second.temp_bytes),
+            {name: pair for name, pair in counts.items() if pair[0] != pair[1]},
+            first.fingerprint == second.fingerprint,
+        )
 
 
 def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
@@ -142,12 +135,9 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
         yield f"  {cost.phase}, compiled: {', '.join(more) or same}"
 
 
-def _arguments(params: Any, state: Any, inputs: tuple[Any, ...]) -> Arguments:
-    return Arguments(param_sets(params), state_sets(state), input_sets(jax.tree.leaves(inputs))).one(0)
-
-
-def _arm(program: Program, arguments: Arguments, inputs: tuple[Any, ...], phase: str) -> _Arm:
-    function, params, rest = program.own(arguments, inputs)
+def _arm(program: Program, params: Any, state: Any, inputs: tuple[Any, ...], phase: str) -> _Arm:
+    leaves = ([np.asarray(a)[None] for a in some] for some in (params, state))
+    function, params, rest = program.own(Arguments(*leaves, []), inputs)
 
     def step(params: Any, rest: Any) -> Any:
         def loss(params: Any) -> Any:
@@ -160,11 +150,10 @@ def _arm(program: Program, arguments: Arguments, inputs: tuple[Any, ...], phase:
     return _Arm(function if phase == "forward" else step, (params, rest))
 
 
-def _costs(arms: list[_Arm]) -> Iterator[Timed]:
+def _timed(arms: list[_Arm]) -> Iterator[Timed]:
     for clock in CLOCKS:
-        samples = sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, pace=Pace(clock), both=False)
         times = []
-        for sample in samples:
+        for sample in sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, pace=Pace(clock), both=False):
             if isinstance(sample, Exception):
                 raise InputError(f"the models cannot be timed: {sample}") from sample
             times.append(sample.time_s)

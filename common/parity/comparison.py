@@ -11,19 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
-from .copies import copies
-from .departure import Search
+from .departure import Search, moved_starts
 from .draws import different_draws
 from .layouts import Transform
-from .matching import Match, match, unmatched, with_uses
+from .matching import Match, converted, match, match_by_values, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
 from .obstacles import with_rules
-from .pairs import left_out, not_compared, paired_gradients, paired_outputs, parameter_gradients
+from .pairs import leaf_errors, left_out, paired_gradients, paired_outputs, parameter_gradients
 from .places import places_of, places_of_optimizers, rounded
 from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
-from .refinement import Refinement
-from .starts import moved_starts
+from .refinement import Refinement, copies
 from .tape import Tape
 from .training import difference_of_steps, rates, steps_of, trained
 from .values import (
@@ -31,12 +29,10 @@ from .values import (
     OTHERS,
     Arguments,
     as_arrays,
-    error_of,
     input_sets,
     is_key,
     key_set,
     largest,
-    match_by_values,
     param_sets,
     state_sets,
     varied,
@@ -99,12 +95,14 @@ class _Failure:
 
 
 class _Comparing:
+    """The steps of a comparison, each of which adds to its result."""
+
     def __init__(self, reference: Model, candidate: Model, inputs: tuple[Any, ...], mapping: Any, say: Say):
         self.reference, self.candidate, self.inputs, self.say = reference, candidate, inputs, say
         self.result = Comparison(reference.name, candidate.name)
         self.failures: list[_Failure] = []
         self.tolerance = ROUNDING
-        modes = list(self._modes())
+        modes = self._modes()
         say(f"Trace {reference.name} and {candidate.name}.")
         first = self._programs(*modes[0], inputs)
         self._match(*first, mapping)
@@ -120,17 +118,15 @@ class _Comparing:
 
     # What is compared -------------------------------------------------------------------------------------------
 
-    def _modes(self) -> Iterator[tuple[str, str]]:
-        mine, others = self.reference.modes, self.candidate.modes
-        if others == (CALL,):
-            yield from ((mode, CALL) for mode in mine)  # it has to be the same function in all of them
-        elif mine == (CALL,):
+    def _modes(self) -> list[tuple[str, str]]:
+        if self.candidate.modes == (CALL,):
+            return [(mode, CALL) for mode in self.reference.modes]  # it has to be the same function in all of them
+        if self.reference.modes == (CALL,):
             self.result.remarks.append(
                 "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
             )
-            yield CALL, EVAL
-        else:
-            yield from ((mode, mode) for mode in (EVAL, TRAIN))
+            return [(CALL, EVAL)]
+        return [(EVAL, EVAL), (TRAIN, TRAIN)]
 
     def _programs(self, mode_r: str, mode_c: str, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
         r, c = self.reference.program(inputs, mode_r), self.candidate.program(inputs, mode_c)
@@ -143,32 +139,35 @@ class _Comparing:
 
     def _match(self, r: Any, c: Any, mapping: Any) -> None:
         """Choose which leaf is which, first by names, then by function."""
-        inputs = input_sets(jax.tree.leaves(self.inputs))
+        remarks, inputs = self.result.remarks, input_sets(jax.tree.leaves(self.inputs))
         self.state_matches = match(r.states, c.states)
         state = state_sets(r.state_values, unmatched(r.states, self.state_matches))
         self.arguments = Arguments(param_sets(r.param_values), state, inputs)
-        own_state = zip(state_sets(c.state_values, range(len(c.states))), self.state_matches, strict=True)
-        given_state = [a if m.layout is None else m.layout.convert(state) for a, m in own_state]
-        own = Arguments(param_sets(c.param_values, seed=1000), given_state, inputs)
-        reference, first = r.tape(self.arguments.one(OTHERS)), c.tape(own.one(OTHERS))
+        own_state = converted(self.state_matches, state, state_sets(c.state_values, range(len(c.states))))
+        own = Arguments(param_sets(c.param_values, seed=1000), own_state, inputs)
+        both = self.arguments.one(OTHERS), own.one(OTHERS)
+        reference, first = r.tape(both[0]), c.tape(both[1])
         self.matches: list[Match] = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
         del first  # all values of a large program: they are not needed again
         match_by_values(self.matches, r.param_values, c.param_values)
         if any(len(m.options) > 1 for m in self.matches):
             self.say("Match the parameters by what is computed of them.")
-            Refinement(reference, c, self.arguments.one(OTHERS), own.one(OTHERS), self.matches).run()
-        self.result.remarks += copies(r, c, self.arguments.one(OTHERS), own.one(OTHERS), self.matches)
+            Refinement(reference, c, *both, self.matches).run()
+        remarks += copies(r, c, *both, self.matches)
         self.result.parameters = Parameters.of(r.params, c.params, self.matches)
-        self.result.remarks += not_compared(r.params, c.params, self.matches)
-        pairs = zip(own.params, self.matches, strict=True)
-        params = [a if m.layout is None else m.layout.convert(self.arguments.params) for a, m in pairs]
-        self.given = replace(own, params=params)
+        for leaf, m in zip(c.params, self.matches, strict=True):
+            if isinstance(m.layout, Transform):
+                remarks.append(
+                    f"The mapping computes {leaf.path} from {listed(r.params[n].path for n in m.layout.sources)}, so "
+                    "that it may train at another rate: gradients of these and steps of training are not compared."
+                )
+        self.given = replace(own, params=converted(self.matches, self.arguments.params, own.params))
         given = self.given.one(AS_GIVEN)
         self.result.converted, self.result.converted_state = [a[0] for a in given.params], [a[0] for a in given.state]
         states = Parameters.of(r.states, c.states, self.state_matches)
         for whose, paths in (("reference", states.only_reference), ("candidate", states.only_candidate)):
             if paths:
-                self.result.remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
+                remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
 
     def _mode(self, r: Any, c: Any, name: str) -> None:
         """Compare outputs, state, gradients and training."""
@@ -187,29 +186,28 @@ class _Comparing:
             self._gradients(r, c, name)
 
     def _outputs(self, r: Any, c: Any, name: str) -> bool:
-        given = self.given
-        first, second = r.forward(self.arguments), c.forward(given)
-        if not all(np.isfinite(a[AS_GIVEN]).all() for a in first.outputs if a.dtype.kind in "fc"):
+        first, second = r.forward(self.arguments), c.forward(self.given)
+        if not _is_finite(a[AS_GIVEN] for a in first.outputs):
             raise InputError(
                 f"{self.reference.name} returns NaN or infinity for these inputs: nothing can be compared with it."
             )
         tolerance = ROUNDING
         if r.narrow_constants or c.narrow_constants:
             moved = largest(first.outputs, r.forward(self.arguments, jitter=1).outputs)
-            moved += largest(second.outputs, c.forward(given, jitter=2).outputs)
+            moved += largest(second.outputs, c.forward(self.given, jitter=2).outputs)
             tolerance = max(ROUNDING, 4 * moved)
         self.tolerance = max(self.tolerance, tolerance)
-        places = partial(self._places, r, c)
         shapes = [[list(a.shape[1:]) for a in result.outputs] for result in (second, first)]
         if shapes[0] != shapes[1]:
             remark = (
                 f"The outputs have the shapes {listed(map(str, shapes[0]))}, expected {listed(map(str, shapes[1]))}"
             )
             self.result.remarks.append(f"{remark}. {self.candidate.hint}".rstrip())
+        places = partial(self._places, r, c)
         same = self._record(f"outputs{name}", largest(first.outputs, second.outputs), tolerance, places)
-        for leaf, m, new in zip(c.states, self.state_matches, second.state, strict=True):
+        errors = leaf_errors(self.state_matches, first.state, second.state)
+        for leaf, m, error in zip(c.states, self.state_matches, errors, strict=True):
             if m.layout is not None:
-                error = largest([m.layout.convert(first.state)], [new])
                 same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
         return same
 
@@ -220,53 +218,40 @@ class _Comparing:
         second = c.gradient(self.given.first(2), weights)
         for n, (a, b) in enumerate(zip(first.of_inputs, second.of_inputs, strict=False)):
             which = f" {n + 1}" if len(first.of_inputs) > 1 else ""
-            error = largest([a], [b], first.of_inputs)
-            self._record(f"gradient of input{which}{name}", error, tolerance, places)
+            self._record(f"gradient of input{which}{name}", largest([a], [b], first.of_inputs), tolerance, places)
         worst = max(parameter_gradients(self.matches, first, second), default=0.0)
         agree = self._record(f"gradients of parameters{name}", worst, tolerance, places)
         if agree and not any(isinstance(m.layout, Transform) for m in self.matches):
             self._training(r, c, name, weights)
 
     def _training(self, r: Any, c: Any, name: str, weights: Any) -> None:
-        """Compare the parameters after a few steps of SGD and of Adam."""
-        mine, given = self.arguments.one(OTHERS), self.given.one(OTHERS)
-        optimizers = rates(mine.params, r.gradient(mine, weights).of_params)
-        for which, optimizer in optimizers.items():
+        """Compare the parameters after a few steps of SGD and of Adam, and of the models' own optimizers."""
+        mine, given, tolerance = self.arguments.one(OTHERS), self.given.one(OTHERS), OF_TRAINING * self.tolerance
+        for which, optimizer in rates(mine.params, r.gradient(mine, weights).of_params).items():
             first, second = trained(r, optimizer, mine, weights), trained(c, optimizer, given, weights)
-            errors = [
-                largest([m.layout.convert(first)], [b], first)
-                for m, b in zip(self.matches, second, strict=True)
-                if m.layout is not None
-            ]
-            error, tolerance = max(errors, default=0.0), OF_TRAINING * self.tolerance
+            error = max(leaf_errors(self.matches, first, second, first), default=0.0)
             places = partial(self._places_of_gradients, r, c)
             self._record(f"{steps_of(mine.params)} steps of {which}{name}", error, tolerance, places)
-        if all(getattr(model, "optimizer", None) is not None for model in (self.reference, self.candidate)):
+        if self.reference.optimizer is not None and self.candidate.optimizer is not None:
             error, where = difference_of_steps(r, c, mine, given, self.matches, weights)
-            quantity = f"steps of their own optimizers{name}"
-            self.result.errors[quantity] = error
-            if error > OF_TRAINING * self.tolerance:
-                reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
-                self.failures.append(
-                    _Failure(quantity, reason, partial(places_of_optimizers, self.reference, self.candidate))
-                )
+            reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
+            places = partial(places_of_optimizers, self.reference, self.candidate)
+            self._record(f"steps of their own optimizers{name}", error, tolerance, places, reason)
 
     def _variations(self, mode_r: str, mode_c: str) -> None:
         """A batch of one, and another length, where both take them."""
         for name, inputs in varied(self.inputs):
             arrays = [key_set(a) if is_key(a) else np.asarray(a)[None] for a in jax.tree.leaves(inputs)]
             try:
-                r = self.reference.program(inputs, mode_r)
-                first = r.forward(replace(self.arguments, inputs=arrays))
+                first = self.reference.program(inputs, mode_r).forward(replace(self.arguments, inputs=arrays))
             except Exception:  # the model is made for the sizes that were given
                 continue
             try:
-                c = self.candidate.program(inputs, mode_c)
-                second = c.forward(replace(self.given, inputs=arrays))
+                second = self.candidate.program(inputs, mode_c).forward(replace(self.given, inputs=arrays))
             except Exception as error:
                 self.result.remarks.append(f"The reference takes {name}, the candidate does not: {brief(error)}")
                 continue
-            if all(np.isfinite(a).all() for a in first.outputs if a.dtype.kind in "fc"):
+            if _is_finite(first.outputs):
                 self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance)
 
     def _accuracy(self, r: Any, c: Any) -> None:
@@ -276,32 +261,37 @@ class _Comparing:
         self.say("Run both in their own dtypes.")
         mine, given = self.arguments.one(AS_GIVEN), self.given.one(AS_GIVEN)
         exact = r.forward(mine).outputs
+
+        def error_of(outputs: list[Any]) -> float:
+            pairs = [(np.asarray(a), b) for a, b in zip(outputs, exact, strict=True) if b.dtype.kind in "fc"]
+            return largest([b for _, b in pairs], [a.astype(b.dtype)[None] for a, b in pairs])
+
         try:
             with jax.default_matmul_precision("highest"):
                 own = r.run(mine, self.inputs, jit=True)
-                found = {jit: c.run(given, self.inputs, jit=jit) for jit in (True, False)}
+                outputs = {jit: c.run(given, self.inputs, jit=jit) for jit in (True, False)}
         except Exception as error:
             self.result.remarks.append(f"Not run in its own dtype: {type(error).__name__}: {brief(error)}")
             return
         epsilon = max((float(jnp.finfo(a.dtype).eps) for a in own if is_float(a)), default=0.0)
-        allowed = TIMES * error_of(own, exact) + DIGITS * epsilon
-        for jit, outputs in found.items():
-            error, name = error_of(outputs, exact), "error in its own dtype" + ("" if jit else ", not compiled")
-            self.result.errors[name] = error
-            if error > allowed:
-                reason = f"{name} is {error:.1e}, that of the reference {error_of(own, exact):.1e}"
-                self.failures.append(_Failure(name, reason, partial(rounded, c)))
+        for jit, arrays in outputs.items():
+            error, name = error_of(arrays), "error in its own dtype" + ("" if jit else ", not compiled")
+            reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
+            self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, c), reason)
 
-    def _record(self, name: str, error: float, tolerance: float, places: Callable[[], Iterable[Place]] = tuple) -> bool:
+    def _record(
+        self, name: str, error: float, tolerance: float, places: Callable[[], Any] = tuple, reason: str = ""
+    ) -> bool:
+        """Keep the error of a quantity; whether it is within the tolerance."""
         self.result.errors[name] = error
         if error <= tolerance:
             return True
         verb = "differs" if name.startswith(("gradient of", "new state")) else "differ"
         by = f" by {error:.1e} of the largest magnitude" if isfinite(error) else ""
-        self.failures.append(_Failure(name, f"{name} {verb}{by}", places))
+        self.failures.append(_Failure(name, reason or f"{name} {verb}{by}", places))
         return False
 
-    # What is said ----------------------------------------------------------------------------------------------
+    # What is reported -------------------------------------------------------------------------------------------
 
     def _decide(self) -> None:
         result, parameters = self.result, self.result.parameters
@@ -311,8 +301,7 @@ class _Comparing:
             result.reason = f"These agree: {agree}."
             return
         failure = self.failures[0]
-        unknown = bool(parameters.only_candidate and parameters.only_reference)
-        result.verdict = UNKNOWN if unknown else ANOTHER
+        result.verdict = UNKNOWN if parameters.only_candidate and parameters.only_reference else ANOTHER
         result.reason = f"The {failure.reason}."
         if others := [other.name for other in self.failures[1:]]:
             result.reason += f" These differ, too: {listed(others)}."
@@ -338,3 +327,7 @@ class _Comparing:
         search = Search(first, second, pairs, self.tolerance)
         self.result.agreed = search.counts()
         return places_of(search)
+
+
+def _is_finite(arrays: Iterable[np.ndarray]) -> bool:
+    return all(np.isfinite(a).all() for a in arrays if a.dtype.kind in "fc")

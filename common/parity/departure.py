@@ -14,6 +14,11 @@ import numpy as np
 from .agreement import MOST_ENTRIES, Known, comparable
 from .tape import Step, Tape
 
+#: What hands a start on: to these it is no start, but what masks, pads, limits or collects other numbers.
+FILLS = frozenset(
+    {"max", "min", "select_n", "pad", "scatter", "scatter-add", "scatter_add", "dynamic_update_slice", "reduce_max"}
+)
+
 
 class Search:
     """What two programs agree on.
@@ -36,14 +41,20 @@ class Search:
         if not self.wrong:
             return
         self._of_reference, self._of_candidate = reference.known(tolerance), candidate.known(tolerance)
-        theirs, own = self._of_reference, self._of_candidate
-        self.reached = candidate.ancestors([c for _, c in self.wrong])
-        self.same, self.agrees = _agreeing(candidate, own, theirs, [c for _, c in self.wrong])
-        _, self.agrees_in_reference = _agreeing(reference, theirs, own, [r for r, _ in self.wrong])
+        theirs, own = [r for r, _ in self.wrong], [c for _, c in self.wrong]
+        self.reached, self._reached_in_reference = set(candidate.before(own)), set(reference.before(theirs))
+        self.same, self.agrees = _agreeing(candidate, self._of_candidate, self._of_reference, own, self.reached)
+        _, self.agrees_in_reference = _agreeing(
+            reference, self._of_reference, self._of_candidate, theirs, self._reached_in_reference
+        )
 
     def first(self) -> list[Step]:
         """The steps whose operands all agree, and whose results do not, in the candidate's order."""
-        return list(_first_without(self.candidate, self.agrees, [c for _, c in self.wrong]))
+        return _first_without(self.candidate, self.agrees, self.reached)
+
+    def first_of_reference(self) -> list[Step]:
+        """The steps of the reference whose operands all agree, and whose results do not."""
+        return _first_without(self.reference, self.agrees_in_reference, self._reached_in_reference)
 
     def counts(self) -> tuple[int, int]:
         """How many values on the candidate's way to the outputs agree, and how many can be compared."""
@@ -52,15 +63,11 @@ class Search:
 
     def equal(self, r: int, c: int, value: np.ndarray | None = None) -> bool:
         """Whether an output of the candidate, or another value in its place, is that of the reference."""
-        wanted, found = self.reference.values[r], self.candidate.values[c] if value is None else value
-        if np.shape(wanted) != np.shape(found):
+        wanted, own = self.reference.values[r], self.candidate.values[c] if value is None else value
+        if np.shape(wanted) != np.shape(own):
             return False
         slack = self.tolerance * max(np.abs(wanted).max(initial=0), 1e-300)
-        return bool((np.abs(found - wanted) <= slack).all())
-
-    def first_of_reference(self) -> list[Step]:
-        """The steps of the reference whose operands all agree, and whose results do not."""
-        return list(_first_without(self.reference, self.agrees_in_reference, [r for r, _ in self.wrong]))
+        return bool((np.abs(own - wanted) <= slack).all())
 
     def counterpart(self, step: Step) -> Step | None:
         """The step of the reference that computes the like of some of the same operands, and another result."""
@@ -86,7 +93,7 @@ class Search:
         if other is not None:
             bases = {self.reference.base(n) for n in other.operands}
             values = [v for v, n in zip(values, step.operands, strict=True) if bases.isdisjoint(self.partners(n))]
-        return [value for value in values if value in self.candidate.maker and not self.is_constant(value)]
+        return [value for value in values if value in self.candidate.maker and value not in self.candidate.constants]
 
     def partners(self, number: int) -> set[int]:
         """The values of the reference that are this one, without what only moves them."""
@@ -98,11 +105,6 @@ class Search:
         some = self._of_reference.signed[number]
         return [] if some is None else list(self._of_candidate.same(some))
 
-    def has(self, number: int) -> bool:
-        """Whether the reference has this very value of the candidate."""
-        some = self._of_candidate.signed[number]
-        return some is not None and self._of_reference.partner(some) is not None
-
     def has_some(self, values: Sequence[Any]) -> bool:
         """Whether the reference has one of these values; those that cannot be compared are in each program."""
         some = [value for value in values if comparable(value)]
@@ -112,20 +114,16 @@ class Search:
         """The values of the reference that have the same numbers, in whatever order."""
         return self._of_reference.shuffled(value)
 
-    def is_constant(self, number: int) -> bool:
-        """Whether a value of the candidate depends on no argument."""
-        return number in self.candidate.constants
 
-
-def _agreeing(tape: Tape, own: Known, other: Known, outputs: Sequence[int]) -> tuple[set[int], set[int]]:
+def _agreeing(
+    tape: Tape, own: Known, other: Known, outputs: Sequence[int], reached: set[int]
+) -> tuple[set[int], set[int]]:
     """The values that the other program has, too; and these with all of which one is computed, and all constants.
 
     So does what the other program has in parts; a large value is taken apart only where all that it is computed of
     agrees. What cannot be compared agrees there, too.
     """
-    wrong = set(outputs)
-    reached = tape.ancestors(outputs)
-    signed = {n: some for n in reached - wrong if (some := own.signed[n]) is not None}
+    signed = {n: some for n in reached.difference(outputs) if (some := own.signed[n]) is not None}
     same = {n for n, some in signed.items() if other.partner(some) is not None}
     small = (n for n, some in signed.items() if n not in same and some.value.size <= MOST_ENTRIES)
     agrees = same | {n for n in small if other.composed(tape.values[n])}
@@ -135,18 +133,60 @@ def _agreeing(tape: Tape, own: Known, other: Known, outputs: Sequence[int]) -> t
     agrees.update(n for n in reached if n not in tape.maker)
     for step in tape.steps:
         if agrees.issuperset(n for n in step.operands if n in reached):
-            for n in step.results:
-                some = own.signed[n]
-                if n in reached and n not in wrong and n not in agrees and (some is None or other.composed(some.value)):
+            for n in reached.intersection(step.results).difference(outputs, agrees):
+                if own.signed[n] is None or other.composed(signed[n].value):
                     agrees.add(n)
     return same, agrees
 
 
-def _first_without(tape: Tape, agrees: set[int], outputs: Sequence[int]) -> Iterator[Step]:
+def _first_without(tape: Tape, agrees: set[int], reached: set[int]) -> list[Step]:
     """The steps on the way to some outputs whose operands agree, and whose results do not."""
-    reached = tape.ancestors(outputs)
-    for step in tape.steps:
-        if reached.isdisjoint(step.results) or not agrees.issuperset(n for n in step.operands if n in reached):
-            continue
-        if any(n in reached and n not in agrees for n in step.results):
-            yield step
+    apart = (step for step in tape.steps if any(n in reached and n not in agrees for n in step.results))
+    return [step for step in apart if agrees.issuperset(n for n in step.operands if n in reached)]
+
+
+# Loops that start at zero: a carry of zeros hides what is computed of it in the first round ----------------------
+
+
+def moved_starts(first: Tape, second: Tape) -> tuple[Tape, Tape]:
+    """Both tapes, with the same random numbers where loops start at zero; as they are if only one of them has such."""
+    starts = [_starts(tape) for tape in (first, second)]
+    return (first.changed(starts[0]), second.changed(starts[1])) if all(starts) else (first, second)
+
+
+def _starts(tape: Tape) -> dict[int, np.ndarray]:
+    """Arrays for the zeros of a tape that go into a product, and for those of their length beside them."""
+    uses = {n: _uses(tape, n) for n, value in enumerate(tape.values) if _is_zeros(tape, n, value)}
+    lengths = {tape.values[n].shape[-1] for n, names in uses.items() if "dot_general" in names}
+    shapes = {n: tape.values[n].shape for n, names in uses.items() if not names <= FILLS}
+    return {
+        n: np.broadcast_to(0.5 * np.random.default_rng(shape[-1]).standard_normal(shape[-1]), shape)
+        for n, shape in shapes.items()
+        if shape[-1] in lengths
+    }
+
+
+def _is_zeros(tape: Tape, number: int, value: Any) -> bool:
+    """Whether a value is an array of zeros that the program makes."""
+    if number in tape.arguments or not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.any():
+        return False
+    made = tape.made(number)
+    of_scalar = made is None or all(np.size(tape.values[n]) == 1 for n in made.operands)
+    return value.ndim > 1 and value.shape[-1] > 1 and of_scalar
+
+
+def _uses(tape: Tape, number: int) -> set[str]:
+    """The operations that compute with a value, also after it was moved; joined beside others, it pads them."""
+    operations: set[str] = set()
+    rest = [number]
+    while rest:
+        value = rest.pop()
+        for step in (tape.steps[n] for n in tape.used.get(value, ())):
+            same_length = tape.values[step.results[0]].shape[-1:] == tape.values[value].shape[-1:]
+            if step.operation == "concatenate" and same_length:
+                operations.add("pad")
+            elif step.moves and step.operation not in FILLS and len(step.results) == 1:
+                rest.extend(step.results)
+            else:
+                operations.add(step.operation)
+    return operations

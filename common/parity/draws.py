@@ -40,11 +40,9 @@ def different_draws(reference: Model, candidate: Model, matches: Sequence[Match]
         return []
     first, second = drawn(reference), drawn(candidate)
     chance = CHANCE / max(3 * len(matches), 1)
-    found = []
-    for path, m, b in zip(candidate.paths(), matches, second, strict=True):
-        if m.layout is not None and (difference := compared(m.layout.convert(first), b, chance)):
-            found.append(f"{path}: {difference}.")
-    return found
+    every = zip(candidate.paths(), matches, second, strict=True)
+    pairs = ((path, compared(m.layout.convert(first), b, chance)) for path, m, b in every if m.layout is not None)
+    return [f"{path}: {difference}." for path, difference in pairs if difference]
 
 
 def drawn(model: Model) -> list[np.ndarray]:
@@ -53,11 +51,9 @@ def drawn(model: Model) -> list[np.ndarray]:
     make: Any = model.make
     try:
         try:
-            trees = jax.jit(jax.vmap(make))(keys)
-            leaves = leaves_of(trees)[1]
+            leaves = leaves_of(jax.jit(jax.vmap(make))(keys))[1]
         except Exception:  # what cannot be traced is called for each key
-            each = [leaves_of(make(key))[1] for key in keys]
-            leaves = [np.stack(column) for column in zip(*each, strict=True)]
+            leaves = [np.stack(column) for column in zip(*(leaves_of(make(key))[1] for key in keys), strict=True)]
     except Exception as error:
         raise InputError(f"make of {model.name} fails: {type(error).__name__}: {brief(error)}") from error
     wanted, shapes = [leaf.shape for leaf in leaves_of(model.params)[0]], [a.shape[1:] for a in leaves]
@@ -75,34 +71,36 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
         a, b: of the reference and of the candidate, of one shape, with an axis of keys in front.
         chance: the probability that a test calls equal distributions different.
     """
-    return next((difference for difference in _differences(_real(a), _real(b), chance) if difference), "")
+    a, b = (np.stack([x.real, x.imag], -1) if x.dtype.kind == "c" else x for x in (a, b))
+    return next((difference for difference in _differences(a, b, chance) if difference), "")
 
 
 def _differences(a: np.ndarray, b: np.ndarray, chance: float) -> Iterator[str]:
     fixed = [bool((x == x[:1]).all()) for x in (a, b)]
     if fixed[0] != fixed[1]:
         names = ("the reference", "the candidate") if fixed[0] else ("the candidate", "the reference")
-        which = (a if fixed[0] else b)[0]
-        value = f"always {which.flat[0]:.3g}" if np.ptp(which) == 0 else "the same for each key"
+        constant = (a if fixed[0] else b)[0]
+        value = f"always {constant.flat[0]:.3g}" if np.ptp(constant) == 0 else "the same for each key"
         yield f"{names[0]} has {value}, {names[1]} draws it at random"
         return
     if all(fixed):
         if np.abs(a[0] - b[0]).max(initial=0) > ROUNDING * np.abs(a[0]).max(initial=0):
-            yield f"{_fixed(b[0])} in the candidate, {_fixed(a[0])} in the reference"
+            words = [f"it is {x.flat[0]:.3g}" if np.ptp(x[0]) == 0 else "it has other numbers" for x in (b, a)]
+            yield f"{words[0]} in the candidate, {words[1]} in the reference"
         return
     yield _orthogonal(a, b)
     a, b = a.reshape(KEYS, -1), b.reshape(KEYS, -1)
-    spread = max(a.std(), b.std())
-    if _apart(a.mean(1), b.mean(1), spread, chance):
+    if _apart(a.mean(1), b.mean(1), max(a.std(), b.std()), chance):
         yield f"the mean is {b.mean():.3g} in the candidate, {a.mean():.3g} in the reference"
-    if a.shape[1] > 1 and _apart(_log_spread(a), _log_spread(b), 1.0, chance):
+    spreads = [np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)]
+    if a.shape[1] > 1 and _apart(*spreads, 1.0, chance):
         yield f"the standard deviation is {b.std():.3g} in the candidate, {a.std():.3g} in the reference"
-    test: Any = stats.ks_2samp(_some(a), _some(b), method="asymp")
+    some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
+    test: Any = stats.ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp")
     if test.pvalue < chance:
-        largest = [np.abs(x).max() for x in (b, a)]
         yield (
             "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
-            f"is {largest[0]:.3g} in the candidate, {largest[1]:.3g} in the reference"
+            f"is {np.abs(b).max():.3g} in the candidate, {np.abs(a).max():.3g} in the reference"
         )
 
 
@@ -115,16 +113,6 @@ def _apart(first: np.ndarray, second: np.ndarray, size: float, chance: float) ->
     return bool(test.pvalue < chance)
 
 
-def _log_spread(a: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(a.std(1), 1e-300))
-
-
-def _some(a: np.ndarray) -> np.ndarray:
-    """Some numbers of each key."""
-    places = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
-    return a[:, places].reshape(-1)
-
-
 def _orthogonal(a: np.ndarray, b: np.ndarray) -> str:
     """How the matrices of both differ in being orthogonal: whole, or in blocks along an axis."""
     first, second = _orthogonal_blocks(a), _orthogonal_blocks(b)
@@ -132,17 +120,14 @@ def _orthogonal(a: np.ndarray, b: np.ndarray) -> str:
         names = ("reference", "candidate") if (axis, blocks) in first else ("candidate", "reference")
         if blocks == 1:
             return f"it is an orthogonal matrix in the {names[0]}, and none in the {names[1]}"
-        what = f"each of {blocks} blocks along axis {axis} is orthogonal"
-        return f"{what} in the {names[0]}, and not in the {names[1]}"
+        return f"each of {blocks} blocks along axis {axis} is orthogonal in the {names[0]}, and not in the {names[1]}"
     return ""
 
 
 def _orthogonal_blocks(a: np.ndarray) -> set[tuple[int, int]]:
-    """The axes and numbers of blocks along them that are orthogonal matrices, up to a factor; no axis for one block."""
+    """The axes and numbers of blocks along them that are orthogonal matrices, up to a factor; axis 0 for one block."""
     matrices = a.reshape(len(a), -1, a.shape[-1])[:8] if a.ndim > 2 else a[:8, None]
-    if min(matrices.shape[1:]) < 2:
-        return set()
-    ways = {(0, 1), *((axis, n) for axis in (0, 1) for n in BLOCKS[1:] if matrices.shape[1 + axis] % n == 0)}
+    ways = {(axis, n) for axis in (0, 1) for n in BLOCKS if (axis == 0 or n > 1) and matrices.shape[1 + axis] % n == 0}
     return {(axis, n) for axis, n in ways if all(map(_is_orthogonal, np.split(matrices, n, 1 + axis)))}
 
 
@@ -150,16 +135,8 @@ def _is_orthogonal(matrices: np.ndarray) -> bool:
     """Whether rows or columns, whichever are fewer, are orthogonal and of one length; not where there is but one."""
     if min(matrices.shape[1:]) < 2:
         return False
-    wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.swapaxes(1, 2)
-    products = wide @ wide.swapaxes(1, 2)
+    flat = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.swapaxes(1, 2)
+    products = flat @ flat.swapaxes(1, 2)
     lengths = np.trace(products, axis1=1, axis2=2) / products.shape[1]
     rest = np.abs(products - lengths[:, None, None] * np.eye(products.shape[1])).max()
     return bool(rest <= 1e-3 * np.abs(lengths).max(initial=0)) and bool((lengths > 0).all())
-
-
-def _fixed(value: np.ndarray) -> str:
-    return f"it is {value.flat[0]:.3g}" if np.ptp(value) == 0 else "it has other numbers"
-
-
-def _real(a: np.ndarray) -> np.ndarray:
-    return np.stack([np.real(a), np.imag(a)], -1) if a.dtype.kind == "c" else a

@@ -57,7 +57,7 @@ def changes(search: Search, steps: Sequence[Step], result: Trial | None) -> Iter
     tape = search.candidate
     wrong = [s for s in tape.steps if any(n in search.reached and n not in search.agrees for n in s.results)]
     near = [*([result.step] if result else []), *steps]
-    before = tape.ancestors([n for step in [*near, *wrong[:STEPS]] for n in step.operands])
+    before = set(tape.before([n for step in [*near, *wrong[:STEPS]] for n in step.operands]))
     bases = {tape.base(n) for step in steps[:4] for n in step.operands}
     whole = [s for s in tape.steps if any(n in bases or (n in before and s.operation in WHOLE) for n in s.results)]
     order = {id(step): n for n, step in enumerate(tape.steps)}

@@ -1,6 +1,6 @@
 """The ways in which the parameters of one model hold those of another: transposed, reshaped, joined or split."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import permutations
@@ -36,6 +36,11 @@ class Leaf:
     def size(self) -> int:
         """How many numbers it has."""
         return prod(self.shape)
+
+    @property
+    def module(self) -> str:
+        """The path of the module that has it."""
+        return self.path.rpartition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -78,24 +83,14 @@ class Layout:
         for n in self.sources:
             size = totals[n][0].size
             inside = (self.index >= place) & (self.index < place + size)
-            flat = totals[n].reshape(len(totals[n]), -1)
-            for one, some in zip(flat, leaf, strict=True):
+            for one, some in zip(totals[n].reshape(len(totals[n]), -1), leaf, strict=True):
                 np.add.at(one, self.index[inside] - place, some[inside])
             place += size
 
-    def overlaps(self, other: "Layout") -> bool:
-        """Whether both hold some of the same numbers."""
-        return not set(self.sources).isdisjoint(other.sources) and bool(self._held & other._held)
-
-    def covers(self, other: "Layout") -> bool:
-        """Whether both hold the same numbers."""
-        return self._held == other._held
-
     @cached_property
-    def _held(self) -> frozenset[tuple[int, int]]:
-        """The first and the last number of each source that it holds."""
-        flat = self.index.reshape(-1)
-        return frozenset({(self.sources[0], int(flat.min())), *((n, -1) for n in self.sources[1:])})
+    def numbers(self) -> frozenset[tuple[int, int]]:
+        """Which numbers it holds: the first of its first source, and whole other sources."""
+        return frozenset({(self.sources[0], int(self.index.min())), *((n, -1) for n in self.sources[1:])})
 
     @cached_property
     def key(self) -> tuple[tuple[int, ...], bytes]:
@@ -115,78 +110,64 @@ def whole(number: int, of: Shape, to: Shape) -> list[Layout]:
 
 def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[Layout]:
     """The layouts of several leaves, each as long as it has to be, joined along an axis in this order."""
-    found, starts = [], np.cumsum([0, *map(prod, shapes)])
+    result, starts = [], np.cumsum([0, *map(prod, shapes)])
     for axis, length in enumerate(to):
         parts = [(*to[:axis], prod(shape) * length // prod(to), *to[axis + 1 :]) for shape in shapes]
         if sum(part[axis] for part in parts) != length or list(map(prod, parts)) != list(map(prod, shapes)):
             continue
         ways = [_by_words(*pair) for pair in zip(shapes, parts, strict=True)]
-        for key in ways[0]:
-            if all(key in some for some in ways):
-                index = np.concatenate([some[key] + start for some, start in zip(ways, starts, strict=False)], axis)
-                words = "" if key[0] == "as it is" else f"{key[0]} and "
-                found.append(Layout(tuple(numbers), index, f"{words}joined along axis {axis}"))
-    return _unique(iter(found))
+        for key in (key for key in ways[0] if all(key in some for some in ways)):
+            index = np.concatenate([some[key] + start for some, start in zip(ways, starts, strict=False)], axis)
+            words = "" if key[0] == "as it is" else f"{key[0]} and "
+            result.append(Layout(tuple(numbers), index, f"{words}joined along axis {axis}"))
+    return _unique(result)
 
 
 def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[Layout]:
     """The layouts of one of several pieces of a leaf, cut along an axis, as another leaf."""
-    found = []
+    result = []
     for axis, length in enumerate(to):
-        together = (*to[:axis], length * pieces, *to[axis + 1 :])
-        for index, how in _indices(of, together):
-            part = np.split(index, pieces, axis)[which]
+        for index, how in _indices(of, (*to[:axis], length * pieces, *to[axis + 1 :])):
             words = f"piece {which + 1} of {pieces} along axis {axis}"
-            found.append(Layout((number,), part, words if how == "as it is" else f"{how}, {words}"))
-    return _unique(iter(found))
+            part = np.split(index, pieces, axis)[which]
+            result.append(Layout((number,), part, words if how == "as it is" else f"{how}, {words}"))
+    return _unique(result)
+
+
+def _by_words(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
+    """The indices of a leaf by the layout in words, and a number for those of the same words."""
+    result: dict[tuple[str, int], np.ndarray] = {}
+    for index, how in _indices(of, to):
+        result[how, sum(words == how for words, _ in result)] = index
+    return result
 
 
 @lru_cache(maxsize=512)
 def _indices(of: Shape, to: Shape) -> tuple[tuple[np.ndarray, str], ...]:
     """The places of the numbers of an array of one shape in an array of another, with the layout in words."""
+    corner = tuple(slice(None, None, max(length // 4, 1)) for length in to)  # enough to tell layouts apart
     kept: dict[bytes, tuple[np.ndarray, str]] = {}
     for index, how in _ways(of, to):
-        kept.setdefault(index[_some(to)].tobytes(), (index, how))
+        kept.setdefault(index[corner].tobytes(), (index, how))
     return tuple(kept.values())
 
 
-def _by_words(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
-    """The same by the layout in words, and a number for those of the same words."""
-    found: dict[tuple[str, int], np.ndarray] = {}
-    for index, how in _indices(of, to):
-        found[how, sum(words == how for words, _ in found)] = index
-    return found
-
-
-def _some(shape: Shape) -> tuple[slice, ...]:
-    """A corner of an array, and its far end: enough to tell layouts apart."""
-    return tuple(slice(None, None, max(length // 4, 1)) for length in shape)
-
-
 def _ways(of: Shape, to: Shape) -> Iterator[tuple[np.ndarray, str]]:
+    """Axes exchanged and then reshaped, or reshaped and then exchanged."""
     places = np.arange(prod(of)).reshape(of)
-    if of == to:
-        yield places, "as it is"
     a, b = [n for n in of if n > 1], [n for n in to if n > 1]
-    if a == b and of != to:
-        yield places.reshape(to), "reshaped"
-    if len(a) > MOST_AXES or len(b) > MOST_AXES:
-        return
-    for order in list(permutations(range(len(a))))[1:]:
+    few = max(len(a), len(b)) <= MOST_AXES
+    for order in permutations(range(len(a))) if few else [tuple(range(len(a)))]:
         moved = places.reshape(a).transpose(order)
-        if list(moved.shape) == b:
-            yield moved.reshape(to), "transposed"
-    if a != b:
-        for order in permutations(range(len(a))):
-            moved = places.reshape(a).transpose(order)
-            if _refines(moved.shape, b) or _refines(b, moved.shape):
-                same = order == tuple(range(len(a)))
-                yield moved.reshape(to), "reshaped" if same else "transposed and reshaped"
-        for order in list(permutations(range(len(b))))[1:]:  # the axes of the result, in the order of what is reshaped
-            before = [b[n] for n in order]
-            if _refines(before, a):
-                back = np.argsort(order)
-                yield places.reshape(before).transpose(back).reshape(to), "reshaped and transposed"
+        if _refines(moved.shape, b) or _refines(b, moved.shape):
+            if order == tuple(range(len(a))):
+                yield moved.reshape(to), "as it is" if of == to else "reshaped"
+            else:
+                yield moved.reshape(to), "transposed" if list(moved.shape) == b else "transposed and reshaped"
+    for order in permutations(range(len(b))) if few and len(a) != len(b) else ():
+        before = [b[n] for n in order]  # the axes of the result, in the order of what is reshaped
+        if _refines(before, a):
+            yield places.reshape(before).transpose(np.argsort(order)).reshape(to), "reshaped and transposed"
 
 
 def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
@@ -201,8 +182,8 @@ def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
     return not rest
 
 
-def _unique(layouts: Iterator[Layout]) -> list[Layout]:
-    kept: dict[tuple[tuple[int, ...], bytes], Layout] = {}
+def _unique(layouts: Iterable[Layout]) -> list[Layout]:
+    kept: dict[Any, Layout] = {}
     for layout in layouts:
         kept.setdefault(layout.key, layout)
     return list(kept.values())

@@ -5,10 +5,10 @@ import linecache
 import re
 import sysconfig
 import traceback
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import InputError, brief
 from ..program import CodeLine
@@ -59,18 +59,6 @@ def callers(step: Step) -> list[CodeLine]:
     return [line for line in step.lines() if is_users(line) and not line.file.startswith(_TRACING)]
 
 
-def shared_line(tape: Tape, step: Step, agrees: Collection[int]) -> CodeLine | None:
-    """The line that calls the function of a step, if that is called elsewhere with results that agree; else None."""
-    own = callers(step)
-    if len(own) > 1 and not all(n in agrees for n in step.results):
-        for other in tape.steps:
-            if other.operation == step.operation and all(n in agrees for n in other.results):
-                lines = callers(other)
-                if lines[:1] == own[:1] and len(lines) > 1 and lines[1] != own[1]:
-                    return own[1]
-    return None
-
-
 def is_users(line: CodeLine) -> bool:
     """Whether a line is of the user's code, and not of a library."""
     return not line.file.startswith(_LIBRARIES) and "site-packages" not in line.file
@@ -98,16 +86,14 @@ def _own_line(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
 
 def argument_at(line: CodeLine, keyword: str) -> CodeLine:
     """The line at which an argument of a call is made: of a variable, where it is assigned last before the call."""
-    nodes = list(ast.walk(_tree(line.file) or ast.Module([], [])))
-    calls = [n for n in nodes if isinstance(n, ast.Call) and n.lineno <= line.line <= (n.end_lineno or 0)]
+    calls = [node for node in _nodes(line.file, ast.Call) if node.lineno <= line.line <= (node.end_lineno or 0)]
     value = next((word.value for call in calls for word in call.keywords if word.arg == keyword), None)
-    made = [
-        node.lineno
-        for node in nodes
-        if isinstance(node, ast.Assign) and isinstance(value, ast.Name) and node.lineno < value.lineno
-        if any(isinstance(target, ast.Name) and target.id == value.id for target in node.targets)
-    ]
-    return line if value is None else line._replace(line=max(made, default=value.lineno))
+    if value is None:
+        return line
+    assigned = (node for node in _nodes(line.file, ast.Assign) if node.lineno < value.lineno)
+    names = ((node.lineno, target) for node in assigned for target in node.targets)
+    made = [n for n, target in names if isinstance(target, ast.Name) and target.id == getattr(value, "id", None)]
+    return line._replace(line=max(made, default=value.lineno))
 
 
 def text_of(line: CodeLine) -> str:
@@ -123,15 +109,33 @@ def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
         operation: of the step; of a call of several lines, the one with the keyword that it depends on is taken.
     """
     place = next((n for n, line in enumerate(lines) if is_users(line)), 0)
-    own = lines[place]
-    classes = {line.function.split(".")[0] for line in lines[:place]}
-    made = [found for found in _calls(own.file) if found.within(own.line)]
-    named = [found for found in made if re.search(found.pattern, text_of(own))]
-    of_class = [found for found in made if any(found.name.startswith(name) for name in classes)]
-    for found in sorted(named, key=lambda found: found.name not in classes) or of_class:
-        places = dict(found.keywords)
-        keyword = next((places[name] for name in KEYWORDS.get(operation, "").split() if name in places), found.line)
+    own, classes = lines[place], {line.function.split(".")[0] for line in lines[:place]}
+    made = _calls(own.file, own.line)
+    named = [(name, call) for pattern, name, call in made if re.search(pattern, text_of(own))]
+    of_class = [(name, call) for _, name, call in made if any(name.startswith(each) for each in classes)]
+    for _, call in sorted(named, key=lambda pair: pair[0] not in classes) or of_class:
+        places = {word.arg: word.value.lineno for word in call.keywords}
+        keyword = next((places[name] for name in KEYWORDS.get(operation, "").split() if name in places), call.lineno)
         yield CodeLine(own.file, keyword, "__init__")
+
+
+@lru_cache(maxsize=256)
+def _calls(file: str, line: int) -> tuple[tuple[str, str, ast.Call], ...]:
+    """The calls that make the attributes and variables of the classes around a line, which is none of them.
+
+    Before each stand a pattern of the code that calls what it makes, and the name of the class that it makes.
+    """
+    result = []
+    for outer in _nodes(file, ast.ClassDef):
+        for node in ast.walk(outer) if outer.lineno <= line <= (outer.end_lineno or 0) else ():
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+            patterns = [rf"\b{t.attr}\b" for t in targets if isinstance(t, ast.Attribute)]
+            patterns += [rf"\b{t.id}\(" for t in targets if isinstance(t, ast.Name)]
+            for call in ast.walk(node) if patterns else ():
+                if isinstance(call, ast.Call) and call.lineno != line:
+                    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                    result.append((patterns[0], name, call))
+    return tuple(result)
 
 
 def hand_overs(made: Sequence[CodeLine], used: Sequence[CodeLine]) -> list[CodeLine]:
@@ -145,17 +149,17 @@ def hand_overs(made: Sequence[CodeLine], used: Sequence[CodeLine]) -> list[CodeL
     if own is None or function is None:
         return []
     there = next((line for line in used if line.file == own.file and _function_at(line) is function), None)
-    found = []
-    for node in ast.walk(function):
-        if isinstance(node, ast.Return) and there is None and _is_plain(node.value):
-            found.append(node)
-        if isinstance(node, ast.Assign) and there is not None and _is_plain(node.value):
-            names = {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
-            if own.line < node.lineno < there.line and any(re.search(rf"\b{n}\b", text_of(there)) for n in names):
-                found.append(node)
-    return [
-        own._replace(line=node.lineno) for node in found if _function_at(own._replace(line=node.lineno)) is function
-    ]
+
+    def hands_over(node: ast.Return | ast.Assign) -> bool:
+        if there is None or isinstance(node, ast.Return):
+            return there is None and isinstance(node, ast.Return)
+        names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+        between = own.line < node.lineno < there.line
+        return between and any(re.search(rf"\b{name}\b", text_of(there)) for name in names)
+
+    nodes = (node for node in ast.walk(function) if isinstance(node, ast.Return | ast.Assign))
+    lines = [own._replace(line=node.lineno) for node in nodes if _is_plain(node.value) and hands_over(node)]
+    return [line for line in lines if _function_at(line) is function]
 
 
 def statements(line: CodeLine, most: int = 3) -> list[CodeLine]:
@@ -186,55 +190,19 @@ def _function_at(line: CodeLine) -> ast.AST | None:
     return max(around, key=lambda node: node.lineno, default=None)
 
 
-@lru_cache(maxsize=64)
-def _functions(file: str) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]:
-    tree = _tree(file)
-    nodes = () if tree is None else ast.walk(tree)
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return tuple(sorted(functions, key=lambda node: node.lineno))
+def _functions(file: str) -> list[Any]:
+    functions = [*_nodes(file, ast.FunctionDef), *_nodes(file, ast.AsyncFunctionDef)]
+    return sorted(functions, key=lambda node: node.lineno)
 
 
-@lru_cache(maxsize=64)
-def _tree(file: str) -> ast.Module | None:
+@lru_cache(maxsize=256)
+def _nodes(file: str, kind: type[ast.AST]) -> list[Any]:
+    """The nodes of one kind of a file; none if it is no Python."""
     try:
-        return ast.parse("".join(linecache.getlines(file)))
+        tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
-        return None
-
-
-class _Call(NamedTuple):
-    """A call whose result is, or is part of, an attribute or a variable, in a class of some lines.
-
-    `pattern` matches the code that calls it.
-    """
-
-    pattern: str
-    name: str
-    line: int
-    keywords: tuple[tuple[str | None, int], ...]
-    first: int
-    last: int
-
-    def within(self, line: int) -> bool:
-        """Whether another line is of the same class."""
-        return self.first <= line <= self.last and line != self.line
-
-
-@lru_cache(maxsize=64)
-def _calls(file: str) -> tuple[_Call, ...]:
-    """The calls that make the attributes and variables of the classes of a file."""
-    tree, found = _tree(file), []
-    for outer in (node for node in (() if tree is None else ast.walk(tree)) if isinstance(node, ast.ClassDef)):
-        for node in ast.walk(outer):
-            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
-            own = [rf"\b{t.attr}\b" for t in targets if isinstance(t, ast.Attribute)]
-            own += [rf"\b{t.id}\(" for t in targets if isinstance(t, ast.Name)]
-            for call in ast.walk(node) if own else ():
-                if isinstance(call, ast.Call):
-                    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-                    keywords = tuple((word.arg, word.value.lineno) for word in call.keywords)
-                    found.append(_Call(own[0], name, call.lineno, keywords, outer.lineno, outer.end_lineno or 0))
-    return tuple(found)
+        return []
+    return [node for node in ast.walk(tree) if isinstance(node, kind)]
 
 
 def _described(value: object) -> str:

@@ -14,18 +14,14 @@ from .layouts import Layout, Leaf, Transform
 def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
     """The number of the leaf that a path of a mapping names: by its end, if that is enough."""
     wanted = re.sub(r"[.\[\]']+", "/", path).strip("/")
-    for n, leaf in enumerate(leaves):
-        if leaf.path == wanted:
-            return n
-    ends = [
-        n
-        for n, leaf in enumerate(leaves)
-        if f"/{leaf.path}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{leaf.path}")
-    ]
-    if len(ends) == 1:
-        return ends[0]
-    known = ", ".join(leaf.path for leaf in leaves[:20])
-    raise InputError(f"the mapping names {path!r}, which is no parameter of the {whose}. It has: {known}.")
+    paths = [leaf.path for leaf in leaves]
+    if wanted in paths:
+        return paths.index(wanted)
+    ends = [n for n, p in enumerate(paths) if f"/{p}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{p}")]
+    if len(ends) != 1:
+        known = ", ".join(paths[:20])
+        raise InputError(f"the mapping names {path!r}, which is no parameter of the {whose}. It has: {known}.")
+    return ends[0]
 
 
 def transform_of(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | Layout:
@@ -42,12 +38,11 @@ def transform_of(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transfor
     is_pair = isinstance(target, tuple) and len(target) == 2 and callable(target[1])
     paths, function = target if is_pair else (target, None)
     paths = [paths] if isinstance(paths, str) else paths
+    this = f"the mapping of {leaf.path!r}"
     if not isinstance(paths, tuple | list) or not all(isinstance(path, str) for path in paths):
-        raise InputError(
-            f"the mapping of {leaf.path!r} is {brief(repr(target))}, expected a path, or (path, function)."
-        )
+        raise InputError(f"{this} is {brief(repr(target))}, expected a path, or (path, function).")
     if len(paths) != 1 and function is None:
-        raise InputError(f"the mapping of {leaf.path!r} has {len(paths)} paths: give a function of these leaves, too.")
+        raise InputError(f"{this} has {len(paths)} paths: give a function of these leaves, too.")
     sources = tuple(find(path, reference, "reference") for path in paths)
     shapes = [reference[r].shape for r in sources]
 
@@ -58,8 +53,7 @@ def transform_of(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transfor
         try:
             return np.asarray(given[0] if function is None else function(*given), np.float64)
         except Exception as error:
-            reason = f"{type(error).__name__}: {brief(error)}"
-            raise InputError(f"the mapping of {leaf.path!r} fails: {reason}") from error
+            raise InputError(f"{this} fails: {type(error).__name__}: {brief(error)}") from error
 
     size = sum(map(prod, shapes))
     counted = result(np.arange(1.0, size + 1))

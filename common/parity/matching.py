@@ -60,6 +60,59 @@ def match(
     return matching.matches
 
 
+def match_by_values(matches: Sequence[Match], reference: Sequence[np.ndarray], candidate: Sequence[np.ndarray]) -> None:
+    """Choose a layout by which the candidate has the reference's very values: that tells which leaf is which.
+
+    Args:
+        matches: what is known of each leaf of the candidate; it is changed.
+        reference, candidate: the values of the leaves of both, in float64.
+    """
+    leaves = [a[None] for a in reference]
+    for m, value in zip(matches, candidate, strict=True):
+        if m.by != "the mapping" and value.size > 1 and np.ptp(np.abs(value)) > 0:
+            same = (o for o in m.options if np.allclose(o.convert(leaves)[0], value, rtol=1e-6, atol=0))
+            if (option := next(same, None)) is not None:
+                m.layout, m.by = option, "values"
+
+
+def converted(matches: Sequence[Match], reference: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The candidate's leaves with the reference's values; its own where a leaf has no partner."""
+    pairs = zip(own, matches, strict=True)
+    return [value if m.layout is None else m.layout.convert(reference) for value, m in pairs]
+
+
+def unmatched(reference: Sequence[Leaf], matches: Sequence[Match]) -> list[int]:
+    """The leaves of the reference that no leaf of the candidate has."""
+    taken = {n for m in matches if m.layout is not None for n in m.layout.sources}
+    return [r for r in range(len(reference)) if r not in taken]
+
+
+def with_uses(leaves: Sequence[Leaf], tape: Tape) -> list[Leaf]:
+    """The leaves, with what the program does with them first."""
+    result = []
+    for leaf, value in zip(leaves, tape.arguments, strict=False):
+        step = min(tape.used.get(value, [len(tape.steps)]))
+        place = tape.steps[step].operands.index(value) if step < len(tape.steps) else 0
+        result.append(replace(leaf, used=(step, place), summed=tape.summed_over(value)))
+    return result
+
+
+def families(leaves: Sequence[Leaf], free: Sequence[int]) -> list[list[int]]:
+    """Leaves of one shape whose paths differ in one name, in the order of their names and numbers."""
+    groups: dict[Any, list[int]] = {}
+    for n in free:
+        parts = leaves[n].path.split("/")
+        for place in range(len(parts)):
+            key = (*parts[:place], None, *parts[place + 1 :]), leaves[n].shape
+            groups.setdefault(key, []).append(n)
+
+    def natural(n: int) -> list[Any]:
+        texts = re.findall(r"\D+|\d+", leaves[n].path)
+        return [(0, int(text), "") if text.isdigit() else (1, 0, text) for text in texts]
+
+    return [sorted(group, key=natural) for group in groups.values() if len(group) > 1]
+
+
 class _Matching:
     """The matches of the leaves of two models, while they are found."""
 
@@ -123,8 +176,8 @@ class _Matching:
             if reference[r].size == candidate[c].size
             if (some := self._ordered(whole(r, reference[r].shape, candidate[c].shape), c))
         }
-        fits = np.zeros(named.shape, bool)
-        alike = named + 0.5 * _same_rank(reference, candidate, free_r, free_c)
+        ranks = [_ranks(reference, free_r), _ranks(candidate, free_c)]
+        fits, alike = np.zeros(named.shape, bool), named + 0.5 / (1 + np.abs(ranks[1][:, None] - ranks[0][None]))
         for (i, j), some in options.items():
             fits[i, j] = True
             alike[i, j] += 0.2 * _usual(some[0], reference, candidate[free_c[i]])
@@ -135,32 +188,12 @@ class _Matching:
                 self._keep(free_c[i], [way for k in [j, *(k for k in rivals if k != j)] for way in options[i, k]])
 
 
-def with_uses(leaves: Sequence[Leaf], tape: Tape) -> list[Leaf]:
-    """The leaves, with what the program does with them first."""
-    found = []
-    for leaf, value in zip(leaves, tape.arguments, strict=False):
-        step = min(tape.used.get(value, [len(tape.steps)]))
-        place = tape.steps[step].operands.index(value) if step < len(tape.steps) else 0
-        found.append(replace(leaf, used=(step, place), summed=tape.summed_over(value)))
-    return found
-
-
-def unmatched(reference: Sequence[Leaf], matches: Sequence[Match]) -> list[int]:
-    """The leaves of the reference that no leaf of the candidate has."""
-    taken = {n for m in matches if m.layout is not None for n in m.layout.sources}
-    return [r for r in range(len(reference)) if r not in taken]
-
-
-def _same_rank(reference: Any, candidate: Any, free_r: list[int], free_c: list[int]) -> np.ndarray:
-    """1 where both are used at the same place among leaves of their size, less where they are not."""
-    ranks = []
-    for leaves, free in ((reference, free_r), (candidate, free_c)):
-        groups: dict[int, list[int]] = {}
-        for n in sorted(free, key=lambda n: leaves[n].used):
-            groups.setdefault(leaves[n].size, []).append(n)
-        ranks.append(np.array([groups[leaves[n].size].index(n) for n in free]))
-    apart = np.abs(ranks[1][:, None] - ranks[0][None])
-    return 1 / (1 + apart)
+def _ranks(leaves: Sequence[Leaf], free: Sequence[int]) -> np.ndarray:
+    """For each leaf, how many of its size are used before it."""
+    groups: dict[int, list[int]] = {}
+    for n in sorted(free, key=lambda n: leaves[n].used):
+        groups.setdefault(leaves[n].size, []).append(n)
+    return np.array([groups[leaves[n].size].index(n) for n in free])
 
 
 def _usual(option: Layout, reference: Sequence[Leaf], leaf: Leaf) -> bool:
@@ -176,78 +209,30 @@ def _usual(option: Layout, reference: Sequence[Leaf], leaf: Leaf) -> bool:
     return turned == ("transposed" in option.how)
 
 
-def families(leaves: Sequence[Leaf], free: Sequence[int]) -> list[list[int]]:
-    """Leaves of one shape whose paths differ in one name."""
-    groups: dict[Any, list[int]] = {}
-    for n in free:
-        parts = leaves[n].path.split("/")
-        for place in range(len(parts)):
-            key = (*parts[:place], None, *parts[place + 1 :]), leaves[n].shape
-            groups.setdefault(key, []).append(n)
-    return [sorted(group, key=lambda n: _natural(leaves[n].path)) for group in groups.values() if len(group) > 1]
-
-
-def _natural(path: str) -> list[Any]:
-    return [(0, int(w), "") if w.isdigit() else (1, 0, w) for w in re.findall(r"\D+|\d+", path)]
-
-
-def _orders(leaves: Sequence[Leaf], family: Sequence[int], count: int) -> list[tuple[int, ...]]:
-    """The orders in which some of a family may be joined, that in which they are used first."""
-    if len(family) == count and count > MOST_IN_ANY_ORDER:
-        return [tuple(family)]
-    if count > MOST_IN_ANY_ORDER or len(family) > MOST_IN_A_FAMILY:
-        return []
-    by_use = sorted(family, key=lambda n: leaves[n].used)
-    return [each for some in combinations(by_use, count) for each in permutations(some)]
+# Leaves that are several of the other model's in one --------------------------------------------------------------
 
 
 def _bundles(
     wholes: Sequence[Leaf], parts: Sequence[Leaf], free_w: list[int], free_p: list[int]
 ) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
-    """Each leaf that is several of the other model's in one, with the orders of these, the likeliest first."""
+    """Each leaf that is several of the other model's in one, with the orders of these, the likeliest first.
+
+    Those are of the modules whose other leaves are joined already, as biases beside kernels; else their names decide.
+    """
     modules: dict[str, list[str]] = {}
     taken: set[int] = set()
-    alone = [w for w in free_w if not any(_may_be(parts[p], wholes[w], of_one_size=True) for p in free_p)]
+    alone = [w for w in free_w if not any(_may_be_the_same(parts[p], wholes[w]) for p in free_p)]
     for w in sorted(alone, key=lambda w: -len(wholes[w].shape)):
-        size, module = wholes[w].size, _module(wholes[w])
-        found: dict[tuple[int, ...], float] = {}
-        if beside := _beside(parts, [p for p in free_p if p not in taken], modules.get(module, []), size):
-            taken.update(beside)
-            yield w, list(permutations(beside)) if len(beside) <= MOST_IN_ANY_ORDER else [beside]
-            continue
         free = [p for p in free_p if p not in taken]
-        for some in [*_of_families(parts, free, wholes[w]), *_of_a_module(parts, free, wholes[w])]:
-            found[some] = sum(alike_names(parts[p].path, wholes[w].path) for p in some) / len(some)
-        if found:
-            ways = sorted(found, key=lambda some: -round(20 * found[some]))
-            modules[module] = [_module(parts[p]) for p in ways[0]]
+        wanted = modules.get(wholes[w].module)
+        likely: dict[tuple[int, ...], tuple[bool, int]] = {}
+        for some in (*_of_families(parts, free, wholes[w]), *_of_a_module(parts, free, wholes[w])):
+            names = sum(alike_names(parts[p].path, wholes[w].path) for p in some) / len(some)
+            likely[some] = [parts[p].module for p in some] == wanted, round(20 * names)
+        if ways := sorted(likely, key=lambda some: likely[some], reverse=True):
+            modules.setdefault(wholes[w].module, [parts[p].module for p in ways[0]])
             taken.update(ways[0])
             yield w, ways
-
-
-def _beside(leaves: Sequence[Leaf], free: Sequence[int], modules: list[str], size: int) -> tuple[int, ...]:
-    """The only leaves of some modules that make up so many numbers, as biases beside kernels; none if there are more.
-
-    Args:
-        leaves: all, of which some are free.
-        modules: in the order in which their other leaves are joined.
-        size: how many numbers all have together.
-    """
-    some = [n for module in modules for n in free if _module(leaves[n]) == module]
-    some = [n for n in some if leaves[n].size * len(modules) == size]
-    return tuple(some) if len(some) == len(modules) == len({_module(leaves[n]) for n in some}) else ()
-
-
-def _may_be(a: Leaf, b: Leaf, *, of_one_size: bool = False) -> bool:
-    """Whether both may be the same kind of parameter: a weight is no bias, and one of their size has as many axes."""
-    if of_one_size and (a.size != b.size or _is_vector(a) != _is_vector(b)):
-        return False
-    roles = {parts_of(a.path).role, parts_of(b.path).role}
-    return len(roles) == 1 or "" in roles
-
-
-def _is_vector(leaf: Leaf) -> bool:
-    return sum(length > 1 for length in leaf.shape) <= 1
 
 
 def _of_families(leaves: Sequence[Leaf], free: Sequence[int], of: Leaf) -> Iterator[tuple[int, ...]]:
@@ -255,19 +240,31 @@ def _of_families(leaves: Sequence[Leaf], free: Sequence[int], of: Leaf) -> Itera
     for family in families(leaves, free):
         each = leaves[family[0]]
         count, rest = divmod(of.size, each.size)
-        if not rest and 1 < count <= MOST_JOINED and joined(range(count), [each.shape] * count, of.shape):
-            yield from _orders(leaves, family, count)
+        if rest or not 1 < count <= MOST_JOINED or not joined(range(count), [each.shape] * count, of.shape):
+            continue
+        if count <= MOST_IN_ANY_ORDER and len(family) <= MOST_IN_A_FAMILY:
+            by_use = sorted(family, key=lambda n: leaves[n].used)
+            yield from (order for some in combinations(by_use, count) for order in permutations(some))
+        elif count > MOST_IN_ANY_ORDER and len(family) == count:
+            yield tuple(family)
 
 
 def _of_a_module(leaves: Sequence[Leaf], free: Sequence[int], of: Leaf) -> Iterator[tuple[int, int]]:
     """Pairs of leaves of one module, of different shapes and the same kind, that make up another leaf."""
     for pair in permutations(free, 2):
         a, b = (leaves[n] for n in pair)
-        together = a.size + b.size == of.size and _module(a) == _module(b) and a.shape != b.shape
-        if together and len(a.shape) == len(b.shape) > 1 and _may_be(a, b):
+        together = a.size + b.size == of.size and a.module == b.module and a.shape != b.shape
+        if together and len(a.shape) == len(b.shape) > 1 and _is_one_kind(a, b):
             yield from [pair] if joined(pair, [a.shape, b.shape], of.shape) else []
 
 
-def _module(leaf: Leaf) -> str:
-    """The path of the module that has a leaf."""
-    return leaf.path.rpartition("/")[0]
+def _is_one_kind(a: Leaf, b: Leaf) -> bool:
+    """Whether both may be the same kind of parameter: a weight is no bias."""
+    roles = {parts_of(a.path).role, parts_of(b.path).role}
+    return len(roles) == 1 or "" in roles
+
+
+def _may_be_the_same(a: Leaf, b: Leaf) -> bool:
+    """Whether both may be the same parameter: of one size and kind, and not the one a vector and the other none."""
+    vectors = {sum(length > 1 for length in leaf.shape) <= 1 for leaf in (a, b)}
+    return a.size == b.size and len(vectors) == 1 and _is_one_kind(a, b)

@@ -10,7 +10,7 @@ import numpy as np
 from ..program import CodeLine, code_lines, equations
 from .departure import Search
 from .hypotheses import changes, relation
-from .locations import argument_at, callers, hand_overs, is_users, located, location, makers, shared_line, text_of
+from .locations import argument_at, callers, hand_overs, located, location, makers, text_of
 from .model import Model, dtypes_of
 from .programs import Program
 from .record import Location, Place
@@ -54,13 +54,13 @@ def _places(search: Search) -> Iterator[Place]:
     mend = first_that_mends(search, changes(search, steps, result)) or (result and relation(search, result))
     if mend:
         other = search.counterpart(mend.step) or next(iter(others), None)
-        yield from _at(search, mend.step, other, mend=f"With {mend.change}, the outputs agree.")
+        yield _at(search, mend.step, other, mend=f"With {mend.change}, the outputs agree.")
         yield from _makers(search, mend.step)
         yield from _shared(search, steps, list(map(search.counterpart, steps)))
         yield from _callers(search, mend.step)
         return
     if ordered := first_that_mends(search, in_another_order(search)):
-        yield from _at(search, ordered.step, search.reference.made(ordered.with_value), REORDERED)
+        yield _at(search, ordered.step, search.reference.made(ordered.with_value), REORDERED)
     yield from _choices(search, steps, result)
     yield from _of_function(search, steps, result, others)
 
@@ -69,54 +69,36 @@ def _of_function(
     search: Search, steps: Sequence[Step], result: Trial | None, others: Sequence[Step]
 ) -> Iterator[Place]:
     """The lines that compute, make or call the steps at which the programs part."""
-    counterparts = [search.counterpart(step) for step in steps]
-    pairs = list(zip(steps, counterparts, strict=True))
-    first = result.step if result and any(step is result.step for step in steps) else steps[0]
-    healed = list(_at(search, result.step, search.reference.made(result.with_value), HEALS)) if result else []
+    counterparts = list(map(search.counterpart, steps))
+    pairs = [(step, other) for step, other in zip(steps, counterparts, strict=True) if not _is_of(result, step)]
+    healed = [_at(search, result.step, search.reference.made(result.with_value), HEALS)] if result else []
     shared = list(_shared(search, steps, counterparts))
-    apart = [
-        place
-        for step, other in pairs
-        if not (result and step is result.step)
-        for place in _at(search, step, other or next(iter(others), None), APART)
-    ]
+    apart = [_at(search, step, other or next(iter(others), None), APART) for step, other in pairs]
     near: list[Place] = []
     far: list[Place] = []
-    for step, other in pairs:
+    for step, other in zip(steps, counterparts, strict=True):
         for origin in _origins(search, step, other):
-            (near if _function(origin) == _function(step) else far).extend(_at(search, origin, None, OPERAND))
-    made, called = list(_makers(search, steps[0])), list(_callers(search, steps[0]))
-    nearby = [*made, *near, *called] if _has_options(search, first) else [*near, *called, *made]
-    if result and first is result.step:
+            (near if _function(origin) == _function(step) else far).append(_at(search, origin, None, OPERAND))
+    nearby = [*_makers(search, steps[0]), *near, *_callers(search, steps[0])]
+    if len(pairs) < len(steps):
         yield from [*healed, *nearby, *apart, *far]
-    elif len({_line(step) for step in steps}) > 1:
-        yield from [*shared, *apart[:1], *healed, *apart[1:], *nearby, *far]
-    elif len(steps) == 1:  # what does not heal alone, and is run once
-        yield from [*shared, *apart, *healed, *nearby, *far]
-    else:
+    elif len(steps) > 1 and len(set(map(_line, steps))) == 1:  # in the rounds of a loop, which only heal together
         yield from [*shared, *apart[:1], *nearby[:1], *healed, *nearby[1:], *apart[1:], *far]
+    else:
+        yield from [*shared, *apart[:1], *healed, *apart[1:], *nearby, *far]
 
 
-def _has_options(search: Search, step: Step) -> bool:
-    """Whether a step may be wrong although its operands are right: a product and a sum have nothing to choose.
-
-    But a library may add or multiply by what its module was made with, as an epsilon or a momentum.
-    """
-    if step.operation not in ("dot_general", "mul", "add", "sub", "add_any", "concatenate"):
-        return True
-    return _is_of_library(step) and any(search.is_constant(n) for n in step.operands)
+def _is_of(trial: Trial | None, step: Step) -> bool:
+    return trial is not None and trial.step is step
 
 
 # The lines of a step ----------------------------------------------------------------------------------------------
 
 
-def _at(search: Search, step: Step, other: Step | None, cause: str = "", mend: str = "") -> Iterator[Place]:
-    """The line of a step; before it, that which calls its function, if another call of the function agrees."""
-    here = location(step, search.candidate)
+def _at(search: Search, step: Step, other: Step | None, cause: str = "", mend: str = "") -> Place:
+    """The line of a step, and that of the reference."""
     there = location(other, search.reference) if other else None
-    if here is not None and (line := shared_line(search.candidate, step, search.agrees)):
-        yield Place(_moved(here, line), there, cause, mend)
-    yield Place(here, there, cause, mend)
+    return Place(location(step, search.candidate), there, cause, mend)
 
 
 def _makers(search: Search, step: Step) -> Iterator[Place]:
@@ -149,18 +131,12 @@ def _function(step: Step) -> tuple[str, str] | None:
     return None if line is None else (line.file, line.function)
 
 
-def _is_of_library(step: Step) -> bool:
-    """Whether a library computes it."""
-    lines = step.lines()
-    return bool(lines) and not is_users(lines[0])
-
-
 # Operands of the right operation that are others ------------------------------------------------------------------
 
 
 def _choices(search: Search, steps: Sequence[Step], result: Trial | None) -> Iterator[Place]:
     """The lines that chose a wrong operand, if another one mends the candidate."""
-    chosen = first_that_mends(search, of_operands(search, [*steps, *_carried(search, steps)]))
+    chosen = first_that_mends(search, of_operands(search, steps))
     if chosen is None and result and result.step.moves and len(result.step.operands) > 1:
         chosen = result
     here = location(chosen.step, search.candidate) if chosen else None
@@ -192,41 +168,15 @@ def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
     yield from reversed(lines) if trial.everywhere else lines
 
 
-def _carried(search: Search, steps: Sequence[Step]) -> list[Step]:
-    """The steps in the round of a loop, on the way to some steps, that take a value of an earlier round."""
-    tape = search.candidate
-    found: dict[int, Step] = {}
-    for step in steps[:4]:
-        rounds = tape.rounds(step)
-        at = next(n for n, number in enumerate(rounds) if tape.steps[number] is step)
-        for value in tape.ancestors(step.operands) if at else ():
-            number = tape.maker.get(value, -1)
-            if _round(tape, number, len(rounds)) != at or tape.steps[number].moves:
-                continue
-            makers = [tape.maker.get(n, -1) for n in tape.steps[number].operands]
-            if any(0 <= _round(tape, maker, len(rounds)) < at for maker in makers):
-                found[number] = tape.steps[number]
-    return [found[number] for number in sorted(found)]
-
-
-def _round(tape: Tape, number: int, rounds: int) -> int:
-    """In which round of a loop of so many a step is; -1 if it is in none."""
-    some = tape.rounds(tape.steps[number]) if number >= 0 else []
-    return some.index(number) if len(some) == rounds else -1
-
-
 def _of_parts(search: Search, trial: Trial) -> Trial:
     """Where values are joined, the part that is another one than the reference has there."""
     first, second = search.reference, search.candidate
-    while True:
-        mine, other = second.made(second.base(trial.value)), first.made(first.base(trial.with_value))
-        if not (mine and other and mine.moves and other.moves and len(mine.operands) == len(other.operands) > 1):
-            return trial
-        pairs = zip(mine.operands, other.operands, strict=True)
-        apart = [(v, w) for v, w in pairs if first.base(w) not in search.partners(v)]
-        if not apart:
-            return trial
-        trial = replace(trial, step=mine, value=apart[0][0], with_value=apart[0][1])
+    mine, other = second.made(second.base(trial.value)), first.made(first.base(trial.with_value))
+    if mine and other and mine.moves and other.moves and len(mine.operands) == len(other.operands) > 1:
+        for v, w in zip(mine.operands, other.operands, strict=True):
+            if first.base(w) not in search.partners(v):
+                return _of_parts(search, replace(trial, step=mine, value=v, with_value=w))
+    return trial
 
 
 def _way(tape: Tape, value: int) -> tuple[list[Step], list[Step]]:
@@ -267,7 +217,7 @@ def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step |
         found = sorted(set.intersection(*every))[:1]
     for made in (tape.steps[n] for n in found):
         for step in dict.fromkeys([_last_common(tape, made, steps), made]):
-            yield from _at(search, step, None, SHARED)
+            yield _at(search, step, None, SHARED)
 
 
 def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:
@@ -300,7 +250,7 @@ def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
             found.append(made)
             rest.extend(made.operands if made.moves and made.operation != "scan" else ())
     place = {id(s): n for n, s in enumerate(tape.steps)}
-    found.sort(key=lambda s: (search.has(s.results[0]), s.operation not in CHOICES, -place[id(s)]))
+    found.sort(key=lambda s: (s.results[0] in search.same, s.operation not in CHOICES, -place[id(s)]))
     direct = [made for v in wrong if other is not None and (made := tape.made(v)) and _line(made) not in (None, line)]
     return list(dict.fromkeys([*direct, *found]))
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 
 from ..compat import enable_x64
 from ..errors import InputError
@@ -68,10 +69,10 @@ class Program:
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
         constants = _Constants(jitter)
-        found = Evaluator(self.closed, wide=True, constants=constants, draws=False)(*arguments.all())
+        values = self._evaluated(self.closed, constants, arguments.all())
         self.narrow_constants = constants.narrow
-        outputs = len(found) - len(self.states)
-        return Result(found[:outputs], found[outputs:], [], [])
+        outputs = len(values) - len(self.states)
+        return Result(values[:outputs], values[outputs:], [], [])
 
     def gradient(self, arguments: Arguments, weights: Sequence[Any]) -> Result:
         """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
@@ -79,13 +80,9 @@ class Program:
 
     def gradient_without(self, some: Sequence[Any], arguments: Arguments, weights: Sequence[Any]) -> Result:
         """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
-        trace = self._traced(partial(self._backward, forward=without(self.closed, some)), self.outputs)
-        evaluator = Evaluator(trace, wide=True, constants=_Constants(0), draws=False)
-        return self._parts(evaluator(*arguments.all(), *weights))
-
-    def _parts(self, found: Sequence[Any]) -> Result:
-        n, s, p = len(found) - len(self.states) - len(self.params) - len(self._real), len(self.states), len(self.params)
-        return Result(list(found[:n]), list(found[n : n + s]), list(found[n + s : n + s + p]), list(found[n + s + p :]))
+        forward = jaxpr_as_fun(without(self.closed, some))
+        trace = self._traced(partial(self._backward, forward=forward), self.outputs)
+        return self._parts(self._evaluated(trace, _Constants(), [*arguments.all(), *weights]))
 
     def tree(self, leaves: Sequence[np.ndarray]) -> Any:
         """The model's own pytree of parameters, of leaves with an axis of one set in front."""
@@ -93,11 +90,11 @@ class Program:
 
     def tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs, for one set."""
-        return TraceTape(self.closed, arguments.all(), _Constants(0))
+        return TraceTape(self.closed, arguments.all(), _Constants())
 
     def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
         """All values on the way to the outputs and the gradients, for one set."""
-        return TraceTape(self.gradient_trace, [*arguments.all(), *weights], _Constants(0))
+        return TraceTape(self.gradient_trace, [*arguments.all(), *weights], _Constants())
 
     @cached_property
     def draws(self) -> bool:
@@ -113,10 +110,6 @@ class Program:
     def gradient_trace(self) -> Any:
         """The trace of outputs, new state, and gradients by parameters and inputs."""
         return self._traced(self._backward, self.outputs)
-
-    @cached_property
-    def _evaluate_gradient(self) -> Any:
-        return Evaluator(self.gradient_trace, wide=True, constants=_Constants(0), draws=False)
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs for the first set of parameters, as JAX computes them in the model's own dtypes."""
@@ -138,40 +131,54 @@ class Program:
 
         return function, params, (self._to_state(state), inputs)
 
-    # The two functions that are traced ---------------------------------------------------------------------------
+    # How it is traced and evaluated ------------------------------------------------------------------------------
 
     def _forward(self, *leaves: Any) -> list[Any]:
-        p, s = len(self.params), len(self.states)
-        params, state = self._to_params(list(leaves[:p])), self._to_state(list(leaves[p : p + s]))
-        inputs = jax.tree.unflatten(self._to_inputs, leaves[p + s :])
-        outputs, new = self.model(params, state, inputs, self.mode)
-        found = jax.tree.leaves(outputs)
-        if not found:
+        params, state, inputs, _ = self._by_kind(leaves)
+        inputs = jax.tree.unflatten(self._to_inputs, inputs)
+        outputs, new = self.model(self._to_params(params), self._to_state(state), inputs, self.mode)
+        arrays = jax.tree.leaves(outputs)
+        if not arrays:
             raise InputError(f"{self.model.name} returns no array.")
         new_leaves = [leaf for leaf in jax.tree.leaves(new) if is_float(leaf)]
-        if len(new_leaves) != s:
+        if len(new_leaves) != len(state):
             raise InputError(
-                f"{self.model.name} returns a state of {len(new_leaves)} arrays, expected {s}, as it took."
+                f"{self.model.name} returns a state of {len(new_leaves)} arrays, expected {len(state)}, as it took."
             )
-        return [*map(jnp.asarray, found), *new_leaves]
+        return [*map(jnp.asarray, arrays), *new_leaves]
 
     def _backward(self, *leaves: Any, forward: Any = None) -> list[Any]:
-        p, s, x = len(self.params), len(self.states), len(self._input_leaves)
-        params, state = list(leaves[:p]), leaves[p : p + s]
-        inputs, weights = list(leaves[p + s : p + s + x]), leaves[p + s + x :]
+        params, state, inputs, weights = self._by_kind(leaves)
 
         def weighted(params: Any, reals: Any) -> Any:
             given = list(inputs)
             for n, leaf in zip(self._real, reals, strict=True):
                 given[n] = leaf
-            found = (forward or self._forward)(*params, *state, *given)
-            outputs = found[: len(found) - s]
-            terms = [jnp.sum(jnp.real(w * y)) for w, y in zip(weights, outputs, strict=True) if is_float(y)]
-            return sum(terms, jnp.zeros(())), found
+            results = (forward or self._forward)(*params, *state, *given)
+            pairs = zip(weights, results[: len(results) - len(state)], strict=True)
+            terms = [jnp.sum(jnp.real(w * y)) for w, y in pairs if is_float(y)]
+            return sum(terms, jnp.zeros(())), results
 
         gradient = jax.grad(weighted, argnums=(0, 1), has_aux=True)
-        (of_params, of_reals), found = gradient(params, [inputs[n] for n in self._real])
-        return [*found, *of_params, *of_reals]
+        (of_params, of_reals), results = gradient(params, [inputs[n] for n in self._real])
+        return [*results, *of_params, *of_reals]
+
+    def _by_kind(self, leaves: Sequence[Any]) -> list[list[Any]]:
+        """Parameters, state, inputs and weights."""
+        ends = np.cumsum([len(self.params), len(self.states), len(self._input_leaves)])
+        return [list(leaves[a:b]) for a, b in zip([0, *ends], [*ends, None], strict=True)]
+
+    def _parts(self, values: Sequence[Any]) -> Result:
+        """The results of a trace of gradients."""
+        ends = np.cumsum([-len(self._real), -len(self.params), -len(self.states)])[::-1] + len(values)
+        return Result(*(list(values[a:b]) for a, b in zip([0, *ends], [*ends, None], strict=True)))
+
+    def _evaluated(self, closed: Any, constants: Any, values: Sequence[Any]) -> list[Any]:
+        return Evaluator(closed, wide=True, constants=constants, draws=False)(*values)
+
+    @cached_property
+    def _evaluate_gradient(self) -> Any:
+        return Evaluator(self.gradient_trace, wide=True, constants=_Constants(), draws=False)
 
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
         trees = (self.model.params, self.model.state)
@@ -191,27 +198,33 @@ class Program:
 
 
 class _Constants:
-    """Changes the constants of a program: a narrow one becomes the shortest decimal that is rounded to it."""
+    """Changes the constants of a program: a narrow one becomes the shortest decimal that is rounded to it.
 
-    def __init__(self, jitter: int):
+    Args:
+        jitter: a seed with which what is no short decimal is moved within its rounding; 0 moves nothing.
+
+    Attributes:
+        narrow: whether there are such constants.
+    """
+
+    def __init__(self, jitter: int = 0):
         self._random = np.random.default_rng(jitter) if jitter else None
         self.narrow = False
 
     def __call__(self, array: np.ndarray, aval: Any) -> np.ndarray:
-        if not jnp.issubdtype(aval.dtype, jnp.floating):
-            return array
         dtype = aval.dtype
+        if not jnp.issubdtype(dtype, jnp.floating):
+            return array
         if dtype == np.float64:
             with np.errstate(over="ignore"):
                 if not (array == array.astype(np.float32)).all():
                     return array
             dtype = np.dtype(np.float32)  # no number of float64 has so few digits by chance
+        moves = array * 1024 != np.rint(array * 1024)
         if array.size <= DECIMALS:
             decimals = [_decimal(float(a), dtype) for a in array.reshape(-1)]
+            moves &= ~np.array([short for _, short in decimals]).reshape(array.shape)
             array = np.array([value for value, _ in decimals]).reshape(array.shape)
-            moves = ~np.array([exact for _, exact in decimals]).reshape(array.shape)
-        else:
-            moves = array * 1024 != np.rint(array * 1024)
         self.narrow = self.narrow or bool(moves.any())
         if self._random is None or not moves.any():
             return array
@@ -221,19 +234,16 @@ class _Constants:
 
 def _decimal(value: float, dtype: Any) -> tuple[float, bool]:
     """The shortest decimal that is rounded to a number of a narrow dtype, and whether it is short: meant, then."""
-    if not np.isfinite(value):
-        return value, True
-    for digits in range(1, 10):
+    most = max(int(-np.log10(float(jnp.finfo(dtype).eps))) - 1, 1)
+    for digits in range(1, 10) if np.isfinite(value) else ():
         decimal = float(f"{value:.{digits}g}")
         if float(np.asarray(decimal, dtype)) == value:
-            return decimal, digits <= max(int(-np.log10(float(jnp.finfo(dtype).eps))) - 1, 1) or value * 1024 == round(
-                value * 1024
-            )
-    return value, False
+            return decimal, digits <= most
+    return value, not np.isfinite(value)
 
 
 def _spec(leaf: Any, in_float64: bool) -> Any:
-    dtype, shape = leaf.dtype, leaf.shape
-    if jnp.issubdtype(dtype, jax.dtypes.extended):
-        return jax.ShapeDtypeStruct(shape, dtype)
-    return jax.ShapeDtypeStruct(shape, wide(dtype) if in_float64 else NARROW.get(np.dtype(dtype).name, dtype))
+    dtype = leaf.dtype
+    if not jnp.issubdtype(dtype, jax.dtypes.extended):
+        dtype = wide(dtype) if in_float64 else NARROW.get(np.dtype(dtype).name, dtype)
+    return jax.ShapeDtypeStruct(leaf.shape, dtype)

@@ -1,22 +1,68 @@
 """Which leaf is which, where names do not tell: that by which the candidate's next value is the reference's."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, islice, permutations
+from itertools import chain, islice, permutations, product
 from typing import Any
 
+from ..errors import listed
 from .agreement import comparable
 from .departure import Search
-from .layouts import Layout
-from .matching import MOST_IN_ANY_ORDER, Match, families
-from .tape import Tape
-from .values import Arguments
+from .layouts import Layout, whole
+from .matching import MOST_IN_ANY_ORDER, Match, converted, families, unmatched
+from .values import Arguments, largest
 
 #: The largest difference of values that are the same, relative to the largest magnitude.
 TOLERANCE = 1e-9
 #: How long leaves are tried at most.
 TRYING_S = 15.0
+#: The most leaves without a partner that are taken for copies, and the most choices that are tried.
+COPIES, CHOICES = 2, 36
+
+#: Choices for some leaves of the candidate, by their numbers.
+Chosen = Mapping[int, Layout]
+
+
+def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]) -> list[str]:
+    """Match leaves of the candidate that are copies of one of the reference, if the outputs agree with these.
+
+    Args:
+        r, c: the programs of both.
+        mine, own: the arguments of the reference and of the candidate, of one set.
+        matches: one for each leaf of the candidate; it is changed.
+
+    Returns:
+        A sentence for each copy.
+    """
+    alone = [n for n, m in enumerate(matches) if m.layout is None]
+    if not 0 < len(alone) <= COPIES or unmatched(r.params, matches):
+        return []
+    options = [
+        [
+            way
+            for n, leaf in enumerate(r.params)
+            if leaf.size == c.params[a].size
+            for way in whole(n, leaf.shape, c.params[a].shape)
+        ]
+        for a in alone
+    ]
+    wanted = r.forward(mine).outputs
+    for ways in islice(product(*options), CHOICES):
+        tried = list(matches)
+        for n, way in zip(alone, ways, strict=True):
+            tried[n] = Match(way, "function")
+        params = converted(tried, mine.params, own.params)
+        if largest(wanted, c.forward(replace(own, params=params)).outputs) <= TOLERANCE:
+            matches[:] = tried
+            pairs = list(zip(c.params, tried, strict=True))
+            same = [[leaf.path for leaf, m in pairs if m.layout and m.layout.sources == way.sources] for way in ways]
+            return [
+                f"{r.params[way.sources[0]].path} is tied in the reference: it is {listed(paths)} in the candidate, "
+                "which train apart unless you tie them, too."
+                for way, paths in zip(ways, same, strict=True)
+            ]
+    return []
 
 
 class Refinement:
@@ -30,7 +76,7 @@ class Refinement:
         matches: the first choice for each leaf of the candidate; changed in place.
     """
 
-    def __init__(self, reference: Tape, program: Any, mine: Arguments, given: Arguments, matches: list[Match]):
+    def __init__(self, reference: Any, program: Any, mine: Arguments, given: Arguments, matches: list[Match]):
         self._reference, self._program, self._matches = reference, program, matches
         self._leaves, self._given = mine.params, given
         self._ends = time.monotonic() + TRYING_S
@@ -38,45 +84,29 @@ class Refinement:
     def run(self) -> None:
         """Choose until the outputs agree, or nothing helps."""
         seen: set[int] = set()
-        self._search = self._searched()
+        self._search = self._searched({})
         while self._search.wrong and not self._is_late():
             near = self._near()
             if not near or not (self._of_all() or self._one_at_a_time([c for c in near if c not in seen], seen)):
                 return
-            self._search = self._searched()
+            self._search = self._searched({})
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._ends
 
-    def _searched(self, chosen: dict[int, Layout] | None = None) -> Search:
-        """What both agree on; where something is chosen, with that instead of the first choice."""
-        tape = self._tape(chosen)
+    def _searched(self, chosen: Chosen) -> Search:
+        """What both agree on, with some choices in the place of the first."""
+        matches = [Match(chosen.get(n, m.layout)) for n, m in enumerate(self._matches)]
+        params = converted(matches, self._leaves, self._given.params)
+        tape = self._program.tape(replace(self._given, params=params))
         return Search(self._reference, tape, list(zip(self._reference.outputs, tape.outputs, strict=True)), TOLERANCE)
-
-    def _tape(self, chosen: dict[int, Layout] | None) -> Tape:
-        layouts = [(chosen or {}).get(n, m.layout) for n, m in enumerate(self._matches)]
-        pairs = zip(self._given.params, layouts, strict=True)
-        params = [own if layout is None else layout.convert(self._leaves) for own, layout in pairs]
-        return self._program.tape(replace(self._given, params=params))
 
     def _near(self) -> list[int]:
         """The leaves with a choice that go into the steps at which the programs part, the nearest first."""
         tape = self._search.candidate
         number = {value: c for c, value in enumerate(tape.arguments[: len(self._matches)])}
-        found: list[int] = []
-        for step in self._search.first():
-            rest = list(step.operands)
-            reached = set()
-            while rest:
-                value = rest.pop(0)
-                if value in reached:
-                    continue
-                reached.add(value)
-                if value in number and number[value] not in found and len(self._matches[number[value]].options) > 1:
-                    found.append(number[value])
-                if value in tape.maker:
-                    rest.extend(tape.steps[tape.maker[value]].operands)
-        return found
+        leaves = (number.get(value) for step in self._search.first() for value in tape.before(step.operands))
+        return list(dict.fromkeys(c for c in leaves if c is not None and len(self._matches[c].options) > 1))
 
     def _one_at_a_time(self, near: Sequence[int], seen: set[int]) -> bool:
         """Another choice for one leaf, or for two that change places, with which the programs part at fewer steps."""
@@ -95,12 +125,12 @@ class Refinement:
                     return True
         return False
 
-    def _with_exchange(self, c: int, option: Layout) -> dict[int, Layout]:
+    def _with_exchange(self, c: int, option: Layout) -> Chosen:
         """An option for a leaf, and what the leaf takes that had these numbers before; empty if it can take nothing."""
         before = self._matches[c].layout
         for n, m in enumerate(self._matches):
-            if n != c and isinstance(m.layout, Layout) and m.layout.overlaps(option):
-                swapped = (o for o in m.options if isinstance(before, Layout) and o.covers(before))
+            if n != c and isinstance(m.layout, Layout) and m.layout.numbers & option.numbers:
+                swapped = (o for o in m.options if isinstance(before, Layout) and o.numbers == before.numbers)
                 return next(({c: option, n: other} for other in swapped), {})
         return {c: option}
 
@@ -115,15 +145,14 @@ class Refinement:
                 return True
         return False
 
-    def _in_another_order(self) -> Iterator[dict[int, Layout]]:
+    def _in_another_order(self) -> Iterator[Chosen]:
         """The leaves of all that are joined of as many in another order, the same in each."""
         groups: dict[tuple[int, str], dict[int, Layout]] = {}
         for c, match in enumerate(self._matches):
             if isinstance(match.layout, Layout) and len(match.layout.sources) > 1 and len(match.options) > 1:
-                module = self._program.params[c].path.rpartition("/")[0]
-                groups.setdefault((len(match.layout.sources), module), {})[c] = match.layout
+                groups.setdefault((len(match.layout.sources), self._program.params[c].module), {})[c] = match.layout
         for (count, _), group in groups.items():
-            for order in list(permutations(range(count)))[1:] if count <= MOST_IN_ANY_ORDER else []:
+            for order in _other_orders(range(count)):
                 chosen = {}
                 for c, now in group.items():
                     wanted = tuple(now.sources[n] for n in order)
@@ -131,7 +160,7 @@ class Refinement:
                     chosen.update((c, option) for option in islice(same, 1))
                 yield chosen
 
-    def _exchanged(self) -> Iterator[dict[int, Layout]]:
+    def _exchanged(self) -> Iterator[Chosen]:
         """Leaves whose paths differ in one name, as those of gates, exchanged alike wherever the names occur."""
         leaves = self._program.params
         groups: dict[frozenset[str], list[dict[str, int]]] = {}
@@ -141,27 +170,28 @@ class Refinement:
             varied = next(column for column in names if len(set(column)) > 1)
             groups.setdefault(frozenset(varied), []).append(dict(zip(varied, family, strict=True)))
         for names, some in groups.items():
-            for order in list(permutations(sorted(names)))[1:] if len(names) <= MOST_IN_ANY_ORDER else []:
+            for order in _other_orders(sorted(names)):
                 places = dict(zip(sorted(names), order, strict=True))
                 yield {group[n]: layouts[group[places[n]]] for group in some for n in group}
 
-    def _choose(self, chosen: dict[int, Layout]) -> None:
+    def _choose(self, chosen: Chosen) -> None:
         for c, option in chosen.items():
             self._matches[c].layout, self._matches[c].by = option, "function"
 
-    def _score(self, chosen: dict[int, Layout]) -> tuple[int, int]:
+    def _score(self, chosen: Chosen) -> tuple[int, int]:
         """With other choices for some leaves, how many outputs agree, and how many values on the way to the others."""
         search, tape = self._search, self._search.candidate
         changed = {tape.arguments[c]: option.convert(self._leaves) for c, option in chosen.items()}
-        values = tape.played(changed, goes_on=self._goes_on)
+        values = tape.played(changed, goes_on=lambda some: not self._is_late() and search.has_some(some))
         agreeing = len(search.same.difference(values)) + sum(
             n in search.reached and search.has_some([value]) for n, value in values.items() if comparable(value)
         )
         outputs = zip(self._reference.outputs, tape.outputs, strict=True)
         return sum(search.equal(r, c, values.get(c)) for r, c in outputs), agreeing
 
-    def _goes_on(self, values: Sequence[Any]) -> bool:
-        return not self._is_late() and self._search.has_some(values)
+
+def _other_orders(some: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return list(permutations(some))[1:] if len(some) <= MOST_IN_ANY_ORDER else []
 
 
 def _parting(search: Search) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """All values that a program computes for some arguments, and how: it can be played again from a changed value on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,8 +20,6 @@ MOVES = frozenset(
         *("unstack", "scan", "reduce_precision", "stop_gradient", "real", "imag", "complex"),
     }
 )
-
-
 #: After so many new values, a program that is played again may stop.
 PART = 64
 
@@ -98,15 +97,15 @@ class Tape:
         """The step that computed a value; None for a constant and an argument."""
         return self.steps[self.maker[value]] if value in self.maker else None
 
-    def ancestors(self, values: Sequence[int]) -> set[int]:
-        """These values and all that they are computed of."""
-        reached, rest = set(), list(values)
+    def before(self, values: Sequence[int]) -> Iterator[int]:
+        """These values and all that they are computed of, the nearest first."""
+        reached, rest = set(), deque(values)
         while rest:
-            value = rest.pop()
+            value = rest.popleft()
             if value not in reached:
                 reached.add(value)
+                yield value
                 rest.extend(step.operands if (step := self.made(value)) else ())
-        return reached
 
     def base(self, value: int) -> int:
         """What a value is, before its numbers were moved."""
@@ -141,10 +140,10 @@ class Tape:
                 if number not in runs and new.keys().isdisjoint(step.operands):
                     continue
                 run = runs.get(number, step.run)
-                found = run(*[new.get(value, self.values[value]) for value in step.operands])
-                found = found if isinstance(found, list | tuple) else [found]
-                new.update(zip(step.results, found, strict=True))
-                last += found
+                result = run(*[new.get(value, self.values[value]) for value in step.operands])
+                results = result if isinstance(result, list | tuple) else [result]
+                new.update(zip(step.results, results, strict=True))
+                last += results
                 if goes_on is not None and len(last) >= PART:
                     if not goes_on(last):
                         break
@@ -153,11 +152,9 @@ class Tape:
 
     def changed(self, changed: Mapping[int, Any]) -> "Tape":
         """The tape with other values in the place of some, and all that follows from them."""
-        found = copy(self)
-        found._known = {}
-        new = self.played(changed)
-        found.values = [new.get(number, value) for number, value in enumerate(self.values)]
-        return found
+        tape, new = copy(self), self.played(changed)
+        tape.values, tape._known = [new.get(number, value) for number, value in enumerate(self.values)], {}
+        return tape
 
     @cached_property
     def constants(self) -> set[int]:
@@ -171,10 +168,10 @@ class Tape:
     @cached_property
     def sites(self) -> dict[Any, list[int]]:
         """The numbers of the steps that stand on one line and are the same, in their order, by operation and place."""
-        found: dict[Any, list[int]] = {}
+        sites: dict[Any, list[int]] = {}
         for number, step in enumerate(self.steps):
-            found.setdefault(self.site(step), []).append(number)
-        return found
+            sites.setdefault(self.site(step), []).append(number)
+        return sites
 
     def site(self, step: Step) -> Any:
         """What the steps of one line have in common."""

@@ -1,7 +1,8 @@
 """A few steps of training of a program, in float64."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import jax
@@ -25,8 +26,8 @@ DIFFERENT = 1e-4
 
 def rates(params: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> dict[str, Any]:
     """The optimizers, by name; the learning rate of SGD is such that nothing diverges."""
-    largest = max((np.abs(g).max(initial=0) for g in gradients), default=0.0)
-    rate = SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / largest if largest else 0.0
+    steepest = max((np.abs(g).max(initial=0) for g in gradients), default=0.0)
+    rate = SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / steepest if steepest else 0.0
     return {"SGD": optax.sgd(float(rate)), "Adam": optax.adam(ADAM_RATE)}
 
 
@@ -47,20 +48,14 @@ def trained(program: Any, optimizer: Any, arguments: Arguments, weights: Sequenc
     shapes = [p.shape for p in arguments.params]
     ends = np.cumsum([p.size for p in arguments.params])[:-1]
 
-    def apart(vector: Any) -> list[np.ndarray]:
-        return [part.reshape(shape) for part, shape in zip(np.split(np.asarray(vector), ends), shapes, strict=True)]
-
     def together(arrays: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate([np.asarray(a).reshape(-1) for a in arrays])
 
-    with enable_x64(True):
-        vector: Any = together(arguments.params)
-        state = optimizer.init(vector)
-        for _ in range(steps_of(arguments.params)):
-            gradient = together(program.gradient(replace(arguments, params=apart(vector)), weights).of_params)
-            updates, state = optimizer.update(gradient, state, vector)
-            vector = np.asarray(optax.apply_updates(vector, updates))
-    return apart(vector)
+    def apart(vector: Any) -> list[np.ndarray]:
+        return [part.reshape(shape) for part, shape in zip(np.split(np.asarray(vector), ends), shapes, strict=True)]
+
+    *_, last = islice(_steps(program, optimizer, arguments, weights, together, apart), steps_of(arguments.params))
+    return last
 
 
 def difference_of_steps(
@@ -69,15 +64,21 @@ def difference_of_steps(
     """The largest difference of an update of the first step in which updates differ, and which update that is.
 
     Args:
-        r, c: the programs of both; their models have optimizers.
+        r, c: the programs of both; their models have optimizers, which see the models' own pytrees.
         mine, given: the arguments of both, of one set.
         matches: one for each leaf of the candidate.
         weights: of the outputs, whose weighted sum goes down.
     """
+
+    def leaves(tree: Any) -> list[np.ndarray]:
+        return [np.asarray(leaf)[None] for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+
+    both = (
+        _steps(program, program.model.optimizer, arguments, weights, program.tree, leaves)
+        for program, arguments in ((r, mine), (c, given))
+    )
     worst, where = 0.0, ""
-    for step, (first, second) in enumerate(
-        zip(_own_steps(r, mine, weights), _own_steps(c, given, weights), strict=True)
-    ):
+    for step, (first, second) in enumerate(islice(zip(*both, strict=True), OWN_STEPS)):
         for leaf, m, before, after in zip(c.params, matches, given.params, second, strict=True):
             error = 0.0 if m.layout is None else largest([m.layout.convert(first) - before], [after - before], first)
             if error > worst:
@@ -87,22 +88,21 @@ def difference_of_steps(
     return worst, where
 
 
-def _own_steps(program: Any, arguments: Arguments, weights: Sequence[Any]) -> Iterator[list[np.ndarray]]:
-    """The parameters after each step with the model's own optimizer, which sees the model's own pytree.
-
-    Args:
-        program: of which the gradient is taken; its model has an optimizer.
-        arguments: one set of values.
-        weights: of the outputs, whose weighted sum goes down.
-    """
-    optimizer = program.model.optimizer
+def _steps(
+    program: Any,
+    optimizer: Any,
+    arguments: Arguments,
+    weights: Sequence[Any],
+    together: Callable[[Any], Any],
+    apart: Callable[[Any], list[np.ndarray]],
+) -> Iterator[list[np.ndarray]]:
+    """The parameters after each step; `together` makes of leaves what the optimizer sees, `apart` leaves of it."""
     params = list(arguments.params)
     with enable_x64(True):
-        state = optimizer.init(program.tree(params))
-    for _ in range(OWN_STEPS):
+        state = optimizer.init(together(params))
+    while True:
         with enable_x64(True):  # not around the yield: whoever goes on would compute in 64 bits, too
             gradient = program.gradient(replace(arguments, params=params), weights).of_params
-            updates, state = optimizer.update(program.tree(gradient), state, program.tree(params))
-            new = optax.apply_updates(program.tree(params), updates)
-            params = [np.asarray(leaf)[None] for leaf in jax.tree.leaves(new) if is_float(leaf)]
+            updates, state = optimizer.update(together(gradient), state, together(params))
+            params = apart(optax.apply_updates(together(params), updates))
         yield params

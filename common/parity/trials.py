@@ -89,10 +89,10 @@ def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
 
 def of_operands(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     """Steps of which an operand is another value, wherever else that is used."""
-    tried = set()
+    tape, tried = search.candidate, set()
     for step in steps[:TRIED_STEPS]:
         for value in step.operands:
-            if value in tried or search.is_constant(value):
+            if value in tried or value in tape.constants:
                 continue
             tried.add(value)
             users = [other for other in steps if value in other.operands]
@@ -125,7 +125,7 @@ def in_another_order(search: Search) -> Iterator[Trial]:
     tape = search.candidate
     moves = [step for step in tape.steps if step.moves and step.results[0] in search.reached]
     moves = [step for step in moves if comparable(tape.values[step.results[0]])]
-    for step in sorted(moves, key=lambda step: search.has(step.results[0])):
+    for step in sorted(moves, key=lambda step: step.results[0] in search.same):
         number = step.results[0]
         for other in search.shuffled(tape.values[number]):
             for way in in_shape(search.reference.values[other], tape.values[number].shape):

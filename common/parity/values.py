@@ -54,14 +54,14 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     def array(leaf: Any) -> Any:
         if is_key(leaf):
             return leaf
-        found = np.asarray(leaf)
-        if found.dtype.kind not in "fciub" and not jnp.issubdtype(found.dtype, jnp.inexact):
+        value = np.asarray(leaf)
+        if value.dtype.kind not in "fciub" and not jnp.issubdtype(value.dtype, jnp.inexact):
             raise InputError(f"an input is {brief(repr(leaf))}, expected an array of numbers.")
-        if jnp.issubdtype(found.dtype, jnp.inexact) and not np.isfinite(found.astype(np.complex128)).all():
+        if jnp.issubdtype(value.dtype, jnp.inexact) and not np.isfinite(value.astype(np.complex128)).all():
             raise InputError("an input has NaN or infinity, with which nothing can be compared: pass finite numbers.")
-        if not found.size:
-            raise InputError(f"an input of shape {found.shape} is empty, with which nothing can be compared.")
-        return found.astype(NARROW.get(found.dtype.name, found.dtype))
+        if not value.size:
+            raise InputError(f"an input of shape {value.shape} is empty, with which nothing can be compared.")
+        return value.astype(NARROW.get(value.dtype.name, value.dtype))
 
     if not jax.tree.leaves(inputs):
         raise InputError("no input: expected an array, or a tuple of them, with which both models are called.")
@@ -73,31 +73,14 @@ def is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def match_by_values(matches: Sequence[Any], reference: Sequence[np.ndarray], candidate: Sequence[np.ndarray]) -> None:
-    """Choose a layout by which the candidate has the reference's very values: that tells which leaf is which.
-
-    Args:
-        matches: what is known of each leaf of the candidate; it is changed.
-        reference, candidate: the values of the leaves of both, in float64.
-    """
-    leaves = [a[None] for a in reference]
-    for m, value in zip(matches, candidate, strict=True):
-        if m.by != "the mapping" and value.size > 1 and np.ptp(np.abs(value)) > 0:
-            for option in m.options:
-                if np.allclose(option.convert(leaves)[0], value, rtol=1e-6, atol=0):
-                    m.layout, m.by = option, "values"
-                    break
-
-
 def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
     """Parameters as they are, and twice moved at random, so that zeros and ones hide nothing."""
-    found = []
+    result = []
     for n, value in enumerate(values):
-        rng = np.random.default_rng(seed + n)
         size = float(np.sqrt(np.mean(np.abs(value) ** 2))) if value.size else 0.0
-        moved = value + 0.3 * (size or 0.2) * rng.standard_normal(value.shape)
-        found.append(np.stack([value, moved, moved]))
-    return found
+        moved = value + 0.3 * (size or 0.2) * np.random.default_rng(seed + n).standard_normal(value.shape)
+        result.append(np.stack([value, moved, moved]))
+    return result
 
 
 def state_sets(values: Sequence[np.ndarray], fixed: Collection[int] = ()) -> list[np.ndarray]:
@@ -107,44 +90,40 @@ def state_sets(values: Sequence[np.ndarray], fixed: Collection[int] = ()) -> lis
         values: the leaves.
         fixed: the numbers of those that are not moved, as a table of constants that only one of the models keeps.
     """
-    found = []
+    result = []
     for n, value in enumerate(values):
-        if n in fixed:
-            found.append(np.stack([value] * 3))
-            continue
-        noise = np.random.default_rng(500 + n).standard_normal(value.shape)
+        noise = np.random.default_rng(500 + n).standard_normal(value.shape) * (n not in fixed)
         positive = value.dtype.kind == "f" and bool((value >= 0).all())
         moved = value * np.exp(0.3 * noise) + 0.1 * np.abs(noise) if positive else value + 0.3 * noise
-        found.append(np.stack([value, moved, moved]))
-    return found
+        result.append(np.stack([value, moved, moved]))
+    return result
 
 
 def input_sets(leaves: Sequence[Any]) -> list[Any]:
     """Inputs as they are, twice, and with their numbers in another order. What has two values, as a mask, stays."""
     rng = np.random.default_rng(7)
-    found = []
+    result = []
     for leaf in leaves:
         if is_key(leaf):
-            found.append(key_set(leaf))
+            result.append(key_set(leaf))
             continue
-        value = np.asarray(leaf)
-        if jnp.issubdtype(value.dtype, jnp.inexact):
-            value = value.astype(np.complex128 if value.dtype.kind == "c" else np.float64)
-            if value.size > 1 and np.ptp(np.abs(value)) == 0:
-                found.append(np.stack([value, value, value + 0.5 * rng.standard_normal(value.shape)]))
-                continue
-        few = len(np.unique(value)) <= 2
-        found.append(
-            np.stack([value, value, value if few else rng.permutation(value.reshape(-1)).reshape(value.shape)])
-        )
-    return found
+        value = other = np.asarray(leaf)
+        real = jnp.issubdtype(value.dtype, jnp.inexact)
+        if real:
+            value = other = value.astype(np.complex128 if value.dtype.kind == "c" else np.float64)
+        if real and value.size > 1 and np.ptp(np.abs(value)) == 0:
+            other = value + 0.5 * rng.standard_normal(value.shape)
+        elif len(np.unique(value)) > 2:
+            other = rng.permutation(value.reshape(-1)).reshape(value.shape)
+        result.append(np.stack([value, value, other]))
+    return result
 
 
 def key_set(key: Any) -> np.ndarray:
     """An array of keys as one set of values."""
-    found = np.empty(1, object)
-    found[0] = key
-    return found
+    result = np.empty(1, object)
+    result[0] = key
+    return result
 
 
 def weights_of(outputs: Sequence[Any]) -> list[np.ndarray]:
@@ -177,7 +156,7 @@ def largest(
         wanted, found: arrays with the axis of sets in front.
         among: arrays whose largest magnitude counts a thousandth, so that rounding of a gradient that is 0 is none.
     """
-    floor = max((np.abs(a).max(initial=0) for a in among), default=0.0) * 1e-3 if among is not None else 0.0
+    floor = max((np.abs(a).max(initial=0) for a in among or ()), default=0.0) * 1e-3
     return max((_difference(a, b, floor) for a, b in zip(wanted, found, strict=True)), default=0.0)
 
 
@@ -196,14 +175,3 @@ def _difference(a: np.ndarray, b: np.ndarray, floor: float) -> float:
             return float("inf")
         worst = max(worst, float(difference / size if size else difference > 0))
     return worst
-
-
-def error_of(outputs: Sequence[Any], exact: Sequence[np.ndarray]) -> float:
-    """The largest error of outputs in whatever dtype, relative to the largest magnitude.
-
-    Args:
-        outputs: arrays.
-        exact: those in float64, with the axis of sets in front.
-    """
-    real = [(np.asarray(a), b) for a, b in zip(outputs, exact, strict=True) if b.dtype.kind in "fc"]
-    return largest([b for _, b in real], [a.astype(b.dtype)[None] for a, b in real])

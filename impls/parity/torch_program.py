@@ -1,10 +1,10 @@
-"""A module of PyTorch as a program: it runs in float64, and its operations are recorded as they run."""
+"""A module of PyTorch as a program: it runs in float64 once, and what was recorded is played for other values."""
 
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -18,82 +18,70 @@ from ...common.parity.model import TRAIN
 from ...common.parity.programs import ROUNDING, Result
 from ...common.parity.tape import Tape
 from ...common.parity.values import Arguments
-from .torch_tape import Recorder, Wide
+from .torch_tape import Recorder
 
 
 class TorchProgram:
     """A module of PyTorch in one mode. See `trigru.common.parity.programs.Program`, which has the same methods."""
 
-    def __init__(self, model: Any, module: torch.nn.Module, method: str, inputs: tuple[Any, ...], mode: str):
-        self.model, self.mode, self._method = model, mode, method
-        self._own = module
-        self._module = _widened(module)
-        self._params, self._buffers = _parameters(self._module), _floating(self._module)
-        self.params = [Leaf(name.replace(".", "/"), tuple(p.shape)) for name, p in self._params.items()]
-        self.states = [Leaf(name.replace(".", "/"), tuple(b.shape)) for name, b in self._buffers.items()]
-        self.param_values = [p.detach().numpy().copy() for p in self._params.values()]
-        self.state_values = [b.detach().numpy().copy() for b in self._buffers.values()]
-        leaves, self._to_inputs = jax.tree.flatten(inputs)
-        self._real = [n for n, a in enumerate(leaves) if a.dtype.kind == "f"]
-        running = Wide()
-        try:
-            with torch.no_grad():
-                given = Arguments(
-                    [a[None] for a in self.param_values],
-                    [a[None] for a in self.state_values],
-                    [a[None] for a in leaves],
-                )
-                self._module.train(True)
-                after = self._once(given)[1]
-                self._module.train(mode == TRAIN)
-                found = self._once(given, running=running)
-        except Exception as error:
-            raise failed(model, leaves, error) from error
-        self.outputs = [jax.ShapeDtypeStruct(a.shape, np.dtype(str(a.dtype).removeprefix("torch."))) for a in found[0]]
-
-        self.draws = running.draws
-        # A state that training leaves alone is a table of constants, with the rounding of float32.
-        self._fixed = [np.array_equal(a, b.numpy()) for a, b in zip(self.state_values, after, strict=True)]
-        fixed = [torch.from_numpy(a) for a, same in zip(self.state_values, self._fixed, strict=True) if same]
-        self.narrow_constants = any(map(_rounded, [*self._constants(), *fixed]))
-
     gradient_trace = None
+
+    def __init__(self, model: Any, module: torch.nn.Module, method: str, inputs: tuple[Any, ...], mode: str):
+        self.model, self.mode, self._method, self._own = model, mode, method, module
+        self._module = copy.deepcopy(module).double().requires_grad_(True)
+        for part in self._module.modules():
+            for name, value in vars(part).items():
+                if isinstance(value, torch.Tensor) and value.is_floating_point():
+                    setattr(part, name, value.double())
+        params, buffers = _parameters(self._module), _floating(self._module)
+        self.params, self.states = (
+            [Leaf(name.replace(".", "/"), tuple(a.shape)) for name, a in named.items()] for named in (params, buffers)
+        )
+        self.param_values, self.state_values = (
+            [a.detach().numpy().copy() for a in named.values()] for named in (params, buffers)
+        )
+        self._leaves, self._to_inputs = jax.tree.flatten(inputs)
+        try:
+            after = self._recorded(training=True)
+            self._module.train(mode == TRAIN)
+            self._tape = self._recorded()
+        except Exception as error:
+            raise failed(model, self._leaves, error) from error
+        values = [self._tape.values[n] for n in self._tape.outputs]
+        states, outputs = len(buffers), len(values) - len(buffers)
+        self.outputs = [jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for a in values[:outputs]]
+        # A state that training leaves alone is a table of constants, with the rounding of float32.
+        new = [after.values[n][0] for n in after.outputs[len(after.outputs) - states :]]
+        fixed = [n for n, pair in enumerate(zip(self.state_values, new, strict=True)) if np.array_equal(*pair)]
+        made = {*self._tape.arguments, *self._tape.maker}
+        constants = [n for n in range(len(self._tape.values)) if n not in made]
+        constants += [self._tape.arguments[len(params) + n] for n in fixed]
+        self._narrow = [n for n in constants if _is_rounded(self._tape.values[n])]
+        self.narrow_constants = bool(self._narrow)
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state, for each set; with a jitter, narrow constants are moved in their rounding."""
-        if jitter:
-            pairs = zip(arguments.state, self._fixed, strict=True)
-            arguments = replace(arguments, state=[a * _factor(a.shape, jitter) if same else a for a, same in pairs])
-        with torch.no_grad(), _moved(self._constants(), jitter):
-            found = [self._once(arguments, n) for n in range(_sets(arguments))]
-        return Result(_stacked([a for a, _, _, _ in found]), _stacked([b for _, b, _, _ in found]), [], [])
+        values, n = _played(self._tape, arguments.all(), self._narrow if jitter else (), jitter), len(self.outputs)
+        return Result(values[:n], values[n:], [], [])
 
     def gradient(self, arguments: Arguments, weights: Sequence[Any]) -> Result:
         """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
-        found = []
-        for n in range(_sets(arguments)):
-            outputs, new, given, leaves = self._once(arguments, n)
-            self._weighted(outputs, weights).backward()
-            found.append(
-                ([a.detach() for a in outputs], new, [_gradient(p) for p in given], [_gradient(a) for a in leaves])
-            )
-        return Result(*(_stacked([each[i] for each in found]) for i in range(4)))
+        values = _played(self._gradient_tape, [*arguments.all(), *weights])
+        ends = np.cumsum([len(self.outputs), len(self.states), len(self.params)])
+        return Result(*(values[a:b] for a, b in zip([0, *ends], [*ends, None], strict=True)))
 
     def tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs, for one set."""
-        recorder = Recorder()
-        with torch.no_grad():
-            outputs, new, _, _ = self._once(arguments, 0, recorder)
-        return recorder.finished([*outputs, *new])
+        return self._tape.changed(_given(self._tape, arguments.all(), 0))
 
     def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
         """All values on the way to the outputs and the gradients, for one set."""
-        recorder = Recorder()
+        return self._gradient_tape.changed(_given(self._gradient_tape, [*arguments.all(), *weights], 0))
+
+    @cached_property
+    def _gradient_tape(self) -> Tape:
         with torch.autograd.set_detect_anomaly(True, check_nan=False), warnings.catch_warnings(action="ignore"):
-            outputs, new, given, leaves = self._once(arguments, 0, recorder)
-            with recorder:
-                self._weighted(outputs, weights).backward()
-        return recorder.finished([*outputs, *new, *map(_gradient, given), *map(_gradient, leaves)])
+            return self._recorded(gradient=True)
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs in the module's own dtype. It is not compiled."""
@@ -103,102 +91,57 @@ class TorchProgram:
             targets = [*_parameters(own).values(), *_floating(own).values()]
             for target, value in zip(targets, [*arguments.params, *arguments.state], strict=True):
                 target.copy_(torch.from_numpy(np.array(value[0])))
-            given = [torch.from_numpy(np.array(a)) for a in jax.tree.leaves(inputs)]
-            given = [a.long() if a.dtype == torch.int32 else a for a in given]
-            return [_own_dtype(a) for a in self._called(own, given)]
+            return [_own_dtype(a) for a in self._called(own, list(map(_tensor, jax.tree.leaves(inputs))))]
 
-    def _once(self, arguments: Arguments, n: int = 0, running: Wide | None = None) -> Any:
-        """The outputs, the buffers after the call, the parameters, and the inputs of floating-point numbers."""
-
-        def pick(a: np.ndarray) -> Any:
-            return torch.from_numpy(np.array(a[n if len(a) > 1 else 0]))
-
-        given = [pick(a).requires_grad_(True) for a in arguments.params]
-        buffers, leaves = [pick(a) for a in arguments.state], [pick(a) for a in arguments.inputs]
-        leaves = [
-            a.double().requires_grad_(True) if a.is_floating_point() else a.long() if a.dtype == torch.int32 else a
-            for a in leaves
-        ]
-        counters = {name: a.clone() for name, a in self._module.named_buffers() if name not in self._buffers}
-        tensors = dict(zip([*self._params, *self._buffers], [*given, *buffers], strict=True)) | counters
-        named = {f"module.{key}": value for key, value in tensors.items()}
-        if isinstance(running, Recorder):
-            running.begin([*given, *buffers, *leaves])
-        with _in_float64(), running or Wide():
-            outputs = torch.func.functional_call(_Called(self._module, self, leaves), named, ())
-        return outputs, buffers, given, [leaves[i] for i in self._real]
-
-    def _constants(self) -> list[Any]:
-        """The tensors that the module has as plain attributes."""
-        return [a for part in self._module.modules() for _, a in _attributes(part)]
+    def _recorded(self, *, training: bool = False, gradient: bool = False) -> Tape:
+        """All values for the parameters and inputs as given; with gradients, weights of 1 are arguments, too."""
+        module, recorder = copy.deepcopy(self._module), Recorder()
+        module.train(training or self._module.training)
+        params = list(_parameters(module).values())
+        leaves = list(map(_tensor, self._leaves))
+        leaves = [a.double().requires_grad_(gradient) if a.is_floating_point() else a for a in leaves]
+        weights = [torch.ones(a.shape, dtype=torch.float64) for a in self.outputs] if gradient else []
+        recorder.begin([*params, *_floating(module).values(), *leaves, *weights])
+        with torch.set_grad_enabled(gradient), _in_float64(), recorder:
+            results = self._called(module, leaves)
+            terms = [(y * w).sum() for y, w in zip(results, weights, strict=False) if y.is_floating_point()]
+            if gradient:
+                torch.stack(terms).sum().backward()
+        results += _floating(module).values()
+        if gradient:
+            of = [*params, *(a for a in leaves if a.is_floating_point())]
+            results += [torch.zeros_like(a) if a.grad is None else a.grad for a in of]
+        self.draws = recorder.draws
+        return recorder.finished(results)
 
     def _called(self, module: Any, leaves: Sequence[Any]) -> list[Any]:
-        inputs = jax.tree.unflatten(self._to_inputs, leaves)
-        given = self.model.given(inputs)
+        given = self.model.given(jax.tree.unflatten(self._to_inputs, leaves))
         with _plain():
             outputs = self.model.shared(getattr(module, self._method)(*given, **self.model.keywords[self.mode]))
-        return [
-            a
-            for a in jax.tree.leaves(outputs, is_leaf=lambda a: isinstance(a, torch.Tensor))
-            if isinstance(a, torch.Tensor)
-        ]
-
-    def _weighted(self, outputs: Sequence[Any], weights: Sequence[Any]) -> Any:
-        terms = [
-            (y * torch.from_numpy(np.array(w[0]))).sum()
-            for y, w in zip(outputs, weights, strict=True)
-            if y.is_floating_point()
-        ]
-        return torch.stack(terms).sum()
+        leaves = jax.tree.leaves(outputs, is_leaf=lambda a: isinstance(a, torch.Tensor))
+        return [a for a in leaves if isinstance(a, torch.Tensor)]
 
 
-class _Called(torch.nn.Module):
-    """A call as a module, so that `torch.func.functional_call` puts parameters in their place for any method."""
-
-    def __init__(self, module: torch.nn.Module, program: TorchProgram, leaves: Sequence[Any]):
-        super().__init__()
-        self.module, self._program, self._leaves = module, program, leaves
-
-    def forward(self) -> list[Any]:
-        return self._program._called(self.module, self._leaves)
-
-
-def _widened(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy of a module in float64, with the tensors that are plain attributes."""
-    copied = copy.deepcopy(module).double().requires_grad_(True)
-    for part in copied.modules():
-        for name, value in _attributes(part):
-            setattr(part, name, value.double())
-    return copied
+def _played(tape: Tape, arguments: Sequence[Any], narrow: Sequence[int] = (), jitter: int = 0) -> list[np.ndarray]:
+    """The outputs of a tape for each set of arguments, with narrow constants moved by half of their last digit."""
+    rng, sets = np.random.default_rng(jitter), []
+    factors = {n: 1 + ROUNDING * np.finfo(np.float32).eps * rng.uniform(-1, 1, tape.values[n].shape) for n in narrow}
+    for n in range(max(map(len, arguments), default=1)):
+        given = _given(tape, arguments, n)
+        new = tape.played(given | {k: given.get(k, tape.values[k]) * factor for k, factor in factors.items()})
+        sets.append([new.get(k, tape.values[k])[0] for k in tape.outputs])
+    return [np.stack(column) for column in zip(*sets, strict=True)]
 
 
-def _attributes(part: torch.nn.Module) -> list[tuple[str, Any]]:
-    """The tensors that are plain attributes of a module: neither parameters nor buffers."""
-    return [(k, a) for k, a in vars(part).items() if isinstance(a, torch.Tensor) and a.is_floating_point()]
+def _given(tape: Tape, arguments: Sequence[Any], n: int) -> dict[int, np.ndarray]:
+    """One set of arguments, by the numbers of values of a tape."""
+    pairs = zip(tape.arguments, arguments, strict=True)
+    return {number: np.array(a[n if len(a) > 1 else 0], tape.values[number].dtype)[None] for number, a in pairs}
 
 
-def _rounded(tensor: Any) -> bool:
+def _is_rounded(a: np.ndarray) -> bool:
     """Whether some of its numbers are rounded to float32, as 0.1 is."""
-    return bool((tensor * 1024 != torch.round(tensor * 1024)).any() and (tensor == tensor.float()).all())
-
-
-def _factor(shape: tuple[int, ...], jitter: int) -> np.ndarray:
-    """Factors near 1, by half of the last digit of a number of float32."""
-    by = np.random.default_rng(jitter).uniform(-1, 1, shape)
-    return np.asarray(1 + ROUNDING * np.finfo(np.float32).eps * by)
-
-
-@contextmanager
-def _moved(tensors: Sequence[Any], jitter: int) -> Iterator[None]:
-    """Tensors are others while this lasts, by half of their last digit, if there is a jitter."""
-    before = [a.clone() for a in tensors]
-    for a in tensors if jitter else ():
-        a.mul_(torch.from_numpy(_factor(tuple(a.shape), jitter)))
-    try:
-        yield
-    finally:
-        for a, value in zip(tensors, before, strict=True):
-            a.copy_(value)
+    return a.dtype.kind == "f" and bool((a * 1024 != np.rint(a * 1024)).any() and (a == a.astype(np.float32)).all())
 
 
 @contextmanager
@@ -224,6 +167,11 @@ def _plain() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+def _tensor(leaf: Any) -> Any:
+    tensor = torch.from_numpy(np.array(leaf))
+    return tensor.long() if tensor.dtype == torch.int32 else tensor
+
+
 def _parameters(module: torch.nn.Module) -> dict[str, Any]:
     """The parameters in the order that JAX gives to the keys of a dictionary."""
     return dict(sorted(module.named_parameters()))
@@ -237,15 +185,3 @@ def _floating(module: torch.nn.Module) -> dict[str, Any]:
 def _own_dtype(tensor: Any) -> np.ndarray:
     """An array of the tensor's dtype; of bfloat16, too, which PyTorch does not hand on to NumPy."""
     return tensor.float().numpy().astype(jax.numpy.bfloat16) if tensor.dtype == torch.bfloat16 else tensor.numpy()
-
-
-def _gradient(tensor: Any) -> Any:
-    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
-
-
-def _sets(arguments: Arguments) -> int:
-    return max(map(len, arguments.all()), default=1)
-
-
-def _stacked(sets: Sequence[Sequence[Any]]) -> list[np.ndarray]:
-    return [np.stack([a.detach().numpy() for a in column]) for column in zip(*sets, strict=True)]

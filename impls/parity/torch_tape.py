@@ -52,30 +52,19 @@ DRAWN = {
 RANDOM = {"bernoulli", "bernoulli_", *DRAWN}
 
 
-class Wide(TorchDispatchMode):
-    """Computes in float64 where a program asks for a narrower dtype, and draws the same number each time.
+class Recorder(TorchDispatchMode):
+    """Records each operation with its operands, its results, and the lines that led to it.
+
+    It computes in float64 where a program asks for a narrower dtype, and draws the same number each time. A value is
+    known by the place of its numbers in memory: what autograd keeps for the way back is the same value.
 
     Attributes:
         draws: whether numbers were drawn.
     """
 
-    draws = False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation."""
-        args, kwargs = tree_map_only(torch.dtype, _wide, (args, kwargs or {}))
-        self.draws = self.draws or func.overloadpacket.__name__ in RANDOM
-        return _run(func, args, kwargs)
-
-
-class Recorder(Wide):
-    """Records each operation with its operands, its results, and the lines that led to it.
-
-    A value is known by the place of its numbers in memory: what autograd keeps for the way back is the same value.
-    """
-
     def __init__(self):
         super().__init__()
+        self.draws = False
         self._tape = Tape()
         self._tensors: dict[Any, Any] = {}
         self._numbers: dict[Any, int] = {}
@@ -83,6 +72,7 @@ class Recorder(Wide):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and record it."""
         args, kwargs = tree_map_only(torch.dtype, _wide, (args, kwargs or {}))
+        self.draws = self.draws or func.overloadpacket.__name__ in RANDOM
         if func.overloadpacket.__name__ in WHOLES and func in decomposition_table:
             with self:
                 return decomposition_table[func](*args, **kwargs)

@@ -29,7 +29,7 @@ def uniform_of_one(key, shape):
 @pytest.mark.parametrize(
     "initializer", [init.normal(), init.uniform(), init.orthogonal(), per_gate, init.zeros, init.lecun_normal()]
 )
-@pytest.mark.parametrize("key", range(1, 6))
+@pytest.mark.parametrize("key", [1, 2])
 def test_two_samples_of_one_distribution_are_alike(initializer, key):
     assert compared(draws(initializer), draws(initializer, key=key), 1e-4) == ""
 

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.compat import enable_x64
-from trigru.common.parity.departure import Search
+from trigru.common.parity.departure import Search, moved_starts
 from trigru.common.parity.locations import located
 from trigru.common.parity.places import places_of
-from trigru.common.parity.starts import moved_starts
 from trigru.common.parity.tape import TraceTape
 from trigru.common.program.source import CodeLine
 
@@ -170,15 +169,6 @@ def test_a_tape_is_played_again_from_a_changed_value_on(tape_of):
     number = next(step.results[0] for step in second.steps if step.operation == "max")
     new = second.played({number: second.values[second.steps[second.maker[number]].operands[0]]})
     np.testing.assert_allclose(new[second.outputs[0]], first.values[first.outputs[0]], rtol=1e-12)
-
-
-def test_a_replay_ends_where_it_may_not_go_on(tape_of, monkeypatch):
-    monkeypatch.setattr("trigru.common.parity.tape.PART", 8)
-    tape = tape_of(RECURRENT, "reference")
-    rest = []
-    new = tape.played({tape.arguments[0]: X[None] + 1}, goes_on=lambda values: rest.append(len(values)))
-    assert len(rest) == 1
-    assert tape.outputs[0] not in new
 
 
 def test_a_step_within_a_loop_knows_the_lines_outside_of_it(tape_of):
