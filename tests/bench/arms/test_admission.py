@@ -15,7 +15,7 @@ from support.runs import make_arm
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import NotEqualError, get_reference, keep_in
 from trigru.bench.arms.arms import prepare
-from trigru.bench.arms.peers import Peer, PeerStyle
+from trigru.bench.arms.peers import Peer
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.port.protocol import CallStyle
@@ -119,7 +119,7 @@ def test_a_peer_is_held_to_the_oracle(monkeypatch):
 
         return build
 
-    styles = (PeerStyle("eager", "", build_times(1.0)), PeerStyle("compile", "", build_times(1.01)))
+    styles = (CallStyle("eager", "", build_times(1.0)), CallStyle("compile", "", build_times(1.01)))
     monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", "", ("torch",), styles))
     right, wrong = (make_arm(f"torch[{style.name}]", phase="train_step") for style in styles)
     assert 0 < prepare(right).gate <= 1

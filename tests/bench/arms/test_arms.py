@@ -5,7 +5,7 @@ import pytest
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
 from trigru.bench.arms.arms import expand, packages_of_plan, prepare
-from trigru.bench.arms.peers import Peer, PeerStyle
+from trigru.bench.arms.peers import Peer
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.datasets import japanese_vowels
@@ -41,7 +41,7 @@ def test_benchmark_ids_are_pinned(division):
 @pytest.fixture
 def peer(monkeypatch):
     """A peer, torch, with two styles."""
-    styles = tuple(PeerStyle(name, "", lambda *_: None) for name in ("eager", "compile"))
+    styles = tuple(CallStyle(name, "", lambda *_: None) for name in ("eager", "compile"))
     monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", "", ("torch",), styles))
 
 
