@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from support.runs import make_arm, make_benchmark
-from trigru.bench.analysis.sight import least_seen
+from trigru.bench.analysis.answer import least_seen
 from trigru.bench.analysis.statistics import MIN_FLOOR, as_ratio, effect_of, verdict
 
 TRIALS = 200

@@ -75,17 +75,6 @@ def test_a_last_line_that_was_cut_off_is_dropped_and_the_rest_is_kept(path, jour
     assert journal_at(path, resume=True).todo(0) == []
 
 
-def test_todo_shrinks_until_all_is_measured(journal):
-    assert (journal.todo(0), journal.todo(1), journal.complete) == (ARMS, ARMS, False)
-    fill(journal, (STEP,), 0)
-    assert (journal.todo(0), journal.todo(1), journal.complete) == (ARMS[3:], ARMS, False)
-    fill(journal, (FORWARD,), 0)
-    fill(journal, (FORWARD,), 1)
-    assert (journal.todo(0), journal.todo(1), journal.complete) == ([], ARMS[:3], False)
-    fill(journal, (STEP,), 1)
-    assert (journal.todo(0), journal.todo(1), journal.complete) == ([], [], True)
-
-
 def test_closing_removes_the_file_and_the_folder_that_was_made_for_it(path, journal):
     journal.close()
     assert not path.parent.exists()
@@ -119,11 +108,10 @@ def test_what_cannot_be_resumed_is_named_and_left_alone(path, name):
     assert content is None or path.read_bytes() == content
 
 
-@pytest.mark.parametrize("change", [{"rounds": 5}, {"ports": ("pure",)}, {"processes": 3}], ids=str)
-def test_another_plan_cannot_be_resumed(path, journal, change):
+def test_another_plan_cannot_be_resumed(path, journal):
     path.write_bytes(path.read_bytes() + b'{"type"')
     before = path.read_bytes()
-    other = msgspec.structs.replace(journal.plan, **change)
+    other = msgspec.structs.replace(journal.plan, rounds=5)
     with pytest.raises(ResumeError, match=r"unfinished run with other options, \? UTC: trigru bench") as caught:
         journal_at(path, other, resume=True)
     assert str(path) in str(caught.value)
@@ -132,8 +120,6 @@ def test_another_plan_cannot_be_resumed(path, journal, change):
 
 ELSEWHERE = {
     "versions": ({"versions": MACHINE.versions | {"jax": "0.1"}}, "jax 0.1, was 0.12.0"),
-    "device": ({"device": "Another CPU"}, "device 'Another CPU', was 'A CPU'"),
-    "environment": ({"environment": {}}, "OMP_NUM_THREADS not set, was 8"),
     "commit": ({"commit": "def"}, "commit def, was abc"),
 }
 
