@@ -67,7 +67,7 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     """One arm of a group against another."""
     ratio, word = _compared(one, other)
     of = (ratio.ratio, ratio.low, ratio.high)
-    differences_s = [float((r - 1) * np.median(other.time_s)) for r in of]
+    difference_s, low_s, high_s = (float((r - 1) * np.median(other.time_s)) for r in of)
     mine, its, counts = one.facts.program, other.facts.program, ()
     if mine and its:
         counted = [
@@ -76,8 +76,8 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
         differing = [(name, m, i) for name, m, i in counted if m != i]
         counts = tuple(c for c in differing if c[0] != "fusions") or tuple(differing)
     same = same_program(one, other)
-    cause = _cause(results, one, other, word, same, differences_s[0])
-    return Difference(one.name, other.name, *of, *differences_s, word, same, cause, counts)
+    cause = _cause(results, one, other, word, same, difference_s)
+    return Difference(one.name, other.name, *of, difference_s, low_s, high_s, word, same, cause, counts)
 
 
 def same_program(one: Benchmark, other: Benchmark) -> bool | None:

@@ -6,10 +6,9 @@ Each function yields a sentence for each contradiction; `trigru.bench.analysis.e
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import combinations, pairwise
+from itertools import combinations
 from math import ceil
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 
@@ -34,27 +33,26 @@ _PACE = 4.0
 _MANY, _ALIKE = 6, 0.01
 
 
-class _Sample(NamedTuple):
-    """A sample: its place in its round, when it began and how long it took, in seconds, and of what it is."""
-
-    place: int
-    start_s: float
-    took_s: float
-    arm: str
-
-
-def in_order(run: Run) -> list[tuple[GroupTimed, list[Timed]]]:
+def _in_order(run: Run) -> list[tuple[GroupTimed, list[Timed]]]:
     """The groups as they were timed: process by process, with groups and arms in the order of the plan."""
     arms = {arm.id: number for number, arm in enumerate(run.begun.arms)}
-    groups = {group: number for number, group in enumerate(run.groups())}
-    lines = sorted(run.groups_timed, key=lambda line: (line.process, groups[line.group]))
-    return [(line, sorted(line.timed, key=lambda t: arms[t.arm])) for line in lines if line.timed]
+    lines = [(line, sorted(line.timed, key=lambda t: arms[t.arm])) for line in run.groups_timed if line.timed]
+    return sorted(lines, key=lambda line: (line[0].process, arms[line[1][0].arm]))
+
+
+def _in_turn(timed: list[Timed]) -> tuple[np.ndarray, ...]:
+    """The samples in the order of each round, (arms, rounds): the arm's number, its place, its start and duration."""
+    places = np.array([t.position for t in timed])
+    order = np.argsort(places, axis=0, kind="stable")
+    took_s = np.array([t.time_s for t in timed]) * np.array([[t.calls] for t in timed])
+    start_s = np.array([t.started_s for t in timed])
+    return order, *(np.take_along_axis(of, order, axis=0) for of in (places, start_s, took_s))
 
 
 def orders(run: Run) -> Iterator[str]:
     """In each round the arms stand in the balanced order of their process."""
     groups = run.groups()
-    for line, timed in in_order(run):
+    for line, timed in _in_order(run):
         rounds, most = len(timed[0].time_s), len(groups[line.group])
         places = [[t.position[number] for t in timed] for number in range(rounds)]
         if any(len({*of_round}) < len(timed) or max(of_round) >= most for of_round in places):
@@ -76,7 +74,7 @@ def _are_places(timed: list[Timed], arms: int, rounds: int, seed: int) -> bool:
 
 def counts(run: Run) -> Iterator[str]:
     """Each process takes as many rounds, calls and samples of the other clock as its plan and its times give."""
-    for line, timed in in_order(run):
+    for line, timed in _in_order(run):
         rounds, most = len(timed[0].time_s), len(run.groups()[line.group])
         pace, round_s = pace_of(timed[0].backend), sum(t.calls * median(t.time_s) for t in timed)
         expected = [
@@ -84,7 +82,7 @@ def counts(run: Run) -> Iterator[str]:
             for factor in (1 / _PACE, _PACE)
             for arms in range(len(timed), most + 1)
         ]
-        lost = any(name in run.untimed for name in (arm.id for arm in run.groups()[line.group]))
+        lost = any(arm.id in run.untimed for arm in run.groups()[line.group])
         if not lost and not min(expected) <= rounds <= max(expected):  # one that was lost may have been the slowest
             yield f"process {line.process} has {rounds} rounds of {line.group}, expected about {max(expected)}"
         for t in timed:
@@ -101,38 +99,27 @@ def counts(run: Run) -> Iterator[str]:
 
 def starts(run: Run) -> Iterator[str]:
     """Samples were taken one after the other, each arm after it was built, after the run began and before it ended."""
-    taken: list[tuple[float, float]] = []  # when each began, and when the next could begin
-    for _, timed in in_order(run):
+    begins_s: list[float] = []
+    ends_s: list[float] = []
+    for _, timed in _in_order(run):
+        _, _, start_s, took_s = _in_turn(timed)
         built_s = sum(t.build.first_call_s for t in timed if t.build)
-        begun_s = min(t.started_s[0] for t in timed) - built_s
-        taken.append((begun_s, begun_s))
-        of_line = [sample for of_round in _samples(timed) for sample in of_round]
-        taken += [(sample.start_s, sample.start_s + sample.took_s) for sample in of_line]
-        taken[-1] = taken[-1][0], taken[-1][1] + sum(t.calls * sum(t.other_s) for t in timed)
-    early = [
-        end_s - next_s
-        for (start_s, end_s), (next_s, _) in pairwise(taken)
-        if end_s - next_s > _APART_S + _APART * (end_s - start_s)
-    ]
-    if len(early) > max(1, _SET_BACK * len(taken)):
-        yield f"{len(early)} samples were taken at the same time as another"
+        begins_s += [start_s[:, 0].min() - built_s, *start_s.T.ravel()]
+        ends_s += [begins_s[-start_s.size - 1], *(start_s + took_s).T.ravel()]
+        ends_s[-1] += sum(t.calls * sum(t.other_s) for t in timed)
+    first, last, following = (np.array(of) for of in (begins_s[:-1], ends_s[:-1], begins_s[1:]))
+    early = np.sum(last - following > _APART_S + _APART * (last - first))
+    if early > max(1, _SET_BACK * len(begins_s)):
+        yield f"{early} samples were taken at the same time as another"
     begun, ended = run.begun.since, run.ended.datetime if run.ended else ""
     if begun and ended and _moment_s(begun) > _moment_s(ended):
         yield f"it began on {begun} and ended on {ended}"
-    if begun and taken and taken[0][0] < _moment_s(begun) - _BEFORE_S:
+    if begun and begins_s and begins_s[0] < _moment_s(begun) - _BEFORE_S:
         yield f"it began on {begun}, after a sample"
-    if begun and taken and not run.interruptions and taken[0][0] > _moment_s(begun) + _BEGIN_S:
+    if begun and begins_s and not run.interruptions and begins_s[0] > _moment_s(begun) + _BEGIN_S:
         yield f"it began on {begun}, long before its first sample"
-    if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > _END_S:
+    if ended and begins_s and abs(_moment_s(ended) - ends_s[-1]) > _END_S:
         yield f"it ended on {ended}, long before or after its last sample"
-
-
-def _samples(timed: list[Timed]) -> list[list[_Sample]]:
-    """The samples of each round, in their order."""
-    return [
-        sorted(_Sample(t.position[r], t.started_s[r], t.calls * t.time_s[r], t.arm) for t in timed)
-        for r in range(len(timed[0].time_s))
-    ]
 
 
 def _moment_s(text: str) -> float:
@@ -144,14 +131,16 @@ def gaps(run: Run) -> Iterator[str]:
     """Within a round a sample begins soon after the one before it is over: calls took no longer than they say."""
     of_group: dict[str, list[float]] = {}
     of_arm: dict[str, list[tuple[float, float]]] = {}
-    for line, timed in in_order(run):
-        for one, following in (pair for of_round in _samples(timed) for pair in pairwise(of_round)):
-            if following.place == one.place + 1:
-                gap_s = following.start_s - one.start_s - one.took_s
-                of_group.setdefault(line.group, []).append(gap_s)
-                for name in (one.arm, f"{one.arm} in process {line.process}"):
-                    of_arm.setdefault(name, []).append((gap_s, one.took_s))
-    usual_s = max(min(map(median, of_group.values()), default=0.0), 0.0)
+    for line, timed in _in_order(run):
+        order, places, start_s, took_s = _in_turn(timed)
+        gap_s = start_s[1:] - start_s[:-1] - took_s[:-1]
+        follows = places[1:] == places[:-1] + 1
+        of_group.setdefault(line.group, []).extend(gap_s[follows])
+        for number, t in enumerate(timed):
+            own = follows & (order[:-1] == number)
+            for name in (t.arm, f"{t.arm} in process {line.process}"):
+                of_arm.setdefault(name, []).extend(zip(gap_s[own], took_s[:-1][own], strict=True))
+    usual_s = max(min((median(found) for found in of_group.values() if found), default=0.0), 0.0)
     for name, pairs in of_arm.items():
         if len(pairs) < _MANY:  # a machine may have slept in one
             continue

@@ -136,7 +136,7 @@ def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[tu
             yield (item,), {"remark": item.reason}
             continue
         time_low_s, time_s, time_high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
-        facts = {"time_s": time_s, "time_low_s": time_low_s, "time_high_s": time_high_s}
+        facts: dict[str, Any] = {"time_s": time_s, "time_low_s": time_low_s, "time_high_s": time_high_s}
         facts |= {"ratio": item.ratio, "low": item.ratio_low, "high": item.ratio_high}
         facts["remark"] = "; ".join(remarks(item, baseline_of(timed)))
         if not item.arm.is_baseline:

@@ -77,30 +77,28 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
         styles = first_look(plan.ports)
 
     def make(port: str, style: str | None, kernel: str = STOCK, role: Any = "arm", **more: Any) -> Arm:
-        labels = _labels_of(port, phase).get(style or "", ())
-        work = workload, phase, plan.dtype, division
-        copy = 2 if role == "duplicate" else 1
-        return Arm(*work, port, style, kernel, role, copy, labels, plan.precision, **more)
+        labels = {} if unavailable(port) else labels_of(get_source(port), phase)
+        work, copy = (workload, phase, plan.dtype, division), 2 if role == "duplicate" else 1
+        return Arm(*work, port, style, kernel, role, copy, labels.get(style or "", ()), plan.precision, **more)
 
     yield make(*BASELINE, role="baseline")
     yield make(*BASELINE, role="duplicate")
     several = [(over, way) for over in plan.devices if over > 1 for way in WAYS.get(phase, ("placed",))]
-    for name in plan.ports:
-        for style in [None] if unavailable(name) else styles_called(get_port(name), styles, phase):
-            for kernel in dict.fromkeys((STOCK, division)):
+    for name in (*plan.ports, *plan.peers):
+        is_port = name in plan.ports
+        names = [None] if unavailable(name) else styles_called(get_source(name), styles if is_port else None, phase)
+        for style in names:
+            for kernel in dict.fromkeys((STOCK, division if is_port else STOCK)):
                 if (name, style, kernel) != (*BASELINE, STOCK):
                     yield make(name, style, kernel)
-                for over, way in several if style else ():
+                for over, way in several if is_port and style else ():
                     yield make(name, style, kernel, devices=over, way=way)
-    for name in plan.peers:
-        for style in [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]:
-            yield make(name, style)
 
 
 def first_look(ports: Iterable[str]) -> tuple[str, ...]:
     """The call styles of most interest: documented, those that keep state and add less to a call, and functional."""
     styles = (style for port in ports if not unavailable(port) for style in get_source(port).call_styles)
-    return (DOCUMENTED, *(style.name for style in styles if getattr(style, "keeps_state", False)), FUNCTIONAL)
+    return (DOCUMENTED, *(style.name for style in styles if style.keeps_state), FUNCTIONAL)
 
 
 def compiling_processes(processes: int) -> int:
@@ -119,14 +117,6 @@ def packages_of_plan(plan: Plan) -> list[str]:
 def packages_of(name: str) -> tuple[str, ...]:
     """The distributions that can change a port's or a peer's results; empty where it is not available."""
     return () if unavailable(name) else get_source(name).packages
-
-
-def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
-    """The labels of the styles of a port or a peer, by name; of a peer, the first is the documented one."""
-    if unavailable(name):
-        return {}
-    source = get_source(name)
-    return {source.call_styles[0].name: (DOCUMENTED,)} if isinstance(source, Peer) else labels_of(source, phase)
 
 
 def get_source(name: str) -> Port | Peer:

@@ -13,9 +13,10 @@ Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
 Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
-#: Numbers as a measurement gives them: seconds, other positive numbers, numbers from 0, errors as a share of what
-#: is allowed, counts, and counts from 1.
+#: Numbers as a measurement gives them: seconds, seconds of a start of Python, other positive numbers, numbers from 0,
+#: errors as a share of what is allowed, counts, and counts from 1.
 Seconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
+Start = Annotated[float, Meta(ge=0, le=1e4)]
 Positive = Annotated[float, Meta(gt=0, le=1e18)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
 Admitted = Annotated[float, Meta(ge=0, le=1)]

@@ -87,16 +87,11 @@ class Benchmark(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True):
-    """What the numbers depend on.
+    """What the numbers depend on: what `trigru.bench.results.run` has of the whole run, as read.
 
     Args:
-        command: the words of the command, without the folder of the results.
-        plan: what was asked for.
-        equality: every measurement of equality with the oracle that was made before timing. None where there is none;
-            then only each arm's admission is known.
-        ceilings: the machine's limits in each process, by the arms' arithmetic.
-        load_before, load_after: runnable processes on the machine before and after the run; None where not known.
-        interruptions: how often the run was stopped and resumed.
+        machine: of the first process.
+        ceilings: of each process, by the arms' arithmetic.
         complete: whether everything that was asked for was measured.
     """
 

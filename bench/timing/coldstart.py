@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from ...common.errors import TrigruError
 from ...common.port.programs import Build
+from ..results.ranges import Count, Start
 
 WORKLOAD, PHASE = "question", "train_step"
 #: The longest that a start may take, in seconds.
@@ -46,12 +47,12 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
 
     port: str
     style: str
-    import_s: float
-    init_s: float
+    import_s: Start
+    init_s: Start
     build: Build
-    second_call_s: float
-    peak_bytes: int | None
-    device_peak_bytes: int | None = None
+    second_call_s: Start
+    peak_bytes: Count | None
+    device_peak_bytes: Count | None = None
 
     @property
     def total_s(self) -> float:

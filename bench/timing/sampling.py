@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
-import jax.monitoring
 import numpy as np
 
-from ...common.compat import stop_listening
 from ...common.errors import TrigruError
+from ...common.port.programs import watch_build
 
 #: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution do not
 #: matter. Many short samples are better than few long ones: paired samples lie closer together, and a disturbance
@@ -165,7 +163,7 @@ def sample_rounds(
     whole_s = sum(of_rounds * time_s for (_, of_rounds, _), time_s in zip(passes, round_s, strict=True))
     failed: dict[int, Exception] = {}
     found = []
-    with _watch_for_compilation() as compiled, _no_garbage_collection():
+    with watch_build() as built, _no_garbage_collection():
         for (clock, of_rounds, of_calls), expected_s in zip(passes, round_s, strict=True):
             time_s, started_s = np.full((2, len(arms), of_rounds), np.nan)
             position = np.empty((len(arms), of_rounds), int)
@@ -176,11 +174,11 @@ def sample_rounds(
                 for place, index in enumerate(order.tolist(), 1):
                     if index not in failed:
                         entering(index)
+                        compiled_s = built(0.0).compile_s
                         started_s[index, number] = time.time()
-                        compiled.clear()
                         try:
                             time_s[index, number] = clock(arms[index], of_calls[index])
-                            if compiled:
+                            if built(0.0).compile_s > compiled_s:
                                 raise CompiledWhileTimingError(
                                     "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure "
                                     "of what it passes from call to call; its figures would include compilation."
@@ -260,18 +258,3 @@ def _no_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
         if was_enabled:
             gc.enable()
-
-
-@contextmanager
-def _watch_for_compilation() -> Iterator[list[str]]:
-    compiled: list[str] = []
-
-    def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        if event.endswith("backend_compile_duration"):
-            compiled.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield compiled
-    finally:
-        stop_listening(listen, of_durations=True)

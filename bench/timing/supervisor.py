@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ..arms.arms import compiling_processes, packages_of_plan
+from ..arms.arms import compiling_processes
 from ..processes.child import ChildDiedError, lines_of, parts_of_cpu
 from ..processes.scratch import scratch
-from ..results.arm import Arm, Untimed
+from ..results.arm import Arm, Plan, Untimed
 from ..results.run import GroupTimed, Started
 from .journal import Journal
 from .machine import visible_gpu
@@ -31,20 +31,14 @@ class Request(Struct, frozen=True):
     """The request to a measuring process.
 
     Args:
-        arms: those still to be measured, group by group.
-        devices: how many the arms need; a CPU is divided into so many.
-        packages: distributions whose versions are reported, in addition to those that always matter.
+        arms: those of the plan that are still to be measured, group by group.
         backend: the expected platform; None if any platform is accepted.
         folder: for files that the processes of a run share.
     """
 
+    plan: Plan
     arms: list[Arm]
     process: int
-    processes: int
-    rounds: int | None
-    sample_time_s: float
-    devices: int
-    packages: list[str]
     backend: str | None
     folder: str
 
@@ -66,9 +60,8 @@ Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
 def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
     """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
-    variables = parts_of_cpu(request.devices)
-    if request.devices == 1:
-        variables |= visible_gpu(os.environ)
+    devices = max(request.plan.devices)
+    variables = visible_gpu(os.environ) if devices == 1 else parts_of_cpu(devices)
     with closing(lines_of(WORKER, msgspec.json.encode(request), limit_s, variables)) as lines:
         for line in lines:
             yield msgspec.json.decode(line, type=Answer)
@@ -97,10 +90,7 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
             of, again = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
             while todo := journal.todo(process):
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
-                request = Request(
-                    todo, process, plan.processes, plan.rounds, plan.sample_time_s, max(plan.devices),
-                    packages_of_plan(plan), backend, folder,
-                )  # fmt: skip
+                request = Request(plan, todo, process, backend, folder)
                 share, underway = work(process) / whole, None
                 try:
                     with closing((ask or ask_process)(request, LIMIT_S)) as answers:

@@ -18,7 +18,7 @@ from ...common.errors import TrigruError
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
 from ..arms.admission import keep_in
-from ..arms.arms import Ready, compiling_processes, expected_of, prepare
+from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
 from ..results.arm import Arm, Plan, Untimed
 from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Started, Timed
@@ -50,7 +50,7 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
     mark = _marker(request)
     with keep_in(Path(request.folder)):
         answer(Underway("measure the machine's limits", 0.0))
-        machine = describe_machine(request.packages)
+        machine = describe_machine(packages_of_plan(request.plan))
         if request.backend not in (None, machine.backend):
             raise OtherPlatformError(
                 f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
@@ -104,7 +104,7 @@ def measure_group(
     ]
     pace = pace_of(machine.backend)
     warmed = [
-        (ready, attempt("warm up", 0.0, ready.arm, partial(warm_up, ready, request.sample_time_s, pace)))
+        (ready, attempt("warm up", 0.0, ready.arm, partial(warm_up, ready, request.plan.sample_time_s, pace)))
         for ready in sorted(filter(None, made), key=lambda ready: arms.index(ready.arm))
     ]
     subjects, warm = [ready for ready, w in warmed if w], [w for _, w in warmed if w]
@@ -114,11 +114,11 @@ def measure_group(
         return GroupTimed(group, request.process, [])
 
     answer(Underway(f"time {group}", 0.0, group))
-    round_s = sum(calls_in_a_sample(w, request.sample_time_s, pace) * w.call_time_s for w in warm)
+    round_s = sum(calls_in_a_sample(w, request.plan.sample_time_s, pace) * w.call_time_s for w in warm)
     samples = sample_rounds(
         subjects,
-        rounds_in(request, round_s, len(warm)),
-        sample_time_s=request.sample_time_s,
+        rounds_in(request.plan, round_s, len(warm)),
+        sample_time_s=request.plan.sample_time_s,
         seed=request.process,
         pace=pace,
         warm=warm,
@@ -155,9 +155,10 @@ def _prepare(request: Request, arm: Arm, machine: Machine) -> Ready:
     """
     folder = Path(request.folder) / PROGRAMS / hashlib.sha256(arm.id.encode()).hexdigest()
     tunes = machine.backend != "cpu"  # a kept program holds what was tuned for it
-    compiling = request.processes if tunes else compiling_processes(request.processes)
+    processes = request.plan.processes
+    compiling = processes if tunes else compiling_processes(processes)
     expected_of(arm)  # what the oracle compiles is not the arm's
-    keeps = compiling - 1 <= request.process and compiling < request.processes
+    keeps = compiling - 1 <= request.process and compiling < processes
     with programs_kept_in(folder if keeps else None), watch_build() as account:
         ready = prepare(arm)
     if (ready.program.backend or machine.backend) != machine.backend:
@@ -191,7 +192,7 @@ def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Tim
     )
 
 
-def rounds_in(plan: Request | Plan, round_time_s: float, arms: int) -> int:
+def rounds_in(plan: Plan, round_time_s: float, arms: int) -> int:
     """How many rounds of a group a process of a plan takes, if one lasts so long."""
     if plan.rounds is None:
         few = ROUNDS if plan.processes > 1 else 2 * ROUNDS

@@ -140,7 +140,7 @@ def labels_of(port: Any, phase: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(label for label in LABELS if label in found) for name, found in words.items()}
 
 
-def styles_called(port: Port, names: Sequence[str] | None, phase: str) -> list[str]:
+def styles_called(port: Any, names: Sequence[str] | None, phase: str) -> list[str]:
     """The call styles that a port has for a phase, with one of these names or labels; None asks for all."""
     of_style = labels_of(port, phase)
     return [name for name, labels in of_style.items() if names is None or {name, *labels} & set(names)]

@@ -94,9 +94,3 @@ def test_an_arm_without_a_number_is_listed_with_the_reason(tmp_path):
     assert [(u.arm.name, u.reason) for u in run.untimed] == [("linen[apply]", "not equal to the oracle: carry")]
     assert "linen[apply]" not in {b.name for b in run.benchmarks}
     assert "not equal to the oracle: carry" in (tmp_path / "report.html").read_text()
-
-
-def test_dtype_and_precision_are_those_of_all_arms(tmp_path):
-    options = ("--workload", "tiny", "--phase", "step", "--port", "linen", "--dtype", "bfloat16")
-    run, _ = compare(tmp_path, *options, "--precision", "default")
-    assert {b.group for b in run.benchmarks} == {"tiny/step/bfloat16@default/stock"}

@@ -168,8 +168,11 @@ class FakeProcesses:
             yield GroupTimed(group, request.process, [self._timed(request, arm, ready) for arm in ready])
 
     def _timed(self, request: Request, arm: Arm, ready: list[Arm]) -> Timed:
-        calls, factor = calls_in_a_sample(WarmUp(1, True, 1.0), request.sample_time_s), self.slowed.get(arm.name, 1.0)
-        rounds = worker.rounds_in(request, float(calls * len(ready)), len(ready))
+        calls, factor = (
+            calls_in_a_sample(WarmUp(1, True, 1.0), request.plan.sample_time_s),
+            self.slowed.get(arm.name, 1.0),
+        )
+        rounds = worker.rounds_in(request.plan, float(calls * len(ready)), len(ready))
         found = timed(request.process, arm, ready.index(arm), len(ready), rounds)
         other_s = found.other_s * ceil(rounds / 4) if calls > 1 else []
         return msgspec.structs.replace(found, calls=calls, time_s=[s * factor for s in found.time_s], other_s=other_s)

@@ -4,26 +4,14 @@ Each file has one peer, its `PEER`. Peers are not ports: they need not offer the
 """
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from ....common.config import GRUConfig
 from ....common.errors import UnavailableError, UnknownNameError
-from ....common.port.protocol import Params, Program
+from ....common.port.protocol import CallStyle
 
 #: The names of the peers, which are those of the modules in this folder.
 PEERS = ("torch",)
-
-
-@dataclass(frozen=True)
-class PeerStyle:
-    """A way to run a peer: a call style whose build takes (config, canonical params, phase)."""
-
-    name: str
-    summary: str
-    build: Callable[[GRUConfig, Params, str], Program]
-    missing: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -32,13 +20,14 @@ class Peer:
 
     Args:
         packages: the distributions whose versions can change its results.
-        call_styles: the ways to run it, the one that its documentation leads with first.
+        call_styles: the ways to run it, the one that its documentation leads with first; their build takes
+            (config, canonical params, phase).
     """
 
     name: str
     title: str
     packages: tuple[str, ...]
-    call_styles: tuple[PeerStyle, ...]
+    call_styles: tuple[CallStyle, ...]
 
 
 @cache

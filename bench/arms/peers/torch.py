@@ -36,9 +36,9 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from ....common.config import GRUConfig
 from ....common.parameters.layouts import TORCH
 from ....common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ....common.port.protocol import Params, Program
+from ....common.port.protocol import CallStyle, Params, Program
 from ..workloads import LEARNING_RATE
-from . import Peer, PeerStyle
+from . import Peer
 
 
 class LearnedGRU(nn.Module):
@@ -91,7 +91,7 @@ class OnDevice:
         return array if dtype is None else array.astype(dtype)
 
 
-def _build(config: GRUConfig, params: Params, phase: str, wrap: Any = lambda model: model) -> Program:
+def _build(config: Any, params: Any, phase: Any, wrap: Any = lambda model: model) -> Program:
     fast = jax.config.jax_default_matmul_precision != "highest"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
     on_gpu = torch.cuda.is_available()
@@ -197,7 +197,7 @@ PEER = Peer(
     title="PyTorch",
     packages=("torch",),
     call_styles=(
-        PeerStyle("eager", "loss.backward(); optimizer.step()", _build),
-        PeerStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile), _no_compiler),
+        CallStyle("eager", "loss.backward(); optimizer.step()", _build),
+        CallStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile), _no_compiler),
     ),
 )

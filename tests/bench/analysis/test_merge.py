@@ -4,19 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from support.processes import (
-    ARMS,
-    FORWARD,
-    KILLED,
-    PLAN,
-    STARTED,
-    STEP,
-    FakeProcesses,
-    fill,
-    ignore,
-    journal_at,
-    timed,
-)  # fmt: skip
+from support.processes import ARMS, FORWARD, KILLED, PLAN, STARTED, STEP, FakeProcesses, fill, ignore, journal_at, timed
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.reporting.times import timing_tables
@@ -36,21 +24,13 @@ def journal(tmp_path):
     return journal_at(tmp_path / "run.journal")
 
 
-@pytest.fixture
-def merged(journal):
+def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journal):
     run(journal, ignore, FakeProcesses())
-    return merge(journal)
-
-
-def test_processes_are_joined_in_their_order(merged):
-    again = merged.groups()[STEP][1]
+    found = merge(journal)
+    again, facts = found.groups()[STEP][1], found.trigru
     assert again.timed == {process: timed(process, AGAIN) for process in (0, 1)}
     assert (again.steady, again.other_s, again.other_process) == ([True, False], [0.5, 1.5], [0, 1])
     assert again.facts.build == BUILD, "the first process's"
-
-
-def test_where_it_comes_from(merged):
-    facts = merged.trigru
     assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
     assert (facts.load_before, facts.complete) == (0.5, True)
     assert facts.ceilings == [{"float32": Ceilings(100.0, 10.0)}] * 2
@@ -58,23 +38,20 @@ def test_where_it_comes_from(merged):
 
 def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path):
     proven = [
-        *(
-            Measurement(port, check, None, "outputs", "float64", 1e-16, 1e-12)
-            for port in ("pure", "linen")
-            for check in ("sequence", "step", "training")
-        ),
-        Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: no such style", "fused"),
+        Measurement(port, check, None, "outputs", "float64", 1e-16, 1e-12)
+        for port in ("pure", "linen")
+        for check in ("sequence", "step", "training")
     ]
-    run = journal_at(tmp_path / "run", equality=proven)
+    proven += [Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: none", "fused")]
+    first = journal_at(tmp_path / "run", equality=proven)
     for process in range(2):
-        fill(run, process=process)
-    results = merge(journal_at(tmp_path / "run", resume=True))
-    assert results.trigru.equality == proven
+        fill(first, process=process)
     lines = journal_at(tmp_path / "run", resume=True).lines
     last_s = max(s for line in lines if isinstance(line, GroupTimed) for t in line.timed for s in t.started_s)
-    run = Run([*lines, Ended(datetime.fromtimestamp(last_s, UTC).isoformat(), 0.5)])
-    save(run, merge(run).untimed, tmp_path / "results.json")
-    assert load(tmp_path / "results.json") == merge(run)
+    whole = Run([*lines, Ended(datetime.fromtimestamp(last_s, UTC).isoformat(), 0.5)])
+    save(whole, merge(whole).untimed, tmp_path / "results.json")
+    assert load(tmp_path / "results.json") == merge(whole)
+    assert merge(whole).trigru.equality == proven
 
 
 def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):

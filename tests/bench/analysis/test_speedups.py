@@ -6,9 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 from support.runs import draw_kernels, make_arm, make_benchmark, make_results, plan, with_benchmarks, with_facts
-from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.answer import answer, sight
 from trigru.bench.analysis.rates import best_ceilings
-from trigru.bench.analysis.sight import sight
 from trigru.bench.analysis.speedups import mean_speedup, speedups
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables

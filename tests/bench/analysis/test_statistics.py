@@ -27,25 +27,10 @@ def paired(rng, ratio, rounds=40, noise=0.01):
 
 
 @pytest.fixture
-def few_resamples(monkeypatch):
+def cheap_resamples(monkeypatch):
     """Enough to see whether intervals cover, and faster."""
     monkeypatch.setattr(statistics, "RESAMPLES", 500)
-    monkeypatch.setattr(statistics, "RESAMPLES_EACH", 500)
-
-
-@pytest.mark.parametrize("ratio", [1.0, 1.05])
-@pytest.mark.parametrize(("rounds", "share"), [(44, 0.93), (22, 0.92), (11, 0.90)])
-def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, few_resamples, ratio, rounds, share):
-    """300 intervals at 95 %; a percentile bootstrap of a median of few rounds covers a little less than it says.
-
-    Of 300 draws at a true `share`, fewer than share - 4 standard errors are seen once in thirty thousand runs.
-    """
-    covered = 0
-    for seed in range(300):
-        found = compare(*paired(rng, ratio, rounds), seed=seed)
-        covered += found.low <= ratio <= found.high
-    assert covered / 300 >= share - 4 * (share * (1 - share) / 300) ** 0.5
-    assert covered < 300, "intervals that always cover are too wide to say anything"
+    monkeypatch.setattr(statistics, "RESAMPLES_EACH", 60)
 
 
 def in_processes(rng, processes, rounds, luck, noise):
@@ -54,14 +39,40 @@ def in_processes(rng, processes, rounds, luck, noise):
     return rng.normal(0, luck, processes)[process] + rng.normal(0, noise, len(process)), process
 
 
-@pytest.mark.parametrize(("processes", "rounds"), [(2, 11), (3, 11), (5, 11), (5, 3)])
-@pytest.mark.parametrize(("luck", "noise"), [(0.02, 0.002), (0.01, 0.03), (0.0, 0.02)])
-def test_intervals_cover_the_truth_where_processes_differ(rng, few_resamples, processes, rounds, luck, noise):
-    trials = 200
-    covered = 0
+#: Processes, rounds, the deviations of processes, rounds and runs, and how often intervals of 95 % cover at least: a
+#: percentile bootstrap of a median of few rounds covers a little less than it says.
+COVERED = [
+    (1, 44, 0.0, 0.01, 0.0, 0.93), (1, 11, 0.0, 0.01, 0.0, 0.90), (2, 11, 0.005, 0.005, 0.01, 0.95),
+    (3, 11, 0.02, 0.002, 0.0, 0.95), (4, 11, 0.005, 0.005, 0.01, 0.95), (5, 11, 0.02, 0.002, 0.0, 0.95),
+    (5, 3, 0.01, 0.03, 0.0, 0.95), (5, 11, 0.0, 0.02, 0.0, 0.95),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("processes", "rounds", "luck", "noise", "between", "share"), COVERED)
+def test_intervals_cover_the_truth_about_as_often_as_they_say(
+    rng, cheap_resamples, processes, rounds, luck, noise, between, share
+):
+    """Fewer than share - 4 standard errors are seen once in thirty thousand runs."""
+    covered, trials = 0, 300
     for seed in range(trials):
-        found = effect_of(*in_processes(rng, processes, rounds, luck, noise), seed)
+        log_ratio, process = in_processes(rng, processes, rounds, luck, noise)
+        found = effect_of(log_ratio + rng.normal(0, between), process, seed)
         covered += found.low <= 0 <= found.high
+    assert share - 4 * (share * (1 - share) / trials) ** 0.5 <= covered / trials
+    assert covered < trials or processes > 1, "intervals that always cover are too wide to say anything"
+
+
+@pytest.mark.parametrize(("groups", "processes", "shared", "own"), [(5, 5, 0.0, 0.02), (2, 5, 0.02, 0.005)])
+def test_a_geometric_mean_is_covered(rng, cheap_resamples, groups, processes, shared, own):
+    """Of groups whose log-ratios are 0, 0.1, 0.2, ...; a part of each process's luck falls on all of them."""
+    covered, trials = 0, 200
+    for _ in range(trials):
+        luck, effects = rng.normal(0, shared, processes), []
+        for group in range(groups):
+            log_ratio, process = in_processes(rng, processes, 11, own, 0.01)
+            effects.append(effect_of(log_ratio + luck[process] + 0.1 * group, process))
+        found = mean_effect(effects)
+        covered += found.low <= 0.1 * (groups - 1) / 2 <= found.high
     assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
 
 
@@ -74,23 +85,7 @@ def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of
     assert found.high - found.log_ratio == pytest.approx(1.959964 * np.hypot(of_rounds, 0.01))
 
 
-def share_that_covers(rng, processes, trials=400):
-    """Of intervals of runs that differ by 1 %, and whose processes differ by half as much."""
-    covered = 0
-    for seed in range(trials):
-        log_ratio, process = in_processes(rng, processes, rounds=11, luck=0.005, noise=0.005)
-        found = effect_of(log_ratio + rng.normal(0, 0.01), process, seed)
-        covered += found.low <= 0 <= found.high
-    return covered / trials
-
-
-@pytest.mark.parametrize("processes", [2, 3, 4])
-def test_intervals_of_few_processes_cover_the_truth_where_runs_differ(rng, cheap_resamples, processes):
-    error = (0.95 * 0.05 / 400) ** 0.5
-    assert 0.95 - 4 * error <= share_that_covers(rng, processes) < 1
-
-
-@pytest.mark.parametrize("processes", [1, 2, 3, 4, 5, 10])
+@pytest.mark.parametrize("processes", [1, 2, 4, 5])
 def test_two_to_four_processes_are_widened_no_others_and_no_arm_against_itself(rng, monkeypatch, processes):
     log_ratio, process = in_processes(rng, processes, rounds=11, luck=0.01, noise=0.01)
     found, alike = effect_of(log_ratio, process), effect_of(np.full(len(process), 0.25), process)
@@ -103,45 +98,13 @@ def test_two_to_four_processes_are_widened_no_others_and_no_arm_against_itself(r
     assert (alike.low, alike.log_ratio, alike.high) == (0.25, 0.25, 0.25)
 
 
-def in_groups(rng, groups, processes, shared, own, noise=0.01, rounds=11):
-    """Effects of groups whose log-ratios are 0, 0.1, 0.2, ...; a part of each process's luck falls on all of them."""
-    luck = rng.normal(0, shared, processes)
-    found = []
-    for group in range(groups):
-        log_ratio, process = in_processes(rng, processes, rounds, own, noise)
-        found.append(effect_of(log_ratio + luck[process] + 0.1 * group, process))
-    return found
-
-
-@pytest.fixture
-def cheap_resamples(monkeypatch):
-    """Rounds matter little in these simulations, and there are many groups."""
-    monkeypatch.setattr(statistics, "RESAMPLES_EACH", 60)
-
-
-@pytest.mark.parametrize(
-    ("groups", "processes", "shared", "own"),
-    [(5, 5, 0.0, 0.02), (2, 5, 0.02, 0.005), (5, 2, 0.01, 0.01), (2, 5, 0.0, 0.02)],
-)
-def test_a_geometric_mean_is_covered(rng, cheap_resamples, groups, processes, shared, own):
-    covered, trials = 0, 200
-    for _ in range(trials):
-        found = mean_effect(in_groups(rng, groups, processes, shared, own))
-        covered += found.low <= 0.1 * (groups - 1) / 2 <= found.high
-    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
-
-
 def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):
     slow, base = paired(rng, 1.02)
     first = compare(slow, base, seed=3)
     statistics._bootstrap.cache_clear()
     assert compare(slow, base, seed=3) == first
+    assert first.low < first.ratio < first.high
     assert len({compare(slow, base, seed=seed) for seed in range(8)}) > 1
-
-
-def test_an_arm_against_itself_is_exactly_one(rng):
-    _, base = paired(rng, 1.0)
-    assert compare(base, base) == Comparison(1.0, 1.0, 1.0)
 
 
 def test_the_floor_reaches_as_far_as_the_duplicates_interval_or_in_several_processes_its_ratio():
@@ -170,10 +133,11 @@ def test_verdicts_at_the_very_thresholds(comparison, expected):
 
 
 def test_the_median_within_a_process_and_the_mean_over_processes_by_hand():
-    """Medians 0.0 and 0.3 of uneven rounds, whose means are others."""
-    found = effect_of(np.array([-0.1, 0.0, 0.4, 0.2, 0.3, 1.0]), [0, 0, 0, 1, 1, 1])
-    assert found.medians == pytest.approx((0.0, 0.3))
-    assert found.log_ratio == pytest.approx(0.15)
+    """Medians 0 and 3 of uneven rounds, whose means are others; of any dtype."""
+    rounds, process = np.array([-1, 0, 4, 2, 3, 10]), [0, 0, 0, 1, 1, 1]
+    found = effect_of(rounds, process)
+    assert (found.medians, found.log_ratio) == ((0.0, 3.0), 1.5)
+    assert found == effect_of(rounds.astype(">f8"), process)
 
 
 def test_the_interval_of_processes_by_hand():
@@ -238,20 +202,11 @@ def test_without_any_width_there_is_no_chance():
         assert chance_of_slower(replace(still, log_ratio=shift), still) == chance
 
 
-def test_what_is_believed_of_many_by_hand(rng):
+def test_what_is_believed_of_many_by_hand():
     """The least first, each against 0.05 over how many are left, until one is not."""
-    assert beyond_chance([]) == []
-    assert (beyond_chance([0.05]), beyond_chance([0.051])) == ([True], [False])
+    assert (beyond_chance([]), beyond_chance([0.05]), beyond_chance([0.051])) == ([], [True], [False])
     assert beyond_chance([0.9, 0.012, 0.026, 0.009, 0.017]) == [False, True, False, True, False]
     assert beyond_chance([0.011] * 5) == [False] * 5
-    for _ in range(20):
-        chances = rng.random(12) ** 6
-        expected, left = [False] * 12, 12
-        for number in sorted(range(12), key=lambda n: chances[n]):
-            if chances[number] > 0.05 / left:
-                break
-            expected[number], left = True, left - 1
-        assert beyond_chance(chances.tolist()) == expected
 
 
 def test_processes_resampled_at_once_are_each_resampled_as_if_alone(rng):
@@ -262,10 +217,3 @@ def test_processes_resampled_at_once_are_each_resampled_as_if_alone(rng):
     alone = [effect_of(one, seed=3, resamples=statistics.RESAMPLES_EACH).standard_error for one in rounds]
     assert found.standard_error == pytest.approx(np.sqrt(np.sum(np.square(alone))) / 5)
     assert found.high == -found.low == pytest.approx(1.959964 * found.standard_error)
-
-
-@pytest.mark.parametrize("dtype", ["int64", "float32", ">f8"])
-def test_log_ratios_may_have_any_dtype(dtype):
-    rounds = np.array([0, 1, 0, 2, 1, 1, 0])
-    assert effect_of(rounds.astype(dtype)) == effect_of(rounds.astype(float))
-    assert effect_of(np.repeat(rounds, 2)[::2].astype(dtype)) == effect_of(rounds.astype(float))

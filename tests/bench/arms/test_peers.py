@@ -55,9 +55,8 @@ def test_a_peer_loads_every_bit_and_passes_the_gate(style, workload, phase):
     assert program.leaves >= 4
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_the_initial_state_is_trained(style, workload):
-    expected, program, call = build(style, workload, "train_step")
+def test_the_initial_state_is_trained(style):
+    expected, program, call = build(style, "vowels", "train_step")
     losses = [float(np.asarray(call())) for _ in range(3)]
     assert losses == sorted(losses, reverse=True)
     moved = leaves(program.params())["initial_carry"] - leaves(expected.params)["initial_carry"]

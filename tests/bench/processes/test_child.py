@@ -10,12 +10,12 @@ from threading import Event
 
 import msgspec
 import pytest
-from support.processes import ARMS, ends
+from support.processes import ARMS, PLAN, ends
 from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, parts_of_cpu
 from trigru.bench.processes.commands import run_command
 from trigru.bench.timing.supervisor import Request, Underway, ask_process
 
-REQUEST = Request(ARMS, 0, 2, 4, 1e-4, 1, [], "cpu", "/folder")
+REQUEST = Request(PLAN, ARMS, 0, "cpu", "/folder")
 LINE = '{"type":"Underway","what":"sit","share":0.5}'
 SAT = Underway("sit", 0.5)
 PATIENCE_S = 20.0
@@ -93,7 +93,7 @@ def test_a_death_comes_with_its_cause(child_does, death):
 
 def test_a_death_before_the_request_is_read_is_a_death(child_does):
     child_does("echo 'ImportError: no JAX' >&2; exit 1")
-    long = msgspec.structs.replace(REQUEST, packages=["x" * 10**6])
+    long = msgspec.structs.replace(REQUEST, folder="x" * 10**6)
     assert answers_until_death(long) == ([], "the measuring process died: ImportError: no JAX")
 
 

@@ -263,10 +263,10 @@ def test_what_can_be_computed_is_not_believed(good, tmp_path):
 
 
 STARTS = {
-    "it has no starts": {"": {"starts": []}},
-    "times that are not from 0": {"starts 0": {"import_s": -1.0}},
+    "of length >= 1": {"": {"starts": []}},
+    "float` >= 0.0": {"starts 0": {"import_s": -1.0}},
     "compile_s": {"starts 0 build": {"compile_s": 1e308}},
-    "memory below 0": {"starts 0": {"peak_bytes": -1}},
+    "int` >= 0": {"starts 0": {"peak_bytes": -1}},
     "an integer has 401 digits": {"starts 0": {"peak_bytes": 10**400}},
     "of several call styles": {"starts 0": {"style": "another"}},
     "schema 1, expected": {"": {"schema": 1}},

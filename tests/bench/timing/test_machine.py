@@ -173,9 +173,11 @@ def test_a_driver_without_an_answer_says_nothing(driver, text):
 
 
 def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
-    file = tmp_path / "bench" / "timing" / "machine.py"
-    for path in (file, tmp_path / "common" / "module.py", tmp_path / "impls" / "module.py"):
-        path.parent.mkdir(parents=True)
+    file, readme, *others = (
+        tmp_path / name for name in ("bench/timing/machine.py", "README", "common/module.py", "impls/module.py")
+    )
+    for path in (file, readme, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("one")
     monkeypatch.setattr(machine_module, "__file__", str(file))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -187,21 +189,18 @@ def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
 
     assert commit_of_trigru() == ""
     git("init", "-q")
-    readme = tmp_path / "README"
-    readme.write_text("read me")
     git("add", "README")
     git("commit", "-qm", "without the package")
     assert commit_of_trigru() == "", "installed beneath somebody else's repository"
     git("add", ".")
     git("commit", "-qm", "with it")
-    commit = commit_of_trigru()
-    assert commit == git("rev-parse", "HEAD") != ""
+    commit = git("rev-parse", "HEAD")
     (file.parent / "untracked").write_text("of no account")
     readme.write_text("changed, and measured alike")
     assert commit_of_trigru() == commit
-    for path in ("bench/timing/machine.py", "common/module.py", "impls/module.py"):
-        (tmp_path / path).write_text("changed")
+    for path in (file, *others):
+        path.write_text("changed")
         assert commit_of_trigru() == f"{commit}-dirty", path
-        git("checkout", path)
+        git("checkout", str(path))
     monkeypatch.setenv("PATH", "")
     assert commit_of_trigru() == "", "without git"

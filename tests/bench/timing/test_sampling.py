@@ -60,10 +60,8 @@ def test_orders_are_shuffled_and_seeded():
     assert len(moves) > 2, "the rows of the square come in their order"
     first, third = ({pair for order in orders[at : at + 11].tolist() for pair in pairwise(order)} for at in (0, 22))
     assert first != third, "the same arms are neighbours in all squares"
-    first, again, other = (np.stack(list(balanced_orders(5, 10, seed))) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert not np.array_equal(first[:5], first[5:])
+    first, again, other = (np.stack(list(balanced_orders(5, 10, seed))).tolist() for seed in (0, 0, 1))
+    assert first == again != other
 
 
 def recorder(log, name):
@@ -90,20 +88,8 @@ def test_arms_run_interleaved_without_garbage_collection():
     assert all(s.time_s.shape == (6,) and (s.time_s > 0).all() for s in found)
 
 
-def test_a_compilation_inside_the_clock_fails_the_run():
-    size = iter(range(1, 1000))
-    jnp.zeros(())
-    failed, fine = sample(
-        [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), lambda: jnp.zeros(())], 3, sample_time_s=0.0
-    )
-    assert isinstance(failed, CompiledWhileTimingError)
-    assert "XLA compiled" in str(failed)
-    assert fine.time_s.shape == (3,), "the arm that does not compile keeps its numbers"
-    assert gc.isenabled()
-
-
-def test_an_arm_that_raises_while_timed_loses_its_own_numbers():
-    calls = iter(range(1000))
+def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone():
+    size, calls = iter(range(1, 1000)), iter(range(1000))
     jnp.zeros(())
 
     def breaks_down():
@@ -111,9 +97,13 @@ def test_an_arm_that_raises_while_timed_loses_its_own_numbers():
             raise MemoryError("out of memory")
         return jnp.zeros(())
 
-    fine, failed = sample([lambda: jnp.zeros(()), breaks_down], 8, sample_time_s=0.0, warm=[warm(), warm()])
+    arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
+    compiled, failed, fine = sample(arms, 8, sample_time_s=0.0, warm=[warm()] * 3)
+    assert isinstance(compiled, CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
+    assert fine.time_s.shape == (8,)
     assert not np.isnan(fine.time_s).any()
+    assert gc.isenabled()
 
 
 def test_arms_are_warm_before_the_clock_counts(virtual):

@@ -26,8 +26,7 @@ def test_each_process_is_asked_for_everything_once(journal):
     first, second = processes.requests
     assert first.folder == second.folder
     assert not os.path.exists(first.folder)
-    assert (first.processes, first.rounds, first.sample_time_s) == (PLAN.processes, PLAN.rounds, PLAN.sample_time_s)
-    assert {"jax", "flax"} <= set(first.packages)
+    assert first.plan == PLAN
     assert journal.complete
 
 
@@ -46,19 +45,13 @@ def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(t
     assert [request.backend for request in processes.requests] == [of_proofs, "cpu"]
 
 
-def asked(process, arms=ARMS):
-    """A request, in short."""
-    return process, arms
-
-
 #: By what is under way in which process when it dies, again and again: the requests, and the arms that are lost.
 DEATHS = {
-    (0, f"compile {LINEN.id}"): ([asked(0), asked(0, WITHOUT_LINEN), asked(1, WITHOUT_LINEN)], [LINEN]),
-    (0, f"time {LINEN.id}"): ([asked(0), asked(0, WITHOUT_LINEN), asked(1, WITHOUT_LINEN)], [LINEN]),
-    (0, f"time {STEP}"): ([asked(0), asked(0, ARMS[3:]), asked(1, ARMS[3:])], ARMS[:3]),
-    (1, f"compile {LINEN.id}"): ([asked(0), asked(1), asked(1), asked(1, WITHOUT_LINEN)], [LINEN]),
-    (1, f"time {LINEN.id}"): ([asked(0), asked(1), asked(1), asked(1, WITHOUT_LINEN)], [LINEN]),
-    (1, f"time {PURE.id}"): ([asked(0), asked(1), asked(1), asked(1, ARMS[3:])], [PURE]),
+    (0, f"compile {LINEN.id}"): ([(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)], [LINEN]),
+    (0, f"time {LINEN.id}"): ([(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)], [LINEN]),
+    (0, f"time {STEP}"): ([(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])], ARMS[:3]),
+    (1, f"compile {LINEN.id}"): ([(0, ARMS), (1, ARMS), (1, ARMS), (1, WITHOUT_LINEN)], [LINEN]),
+    (1, f"time {PURE.id}"): ([(0, ARMS), (1, ARMS), (1, ARMS), (1, ARMS[3:])], [PURE]),
 }
 
 
@@ -68,7 +61,7 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     processes = FakeProcesses({place: KILLED})
     run(journal, ignore, processes)
     requests, lost = DEATHS[place]
-    assert [(r.process, r.arms) for r in processes.requests] == requests
+    assert processes.asked == requests
     blamed = f"the measuring process died: killed by signal 9 while trying to {place[1]}"
     assert journal.untimed == {arm.id: Untimed(arm, blamed) for arm in lost}
     assert journal.complete
@@ -148,31 +141,30 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)
 
 
-def request(process=0, folder="/folder", **changes):
-    return Request(ARMS, process, 2, 4, 1e-4, 1, [], "cpu", str(folder), **changes)
-
-
-def asked_of_a_child(monkeypatch, devices):
-    """The variables that a measuring process gets beside those of this one."""
+@pytest.mark.parametrize(
+    ("devices", "user", "has_gpu", "variables"),
+    [
+        (1, None, True, {"CUDA_VISIBLE_DEVICES": "0"}),
+        (2, None, True, {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}),
+        (1, "3", True, {}),
+        (1, None, False, {}),
+    ],
+)
+def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(
+    monkeypatch, devices, user, has_gpu, variables
+):
     seen = []
 
-    def lines_of(module, asked, limit_s, variables):
+    def lines_of(module, request, limit_s, variables):
         seen.append(variables)
         yield from ()
 
     monkeypatch.setattr("trigru.bench.timing.supervisor.lines_of", lines_of)
-    list(ask_process(msgspec.structs.replace(request(), devices=devices), 9.0))
-    return seen[0]
-
-
-def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("os.path.exists", lambda path: has_gpu and path == "/dev/nvidia0")
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    monkeypatch.setattr("os.path.exists", lambda path: path == "/dev/nvidia0")
-    assert asked_of_a_child(monkeypatch, 1) == {"CUDA_VISIBLE_DEVICES": "0"}
-    assert asked_of_a_child(monkeypatch, 2) == {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert asked_of_a_child(monkeypatch, 1) == {}
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr("os.path.exists", lambda path: False)
-    assert asked_of_a_child(monkeypatch, 1) == {}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if user:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
+    planned = msgspec.structs.replace(PLAN, devices=(*{1, devices},))
+    list(ask_process(Request(planned, ARMS, 0, "cpu", "/folder"), 9.0))
+    assert seen == [variables]
