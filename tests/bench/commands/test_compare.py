@@ -217,7 +217,7 @@ def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monk
         return real(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr("trigru.bench.processes.claims._folder", lambda: None)
+        patched.setattr("trigru.bench.processes.scratch._claims", lambda: None)
         patched.setattr(operation, fail)
         code, _, err = call(*STEP, "-o", str(folder))
     assert code == 2
