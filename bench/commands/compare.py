@@ -21,8 +21,8 @@ from ..analysis.merge import merge
 from ..analysis.starts import SCHEMA, ColdStarts
 from ..arms.arms import BASELINE, expand, packages_of, packages_of_plan
 from ..processes.child import shared_memory
-from ..processes.claims import now
 from ..processes.interrupts import shielded
+from ..processes.scratch import now
 from ..proving.prover import Prover
 from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables

@@ -17,8 +17,8 @@ from ..analysis.evidence import PHASE_CHECKS
 from ..arms.arms import BASELINE, first_look
 from ..arms.peers import PEERS, get_peer
 from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
-from ..processes.claims import TIMING, claimed, folder_claim
 from ..processes.probe import check_jax
+from ..processes.scratch import TIMING, claimed, folder_claim
 from ..reporting.console import say
 from ..reporting.numbers import format_bytes
 from ..results.arm import Plan, Sized

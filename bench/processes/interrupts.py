@@ -35,7 +35,7 @@ class _State:
     was_raised = False
 
 
-def listen() -> dict[int, Any]:
+def listen() -> dict[signal.Signals, Any]:
     """From now on, signals are noted; returns the handlers that were there.
 
     A signal that is ignored, as with nohup, stays ignored.

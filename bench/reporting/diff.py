@@ -190,9 +190,7 @@ def _status(change: ProofChange) -> str:
         return "FAILED"
     if change.old is None or change.new is None:
         return "checked in one file alone"
-    if not change.new.is_equal:
-        return "not equal, as before"
-    return "equal, as before" if change.old.is_equal else "equal now"
+    return "equal now" if change.is_gained else f"{'' if change.new.is_equal else 'not '}equal, as before"
 
 
 def _proof(proof: Proof | None) -> str:
@@ -231,9 +229,6 @@ def _notes(diff: Diff) -> Iterator[str]:
     old, new = diff.old.trigru, diff.new.trigru
     if old.machine.commit != new.machine.commit:
         yield f"Commit of trigru: {new.machine.commit or 'unknown'}, was {old.machine.commit or 'unknown'}."
-    if old.plan.sample_time_s != new.plan.sample_time_s:
-        now, was = (format_time(facts.plan.sample_time_s) for facts in (new, old))
-        yield f"Least duration of a sample: {now}, was {was}."
     files = {"OLD": diff.old, "NEW": diff.new}
     if single := [name for name, run in files.items() if any(len({*b.process}) == 1 for b in run.benchmarks)]:
         yield (

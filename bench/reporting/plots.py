@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...common.port.protocol import FUNCTIONAL
@@ -179,8 +180,9 @@ def marker_of(number: int) -> str:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Within it, figures are made and written: with text that stays text, and the same bytes for the same figure."""
-    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
-    with tempfile.TemporaryDirectory() as empty, chdir(empty):  # a user's settings may not even be readable
+    os.environ["MPLBACKEND"] = "agg"
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        Path("matplotlibrc").touch()  # instead of a user's settings, which may not even be readable
         from matplotlib import style
     with style.context(["default", _SETTINGS]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names may have letters that the font lacks

@@ -83,13 +83,15 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, monkeypat
     assert "FAILED: linen is not proven equal (golden)" in result.output
 
 
-def test_where_plain_jax_is_not_equal_nothing_is_written(folder, monkeypatch):
+@pytest.mark.parametrize("breaks", [True, False], ids=["it breaks", "plain JAX is not equal"])
+def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     failed = [Measurement("pure", "chunks", None, "carry", "float64", 1.0, 0.0)]
     monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: (failed, {}))
-    result = invoke("compare", *TINY, "-o", str(folder))
+    monkeypatch.setattr(worker, "prepare", lambda arm: (_ for _ in ()).throw(TrigruError("it broke")))
+    result = invoke(*(STEP if breaks else ("compare", *TINY)), "-o", str(folder))
     assert result.exit_code == 1
-    assert "FAILED: plain JAX is not proven equal (chunks)" in result.stdout
-    assert "no arm has a number" in result.stderr
+    assert ("it broke" if breaks else "FAILED: plain JAX is not proven equal (chunks)") in result.stdout
+    assert "no arm has a number: " in result.stderr
     assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
 
 
@@ -191,15 +193,6 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch):
 # What is written.
 
 
-def test_a_run_without_a_number_changes_nothing(folder, monkeypatch):
-    monkeypatch.setattr(worker, "prepare", lambda arm: (_ for _ in ()).throw(TrigruError("it broke")))
-    result = invoke(*STEP, "-o", str(folder))
-    assert result.exit_code == 1
-    assert "it broke" in result.stdout
-    assert "no arm has a number: " in result.stderr
-    assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
-
-
 def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypatch):
     def save_interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -224,7 +217,7 @@ def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monk
         return real(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr("trigru.bench.processes.claims._folder", lambda: None)
+        patched.setattr("trigru.bench.processes.scratch._claims", lambda: None)
         patched.setattr(operation, fail)
         code, _, err = call(*STEP, "-o", str(folder))
     assert code == 2

@@ -20,11 +20,8 @@ def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **
     return made
 
 
-def test_how_long_and_how_often_is_the_plans():
-    usual, quick, chosen = asked(), asked(quick=True), asked(processes=2)
-    assert (usual.processes, usual.rounds) == (10, None)
-    assert (quick.processes, quick.sample_time_s, usual.sample_time_s) == (4, 2.5e-3, 2.5e-3)
-    assert chosen.processes == 2
+def test_how_often_is_the_plans():
+    assert [asked().processes, asked(quick=True).processes, asked(quick=True, processes=2).processes] == [10, 4, 2]
 
 
 def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
@@ -44,12 +41,10 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     [
         ({}, ["tiny", "question", "vowels", "medium", "large"]),
         ({"quick": True}, None),
-        ({"kernels": ["stock"]}, ["tiny", "question", "vowels", "medium", "large"]),
         ({"kernels": ["fused"]}, ["tiny", "question", "vowels", "medium", "large", "long"]),
         ({"kernels": ["fused", "stock"], "quick": True}, None),
         ({"devices": "1"}, ["tiny", "question", "vowels", "medium", "large"]),
         ({"devices": "1,2"}, ["medium", "large"]),
-        ({"devices": "1,2", "quick": True}, ["medium", "large"]),
         ({"devices": "1,2", "kernels": ["fused"]}, ["medium", "large"]),
         ({"devices": "1,2", "workloads": ["long"]}, ["long"]),
         ({"sizes": ["hidden=7"]}, ["question@hidden=7"]),
@@ -76,7 +71,6 @@ def test_the_workloads_of_a_plan_are_those_that_are_named_or_the_usual(named, ex
         ({"sizes": ["hidden=7"]}, FIRST_LOOK, "forward train_step step"),
         ({"sizes": ["hidden=7,8"]}, None, "forward train_step step"),
         ({"quick": True, "kernels": ["fused"]}, None, "forward train_step"),
-        ({"quick": True, "kernels": ["fused", "stock"]}, None, "forward train_step"),
         ({"quick": True, "devices": "1"}, FIRST_LOOK, "forward train_step step"),
         ({"quick": True, "devices": "1,2"}, None, "forward train_step"),
         ({"quick": True, "styles": ["donated"]}, ("donated",), "train_step"),

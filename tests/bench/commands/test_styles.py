@@ -36,6 +36,8 @@ def test_the_code_of_a_style_is_printed_by_name_or_label(arguments, styles):
     for style in styles.values():
         phases = ", ".join(phase for phase in styles if styles[phase] == style)
         assert f"call style {style} ({phases}): " in comment
+    caution = "# Mind: what a call changes in the module, as dropout's generator, is lost unless returned.\n"
+    assert (caution in comment) == (arguments == ("nnx", "functional"))
     compile(comment + code, "program", "exec")
 
 
@@ -56,7 +58,7 @@ def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
         (("haiku",), "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
         (("nnx", "pmap"), "unknown call style of nnx 'pmap'. Known: nnx.jit, documented, nnx.jit-tree"),
     ],
-)  # fmt: skip
+)
 def test_an_unknown_name_is_told_with_those_that_are_known(arguments, message):
     code, out, err = call("styles", *arguments)
     assert (code, out) == (2, "")
@@ -84,9 +86,3 @@ def test_of_a_third_partys_port_its_styles_are_told(monkeypatch):
     assert (code, out) == (2, "")
     assert "error: port 'by-hand' comes from another package: trigru has no code of it." in err
     assert "Styles: jit\\x1b[2J, jax.jit(f)(params, x)." in err
-
-
-def test_what_its_user_has_to_mind_stands_above_the_code():
-    said = "# Mind: what a call changes in the module, as dropout's generator, is lost unless returned."
-    assert said in invoke("styles", "nnx", "functional").stdout.splitlines()
-    assert "# Mind:" not in invoke("styles", "nnx", "documented").stdout

@@ -8,13 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from trigru.bench.processes import claims
-from trigru.bench.processes.claims import claimed, folder_claim
-from trigru.bench.processes.scratch import ScratchError, private_folder, scratch
+from trigru.bench.processes import scratch as folders
+from trigru.bench.processes.scratch import ScratchError, claimed, folder_claim, private_folder, scratch
 
 HOLDER = """
 import sys, time
-from trigru.bench.processes.claims import claimed
+from trigru.bench.processes.scratch import claimed
 with claimed("machine", "this machine", print):
     print("claimed", flush=True)
     time.sleep(600)
@@ -23,11 +22,11 @@ with claimed("machine", "this machine", print):
 
 @pytest.mark.parametrize("readable", [True, False])
 def test_who_has_a_claim_is_named_and_waited_for(monkeypatch, readable):
-    monkeypatch.setattr(claims, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(folders, "LOOK_EVERY_S", 0.01)
     with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "claimed\n"
         if not readable:
-            (claims._folder() / f"machine-{platform.node()}.txt").write_bytes(b"\xff")
+            (folders._claims() / f"machine-{platform.node()}.txt").write_bytes(b"\xff")
         messages = []
 
         def waiting(sentence):
@@ -46,7 +45,7 @@ def test_a_claim_is_free_again_after_a_failure_and_where_nothing_can_be_written(
             _ = 1 / 0
     with claimed("machine", "it", pytest.fail), claimed("another", "the other", pytest.fail):
         pass
-    monkeypatch.setattr(claims, "_folder", lambda: None)
+    monkeypatch.setattr(folders, "_claims", lambda: None)
     with claimed("machine", "it", pytest.fail), claimed("machine", "it", pytest.fail):
         pass
 
@@ -64,12 +63,12 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch,
     folder = private_folder(tmp_path / "trigru" / "claims")
     assert folder == tmp_path / "trigru" / "claims"
     assert folder.stat().st_mode & 0o777 == 0o700
-    monkeypatch.setattr(claims, "user_cache_path", tmp_path.joinpath)
-    monkeypatch.setattr(claims.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert claims._folder() == folder
+    monkeypatch.setattr(folders, "user_cache_path", tmp_path.joinpath)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    assert folders._claims() == folder
     folder.chmod(mode)
     assert private_folder(folder) is None
-    assert claims._folder() == tmp_path / f"trigru-claims-{os.getuid()}"
+    assert folders._claims() == tmp_path / f"trigru-claims-{os.getuid()}"
     (tmp_path / "file").touch()
     assert private_folder(tmp_path / "file") is None
 

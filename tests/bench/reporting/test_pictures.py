@@ -1,7 +1,5 @@
 """Pictures: what is drawn is what the numbers are, what moved stands out, and each says in words what it shows."""
 
-from pathlib import Path
-
 import matplotlib
 import pytest
 from support.runs import draw_run
@@ -12,30 +10,17 @@ pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 SMALL = {"groups": ("tiny/forward",), "processes": 3, "rounds": 5}
 
 
-def points(axes):
-    """Centre and colour of each series with whiskers, in the order of drawing."""
-    lines = [container.lines[0] for container in axes.containers]
-    return [(line.get_xdata()[0], line.get_color()) for line in lines]
-
-
 def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
     found = answer(draw_run(1, **SMALL))
     (row,) = found.rows
     (axes,) = answer_figure(found).axes
     linen, nnx = row.cells["documented"]["linen"], row.cells["documented"]["nnx"]
-    ratios = [x for x, _ in points(axes)]
-    assert ratios[:3] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
+    drawn = [container.lines[0] for container in axes.containers][:3]
+    assert [line.get_xdata()[0] for line in drawn] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
+    assert [line.get_markerfacecolor() != "none" for line in drawn] == [True, False, True]
     texts = [text.get_text() for text in axes.texts]
     assert len([text for text in texts if "→" in text]) == 2, "linen is documented in functional style"
     assert not any(text.get_annotation_clip() for text in axes.texts), "they stand beside the axes"
-    filled = [container.lines[0].get_markerfacecolor() for container in axes.containers]
-    assert [fill != "none" for fill in filled[:3]] == [True, False, True]
-
-
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "docs").glob("*.svg")), ids=lambda path: path.name)
-def test_a_picture_of_the_docs_has_numbers_as_they_are_read(path):
-    """And none of the marks that a library sets formulas by."""
-    assert "mathdefault" not in path.read_text(encoding="utf-8")
 
 
 def test_a_figure_is_laid_out_once_whatever_a_user_has_set():
@@ -58,5 +43,6 @@ def test_pictures_of_a_theme_have_its_ink_and_no_background():
     assert BLUE in themed(figure, "words", "#1f2328")
     assert BLUE not in dark
     assert "#e3e6ea" in dark
+    assert "mathdefault" not in dark, "numbers are text"
     assert INK not in dark
     assert "#ffffff" not in dark

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.cli import invoke, shown
 from support.golden import check_golden
-from support.runs import (
+from support.runs import (  # fmt: skip
     ARMS,
     EQUAL,
     PROGRAM,
@@ -113,11 +113,9 @@ def test_the_times_in_each_format():
 def test_the_times_of_pairs_in_two_runs(tmp_path):
     for name, seed in (("a", 1), ("b", 2)):
         save(draw_run(seed, groups=("tiny/forward",), processes=3), tmp_path / name / "results.json")
-    places = [str(tmp_path / name) for name in "ab"]
-    done = invoke("report", *places, "--format", "markdown", "--ratio", "pairwise", "--style", "functional")
-    check_golden("times-pairwise", done.stdout)
-    done = invoke("report", *places, "--format", "markdown", "--ratio", "time", "--style", "functional")
-    check_golden("times-seconds", done.stdout)
+    words = ["report", str(tmp_path / "a"), str(tmp_path / "b"), "--format", "markdown", "--style", "functional"]
+    for ratio, name in (("pairwise", "times-pairwise"), ("time", "times-seconds")):
+        check_golden(name, invoke(*words, "--ratio", ratio).stdout)
 
 
 def test_the_tables_of_kernels():
@@ -199,9 +197,6 @@ def test_what_changed_between_two_runs(make):
 
 def test_what_differs_is_no_comparison_unless_it_is_accepted():
     check_golden("diff-refused", "\n".join(outcome(replace(unlike(), anyway=False))))
-
-
-def test_files_without_anything_to_judge_are_refused():
     with pytest.raises(UnjudgedError, match="the files have no arm in common"):
         check_comparable(diff(draw_run(1, **SMALL), draw_run(2, groups=("question/forward",))))
 
