@@ -17,9 +17,8 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
-from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use, second
-from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
+from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
 __all__ = ["GRU", "PORT", "Model"]
@@ -277,7 +276,7 @@ CLASS = ModelClass(
 )
 
 
-class LinenPort(BasePort):
+class LinenPort(Port):
     """`trigru.common.Port` of Flax linen."""
 
     name = "linen"

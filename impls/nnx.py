@@ -17,9 +17,8 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
-from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use, ensemble, second
-from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
+from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT", "GRUCell"]
@@ -292,7 +291,7 @@ CLASS = ModelClass(
 )
 
 
-class NNXPort(BasePort):
+class NNXPort(Port):
     """`trigru.common.Port` of Flax NNX."""
 
     name = "nnx"
@@ -300,7 +299,6 @@ class NNXPort(BasePort):
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
     model_class = CLASS if _IS_PYTREE else None
-    differentiated = staticmethod(nnx.value_and_grad)
 
     def make(self, config, key) -> Any:
         check_config(self, config)
@@ -321,6 +319,13 @@ class NNXPort(BasePort):
     def dump(self, tree):
         state = tree if isinstance(tree, nnx.State) else nnx.state(tree)
         return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
+
+    def value_and_grad(self, function, *, has_aux=False):
+        def differentiate(model, *arrays):
+            argnums = tuple(range(1 + len(arrays)))
+            return nnx.value_and_grad(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
+
+        return differentiate
 
     call_styles = (
         CallStyle(
