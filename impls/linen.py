@@ -258,10 +258,7 @@ CLASS = ModelClass(
             model=lambda made: Model(made.params["GRU_0"], made.module.make()),
         ),
         Use(
-            "boxed",
-            model=lambda made: made.replace(params=nn.meta.unbox(made.params)),
-            options=_BOXED,
-            draws_alike=True,
+            "boxed", model=lambda made: Model(nn.meta.unbox(made.params), made.module), options=_BOXED, draws_alike=True
         ),
         Use("in nn.jit", partial(_construct, kind=nn.jit(GRU)), takes=_ARRAYS),
         Use("in nn.remat", partial(_construct, kind=nn.remat(GRU)), takes=_ARRAYS, draws_alike=True),
@@ -340,11 +337,9 @@ def _train_state(port, model, task):
         state, loss = train_step(state, *arrays)
         return loss
 
-    def params():
-        return port.dump(Model(state.params, model.module))
-
     leaves = len(jax.tree.leaves(state))
-    return Program(call, params, lambda *arrays: train_step.lower(state, *arrays), leaves, port.dump)
+    params, lower = (lambda: port.dump(Model(state.params, model.module))), partial(train_step.lower, state)
+    return Program(call, params, lower, leaves, port.dump)
 
 
 PORT = LinenPort()

@@ -268,6 +268,8 @@ def _in_loop(model, x, **given):
     return jax.lax.map(lambda given: model(**given), {"x": x, **given})
 
 
+_OF_RNN = ("carry", "reverse", "time_major")
+
 CLASS = ModelClass(
     _construct,
     {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
@@ -277,13 +279,7 @@ CLASS = ModelClass(
         Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
         Use("closed over by a loop", call=_in_loop, takes=("carry", "lengths", "resets")),
         Use("an ensemble by nnx.vmap", ensemble(_construct, nnx.vmap), _of_second, second),
-        Use(
-            "its cell in nnx.RNN",
-            call=_in_rnn,
-            takes=("carry", "reverse", "time_major"),
-            starts_from=0.0,
-            refuses=False,
-        ),
+        Use("its cell in nnx.RNN", call=_in_rnn, takes=_OF_RNN, starts_from=0.0, refuses=False),
         Use("initialize_carry", call=_from_ones, takes=(), starts_from=1.0, refuses=False),
         Use("variables as arguments", call=_of_variables),
     ),
@@ -346,7 +342,9 @@ class NNXPort(Port):
         CallStyle(
             "jit_partial",
             "nnx.jit_partial(f, model, graph=False)(x)",
-            lambda port, model, task: _in_place(port, model, task, bind=_jit_partial),
+            lambda port, model, task: _in_place(
+                port, model, task, bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False)
+            ),
             lambda: None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial",
             source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
             caution=f"{_TREE}; {_BOUND}",
@@ -374,10 +372,6 @@ class NNXPort(Port):
             caution=_LOST,
         ),
     )
-
-
-def _jit_partial(function, *bound):
-    return nnx.jit_partial(function, *bound, graph=False)
 
 
 def _in_place(port, model, task, jit=None, bind=None):
