@@ -19,9 +19,8 @@ from ..common.compat import dotted
 from ..common.gru import initializers, recurrence
 from ..common.gru.inputs import check_call, clip_lengths
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
-from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use, ensemble, second
-from ..common.port.protocol import CallStyle, check_config, check_load, own_array
+from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT", "time_major"]
@@ -269,7 +268,7 @@ CLASS = ModelClass(
 )
 
 
-class EquinoxPort(BasePort):
+class EquinoxPort(Port):
     """`trigru.common.Port` of Equinox."""
 
     name = "equinox"

@@ -17,9 +17,8 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
-from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use, second
-from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
+from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
 __all__ = ["GRU", "PORT", "Model"]
@@ -259,10 +258,7 @@ CLASS = ModelClass(
             model=lambda made: Model(made.params["GRU_0"], made.module.make()),
         ),
         Use(
-            "boxed",
-            model=lambda made: made.replace(params=nn.meta.unbox(made.params)),
-            options=_BOXED,
-            draws_alike=True,
+            "boxed", model=lambda made: Model(nn.meta.unbox(made.params), made.module), options=_BOXED, draws_alike=True
         ),
         Use("in nn.jit", partial(_construct, kind=nn.jit(GRU)), takes=_ARRAYS),
         Use("in nn.remat", partial(_construct, kind=nn.remat(GRU)), takes=_ARRAYS, draws_alike=True),
@@ -277,7 +273,7 @@ CLASS = ModelClass(
 )
 
 
-class LinenPort(BasePort):
+class LinenPort(Port):
     """`trigru.common.Port` of Flax linen."""
 
     name = "linen"
@@ -341,11 +337,9 @@ def _train_state(port, model, task):
         state, loss = train_step(state, *arrays)
         return loss
 
-    def params():
-        return port.dump(Model(state.params, model.module))
-
     leaves = len(jax.tree.leaves(state))
-    return Program(call, params, lambda *arrays: train_step.lower(state, *arrays), leaves, port.dump)
+    params, lower = (lambda: port.dump(Model(state.params, model.module))), partial(train_step.lower, state)
+    return Program(call, params, lower, leaves, port.dump)
 
 
 PORT = LinenPort()

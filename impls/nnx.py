@@ -17,9 +17,8 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
-from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use, ensemble, second
-from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
+from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT", "GRUCell"]
@@ -269,6 +268,8 @@ def _in_loop(model, x, **given):
     return jax.lax.map(lambda given: model(**given), {"x": x, **given})
 
 
+_OF_RNN = ("carry", "reverse", "time_major")
+
 CLASS = ModelClass(
     _construct,
     {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
@@ -278,13 +279,7 @@ CLASS = ModelClass(
         Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
         Use("closed over by a loop", call=_in_loop, takes=("carry", "lengths", "resets")),
         Use("an ensemble by nnx.vmap", ensemble(_construct, nnx.vmap), _of_second, second),
-        Use(
-            "its cell in nnx.RNN",
-            call=_in_rnn,
-            takes=("carry", "reverse", "time_major"),
-            starts_from=0.0,
-            refuses=False,
-        ),
+        Use("its cell in nnx.RNN", call=_in_rnn, takes=_OF_RNN, starts_from=0.0, refuses=False),
         Use("initialize_carry", call=_from_ones, takes=(), starts_from=1.0, refuses=False),
         Use("variables as arguments", call=_of_variables),
     ),
@@ -292,7 +287,7 @@ CLASS = ModelClass(
 )
 
 
-class NNXPort(BasePort):
+class NNXPort(Port):
     """`trigru.common.Port` of Flax NNX."""
 
     name = "nnx"
@@ -300,7 +295,6 @@ class NNXPort(BasePort):
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
     model_class = CLASS if _IS_PYTREE else None
-    differentiated = staticmethod(nnx.value_and_grad)
 
     def make(self, config, key) -> Any:
         check_config(self, config)
@@ -322,6 +316,13 @@ class NNXPort(BasePort):
         state = tree if isinstance(tree, nnx.State) else nnx.state(tree)
         return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
 
+    def value_and_grad(self, function, *, has_aux=False):
+        def differentiate(model, *arrays):
+            argnums = tuple(range(1 + len(arrays)))
+            return nnx.value_and_grad(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
+
+        return differentiate
+
     call_styles = (
         CallStyle(
             "nnx.jit",
@@ -341,7 +342,9 @@ class NNXPort(BasePort):
         CallStyle(
             "jit_partial",
             "nnx.jit_partial(f, model, graph=False)(x)",
-            lambda port, model, task: _in_place(port, model, task, bind=_jit_partial),
+            lambda port, model, task: _in_place(
+                port, model, task, bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False)
+            ),
             lambda: None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial",
             source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
             caution=f"{_TREE}; {_BOUND}",
@@ -369,10 +372,6 @@ class NNXPort(BasePort):
             caution=_LOST,
         ),
     )
-
-
-def _jit_partial(function, *bound):
-    return nnx.jit_partial(function, *bound, graph=False)
 
 
 def _in_place(port, model, task, jit=None, bind=None):

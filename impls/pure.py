@@ -16,9 +16,8 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use, ensemble, second
-from ..common.port.protocol import check_config, check_load, own_array
+from ..common.port.protocol import Port, check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
 __all__ = ["PORT", "Params", "get_initial_carry", "gru", "gru_step", "init"]
@@ -196,7 +195,8 @@ class Model:
         return {"dtype": self.dtype, "unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
 
     def __call__(self, x, carry=None, **arguments):
-        return gru(self.params, x, carry, **arguments, **self.options())
+        params: Any = self.params
+        return gru(params, x, carry, **arguments, **self.options())
 
 
 def _construct(key, input_size, hidden_size, x=None, **options):
@@ -217,7 +217,7 @@ CLASS = ModelClass(
 )
 
 
-class PurePort(BasePort):
+class PurePort(Port):
     """`trigru.common.Port` of plain JAX."""
 
     name = "pure"
@@ -234,7 +234,7 @@ class PurePort(BasePort):
         kernel = jax.nn.initializers.lecun_normal()(jax.random.fold_in(key, 1), shape, dtype)
         return replace(model, params=Classifier(model.params, kernel, jnp.zeros(shape[1:], dtype)))
 
-    def load(self, config, params):
+    def load(self, config, params: Any):
         check_load(self, config, params)
         record = params if config.classes is None else params.gru
         gru = Params(record.weight_ih.T, record.weight_hh.T, *record[2:])

@@ -57,7 +57,7 @@ def check_call(
                 "Under jax.jit, make it a static argument or bind it with functools.partial."
             )
     by_name = {"inputs": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
-    passed = {name: array for name, array in by_name.items() if array is not None or name == "inputs"}
+    passed: dict[str, Any] = {name: it for name, it in by_name.items() if it is not None or name == "inputs"}
     for name, array in passed.items():
         _check_array(name, array)
     shape, trailing = np.shape(x), 2 if time else 1

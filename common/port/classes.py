@@ -34,7 +34,7 @@ class Use:
     """
 
     name: str
-    make: Callable[..., Any] | None = None
+    make: Any = None
     call: Callable[..., Any] = lambda made, x, **arguments: made(x, **arguments)
     model: Callable[[Any], Any] = lambda made: made
     takes: tuple[str, ...] = ARGUMENTS

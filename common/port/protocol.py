@@ -15,6 +15,8 @@ import numpy as np
 
 from ..config import GRUConfig
 from ..errors import InputError, UnknownNameError, listed
+from ..gru.kernels import KERNELS
+from ..parameters.layouts import Layout, flatten
 from ..parameters.record import ClassifierParams, GRUParams, check_params
 from .task import PHASES, Task
 
@@ -23,27 +25,25 @@ Params = GRUParams | ClassifierParams
 
 @runtime_checkable
 class Port(Protocol):
-    """A GRU with a learnable initial state, in one framework."""
+    """A GRU with a learnable initial state, in one framework.
 
-    @property
-    def name(self) -> str:
-        """The name on the command line."""
+    A port need not inherit it. One that does takes what its models do as NNX's: they are called as they are, and its
+    `layout`, a `trigru.common.parameters.layouts.Layout`, says where `dump` finds their arrays.
 
-    @property
-    def title(self) -> str:
-        """The name in tables."""
+    Args:
+        name: on the command line.
+        title: in tables.
+        packages: the distributions whose versions can change its results.
+        call_styles: the ways to cross the jit boundary. The first one of a phase is the one that the documentation
+            leads with.
+        kernels: that it offers: "stock" is the framework's own GRUCell, "fused" `trigru.common.gru.fused`.
+    """
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """The distributions whose versions can change its results."""
-
-    @property
-    def kernels(self) -> tuple[str, ...]:
-        """The kernels it offers: "stock" is the framework's own GRUCell, "fused" `trigru.common.gru.fused`."""
-
-    @property
-    def call_styles(self) -> "tuple[CallStyle, ...]":
-        """The ways to cross the jit boundary. The first one of a phase is the one that the documentation leads with."""
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    kernels: tuple[str, ...] = KERNELS
+    call_styles: "tuple[CallStyle, ...]"
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set.
@@ -56,6 +56,8 @@ class Port(Protocol):
 
     def dump(self, tree: Any) -> Params:
         """Canonical parameters of a model, or of a gradient or update with a model's structure."""
+        layout: Layout = self.layout  # pyright: ignore[reportAttributeAccessIssue]
+        return layout.record(flatten(tree))
 
     def apply(
         self,
@@ -72,27 +74,38 @@ class Port(Protocol):
 
         With time_major, x, resets and outputs are (T, *batch, ...).
         """
+        masks: Any = {"lengths": lengths, "resets": resets}
+        return model(x, carry, **masks, reverse=reverse, time_major=time_major)
 
     def step(self, model: Any, x: Any, carry: Any = None, *, reset: Any = None) -> tuple[Any, Any]:
         """Run one time step on x (*batch, D); returns carry and output, both (*batch, H).
 
         Where reset (*batch) is true, the state becomes the initial carry before the step.
         """
+        return model.step(x, carry, reset=reset)
 
     def initial_carry(self, model: Any, batch_shape: tuple[int, ...] = ()) -> Any:
         """The learned initial carry, (*batch_shape, H): passed back as the carry, it is what no carry means."""
+        return model.get_initial_carry(batch_shape)
 
     def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:
         """Logits (B, C) of a classifier for x (B, T, D)."""
+        return model(x, lengths)
 
     def value_and_grad(
         self, function: Callable[..., Any], *, has_aux: bool = False
     ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
-        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means.
+        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means; by default, JAX's.
 
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
         """
+
+        def differentiate(model: Any, *arrays: Any) -> Any:
+            argnums = tuple(range(1 + len(arrays)))
+            return jax.value_and_grad(function, argnums, has_aux=has_aux)(model, *arrays)
+
+        return differentiate
 
 
 #: What a call style is, whatever its port calls it. Frameworks are compared in the same one.
@@ -171,7 +184,8 @@ def check_port(port: Any) -> None:
     trigru.common.errors.InputError: port object lacks name, title, packages, kernels, call_styles, make, load, dump,
     apply, step, initial_carry, classify and value_and_grad, which trigru.common.Port needs.
     """
-    missing = [name for name in vars(Port) if not name.startswith("_") and not hasattr(port, name)]
+    needed = dict.fromkeys([*Port.__annotations__, *vars(Port)])
+    missing = [name for name in needed if not name.startswith("_") and not hasattr(port, name)]
     if missing:
         called = getattr(port, "name", type(port).__name__)
         raise InputError(f"port {called} lacks {listed(missing)}, which trigru.common.Port needs.")

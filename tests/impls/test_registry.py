@@ -6,7 +6,6 @@ import pytest
 from support.cli import run_code
 from trigru import impls
 from trigru.common.errors import UnknownNameError
-from trigru.common.port.protocol import Port
 from trigru.impls import get_port, get_style, port_names, unavailable
 from trigru.impls.pure import PORT, PurePort
 
@@ -53,7 +52,7 @@ def test_a_third_partys_port_comes_last(third_party):
     assert impls.get_port("a_new_one").name == "a_new_one"
 
 
-LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in vars(Port) if name[0] != "_"} | {"name": "mine"})
+LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in dir(PORT) if name[0] != "_"} | {"name": "mine"})
 del LACKING.step
 
 

@@ -64,25 +64,12 @@ orthogonal = jax.nn.initializers.orthogonal()
 draw = jax.jit(jax.vmap(lambda key: [orthogonal(k, (512, 512)) for k in jax.random.split(key, 3)]))
 jax.block_until_ready(draw(jax.random.split(jax.random.key(0), 4)))
 """
-#: Such models, drawn one after the other and then stacked.
-STACKED_DRAWS = """
-import jax
-import jax.numpy as jnp
-from trigru.impls.pure import init
-keys = jax.random.split(jax.random.key(0), 4)
-models = [init(20, 512, key=key) for key in keys]
-print(jax.tree.map(lambda *leaves: jnp.stack(leaves), *models).kernel_h.shape)
-"""
 
 
 def test_many_draws_at_once_may_hang_with_the_jaxlib_that_the_docs_name():
     """It need not hang in each run. If it is gone, docs/upgrading.md is to say so."""
     hangs = not all(ends(VMAPPED_DRAWS) for _ in range(5))
     assert hangs == (Version(version("jaxlib")) < Version("0.12"))
-
-
-def test_models_drawn_one_after_the_other_are_there_in_time():
-    assert ends(STACKED_DRAWS, limit_s=300.0)
 
 
 @pytest.mark.parametrize("name", available)

@@ -119,6 +119,7 @@ def changed(**changes):
         (lambda state: state | {n.replace("_l0", "_l1"): a for n, a in state.items()}, "a GRU of several layers, and"),
         (lambda state: state | {f"{n}_reverse": a for n, a in state.items()}, "torch: it is a bidirectional GRU, and"),
         (changed(weight_hh_l0=None), "as torch: it lacks weight_hh_l0"),
+        (changed(bias_hh_l0=None), "as torch: it lacks bias_hh_l0"),
         (changed(weight_ih_l0=None), r"Expected one layout's, in one place: canonical has weight_ih"),
         (changed(h0=np.ones(3, "f4")), "as torch: it has h0 beside"),
         (lambda state: state | {f"a.{n}": a for n, a in state.items()}, "as torch: it has 2 cells, at a, the top"),
