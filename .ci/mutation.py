@@ -9,7 +9,7 @@ A site is a place in the code and a kind of change. Of each site in the sample, 
 or less, a comparison or an operator for another, `and` for `or`, a condition negated, a decorator removed, a loop that
 does not run. Annotations, docstrings and messages are left out. There are two judges:
 
-- `verify`: what `trigru verify` checks of the ports that the file belongs to, stock or fused, and nothing else;
+- `verify`: `trigru verify` of the ports that the file belongs to, stock or fused, and nothing else;
 - `tests`: over `bench` and `common`, the tests that run the changed line. They are recorded once, before the plan, by
   `.venv/bin/pytest -n 0 --cov=bench --cov=common --cov-context=test`.
 
@@ -26,19 +26,15 @@ from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
 
-sys.path = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).parent]
-
-STOCK, FUSED = "stock", "fused"
-SHARED = (("pure", STOCK), ("linen", STOCK), ("nnx", STOCK), ("equinox", STOCK))
-#: What `verify` checks for a file: of a port, its own cell and the fused kernel, everything; of what is shared, the
-#: first everything, and the others all but the rows of the contract.
+#: The options of `trigru verify` for a file: of a port, its own cell and the fused kernel; of what is shared, none.
 VERIFIED = {
-    **{f"impls/{name}.py": ((name, STOCK), (name, FUSED)) for name, _ in SHARED},
-    "common/gru/fused.py": (("pure", FUSED),),
-    "common/gru/inputs.py": SHARED,
-    "common/gru/initializers.py": SHARED,
-    "common/parameters/layouts.py": SHARED,
-    "common/parameters/record.py": SHARED,
+    **{
+        f"impls/{name}.py": (f"--port={name}", "--kernel=stock", "--kernel=fused")
+        for name in ("pure", "linen", "nnx", "equinox")
+    },
+    "common/gru/fused.py": ("--port=pure", "--kernel=fused"),
+    **{f"common/gru/{name}.py": () for name in ("inputs", "initializers")},
+    **{f"common/parameters/{name}.py": () for name in ("layouts", "record")},
 }
 #: Why a mutant is not noticed, by the line that was changed and what it became: because it changes nothing, or because
 #: nothing asks for what it changes.
@@ -48,22 +44,18 @@ CHANGES_NOTHING, NOT_ASKED = "changes nothing", "not asked"
 LEFT_OUT = "bench/studies/", "bench/arms/peers/"
 
 
-def files_of(judge: str) -> list[str]:
-    """The files that are changed for a judge."""
-    if judge == "verify":
-        return list(VERIFIED)
-    found = (path.as_posix() for folder in ("bench", "common") for path in Path(folder).rglob("*.py"))
-    return sorted(file for file in found if not file.startswith(LEFT_OUT))
-
-
 def plan(judge: str, session: str, number: int, seed: int = 0) -> None:
-    """Choose a random sample of sites, and one mutant of each."""
+    """Choose a random sample of sites of the files of a judge, and one mutant of each."""
     from cosmic_ray.commands.init import init
     from cosmic_ray.work_db import WorkDB
 
+    files = list(VERIFIED)
+    if judge == "tests":
+        paths = (path.as_posix() for folder in ("bench", "common") for path in Path(folder).rglob("*.py"))
+        files = sorted(path for path in paths if not path.startswith(LEFT_OUT))
     rng = random.Random(seed)
     database = WorkDB(session, WorkDB.Mode.create)
-    init([Path(file) for file in files_of(judge)], database, {})
+    init([Path(file) for file in files], database, {})
     sites = defaultdict(list)
     for item in database.work_items:
         (mutation,) = item.mutations
@@ -76,33 +68,16 @@ def plan(judge: str, session: str, number: int, seed: int = 0) -> None:
     print(f"{number} of {len(sites)} sites")
 
 
-def judge_by_verify() -> None:
-    """Check the ports that the changed file belongs to, and exit with 1 at the first failure."""
-    from trigru.bench.proving.prover import programs_folder
-    from trigru.common.equality.checks import CHECKS, DTYPES
-    from trigru.common.equality.contract.factors import is_compiled
-    from trigru.common.equality.verification import Examiner, questions
-    from trigru.common.port.compilation import LEAST_KEPT_S, programs_kept_in
-    from trigru.common.port.protocol import WithKernel
-    from trigru.impls import get_port
-
-    judges = VERIFIED[changed_line()[0]]
-    examiner = Examiner(shrink=False)
-    with programs_kept_in(programs_folder(), LEAST_KEPT_S):
-        for name, kernel in judges:
-            port = get_port(name) if kernel == STOCK else WithKernel(get_port(name), kernel)
-            is_whole = judges is not SHARED or name == SHARED[0][0]
-            chosen = questions([port], DTYPES, [check for check in CHECKS if check.rows is None or is_whole])
-            for question in sorted(chosen, key=lambda question: is_compiled(question.row)):
-                if failed := [m for m in examiner.ask(question) if not m.passed]:
-                    print(failed[0])
-                    sys.exit(1)
+def judge_by_verify() -> int:
+    """Check the ports that the changed file belongs to."""
+    command = [Path(sys.executable).with_name("trigru"), "verify", "--anew", *VERIFIED[changed_line()[0]]]
+    return subprocess.run(command).returncode
 
 
-def judge_by_tests() -> None:
-    """Run the tests that run the changed line, and exit with 1 at the first failure."""
-    chosen = tests_of(*changed_line(), ".coverage")
-    sys.exit(subprocess.run([sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", *chosen]).returncode)
+def judge_by_tests() -> int:
+    """Run the tests that run the changed line."""
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", *tests_of(*changed_line(), ".coverage")]
+    return subprocess.run(command).returncode
 
 
 def tests_of(file: str, line: int, recorded: str) -> list[str]:
@@ -194,5 +169,7 @@ if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "plan":
         plan(*arguments[:2], *map(int, arguments[2:]))
+    elif command == "report":
+        report(*arguments)
     else:
-        {"verify": judge_by_verify, "tests": judge_by_tests, "report": report}[command](*arguments)
+        sys.exit({"verify": judge_by_verify, "tests": judge_by_tests}[command]())

@@ -9,7 +9,7 @@ import numpy as np
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import Difference, difference, other_clock
-from trigru.bench.analysis.speedups import Speedup, speedups
+from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.analysis.statistics import Comparison, compare, verdict
 from trigru.bench.reporting.answer import answer_lines
@@ -289,9 +289,9 @@ def kernel(name: str) -> str:
         (of.size(workload, some[0].benchmark.arm.phase), *map(cell, some))
         for workload, some in grouped(own, lambda s: str(s.benchmark.arm.workload)).items()
     ]
-    rows.append(("geometric mean", *(cell(meancell(some)) for some in ports.values())))
+    rows.append(("geometric mean", *(cell(mean_speedup(some)) for some in ports.values())))
     plain = [s for s in peers if s.benchmark.arm.port == "pure"]
-    means = [(peer, cell(meancell(some))) for peer, some in grouped(plain, lambda s: s.other.name).items()]
+    means = [(peer, cell(mean_speedup(some))) for peer, some in grouped(plain, lambda s: s.other.name).items()]
     columns = ("plain JAX: a scan by hand" if port == "pure" else name_of(port) for port in ports)
     machine = of.run.trigru.machine
     return "\n\n".join(

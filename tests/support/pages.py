@@ -1,71 +1,57 @@
 """A page as its reader sees it: tables by their headings, and every element, without a browser."""
 
-from dataclasses import dataclass, field
+from collections import defaultdict
 from html.parser import HTMLParser
 
-#: Elements that hold nothing.
-VOID = {"meta", "link", "img", "br", "input", "hr", "path", "use", "rect"}
 
-
-@dataclass
 class Page(HTMLParser):
     """What is on a page.
 
     Args:
+        html: its source.
+
+    Attributes:
         elements: the name of each element, with its attributes.
         tables: of each its rows of cells, the head first; by the text of the last heading before it.
-        texts: what is read, without scripts and styles.
+        text: all that is read, without scripts and styles.
     """
 
-    html: str
-    elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
-    tables: dict[str, list[list[list[str]]]] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
-
-    def __post_init__(self):
+    def __init__(self, html: str):
         super().__init__(convert_charrefs=True)
-        self._open: list[str] = []
-        self._heading, self._cell = "", False
-        self.feed(self.html)
+        self.html = html
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: dict[str, list[list[list[str]]]] = defaultdict(list)
+        self._texts: list[str] = []
+        self._heading = self._within = ""
+        self.feed(html)
         self.close()
+        self.text = " ".join(" ".join(self._texts).split())
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
         if tag in ("h1", "h2", "h3"):
-            self._heading = ""
+            self._heading, self._within = "", "heading"
+        elif tag in ("script", "style"):
+            self._within = "script"
         elif tag == "table":
-            self.tables.setdefault(self._heading, []).append([])
-        elif tag == "tr" and "svg" not in self._open:
-            self._table.append([])
+            self.tables[self._heading].append([])
+        elif tag == "tr":
+            self.tables[self._heading][-1].append([])
         elif tag in ("td", "th"):
-            self._table[-1].append("")
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
+            self.tables[self._heading][-1][-1].append("")
+            self._within = "cell"
 
     def handle_endtag(self, tag):
-        while self._open and self._open.pop() != tag:
-            pass
+        if tag in ("h1", "h2", "h3", "script", "style", "td", "th"):
+            self._within = ""
 
     def handle_data(self, data):
-        if {"script", "style"} & {*self._open}:
-            return
-        self.texts.append(data)
-        if self._open and self._open[-1] in ("h1", "h2", "h3"):
+        if self._within != "script":
+            self._texts.append(data)
+        if self._within == "heading":
             self._heading += data
-        if {"td", "th"} & {*self._open}:
-            self._table[-1][-1] += data
-
-    @property
-    def _table(self) -> list[list[str]]:
-        return self.tables[self._heading][-1]
-
-    @property
-    def text(self) -> str:
-        """All that is read."""
-        return " ".join(" ".join(self.texts).split())
+        elif self._within == "cell":
+            self.tables[self._heading][-1][-1][-1] += data
 
     def rows(self, heading: str) -> list[dict[str, str]]:
         """The rows of the one table below a heading, by column."""

@@ -18,6 +18,8 @@ from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Line, M
 from trigru.bench.timing.sampling import balanced_orders
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
+from trigru.common.port.styles import labels_of
+from trigru.impls import get_port
 
 PLAN = Plan(
     workloads=(parse_workload("tiny"),),
@@ -32,31 +34,15 @@ PLAN = Plan(
 )
 VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "flax": "0.12.12", "equinox": "0.13.8", "pytest-benchmark": "5.2.3"}
 MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
+PORTS = ("pure", "linen", "nnx", "equinox")
 EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 #: A proof of each port of the runs that are drawn.
 PROOF = [
-    replace(EQUAL, port=port, check=check)
-    for port in ("pure", "linen", "nnx", "equinox", "torch")
-    for check in ("sequence", "step", "training")
+    replace(EQUAL, port=port, check=check) for port in (*PORTS, "torch") for check in ("sequence", "step", "training")
 ]
 ENDED = "2026-11-04T10:00:00+00:00"
 BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
 PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024)
-
-
-#: What call styles are called, where not all phases agree by phase.
-LABELS: dict[Any, tuple[str, ...]] = {
-    ("pure", "jit"): ("documented", "functional"),
-    ("linen", "apply"): ("documented", "functional"),
-    ("linen", "apply", "train_step"): ("functional",),
-    ("linen", "train_state"): ("documented",),
-    ("nnx", "nnx.jit"): ("documented",),
-    ("nnx", "split-merge"): ("functional",),
-    ("equinox", "filter_jit"): ("documented",),
-    ("equinox", "partition"): ("functional",),
-    ("torch", "eager"): ("documented",),
-    **{(port, label): (label,) for port in ("pure", "linen", "nnx", "equinox") for label in ("leaves", "donated")},
-}
 
 
 def plan(**changes: Any) -> Plan:
@@ -76,7 +62,7 @@ def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division
     role = "baseline" if is_own and not copy else "duplicate" if copy == "2" else "arm"
     sized = parse_workload(workload)
     style = None if style == "?" else style  # of a port that is not to be had
-    labels = LABELS.get((port, style, phase), LABELS.get((port, style), ()))
+    labels = labels_of(get_port(port), phase).get(style, ()) if port in PORTS else ("documented",) * (style == "eager")
     return Arm(sized, phase, "float32", division, port, style, kernel, role, int(copy or 1), labels)
 
 
@@ -85,18 +71,9 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
     process = [0] * len(time_s) if process is None else list(map(int, process))
     other_s, others = facts.pop("other_s", []), facts.pop("other_process", [])
     steady = facts.pop("steady", [True] * len({*process}))
-    default: dict[str, Any] = {
-        "arm": arm.id,
-        "device": MACHINE.device,
-        "backend": MACHINE.backend,
-        "differs": None,
-        "gate": None if facts.get("differs") else 0.1,
-        "leaves": 9,
-        "build": BUILD,
-        "program": PROGRAM,
-        "calls": 1,
-        "clock": "blocked",
-    }
+    default: dict[str, Any] = {"arm": arm.id, "device": MACHINE.device, "backend": MACHINE.backend, "differs": None}
+    default |= {"gate": None if facts.get("differs") else 0.1, "leaves": 9, "build": BUILD, "program": PROGRAM}
+    default |= {"calls": 1, "clock": "blocked"}
     default |= {name: facts.pop(name) for name in [*facts] if name in default}
     timed = {}
     for number, is_steady in zip(dict.fromkeys(process), steady, strict=True):
@@ -106,35 +83,18 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
             **default | own, steady=is_steady, time_s=here, position=[0] * len(here), started_s=[0.0] * len(here),
             other_s=[s for s, p in zip(other_s, others, strict=True) if p == number],
         )  # fmt: skip
-    of_arm: dict[str, Any] = {
-        "shape": get_workload(arm.workload).shape,
-        "steps": 8,
-        "flops": 1e6,
-        "moved_bytes": 1e6,
-        "ratio": 1.0,
-        "ratio_low": facts.get("ratio", 1.0),
-        "ratio_high": facts.get("ratio", 1.0),
-        "floor": 0.02,
-        "verdict": "indistinguishable",
-    }
+    ratio, shape = facts.get("ratio", 1.0), get_workload(arm.workload).shape
+    of_arm: dict[str, Any] = {"shape": shape, "steps": 8, "flops": 1e6, "moved_bytes": 1e6, "floor": 0.02}
+    of_arm |= {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "verdict": "indistinguishable"}
     return Benchmark(arm, timed, **of_arm | facts)
 
 
 def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     """A complete run of these arms, in as many processes as they have."""
     processes = max((p + 1 for b in benchmarks for p in b.timed), default=1)
-    facts: dict[str, Any] = {
-        "command": ["trigru", "bench"],
-        "plan": PLAN,
-        "equality": None,
-        "machine": MACHINE,
-        "ceilings": [{"float32": Ceilings(100.0, 40.0)}],
-        "load_before": 0.0,
-        "load_after": 0.0,
-        "interruptions": 0,
-        "complete": True,
-    }
-    facts |= provenance
+    facts: dict[str, Any] = {"command": ["trigru", "bench"], "plan": PLAN, "equality": None, "machine": MACHINE}
+    facts |= {"ceilings": [{"float32": Ceilings(100.0, 40.0)}], "load_before": 0.0, "load_after": 0.0}
+    facts |= {"interruptions": 0, "complete": True} | provenance
     facts["plan"] = _asking_for(facts["plan"], [b.arm for b in benchmarks], processes)
     rounds = {len(timed.time_s) for b in benchmarks for timed in b.timed.values()}
     facts["plan"] = msgspec.structs.replace(facts["plan"], rounds=max(rounds, default=None))
@@ -150,22 +110,12 @@ def records_of(results: Results) -> list[Line]:
     for b in results.benchmarks:
         for process, timed in b.timed.items():
             parts.setdefault((process, b.group), []).append(timed)
+    backend, groups = facts.equality and facts.machine.backend, sorted(parts.items(), key=lambda part: part[0][0])
     return [
-        Begun(
-            facts.plan,
-            arms,
-            [],
-            facts.equality,
-            facts.equality and facts.machine.backend,
-            facts.command,
-            facts.load_before,
-        ),
+        Begun(facts.plan, arms, [], facts.equality, backend, facts.command, facts.load_before),
         *(Started(facts.machine, ceilings) for ceilings in facts.ceilings),
         *results.untimed,
-        *(
-            GroupTimed(group, process, timed)
-            for (process, group), timed in sorted(parts.items(), key=lambda p: p[0][0])
-        ),
+        *(GroupTimed(group, process, timed) for (process, group), timed in groups),
         Ended(results.datetime, facts.load_after),
     ]
 
@@ -209,18 +159,19 @@ def save(results: Results, path: Path) -> None:
 def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
     """A plan that asks for these arms, too, and for as many processes as measured them."""
 
-    def add(asked: Any, needed: Any) -> Any:
-        return (*asked, *(value for value in dict.fromkeys(needed) if value not in asked))
+    def add(known: Any, needed: Any) -> Any:
+        names = {str(value) for value in known}
+        return (
+            *known,
+            *(value for name, value in {str(value): value for value in needed}.items() if name not in names),
+        )
 
-    workloads = {str(arm.workload): arm.workload for arm in arms}
-    kernels = {str(arm.kernel): arm.kernel for arm in arms}
-    named = {str(kernel) for kernel in plan.kernels}
     return msgspec.structs.replace(
         plan,
-        workloads=(*plan.workloads, *(w for w in workloads.values() if w not in plan.workloads)),
+        workloads=add(plan.workloads, (arm.workload for arm in arms)),
         phases=add(plan.phases, (arm.phase for arm in arms)),
         ports=add(plan.ports, (arm.port for arm in arms if arm.port not in plan.peers)),
-        kernels=(*plan.kernels, *(kernel for name, kernel in kernels.items() if name not in named)),
+        kernels=add(plan.kernels, (arm.kernel for arm in arms)),
         processes=processes if arms else plan.processes,
     )
 
