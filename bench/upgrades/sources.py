@@ -18,18 +18,7 @@ from .record import Change, Source
 from .versions import installed
 
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.
-COMPARED = [
-    "jax",
-    "jaxlib",
-    "flax",
-    "equinox",
-    "optax",
-    "orbax-checkpoint",
-    "chex",
-    "ml-dtypes",
-    "jaxtyping",
-    "msgpack",
-]
+COMPARED = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
 #: Folders whose files nobody imports.
 LEFT_OUT = {"tests", "benchmarks"}
 #: The hash of a file's content, and of each of its lines.

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from ..compat import stop_listening
 from .collectives import Collective, collectives_of, computations
 
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
@@ -73,7 +72,9 @@ def watch_build() -> Iterator[Callable[[float], Build]]:
     >>> account(1.0).compile_s > 0
     True
     """
-    import jax.monitoring  # here, for whoever wants to see it imported
+    import jax.monitoring  # here, so that a cold start sees its import
+
+    from ..compat import stop_listening
 
     spent = dict.fromkeys(_DURATIONS.values(), 0.0)
 
