@@ -21,7 +21,6 @@ from trigru.impls.faults import FAULTS, Fault
 from trigru.impls.pure import PORT
 from trigru.impls.upstream import DEPARTURES
 
-CHECKS = "trigru.bench.commands.verify.CHECKS"
 (NO_B_HN,) = (fault for fault in FAULTS if fault.name == "no-b-hn")
 
 
