@@ -23,6 +23,7 @@ from ..reporting.console import say
 from ..reporting.numbers import format_bytes
 from ..results.arm import Plan, Sized
 from ..timing.machine import memory
+from .arguments import Names
 
 #: `gradient` is most of `train_step`, so it is measured only if it is asked for.
 DEFAULT_PHASES = ("forward", "train_step", "step")
@@ -39,14 +40,14 @@ SPREAD = ("medium", "large")
 
 
 def make_plan(
-    ports: list[str] | None,
-    workloads: list[str] | None,
-    phases: list[str] | None,
-    styles: list[str] | None,
-    kernels: list[str] | None,
+    ports: Names,
+    workloads: Names,
+    phases: Names,
+    styles: Names,
+    kernels: Names,
     *,
     quick: bool,
-    sizes: list[str] | None = None,
+    sizes: Names = None,
     devices: str | None = None,
     processes: int | None = None,
     dtype: str = "float32",
@@ -82,7 +83,7 @@ def make_plan(
     )  # fmt: skip
 
 
-def is_quick(sizes: list[str] | None) -> bool:
+def is_quick(sizes: Names) -> bool:
     """Whether sizes are answered as with --quick: those of one model. Several values of a size are measured in full."""
     return bool(sizes) and all(len(parse_size(text)) == 1 for text in sizes or ())
 
@@ -109,14 +110,14 @@ def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
     return any(unavailable(port) or styles_called(get_port(port), styles, phase) for port in ports)
 
 
-def read_ports(names: list[str] | None) -> tuple[str, ...]:
+def read_ports(names: Names) -> tuple[str, ...]:
     """The ports with these names, or all. A port that is named must be available."""
     for name in names or ():
         get_port(name)
     return tuple(dict.fromkeys(names or port_names()))
 
 
-def read_sources(names: list[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def read_sources(names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The ports and the peers with these names; all ports and no peer by default. Peers alone are timed with plain JAX.
 
     Raises an UnavailableError if a peer is missing.
@@ -129,14 +130,14 @@ def read_sources(names: list[str] | None) -> tuple[tuple[str, ...], tuple[str, .
     return read_ports(ports or ([BASELINE[0]] if peers else None)), peers
 
 
-def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[str, ...]:
+def read_kernels(names: Names, ports: tuple[str, ...]) -> tuple[str, ...]:
     """The kernels with these names, or the stock one. Some port must offer each of them."""
     present = [get_port(port) for port in ports if not unavailable(port)]
     offered = dict.fromkeys([STOCK, *(kernel for port in present for kernel in port.kernels)])
     return choose(f"kernel of {', '.join(ports)}", names or [STOCK], list(offered) if present else names or [STOCK])
 
 
-def read_checks(names: list[str] | None) -> tuple[Check, ...] | None:
+def read_checks(names: Names) -> tuple[Check, ...] | None:
     """The checks with these names; None means all."""
     return get_checks(*dict.fromkeys(names)) if names else None
 

@@ -21,7 +21,7 @@ from ..reporting.equality import equality_tables
 from ..reporting.exports import Kind, exported, way_table
 from ..reporting.numbers import json_text
 from ..reporting.page import sheet
-from ..reporting.plots import answer_picture
+from ..reporting.plots import Picture, answer_figure, answer_text
 from ..reporting.provenance import load_warnings, origin_lines, origin_of, provenance_lines
 from ..reporting.sections import Section
 from ..reporting.times import cold_start_tables, overhead_tables, speedup_tables, timing_tables
@@ -115,11 +115,10 @@ def time_tables(results: Results) -> list[Section]:
 def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
     found = answer(run)
-    picture = answer_picture(found)
     return sheet(
         "linen, NNX and Equinox",
         [*load_warnings(run.trigru), *head_lines(found)],
-        [picture] if picture else [],
+        [Picture(answer_figure(found), answer_text(found))] if found.rows else [],
         [replace(table, detail=True) for table in (*way_table(run, "time"), *tables_of(run))],
         provenance_lines(run),
         more_lines(found),

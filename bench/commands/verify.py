@@ -20,18 +20,13 @@ from ..proving.kept import digest, keep, kept, nothing_changed
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
 from ..proving.questions import OF_PARTS, expand, get_subject
+from ..reporting import equality as shown
 from ..reporting.console import Progress, say, show
-from ..reporting.equality import (
-    departures_table,
-    equality_json,
-    equality_table,
-    equality_tables,
-    label,
-    self_test_table,
-)
+from ..reporting.equality import label
 from ..reporting.findings import Finding, Format, written
 from ..results.grouping import grouped
 from ..timing.machine import versions_of
+from .arguments import Names
 from .options import choose, read_checks, read_kernels, read_ports
 
 #: Where scripts of failed rows are written, and how many at most.
@@ -41,10 +36,10 @@ ROWS_OF_A_FAULT = 4
 
 
 def verify(
-    names: list[str] | None,
-    dtypes: list[str] | None,
-    checks: list[str] | None,
-    kernels: list[str] | None,
+    names: Names,
+    dtypes: Names,
+    checks: Names,
+    kernels: Names,
     *,
     format: Format,
     devices: int | None = None,
@@ -112,9 +107,7 @@ def verify_ports(
     return measurements, missing
 
 
-def verify_together(
-    names: list[str] | None, kernels: list[str] | None, where: str, *, format: Format, devices: int | None
-) -> None:
+def verify_together(names: Names, kernels: Names, where: str, *, format: Format, devices: int | None) -> None:
     """Ask, together with other hosts, what is asked of many devices. Host 0 prints. Exit 1 if something failed.
 
     Args:
@@ -137,9 +130,7 @@ def verify_together(
         raise typer.Exit(1)
 
 
-def report_upstream(
-    names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, format: Format, prover: Prover
-) -> None:
+def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Format, prover: Prover) -> None:
     """Compare the frameworks' own parts with the oracle. Exit 1 if they do not differ as recorded."""
     chosen = choose("port with an upstream part", names, upstream.NAMES)
     missing = _missing(chosen)
@@ -177,7 +168,7 @@ def report_self_test(*, prover: Prover) -> None:
         names = noticed[question.subject.name]
         if failed and question not in proof.died and question.check not in names:  # a death says nothing of the check
             names.append(question.check)
-    show([self_test_table(noticed)])
+    show([shown.self_test_table(noticed)])
     is_sound = all(m.passed for answer in proof.answers[len(asked) :] for m in answer)
     if not is_sound:
         say("the port without a fault failed, too: the above says nothing.")
@@ -219,15 +210,17 @@ def _measure(
     asked = expand(subjects, dtypes, checks, styles)
     proof = _prove("verify", asked, prover=prover)
     found: dict[Subject, list[Measurement]] = {}
-    rows: dict[Subject, list[dict[str, str]]] = {}
-    for question, answer in zip(asked, proof.answers, strict=True):
-        found.setdefault(question.subject, []).extend(answer)
-        is_answered = question not in proof.died and all(m.offered and m.error is not None for m in answer)
-        if question.row and question.check == "contract" and is_answered:
-            rows.setdefault(question.subject, []).append(question.row)
-    for subject, of_subject in rows.items():
-        covered, of = coverage_of(of_subject)
-        say(f"{_label(subject)}: {len(of_subject)} rows cover {covered} of {of} pairs and triples of levels.")
+    for subject, pairs in grouped(zip(asked, proof.answers, strict=True), lambda pair: pair[0].subject).items():
+        found[subject] = [m for _, answer in pairs for m in answer]
+        rows = [
+            question.row
+            for question, answer in pairs
+            if question.row and question.check == "contract" and question not in proof.died
+            if all(m.offered and m.error is not None for m in answer)
+        ]
+        if rows:
+            covered, of = coverage_of(rows)
+            say(f"{_label(subject)}: {len(rows)} rows cover {covered} of {of} pairs and triples of levels.")
     return found
 
 
@@ -257,7 +250,7 @@ def _print(
     """Print measurements; of the frameworks' own parts, also the departures that these show."""
     if format == "json":
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages), departures))
+        typer.echo(shown.equality_json(measurements, missing, versions_of(packages), departures))
     elif format != "text":
         head = [f"{len(measurements)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
         findings = _findings(measurements)
@@ -265,9 +258,9 @@ def _print(
             findings = [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in departures]
         typer.echo(written(format, "trigru verify", head, findings))
     elif departures is None:
-        show(equality_tables(measurements))
+        show(shown.equality_tables(measurements))
     else:
-        show([equality_table(measurements, failures=False), departures_table(departures)])
+        show([shown.equality_table(measurements, failures=False), shown.departures_table(departures)])
 
 
 def _findings(measurements: Sequence[Measurement]) -> list[Finding]:

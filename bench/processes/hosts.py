@@ -1,6 +1,7 @@
 """Several hosts that run one command together, joined by `jax.distributed`."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,14 +28,12 @@ def read_hosts(text: str) -> Hosts:
     """
     if text == FOUND:
         return None, None, None
-    coordinator, *numbers = text.split(",")
-    host, _, port = coordinator.rpartition(":")
-    readable = all(number.isdecimal() and len(number) < 10 for number in (port, *numbers))
-    if not host or len(numbers) != 2 or not readable:
+    found = re.fullmatch(r"([^,]+:\d{1,9}),(\d{1,9}),(\d{1,9})", text)
+    if found is None:
         raise InputError(
             f"cannot read the hosts {text!r}: expected {FOUND}, or as 10.0.0.1:8476,2,0 on the first of two."
         )
-    count, index = map(int, numbers)
+    coordinator, count, index = found[1], int(found[2]), int(found[3])
     if not index < count:
         raise InputError(f"host {index} is not among {count} hosts, which count from 0.")
     return coordinator, count, index

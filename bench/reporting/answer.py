@@ -76,7 +76,7 @@ def problem_lines(found: Answer) -> list[str]:
     lines += untimed[:MOST_UNTIMED] + [f"... and {more} more (--details)."] * (more > 0)
     if floors := [row.floor for row in found.rows if row.is_noisy]:
         where = "every row" if len(floors) == len(found.rows) else f"{len(floors)} of {len(found.rows)} rows"
-        hidden = from_to(f"{min(floors):.0%}", f"{max(floors):.0%}")
+        hidden = from_to(floors, "{:.0%}".format)
         lines.append(f"Too noisy to choose in {where}: differences of {hidden} do not show. Use an idle machine.")
     return lines
 

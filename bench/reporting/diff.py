@@ -58,9 +58,10 @@ def _answer(diff: Diff) -> Iterator[str]:
     else:
         yield f"No change of equality or speed found: {equality}; {speed}."
     if beyond := diff.moved_baselines():
+        times = from_to(beyond.values(), "{:.2f}".format)
         yield (
-            f"pure[jit] itself, which the others are compared with, took {_range(beyond.values(), '{:.2f}')} times as "
-            f"long in {_groups(diff, beyond)}; that is jax, or the machine."
+            f"pure[jit] itself, which the others are compared with, took {times} times as long in "
+            f"{_groups(diff, beyond)}; that is jax, or the machine."
         )
 
 
@@ -85,7 +86,7 @@ def _speed(judged: list[Change]) -> str:
     doubted = [change for change in judged if change.moved and not change.believed]
     lost = sum(change.lost_in_noise for change in judged)
     parts = [f"{_number(some, 'is', 'are')} {way} ({_by_port(some, judged)})" for way, some in believed.items() if some]
-    reach = _range((change.comparison.reach for change in judged), "±{:.1%}")
+    reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
     text = " and ".join(parts) or (
         f"none is faster or slower than before, relative to pure[jit], beyond chance (intervals of {reach})"
     )
@@ -123,19 +124,15 @@ def _doubts(diff: Diff) -> Iterator[str]:
     for name, results in (("OLD", diff.old), ("NEW", diff.new)):
         yield from (f"{name} may be too noisy to tell. {warning}" for warning in load_warnings(results.trigru))
     if noisy := {change.arm.group: change.floor for change in diff.changes if change.floor > TOO_NOISY}:
+        floors = from_to(noisy.values(), "±{:.0%}".format)
         yield (
-            f"Too noisy to tell in {_groups(diff, noisy)}: noise floors of {_range(noisy.values(), '±{:.0%}')}, above "
-            f"{TOO_NOISY:.0%}. Measure again on an idle machine."
+            f"Too noisy to tell in {_groups(diff, noisy)}: noise floors of {floors}, above {TOO_NOISY:.0%}. Measure "
+            "again on an idle machine."
         )
 
 
 def _number(some: Sequence[Any], one: str, more: str) -> str:
     return f"{len(some)} {one if len(some) == 1 else more}"
-
-
-def _range(numbers: Iterable[float], form: str) -> str:
-    ordered = sorted(numbers)
-    return from_to(form.format(ordered[0]), form.format(ordered[-1]))
 
 
 def _by_port(changes: Iterable[Change], judged: Iterable[Change]) -> str:

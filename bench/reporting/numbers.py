@@ -1,6 +1,7 @@
 """Numbers as text, each with its unit."""
 
 import json
+from collections.abc import Callable, Iterable
 from math import floor, log10
 from typing import Any, Protocol, runtime_checkable
 
@@ -115,12 +116,14 @@ def format_ratio(ratio: Interval, verdict: str) -> str:
     return f"({text})" if verdict == "indistinguishable" else text
 
 
-def from_to(least: str, most: str) -> str:
-    """A range, or a single value if both ends are equal.
+def from_to(numbers: Iterable[float], text: Callable[[float], str]) -> str:
+    """The range of numbers as text, or a single number if both ends read alike.
 
-    >>> from_to("2", "5"), from_to("2", "2")
-    ('2 to 5', '2')
+    >>> from_to([5, 2, 3], str), from_to([0.201, 0.199], "{:.1f}".format)
+    ('2 to 5', '0.2')
     """
+    ordered = sorted(numbers)
+    least, most = text(ordered[0]), text(ordered[-1])
     return least if least == most else f"{least} to {most}"
 
 

@@ -50,11 +50,6 @@ class Picture:
     description: str
 
 
-def answer_picture(found: Answer) -> Picture | None:
-    """Each framework's time over that of plain JAX, in both ways; None where none was timed in either."""
-    return Picture(answer_figure(found), answer_text(found)) if found.rows else None
-
-
 def answer_text(found: Answer) -> str:
     """What the picture shows, in words."""
     shown = {CALLED[way].capitalize(): [(row, row.cells.get(way, {})) for row in found.rows] for way in WAYS}

@@ -254,17 +254,16 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
         total = f"{port.total_s:.3g} s [{port.least_s:.3g}, {port.most_s:.3g}]"
         memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
         rows.append((port.port, *map(format_time, port.part_s), total, *memory))
-    starts, second_s = [port.starts for port in ports], [port.second_call_s for port in ports]
     before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))
     notes = (
-        f"Medians of {from_to(str(min(starts)), str(max(starts)))} starts of each port, each in a fresh process. "
+        f"Medians of {from_to((port.starts for port in ports), str)} starts of each port, each in a fresh process. "
         "The total also has its range.",
         "Import contains JAX and Optax in every port, and the port's framework. So pure is the floor. Init starts "
         "JAX's backend, draws the parameters and constructs the model.",
         f"First step is the whole first train step of {WORKLOAD}: trace, lower and compile, without a cache of "
         "compiled programs; make the optimiser's state; run the step. Total is import + init + first step. It does not "
         "contain the start of Python itself.",
-        f"The second step takes {from_to(format_time(min(second_s)), format_time(max(second_s)))}. "
+        f"The second step takes {from_to((port.second_call_s for port in ports), format_time)}. "
         f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
         ARITHMETIC,
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "

@@ -1,33 +1,27 @@
 """`trigru compare --devices`: real runs on a CPU that is divided, from the command line to the tables."""
 
-import json
 import subprocess
 import sys
 
 import pytest
+from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
 from trigru.common.errors import UnavailableError
 from trigru.common.port.spread import spread_of
 
-
-def trigru(*arguments):
-    command = [sys.executable, "-m", "trigru.bench.cli", *arguments]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout + found.stderr
-    return found.stdout
+COMMAND = (
+    "compare --no-proof --devices 2,1 --workload tiny@batch=4 --phase forward --phase train_step --port nnx "
+    "--port equinox --processes 2 -o"
+)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def run(tmp_path_factory):
     """A train step and a forward pass of four examples, on one device and on two."""
     folder = tmp_path_factory.mktemp("devices")
-    work = ("--devices", "2,1", "--workload", "tiny@batch=4", "--phase", "forward", "--phase", "train_step")
-    trigru("compare", "--no-proof", *work, "--port", "nnx", "--port", "equinox", "--processes", "2", "-o", str(folder))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(folder):
+    command = [sys.executable, "-m", "trigru.bench.cli", *COMMAND.split(), str(folder)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
     return load(folder / "results.json")
 
 
@@ -64,12 +58,12 @@ def test_what_is_exchanged_is_read_from_the_programs(run):
     assert {b.facts.program.collectives for b in forward.values()} == {()}, "no gradient, nothing to exchange"
 
 
-def test_frameworks_are_compared_on_one_device(folder, run):
-    (answer,) = json.loads(trigru("report", str(folder), "--format", "json"))["answers"]
-    assert [row["phase"] for row in answer["rows"]] == ["forward", "train_step"]
-    cells = answer["rows"][0]["cells"]["documented"]
-    assert {port: cell["style"] for port, cell in cells.items()} == {"nnx": "nnx.jit", "equinox": "filter_jit"}
-    assert cells["nnx"]["ratio"] == arms_of(run, "tiny@batch=4/forward/float32/stock")["nnx[nnx.jit]"].ratio
+def test_frameworks_are_compared_on_one_device(run):
+    rows = answer(run).rows
+    assert [row.phase for row in rows] == ["forward", "train_step"]
+    cells = rows[0].cells["documented"]
+    assert {port: cell.style for port, cell in cells.items()} == {"nnx": "nnx.jit", "equinox": "filter_jit"}
+    assert cells["nnx"].ratio == arms_of(run, "tiny@batch=4/forward/float32/stock")["nnx[nnx.jit]"].ratio
 
 
 def test_more_devices_than_there_are_is_a_reason():

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from trigru.bench.analysis.merge import load
@@ -31,29 +30,21 @@ def start(folder, *words):
     return subprocess.Popen([sys.executable, "-c", HEARING, *words], **pipes, env=environment)
 
 
-def children_of(process):
-    """The processes that a command has started."""
+def living(column, pid):
+    """The processes whose number, or whose parent's, is this one, but for zombies."""
     out = subprocess.run(["ps", "-eo", "pid,ppid,stat"], capture_output=True, text=True).stdout.splitlines()[1:]
-    rows = [row.split() for row in out]
-    return [int(pid) for pid, of, stat in rows if int(of) == process.pid and not stat.startswith("Z")]
-
-
-def lives(pid):
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
+    return [int(row.split()[0]) for row in out if int(row.split()[column]) == pid and "Z" not in row]
 
 
 def end(process, numbers):
     """End a command; returns what it said. None of its children outlives it by a second."""
-    children = children_of(process)
+    children = living(1, process.pid)
     for number in numbers:
         process.send_signal(number)
         time.sleep(0.05)
     _, err = process.communicate(timeout=60)
     time.sleep(1.0)
-    assert not [pid for pid in children if lives(pid)]
+    assert not [pid for pid in children if living(0, pid)]
     assert "Traceback" not in err
     return err
 

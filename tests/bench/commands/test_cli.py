@@ -47,6 +47,8 @@ def test_the_version_is_said_without_a_command():
         (["verify", "--dtype", "int8"], "unknown dtype 'int8'. Known: float64, float32"),
         (["verify", "--upstream", "--port", "pure"],
          "unknown port with an upstream part 'pure'. Known: linen, nnx, equinox"),
+        (["styles", "haiku"], "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
+        (["styles", "nnx", "pmap"], "unknown call style of nnx 'pmap'. Known: nnx.jit, documented, nnx.jit-tree"),
         (["report", "absent.json"], "absent.json: No such file"),
         (["diff", "absent.json", "absent.json"], "absent.json: No such file"),
         (["compare", "--devices", "two"], "cannot read the devices 'two': expected numbers from 1 to 10000, as in 1"),
@@ -98,7 +100,12 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, m
         ("verify --self-test --format json", "--self-test does not go with --format"),
         ("verify --devices 2 --upstream", "--devices does not go with --upstream"),
         ("verify --upstream --kernel fused", "--upstream does not go with --kernel"),
+        ("verify --self-test --dtype float64 --help", "--self-test does not go with --dtype: it takes no other option"),
         ("compare --output ", "expected the name of a folder"),
+        ("report x --style leaves", "choose rows of a table: add --format csv"),
+        ("report x --format csv --details", "it goes with neither --details nor --output"),
+        ("report x --format md", "'md' is not one of"),
+        ("report x --json", "--json is now --format json"),
     ],
 )
 def test_what_is_refused_is_said_with_its_reason(arguments, message):

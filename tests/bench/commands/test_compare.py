@@ -138,10 +138,7 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     assert not half.trigru.complete
     assert "INTERRUPTED" in invoke("report", str(partial)).stdout
 
-    other = invoke(*options, "--precision", "default")
-    assert isinstance(other.exception, ResumeError)
-    assert "with other options" in str(other.exception)
-    assert "nothing was proven" not in str(other.exception)
+    assert "with other options" in str(invoke(*options, "--precision", "default").exception)
     unproven = invoke(*[word for word in options if word != "--no-proof"])
     assert "is of a run with --no-proof" in str(unproven.exception)
     result = invoke(*options)
@@ -160,8 +157,7 @@ def test_an_unfinished_run_is_deleted_if_that_is_asked_for(folder):
     assert isinstance(invoke(*STEP, "-o", str(folder)).exception, ResumeError)
     assert partial.read_bytes() == b"hours"
     assert invoke(*STEP, "-o", str(folder), "--fresh").exit_code == 0
-    assert load(folder / "results.json").trigru.complete
-    assert not partial.exists()
+    assert (load(folder / "results.json").trigru.complete, partial.exists()) == (True, False)
 
 
 def die_early(request, limit_s):

@@ -52,19 +52,6 @@ def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
     assert len(shown([style_table([get_port("linen")])]).splitlines()) > 9
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("haiku",), "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
-        (("nnx", "pmap"), "unknown call style of nnx 'pmap'. Known: nnx.jit, documented, nnx.jit-tree"),
-    ],
-)
-def test_an_unknown_name_is_told_with_those_that_are_known(arguments, message):
-    code, out, err = call("styles", *arguments)
-    assert (code, out) == (2, "")
-    assert f"error: {message}" in err
-
-
 def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatch):
     port = get_port("nnx")
     lacking = [CallStyle(**(vars(style) | {"missing": lambda: "this flax is old"})) for style in port.call_styles]

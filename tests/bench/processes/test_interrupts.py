@@ -25,7 +25,7 @@ def default_handlers():
 
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("again", ["at once", "afterwards"])
-def test_the_first_signal_is_raised_once_with_its_exit_code_at_the_next_step(number, again):
+def test_the_first_signal_is_raised_once_at_the_next_step(number, again):
     with listening():
         check()
         send(number)
