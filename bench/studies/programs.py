@@ -184,7 +184,7 @@ def differences(name: str, path: Path, sizes: dict[str, int]) -> dict[str, float
             leaves = jax.tree.leaves(reported(function(*arguments)))
             results[kernel] = np.array([np.asarray(leaf).sum() for leaf in leaves])
     own = results.pop(OWN)
-    return {kernel: float(np.max(np.abs(found - own) / np.abs(own).max())) for kernel, found in results.items()}
+    return {kernel: float(np.max(np.abs(result - own) / np.abs(own).max())) for kernel, result in results.items()}
 
 
 def arms(name: str, path: Path, sizes: dict[str, int]) -> Arms:
@@ -203,8 +203,8 @@ def main(given: list[str]) -> None:
         for sizes in PROGRAMS[name][1]:
             print(f"  {sizes}: differences {differences(name, path, sizes)}")
             times = measure(functools.partial(arms, name, path, sizes), name, PROCESSES)
-            for kernel, (time_ms, r, found) in times.items():
-                print(f"  {kernel}: {time_ms:.4g} ms, {r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}], {found}")
+            for kernel, (time_ms, r, word) in times.items():
+                print(f"  {kernel}: {time_ms:.4g} ms, {r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}], {word}")
 
 
 def _package(name: str, path: Path) -> None:
