@@ -1,7 +1,8 @@
 """The parts of the docs that list what the code has: checks, factors, faults, workloads, call styles, commands."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import typer.main
@@ -23,19 +24,46 @@ from trigru.impls.upstream import DEPARTURES
 from typer.cli import get_docs_for_click
 
 PORTS = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
-
-
-def checks() -> str:
-    """Each check, what it catches and when it runs."""
-    when = dict.fromkeys(CHECKS, "by default")
-    when |= {check: f"`--check {check.name}`" for check in SELECTIONS} | dict.fromkeys(ON_DEVICES, "`--devices`")
-    return table(("check", "what it catches", "runs"), [(c.name, c.catches, runs) for c, runs in when.items()])
-
-
-def factors() -> str:
-    """What a call depends on."""
-    rows = [(factor.name, ", ".join(factor.levels)) for factor in FACTORS]
-    return table(("factor", "levels, the usual one first"), [*rows, ("dtype", ", ".join(DTYPES))])
+#: The tables of rows of the code: of each the columns and the rows.
+TABLES: dict[str, tuple[Sequence[str], Iterable[Sequence[str]]]] = {
+    "changes": (("kind", "it"), ((f"`{kind}`", what) for kind, what in KINDS.items())),
+    "checks": (
+        ("check", "what it catches", "runs"),
+        (
+            (check.name, check.catches, runs.format(check.name))
+            for of, runs in ((CHECKS, "by default"), (SELECTIONS, "`--check {}`"), (ON_DEVICES, "`--devices`"))
+            for check in of
+        ),
+    ),
+    "factors": (
+        ("factor", "levels, the usual one first"),
+        [*((factor.name, ", ".join(factor.levels)) for factor in FACTORS), ("dtype", ", ".join(DTYPES))],
+    ),
+    "faults": (
+        ("fault", "what is wrong", "the check that is there for it"),
+        ((fault.name, fault.what, fault.check) for fault in FAULTS),
+    ),
+    "departures": (
+        ("part", "departure", "shows in"),
+        ((f"`{d.part}`", f"[{d.what}]({d.source})" if d.source else d.what, ", ".join(d.checks)) for d in DEPARTURES),
+    ),
+    "workloads": (
+        ("workload", "B", "T", "D", "H", "parameters", "`--quick`", "what it stands for"),
+        (
+            (f"`{w.name}`", *map(str, (w.batch_size, w.time, w.input_size, w.hidden_size)), f"{w.parameters():,}",
+             "yes" if w.name in QUICK else "", w.summary)
+            for w in WORKLOADS
+        ),
+    ),
+    "styles": (
+        ("port", "call style", "label", "what its user writes"),
+        (
+            (port.title, f"`{style.name}`", labels,
+             f"`{style.summary}`" + f" ([source]({style.source}))" * bool(style.source))
+            for port, style, labels in style_rows(PORTS)
+        ),
+    ),
+}  # fmt: skip
 
 
 def coverage() -> str:
@@ -56,47 +84,6 @@ def rules() -> str:
         f"- {where}{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}."
         for where, rule in placed
     )
-
-
-def faults() -> str:
-    """The planted faults."""
-    columns = "fault", "what is wrong", "the check that is there for it"
-    return table(columns, [(fault.name, fault.what, fault.check) for fault in FAULTS])
-
-
-def departures() -> str:
-    """Where the frameworks' own parts depart from the contract."""
-    rows = [(f"`{d.part}`", f"[{d.what}]({d.source})" if d.source else d.what, ", ".join(d.checks)) for d in DEPARTURES]
-    return table(("part", "departure", "shows in"), rows)
-
-
-def workloads() -> str:
-    """The workloads with their sizes."""
-    rows = [
-        (
-            f"`{w.name}`",
-            *map(str, (w.batch_size, w.time, w.input_size, w.hidden_size)),
-            f"{w.parameters():,}",
-            w.summary,
-        )
-        for w in WORKLOADS
-    ]
-    columns = ("workload", "B", "T", "D", "H", "parameters", "what it stands for")
-    return f"{table(columns, rows)}\n\n`--quick` takes {', '.join(f'`{name}`' for name in QUICK)}."
-
-
-def styles() -> str:
-    """The call styles of each port."""
-    rows = [
-        (
-            port.title,
-            f"`{style.name}`",
-            labels,
-            f"`{style.summary}`" + f" ([source]({style.source}))" * bool(style.source),
-        )
-        for port, style, labels in style_rows(PORTS)
-    ]
-    return table(("port", "call style", "label", "what its user writes"), rows)
 
 
 def train_step(label: str) -> str:
@@ -137,17 +124,10 @@ def commands() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "changes": lambda: table(("kind", "it"), [(f"`{kind}`", what) for kind, what in KINDS.items()]),
-    "checks": checks,
+    **{name: partial(table, *of) for name, of in TABLES.items()},
     "coverage": coverage,
-    "factors": factors,
     "rules": rules,
-    "faults": faults,
-    "workloads": workloads,
-    "styles": styles,
-    "train-step-documented": lambda: train_step("documented"),
-    "train-step-functional": lambda: train_step("functional"),
+    **{f"train-step-{label}": partial(train_step, label) for label in ("documented", "functional")},
     "layouts": containers,
-    "departures": departures,
     "commands": commands,
 }

@@ -18,8 +18,8 @@ def oracle_answers(inputs: dict[str, Any]) -> dict[str, np.ndarray]:
     """The same from the oracle as it is now, for inputs by the names of the file."""
     params = from_leaves(inputs)
     tape = oracle.forward(params, inputs["x"], lengths=inputs["lengths"], resets=inputs["resets"])
-    found = oracle.backward(params, tape, inputs["targets"], inputs["d_carry"])
-    gradients = {f"d {name}": array for name, array in (found.params._asdict() | {"x": found.x}).items()}
+    result = oracle.backward(params, tape, inputs["targets"], inputs["d_carry"])
+    gradients = {f"d {name}": array for name, array in (result.params._asdict() | {"x": result.x}).items()}
     return {"carry": tape.carry, "outputs": tape.outputs} | gradients
 
 

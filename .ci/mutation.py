@@ -112,9 +112,9 @@ def changed_line() -> tuple[str, int]:
     """The changed file, and the line of its first change."""
     command = ["git", "diff", "--unified=0", "--no-prefix", "HEAD", "--", "bench", "common", "impls"]
     diff = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"^--- (.+)\n.*\n@@ -(\d+)", diff, re.MULTILINE)
-    assert found, "no file is changed"
-    return found[1], int(found[2])
+    match = re.search(r"^--- (.+)\n.*\n@@ -(\d+)", diff, re.MULTILINE)
+    assert match, "no file is changed"
+    return match[1], int(match[2])
 
 
 def report(*sessions: str) -> None:
@@ -159,10 +159,10 @@ def change_of(diff: str) -> str:
 def left_out(file: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """The places of annotations and of what is raised."""
     nodes = [*ast.walk(ast.parse(Path(file).read_text()))]
-    found = [node for node in nodes if isinstance(node, ast.Raise)]
-    found += [node.returns for node in nodes if isinstance(node, ast.FunctionDef) and node.returns]
-    found += [node.annotation for node in nodes if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation]
-    return [((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)) for node in found]
+    places = [node for node in nodes if isinstance(node, ast.Raise)]
+    places += [node.returns for node in nodes if isinstance(node, ast.FunctionDef) and node.returns]
+    places += [node.annotation for node in nodes if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation]
+    return [((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)) for node in places]
 
 
 if __name__ == "__main__":

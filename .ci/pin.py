@@ -18,11 +18,11 @@ def main() -> None:
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "pyproject.toml"]
     command += [*INSTALLED, "--no-header", "--no-annotate", "--no-emit-index-url"]
     try:
-        found = subprocess.run(command, cwd=PYPROJECT.parent, capture_output=True, text=True, check=True)
+        resolved = subprocess.run(command, cwd=PYPROJECT.parent, capture_output=True, text=True, check=True)
     except subprocess.CalledProcessError as error:
         PYPROJECT.write_text(text, encoding="utf-8")
         raise SystemExit(error.stderr) from error
-    pins = [line.strip().replace('"', "'") for line in found.stdout.splitlines() if "==" in line]
+    pins = [line.strip().replace('"', "'") for line in resolved.stdout.splitlines() if "==" in line]
     block = "constraint-dependencies = [\n" + "".join(f'    "{pin}",\n' for pin in pins) + "]\n"
     PYPROJECT.write_text(unpinned.replace("[tool.uv]\n", f"[tool.uv]\n{block}"), encoding="utf-8")
 

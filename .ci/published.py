@@ -1,14 +1,14 @@
 """The parts of the docs that show published results: tables of times and ratios, the answer in sentences."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import Difference, difference, other_clock
+from trigru.bench.analysis.pairs import difference, other_clock
 from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.analysis.statistics import Comparison, compare, verdict
@@ -139,9 +139,11 @@ class Published:
         if one is None or other is None:
             return NOT_MEASURED
         if not in_flight:
-            result = difference(self.run, one, other)
-            more = _longer(result) if one.arm.port == other.arm.port else ""
-            return _ratio(result, result.verdict) + f", +{more}" * bool(more)
+            d = difference(self.run, one, other)
+            if one.arm.port != other.arm.port or d.verdict != "slower":
+                return _ratio(d, d.verdict)
+            more = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
+            return f"{_ratio(d)}, +{_whole(more)}"
         clock = other_clock(self.run, one)
         if clock is None or other_clock(self.run, other) is None:
             return NOT_MEASURED
@@ -153,7 +155,7 @@ published = cache(Published)
 interval = partial(format_interval, digits=2)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of Markdown, of cells that are Markdown themselves."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows))
 
@@ -167,13 +169,6 @@ def _ratio(ratio: Interval, word: str = "") -> str:
     """A ratio with its interval; in round brackets where it is indistinguishable from 1."""
     text = _whole(interval(ratio))
     return f"({text})" if word == "indistinguishable" else text
-
-
-def _longer(d: Difference) -> str:
-    """The time by which the first takes longer, with its interval; nothing where that was not shown."""
-    if d.verdict != "slower":
-        return ""
-    return _whole(format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s))
 
 
 def times(*, in_flight: bool) -> str:
@@ -304,17 +299,16 @@ def kernel(name: str) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "times-waited": lambda: times(in_flight=False),
-    "times-in-flight": lambda: times(in_flight=True),
+    "times-waited": partial(times, in_flight=False),
+    "times-in-flight": partial(times, in_flight=True),
     "fastest": fastest,
-    **{f"claim-{part}": lambda part=part: claims(part) for part in CLAIMS},
+    **{f"claim-{part}": partial(claims, part) for part in CLAIMS},
     "versions": versions,
-    "answer": lambda: sentences("docs/"),
+    "answer": partial(sentences, "docs/"),
     "answer-index": sentences,
     "screen": screen,
     "sizes": sizes,
     "cold-start": cold_start,
-    "kernel": lambda: kernel("kernel"),
-    "inference": lambda: kernel("inference"),
+    **{name: partial(kernel, name) for name in ("kernel", "inference")},
     "kernel-sizes": lambda: (RESULTS / "kernel-sizes.md").read_text(encoding="utf-8").strip(),
 }

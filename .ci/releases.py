@@ -29,15 +29,18 @@ def matrix() -> Matrix:
     return read(DOCS / "results" / "releases.json")
 
 
-def releases(part: str) -> str:
-    """A part of docs/releases.md: the sets, or the picture."""
-    found = matrix()
-    if part == "sets":
-        sets, origin = matrix_tables(found)[0], f"{found.datetime[:10]}, {found.device}, Python {found.rows[0].python}"
-        return "\n\n".join([markdown_table(sets), *sets.notes, f"{origin}: `{' '.join(found.command)}`."])
-    picture = matrix_picture(found)
-    text = picture.description if picture else ""
-    return f"![{text}](releases.svg#only-light)\n![{text}](releases-dark.svg#only-dark)"
+def sets() -> str:
+    """The version sets."""
+    of, (section, *_) = matrix(), matrix_tables(matrix())
+    origin = f"{of.datetime[:10]}, {of.device}, Python {of.rows[0].python}: `{' '.join(of.command)}`."
+    return "\n\n".join([markdown_table(section), *section.notes, origin])
+
+
+def picture() -> str:
+    """The lines of Python in a train step, for a light page and for a dark one."""
+    drawn = matrix_picture(matrix())
+    assert drawn is not None
+    return f"![{drawn.description}](releases.svg#only-light)\n![{drawn.description}](releases-dark.svg#only-dark)"
 
 
 def upgrade() -> str:
@@ -85,7 +88,4 @@ PICTURES: dict[str, tuple[str, Callable[[Path], Picture | None]]] = {
     "answer-all": ("cpu.json.gz", lambda path: answer_picture(answer(load(path)))),
     "releases": ("releases.json", lambda path: matrix_picture(read(path))),
 }
-PARTS: dict[str, Callable[[], str]] = {
-    **{f"releases-{part}": lambda part=part: releases(part) for part in ("sets", "picture")},
-    "upgrade": upgrade,
-}
+PARTS: dict[str, Callable[[], str]] = {"releases-sets": sets, "releases-picture": picture, "upgrade": upgrade}

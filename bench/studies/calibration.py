@@ -36,9 +36,9 @@ def main() -> None:
                 counts["identical" if name.startswith("copy") else name, verdict] += 1
     for truth in dict.fromkeys(truth for truth, _ in counts):
         of = {verdict: counts[truth, verdict] for verdict in ("slower", "faster", "indistinguishable")}
-        told = of["slower"] + (of["faster"] if truth == "identical" else 0)
-        share = binomtest(told, sum(of.values())).proportion_ci()
-        print(f"{truth}: {of}, wrong or found {told / sum(of.values()):.1%} [{share.low:.1%}, {share.high:.1%}]")
+        counted = of["slower"] + (of["faster"] if truth == "identical" else 0)
+        share = binomtest(counted, sum(of.values())).proportion_ci()
+        print(f"{truth}: {of}, wrong or found {counted / sum(of.values()):.1%} [{share.low:.1%}, {share.high:.1%}]")
 
 
 if __name__ == "__main__":

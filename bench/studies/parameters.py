@@ -9,7 +9,7 @@ machine.
 from functools import cache, partial
 
 import jax
-from timed import Arms, compare, program_of
+from timed import Arms, measure, program_of
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.parameters.record import GRUParams
@@ -36,4 +36,5 @@ def arms() -> Arms:
 
 
 if __name__ == "__main__":
-    compare(arms)
+    for name, (time_ms, r, verdict) in measure(arms).items():
+        print(f"{name}: {time_ms:.4g} ms, {r.ratio:.3f} [{r.low:.3f}, {r.high:.3f}], {verdict}")

@@ -78,19 +78,12 @@ def xland(path: Path, kernel: str, batch: int = 32, steps: int = 32, hidden: int
         params = jax.tree.map(jnp.asarray, params)
         network.GRU = GRU
     state = TrainState.create(apply_fn=agent.apply, params=params, tx=optax.adam(1e-3))
-    draws = (rng.random(shape) for _ in range(5))
-    value, reward, log_prob, advantages, targets = draws
+    value, reward, log_prob, advantages, targets = (rng.random(shape) for _ in range(5))
+    seen = {"obs": "obs_img", "dir": "obs_dir", "prev_action": "prev_action", "prev_reward": "prev_reward"}
     transitions = utils.Transition(
-        done=rng.random(shape) < 0.1,
-        action=rng.integers(0, 6, shape),
-        value=value,
-        reward=reward,
-        log_prob=-log_prob,
-        obs=inputs["obs_img"],
-        dir=inputs["obs_dir"],
-        prev_action=inputs["prev_action"],
-        prev_reward=inputs["prev_reward"],
-    )
+        done=rng.random(shape) < 0.1, action=rng.integers(0, 6, shape), value=value, reward=reward,
+        log_prob=-log_prob, **{name: inputs[of] for name, of in seen.items()},
+    )  # fmt: skip
 
     def update(state, *batch):
         return utils.ppo_update_networks(state, *batch, clip_eps=0.2, vf_coef=0.5, ent_coef=0.01)
@@ -184,25 +177,20 @@ PROGRAMS = {
 
 def differences(name: str, path: Path, sizes: dict[str, int]) -> dict[str, float]:
     """The largest relative difference, in float64, of the numbers that the train steps report."""
-    make, _ = PROGRAMS[name]
+    results = {}
     with jax.enable_x64(True):
-        results = {}
         for kernel in (OWN, STOCK, FUSED):
-            function, arguments, shown = make(path, kernel, **sizes)
-            results[kernel] = np.array(
-                [np.asarray(leaf).sum() for leaf in jax.tree.leaves(shown(function(*arguments)))]
-            )
+            function, arguments, reported = PROGRAMS[name][0](path, kernel, **sizes)
+            leaves = jax.tree.leaves(reported(function(*arguments)))
+            results[kernel] = np.array([np.asarray(leaf).sum() for leaf in leaves])
     own = results.pop(OWN)
-    return {kernel: float(np.max(np.abs(found - own) / np.abs(own).max())) for kernel, found in results.items()}
+    return {kernel: float(np.max(np.abs(result - own) / np.abs(own).max())) for kernel, result in results.items()}
 
 
 def arms(name: str, path: Path, sizes: dict[str, int]) -> Arms:
     """The program as it is, and with each kernel."""
     make, _ = PROGRAMS[name]
-    return {
-        kernel: functools.partial(lambda kernel: make(path, kernel, **sizes)[:2], kernel)
-        for kernel in (OWN, STOCK, FUSED)
-    }
+    return {kernel: lambda kernel=kernel: make(path, kernel, **sizes)[:2] for kernel in (OWN, STOCK, FUSED)}
 
 
 def main(given: list[str]) -> None:
@@ -215,8 +203,8 @@ def main(given: list[str]) -> None:
         for sizes in PROGRAMS[name][1]:
             print(f"  {sizes}: differences {differences(name, path, sizes)}")
             times = measure(functools.partial(arms, name, path, sizes), name, PROCESSES)
-            for kernel, (time_ms, r, found) in times.items():
-                print(f"  {kernel}: {time_ms:.4g} ms, {r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}], {found}")
+            for kernel, (time_ms, r, word) in times.items():
+                print(f"  {kernel}: {time_ms:.4g} ms, {r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}], {word}")
 
 
 def _package(name: str, path: Path) -> None:

@@ -62,12 +62,6 @@ class Compiled:
         return jax.block_until_ready(outputs)
 
 
-def compare(make_arms: Callable[[], Arms]) -> None:
-    """Time arms, and print the ratio of each to the first."""
-    for name, (time_ms, r, found) in measure(make_arms).items():
-        print(f"{name}: {time_ms:.4g} ms, {r.ratio:.3f} [{r.low:.3f}, {r.high:.3f}], {found}")
-
-
 def measure(
     make_arms: Callable[[], Arms], what: str = "arms", processes: int = PROCESSES
 ) -> dict[str, tuple[float, Comparison, str]]:
@@ -80,7 +74,7 @@ def measure(
         with spawn.Pool(1) as pool:
             times_s.append(pool.apply(time_arms, (make_arms, number)))
         print(f"{what}: process {number + 1} of {processes}", flush=True)
-    log_s = {name: np.log(np.concatenate([of_process[name] for of_process in times_s])) for name in times_s[0]}
+    log_s = {name: np.log(np.concatenate([times[name] for times in times_s])) for name in times_s[0]}
     baseline, process = next(iter(log_s)), [number for number in range(processes) for _ in range(ROUNDS)]
     ratios = {name: as_ratio(effect_of(of_arm - log_s[baseline], process)) for name, of_arm in log_s.items()}
     floor = noise_floor(ratios[DUPLICATE], processes)

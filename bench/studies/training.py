@@ -22,7 +22,7 @@ from trigru.common.config import GRUConfig
 from trigru.common.datasets import japanese_vowels, sunspots
 from trigru.common.equality.bounds import relative_error
 from trigru.common.gru.optimizers import carry_learning_rate
-from trigru.common.parameters.record import ClassifierParams, ReadoutParams
+from trigru.common.parameters.record import ClassifierParams
 from trigru.common.port.task import cross_entropy
 from trigru.impls import get_port
 
@@ -168,11 +168,6 @@ class Trainer:
         """Predictions of the last valid step (B, C), or of every step (B, T, C)."""
         return self._predict(self.tree, data)
 
-    def params(self) -> ClassifierParams:
-        """The current parameters, as NumPy arrays in canonical layout."""
-        model, *readout = self.tree
-        return ClassifierParams(self.port.dump(model), ReadoutParams(*map(np.asarray, readout)))
-
 
 @dataclass(frozen=True)
 class Run:
@@ -196,19 +191,18 @@ def fit(trainer: Trainer, experiment: Experiment, start: str, seed: int, framewo
     """
     train, validation, test = experiment.split(seed)
     rng = np.random.default_rng(seed)
-    best = start_params(experiment.config, seed)
-    trainer.start(best)
-    train_loss, validation_loss, best_loss, best_epoch = [], [], np.inf, -1
+    trainer.start(start_params(experiment.config, seed))
+    train_loss, validation_loss, best, best_loss, best_epoch = [], [], trainer.tree, np.inf, -1
     for epoch in range(experiment.epochs):
         losses = [trainer.step(batch) for batch in minibatches(train, experiment.batch_size, rng)]
         train_loss.append(float(np.mean(jax.device_get(losses))))
         validation_loss.append(float(experiment.loss(trainer.predict(validation), validation.targets)))
         if validation_loss[-1] < best_loss:  # which no loss that is not finite is
-            best, best_loss, best_epoch = trainer.params(), validation_loss[-1], epoch
+            best, best_loss, best_epoch = trainer.tree, validation_loss[-1], epoch
         if epoch - best_epoch >= PATIENCE:
             break
     assert best_epoch >= 0, f"{experiment.name}, seed {seed}: no validation loss is finite"
-    trainer.start(best)
+    trainer.tree = best
     tested = [float(measure(trainer.predict(test), test.targets)) for measure in (experiment.loss, experiment.score)]
     return Run(experiment.name, framework, start, seed, train_loss, validation_loss, best_epoch, *tested)
 

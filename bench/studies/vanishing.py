@@ -56,8 +56,8 @@ def main(lengths: tuple[int, ...] = LENGTHS, seeds: int = SEEDS) -> None:
         for framework in FRAMEWORKS[1:]:
             for loss in LOSSES:
                 for length in lengths:
-                    found = np.median([norms(framework, loss, length, seed) for seed in range(seeds)], axis=0)
-                    gradient, update, weights = (f"{norm:.2g}" for norm in found)
+                    medians = np.median([norms(framework, loss, length, seed) for seed in range(seeds)], axis=0)
+                    gradient, update, weights = (f"{norm:.2g}" for norm in medians)
                     print(f"{framework}, {loss}, T={length}: {gradient}, × T {update}, weights {weights}", flush=True)
 
 

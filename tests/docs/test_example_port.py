@@ -17,13 +17,9 @@ B_HN = " + self.b_hn"
 
 def run(*arguments, cwd, path=None):
     """A Python module in a process of its own, with a folder of packages or none."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-    environment = kept | cache | ({"PYTHONPATH": str(path)} if path else {})
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
+    environment |= {"PYTHONPATH": str(path)} if path else {}
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
 

@@ -1,7 +1,6 @@
-"""Every recipe is code to copy, alone and first on its page, a tab a framework; `recipes/` has the tests of each."""
+"""Every recipe is code to copy, alone on its page, a tab a framework; `recipes/` has the tests of each."""
 
 import ast
-import re
 
 import pytest
 from support.recipes import FOLDER, TITLES, programs
@@ -19,16 +18,6 @@ def test_a_recipe_has_a_block_for_each_framework_and_none_beside(page):
     headings = dict.fromkeys(heading for heading, _ in found)
     assert found
     assert found == [(heading, title) for heading in headings for title in TITLES.values()]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_code_stands_first(page):
-    """After the title of the page, or the heading, and a paragraph."""
-    text = (FOLDER / page).read_text(encoding="utf-8")
-    parts = re.split(r'^=== "Flax linen"$', text, flags=re.MULTILINE)[:-1]
-    for part in parts:
-        above = part[part.rindex("\n## ") if "\n## " in part else 0 :]
-        assert len([p for p in above.split("\n\n") if p.strip() and not p.strip().startswith("#")]) <= 1, above
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: f"{p.page}#{p.heading}[{p.title}]")

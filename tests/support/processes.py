@@ -55,9 +55,8 @@ GROUPS: dict[str, int] = {}
 
 def begun(of: Plan = PLAN, **changes: Any) -> Begun:
     """The first line of a run."""
-    facts: dict[str, Any] = {"untimed": [], "equality": None, "backend": "cpu", "load": 0.5}
-    facts["command"] = ["trigru", "bench"]
-    return Begun(of, expand(of), **facts | changes)
+    facts: dict[str, Any] = {"command": ["trigru", "bench"], "untimed": [], "equality": None, "backend": "cpu"}
+    return Begun(of, expand(of), **facts | {"load": 0.5} | changes)
 
 
 def journal_at(path: Path, of: Plan = PLAN, *, resume: bool = False, **changes: Any) -> Journal:
@@ -77,23 +76,13 @@ def timed(process: int, arm: Arm, number: int | None = None, arms: int = 3, roun
     number = (ARMS.index(arm) % 3 if arm in ARMS else 0) if number is None else number
     position = np.argsort([*balanced_orders(arms, rounds, process)], axis=1)[:, number].tolist()
     group = GROUPS.setdefault(arm.group, len(GROUPS))
+    began_s = BEGAN_S + 1e5 * process + 1e4 * group
     return Timed(
-        arm=arm.id,
-        device=MACHINE.device,
-        backend=MACHINE.backend,
-        differs=None,
-        gate=0.25,
-        leaves=5,
-        build=BUILD if process == 0 else None,
-        program=None,
-        calls=10,
-        steady=process == 0,
-        time_s=samples(process, arm, rounds),
-        clock="blocked",
-        other_s=[0.5 + process],
-        position=position,
-        started_s=[BEGAN_S + 1e5 * process + 1e4 * group + 1e3 * n + 30.0 * h for n, h in enumerate(position)],
-    )
+        arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, differs=None, gate=0.25, leaves=5,
+        build=BUILD if process == 0 else None, program=None, calls=10, steady=process == 0,
+        time_s=samples(process, arm, rounds), clock="blocked", other_s=[0.5 + process], position=position,
+        started_s=[began_s + 1e3 * number + 30.0 * place for number, place in enumerate(position)],
+    )  # fmt: skip
 
 
 def fill(journal: Journal, groups: tuple[str, ...] = (STEP, FORWARD), process: int = 0) -> None:

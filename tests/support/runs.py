@@ -22,16 +22,9 @@ from trigru.common.port.styles import labels_of
 from trigru.impls import get_port
 
 PLAN = Plan(
-    workloads=(parse_workload("tiny"),),
-    phases=("forward",),
-    ports=("pure", "linen"),
-    peers=(),
-    styles=None,
-    kernels=("stock",),
-    processes=2,
-    rounds=6,
-    sample_time_s=1e-6,
-)
+    workloads=(parse_workload("tiny"),), phases=("forward",), ports=("pure", "linen"), peers=(), styles=None,
+    kernels=("stock",), processes=2, rounds=6, sample_time_s=1e-6,
+)  # fmt: skip
 VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "flax": "0.12.12", "equinox": "0.13.8", "pytest-benchmark": "5.2.3"}
 MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
 PORTS = ("pure", "linen", "nnx", "equinox")
@@ -236,14 +229,10 @@ def draw_run(
 
 #: The speedup of the fused kernel, by workload, port and phase, in the runs of `draw_kernels`.
 KERNEL_TRUTH = {
-    ("tiny", "pure", "forward"): 1.005,
-    ("question", "pure", "forward"): 1.5,
-    ("medium", "pure", "forward"): 0.8,
-    ("tiny", "nnx", "forward"): 1.0,
-    ("question", "nnx", "forward"): 2.0,
-    ("medium", "nnx", "forward"): 4.0,
+    ("tiny", "pure", "forward"): 1.005, ("question", "pure", "forward"): 1.5, ("medium", "pure", "forward"): 0.8,
+    ("tiny", "nnx", "forward"): 1.0, ("question", "nnx", "forward"): 2.0, ("medium", "nnx", "forward"): 4.0,
     ("question", "pure", "train_step"): 3.0,
-}
+}  # fmt: skip
 #: In them, how long peers take, relative to pure's own cell, which takes OWN_S; nnx's takes seven times as long.
 TORCH, HAIKU, OWN_S = 5.0, 1.2, 1e-3
 
