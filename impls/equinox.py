@@ -303,9 +303,8 @@ class EquinoxPort(Port):
             return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
 
         batch = int(time_major)  # the axis of x, resets and outputs to map next
-        for _ in range(np.ndim(x) - 2):
-            one = jax.vmap(one, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
-        return one(x, resets, carry, lengths)
+        axes: Any = {"in_axes": (batch, batch, 0, 0), "out_axes": (0, batch)}
+        return _over_batch(one, np.ndim(x) - 2, **axes)(x, resets, carry, lengths)
 
     def step(self, model, x, carry=None, *, reset=None):
         check_call(x, carry, **_sizes(model), reset=reset, time=False)
@@ -361,9 +360,9 @@ def _sizes(gru: Any) -> dict[str, Any]:
     return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
 
 
-def _over_batch(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
-    for _ in range(axes):
-        function = jax.vmap(function)
+def _over_batch(function: Callable[..., Any], number: int, **axes: Any) -> Callable[..., Any]:
+    for _ in range(number):
+        function = jax.vmap(function, **axes)
     return function
 
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from jax.nn import initializers
 from support.cases import Case
 from trigru.common.config import GRUConfig
@@ -19,8 +18,6 @@ from trigru.impls import equinox, linen, pure
 from trigru.impls import nnx as nnx_port
 
 CONFIG = GRUConfig(4, 8)
-
-
 FUSED = {"kernel_i": (4, 24), "kernel_h": (8, 24), "bias": (24,), "bias_n": (8,)}
 GATES = {
     **{f".params['cell']['{g}']['kernel']": (4, 8) for g in ("ir", "iz", "in")},
@@ -118,22 +115,6 @@ def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
 
 
 X = jax.random.normal(jax.random.key(1), (2, 5, 4))
-
-
-@pytest.mark.parametrize("name", ["hn_bias", "bias_hn"])
-def test_nnx_has_one_b_hn_also_in_a_flax_that_brings_its_own(name, monkeypatch):
-    original = nnx.GRUCell.__init__
-
-    def fixed(self, in_features, hidden_features, **options):
-        original(self, in_features, hidden_features, **options)
-        setattr(self, name, nnx.Param(jnp.ones((hidden_features,))))
-
-    monkeypatch.setattr(nnx.GRUCell, "__init__", fixed)
-    model = nnx_port.GRU(4, 8, rngs=nnx.Rngs(0))
-    shapes = [p.shape for p in jax.tree.leaves(nnx.state(model, nnx.Param))]
-    assert sorted(shapes) == [(4, 24), (8,), (8,), (8, 24), (24,)]
-    assert not model.cell.hn_bias[...].any()
-    model(X)
 
 
 def test_flaxs_cells_sum_the_gradients_of_half_precision_parameters_in_half_precision():

@@ -64,8 +64,8 @@ def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatc
 
 def test_of_a_third_partys_port_its_styles_are_told(monkeypatch):
     style = CallStyle("jit\x1b[2J", "jax.jit(f)(params, x)", lambda port, model, task: None)
-    needed = (name for name in {**vars(impls.Port), **impls.Port.__annotations__} if name[0] != "_")
-    stranger = SimpleNamespace(**{name: getattr(get_port("pure"), name) for name in needed})
+    pure = get_port("pure")
+    stranger = SimpleNamespace(**{name: getattr(pure, name) for name in dir(pure) if name[0] != "_"})
     vars(stranger).update(name="by-hand", title="By hand", call_styles=(style,))
     monkeypatch.setattr(impls, "_third_party", lambda: {"by-hand": SimpleNamespace(load=lambda: stranger)})
     impls.get_port.cache_clear()
