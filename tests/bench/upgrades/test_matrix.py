@@ -7,9 +7,11 @@ import msgspec
 import pytest
 import typer
 from support.environments import SETS, Made
+from support.snapshots import snapshot_of
 from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
+from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
 from trigru.bench.upgrades.versions import VersionSet
 from trigru.common.equality.measurement import Measurement
@@ -35,6 +37,14 @@ def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
     assert again.made == [SETS[1].name, SETS[2].name, "a clone"]
     assert [name for name, _ in trigru] == again.made
     assert [bool(row.reason) for row in found.rows] == [True, False, True, False, False]
+
+
+def test_many_changes_of_a_kind_are_counted_and_few_kept():
+    trees = [{f"w{n}": f"float{bits}(3,)" for n in range(5)} for bits in (16, 32)]
+    row = matrix.Row("a set", [], "")
+    matrix._compare(row, *((snapshot_of(Subject("pure", "pure", tree=tree)), {}) for tree in trees))
+    assert row.counts == {"pure": {"tree": 5}}
+    assert len(row.moved) == matrix.MOST_KEPT
 
 
 def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):
