@@ -79,6 +79,9 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
         (signed(), {"signatures": {"g": {}}}, [("arguments", "names", "f", "gone"), ("better", "names", "", "g")]),
         (program(**{EQUATIONS: 100}), program(**{EQUATIONS: 126}), [
             ("work", f"{CALL}: {EQUATIONS}", "100", "126"), ("program", CALL, f"{EQUATIONS} 100", f"{EQUATIONS} 126")]),
+        (program(**{EQUATIONS: 4}), program(**{EQUATIONS: 5}), ("program", CALL, f"{EQUATIONS} 4", f"{EQUATIONS} 5")),
+        (calls(**{TRACES: 1}) | {"tree": TREE}, calls(**{TRACES: 7}), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
+        ({"problems": {"f": "no", "g": "no"}}, {}, [("better", what, "no", "works") for what in "fg"]),
         ({"tree": {"f w": "int8()"}}, PROBLEM_OF_F | {"tree": {"g w": "int8()"}}, [
             ("tree", "leaves", "none", "g w"), ("broken", "f", "works", "TypeError")]),
         (calls(), calls(OTHER, lines=500), None),

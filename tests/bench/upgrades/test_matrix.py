@@ -7,10 +7,13 @@ import msgspec
 import pytest
 import typer
 from support.environments import SETS, Made
+from support.snapshots import snapshot_of
 from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
+from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
+from trigru.bench.upgrades.versions import VersionSet
 from trigru.common.equality.measurement import Measurement
 
 
@@ -25,14 +28,23 @@ def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru
 
 
 def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
+    sets = [*SETS, VersionSet("a clone", ("jax==0.3.0", "./flax==1"))]  # which may hold other code now
     first = Made({SETS[0].name: True, SETS[1].name: False})
-    fill(SETS, tmp_path, first, command=[])
+    fill(sets, tmp_path, first, command=[])
     trigru.clear()
     again = Made()
-    found = fill(SETS, tmp_path, again, command=[])
-    assert again.made == [SETS[1].name, SETS[2].name]
+    found = fill(sets, tmp_path, again, command=[])
+    assert again.made == [SETS[1].name, SETS[2].name, "a clone"]
     assert [name for name, _ in trigru] == again.made
-    assert [bool(row.reason) for row in found.rows] == [True, False, True, False]
+    assert [bool(row.reason) for row in found.rows] == [True, False, True, False, False]
+
+
+def test_many_changes_of_a_kind_are_counted_and_few_kept():
+    trees = [{f"w{n}": f"float{bits}(3,)" for n in range(5)} for bits in (16, 32)]
+    row = matrix.Row("a set", [], "")
+    matrix._compare(row, *((snapshot_of(Subject("pure", "pure", tree=tree)), {}) for tree in trees))
+    assert row.counts == {"pure": {"tree": 5}}
+    assert len(row.moved) == matrix.MOST_KEPT
 
 
 def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):

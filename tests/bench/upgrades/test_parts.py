@@ -112,8 +112,11 @@ def test_a_remat_that_keeps_everything_is_told():
 
 
 def test_what_is_no_array_among_parameters_is_left_as_it_is():
-    subject = of(Example(lambda p, x: x * p["w"] if p["on"] else x, {"w": X[:1], "on": True}, (X,)))[0].subjects[0]
-    assert list(subject.values["part in float64"]) == ["result", "gradient of ['w']"]
+    made = Example(lambda p, x: x * p["w"] if p["on"] else x, {"w": X[:1], "on": True}, (X,))
+    snapshot, arrays = of(made)
+    values = snapshot.subjects[0].values["part in float64"]
+    assert list(values) == ["result", "gradient of ['w']"]
+    assert np.allclose(arrays[values["result"]], X * X[:1])
 
 
 def test_a_call_that_traces_again_or_waits_is_told():
