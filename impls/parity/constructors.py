@@ -162,8 +162,8 @@ class Model(base.Model):
             return (result, states) if state is None else (result[0], eqx.filter(result[1], eqx.is_inexact_array))
 
         def whole(params: Any, states: Any) -> Any:
-            found = eqx.combine(params, static)
-            return found if state is None else (found, eqx.combine(states, fixed_state))
+            module = eqx.combine(params, static)
+            return module if state is None else (module, eqx.combine(states, fixed_state))
 
         def params_of(new: Any) -> Any:
             return eqx.filter(new, eqx.is_inexact_array)

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from trigru.common.compat import enable_x64
 from trigru.common.parity.departure import Search, moved_starts
-from trigru.common.parity.locations import located
 from trigru.common.parity.places import places_of
 from trigru.common.parity.tape import TraceTape
-from trigru.common.program.source import CodeLine
 
 RNG = np.random.default_rng(0)
 X, W, U, V = (RNG.normal(size=shape) for shape in ((5, 6), (6, 6), (6, 6), (6, 3)))
@@ -118,12 +116,6 @@ def test_a_step_may_have_more_operands_than_its_counterpart(tape_of):
     three = tape_of("def model(x):\n    return jnp.concatenate([jnp.sin(x), x, x])[:10]\n", "candidate")
     (step,) = (step for step in three.steps if step.operation == "concatenate")
     assert [other.operation for other in search(two, three).counterparts(step)] == ["concatenate"]
-
-
-def test_a_line_of_a_library_stands_beside_the_users():
-    lines = [CodeLine("/venv/site-packages/flax/cell.py", 7, "step"), CodeLine("/me/model.py", 3, "model")]
-    found = located(lines, "mul", (4,))
-    assert (found.file, found.line, found.library) == ("/me/model.py", 3, "flax/cell.py:7")
 
 
 def test_parts_of_a_fused_array_agree(tape_of):
