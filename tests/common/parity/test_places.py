@@ -156,6 +156,14 @@ def test_the_line_of_a_fault_is_among_the_first_two(tape_of, reference, candidat
         assert places[0].mend == f"With {change}, the outputs agree."
 
 
+def test_loops_of_both_start_from_the_same_numbers_that_are_not_zero(tape_of):
+    tape, other = tape_of(RECURRENT, "reference"), tape_of(GATED, "candidate")
+    first, second = moved_starts(tape, tape)
+    assert not np.allclose(first.values[first.outputs[0]], tape.values[tape.outputs[0]])
+    np.testing.assert_array_equal(first.values[first.outputs[0]], second.values[second.outputs[0]])
+    assert moved_starts(tape, other) == (tape, other)
+
+
 def test_a_tape_is_played_again_from_a_changed_value_on(tape_of):
     first, second = tape_of(GATED, "reference"), tape_of(GATED.replace("h @ V", "jnp.maximum(h, 0.4) @ V"), "candidate")
     number = next(step.results[0] for step in second.steps if step.operation == "max")
