@@ -136,8 +136,8 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
 
 
 def _arm(program: Program, params: Any, state: Any, inputs: tuple[Any, ...], phase: str) -> _Arm:
-    leaves = ([np.asarray(a)[None] for a in some] for some in (params, state))
-    function, params, rest = program.own(Arguments(*leaves, []), inputs)
+    params, state = ([np.asarray(a)[None] for a in leaves] for leaves in (params, state))
+    function, params, rest = program.own(Arguments(params, state, []), inputs)
 
     def step(params: Any, rest: Any) -> Any:
         def loss(params: Any) -> Any:

@@ -22,12 +22,6 @@ class Signed(NamedTuple):
     value: np.ndarray
     signature: np.ndarray
 
-    @classmethod
-    def of(cls, value: np.ndarray) -> "Signed":
-        """An array with its signature."""
-        shown = seen(value)
-        return cls(shown, _signature(shown))
-
 
 class Known:
     """The values of a program, so that others can be looked up among them.
@@ -39,7 +33,7 @@ class Known:
 
     def __init__(self, values: Sequence[Any], tolerance: float):
         self.tolerance = tolerance
-        self.signed = [Signed.of(value) if comparable(value) else None for value in values]
+        self.signed = [_signed(value) if comparable(value) else None for value in values]
         groups: dict[int, list[tuple[int, np.ndarray]]] = {}
         for number, some in enumerate(self.signed):
             if some is not None:
@@ -52,12 +46,12 @@ class Known:
 
     def same(self, value: np.ndarray | Signed) -> Iterator[int]:
         """The numbers of the values that are this one or its negative, in some order of their axes, the first first."""
-        some = value if isinstance(value, Signed) else Signed.of(value)
+        some = value if isinstance(value, Signed) else _signed(value)
         return (n for n, other in self._near(some) if layout(some.value, other, self.tolerance))
 
     def shuffled(self, value: np.ndarray) -> Iterator[int]:
         """The numbers of the values that have the same entries, in whatever order."""
-        some = Signed.of(value)
+        some = _signed(value)
         mine = np.sort(some.value, axis=None)
         for number, other in self._near(some):
             other = np.sort(other, axis=None)
@@ -85,19 +79,17 @@ class Known:
             some = [part for part in parts if telling(part)]
             if some and all(self.partner(part) is not None for part in some):
                 return True
-        return self._is_part(value)
-
-    def _is_part(self, value: Any) -> bool:
         size = seen(value).size
-        if size > MOST_ENTRIES:
-            return False
+        return size <= MOST_ENTRIES and self._parts_of(size).partner(value) is not None
+
+    def _parts_of(self, size: int) -> "Known":
+        """The parts of its values that have so many entries."""
         if size not in self._slices:
-            wholes = [
-                s.value for s in self.signed if s is not None and s.value.size > size and s.value.size % size == 0
-            ]
+            larger = [some.value for some in self.signed if some is not None and some.value.size > size]
+            wholes = [value for value in larger if value.size % size == 0]
             parts = [part for whole in wholes for some in cuts(whole) for part in some if part.size == size]
             self._slices[size] = Known([part for part in parts if telling(part)], self.tolerance)
-        return self._slices[size].partner(value) is not None
+        return self._slices[size]
 
 
 def comparable(value: Any) -> bool:
@@ -166,16 +158,18 @@ def _transposed(a: np.ndarray, flat: np.ndarray, slack: float) -> bool:
     return False
 
 
+def _signed(value: np.ndarray) -> Signed:
+    shown = seen(value)
+    return Signed(shown, _signature(shown))
+
+
 def _close(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
     return bool((np.abs(a - b) <= slack).all())
 
 
 def _signature(value: np.ndarray) -> np.ndarray:
     """Numbers that no layout changes: the largest magnitude, and relative to it sums of magnitudes and of squares."""
-    flat = np.ascontiguousarray(value).reshape(-1)
+    largest = np.abs(value).max()
+    flat = np.ascontiguousarray(value).reshape(-1) / largest
     sizes = np.abs(flat)
-    largest = sizes.max()
-    if largest > 1e100:  # squares would overflow
-        flat, sizes = flat / largest, sizes / largest
-    unit = 1.0 if largest > 1e100 else largest
-    return np.array([largest, sizes.sum() / unit, flat @ flat / unit**2, abs(flat @ sizes) / unit**2])
+    return np.array([largest, sizes.sum(), flat @ flat, abs(flat @ sizes)])

@@ -71,7 +71,7 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
         a, b: of the reference and of the candidate, of one shape, with an axis of keys in front.
         chance: the probability that a test calls equal distributions different.
     """
-    a, b = (np.stack([x.real, x.imag], -1) if x.dtype.kind == "c" else x for x in (a, b))
+    a, b = (np.stack([np.real(x), np.imag(x)], -1) if x.dtype.kind == "c" else x for x in (a, b))
     return next((difference for difference in _differences(a, b, chance) if difference), "")
 
 
@@ -93,7 +93,7 @@ def _differences(a: np.ndarray, b: np.ndarray, chance: float) -> Iterator[str]:
     if _apart(a.mean(1), b.mean(1), max(a.std(), b.std()), chance):
         yield f"the mean is {b.mean():.3g} in the candidate, {a.mean():.3g} in the reference"
     spreads = [np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)]
-    if a.shape[1] > 1 and _apart(*spreads, 1.0, chance):
+    if a.shape[1] > 1 and _apart(spreads[0], spreads[1], 1.0, chance):
         yield f"the standard deviation is {b.std():.3g} in the candidate, {a.std():.3g} in the reference"
     some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
     test: Any = stats.ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp")

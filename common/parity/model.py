@@ -75,18 +75,17 @@ class Model:
         return self.shared(outputs), state
 
     def _called(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
-        keywords = self.keywords[mode]
         if self.state is None:
-            return self._function(params, *inputs, **keywords), None
-        result = self._function(params, state, *inputs, **keywords)
+            return self._function(params, *inputs, **self.keywords[mode]), None
+        result = self._function(params, state, *inputs, **self.keywords[mode])
         if not isinstance(result, tuple) or len(result) != 2:
             raise InputError(f"{self.name} has a state: its function has to return (outputs, state).")
         return result
 
     def given(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """This model's inputs, of the shared ones."""
-        found = inputs if self._inputs is None else self._inputs(*inputs)
-        return found if isinstance(found, tuple) else (found,)
+        own = inputs if self._inputs is None else self._inputs(*inputs)
+        return own if isinstance(own, tuple) else (own,)
 
     def shared(self, outputs: Any) -> Any:
         """The outputs in the layout that both models share."""
@@ -144,18 +143,15 @@ def dtypes_of(tree: Any) -> list[Any]:
 
 def leaves_of(tree: Any) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
     """The leaves of floating-point numbers, their values in float64, and a function that puts others in their place."""
-    found = jax.tree_util.tree_flatten_with_path(tree)
-    everything, structure = [leaf for _, leaf in found[0]], found[1]
-    places = [n for n, leaf in enumerate(everything) if is_float(leaf)]
-    leaves = [Leaf(path_of(found[0][n][0]), tuple(everything[n].shape)) for n in places]
-    values = [np.asarray(everything[n]) for n in places]
+    everything, structure = jax.tree_util.tree_flatten_with_path(tree)
+    real = [(keys, leaf) for keys, leaf in everything if is_float(leaf)]
+    leaves = [Leaf(path_of(keys), tuple(leaf.shape)) for keys, leaf in real]
+    values = [np.asarray(leaf) for _, leaf in real]
     values = [value.astype(np.complex128 if value.dtype.kind == "c" else np.float64) for value in values]
 
     def rebuild(new: list[Any]) -> Any:
-        changed = list(everything)
-        for n, value in zip(places, new, strict=True):
-            changed[n] = value
-        return jax.tree.unflatten(structure, changed)
+        rest = iter(new)
+        return jax.tree.unflatten(structure, [next(rest) if is_float(leaf) else leaf for _, leaf in everything])
 
     return leaves, values, rebuild
 

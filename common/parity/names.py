@@ -36,9 +36,8 @@ def words(path: str) -> list[str]:
     >>> words("Block_1/queryProj/kernel")
     ['block', '1', 'query', 'layer', 'weight']
     """
-    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", path)
-    found = re.findall(r"[A-Za-z]+|\d+", spaced)
-    several = [JOINED.get(word.lower(), (word.lower(),)) for word in found]
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", path).lower()
+    several = [JOINED.get(word, (word,)) for word in re.findall(r"[a-z]+|\d+", spaced)]
     return [SYNONYMS.get(word, word) for some in several for word in some]
 
 

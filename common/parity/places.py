@@ -70,7 +70,7 @@ def _of_function(
 ) -> Iterator[Place]:
     """The lines that compute, make or call the steps at which the programs part."""
     counterparts = list(map(search.counterpart, steps))
-    pairs = [(step, other) for step, other in zip(steps, counterparts, strict=True) if not _is_of(result, step)]
+    pairs = [pair for pair in zip(steps, counterparts, strict=True) if not (result and pair[0] is result.step)]
     healed = [_at(search, result.step, search.reference.made(result.with_value), HEALS)] if result else []
     shared = list(_shared(search, steps, counterparts))
     apart = [_at(search, step, other or next(iter(others), None), APART) for step, other in pairs]
@@ -86,10 +86,6 @@ def _of_function(
         yield from [*shared, *apart[:1], *nearby[:1], *healed, *nearby[1:], *apart[1:], *far]
     else:
         yield from [*shared, *apart[:1], *healed, *apart[1:], *nearby, *far]
-
-
-def _is_of(trial: Trial | None, step: Step) -> bool:
-    return trial is not None and trial.step is step
 
 
 # The lines of a step ----------------------------------------------------------------------------------------------
@@ -211,11 +207,11 @@ def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step |
     makers: list[int] = []
     for step, other in zip(steps, counterparts, strict=True):
         makers += {tape.maker[value] for value in search.wrong_operands(step, other)}
-    found = [n for n in dict.fromkeys(makers) if makers.count(n) > 1]
-    if not found and len({(_line(step), step.operation) for step in steps}) > 1:
+    several = [n for n in dict.fromkeys(makers) if makers.count(n) > 1]
+    if not several and len({(_line(step), step.operation) for step in steps}) > 1:
         every = [{tape.maker[v] for v in search.wrong_operands(step, None)} for step in steps]
-        found = sorted(set.intersection(*every))[:1]
-    for made in (tape.steps[n] for n in found):
+        several = sorted(set.intersection(*every))[:1]
+    for made in (tape.steps[n] for n in several):
         for step in dict.fromkeys([_last_common(tape, made, steps), made]):
             yield _at(search, step, None, SHARED)
 
@@ -236,7 +232,7 @@ def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
     tape, line = search.candidate, _line(step)
     wrong = search.wrong_operands(step, other)
     rest = [*wrong, *[n for n in step.operands if n not in wrong]]
-    found: list[Step] = []
+    origins: list[Step] = []
     reached: set[int] = set()
     while rest and len(reached) < 64:
         value = rest.pop(0)
@@ -247,15 +243,15 @@ def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
         if _line(made) in (None, line):
             rest.extend(made.operands)
         else:
-            found.append(made)
+            origins.append(made)
             rest.extend(made.operands if made.moves and made.operation != "scan" else ())
     place = {id(s): n for n, s in enumerate(tape.steps)}
-    found.sort(key=lambda s: (s.results[0] in search.same, s.operation not in CHOICES, -place[id(s)]))
+    origins.sort(key=lambda s: (s.results[0] in search.same, s.operation not in CHOICES, -place[id(s)]))
     direct = [made for v in wrong if other is not None and (made := tape.made(v)) and _line(made) not in (None, line)]
-    return list(dict.fromkeys([*direct, *found]))
+    return list(dict.fromkeys([*direct, *origins]))
 
 
-# Numbers of a narrow dtype ----------------------------------------------------------------------------------------
+# Of quantities that no search compares: accuracy, and the updates of optimizers -----------------------------------
 
 
 def rounded(program: Any) -> Iterator[Place]:
@@ -272,9 +268,6 @@ def rounded(program: Any) -> Iterator[Place]:
             operation, shape = f"convert_element_type to {name}", equation.outvars[0].aval.shape
             if here := located(code_lines(equation, outside), operation, shape):
                 yield Place(here, None, f"Numbers are rounded to {name}.")
-
-
-# Optimizers -------------------------------------------------------------------------------------------------------
 
 
 def places_of_optimizers(reference: Model, candidate: Model) -> Iterator[Place]:

@@ -1,6 +1,6 @@
 """The record of a comparison of two models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
@@ -9,6 +9,7 @@ from .layouts import Leaf
 from .matching import Match, unmatched
 
 SAME, ANOTHER, UNKNOWN = "same", "another", "unknown"
+VERDICTS = {SAME: "the same function", ANOTHER: "another function", UNKNOWN: "cannot be told"}
 
 
 @dataclass(frozen=True)
@@ -129,46 +130,36 @@ class Comparison:
     converted: list[Any] = field(default_factory=list, repr=False)
     converted_state: list[Any] = field(default_factory=list, repr=False)
 
-    def __str__(self) -> str:
-        return report(self)
-
     def as_json(self) -> dict[str, Any]:
         """It as values that JSON has; infinity is None."""
-        found = {key: value for key, value in asdict(self).items() if not key.startswith("converted")}
-        found["errors"] = {name: error if isfinite(error) else None for name, error in self.errors.items()}
-        return found
+        values = {key: value for key, value in asdict(self).items() if not key.startswith("converted")}
+        return values | {"errors": {name: e if isfinite(e) else None for name, e in self.errors.items()}}
 
+    def __str__(self) -> str:
+        return "\n".join(self._lines()).rstrip()
 
-VERDICTS = {SAME: "the same function", ANOTHER: "another function", UNKNOWN: "cannot be told"}
-
-
-def report(result: Comparison) -> str:
-    """The result as text, as `trigru port` prints it."""
-    lines = [f"{result.candidate} against {result.reference}: {VERDICTS[result.verdict]}. {result.reason}".rstrip()]
-    if result.places:
-        lines += ["", "Where they part:"]
-        for number, place in enumerate(result.places[:4], 1):
-            lines.append(f"  {number}. {' '.join(filter(None, (place.mend, place.cause)))}".rstrip())
-            lines += [f"    candidate {place.candidate}"] if place.candidate else []
-            lines += [f"    reference {place.reference}"] if place.reference else []
-    if result.agreed[1]:
-        lines += ["", f"{result.agreed[0]} of {result.agreed[1]} values of the candidate agree with the reference."]
-    if result.errors:
-        lines += ["", "Largest differences in float64, relative to the largest magnitude:"]
-        width = max(map(len, result.errors))
-        lines += [f"  {name:<{width}} {error:.1e}" for name, error in result.errors.items()]
-    lines += ["", *_parameters(result.parameters)]
-    if result.draws:
-        lines += ["", "Initial parameters are drawn differently:", *[f"  {sentence}" for sentence in result.draws], ""]
-    lines += [f"Note: {remark}" for remark in result.remarks]
-    return "\n".join(lines).rstrip()
-
-
-def _parameters(parameters: Parameters) -> list[str]:
-    matched, total = len(parameters.matched), len(parameters.matched) + len(parameters.only_candidate)
-    lines = [f"Parameters: {matched} of {total} leaves of the candidate are matched."]
-    for pair in parameters.matched:
-        lines.append(f"  {pair.candidate} = {' + '.join(pair.reference)}, {pair.how} (by {pair.by})")
-    lines += [f"  {path}: only the candidate has it" for path in parameters.only_candidate]
-    lines += [f"  {path}: only the reference has it" for path in parameters.only_reference]
-    return lines
+    def _lines(self) -> Iterator[str]:
+        """The report that `trigru port` prints."""
+        yield f"{self.candidate} against {self.reference}: {VERDICTS[self.verdict]}. {self.reason}".rstrip()
+        if self.places:
+            yield "\nWhere they part:"
+        for number, place in enumerate(self.places[:4], 1):
+            yield f"  {number}. {' '.join(filter(None, (place.mend, place.cause)))}".rstrip()
+            yield from [f"    candidate {place.candidate}"] if place.candidate else []
+            yield from [f"    reference {place.reference}"] if place.reference else []
+        if self.agreed[1]:
+            yield f"\n{self.agreed[0]} of {self.agreed[1]} values of the candidate agree with the reference."
+        if self.errors:
+            yield "\nLargest differences in float64, relative to the largest magnitude:"
+        width = max(map(len, self.errors), default=0)
+        yield from (f"  {name:<{width}} {error:.1e}" for name, error in self.errors.items())
+        matched, alone = self.parameters.matched, self.parameters.only_candidate
+        yield f"\nParameters: {len(matched)} of {len(matched) + len(alone)} leaves of the candidate are matched."
+        yield from (f"  {pair.candidate} = {' + '.join(pair.reference)}, {pair.how} (by {pair.by})" for pair in matched)
+        yield from (f"  {path}: only the candidate has it" for path in alone)
+        yield from (f"  {path}: only the reference has it" for path in self.parameters.only_reference)
+        if self.draws:
+            yield "\nInitial parameters are drawn differently:"
+            yield from (f"  {sentence}" for sentence in self.draws)
+            yield ""
+        yield from (f"Note: {remark}" for remark in self.remarks)

@@ -48,26 +48,18 @@ class Trial:
 
 def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
     """The first change with which the outputs are equal; None if there is none, or time is up."""
-    ends = time.monotonic() + TRYING_S
+    ends, tape = time.monotonic() + TRYING_S, search.candidate
     for trial in trials:
         if time.monotonic() > ends:
             return None
-        if _mends(search, trial, ends):
+        try:
+            new = tape.played(trial.values, trial.runs, lambda some: time.monotonic() < ends and search.has_some(some))
+        except (ValueError, IndexError, TypeError):  # what follows does not take values of this shape
+            continue
+        kept = all(np.shape(value) == np.shape(tape.values[number]) for number, value in new.items())
+        if kept and all(c in new and search.equal(r, c, new[c]) for r, c in search.wrong):
             return trial
     return None
-
-
-def _mends(search: Search, trial: Trial, ends: float) -> bool:
-    def goes_on(values: Sequence[Any]) -> bool:
-        return time.monotonic() < ends and search.has_some(values)
-
-    tape = search.candidate
-    try:
-        new = tape.played(trial.values, trial.runs, goes_on)
-    except (ValueError, IndexError, TypeError):  # what follows does not take values of this shape
-        return False
-    kept = all(np.shape(value) == np.shape(tape.values[number]) for number, value in new.items())
-    return kept and all(c in new and search.equal(r, c, new[c]) for r, c in search.wrong)
 
 
 def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
@@ -181,8 +173,8 @@ def _is_real(value: Any) -> bool:
 
 def _as(search: Search, number: int, like: int) -> np.ndarray | None:
     """A value of the reference in the shape of one of the candidate; None if there is none."""
-    value = search.reference.values[number]
-    return next(in_shape(value, search.candidate.values[like].shape), None) if isinstance(value, np.ndarray) else None
+    value, shape = search.reference.values[number], search.candidate.values[like].shape
+    return next(in_shape(value, shape), None) if isinstance(value, np.ndarray) else None
 
 
 def with_operand(run: Run, place: int, change: Callable[[Any], Any]) -> Run:

@@ -67,11 +67,13 @@ class Model(base.Model):
             new = meta.unbox(unfreeze(new))
             return outputs, {key: new.get(key, value) for key, value in state.items()}
 
-        model = _OfFramework(
-            "linen", variables["params"], state, call, lambda new: meta.unbox(unfreeze(new))["params"], options
-        )
-        model.whole = lambda params, state: {"params": params, **state}
-        return model
+        def params_of(new: Any) -> Any:
+            return meta.unbox(unfreeze(new))["params"]
+
+        def whole(params: Any, state: Any) -> Any:
+            return {"params": params, **state}
+
+        return _OfFramework("linen", variables["params"], state, call, params_of, whole, options)
 
     @classmethod
     def nnx(cls, module: Any, *, method: str = "__call__", **options: Unpack[Options]) -> "Model":
@@ -101,16 +103,16 @@ class Model(base.Model):
             result = getattr(copy, method)(*inputs, **keywords)
             return result, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
 
+        def params_of(new: Any) -> Any:
+            return nnx.split(new, nnx.Param, ...)[1]
+
         def whole(params: Any, state: Any) -> Any:
             merge = getattr(nnx, "merge_state", None) or nnx.State.merge
             return nnx.to_pure_dict(merge(params, state))
 
-        model = _OfFramework("nnx", params, state, call, lambda new: nnx.split(new, nnx.Param, ...)[1], options)
         flags = ("deterministic", "use_running_average")
-        if any(hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in flags):
-            model.modes = (EVAL, TRAIN)
-        model.whole = whole
-        return model
+        has_modes = any(hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in flags)
+        return _OfFramework("nnx", params, state, call, params_of, whole, options, has_modes=has_modes)
 
     @classmethod
     def equinox(
@@ -160,21 +162,19 @@ class Model(base.Model):
             return (result, states) if state is None else (result[0], eqx.filter(result[1], eqx.is_inexact_array))
 
         def whole(params: Any, states: Any) -> Any:
-            found = eqx.combine(params, static)
-            return found if state is None else (found, eqx.combine(states, fixed_state))
+            module = eqx.combine(params, static)
+            return module if state is None else (module, eqx.combine(states, fixed_state))
 
         def params_of(new: Any) -> Any:
             return eqx.filter(new, eqx.is_inexact_array)
 
-        result = _OfFramework("equinox", params, states, call, params_of, options)
         parts = jax.tree.leaves(model, is_leaf=lambda part: hasattr(part, "inference"))
-        if any(hasattr(part, "inference") for part in parts):
-            result.modes = (EVAL, TRAIN)
+        has_modes = any(hasattr(part, "inference") for part in parts)
+        result = _OfFramework("equinox", params, states, call, params_of, whole, options, has_modes=has_modes)
         if isinstance(state, eqx.nn.State):
             result.state_paths = _state_paths(model, state, eqx)
         if not batched:
             result.hint = "If the Equinox module takes one example, give batched=True, which maps it over a batch."
-        result.whole = whole
         return result
 
     @classmethod
@@ -204,29 +204,29 @@ class _OfFramework(Model):
         state: Any,
         function: Callable[..., tuple[Any, Any]],
         params_of: Callable[[Any], Any],
+        whole: Callable[[Any, Any], Any] | None,
         options: Options,
+        *,
+        has_modes: bool = False,
     ):
         make = options.pop("make", None)
         of_key = None if make is None else lambda key: params_of(make(key))
-        super().__init__(params, function, state=state, make=of_key, **_named(framework, options))
-        self.framework = framework
+        named: Any = {"name": framework} | options
+        super().__init__(params, function, state=state, make=of_key, **named)
+        self.framework, self.whole = framework, whole
+        if has_modes:
+            self.modes = (EVAL, TRAIN)
 
     def _called(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
         return self._function(params, state, inputs, mode, self.keywords[mode])
 
 
-def _named(framework: str, options: Options) -> Any:
-    """The options, with the framework's name for the model where none is given."""
-    return {"name": framework} | options
-
-
-class _TorchModel(Model):
+class _TorchModel(_OfFramework):
     def __init__(self, module: Any, method: str, options: Options):
-        make = options.pop("make", None)
-        of_key = None if make is None else lambda key: _torch_params(_seeded(make, key))
+        if (make := options.get("make")) is not None:
+            options["make"] = lambda key: _seeded(make, key)
         state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
-        super().__init__(_torch_params(module), _refuse, state=state, make=of_key, **_named("torch", options))
-        self.modes = (EVAL, TRAIN)
+        super().__init__("torch", _torch_params(module), state, _refuse, _torch_params, None, options, has_modes=True)
         self._module, self._method = module, method
 
     def program(self, inputs: tuple[Any, ...], mode: str) -> Any:

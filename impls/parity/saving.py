@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ...common.errors import InputError, listed
@@ -36,8 +37,10 @@ def save(path: Path, model: Model, comparison: Comparison) -> None:
             f"{path} is not written: the reference has no values for {listed(missing)}. A mapping may tell which they "
             "are."
         )
-    params = _with(model.params, comparison.converted)
-    state = _with(model.state, comparison.converted_state)
+    params, state = (
+        leaves_of(tree)[2]([np.asarray(a, dtype) for a, dtype in zip(values, dtypes_of(tree), strict=True)])
+        for tree, values in ((model.params, comparison.converted), (model.state, comparison.converted_state))
+    )
     write_whole(path, FORMATS[path.suffix.lower()].content(model, params, state))
 
 
@@ -47,18 +50,11 @@ def check_suffix(path: Path, model: Model) -> None:
     Raises:
         InputError: no format of the model has the suffix of this file.
     """
-    known = [
-        suffix for suffix, each in FORMATS.items() if each.frameworks is None or model.framework in each.frameworks
-    ]
+    known = [suffix for suffix, each in FORMATS.items() if model.framework in (each.frameworks or [model.framework])]
     if path.suffix.lower() not in known:
         raise InputError(
             f"{path}: {model.name} cannot be saved with the suffix {path.suffix!r}, expected {' or '.join(known)}."
         )
-
-
-def _with(tree: Any, values: list[Any]) -> Any:
-    """A tree with other values, in its own dtypes."""
-    return leaves_of(tree)[2]([np.asarray(a, dtype) for a, dtype in zip(values, dtypes_of(tree), strict=True)])
 
 
 def _safetensors(model: Model, params: Any, state: Any) -> bytes:
@@ -84,12 +80,9 @@ def _eqx(model: Model, params: Any, state: Any) -> bytes:
 
     assert model.whole is not None
     buffer = io.BytesIO()
-    eqx.tree_serialise_leaves(buffer, jax.tree.map(_of_jax, model.whole(params, state)))
+    whole = model.whole(params, state)
+    eqx.tree_serialise_leaves(buffer, jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray) else a, whole))
     return buffer.getvalue()
-
-
-def _of_jax(leaf: Any) -> Any:
-    return jax.numpy.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 class Format(NamedTuple):

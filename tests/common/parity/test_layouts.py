@@ -70,9 +70,10 @@ def test_each_transposition_is_an_option(shape, data):
     order = data.draw(st.permutations(range(len(shape))))
     leaf = filled(shape, 0)
     moved = leaf.transpose(0, *[n + 1 for n in order])
-    options = whole(0, shape, moved.shape[1:])
-    assert any(np.array_equal(option.convert([leaf]), moved) for option in options)
-    assert len({option.key for option in options}) == len(options)
+    for source in (leaf, leaf.reshape(1, -1)):
+        options = whole(0, source.shape[1:], moved.shape[1:])
+        assert any(np.array_equal(option.convert([source]), moved) for option in options)
+        assert len({option.key for option in options}) == len(options)
 
 
 def test_a_mapping_that_names_a_leaf_twice_is_refused():

@@ -100,14 +100,9 @@ def test_eqx_of_equinox(tmp_path):
 def test_safetensors_of_any(tmp_path):
     saved(Model.linen(Linen(), Linen().init(jax.random.key(0), X)), tmp_path / "model.safetensors")
     read = load_file(tmp_path / "model.safetensors")
-    assert {name: a.shape for name, a in read.items()} == {
-        "batch_stats/norm/mean": (5,),
-        "batch_stats/norm/var": (5,),
-        "layer/bias": (5,),
-        "layer/kernel": (3, 5),
-        "norm/bias": (5,),
-        "norm/scale": (5,),
-    }
+    assert sorted(read) == [
+        *("batch_stats/norm/mean", "batch_stats/norm/var", "layer/bias", "layer/kernel", "norm/bias", "norm/scale")
+    ]
     np.testing.assert_array_equal(read["layer/kernel"], PARAMS["weight"].T)
     np.testing.assert_array_equal(read["batch_stats/norm/var"], STATE["var"])
     assert read["layer/kernel"].dtype == np.float32
