@@ -83,8 +83,7 @@ def test_a_failed_row_is_told_by_the_fewest_levels_with_which_it_fails():
     asked = questions([fails(backwards_in_float32)], ["float32"], [CONTRACT])
     examiner = Examiner()
     rows = [q for q in asked if q.row and not is_compiled(q.row) and q.row["reverse"] == "yes"]
-    failed, *others = [m for q in rows for m in examiner.ask(q) if not m.passed]
-    assert any(m is failed for m in others), "what fails for a reason that is known is not looked into again"
+    failed, *_ = [m for q in rows for m in examiner.ask(q) if not m.passed]
     assert failed.levels is not None
     assert failed.levels["reverse"] == "yes"
     assert failed.levels["dtype"].startswith("float32")
