@@ -288,11 +288,10 @@ def _cond(equation: Any, how: How) -> Callable[..., list[Array]]:
     branches = [function_of(branch, how) for branch in equation.params["branches"]]
 
     def run(which: Array, *operands: Array) -> list[Array]:
-        places = np.clip(which.astype(np.int64), 0, len(branches) - 1)
-        first, *others = np.unique(places)
+        first, *others = np.unique(which)
         found = branches[first](*operands)
         for place in others:
-            found = [chosen(places == place, a, b) for a, b in zip(branches[place](*operands), found, strict=True)]
+            found = [chosen(which == place, a, b) for a, b in zip(branches[place](*operands), found, strict=True)]
         return list(found)
 
     return run

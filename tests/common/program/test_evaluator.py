@@ -138,7 +138,7 @@ def clipped(x):
 
 
 clipped.defvjp(lambda x: (x, None), lambda _, g: (jnp.clip(g, -0.1, 0.1),))
-KEYS, UNFIT = jax.random.split(jax.random.key(1), 3), np.array([1e20, -1e20, np.inf, -np.inf, np.nan, 2.7, -2.7])
+KEYS, UNFIT = jax.random.split(jax.random.key(1), 3), np.array([2.0**31 - 1, -1e20, np.inf, -np.inf, np.nan, 2.7, 1e20])
 #: By what is evaluated: functions with their arguments.
 CALLS = {
     "a scan": (loop, X, 0.5), "an empty scan": (lambda x: lax.scan(lambda c, a: (c + a, c), x[0], x[:0]), X),

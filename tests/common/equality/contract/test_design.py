@@ -92,7 +92,10 @@ def test_a_named_row_has_data_and_a_model(row):
 
 
 def test_rows_one_by_one_have_one_unusual_level_or_two():
-    assert {len(unusual(row)) for row in one_by_one()} == {0, 1, 2}
+    rows = one_by_one()
+    assert {len(unusual(row)) for row in rows} == {0, 1, 2}
+    levels = sum(len(factor.levels) - 1 for factor in SPACE.factors)  # of which a train step has no row without a style
+    assert len(rows) == len({*map(str, rows)}) == 1 + levels - 1
 
 
 def test_sets_of_values_differ_and_keep_the_parameters():
@@ -105,12 +108,13 @@ def test_sets_of_values_differ_and_keep_the_parameters():
 
 def test_a_row_that_fails_is_made_as_small_as_it_can_be():
     def fails(row):
+        assert SPACE.allows(row)
         return row["reverse"] == "yes" and row["entry"] == "chunks"
 
-    row = whole_row(
-        {"reverse": "yes", "entry": "chunks", "remat": "yes", "batch": "1", "time": "130", "dtype": "float32"}
-    )
-    assert unusual(smallest(row, SPACE, fails)) == {"entry": "chunks", "reverse": "yes"}
+    least, trained = {"reverse": "yes", "entry": "chunks"}, {"phase": "train_step", "style": "donated"}
+    row = whole_row({**least, "remat": "yes", "batch": "1", "time": "130", "dtype": "float32"})
+    assert unusual(smallest(row, SPACE, fails)) == least
+    assert unusual(smallest(row | trained, SPACE, fails)) == least | trained, "without its style, it would be no row"
 
 
 @pytest.mark.parametrize("phases", [(), ("step",), ("forward", "gradient")], ids=str)
