@@ -90,15 +90,16 @@ class Prover:
                 answers[answer.number] = answer
                 progress(len(answers), questions[answer.number])
         self.__exit__()
-        for number in sorted(n for n, answer in answers.items() if answer.death is not None):  # it may be chance
-            (again,) = self._answers([questions[number]], 1)
-            failed = [] if again.death is None else [_of_death(questions[number], again.death)]
-            answers[number] = msgspec.structs.replace(again, measurements=again.measurements or failed)
+        for number in sorted(n for n, answer in answers.items() if answer.death):
+            (answers[number],) = self._answers([questions[number]], 1)  # the death may be chance
         given = [answers[number] for number in range(len(questions))]
         self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
-        died = [question for question, answer in zip(questions, given, strict=True) if answer.death is not None]
-        measurements = [answer.measurements for answer in given]
-        return Proof(measurements, sum(a.compiled for a in given), sum(a.reused for a in given), died)
+        return Proof(
+            [[_of_death(q, a.death)] if a.death else a.measurements for q, a in zip(questions, given, strict=True)],
+            sum(answer.compiled for answer in given),
+            sum(answer.reused for answer in given),
+            [question for question, answer in zip(questions, given, strict=True) if answer.death],
+        )
 
     def _answers(self, questions: list[Asked], processes: int) -> Generator[Answered, None, None]:
         """The answers of several processes, as they come; or of this one, for 0."""

@@ -186,6 +186,7 @@ NAMED: tuple[Row, ...] = (
     *({"dtype": dtype, "told": "yes", "entry": entry, "carry": "passed"}
       for dtype, entry in (("float32 of bfloat16", "whole"), ("float32 of bfloat16", "steps"), ("float64", "chunks"))),
     {"dtype": "float32 of bfloat16", "told": "yes", "entry": "classifier", "lengths": "passed"},
+    {"dtype": "bfloat16 of float32", "entry": "steps", "resets": "passed", "phase": "forward"},
     {"dtype": "float16", **_MASKED, "carry": "passed"},
     {"dtype": "float16", "entry": "classifier", "phase": "forward"},
     # other optimisers

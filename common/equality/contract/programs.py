@@ -240,7 +240,7 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
         given = dict(zip(places, arrays, strict=True))
         return port.step(model, *arrays) if row["phase"] == "step" else run(model, *map(given.get, range(len(passed))))
 
-    task = _RowTask(row["phase"], predict, mean_squared_error, OPTIMIZERS[row["optimizer"]].of_port)
+    task = _RowTask(row["phase"], predict, mean_squared_error, OPTIMIZERS[row["optimizer"]])
     built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")

@@ -6,7 +6,7 @@ Each answer has the axis of sets in front.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,7 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
                 along, row = (along[0], *jax.tree.map(np.zeros_like, (x, carry))), row | {"transform": "jit"}
                 is_of = is_of_parameters
             step = np.asarray(COMPLEX_STEP, dtype)
-            moved = jax.tree.map(lambda a, v: a + step * 1j * v.astype(dtype), (params, x, carry), along)
+            moved: Any = jax.tree.map(lambda a, v: a + step * 1j * v.astype(dtype), (params, x, carry), along)
             found = _evaluate(row, data, *moved, weights, d_carry, gradient=phase != "jvp")
             return {name: a.imag / step for name, a in found.items() if is_of(name)}
         found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=phase == "gradient")
@@ -108,7 +108,7 @@ def _evaluate(
 ) -> Answers:
     """Results, and the gradients of what `scalar_of` returns."""
     readout = params.readout if isinstance(params, ClassifierParams) else None
-    gru: GRUParams = params if readout is None else params.gru
+    gru: Any = params if readout is None else params.gru
     tape = oracle.forward(gru, x, carry, data.lengths, data.resets, reverse=row["reverse"] == "yes")
     if readout is None:
         values = {"carry": tape.carry, "outputs": tape.outputs}
@@ -211,44 +211,26 @@ def _train(row: Row, data: Data, given: tuple[Any, Any, Any], linear: tuple[Any,
         return found["value"][0], from_leaves({name: found[f"d {name}"][0] for name in leaves(params)})
 
     start = jax.tree.map(lambda p: p.astype(np.float64 if stored is np.longdouble else stored), computed)
-    optimizer = OPTIMIZERS[row["optimizer"]]
-    path = trajectory(start, loss_and_grad, optimizer.of_record or optimizer.of_port, STEPS, dtype=x.dtype)
+    optimizer = _OF_RECORDS.get(row["optimizer"], OPTIMIZERS[row["optimizer"]])
+    path = trajectory(start, loss_and_grad, optimizer, STEPS, dtype=x.dtype)
     return {name: array[None] for name, array in path.answers().items()}
 
 
 _REST, _SCALE, _LENGTH = optax.adamw(1e-2, weight_decay=0.1), 3.0, 17
 #: With so large an epsilon, it is neither the gradient's size nor the update's alone that moves the initial carry.
 _OWN = optax.adam(0.02, eps=0.1)
-
-
-def _by_field() -> optax.GradientTransformation:
-    """The expected effect of `carry_learning_rate` on canonical records, in which no path has to be found."""
-
-    def init(params: Any) -> Any:
-        return _REST.init(params), _OWN.init(params)
-
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
-        rest, rest_state = _REST.update(updates, state[0], params)
-        longer = updates._replace(initial_carry=_LENGTH * updates.initial_carry)
-        own, own_state = _OWN.update(longer, state[1], params)
-        moved: Any = (rest, own)
-        return moved[0]._replace(initial_carry=_SCALE * moved[1].initial_carry), (rest_state, own_state)
-
-    return optax.GradientTransformation(init, update)
-
-
-class Optimizer(NamedTuple):
-    """An optimiser, and its effect on canonical records, if it is written in another way there."""
-
-    of_port: optax.GradientTransformation
-    of_record: optax.GradientTransformation | None = None
-
-
 #: By level of a row. The update of each needs the parameters, too, or divides by the gradient.
 OPTIMIZERS = {
-    "momentum": Optimizer(optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.03, momentum=0.9))),
-    "adam": Optimizer(optax.adam(1e-2)),
+    "momentum": optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.03, momentum=0.9)),
+    "adam": optax.adam(1e-2),
     # both the norm and the decay see every parameter
-    "clipped adamw": Optimizer(optax.chain(optax.clip_by_global_norm(0.05), optax.adamw(1e-2, weight_decay=0.1))),
-    "carry rate": Optimizer(carry_learning_rate(_REST, scale=_SCALE, length=_LENGTH, carry=_OWN), _by_field()),
+    "clipped adamw": optax.chain(optax.clip_by_global_norm(0.05), optax.adamw(1e-2, weight_decay=0.1)),
+    "carry rate": carry_learning_rate(_REST, scale=_SCALE, length=_LENGTH, carry=_OWN),
+}
+#: The expected effect on canonical records, where it is written in another way: no path has to be found in them.
+_OF_RECORDS: dict[str, optax.GradientTransformation] = {
+    "carry rate": optax.multi_transform(
+        {"rest": _REST, "own": optax.chain(optax.scale(_LENGTH), _OWN, optax.scale(_SCALE))},
+        GRUParams("rest", "rest", "rest", "rest", initial_carry="own"),
+    )
 }

@@ -59,23 +59,19 @@ def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept(subject, ba
     assert kept(subject) is None
 
 
-def test_nothing_is_kept_beside_an_accelerator(monkeypatch):
-    keep(PURE, "cpu", [PASSED])
-    monkeypatch.setattr(keeping, "find_spec", lambda name: object() if name == "jax_plugins" else None)
-    assert kept(PURE) is None
-
-
-def test_another_kernel_or_code_has_another_proof(monkeypatch):
+def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch):
     keep(PURE, "cpu", [PASSED])
     assert kept(Subject("port", "pure", "fused")) is None
-    monkeypatch.setattr(keeping, "digest", lambda: "changed")
-    assert kept(PURE) is None
+    for name, other in (("digest", lambda: "changed"), ("find_spec", lambda name: name == "jax_plugins" or None)):
+        with monkeypatch.context() as patch:
+            patch.setattr(keeping, name, other)
+            assert kept(PURE) is None
 
 
-DEEP = b"[" * 20_000 + b"]" * 20_000
-DAMAGES = {b"1e-16": b"1e-11", b'"pure"': b'"nnx"', b"]}": b""}
-DAMAGES[b'"when":"2'] = b'"when":"x'
-DAMAGES[b'"when"'] = b'"deep": ' + DEEP + b', "when"'
+DAMAGES = {
+    b"1e-16": b"1e-11", b'"pure"': b'"nnx"', b"]}": b"", b'"when":"2': b'"when":"x',
+    b'"when"': b'"deep": ' + b"[" * 20_000 + b"]" * 20_000 + b', "when"',
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("part", DAMAGES)
@@ -102,17 +98,11 @@ def test_the_oldest_proofs_go(folder, monkeypatch):
 @pytest.fixture
 def environment(tmp_path):
     """Places that Python imports from: trigru's own, JAX's, and another package's."""
-    site = tmp_path / "site"
-    for name in (
-        "own/port.py",
-        "site/jax/core.py",
-        "site/jax/core.so",
-        "site/other/code.py",
-        "site/jax-1.dist-info/METADATA",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x = 1")
-    return {"environment": {"JAX_ENABLE_X64": "0", "HOME": "/h"}, "search": [str(site)], "own": [tmp_path / "own"]}
+    for name in ("own/port.py", *(f"site/{name}" for name in ("jax/core.py", "jax/core.so", "other/code.py",
+                                                              "jax-1.dist-info/METADATA"))):  # fmt: skip
+        touch(tmp_path / name, "x = 1")
+    variables = {"JAX_ENABLE_X64": "0", "HOME": "/h"}
+    return {"environment": variables, "search": [str(tmp_path / "site")], "own": [tmp_path / "own"]}
 
 
 def touch(path, text):
@@ -124,7 +114,8 @@ def touch(path, text):
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-#: What a proof depends on, and how it may change: a file's new text, or a change of what is given.
+#: What a proof depends on, and how it may change: a file's new text, another value of a module's attribute, or a
+#: change of what is given.
 CHANGES = {
     "own/port.py": "x = 2",
     "own/rows.json": "{}",
@@ -139,32 +130,26 @@ CHANGES = {
     "where modules are looked for": lambda place, given: given["search"].append(str(place / "own")),
     "a setting of JAX": lambda place, given: given["environment"].update(JAX_ENABLE_X64="1"),
     "threads": lambda place, given: given["environment"].update(OMP_NUM_THREADS="1"),
+    "version": (sys, "other"),
+    "executable": (sys, "other"),
+    "flags": (sys, SimpleNamespace(safe_path=sys.flags.safe_path, optimize=2)),
+    "machine": (keeping.platform, lambda: "other"),
+    "libc_ver": (keeping.platform, lambda: "other"),
+    "processor": (keeping, lambda: "other"),
 }
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_each_change_of_what_a_proof_depends_on_is_seen(what, environment, tmp_path):
+def test_each_change_of_what_a_proof_depends_on_is_seen(what, environment, tmp_path, monkeypatch):
     before = digest_of(**environment)
     assert digest_of(**environment) == before
     change = CHANGES[what]
     if isinstance(change, str):
         touch(tmp_path / what, change)
+    elif isinstance(change, tuple):
+        monkeypatch.setattr(change[0], what, change[1])
     else:
         change(tmp_path, environment)
-    assert digest_of(**environment) != before
-
-
-@pytest.mark.parametrize(
-    "name", ["sys.version", "sys.executable", "sys.flags", "platform.machine", "platform.libc_ver", "processor"]
-)
-def test_the_interpreter_and_the_machine_are_part_of_it(name, environment, monkeypatch):
-    before = digest_of(**environment)
-    module, _, attribute = name.rpartition(".")
-    where = {"sys": sys, "platform": keeping.platform, "": keeping}[module]
-    other = "other" if module == "sys" else lambda: "other"
-    if name == "sys.flags":
-        other = SimpleNamespace(safe_path=sys.flags.safe_path, optimize=2)
-    monkeypatch.setattr(where, attribute, other)
     assert digest_of(**environment) != before
 
 
@@ -210,11 +195,8 @@ def test_a_command_takes_a_proof_that_is_kept_and_says_so(monkeypatch):
     found, _ = verifying.verify_ports(("pure",), verifying.DTYPES, prover=NoProver())
     assert found == [PASSED]
     assert "by the same code; --anew proves again" in said[0]
-    some = {"forward": None}
-    assert verifying.verify_ports(("pure",), ("float64",), get_checks("styles"), styles=some, prover=NoProver())[0] == [
-        PASSED
-    ]
-    with pytest.raises(AssertionError, match="questions were asked"):
-        verifying.verify_ports(("pure",), verifying.DTYPES, anew=True, prover=NoProver())
-    with pytest.raises(AssertionError, match="questions were asked"):
-        verifying.verify_ports(("pure",), ("float64",), prover=NoProver())
+    some = {"checks": get_checks("styles"), "styles": {"forward": None}}
+    assert verifying.verify_ports(("pure",), ("float64",), **some, prover=NoProver())[0] == [PASSED]
+    for dtypes, anew in ((verifying.DTYPES, True), (("float64",), False)):
+        with pytest.raises(AssertionError, match="questions were asked"):
+            verifying.verify_ports(("pure",), dtypes, anew=anew, prover=NoProver())
