@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import NamedSharding
@@ -124,9 +125,18 @@ def _kept_bytes(port: Port, **levels: str) -> int:
 
 
 def _gradient(port: Port, levels: Row) -> tuple[Any, ...]:
-    row = whole_row(SIZES | levels)
-    _, model, arrays = one_set(row, port)
-    return partial(direct, row, port, along=None), model, *arrays
+    """A gradient of a model's parameters by the framework's own means, and its arguments."""
+    row = whole_row(SIZES | levels | {"phase": "forward"})
+    _, model, (passed, *_) = one_set(row, port)
+
+    def differentiate(model: Any, passed: Any) -> Any:
+        def scalar(model: Any) -> Any:
+            *_, values = direct(row, port, model, passed, None, None, along=None).values()  # outputs or logits
+            return jnp.sum(values**2)
+
+        return port.value_and_grad(scalar)(model)
+
+    return differentiate, model, passed
 
 
 def _require_recomputed(port: Port) -> None:

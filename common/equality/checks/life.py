@@ -110,19 +110,19 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 
 
 def _of_gru(port: Port) -> Iterator[Case]:
-    row = whole_row({})
     kernels = () if isinstance(port, WithKernel) else sorted(set(port.kernels) - {STOCK})
     options = [{"unroll": 1}, {"remat": False}, *({"kernel": kernel} for kernel in kernels)]
-    return chain(_origins(port, row), _choices(port, row, options), _styles(port))
+    return chain(_origins(port, {}), _choices(port, {}, options), _styles(port))
 
 
 def _of_classifier(port: Port) -> Iterator[Case]:
-    row = whole_row({"entry": "classifier", "lengths": "passed"})
-    return chain(_origins(port, row), _choices(port, row))
+    levels = {"entry": "classifier", "lengths": "passed"}
+    return chain(_origins(port, levels), _choices(port, levels))
 
 
-def _origins(port: Port, row: Row) -> Iterator[Case]:
+def _origins(port: Port, levels: Row) -> Iterator[Case]:
     """Models that are made and loaded alike are alike, and each has its own parameters."""
+    row = whole_row({"phase": "forward", **levels})
     data, model, arrays = one_set(row, port)
     config, key = config_of_row(row), jax.random.key(0)
 
@@ -150,11 +150,12 @@ def _require_one_structure(*models: Any) -> None:
         raise DefectError("models differ in jax.tree.structure: JAX compiles for each")
 
 
-def _choices(port: Port, row: Row, options: Sequence[dict[str, Any]] = ()) -> Iterator[Case]:
+def _choices(port: Port, levels: Row, options: Sequence[dict[str, Any]] = ()) -> Iterator[Case]:
     """Each choice is in the program of a model and of each of its copies; options make another program.
 
     Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
     """
+    row = whole_row(levels)
     data, _, arrays = one_set(row, port)
     chosen = replace(config_of_row(row), **CHOICES)
     model = port.load(chosen, data.params)

@@ -155,20 +155,17 @@ def test_a_check_that_raises_has_failed(error, port, problem):
 @pytest.mark.parametrize(
     ("found", "bound", "problem"),
     [
-        ({"a": np.ones(2)}, 1e-12, None),
-        ({"a": np.ones(2) * (1 + 1e-11)}, 1e-10, None),
-        ({"a": np.ones(2) * (1 + 1e-11)}, 1e-12, r"\['a'\] has error 1.0e-11, at most 1.0e-12 allowed"),
-        ({"a": np.ones(2) * np.nan}, np.inf, r"\['a'\] has error nan"),
-        ({"a": np.ones(3)}, 1e-12, r"\['a'\] has float64\(3,\), expected float64\(2,\)"),
-        ({"a": np.ones(2, "f4")}, 1e-12, "float32"),
-        ({"a": 1.0}, 1e-12, "float"),
-        ({}, 1e-12, "0 arrays, expected 1"),
-        ({"a": np.nextafter(np.ones(2), 2)}, None, r"\['a'\] has other bits"),
+        (1 + 1e-11 * np.ones(2), 1e-10, None),
+        (1 + 1e-11 * np.ones(2), 1e-12, "has error 1.0e-11, at most 1.0e-12 allowed"),
+        (np.nan * np.ones(2), np.inf, "has error nan"),
+        (np.ones(3), 1e-12, r"has float64\(3,\), expected float64\(2,\)"),
+        (1.0, 1e-12, r"has float\(\), expected"),
+        (None, 1e-12, "0 arrays, expected 1"),
+        (np.nextafter(np.ones(2), 2), None, "has other bits"),
     ],
-    ids=str,
 )
 def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
-    (measurement,) = measured(Case("a case", lambda: found, {"a": np.ones(2)}, bound))
+    (measurement,) = measured(Case("a case", lambda: {"a": found}, {"a": np.ones(2)}, bound))
     assert measurement.passed == (problem is None)
     assert problem is None or re.search(f"a case: .*{problem}", str(measurement))
 
@@ -190,17 +187,9 @@ def test_what_is_not_offered_is_left_out_beside_the_rest():
 
     one, other = Case("one", raising), Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13))
     (found,) = measured(one, other)
-    assert found.passed
-    assert found.error == pytest.approx(1e-13, rel=0.01)
-    assert require_cases([one, other]) == found.error
+    assert require_cases([one, other]) == found.error == pytest.approx(1e-13, rel=0.01)
     assert not measured(one)[0].offered
     assert not measured()[0].offered, "a check that selects no row of a port"
-
-
-def test_the_first_cases_that_fail_are_named():
-    cases = [Case(name, lambda: np.ones(2), np.zeros(2)) for name in "abcd"]
-    with pytest.raises(DefectError, match="^a: error .*; b: error .*; c: error [^;]*\\.$"):
-        require_cases(cases)
 
 
 def test_assert_equivalent_names_what_differs():
