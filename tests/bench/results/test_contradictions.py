@@ -162,7 +162,9 @@ LIES = {
     "by two clocks": {LINEN: {"clock": "pipelined"}},
     "timed by the pipelined clock on cpu": {EACH: {"clock": "pipelined"}},
     "most samples of .* are equal to the last digit": {LINEN: {"time_s": [3e-5] * 7}},
-    "samples were taken at the same time as another": {LINEN: {"time_s": [1.0] * 7, "started_s": [0.0] * 7}},
+    "samples were taken at the same time as another": {
+        NNX: lambda t: t.update(started_s=[s + 3 for s in t["started_s"]])
+    },
     "computes faster than the machine can": {
         LINEN: {"time_s": [1e-9 * (1 + n / 9) for n in range(7)], "calls": 20, "other_s": [1e-9] * 2}
     },

@@ -11,6 +11,7 @@ from trigru.bench.results.arm import Untimed
 from trigru.bench.results.run import GroupTimed
 from trigru.bench.timing.supervisor import Request, ask_process, run
 
+AGAIN = ARMS[1]
 WITHOUT_LINEN = [arm for arm in ARMS if arm != LINEN]
 
 
@@ -49,6 +50,7 @@ def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(t
 DEATHS = {
     (0, f"compile {LINEN.id}"): ([(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)], [LINEN]),
     (0, f"time {LINEN.id}"): ([(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)], [LINEN]),
+    (0, f"compile {AGAIN.id}"): ([(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])], [AGAIN]),
     (0, f"time {STEP}"): ([(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])], ARMS[:3]),
     (1, f"compile {LINEN.id}"): ([(0, ARMS), (1, ARMS), (1, ARMS), (1, WITHOUT_LINEN)], [LINEN]),
     (1, f"time {PURE.id}"): ([(0, ARMS), (1, ARMS), (1, ARMS), (1, ARMS[3:])], [PURE]),
