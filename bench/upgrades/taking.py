@@ -75,7 +75,7 @@ def take(
     further(0.0, "the proof")
     subjects, arrays = _look(costs, prover.programs, further)
     packages = sorted({package for name in present for package in get_port(name).packages})
-    snapshot, kept = snapshot_of(subjects, measured, departures, packages), Kept(arrays)
+    snapshot, kept = snapshot_of(subjects, measured, departures, packages), Kept(dict(arrays))
     return replace(snapshot, sources=sources_of(["jax", "optax", *packages], kept)), kept.arrays
 
 

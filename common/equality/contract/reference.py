@@ -70,8 +70,8 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
                 along, row = (along[0], *jax.tree.map(np.zeros_like, (x, carry))), row | {"transform": "jit"}
                 is_of = is_of_parameters
             step = np.asarray(COMPLEX_STEP, dtype)
-            moved: Any = jax.tree.map(lambda a, v: a + step * 1j * v.astype(dtype), (params, x, carry), along)
-            found = _evaluate(row, data, *moved, weights, d_carry, gradient=phase != "jvp")
+            params, x, carry = jax.tree.map(lambda a, v: a + step * 1j * v.astype(dtype), (params, x, carry), along)
+            found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=phase != "jvp")
             return {name: a.imag / step for name, a in found.items() if is_of(name)}
         found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=phase == "gradient")
         if row["transform"] == "per example":
