@@ -27,8 +27,8 @@ _BEFORE_S, _BEGIN_S, _END_S = 600.0, 7 * 86400.0, 7 * 86400.0
 #: What lies between two samples of one round: at most so many times what lies between others, and such a share of the
 #: sample; with what the rounding of starts does to one gap, and in seconds.
 _BETWEEN, _OF_SAMPLE, _ROUNDING_S, _BETWEEN_S = 4.0, 0.25, 1.5e-3, 1.5e-3
-#: By how much calls may differ from those of the warm-up, as a factor.
-_PACE = 4.0
+#: By how much calls may differ from those of the warm-up, as a factor: another program may have run beside either.
+_PACE = 25.0
 #: Of so many samples, half are not equal to others; and two arms do not vary alike, to such a share of what they vary.
 _MANY, _ALIKE = 6, 0.01
 
