@@ -6,6 +6,7 @@ from math import log
 from textwrap import wrap
 from typing import NamedTuple
 
+from ...common.errors import listed
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
@@ -31,7 +32,7 @@ WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "Published: linen's training"
+CHANGED = "Published: linen's train step over plain JAX's"
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.62}, "2026-11-29"
 #: What sentences call operations that programs have in different numbers.
 WORDS = {"dots": "matmuls", "whiles": "loops"}
@@ -96,31 +97,26 @@ def _fastest(found: Answer, way: str) -> list[str]:
     rows = {phase: of for phase, of in rows.items() if of and all(row.fastest.get(way) for row in of)}
     winners = {phase: _winners([row.fastest[way] for row in of]) for phase, of in rows.items()}
     parts: list[str] = []
-    for (ports, always), alike in grouped(winners, lambda phase: winners[phase]).items():
+    for ports, alike in grouped(winners, lambda phase: winners[phase]).items():
         of_alike = [row for phase in alike for row in rows[phase]]
         slower = [_slower(d) for row in of_alike for d in row.pairs[way] if d.is_real]
-        where = " and ".join(PHASES[phase] if phase == "step" else f"a {PHASES[phase]}" for phase in alike)
-        verb = " are fastest" if always and ports[1:] else " is fastest"
+        where = listed([PHASES[phase] if phase == "step" else f"a {PHASES[phase]}" for phase in alike])
+        verb = " are fastest" if ports[1:] else " is fastest"
         if any("fastest" in part for part in parts):
             verb = ""
         if not slower:
-            parts.append(f"none is faster beyond chance in {where}")
-        elif always:
+            parts.append(f"no difference was shown in {where}")
+        elif ports:
             parts.append(f"{' and '.join(map(name_of, ports))}{verb} in {where} ({_over(slower, ports)})")
         else:
-            wins = {port: sum(port in row.fastest[way] for row in of_alike) for port in ports}
-            first, *others = sorted(ports, key=lambda port: -wins[port])
-            at = [f"{name_of(first)}{verb} at {wins[first]} of {count(len(of_alike), 'size')}"]
-            at += [f"{name_of(port)} at {wins[port]}" for port in others]
-            most = max(s.ratio for s in slower)
-            parts.append(f"in {where} {', '.join(at)} (others up to {most:.2f}x)")
+            depend = "depend" if alike[1:] else "depends"
+            parts.append(f"{where} {depend} on the size (up to {max(s.ratio for s in slower):.2f}x apart)")
     return parts
 
 
-def _winners(fastest: list[list[str]]) -> tuple[tuple[str, ...], bool]:
-    """The frameworks that are among the fastest in all rows, or in some if there are none; and whether it is in all."""
-    always = tuple(port for port in fastest[0] if all(port in of for of in fastest))
-    return always or tuple(dict.fromkeys(port for of in fastest for port in of)), bool(always)
+def _winners(fastest: list[list[str]]) -> tuple[str, ...]:
+    """The frameworks that are among the fastest in all rows."""
+    return tuple(port for port in fastest[0] if all(port in of for of in fastest))
 
 
 def _over(slower: list[Slower], fastest: Sequence[str]) -> str:
@@ -145,11 +141,8 @@ def sure_lines(found: Answer) -> list[str]:
     blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        order = " (medians may order otherwise)" * any(
-            _misleads(cells, row.fastest.get(way)) for row, way, cells in blocks
-        )
-        least = "" if found.least is None else f"; below {found.least:.1%}, little shows"
-        lines.append(f"*: the fastest, or not shown to be slower{order}{least}.")
+        least = "" if found.least is None else f"; below {found.least:.1%} little shows"
+        lines.append(f"*: none shown to be faster{least}. Ratios: medians of pairs.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
     if found.processes == 1:
@@ -158,29 +151,28 @@ def sure_lines(found: Answer) -> list[str]:
     return lines + sorted(f"In brackets, {name_of(port)} is not compared: {why}." for port, why in apart)
 
 
-def _misleads(cells: dict[str, Cell], marked: Sequence[str] | None) -> bool:
-    """Whether a framework that is marked has a longer median time than one that is not."""
-    compared = {port: cell.time_s for port, cell in cells.items() if not cell.differs}
-    others = [time_s for port, time_s in compared.items() if port not in (marked or ())]
-    return any(compared[port] > min(others, default=compared[port]) for port in marked or ())
-
-
 def clock_lines(found: Answer) -> list[str]:
     """Where calls that are waited for and calls that are not have other ratios: the row in which they are farthest."""
-    apart: list[tuple[float, Row, list[str]]] = []
+    apart: list[tuple[float, str, dict[str, Cell]]] = []
     for row in found.rows:
-        for cells in row.cells.values():
-            ratios = {
-                p: (cell.ratio, cell.other.ratio.ratio) for p, cell in cells.items() if cell.other and _disagree(cell)
-            }
-            if ratios:
-                texts = [f"{name_of(port)} {other:.2f}x" for port, (_, other) in ratios.items()]
-                apart.append((max(abs(log(other / own)) for own, other in ratios.values()), row, texts))
+        for way, cells in row.cells.items():
+            some = {port: cell for port, cell in cells.items() if _disagree(cell)}
+            if not some:
+                continue
+            what = f"{PHASES[row.phase]} {CALLED[way]} ({describe(row.workload).partition(':')[0]})"
+            apart.append((max(abs(log(_other(cell) / cell.ratio)) for cell in some.values()), what, some))
     if not apart:
         return []
-    _, row, texts = max(apart, key=lambda of_row: of_row[0])
-    loop = "In loops that do not wait" if found.clock == "blocked" else "With each call waited for"
-    return [f"{loop}, {PHASES[row.phase]} over plain JAX's: {', '.join(texts)}."]
+    _, what, some = max(apart, key=lambda entry: entry[0])
+    loops = ["waiting for each call", "not waiting, in a loop"][:: 1 if found.clock == "blocked" else -1]
+    own = ", ".join(f"{cell.ratio:.2f}x" for cell in some.values())
+    other = ", ".join(f"{name_of(port)} {_other(cell):.2f}x" for port, cell in some.items())
+    return [f"{loops[1].capitalize()}, {what} takes {other} plain JAX's time; {loops[0]}, {own}."]
+
+
+def _other(cell: Cell) -> float:
+    """The ratio by the other clock, of a cell that has one."""
+    return cell.other.ratio.ratio if cell.other else cell.ratio
 
 
 def _disagree(cell: Cell) -> bool:
@@ -201,18 +193,17 @@ def advice_lines(found: Answer) -> list[str]:
             continue
         name = most.other.partition("[")[2].rstrip("]")
         if style := {style.name: style for style in get_port(port).call_styles}.get(name):
-            saved.append(f"{1 - 1 / most.ratio:.0%} ({name_of(port)})")
-            code = style.summary.partition("; call(")[0]
-            made = code if code.startswith("call =") else f"call = {code.rpartition('(')[0]}"
-            lines.append(f"  {name_of(port):8} {made}")
-    return [f"Write once, for f(model, x), to save up to {', '.join(saved)}:"] * bool(lines) + lines
+            saved.append(f"{1 - 1 / most.ratio:.0%}{'' if saved else ' of a call'} ({name_of(port)})")
+            code, _, arguments = style.summary.removeprefix("call = ").removesuffix(")").rpartition("(")
+            lines.append(f"  {name_of(port):8} call = {code.partition('; call')[0]}, then call({arguments})")
+    return [f"To save up to {', '.join(saved)}, make once (see trigru styles):"] * bool(lines) + lines
 
 
 def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
     took = ", ".join(f"jax {series} {ratio}x" for series, ratio in BY_SERIES.items())
     is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
-    return [f"{CHANGED} over plain JAX's: {took}."] * is_known
+    return [f"{CHANGED}: {took}."] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
@@ -220,12 +211,14 @@ def proof_lines(found: Answer) -> list[str]:
     machine, known = found.machine, found.machine.versions
     versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
     equal = [_proven(p) for p in found.proofs or () if p.is_equal]
+    is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
     proven = ""
     if found.proofs is None:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle. "
     elif equal:
         part = "" if WHOLE in found.dtypes else " of what is timed"
-        proven = f"Proven equal: {', '.join(equal)} ({count(len(found.checks), 'check')}{part}). "
+        names = "All proven equal" if is_all else f"Proven equal: {', '.join(equal)}"
+        proven = f"{names} ({count(len(found.checks), 'check')}{part}). "
     return [
         f"{proven}{machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}, {found.arithmetic}, "
         f"{found.processes} process{'es' * (found.processes != 1)}; {versions}."
