@@ -32,7 +32,7 @@ WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "Published: linen's train step over plain JAX's"
+CHANGED = "Versions: linen's train step is {} plain JAX's on jax {}, {} on {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.62}, "2026-11-29"
 #: What sentences call operations that programs have in different numbers.
 WORDS = {"dots": "matmuls", "whiles": "loops"}
@@ -56,7 +56,7 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
 
 def head_lines(found: Answer) -> list[str]:
     """What failed or is missing, then which framework is the fastest, in a sentence for each way of calling."""
-    sentences = [f"{OPENINGS[way]}: {', '.join(parts)}." for way in WAYS if (parts := _fastest(found, way))]
+    sentences = [f"{OPENINGS[way]}: {'; '.join(parts)}." for way in WAYS if (parts := _fastest(found, way))]
     return [*problem_lines(found), *sentences]
 
 
@@ -99,19 +99,22 @@ def _fastest(found: Answer, way: str) -> list[str]:
     parts: list[str] = []
     for ports, alike in grouped(winners, lambda phase: winners[phase]).items():
         of_alike = [row for phase in alike for row in rows[phase]]
-        slower = [_slower(d) for row in of_alike for d in row.pairs[way] if d.is_real]
-        where = listed([PHASES[phase] if phase == "step" else f"a {PHASES[phase]}" for phase in alike])
-        verb = " are fastest" if ports[1:] else " is fastest"
-        if any("fastest" in part for part in parts):
-            verb = ""
+        slower = [_slower(d, row.cells[way]) for row in of_alike for d in row.pairs[way] if d.is_real]
+        where = listed(map(_one, alike))
         if not slower:
             parts.append(f"no difference was shown in {where}")
         elif ports:
-            parts.append(f"{' and '.join(map(name_of, ports))}{verb} in {where} ({_over(slower, ports)})")
+            verb = "are" if ports[1:] else "is"
+            parts.append(f"{listed(map(name_of, ports))} {verb} first in {where} ({_over(slower, ports)})")
         else:
             depend = "depend" if alike[1:] else "depends"
-            parts.append(f"{where} {depend} on the size (up to {max(s.ratio for s in slower):.2f}x apart)")
+            parts.append(f"{where} {depend} on the size (up to {max(s.ratio for s in slower):.2f}x)")
     return parts
+
+
+def _one(phase: str) -> str:
+    """A phase with its article."""
+    return PHASES[phase] if phase == "step" else f"a {PHASES[phase]}"
 
 
 def _winners(fastest: list[list[str]]) -> tuple[str, ...]:
@@ -123,17 +126,18 @@ def _over(slower: list[Slower], fastest: Sequence[str]) -> str:
     """How many times as long each other framework takes at most."""
     others = grouped((s for s in slower if s.fast in fastest), lambda s: s.slow)
     most = [max(of_port, key=lambda s: s.ratio) for of_port in others.values()]
-    return "; ".join(f"{name_of(s.slow)} {'up to ' * (n == 0)}{s.ratio:.2f}x{s.why}" for n, s in enumerate(most))
+    texts = [f"{name_of(s.slow)} {{}}{s.ratio:.2f}x{{}}{s.why}" for s in most]
+    return ", ".join([texts[0].format("takes up to ", " as long"), *(text.format("", "") for text in texts[1:])])
 
 
-def _slower(d: Difference) -> Slower:
-    """The slower of two frameworks."""
+def _slower(d: Difference, cells: dict[str, Cell]) -> Slower:
+    """The slower of two frameworks; how many times as long it takes is of the times that the screen shows."""
     slow, fast = d.one.partition("[")[0], d.other.partition("[")[0]
     name, more, fewer = d.counts[0] if d.cause == "program" and d.counts else ("", 0, 0)
     if d.ratio < 1:
         slow, fast, more, fewer = fast, slow, fewer, more
-    why = f": {more} {WORDS[name]}, not {fewer}" if name in WORDS and more > fewer else ""
-    return Slower(slow, fast, max(d.ratio, 1 / d.ratio), why)
+    why = f" with {more} {WORDS[name]} where {name_of(fast)} has {fewer}" if name in WORDS and more > fewer else ""
+    return Slower(slow, fast, max(cells[slow].time_s / cells[fast].time_s, 1.0), why)
 
 
 def sure_lines(found: Answer) -> list[str]:
@@ -141,8 +145,8 @@ def sure_lines(found: Answer) -> list[str]:
     blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        least = "" if found.least is None else f"; below {found.least:.1%} little shows"
-        lines.append(f"*: none shown to be faster{least}. Ratios: medians of pairs.")
+        least = "" if found.least is None else f"; a difference below {found.least:.1%} may go unseen"
+        lines.append(f"*: first, alone or tied{least}.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
     if found.processes == 1:
@@ -164,7 +168,7 @@ def clock_lines(found: Answer) -> list[str]:
     if not apart:
         return []
     _, what, some = max(apart, key=lambda entry: entry[0])
-    loops = ["waiting for each call", "not waiting, in a loop"][:: 1 if found.clock == "blocked" else -1]
+    loops = ["waited for", "in flight, as in training"][:: 1 if found.clock == "blocked" else -1]
     own = ", ".join(f"{cell.ratio:.2f}x" for cell in some.values())
     other = ", ".join(f"{name_of(port)} {_other(cell):.2f}x" for port, cell in some.items())
     return [f"{loops[1].capitalize()}, {what} takes {other} plain JAX's time; {loops[0]}, {own}."]
@@ -185,25 +189,30 @@ def _disagree(cell: Cell) -> bool:
 
 def advice_lines(found: Answer) -> list[str]:
     """What to write instead of the documented style, where that takes longer, and what share of a call that saves."""
-    lines, saved = [], []
-    for port in found.ports:
-        slower = [d for row in found.rows if (d := row.advised.get(port)) and d.verdict == "slower"]
-        most = max(slower, key=lambda d: d.ratio, default=None)
-        if most is None or most.ratio < WORTH or not is_here(port):
-            continue
-        name = most.other.partition("[")[2].rstrip("]")
-        if style := {style.name: style for style in get_port(port).call_styles}.get(name):
-            saved.append(f"{1 - 1 / most.ratio:.0%}{'' if saved else ' of a call'} ({name_of(port)})")
+    ratios = {
+        (d.ratio, at, port): d.other.partition("[")[2].rstrip("]")
+        for at, row in enumerate(found.rows)
+        for port, d in row.advised.items()
+        if d.verdict == "slower" and d.ratio >= WORTH and is_here(port)
+    }
+    if not ratios:
+        return []
+    row, lines = found.rows[max(ratios)[1]], []
+    for (ratio, at, port), name in ratios.items():
+        style = next((style for style in get_port(port).call_styles if style.name == name), None)
+        if style and found.rows[at] is row:
             code, _, arguments = style.summary.removeprefix("call = ").removesuffix(")").rpartition("(")
-            lines.append(f"  {name_of(port):8} call = {code.partition('; call')[0]}, then call({arguments})")
-    return [f"To save up to {', '.join(saved)}, make once (see trigru styles):"] * bool(lines) + lines
+            made = f"call = {code.partition('; call')[0]}, then call({arguments})"
+            lines.append(f"  {name_of(port):8} {made}: {format_time(row.cells[DOCUMENTED][port].time_s / ratio)}")
+    size = describe(row.workload).partition(":")[0]
+    return [f"Faster, made once for f(model, x), in {_one(row.phase)} ({size}):"] * bool(lines) + lines
 
 
 def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
-    took = ", ".join(f"jax {series} {ratio}x" for series, ratio in BY_SERIES.items())
     is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
-    return [f"{CHANGED}: {took}."] * is_known
+    (older, then), (newer, now) = BY_SERIES.items()
+    return [CHANGED.format(f"{then}x", older, f"{now}x", newer)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:

@@ -47,7 +47,7 @@ def test_without_rounds_of_it_in_every_process_it_says_nothing(rng, lost):
 
 def test_the_screen_names_the_ratio_that_differs_the_most(rng):
     """linen's, by far; not NNX's, 2 % apart, nor Equinox's, of the same verdict and within a tenth."""
-    ways = "Not waiting, in a loop", "Waiting for each call"
+    ways = "In flight, as in training", "Waited for"
     for clock, (first, second) in (("blocked", ways), ("pipelined", ways[::-1])):
         found = answer(run(rng, clock=clock))
         (line,) = clock_lines(found)
