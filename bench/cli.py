@@ -23,7 +23,6 @@ from .reporting.console import say
 app = typer.Typer(
     cls=Commands,
     help="One GRU with a learned initial state in Flax linen, Flax NNX and Equinox: proven equal, then timed.",
-    invoke_without_command=True,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,16 +30,22 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"trigru {version('trigru')}")
+        raise typer.Exit
+    return wanted
+
+
 @app.callback()
 def before_any_command(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Options that need no command."""
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(f"trigru {version_of('trigru')}")
-        raise typer.Exit
 
 
 @app.command()

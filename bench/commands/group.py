@@ -31,7 +31,7 @@ GO_WITH = {
 FORMER = {
     "table": "`trigru report --format` with markdown, csv, latex, json or html",
     "bench": "`trigru compare --no-proof` or `trigru compare --cold-start`",
-    "train": "a script of the repository: bench/studies/training/study.py, and vanishing.py",
+    "train": "a script of the repository: bench/studies/training.py, and vanishing.py",
     "--calibrate": "a script of the repository: bench/studies/calibration.py",
     "--coordinator": "a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0",
     "--host": "a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0",

@@ -18,7 +18,7 @@ from .record import Change, Source
 from .versions import installed
 
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.
-COMPARED = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
+PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
 #: Folders whose files nobody imports.
 LEFT_OUT = {"tests", "benchmarks"}
 #: The hash of a file's content, and of each of its lines.
@@ -26,7 +26,7 @@ _File = tuple[int, bytes]
 
 
 def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
-    """The Python files of `COMPARED` that some packages require, without their tests.
+    """The Python files of `PACKAGES` that some packages require, without their tests.
 
     What is installed from a folder or a commit is left out: its code may change under one version.
 
@@ -35,14 +35,14 @@ def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
     """
     found: dict[str, Source] = {}
     for name, version in installed(packages).items():
-        if name not in COMPARED or " " in version:
+        if name not in PACKAGES or " " in version:
             continue
         files, lines = {}, bytearray()
         for file in sorted(distribution(name).files or (), key=str):
             path = Path(str(file.locate()))
             if file.suffix == ".py" and not LEFT_OUT & {*file.parts} and path.is_file():
                 content = path.read_bytes()
-                hashes = bytes(zlib.crc32(line) & 0xFF for line in content.splitlines())
+                hashes = bytes(zlib.crc32(line) & 0xFF for line in content.split(b"\n"))
                 files[str(file)] = (zlib.crc32(content), len(hashes))
                 lines += hashes
         found[name] = Source(files, kept.keep(np.frombuffer(bytes(lines), np.uint8)))
@@ -77,6 +77,8 @@ def _place(package: str, file: str, was: dict[str, _File], now: dict[str, _File]
         return f"{file} ({'is gone' if file in was else 'is new'})"
     old, new = was[file][1], now[file][1]
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    if same == max(len(old), len(new)):  # by chance, the other line has the same hash
+        return file
     line = min(same + 1, len(new))
     return f"{file}:{line}{_function_at(package, file, now[file][0], line)}"
 

@@ -189,7 +189,9 @@ class Lines:
         def is_refused(line: str) -> np.ndarray:
             try:
                 self.value(line)
-            except Exception:  # each release may raise another
+            except Exception as error:  # each release may raise another
+                if isinstance(error, SyntaxError) or (getattr(error, "name", None) and isinstance(error, NameError)):
+                    raise  # of the table itself
                 return np.asarray(True)
             return np.asarray(False)
 

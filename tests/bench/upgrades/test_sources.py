@@ -20,7 +20,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     info = tmp_path / f"mine{next(VERSION)}-1.0.dist-info"
     name = info.name.partition("-")[0]
-    monkeypatch.setattr(sources, "COMPARED", [name])
+    monkeypatch.setattr(sources, "PACKAGES", [name])
     info.mkdir()
 
     def snapshot(version="1.0", **files):
