@@ -80,7 +80,10 @@ def _named(text: str, name: str) -> tuple[ModuleType, str]:
 
 def _load(file: str) -> ModuleType:
     """Run a user's file, with its folder first among those where Python looks for modules, as when it is run alone."""
-    path = Path(file).resolve()
+    try:
+        path = Path(file).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a name that no file can have
+        raise InputError(f"{brief(file)} is no name of a file: {brief(error)}.") from error
     if path.is_dir():
         raise InputError(f"{file} is a folder: expected a Python file.")
     if not path.is_file():

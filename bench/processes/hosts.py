@@ -28,12 +28,12 @@ def read_hosts(text: str) -> Hosts:
     """
     if text == FOUND:
         return None, None, None
-    found = re.fullmatch(r"([^,]+:\d{1,9}),(\d{1,9}),(\d{1,9})", text)
-    if found is None:
+    found = re.fullmatch(r"([\w.\-\[\]:]+:(\d{1,5})),(\d{1,9}),(\d{1,9})", text, re.ASCII)
+    if found is None or not 0 < int(found[2]) < 2**16:
         raise InputError(
             f"cannot read the hosts {text!r}: expected {FOUND}, or as 10.0.0.1:8476,2,0 on the first of two."
         )
-    coordinator, count, index = found[1], int(found[2]), int(found[3])
+    coordinator, count, index = found[1], int(found[3]), int(found[4])
     if not index < count:
         raise InputError(f"host {index} is not among {count} hosts, which count from 0.")
     return coordinator, count, index

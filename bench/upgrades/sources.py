@@ -19,6 +19,8 @@ from .versions import installed
 
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.
 PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
+#: The most files of a package that are named.
+MOST_FILES = 20
 #: Folders whose files nobody imports.
 LEFT_OUT = {"tests", "benchmarks"}
 #: The hash of a file's content, and of each of its lines.
@@ -50,16 +52,18 @@ def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
 
 
 def edited(old: Read, new: Read) -> Iterator[Change]:
-    """A change for each package that has other files under the same version, at the first line that differs."""
+    """A change for each file that a package has otherwise under the same version, at the first line that differs."""
     versions = [snapshot.machine.versions for snapshot, _ in (old, new)]
     for name in sorted(old[0].sources.keys() & new[0].sources.keys()):
         if versions[0].get(name) != versions[1].get(name):
             continue
         was, now = (_files(read, name) for read in (old, new))
         other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
-        if other:
-            files = f"{other[0]} and {len(other) - 1} more" if other[1:] else other[0]
-            yield Change("code", name, "other code under the same version", "", files, _place(name, other[0], was, now))
+        for file in other[:MOST_FILES]:
+            more = f", one of {len(other)} files" if len(other) > MOST_FILES else ""
+            yield Change(
+                "code", name, f"other code under the same version{more}", "", file, _place(name, file, was, now)
+            )
 
 
 def _files(read: Read, name: str) -> dict[str, _File]:

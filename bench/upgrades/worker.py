@@ -38,6 +38,7 @@ def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
             answer(Subject(name, request.framework, missing=reason or imported.problems["import"]))
         return
 
+    from ...common.compat import enable_x64
     from ...common.files import write_whole
     from ...common.port.protocol import WithKernel
     from ...impls import get_port
@@ -45,7 +46,8 @@ def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
     from .parts import look_at_parts
     from .ports import look_at_port
 
-    with programs_kept_in(None if request.programs is None else Path(request.programs)):
+    # whatever JAX_ENABLE_X64 says here, as each fact names its dtype
+    with enable_x64(False), programs_kept_in(None if request.programs is None else Path(request.programs)):
         for number, name in enumerate(request.names):
             kept, subject = Kept(), Subject(name, request.framework, warnings=dict(imported.warnings))
             if name == PARTS_OF.get(request.framework):

@@ -29,6 +29,8 @@ OPTIONS = {
     ("diff results.json", FOLDERS): ("",),
     ("report", FOLDERS): ("",),
     ("convert file.eqx", FOLDERS): ("",),
+    ("port", FOLDERS): ("",),
+    ("verify", ("x:1", "10.0.0.1:99999,2,0", "\x1b[31mE:1,2,0")): ("--hosts",),
 }
 # fmt: on
 

@@ -91,6 +91,8 @@ def _through_file(params: GRUParams) -> GRUParams:
 
 #: What is chosen beside the parameters; each choice has to stay.
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
+#: A call with all that a scan can be given, in which a choice may be lost that is kept in a plain one.
+MASKED = {"lengths": "passed", "resets": "passed", "reverse": "yes", "carry": "passed"}
 
 
 def _pickled(model: Any) -> Any:
@@ -112,7 +114,8 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 def _of_gru(port: Port) -> Iterator[Case]:
     kernels = () if isinstance(port, WithKernel) else sorted(set(port.kernels) - {STOCK})
     options = [{"unroll": 1}, {"remat": False}, *({"kernel": kernel} for kernel in kernels)]
-    return chain(_origins(port, {}), _choices(port, {}, options), _styles(port))
+    differences = (_differences(port, levels, options) for levels in ({}, MASKED))
+    return chain(_origins(port, {}), _choices(port, {}), *differences, _styles(port))
 
 
 def _of_classifier(port: Port) -> Iterator[Case]:
@@ -150,8 +153,8 @@ def _require_one_structure(*models: Any) -> None:
         raise DefectError("models differ in jax.tree.structure: JAX compiles for each")
 
 
-def _choices(port: Port, levels: Row, options: Sequence[dict[str, Any]] = ()) -> Iterator[Case]:
-    """Each choice is in the program of a model and of each of its copies; options make another program.
+def _choices(port: Port, levels: Row) -> Iterator[Case]:
+    """Each choice is in the program of a model and of each of its copies.
 
     Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
     """
@@ -160,11 +163,7 @@ def _choices(port: Port, levels: Row, options: Sequence[dict[str, Any]] = ()) ->
     chosen = replace(config_of_row(row), **CHOICES)
     model = port.load(chosen, data.params)
 
-    def traced(model: Any) -> tuple[str, Any]:
-        """The program as text without addresses, and the shapes and dtypes of the results."""
-        program, results = jax.make_jaxpr(partial(direct, row, port, along=None), return_shape=True)(model, *arrays)
-        return re.sub(r" at 0x[0-9a-f]+", "", str(program)), results
-
+    traced = partial(_traced, row, port, arrays)
     program, results = traced(model)
     dtypes = {str(array.dtype) for name, array in results.items() if name in ("carry", "outputs", "logits")}
     if dtypes != {chosen.dtype}:
@@ -176,10 +175,6 @@ def _choices(port: Port, levels: Row, options: Sequence[dict[str, Any]] = ()) ->
             raise DefectError("a model has another program: dtype, unroll, remat or kernel is lost")
         return port.dump(other)
 
-    def require_another_program(option: dict[str, Any]) -> None:
-        if traced(port.load(replace(chosen, **option), data.params))[0] == program:
-            raise DefectError("it makes no difference to the program")
-
     for what, again in COPIES.items():
         yield Case(what, partial(kept, partial(again, model)), data.params, None)
     made = evaluate(partial(port.make, chosen), jax.random.key(0))
@@ -187,8 +182,27 @@ def _choices(port: Port, levels: Row, options: Sequence[dict[str, Any]] = ()) ->
     unflattened = COPIES["flattened and unflattened"](model)
     yield Case("flattened and unflattened", partial(_require_one_structure, model, unflattened))
     yield Case("after its copies were used", partial(port.dump, model), data.params, None)
+
+
+def _differences(port: Port, levels: Row, options: Sequence[dict[str, Any]]) -> Iterator[Case]:
+    """Each option makes another program."""
+    row = whole_row(levels)
+    data, _, arrays = one_set(row, port)
+    chosen = replace(config_of_row(row), **CHOICES)
+    program, _ = _traced(row, port, arrays, port.load(chosen, data.params))
+
+    def require_another_program(option: dict[str, Any]) -> None:
+        if _traced(row, port, arrays, port.load(replace(chosen, **option), data.params))[0] == program:
+            raise DefectError("it makes no difference to the program")
+
     for option in options:
-        yield Case(str(option), partial(require_another_program, option))
+        yield Case(f"{option}{' of a call with masks' if levels else ''}", partial(require_another_program, option))
+
+
+def _traced(row: Row, port: Port, arrays: Sequence[Any], model: Any) -> tuple[str, Any]:
+    """The program as text without addresses, and the shapes and dtypes of the results."""
+    program, results = jax.make_jaxpr(partial(direct, row, port, along=None), return_shape=True)(model, *arrays)
+    return re.sub(r" at 0x[0-9a-f]+", "", str(program)), results
 
 
 def _styles(port: Port) -> Iterator[Case]:

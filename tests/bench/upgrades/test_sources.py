@@ -43,18 +43,18 @@ def test_the_first_line_that_differs_is_named_with_its_function(package):
     assert not list(edited(was, snapshot(a=CODE, b=CODE, tests__c="other")))
     (change,) = edited(was, snapshot(a=CODE, b=CODE.replace("return x\n", "return -x\n"), tests__c=CODE))
     assert (change.kind, change.subject, change.line) == ("code", name, f"{name}/b.py:9 (g)")
-    (change,) = edited(was, snapshot(a=CODE.replace("x + 1", "x + 2"), b="\n" + CODE))
-    assert (change.new, change.line) == (f"{name}/a.py and 1 more", f"{name}/a.py:5 (f)")
+    found = edited(was, snapshot(a=CODE.replace("x + 1", "x + 2"), b="\n" + CODE))
+    assert [change.line for change in found] == [f"{name}/a.py:5 (f)", f"{name}/b.py:1"]
     (change,) = edited(was, snapshot(a=CODE + "1", b=CODE))
     assert change.line == f"{name}/a.py:10"
 
 
-@pytest.mark.parametrize(("files", "line"), [({"a": CODE}, "b.py (is gone)"), ({}, "a.py (is gone)")])
-def test_files_that_are_gone_or_new_are_named(package, files, line):
+@pytest.mark.parametrize(("files", "other"), [({"a": CODE}, ["b"]), ({}, ["a", "b"])])
+def test_files_that_are_gone_or_new_are_named(package, files, other):
     snapshot, name = package
     was, now = snapshot(a=CODE, b=CODE), snapshot(**files)
-    assert [change.line for change in edited(was, now)] == [f"{name}/{line}"]
-    assert [change.line for change in edited(now, was)] == [f"{name}/{line.replace('is gone', 'is new')}"]
+    assert [change.line for change in edited(was, now)] == [f"{name}/{file}.py (is gone)" for file in other]
+    assert [change.line for change in edited(now, was)] == [f"{name}/{file}.py (is new)" for file in other]
 
 
 def test_another_version_may_have_other_files(package):
