@@ -47,7 +47,7 @@ class TorchProgram:
         try:
             after = self._recorded(given, training=True)
             self._module.train(mode == TRAIN)
-            tape = self._recorded(given)
+            tape = self._recorded(given, with_steps=True)
         except Exception as error:
             raise failed(model, self._leaves, error) from error
         count = len(tape.outputs) - len(buffers)
@@ -62,7 +62,8 @@ class TorchProgram:
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state, for each set; with a jitter, narrow constants are moved in their rounding."""
-        tapes, n = (self._recorded(arguments.one(k)) for k in range(_sets(arguments))), len(self.outputs)
+        sets, n = map(arguments.one, range(_sets(arguments))), len(self.outputs)
+        tapes = (self._recorded(some, with_steps=jitter > 0) for some in sets)
         values = _stacked(map(partial(self._moved, jitter=jitter), tapes) if jitter else tapes)
         return Result(values[:n], values[n:], [], [])
 
@@ -74,12 +75,12 @@ class TorchProgram:
 
     def tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs, for one set."""
-        return self._recorded(arguments)
+        return self._recorded(arguments, with_steps=True)
 
     def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
         """All values on the way to the outputs and the gradients, for one set."""
         with torch.autograd.set_detect_anomaly(True, check_nan=False), warnings.catch_warnings(action="ignore"):
-            return self._recorded(arguments, weights)
+            return self._recorded(arguments, weights, with_steps=True)
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs in the module's own dtype. It is not compiled."""
@@ -89,9 +90,16 @@ class TorchProgram:
         with torch.no_grad():
             return [_own_dtype(a) for a in self._called(own, list(map(_tensor, jax.tree.leaves(inputs))))]
 
-    def _recorded(self, arguments: Arguments, weights: Sequence[Any] | None = None, *, training: bool = False) -> Tape:
-        """All values for the first set of arguments; with weights of the outputs, those of the gradients, too."""
-        module, recorder, gradient = copy.deepcopy(self._module), Recorder(), weights is not None
+    def _recorded(
+        self,
+        arguments: Arguments,
+        weights: Sequence[Any] | None = None,
+        *,
+        training: bool = False,
+        with_steps: bool = False,
+    ) -> Tape:
+        """The outputs for the first set of arguments, with steps all values; with weights, those of gradients, too."""
+        module, recorder, gradient = copy.deepcopy(self._module), Recorder(with_steps=with_steps), weights is not None
         module.train(training or self._module.training)
         _put(module, arguments)
         params = list(_parameters(module).values())
