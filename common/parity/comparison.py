@@ -325,6 +325,8 @@ class _Comparing:
 
     def _parting(self, first: Tape, second: Tape, pairs: list[tuple[int, int]]) -> Iterator[Place]:
         search = Search(first, second, pairs, self.tolerance)
+        if not search.wrong:  # they part for other values alone
+            return iter(())
         self.result.agreed = search.counts()
         return places_of(search)
 

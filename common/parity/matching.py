@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, permutations
+from itertools import chain, combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -224,9 +224,11 @@ def _bundles(
     alone = [w for w in free_w if not any(_may_be_the_same(parts[p], wholes[w]) for p in free_p)]
     for w in sorted(alone, key=lambda w: -len(wholes[w].shape)):
         free = [p for p in free_p if p not in taken]
-        wanted = modules.get(wholes[w].module)
+        wanted = modules.get(wholes[w].module, [])
+        near = [p for p in free if parts[p].module in wanted]  # they may be few where a whole family is too large
         likely: dict[tuple[int, ...], tuple[bool, int]] = {}
-        for some in (*_of_families(parts, free, wholes[w]), *_of_a_module(parts, free, wholes[w])):
+        families_of = (_of_families(parts, some, wholes[w]) for some in (near, free))
+        for some in chain(*families_of, _of_a_module(parts, free, wholes[w])):
             names = sum(alike_names(parts[p].path, wholes[w].path) for p in some) / len(some)
             likely[some] = [parts[p].module for p in some] == wanted, round(20 * names)
         if ways := sorted(likely, key=lambda some: likely[some], reverse=True):

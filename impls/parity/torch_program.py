@@ -1,10 +1,10 @@
-"""A module of PyTorch as a program: it runs in float64 once, and what was recorded is played for other values."""
+"""A module of PyTorch as a program: it runs in float64 for each set of values, and is recorded as it runs."""
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 import jax
@@ -41,70 +41,75 @@ class TorchProgram:
             [a.detach().numpy().copy() for a in named.values()] for named in (params, buffers)
         )
         self._leaves, self._to_inputs = jax.tree.flatten(inputs)
+        self.draws = False
+        values = ([np.asarray(a)[None] for a in some] for some in (self.param_values, self.state_values, self._leaves))
+        given = Arguments(*values)
         try:
-            after = self._recorded(training=True)
+            after = self._recorded(given, training=True)
             self._module.train(mode == TRAIN)
-            self._tape = self._recorded()
+            tape = self._recorded(given, with_steps=True)
         except Exception as error:
             raise failed(model, self._leaves, error) from error
-        values = [self._tape.values[n] for n in self._tape.outputs]
-        states, outputs = len(buffers), len(values) - len(buffers)
-        self.outputs = [jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for a in values[:outputs]]
+        count = len(tape.outputs) - len(buffers)
+        self.outputs = [
+            jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for a in (tape.values[n] for n in tape.outputs[:count])
+        ]
         # A state that training leaves alone is a table of constants, with the rounding of float32.
-        new = [after.values[n][0] for n in after.outputs[len(after.outputs) - states :]]
+        new = [after.values[n][0] for n in after.outputs[count:]]
         fixed = [n for n, pair in enumerate(zip(self.state_values, new, strict=True)) if np.array_equal(*pair)]
-        made = {*self._tape.arguments, *self._tape.maker}
-        constants = [n for n in range(len(self._tape.values)) if n not in made]
-        constants += [self._tape.arguments[len(params) + n] for n in fixed]
-        self._narrow = [n for n in constants if _is_rounded(self._tape.values[n])]
-        self.narrow_constants = bool(self._narrow)
+        self._narrow = [len(params) + n for n in fixed if _is_rounded(self.state_values[n])]
+        self.narrow_constants = bool(self._narrow or _constants(tape))
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state, for each set; with a jitter, narrow constants are moved in their rounding."""
-        values, n = _played(self._tape, arguments.all(), self._narrow if jitter else (), jitter), len(self.outputs)
+        sets, n = map(arguments.one, range(_sets(arguments))), len(self.outputs)
+        tapes = (self._recorded(some, with_steps=jitter > 0) for some in sets)
+        values = _stacked(map(partial(self._moved, jitter=jitter), tapes) if jitter else tapes)
         return Result(values[:n], values[n:], [], [])
 
     def gradient(self, arguments: Arguments, weights: Sequence[Any]) -> Result:
         """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
-        values = _played(self._gradient_tape, [*arguments.all(), *weights])
+        values = _stacked(self._recorded(arguments.one(k), weights) for k in range(_sets(arguments)))
         ends = np.cumsum([len(self.outputs), len(self.states), len(self.params)])
         return Result(*(values[a:b] for a, b in zip([0, *ends], [*ends, None], strict=True)))
 
     def tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs, for one set."""
-        return self._tape.changed(_given(self._tape, arguments.all(), 0))
+        return self._recorded(arguments, with_steps=True)
 
     def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
         """All values on the way to the outputs and the gradients, for one set."""
-        return self._gradient_tape.changed(_given(self._gradient_tape, [*arguments.all(), *weights], 0))
-
-    @cached_property
-    def _gradient_tape(self) -> Tape:
         with torch.autograd.set_detect_anomaly(True, check_nan=False), warnings.catch_warnings(action="ignore"):
-            return self._recorded(gradient=True)
+            return self._recorded(arguments, weights, with_steps=True)
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs in the module's own dtype. It is not compiled."""
         own = copy.deepcopy(self._own)
         own.train(self._module.training)
+        _put(own, arguments)
         with torch.no_grad():
-            targets = [*_parameters(own).values(), *_floating(own).values()]
-            for target, value in zip(targets, [*arguments.params, *arguments.state], strict=True):
-                target.copy_(torch.from_numpy(np.array(value[0])))
             return [_own_dtype(a) for a in self._called(own, list(map(_tensor, jax.tree.leaves(inputs))))]
 
-    def _recorded(self, *, training: bool = False, gradient: bool = False) -> Tape:
-        """All values for the parameters and inputs as given; with gradients, weights of 1 are arguments, too."""
-        module, recorder = copy.deepcopy(self._module), Recorder()
+    def _recorded(
+        self,
+        arguments: Arguments,
+        weights: Sequence[Any] | None = None,
+        *,
+        training: bool = False,
+        with_steps: bool = False,
+    ) -> Tape:
+        """The outputs for the first set of arguments, with steps all values; with weights, those of gradients, too."""
+        module, recorder, gradient = copy.deepcopy(self._module), Recorder(with_steps=with_steps), weights is not None
         module.train(training or self._module.training)
+        _put(module, arguments)
         params = list(_parameters(module).values())
-        leaves = list(map(_tensor, self._leaves))
+        leaves = [_tensor(a[0]) for a in arguments.inputs]
         leaves = [a.double().requires_grad_(gradient) if a.is_floating_point() else a for a in leaves]
-        weights = [torch.ones(a.shape, dtype=torch.float64) for a in self.outputs] if gradient else []
-        recorder.begin([*params, *_floating(module).values(), *leaves, *weights])
+        by = [torch.from_numpy(np.array(a[0])) for a in weights or ()]
+        recorder.begin([*params, *_floating(module).values(), *leaves, *by])
         with torch.set_grad_enabled(gradient), _in_float64(), recorder:
             results = self._called(module, leaves)
-            terms = [(y * w).sum() for y, w in zip(results, weights, strict=False) if y.is_floating_point()]
+            terms = [(y * w).sum() for y, w in zip(results, by, strict=False) if y.is_floating_point()]
             if gradient:
                 torch.stack(terms).sum().backward()
         results += _floating(module).values()
@@ -114,6 +119,14 @@ class TorchProgram:
         self.draws = recorder.draws
         return recorder.finished(results)
 
+    def _moved(self, tape: Tape, jitter: int) -> Tape:
+        """A tape whose narrow constants are moved by half of their last digit."""
+        rng = np.random.default_rng(jitter)
+        numbers = [*_constants(tape), *(tape.arguments[n] for n in self._narrow)]
+        values = {n: tape.values[n] for n in numbers}
+        by = ROUNDING * np.finfo(np.float32).eps
+        return tape.changed({n: a * (1 + by * rng.uniform(-1, 1, a.shape)) for n, a in values.items()})
+
     def _called(self, module: Any, leaves: Sequence[Any]) -> list[Any]:
         given = self.model.given(jax.tree.unflatten(self._to_inputs, leaves))
         with _plain():
@@ -122,21 +135,28 @@ class TorchProgram:
         return [a for a in leaves if isinstance(a, torch.Tensor)]
 
 
-def _played(tape: Tape, arguments: Sequence[Any], narrow: Sequence[int] = (), jitter: int = 0) -> list[np.ndarray]:
-    """The outputs of a tape for each set of arguments, with narrow constants moved by half of their last digit."""
-    rng, sets = np.random.default_rng(jitter), []
-    factors = {n: 1 + ROUNDING * np.finfo(np.float32).eps * rng.uniform(-1, 1, tape.values[n].shape) for n in narrow}
-    for n in range(max(map(len, arguments), default=1)):
-        given = _given(tape, arguments, n)
-        new = tape.played(given | {k: given.get(k, tape.values[k]) * factor for k, factor in factors.items()})
-        sets.append([new.get(k, tape.values[k])[0] for k in tape.outputs])
+def _constants(tape: Tape) -> list[int]:
+    """The numbers of values that are rounded to float32, and neither arguments nor computed."""
+    made = {*tape.arguments, *tape.maker}
+    return [n for n, value in enumerate(tape.values) if n not in made and _is_rounded(value)]
+
+
+def _put(module: torch.nn.Module, arguments: Arguments) -> None:
+    """Give a module the first set of parameters and of buffers."""
+    with torch.no_grad():
+        targets = [*_parameters(module).values(), *_floating(module).values()]
+        for target, value in zip(targets, [*arguments.params, *arguments.state], strict=True):
+            target.copy_(torch.from_numpy(np.array(value[0])))
+
+
+def _sets(arguments: Arguments) -> int:
+    return max(map(len, arguments.all()), default=1)
+
+
+def _stacked(tapes: Iterable[Tape]) -> list[np.ndarray]:
+    """The outputs of tapes, one for each set."""
+    sets = [[tape.values[n][0] for n in tape.outputs] for tape in tapes]
     return [np.stack(column) for column in zip(*sets, strict=True)]
-
-
-def _given(tape: Tape, arguments: Sequence[Any], n: int) -> dict[int, np.ndarray]:
-    """One set of arguments, by the numbers of values of a tape."""
-    pairs = zip(tape.arguments, arguments, strict=True)
-    return {number: np.array(a[n if len(a) > 1 else 0], tape.values[number].dtype)[None] for number, a in pairs}
 
 
 def _is_rounded(a: np.ndarray) -> bool:

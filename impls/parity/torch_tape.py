@@ -58,13 +58,16 @@ class Recorder(TorchDispatchMode):
     It computes in float64 where a program asks for a narrower dtype, and draws the same number each time. A value is
     known by the place of its numbers in memory: what autograd keeps for the way back is the same value.
 
+    Args:
+        with_steps: whether what leads to the outputs is recorded; it takes longer.
+
     Attributes:
         draws: whether numbers were drawn.
     """
 
-    def __init__(self):
+    def __init__(self, *, with_steps: bool):
         super().__init__()
-        self.draws = False
+        self.draws, self._with_steps = False, with_steps
         self._tape = Tape()
         self._tensors: dict[Any, Any] = {}
         self._numbers: dict[Any, int] = {}
@@ -73,6 +76,8 @@ class Recorder(TorchDispatchMode):
         """Run an operation, and record it."""
         args, kwargs = tree_map_only(torch.dtype, _wide, (args, kwargs or {}))
         self.draws = self.draws or func.overloadpacket.__name__ in RANDOM
+        if not self._with_steps:
+            return _run(func, args, kwargs)
         if func.overloadpacket.__name__ in WHOLES and func in decomposition_table:
             with self:
                 return decomposition_table[func](*args, **kwargs)
@@ -96,7 +101,7 @@ class Recorder(TorchDispatchMode):
 
     def finished(self, outputs: Sequence[Any]) -> Tape:
         """The tape."""
-        self._tape.outputs = tuple(map(self._number, outputs))
+        self._tape.outputs = tuple(map(self._number if self._with_steps else self._new, outputs))
         return self._tape
 
     def begin(self, arguments: Sequence[Any]) -> None:

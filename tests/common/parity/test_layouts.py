@@ -80,3 +80,11 @@ def test_a_mapping_that_names_a_leaf_twice_is_refused():
     leaves = [Leaf("layer/kernel", (2, 3))]
     with pytest.raises(InputError, match="names 'layer/kernel' twice"):
         match(leaves, leaves, {"layer.kernel": "layer/kernel", "kernel": "layer/kernel"})
+
+
+def test_biases_of_eight_are_joined_beside_their_kernels():
+    apart = [Leaf(f"cell/{side}{gate}/kernel", (4 if side == "i" else 5, 5)) for side in "ih" for gate in "ifgo"]
+    apart += [Leaf(f"cell/{side}{gate}/bias", (5,)) for side in "ih" for gate in "ifgo"]
+    fused = [Leaf(f"weight_{side}h", (20, 4 if side == "i" else 5)) for side in "ih"]
+    fused += [Leaf(f"bias_{side}h", (20,)) for side in "ih"]
+    assert all(m.layout is not None for pair in ((apart, fused), (fused, apart)) for m in match(*pair))

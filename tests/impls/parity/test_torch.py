@@ -256,6 +256,20 @@ def test_the_same_function(module, candidate, x, pair):
     assert not result.parameters.only_candidate
 
 
+class TorchBranch(torch.nn.Linear):
+    def forward(self, x):
+        y = super().forward(x)
+        return y if x[0, 0] == float(X[0, 0]) else 2 * y
+
+
+def test_a_branch_that_other_inputs_take_is_seen():
+    dense = linen.Dense(3)
+    result = compare(Model.torch(TorchBranch(6, 3)), Model.linen(dense, dense.init(jax.random.key(0), X)), X)
+    assert result.verdict == "another", str(result)
+    assert set(result.errors) == {"outputs (eval)", "outputs (train)"}
+    assert not result.places
+
+
 LONG = pytest.mark.long
 
 
