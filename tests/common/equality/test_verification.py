@@ -192,6 +192,18 @@ def test_what_is_not_offered_is_left_out_beside_the_rest():
     assert not measured()[0].offered, "a check that selects no row of a port"
 
 
+@pytest.mark.parametrize("error", [NotOfferedError("no such thing"), KeyError("x")])
+def test_a_defect_counts_whatever_is_raised_by_what_makes_the_cases(error):
+    def cases(before):
+        yield from before
+        raise error
+
+    with pytest.raises(DefectError, match=r"^wrong: 0 arrays, expected 1\.$"):
+        require_cases(cases([Case("wrong", lambda: None, np.ones(2))]))
+    with pytest.raises(type(error)):
+        require_cases(cases([Case("right", lambda: None)]))
+
+
 def test_assert_equivalent_names_what_differs():
     port = fails(lambda model, carry, outputs, **_: (carry, outputs * 1.5))
     with pytest.raises(AssertionError, match=r"not equivalent to the oracle:\nfaulty: sequence: .* in float64: error"):
