@@ -8,13 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from trigru.common.compat import enable_x64
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.checks import CHECKS, Case, Check, Part, get_checks
+from trigru.common.equality.cases import CARRY, D, H
+from trigru.common.equality.checks import CHECKS, Case, Check, Part, calls, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.contract.factors import is_compiled
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, UnknownNameError
+from trigru.common.parameters.record import GRUParams
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import faults, get_port
 from trigru.impls.pure import PurePort
@@ -202,6 +205,20 @@ def test_a_defect_counts_whatever_is_raised_by_what_makes_the_cases(error):
         require_cases(cases([Case("wrong", lambda: None, np.ones(2))]))
     with pytest.raises(type(error)):
         require_cases(cases([Case("right", lambda: None)]))
+
+
+def test_parameters_that_a_port_could_make_fit_have_to_be_refused(unchecked):
+    fit = {(3 * H, D + 1): lambda w: w[:, :D], (H, H): lambda w: np.tile(w, (3, 1)), CARRY.shape: lambda c: c[0]}
+
+    class Lenient(PurePort):
+        def load(self, config, params):
+            if isinstance(params, GRUParams):
+                params = GRUParams(*(fit.get(np.shape(p), lambda p: p)(p) for p in params))
+            return super().load(config, params)
+
+    told = "load, weight_ih of .*; load, one matrix .*; load, initial_carry for each"
+    with enable_x64(True), pytest.raises(DefectError, match=told):
+        require_cases(case for case in calls.REFUSALS[0].cases(Lenient()) if case.what.startswith("load, "))
 
 
 def test_assert_equivalent_names_what_differs():
