@@ -13,6 +13,7 @@ from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.cases import CARRY, D, H
 from trigru.common.equality.checks import CHECKS, Case, Check, Part, calls, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
+from trigru.common.equality.checks.life import COPIES
 from trigru.common.equality.contract.factors import is_compiled
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
@@ -219,6 +220,11 @@ def test_parameters_that_a_port_could_make_fit_have_to_be_refused(unchecked):
     told = "load, weight_ih of .*; load, one matrix .*; load, initial_carry for each"
     with enable_x64(True), pytest.raises(DefectError, match=told):
         require_cases(case for case in calls.REFUSALS[0].cases(Lenient()) if case.what.startswith("load, "))
+
+
+def test_a_model_that_no_pickle_takes_is_no_copy():
+    with pytest.raises(NotOfferedError, match="pickle"):
+        COPIES["pickled and unpickled"](lambda: None)
 
 
 def test_assert_equivalent_names_what_differs():
