@@ -14,6 +14,7 @@ from trigru.common.equality.cases import CARRY, D, H
 from trigru.common.equality.checks import CHECKS, Case, Check, Part, calls, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.checks.life import COPIES
+from trigru.common.equality.contract import reference
 from trigru.common.equality.contract.factors import is_compiled
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
@@ -225,6 +226,10 @@ def test_parameters_that_a_port_could_make_fit_have_to_be_refused(unchecked):
 def test_a_model_that_no_pickle_takes_is_no_copy():
     with pytest.raises(NotOfferedError, match="pickle"):
         COPIES["pickled and unpickled"](lambda: None)
+
+
+def test_the_oracle_does_not_train_with_the_function_that_it_checks():
+    assert reference._OF_RECORDS["carry rate"].update.__module__ == reference.__name__
 
 
 def test_assert_equivalent_names_what_differs():
