@@ -57,13 +57,16 @@ MOST_BYTES, MOST_KEPT = 20_000_000, 40
 
 
 class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
-    """A port's measurements, all within their bounds. The name of its file has the digest.
+    """A port's measurements, all within their bounds.
 
     Args:
         when: UTC, as in 2026-11-28T12:03:00+00:00.
     """
 
+    digest: str
+    subject: Subject
     when: str
+    backend: str
     measurements: list[Measurement]
 
 
@@ -72,7 +75,8 @@ def keep(subject: Subject, backend: str | None, measurements: Iterable[Measureme
     measurements, path = list(measurements), _path(subject)
     if path is None or backend != "cpu" or not _is_whole(subject, measurements):
         return
-    proof = KeptProof(datetime.now(UTC).isoformat(timespec="seconds"), measurements)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    proof = KeptProof(digest(), subject, when, backend, measurements)
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
         for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
@@ -86,7 +90,8 @@ def kept(subject: Subject) -> KeptProof | None:
         if path is not None:
             proof = decode(read_whole(path, MOST_BYTES), KeptProof)
             check_date(proof.when)
-            return proof if _is_whole(subject, proof.measurements) else None
+            same = (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu")
+            return proof if same and _is_whole(subject, proof.measurements) else None
     return None
 
 

@@ -28,6 +28,7 @@ FEW = 20
 MOST_PROCESSES = 8
 #: A process that says nothing for longer is ended, and its question has failed; in seconds.
 LIMIT_S = 300.0
+NO_ANSWER = "the process ended without an answer"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,12 @@ class Prover:
                 answers[answer.number] = answer
                 progress(len(answers), questions[answer.number])
         self.__exit__()
-        for number in sorted(n for n, answer in answers.items() if answer.death):
-            (answers[number],) = self._answers([questions[number]], 1)  # the death may be chance
+        for number, question in enumerate(questions):
+            first = answers.get(number)  # None where a process died between questions
+            if first is None or first.death:  # which may be chance
+                answers[number] = self._again(question)
+            if first is None:
+                progress(len(answers), question)
         given = [answers[number] for number in range(len(questions))]
         self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
         return Proof(
@@ -100,6 +105,13 @@ class Prover:
             sum(answer.reused for answer in given),
             [question for question, answer in zip(questions, given, strict=True) if answer.death],
         )
+
+    def _again(self, question: Asked) -> Answered:
+        """The answer of a process of its own, or how that died."""
+        try:
+            return [*self._answers([question], 1), Answered(0, [], death=NO_ANSWER)][0]
+        except ChildDiedError as error:  # before it was asked
+            return Answered(0, [], death=str(error))
 
     def _answers(self, questions: list[Asked], processes: int) -> Generator[Answered, None, None]:
         """The answers of several processes, as they come; or of this one, for 0."""
@@ -147,7 +159,7 @@ def _ask(child: Child, request: Request, put: Callable[[Answered], None], stop: 
     Raises:
         ChildDiedError: it died before it was asked anything.
     """
-    begun, under_way, death = False, None, "the process ended without an answer"
+    begun, under_way, death = False, None, NO_ANSWER
     with child:
         try:
             for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):

@@ -160,6 +160,9 @@ BAD_BATCH_SHAPES: tuple[Any, ...] = (B, "8", None, (1.5,), (-1,), (2**70,), (2, 
 BAD_LOAD: dict[str, Any] = {
     "a dict": PARAMS._asdict(),
     "a classifier's": OF_READOUT,
+    "weight_ih of one input more": PARAMS._replace(weight_ih=np.ones((3 * H, D + 1))),
+    "one matrix as weight_hh": PARAMS._replace(weight_hh=np.ones((H, H))),
+    "initial_carry for each example": PARAMS._replace(initial_carry=CARRY),
     "all in another dtype": GRUParams(*(p.astype(np.float32) for p in PARAMS)),
     **{f"{name} {what}": PARAMS._replace(**{name: change(array)})
        for name, array in PARAMS._asdict().items()

@@ -67,16 +67,20 @@ def require_cases(cases: Iterable[Case]) -> float:
         NotOfferedError: the port offers none of them.
     """
     problems, missing, errors = list[str](), None, list[float]()
-    for case in cases:
-        try:
-            error = _error_of(case)
-            errors.append(error if case.bound == SAME_BOUND else 0.0)
-        except NotOfferedError as unoffered:
-            missing = unoffered
-        except DefectError as defect:
-            problems.append(f"{case.what}: {brief(defect).rstrip('.')}")
-            if len(problems) == NAMED:
-                break
+    try:
+        for case in cases:
+            try:
+                error = _error_of(case)
+                errors.append(error if case.bound == SAME_BOUND else 0.0)
+            except NotOfferedError as unoffered:
+                missing = unoffered
+            except DefectError as defect:
+                problems.append(f"{case.what}: {brief(defect).rstrip('.')}")
+                if len(problems) == NAMED:
+                    break
+    except Exception:  # of what makes the cases
+        if not problems:
+            raise
     if problems:
         raise DefectError(f"{'; '.join(problems)}.")
     if missing and not errors:

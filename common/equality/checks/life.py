@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from ...config import GRUConfig
-from ...errors import DefectError, NotOfferedError, listed
+from ...errors import DefectError, NotOfferedError, brief, listed
 from ...gru.kernels import STOCK
 from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
@@ -98,8 +98,8 @@ MASKED = {"lengths": "passed", "resets": "passed", "reverse": "yes", "carry": "p
 def _pickled(model: Any) -> Any:
     try:
         content = pickle.dumps(model)
-    except Exception:  # as where a framework keeps a function of JAX that no pickle takes
-        return model
+    except Exception as error:  # as where a framework keeps a function of JAX that no pickle takes
+        raise NotOfferedError(f"a model that can be pickled ({brief(error)})") from error
     return pickle.loads(content)
 
 

@@ -70,6 +70,7 @@ def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch)
 
 DAMAGES = {
     b"1e-16": b"1e-11", b'"pure"': b'"nnx"', b"]}": b"", b'"when":"2': b'"when":"x',
+    b"as it is": b"as it was", b'"source":"port"': b'"source":"upstream"', b'"cpu"': b'"gpu"',
     b'"when"': b'"deep": ' + b"[" * 20_000 + b"]" * 20_000 + b', "when"',
 }  # fmt: skip
 

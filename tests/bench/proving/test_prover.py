@@ -7,9 +7,9 @@ import time
 import jax
 import msgspec
 import pytest
-from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.processes.child import Child, ChildDiedError
 from trigru.bench.proving import prover, questions
-from trigru.bench.proving.messages import Asked, Subject
+from trigru.bench.proving.messages import Answered, Asked, Request, Subject
 from trigru.bench.proving.prover import Prover
 from trigru.bench.proving.questions import expand, find, get_subject
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
@@ -139,6 +139,34 @@ def test_a_process_that_dies_before_it_asks_ends_the_proof(monkeypatch):
     monkeypatch.setattr(prover, "WORKER", "there.is.none")
     with pytest.raises(ChildDiedError, match="there.is.none"):
         prove(FEW)
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypatch):
+    class Dying(Child):
+        def __init__(self, *_):
+            pass
+
+        def __exit__(self, *_):
+            pass
+
+        def lines_of(self, content, *_):
+            request = msgspec.json.decode(content, type=Request)
+            check = request.questions[0].check
+            if len(request.questions) == 1 and check == "start":
+                return
+            if len(request.questions) > 1 or check != "held":
+                number = int(request.start * len(request.questions))
+                yield from map(msgspec.json.encode, (number, Answered(number, [])))
+            raise ChildDiedError("killed by chance")
+
+    told = []
+    monkeypatch.setattr(prover, "Child", Dying)
+    found = prove(FEW, lambda done, question: told.append(done))
+    assert told == list(range(1, len(FEW) + 1))
+    problems = {q.check: answer[0].problem for q, answer in zip(FEW, found.answers, strict=True) if answer}
+    assert problems == {"held": "killed by chance", "start": "the process ended without an answer"}
+    assert {q.check for q in found.died} == set(problems)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

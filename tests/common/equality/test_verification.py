@@ -8,13 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from trigru.common.compat import enable_x64
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.checks import CHECKS, Case, Check, Part, get_checks
+from trigru.common.equality.cases import CARRY, D, H
+from trigru.common.equality.checks import CHECKS, Case, Check, Part, calls, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
+from trigru.common.equality.checks.life import COPIES
+from trigru.common.equality.contract import reference
 from trigru.common.equality.contract.factors import is_compiled
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, UnknownNameError
+from trigru.common.parameters.record import GRUParams
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import faults, get_port
 from trigru.impls.pure import PurePort
@@ -190,6 +195,41 @@ def test_what_is_not_offered_is_left_out_beside_the_rest():
     assert require_cases([one, other]) == found.error == pytest.approx(1e-13, rel=0.01)
     assert not measured(one)[0].offered
     assert not measured()[0].offered, "a check that selects no row of a port"
+
+
+@pytest.mark.parametrize("error", [NotOfferedError("no such thing"), KeyError("x")])
+def test_a_defect_counts_whatever_is_raised_by_what_makes_the_cases(error):
+    def cases(before):
+        yield from before
+        raise error
+
+    with pytest.raises(DefectError, match=r"^wrong: 0 arrays, expected 1\.$"):
+        require_cases(cases([Case("wrong", lambda: None, np.ones(2))]))
+    with pytest.raises(type(error)):
+        require_cases(cases([Case("right", lambda: None)]))
+
+
+def test_parameters_that_a_port_could_make_fit_have_to_be_refused(unchecked):
+    fit = {(3 * H, D + 1): lambda w: w[:, :D], (H, H): lambda w: np.tile(w, (3, 1)), CARRY.shape: lambda c: c[0]}
+
+    class Lenient(PurePort):
+        def load(self, config, params):
+            if isinstance(params, GRUParams):
+                params = GRUParams(*(fit.get(np.shape(p), lambda p: p)(p) for p in params))
+            return super().load(config, params)
+
+    told = "load, weight_ih of .*; load, one matrix .*; load, initial_carry for each"
+    with enable_x64(True), pytest.raises(DefectError, match=told):
+        require_cases(case for case in calls.REFUSALS[0].cases(Lenient()) if case.what.startswith("load, "))
+
+
+def test_a_model_that_no_pickle_takes_is_no_copy():
+    with pytest.raises(NotOfferedError, match="pickle"):
+        COPIES["pickled and unpickled"](lambda: None)
+
+
+def test_the_oracle_does_not_train_with_the_function_that_it_checks():
+    assert reference._OF_RECORDS["carry rate"].update.__module__ == reference.__name__
 
 
 def test_assert_equivalent_names_what_differs():
