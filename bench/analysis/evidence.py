@@ -90,6 +90,8 @@ def _arms(run: Run) -> Iterator[str]:
             yield f"{arm.id} cannot be the {arm.role} of its group"
         elif known and {*arm.labels} != {*known.labels}:
             yield f"{arm.id} is called {', '.join(arm.labels) or 'nothing'}, here {', '.join(known.labels)}"
+        elif known and replace(arm, labels=known.labels) != known:
+            yield f"{arm.id} is not what the plan has under its name"
         elif not known and arm.port in here and arm.style:
             yield f"{arm.id} is in a call style that {arm.port} does not have, or that the plan did not ask for"
         elif not known and not (

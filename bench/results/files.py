@@ -8,7 +8,7 @@ import re
 import sys
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -56,14 +56,24 @@ class _ExtraInfo(Struct, frozen=True):
 
 
 class _Benchmark(Struct, frozen=True):
+    group: str
+    name: str
     fullname: str
     extra_info: _ExtraInfo
+    options: dict[str, Any]
+    stats: dict[str, Any]
+    params: dict[str, Any] | None
+    param: str | None
 
 
 class _File(Struct, frozen=True):
-    """The part of a results file that is read: samples of each arm by process, and the other records of the run."""
+    """A results file: samples of each arm by process, the other records of the run, and what other readers need."""
 
+    machine_info: dict[str, Any]
+    commit_info: dict[str, Any]
     benchmarks: list[_Benchmark]
+    datetime: str
+    version: str
     trigru: Header
 
 
@@ -180,6 +190,8 @@ def _lines_of(file: _File) -> list[Line]:
         for process, timed in benchmark.extra_info.trigru.items():
             if timed.arm != benchmark.fullname or timed.arm not in arms:
                 raise ValueError(f"{benchmark.fullname} has samples of {timed.arm}, or is no arm of the run")
+            if benchmark.group != arms[timed.arm].group:
+                raise ValueError(f"{benchmark.fullname} is in the group {benchmark.group}")
             parts.setdefault((process, arms[timed.arm].group), []).append(timed)
     groups = [GroupTimed(group, process, timed) for (process, group), timed in parts.items()]
     groups.sort(key=lambda line: line.process)

@@ -108,6 +108,7 @@ LIES = {
     "ports of the plan have nnx twice": {f"{PLAN} ports": lambda ports: ports.append("nnx")},
     "cannot be the arm of its group": {f"{BEGUN} arms 0": {"role": "arm"}},
     "cannot be the baseline of its group": {f"{BEGUN} arms 1": {"role": "baseline"}},
+    "is not what the plan has under its name": {f"{BEGUN} arms 3": {"way": "placed"}},
     "the arm .* is there twice": {f"{BEGUN} arms": lambda arms: arms.append(arms[2])},
     "the plan has 2 devices": {f"{PLAN} devices": lambda devices: devices.append(2)},
     "does not have, or that the plan": {f"{BEGUN} arms 3": {"style": "magic"}, "benchmarks": lambda arms: arms.pop(3)},

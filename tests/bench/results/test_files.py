@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, save, with_provenance
 from trigru.bench.analysis.merge import load
+from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.files import FILE, SCHEMA, ResultsFileError, command_line
 from trigru.bench.results.run import Begun, Timed
@@ -75,6 +76,7 @@ def test_the_commit_is_trigrus_own(path, commit, id, dirty):
 
 BEGUN, OF_LINEN = ("trigru", "begun"), ("benchmarks", 2, "extra_info", "trigru", "0")
 PARTS = {BEGUN: Begun, (*BEGUN, "plan"): Plan, OF_LINEN: Timed, (*BEGUN, "arms", 0): Arm}
+PARTS |= {(): files._File, ("benchmarks", 2): files._Benchmark}
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: PARTS[part].__name__)
@@ -100,6 +102,8 @@ def test_a_file_that_lacks_a_fact_does_not_load(path, part):
         (("benchmarks", 2, "extra_info", "trigru"), {"-1": {}}, "int` >= 0"),
         (("trigru", "interruptions"), 10**17, "int` <= "),
         (("benchmarks",), {}, "Expected `array`, got `object`"),
+        (("benchmarks", 2, "group"), "nonsense", "is in the group nonsense"),
+        (("datetime",), 5, "Expected `str`, got `int`"),
     ],
 )  # fmt: skip
 def test_a_file_with_other_contents_is_refused(path, keys, value, message):
