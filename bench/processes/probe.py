@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from importlib.util import find_spec
 
 from ...common.errors import TrigruError
 from .child import ChildDiedError, lines_of
@@ -18,8 +19,10 @@ class JaxEnvironmentError(TrigruError):
 def check_jax() -> None:
     """Raise a JaxEnvironmentError with JAX's own message if it does not start here.
 
-    It is tried only if a variable is set that could be the reason.
+    It is tried only if a variable is set that could be the reason, and by what `trigru[bench]` brings.
     """
+    if find_spec("msgspec") is None:
+        return
     names = ("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "TF_XLA_FLAGS", "LIBTPU_")
     settings = tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith(names))
     if settings and (problem := _try(settings)):

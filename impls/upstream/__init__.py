@@ -31,6 +31,7 @@ class Departure:
 
 
 #: Flax's two RNNs, linen's and NNX's, depart alike.
+_UNMAPPED = "can't be traced in jax.shard_map where its inputs alone are divided", ("mesh",)
 _OF_BOTH = (
     ("has no episode resets", ("golden", "resets")),
     ("seq_lengths 0 returns the padded end's carry", ("lengths", "held")),
@@ -39,6 +40,7 @@ _OF_BOTH = (
     ("dtype gives way to the carry's", ("carry", "life")),
     ("parameters in half precision can't be made", ("draws",)),
     ("takes integers as inputs; no bad call is refused", ("refusals",)),
+    _UNMAPPED,
 )
 _WITH_BIASES = (
     *("sequence", "chunks", "step", "classifier", "inference", "jvp", "hvp", "batch-axes", "long", "inputs", "hidden"),
@@ -56,11 +58,12 @@ DEPARTURES = (
         "https://github.com/google/flax/issues/5594",
     ),
     Departure("nnx.RNN", "has no initial state among its parameters", ("start",)),
-    Departure("nnx.RNN", "has no rematerialisation", ("remat", "memory")),
+    Departure("nnx.RNN", "has no rematerialisation", ("remat",)),
     Departure("nnx.RNN", "one orthogonal draw for the fused matrix", ("draws",)),
     Departure("nnx.RNN", "can't be closed over by a transform of JAX", ("export",)),
     *(Departure("nnx.RNN", what, checks) for what, checks in _OF_BOTH),
     Departure("eqx.nn.GRUCell", "has no initial state among its parameters", ("start",)),
+    Departure("eqx.nn.GRUCell", *_UNMAPPED),
     Departure("eqx.nn.GRUCell", "has no lengths", ("lengths", "golden", "counted", "held", "refusals")),
     Departure("eqx.nn.GRUCell", "has no episode resets", ("resets", "golden")),
     Departure("eqx.nn.GRUCell", "draws weights and biases uniformly", ("draws",)),

@@ -11,10 +11,12 @@ from .rnn import OwnParts, run, step
 
 
 class GRU(nn.Module):
-    """The answer of the README: `self.param` for the initial carry, everything else linen's own."""
+    """`self.param` for the initial carry, everything else linen's own."""
 
     config: Any
     __call__, step = run, step
+    dtype = property(lambda self: self.config.dtype)
+    param_dtype = property(lambda self: jnp.dtype(self.config.param_dtype))
 
     def setup(self):
         c, param_dtype = self.config, jnp.dtype(self.config.param_dtype)
