@@ -56,7 +56,7 @@ def without(closed: Any, targets: Sequence[Any]) -> Any:
     def changed(value: Any) -> Any:
         if type(value) is tuple:  # of the branches of a condition
             return tuple(map(changed, value))
-        if hasattr(value, "consts") and hasattr(value, "jaxpr"):
+        if getattr(value, "jaxpr", value) is not value:  # closed; from JAX 0.12 on, all are, and hold themselves
             return value.replace(jaxpr=changed(value.jaxpr))
         if hasattr(value, "eqns"):
             return value.replace(eqns=list(map(freed, value.eqns)))
