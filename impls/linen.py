@@ -119,6 +119,7 @@ class GRU(nn.Module):
             out_axes=loop.time_axis,
             reverse=reverse,
             unroll=self.unroll,
+            check_constancy_invariants=not self._params(),  # by one more trace, which only makes parameters
         )
         return scan(self, loop.h, loop.by_time)
 

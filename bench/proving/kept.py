@@ -167,7 +167,7 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
             continue
         add("search", place)
         for path, status in _files(place):
-            read = path.endswith(".py") and os.path.relpath(path, place).split(os.sep)[0] in READ
+            read = path.endswith(".py") and path.removeprefix(place).strip(os.sep).split(os.sep)[0] in READ
             add(path, status.st_size, status.st_mtime_ns, _content(path) if read else "")
     return found.hexdigest()
 

@@ -1,7 +1,7 @@
 """A run: fresh processes measure. This process watches them and stores each answer as it comes."""
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -22,8 +22,9 @@ LIMIT_S = 300.0
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
 MARKER = "underway"
-#: A process that compiles takes about so many times as long as one that takes its programs from another.
-COMPILING = 2
+#: About how long parts of a process take on two cores, in seconds: its start, with the machine's limits; an arm that it
+#: compiles, or takes from another process; the rounds of a group.
+START_S, COMPILED_S, TAKEN_S, ROUNDS_S = 5.0, 0.6, 0.2, 1.5
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
 
@@ -58,6 +59,12 @@ Answer = Started | Underway | Untimed | GroupTimed
 Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
 
+def parts_s(plan: Plan, process: int, arms: Sequence[Arm]) -> tuple[float, float, float]:
+    """About how long a process takes to start, to make some arms ready, and to time their groups, in seconds."""
+    arm_s = COMPILED_S if process < compiling_processes(plan.processes) else TAKEN_S
+    return START_S * bool(arms), arm_s * len(arms), ROUNDS_S * len({arm.group for arm in arms})
+
+
 def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
     """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
     devices = max(request.plan.devices)
@@ -78,20 +85,14 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
         ask: measures a request; by default `ask_process`.
     """
     plan = journal.plan
-    compiling = compiling_processes(plan.processes)
-
-    def work(process: int) -> int:
-        groups = {arm.group for arm in journal.todo(process)}
-        return len(groups) * (COMPILING if process < compiling else 1)
-
-    whole = sum(map(work, range(plan.processes)))
+    whole_s = sum(sum(parts_s(plan, process, journal.todo(process))) for process in range(plan.processes))
     with scratch() as folder:
         for process in range(plan.processes):
             of, again = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
             while todo := journal.todo(process):
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
                 request = Request(plan, todo, process, backend, folder)
-                share, underway = work(process) / whole, None
+                share, underway = sum(parts_s(plan, process, todo)) / whole_s, None
                 try:
                     with closing((ask or ask_process)(request, LIMIT_S)) as answers:
                         for answer in answers:

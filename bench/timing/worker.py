@@ -25,7 +25,7 @@ from ..results.run import GroupTimed, Machine, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
 from .sampling import Samples, calls_in_a_sample, pace_of, sample_rounds, warm_up
-from .supervisor import MARKER, NO_BASELINE, Answer, Request, Underway
+from .supervisor import MARKER, NO_BASELINE, Answer, Request, Underway, parts_s
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
 GROUP_TIME_S = 40.0
@@ -47,9 +47,11 @@ class OtherPlatformError(TrigruError):
 def measure(request: Request, answer: Callable[[Answer], None]) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     groups = grouped(request.arms, lambda arm: arm.group)
-    mark = _marker(request)
+    mark, of_parts_s = _marker(request), parts_s(request.plan, request.process, request.arms)
+    start, ready, rounds = (part_s / sum(of_parts_s) for part_s in of_parts_s)
+    shares = ready / len(request.arms), rounds / len(groups)
     with keep_in(Path(request.folder)):
-        answer(Underway("measure the machine's limits", 0.0))
+        answer(Underway("measure the machine's limits", start))
         machine = describe_machine(packages_of_plan(request.plan))
         if request.backend not in (None, machine.backend):
             raise OtherPlatformError(
@@ -62,7 +64,7 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
         answer(Started(machine, ceilings))
         for arms in groups.values():
             with jax.default_matmul_precision(arms[0].precision):
-                answer(measure_group(request, arms, machine, answer, mark, 1 / len(groups)))
+                answer(measure_group(request, arms, machine, answer, mark, shares))
 
 
 def measure_group(
@@ -71,16 +73,16 @@ def measure_group(
     machine: Machine,
     answer: Callable[[Answer], None],
     mark: Callable[[Arm | None], None],
-    part: float,
+    shares: tuple[float, float],
 ) -> GroupTimed:
     """Compile the arms of one group, compare them with the oracle, and time them.
 
     Args:
         answer: called with what happens meanwhile.
         mark: called with the arm that is being timed.
-        part: the group's share of the process's work.
+        shares: of the process's work: to make an arm ready, and to time a group.
     """
-    group = arms[0].group
+    group, (of_arm, of_rounds) = arms[0].group, shares
 
     def attempt(what: str, share: float, arm: Arm, step: Callable[[], T]) -> T | None:
         """What a step returns; if it fails, only this arm loses its number."""
@@ -99,9 +101,7 @@ def measure_group(
     # an arm that always came first was seen to be 0.3 % slower
     order = np.random.default_rng(request.process).permutation(len(arms))
     shuffled = [arms[index] for index in order]
-    made = [
-        attempt("compile", part * 0.5 / len(arms), arm, partial(_prepare, request, arm, machine)) for arm in shuffled
-    ]
+    made = [attempt("compile", of_arm, arm, partial(_prepare, request, arm, machine)) for arm in shuffled]
     pace = pace_of(machine.backend)
     warmed = [
         (ready, attempt("warm up", 0.0, ready.arm, partial(warm_up, ready, request.plan.sample_time_s, pace)))
@@ -122,7 +122,7 @@ def measure_group(
         seed=request.process,
         pace=pace,
         warm=warm,
-        progress=lambda share: answer(Underway(f"time {group}", part * 0.5 * share, group)),
+        progress=lambda share: answer(Underway(f"time {group}", of_rounds * share, group)),
         entering=lambda index: mark(subjects[index].arm),
     )
     mark(None)

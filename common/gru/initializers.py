@@ -87,6 +87,13 @@ def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
     return init
 
 
+def _traced_once(initializer: Callable[..., Any]) -> Callable[..., Any]:
+    """An initializer that JAX traces once for each shape and dtype."""
+    draw = jax.jit(initializer, static_argnums=(1, 2))
+    return lambda key, shape, dtype=jnp.float32: draw(key, tuple(shape), jnp.dtype(dtype))
+
+
 #: Of each gate's input matrix, and of its recurrent one. They are made once, so that two modules that keep them compare
 #: equal, and what is compiled for one serves the other.
-fan_in_per_gate, orthogonal_per_gate = per_gate(jax.nn.initializers.lecun_normal()), per_gate(orthogonal)
+fan_in_per_gate = _traced_once(per_gate(jax.nn.initializers.lecun_normal()))
+orthogonal_per_gate = _traced_once(per_gate(orthogonal))

@@ -7,7 +7,6 @@ from itertools import chain, combinations, permutations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ..errors import InputError
 from .layouts import Layout, Leaf, Transform, joined, piece, whole
@@ -181,6 +180,8 @@ class _Matching:
         for (i, j), some in options.items():
             fits[i, j] = True
             alike[i, j] += 0.2 * _usual(some[0], reference, candidate[free_c[i]])
+        from scipy.optimize import linear_sum_assignment  # here, since it takes long to import
+
         rows, columns = linear_sum_assignment(np.where(fits, -alike, 10.0))
         for i, j in zip(rows, columns, strict=True):
             if fits[i, j]:

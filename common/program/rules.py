@@ -167,7 +167,9 @@ def _iota(equation: Any, dtype: Any) -> Function:
 def _broadcast(equation: Any, dtype: Any) -> Function:
     shape, axes = equation.params["shape"], equation.params["broadcast_dimensions"]
     sizes = dict(zip(axes, equation.invars[0].aval.shape, strict=True))
-    inner = [sizes.get(axis, 1) for axis in range(len(shape))]
+    inner = tuple(sizes.get(axis, 1) for axis in range(len(shape)))
+    if inner == tuple(shape):  # it adds axes of length 1
+        return _to_shape(equation, dtype)
     return lambda a: np.broadcast_to(a.reshape(len(a), *inner), (len(a), *shape))
 
 
@@ -180,6 +182,18 @@ def _slice(equation: Any, dtype: Any) -> Function:
     starts, ends = equation.params["start_indices"], equation.params["limit_indices"]
     index = (slice(None), *map(slice, starts, ends, equation.params["strides"] or [1] * len(starts)))
     return lambda a: a[index]
+
+
+def _transpose(equation: Any, dtype: Any) -> Function:
+    order = (0, *(n + 1 for n in equation.params["permutation"]))
+    return lambda a: a.transpose(order)
+
+
+def _split(equation: Any, dtype: Any) -> Function:
+    sizes, before = equation.params["sizes"], (slice(None),) * (equation.params["axis"] + 1)
+    ends = np.cumsum(sizes).tolist()
+    parts = [(*before, slice(end - size, end)) for size, end in zip(sizes, ends, strict=True)]
+    return lambda a: [a[part] for part in parts]
 
 
 def _pad(equation: Any, dtype: Any) -> Function | None:
@@ -222,11 +236,9 @@ RULES: dict[str, Rule] = {
     # what moves values; reshaped with axes in another order, and padded within, they are handed to JAX
     "iota": _iota, "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
     "reshape": lambda e, dtype: None if e.params.get("dimensions") else _to_shape(e, dtype),
-    "transpose": lambda e, dtype: partial(np.transpose, axes=(0, *(n + 1 for n in e.params["permutation"]))),
     "rev": lambda e, dtype: partial(np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])),
-    "slice": _slice, "pad": _pad,
+    "slice": _slice, "pad": _pad, "transpose": _transpose, "split": _split,
     "concatenate": lambda e, dtype: lambda *arrays: np.concatenate(together(arrays), e.params["dimension"] + 1),
     "stack": lambda e, dtype: lambda *arrays: np.stack(together(arrays), e.params["axis"] + 1),
     "unstack": lambda e, dtype: lambda a: list(np.moveaxis(a, e.params["axis"] + 1, 0)),
-    "split": lambda e, dtype: lambda a: np.split(a, np.cumsum(e.params["sizes"])[:-1], e.params["axis"] + 1),
 }  # fmt: skip

@@ -16,7 +16,7 @@ import optax
 from ...compat import enable_x64
 from ...gru.optimizers import carry_learning_rate
 from ...parameters.record import ClassifierParams, ReadoutParams, from_leaves, leaves
-from ...program import Traced, evaluate
+from ...program import Traced
 from .. import oracle
 from .data import Data, data_of, dtypes_of, sizes_of
 from .factors import NO_STYLE, Row
@@ -187,9 +187,8 @@ def trajectory(
         dtype: in which loss and gradient are computed, with parameters that are cast to it; None means theirs.
         weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
-    with enable_x64(jax.tree.leaves(params)[0].dtype == np.float64):
-        state: Any = evaluate(optimizer.init, params)
-        update = Traced(optimizer.update, params, state, params)
+    init, update = _traced(optimizer, jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype), params))
+    state = init(params)
     losses, start, weights = [], params, {}
     for _ in range(steps):
         loss, gradient = loss_and_grad(jax.tree.map(lambda p: p.astype(dtype or p.dtype), params))
@@ -200,6 +199,14 @@ def trajectory(
         updates, state = update(gradient, state, params)
         params = jax.tree.map(lambda p, u: p + np.asarray(u), params, updates)
     return Trajectory(np.stack(losses), start, params, weights)
+
+
+@lru_cache(maxsize=64)
+def _traced(optimizer: optax.GradientTransformation, params: Any) -> tuple[Traced, Traced]:
+    """An optimiser's functions, for parameters of these shapes and dtypes."""
+    with enable_x64(jax.tree.leaves(params)[0].dtype == np.float64):
+        state = jax.eval_shape(optimizer.init, params)
+        return Traced(optimizer.init, params), Traced(optimizer.update, params, state, params)
 
 
 def _train(row: Row, data: Data, given: tuple[Any, Any, Any], linear: tuple[Any, Any], stored: Any) -> Answers:
