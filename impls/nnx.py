@@ -253,10 +253,15 @@ def _in_rnn(model, x, carry=None, **flags):
     return rnn(x, initial_carry=carry, **flags)
 
 
-def _from_ones(model, x):
+def _ones(model, x):
     rngs = nnx.Rngs(carry=jax.random.key(0))
-    starts = [model.cell.initialize_carry(x[:, 0].shape, some, nnx.initializers.ones) for some in (rngs, rngs.carry)]
-    return _in_rnn(model, x, sum(starts) / 2)
+    return [
+        model.cell.initialize_carry(x[:, 0].shape, some, nnx.initializers.ones) for some in (rngs, rngs.carry, None)
+    ]
+
+
+def _from_ones(model, x):
+    return _in_rnn(model, x, sum(_ones(model, x)) / 3)
 
 
 def _of_variables(model, x, *, reverse=False, time_major=False, **given):
@@ -280,7 +285,7 @@ CLASS = ModelClass(
         Use("closed over by a loop", call=_in_loop, takes=("carry", "lengths", "resets")),
         Use("an ensemble by nnx.vmap", ensemble(_construct, nnx.vmap), _of_second, second),
         Use("its cell in nnx.RNN", call=_in_rnn, takes=_OF_RNN, starts_from=0.0, refuses=False),
-        Use("initialize_carry", call=_from_ones, takes=(), starts_from=1.0, refuses=False),
+        Use("initialize_carry", call=_from_ones, takes=(), starts_from=1.0, starts=_ones, refuses=False),
         Use("variables as arguments", call=_of_variables),
     ),
     assign=lambda model, other: nnx.update(model, nnx.state(other)),

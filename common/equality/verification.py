@@ -94,14 +94,14 @@ class Examiner:
         self._shrink, self._reference = shrink, reference
         self._failed: dict[tuple[str, str], list[Measurement]] = {}
 
-    def ask(self, question: Question) -> list[Measurement]:
-        """The measurement of a row, or one for each quantity of a check. A check that raises has failed."""
-        if question.row is None:
-            return list(_measure(question.port, question.check))
-        return [self._ask_row(question.port, question.check, question.row)]
+    def ask(self, question: Question) -> Measurement:
+        """The measurement of a question: of all cases of a check, which fails if it raises, or of a row.
 
-    def _ask_row(self, port: Port, check: Check, row: Row) -> Measurement:
-        """The answer farthest from the oracle in a row; if the row fails, in the smallest row that still fails."""
+        That of a row is the answer farthest from the oracle; if it fails, that of the smallest row that still fails.
+        """
+        port, check, row = question.port, question.check, question.row
+        if row is None:
+            return _measure(port, check)
         measured = _examine(row, port)
         if check.by_levels:
             return measured
@@ -136,7 +136,7 @@ def verify(
         progress: called before each step of the work with the steps done, their number, and the next one's name.
 
     Returns:
-        A measurement for each port and row, and for each port, check and quantity. A check that raises has failed.
+        A measurement for each port and row, and for each port and check without rows. A check that raises has failed.
 
     Raises:
         UnknownNameError: another dtype.
@@ -145,7 +145,7 @@ def verify(
     asked, examiner, found = questions(ports, dtypes, checks), Examiner(), []
     for number, question in enumerate(asked):
         progress(number, len(asked), f"{question.port.name} {question.check.name}")
-        found += examiner.ask(question)
+        found.append(examiner.ask(question))
     return found
 
 
@@ -178,25 +178,16 @@ def _examine(row: Row, port: Port) -> Measurement:
             return replace(unmeasured(port, told(unusual(row)), row), problem=_problem(port, error))
 
 
-def _measure(port: Port, check: Check) -> Iterator[Measurement]:
-    """A check that has no rows, in float64: a measurement for each part, which ends where the port raises something."""
-    missing, measured = NotOfferedError("no row of the contract is about this"), False
-    blank = unmeasured(port, check.name)
+def _measure(port: Port, check: Check) -> Measurement:
+    """The measurement of a check that has no rows, in float64; a port may fail in any way."""
+    blank = replace(unmeasured(port, check.name), quantity="cases")
     with _precision("float64"):
-        for part in check.parts:
-            quantity = part.label or "cases"
-            try:
-                error = require_cases(part.cases(port))
-                found = replace(blank, quantity=quantity, error=error, bound=SAME_BOUND, problem=None)
-            except NotOfferedError as unoffered:
-                missing = unoffered
-                continue
-            except Exception as error:  # a port may fail in any way; the others go on
-                found = replace(blank, quantity=quantity, problem=_problem(port, error))
-            measured = True
-            yield found
-    if not measured:
-        yield replace(blank, problem=_problem(port, missing))
+        try:
+            if check.cases is None:
+                raise NotOfferedError("no row of the contract is about this")
+            return replace(blank, error=require_cases(check.cases(port)), bound=SAME_BOUND, problem=None)
+        except Exception as error:
+            return replace(blank, problem=_problem(port, error))
 
 
 def _problem(port: Port, error: Exception) -> str:

@@ -29,6 +29,7 @@ class Use:
         is_drawn: the call draws the parameters, by the key 0, as `make` does. Others get random parameters.
         draws_alike: whether it draws what the port's class draws by the same key.
         starts_from: the number that fills the carry from which it starts if none is passed; None for the learned one.
+        starts: (made, x) -> carries (B, H) that are filled with it, in the dtype of the parameters.
         is_plain: without options and arguments, its program is that of the port's `apply`.
         refuses: whether the class itself sees the arguments, and refuses bad ones.
     """
@@ -43,6 +44,7 @@ class Use:
     is_drawn: bool = False
     draws_alike: bool = False
     starts_from: float | None = None
+    starts: Callable[..., list[Any]] | None = None
     is_plain: bool = False
     refuses: bool = True
 

@@ -120,16 +120,6 @@ def temp_bytes(compiled: Any) -> int | None:
     return None if memory is None else int(memory.temp_size_in_bytes)
 
 
-def computed_functions(compiled: Any) -> float | None:
-    """How many exp, tanh and the like a compiled program computes, by XLA's analysis, which counts a loop's body once.
-
-    None where it gives no number.
-    """
-    cost = _of(compiled, "cost_analysis")
-    cost = cost[0] if isinstance(cost, list) else cost  # before JAX 0.5, of each device
-    return None if cost is None else cost.get("transcendentals")
-
-
 def fingerprint(text: str) -> str:
     """Twelve hexadecimal digits of optimised HLO, shared by programs that compute the same by the same operations.
 

@@ -45,16 +45,11 @@ class Evaluator:
 
         Args:
             operands: arrays of one more axis than the trace has; where it is wide, of any floating-point dtype.
-
-        Raises:
-            ValueError: operands of other shapes than those of the trace.
         """
-        given = []
-        for aval, operand in zip(self._avals, operands, strict=True):
-            shape = operand[0].shape if is_key(aval) else np.shape(operand)[1:]
-            if shape != aval.shape:
-                raise ValueError(f"an operand has shape {np.shape(operand)}, expected (sets, *{aval.shape}).")
-            given.append(operand if is_key(aval) else np.asarray(operand, self._how.dtype(aval.dtype)))
+        given = [
+            operand if is_key(aval) else np.asarray(operand, self._how.dtype(aval.dtype))
+            for aval, operand in zip(self._avals, operands, strict=True)
+        ]
         with np.errstate(all="ignore"):
             return list(self._run(*given))
 

@@ -13,9 +13,9 @@ from ..contract.programs import answers_of
 from ..contract.selections import Selection
 from ..golden import golden_answers, golden_data
 from . import calls, classes, compiled, draws, life
-from .check import DTYPES, Case, Check, Part
+from .check import DTYPES, Case, Check
 
-__all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "SELECTIONS", "Case", "Check", "Part", "get_checks"]
+__all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "SELECTIONS", "Case", "Check", "get_checks"]
 
 
 def get_checks(*names: str) -> "tuple[Check, ...]":
@@ -54,34 +54,36 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("conversion",
           "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
-          "file", life.CONVERSION),
-    Check("golden", "a change in oracle and port together: the answers are in a file", (Part(_golden),)),
+          "file", life.conversions),
+    Check("golden", "a change in oracle and port together: the answers are in a file", _golden),
     Check("start",
           "an initial carry that the model hands out and that is another one, or of another shape or dtype",
-          calls.START),
-    Check("counted", "lengths that are counted in 16 bits", calls.COUNTS),
+          calls.start),
+    Check("counted", "lengths that are counted in 16 bits", calls.counted),
     Check("export",
           "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its "
-          "batch size, or that differs when it is read back", compiled.EXPORT),
+          "batch size, or that differs when it is read back", compiled.export),
     Check("mesh", "a call that `jax.shard_map` or a mesh of explicit axes does not take, be it of one device",
-          compiled.ON_ONE),
+          compiled.on_one_device),
     Check("held", "padding that is computed and multiplied by zero, so that what is not finite goes through it",
-          calls.HELD),
+          calls.held),
     Check("life",
           "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
-          "(dtype, unroll, remat, kernel) that is lost on the way or in a call style", life.LIFE),
+          "(dtype, unroll, remat, kernel) that is lost on the way, with an argument of a call, or in a call style",
+          life.life),
     Check("draws",
           "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
-          "`carry_init` that is not asked, or for something else", draws.PARTS),
+          "`carry_init` that is not asked, or for something else", draws.draws),
     Check("refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused",
-          calls.REFUSALS),
+          calls.refusals),
     Check("class",
           "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is "
           "not learned, bad options that go through, and the ways in which programs of its framework make and call it",
-          classes.PARTS, is_for=class_of),
+          classes.uses, is_for=class_of),
     Check("memory",
           "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled; a "
-          "donated train step that keeps what it replaces", compiled.MEMORY),
+          "gradient that keeps more than JAX's derivative of the equations; a donated train step that keeps what it "
+          "replaces", compiled.memory),
 )  # fmt: skip
 #: Rows of the contract by what they ask: for whoever wants to know about one thing.
 SELECTIONS: tuple[Check, ...] = (
@@ -95,5 +97,5 @@ SELECTIONS: tuple[Check, ...] = (
 ON_DEVICES: tuple[Check, ...] = (
     Check("devices",
           "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that "
-          "exchange data at every step where that can be avoided", compiled.ON_ALL),
+          "exchange data at every step where that can be avoided", compiled.on_all_devices),
 )  # fmt: skip

@@ -23,7 +23,7 @@ from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
 from ..cases import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, RESETS, B, D, H, T, X
-from .check import REFUSED, Case, Part, require_cases
+from .check import REFUSED, Case, require_cases
 
 Array = Any
 #: Batch shapes and dtypes of the computation for which the initial carry is handed out.
@@ -38,7 +38,7 @@ ENDLESS = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], B)[:, None], CARR
 # Good calls at the edge ------------------------------------------------------------------------------------------
 
 
-def _start(port: Port) -> Iterator[Case]:
+def start(port: Port) -> Iterator[Case]:
     """The initial carry, in the dtype of the computation, for each batch."""
 
     def expected(batch: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -57,7 +57,7 @@ def _start(port: Port) -> Iterator[Case]:
         yield Case(what, partial(port.initial_carry, some, (B,)), expected((B,), dtype))
 
 
-def _held(port: Port) -> Iterator[Case]:
+def held(port: Port) -> Iterator[Case]:
     """Carries that are not finite go through padding as they are."""
 
     def call(model: Any, x: Array, carry: Array, lengths: Array) -> Any:
@@ -67,7 +67,7 @@ def _held(port: Port) -> Iterator[Case]:
     yield Case("lengths 0, carry and outputs", run, (ENDLESS, np.zeros((*X.shape[:2], H))), bound=None)
 
 
-def _counted(port: Port) -> Iterator[Case]:
+def counted(port: Port) -> Iterator[Case]:
     """The carry at a length is the output there without lengths."""
     x = np.resize(X[:1], (1, COUNTED[0] + 1, X.shape[-1]))
 
@@ -187,7 +187,8 @@ GOOD_LENGTHS = (
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
 
-def _refusals(port: Port) -> Iterator[Case]:
+def refusals(port: Port) -> Iterator[Case]:
+    """Bad calls, each refused by an InputError, and good ones at the edge, which go through."""
     model = port.load(CONFIG, PARAMS)
     for what, call in _bad_calls(port, model):
         yield Case(what, call, REFUSED)
@@ -256,6 +257,3 @@ def _require_narrow(port: Port) -> None:
         dtypes = {str(array.dtype) for array in jax.tree.leaves(jax.eval_shape(calls, model))}
     if dtypes != {"float32"}:
         raise DefectError(f"results are {', '.join(sorted(dtypes))}, expected float32")
-
-
-START, HELD, COUNTS, REFUSALS = ((Part(cases),) for cases in (_start, _held, _counted, _refusals))

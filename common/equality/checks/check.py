@@ -33,21 +33,14 @@ class Case(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
-    """Cases of a check that has no rows, in float64."""
-
-    cases: Callable[[Port], Iterable[Case]]  # it raises a NotOfferedError if the port has nothing of the kind
-    label: str = ""  # where a check has several parts
-
-
-@dataclass(frozen=True)
 class Check:
-    """One kind of mistake, and how it is looked for: by rows of the contract, or in parts of its own."""
+    """One kind of mistake, and how it is looked for: by rows of the contract, or by cases of its own."""
 
     name: str  # stable, lower case
     catches: str  # what a difference here means
-    parts: tuple[Part, ...] = ()  # of which a port may not offer some
-    rows: Callable[[Port], list[Row]] | None = None  # of the contract, instead of parts
+    #: In float64; it raises a NotOfferedError if the port has nothing of the kind.
+    cases: Callable[[Port], Iterable[Case]] | None = None
+    rows: Callable[[Port], list[Row]] | None = None  # of the contract, instead of cases
     is_for: Callable[[Port], object] = lambda port: True  # true where it is run among others; by name, it always is
     by_levels: bool = False  # measurements of rows are named by their unusual levels
 

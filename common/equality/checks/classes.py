@@ -27,7 +27,8 @@ from ...program import evaluate
 from .. import oracle
 from ..bounds import SAME_BOUND
 from ..cases import CARRY, LENGTHS, RESETS, B, D, H, X
-from .check import REFUSED, Case, Part, require_cases
+from .calls import BAD_APPLY
+from .check import REFUSED, Case, require_cases
 
 Array = Any
 #: The arguments of a call: none, and all that a way of use takes.
@@ -55,29 +56,27 @@ BAD_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("carry_init", 0.0),
     ("carry_init", initializers.lecun_normal()),
 )
-#: Arguments that a class refuses itself; (B, H + 1) is a carry of other units.
-BAD_ARGUMENTS: tuple[tuple[str, Callable[[Array], Any]], ...] = (
-    ("x", lambda x: np.concatenate([x, x[..., :1]], axis=-1)),
-    ("x", lambda x: x.astype(np.int32)),
-    ("carry", lambda carry: np.concatenate([carry, carry[..., :1]], axis=-1)),
-    ("carry", lambda carry: carry.astype(np.int32)),
-    ("lengths", lambda lengths: lengths.astype(np.float64)),
-    ("resets", lambda resets: resets.astype(np.int32)),
-    ("reverse", lambda flag: 1),
-    ("time_major", lambda flag: 1),
+#: Bad arguments that a class refuses itself.
+BAD_ARGUMENTS = tuple(
+    BAD_APPLY[what]
+    for what in (
+        *("x: one feature too many", "x: int32", "carry: of other units", "carry: int32", "lengths: float"),
+        *("resets: int32", "reverse=1", "time_major=1"),
+    )
 )
 
 
+def uses(port: Port) -> list[Case]:
+    """A port's class, in all the ways in which programs use it. A warning is wrong, too."""
+    return [Case("as programs use it", partial(_require_class, port))]
+
+
 def _require_class(port: Port) -> None:
-    """Run all cases of a port's class. A warning is wrong, too."""
     if (listed := class_of(port)) is None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        if isinstance(port, WithKernel):
-            require_cases(_of_kernel(port, listed, port.kernel))
-        else:
-            require_cases(_of_all_kernels(port, listed))
+        require_cases(_of_kernel(port, listed) if isinstance(port, WithKernel) else _of_all_kernels(port, listed))
 
 
 def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
@@ -238,6 +237,9 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
     if use.draws_alike and drawn:
         yield Case("drawn", partial(leaves, port.dump(use.model(made))), drawn)
     model = made if use.is_drawn else _filled(made)
+    if use.starts:
+        expected = [np.full((B, H), use.starts_from)] * len(jax.eval_shape(use.starts, model, X))
+        yield Case("its starts", partial(evaluate, use.starts, model, X), expected)
     params, takes = port.dump(use.model(model)), set(use.takes)
     for names in (takes - {"carry"}, takes & {"carry"}) if drawn else (takes,):
         x, given = _arranged(use, {name: GIVEN[name] for name in use.takes if name in names})
@@ -250,30 +252,27 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
         yield Case(f"with {', '.join(given) or 'x alone'}", run, (tape.carry, tape.outputs))
     if not (use.refuses and drawn):
         return
-    for name, change in BAD_ARGUMENTS:
-        if name in ("x", *use.takes):
-            x, given = _arranged(use, {} if name == "x" else {name: GIVEN[name]})
-            arguments = {"x": x, **given}
-            bad = partial(use.call, **arguments | {name: change(arguments[name])})
-            yield Case(f"a bad {name}", partial(jax.eval_shape, bad, model), REFUSED)
+    for bad in BAD_ARGUMENTS:
+        if bad.keys() <= {"x", *use.takes}:
+            x, given = _arranged(use, bad)
+            yield Case(
+                f"a bad {', '.join(bad)}", partial(jax.eval_shape, partial(use.call, x=x, **given), model), REFUSED
+            )
     if not use.batched:
         yield Case("a batch", partial(jax.eval_shape, partial(use.call, x=X), model), REFUSED)
 
 
 def _arranged(use: Use, given: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
     """The inputs and the arguments as a way of use takes them: of one example, or with time first."""
-    x, given = X, dict(given)
+    given = {"x": X} | given
     if not use.batched:  # the last example, which is neither empty nor full
-        x, given = x[-1], {name: value if value is True else value[-1] for name, value in given.items()}
-    if "time_major" in given:
-        x, given = np.moveaxis(x, 1, 0), given | ({"resets": given["resets"].T} if "resets" in given else {})
-    return x, given
+        given = {name: value[-1] if isinstance(value, np.ndarray) else value for name, value in given.items()}
+    if given.get("time_major") is True:
+        given |= {name: np.moveaxis(given[name], 1, 0) for name in ("x", "resets") if name in given}
+    return given.pop("x"), given
 
 
 def _filled(shapes: Any) -> Any:
     """Random numbers in every array of a model, of which shapes and dtypes are known."""
     rng = np.random.default_rng(1)
     return jax.tree.map(lambda array: rng.normal(size=array.shape).astype(array.dtype), shapes)
-
-
-PARTS = (Part(lambda port: [Case("as programs use it", partial(_require_class, port))]),)

@@ -1,15 +1,10 @@
 """Checks of what only a program of XLA shows: exported artefacts, memory, and a batch that is spread over devices.
 
-**Memory**: `remat`, by which a gradient keeps less of the forward pass, and arrays that a train step gives up to those
-that replace them. What a gradient keeps is what the loops of its trace stack up. Where all steps are unrolled, there is
-no loop that would keep the recomputation apart from the forward pass, and XLA may merge both: there, compiled programs
-are compared. The one with `remat` has to need less memory or, where XLA's scheduler takes what was saved for something
-else, as on the CPU, to compute more.
+**Memory**: what a gradient keeps is what the loops of its trace stack up. Where all steps are unrolled, no loop keeps
+what `remat` computes again apart from the forward pass: XLA merges both, unless the trace prevents it.
 
-**Devices**: the parameters are on every device. The ways are those in which a user of JAX spreads a batch: by placing
-it, on a mesh whose axes are automatic or explicit, and by `jax.shard_map`, once as it stands and once with parameters
-that are made to vary over the devices, so that their gradient is summed over the steps before it is summed over the
-devices. Values and gradients are compared, and what the compiled program exchanges for them.
+**Devices**: the parameters are on every device, and the batch is spread in the ways of a user of JAX. Values and
+gradients are compared, and what the compiled program exchanges for them.
 """
 
 import itertools
@@ -30,19 +25,19 @@ from ...errors import DefectError, NotOfferedError
 from ...gru.kernels import STOCK
 from ...port.collectives import collectives_of, gathered
 from ...port.compilation import jit_without_optimization
-from ...port.programs import computed_functions, temp_bytes
 from ...port.protocol import DONATED, CallStyle, Port, WithKernel
 from ...port.spread import AXIS
 from ...port.styles import available_styles, make_task
 from ...program import equations, scan_counts
 from ..cases import CONFIG, PARAMS, H, X
-from ..contract.factors import Row, whole_row
+from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import direct, named_answers
 from ..contract.reference import Answers, expect_one
-from .check import Case, Part, one_set, require_cases
+from .check import Case, one_set, require_cases
 
 # Exported artefacts -------------------------------------------------------------------------------------------------
 
+MASKS = ("lengths", "resets")
 EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
 
 
@@ -76,7 +71,8 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
     return named_answers(row, port, data, jax.tree.unflatten(of_results, found))
 
 
-def _export(port: Port) -> Iterator[Case]:
+def export(port: Port) -> Iterator[Case]:
+    """A call and its gradient as artefacts that serve any batch size on three platforms."""
     for phase, closed in (("forward", True), ("gradient", False)):
         row = whole_row({"phase": phase})
         run = partial(_answer_export, port, row, closed=closed)
@@ -85,22 +81,22 @@ def _export(port: Port) -> Iterator[Case]:
 
 # Memory -------------------------------------------------------------------------------------------------------------
 
-#: What is kept has to weigh more than parameters and their gradients. More inputs than steps that are unrolled, so that
-#: one is not taken for the other.
+#: Parameters and their gradients weigh little beside what is kept.
 SIZES = {"batch": "16", "inputs": "5", "hidden": "8"}
 LONG, UNROLLED = "64", 4
+#: How many states, arrays (B, H), a gradient may keep for each step: JAX's derivative of the equations keeps 10.
+MOST = 13.0
 #: Of what is kept without remat, at most this share may be kept with it.
 SHARE = 0.75
-#: More of exp, tanh and their like than without remat, at least by this factor, is a recomputation.
-MORE = 1.25
 
 
-def _memory(port: Port) -> Iterator[Case]:
+def memory(port: Port) -> Iterator[Case]:
     """`remat` saves memory, in a loop and where there is none, and a train step donates what its style says."""
-    kernels = [] if isinstance(port, WithKernel) else sorted(set(port.kernels) - {STOCK})
-    for levels in ({"kernel": STOCK}, {"entry": "classifier"}, *({"kernel": kernel} for kernel in kernels)):
+    kernels = ({"kernel": kernel} for kernel in (STOCK, *other_kernels(port)))
+    for levels in ({"entry": "classifier"}, *kernels, dict.fromkeys(MASKS, "passed")):
         yield Case(str(levels), partial(_require_saved, port, levels))
-    yield Case("all steps unrolled", partial(_require_recomputed, port))
+    for unroll in (UNROLLED, UNROLLED + 1):
+        yield Case(f"{UNROLLED} steps with unroll={unroll}", partial(_require_recomputed, port, str(unroll)))
     for style in available_styles(port, "train_step"):
         if DONATED in style.labels:
             yield Case(f"a train step in the call style {style.name}", partial(_require_donated, port, style))
@@ -108,24 +104,23 @@ def _memory(port: Port) -> Iterator[Case]:
 
 def _require_saved(port: Port, levels: Row) -> None:
     """Require a gradient to keep less with `remat`, and without it no more than that of the framework's own cell."""
-    plain, again = (_kept_bytes(port, time=LONG, remat=remat, **levels) for remat in ("no", "yes"))
-    if levels.get("kernel", STOCK) != STOCK and plain > (most := _kept_bytes(port, time=LONG)):
-        raise DefectError(f"the gradient keeps {plain:,} bytes, expected at most the {most:,} of kernel={STOCK}")
-    if not again <= SHARE * plain:
-        raise DefectError(f"the gradient keeps {again:,} bytes with remat, {plain:,} without it: expected less")
+    plain, again = (_kept_states(port, remat=remat, **levels) for remat in ("no", "yes"))
+    most = MOST if levels.get("kernel", STOCK) == STOCK else _kept_states(port)
+    for kept, limit, what in ((plain, most, ""), (again, SHARE * plain, " with remat")):
+        if kept > limit:
+            raise DefectError(f"the gradient keeps {kept:.1f} states for each step{what}, expected at most {limit:.1f}")
 
 
-def _kept_bytes(port: Port, **levels: str) -> int:
-    """Bytes that the loops of a traced gradient hand out step by step, and that others read."""
-    function, *arguments = _gradient(port, levels)
-    traced = equations(jax.make_jaxpr(function)(*arguments).jaxpr)
-    loops = [equation for equation, _ in traced if equation.primitive.name == "scan"]
+def _kept_states(port: Port, **levels: str) -> float:
+    """What the loops of a traced gradient hand out at each step, and others read, in states of float64."""
+    loops = [equation for equation, _ in _gradient(port, time=LONG, **levels) if equation.primitive.name == "scan"]
     stacked = [variable.aval for loop in loops for variable in loop.outvars[scan_counts(loop)[1] :]]
-    return sum(aval.size * aval.dtype.itemsize for aval in stacked)
+    kept = sum(aval.size * aval.dtype.itemsize for aval in stacked)
+    return kept / (8 * int(LONG) * int(SIZES["batch"]) * int(SIZES["hidden"]))
 
 
-def _gradient(port: Port, levels: Row) -> tuple[Any, ...]:
-    """A gradient of a model's parameters by the framework's own means, and its arguments."""
+def _gradient(port: Port, **levels: str) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """The equations of a gradient of a model's parameters by the framework's own means, and those around each."""
     row = whole_row(SIZES | levels | {"phase": "forward"})
     _, model, (passed, *_) = one_set(row, port)
 
@@ -136,28 +131,16 @@ def _gradient(port: Port, levels: Row) -> tuple[Any, ...]:
 
         return port.value_and_grad(scalar)(model)
 
-    return differentiate, model, passed
+    return equations(jax.make_jaxpr(differentiate)(model, passed).jaxpr)
 
 
-def _require_recomputed(port: Port) -> None:
-    """Require that XLA does not merge the recomputation with the forward pass, also of fewer steps than `unroll`."""
-
-    def cost(**levels: str) -> tuple[int, float | None]:
-        """The bytes that a program needs or, where XLA does not say, keeps; how many exp and tanh it computes."""
-        levels = {"time": str(UNROLLED), **levels}
-        function, *arguments = _gradient(port, levels)
-        compiled = jit_without_optimization(function).lower(*arguments).compile()
-        return temp_bytes(compiled) or _kept_bytes(port, **levels), computed_functions(compiled)
-
-    plain, functions = cost(unroll=str(UNROLLED))
-    for unroll in (UNROLLED, UNROLLED + 1):
-        again, functions_again = cost(unroll=str(unroll), remat="yes")
-        computes_more = functions is None or functions_again is None or functions_again >= MORE * functions
-        if not (again <= SHARE * plain or computes_more):
-            raise DefectError(
-                f"with unroll={unroll} and {UNROLLED} steps, remat keeps {again:,} bytes, {plain:,} without it, and "
-                "computes nothing again: it was merged with the forward pass"
-            )
+def _require_recomputed(port: Port, unroll: str) -> None:
+    """Require that XLA may not merge what `remat` computes again with the forward pass where no loop parts them."""
+    for equation, callers in _gradient(port, time=str(UNROLLED), unroll=unroll, remat="yes"):
+        loops = (caller.params for caller in callers if caller.primitive.name == "scan")
+        in_loop = any(loop["length"] > int(loop["unroll"]) for loop in loops)
+        if not (in_loop or np.all(equation.params.get("prevent_cse", True))):
+            raise DefectError("remat recomputes without prevent_cse outside of a loop: XLA merges both")
 
 
 def _require_donated(port: Port, style: CallStyle) -> None:
@@ -174,7 +157,6 @@ def _require_donated(port: Port, style: CallStyle) -> None:
 
 # Devices ------------------------------------------------------------------------------------------------------------
 
-MASKS = ("lengths", "resets")
 #: Examples on each device.
 EACH = 3
 
@@ -291,20 +273,16 @@ def _row(passed: Sequence[str], devices: int | None) -> Row:
     return whole_row({"batch": batch, **dict.fromkeys(passed, "passed")})
 
 
-def _on_all_devices(port: Port) -> Iterator[Case]:
+def on_all_devices(port: Port) -> Iterator[Case]:
     """Each way, from the learned carry with masks and from a passed one."""
     for way, passed in itertools.product(WAYS, (MASKS, ("carry",))):
         row = _row(passed, None)
         yield Case(f"{way.name}, with {' and '.join(passed)}", partial(_answer_spread, port, row, way), expect_one(row))
 
 
-def _on_one_device(port: Port) -> Iterator[Case]:
+def on_one_device(port: Port) -> Iterator[Case]:
     """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
     row = _row(("carry", *MASKS), 1)
     for way in (EXPLICIT, MAPPED):
         yield Case(way.name, partial(_answer_spread, port, row, way, devices=1), expect_one(row))
     yield Case("traced", partial(require_cases, _traces(port)))
-    yield Case("an older JAX, which has none of these", lambda: None)
-
-
-EXPORT, MEMORY, ON_ALL, ON_ONE = ((Part(cases),) for cases in (_export, _memory, _on_all_devices, _on_one_device))

@@ -22,7 +22,7 @@ from ...parameters.record import from_leaves, leaf_shapes, leaves
 from ...port.compilation import configured
 from ...port.protocol import Params, Port
 from ...program import Traced
-from .check import Case, Part
+from .check import Case
 
 D, H, C = 72, 96, 48  # a fan-in of inputs is none of units
 #: As few shapes as can be: outside of jit, JAX compiles each function for each.
@@ -41,7 +41,7 @@ Array = np.ndarray
 Statistic = tuple[str, float, float]
 
 
-def _cases(port: Port) -> Iterator[Case]:
+def draws(port: Port) -> Iterator[Case]:
     """Within jit and outside of it, `make` draws the same; then statistics of what it draws in two dtypes."""
 
     def counted(key: Any, shape: Any, dtype: Any) -> Any:
@@ -162,6 +162,3 @@ def _views(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
             rows, columns = np.minimum(x.shape, y.shape)
             yield x[:rows, :columns].ravel(), y[:rows, :columns].ravel()
         yield x.reshape(len(x), -1)[:, 0], y.reshape(len(y), -1)[:, 0]
-
-
-PARTS = (Part(_cases),)

@@ -1,8 +1,8 @@
 """The checks of a model's life, and of its parameters on their way: into a port and back, in layouts, through a file.
 
 `trigru convert` and checkpoints go through the layouts. Each value has to keep its bits and its place. A model that is
-copied or stored in another way is still the same model: JAX traces the same program of it, and what was chosen for
-it (dtype, unroll, remat, kernel) is still in that program, in every call style.
+copied or stored in another way is still the same model: JAX traces the same program of it. What was chosen for it
+(dtype, unroll, remat, kernel) is in the program of every call, whatever its arguments, and in every call style.
 """
 
 import copy
@@ -19,23 +19,20 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError, brief, listed
 from ...gru.kernels import STOCK
 from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
-from ...port.protocol import CallStyle, Params, Port, WithKernel
-from ...port.styles import make_task
-from ...port.task import Batch
+from ...port.protocol import Params, Port
 from ...program import equations, evaluate
-from ..cases import CONFIG, OF_READOUT, PARAMS, H, X
+from ..cases import OF_READOUT, PARAMS
 from ..contract.data import config_of as config_of_row
-from ..contract.factors import Row, whole_row
-from ..contract.programs import Undumped, direct, named_answers
+from ..contract.factors import Row, other_kernels, whole_row
+from ..contract.programs import direct, in_style, named_answers
 from ..contract.reference import Answers, expect, expect_one
-from .check import Case, Part, one_set
+from .check import Case, one_set, require_cases
 
 # Parameters ------------------------------------------------------------------------------------------------------
 
@@ -49,7 +46,7 @@ RECORDS: tuple[Params, ...] = (
 )  # fmt: skip
 
 
-def _conversions(port: Port) -> Iterator[Case]:
+def conversions(port: Port) -> Iterator[Case]:
     """Dumped parameters keep their bits through both layouts and the port's own, and through a file."""
     own = getattr(port, "layout", CANONICAL)
     for params in RECORDS:
@@ -91,8 +88,8 @@ def _through_file(params: GRUParams) -> GRUParams:
 
 #: What is chosen beside the parameters; each choice has to stay.
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
-#: A call with all that a scan can be given, in which a choice may be lost that is kept in a plain one.
-MASKED = {"lengths": "passed", "resets": "passed", "reverse": "yes", "carry": "passed"}
+#: What may be given to a call, in which a choice may be lost that is kept in a plain one.
+GIVEN = {"lengths": "passed", "resets": "passed", "carry": "passed", "reverse": "yes", "time-major": "yes"}
 
 
 def _pickled(model: Any) -> Any:
@@ -111,16 +108,12 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _of_gru(port: Port) -> Iterator[Case]:
-    kernels = () if isinstance(port, WithKernel) else sorted(set(port.kernels) - {STOCK})
-    options = [{"unroll": 1}, {"remat": False}, *({"kernel": kernel} for kernel in kernels)]
-    differences = (_differences(port, levels, options) for levels in ({}, MASKED))
-    return chain(_origins(port, {}), _choices(port, {}), *differences, _styles(port))
-
-
-def _of_classifier(port: Port) -> Iterator[Case]:
+def life(port: Port) -> Iterator[Case]:
+    """A model that is made, loaded or copied stays what it is, and so it does in each call and call style."""
+    options = [{"unroll": 1}, {"remat": False}, *({"kernel": kernel} for kernel in other_kernels(port))]
     levels = {"entry": "classifier", "lengths": "passed"}
-    return chain(_origins(port, levels), _choices(port, levels))
+    yield Case("a classifier", partial(require_cases, chain(_origins(port, levels), _choices(port, levels))))
+    yield from chain(_origins(port, {}), _choices(port, {}), _differences(port, options), _calls(port), _styles(port))
 
 
 def _origins(port: Port, levels: Row) -> Iterator[Case]:
@@ -184,9 +177,9 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
     yield Case("after its copies were used", partial(port.dump, model), data.params, None)
 
 
-def _differences(port: Port, levels: Row, options: Sequence[dict[str, Any]]) -> Iterator[Case]:
+def _differences(port: Port, options: Sequence[dict[str, Any]]) -> Iterator[Case]:
     """Each option makes another program."""
-    row = whole_row(levels)
+    row = whole_row({})
     data, _, arrays = one_set(row, port)
     chosen = replace(config_of_row(row), **CHOICES)
     program, _ = _traced(row, port, arrays, port.load(chosen, data.params))
@@ -196,7 +189,7 @@ def _differences(port: Port, levels: Row, options: Sequence[dict[str, Any]]) -> 
             raise DefectError("it makes no difference to the program")
 
     for option in options:
-        yield Case(f"{option}{' of a call with masks' if levels else ''}", partial(require_another_program, option))
+        yield Case(str(option), partial(require_another_program, option))
 
 
 def _traced(row: Row, port: Port, arrays: Sequence[Any], model: Any) -> tuple[str, Any]:
@@ -205,46 +198,48 @@ def _traced(row: Row, port: Port, arrays: Sequence[Any], model: Any) -> tuple[st
     return re.sub(r" at 0x[0-9a-f]+", "", str(program)), results
 
 
+def _calls(port: Port) -> Iterator[Case]:
+    """Each argument alone, and all without it, leave a call's kernel, loop and products what they are."""
+    rows = [{"batch": "none"}, *({name: GIVEN[name]} for name in GIVEN)]
+    rows += [{name: level for name, level in GIVEN.items() if name != absent} for absent in GIVEN]
+    for kernel in (STOCK, *other_kernels(port)):
+        plain = whole_row({"phase": "forward", "kernel": kernel})
+        known = _computed(port, plain)
+        for levels in rows:
+            yield Case(f"{levels}, kernel={kernel}", partial(_require_computed, known, port, plain | levels))
+    step = whole_row({"phase": "forward", "entry": "steps"})
+    reset = partial(_require_computed, _computed(port, step), port, step | {"resets": "passed", "carry": "passed"})
+    yield Case("a reset of a step", reset)
+
+
 def _styles(port: Port) -> Iterator[Case]:
-    """Each call style runs what its model does when it is called directly: the same kernel, loops and products."""
-    chosen = replace(CONFIG, **CHOICES)
-    model, batch = port.load(chosen, PARAMS), Batch(X, np.ones((*X.shape[:2], H)))
-    known: dict[str, set[tuple[str, ...]]] = {}  # by phase, of a model that is called directly
-
-    def require_all(style: CallStyle) -> None:
-        phase = "gradient" if "gradient" in style.phases else style.phases[0]
-        task, arrays = make_task(port, chosen, phase, optax.sgd(0.5)), batch.arguments(phase)
-
-        def in_style(model: Any, *arrays: Any) -> Any:
-            return style.build(Undumped(port), model, task).call(*arrays)  # pyright: ignore[reportArgumentType]
-
-        def directly(model: Any, *arrays: Any) -> Any:
-            if phase in ("forward", "step"):
-                return task.predict(model, *arrays)
-            return port.value_and_grad(lambda model: task.objective(model, *arrays))(model)
-
-        if phase not in known:
-            known[phase] = set(_computed(directly, model, *arrays))
-        if lost := known[phase] - set(_computed(in_style, model, *arrays)):
-            names = listed(map(str, sorted(lost)))
-            raise DefectError(f"the model loses its kernel, dtype, unroll or remat: its program has no {names}")
-
+    """Each call style runs what its model does when it is called directly."""
+    known = {phase: _computed(port, whole_row({"phase": phase})) for phase in ("forward", "gradient")}
     for style in port.call_styles:
         if style.missing() is None:
-            yield Case(f"in the call style {style.name}", partial(require_all, style))
+            phase = "gradient" if "gradient" in style.phases else style.phases[0]
+            computed = known["gradient" if phase == "train_step" else phase]
+            run = partial(_require_computed, computed, port, whole_row({"phase": phase}), style.name)
+            yield Case(f"in the call style {style.name}", run)
 
 
-def _computed(function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, ...]]:
+def _require_computed(known: set[tuple[str, ...]], port: Port, row: Row, style: str | None = None) -> None:
+    if lost := known - _computed(port, row, style):
+        names = listed(map(str, sorted(lost)))
+        raise DefectError(f"the model loses its kernel, dtype, unroll or remat: its program has no {names}")
+
+
+def _computed(port: Port, row: Row, style: str | None = None) -> set[tuple[str, ...]]:
     """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
-    for equation, _ in equations(jax.make_jaxpr(function)(*arguments).jaxpr):
+    data, _, arrays = one_set(row, port)
+    model = port.load(replace(config_of_row(row), **CHOICES), data.params)
+    computed = set[tuple[str, ...]]()
+    for equation, _ in equations(jax.make_jaxpr(partial(in_style, row, port, style, along=None))(model, *arrays).jaxpr):
         name = equation.primitive.name
         if name == "scan":
-            yield name, f"unroll={equation.params['unroll']}"
+            computed.add((name, f"unroll={equation.params['unroll']}"))
         elif "dot_general" in name or "all_steps" in name:
-            yield name, str(equation.outvars[0].aval.dtype)
+            computed.add((name, str(equation.outvars[0].aval.dtype)))
         elif name.startswith(("custom_jvp", "custom_vjp", "checkpoint", "remat")):
-            yield (name,)
-
-
-CONVERSION = (Part(_conversions),)
-LIFE = Part(_of_gru, "GRU"), Part(_of_classifier, "classifier")
+            computed.add((name,))
+    return computed

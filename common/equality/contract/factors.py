@@ -240,9 +240,13 @@ def named_rows(port: Port) -> list[Row]:
         if not labels:
             rows += [{"style": name, "phase": phase} | mask for phase, mask in zip(some, masks, strict=False)]
     rows += [{"style": name, "phase": "step", "time": "2", "carry": "passed"} for name in styles["step"]]
-    others = () if isinstance(port, WithKernel) else set(port.kernels) - {STOCK}
-    rows += [row | {"kernel": kernel} for kernel in sorted(others) for row in OF_KERNELS]
+    rows += [row | {"kernel": kernel} for kernel in other_kernels(port) for row in OF_KERNELS]
     return [whole_row(row) for row in rows]
+
+
+def other_kernels(port: Port) -> list[str]:
+    """The kernels that a port offers beside the stock one; none where its models all have one kernel."""
+    return [] if isinstance(port, WithKernel) else sorted(set(port.kernels) - {STOCK})
 
 
 def one_by_one() -> list[Row]:

@@ -39,7 +39,7 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
         with configured({"jax_disable_most_optimizations": row["transform"] != "compiled"}):
             found = _compiled(row, port, style, model, arrays, sets)
     else:
-        traced = Traced(partial(_in_style, row, port, style), model, *jax.tree.map(partial(_spec, row), arrays))
+        traced = Traced(partial(in_style, row, port, style), model, *jax.tree.map(partial(_spec, row), arrays))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
     return [named_answers(row, port, data, results) for results in found]
 
@@ -145,7 +145,7 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 def _run_of(row: Row, port: Port) -> Run:
     """The entry of a row, under its transform."""
     reverse, time_major = row["reverse"] == "yes", row["time-major"] == "yes"
-    flags = {name: True for name, flag in (("reverse", reverse), ("time_major", time_major)) if flag}
+    flags: Any = {"reverse": reverse, "time_major": time_major}
 
     def whole(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
         if row["carry"] == "handed out":
@@ -153,8 +153,7 @@ def _run_of(row: Row, port: Port) -> Run:
         if time_major:
             axis = x.ndim - 2
             x, resets = jnp.moveaxis(x, axis, 0), None if resets is None else jnp.moveaxis(resets, axis, 0)
-        masks = {name: mask for name, mask in (("lengths", lengths), ("resets", resets)) if mask is not None}
-        carry, outputs = port.apply(model, x, carry, **flags, **masks)
+        carry, outputs = port.apply(model, x, carry, lengths=lengths, resets=resets, **flags)
         return {"carry": carry, "outputs": jnp.moveaxis(outputs, 0, -2) if time_major else outputs}
 
     def chunks(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
@@ -175,7 +174,7 @@ def _run_of(row: Row, port: Port) -> Run:
 
         def step(carry: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:
             x, reset = frame
-            return port.step(model, x, carry, **({} if reset is None else {"reset": reset}))
+            return port.step(model, x, carry, reset=reset)
 
         by_time = jnp.moveaxis(x, -2, 0), None if resets is None else jnp.moveaxis(resets, -1, 0)
         carry, output = step(carry, jax.tree.map(lambda a: a[0], by_time))
@@ -211,7 +210,7 @@ class _RowTask(Task):
         return scalar_of(self.predict(model, *passed), weights, d_carry)
 
 
-class Undumped:
+class _Undumped:
     """A port whose styles hand out models, and not their canonical parameters, which a trace does not have."""
 
     def __init__(self, port: Port):
@@ -224,9 +223,10 @@ class Undumped:
         return tree
 
 
-def _in_style(
+def in_style(
     row: Row, port: Port, style: str | None, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any
 ) -> Any:
+    """The function of a row in a call style, or called directly."""
     if style is None:
         return direct(row, port, model, passed, weights, d_carry, along)
     return _called(row, _program(row, port, style, model, passed), passed, weights, d_carry)
@@ -244,7 +244,7 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
     built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
-    program = built.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
+    program = built.build(_Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
     if jax.tree.leaves(model)[0] is not model:  # before flax 0.12, an NNX module is a leaf
         state = jax.eval_shape(task.optimizer.init, model) if row["phase"] == "train_step" else ()
         least = len(jax.tree.leaves((model, state)))

@@ -15,7 +15,7 @@ import optax
 
 from ...compat import enable_x64
 from ...gru.optimizers import carry_learning_rate
-from ...parameters.record import ClassifierParams, ReadoutParams, from_leaves, leaves
+from ...parameters.record import ClassifierParams, GRUParams, ReadoutParams, from_leaves, leaves
 from ...program import Traced
 from .. import oracle
 from .data import Data, data_of, dtypes_of, sizes_of
@@ -234,23 +234,10 @@ OPTIMIZERS = {
     "clipped adamw": optax.chain(optax.clip_by_global_norm(0.05), optax.adamw(1e-2, weight_decay=0.1)),
     "carry rate": carry_learning_rate(_REST, scale=_SCALE, length=_LENGTH, carry=_OWN),
 }
-
-
-def _by_field() -> optax.GradientTransformation:
-    """The expected effect of `carry_learning_rate` on canonical records, in which no path has to be found."""
-
-    def init(params: Any) -> Any:
-        return _REST.init(params), _OWN.init(params)
-
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
-        rest, rest_state = _REST.update(updates, state[0], params)
-        longer = updates._replace(initial_carry=_LENGTH * updates.initial_carry)
-        own, own_state = _OWN.update(longer, state[1], params)
-        moved: Any = (rest, own)
-        return moved[0]._replace(initial_carry=_SCALE * moved[1].initial_carry), (rest_state, own_state)
-
-    return optax.GradientTransformation(init, update)
-
-
-#: The expected effect on canonical records, where it is written in another way.
-_OF_RECORDS = {"carry rate": _by_field()}
+#: The expected effect on canonical records, in which no path has to be found, where it is written in another way.
+_OF_RECORDS = {
+    "carry rate": optax.multi_transform(
+        {"rest": _REST, "own": optax.chain(optax.scale(_LENGTH), _OWN, optax.scale(_SCALE))},
+        GRUParams("rest", "rest", "rest", "rest", "own"),  # pyright: ignore[reportArgumentType]
+    )
+}

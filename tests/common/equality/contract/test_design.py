@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.contract import designs
-from trigru.common.equality.contract.data import config_of, data_of, sizes_of
+from trigru.common.equality.contract.data import data_of
 from trigru.common.equality.contract.designs import coverage_of, covered, design_of
 from trigru.common.equality.contract.factors import (
     COARSE_SPACE,
@@ -19,14 +19,12 @@ from trigru.common.equality.contract.factors import (
     Factor,
     Rule,
     Space,
-    named_rows,
     one_by_one,
     style_of,
     unusual,
     whole_row,
 )
 from trigru.common.equality.contract.failures import smallest
-from trigru.common.equality.contract.selections import told
 from trigru.common.equality.verification import Examiner, Question
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
@@ -82,15 +80,6 @@ def test_combinations_of_a_small_space_are_those_that_can_be_had(monkeypatch):
     assert not finding.can_be_completed(SMALL, {"a": "1", "b": "1", "c": "1"})
 
 
-@pytest.mark.parametrize("row", [*named_rows(PURE), *one_by_one()], ids=lambda row: told(unusual(row)))
-def test_a_named_row_has_data_and_a_model(row):
-    data, config, sizes = data_of(row), config_of(row), sizes_of(row)
-    assert data.x.shape == (len(data.values), *sizes.batch, sizes.time, sizes.inputs)
-    assert config.hidden_size == sizes.hidden
-    for name in ("carry", "lengths", "resets"):
-        assert (getattr(data, name) is not None) == (row[name] not in ("none", "handed out"))
-
-
 def test_rows_one_by_one_have_one_unusual_level_or_two():
     rows = one_by_one()
     assert {len(unusual(row)) for row in rows} == {0, 1, 2}
@@ -127,6 +116,6 @@ def test_a_port_may_lack_a_style_for_a_phase(phases):
     rows = [row for row in design_of(Port()) if row["style"] != "none" and row["transform"] not in COMPILED]
     examined = {row["phase"]: row for row in rows}
     for phase, row in examined.items():
-        (found,) = Examiner(shrink=False).ask(Question(Port(), get_checks("contract")[0], row))
+        found = Examiner(shrink=False).ask(Question(Port(), get_checks("contract")[0], row))
         assert found.offered == (phase in phases)
         assert found.passed == found.offered
