@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import pkgutil
 import signal
 import tempfile
 import zlib
@@ -27,6 +26,7 @@ from trigru.impls import get_port, port_names, unavailable
 
 # what is claimed is claimed within one worker; the font cache is not made anew for each
 os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
+os.environ["MPLBACKEND"] = "agg"  # as what draws sets it, for good
 _CACHE = tempfile.TemporaryDirectory(prefix="trigru-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
@@ -85,27 +85,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.quick)
 
 
-def pytest_generate_tests(metafunc):
-    """`module_name` takes the name of every module of trigru."""
-    if "module_name" in metafunc.fixturenames:
-        names = [
-            module.name
-            for folder in ("common", "impls", "bench")
-            for module in pkgutil.walk_packages([str(ROOT / folder)], f"trigru.{folder}.", onerror=lambda _: None)
-            if ".test_" not in module.name
-            and module.name != "trigru.impls.parity.public"  # which is trigru.parity
-            and not _lacks_its_library(module.name)
-        ]
-        metafunc.parametrize("module_name", names)
-
-
-def _lacks_its_library(name):
-    """A module of a peer, or of PyTorch, where that is not installed."""
-    parts = name.split(".")
-    library = "torch" if parts[-1].startswith("torch_") else parts[-1] if "peers" in parts[:-1] else None
-    return library is not None and importlib.util.find_spec(library) is None
-
-
 @pytest.fixture(params=port_names())
 def port(request):
     """Each port that is installed."""
@@ -121,23 +100,24 @@ def case():
     return Case.random(3, 7, 5, 6).astype("float32")
 
 
-#: What a test may change for itself alone, by name.
-SETTINGS = {
-    "jax_enable_x64": lambda: jax.config.jax_enable_x64,
-    "jax_default_matmul_precision": lambda: jax.config.jax_default_matmul_precision,
-    "jax_numpy_rank_promotion": lambda: jax.config.jax_numpy_rank_promotion,
-    "jax_disable_most_optimizations": lambda: jax.config.read("jax_disable_most_optimizations"),
-    "handlers of signals": lambda: [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
-    "folder": os.getcwd,
-}
+def _settings():
+    """What a test may change for itself alone, by name."""
+    options = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_rank_promotion")
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return {
+        **{option: getattr(jax.config, option) for option in options},
+        "jax_disable_most_optimizations": jax.config.read("jax_disable_most_optimizations"),
+        **{"handlers of signals": [*map(signal.getsignal, signals)], "folder": os.getcwd()},
+        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+    }
 
 
 @pytest.fixture(autouse=True)
 def settings_kept():
     """No test passes on its settings, on which the next ones would depend."""
-    before = {name: read() for name, read in SETTINGS.items()}
+    before = _settings()
     yield
-    assert {name: read() for name, read in SETTINGS.items()} == before
+    assert _settings() == before
 
 
 @pytest.fixture(autouse=True)

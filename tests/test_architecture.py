@@ -4,7 +4,6 @@ import ast
 import doctest
 import importlib
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -40,27 +39,6 @@ def sources(folder):
     return sorted(path for path in paths if "studies" not in path.parts)
 
 
-def test_an_installed_trigru_has_every_folder():
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    folders = {path.parent for folder in FOLDERS for path in sources(folder)}
-    paths = [folder.relative_to(ROOT) for folder in folders]
-    names = [NAMED.get(path.as_posix(), ".".join(("trigru", *path.parts))) for path in paths]
-    assert sorted(listed) == sorted(names)
-
-
-def test_an_installed_trigru_has_every_file_that_it_reads():
-    """Pages, libraries, vectors and data beside the code; `py.typed` is in every package."""
-    given = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    tracked = subprocess.run(["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in tracked.stdout.split("\n")[:-1]:
-        path = Path(name)
-        if path.suffix == ".py" or path.name == "py.typed" or not (ROOT / path).exists():
-            continue
-        homes = {".".join(("trigru", *folder.parts)): path.relative_to(folder) for folder in path.parents}
-        matched = [home for home, inside in homes.items() for p in given.get(home, ()) if inside.match(p)]
-        assert matched, f"{name} is in no wheel: name it under package-data."
-
-
 def test_what_is_imported_is_required_or_brought_by_the_extra_that_the_error_names():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     brought = {None: project["dependencies"], **project["optional-dependencies"]}
@@ -76,8 +54,7 @@ def test_what_is_imported_is_required_or_brought_by_the_extra_that_the_error_nam
 
 def imported(path):
     """Of each import, the line and the dotted name of what is imported: absolute, a module or a name in one."""
-    folder = path.relative_to(ROOT).parent
-    package = tuple(NAMED.get(folder.as_posix(), ".".join(("trigru", *folder.parts))).split("."))
+    package = name_of(path.parent).split(".")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -140,14 +117,6 @@ def test_importing_some_modules_loads_little_and_one_port_no_other_framework(mod
     assert run_code(code) == "set()\n"
 
 
-def test_what_is_public_is_documented(module_name):
-    module = importlib.import_module(module_name)
-    assert module.__doc__
-    own = {name: thing for name, thing in vars(module).items() if getattr(thing, "__module__", "") == module_name}
-    missing = [name for name, thing in own.items() if name[0] != "_" and callable(thing) and not thing.__doc__]
-    assert not missing, missing
-
-
 #: Names that users import. Taking one away is a breaking change.
 PUBLIC = {
     "trigru.common": (
@@ -171,7 +140,19 @@ def test_public_names_are_pinned(name):
     assert importlib.import_module(name).__all__ == PUBLIC[name].split()
 
 
+def name_of(path):
+    """The dotted name of a package in a folder of the repository, or of a module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[:-1] if parts[-1] == "__init__" else parts
+    return NAMED.get("/".join(parts), ".".join(("trigru", *parts)))
+
+
+EXAMPLES = [path for folder in FOLDERS for path in sources(folder) if ">>> " in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("name", [*map(name_of, EXAMPLES)])
 @pytest.mark.usefixtures("unchecked")
-def test_examples(module_name):
-    found = doctest.testmod(importlib.import_module(module_name), optionflags=doctest.NORMALIZE_WHITESPACE)
+def test_examples(name):
+    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted
     assert found.failed == 0

@@ -25,7 +25,7 @@ class Options(TypedDict, total=False):
     optimizer: Any
 
 
-class Model(base.Model):
+class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
     __doc__ = base.Model.__doc__
 
     @classmethod

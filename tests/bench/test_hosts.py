@@ -38,12 +38,10 @@ def test_hosts_that_are_started_differently_say_so():
         assert "the hosts were started with different ports, kernels or versions." in err
 
 
-BAD = ("here", "here,2,0", "here:0x,2,0", "here:80,2", "here:80,2,x", ":80,2,0", f"here:80,{'9' * 5000},0")
-
-
 def test_hosts_are_found_or_described():
     assert read_hosts("auto") == (None, None, None)
-    for text in BAD:
+    bad = ("here", "here,2,0", "here:0x,2,0", "here:80,2", "here:80,2,x", ":80,2,0", f"here:80,{'9' * 5000},0")
+    for text in bad:
         with pytest.raises(InputError, match="cannot read the hosts"):
             read_hosts(text)
     with pytest.raises(InputError, match="host 2 is not among 2 hosts"):

@@ -1,7 +1,7 @@
 """A call style is what its label says: the framework's own function is what is called."""
 
-import functools
 from pathlib import Path
+from unittest.mock import Mock
 
 import equinox as eqx
 import jax
@@ -37,30 +37,21 @@ CALLS = [
 ]
 
 
-def record(monkeypatch, module, name):
-    calls, real = [], getattr(module, name)
-
-    @functools.wraps(real)
-    def recorder(*args, **kwargs):
-        calls.append(kwargs)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(module, name, recorder)
-    return calls
-
-
 @pytest.mark.parametrize(("name", "style", "functions"), CALLS, ids=lambda v: v if isinstance(v, str) else "")
 def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, functions):
-    port = get_port(name)
+    port, called = get_port(name), get_style(get_port(name), style)
     model = port.load(CONFIG, random_params(CONFIG))
-    recorded = {function: record(monkeypatch, *function) for function in functions}
-    called = get_style(port, style)
+    recorders = {of: Mock(wraps=getattr(*of)) for of in functions}
+    for (module, function), recorder in recorders.items():
+        monkeypatch.setattr(
+            module, function, lambda *args, call=recorder, **kwargs: call(*args, **kwargs)
+        )  # a method, too
     phase = "forward" if "forward" in called.phases else "train_step"
     program = called.build(port, model, make_task(port, CONFIG, phase, optax.sgd(1.0)))
     program.call(*(X, np.ones((2, 5, 8), "f4"))[: 1 + (phase == "train_step")])
-    assert {function: bool(calls) for function, calls in recorded.items()} == functions
+    assert {of: recorder.called for of, recorder in recorders.items()} == functions
     if style in ("nnx.jit-tree", "jit_partial"):
-        assert next(iter(recorded.values())) == [{"graph": False}]
+        assert [call.kwargs for call in recorders[next(iter(functions))].call_args_list] == [{"graph": False}]
 
 
 def test_every_style_that_a_port_has_of_its_own_is_held_to_its_name(port):
@@ -97,75 +88,61 @@ ROWS = np.arange(1.0, 33.0, dtype="f4").reshape(8, 4)
 STYLES = [style.name for style in get_port("nnx").call_styles if "forward" in style.phases]
 
 
+def cells_of(framework, style):
+    """The row of the page's table: the mask, the statistics, a shared Variable, a new attribute, the mode."""
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| {framework} | `{style}`"))
+    return [cell.strip() for cell in row.split("|")[3:-1]]
+
+
 class Net(nnx.Module):
+    """Dropout and running statistics."""
+
     def __init__(self):
         self.dropout, self.norm = nnx.Dropout(0.5, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(1))
 
-    def __call__(self, x):
-        return self.norm(self.dropout(x))
-
 
 class Tied(nnx.Module):
+    """Two names of one Variable."""
+
     def __init__(self):
-        self.first = nnx.Linear(4, 4, rngs=nnx.Rngs(0))
-        self.second = nnx.Linear(4, 4, rngs=nnx.Rngs(1))
-        self.second.kernel = self.first.kernel
+        self.first = self.second = nnx.Param(jnp.ones(4))
 
 
-def program_of(style, model, predict):
-    port = get_port("nnx")
-    return get_style(port, style).build(port, model, Task("forward", predict, mean_squared_error, optax.sgd(1.0)))
-
-
-def masks_and_statistics(style):
-    model = Net()
-    program = program_of(style, model, lambda model, x: model(x))
-    first, second = program.call(ROWS), program.call(ROWS)
-    moved = bool((model.norm.mean[...] != 0).any())
-    return (
-        "another mask" if (first != second).any() else "**the same mask, silently**",
-        "updated in the module" if moved else "**lost, silently**",
-    )
-
-
-def shared_variable(style):
-    def is_shared(model, x):
-        return jnp.asarray(model.first.kernel is model.second.kernel)
-
-    return "kept" if program_of(style, Tied(), is_shared).call(ROWS) else "**two, silently**"
-
-
-def new_attribute(style):
-    def add(model, x):
-        model.last = nnx.Variable(x)
-        return x
-
-    model = Net()
-    program_of(style, model, add).call(ROWS)
-    return "kept" if hasattr(model, "last") else "**lost, silently**"
-
-
-def evaluation_mode(style):
-    model = Net()
-    program = program_of(style, model, lambda model, x: model.dropout(x))
-    program.call(ROWS)
-    model.eval()
-    return "takes effect" if (program.call(ROWS) == ROWS).all() else "**none, silently**"
-
-
-def or_an_error(report, style):
-    try:
-        return report(style)
-    except ValueError:
-        return "an error"
+def add(model, x):
+    model.last = nnx.Variable(x)
+    return x
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
-    row = next(line for line in PAGE.splitlines() if line.startswith(f"| Flax NNX | `{style}` | "))
-    *_, mask, statistics, shared, new, mode, _ = (cell.strip() for cell in row.split("|"))
-    others = (or_an_error(report, style) for report in (shared_variable, new_attribute))
-    assert (mask, statistics, shared, new, mode) == (*masks_and_statistics(style), *others, evaluation_mode(style))
+    port, mask, statistics, shared, new, mode = get_port("nnx"), *cells_of("Flax NNX", style)
+
+    def program_of(model, predict):
+        task = Task("forward", predict, mean_squared_error, optax.sgd(1.0))
+        return get_style(port, style).build(port, model, task).call
+
+    def or_an_error(model, predict, result):
+        try:
+            called = program_of(model, predict)(ROWS)
+        except ValueError:
+            return "an error"
+        return result(called)
+
+    model = Net()
+    call = program_of(model, lambda model, x: model.norm(model.dropout(x)))
+    assert mask == ("another mask" if (call(ROWS) != call(ROWS)).any() else "**the same mask, silently**")
+    assert statistics == ("updated in the module" if model.norm.mean[...].any() else "**lost, silently**")
+    assert shared == or_an_error(
+        Tied(),
+        lambda model, x: jnp.array(model.first is model.second),
+        lambda kept: "kept" if kept else "**two, silently**",
+    )
+    assert new == or_an_error(model, add, lambda _: "kept" if hasattr(model, "last") else "**lost, silently**")
+    model = Net()
+    call = program_of(model, lambda model, x: model.dropout(x))
+    call(ROWS)
+    model.eval()
+    assert mode == ("takes effect" if (call(ROWS) == ROWS).all() else "**none, silently**")
 
 
 def by_arrays(function):
@@ -183,8 +160,7 @@ def by_arrays(function):
 
 @pytest.mark.parametrize(("style", "jit"), [("filter_jit", eqx.filter_jit), ("jit", jax.jit), ("partition", by_arrays)])
 def test_equinox_styles_see_another_mode_as_the_page_says(style, jit):
-    row = next(line for line in PAGE.splitlines() if line.startswith(f"| Equinox | `{style}`"))
-    _, _, _, mask, *_, mode, _ = (cell.strip() for cell in row.split("|"))
+    mask, *_, mode = cells_of("Equinox", style)
     call = jit(lambda dropout, x: dropout(x, key=jax.random.key(0)))
     model = eqx.nn.Dropout(0.5)
     if mode == "an error":

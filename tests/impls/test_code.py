@@ -1,8 +1,6 @@
 """The code that is handed out runs, and is what is timed: the same values from the same compiled program."""
 
 import ast
-import contextlib
-import io
 import re
 
 import jax
@@ -31,27 +29,19 @@ CONFIG = GRUConfig(8, 32, carry_init=jax.nn.initializers.normal(0.1))
 
 
 def run(text):
-    """What a program prints, and its names."""
+    """The names of a program that was run."""
     names = {"__name__": "program"}
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(compile(text, "program", "exec"), names)
-    return out.getvalue(), names
+    exec(compile(text, "program", "exec"), names)
+    return names
 
 
-def called(text, function):
-    """The last call of a function in a program."""
-    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-    return [node for node in calls if ast.unparse(node.func) == function][-1:]
-
-
-def lowered(text, names, phase):
+def lowered(text, phase):
     """The program of a jitted function, for what it was last called with."""
-    bound = called(text, "nnx.cached_partial")
-    (call,) = called(text, f"bound_{phase}") or called(text, phase)
-    held = bound[0].args[1:] if bound else []
-    arguments = [eval(ast.unparse(argument), names) for argument in (*held, *call.args)]
-    jitted = f"bound_{phase}" if called(text, "nnx.jit_partial") else phase
-    return names[jitted].lower(*arguments)
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    calls, names = {ast.unparse(node.func): node.args for node in nodes}, run(text)
+    arguments = [*calls.get("nnx.cached_partial", ())[1:], *calls.get(f"bound_{phase}", calls.get(phase))]
+    jitted = f"bound_{phase}" if "nnx.jit_partial" in calls else phase
+    return names, names[jitted].lower(*(eval(ast.unparse(argument), names) for argument in arguments))
 
 
 def as_handed_to_xla(lowered):
@@ -67,14 +57,14 @@ def test_there_is_code_of_every_style_and_no_other():
 @pytest.mark.parametrize(("name", "style", "phase"), STYLES)
 def test_the_code_is_what_is_timed(name, style, phase):
     """One program before optimisation, so that values are the same, too."""
-    port, text = get_port(name), code_of(name, {phase: style})
-    _, names = run(text)
+    port = get_port(name)
+    names, shown = lowered(code_of(name, {phase: style}), phase)
     task = make_task(port, CONFIG, phase, OPTIMIZER)
     program = get_style(port, style).build(port, port.make(CONFIG, jax.random.key(0)), task)
     arguments = Batch(names["x"], names.get("targets")).arguments(phase)
     if phase == "step":
         arguments = names["x"][:, 0], names["carry"]
-    assert as_handed_to_xla(lowered(text, names, phase)) == as_handed_to_xla(program.lower(*arguments))
+    assert as_handed_to_xla(shown) == as_handed_to_xla(program.lower(*arguments))
 
 
 def test_of_another_port_there_is_no_code():
@@ -83,14 +73,11 @@ def test_of_another_port_there_is_no_code():
 
 
 @pytest.mark.parametrize("name", ["linen", "nnx"])  # two styles in one program; a model that changes in place
-def test_several_phases_in_one_program_train_and_then_use_what_was_trained(name):
-    port = get_port(name)
-    phases = ("train_step", "forward", "step")
-    styles = {phase: styles_called(port, (DOCUMENTED,), phase)[0] for phase in phases}
-    printed, names = run(code_of(name, styles))
-    assert [line.partition(":")[0] for line in printed.splitlines()] == [
-        "train step 0", "train step 1", "train step 2", "forward", "step",
-    ]  # fmt: skip
+def test_several_phases_in_one_program_train_and_then_use_what_was_trained(name, capsys):
+    styles = {p: styles_called(get_port(name), (DOCUMENTED,), p)[0] for p in ("train_step", "forward", "step")}
+    names = run(code_of(name, styles))
+    printed = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["train step 0", "train step 1", "train step 2", "forward", "step"]
     np.testing.assert_allclose(names["outputs"][:, -1], names["output"], rtol=1e-5, atol=1e-6)
-    _, before = run(code_of(name, {"forward": styles["forward"]}))
+    before = run(code_of(name, {"forward": styles["forward"]}))
     assert (before["outputs"] != names["outputs"]).any(), "the model that was trained"

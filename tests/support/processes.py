@@ -1,7 +1,5 @@
 """Measuring processes that measure nothing: what they answer, and when they die, is known."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,19 +26,6 @@ STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]
 STARTED = Started(MACHINE, {"float32": Ceilings(100.0, 10.0)})
 KILLED = ChildDiedError("the measuring process died: killed by signal 9")
-
-
-def ends(program: str, limit_s: float = 60) -> bool:
-    """Whether a program ends within a time limit.
-
-    Raises:
-        subprocess.CalledProcessError: it ends, but with an error.
-    """
-    try:
-        subprocess.run([sys.executable, "-P", "-c", program], check=True, capture_output=True, timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def ignore(what: str, share: float) -> None:
@@ -157,10 +142,8 @@ class FakeProcesses:
             yield GroupTimed(group, request.process, [self._timed(request, arm, ready) for arm in ready])
 
     def _timed(self, request: Request, arm: Arm, ready: list[Arm]) -> Timed:
-        calls, factor = (
-            calls_in_a_sample(WarmUp(1, True, 1.0), request.plan.sample_time_s),
-            self.slowed.get(arm.name, 1.0),
-        )
+        calls = calls_in_a_sample(WarmUp(1, True, 1.0), request.plan.sample_time_s)
+        factor = self.slowed.get(arm.name, 1.0)
         rounds = worker.rounds_in(request.plan, float(calls * len(ready)), len(ready))
         found = timed(request.process, arm, ready.index(arm), len(ready), rounds)
         other_s = found.other_s * ceil(rounds / 4) if calls > 1 else []

@@ -151,22 +151,11 @@ def save(results: Results, path: Path) -> None:
 
 def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
     """A plan that asks for these arms, too, and for as many processes as measured them."""
-
-    def add(known: Any, needed: Any) -> Any:
-        names = {str(value) for value in known}
-        return (
-            *known,
-            *(value for name, value in {str(value): value for value in needed}.items() if name not in names),
-        )
-
-    return msgspec.structs.replace(
-        plan,
-        workloads=add(plan.workloads, (arm.workload for arm in arms)),
-        phases=add(plan.phases, (arm.phase for arm in arms)),
-        ports=add(plan.ports, (arm.port for arm in arms if arm.port not in plan.peers)),
-        kernels=add(plan.kernels, (arm.kernel for arm in arms)),
-        processes=processes if arms else plan.processes,
-    )
+    more: dict[str, Any] = {"processes": processes} if arms else {}
+    for name in ("workload", "phase", "port", "kernel"):
+        own = [getattr(arm, name) for arm in arms if name != "port" or arm.port not in plan.peers]
+        more[f"{name}s"] = tuple({str(value): value for value in (*getattr(plan, f"{name}s"), *own)}.values())
+    return msgspec.structs.replace(plan, **more)
 
 
 ARMS = {  # times / pure[jit]'s
