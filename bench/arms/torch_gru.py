@@ -14,7 +14,7 @@ unroll the time steps. The style is what a user of `torch.compile(model)` gets: 
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
-# If the library is not installed, a type checker takes this module, which has its name, for the library.
+# torch is optional.
 
 import os
 import shutil
@@ -33,12 +33,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from ....common.config import GRUConfig
-from ....common.parameters.layouts import TORCH
-from ....common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ....common.port.protocol import CallStyle, Params, Program
-from ..workloads import LEARNING_RATE
-from . import Peer
+from ...common.config import GRUConfig
+from ...common.parameters.layouts import TORCH
+from ...common.port.protocol import CallStyle, Params, Program
+from .peers import Peer
+from .workloads import LEARNING_RATE
 
 
 class LearnedGRU(nn.Module):
@@ -158,27 +157,20 @@ def _build(config: Any, params: Any, phase: Any, wrap: Any = lambda model: model
 
 
 def _load(config: GRUConfig, params: Params) -> nn.Module:
-    if isinstance(params, ClassifierParams):
-        module = Classifier(config.input_size, config.hidden_size, len(params.readout.bias))
-    else:
-        module = LearnedGRU(config.input_size, config.hidden_size)
+    sizes = config.input_size, config.hidden_size
+    module = LearnedGRU(*sizes) if config.classes is None else Classifier(*sizes, config.classes)
     module = module.to(getattr(torch, config.param_dtype))
     module.load_state_dict({name: torch.tensor(array) for name, array in TORCH.flat(params).items()})
     return module
 
 
-def _dump(found: dict[str, torch.Tensor]) -> Params:
-    arrays = {name.removeprefix("rnn."): tensor.detach().cpu().numpy().copy() for name, tensor in found.items()}
-    gru = GRUParams(
-        weight_ih=arrays["gru.weight_ih_l0"],
-        weight_hh=arrays["gru.weight_hh_l0"],
-        bias=arrays["gru.bias_ih_l0"],
-        bias_n=np.split(arrays["gru.bias_hh_l0"], 3)[2],
-        initial_carry=arrays["initial_carry"],
-    )
-    if "readout.weight" not in arrays:
-        return gru
-    return ClassifierParams(gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"]))
+def _dump(tensors: dict[str, torch.Tensor]) -> Params:
+    """The canonical record of parameters or of their gradients, without `b_hh` of r and z."""
+    arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+    for name, array in arrays.items():
+        if name.endswith("bias_hh_l0"):
+            array[: -len(array) // 3] = 0
+    return TORCH.record(arrays)
 
 
 def _no_compiler() -> str | None:
@@ -194,7 +186,6 @@ def _no_compiler() -> str | None:
 
 PEER = Peer(
     name="torch",
-    title="PyTorch",
     packages=("torch",),
     call_styles=(
         CallStyle("eager", "loss.backward(); optimizer.step()", _build),
