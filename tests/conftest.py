@@ -100,10 +100,8 @@ def pytest_generate_tests(metafunc):
 
 
 def _lacks_its_library(name):
-    """A module of a peer, or of PyTorch, where that is not installed."""
-    parts = name.split(".")
-    library = "torch" if parts[-1].startswith("torch_") else parts[-1] if "peers" in parts[:-1] else None
-    return library is not None and importlib.util.find_spec(library) is None
+    """A module for PyTorch, where that is not installed."""
+    return ".torch_" in name and importlib.util.find_spec("torch") is None
 
 
 @pytest.fixture(params=port_names())

@@ -120,7 +120,7 @@ def test_a_peer_is_held_to_the_oracle(monkeypatch):
         return build
 
     styles = (CallStyle("eager", "", build_times(1.0)), CallStyle("compile", "", build_times(1.01)))
-    monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", "", ("torch",), styles))
+    monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", ("torch",), styles))
     right, wrong = (make_arm(f"torch[{style.name}]", phase="train_step") for style in styles)
     assert 0 < prepare(right).gate <= 1
     with pytest.raises(NotEqualError, match="not equal to the oracle"):
