@@ -21,7 +21,7 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from ..config import check_sizes
+from ..config import check_fields
 from ..errors import InputError, brief
 
 
@@ -71,7 +71,7 @@ def carry_learning_rate(
             "scalar: 1 leaves the rate alone, 0 freezes. A schedule goes into carry=, as a transformation of its own."
         )
     if length is not None:
-        check_sizes(length=length)
+        check_fields(length=length)
     frozen = not array and scale == 0
     if frozen and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")

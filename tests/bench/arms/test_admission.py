@@ -36,11 +36,14 @@ def test_every_arm_of_every_port_passes_the_gate(port, workload, phase):
         assert all(isinstance(array, jax.Array) for array in ready.arguments), "on the device"
 
 
-class Wrong(PurePort):
-    """Off by so little that no eye would see it: one part in ten thousand."""
+def applied(model=lambda model: model, results=lambda *results: results):
+    """A port that applies a changed model, or changes the carry and the outputs."""
 
-    def apply(self, model, x, carry=None, **masks):
-        return super().apply(Model(model.params._replace(bias=model.params.bias * 1.0001)), x, carry, **masks)
+    class Faulty(PurePort):
+        def apply(self, own, x, carry=None, **masks):
+            return results(*super().apply(model(own), x, carry, **masks))
+
+    return Faulty
 
 
 class WrongStep(PurePort):
@@ -48,16 +51,6 @@ class WrongStep(PurePort):
 
     def step(self, model, x, carry=None, *, reset=None):
         return super().step(model, x, reset=reset)
-
-
-def with_results(change):
-    """A port whose carry and outputs are changed."""
-
-    class Faulty(PurePort):
-        def apply(self, model, x, carry=None, **masks):
-            return change(*super().apply(model, x, carry, **masks))
-
-    return Faulty
 
 
 def with_style(build):
@@ -89,9 +82,12 @@ def frozen(port, model, task):
 
 
 WRONG = {
-    "all a little": (Wrong, "forward", "gradient", "train_step"),
-    "a carry that is no number": (with_results(lambda carry, outputs: (carry * jnp.nan, outputs)), "forward"),
-    "an output in the middle": (with_results(lambda carry, y: (carry, y.at[..., 2, :].add(1e-4))), "forward"),
+    "one part in ten thousand": (
+        applied(model=lambda own: Model(own.params._replace(bias=own.params.bias * 1.0001))),
+        *("forward", "gradient", "train_step"),
+    ),
+    "a carry that is no number": (applied(results=lambda carry, outputs: (carry * jnp.nan, outputs)), "forward"),
+    "an output in the middle": (applied(results=lambda carry, y: (carry, y.at[..., 2, :].add(1e-4))), "forward"),
     "a step from another state": (WrongStep, "step"),
     "an initial carry that does not train": (with_style(frozen), "gradient", "train_step"),
     "an optimiser that forgets its state": (
