@@ -169,7 +169,7 @@ def test_random_params_hide_nothing():
         ({"bias": np.full(9, np.nan, "f4")}, "bias has values that are not finite"),
         ({n: np.ones(s, "i4") for n, s in leaf_shapes(4, 3).items()}, "dtype int32, expected float16, float32 or"),
         ({"extra": np.ones(1, "f4")}, "has the tensors bias, bias_n, extra, initial_carry"),
-        ({"weight_ih": np.ones(9, "f4")}, "weight_ih must have two axes"),
+        ({"weight_ih": np.ones(9, "f4")}, "weight_ih is an array of shape .9,., expected an array of 2 axes"),
     ],
 )
 def test_a_file_with_other_contents_is_refused(tmp_path, changes, message):
@@ -201,7 +201,7 @@ def test_bad_parameters_are_not_written_and_leave_nothing_behind(tmp_path):
 def test_the_configuration_of_what_is_none_is_said(unchecked):
     for changes, message in (
         ({"weight_ih": np.ones(9, "f4")}, "weight_ih is an array of shape (9,), expected an array of 2 axes"),
-        ({"weight_hh": [[1.0]]}, "weight_hh is a list, expected an array of 2 axes"),
+        ({"weight_ih": [[1.0]]}, "weight_ih is a list, expected an array of 2 axes"),
         ({"bias_n": np.float32(1)}, "bias_n is an array of shape (), expected an array of 1 axes"),
     ):
         with pytest.raises(InputError, match=re.escape(message)):
