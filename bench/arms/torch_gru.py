@@ -16,12 +16,7 @@ unroll the time steps. The style is what a user of `torch.compile(model)` gets: 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 # torch is optional.
 
-import os
-import shutil
-import sys
-import sysconfig
 from functools import partial
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
@@ -173,22 +168,11 @@ def _dump(tensors: dict[str, torch.Tensor]) -> Params:
     return TORCH.record(arrays)
 
 
-def _no_compiler() -> str | None:
-    """Why torch.compile cannot work here, as far as this is known without compiling."""
-    if torch.cuda.is_available():
-        return None if find_spec("triton") else "torch.compile needs Triton for a GPU: pip install triton."
-    compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    if shutil.which(compiler) is None:
-        return f"torch.compile needs a C++ compiler on a CPU, and {compiler} is not on the path."
-    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
-    return None if os.path.exists(header) else f"torch.compile needs Python's headers, and there is no {header}."
-
-
 PEER = Peer(
     name="torch",
     packages=("torch",),
     call_styles=(
         CallStyle("eager", "loss.backward(); optimizer.step()", _build),
-        CallStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile), _no_compiler),
+        CallStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile)),
     ),
 )

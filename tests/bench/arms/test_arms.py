@@ -115,10 +115,7 @@ def test_the_vowels_are_real_and_of_unequal_length():
         assert not x[length:].any()
 
 
-def test_an_unknown_style_or_a_missing_one_is_said(monkeypatch):
-    with pytest.raises(UnknownNameError, match="unknown call style of linen 'jit'. Known: train_state, apply"):
-        prepare(make_arm("linen[jit]"))
-
+def test_a_style_that_the_installed_versions_lack_is_said(monkeypatch):
     class Old(PurePort):
         call_styles = (CallStyle("jit", "", functional_program, lambda: "this version is too old"),)
 

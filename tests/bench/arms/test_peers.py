@@ -1,5 +1,7 @@
 """Peers: GRUs of other libraries compute the oracle's equations, in each phase."""
 
+import shutil
+
 import numpy as np
 import pytest
 from support.cli import run_code
@@ -28,8 +30,8 @@ def style(request):
     pytest.importorskip("torch")
     found = {style.name: style for style in get_peer("torch").call_styles}
     assert tuple(found) == STYLES
-    if missing := found[request.param].missing():
-        pytest.skip(missing)
+    if request.param == "compile" and not shutil.which("g++"):
+        pytest.skip("torch.compile needs a C++ compiler")
     return found[request.param]
 
 
@@ -68,14 +70,6 @@ def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkey
     for first, second in zip(*seen, strict=True):
         assert first.abs().max() > 0
         assert first.equal(second)
-
-
-def test_torch_says_that_it_has_no_compiler(monkeypatch):
-    pytest.importorskip("torch")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    message = get_peer("torch").call_styles[1].missing()
-    assert message == "torch.compile needs a C++ compiler on a CPU, and no-such-compiler is not on the path."
 
 
 @pytest.mark.parametrize(
