@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-
 from .errors import InputError, either
 
 #: In which a model computes and stores its parameters.
@@ -50,10 +48,8 @@ class GRUConfig:
     def __post_init__(self) -> None:
         names = ("input_size", "hidden_size", "unroll", *(["classes"] if self.classes is not None else []))
         sizes: dict[str, Any] = {name: getattr(self, name) for name in names}
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        check_sizes(**sizes)
-        check_flag(remat=self.remat)
-        check_dtypes(**dtypes)
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        check_fields(remat=self.remat, **dtypes, **sizes)
         if self.carry_init is not None and not callable(self.carry_init):
             kind = type(self.carry_init).__name__
             raise InputError(f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array.")
@@ -70,38 +66,23 @@ class GRUConfig:
         return {"carry_init": start, "param_dtype": jax.numpy.dtype(self.param_dtype), **options}
 
 
-def check_sizes(**sizes: Any) -> None:
-    """Raise InputError for a size that is not a whole number of at least 1.
+def check_fields(*, remat: Any = False, dtype: Any = None, param_dtype: Any = "float32", **sizes: Any) -> None:
+    """Raise InputError unless a model can have these fields.
 
-    >>> check_sizes(hidden_size=0)
+    Args:
+        remat: True or False.
+        dtype, param_dtype: of DTYPES; that of the computation may be None.
+        sizes: whole numbers of at least 1, under the names of the model's fields.
+
+    >>> check_fields(hidden_size=0)
     Traceback (most recent call last):
     trigru.common.errors.InputError: hidden_size is 0, expected a whole number of at least 1.
     """
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise InputError(f"{name} is {size!r}, expected a whole number of at least 1.")
-
-
-def check_flag(**flags: Any) -> None:
-    """Raise InputError for a flag that is neither True nor False.
-
-    >>> check_flag(remat="all")
-    Traceback (most recent call last):
-    trigru.common.errors.InputError: remat is 'all', expected True or False.
-    """
-    for name, flag in flags.items():
-        if not isinstance(flag, bool):
-            raise InputError(f"{name} is {flag!r}, expected True or False.")
-
-
-def check_dtypes(*, dtype: Any = None, param_dtype: Any = "float32") -> None:
-    """Raise InputError for a dtype that is none of DTYPES. Only that of the computation may be None.
-
-    >>> check_dtypes(param_dtype="int32")
-    Traceback (most recent call last):
-    trigru.common.errors.InputError: param_dtype is 'int32', expected a floating-point dtype: float16, bfloat16, float32
-    or float64.
-    """
+    if not isinstance(remat, bool):
+        raise InputError(f"remat is {remat!r}, expected True or False.")
     for name, given in (("dtype", dtype), ("param_dtype", param_dtype)):
         if _name_of(given) not in DTYPES and not (given is None and name == "dtype"):
             shown = given if isinstance(given, str) else getattr(given, "__name__", given)
@@ -112,7 +93,7 @@ def _name_of(dtype: Any) -> str | None:
     """The name of a dtype in the order of bytes that JAX has, or None."""
     import jax  # here, so that the oracle can be imported without JAX
 
-    if dtype is None or isinstance(dtype, jax.Array | np.ndarray):
+    if dtype is None:
         return None
     try:
         known = jax.numpy.dtype(dtype)

@@ -41,9 +41,9 @@ class UnavailableError(TrigruError, ImportError):
     """A port or call style that exists, but does not work with the packages that are installed."""
 
 
-#: The extra of trigru that brings a module; what the ports and `trigru port` need comes without one.
+#: The extra of trigru that brings a module; what all ports and `trigru port` need comes without one.
 _BENCH = "dateutil filelock jinja2 markupsafe matplotlib msgspec packaging platformdirs pytest_benchmark"
-EXTRAS = {"flax": "flax", "equinox": "equinox"} | dict.fromkeys(_BENCH.split(), "bench")
+EXTRAS = {"flax": "flax", "equinox": "equinox", "torch": "peers"} | dict.fromkeys(_BENCH.split(), "bench")
 
 
 def what_to_install(error: BaseException) -> str | None:

@@ -77,10 +77,10 @@ class GRU(eqx.Module):
         kernel: str = "stock",
         key: PRNGKeyArray,
     ):
-        sizes = {"input_size": input_size, "hidden_size": hidden_size, "unroll": unroll}
-        recurrence.check_model(**sizes, remat=remat, kernel=kernel, dtype=dtype, param_dtype=param_dtype)
+        fields: Any = {"kernel": kernel, "dtype": dtype, "param_dtype": param_dtype}
+        recurrence.check_model(input_size=input_size, hidden_size=hidden_size, unroll=unroll, remat=remat, **fields)
         key_i, key_h, key_c = jax.random.split(key, 3)
-        D, H, self.unroll = (int(size) for size in sizes.values())  # static fields are no NumPy integers
+        D, H, self.unroll = int(input_size), int(hidden_size), int(unroll)  # static fields are no NumPy integers
         self.cell = eqx.tree_at(
             lambda cell: (cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n),
             eqx.filter_eval_shape(eqx.nn.GRUCell, D, H, dtype=param_dtype, key=key),  # shapes alone: nothing is drawn

@@ -71,8 +71,13 @@ class GRU(nn.Module):
         recurrence.check_model(
             features=self.features, unroll=self.unroll, remat=self.remat, kernel=self.kernel, **fields
         )
-        inits = {name: getattr(self, name) for name in ("kernel_init", "recurrent_kernel_init", "bias_init")}
-        self.cell = nn.GRUCell(self.features, **inits, **fields)
+        self.cell = nn.GRUCell(
+            self.features,
+            kernel_init=self.kernel_init,
+            recurrent_kernel_init=self.recurrent_kernel_init,
+            bias_init=self.bias_init,
+            **fields,
+        )
         if self.carry_init is None:
             self.initial_carry = jnp.zeros((self.features,), self.param_dtype)
         else:

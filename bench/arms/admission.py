@@ -4,7 +4,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,7 @@ class Reference:
         return {"logits": result}
 
 
-#: The oracle's answers so far, and the folder in which the processes of a run share them.
-_known: dict[tuple[str, str, str, str, int], Reference] = {}
+#: The folder in which the processes of a run share the oracle's answers.
 _folder: Path | None = None
 #: Significant bits of what goes into a float32 product, by platform and precision, where it is rounded: to TF32, to
 #: bfloat16, or to two or three of these (https://docs.jax.dev/en/latest/jax.lax.html#jax.lax.Precision).
@@ -106,20 +105,19 @@ def keep_in(folder: Path) -> Iterator[None]:
         _folder = None
 
 
+@cache
 def get_reference(
     workload: Workload, phase: str, dtype: str, precision: str = "highest", steps: int = TRAIN_STEPS
 ) -> Reference:
     """The oracle's answers for a phase of a workload; for "train_step", of that many steps."""
-    key = workload.name, phase, dtype, precision, steps
-    path = _folder and _folder / f"{'-'.join(map(str, key))}.pickle"
-    if key not in _known and path and path.exists():
-        _known[key] = pickle.loads(path.read_bytes())
-    elif key not in _known:
-        bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
-        _known[key] = _ask(workload, phase, dtype, bits, steps)
-        if path:
-            write_whole(path, pickle.dumps(_known[key]))
-    return _known[key]
+    path = _folder and _folder / f"{workload.name}-{phase}-{dtype}-{precision}-{steps}.pickle"
+    if path and path.exists():
+        return pickle.loads(path.read_bytes())
+    bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
+    reference = _ask(workload, phase, dtype, bits, steps)
+    if path:
+        write_whole(path, pickle.dumps(reference))
+    return reference
 
 
 def _ask(workload: Workload, phase: str, dtype: str, bits: int | None, steps: int) -> Reference:

@@ -96,16 +96,6 @@ def check_call(
             raise InputError(f"{name} {verb} dtype {dtype}, which JAX lacks. {convert}")
 
 
-def is_array(thing: Any) -> bool:
-    """Whether JAX computes with it: an array of its own or of NumPy's, or what hands one out, as a variable of NNX's.
-
-    >>> is_array(np.ones(2)), is_array([1.0, 1.0]), is_array(jax.ShapeDtypeStruct((2,), float))
-    (True, False, False)
-    """
-    own = isinstance(thing, jax.Array | np.ndarray | np.generic) or hasattr(thing, "__jax_array__")
-    return own and not isinstance(thing, np.ma.MaskedArray)
-
-
 def check_batch_shape(batch_shape: Any) -> None:
     """Raise InputError unless this is a tuple of sizes.
 
@@ -114,13 +104,10 @@ def check_batch_shape(batch_shape: Any) -> None:
     trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers from 1 on, below 2**31, as
     (8,) for a batch of 8.
     """
-    if not isinstance(batch_shape, tuple | list) or not all(
-        isinstance(size, Integral) and not isinstance(size, bool) and 0 < int(size) < 2**31 for size in batch_shape
-    ):
-        raise InputError(
-            f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers from 1 on, below 2**31, as (8,) for a "
-            "batch of 8."
-        )
+    sizes = batch_shape if isinstance(batch_shape, tuple | list) else [None]
+    if not all(isinstance(size, Integral) and not isinstance(size, bool) and 0 < int(size) < 2**31 for size in sizes):
+        expected = "a tuple of whole numbers from 1 on, below 2**31, as (8,) for a batch of 8"
+        raise InputError(f"batch_shape is {batch_shape!r}, expected {expected}.")
 
 
 def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: bool = False) -> tuple[Any, Any, Any]:
@@ -214,11 +201,12 @@ def _dtype(array: Any) -> Any:
 
 
 def _check_array(name: str, array: Any) -> None:
-    if is_array(array):
-        return
+    """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what hands one out."""
     why = "expected an array. Convert it with jnp.asarray."
-    if isinstance(array, jax.ShapeDtypeStruct):
-        why = "which has no values, expected an array. Pass it to jax.eval_shape of the call."
-    elif isinstance(array, np.ma.MaskedArray):
+    if isinstance(array, np.ma.MaskedArray):
         why = "expected an array without a mask. Fill it, as with .filled(0)."
+    elif isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__"):
+        return
+    elif isinstance(array, jax.ShapeDtypeStruct):
+        why = "which has no values, expected an array. Pass it to jax.eval_shape of the call."
     raise InputError(f"{name}: got a {type(array).__name__}, {why}")

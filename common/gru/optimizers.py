@@ -21,11 +21,8 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from ..config import check_sizes
+from ..config import check_fields
 from ..errors import InputError, brief
-
-#: The largest factor of an update: beyond it, products would soon overflow float32.
-LARGEST = 1e30
 
 
 def carry_learning_rate(
@@ -70,13 +67,11 @@ def carry_learning_rate(
     array = isinstance(scale, jax.Array | np.ndarray)
     if not _is_scale(scale):
         raise InputError(
-            f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}, or a floating-point JAX "
+            f"scale is {brief(repr(scale))}, expected a finite Python number from 0 on, or a floating-point JAX "
             "scalar: 1 leaves the rate alone, 0 freezes. A schedule goes into carry=, as a transformation of its own."
         )
     if length is not None:
-        check_sizes(length=length)
-        if length > LARGEST:
-            raise InputError(f"length is {brief(length)}, expected at most {LARGEST:g}.")
+        check_fields(length=length)
     frozen = not array and scale == 0
     if frozen and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
@@ -99,11 +94,12 @@ def carry_learning_rate(
 
 
 def _is_scale(scale: Any) -> bool:
-    number: Any = scale
     if isinstance(scale, jax.Array | np.ndarray):
-        scalar = scale.ndim == 0 and jnp.issubdtype(scale.dtype, jnp.floating)
-        return scalar and (isinstance(scale, Tracer) or bool(0 <= number < jnp.inf))
-    return isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= number <= LARGEST
+        if scale.ndim > 0 or not jnp.issubdtype(scale.dtype, jnp.floating):
+            return False
+    elif not isinstance(scale, Real) or isinstance(scale, bool):
+        return False
+    return isinstance(scale, Tracer) or bool(0 <= scale < jnp.inf)
 
 
 def _scale_by(scale: Any) -> optax.GradientTransformation:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..config import check_dtypes, check_flag, check_sizes
+from ..config import check_fields
 from ..errors import InputError
 from .fused import Weights, fused_scan
 from .inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
@@ -57,26 +57,11 @@ class Loop(NamedTuple):
         return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
 
-def check_model(
-    *,
-    unroll: Any = 1,
-    remat: Any = False,
-    kernel: Any = "stock",
-    dtype: Any,
-    param_dtype: Any = "float32",
-    **sizes: Any,
-) -> None:
-    """Raise InputError unless a model can have these fields.
-
-    Args:
-        unroll, remat, kernel, dtype, param_dtype: fields that all models have.
-        sizes: whole numbers of at least 1, under the names of the model's fields.
-    """
-    check_sizes(**sizes, unroll=unroll)
-    check_flag(remat=remat)
-    if not isinstance(kernel, str) or kernel not in (*KERNELS, AUTO):
+def check_model(*, kernel: Any = "stock", **fields: Any) -> None:
+    """Raise InputError unless a model can have this kernel, and these fields of `trigru.common.config.check_fields`."""
+    check_fields(**fields)
+    if kernel not in (*KERNELS, AUTO):
         raise InputError(f"kernel is {kernel!r}, expected {', '.join(KERNELS)} or {AUTO}.")
-    check_dtypes(dtype=dtype, param_dtype=param_dtype)
 
 
 def begin(

@@ -203,27 +203,23 @@ def exchanged(tree: Any, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     if not isinstance(tree, Mapping):
         raise InputError(f"is a {type(tree).__name__}, expected a dict of arrays.")
     flat = not any(isinstance(child, Mapping) for child in tree.values())
-    result = dict(tree)
     for place, arrays in parts.items():
-        at = _dotted(place)
-        if not flat:
-            result = _with(result, at.split(".") if at else [], nested(arrays))
-        elif at:
-            result = {name: leaf for name, leaf in result.items() if not name.replace("/", ".").startswith(f"{at}.")}
-            result |= {f"{at}.{name}": leaf for name, leaf in arrays.items()}
-        else:
-            result = dict(arrays)
-    return result
+        tree = _with(tree, _dotted(place), arrays if flat else nested(arrays))
+    return dict(tree)
 
 
-def _with(tree: Any, path: list[str], part: Any) -> Any:
-    if not path:
+def _with(tree: Any, at: str, part: Mapping[str, Any]) -> Any:
+    """A dict with another part at one place. Keys are joined by dots or slashes on the way to it, or in a flat dict."""
+    if not at:
         return part
-    first, *rest = path
-    keys = {str(key): key for key in tree} if isinstance(tree, Mapping) else {}
-    if first not in keys:
-        raise InputError(f"has no dict with the key {first}. Its keys there: {', '.join(keys) or 'none'}.")
-    return dict(tree) | {keys[first]: _with(tree[keys[first]], rest, part)}
+    keys = {str(key).replace("/", "."): key for key in tree} if isinstance(tree, Mapping) else {}
+    for name, key in keys.items():
+        if f"{at}.".startswith(f"{name}."):
+            return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
+    others = {key: tree[key] for name, key in keys.items() if not name.startswith(f"{at}.")}
+    if len(others) == len(keys):
+        raise InputError(f"has no dict with the key {at}. Its keys there: {', '.join(keys) or 'none'}.")
+    return others | {f"{at}.{name}": array for name, array in part.items()}
 
 
 def _dotted(place: str) -> str:

@@ -124,13 +124,9 @@ class Layout:
 
     def shapes(self, input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
         """The shape of each array for D = input_size, H = hidden_size and, of a classifier, C = classes."""
-        fields = leaf_shapes(input_size, hidden_size, classes) | {"bias_hh": (3 * hidden_size,)}
-        shapes = {}
-        for name, row in self.table(classifier=classes is not None).items():
-            first, *rest = fields[row.field]
-            shape = (first // 3 if row.gate else first, *rest)
-            shapes[name] = shape[::-1] if row.transposed else shape
-        return shapes
+        shapes = leaf_shapes(input_size, hidden_size, classes)
+        params = from_leaves({name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()})
+        return {name: array.shape for name, array in self.flat(params).items()}
 
     def problem(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> str | None:
         """The reason why arrays of these names are not parameters: shapes, dtypes, or values that are not finite.
@@ -141,13 +137,13 @@ class Layout:
         """
         called = called or {name: name for name in flat}
         columns: dict[str, int] = {}
-        for name, row in self.table(classifier=self.readout[1].name in flat).items():
+        bias = flat.get(self.readout[1].name)
+        for name, row in self.table(classifier=bias is not None).items():
             if row.field in ("weight_ih", "weight_hh"):
                 if flat[name].ndim != 2:
                     return f"{called[name]} has shape {flat[name].shape}, expected two axes."
                 columns.setdefault(row.field, flat[name].shape[0 if row.transposed else 1])
-        classes = np.size(flat[self.readout[1].name]) if self.readout[1].name in flat else None
-        shapes = self.shapes(columns["weight_ih"], columns["weight_hh"], classes)
+        shapes = self.shapes(columns["weight_ih"], columns["weight_hh"], None if bias is None else bias.size)
         expected = {called[name]: shape for name, shape in shapes.items() if name in flat}
         return array_problem({called[name]: array for name, array in flat.items()}, expected)
 

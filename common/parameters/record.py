@@ -143,7 +143,7 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
     """The configuration with which a port loads parameters; options are GRUConfig's others.
 
     Raises:
-        InputError: these are no parameters of a GRU, by kind, shape or dtype.
+        InputError: these are no parameters of a GRU, or two of their arrays do not tell its sizes.
 
     >>> config_of(random_params(GRUConfig(2, 3, classes=4))).classes
     4
@@ -151,12 +151,10 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
     if not isinstance(params, GRUParams | ClassifierParams):
         raise InputError(f"parameters are a {type(params).__name__}, expected GRUParams or ClassifierParams.")
     arrays = leaves(params)
-    for name, array in arrays.items():
-        ndim = 2 if "weight" in name else 1
-        if np.ndim(array) != ndim or not hasattr(array, "dtype"):
-            raise InputError(f"{name} is {_kind(array)}, expected an array of {ndim} axes.")
+    if problem := _sizes_problem(arrays):
+        raise InputError(problem)
     weight_ih, bias_n = arrays["weight_ih"], arrays["bias_n"]
-    classes = len(arrays["readout.bias"]) if isinstance(params, ClassifierParams) else None
+    classes = np.size(arrays["readout.bias"]) if "readout.bias" in arrays else None
     return GRUConfig(weight_ih.shape[1], len(bias_n), classes, param_dtype=str(weight_ih.dtype), **options)
 
 
@@ -173,7 +171,7 @@ def array_problem(
     for name, shape in shapes.items():
         array = arrays[name]
         if not hasattr(array, "dtype"):
-            return f"{name} is {_kind(array)}, expected an array. Convert it with np.asarray."
+            return f"{name} is a {type(array).__name__}, expected an array. Convert it with np.asarray."
         if array.shape != shape or 0 in shape:
             some = " with at least one entry" if 0 in shape else ""
             return f"{name} has shape {array.shape}, expected {shape}{some}{why}."
@@ -189,8 +187,14 @@ def array_problem(
     return None
 
 
-def _kind(array: Any) -> str:
-    return f"an array of shape {np.shape(array)}" if hasattr(array, "dtype") else f"a {type(array).__name__}"
+def _sizes_problem(arrays: Mapping[str, Any]) -> str | None:
+    """The reason why the arrays that tell D and H do not, or None."""
+    for name, ndim in (("weight_ih", 2), ("bias_n", 1)):
+        array = arrays[name]
+        if not hasattr(array, "dtype") or array.ndim != ndim:
+            kind = f"an array of shape {array.shape}" if hasattr(array, "dtype") else f"a {type(array).__name__}"
+            return f"{name} is {kind}, expected an array of {ndim} axes."
+    return None
 
 
 def _problem(tensors: dict[str, np.ndarray]) -> str | None:
@@ -198,8 +202,8 @@ def _problem(tensors: dict[str, np.ndarray]) -> str | None:
     names = sorted(GRUParams._fields)
     if sorted(tensors) != names:
         return f"has the tensors {', '.join(sorted(tensors)) or 'none'}, expected {', '.join(names)}."
-    if tensors["weight_ih"].ndim != 2 or tensors["bias_n"].ndim != 1:
-        return "weight_ih must have two axes and bias_n one."
+    if problem := _sizes_problem(tensors):
+        return problem
     D, H = tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0]
     return array_problem(tensors, leaf_shapes(D, H), f": weight_ih and bias_n say input_size {D}, hidden_size {H}")
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError, brief, either
+from ...common.errors import (
+    InputError,
+    ParamsFileError,
+    TrigruError,
+    UnavailableError,
+    UnknownNameError,
+    brief,
+    either,
+    what_to_install,
+)
 from ...common.parameters.detection import below, cells, exchanged, recognise
 from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout
 from ...common.parameters.record import ClassifierParams, GRUParams
@@ -236,5 +245,4 @@ def _installed(container: Container) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        need = f"{container.title}s need {error.name}, which is not installed: {container.install}."
-        raise UnavailableError(need) from error
+        raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error

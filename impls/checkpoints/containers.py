@@ -34,7 +34,6 @@ class Container:
     write: Callable[[Path, Arrays, str], None]  # arrays and the name of their layout, whole or not at all
     reader: str  # what its users read it with
     layouts: tuple[str, ...] | None = None  # that its readers expect in it; None where names are written
-    install: str = "pip install trigru"  # how to get what it needs
     optional: bool = False  # whether what it needs is installed on request alone
 
 
@@ -111,10 +110,7 @@ def _write_torch(path: Path, arrays: Arrays, layout: str) -> None:
 
 CONTAINERS = (
     Container("safetensors file", (".safetensors",), read_tensors, _write_safetensors, "safetensors"),
-    Container("msgpack file", (".msgpack",), _read_msgpack, _write_msgpack, "flax.serialization", ("linen", "nnx"),
-              "pip install flax"),
-    Container("Equinox file", (".eqx",), _read_eqx, _write_eqx, "eqx.tree_deserialise_leaves", ("equinox",),
-              "pip install equinox"),
-    Container("torch file", (".pt", ".pth"), _read_torch, _write_torch, "torch.load", ("torch",),
-              "uv run --extra peers, or pip install torch", optional=True),
-)  # fmt: skip
+    Container("msgpack file", (".msgpack",), _read_msgpack, _write_msgpack, "flax.serialization", ("linen", "nnx")),
+    Container("Equinox file", (".eqx",), _read_eqx, _write_eqx, "eqx.tree_deserialise_leaves", ("equinox",)),
+    Container("torch file", (".pt", ".pth"), _read_torch, _write_torch, "torch.load", ("torch",), optional=True),
+)

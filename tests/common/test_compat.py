@@ -1,20 +1,7 @@
-"""What older versions of JAX lack is found by looking; both ways do the same where both are there."""
+"""Functions that older versions of JAX name otherwise; `.ci/oldest.py` verifies the ports with the oldest."""
 
 import jax
-import jax.numpy as jnp
-import pytest
-from trigru.common.compat import enable_x64, stop_listening, varying_axes
-
-
-@pytest.mark.parametrize("earlier", [False, True])
-def test_64_bits_within_a_context(monkeypatch, earlier):
-    if earlier:
-        if not hasattr(jax.experimental, "enable_x64"):
-            pytest.skip("this JAX has none of the earlier name")
-        monkeypatch.delattr(jax, "enable_x64", raising=False)
-    for wanted, dtype in ((True, "float64"), (False, "float32")):
-        with enable_x64(wanted):
-            assert jnp.zeros(1).dtype == dtype
+from trigru.common.compat import stop_listening
 
 
 def test_a_listener_is_heard_until_it_is_taken_away():
@@ -32,9 +19,3 @@ def test_a_listener_is_heard_until_it_is_taken_away():
         assert heard == expected
         if of_durations is not None:
             stop_listening(listen, of_durations=of_durations)
-
-
-def test_the_axes_of_a_shard_map(monkeypatch):
-    assert varying_axes(jnp.ones(2)) == frozenset()
-    monkeypatch.delattr(jax, "typeof", raising=False)
-    assert varying_axes(jnp.ones(2)) == frozenset()

@@ -68,10 +68,6 @@ def conversions(port: Port) -> Iterator[Case]:
 
 def _through(layout: Layout, params: Params) -> Params:
     arrays, config = layout.flat(params), config_of(params)
-    shapes = {name: array.shape for name, array in arrays.items()}
-    expected = layout.shapes(config.input_size, config.hidden_size, config.classes)
-    if shapes != expected:
-        raise DefectError(f"shapes {shapes}, expected {expected}")
     if config.param_dtype != "bfloat16" and (problem := layout.problem(arrays)):
         raise DefectError(problem)
     return layout.record(arrays)

@@ -1,12 +1,12 @@
 """Peers: GRUs of other libraries compute the oracle's equations, in each phase."""
 
-import importlib
+import shutil
 
 import numpy as np
 import pytest
 from support.cli import run_code
 from trigru.bench.arms.admission import get_reference
-from trigru.bench.arms.peers import PEERS, get_peer
+from trigru.bench.arms.peers import get_peer
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.errors import UnavailableError
@@ -30,8 +30,8 @@ def style(request):
     pytest.importorskip("torch")
     found = {style.name: style for style in get_peer("torch").call_styles}
     assert tuple(found) == STYLES
-    if missing := found[request.param].missing():
-        pytest.skip(missing)
+    if request.param == "compile" and not shutil.which("g++"):
+        pytest.skip("torch.compile needs a C++ compiler")
     return found[request.param]
 
 
@@ -55,14 +55,6 @@ def test_a_peer_loads_every_bit_and_passes_the_gate(style, workload, phase):
     assert program.leaves >= 4
 
 
-def test_the_initial_state_is_trained(style):
-    expected, program, call = build(style, "vowels", "train_step")
-    losses = [float(np.asarray(call())) for _ in range(3)]
-    assert losses == sorted(losses, reverse=True)
-    moved = leaves(program.params())["initial_carry"] - leaves(expected.params)["initial_carry"]
-    assert np.abs(moved).min() > 0
-
-
 def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkeypatch):
     pytest.importorskip("torch")
     seen = []
@@ -80,19 +72,11 @@ def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkey
         assert first.equal(second)
 
 
-def test_torch_says_that_it_has_no_compiler(monkeypatch):
-    pytest.importorskip("torch")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    message = get_peer("torch").call_styles[1].missing()
-    assert message == "torch.compile needs a C++ compiler on a CPU, and no-such-compiler is not on the path."
-
-
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ModuleNotFoundError("No module named 'gru'", name="gru"), "gru is not installed: uv run --extra peers trigru"),
-        (RuntimeError("built for another CUDA"), "is not available: RuntimeError: built for another CUDA"),
+        (ModuleNotFoundError("", name="torch"), 'torch is not installed: pip install "trigru[peers]" brings it.'),
+        (RuntimeError("built for another CUDA"), "RuntimeError: built for another CUDA"),
     ],
 )
 def test_a_library_that_cannot_be_had_is_named(monkeypatch, error, message):
@@ -100,12 +84,11 @@ def test_a_library_that_cannot_be_had_is_named(monkeypatch, error, message):
         raise error
 
     get_peer.cache_clear()
-    monkeypatch.setattr(importlib, "import_module", refuse)
+    monkeypatch.setattr("trigru.bench.arms.peers.import_module", refuse)
     with pytest.raises(UnavailableError) as caught:
         get_peer("torch")
-    assert message in str(caught.value)
+    assert str(caught.value) == f"peer 'torch' is not available: {message}"
 
 
 def test_no_peer_is_imported_unless_asked_for():
-    code = f"import sys, trigru.bench.arms.peers; print(sorted({set(PEERS)} & set(sys.modules)))"
-    assert run_code(code) == "[]\n"
+    assert run_code("import sys, trigru.bench.arms.arms; print('torch' in sys.modules)") == "False\n"

@@ -57,21 +57,11 @@ def along(function, tangent):
     return lambda primal: jax.jvp(function, (primal,), (tangent,))[1]
 
 
-def dotted(tree, other):
-    """The sum of the products of two trees' leaves."""
-    return sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True))
-
-
-#: Whether with `remat`, and (scalar function of parameters and inputs, the point, a direction) -> results. Whether the
-#: Hessian is right is a check of the contract, `hvp`; here are other ways to it.
+#: Whether with `remat`, and (scalar function of parameters and inputs, the point, a direction) -> results. Others, as
+#: the gradient along a direction and that of each example, are checks of the contract.
 TRANSFORMS = {
-    "grad of grad": (True, lambda f, point, v: jax.grad(lambda p: dotted(jax.grad(f)(p), v))(point)),
     "jvp of jvp": (False, lambda f, point, v: along(along(f, v), v)(point)),
     "linearize": (True, lambda f, point, v: jax.linearize(f, point)[1](v)),
-    "vmap of grad": (
-        True,
-        lambda f, point, v: jax.vmap(jax.grad(f), ((None, 0),))((point[0], jnp.stack([point[1], v[1]]))),
-    ),
 }
 
 

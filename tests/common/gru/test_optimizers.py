@@ -41,39 +41,33 @@ def test_the_rate_is_multiplied(options, factor):
     np.testing.assert_allclose(updates["cell"], -RATE * gradient["cell"], rtol=1e-6)
 
 
-class Nested(nnx.Module):
-    """A module that is called `initial_carry`, and an array."""
-
-    def __init__(self):
-        self.initial_carry = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
-        self.inner = nnx.Dict(initial_carry=nnx.Param(jnp.ones(3)))
+def module_of_nnx():
+    """One that has a module called `initial_carry`, and an array."""
+    inner = nnx.Dict(initial_carry=nnx.Param(jnp.ones(3)))
+    return nnx.state(nnx.Dict(initial_carry=nnx.Linear(2, 3, rngs=nnx.Rngs(0)), inner=inner))
 
 
 class Module(eqx.Module):
+    """The same in Equinox."""
+
     initial_carry: eqx.nn.Linear
     inner: dict
 
 
-#: Trees as users pass them, and how many arrays in them are no initial carries, before and after it.
+#: Trees as users pass them, and how many arrays in them are no initial carries.
 TREES = {
     "layers": ({"a": {"cell": 1.0, "initial_carry": 1.0}, "b": {"initial_carry": 1.0}}, 1),
     "a dict of that name": ({"initial_carry": {"w": 1.0, "initial_carry": 1.0}, "initial_carry_proj": 1.0}, 2),
     "a box of linen's": ({"initial_carry": nn.Partitioned(jnp.ones(3), ("units",)), "w": jnp.ones(2)}, 1),
-    "a module of NNX": (lambda: nnx.state(Nested()), 2),
-    "a module of Equinox": (
-        lambda: eqx.filter(
-            Module(eqx.nn.Linear(2, 3, key=jax.random.key(0)), {"initial_carry": jnp.ones(3)}), eqx.is_array
-        ),
-        2,
-    ),
+    "a module of NNX": (module_of_nnx(), 2),
+    "a module of Equinox": (Module(eqx.nn.Linear(2, 3, key=jax.random.key(0)), {"initial_carry": jnp.ones(3)}), 2),
 }
 
 
 @pytest.mark.parametrize("name", TREES)
 def test_arrays_of_the_name_are_found_and_modules_of_it_are_not(name):
     tree, others = TREES[name]
-    tree = jax.tree.map(jnp.asarray, tree() if callable(tree) else tree)
-    moves = [float(leaf.ravel()[0]) for leaf in jax.tree.leaves(moved(tree, scale=2.0))]
+    moves = [float(leaf.ravel()[0]) for leaf in jax.tree.leaves(moved(jax.tree.map(jnp.asarray, tree), scale=2.0))]
     assert sorted(moves) == [-2] * (len(moves) - others) + [-1] * others
 
 
@@ -107,10 +101,9 @@ FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        *(({"scale": scale}, r"scale is .*, expected a Python number from 0 to 1e\+30, or a floating-point JAX scalar")
-          for scale in (-1.0, float("nan"), 10**400, True, "fast", jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
-        *(({"length": length}, "length is .*, expected a whole number of at least 1") for length in (0, 2.5)),
-        ({"length": 10**400}, r"length is .*, expected at most 1e\+30"),
+        *(({"scale": scale}, "scale is .*, expected a finite Python number from 0 on, or a floating-point JAX scalar")
+          for scale in (-1.0, float("nan"), float("inf"), True, "fast", jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
+        ({"length": 2.5}, "length is .*, expected a whole number of at least 1"),
         ({"scale": 0.0, "length": 3}, FROZEN),
         ({"scale": 0.0, "carry": optax.sgd(1.0)}, FROZEN),
     ],

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from support.arrays import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
 from trigru.common.parameters.detection import recognise
 from trigru.common.parameters.layouts import CANONICAL, TORCH
-from trigru.common.parameters.record import GRUParams, check_params, config_of, leaf_shapes, leaves, random_params
+from trigru.common.parameters.record import GRUParams, config_of, leaf_shapes, leaves, random_params
 
 KNOWN = [CANONICAL, TORCH]
 
@@ -154,14 +154,6 @@ def test_what_two_layouts_call_the_same_must_be_said():
 CONFIG = GRUConfig(4, 3)
 
 
-@pytest.fixture
-def path(tmp_path):
-    """A good file."""
-    path = tmp_path / "gru.safetensors"
-    random_params(CONFIG).save(path)
-    return path
-
-
 def test_random_params_hide_nothing():
     for name, array in leaves(random_params(GRUConfig(7, 5, classes=3))).items():
         assert np.abs(array).min() >= 0.25 * 5**-0.5 * (1 - 1e-6), name
@@ -177,11 +169,12 @@ def test_random_params_hide_nothing():
         ({"bias": np.full(9, np.nan, "f4")}, "bias has values that are not finite"),
         ({n: np.ones(s, "i4") for n, s in leaf_shapes(4, 3).items()}, "dtype int32, expected float16, float32 or"),
         ({"extra": np.ones(1, "f4")}, "has the tensors bias, bias_n, extra, initial_carry"),
-        ({"weight_ih": np.ones(9, "f4")}, "weight_ih must have two axes"),
+        ({"weight_ih": np.ones(9, "f4")}, "weight_ih is an array of shape .9,., expected an array of 2 axes"),
     ],
 )
-def test_a_file_with_other_contents_is_refused(path, changes, message):
-    save_file({**load_file(path), **changes}, path)
+def test_a_file_with_other_contents_is_refused(tmp_path, changes, message):
+    path = tmp_path / "gru.safetensors"
+    save_file(random_params(CONFIG)._asdict() | changes, path)
     with pytest.raises(ParamsFileError, match=message):
         GRUParams.open(path)
 
@@ -205,23 +198,10 @@ def test_bad_parameters_are_not_written_and_leave_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parameters_must_fit_the_configuration(unchecked):
-    check_params(random_params(CONFIG), CONFIG)
-    for config, message in (
-        (GRUConfig(5, 3), r"weight_ih has shape \(9, 4\), expected \(9, 5\)"),
-        (GRUConfig(4, 3, param_dtype="float64"), "dtype float32, expected float64"),
-        (GRUConfig(4, 3, classes=2), "expected ClassifierParams"),
-    ):
-        with pytest.raises(InputError, match=message):
-            check_params(random_params(CONFIG), config)
-    with pytest.raises(InputError, match="bias is a list, expected an array. Convert it with np.asarray"):
-        check_params(random_params(CONFIG)._replace(bias=[0.0] * 9), CONFIG)
-
-
 def test_the_configuration_of_what_is_none_is_said(unchecked):
     for changes, message in (
         ({"weight_ih": np.ones(9, "f4")}, "weight_ih is an array of shape (9,), expected an array of 2 axes"),
-        ({"weight_hh": [[1.0]]}, "weight_hh is a list, expected an array of 2 axes"),
+        ({"weight_ih": [[1.0]]}, "weight_ih is a list, expected an array of 2 axes"),
         ({"bias_n": np.float32(1)}, "bias_n is an array of shape (), expected an array of 1 axes"),
     ):
         with pytest.raises(InputError, match=re.escape(message)):

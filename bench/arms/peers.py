@@ -1,17 +1,17 @@
 """GRUs of other libraries, with a learned initial state as their users would write it, to time beside the ports.
 
-Each file has one peer, its `PEER`. Peers are not ports: they need not offer the whole contract.
+Peers are not ports: they need not offer the whole contract.
 """
 
-import importlib
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 
-from ....common.errors import UnavailableError, UnknownNameError
-from ....common.port.protocol import CallStyle
+from ...common.errors import UnavailableError, what_to_install
+from ...common.port.protocol import CallStyle
 
-#: The names of the peers, which are those of the modules in this folder.
-PEERS = ("torch",)
+#: The peers, and the modules beside this one that have them as `PEER`.
+PEERS = {"torch": "torch_gru"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ class Peer:
     """
 
     name: str
-    title: str
     packages: tuple[str, ...]
     call_styles: tuple[CallStyle, ...]
 
@@ -33,11 +32,8 @@ class Peer:
 @cache
 def get_peer(name: str) -> Peer:
     """The peer of that name. Raises an UnavailableError if its library is not installed, or does not import."""
-    if name not in PEERS:
-        raise UnknownNameError("peer", name, list(PEERS))
     try:
-        return importlib.import_module(f".{name}", __name__).PEER
-    except ModuleNotFoundError as error:
-        raise UnavailableError(f"{error.name} is not installed: uv run --extra peers trigru ... brings it.") from error
+        return import_module(f".{PEERS[name]}", __package__).PEER
     except Exception as error:  # a broken library must not stop the others
-        raise UnavailableError(f"peer {name!r} is not available: {type(error).__name__}: {error}") from error
+        reason = what_to_install(error) or f"{type(error).__name__}: {error}"
+        raise UnavailableError(f"peer {name!r} is not available: {reason}") from error

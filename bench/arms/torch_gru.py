@@ -14,14 +14,9 @@ unroll the time steps. The style is what a user of `torch.compile(model)` gets: 
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
-# If the library is not installed, a type checker takes this module, which has its name, for the library.
+# torch is optional.
 
-import os
-import shutil
-import sys
-import sysconfig
 from functools import partial
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
@@ -33,12 +28,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from ....common.config import GRUConfig
-from ....common.parameters.layouts import TORCH
-from ....common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ....common.port.protocol import CallStyle, Params, Program
-from ..workloads import LEARNING_RATE
-from . import Peer
+from ...common.config import GRUConfig
+from ...common.parameters.layouts import TORCH
+from ...common.port.protocol import CallStyle, Params, Program
+from .peers import Peer
+from .workloads import LEARNING_RATE
 
 
 class LearnedGRU(nn.Module):
@@ -158,46 +152,27 @@ def _build(config: Any, params: Any, phase: Any, wrap: Any = lambda model: model
 
 
 def _load(config: GRUConfig, params: Params) -> nn.Module:
-    if isinstance(params, ClassifierParams):
-        module = Classifier(config.input_size, config.hidden_size, len(params.readout.bias))
-    else:
-        module = LearnedGRU(config.input_size, config.hidden_size)
+    sizes = config.input_size, config.hidden_size
+    module = LearnedGRU(*sizes) if config.classes is None else Classifier(*sizes, config.classes)
     module = module.to(getattr(torch, config.param_dtype))
     module.load_state_dict({name: torch.tensor(array) for name, array in TORCH.flat(params).items()})
     return module
 
 
-def _dump(found: dict[str, torch.Tensor]) -> Params:
-    arrays = {name.removeprefix("rnn."): tensor.detach().cpu().numpy().copy() for name, tensor in found.items()}
-    gru = GRUParams(
-        weight_ih=arrays["gru.weight_ih_l0"],
-        weight_hh=arrays["gru.weight_hh_l0"],
-        bias=arrays["gru.bias_ih_l0"],
-        bias_n=np.split(arrays["gru.bias_hh_l0"], 3)[2],
-        initial_carry=arrays["initial_carry"],
-    )
-    if "readout.weight" not in arrays:
-        return gru
-    return ClassifierParams(gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"]))
-
-
-def _no_compiler() -> str | None:
-    """Why torch.compile cannot work here, as far as this is known without compiling."""
-    if torch.cuda.is_available():
-        return None if find_spec("triton") else "torch.compile needs Triton for a GPU: pip install triton."
-    compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    if shutil.which(compiler) is None:
-        return f"torch.compile needs a C++ compiler on a CPU, and {compiler} is not on the path."
-    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
-    return None if os.path.exists(header) else f"torch.compile needs Python's headers, and there is no {header}."
+def _dump(tensors: dict[str, torch.Tensor]) -> Params:
+    """The canonical record of parameters or of their gradients, without `b_hh` of r and z."""
+    arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+    for name, array in arrays.items():
+        if name.endswith("bias_hh_l0"):
+            array[: -len(array) // 3] = 0
+    return TORCH.record(arrays)
 
 
 PEER = Peer(
     name="torch",
-    title="PyTorch",
     packages=("torch",),
     call_styles=(
         CallStyle("eager", "loss.backward(); optimizer.step()", _build),
-        CallStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile), _no_compiler),
+        CallStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile)),
     ),
 )
