@@ -6,13 +6,23 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import difference, other_clock
+from trigru.bench.analysis.rates import ratio_of
 from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
 from trigru.bench.analysis.starts import load_starts
-from trigru.bench.analysis.statistics import Comparison, compare, verdict
-from trigru.bench.reporting.answer import answer_lines
+from trigru.bench.arms.workloads import QUICK
+from trigru.bench.reporting.answer import (
+    STAR,
+    advice_of,
+    answer_lines,
+    head_lines,
+    proof_lines,
+    sure_lines,
+    version_lines,
+)
 from trigru.bench.reporting.naming import CALLED, name_of
 from trigru.bench.reporting.numbers import Interval, count, format_interval, format_time, format_time_range
 from trigru.bench.reporting.provenance import provenance_lines
@@ -127,28 +137,22 @@ class Published:
 
     def time(self, arm: Benchmark | None, *, in_flight: bool) -> str:
         """The median time of a call, and its ratio to plain JAX's."""
-        other = arm and in_flight and other_clock(self.run, arm)
-        if arm is None or (in_flight and not other):
+        arm = other_clock(self.run, arm) if arm and in_flight else arm
+        if arm is None:
             return NOT_MEASURED
-        ratio = other.ratio if other else Comparison(arm.ratio, arm.ratio_low, arm.ratio_high)
-        time = format_time(float(np.median(arm.other_s if other else arm.time_s)))
-        return f"{_whole(time)}, {_ratio(ratio, (other or arm).verdict)}"
+        return f"{_whole(format_time(float(np.median(arm.time_s))))}, {_ratio(ratio_of(arm), arm.verdict)}"
 
     def ratio(self, one: Benchmark | None, other: Benchmark | None, *, in_flight: bool) -> str:
         """The ratio of two arms; of two styles of one framework that are waited for, also the difference."""
-        if one is None or other is None:
+        arms = [other_clock(self.run, arm) if arm and in_flight else arm for arm in (one, other)]
+        if None in arms:
             return NOT_MEASURED
-        if not in_flight:
-            d = difference(self.run, one, other)
-            if one.arm.port != other.arm.port or d.verdict != "slower":
-                return _ratio(d, d.verdict)
-            more = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
-            return f"{_ratio(d)}, +{_whole(more)}"
-        clock = other_clock(self.run, one)
-        if clock is None or other_clock(self.run, other) is None:
-            return NOT_MEASURED
-        ratio = compare(one.other_s, other.other_s, one.other_process)
-        return _ratio(ratio, verdict(ratio, clock.floor, one.other_process))
+        first, second = (arm for arm in arms if arm)
+        d = difference(self.run, first, second)
+        if in_flight or first.arm.port != second.arm.port or d.verdict != "slower":
+            return _ratio(d, d.verdict)
+        more = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
+        return f"{_ratio(d)}, +{_whole(more)}"
 
 
 published = cache(Published)
@@ -214,38 +218,19 @@ def _moved(before: Interval, after: Interval) -> str:
     return f"**{text}**" if before.high < after.low or after.high < before.low else text
 
 
-def sentences(docs: str = "") -> str:
-    """One step as documented, what to write instead, training, what other versions change, and where it was measured.
-
-    Args:
-        docs: what leads from the page to the docs.
-    """
-    new, old = published("cpu"), published("cpu-py311")
-    step, common = new.row(*STEP[1:]), new.row(*COMMON[1:])
-    documented = sorted(step.cells[DOCUMENTED].items(), key=lambda item: item[1].ratio)
-    functional = [f"{name_of(port)} {format_time(step.cells[FUNCTIONAL][port].time_s)}" for port, _ in documented[1:]]
-    ratios = [Comparison(d.ratio, d.low, d.high) for d in common.pairs[DOCUMENTED]]
-    most = max((ratio if ratio.ratio > 1 else ratio.inverse for ratio in ratios), key=lambda ratio: ratio.ratio)
-    arms = [new.arm(*STEP[1:], *arm) for arm in (JIT, TREE, PARTIAL)]
-    jit, tree, bound = (format_time(float(np.median(arm.time_s))) for arm in arms if arm)
-    linen = [interval(of.row(*SHORT[1:]).cells[DOCUMENTED]["linen"]) for of in (new, old)]
-    first, *others = (f"{name_of(port)} {format_time(c.time_s)}, {interval(c)}" for port, c in documented)
-    machine = new.run.trigru.machine
+def sentences() -> str:
+    """The answer of the published run at the sizes of `--quick`, in the sentences of the screen."""
+    found = published("cpu").answer
+    found = replace(found, rows=[row for row in found.rows if str(row.workload) in QUICK])
+    heading, advice = advice_of(found)
+    sure = (line.removeprefix(STAR) for line in sure_lines(found))
+    last = " ".join((*sure, *version_lines(found), *proof_lines(found)))
     return "\n".join(
         [
-            f"- **One step a call, as documented** ({new.size(*STEP[1:])}): "
-            f"{'; '.join((f'{first} times plain JAX', *others))}.",
-            f"- **With a line changed:** Equinox {jit} with `jax.jit`, which its documentation shows first "
-            f"for models of arrays alone; NNX {tree} with `graph=False`, {bound} with "
-            f"`jit_partial`, which [keep state]({docs}call-styles.md#which-one). "
-            f"Functional, NNX's state returned by hand: {'; '.join(functional)}.",
-            f"- **A train step, as documented** ({new.size(*COMMON[1:])}): the slowest takes {interval(most)} times "
-            "as long as the fastest.",
-            "- **Versions matter:** training `nn.GRUCell` (six small products) on one sequence takes "
-            f"{linen[0]} times plain JAX's time with {new.versions('jax', 'flax')}; {linen[1]} with "
-            f"{old.versions('jax', 'flax')}.",
-            f"- One GRU (in NNX, trigru's cell), {machine.device}, {count(machine.threads, 'thread')}, "
-            f"{new.run.datetime[:10]}. Ratios are medians of pairs, not quotients of times.",
+            *(re.sub(r"^([^:]*:)", r"- **\1**", line) for line in head_lines(found)),
+            f"- {heading}",
+            *(f"    - {name}: `{code}`: {time}" for name, code, time in advice),
+            f"- {last}",
         ]
     )
 
@@ -304,8 +289,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "fastest": fastest,
     **{f"claim-{part}": partial(claims, part) for part in CLAIMS},
     "versions": versions,
-    "answer": partial(sentences, "docs/"),
-    "answer-index": sentences,
+    "answer": sentences,
     "screen": screen,
     "sizes": sizes,
     "cold-start": cold_start,

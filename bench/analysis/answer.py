@@ -10,6 +10,7 @@ from statistics import median
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from scipy.stats import t
 
 from ...common.gru.kernels import STOCK
@@ -18,13 +19,16 @@ from ...impls import get_port, port_names, unavailable
 from ..results.arm import Sized
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Machine, Results
+from ..results.run import Clock
 from .equality import Proof, proofs_of
-from .pairs import Difference, OtherClock, difference, frameworks, labelled, other_clock
+from .pairs import Difference, difference, frameworks, labelled, other_clock
 from .rates import baseline_of
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 
 #: The two ways in which frameworks are compared.
 WAYS = (DOCUMENTED, FUNCTIONAL)
+#: The clock of a situation: an agent waits for each step, a training loop for none.
+CLOCKS: dict[str, Clock] = {"step": "blocked", "train_step": "pipelined"}
 #: A difference counts as seen if a run finds it with this probability.
 POWER = 0.8
 #: A noise floor above this hides differences by which one would choose: "indistinguishable" then tells more about the
@@ -40,7 +44,6 @@ class Cell(Struct, frozen=True):
         ratio, low, high: time / plain JAX, with the 95 % interval.
         differs: why it is not compared with the others: other equations than the oracle's, or another device than the
             baseline's; None where it is.
-        other: by the other clock; None where that was not read.
     """
 
     style: str
@@ -50,34 +53,37 @@ class Cell(Struct, frozen=True):
     high: float
     verdict: str
     differs: str | None
-    other: OtherClock | None = None
 
 
 class Row(Struct, frozen=True):
-    """One phase of one workload.
+    """One phase of one workload, by one clock.
 
     Args:
+        clock: see `trigru.bench.results.run.Timed`.
         floor: the noise floor, as a fraction.
+        plain_s: median seconds per call of plain JAX.
         cells: by way, one of WAYS, and by port.
         fastest: by way, the ports than which no other is faster. All of them, where they are not told apart; none,
             where too few rounds were measured to tell, or where there is nothing to compare.
         pairs: by way, every two frameworks.
-        styles: by port, its documented style against its functional one; none where they are the same style.
         keeping: by port, the fastest of the styles that keep what a call changes in the model, beside the documented
             one; none where it has no such. See `trigru.common.port.protocol.CallStyle.keeps_state`.
         advised: by port, its documented style against that one, or against the functional one where there is none.
+        other: the same by the clock of its situation, where another leads and that one was read; see `CLOCKS`.
     """
 
     workload: Sized
     shape: str
     phase: str
+    clock: Clock
     floor: float
+    plain_s: float
     cells: dict[str, dict[str, Cell]]
     fastest: dict[str, list[str]]
     pairs: dict[str, list[Difference]]
-    styles: dict[str, Difference]
     keeping: dict[str, Cell] = {}
     advised: dict[str, Difference] = {}
+    other: "Row | None" = None
 
     @property
     def is_noisy(self) -> bool:
@@ -97,7 +103,6 @@ class Answer(Struct, frozen=True):
         least: the least difference from plain JAX, as a fraction, that the run could find four times in five, in the
             median of the rows.
         dtypes: in which equality was measured.
-        clock: that of all times but `other`; see `trigru.bench.results.run.Timed`.
         arithmetic: in which all was timed: the dtype, and the precision where it is not "highest".
         processes: how many measured.
     """
@@ -115,13 +120,12 @@ class Answer(Struct, frozen=True):
     processes: int
     complete: bool
     arithmetic: str = "float32"
-    clock: str = "blocked"
 
 
 def answer(results: Results) -> Answer:
     """The answer of a run. It has no rows if no framework was timed with its own cell."""
     groups = {name: of for name, of in results.groups().items() if of[0].arm.division == STOCK}
-    rows = [_row(results, benchmarks) for benchmarks in groups.values()]
+    rows = [_row_by_clocks(results, benchmarks) for benchmarks in groups.values()]
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
     facts = results.trigru
     untimed = grouped((u for u in results.untimed if u.arm.style is not None), lambda u: u.arm.name)
@@ -140,8 +144,15 @@ def answer(results: Results) -> Answer:
         processes=max((len({*b.process}) for b in results.benchmarks), default=0),
         complete=facts.complete,
         arithmetic=facts.plan.arithmetic,
-        clock=results.benchmarks[0].facts.clock if results.benchmarks else "blocked",
     )
+
+
+def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> Row:
+    row = _row(results, benchmarks)
+    if row.clock == CLOCKS.get(row.phase, row.clock):
+        return row
+    others = [other for b in benchmarks if (other := other_clock(results, b))]
+    return replace(row, other=_row(results, others)) if others else row
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
@@ -151,8 +162,8 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         return f"it ran on {b.facts.device}" if b.facts.backend != baseline.facts.backend else b.facts.differs
 
     def cell(b: Benchmark) -> Cell:
-        ratio, other = (b.ratio, b.ratio_low, b.ratio_high), other_clock(results, b)
-        return Cell(b.arm.style or "?", float(np.median(b.time_s)), *ratio, b.verdict, differs(b), other)
+        ratio = b.ratio, b.ratio_low, b.ratio_high
+        return Cell(b.arm.style or "?", float(np.median(b.time_s)), *ratio, b.verdict, differs(b))
 
     cells, fastest, between = {}, {}, {}
     for way in WAYS:
@@ -167,16 +178,13 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         fastest[way] = [port for port in alike if port not in slower and judged]
         between[way] = list(met.values())
     documented, functional = (labelled(benchmarks, way) for way in WAYS)
-    styles = {
-        port: difference(results, one, functional[port])
-        for port, one in documented.items()
-        if port in functional and functional[port] is not one
-    }
     kept = {port: best for port in documented if (best := _fastest_keeping(benchmarks, port))}
+    other = {port: b for port, b in {**functional, **kept}.items() if b is not documented.get(port, b)}
     return Row(
-        first.arm.workload, first.shape, first.arm.phase, first.floor, cells, fastest, between, styles,
+        first.arm.workload, first.shape, first.arm.phase, first.facts.clock, first.floor,
+        float(np.median(baseline.time_s)), cells, fastest, between,
         {port: cell(b) for port, b in kept.items()},
-        styles | {port: difference(results, documented[port], b) for port, b in kept.items()},
+        {port: difference(results, documented[port], b) for port, b in other.items()},
     )  # fmt: skip
 
 

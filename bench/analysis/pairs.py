@@ -6,16 +6,17 @@ counted; that they differ is said, not that each of them costs time. What neithe
 too.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
+from ..results.run import Clock, Timed
 from .rates import baseline_of
 from .statistics import Comparison, compare, noise_floor, verdict
 
@@ -23,7 +24,8 @@ from .statistics import Comparison, compare, noise_floor, verdict
 BOUNDARY_LIMIT_S = 2e-3
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-
+#: The clock that does not lead, by the one that does.
+OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
 #: "none": there is no difference to explain. "equations": one arm computes something else. "unread": a program could
 #: not be read. "boundary": the same program, called in another way. "style": called in another way, and not the same
 #: program. "program": another program in the same style. "unexplained": the same program in the same style, or a
@@ -92,23 +94,11 @@ def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     return ratio, verdict(ratio, one.floor, one.process)
 
 
-@dataclass(frozen=True)
-class OtherClock:
-    """An arm against the baseline by the clock that does not lead; see `trigru.bench.results.run.Timed`.
+def other_clock(results: Results, b: Benchmark) -> Benchmark | None:
+    """An arm by the clock that does not lead; see `trigru.bench.results.run.Timed`.
 
-    Args:
-        ratio: time / baseline time, paired within rounds.
-        floor: of these rounds, as a fraction.
-        verdict: than the baseline.
+    None where it was not read in every process, in rounds of the arm, of the baseline and of its duplicate.
     """
-
-    ratio: Comparison
-    floor: float
-    verdict: str
-
-
-def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
-    """What the other clock says of an arm; None where it was not read in rounds of the baseline and its duplicate."""
     of_role, process = {found.arm.role: found for found in results.groups()[b.group]}, b.other_process
     compared = [of_role[role] for role in ("baseline", "duplicate") if role in of_role]
     if len(compared) < 2 or not process or {*process} != {*b.process}:
@@ -118,7 +108,18 @@ def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
     mine_s, base_s, copy_s = (np.asarray(found.other_s) for found in (b, *compared))
     floor = noise_floor(compare(copy_s, base_s, process), len({*process}))
     ratio = compare(mine_s, base_s, process)
-    return OtherClock(ratio, floor, verdict(ratio, floor, process))
+    return replace(
+        b, timed={number: _turned(t) for number, t in b.timed.items()}, floor=floor,
+        ratio=ratio.ratio, ratio_low=ratio.low, ratio_high=ratio.high, verdict=verdict(ratio, floor, process),
+    )  # fmt: skip
+
+
+def _turned(t: Timed) -> Timed:
+    """The samples of an arm with the other clock in the lead, whose rounds have no places and dates."""
+    rounds = len(t.other_s)
+    return replace(
+        t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=[0] * rounds, started_s=[0.0] * rounds
+    )
 
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:

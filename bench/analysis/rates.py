@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..results.record import Benchmark, Ceilings, Results
+from .statistics import Comparison
 
 
 def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:
@@ -23,3 +24,8 @@ def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
 def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
     """The arm of a group that ratios are relative to."""
     return next(b for b in benchmarks if b.arm.is_baseline)
+
+
+def ratio_of(b: Benchmark) -> Comparison:
+    """The time of an arm over the baseline's."""
+    return Comparison(b.ratio, b.ratio_low, b.ratio_high)

@@ -1,41 +1,40 @@
-"""The answer of a run on one screen: in words, as times, with causes, what to write, and how sure all of it is."""
+"""The answer of a run in sentences and on one screen: the fastest, times, what to write, and how sure it is."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from math import log
 from textwrap import wrap
-from typing import NamedTuple
 
 from ...common.errors import listed
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
-from ..analysis.answer import WAYS, Answer, Cell, Row
+from ..analysis.answer import WAYS, Answer, Row
 from ..analysis.equality import Proof
-from ..analysis.pairs import Difference
 from ..results.grouping import grouped
-from .naming import CALLED, PHASES, describe, is_here, name_of
+from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
 
-OPENINGS = {DOCUMENTED: "As documented", FUNCTIONAL: "Functional"}
-#: The phases in the order in which sentences tell of them.
-ORDER = ("step", "forward", "gradient", "train_step")
+#: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
+SUBJECTS = {"step": "One step a call", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
+MAIN = ("step", "train_step")
 #: A dtype in which the whole contract is checked, and a first look is not.
 WHOLE = "bfloat16"
 #: Of a screen. Where there are more lines, none is left empty.
 WIDTH, LINES = 80, 24
-PHASE_WIDTH, TIME_WIDTH, GAP = 15, 8, " " * 3
+PHASE_WIDTH, TIME_WIDTH, GAP = 16, 8, "  "
 #: More frameworks than these do not fit beside each other twice.
 SIDE_BY_SIDE = 3
 #: The least ratio of the documented call to another for which the other is advised.
 WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
+#: What begins the line on what a run can show, below a table.
+STAR = "*: fastest or tied. "
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "Versions: linen's train step is {} plain JAX's on jax {}, {} on {}."
+CHANGED = "linen's train step (6 products): {} plain JAX's on jax {}, {} on {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.62}, "2026-11-29"
-#: What sentences call operations that programs have in different numbers.
-WORDS = {"dots": "matmuls", "whiles": "loops"}
+#: What a call does, by the clock.
+WAITING = {"blocked": "waited for", "pipelined": "not waited for"}
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -55,15 +54,15 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
 
 
 def head_lines(found: Answer) -> list[str]:
-    """What failed or is missing, then which framework is the fastest, in a sentence for each way of calling."""
-    sentences = [f"{OPENINGS[way]}: {'; '.join(parts)}." for way in WAYS if (parts := _fastest(found, way))]
-    return [*problem_lines(found), *sentences]
+    """What failed or is missing, then which framework is the fastest, in a sentence for each situation."""
+    return [*problem_lines(found), *fastest_lines(found)]
 
 
 def more_lines(found: Answer) -> list[str]:
-    """How sure it is, the other clock, what to write, what other versions change, and where it was measured."""
-    parts = sure_lines(found), clock_lines(found), advice_lines(found), version_lines(found), proof_lines(found)
-    return list(chain(*parts))
+    """How sure it is, what to write, what other versions change, what was proven and where it was measured."""
+    heading, advice = advice_of(found)
+    to_write = [heading, *(f"  {name:8} {code}: {time}" for name, code, time in advice)] if advice else []
+    return [*sure_lines(found), *to_write, *version_lines(found), *proof_lines(found)]
 
 
 def problem_lines(found: Answer) -> list[str]:
@@ -82,62 +81,45 @@ def problem_lines(found: Answer) -> list[str]:
     return lines
 
 
-class Slower(NamedTuple):
-    """A framework that takes longer than another, how many times as long, and why if their programs tell."""
+def fastest_lines(found: Answer) -> list[str]:
+    """Which framework is the fastest, as documented and in functional style, in one step a call and in training.
 
-    slow: str
-    fast: str
-    ratio: float
-    why: str
-
-
-def _fastest(found: Answer, way: str) -> list[str]:
-    """The parts of a sentence: phases with the same fastest frameworks share one."""
-    rows = {p: [row for row in found.rows if row.phase == p and len(row.cells.get(way, {})) > 1] for p in ORDER}
-    rows = {phase: of for phase, of in rows.items() if of and all(row.fastest.get(way) for row in of)}
-    winners = {phase: _winners([row.fastest[way] for row in of]) for phase, of in rows.items()}
-    parts: list[str] = []
-    for ports, alike in grouped(winners, lambda phase: winners[phase]).items():
-        of_alike = [row for phase in alike for row in rows[phase]]
-        slower = [_slower(d, row.cells[way]) for row in of_alike for d in row.pairs[way] if d.is_real]
-        where = listed(map(_one, alike))
-        if not slower:
-            parts.append(f"no difference was shown in {where}")
-        elif ports:
-            verb = "are" if ports[1:] else "is"
-            parts.append(f"{listed(map(name_of, ports))} {verb} first in {where} ({_over(slower, ports)})")
-        else:
-            depend = "depend" if alike[1:] else "depends"
-            parts.append(f"{where} {depend} on the size (up to {max(s.ratio for s in slower):.2f}x)")
-    return parts
+    Steps are waited for, and train steps are not, where the run has both.
+    """
+    phases = [p for p in SUBJECTS if any(row.phase == p for row in found.rows)]
+    lines = []
+    for phase in [p for p in phases if p in MAIN] if {*MAIN} <= {*phases} else phases:
+        rows = [row for row in found.rows if row.phase == phase]
+        rows = [row.other for row in rows if row.other] if all(row.other for row in rows) else rows
+        judged = {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
+        clauses = []
+        for called, (verdict, others) in judged.items():
+            is_same = clauses and verdict == next(iter(judged.values()))[0]
+            clauses.append(f"{called}, {'too' if is_same else verdict}{others}")
+        subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
+        lines += [f"{subject}: {'; '.join(clauses)}."] * bool(clauses)
+    return lines
 
 
-def _one(phase: str) -> str:
-    """A phase with its article."""
-    return PHASES[phase] if phase == "step" else f"a {PHASES[phase]}"
-
-
-def _winners(fastest: list[list[str]]) -> tuple[str, ...]:
-    """The frameworks that are among the fastest in all rows."""
-    return tuple(port for port in fastest[0] if all(port in of for of in fastest))
-
-
-def _over(slower: list[Slower], fastest: Sequence[str]) -> str:
-    """How many times as long each other framework takes at most."""
-    others = grouped((s for s in slower if s.fast in fastest), lambda s: s.slow)
-    most = [max(of_port, key=lambda s: s.ratio) for of_port in others.values()]
-    texts = [f"{name_of(s.slow)} {{}}{s.ratio:.2f}x{{}}{s.why}" for s in most]
-    return ", ".join([texts[0].format("takes up to ", " as long"), *(text.format("", "") for text in texts[1:])])
-
-
-def _slower(d: Difference, cells: dict[str, Cell]) -> Slower:
-    """The slower of two frameworks; how many times as long it takes is of the times that the screen shows."""
-    slow, fast = d.one.partition("[")[0], d.other.partition("[")[0]
-    name, more, fewer = d.counts[0] if d.cause == "program" and d.counts else ("", 0, 0)
-    if d.ratio < 1:
-        slow, fast, more, fewer = fast, slow, fewer, more
-    why = f" with {more} {WORDS[name]} where {name_of(fast)} has {fewer}" if name in WORDS and more > fewer else ""
-    return Slower(slow, fast, max(cells[slow].time_s / cells[fast].time_s, 1.0), why)
+def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
+    """Which frameworks are the fastest in all of some rows, and what others take; None where that cannot be judged."""
+    rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
+    if not rows or not all(row.fastest.get(way) for row in rows):
+        return None
+    ratios: dict[tuple[str, str], float] = {}  # of a slower framework and a faster one, the largest of the shown times
+    for cells, d in ((row.cells[way], d) for row in rows for d in row.pairs[way] if d.is_real):
+        two = [name.partition("[")[0] for name in (d.one, d.other)]
+        slow, fast = two if d.ratio > 1 else two[::-1]
+        ratio = cells[slow].time_s / cells[fast].time_s
+        ratios[slow, fast] = max(ratio, ratios.get((slow, fast), 1.0))
+    if not ratios:
+        return "no difference was shown", ""
+    first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
+    if not first:
+        return "it depends on the size", f" (up to {max(ratios.values()):.2f}x)"
+    over = grouped(((slow, ratio) for (slow, fast), ratio in ratios.items() if fast in first), lambda of: of[0])
+    others = ", ".join(f"{name_of(port)} {max(ratio for _, ratio in of):.2f}x" for port, of in over.items())
+    return f"{listed(map(name_of, first))} {'are' if first[1:] else 'is'} the fastest", f" (at most {others})"
 
 
 def sure_lines(found: Answer) -> list[str]:
@@ -145,8 +127,9 @@ def sure_lines(found: Answer) -> list[str]:
     blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        least = "" if found.least is None else f"; a difference below {found.least:.1%} may go unseen"
-        lines.append(f"*: first, alone or tied{least}.")
+        processes = f"{found.processes} process{'es' * (found.processes != 1)}"
+        least = "" if found.least is None else f"In {processes}, differences below {found.least:.1%} may go unseen."
+        lines.append(f"{STAR}{least}".strip())
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
     if found.processes == 1:
@@ -155,61 +138,47 @@ def sure_lines(found: Answer) -> list[str]:
     return lines + sorted(f"In brackets, {name_of(port)} is not compared: {why}." for port, why in apart)
 
 
-def clock_lines(found: Answer) -> list[str]:
-    """Where calls that are waited for and calls that are not have other ratios: the row in which they are farthest."""
-    apart: list[tuple[float, str, dict[str, Cell]]] = []
-    for row in found.rows:
-        for way, cells in row.cells.items():
-            some = {port: cell for port, cell in cells.items() if _disagree(cell)}
-            if not some:
-                continue
-            what = f"{PHASES[row.phase]} {CALLED[way]} ({describe(row.workload).partition(':')[0]})"
-            apart.append((max(abs(log(_other(cell) / cell.ratio)) for cell in some.values()), what, some))
-    if not apart:
-        return []
-    _, what, some = max(apart, key=lambda entry: entry[0])
-    loops = ["waited for", "in flight, as in training"][:: 1 if found.clock == "blocked" else -1]
-    own = ", ".join(f"{cell.ratio:.2f}x" for cell in some.values())
-    other = ", ".join(f"{name_of(port)} {_other(cell):.2f}x" for port, cell in some.items())
-    return [f"{loops[1].capitalize()}, {what} takes {other} plain JAX's time; {loops[0]}, {own}."]
+def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
+    """What to write in the row where that saves the largest share: a heading; each framework's name, code and time.
 
+    Nothing where calls as documented are the fastest, or nearly.
+    """
 
-def _other(cell: Cell) -> float:
-    """The ratio by the other clock, of a cell that has one."""
-    return cell.other.ratio.ratio if cell.other else cell.ratio
+    def saved(row: Row) -> float:
+        return max((d.ratio for port, d in row.advised.items() if is_here(port) and d.verdict == "slower"), default=1.0)
 
-
-def _disagree(cell: Cell) -> bool:
-    """Whether the verdicts of both clocks differ, or the ratios by more than a tenth, beyond their intervals."""
-    other = cell.other
-    if other is None or (other.ratio.high >= cell.low and cell.high >= other.ratio.low):
-        return False
-    return cell.verdict != other.verdict or abs(log(other.ratio.ratio / cell.ratio)) > log(1.1)
-
-
-def advice_lines(found: Answer) -> list[str]:
-    """What to write instead of the documented style, where that takes longer, and what share of a call that saves."""
-    ratios = {
-        (d.ratio, at, port): d.other.partition("[")[2].rstrip("]")
-        for at, row in enumerate(found.rows)
-        for port, d in row.advised.items()
-        if d.verdict == "slower" and d.ratio >= WORTH and is_here(port)
-    }
-    if not ratios:
-        return []
-    row, lines = found.rows[max(ratios)[1]], []
-    for (ratio, at, port), name in ratios.items():
-        style = next((style for style in get_port(port).call_styles if style.name == name), None)
-        if style and found.rows[at] is row:
-            code, _, arguments = style.summary.removeprefix("call = ").removesuffix(")").rpartition("(")
-            made = f"call = {code.partition('; call')[0]}, then call({arguments})"
-            lines.append(f"  {name_of(port):8} {made}: {format_time(row.cells[DOCUMENTED][port].time_s / ratio)}")
+    row, lines = max(found.rows, key=saved, default=None), []
+    if row is None or saved(row) < WORTH:
+        return "", []
+    for port, cell in row.cells[DOCUMENTED].items():
+        d = row.advised.get(port)
+        if d and d.verdict == "slower" and d.ratio >= WORTH:
+            cell = row.keeping.get(port) or row.cells[FUNCTIONAL][port]
+        styles = get_port(port).call_styles if is_here(port) else ()
+        lines += [
+            (name_of(port), _made_once(s.summary), format_time(cell.time_s)) for s in styles if s.name == cell.style
+        ]
     size = describe(row.workload).partition(":")[0]
-    return [f"Faster, made once for f(model, x), in {_one(row.phase)} ({size}):"] * bool(lines) + lines
+    phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
+    return f"What to write for {phase} ({size}; train steps: trigru styles):", lines
+
+
+def _made_once(summary: str) -> str:
+    """The code of a call style, in which what is made once stands apart from the call.
+
+    >>> _made_once("jax.jit(f)(model, x)")
+    'call = jax.jit(f); call(model, x)'
+    """
+    if summary.startswith("call = "):
+        return summary
+    made, _, arguments = summary.removesuffix(")").rpartition("(")
+    return f"call = {made}; call({arguments})"
 
 
 def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
+    if "linen" not in found.ports:
+        return []
     is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
     return [CHANGED.format(f"{then}x", older, f"{now}x", newer)] * is_known
@@ -223,15 +192,16 @@ def proof_lines(found: Answer) -> list[str]:
     is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
     proven = ""
     if found.proofs is None:
-        proven = "Not verified before timing: the first results of each arm were compared with the oracle. "
+        proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         part = "" if WHOLE in found.dtypes else " of what is timed"
         names = "All proven equal" if is_all else f"Proven equal: {', '.join(equal)}"
-        proven = f"{names} ({count(len(found.checks), 'check')}{part}). "
-    return [
-        f"{proven}{machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}, {found.arithmetic}, "
-        f"{found.processes} process{'es' * (found.processes != 1)}; {versions}."
-    ]
+        proven = f"{names} ({count(len(found.checks), 'check')}{part})"
+        cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS)
+        proven = f"{proven}: {cells}." if cells else f"{proven}."
+    arithmetic = "" if found.arithmetic == "float32" else f", {found.arithmetic}"
+    where = f"{machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}{arithmetic}; {versions}."
+    return [*[proven] * bool(proven), where]
 
 
 def _proven(proof: Proof) -> str:
@@ -244,18 +214,23 @@ def _times(found: Answer) -> Iterator[str]:
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
 
-    def line(first: str, blocks: Iterable[Iterable[str]]) -> str:
+    def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
-        return f"{first:{PHASE_WIDTH}}{GAP.join(texts)}".rstrip()
+        return f"{first:{PHASE_WIDTH}}{plain:>{TIME_WIDTH}}{GAP}{GAP.join(texts)}".rstrip()
 
     for beside in [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]:
         width = sum(widths) + len(widths) - 1
-        yield f"{'Time of a call':{PHASE_WIDTH}}{GAP.join(f'{CALLED[way]:{width}}' for way in beside)}".rstrip()
-        yield line("", [[f"{name} " for name in names]] * len(beside))
+        called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
+        yield f"{'Time of a call':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
+        yield line("", "JAX ", [[f"{name} " for name in names]] * len(beside))
         for rows in grouped(found.rows, lambda row: str(row.workload)).values():
             yield describe(rows[0].workload)
-            for row in rows:
-                yield line(f" {PHASES[row.phase]}", ([_cell(row, way, p) for p in found.ports] for way in beside))
+            for row in chain.from_iterable((row, row.other) for row in rows):
+                if row is None:
+                    continue
+                first = f" {PHASES[row.phase] if row in rows else WAITING[row.clock]}"
+                times = ([_cell(row, way, port) for port in found.ports] for way in beside)
+                yield line(first, f"{format_time(row.plain_s)} ", times)
 
 
 def _cell(row: Row, way: str, port: str) -> str:

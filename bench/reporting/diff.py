@@ -37,62 +37,52 @@ def check_comparable(diff: Diff) -> None:
 
 
 def outcome(diff: Diff) -> list[str]:
-    """Whether anything changed, in a sentence or two; then what was upgraded, what fails, and reasons to doubt it."""
+    """What became of equality, speed and the baseline; then what was upgraded, what fails, and reasons to doubt it."""
     versions = version_differences(diff.old.trigru.machine.versions, diff.new.trigru.machine.versions)
-    upgrade = f"Versions: {'; '.join(versions) or 'the same in both files'}."
-    return [*_answer(diff), upgrade, *_failures(diff), *_doubts(diff)]
-
-
-def _answer(diff: Diff) -> Iterator[str]:
-    equality, speed = _equality(diff.proofs), _speed(diff.judged)
-    moved = any(change.believed for change in diff.judged)
-    proven = any(proof.newly_failed or proof.is_gained for proof in diff.proofs)
-    if moved and proven:
-        yield f"Equality and speed changed: {equality}; {speed}."
-    elif moved:
-        yield f"Speed changed: {speed}; {equality}."
-    elif proven:
-        yield f"Equality changed: {equality}; {speed}."
-    elif diff.judged and all(change.lost_in_noise for change in diff.judged):
-        yield f"Too noisy to tell whether speed changed: {speed}; {equality}."
-    else:
-        yield f"No change of equality or speed found: {equality}; {speed}."
+    lines = [f"Equality: {_equality(diff.proofs)}.", f"Speed: {_speed(diff.judged)}."]
     if beyond := diff.moved_baselines():
         times = from_to(beyond.values(), "{:.2f}".format)
-        yield (
+        lines.append(
             f"pure[jit] itself, which the others are compared with, took {times} times as long in "
             f"{_groups(diff, beyond)}; that is jax, or the machine."
         )
+    lines.append(f"Versions: {'; '.join(versions) or 'the same in both files'}.")
+    return [*lines, *_failures(diff), *_doubts(diff)]
 
 
 def _equality(proofs: list[ProofChange]) -> str:
     """What became of the proofs."""
-    words = [
-        *(f"{_label(p)} fails {', '.join(p.newly_failed)} now, and did not before" for p in proofs if p.newly_failed),
-        *(f"{_label(p)} is proven equal now, and was not before" for p in proofs if p.is_gained),
-    ]
-    both = [p for p in proofs if p.old and p.new and not p.newly_failed and not p.is_gained]
-    for is_equal, what in ((True, "proven equal"), (False, "not equal")):
-        names = [_label(p) for p in both if p.new and p.new.is_equal == is_equal]
-        words += [f"{listed(names)} {'are' if len(names) > 1 else 'is'} {what}, as before"] if names else []
-    return "; ".join(words) or "no port has a proof of equality in both files"
+    parts = [f"{listed(map(_label, of))}: {status}" for status, of in grouped(proofs, _status).items()]
+    return "; ".join(parts) or "no port has a proof in either file"
+
+
+def _status(change: ProofChange) -> str:
+    if change.newly_failed:
+        return f"FAILED now: {', '.join(change.newly_failed)}"
+    if change.old is None or change.new is None:
+        return "checked in one file alone"
+    return "equal now, not before" if change.is_gained else f"{'' if change.new.is_equal else 'not '}equal, as before"
 
 
 def _speed(judged: list[Change]) -> str:
     """How many arms moved, and of which ports."""
     if not judged:
         return "no arm is timed in both files"
-    believed = {way: [c for c in judged if c.verdict == way and c.believed] for way in ("slower", "faster")}
-    doubted = [change for change in judged if change.moved and not change.believed]
-    lost = sum(change.lost_in_noise for change in judged)
-    parts = [f"{_number(some, 'is', 'are')} {way} ({_by_port(some, judged)})" for way, some in believed.items() if some]
-    reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
-    text = " and ".join(parts) or (
-        f"none is faster or slower than before, relative to pure[jit], beyond chance (intervals of {reach})"
-    )
-    if doubted:
-        text += f"; {_number(doubted, 'seems', 'seem')} to be ({_by_port(doubted, judged)}), which may be chance"
-    return f"of {count(len(judged), 'arm')}, {text}" + (f"; {lost} are too noisy to tell" if lost else "")
+    parts = []
+    for believed, one, more in (
+        (True, "is {}", "are {}"),
+        (False, "seems {}, maybe by chance", "seem {}, maybe by chance"),
+    ):
+        for way in ("slower", "faster"):
+            some = [c for c in judged if c.verdict == way and c.believed == believed]
+            if some:
+                parts.append(f"{_number(some, one, more).format(way)} ({_by_port(some, judged)})")
+    if not any(change.believed for change in judged):
+        reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
+        parts.insert(0, f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})")
+    if lost := sum(change.lost_in_noise for change in judged):
+        parts.append(f"{lost} are too noisy to tell")
+    return f"of {count(len(judged), 'arm')}, {'; '.join(parts)}"
 
 
 def _failures(diff: Diff) -> Iterator[str]:
@@ -180,14 +170,6 @@ def _problem(problem: Problem) -> tuple[str, str]:
     shown = "; ".join(where) if len(where) <= NAMED else f"{len(where)} groups"
     arms = f"{count(len(problem.arms), 'arm')} of {problem.arms[0].port}"
     return f"{arms} {problem.reason}", ": ".join(part for part in (shown, problem.detail) if part)
-
-
-def _status(change: ProofChange) -> str:
-    if change.newly_failed:
-        return "FAILED"
-    if change.old is None or change.new is None:
-        return "checked in one file alone"
-    return "equal now" if change.is_gained else f"{'' if change.new.is_equal else 'not '}equal, as before"
 
 
 def _proof(proof: Proof | None) -> str:

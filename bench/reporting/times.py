@@ -11,6 +11,7 @@ from ...common.gru.kernels import STOCK
 from ..analysis.answer import NOISY_FLOOR
 from ..analysis.pairs import (
     NEGLIGIBLE,
+    OTHER,
     Difference,
     by_size,
     difference,
@@ -19,10 +20,9 @@ from ..analysis.pairs import (
     reference_of,
     same_program,
 )
-from ..analysis.rates import baseline_of, limit_of
+from ..analysis.rates import baseline_of, limit_of, ratio_of
 from ..analysis.speedups import Over, Speedup, means_of, speedups
 from ..analysis.starts import PARTS, ColdStarts, summarise_starts
-from ..analysis.statistics import Comparison
 from ..analysis.tidy import remarks
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -31,7 +31,6 @@ from .numbers import format_bytes, format_interval, format_rate, format_ratio, f
 from .provenance import ARITHMETIC, short_group
 from .sections import Prose, Section, Words
 
-OTHER = {"blocked": "pipelined", "pipelined": "blocked"}
 WHAT_OTHER_IS = {
     "blocked": "Blocked: each call is waited for. Pipelined: none is before the next is started, as a training loop "
     "does.",
@@ -65,13 +64,13 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     for b in benchmarks:
         time_s, other, (kind, share) = float(np.median(b.time_s)), other_clock(results, b), limit_of(results, b)
         limit = limit or LIMITS[kind]
-        interval = format_interval(Comparison(b.ratio, b.ratio_low, b.ratio_high))
+        interval = format_interval(ratio_of(b))
         rows.append(
             (
                 b.name,
                 format_time(time_s),
                 format_time(float(np.median(b.other_s))) if b.other_s else "-",
-                "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other.ratio, other.verdict),
+                "1" if b.arm.is_baseline else "-" if other is None else format_ratio(ratio_of(other), other.verdict),
                 format_rate(b.steps / time_s),
                 format_throughput(b.flops / time_s, share),
                 "1 (baseline)" if b.arm.is_baseline else interval,

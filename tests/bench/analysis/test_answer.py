@@ -1,9 +1,11 @@
-"""Who is named as the fastest, and what is not compared."""
+"""Which framework is named as the fastest, by which clock, and what is not compared."""
 
 import numpy as np
 import pytest
-from support.runs import make_arm, make_benchmark, make_results, with_facts
+from support.runs import make_arm, make_benchmark, make_results, with_benchmarks, with_facts, with_timed
 from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.pairs import other_clock
+from trigru.bench.reporting.answer import fastest_lines
 
 FAST = {
     "pure[jit]": 1e-4, "pure[jit]#2": 1e-4, "linen[apply]": 1e-4, "nnx[nnx.jit]": 3.5e-4, "nnx[split-merge]": 1e-4,
@@ -26,8 +28,9 @@ def test_documented_styles_part_frameworks_that_are_alike():
     assert row.fastest == {"documented": ["linen"], "functional": ["linen", "nnx", "equinox"]}
     styles = {port: cell.style for port, cell in row.cells["documented"].items()}
     assert styles == {"linen": "apply", "nnx": "nnx.jit", "equinox": "filter_jit"}
-    assert row.styles["nnx"].difference_s == pytest.approx(2.5e-4, rel=1e-3)
+    assert row.advised["nnx"].difference_s == pytest.approx(2.5e-4, rel=1e-3)
     assert row.cells["documented"]["nnx"].time_s == pytest.approx(3.5e-4, rel=1e-3)
+    assert row.plain_s == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_the_fastest_style_that_keeps_state_is_advised_and_not_ranked():
@@ -62,3 +65,72 @@ def test_too_few_rounds_or_a_single_framework_name_nobody():
     alone = answer(make_results(timed({name: FAST[name] for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")})))
     for (row,) in (few.rows, alone.rows):
         assert row.fastest == {"documented": [], "functional": []}
+
+
+#: Three processes, which read the other clock in two rounds each; times by both clocks, in plain JAX's.
+PROCESS, OTHER_PROCESS = np.repeat(range(3), 8), np.repeat(range(3), 2).tolist()
+CLOCKS = {"pure[jit]": (1.0, 1.0), "pure[jit]#2": (1.0, 1.06), "linen[apply]": (2.0, 1.2), "nnx[nnx.jit]": (1.5, 1.5),
+          "nnx[split-merge]": (1.5, 1.5), "equinox[filter_jit]": (3.0, 1.05)}  # fmt: skip
+
+
+def by_two_clocks(rng, *phases, **facts):
+    machine, other, found = rng.lognormal(0, 0.3, len(PROCESS)), rng.lognormal(0, 0.3, len(OTHER_PROCESS)), []
+    for name, (first, second) in [(name, ratios) for name, ratios in CLOCKS.items() for _ in phases]:
+        arm = make_arm(name, phase=phases[len(found) % len(phases)])
+        noise = rng.lognormal(0, 1e-3, len(other))
+        other_s = {"other_s": (second * other * noise * 1e-3).tolist(), "other_process": OTHER_PROCESS}
+        found.append(make_benchmark(arm, first * machine * 1e-3, PROCESS, ratio=first, floor=0.01, **other_s, **facts))
+    return make_results(found)
+
+
+def test_the_other_clock_has_ratios_a_floor_and_verdicts_of_its_own(rng):
+    run = by_two_clocks(rng, "forward")
+    turned = {b.name: other_clock(run, b) for b in run.benchmarks}
+    for name, (_, ratio) in CLOCKS.items():
+        assert turned[name].ratio == pytest.approx(ratio, rel=0.01)
+        assert turned[name].ratio_low <= turned[name].ratio <= turned[name].ratio_high
+        assert turned[name].floor == pytest.approx(0.06, abs=0.01)
+        assert turned[name].facts.clock == "pipelined"
+    verdicts = [turned[name].verdict for name in ("linen[apply]", "equinox[filter_jit]")]
+    assert verdicts == ["slower", "indistinguishable"]
+
+
+@pytest.mark.parametrize("lost", ["pure[jit]", "pure[jit]#2", "linen[apply]"])
+def test_without_rounds_of_it_in_every_process_it_says_nothing(rng, lost):
+    whole = by_two_clocks(rng, "forward")
+    (b,) = (b for b in whole.benchmarks if b.name == lost)
+    shorter = with_timed(b, lambda timed: {"other_s": [] if timed is b.timed[2] else timed.other_s})
+    run = with_benchmarks(whole, [shorter if other is b else other for other in whole.benchmarks])
+    turned = {b.name: other_clock(run, b) for b in run.benchmarks}
+    assert turned["linen[apply]"] is None
+    assert (turned["nnx[nnx.jit]"] is None) == lost.startswith("pure")
+
+
+@pytest.mark.parametrize(("clock", "other"), [("blocked", "train_step"), ("pipelined", "step")])
+def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
+    found = answer(by_two_clocks(rng, "step", "train_step", "forward", clock=clock))
+    assert [row.phase for row in found.rows if row.other] == [other]
+    assert {row.clock for row in found.rows} == {clock}
+    one, training = fastest_lines(found)
+    assert one.startswith("One step a call (waited for): as documented, ")
+    assert training.startswith("Training (not waited for): as documented, ")
+    sentences = {"step": one, "train_step": training}
+    assert "functional, linen is the fastest (at most NNX 1.25x)" in sentences.pop(other)
+    assert sentences.popitem()[1].endswith("; functional, too (at most linen 1.33x).")
+
+
+def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
+    def sentence(*times):
+        runs = [timed(FAST | of, size) for of, size in zip(times, ("tiny", "question"), strict=False)]
+        return fastest_lines(answer(make_results([b for run in runs for b in run])))[0]
+
+    assert sentence({}) == (
+        "Forward pass: as documented, linen is the fastest (at most NNX 3.50x, Equinox 1.40x); "
+        "functional, no difference was shown."
+    )
+    depends = sentence({}, {"equinox[filter_jit]": 0.5e-4})
+    assert "as documented, it depends on the size (up to 7.00x); functional, no difference" in depends
+    tied = sentence({"equinox[partition]": 1.5e-4}, {"linen[apply]": 2e-4, "equinox[partition]": 3e-4})
+    assert "functional, NNX is the fastest (at most Equinox 3.00x, linen 2.00x)" in tied
+    shared = sentence({"equinox[partition]": 1.5e-4})
+    assert "functional, linen and NNX are the fastest (at most Equinox 1.50x)" in shared

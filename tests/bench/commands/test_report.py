@@ -48,7 +48,7 @@ def test_what_changed_is_a_page(run, tmp_path):
     page = (tmp_path / "to" / "diff.html").read_text()
     assert done.exit_code == 1, "a regression is one, with a page of it"
     assert [path.name for path in (tmp_path / "to").iterdir()] == ["diff.html"]
-    assert "Speed changed: of 8 arms, 1 is slower" in page
+    assert "Speed: of 8 arms, 1 is slower" in page
     assert "tiny forward: float32" in page, "all arms, as with --details"
 
 

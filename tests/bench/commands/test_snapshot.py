@@ -151,7 +151,7 @@ def test_what_two_folders_both_hold_is_compared(tmp_path, holds):
         if held in "rb":
             save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), place / "results.json")
     done = invoke("diff", *map(str, places))
-    said = [name for name, text in (("s", "Nothing changed."), ("r", "No change of equality")) if text in done.stdout]
+    said = [name for name, text in (("s", "Nothing changed."), ("r", "Speed: of ")) if text in done.stdout]
     compared = WHAT_IS_COMPARED[holds]
     assert said == [*compared]
     page = invoke("diff", *map(str, places), "--output", str(tmp_path / "to"))
