@@ -246,7 +246,8 @@ def main() -> None:
     try:
         app()
     except (TrigruError, OSError) as error:
-        where = "" if getattr(error, "filename", "") is not None else "stdout: "  # of a file, the error says which
+        is_of_stdout = isinstance(error, OSError) and error.errno and error.filename is None
+        where = "stdout: " if is_of_stdout else ""  # other errors say what they are of
         say(f"error: {where}{error}")
         sys.exit(125 if isinstance(error, UnjudgedError) else 2)
     except ModuleNotFoundError as error:

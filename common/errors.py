@@ -3,7 +3,11 @@
 Each message says what was expected, what came, and what to do. Catch `TrigruError` for all of them.
 """
 
+import unicodedata
 from collections.abc import Iterable
+
+#: Categories of characters that are not seen, or are none.
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 class TrigruError(Exception):
@@ -75,11 +79,25 @@ def either(names: Iterable[str]) -> str:
     return listed(names, "or")
 
 
-def brief(error: object) -> str:
-    """An error's message, shortened to one line.
+def for_terminal(text: str) -> str:
+    r"""What a terminal shows as it is: without control characters, and what changes the direction of text.
 
-    >>> brief(ValueError("a\\n  b")), len(brief("x" * 1000))
-    ('a b', 301)
+    >>> for_terminal("a\x1b[31mb\nc")
+    'a\\x1b[31mb\\nc'
+    """
+    return "".join(escape(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
+def escape(character: str) -> str:
+    r"""A character as Python writes it in ASCII: a line break is \n."""
+    return character.encode("unicode_escape").decode()
+
+
+def brief(error: object) -> str:
+    r"""An error's message, shortened to one line that a terminal shows as it is.
+
+    >>> brief(ValueError("a\n  b\x1b")), len(brief("x" * 1000))
+    ('a b\\x1b', 301)
     """
     text = " ".join(str(error).split())
-    return text if len(text) <= 300 else f"{text[:300]}…"
+    return for_terminal(text[:300]) + "…" * (len(text) > 300)

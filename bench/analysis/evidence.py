@@ -1,16 +1,13 @@
 """Contradictions: what a file of results claims, and its other records or this version do not bear out.
 
-Ratios, intervals, floors and verdicts are computed from the samples. What cannot be computed, as a machine or a date,
-is the word of the file. Each rule is a function that yields a sentence for each contradiction; adding a rule is adding
-a function to `RULES`.
+The file's checksum shows whether somebody changed it. Ratios, intervals, floors and verdicts are computed from the
+samples. What cannot be computed, as a machine or a date, is the word of the file. Each rule is a function that yields a
+sentence for each contradiction; adding a rule is adding a function to `RULES`.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import chain, pairwise
-from math import isclose
-from statistics import median
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -20,43 +17,19 @@ from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, own_ports, port_names, unavailable
 from ..arms.arms import BASELINE, expand
-from ..arms.workloads import SIZES, work_of, workload_of
 from ..results import rules
 from ..results.arm import NOT_PROVEN, Arm
 from ..results.grouping import grouped
 from ..results.lines import first_twice
 from ..results.proof import passes
 from ..results.run import Run, Timed
-from ..timing.supervisor import NO_BASELINE
-from . import schedule
 
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
 #: Labels that every port of a run has in each of its groups.
 BOTH = (DOCUMENTED, FUNCTIONAL)
-#: No call computes so many times faster than the largest matrix product of the same run, or takes so many times as long
-#: by one clock as by the other, or less than a loop of so many times fewer steps; nor moves bytes so many times faster
-#: than the largest copy, which no cache holds.
-_TOO_FAST, _TOO_SLOW, _CACHED = 8.0, 12.0, 50.0
-#: The arrays of a model of ours that cross a jit boundary: at least those of the canonical record.
-_LEAVES = range(5, 500)
-#: The loops over time steps that XLA merges into none; what is unrolled has none.
-_LOOPS = {"step": 0, "forward": 1, "gradient": 2, "train_step": 2}
 #: What rows of the whole contract vary, among others; and in earlier versions the checks of the whole function.
 _VARIED, _FUNCTION = ("entry", "phase", "carry", "lengths", "resets"), ("sequence", "step", "training")
-#: The ceilings of a machine differ by no more than this factor between two processes of a run.
-_UNSTEADY = 100.0
-#: One program may need other temporary memory where XLA assigns buffers otherwise: up to so many bytes, or so many
-#: times as much. Its matrix products are at most so many for each time step.
-_SMALL, _OTHER_MEMORY, _DOTS = 2**20, 100, 64
-
-
-#: The commands that measure a run, under their names in all versions, and those that measure none.
-_MEASURING = ("compare", "bench")
-_OTHERS = ("verify", "convert", "snapshot", "matrix", "report", "diff", "bisect")
-#: Options of the former that are a fact of the plan, with what the plan has where they are not given; None where that
-#: depends on other options.
-_OPTIONS = {"dtype": "float32", "precision": "highest", "processes": None}
 
 
 def check_evidence(run: Run) -> None:
@@ -150,117 +123,26 @@ def _reasons(run: Run) -> Iterator[str]:
         is_proven = run.begun.equality and not {(arm.port, STOCK), (arm.port, arm.kernel)} & failed
         if is_proven and reason.startswith(NOT_PROVEN):
             yield f"{name} has no number since it is not proven equal, and its proof passes"
-        compared = [a.id for a in run.groups()[arm.group] if a.role != "arm"]
-        has_both = all(a not in run.untimed and measured[a] == run.plan.processes for a in compared)
-        if reason == NO_BASELINE and has_both:
-            yield f"{name} has no number for lack of a baseline, which was measured"
-
-
-def _command(run: Run) -> Iterator[str]:
-    """The plan is that of the command."""
-    words = run.begun.command
-    named = next((word for word in words[1:] if not word.startswith("-")), "")
-    if named in _OTHERS:
-        yield f"its command is trigru {named}, which measures no run"
-    if named not in _MEASURING:
-        return
-    given = [*pairwise(words), *(word.partition("=")[::2] for word in words)]
-    for name, default in _OPTIONS.items():
-        planned, value = str(getattr(run.plan, name)), [default, *(v for o, v in given if o == f"--{name}" and v)][-1]
-        if value not in (None, planned):
-            yield f"the {name} of its plan is {planned}, and of its command {value}"
-    known = [{size: getattr(workload_of(arm), field) for size, field in SIZES.items()} for arm in run.begun.arms]
-    for text in (value for option, value in given if option in ("--size", "--sweep")):
-        for size, value in re.findall(rf"({'|'.join(SIZES)})=(\d+)", text):
-            if known and all(sizes[size] != int(value) for sizes in known):
-                yield f"its command asks for {size}={value}, which no arm has"
 
 
 def _admission(run: Run) -> Iterator[str]:
     """An arm with a number was compared with the oracle, or is of a peer that says how it differs; on one machine."""
-    first: dict[str, Timed] = {}
     for arm, t in _timed(run):
         is_peer = arm.port in run.plan.peers
         if t.gate is None and not (is_peer and t.differs):
             yield f"{arm.id} has a number, but its first results were not compared with the oracle"
-        before = first.setdefault(arm.id, t)
-        if t.leaves != before.leaves or (arm.port in own_ports() and t.leaves not in _LEAVES):
-            yield f"{arm.id} has {t.leaves} leaves in a process, and {before.leaves} in another"
         if is_peer or run.machine is None:
             continue
         if (t.backend, t.device) != (run.machine.backend, run.machine.device):
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {run.machine.device}"
         if t.clock != ("blocked" if t.backend == "cpu" else "pipelined"):
             yield f"{arm.id} was timed by the {t.clock} clock on {t.backend}"
-        if arm.port in own_ports() and t.backend == "cpu" and arm.devices == 1:
-            gates = (t.gate or 0.0, before.gate or 0.0)  # the same error in each process, but for the oracle's rounding
-            if not min(gates) > 0 or not isclose(*gates):
-                yield f"the first results of {arm.id} are others in another process, or the oracle's to the last bit"
 
 
 def _machine(run: Run) -> Iterator[str]:
-    """The rules of a machine, and that no process is much faster than another."""
-    ports = {arm.port for arm, _ in _timed(run)}
-    for machine in (started.machine for started in run.started):
-        yield from rules.of_machine(machine, ports)
-    for of_name in zip(*(started.ceilings.values() for started in run.started), strict=True):
-        for rate in ("gemm_gflop_per_s", "copy_gbyte_per_s"):
-            rates = [getattr(ceilings, rate) for ceilings in of_name]
-            if max(rates) > _UNSTEADY * min(rates):
-                yield f"a process finds the machine {max(rates) / min(rates):.0f} times as fast as another one"
-
-
-def _programs(run: Run) -> Iterator[str]:
-    """One fingerprint is of one program, and a program has the products and loops of a GRU."""
-    programs = {t.program.fingerprint: t.program for _, t in _timed(run) if t.program}
-    counted = ("dots", "whiles", "fusions", "transposes")
-    for line in run.groups_timed:
-        arms = {arm.id: arm for arm in run.groups()[line.group]}
-        prints = {arms[t.arm].role: t.program.fingerprint for t in line.timed if t.program}
-        if len({prints[role] for role in ("baseline", "duplicate") if role in prints}) > 1:
-            yield f"the duplicate of {line.group} has another program than its baseline"
-        read = {arms[t.arm].role: t.program is not None for t in line.timed}
-        if len({read[role] for role in ("baseline", "duplicate") if role in read}) > 1:
-            yield f"of the baseline of {line.group} and its duplicate, only one has a program"
-        for t in line.timed:
-            program, arm = t.program, arms[t.arm]
-            if line.process and t.backend == "cpu" and (t.program or t.build):
-                yield f"the program of {arm.id} was read in process {line.process}, which reads none"
-            if program is None:
-                continue
-            same = programs[program.fingerprint]
-            if any(getattr(program, n) != getattr(same, n) for n in counted):
-                yield f"the program of {arm.id} is that of another arm, with other operations"
-            sizes = [p.temp_bytes for p in (program, same) if p.temp_bytes is not None]
-            if t.backend == "cpu" and max(sizes, default=0) > max(_SMALL, _OTHER_MEMORY * min(sizes, default=0)):
-                yield f"the program of {arm.id} needs {max(sizes)} bytes, and {min(sizes)} in another place"
-            if program.dots > _DOTS * (1 + workload_of(arm).time):
-                yield f"the program of {arm.id} has {program.dots} matrix products"
-            if program.collectives and arm.devices == 1:
-                yield f"{arm.id} exchanges data, on one device"
-            loops, steps = _LOOPS[arm.phase], workload_of(arm).time
-            is_whole = program.whiles >= loops if program.whiles else program.dots >= min(steps, loops * steps)
-            if t.backend == "cpu" and arm.port in own_ports() and not (program.dots and is_whole):
-                yield f"the program of {arm.id} has too few products or loops for {steps} time steps"
-
-
-def _speed(run: Run) -> Iterator[str]:
-    """No call is many times faster than the machine is said to be, nor by one clock much slower than by the other."""
-    for arm, t in _timed(run):
-        workload, least_s = workload_of(arm), min([*t.time_s, *t.other_s])
-        work = work_of(workload, arm.phase, arm.dtype)
-        limits = [process.ceilings[arm.arithmetic] for process in run.started]
-        flop_per_s = max(limit.gemm_gflop_per_s for limit in limits) * 1e9 * _TOO_FAST * arm.devices
-        byte_per_s = max(limit.copy_gbyte_per_s for limit in limits) * 1e9 * _CACHED * arm.devices
-        if work.flops > flop_per_s * least_s or work.moved_bytes > byte_per_s * least_s:
-            yield f"{arm.id} computes faster than the machine can"
-        loops_s = [limit.loop_step_s for limit in limits if limit.loop_step_s]
-        if t.program and t.program.whiles and min(loops_s, default=0) * workload.time > least_s * _TOO_SLOW:
-            yield f"{arm.id} loops faster than the machine can"
-        if t.other_s and t.backend == "cpu" and not 1 / _TOO_SLOW < median(t.other_s) / median(t.time_s) < _TOO_SLOW:
-            yield f"{arm.id} takes {median(t.other_s):.1e} s by one clock, and {median(t.time_s):.1e} s by the other"
-        for sentence in rules.of_build(t.build) if t.build and arm.devices == 1 else ():
-            yield f"{arm.id} {sentence}"
+    """The rules of a machine."""
+    if run.machine:
+        yield from rules.of_machine(run.machine, {arm.port for arm, _ in _timed(run)})
 
 
 def _proof_origin(run: Run) -> Iterator[str]:
@@ -274,8 +156,6 @@ def _proof_origin(run: Run) -> Iterator[str]:
         yield "its proof was made with other versions than its samples"
     if begun.commit not in ("", machine.commit):
         yield "its proof was made with another commit than its samples"
-    if "--no-proof" in begun.command:
-        yield "its command has --no-proof, and it has a proof"
 
 
 def _proof_content(run: Run) -> Iterator[str]:
@@ -322,10 +202,6 @@ def _proof_alike(run: Run) -> Iterator[str]:
         for port, parts in measured.items():
             if absent := sorted({*chain(*measured.values())} - parts):
                 yield f"its proof lacks {absent[0]} of {port} with the kernel {kernel}, and has it of another port"
-        in_styles = [m for of in own.values() for m in of if m.style and m.levels is None]
-        for (port, check, dtype), of in grouped(in_styles, lambda m: (m.port, m.check, m.dtype)).items():
-            if len({frozenset(m.quantity for m in some) for some in grouped(of, lambda m: m.style).values()}) > 1:
-                yield f"its proof lacks a quantity of {check} in {dtype} in a call style of {port}"
         styles = {(m.port, m.style) for of in own.values() for m in of if m.style and m.dtype == "float64"}
         for arm, _ in _timed(run):
             if styles and arm.port in own and arm.phase != "step" and (arm.port, arm.style) not in styles:
@@ -341,6 +217,5 @@ def _parts_of(m: Measurement) -> Iterator[str]:
 
 Rule = Callable[[Run], Iterator[str]]
 RULES: tuple[Rule, ...] = (
-    _arms, _absent, _reasons, _command, _admission, _machine, _programs, *schedule.RULES, _speed, _proof_origin,
-    _proof_content, _proof_cover, _proof_alike,
+    _arms, _absent, _reasons, _admission, _machine, _proof_origin, _proof_content, _proof_cover, _proof_alike,
 )  # fmt: skip

@@ -29,9 +29,9 @@ def load(path: Path) -> Results:
     run = Journal.read(path) if path.suffix == Path(PARTIAL).suffix else read(path)
     try:
         check_evidence(run)
+        return merge(run)
     except (ValueError, UnknownNameError) as error:  # the latter of a workload, as of another version
         raise ResultsFileError(f"{path} contradicts itself, so nothing of it is shown: {brief(error)}.") from error
-    return merge(run)
 
 
 def merge(run: Run) -> Results:

@@ -8,21 +8,18 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ...common.errors import InputError, brief
+from ...common.errors import InputError
 from ...common.files import read_whole
+from ..results.files import STARTS_COMMAND
 from ..results.grouping import grouped
-from ..results.lines import MOST_BYTES, check_date, decode, first_twice
+from ..results.lines import MOST_BYTES, check_date, decode, first_twice, refusing
 from ..results.ranges import Load
-from ..results.rules import of_build, of_machine
+from ..results.rules import of_machine
 from ..results.run import Machine
 from ..timing.coldstart import ColdStart
 
 PARTS = ("import", "init", "trace", "lower", "compile", "first step")
-SCHEMA = 2
-#: No import or initialisation is shorter, in seconds, and no process that ran a model is smaller, in bytes.
-_LEAST_S, _LEAST_BYTES = 1e-3, 2**24
-#: The first call compiles: the second takes no more than so many times as long, whatever else the machine does.
-_SECOND = 10.0
+SCHEMA = 3
 
 
 class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,37 +42,22 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
         check_date(self.datetime)
 
     def contradictions(self) -> Iterator[str]:
-        """Rules of the machine, of the starts of each port, and of each start."""
+        """Rules of the machine, and of the starts of each port."""
         of_port = grouped(self.starts, lambda cold: cold.port)
         yield from of_machine(self.machine, of_port)
         if any(len({cold.style for cold in starts}) > 1 for starts in of_port.values()):
             yield "the starts of one port are of several call styles"
         if first_twice(map(repr, self.starts)):
             yield "it has a start twice, to the last digit"
-        for cold in self.starts:
-            for sentence in of_build(cold.build):
-                yield f"a start of {cold.port} {sentence}"
-            if cold.second_call_s > _SECOND * cold.build.first_call_s:
-                yield f"the second call of {cold.port} took longer than the first, which compiles"
-            if min(cold.import_s, cold.init_s) < _LEAST_S or (cold.peak_bytes or _LEAST_BYTES) < _LEAST_BYTES:
-                yield f"a start of {cold.port} took less time or memory than Python's own"
 
 
 def load_starts(path: Path) -> ColdStarts:
-    """Read a file of cold starts. Raises an InputError if it is missing, or is not such a file."""
-    try:
-        found = decode(read_whole(path, MOST_BYTES), ColdStarts)
+    """Read a file of cold starts. Raises an InputError if it is missing, was changed, or is not such a file."""
+    with refusing(path, InputError, f"Write it with `{STARTS_COMMAND}`."):
+        found = decode(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
         for sentence in found.contradictions():
             raise ValueError(sentence)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}. Write it with `trigru compare --cold-start`.") from error
-    except ValueError as error:  # also what msgspec says
-        raise InputError(
-            f"{path}: not a file of this version's `trigru compare --cold-start` ({brief(error)})."
-        ) from error
-    if found.schema != SCHEMA:
-        raise InputError(f"{path}: schema {found.schema}, expected {SCHEMA}. Run `trigru compare --cold-start` again.")
-    return found
+        return found
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import place_of, run_in, run_trigru
 from ..upgrades.tables import change_lines, finding_of
 from ..upgrades.versions import VersionSet, read_set
+from .options import choose
 
 #: The kinds that need a proof of equality; the others are quicker without.
 PROVEN = ("broken", "function")
@@ -43,9 +44,7 @@ def find(
         raise typer.BadParameter("pass --fact, or a command after --, and not both.")
     if fact is not None and (fact not in KINDS or fact == "better"):
         raise UnknownNameError("fact", fact, [kind for kind in KINDS if kind != "better"])
-    for name in ports or ():
-        if name not in port_names():
-            raise UnknownNameError("port", name, port_names())
+    choose("port", ports, port_names())
     sets = read_set(good), read_set(bad)
     if (sets[0].day is None) != (sets[1].day is None):
         raise InputError("GOOD and BAD have to be both days, or both versions.")

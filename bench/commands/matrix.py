@@ -7,6 +7,7 @@ import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
+from ...impls import port_names
 from ..reporting.console import Progress, say, show
 from ..reporting.findings import Finding, Format, written
 from ..reporting.page import sheet
@@ -16,6 +17,7 @@ from ..upgrades.environments import Environments
 from ..upgrades.matrix import FILE, Matrix, fill
 from ..upgrades.tables import finding_of, matrix_picture, matrix_tables
 from ..upgrades.versions import VersionSet, days_between, read_day, read_set
+from .options import choose
 
 TABLES, PAGE = "matrix.md", "matrix.html"
 
@@ -43,6 +45,7 @@ def matrix(
     format: Format = "text",
 ) -> None:
     """Fill a matrix, print it, and write matrix.json; exit 1 if a set has no snapshot."""
+    choose("port", ports, port_names())
     arguments = [f"--port={name}" for name in ports] + ([] if equality else ["--no-equality"])
     with Progress("matrix") as progress:
         found = fill(

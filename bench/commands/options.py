@@ -181,8 +181,8 @@ def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
 
 def check_folder(folder: Path) -> None:
     """Raise an OSError unless results can be written into a folder."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     if not existing.is_dir():
-        raise NotADirectoryError(f"{existing} is a file, expected a folder to write results into.")
+        raise NotADirectoryError(f"{existing} is no folder to write results into. Pass another with --output.")
     if not os.access(existing, os.W_OK):
         raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")

@@ -33,7 +33,7 @@ from ...common.gru.kernels import STOCK
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import private_folder
-from ..results.lines import check_date, decode
+from ..results.lines import check_date, decode, encode
 from ..results.proof import Expected, expected_of, is_whole
 from ..results.rules import of_measurements
 from .messages import Asked, Subject
@@ -80,7 +80,7 @@ def keep(subject: Subject, backend: str | None, measurements: Iterable[Measureme
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
         for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
-        write_whole(path, msgspec.json.encode(proof))
+        write_whole(path, encode(proof))
 
 
 def kept(subject: Subject) -> KeptProof | None:

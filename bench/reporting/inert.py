@@ -1,7 +1,8 @@
 """Text from files, names and the environment, made inert: one function for each place where it is shown."""
 
 import re
-import unicodedata
+
+from ...common.errors import escape, for_terminal
 
 #: What makes a line more than a paragraph: a heading, a quotation, a list, a rule, a fence, a table or a reference.
 _LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
@@ -9,8 +10,6 @@ _LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
 _SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
 #: What Markdown reads only in pairs. Within a word, an underscore is one.
 _PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
-#: Categories of characters that are not seen, or are none.
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 #: The most letters of a word in a message.
 MOST_LETTERS = 200
 _LONG_WORD = re.compile(rf"\S{{{MOST_LETTERS + 1},}}")
@@ -23,15 +22,6 @@ _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 _LIGATURES = re.compile(r"(?<=[-`'!?,])(?=[-`',])")
 #: What is an argument of the command before it, as of one that ends a row.
 _ARGUMENT = re.compile(r"^(\s*[\[*])")
-
-
-def for_terminal(text: str) -> str:
-    r"""What a terminal shows as it is: without control characters, and what changes the direction of text.
-
-    >>> for_terminal("a\x1b[31mb\nc")
-    'a\\x1b[31mb\\nc'
-    """
-    return "".join(_escape(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
 
 
 def for_markdown(text: str, *, cell: bool = False) -> str:
@@ -64,7 +54,7 @@ def for_latex(text: str) -> str:
     >>> print(for_latex(r"\input{x} 50% a_b"), for_latex("[c]"), for_latex("µ, é"))
     \textbackslash{}input\{x\} 50\% a\_b {[}c] $\mu$, \textbackslash{}xe9
     """
-    text = "".join(c if c.isascii() or c in _LATEX else _escape(c) for c in for_terminal(text))
+    text = "".join(c if c.isascii() or c in _LATEX else escape(c) for c in for_terminal(text))
     text = _LIGATURES.sub("{}", "".join(_LATEX.get(c, c) for c in text))
     return _ARGUMENT.sub(r"{\1}", text)
 
@@ -76,7 +66,3 @@ def shortened(text: str) -> str:
     (214, 'too long')
     """
     return _LONG_WORD.sub(lambda word: f"{word[0][:MOST_LETTERS]}…", text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()

@@ -10,21 +10,20 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
-from ...common.errors import TrigruError, brief
+from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from .arm import Untimed
-from .lines import MOST_BYTES, decode
+from .lines import MOST_BYTES, decode, encode, refusing
 from .ranges import Count
 from .run import Begun, Ended, GroupTimed, Line, Resumed, Run, Started, Timed
 
-SCHEMA = 8
+SCHEMA = 9
 #: Name of the file in the folder of a run.
 FILE = "results.json"
-#: The file of cold starts in a folder, what it has and no run has, and the command that writes it.
-STARTS, _STARTS_KEY, _STARTS_COMMAND = "cold_start.json", "starts", "trigru compare --cold-start"
+#: The file of cold starts in a folder, and the command that writes it.
+STARTS, STARTS_COMMAND = "cold_start.json", "trigru compare --cold-start"
 
 
 class ResultsFileError(TrigruError, ValueError):
@@ -148,37 +147,23 @@ def save(run: Run, untimed: list[Untimed], path: Path) -> None:
         "version": machine.versions.get("pytest-benchmark", "?"),
         "trigru": Header(SCHEMA, run.begun, run.started, untimed, run.interruptions, run.ended),
     }
-    write_whole(path, msgspec.json.encode(file))
+    write_whole(path, encode(file))
 
 
 def read(path: Path) -> Run:
     """The records in a results file, given its path or that of the folder that a run wrote into.
 
     Raises:
-        ResultsFileError: it cannot be read, was not written by trigru, or lacks something; an OtherFileError if it is
-            of a command that measures no run.
+        ResultsFileError: it cannot be read, was changed after trigru wrote it, or lacks something; an OtherFileError if
+            it is of a command that measures no run.
     """
     if path.is_dir():
         path /= next((name for name in (FILE, STARTS) if (path / name).exists()), FILE)
-    try:
-        content = decode(read_whole(path, MOST_BYTES))
-        facts = content.get("trigru") if isinstance(content, dict) else None
-        schema = facts.get("schema") if isinstance(facts, dict) else None
-        if isinstance(schema, int) and schema != SCHEMA:
-            raise ResultsFileError(
-                f"{path}: schema {schema}, expected {SCHEMA}: read it with the trigru that wrote it, or measure again."
-            )
-        if isinstance(content, dict) and "benchmarks" not in content and _STARTS_KEY in content:
-            raise OtherFileError(path, _STARTS_COMMAND)
-        return Run(_lines_of(msgspec.convert(content, type=_File, str_keys=True)))
-    except OSError as error:
-        raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
-    except ResultsFileError:
-        raise
-    except ValueError as error:  # also what msgspec, and the checks of the records, say
-        raise ResultsFileError(
-            f"{path}: not a results file of trigru: {brief(error)}. Pass one that trigru wrote, or measure again."
-        ) from error
+    with refusing(path, ResultsFileError, "Pass a results.json that trigru wrote, or measure again."):
+        content = read_whole(path, MOST_BYTES)
+        if b'"starts"' in content and b'"benchmarks"' not in content:
+            raise OtherFileError(path, STARTS_COMMAND)
+        return Run(_lines_of(decode(content, _File, SCHEMA)))
 
 
 def _lines_of(file: _File) -> list[Line]:

@@ -1,16 +1,102 @@
-"""The one decoder of the JSON files that trigru writes: of a bounded size, depth and number of digits."""
+"""The JSON that trigru writes: each file has a checksum of its content, and all are read by one decoder.
 
+A checksum shows that a file was changed after trigru wrote it. It names no author, and whoever changes a file can
+compute it anew.
+"""
+
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
+
+from ...common.errors import TrigruError, brief
 
 #: The largest file of results or lines that is read.
 MOST_BYTES = 2**28
 #: The most digits of an integer; what trigru counts has fewer.
 MOST_DIGITS = 18
+#: Where an object has the checksum of all else in it.
+CHECKSUM = "checksum"
+_CHANGED = "it was changed after trigru wrote it, or written by another version"
+_T = TypeVar("_T")
+
+
+def encode(record: Any) -> bytes:
+    """A record as a JSON object with the checksum of its content."""
+    content = msgspec.json.encode(record)
+    return msgspec.json.encode(msgspec.json.decode(content) | {CHECKSUM: _checksum(_parse(content))})
+
+
+def decode(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
+    """A record of this kind, as `encode` wrote it. Whitespace, the order of keys and the form of floats do not matter.
+
+    Args:
+        schema: that the content has; None of a kind that has none.
+
+    Raises:
+        ValueError: it is of another schema, was changed, or is no such record.
+
+    >>> decode(encode({"ratio": 2.0}).replace(b":2.0", b" : 2"), dict)
+    {'ratio': 2}
+    >>> decode(encode({"ratio": 2.0}).replace(b":2.0", b":0.5"), dict)
+    Traceback (most recent call last):
+    ValueError: it was changed after trigru wrote it, or written by another version
+    """
+    parsed = _parse(content)
+    if not isinstance(parsed, dict):
+        raise ValueError("it is no object")
+    header = parsed.get("trigru", parsed)  # of results, whose format is pytest-benchmark's
+    found = header.get("schema") if isinstance(header, dict) else None
+    if schema is not None and found != schema:
+        number = f"{found:g}" if isinstance(found, float) else brief(found)
+        raise ValueError(f"schema {number}, expected {schema}: read it with the trigru that wrote it")
+    if parsed.pop(CHECKSUM, None) != _checksum(parsed):
+        raise ValueError(_CHANGED)
+    record = msgspec.json.decode(content)
+    del record[CHECKSUM]
+    return msgspec.convert(record, kind, str_keys=True)
+
+
+def encode_line(record: Any, before: str) -> tuple[bytes, str]:
+    """A record as a line of a journal, and its checksum, which is chained to that of the line before; "" of the first.
+
+    >>> line, checksum = encode_line({"type": "Resumed"}, "")
+    >>> decode_lines(line, dict) == ([{"type": "Resumed"}], checksum)
+    True
+    """
+    content = msgspec.json.encode(record)
+    checksum = _checksum([before, _parse(content)])
+    return b'["%s",%s]\n' % (checksum.encode(), content), checksum
+
+
+def decode_lines(content: bytes, kind: Any) -> tuple[list[Any], str]:
+    """The records of a journal as `encode_line` wrote them, and the last checksum. Raises a ValueError as `decode`."""
+    records, checksum = [], ""
+    for line in content.splitlines():
+        parsed = _parse(line)
+        if not isinstance(parsed, list) or len(parsed) != 2 or parsed[0] != _checksum([checksum, parsed[1]]):
+            raise ValueError(_CHANGED)
+        checksum, record = msgspec.json.decode(line, type=tuple[str, kind])
+        records.append(record)
+    return records, checksum
+
+
+@contextmanager
+def refusing(path: Path, error: type[TrigruError], advice: str) -> Iterator[None]:
+    """Within this context, what is wrong with a file becomes an error in a sentence, with what to do about it."""
+    try:
+        yield
+    except TrigruError:
+        raise
+    except OSError as reason:
+        raise error(f"{path}: {reason.strerror}. {advice}") from reason
+    except ValueError as reason:  # also what msgspec says
+        raise error(f"{path}: {brief(reason)}. {advice}") from reason
 
 
 def first_twice(names: Iterable[str]) -> str | None:
@@ -27,29 +113,28 @@ def check_date(text: str) -> None:
         raise ValueError(f"datetime is {text[:40]!r}, expected one like 2026-01-31T12:00:00+00:00") from None
 
 
-def decode(content: bytes, kind: Any = Any) -> Any:
-    """A value of this kind from JSON in which no object has a field twice: readers would not agree on which counts.
+def _checksum(parsed: Any) -> str:
+    """The SHA-256 of what `_parse` returned, with sorted keys and without whitespace."""
+    return hashlib.sha256(json.dumps(parsed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
-    Raises:
-        ValueError: it is none, too deep, or has an integer of too many digits.
 
-    >>> decode(b'{"ratio": 0.5, "ratio": 2.0}')
-    Traceback (most recent call last):
-    ValueError: an object has ratio twice
-    """
+def _parse(content: bytes) -> Any:
+    """JSON with integers as floats, in which no object has a field twice: readers would not agree on which counts."""
     try:
-        json.loads(content, object_pairs_hook=_refuse_twice, parse_int=_read_integer)
-        return msgspec.json.decode(content, type=kind)
+        return json.loads(content, object_pairs_hook=_object_of, parse_int=_float_of)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON: {error}") from error
 
 
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> None:
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
         raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
+    return dict(pairs)
 
 
-def _read_integer(digits: str) -> int:
+def _float_of(digits: str) -> float:
     if len(digits) > MOST_DIGITS:
         raise ValueError(f"an integer has {len(digits)} digits")
-    return int(digits)
+    return float(digits)

@@ -1,15 +1,16 @@
-"""The journal of a run: a file with one line of JSON for each record, which survives the run."""
+"""The journal of a run: a file with one line of JSON for each record, which survives the run.
+
+Each line has a checksum that is chained to the line before it.
+"""
 
 import os
 from pathlib import Path
-
-import msgspec
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole
 from ..processes.interrupts import shielded
 from ..results.arm import Plan
-from ..results.lines import MOST_BYTES, decode
+from ..results.lines import MOST_BYTES, decode_lines, encode_line
 from ..results.run import Begun, Line, Resumed, Run, Started
 from .machine import machine_differences, version_differences
 
@@ -33,7 +34,7 @@ class Journal(Run):
 
     def __init__(self, path: Path, begun: Begun):
         """Begin a file. Raises a FileExistsError if there is one."""
-        self._open(path, [begun])
+        self._open(path, [begun], "")
         path.open("xb").close()
         self._write(begun)
 
@@ -67,15 +68,16 @@ class Journal(Run):
         """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
         self = cls.__new__(cls)
         try:
-            self._open(path, [decode(line, Line) for line in _whole_lines(path).splitlines()])
+            self._open(path, *decode_lines(_whole_lines(path), Line))
         except OSError as error:
             raise TrigruError(f"{path}: {error.strerror}.") from error
         except ValueError as error:  # also msgspec's
             raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
         return self
 
-    def _open(self, path: Path, lines: list[Line]) -> None:
+    def _open(self, path: Path, lines: list[Line], checksum: str) -> None:
         super().__init__(lines)
+        self._checksum = checksum
         self.path, self._made_folder = path, not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -95,7 +97,9 @@ class Journal(Run):
     def _write(self, line: Line) -> None:
         flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         with open(os.open(self.path, flags), "ab") as file:
-            file.write(msgspec.json.encode(line) + b"\n")
+            content, checksum = encode_line(line, self._checksum)
+            file.write(content)
+        self._checksum = checksum
 
     def close(self) -> None:
         """Remove the file: its content is in the results file, or it has none."""

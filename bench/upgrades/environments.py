@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib.metadata import distributions, requires
 from pathlib import Path
 
-from ...common.errors import TrigruError, UnavailableError, brief
+from ...common.errors import InputError, TrigruError, UnavailableError, brief
 from ..processes.child import environment, interpreter
 from .versions import SUBJECTS, VersionSet, is_source, name_of, requirements_of
 
@@ -124,13 +124,15 @@ class Environments:
 
 
 def _run(command: Sequence[str]) -> str:
-    """The output of a uv command."""
+    """The output of a uv command. Raises an InputError if there is no such Python, else an EnvironmentFailedError."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=LIMIT_S, env=environment(), check=False
         )
     except subprocess.TimeoutExpired as error:
         raise EnvironmentFailedError(f"uv took longer than {LIMIT_S:g} s.", lasting=False) from error
+    if "No interpreter found" in done.stderr:  # as of any other set
+        raise InputError(f"--python: {brief(done.stderr)}")
     if done.returncode:
         reason = brief(done.stderr) or f"uv ended with {done.returncode}."
         raise EnvironmentFailedError(reason, lasting=UNSOLVABLE in done.stderr)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from ..results.lines import MOST_BYTES
-from ..results.lines import decode as decode_json
+from ..results import lines
+from ..results.lines import MOST_BYTES, refusing
 from .contradictions import Arrays, check_snapshot
 from .record import SCHEMA, ArrayNames, Snapshot
 
@@ -74,18 +74,21 @@ def encode(arrays: Arrays, snapshot: Snapshot | None = None) -> bytes:
             other[name] = array.dtype.name
             array = array.view(f"u{array.dtype.itemsize}")
         stored[name] = array
-    beside = {DTYPES: other} | ({} if snapshot is None else {RECORD: snapshot})
-    return to_bytes(stored, metadata={name: msgspec.json.encode(of).decode() for name, of in beside.items()})
+    beside = {DTYPES: msgspec.json.encode(other)} | ({} if snapshot is None else {RECORD: lines.encode(snapshot)})
+    return to_bytes(stored, metadata={name: text.decode() for name, text in beside.items()})
 
 
-def decode(content: bytes) -> tuple[dict[str, np.ndarray], Any]:
-    """The arrays of `encode`, and its record as JSON; None where there is none."""
+def decode(content: bytes) -> tuple[dict[str, np.ndarray], bytes]:
+    """The arrays of `encode`, and its record as JSON: empty where there is none. Raises a ValueError if it cannot."""
     from safetensors.numpy import load as from_bytes
 
-    beside = decode_json(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-    dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in decode_json(beside[DTYPES].encode()).items()}
-    arrays = {name: a.view(dtypes[name]) if name in dtypes else a for name, a in from_bytes(content).items()}
-    return arrays, decode_json(beside[RECORD].encode()) if RECORD in beside else None
+    try:
+        beside = msgspec.json.decode(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in msgspec.json.decode(beside[DTYPES]).items()}
+        arrays = {name: a.view(dtypes[name]) if name in dtypes else a for name, a in from_bytes(content).items()}
+        return arrays, beside.get(RECORD, "").encode()
+    except Exception as error:  # safetensors raises several kinds
+        raise ValueError(f"it is no snapshot: {brief(error)}") from error
 
 
 def is_snapshot(folder: Path) -> bool:
@@ -97,29 +100,18 @@ def load(folder: Path) -> Read:
     """Read a snapshot and its arrays.
 
     Raises:
-        SnapshotError: there is none, it is damaged, contradicts itself, or has another schema.
+        SnapshotError: there is none, it was changed, contradicts itself, or has another schema.
     """
     file = folder / FILE
-    try:
-        arrays, content = decode(read_whole(file, MOST_BYTES))
-        schema = content["schema"]
-        snapshot = msgspec.convert(content, type=Snapshot) if schema == SCHEMA else None
-    except OSError as error:
-        raise SnapshotError(f"{file}: {error.strerror}. Pass a folder that trigru snapshot wrote.") from error
-    except Exception as error:  # safetensors raises several kinds
-        raise SnapshotError(f"{file}: not of a snapshot: {brief(error)}. Take the snapshot again.") from error
-    if snapshot is None:
-        raise SnapshotError(f"{file}: schema {brief(schema)}, expected {SCHEMA}. Take the snapshot again.")
-    wrong = next((name for name, array in arrays.items() if name_of(array) != name), None)
-    if wrong is not None:
-        raise SnapshotError(f"{file}: array {brief(wrong)} is damaged. Take the snapshot again.")
-    if lost := _named(snapshot) - arrays.keys():
-        raise SnapshotError(f"{file}: array {brief(min(lost))} is missing. Take the snapshot again.")
-    try:
+    with refusing(file, SnapshotError, "Pass a folder that trigru snapshot wrote, or take the snapshot again."):
+        arrays, record = decode(read_whole(file, MOST_BYTES))
+        snapshot = lines.decode(record, Snapshot, SCHEMA)
+        if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
+            raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
+        if lost := _named(snapshot) - arrays.keys():
+            raise ValueError(f"array {brief(min(lost))} is missing")
         check_snapshot(snapshot, arrays)
-    except ValueError as error:
-        raise SnapshotError(f"{file} contradicts itself: {brief(error)}. Take the snapshot again.") from error
-    return snapshot, arrays
+        return snapshot, arrays
 
 
 def _named(snapshot: Snapshot) -> set[str]:

@@ -3,8 +3,7 @@
 import hashlib
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -13,28 +12,24 @@ from typing import TypedDict
 
 import msgspec
 from msgspec import Struct
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
 
 from ...common.equality.measurement import Measurement
-from ...common.errors import TrigruError, brief
+from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from ..processes.child import interpreter
 from ..processes.commands import run_command
 from ..reporting.numbers import count
 from ..results.grouping import grouped
-from ..results.lines import MOST_BYTES, check_date, decode, first_twice
+from ..results.lines import MOST_BYTES, check_date, decode, encode, first_twice, refusing
 from ..results.proof import passes
 from ..results.ranges import Count, NotNegative
-from ..results.rules import of_versions
 from .changes import changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .files import Read, SnapshotError, load
-from .record import KINDS, Change, Snapshot
+from .record import Change, Snapshot
 from .versions import SUBJECTS, VersionSet, is_source
 
-SCHEMA, FILE = 3, "matrix.json"
+SCHEMA, FILE = 4, "matrix.json"
 #: The longest that a snapshot of one set may take; in seconds.
 LIMIT_S = 1800.0
 #: How many changes of one kind are kept of each port and part between two rows; more are counted.
@@ -134,7 +129,7 @@ def fill(
         matrix.rows.append(row)
         matrix.datetime = datetime.now(UTC).isoformat(timespec="seconds")
         kept = msgspec.structs.replace(matrix, rows=[*matrix.rows, *known.values()])  # also what is not reached yet
-        write_whole(folder / FILE, msgspec.json.format(msgspec.json.encode(kept), indent=1))
+        write_whole(folder / FILE, msgspec.json.format(encode(kept), indent=1))
     told(len(sets), len(sets), "all")
     return matrix
 
@@ -159,45 +154,16 @@ def _kept(old: Row | None, new: Row, place: Path) -> tuple[Row, Read | None] | N
 def read(folder: Path) -> Matrix:
     """The matrix of a folder. Raises a MatrixFileError if it is none."""
     path = folder / FILE if folder.is_dir() else folder
-    try:
-        content = decode(read_whole(path, MOST_BYTES))
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if isinstance(schema, int) and schema != SCHEMA:
-            raise MatrixFileError(f"{path}: schema {schema}, expected {SCHEMA}. Fill the matrix again.")
-        matrix = msgspec.convert(content, type=Matrix)
-        for sentence in _contradictions(matrix):
-            raise ValueError(sentence)
+    with refusing(path, MatrixFileError, "Pass a folder that trigru matrix wrote, or fill another one."):
+        matrix = decode(read_whole(path, MOST_BYTES), Matrix, SCHEMA)
+        if twice := first_twice(row.name for row in matrix.rows):
+            raise ValueError(f"it has the version set {twice} twice")
+        for row in matrix.rows:
+            if row.day:
+                check_date(row.day)
+            if row.facts and (row.reason or not row.versions):
+                raise ValueError(f"{row.name} has facts, and {row.reason or 'no versions'}")
         return matrix
-    except MatrixFileError:
-        raise
-    except OSError as error:
-        raise MatrixFileError(f"{path}: {error.strerror}. Pass a folder that trigru matrix wrote.") from error
-    except ValueError as error:
-        raise MatrixFileError(f"{path}: no matrix of trigru: {brief(error)}.") from error
-
-
-def _contradictions(matrix: Matrix) -> Iterator[str]:
-    """Each set is there once, and has a reason or facts; its versions are those that it requires."""
-    if twice := first_twice(row.name for row in matrix.rows):
-        yield f"it has the version set {twice} twice"
-    for row in matrix.rows:
-        if row.day:
-            check_date(row.day)
-        if row.facts and (row.reason or not row.versions):
-            yield f"{row.name} has facts, and {brief(row.reason or 'no versions')}"
-        yield from of_versions(row.versions)
-        for text in row.requirements:
-            with suppress(InvalidRequirement, InvalidVersion):
-                required = Requirement(text)
-                version = row.versions.get(canonicalize_name(required.name))
-                if version is not None and not required.specifier.contains(version, prereleases=True):
-                    yield f"{row.name} has {required.name} {version}, and requires {text}"
-        counted = Counter({(subject, kind): n for subject, kinds in row.counts.items() for kind, n in kinds.items()})
-        moved = Counter((change.subject, change.kind) for change in row.moved)
-        for subject, kind in sorted(counted.keys() | moved.keys()):
-            n, listed = counted[subject, kind], moved[subject, kind]
-            if kind not in KINDS or listed != min(n, MOST_KEPT):
-                yield f"{row.name} counts {n} changes of {subject} as {kind}, and has {listed} of them"
 
 
 def _fill_row(

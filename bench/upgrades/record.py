@@ -13,7 +13,7 @@ from ...common.equality.measurement import Measurement
 from ..results.ranges import Count
 from ..results.record import Machine
 
-SCHEMA = 5
+SCHEMA = 6
 #: What a change can be, causes before what follows from them, and what it means.
 KINDS = {
     "code": "is a package with other code under the same version",

@@ -24,7 +24,7 @@ SUBJECTS = ("jax", "jaxlib", "flax", "equinox", "optax", "orbax-checkpoint", "ch
 #: The extras of trigru that its commands need.
 EXTRAS = ("bench", "equinox", "flax")
 _DAY = re.compile(r"\d{4}-\d{2}(-\d{2})?")
-_EVERY = re.compile(r"(\d*) ?(day|week|month|year)s?")
+_EVERY = re.compile(r"(\d{0,15}) ?(day|week|month|year)s?")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def days_between(first: date, every: str, end: date | None = None) -> list[Versi
     ['2025-11-30', '2025-12-30', '2026-01-30', '2026-02-10']
     """
     step = _EVERY.fullmatch(every.strip().lower())
-    if not step or step[1] == "0":
+    if not step or int(step[1] or 1) == 0:
         raise InputError(f"--every {every!r}: expected a time, as 2months, week or 10days.")
     number, end = int(step[1] or 1), end or today()
     days: list[date] = []

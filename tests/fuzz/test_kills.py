@@ -1,6 +1,5 @@
 """Runs that are ended at some moment, in some way: nothing that was there is lost, and what was said is true."""
 
-import json
 import os
 import re
 import signal
@@ -11,6 +10,7 @@ import time
 import pytest
 from trigru.bench.analysis.merge import load
 from trigru.bench.timing.journal import Journal
+from trigru.common.errors import TrigruError
 
 RUN = ("compare", "--no-proof", "--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure",
        "--processes", "2")  # fmt: skip
@@ -51,9 +51,10 @@ def end(process, numbers):
 
 def parts_of(partial):
     """The groups in a file."""
-    lines = partial.read_bytes().splitlines(keepends=True) if partial.exists() else []
-    whole = [json.loads(line) for line in lines if line.endswith(b"\n")]
-    return [line for line in whole if line["type"] == "GroupTimed"]
+    try:
+        return Journal.read(partial).groups_timed
+    except TrigruError:  # nothing is there yet
+        return []
 
 
 @pytest.mark.parametrize("numbers", [[signal.SIGKILL], [signal.SIGINT] * 2, [signal.SIGTERM], [signal.SIGHUP]], ids=str)
@@ -81,9 +82,9 @@ def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
     run = load(results)
     assert run.trigru.complete
     for part in parts:
-        for timed in part["timed"]:
-            (b,) = (b for b in run.benchmarks if b.arm.id == timed["arm"])
-            assert b.timed[part["process"]].time_s == timed["time_s"]
+        for timed in part.timed:
+            (b,) = (b for b in run.benchmarks if b.arm.id == timed.arm)
+            assert b.timed[part.process].time_s == timed.time_s
 
 
 def test_a_proof_is_interrupted_at_once(tmp_path):

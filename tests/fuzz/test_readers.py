@@ -3,19 +3,26 @@
 import copy
 import json
 import os
+import re
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save as to_bytes
+from support.files import lines_of
 from support.processes import fill, journal_at
-from support.runs import draw_run, save
+from support.runs import ENDED, draw_run, save
 from support.snapshots import snapshot_of
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.commands.report import show_run, show_starts
-from trigru.bench.upgrades import files
+from trigru.bench.results.lines import CHECKSUM, encode
+from trigru.bench.upgrades import files, matrix
 from trigru.bench.upgrades.record import Subject
+from trigru.bench.upgrades.tables import matrix_tables
 from trigru.common.config import GRUConfig
 from trigru.common.errors import TrigruError
 from trigru.common.parameters.record import random_params
@@ -23,51 +30,14 @@ from trigru.impls.checkpoints import read, write
 
 ROOT = Path(__file__).parents[2]
 SLOW_S, TRIED = 10, 40
-#: In place of a value; some are no JSON.
+#: In place of a value; bytes are no JSON that trigru writes.
 VALUES = (
-    "-1", "0", "3", "1e-300", "1e308", "-0.0", "NaN", "1e400", "9" * 400, "null", "true", "1.5", "[]", "{}", "[[]]",
-    "[" * 20_000 + "]" * 20_000, '""', '"\\u001b[31mred\\u009b"', '"\\ud800"', '"<script>alert(1)</script>"', '"pure"',
-    '"../../etc"', '"baseline"', f'"{"x" * 100_000}"', '"\\u202e"', '{"a": 1, "a": 2}', '"2026-99-99"', '"fused"',
+    -1, 0, 3, 1e-300, 1e308, -0.0, b"NaN", b"1e400", b"9" * 400, None, True, 1.5, [], {}, [[]],
+    b"[" * 20_000 + b"]" * 20_000, "", "\x1b[31mred\x9b", b'"\\ud800"', "<script>alert(1)</script>", "pure",
+    "../../etc", "baseline", "x" * 100_000, "\u202e", b'{"a": 1, "a": 2}', "2026-99-99", "fused",
 )  # fmt: skip
+HOLE = "<hole>"
 PARAMS = random_params(GRUConfig(2, 3))
-
-
-def damaged(content, rng):
-    """The bytes of a file: cut off, flipped, doubled, or with another value or name at some place of its JSON."""
-    place = int(rng.integers(len(content)))
-    flipped = content[:place] + bytes([content[place] ^ 1 << int(rng.integers(8))]) + content[place + 1 :]
-    spoiled = (b"", content[:place], flipped, content + content, content[:place] + rng.bytes(5) + content[place:],
-               b"\xef\xbb\xbf" + content, content.decode("latin1").encode("utf-16"))  # fmt: skip
-    lines = content.splitlines()
-    if rng.random() < 0.3 or not lines[0].startswith(b"{"):
-        return spoiled[rng.integers(len(spoiled))]
-    number = int(rng.integers(len(lines)))
-    whole = json.loads(lines[number])
-    parent, key = somewhere(whole, rng)
-    action, hole = rng.choice(["replace", "replace", "replace", "delete", "rename", "repeat", "exchange"]), "<hole>"
-    if action == "delete":
-        del parent[key]
-    elif action == "rename" and isinstance(parent, dict):
-        parent[f"{key}_"] = parent.pop(key)
-    elif action == "repeat" and isinstance(parent, list):
-        parent.insert(key, copy.deepcopy(parent[key]))
-    elif action == "exchange":
-        other, place = somewhere(whole, rng)
-        parent[key], other[place] = copy.deepcopy(other[place]), copy.deepcopy(parent[key])
-    else:
-        parent[key] = hole
-    lines[number] = json.dumps(whole).replace(f'"{hole}"', VALUES[rng.integers(len(VALUES))]).encode()
-    return b"\n".join(lines) + b"\n"
-
-
-def somewhere(content, rng):
-    """A container within a document, and a key of it."""
-    found, node = [], content
-    while isinstance(node, dict | list) and node:
-        key = list(node)[rng.integers(len(node))] if isinstance(node, dict) else int(rng.integers(len(node)))
-        found.append((node, key))
-        node = node[key]
-    return found[int(np.sqrt(rng.random()) * len(found))]
 
 
 def show_all(path):
@@ -76,35 +46,47 @@ def show_all(path):
     show_run(run, json=True)
 
 
-def write_results(path):
-    save(draw_run(1, processes=2, rounds=3, groups=("tiny/forward", "tiny/step")), path)
-
-
-def write_journal(path):
-    fill(journal_at(path))
-
-
 def write_snapshot(path):
     array = np.linspace(0.0, 1.0, 3)
     facts = {"values": {"forward jit": {"carry": files.name_of(array)}}, "tree": {".w": "float32(2,)"}}
     files.save(path.parent, snapshot_of(Subject("pure", "pure", **facts)), {files.name_of(array): array})
 
 
-def write_starts(path):
-    content = json.loads((ROOT / "docs" / "results" / "cold_start.json").read_bytes())
-    path.write_bytes(json.dumps(content).encode())
+def write_matrix(path):
+    row = matrix.Row("2025-01-15", [], "2025-01-15", versions={"jax": "0.5.0"}, seconds=[1.5, 20.0])
+    path.write_bytes(encode(matrix.Matrix(matrix.SCHEMA, ["trigru", "matrix"], ENDED, "A CPU", [row])))
 
 
-#: Name of the file, what writes a good one, and what reads and shows it.
-READERS = {
-    "results": ("results.json", write_results, show_all),
-    "journal": ("results.partial.jsonl", write_journal, show_all),
+#: Of files with a checksum: their name, what writes a good one, and what reads and shows it.
+SEALED = {
+    "results": (
+        "results.json",
+        lambda path: save(draw_run(1, processes=2, rounds=3, groups=("tiny/forward", "tiny/step")), path),
+        show_all,
+    ),
+    "journal": ("results.partial.jsonl", lambda path: fill(journal_at(path)), show_all),
     "snapshot": (files.FILE, write_snapshot, lambda path: files.load(path.parent)),
-    "cold starts": ("cold_start.json", write_starts, lambda path: (load_starts(path), show_starts(path, None))),
+    "cold starts": (
+        "cold_start.json",
+        lambda path: path.write_bytes((ROOT / "docs" / "results" / "cold_start.json").read_bytes()),
+        lambda path: (load_starts(path), show_starts(path, None)),
+    ),
+    "matrix": ("matrix.json", write_matrix, lambda path: matrix_tables(matrix.read(path))),
+}
+READERS = SEALED | {
     "safetensors": ("params.safetensors", lambda path: write(path, PARAMS, "canonical"), read),
     "msgpack": ("params.msgpack", lambda path: write(path, PARAMS, "linen"), read),
     "eqx": ("params.eqx", lambda path: write(path, PARAMS, "equinox"), read),
 }
+
+
+@pytest.fixture(scope="module", params=READERS)
+def good(request, tmp_path_factory):
+    """A reader's name, a file that it takes, its content, and what reads it."""
+    name, write_good, use = READERS[request.param]
+    path = tmp_path_factory.mktemp("good") / name
+    write_good(path)
+    return request.param, path, path.read_bytes(), use
 
 
 def is_taken(path, use):
@@ -115,23 +97,91 @@ def is_taken(path, use):
         use(path)
     except TrigruError as error:
         message = str(error)
-    assert message is None or (0 < len(message) <= 2000 and "\n" not in message), message
+    assert message is None or (0 < len(message) <= 2000 and message.isprintable()), message
     assert time.monotonic() - began < SLOW_S
     return message is None
 
 
-@pytest.mark.parametrize("reader", READERS)
-def test_a_damaged_file_is_taken_whole_or_refused_in_a_sentence(reader, tmp_path, rng, quick_bootstrap, capsys):
-    name, write_good, use = READERS[reader]
-    path = tmp_path / name
-    write_good(path)
-    good = path.read_bytes()
-    assert is_taken(path, use)
+def opened(content):
+    """What a file with a checksum holds, and what makes a file of that, with the checksum made anew."""
+    if content.startswith(b"["):
+        return [json.loads(line)[1] for line in content.splitlines()], lines_of
+    if content.startswith(b"{"):
+        record = json.loads(content)
+        return {key: record[key] for key in record if key != CHECKSUM}, encode
+    arrays, text = files.decode(content)
+    record, close = opened(text)
+    return record, lambda record: to_bytes(arrays, {files.RECORD: close(record).decode(), files.DTYPES: "{}"})
+
+
+def places_in(content):
+    """The containers in a document, each with a key of it."""
+    for key in content if isinstance(content, dict) else range(len(content)):
+        yield content, key
+        if isinstance(content[key], dict | list):
+            yield from places_in(content[key])
+
+
+def bent(content, rng):
+    """A file with another value or name at some place, or with an item twice or missing."""
+    whole, close = opened(content)
+    places = list(places_in(whole))
+    parent, key = places[int(len(places) * rng.random() ** 3)]  # more often of those that stand first
+    action = rng.choice(["replace", "replace", "replace", "delete", "rename", "repeat"])
+    value = VALUES[rng.integers(len(VALUES))]
+    if action == "delete":
+        del parent[key]
+    elif action == "rename" and isinstance(parent, dict):
+        parent[f"{key}_"] = parent.pop(key)
+    elif action == "repeat" and isinstance(parent, list):
+        parent.insert(key, copy.deepcopy(parent[key]))
+    else:
+        parent[key] = HOLE if isinstance(value, bytes) else value
+    return close(whole).replace(b'"%s"' % HOLE.encode(), value if isinstance(value, bytes) else b"")
+
+
+def test_a_damaged_file_is_taken_whole_or_refused_in_a_sentence(good, rng, quick_bootstrap, capsys):
+    name, path, content, use = good
     for _ in range(TRIED):
-        path.write_bytes(damaged(good, rng))
+        at = int(rng.integers(len(content)))
+        flipped = content[:at] + bytes([content[at] ^ 1 << int(rng.integers(8))]) + content[at + 1 :]
+        spoiled = (b"", content[:at], flipped, content + content, content[:at] + rng.bytes(5) + content[at:],
+                   b"\xef\xbb\xbf" + content, content.decode("latin1").encode("utf-16"))  # fmt: skip
+        is_bent = name in SEALED and rng.random() < 0.7
+        path.write_bytes(bent(content, rng) if is_bent else spoiled[rng.integers(len(spoiled))])
         is_taken(path, use)
-    out = capsys.readouterr().out
-    assert out.replace("\n", "").isprintable()
+    path.write_bytes(content)
+    assert is_taken(path, use)
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("good", SEALED, indirect=True)
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_a_file_of_which_any_value_was_changed_is_refused(good, data):
+    _, path, content, use = good
+    whole, close = opened(content)
+    leaves = [(parent, key) for parent, key in places_in(whole) if not isinstance(parent[key], dict | list)]
+    parent, key = data.draw(st.sampled_from(leaves))
+    old = parent[key]
+    parent[key] = (
+        not old if isinstance(old, bool) else f"{old}x" if isinstance(old, str) else (old or 0.0) * 1.01 + 1e-3
+    )
+    changed = close(whole)
+    for anew, written in zip(*(re.findall(rb"[0-9a-f]{64}", of) for of in (changed, content)), strict=True):
+        changed = changed.replace(anew, written)
+    path.write_bytes(changed)
+    with pytest.raises(TrigruError, match="changed after trigru wrote it|schema"):
+        use(path)
+
+
+@pytest.mark.parametrize("good", ["results", "cold starts", "matrix"], indirect=True)
+def test_other_whitespace_and_order_of_keys_and_floats_in_17_digits_are_no_change(good):
+    _, path, content, use = good
+    backwards = json.loads(content, object_pairs_hook=lambda pairs: dict(pairs[::-1]))
+    text = json.dumps(backwards, indent=5)
+    path.write_text(re.sub(r"(?<= )\d+\.\d+(?=,?\n)", lambda m: f"{float(m[0]):.17g}", text))
+    use(path)
 
 
 STRANGE = {

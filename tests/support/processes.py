@@ -1,9 +1,7 @@
 """Measuring processes that measure nothing: what they answer, and when they die, is known."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal
-from trigru.bench.timing.sampling import WarmUp, balanced_orders, calls_in_a_sample
 from trigru.bench.timing.supervisor import LIMIT_S, MARKER, Answer, Request, Underway
 
 from .runs import BUILD, MACHINE, plan
@@ -30,12 +27,6 @@ KILLED = ChildDiedError("the measuring process died: killed by signal 9")
 
 def ignore(what: str, share: float) -> None:
     """Progress that nobody looks at."""
-
-
-#: When the first sample is taken: after any run of this session begins, and less than a week before it ends.
-BEGAN_S = time.time() + 1800
-#: The place of each group among the groups of a process.
-GROUPS: dict[str, int] = {}
 
 
 def begun(of: Plan = PLAN, **changes: Any) -> Begun:
@@ -56,17 +47,13 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
     return (factor * (1 + 0.01 * process) * rng.lognormal(0, 0.001, rounds)).tolist()
 
 
-def timed(process: int, arm: Arm, number: int | None = None, arms: int = 3, rounds: int = 4) -> Timed:
-    """An arm in a process, with facts that tell processes and arms apart; the one of that number of so many."""
-    number = (ARMS.index(arm) % 3 if arm in ARMS else 0) if number is None else number
-    position = np.argsort([*balanced_orders(arms, rounds, process)], axis=1)[:, number].tolist()
-    group = GROUPS.setdefault(arm.group, len(GROUPS))
-    began_s = BEGAN_S + 1e5 * process + 1e4 * group
+def timed(process: int, arm: Arm, number: int = 0, rounds: int = 4) -> Timed:
+    """An arm in a process, with facts that tell processes and arms apart; it stands at that place in each round."""
     return Timed(
         arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, differs=None, gate=0.25, leaves=5,
         build=BUILD if process == 0 else None, program=None, calls=10, steady=process == 0,
-        time_s=samples(process, arm, rounds), clock="blocked", other_s=[0.5 + process], position=position,
-        started_s=[began_s + 1e3 * number + 30.0 * place for number, place in enumerate(position)],
+        time_s=samples(process, arm, rounds), clock="blocked", other_s=[0.5 + process], position=[number] * rounds,
+        started_s=[0.0] * rounds,
     )  # fmt: skip
 
 
@@ -104,9 +91,6 @@ class FakeProcesses:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
         assert limit_s == LIMIT_S
-        if len(self.requests) == 1:
-            GROUPS.clear()  # so that they follow each other as in this run's plan
-            GROUPS.update({group: number for number, group in enumerate(dict.fromkeys(a.group for a in request.arms))})
         marker = Path(request.folder) / MARKER
         marker.write_bytes(bytes(4))
 
@@ -142,12 +126,8 @@ class FakeProcesses:
             yield GroupTimed(group, request.process, [self._timed(request, arm, ready) for arm in ready])
 
     def _timed(self, request: Request, arm: Arm, ready: list[Arm]) -> Timed:
-        calls = calls_in_a_sample(WarmUp(1, True, 1.0), request.plan.sample_time_s)
-        factor = self.slowed.get(arm.name, 1.0)
-        rounds = worker.rounds_in(request.plan, float(calls * len(ready)), len(ready))
-        found = timed(request.process, arm, ready.index(arm), len(ready), rounds)
-        other_s = found.other_s * ceil(rounds / 4) if calls > 1 else []
-        return msgspec.structs.replace(found, calls=calls, time_s=[s * factor for s in found.time_s], other_s=other_s)
+        found = timed(request.process, arm, ready.index(arm), request.plan.rounds or 4)
+        return msgspec.structs.replace(found, time_s=[s * self.slowed.get(arm.name, 1.0) for s in found.time_s])
 
     @property
     def asked(self) -> list[tuple[int, list[Arm]]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from trigru.bench.results.arm import Arm, Plan
 from trigru.bench.results.grouping import grouped
 from trigru.bench.results.record import Benchmark, Provenance, Results
 from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Line, Machine, Run, Started, Timed
-from trigru.bench.timing.sampling import balanced_orders
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
 from trigru.common.port.styles import labels_of
@@ -92,7 +90,7 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     rounds = {len(timed.time_s) for b in benchmarks for timed in b.timed.values()}
     facts["plan"] = msgspec.structs.replace(facts["plan"], rounds=max(rounds, default=None))
     facts["ceilings"] *= processes if len(facts["ceilings"]) == 1 else 1
-    return Results(taken_in_turn(benchmarks), ENDED, Provenance(**facts), [])
+    return Results(benchmarks, ENDED, Provenance(**facts), [])
 
 
 def records_of(results: Results) -> list[Line]:
@@ -111,31 +109,6 @@ def records_of(results: Results) -> list[Line]:
         *(GroupTimed(group, process, timed) for (process, group), timed in groups),
         Ended(results.datetime, facts.load_after),
     ]
-
-
-def taken_in_turn(benchmarks: list[Benchmark]) -> list[Benchmark]:
-    """The same arms in the order that each process takes; each sample begins when the one before it ends."""
-    began_s: dict[tuple[str, int], list[float]] = {}
-    places: dict[tuple[str, int], list[int]] = {}
-    now_s = datetime.fromisoformat(ENDED).timestamp() - 3600
-    for process in sorted({process for b in benchmarks for process in b.timed}):
-        for group in grouped(benchmarks, lambda b: b.group).values():
-            there = [(b.arm.id, b.timed[process]) for b in group if process in b.timed]
-            now_s += sum(timed.build.first_call_s for _, timed in there if timed.build)
-            rounds = max((len(timed.time_s) for _, timed in there), default=0)
-            for number, order in enumerate(balanced_orders(len(there), rounds, process)):
-                for place, (name, timed) in enumerate(there[index] for index in order):
-                    if number < len(timed.time_s):
-                        began_s.setdefault((name, process), []).append(now_s)
-                        places.setdefault((name, process), []).append(place)
-                        now_s += timed.calls * timed.time_s[number]
-            now_s += sum(timed.calls * sum(timed.other_s) for _, timed in there)
-
-    def taken(b: Benchmark, process: int, timed: Timed) -> Timed:
-        key = b.arm.id, process
-        return msgspec.structs.replace(timed, started_s=began_s[key], position=places[key])
-
-    return [msgspec.structs.replace(b, timed={p: taken(b, p, t) for p, t in b.timed.items()}) for b in benchmarks]
 
 
 def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Benchmark:

@@ -1,11 +1,9 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
-from datetime import UTC, datetime
-
 import msgspec
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, PLAN, STARTED, STEP, FakeProcesses, fill, ignore, journal_at, timed
-from support.runs import BUILD, MACHINE, PROGRAM
+from support.runs import BUILD, ENDED, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
@@ -28,7 +26,7 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
     run(journal, ignore, FakeProcesses())
     found = merge(journal)
     again, facts = found.groups()[STEP][1], found.trigru
-    assert again.timed == {process: timed(process, AGAIN) for process in (0, 1)}
+    assert again.timed == {process: timed(process, AGAIN, 1) for process in (0, 1)}
     assert (again.steady, again.other_s, again.other_process) == ([True, False], [0.5, 1.5], [0, 1])
     assert again.facts.build == BUILD, "the first process's"
     assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
@@ -47,8 +45,7 @@ def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path
     for process in range(2):
         fill(first, process=process)
     lines = journal_at(tmp_path / "run", resume=True).lines
-    last_s = max(s for line in lines if isinstance(line, GroupTimed) for t in line.timed for s in t.started_s)
-    whole = Run([*lines, Ended(datetime.fromtimestamp(last_s, UTC).isoformat(), 0.5)])
+    whole = Run([*lines, Ended(ENDED, 0.5)])
     save(whole, merge(whole).untimed, tmp_path / "results.json")
     assert load(tmp_path / "results.json") == merge(whole)
     assert merge(whole).trigru.equality == proven

@@ -1,6 +1,7 @@
 """`trigru compare`: what is not proven equal gets no number, and nothing that was measured or proven is lost."""
 
 import errno
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import call, invoke
+from support.files import lines_of
 from support.processes import ask_here
 from trigru.bench.analysis.evidence import PHASE_CHECKS
 from trigru.bench.analysis.merge import load, merge
@@ -175,7 +177,8 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch):
     monkeypatch.setattr(ASK_PROCESS, ask_here)
     path = folder / "results.partial.jsonl"
     whole = path.read_bytes()
-    path.write_bytes(whole.replace(version("jax").encode(), b"0.1"))
+    older = whole.replace(version("jax").encode(), b"0.1").splitlines()
+    path.write_bytes(lines_of(json.loads(line)[1] for line in older))
     other = invoke("compare", *TINY, "-o", str(folder))
     assert "was begun elsewhere: jax " in str(other.exception)
     path.write_bytes(whole)

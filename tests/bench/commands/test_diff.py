@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.cli import invoke
+from support.files import lines_of
 from support.runs import PROOF, draw_run, records_of, save, with_machine, with_provenance
 
 
@@ -48,8 +49,7 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(files, old):
     assert [invoke("diff", folder, elsewhere, *option).exit_code for option in options] == [125, 1]
     more = msgspec.structs.replace(old.trigru.plan, processes=old.trigru.plan.processes + 1)
     begun = f"{folder}/results.partial.jsonl"
-    lines = map(msgspec.json.encode, records_of(with_provenance(old, plan=more))[:-1])
-    Path(begun).write_bytes(b"".join(line + b"\n" for line in lines))
+    Path(begun).write_bytes(lines_of(records_of(with_provenance(old, plan=more))[:-1]))
     assert [invoke("diff", folder, begun, *option).exit_code for option in options] == [125, 0]
 
 

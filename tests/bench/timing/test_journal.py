@@ -1,11 +1,15 @@
 """The journal: each line is on disk before the next begins, and what is not of this run is refused."""
 
+import json
+
 import msgspec
 import pytest
+from support.files import lines_of
 from support.processes import ARMS, FORWARD, LINEN, STARTED, STEP, FakeProcesses, begun, fill, ignore, journal_at
 from support.runs import MACHINE
 from trigru.bench.results.arm import Untimed
-from trigru.bench.timing.journal import ResumeError
+from trigru.bench.results.run import Resumed
+from trigru.bench.timing.journal import Journal, ResumeError
 from trigru.bench.timing.supervisor import run
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
@@ -84,16 +88,40 @@ def test_closing_removes_the_file_and_the_folder_that_was_made_for_it(path, jour
     assert path.parent.exists(), "it was there before"
 
 
-BEGUN = msgspec.json.encode(begun())
-LOST = msgspec.json.encode(Untimed(LINEN, "it broke"))
+LOST = Untimed(LINEN, "it broke")
+WHOLE = lines_of([begun(), LOST, STARTED, Resumed()])
+FIRST, SECOND, THIRD, FOURTH = WHOLE.splitlines(keepends=True)
+CHANGED = "changed after trigru wrote it"
 UNREADABLE = {
     "no file": (None, "No such file or directory"),
     "nothing": (b"", "has no beginning"),
     "JSON of something else": (b'{"benchmarks": []}\n', "not a run of this trigru"),
-    "no beginning": (LOST + b"\n", "has no beginning"),
-    "a second beginning": (BEGUN + b"\n" + BEGUN + b"\n", "has a second beginning"),
-    "a field twice": (BEGUN + b"\n" + LOST.replace(b'"reason"', b'"reason":"","reason"') + b"\n", "has reason twice"),
+    "no beginning": (lines_of([LOST]), "has no beginning"),
+    "a second beginning": (lines_of([begun(), begun()]), "has a second beginning"),
+    "a field twice": (WHOLE.replace(b'"reason"', b'"reason":"","reason"'), "has reason twice"),
+    "another fact": (WHOLE.replace(b"it broke", b"it BROKE"), CHANGED),
+    "a control character": (lines_of([begun(), {"type": "\x9b31m"}]), r"Invalid value '\\x9b31m'"),
+    "a line removed": (FIRST + THIRD + FOURTH, CHANGED),
+    "the first line removed": (SECOND + THIRD + FOURTH, CHANGED),
+    "a line twice": (FIRST + SECOND + SECOND + THIRD, CHANGED),
+    "lines exchanged": (FIRST + THIRD + SECOND + FOURTH, CHANGED),
+    "a line of another run": (FIRST + lines_of([begun(), STARTED]).splitlines(keepends=True)[1] + FOURTH, CHANGED),
+    "lines without checksums": (b'{"type":"Resumed"}\n', CHANGED),
 }
+
+
+def test_a_journal_is_read_up_to_any_line_and_whatever_its_whitespace_and_order_of_keys(path):
+    path.parent.mkdir()
+    for number in range(1, 5):
+        path.write_bytes(b"".join((FIRST, SECOND, THIRD, FOURTH)[:number]) + b'["half')
+        assert len(Journal.read(path).lines) == number
+    path.write_text("".join(f"{reversed_keys(json.loads(line))}\n" for line in WHOLE.splitlines()))
+    assert Journal.read(path).lines == [begun(), LOST, STARTED, Resumed()]
+
+
+def reversed_keys(line):
+    """The same line as another program writes it."""
+    return json.dumps([line[0], dict(reversed(line[1].items()))], separators=(" , ", " : "))
 
 
 @pytest.mark.parametrize("name", UNREADABLE)

@@ -43,17 +43,17 @@ def test_a_named_array_that_is_missing_is_damage(folder, fact):
 def test_damage_and_another_schema_are_a_sentence(folder, monkeypatch):
     content = (folder / FILE).read_bytes()
     for damaged, said in (
-        (b"\xff" * 64, "not of a snapshot"),
-        (content[:-1], "not of a snapshot"),
-        (encode(ARRAYS), "not of a snapshot"),
-        (content[:-3] + bytes([content[-3] ^ 1]) + content[-2:], "is damaged"),
+        (b"\xff" * 64, "it is no snapshot"),
+        (content[:-1], "it is no snapshot"),
+        (encode(ARRAYS), "it is no JSON"),
+        (content[:-3] + bytes([content[-3] ^ 1]) + content[-2:], "was changed after"),
     ):
         (folder / FILE).write_bytes(damaged)
         with pytest.raises(SnapshotError, match=said):
             load(folder)
     (folder / FILE).write_bytes(content)
     monkeypatch.setattr(files, "SCHEMA", 99)
-    with pytest.raises(SnapshotError, match="schema 5, expected 99"):
+    with pytest.raises(SnapshotError, match="schema 6, expected 99"):
         load(folder)
 
 

@@ -9,6 +9,7 @@ import typer
 from support.environments import SETS, Made
 from support.snapshots import snapshot_of
 from trigru.bench.commands import matrix as command
+from trigru.bench.results.lines import encode
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
 from trigru.bench.upgrades.record import Subject
@@ -98,10 +99,9 @@ def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"{", "no matrix"),
-        (b'{"schema": 9}', "schema 9"),
-        (b'{"schema": 3}', "no matrix"),
-        (b'{"schema": 2}', "schema 2, expected 3"),
+        (b"{", "it is no JSON"),
+        (b'{"schema": 9}', "schema 9, expected 4"),
+        (encode({"schema": 4}), "required field `command`"),
     ],
 )
 def test_damage_is_a_sentence(tmp_path, content, said):
