@@ -1,7 +1,7 @@
 """Functions that older versions of JAX and Optax name otherwise, or lack: features are detected, not versions."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -109,13 +109,17 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
     return jax.lax.broadcast_in_dim(array, shape, axes, out_sharding=to)
 
 
-def stop_listening(listener: Callable[..., None], *, of_durations: bool) -> None:
-    """Take a listener of `jax.monitoring` away: its own functions from JAX 0.6 on."""
-    name = "unregister_event_duration_listener" if of_durations else "unregister_event_listener"
-    if hasattr(monitoring, name):
-        getattr(monitoring, name)(listener)
-        return
-    from jax._src import monitoring as inner  # before that, it had none in public
+@contextmanager
+def listening(listener: Callable[..., None], *, of_durations: bool) -> Iterator[None]:
+    """Within this context, a listener of `jax.monitoring` is called; from JAX 0.6 on, the module can take it away."""
+    kind = "event_duration" if of_durations else "event"
+    getattr(monitoring, f"register_{kind}{'_secs' * of_durations}_listener")(listener)
+    try:
+        yield
+    finally:
+        if hasattr(monitoring, name := f"unregister_{kind}_listener"):
+            getattr(monitoring, name)(listener)
+        else:
+            from jax._src import monitoring as inner
 
-    kind = "_duration" if of_durations else ""
-    getattr(inner, f"_unregister_event{kind}_listener_by_callback")(listener)
+            getattr(inner, f"_unregister_{kind}_listener_by_callback")(listener)

@@ -6,6 +6,7 @@ kernels, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bia
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import flax.linen as nn
@@ -22,6 +23,9 @@ from ..common.port.protocol import CallStyle, Port, Program, check_config, check
 from ..common.port.styles import shared_styles
 
 __all__ = ["GRU", "PORT", "Model"]
+
+#: `nn.scan` traces its body twice unless it is told that this makes no parameters; Flax 0.10.2 always does.
+_TRACED_ONCE: Any = dict.fromkeys({"check_constancy_invariants"} & signature(nn.scan).parameters.keys(), False)
 
 
 class GRU(nn.Module):
@@ -124,7 +128,7 @@ class GRU(nn.Module):
             out_axes=loop.time_axis,
             reverse=reverse,
             unroll=self.unroll,
-            check_constancy_invariants=not self._params(),  # by one more trace, which only makes parameters
+            **(_TRACED_ONCE if self._params() else {}),
         )
         return scan(self, loop.h, loop.by_time)
 

@@ -163,7 +163,7 @@ def cpu_name() -> str:
     with suppress(OSError):  # there is no such file but on Linux, nor such a line on every processor
         if named := re.search(r"^model name\s*:\s*(\S.*?)\s*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
             return named[1]
-    from cpuinfo import get_cpu_info  # a dependency of pytest-benchmark, which takes a second
+    from cpuinfo import get_cpu_info  # a dependency of pytest-benchmark, which starts processes
 
     return get_cpu_info().get("brand_raw") or platform.processor() or platform.machine()
 

@@ -22,9 +22,10 @@ LIMIT_S = 300.0
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
 MARKER = "underway"
-#: About how long parts of a process take on two cores, in seconds: its start, with the machine's limits; an arm that it
-#: compiles, or takes from another process; the rounds of a group.
-START_S, COMPILED_S, TAKEN_S, ROUNDS_S = 5.0, 0.6, 0.2, 1.5
+#: About how long parts of a process take on two cores, in seconds: its start, with the machine's limits; to compile an
+#: arm, by phase, and which share of that if it is taken from another process; the rounds of a group.
+START_S, TAKEN, ROUNDS_S = 2.5, 0.12, 1.4
+COMPILED_S = {"forward": 0.15, "gradient": 0.6, "train_step": 0.9, "step": 0.07}
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
 
@@ -59,10 +60,15 @@ Answer = Started | Underway | Untimed | GroupTimed
 Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
 
-def parts_s(plan: Plan, process: int, arms: Sequence[Arm]) -> tuple[float, float, float]:
-    """About how long a process takes to start, to make some arms ready, and to time their groups, in seconds."""
-    arm_s = COMPILED_S if process < compiling_processes(plan.processes) else TAKEN_S
-    return START_S * bool(arms), arm_s * len(arms), ROUNDS_S * len({arm.group for arm in arms})
+def arm_s(plan: Plan, process: int, phase: str) -> float:
+    """About how many seconds a process takes to make an arm ready."""
+    return COMPILED_S[phase] * (1 if process < compiling_processes(plan.processes) else TAKEN)
+
+
+def process_s(plan: Plan, process: int, arms: Sequence[Arm]) -> float:
+    """About how many seconds a process takes to measure some arms."""
+    groups = {arm.group for arm in arms}
+    return START_S * bool(arms) + sum(arm_s(plan, process, arm.phase) for arm in arms) + ROUNDS_S * len(groups)
 
 
 def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
@@ -85,14 +91,14 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
         ask: measures a request; by default `ask_process`.
     """
     plan = journal.plan
-    whole_s = sum(sum(parts_s(plan, process, journal.todo(process))) for process in range(plan.processes))
+    whole_s = sum(process_s(plan, process, journal.todo(process)) for process in range(plan.processes))
     with scratch() as folder:
         for process in range(plan.processes):
             of, again = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
             while todo := journal.todo(process):
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
                 request = Request(plan, todo, process, backend, folder)
-                share, underway = sum(parts_s(plan, process, todo)) / whole_s, None
+                share, underway = process_s(plan, process, todo) / whole_s, None
                 try:
                     with closing((ask or ask_process)(request, LIMIT_S)) as answers:
                         for answer in answers:

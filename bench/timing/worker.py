@@ -25,7 +25,7 @@ from ..results.run import GroupTimed, Machine, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
 from .sampling import Samples, calls_in_a_sample, pace_of, sample_rounds, warm_up
-from .supervisor import MARKER, NO_BASELINE, Answer, Request, Underway, parts_s
+from .supervisor import MARKER, NO_BASELINE, ROUNDS_S, START_S, Answer, Request, Underway, arm_s, process_s
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
 GROUP_TIME_S = 40.0
@@ -47,11 +47,9 @@ class OtherPlatformError(TrigruError):
 def measure(request: Request, answer: Callable[[Answer], None]) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     groups = grouped(request.arms, lambda arm: arm.group)
-    mark, of_parts_s = _marker(request), parts_s(request.plan, request.process, request.arms)
-    start, ready, rounds = (part_s / sum(of_parts_s) for part_s in of_parts_s)
-    shares = ready / len(request.arms), rounds / len(groups)
+    mark, whole_s = _marker(request), process_s(request.plan, request.process, request.arms)
     with keep_in(Path(request.folder)):
-        answer(Underway("measure the machine's limits", start))
+        answer(Underway("measure the machine's limits", START_S / whole_s))
         machine = describe_machine(packages_of_plan(request.plan))
         if request.backend not in (None, machine.backend):
             raise OtherPlatformError(
@@ -64,7 +62,8 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
         answer(Started(machine, ceilings))
         for arms in groups.values():
             with jax.default_matmul_precision(arms[0].precision):
-                answer(measure_group(request, arms, machine, answer, mark, shares))
+                ready_s = arm_s(request.plan, request.process, arms[0].phase)
+                answer(measure_group(request, arms, machine, answer, mark, (ready_s / whole_s, ROUNDS_S / whole_s)))
 
 
 def measure_group(

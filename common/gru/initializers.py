@@ -6,6 +6,7 @@ Equinox draws uniformly: the same training code would then start from other dist
 """
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import jax
@@ -82,7 +83,12 @@ def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
 def _traced_once(initializer: Callable[..., Any]) -> Callable[..., Any]:
     """An initializer that JAX traces once for each shape and dtype."""
     draw = jax.jit(initializer, static_argnums=(1, 2))
-    return lambda key, shape, dtype=jnp.float32: draw(key, tuple(shape), jnp.dtype(dtype))
+
+    @wraps(initializer)
+    def init(key: Any, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
+        return draw(key, tuple(shape), jnp.dtype(dtype))
+
+    return init
 
 
 #: Of each gate's input matrix, and of its recurrent one. They are made once, so that two modules that keep them compare

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.monitoring
 from jax.experimental.compilation_cache import compilation_cache
 
-from ..compat import stop_listening
+from ..compat import listening
 
 #: What takes most of XLA's time on the CPU and makes no other values. Not every version has each of them.
 _SLOW_TO_COMPILE = {
@@ -131,13 +130,8 @@ def count_programs() -> Iterator[Programs]:
         hit = event == "/jax/compilation_cache/cache_hits"  # of which JAX says that it was compiled, too
         programs.compiled, programs.reused = programs.compiled - hit, programs.reused + hit
 
-    jax.monitoring.register_event_duration_secs_listener(count)
-    jax.monitoring.register_event_listener(discount)
-    try:
+    with listening(count, of_durations=True), listening(discount, of_durations=False):
         yield programs
-    finally:
-        stop_listening(count, of_durations=True)
-        stop_listening(discount, of_durations=False)
 
 
 @cache

@@ -72,9 +72,7 @@ def watch_build() -> Iterator[Callable[[float], Build]]:
     >>> account(1.0).compile_s > 0
     True
     """
-    import jax.monitoring  # here, so that a cold start sees its import
-
-    from ..compat import stop_listening
+    from ..compat import listening  # here, so that a cold start sees the import of JAX
 
     spent = dict.fromkeys(_DURATIONS.values(), 0.0)
 
@@ -83,11 +81,8 @@ def watch_build() -> Iterator[Callable[[float], Build]]:
         if name:
             spent[name] += duration_secs
 
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
+    with listening(listen, of_durations=True):
         yield lambda first_call_s: Build(**spent, first_call_s=first_call_s)
-    finally:
-        stop_listening(listen, of_durations=True)
 
 
 def read_program(lowered: Any) -> ProgramFacts:

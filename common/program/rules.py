@@ -6,7 +6,9 @@ function of the operands, or None for what it is not about, which JAX then evalu
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from math import prod
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -184,15 +186,9 @@ def _slice(equation: Any, dtype: Any) -> Function:
     return lambda a: a[index]
 
 
-def _transpose(equation: Any, dtype: Any) -> Function:
-    order = (0, *(n + 1 for n in equation.params["permutation"]))
-    return lambda a: a.transpose(order)
-
-
 def _split(equation: Any, dtype: Any) -> Function:
-    sizes, before = equation.params["sizes"], (slice(None),) * (equation.params["axis"] + 1)
-    ends = np.cumsum(sizes).tolist()
-    parts = [(*before, slice(end - size, end)) for size, end in zip(sizes, ends, strict=True)]
+    before, ends = (slice(None),) * (equation.params["axis"] + 1), np.cumsum([0, *equation.params["sizes"]]).tolist()
+    parts = [(*before, slice(*pair)) for pair in pairwise(ends)]
     return lambda a: [a[part] for part in parts]
 
 
@@ -237,7 +233,8 @@ RULES: dict[str, Rule] = {
     "iota": _iota, "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
     "reshape": lambda e, dtype: None if e.params.get("dimensions") else _to_shape(e, dtype),
     "rev": lambda e, dtype: partial(np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])),
-    "slice": _slice, "pad": _pad, "transpose": _transpose, "split": _split,
+    "transpose": lambda e, dtype: methodcaller("transpose", (0, *(n + 1 for n in e.params["permutation"]))),
+    "slice": _slice, "pad": _pad, "split": _split,
     "concatenate": lambda e, dtype: lambda *arrays: np.concatenate(together(arrays), e.params["dimension"] + 1),
     "stack": lambda e, dtype: lambda *arrays: np.stack(together(arrays), e.params["axis"] + 1),
     "unstack": lambda e, dtype: lambda a: list(np.moveaxis(a, e.params["axis"] + 1, 0)),

@@ -1,7 +1,7 @@
 """Functions that older versions of JAX name otherwise; `.ci/oldest.py` verifies the ports with the oldest."""
 
 import jax
-from trigru.common.compat import stop_listening
+from trigru.common.compat import listening
 
 
 def test_a_listener_is_heard_until_it_is_taken_away():
@@ -10,12 +10,14 @@ def test_a_listener_is_heard_until_it_is_taken_away():
     def listen(event, *duration, **_):
         heard.append(event)
 
-    jax.monitoring.register_event_listener(listen)
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    for expected, of_durations in ((["/a", "/b"], False), (["/b"], True), ([], None)):
+    def heard_now():
         heard.clear()
         jax.monitoring.record_event("/a")
         jax.monitoring.record_event_duration_secs("/b", 1.0)
-        assert heard == expected
-        if of_durations is not None:
-            stop_listening(listen, of_durations=of_durations)
+        return list(heard)
+
+    with listening(listen, of_durations=True):
+        with listening(listen, of_durations=False):
+            assert heard_now() == ["/a", "/b"]
+        assert heard_now() == ["/b"]
+    assert heard_now() == []

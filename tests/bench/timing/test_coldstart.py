@@ -1,16 +1,12 @@
 """What is clocked between Python's start and the first train step, and in which order ports are started."""
 
-import json
 import time
-from datetime import UTC, datetime
 
-import msgspec
 import pytest
 from support.cli import run_code, shown
 from support.golden import check_golden
 from support.runs import MACHINE
 from trigru.bench.analysis.starts import SCHEMA, ColdStarts
-from trigru.bench.commands import compare
 from trigru.bench.reporting.times import cold_start_tables
 from trigru.bench.timing import coldstart
 from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start, start_cold
@@ -50,18 +46,6 @@ def test_the_table():
     starts += [ColdStart("equinox", "filter_jit", s, 12.345, wide, 0.1, 1100 * 2**20) for s in (12.345, 98.765)]
     found = ColdStarts(SCHEMA, [], "2026-11-24T01:02:03+00:00", MACHINE, 0.24, None, starts)
     check_golden("cold-start", shown(cold_start_tables(found)))
-
-
-def test_the_file_has_the_date_and_the_load_before_and_after(tmp_path, monkeypatch):
-    loads = iter((0.5, 1.5))
-    monkeypatch.setattr(compare, "load_average", lambda: next(loads))
-    monkeypatch.setattr(compare, "cold_starts", lambda ports, repeats, progress: [a_start(port) for port in ports])
-    begun = datetime.now(UTC)
-    compare.start_cold(("pure",), tmp_path)
-    content = json.loads((tmp_path / "cold_start.json").read_text())
-    assert begun <= datetime.fromisoformat(content["datetime"]) <= datetime.now(UTC)
-    assert (content["load_before"], content["load_after"]) == (0.5, 1.5)
-    assert msgspec.convert(content["starts"], list[ColdStart]) == [a_start()]
 
 
 def test_importing_the_module_imports_no_framework_so_that_the_clock_sees_it():
