@@ -60,11 +60,13 @@ def start(port: Port) -> Iterator[Case]:
 def held(port: Port) -> Iterator[Case]:
     """Carries that are not finite go through padding as they are."""
 
-    def call(model: Any, x: Array, carry: Array, lengths: Array) -> Any:
-        return port.apply(model, x, carry, lengths=lengths)
+    def call(model: Any, x: Array, carry: Array, lengths: Array, resets: Array | None) -> Any:
+        return port.apply(model, x, carry, lengths=lengths, resets=resets)
 
-    run = partial(evaluate, call, port.load(CONFIG, PARAMS), X, ENDLESS, np.zeros(B, np.int32))
-    yield Case("lengths 0, carry and outputs", run, (ENDLESS, np.zeros((*X.shape[:2], H))), bound=None)
+    model, expected = port.load(CONFIG, PARAMS), (ENDLESS, np.zeros((*X.shape[:2], H)))
+    for what, resets in (("", None), (" with resets", RESETS)):
+        run = partial(evaluate, call, model, X, ENDLESS, np.zeros(B, np.int32), resets)
+        yield Case(f"lengths 0, carry and outputs{what}", run, expected, bound=None)
 
 
 def counted(port: Port) -> Iterator[Case]:

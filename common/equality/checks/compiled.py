@@ -92,11 +92,12 @@ SHARE = 0.75
 
 def memory(port: Port) -> Iterator[Case]:
     """`remat` saves memory, in a loop and where there is none, and a train step donates what its style says."""
-    kernels = ({"kernel": kernel} for kernel in (STOCK, *other_kernels(port)))
+    kernels = [{"kernel": kernel} for kernel in (STOCK, *other_kernels(port))]
     for levels in ({"entry": "classifier"}, *kernels, dict.fromkeys(MASKS, "passed")):
         yield Case(str(levels), partial(_require_saved, port, levels))
-    for unroll in (UNROLLED, UNROLLED + 1):
-        yield Case(f"{UNROLLED} steps with unroll={unroll}", partial(_require_recomputed, port, str(unroll)))
+    for kernel, remat, more in itertools.product(kernels, ("no", "yes"), (0, 1)):
+        levels = {"time": str(UNROLLED), "unroll": str(UNROLLED + more), "remat": remat, **kernel}
+        yield Case(str(levels), partial(_require_recomputed, port, levels))
     for style in available_styles(port, "train_step"):
         if DONATED in style.labels:
             yield Case(f"a train step in the call style {style.name}", partial(_require_donated, port, style))
@@ -134,13 +135,13 @@ def _gradient(port: Port, **levels: str) -> Iterator[tuple[Any, tuple[Any, ...]]
     return equations(jax.make_jaxpr(differentiate)(model, passed).jaxpr)
 
 
-def _require_recomputed(port: Port, unroll: str) -> None:
-    """Require that XLA may not merge what `remat` computes again with the forward pass where no loop parts them."""
-    for equation, callers in _gradient(port, time=str(UNROLLED), unroll=unroll, remat="yes"):
+def _require_recomputed(port: Port, levels: Row) -> None:
+    """Require that XLA may not merge what is computed again with the forward pass where no loop parts them."""
+    for equation, callers in _gradient(port, **levels):
         loops = (caller.params for caller in callers if caller.primitive.name == "scan")
         in_loop = any(loop["length"] > int(loop["unroll"]) for loop in loops)
         if not (in_loop or np.all(equation.params.get("prevent_cse", True))):
-            raise DefectError("remat recomputes without prevent_cse outside of a loop: XLA merges both")
+            raise DefectError("what a gradient computes again outside of a loop, without prevent_cse, is merged by XLA")
 
 
 def _require_donated(port: Port, style: CallStyle) -> None:

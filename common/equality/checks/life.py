@@ -198,6 +198,7 @@ def _calls(port: Port) -> Iterator[Case]:
     """Each argument alone, and all without it, leave a call's kernel, loop and products what they are."""
     rows = [{"batch": "none"}, *({name: GIVEN[name]} for name in GIVEN)]
     rows += [{name: level for name, level in GIVEN.items() if name != absent} for absent in GIVEN]
+    rows += [{"entry": "classifier"}, {"entry": "classifier", "lengths": "passed"}]
     for kernel in (STOCK, *other_kernels(port)):
         plain = whole_row({"phase": "forward", "kernel": kernel})
         known = _computed(port, plain)

@@ -208,8 +208,8 @@ AS_COMPILED: tuple[Row, ...] = (
 )
 #: In which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
 OF_KERNELS: tuple[Row, ...] = (
-    {**_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes"},
-    {**_MASKED, "carry": "passed", "phase": "jvp", "time-major": "yes", "unroll": "beyond"},
+    {**_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes", "batch": "2x1x3"},
+    {**_MASKED, "carry": "passed", "phase": "jvp", "time-major": "yes", "unroll": "beyond", "remat": "yes"},
     {**_MASKED, "carry": "passed", "phase": "penalty", "transform": "per example"},
     {"dtype": "bfloat16 of float32", "lengths": "passed"},
 )
