@@ -57,7 +57,7 @@ def test_the_small_size_compares_models_of_one_framework(installed, tmp_path):
     assert done.stdout.startswith("nnx against linen: the same function.")
 
 
-def test_what_the_small_size_lacks_is_said_in_a_sentence(installed):
+def test_what_the_small_size_lacks_is_said_in_a_sentence(installed, tmp_path):
     done = installed("trigru", "compare", "--quick")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == 'error: msgspec is not installed: pip install "trigru[bench]" brings it.\n'

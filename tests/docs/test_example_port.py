@@ -2,59 +2,47 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 
 import jax
+import pytest
 from trigru.common.equality.checks import CHECKS
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "tests" / "example_port"
+EXAMPLE = Path(__file__).parents[1] / "example_port"
 B_HN = " + self.b_hn"
 
 
-def run(*arguments, cwd, path=None):
-    """A Python module in a process of its own, with a folder of packages or none."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
-    environment |= {"PYTHONPATH": str(path)} if path else {}
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+@pytest.fixture
+def python(tmp_path):
+    """Runs a module in a process of its own, beside a copy of the package that pip has installed."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
 
+    def run(*command, **own):
+        command = [sys.executable, "-m", *command]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=env | own)
 
-def install(folder, edit):
-    """Install a copy of the package, its module edited, and return the folder that it is in."""
-    shutil.copytree(EXAMPLE, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-    module = folder / "source" / "gru_by_hand.py"
-    module.write_text(edit(module.read_text(encoding="utf-8")), encoding="utf-8")
+    copytree(EXAMPLE, tmp_path / "source", ignore=ignore_patterns("__pycache__", "build", "*.egg-info"))
     options = ["--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--target", "packages"]
-    found = run("pip", "--isolated", "--disable-pip-version-check", "install", *options, "./source", cwd=folder)
-    assert found.returncode == 0, found.stdout + found.stderr
-    return folder / "packages"
+    done = run("pip", "--isolated", "--disable-pip-version-check", "install", *options, "./source")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return lambda *command: run(*command, PYTHONPATH=str(tmp_path / "packages"))
 
 
-def verify(*arguments, folder, edit=lambda source: source):
-    """Run the command in a folder where the package was installed."""
-    return run("trigru.bench.cli", "verify", "--port", "by-hand", *arguments, cwd=folder, path=install(folder, edit))
-
-
-def test_the_example_is_found_and_passes_every_check(tmp_path):
-    found = verify("--dtype", "float64", "--format", "json", folder=tmp_path)
-    assert found.returncode == 0, found.stdout + found.stderr
-    data = json.loads(found.stdout)
-    assert data["passed"]
-    assert data["unavailable"] == {}
+def test_the_example_is_found_and_checked_and_a_fault_in_it_noticed(python, tmp_path):
+    verify = ("trigru.bench.cli", "verify", "--port", "by-hand")
+    done = python(*verify, "--dtype", "float64", "--format", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    data = json.loads(done.stdout)
+    assert (data["passed"], data["unavailable"]) == (True, {})
     assert {m["port"] for m in data["measurements"]} == {"by-hand"}
     assert {m["check"] for m in data["measurements"]} == {check.name for check in CHECKS} - {"class"}
-
-
-def test_a_fault_in_the_package_is_noticed_and_its_port_named(tmp_path):
-    def without_b_hn(source):
-        assert source.count(B_HN) == 1
-        return source.replace(B_HN, "")
-
-    found = verify("--check", "closed", folder=tmp_path, edit=without_b_hn)
-    assert found.returncode == 1, found.stderr
-    assert "FAILED by-hand: sequence: " in found.stdout
+    module = tmp_path / "packages" / "gru_by_hand.py"
+    assert module.read_text().count(B_HN) == 1
+    module.write_text(module.read_text().replace(B_HN, ""))
+    done = python(*verify, "--check", "closed")
+    assert done.returncode == 1, done.stderr
+    assert "FAILED by-hand: sequence: " in done.stdout

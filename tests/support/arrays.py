@@ -14,6 +14,13 @@ def assert_near(got, want, bound, what="the result"):
         raise AssertionError(f"{what} has error {error:.1e}, at most {bound:.1e} allowed")
 
 
+def assert_each_near(got, want, bound):
+    """Two records of arrays have the same names, and each array is near."""
+    assert {*got} == {*want}
+    for name, array in want.items():
+        assert_near(got[name], array, bound, name)
+
+
 def assert_bits(got, want, what="the result"):
     """Shape, dtype and every bit agree."""
     got, want = np.asarray(got), np.asarray(want)

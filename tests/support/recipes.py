@@ -4,10 +4,9 @@ import contextlib
 import re
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,21 +23,14 @@ _TAB = re.compile(r'^=== "([^"]+)"\n\n    ```python\n(.*?)^    ```', re.MULTILIN
 _SHARED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Program:
-    """A tab's code on a page, and what the frameworks share below it.
-
-    Args:
-        heading: that it stands below.
-        title: of its tab.
-        line: of the page, before the code.
-    """
+class Program(NamedTuple):
+    """A tab's code on a page, and what the frameworks share below it."""
 
     page: str
-    heading: str
-    title: str
+    heading: str  # that it stands below
+    title: str  # of its tab
     code: str
-    line: int
+    line: int  # of the page, before the code
 
 
 def programs() -> Iterator[Program]:
@@ -54,17 +46,11 @@ def programs() -> Iterator[Program]:
                 yield Program(name, heading.lstrip("# "), tab[1], textwrap.dedent(tab[2]) + shared, line)
 
 
-@dataclass(frozen=True)
-class Model:
-    """What a recipe made, with some parameters.
+class Model(NamedTuple):
+    """What a recipe made, with some parameters."""
 
-    Args:
-        whole: what the recipe's own functions take: parameters in linen, a module elsewhere.
-        call: runs it on a batch.
-    """
-
-    whole: Any
-    call: Callable[..., Any]
+    whole: Any  # what the recipe's own functions take: parameters in linen, a module elsewhere
+    call: Callable[..., Any]  # runs it on a batch
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self.call(*arguments, **options)
@@ -90,7 +76,7 @@ class Recipe:
     def edited(self, old: str, new: str) -> "Recipe":
         """The recipe with another line, run anew."""
         assert self.program.code.count(old) == 1, f"{old!r} is to be found once"
-        changed = replace(self.program, code=self.program.code.replace(old, new))
+        changed = self.program._replace(code=self.program.code.replace(old, new))
         return Recipe(changed, self.framework, self.folder)
 
     @property
@@ -139,12 +125,7 @@ class Recipe:
             return self.names["params"], lambda params: Model(params, partial(model.apply, {"params": params}))
         if self.framework == "nnx":
             graphdef, params, rest = nnx.split(model, nnx.Param, ...)
-
-            def merge(params: Any) -> Model:
-                merged: Any = nnx.merge(graphdef, params, rest)
-                return Model(merged, merged)
-
-            return params, merge
+            return params, lambda params: Model(*[nnx.merge(graphdef, params, rest)] * 2)
         params, static = eqx.partition(model, eqx.is_inexact_array)
 
         def combine(params: Any) -> Model:

@@ -13,15 +13,18 @@ def grus(recipe, *names):
     return [recipe.gru(f"{name}.") for name in names]
 
 
-def states_learn(recipe, *prefixes):
-    """Whether the gradient reaches the initial states of these parts, and there are no others."""
+def assert_states_learn(recipe, *prefixes):
+    """The gradient reaches the initial states of these parts, which were drawn apart, and there are no others."""
     starts = recipe.starts(lambda model: (model(recipe.x)[1] ** 2).mean())
-    return sorted(starts) == sorted(prefixes) and all(start.all() for start in starts.values())
+    assert {*starts} == {*prefixes}
+    assert all(start.all() for start in starts.values())
+    one, other = (recipe.flat[f"{prefix}initial_carry"] for prefix in prefixes)
+    assert (one != other).all()
 
 
-def test_a_stack_is_one_gru_after_the_other(stacking):
-    name = "layer_" if stacking.framework == "linen" else "layers."
-    first, second = grus(stacking, f"{name}0", f"{name}1")
+def test_a_stack_is_one_gru_after_the_other_with_a_state_each(stacking):
+    names = [f"layer{'_' if stacking.framework == 'linen' else 's.'}{number}" for number in range(2)]
+    first, second = grus(stacking, *names)
     carries, outputs = stacking(stacking.x)
     lower, between = first(stacking.x)
     upper, expected = second(between)
@@ -29,14 +32,7 @@ def test_a_stack_is_one_gru_after_the_other(stacking):
     assert_near(jnp.stack(carries), jnp.stack([lower, upper]), 1e-6)
     assert_near(jnp.concatenate([stacking.first, stacking.second], axis=1), outputs, 1e-6, "in chunks")
     assert_near(jnp.stack(stacking.carries), jnp.stack(carries), 1e-6, "in chunks")
-
-
-def test_each_layer_has_a_state_that_was_drawn_apart_and_learns(stacking):
-    name = "layer_" if stacking.framework == "linen" else "layers."
-    layers = [f"{name}{number}." for number in range(2)]
-    one, other = (stacking.flat[f"{layer}initial_carry"] for layer in layers)
-    assert (one != other).all()
-    assert states_learn(stacking, *layers)
+    assert_states_learn(stacking, *(f"{name}." for name in names))
 
 
 def test_each_direction_reads_the_sequence_from_its_end_and_learns(bidirectional):
@@ -50,7 +46,7 @@ def test_each_direction_reads_the_sequence_from_its_end_and_learns(bidirectional
     _, shorter = bidirectional(x, lengths=jnp.array([6, 2]))
     _, alone = bidirectional(x[1:, :2])
     assert_near(shorter[1, :2], alone[0], 1e-6, "from the last valid step")
-    assert states_learn(bidirectional, "backward.", "forward.")
+    assert_states_learn(bidirectional, "backward.", "forward.")
 
 
 def train(recipe, seed):

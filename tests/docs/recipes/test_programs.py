@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax import export
-from support.arrays import assert_near, same_bits
+from support.arrays import assert_each_near, assert_near, same_bits
 from support.recipes import ROOT, recipe_fixture
 from trigru.common import GRUParams
 from trigru.common.parameters.layouts import flatten
@@ -58,90 +58,67 @@ def test_batches_and_sequences_of_any_length_run_after_export(exporting, shape):
     assert (exporting.carry.shape, exporting.outputs.shape) == ((3, 8), (3, 7, 8))
 
 
-def test_the_parameters_are_loaded_bit_for_bit(loading):
+def test_the_fused_kernel_runs_the_same_parameters(loading):
     port = get_port(loading.framework)
     expected = port.layout.record(loading.flat)
     assert expected.initial_carry.any()
     assert same_bits(loading.canonical, expected)
     assert same_bits(port.dump(loading.opened), expected)
+    assert_near(loading.outputs, loading.gru()(loading.x)[1], 1e-6)
+    for run in (loading, lambda x: port.apply(loading.opened, x)):
+        assert "name=_loop" in str(jax.make_jaxpr(run)(loading.x)), "the scan that has its own derivative"
     if loading.framework == "equinox":
         moved = jax.tree.unflatten(jax.tree.structure(loading.like), jax.tree.leaves(loading.stock))
         assert moved.kernel == "fused"
         assert all(map(jnp.array_equal, flatten(moved).values(), loading.flat.values()))
 
 
-def test_loaded_parameters_run_on_the_fused_kernel_as_on_the_stock_one(loading):
-    """The fused kernel is the one whose derivative is its own."""
-    written = {"linen": ('GRU(features=8, kernel="fused")', "stock")}
-    stock = loading.edited(*written.get(loading.framework, ('GRU(4, 8, kernel="fused", ', "GRU(4, 8, ")))
-    assert_near(loading.outputs, stock.outputs, 1e-6)
-    found, expected = (
-        recipe.gradients(lambda model: ((model(loading.x)[1] - 1) ** 2).mean()) for recipe in (loading, stock)
-    )
-    assert found.keys() == expected.keys()
-    for name, gradient in expected.items():
-        assert_near(found[name], gradient, 1e-5, name)
-    port = get_port(loading.framework)
-    for run, fused in ((loading, True), (lambda x: port.apply(loading.opened, x), True), (stock, False)):
-        assert ("name=_loop" in str(jax.make_jaxpr(run)(loading.x))) == fused
-
-
 @pytest.mark.parametrize("carry", [None, jax.random.normal(jax.random.key(4), (2, 8))], ids=["", "carry"])
 def test_a_class_of_ones_own_has_the_values_and_gradients_of_plain_jax(own_class, carry):
     """With parameters none of which is zero, and with those of the recipe."""
     x, names = own_class.x, pure.Params._fields
-    keys = dict(zip(own_class.flat, jax.random.split(jax.random.key(3), len(names)), strict=True))
-    flat = {name: 0.5 * jax.random.normal(keys[name], array.shape) for name, array in own_class.flat.items()}
-    tree = jax.tree.unflatten(jax.tree.structure(own_class.tree), flat.values())
-
-    def loss(tree):
-        return ((own_class.bound(tree)(x, carry)[1] - 1) ** 2).mean()
-
-    def expected(params):
-        return ((pure.gru(params, x, carry)[1] - 1) ** 2).mean()
-
-    found = dict(zip(flat, jax.tree.leaves(jax.grad(loss)(tree)), strict=True))
-    for name, gradient in jax.grad(expected)(pure.Params(**{name: flat[name] for name in names}))._asdict().items():
-        assert_near(found[name], gradient, 1e-5, name)
-        assert jnp.any(gradient) == (name != "initial_carry" or carry is None)
+    keys = jax.random.split(jax.random.key(3), len(names))
+    drawn = [jax.random.normal(key, array.shape) for key, array in zip(keys, own_class.flat.values(), strict=True)]
+    tree = jax.tree.unflatten(jax.tree.structure(own_class.tree), drawn)
+    found = jax.grad(lambda tree: ((own_class.bound(tree)(x, carry)[1] - 1) ** 2).mean())(tree)
+    params = pure.Params(**dict(zip(own_class.flat, drawn, strict=True)))
+    expected = jax.grad(lambda params: ((pure.gru(params, x, carry)[1] - 1) ** 2).mean())(params)._asdict()
+    assert_each_near(flatten(found), expected, 1e-5)
+    assert jnp.any(expected["initial_carry"]) == (carry is None)
     own = pure.gru(pure.Params(**{name: own_class.flat[name] for name in names}), x)
     for array, of_pure in zip((own_class.carry, own_class.outputs), own, strict=True):
         assert_near(array, of_pure, 1e-6)
 
 
-EXCHANGES = """
+#: Runs the recipe on four devices, as it is and without the line.
+ON_DEVICES = """
+import os
+
+import numpy as np
 from trigru.common.port.collectives import collectives_of
 
 assert jax.device_count() == 4
-lowered = train_step.lower(params, opt_state, x, targets)
-for c in collectives_of(lowered.compile().as_text()):
-    print(c.kind, c.runs, c.in_loop)
-"""
-ALONE = """
-import numpy as np
-
 alone = jax.tree.map(np.asarray, (params, x, targets))
 expected = jax.value_and_grad(loss_of)(*alone)
 for got, want in zip(jax.tree.leaves(gradient(params, x, targets)), jax.tree.leaves(expected), strict=True):
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+exchanges = [collectives_of(train_step.lower(params, opt_state, x, targets).compile().as_text())]
+exec(os.environ["WITHOUT"])
+exchanges += [collectives_of(train_step.lower(params, opt_state, x, targets).compile().as_text())]
+print([{(c.kind, c.runs, c.in_loop) for c in of} for of in exchanges])
 """
 LINE = '    params = jax.lax.pcast(params, "data", to="varying")\n'
 
 
-def on_four_devices(code):
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return [line.split() for line in done.stdout.splitlines()]
-
-
 def test_devices_exchange_after_the_loop_and_the_gradient_is_that_of_one(devices):
     code = devices.program.code
-    found = on_four_devices(code + EXCHANGES + ALONE)
-    assert found
-    assert all(line == ["all-reduce", "1", "False"] for line in found)
     assert code.count(LINE) == 1
-    assert ["all-reduce", "20", "True"] in on_four_devices(code.replace(LINE, "") + EXCHANGES), "without the line"
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    env, command = os.environ | flags | {"WITHOUT": code.replace(LINE, "")}, [sys.executable, "-c", code + ON_DEVICES]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, without = eval(done.stdout)
+    assert found == {("all-reduce", 1, False)}
+    assert ("all-reduce", 20, True) in without
     last, _ = devices.names["gradient"](devices.params, devices.x, devices.targets)
     assert last < devices.loss, "it trains on one device as well"
