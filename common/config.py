@@ -1,4 +1,4 @@
-"""Which GRU to build: sizes, dtypes, kernel."""
+"""The configuration of a GRU: sizes, dtypes, kernel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import InputError, either
 
-#: In which a model computes and stores its parameters.
+#: The dtypes in which a model computes and stores its parameters.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 

@@ -1,4 +1,4 @@
-"""Reading files that may be anybody's, and writing files whole or not at all."""
+"""Bounded reads of untrusted files, and writes of files whole or not at all."""
 
 import errno
 import gzip

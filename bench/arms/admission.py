@@ -50,7 +50,7 @@ class Reference:
     steps: int
     _walk: Trajectory | None
 
-    def hold(self, program: Program, call: Callable[[], Any]) -> float:
+    def compare(self, program: Program, call: Callable[[], Any]) -> float:
         """Call a program, compare, and return the largest error as a share of what is allowed.
 
         Raises:
@@ -114,13 +114,13 @@ def get_reference(
     if path and path.exists():
         return pickle.loads(path.read_bytes())
     bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
-    reference = _ask(workload, phase, dtype, bits, steps)
+    reference = _compute(workload, phase, dtype, bits, steps)
     if path:
         write_whole(path, pickle.dumps(reference))
     return reference
 
 
-def _ask(workload: Workload, phase: str, dtype: str, bits: int | None, steps: int) -> Reference:
+def _compute(workload: Workload, phase: str, dtype: str, bits: int | None, steps: int) -> Reference:
     def cast(tree: Any, to: Any) -> Any:
         return jax.tree.map(lambda a: a.astype(to) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 

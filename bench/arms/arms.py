@@ -102,7 +102,7 @@ def first_look(ports: Iterable[str]) -> tuple[str, ...]:
 
 
 def compiling_processes(processes: int) -> int:
-    """How many of a run's processes compile its arms; the others take the programs of the last one that did.
+    """The number of a run's processes that compile its arms; the others take the programs of the last of them.
 
     Compiling is a part of how processes differ, so two do; of a few, as in a first look, one.
     """
@@ -125,7 +125,7 @@ def get_source(name: str) -> Port | Peer:
 
 
 def unavailable(name: str) -> str | None:
-    """Why a port or a peer cannot be used here, or None."""
+    """The reason why a port or a peer cannot be used here, or None."""
     try:
         get_source(name)
     except UnavailableError as error:
@@ -175,5 +175,5 @@ def prepare(arm: Arm) -> Ready:
         first_call_s = first_call_s or time.perf_counter() - start
         return outputs
 
-    gate = expected.hold(program, call)
+    gate = expected.compare(program, call)
     return Ready(arm, program, arguments, gate, first_call_s)

@@ -81,13 +81,13 @@ class Workload:
         return self.batch_size * self.time if self.classes is None else int(self.batch().lengths.sum())
 
     def parameters(self, phase: str = "forward") -> int:
-        """How many parameters the model has."""
+        """The number of parameters of the model."""
         config = self.config(phase)
         return sum(map(math.prod, leaf_shapes(config.input_size, config.hidden_size, config.classes).values()))
 
     @property
     def bytes(self) -> int:
-        """About how much memory an arm takes in a train step, in float32: parameters, gradient, Adam, and activations.
+        """The approximate memory of an arm in a train step, in float32: parameters, gradient, Adam, and activations.
 
         >>> get_workload(Sized("question")).bytes
         2405600

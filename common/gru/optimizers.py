@@ -94,12 +94,13 @@ def carry_learning_rate(
 
 
 def _is_scale(scale: Any) -> bool:
+    number: Any = scale
     if isinstance(scale, jax.Array | np.ndarray):
         if scale.ndim > 0 or not jnp.issubdtype(scale.dtype, jnp.floating):
             return False
     elif not isinstance(scale, Real) or isinstance(scale, bool):
         return False
-    return isinstance(scale, Tracer) or bool(0 <= scale < jnp.inf)
+    return isinstance(scale, Tracer) or bool(0 <= number < jnp.inf)
 
 
 def _scale_by(scale: Any) -> optax.GradientTransformation:

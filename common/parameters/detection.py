@@ -1,4 +1,4 @@
-"""Which layout a tree of arrays has, and where in it GRUs are, found by the names of its arrays."""
+"""Detection of a layout, and of GRUs within a larger tree, by the names of the arrays."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple

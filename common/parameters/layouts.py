@@ -1,4 +1,4 @@
-"""Layouts: by what names, and in what shapes, a framework keeps the parameters of a GRU.
+"""Layouts: the names and shapes in which a framework keeps the parameters of a GRU.
 
 A layout is a table with a row for each array. Both directions, to and from the canonical record, follow from it, so
 that a framework's layout is stated once: in its port. Names are the keys on the way to an array, joined by dots. Values

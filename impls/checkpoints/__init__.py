@@ -103,7 +103,7 @@ def exchange(
         names: as in `convert`.
 
     Returns:
-        The new tree, and what was found at each place.
+        The new tree, and what was converted at each place.
 
     Raises:
         InputError: the tree has no GRU, or there is none at a place.
@@ -119,13 +119,13 @@ def exchange(
     places = [*at] or cells(tree, layouts().values())
     if not places:
         raise InputError(f"has no GRU whose arrays have the names of a layout: {', '.join(layouts())}. Name its place.")
-    found = {place: convert(tree, place, names) for place in places}
+    converted = {place: convert(tree, place, names) for place in places}
     parts = {}
-    for place, converted in found.items():
-        carries = CARRY.if_absent not in converted.notes
-        arrays = layout.flat(converted.params)
+    for place, of in converted.items():
+        carries = CARRY.if_absent not in of.notes
+        arrays = layout.flat(of.params)
         parts[place] = {name: array for name, array in arrays.items() if carries or not name.endswith(CARRY.name)}
-    return exchanged(tree, parts), found
+    return exchanged(tree, parts), converted
 
 
 def read(path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | None = None) -> Converted:
@@ -181,7 +181,7 @@ def exchange_in_file(
     """Write the arrays of a file to another, with the GRUs among them in another layout, as `exchange` does.
 
     Returns:
-        The name of the layout, and what was found at each place.
+        The name of the layout, and what was converted at each place.
 
     Raises:
         ParamsFileError, InputError, UnavailableError, OSError: as `read` and `write`.
@@ -190,13 +190,13 @@ def exchange_in_file(
     container, layout = _target(target, to)
     if layout.name == "equinox" and container.layouts:
         raise InputError(f"{target}: {container.title}s hold one GRU alone, since their arrays have no names.")
-    tree, found = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
+    tree, converted = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
     try:
         with _installed(container):
             container.write(target, tree, layout.name)
     except (TypeError, ValueError) as error:
         raise InputError(f"{target}: {container.title}s cannot hold all of {path}: {brief(error)}.") from error
-    return layout.name, found
+    return layout.name, converted
 
 
 def _read(path: Path, use: Callable[[Any], Any]) -> Any:
