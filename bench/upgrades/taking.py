@@ -63,7 +63,9 @@ def take(
     ports = [Named("port", name) for name in present]
     parts = [Named("upstream", name) for name in upstream.NAMES if name in present]
     proofs = {s: proof.measurements for s in (*ports, *parts) if equality and not anew and (proof := kept(s))}
-    asked = _questions([s for s in (*ports, *parts) if s not in proofs]) if equality else []
+    asked: list[Asked] = []
+    for subjects, checks in ((ports, CHECKS), (parts, OF_PARTS)) if equality else ():
+        asked += expand([s for s in subjects if s not in proofs], DTYPES, checks)
     costs_s = {name: _costs_s(name, present=name in present) for name in names}
     warm = prover.programs is not None and sum(1 for _ in prover.programs.glob("*-cache")) > FEW_PROGRAMS
     looking_s = sum(map(sum, (of.values() for of in costs_s.values()))) * (WARM if warm else 1.0)
@@ -89,11 +91,6 @@ def _costs_s(name: str, *, present: bool) -> dict[str, float]:
     if present and name in PARTS_OF:
         costs_s[PARTS_OF[name]] = PARTS_S
     return costs_s
-
-
-def _questions(subjects: Sequence[Named]) -> list[Asked]:
-    ports, parts = ([s for s in subjects if s.source == source] for source in ("port", "upstream"))
-    return [*expand(ports, DTYPES, CHECKS), *expand(parts, DTYPES, OF_PARTS)]
 
 
 def _prove(asked: list[Asked], prover: Prover, told: Callable[[int, str], None]) -> Proofs:

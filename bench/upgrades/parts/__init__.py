@@ -132,6 +132,11 @@ def letters(*texts: object) -> list[np.ndarray]:
     return [np.frombuffer(str(text).encode(), np.uint8) for text in texts]
 
 
+def paths(tree: Any) -> list[np.ndarray]:
+    """The paths of the leaves of a tree."""
+    return letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)))
+
+
 @dataclass(frozen=True)
 class Lines:
     """Programs in tables of text, each a line of Python, that use the names of a module."""

@@ -20,7 +20,7 @@ from flax.training.early_stopping import EarlyStopping
 from flax.training.train_state import TrainState
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal  # noqa: F401
+from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal, paths  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
@@ -107,7 +107,7 @@ flax.traverse_util.path_aware_map(lambda path, a: a * len(path), TREE)
 letters(*flax.traverse_util.flatten_dict(TREE, sep="/"))
 letters(*flax.traverse_util.flatten_dict(TREE, is_leaf=lambda path, _: path == ("b",)))
 letters(*flax.traverse_util.flatten_dict(EMPTY, keep_empty_nodes=True, sep="/"))
-letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path((everything(), Struct(0)))))
+paths((everything(), Struct(0)))
 flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
 letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
 """

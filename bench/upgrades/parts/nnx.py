@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, donated, filled, letters, lines_of, normal
+from . import B, D, H, Lines, Parts, T, called, donated, filled, letters, lines_of, normal, paths
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 LENGTHS, INDICES, SOME = np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
@@ -230,11 +230,6 @@ def norm() -> Any:
     return nnx.BatchNorm(D, rngs=nnx.Rngs(0))
 
 
-def paths(state: Any) -> list[np.ndarray]:
-    """The paths of the leaves of a state."""
-    return letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)))
-
-
 def mode_of(layer: Any, mode: str, value: bool) -> list[Any]:
     """The mode of a layer after each way to set it."""
     layer.set_attributes(**{mode: value})
@@ -257,10 +252,6 @@ def _split_keys() -> list[Any]:
     return [found, keys(rngs), keys(rngs.fork())]
 
 
-def _random() -> dict[str, Any]:
-    return HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0))
-
-
 HERE = Lines(globals())
 PARTS: Parts = {
     **{line: _of(line) for line in lines_of(MODULES)},
@@ -277,7 +268,7 @@ PARTS: Parts = {
     "nnx.Optimizer": called(_optimizer),
     "nnx.Param": called(_access),
     "nnx.split and nnx.merge": called(_state),
-    "nnx.Dropout": called(jax.jit(_random)),
+    "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),
     "nnx.split_rngs": called(_split_keys),
     **HERE.calls(CALLS),
     **HERE.dtypes(DTYPES),
