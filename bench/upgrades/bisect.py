@@ -4,7 +4,7 @@ The search does not know what it looks for: it is given something that says of a
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import accumulate
 
@@ -23,7 +23,7 @@ class BisectError(TrigruError):
     """The search has no answer."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Culprit:
     """The result of a bisection.
 
@@ -38,7 +38,7 @@ class Culprit:
     bad: VersionSet
     changed: dict[str, tuple[str, str]]
     asked: int
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[str]
 
 
 def bisect(
@@ -63,58 +63,48 @@ def bisect(
     _check_order(good, bad)
     search = _Search(judge)
     for of, wanted, what in ((good, True, "is not good"), (bad, False, "is as GOOD is")):
-        found = search.ask(of)
-        if found is None:
-            raise UnjudgedError(
-                f"{of.name} cannot be judged: it does not install, or what is asked does not run with it."
-            )
-        if found != wanted:
+        is_good = search.is_good(of)
+        if is_good is None:
+            raise UnjudgedError(f"{of.name} cannot be judged: it does not install, or the check does not run with it.")
+        if is_good != wanted:
             raise BisectError(f"{of.name} {what}: there is nothing between GOOD and BAD to be found.")
     if good.day is not None and bad.day is not None:
         days = (good.day + timedelta(days=n) for n in range((bad.day - good.day).days + 1))
         nearest = search.first_bad([VersionSet(day.isoformat(), good.requirements, day) for day in days])
         was, now = ({name: v for name, v in resolve(of).items() if name in SUBJECTS} for of in nearest)
     else:
-        was, now = _named(good), _named(bad)
+        was, now = _versions(good), _versions(bad)
     good, bad = search.first_bad([_pinned(step) for step in _packages(was, now)])
-    between = [_pinned(step) for step in _releases(_named(good), _named(bad), releases)]
-    good, bad = search.first_bad([good, *between, bad])
-    changed = _moved(_named(good), _named(bad))
+    between = _releases(_versions(good), _versions(bad), releases)
+    good, bad = search.first_bad([good, *map(_pinned, between), bad])
+    changed = _moved(_versions(good), _versions(bad))
     if not changed:
         raise BisectError("none of the frameworks moved between the nearest days: what changed is another package.")
-    return Culprit(good, bad, changed, search.asked, search.skipped)
+    skipped = [of.name for of, is_good in search.judged.items() if is_good is None]
+    return Culprit(good, bad, changed, len(search.judged), skipped)
 
 
 def _check_order(good: VersionSet, bad: VersionSet) -> None:
     if good.day is not None and bad.day is not None:
-        reversed_ = good.day >= bad.day
+        is_reversed = good.day >= bad.day
     else:
-        moved = [ends for ends in _moved(_named(good), _named(bad)).values() if "none" not in ends]
-        reversed_ = bool(moved) and all(Version(was) > Version(now) for was, now in moved)
-    if reversed_:
+        moved = [ends for ends in _moved(_versions(good), _versions(bad)).values() if "none" not in ends]
+        is_reversed = bool(moved) and all(Version(was) > Version(now) for was, now in moved)
+    if is_reversed:
         raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}: exchange them.")
 
 
 class _Search:
-    """Judges sets, each once."""
+    """Judges sets, each once, whatever it is called."""
 
     def __init__(self, judge: Judge):
         self._judge = judge
-        self._known: dict[object, bool | None] = {}
-        self.skipped: list[str] = []
+        self.judged: dict[VersionSet, bool | None] = {}
 
-    @property
-    def asked(self) -> int:
-        """How many sets were judged."""
-        return len(self._known)
-
-    def ask(self, of: VersionSet) -> bool | None:
-        key = of.requirements, of.day
-        if key not in self._known:
-            self._known[key] = self._judge(of)
-            if self._known[key] is None:
-                self.skipped.append(of.name)
-        return self._known[key]
+    def is_good(self, of: VersionSet) -> bool | None:
+        if of not in self.judged:
+            self.judged[of] = self._judge(of)
+        return self.judged[of]
 
     def first_bad(self, sets: Sequence[VersionSet]) -> tuple[VersionSet, VersionSet]:
         """The nearest judged neighbours, of sets whose first is good and whose last is bad."""
@@ -123,19 +113,18 @@ class _Search:
             middle = (low + high) // 2
             # where one cannot be judged, its nearest neighbours are tried
             tried = sorted(range(low + 1, high), key=lambda number: abs(number - middle))
-            found = next(((n, answer) for n in tried if (answer := self.ask(sets[n])) is not None), None)
-            if found is None:
+            number = next((n for n in tried if self.is_good(sets[n]) is not None), None)
+            if number is None:
                 break
-            low, high = (found[0], high) if found[1] else (low, found[0])
+            low, high = (number, high) if self.is_good(sets[number]) else (low, number)
         return sets[low], sets[high]
 
 
 def _packages(was: Versions, now: Versions) -> list[Versions]:
     """Versions that move one package after the other; jax and jaxlib together, since they are bound to each other."""
     moved = [name for name in dict.fromkeys((*SUBJECTS, *now)) if name in _moved(was, now)]
-    groups = [[name] for name in moved if name not in ("jax", "jaxlib")]
-    if together := [name for name in moved if name in ("jax", "jaxlib")]:
-        groups.insert(0, together)
+    together = [name for name in moved if name in ("jax", "jaxlib")]
+    groups = [together] * bool(together) + [[name] for name in moved if name not in together]
     steps = accumulate(groups, lambda step, group: step | {name: now[name] for name in group}, initial=was)
     return [*[*steps][: max(len(groups), 1)], now]
 
@@ -145,11 +134,10 @@ def _releases(was: Versions, now: Versions, releases: Callable[[str], Sequence[s
     moved = _moved(was, now)
     names = [name for name in moved if name != "jaxlib"]
     if len(names) == 1 and names[0] in was:
-        (name,), together = names, moved if "jax" in moved else names
-        known = list(releases(name))
-        if was[name] in known and now[name] in known:
-            for number in known[known.index(was[name]) + 1 : known.index(now[name])]:
-                yield was | dict.fromkeys(together, number)
+        known, ends = list(releases(names[0])), (was[names[0]], now[names[0]])
+        if set(ends) <= set(known):
+            for number in known[known.index(ends[0]) + 1 : known.index(ends[1])]:
+                yield was | dict.fromkeys(moved if names == ["jax"] else names, number)
 
 
 def _moved(was: Versions, now: Versions) -> dict[str, tuple[str, str]]:
@@ -162,7 +150,7 @@ def _pinned(versions: Versions) -> VersionSet:
     return VersionSet(" ".join(requirements), requirements)
 
 
-def _named(of: VersionSet) -> Versions:
+def _versions(of: VersionSet) -> Versions:
     exact = [requirement.partition("==") for requirement in of.requirements]
     if not all(equals for _, equals, _ in exact):
         raise InputError(f"{of.name}: expected exact versions, as jax==0.6.2 jaxlib==0.6.2.")

@@ -42,6 +42,8 @@ from .trails import Partings
 
 __all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
 
+#: The share by which the constants of a program in float32 are rounded, which is evaluated in float64.
+CONSTANTS = 2.0**-24
 #: The share by which Python in a call has to grow; and of each number of a program, its kind and this share.
 CALLS_SHARE = 0.05
 _GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
@@ -86,8 +88,9 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     was, now = (grouped(snapshot.equality or (), _check_of) for snapshot in (old, new))
     moved: list[tuple[str, str, str, Measurement]] = []
     for port, check in sorted(was.keys() & now.keys()):
-        before, after = ([m for m in some[port, check] if m.offered and not passes(m)] for some in (was, now))
-        if bool(before) != bool(after):
+        offered = [[m for m in some[port, check] if m.offered] for some in (was, now)]
+        before, after = ([m for m in some if not passes(m)] for some in offered)
+        if all(offered) and bool(before) != bool(after):
             moved.append(("broken" if after else "better", port, check, (after or before)[0]))
     for (kind, port), some in grouped(moved, lambda found: found[:2]).items():
         what, said = f"check {some[0][2]}{_more(some, 'more check')}", str(some[0][3])
@@ -96,7 +99,7 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     other = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
     statuses = {key: (before.get(key, "not on record"), after.get(key, "not on record")) for key in other}
     for (part, (status, is_now)), some in grouped(other, lambda key: (key[0], statuses[key])).items():
-        kind = "broken" if is_now == NEW else "function"
+        kind = "broken" if is_now == NEW else "better" if status == NEW else "function"
         yield Change(kind, part, f"departure: {some[0][1]}{_more(some, 'more departure')}", status, is_now)
 
 
@@ -203,7 +206,9 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
     if not differing:
         return  # gradients of parameters that are new or gone
     noise = noise_of(pair.was[1][array] for name, array in was.items() if name.startswith("gradient of"))
-    excess = {name: _excess(*both, noise * name.startswith("gradient of")) for name, both in differing.items()}
+    wide = where != row  # and so among the values of the trail
+    least = CONSTANTS if wide else 0.0
+    excess = {name: _excess(*both, noise * name.startswith("gradient of"), least) for name, both in differing.items()}
     beyond = [name for name in excess if excess[name] > 1]
     if not beyond:
         worst = max(excess, key=lambda name: excess[name])
@@ -212,7 +217,6 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
         return
     results = [name for name in beyond if name.startswith("result")] or beyond[:1]  # gradients follow from results
     first = {_ENTRY.match(name)[0]: name for name in reversed(results)}  # pyright: ignore[reportOptionalSubscript]
-    wide = where != row  # and so among the values of the trail
     lines = {
         name: pair.line(where, *differing[name]) if wide else pair.line(where)
         for name in sorted(first.values(), key=results.index)
@@ -222,11 +226,11 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
         yield pair.change("function", f"{where}: {names[0]}{_more(names, 'more result')}", "", how, line)
 
 
-def _excess(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:
-    """How many times the difference is what rounding explains; up to `noise`, it does."""
+def _excess(a: np.ndarray, b: np.ndarray, noise: float = 0.0, least: float = 0.0) -> float:
+    """How many times the difference is what rounding explains: it does up to `noise`, and up to a share, `least`."""
     if (a.shape, a.dtype) != (b.shape, b.dtype) or not is_floating(a):
         return np.inf
-    return relative_difference(a, b, noise) / bound_of(a.dtype)
+    return relative_difference(a, b, noise) / max(bound_of(a.dtype), least)
 
 
 def _draws(pair: Pair) -> Iterator[Change]:
@@ -250,9 +254,12 @@ def _tree(pair: Pair) -> Iterator[Change]:
     before, after = pair.old.tree, pair.new.tree
     if not before or not after:
         return
-    failing = tuple(f"{row} " for row in {**pair.old.problems, **pair.new.problems})  # which have no leaves
+    rows = (subject.draws.keys() | subject.trails.keys() for subject in (pair.old, pair.new))
+    failing = {*pair.old.problems, *pair.new.problems}.union(set.symmetric_difference(*map(set, rows)))
+    left_out = tuple(f"{row} " for row in failing)  # which have no leaves, or are in one of them alone
     gone, added = (
-        [path for path in some if not path.startswith(failing)] for some in (_only(before, after), _only(after, before))
+        [path for path in some if not path.startswith(left_out)]
+        for some in (_only(before, after), _only(after, before))
     )
     if gone or added:
         yield pair.change("tree", "leaves", _listed(gone), _listed(added))
@@ -264,7 +271,7 @@ def _tree(pair: Pair) -> Iterator[Change]:
 
 def _programs(pair: Pair) -> Iterator[Change]:
     for where, was, now in _alike(pair.old.programs, pair.new.programs):
-        for fact, kind, share in _GROWTH:
+        for fact, kind, share in _GROWTH if _gradients(pair.old, where) == _gradients(pair.new, where) else ():
             a, b = was.get(fact), now.get(fact)
             if not isinstance(a, int) or not isinstance(b, int) or abs(b - a) <= share * max(a, 1):
                 continue
@@ -275,6 +282,11 @@ def _programs(pair: Pair) -> Iterator[Change]:
         old, new = (", ".join(f"{name} {some[name]}" for name in other) for some in (was, now))
         if other or was.get(PRINT) != now.get(PRINT):
             yield pair.change("program", where, old, new or "the same counts of operations")
+
+
+def _gradients(subject: Subject, where: str) -> set[str]:
+    """The gradients that a program has: with other parameters, it keeps and computes something else."""
+    return {name for name in subject.values.get(where + IN_FLOAT64, ()) if name.startswith("gradient of")}
 
 
 def _calls(pair: Pair) -> Iterator[Change]:

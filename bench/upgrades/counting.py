@@ -21,7 +21,6 @@ def program_facts(lowered: Any) -> dict[str, int | str | None]:
         "loops": xla.whiles,
         "transposes": xla.transposes,
         OPERATIONS: count_operations(lowered),
-        "exchange": "; ".join(map(str, xla.collectives)) or "nothing",
         MEMORY: xla.temp_bytes,
         PRINT: xla.fingerprint,
     }
@@ -56,7 +55,6 @@ def call_facts(
         WAITS: int(1e3 * min(waits_s)),
         "leaves": leaves_in,
         "functions": counted["call"],
-        "builtins": counted["c_call"],
         "lines": counted["line"],
     }
 
@@ -70,34 +68,24 @@ def _waited_s(call: Callable[[], Any]) -> float:
 
 
 def count_python(call: Callable[[], Any]) -> Counter[str]:
-    """How many functions of Python, builtins and lines a call runs: by "call", "c_call" and "line".
+    """How many functions of Python and lines a call runs: by "call" and "line". No garbage is collected meanwhile.
 
-    It is called twice, since Python counts the one in another way than the other. Garbage is not collected meanwhile.
-
-    >>> counted = count_python(lambda: len([str(n) for n in range(3)]))
-    >>> counted["c_call"] >= 1 and counted["line"] >= 1
-    True
+    >>> count_python(lambda: sorted([2, 1], key=lambda n: n))["call"]
+    3
     """
     found: Counter[str] = Counter()
 
-    def profile(frame: Any, event: str, argument: Any) -> None:
-        found[event] += event in ("call", "c_call")
-
     def trace(frame: Any, event: str, argument: Any) -> Any:
-        found[event] += event == "line"
+        found[event] += 1
         return trace
 
-    before, collects = (sys.getprofile(), sys.gettrace()), gc.isenabled()
+    before, collects = sys.gettrace(), gc.isenabled()
     gc.disable()
     try:
-        sys.setprofile(profile)
-        call()
-        sys.setprofile(before[0])
         sys.settrace(trace)
         call()
     finally:
-        sys.setprofile(before[0])
-        sys.settrace(before[1])
+        sys.settrace(before)
         if collects:
             gc.enable()
     return found
@@ -106,15 +94,3 @@ def count_python(call: Callable[[], Any]) -> Counter[str]:
 def count_operations(lowered: Any) -> int:
     """Operations of StableHLO."""
     return len(re.findall(r"^\s+(?:%\S+(?:, %\S+)* = )?\"?(?:stablehlo|chlo|mhlo)\.", lowered.as_text(), re.MULTILINE))
-
-
-def count_equations(jaxpr: Any) -> int:
-    """Equations, with those of the functions that they call."""
-    inner = [
-        part
-        for equation in jaxpr.eqns
-        for parameter in equation.params.values()
-        for part in (parameter if isinstance(parameter, tuple | list) else (parameter,))
-        if hasattr(part, "eqns") or hasattr(part, "jaxpr")
-    ]
-    return len(jaxpr.eqns) + sum(count_equations(getattr(part, "jaxpr", part)) for part in inner)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...common.port.compilation import compiled_quickly
-from .counting import call_facts, count_equations, program_facts
+from ...common.program import equations
+from .counting import call_facts, program_facts
 from .files import Kept
 from .noticing import noticed, survived
 from .record import EQUATIONS, IN_FLOAT64, KEPT, Subject
@@ -121,7 +122,8 @@ def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, f
     paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_real(leaf)]
     names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]
     subject.values[f"{name}{IN_FLOAT64}"] = kept.keep_all(dict(zip(names, wide, strict=True)))
-    subject.programs[name] = {EQUATIONS: count_equations(closed.jaxpr), KEPT: kept_bytes(forward, arguments)}
+    count = sum(1 for _ in equations(closed.jaxpr))
+    subject.programs[name] = {EQUATIONS: count, KEPT: kept_bytes(forward, arguments)}
     if given.compiled:
 
         def make(ran: Ran) -> Call:

@@ -68,7 +68,8 @@ def _raised_in(error: Exception) -> str:
 
     A process of a snapshot switches JAX's filter of tracebacks off, which would hide the files of Equinox, too.
     """
-    frames = [(place_of(f.filename), f.name) for f in reversed(traceback.extract_tb(error.__traceback__))]
+    stack = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.endswith("traceback_util.py")]
+    frames = [(place_of(f.filename), f.name) for f in reversed(stack)]
     package = lambda place: place.partition("/")[0]  # noqa: E731
     others = [frame for frame in frames if package(frame[0]) != "trigru"]
     raised = next(iter(others or [frame for frame in frames if frame[0] != place_of(__file__)]), None)

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,22 +12,23 @@ import numpy as np
 import optax
 
 from ...common.config import GRUConfig
-from ...common.errors import UnavailableError
 from ...common.parameters.layouts import CANONICAL, Layout
 from ...common.parameters.record import leaves, random_params
 from ...common.port.protocol import CallStyle, Port, Program
-from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import available_styles, make_task
 from ...common.port.task import PHASES, Batch
 from ...impls.checkpoints.containers import CONTAINERS
 from .files import Kept
 from .functions import Call, Called, Example, Ran, look_at, paths_of
 from .noticing import noticed, survived
-from .record import CONTENT, DEVICES, Subject
+from .record import CONTENT, Subject
 
 #: The model and the data, all random and fixed; no two sizes are equal.
 B, T, D, H, C = 3, 7, 5, 6, 4
 GRU, CLASSIFIER = GRUConfig(D, H), GRUConfig(D, H, classes=C)
+_RNG = np.random.default_rng(1)
+X, TARGETS, CARRY = (_RNG.normal(size=size).astype("float32") for size in ((B, T, D), (B, T, H), (B, H)))
+BATCH = Batch(X, TARGETS, None, CARRY)
 STEPS = 20
 OPTIMIZER = optax.adam(1e-2)
 #: The phases of each call style; the others are of the documented one alone.
@@ -70,31 +70,20 @@ def _rows(port: Port, *, whole: bool) -> Iterator[tuple[str, Callable[[], Exampl
     model = partial(_loaded, port)  # a new one for each, since a style may train it in place
     for phase in TRACED:
         task = make_task(port, GRU, phase, OPTIMIZER)
-        yield phase, lambda task=task: Example(task.predict, model(), _batch(B).arguments(task.phase))
+        yield phase, lambda task=task: Example(task.predict, model(), BATCH.arguments(task.phase))
     for phase in PHASES:
         styles = available_styles(port, phase)
         for style in styles if whole and phase in OF_EACH_STYLE else styles[:1]:
             documented = whole and style is styles[0]
             name = f"{phase} {style.name} float32"
             yield name, lambda of=(style, phase), full=documented: Called(partial(_call, port, model, *of), full)
-    with suppress(UnavailableError):  # one device, or an older JAX
-        spread_of(DEVICES, "placed")
-        style = available_styles(port, "train_step")[0]
-        for way in WAYS["train_step"] if whole else ():
-            name = f"train_step {style.name} float32 {way} on two devices"
-            yield name, lambda way=way: Called(partial(_call, port, model, style, "train_step", way=way))
 
 
-def _call(port: Port, model: Callable[[], Any], style: CallStyle, phase: str, ran: Ran, way: str = "") -> Call:
-    """A phase in a call style, on one device or spread over two."""
-    task, given, put = make_task(port, GRU, phase, OPTIMIZER), model(), None
-    task = replace(task, predict=ran(task.predict))
-    if way:
-        spread = spread_of(DEVICES, way)
-        task, given, put = spread.task(task), spread.model(given), spread.put
-    program = style.build(port, given, task)
-    batch = _batch(DEVICES * B if way else B)
-    arguments = [(put or program.put)(array) for array in batch.arguments(phase)]
+def _call(port: Port, model: Callable[[], Any], style: CallStyle, phase: str, ran: Ran) -> Call:
+    """A phase in a call style."""
+    task = make_task(port, GRU, phase, OPTIMIZER)
+    program = style.build(port, model(), replace(task, predict=ran(task.predict)))
+    arguments = [program.put(array) for array in BATCH.arguments(phase)]
     return Call(
         lambda: program.call(*arguments),
         partial(_results, program, phase),
@@ -139,9 +128,3 @@ def _loaded(port: Port) -> Any:
         return leaf if place is None else left.pop(place)
 
     return jax.tree_util.tree_map_with_path(value, drawn)
-
-
-def _batch(examples: int) -> Batch:
-    rng, sizes = np.random.default_rng(1), ((examples, T, D), (examples, T, H), (examples, H))
-    x, targets, carry = (rng.normal(size=size).astype("float32") for size in sizes)
-    return Batch(x, targets, None, carry)

@@ -34,8 +34,6 @@ KINDS = {
 }
 #: Those that fail unless somebody says otherwise.
 FAILING = tuple(kind for kind in KINDS if kind not in ("memory", "bits", "program", "better"))
-#: That share a batch.
-DEVICES = 2
 #: What is done to a subject, in this order.
 When = Literal["import", "make", "call"]
 #: In what is kept of a program: bytes of temporary memory, and the fingerprint of the optimised HLO.

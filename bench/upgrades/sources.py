@@ -4,10 +4,9 @@ A release that was edited where it is installed, or built again with a patch, ha
 runs a part of each package; the rest may be what was changed, so that the files themselves are compared.
 """
 
-import ast
 import zlib
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from itertools import takewhile
 from pathlib import Path
 
@@ -61,9 +60,7 @@ def edited(old: Read, new: Read) -> Iterator[Change]:
         other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
         for file in other[:MOST_FILES]:
             more = f", one of {len(other)} files" if len(other) > MOST_FILES else ""
-            yield Change(
-                "code", name, f"other code under the same version{more}", "", file, _place(name, file, was, now)
-            )
+            yield Change("code", name, f"other code under the same version{more}", "", file, _place(file, was, now))
 
 
 def _files(read: Read, name: str) -> dict[str, _File]:
@@ -75,29 +72,12 @@ def _files(read: Read, name: str) -> dict[str, _File]:
     return files
 
 
-def _place(package: str, file: str, was: dict[str, _File], now: dict[str, _File]) -> str:
-    """The first line of a file that differs, as "optax/losses/_regression.py:64 (huber_loss)"."""
+def _place(file: str, was: dict[str, _File], now: dict[str, _File]) -> str:
+    """The first line of a file that differs, as "optax/losses/_regression.py:64"."""
     if file not in now or file not in was:
         return f"{file} ({'is gone' if file in was else 'is new'})"
     old, new = was[file][1], now[file][1]
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
     if same == max(len(old), len(new)):  # by chance, the other line has the same hash
         return file
-    line = min(same + 1, len(new))
-    return f"{file}:{line}{_function_at(package, file, now[file][0], line)}"
-
-
-def _function_at(package: str, file: str, whole: int, line: int) -> str:
-    """The innermost function or class at a line, in brackets, if the file is installed here."""
-    try:
-        content = Path(str(distribution(package).locate_file(file))).read_bytes()
-        tree = ast.parse(content)
-    except (PackageNotFoundError, OSError, SyntaxError, ValueError):
-        return ""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    around = [
-        node for node in ast.walk(tree) if isinstance(node, kinds) and node.lineno <= line <= (node.end_lineno or 0)
-    ]
-    if zlib.crc32(content) != whole or not around:
-        return ""
-    return f" ({max(around, key=lambda node: node.lineno).name})"
+    return f"{file}:{min(same + 1, len(new))}"

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
 from ...common.errors import brief
+from ...common.gru.kernels import FUSED
 from ...impls import get_port, port_names, unavailable, upstream
-from ..processes.child import SLICE_S, Child, ChildDiedError, parts_of_cpu, shared_memory
+from ..processes.child import SLICE_S, Child, ChildDiedError, shared_memory
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
 from ..proving.kept import digest, keep, kept, nothing_changed
@@ -21,9 +22,10 @@ from ..proving.messages import Asked
 from ..proving.messages import Subject as Named
 from ..proving.prover import Prover
 from ..proving.questions import OF_PARTS, expand
+from ..results.grouping import grouped
 from .files import Arrays, Kept, decode
 from .models import snapshot_of
-from .record import DEVICES, PARTS_OF, Snapshot, Subject
+from .record import PARTS_OF, Snapshot, Subject
 from .sources import sources_of
 from .worker import Request
 
@@ -32,15 +34,14 @@ WORKER = "trigru.bench.upgrades.worker:answer_request"
 LIMIT_S = 300.0
 #: Processes side by side.
 PROCESSES = 2
-#: Kernels that are looked at beside each framework's own cell.
-KERNELS = ("fused",)
 #: Seconds of a processor that a question of a proof takes, and a port, one of its kernels, and a framework's parts; and
 #: the share of the latter where compiled programs are kept, of which there are more than a few.
 CHECK_S, PORT_S, KERNEL_S, PARTS_S = 0.17, 8.0, 1.5, 9.0
 WARM, FEW_PROGRAMS = 0.35, 50
-
 #: Called with the seconds of work that are done, of how many, and the name of the last.
 Told = Callable[[float, float, str], None]
+#: Measurements of ports and of the frameworks' own parts.
+Proofs = dict[Named, list[Measurement]]
 
 
 def take(
@@ -59,51 +60,49 @@ def take(
         The snapshot, and the arrays that it names.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
-    costs = {name: _costs_s(name, present=name in present) for name in names}
+    ports = [Named("port", name) for name in present]
+    parts = [Named("upstream", name) for name in upstream.NAMES if name in present]
+    proofs = {s: proof.measurements for s in (*ports, *parts) if equality and not anew and (proof := kept(s))}
+    asked: list[Asked] = []
+    for subjects, checks in ((ports, CHECKS), (parts, OF_PARTS)) if equality else ():
+        asked += expand([s for s in subjects if s not in proofs], DTYPES, checks)
+    costs_s = {name: _costs_s(name, present=name in present) for name in names}
     warm = prover.programs is not None and sum(1 for _ in prover.programs.glob("*-cache")) > FEW_PROGRAMS
-    looking_s = sum(map(sum, (of.values() for of in costs.values()))) * (WARM if warm else 1.0)
-    proven_s, measured, departures = 0.0, None, []
-
-    def proving(done: int, of: int, last: str) -> None:
-        nonlocal proven_s
-        proven_s = CHECK_S * of
-        told(CHECK_S * done, proven_s + looking_s, last)
-
-    if equality:
-        measured, departures = _prove(present, prover, proving, anew=anew)
-    further = lambda share, last: told(proven_s + share * looking_s, proven_s + looking_s, last)  # noqa: E731
-    further(0.0, "the proof")
-    subjects, arrays = _look(costs, prover.programs, further)
+    looking_s = sum(map(sum, (of.values() for of in costs_s.values()))) * (WARM if warm else 1.0)
+    proving_s = CHECK_S * len(asked)
+    told(0.0, proving_s + looking_s, "nothing")
+    if asked:
+        proofs |= _prove(asked, prover, lambda done, last: told(CHECK_S * done, proving_s + looking_s, last))
+    measured = [m for port in ports for m in proofs[port]] if equality else None
+    departures = [d for part in parts for d in _departures(part.name, proofs[part])] if equality else []
+    further = lambda share, last: told(proving_s + share * looking_s, proving_s + looking_s, last)  # noqa: E731
+    subjects, arrays = _look(costs_s, prover.programs, further)
     packages = sorted({package for name in present for package in get_port(name).packages})
-    snapshot, kept = snapshot_of(subjects, measured, departures, packages), Kept(dict(arrays))
-    return replace(snapshot, sources=sources_of(["jax", "optax", *packages], kept)), kept.arrays
+    snapshot, with_sources = snapshot_of(subjects, measured, departures, packages), Kept(dict(arrays))
+    sources = sources_of(["jax", "optax", *packages], with_sources)
+    return replace(snapshot, sources=sources), with_sources.arrays
 
 
 def _costs_s(name: str, *, present: bool) -> dict[str, float]:
     """The subjects of a framework, in the order in which they are looked at, with the seconds that each takes."""
-    kernels = [kernel for kernel in KERNELS if kernel in get_port(name).kernels] if present else []
-    parts = {PARTS_OF[name]: PARTS_S} if present and name in PARTS_OF else {}
-    return {name: PORT_S, **{f"{name}:{kernel}": KERNEL_S for kernel in kernels}, **parts}
+    costs_s = {name: PORT_S}
+    if present and FUSED in get_port(name).kernels:
+        costs_s[f"{name}:{FUSED}"] = KERNEL_S
+    if present and name in PARTS_OF:
+        costs_s[PARTS_OF[name]] = PARTS_S
+    return costs_s
 
 
-def _prove(
-    present: Sequence[str], prover: Prover, told: Callable[[int, int, str], None], *, anew: bool
-) -> tuple[list[Measurement], list[tuple[str, str, str]]]:
-    """The measurements of ports, and where the frameworks' own parts depart from the contract."""
-    ports = [Named("port", name) for name in present]
-    parts = [Named("upstream", name) for name in upstream.NAMES if name in present]
+def _prove(asked: list[Asked], prover: Prover, told: Callable[[int, str], None]) -> Proofs:
+    """The measurements by subject, which are kept for the next time."""
     digest()  # before anything is checked
-    known = {} if anew else {s: proof.measurements for s in (*ports, *parts) if (proof := kept(s))}
-    new = [[subject for subject in some if subject not in known] for some in (ports, parts)]
-    asked: list[Asked] = [*expand(new[0], DTYPES, CHECKS), *expand(new[1], DTYPES, OF_PARTS)]
-    told(0, len(asked), "nothing")
-    proof = prover.prove(asked, lambda number, last: told(number, len(asked), f"{last.subject.name} {last.check}"))
-    for subject in (*new[0], *new[1]):
-        answers = zip(asked, proof.answers, strict=True)
-        known[subject] = [m for question, answer in answers if question.subject == subject for m in answer]
-        if prover.programs is not None and nothing_changed():
-            keep(subject, prover.backend, known[subject])
-    return [m for port in ports for m in known[port]], [d for s in parts for d in _departures(s.name, known[s])]
+    proof = prover.prove(asked, lambda number, last: told(number, f"{last.subject.name} {last.check}"))
+    pairs = grouped(zip(asked, proof.answers, strict=True), lambda pair: pair[0].subject)
+    found = {subject: [m for _, answer in of for m in answer] for subject, of in pairs.items()}
+    if prover.programs is not None and nothing_changed():
+        for subject, measured in found.items():
+            keep(subject, prover.backend, measured)
+    return found
 
 
 def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, str]]:
@@ -116,8 +115,7 @@ def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, 
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
-    flags = parts_of_cpu(DEVICES) | {"JAX_TRACEBACK_FILTERING": "off"}
-    with Child(WORKER, shared_memory() | flags) as child:
+    with Child(WORKER, shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}) as child:
         for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
             yield msgspec.json.decode(line, type=Subject)
 

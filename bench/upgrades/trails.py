@@ -20,8 +20,9 @@ from .record import SIGNATURE, Step, Trail, steps_of
 
 #: Signatures that are closer, relative to their size, are of one value: float64 evaluates a function no better.
 TOLERANCE = 1e-9
-#: Where trigru itself, or JAX, made an operation.
+#: Where trigru itself, or JAX, made an operation; and the beginnings of all lines that lead nowhere.
 NO_LINE = "no line"
+NOWHERE = (NO_LINE, "contextlib.py", "jax/_src/source_info_util.py")
 #: Folders of trigru that drive a program, and whose lines are not of the model.
 _DRIVING = tuple(
     str(Path(__file__).parents[2] / room) for room in ("bench", "common/parity", "common/program", "common/port")
@@ -102,7 +103,7 @@ class _Side:
             alike = partner is None or _alike(self.signatures[step.results], other.signatures[partner.results])
             if all(value in agrees or (not tells[value] and alike) for value in step.results):
                 agrees.update(step.results)
-            elif not step.where.startswith(NO_LINE):
+            elif not step.where.startswith(NOWHERE):
                 found.append(number)
         return found
 
@@ -119,7 +120,7 @@ class _Side:
         if not leading and makers and other._number_of(result) is not None:
             leading = [max(makers)]
         where = self.steps[leading[0]].where if leading else NO_LINE
-        return "" if where.startswith(NO_LINE) else where
+        return "" if where.startswith(NOWHERE) else where
 
     def near(self, wanted: np.ndarray) -> np.ndarray:
         """Of each value, whether it has a signature."""

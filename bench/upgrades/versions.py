@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -37,7 +37,7 @@ class VersionSet:
         day: only releases of before the end of this day count; None for all.
     """
 
-    name: str
+    name: str = field(compare=False)
     requirements: tuple[str, ...] = ()
     day: date | None = None
 

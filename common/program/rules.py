@@ -64,7 +64,7 @@ def _divide(a: Array, b: Array) -> Array:
         return a / b
     quotient = a // np.where(b == 0, 1, b).astype(b.dtype)  # rounded down, where JAX rounds towards 0
     inexact = (quotient * b != a) & ((a < 0) != (b < 0))
-    return np.where(b == 0, -1, quotient + inexact).astype(a.dtype)
+    return np.where(b == 0, np.array(-1).astype(a.dtype), quotient + inexact).astype(a.dtype)
 
 
 def _power(equation: Any, dtype: Any) -> Function:

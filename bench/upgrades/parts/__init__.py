@@ -48,17 +48,19 @@ def signatures_of(module: str) -> Iterator[tuple[str, dict[str, str]]]:
             continue
         yield f"{module}.{name}", arguments_of(thing)
         for method, function in vars(thing).items() if isinstance(thing, type) else ():
-            if inspect.isfunction(function) and (not method.startswith("_") or method == "__call__"):
+            own = inspect.isfunction(function) and function.__module__ == home  # no initializer that is a default
+            if own and (not method.startswith("_") or method == "__call__"):
                 yield f"{module}.{name}.{method}", arguments_of(function)
 
 
 def arguments_of(thing: Any) -> dict[str, str]:
-    """The arguments of a function or a class, with the defaults as text; "" for none."""
+    """The arguments of a function or a class, with the defaults as text; "" for none. Keywords have no order."""
     try:
         taken = inspect.signature(thing.__init__ if isinstance(thing, type) else thing).parameters  # not of a metaclass
     except (TypeError, ValueError):  # of C
         return {}
     arguments = [argument for argument in taken.values() if argument.name != "self"]
+    arguments.sort(key=lambda a: (a.kind, a.name if a.kind is a.KEYWORD_ONLY else ""))
     return {_STARS.get(a.kind, "") + a.name: "" if a.default is a.empty else text_of(a.default) for a in arguments}
 
 
@@ -128,6 +130,11 @@ def donated(jit: Callable[[Any], Callable[[Any], Any]]) -> Callable[[], Called]:
 def letters(*texts: object) -> list[np.ndarray]:
     """Texts as arrays of their characters."""
     return [np.frombuffer(str(text).encode(), np.uint8) for text in texts]
+
+
+def paths(tree: Any) -> list[np.ndarray]:
+    """The paths of the leaves of a tree."""
+    return letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)))
 
 
 @dataclass(frozen=True)

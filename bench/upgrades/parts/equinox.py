@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, donated, filled, letters, lines_of, normal  # noqa: F401
+from . import B, D, H, Lines, Parts, T, called, donated, filled, lines_of, normal, paths  # noqa: F401
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
 KEY, MASK, X6 = jax.random.key(0), np.tri(T, dtype=bool), normal(T, H)
@@ -73,7 +73,7 @@ eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
 [eqx.is_inexact_array(thing) for thing in THINGS], [eqx.is_inexact_array_like(thing) for thing in THINGS]
 eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin).shape
 eqx.nn.inference_mode(eqx.nn.Dropout(0.5))(FRAME), Mine(normal(H), H)(CARRY)
-letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path((Mine(normal(H), H), cell()))))
+paths((Mine(normal(H), H), cell()))
 """
 JITTED = """
 eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), max_steps=3, kind="lax")
@@ -169,10 +169,6 @@ def _of(line: str, call: Callable[..., Any] = call, *, compiled: bool = False) -
     return example
 
 
-def _scanned(wrap: Callable[..., Any], m: Any, h: Any, x: Any) -> Any:
-    return HERE.value(SCAN, wrap=wrap, m=m, h=h, x=x)
-
-
 def _jitted(ran: Ran) -> Callable[[], Any]:
     call = eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power))
     return partial(call, fixed(), FRAME, CARRY, 2, jnp.tanh)
@@ -190,22 +186,23 @@ def _trained(ran: Ran) -> Callable[[], Any]:
     return lambda: eqx.filter(step(of, FRAME, CARRY), eqx.is_array)
 
 
-def _normed(m: Any, x: Any) -> Any:
-    return HERE.value(NORM, m=m, x=x)
-
-
-def _derived(m: Any, x: Any, h: Any) -> Any:
-    return HERE.values(DERIVED, m=m, x=x, h=h)
+def _scanned(wrap: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda m, h, x: HERE.value(SCAN, wrap=wrap, m=m, h=h, x=x)
 
 
 HERE = Lines(globals())
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
 PARTS: Parts = {
     **{line: _of(line) for line in lines_of(MODULES)},
-    "lax.scan of eqx.nn.GRUCell": _of("cell(), CARRY, STEPS", partial(_scanned, lambda f: f), compiled=True),
-    "eqx.filter_checkpoint": _of("cell(), CARRY, STEPS", partial(_scanned, eqx.filter_checkpoint)),
-    **{f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), _normed) for mode in ("mode='batch'", "mode='ema'")},
-    "eqx transforms": _of("eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY", _derived),
+    "lax.scan of eqx.nn.GRUCell": _of("cell(), CARRY, STEPS", _scanned(lambda f: f), compiled=True),
+    "eqx.filter_checkpoint": _of("cell(), CARRY, STEPS", _scanned(eqx.filter_checkpoint)),
+    **{
+        f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), lambda m, x: HERE.value(NORM, m=m, x=x))
+        for mode in ("mode='batch'", "mode='ema'")
+    },
+    "eqx transforms": _of(
+        "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY", lambda m, x, h: HERE.values(DERIVED, m=m, x=x, h=h)
+    ),
     "eqx.filter_jit": lambda: Called(_jitted),
     "eqx.filter_jit of a training step": lambda: Called(_trained),
     "eqx.filter_jit with donation": donated(partial(eqx.filter_jit, donate="all")),

@@ -20,12 +20,14 @@ from flax.training.early_stopping import EarlyStopping
 from flax.training.train_state import TrainState
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal  # noqa: F401
+from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal, paths  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
 CHANGED = ["batch_stats", "counts", "intermediates"]
 TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, "b": {"c": {}, "d": CARRY}}
+OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"), nn.initializers.ones)
+BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
 
 MODULES = """
@@ -37,6 +39,8 @@ nn.RNN(nn.GRUCell(H), reverse=True, keep_order=True)
 nn.RNN(nn.GRUCell(H), reverse=True, return_carry=True), X, dict(seq_lengths=LENGTHS)
 nn.RNN(nn.GRUCell(H), time_major=True), STEPS
 nn.RNN(nn.remat(nn.GRUCell)(H))
+nn.RNN(nn.GRUCell(H, nn.hard_sigmoid, nn.relu, **OTHER), unroll=2), X, BACKWARD
+nn.RNN(nn.GRUCell(H)), STEPS, dict(time_major=True)
 nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)))
 nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)), return_carry=True), X, dict(seq_lengths=LENGTHS)
 nn.RNN(nn.OptimizedLSTMCell(H))
@@ -103,13 +107,13 @@ flax.traverse_util.path_aware_map(lambda path, a: a * len(path), TREE)
 letters(*flax.traverse_util.flatten_dict(TREE, sep="/"))
 letters(*flax.traverse_util.flatten_dict(TREE, is_leaf=lambda path, _: path == ("b",)))
 letters(*flax.traverse_util.flatten_dict(EMPTY, keep_empty_nodes=True, sep="/"))
-letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path((everything(), Struct(0)))))
+paths((everything(), Struct(0)))
 flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
 letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
 """
 DTYPES = """
 nn.GRUCell(H).init(KEY, CARRY, FRAME)
-nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16).init_with_output(KEY, CARRY, FRAME)
+nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16, **OTHER).init_with_output(KEY, CARRY, FRAME)
 """
 MISTAKES = """
 nn.Dropout(0.5, deterministic=False).apply({}, FRAME)

@@ -11,10 +11,12 @@ import optax
 from flax import nnx
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, donated, filled, letters, lines_of, normal
+from . import B, D, H, Lines, Parts, T, called, donated, filled, letters, lines_of, normal, paths
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 LENGTHS, INDICES, SOME = np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
+OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones)
+BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 
 MODULES = """
 cell(rngs), CARRY, FRAME
@@ -24,6 +26,8 @@ rnn(rngs, return_carry=True), X, dict(seq_lengths=LENGTHS)
 rnn(rngs, reverse=True, keep_order=True)
 rnn(rngs, reverse=True, return_carry=True), X, dict(seq_lengths=LENGTHS)
 rnn(rngs, time_major=True), STEPS
+rnn(rngs), STEPS, dict(time_major=True)
+nnx.RNN(cell(rngs, gate_fn=nnx.hard_sigmoid, activation_fn=nnx.relu, **OTHER), unroll=2), X, BACKWARD
 nnx.Bidirectional(rnn(rngs), rnn(rngs), rngs=rngs)
 nnx.Bidirectional(rnn(rngs), rnn(rngs), return_carry=True, rngs=rngs), X, dict(seq_lengths=LENGTHS)
 nnx.RNN(nnx.OptimizedLSTMCell(D, H, rngs=rngs))
@@ -68,10 +72,12 @@ nnx.dot_product_attention(two, two, two, dropout_rng=rngs.dropout(), dropout_rat
 """
 CALLS = """
 cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0))
+cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0), nnx.initializers.ones)
 [jax.random.key_data(key) for rngs in [nnx.Rngs(0, dropout=1)] for key in (rngs.params(), rngs.dropout(), rngs.other())]
 [mode_of(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "deterministic", flag) for flag in (True, False)]
 [mode_of(nnx.BatchNorm(D, rngs=nnx.Rngs(0)), "use_running_average", flag) for flag in (True, False)]
 mode_of(nnx.MultiHeadAttention(1, D, dropout_rate=0.5, rngs=nnx.Rngs(0)), "deterministic", True)
+[nnx.view(nnx.Dropout(0.5, deterministic=not flag), deterministic=flag).deterministic for flag in (True, False)]
 paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("bias")))
 paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
 paths(nnx.state(norm(), nnx.Any(nnx.BatchStat, nnx.PathContains("bias")))), paths(nnx.state(norm(), nnx.Not(nnx.Param)))
@@ -224,20 +230,12 @@ def norm() -> Any:
     return nnx.BatchNorm(D, rngs=nnx.Rngs(0))
 
 
-def paths(state: Any) -> list[np.ndarray]:
-    """The paths of the leaves of a state."""
-    return letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)))
-
-
 def mode_of(layer: Any, mode: str, value: bool) -> list[Any]:
     """The mode of a layer after each way to set it."""
     layer.set_attributes(**{mode: value})
-    first, found = getattr(layer, mode), []
-    if hasattr(nnx, "view"):
-        view = nnx.view(layer, **{mode: not value})
-        found = [getattr(view, mode), getattr(layer, mode)]
+    first = getattr(layer, mode)
     layer.eval()
-    return [first, *found, getattr(layer, mode)]
+    return [first, getattr(layer, mode)]
 
 
 def _split_keys() -> list[Any]:
@@ -252,10 +250,6 @@ def _split_keys() -> list[Any]:
     found = keys(rngs)
     nnx.restore_rngs(kept)
     return [found, keys(rngs), keys(rngs.fork())]
-
-
-def _random() -> dict[str, Any]:
-    return HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0))
 
 
 HERE = Lines(globals())
@@ -274,7 +268,7 @@ PARTS: Parts = {
     "nnx.Optimizer": called(_optimizer),
     "nnx.Param": called(_access),
     "nnx.split and nnx.merge": called(_state),
-    "nnx.Dropout": called(jax.jit(_random)),
+    "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),
     "nnx.split_rngs": called(_split_keys),
     **HERE.calls(CALLS),
     **HERE.dtypes(DTYPES),

@@ -9,7 +9,7 @@ import optax
 
 from . import B, H, Lines, Parts, normal, traced
 
-GRADIENT = 1e-4 * normal(B, H, seed=1)
+GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
 #: Of which all defaults but the learning rate are taken.
 PLAIN = (
     "adam adamw rmsprop lion adagrad adamax adamaxw nadam radam adabelief lamb adafactor novograd yogi amsgrad sgd "
@@ -117,10 +117,6 @@ def _schedules(_: Any) -> dict[str, Any]:
     return {name: jnp.stack([jnp.asarray(schedule(count)) for count in counts]) for name, schedule in schedules}
 
 
-def _trees(a: Any, b: Any) -> dict[str, Any]:
-    return HERE.values(TREES, x={"x": a, "y": [b]}, y={"x": b, "y": [a]})
-
-
 PARTS: Parts = {
     "optax": traced(_trained, normal(B, H), GRADIENT),
     "optax.adamw with a mask": traced(_masked, normal(B, H), GRADIENT),
@@ -128,6 +124,6 @@ PARTS: Parts = {
     "optax losses": HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
     "optax schedules": traced(_schedules),
     **HERE.calls("optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6))"),
-    **({"optax.tree": traced(_trees, normal(B, H), normal(B, H, seed=7))} if hasattr(optax, "tree") else {}),
+    **({"optax.tree": HERE.traced(TREES, x=PAIR, y=PAIR[::-1])} if hasattr(optax, "tree") else {}),
     "mistakes of optax": HERE.refused('optax.partition({"a": optax.sgd(0.1)}, ["a", "b"]).init([GRADIENT] * 2)'),
 }

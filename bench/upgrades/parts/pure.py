@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree  # noqa: F401  (in a table)
 from jax.scipy import special  # noqa: F401
 
 from ..functions import Called, Example, Ran, kept_bytes
-from . import B, D, H, Lines, Parts, T, called, donated, drawn_by, letters, normal, optimizers, traced  # noqa: F401
+from . import B, D, H, Lines, Parts, T, called, donated, drawn_by, normal, optimizers, paths, traced  # noqa: F401
 
 ACTIVATIONS = (
     "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
@@ -134,7 +134,7 @@ TREES = """
 jax.tree.leaves(TREE), jax.tree.reduce(jnp.add, TREE)
 jax.tree.unflatten(jax.tree.structure(TREE), jax.tree.leaves(TREE))
 jax.tree.map(lambda a: 0 if a is None else a, TREE, is_leaf=lambda a: a is None)
-letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(TREE)))
+paths(TREE)
 ravel_pytree(TREE)[0], ravel_pytree(TREE)[1](ravel_pytree(TREE)[0])
 jax.tree.all([True, False]), jax.tree.all([True]), jax.tree.all([])
 """

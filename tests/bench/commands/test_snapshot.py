@@ -51,20 +51,6 @@ def test_a_snapshot_says_what_it_holds(taken):
     assert sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file()) < 2_000_000
 
 
-def test_it_holds_what_two_devices_exchange(taken):
-    folder, _ = taken
-    of, _ = load(folder / "a")
-    exchanged = {
-        (s.name, call.split()[-4]): program["exchange"]
-        for s in of.subjects
-        for call, program in s.programs.items()
-        if call.endswith("on two devices")
-    }
-    assert set(exchanged) == {("pure", way) for way in ("placed", "shard_map")}
-    assert all("all-reduce" in said for said in exchanged.values())
-    assert {key for key, said in exchanged.items() if "in a loop" in said} == {("pure", "placed")}
-
-
 def test_snapshots_of_what_is_installed_do_not_differ(taken):
     folder, _ = taken
     for newer in (str(folder / "b"), "--now"):

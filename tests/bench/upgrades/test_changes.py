@@ -10,7 +10,7 @@ from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import changes, reservations
 from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.files import name_of
-from trigru.bench.upgrades.record import EQUATIONS, KEPT, MEMORY, PRINT, Snapshot, Subject
+from trigru.bench.upgrades.record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, PRINT, Snapshot, Subject
 from trigru.common.equality.measurement import Measurement
 
 CALL, OTHER = "forward jit float64", "gradient jit float64"
@@ -181,12 +181,22 @@ def test_draws_of_each_model_are_a_change_of_their_own():
         ("bits", "gru: 1 of 3 draws, the first .w of key 0"),
         ("bits", "classifier: 1 of 1 draws, the first .w of key 1"),
     ]
+    for other in (A.astype("f4"), A[None], A.astype(int), (10**12 * A).astype(int)):
+        for was, now in ((A, other), (other, A), (other, other + 1)):
+            assert [kind for kind, *_ in told(drawn(was, A, A, A), drawn(now, A, A, A), was, now, A)] == ["draws"]
 
 
-@pytest.mark.parametrize("other", [A.astype("f4"), A[None], A.astype(int), B, (10**12 * A).astype(int)])
-def test_a_draw_of_another_dtype_shape_or_size_is_no_rounding(other):
-    for was, now in ((A, other), (other, A), (other, other + 1)):
-        assert [kind for kind, *_ in told(drawn(was, A, A, A), drawn(now, A, A, A), was, now, A)] == ["draws"]
+def test_what_rounded_constants_new_rows_or_other_parameters_explain_is_no_other_function():
+    wide = f"part{IN_FLOAT64}"
+    for other, kind in ((A * (1 + 5e-8), "bits"), (A * (1 + 7e-8), "function")):
+        old, new = ({"values": {wide: {"result": name_of(array)}}} for array in (A, other))
+        assert [kind for kind, *_ in told(old, new, A, other)] == [kind]
+    new_row = {"tree": {"row .w": "int8()", "old .w": "int8()"}, "draws": {"row": {}, "old": {}}}
+    assert told({"tree": {"old .w": "int8()"}, "draws": {"old": {}}}, new_row) == []
+    grown = [program("part", **{KEPT: kept, EQUATIONS: kept}) for kept in (10, 90)]
+    gradient = {"values": {wide: {"gradient of w": name_of(A)}}}
+    assert {kind for kind, *_ in told(*grown)} == {"kept", "work", "program"}
+    assert [kind for kind, *_ in told(grown[0], grown[1] | gradient | {"tree": {f"{wide} w": "f"}}, A)] == ["program"]
 
 
 # Equality
@@ -201,8 +211,8 @@ def measured(error, **fields):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("port", "nnx"), ("check", "masks"), ("style", "apply"), ("style", None), ("quantity", "outputs"),
-     ("dtype", "float32"), ("kernel", "fused")],
+    [("port", "nnx"), ("check", "masks"), ("style", None), ("quantity", "outputs"), ("dtype", "float32"),
+     ("kernel", "fused")],
 )  # fmt: skip
 def test_a_check_is_another_if_it_differs_in_anything(field, value):
     """What failed before in another way does not hide what fails now."""
@@ -223,8 +233,11 @@ def test_a_row_that_fails_is_compared_with_the_rows_that_passed_and_what_is_not_
     failed = measured(1e-3, check="lengths", levels={"lengths": "passed"})
     (found,) = between(snapshot_of(equality=[row]), snapshot_of(equality=[failed]))
     assert found[0] == "broken"
-    left_out = measured(None, problem="not offered: by nn.RNN")
-    assert between(snapshot_of(equality=[PASSED]), snapshot_of(equality=[left_out])) == []
+    left_out = snapshot_of(equality=[measured(None, problem="not offered: by nn.RNN")])
+    for other in (PASSED, measured(1.0)):
+        assert (
+            between(snapshot_of(equality=[other]), left_out) == between(left_out, snapshot_of(equality=[other])) == []
+        )
 
 
 def test_departures_are_told_whether_they_come_go_or_change():
@@ -240,6 +253,7 @@ def test_departures_are_told_whether_they_come_go_or_change():
         ("function", "nn.RNN", "departure: b", "GONE", "seen"),
         ("broken", "nn.RNN", "departure: d and 1 more departure", "not on record", "NEW"),
     ]
+    assert ("better", "NEW", "not on record") in [(kind, *ends) for kind, _, _, *ends in between(new, old)]
     without = snapshot_of()
     assert between(old, without) == between(without, new) == []
 

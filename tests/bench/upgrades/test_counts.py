@@ -4,12 +4,10 @@ import gc
 import sys
 from types import SimpleNamespace
 
-import jax
-import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from trigru.bench.upgrades.counting import count_equations, count_operations, count_python
+from trigru.bench.upgrades.counting import count_operations, count_python
 from trigru.bench.upgrades.distance import bound_of, is_floating, relative_difference, ulps
 
 
@@ -22,34 +20,24 @@ def outer():
     return first + inner([2])
 
 
-def test_functions_builtins_and_lines_of_a_call_are_counted():
-    """Beside those of the call there is the builtin that ends the counting."""
+def test_functions_and_lines_of_a_call_are_counted():
     found = count_python(outer)
     assert (found["call"], found["line"]) == (3, 4)
-    assert found["c_call"] == 3
 
 
 @pytest.mark.parametrize("collects", [True, False])
 def test_what_was_set_before_counting_is_set_again_also_after_a_failure(collects):
-    def profile(*_):
-        pass
-
     def fail():
         assert not gc.isenabled()
         raise RuntimeError
 
     traced, enabled = sys.gettrace(), gc.isenabled()
     (gc.enable if collects else gc.disable)()
-    sys.setprofile(profile)
     try:
-        for call in (outer, fail):
-            try:
-                count_python(call)
-            except RuntimeError:
-                assert call is fail
-            assert (sys.getprofile(), sys.gettrace(), gc.isenabled()) == (profile, traced, collects)
+        with pytest.raises(RuntimeError):
+            count_python(fail)
+        assert (sys.gettrace(), gc.isenabled()) == (traced, collects)
     finally:
-        sys.setprofile(None)
         (gc.enable if enabled else gc.disable)()
 
 
@@ -64,19 +52,6 @@ def test_operations_of_stablehlo_are_counted_and_nothing_else():
     %4 = call @inner(%0) : tensor<f32>  // stablehlo.add
 """
     assert count_operations(SimpleNamespace(as_text=lambda: text)) == 4
-
-
-def test_equations_are_counted_with_those_of_loops_branches_and_functions():
-    def count(function, *arguments):
-        return count_equations(jax.make_jaxpr(function)(*arguments).jaxpr)
-
-    x = jnp.ones(3)
-    assert count(lambda x: jnp.sin(jnp.cos(x)), x) == 2
-    assert count(jax.jit(lambda x: jnp.sin(jnp.cos(x))), x) == 3
-    assert count(jax.checkpoint(lambda x: jnp.sin(jnp.cos(x))), x) == 3
-    assert count(lambda x: jax.lax.scan(lambda c, a: (jnp.sin(c), None), 0.0, x)[0], x) == 2
-    assert count(lambda x: jax.lax.switch(0, [jnp.sin, jnp.cos], x), x) - count(lambda x: x, x) >= 2
-    assert count(lambda i, x: jax.lax.cond(i, jnp.sin, lambda x: jnp.sin(jnp.cos(x)), x), True, x) >= 4
 
 
 INF, NAN = np.inf, np.nan

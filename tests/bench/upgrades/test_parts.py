@@ -13,6 +13,7 @@ from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import Called, Example, collect
+from trigru.bench.upgrades.noticing import place_of
 from trigru.bench.upgrades.parts import filled, look_at_parts, signatures_of, text_of
 from trigru.bench.upgrades.record import KEPT, PARTS_OF, Subject
 
@@ -119,39 +120,29 @@ def test_what_is_no_array_among_parameters_is_left_as_it_is():
     assert np.allclose(arrays[values["result"]], X * X[:1])
 
 
-def test_a_call_that_traces_again_or_waits_is_told():
-    def traced(ran):
-        return lambda: jax.jit(lambda x: ran(jnp.tanh)(x))(X)
+def test_a_call_that_traces_again_waits_runs_more_python_or_warns_is_told():
+    def called(before=lambda: None, *, anew=False):
+        def make(ran):
+            once = jax.jit(ran(jnp.tanh))
+            return lambda: (before(), (jax.jit(lambda x: ran(jnp.tanh)(x)) if anew else once)(X))[1]
 
-    def waiting(ran):
-        once = jax.jit(ran(jnp.tanh))
-        return lambda: (time.sleep(0.003), once(X))[1]
+        return Called(make)
 
-    def once(ran):
-        return partial(jax.jit(ran(jnp.tanh)), X)
+    def counts(given):
+        return of(given)[0].subjects[0].calls["part"]
 
-    plain = of(Called(once))[0].subjects[0].calls["part"]
+    plain = counts(called())
     assert (plain[TRACES], plain[WAITS]) == (1, 0)
-    assert of(Called(traced))[0].subjects[0].calls["part"][TRACES] > 1
-    assert of(Called(waiting))[0].subjects[0].calls["part"][WAITS] >= 2
+    assert counts(called(anew=True))[TRACES] > 1
+    assert counts(called(partial(time.sleep, 0.003)))[WAITS] >= 2
 
-
-def test_more_python_in_a_call_and_a_warning_are_told():
-    def slower(ran):
-        once = jax.jit(ran(jnp.tanh))
-
-        def call():
+    def costly():
+        for _ in range(9):
             warnings.warn("it will go.\nSoon.", DeprecationWarning, stacklevel=1)
-            return once(X)
 
-        return call
-
-    found = told(Called(lambda ran: partial(jax.jit(ran(jnp.tanh)), X)), Called(slower))
+    found = told(called(), called(costly))
     assert found["calls", "part"].new.endswith(" lines")
-    (warned,) = [change for (kind, _), change in found.items() if kind == "warnings"]
-    assert warned.new == "DeprecationWarning: it will go."
-    assert warned.what.startswith("at call, ")
-    assert "test_parts.py" in warned.what
+    assert found["warnings", f"at call, {place_of(__file__)}"].new == "DeprecationWarning: it will go."
 
 
 def test_arguments_are_kept_with_their_defaults():

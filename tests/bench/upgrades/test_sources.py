@@ -42,9 +42,9 @@ def test_the_first_line_that_differs_is_named_with_its_function(package):
     was = snapshot(a=CODE, b=CODE, tests__c=CODE)
     assert not list(edited(was, snapshot(a=CODE, b=CODE, tests__c="other")))
     (change,) = edited(was, snapshot(a=CODE, b=CODE.replace("return x\n", "return -x\n"), tests__c=CODE))
-    assert (change.kind, change.subject, change.line) == ("code", name, f"{name}/b.py:9 (g)")
+    assert (change.kind, change.subject, change.line) == ("code", name, f"{name}/b.py:9")
     found = edited(was, snapshot(a=CODE.replace("x + 1", "x + 2"), b="\n" + CODE))
-    assert [change.line for change in found] == [f"{name}/a.py:5 (f)", f"{name}/b.py:1"]
+    assert [change.line for change in found] == [f"{name}/a.py:5", f"{name}/b.py:1"]
     (change,) = edited(was, snapshot(a=CODE + "1", b=CODE))
     assert change.line == f"{name}/a.py:10"
 

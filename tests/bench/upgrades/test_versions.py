@@ -63,10 +63,9 @@ def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path):
 
 
 def test_a_day_to_come_is_refused():
+    assert read_day(today().isoformat()) == today()
     with pytest.raises(InputError, match="in the future"):
         read_day((today() + timedelta(days=2)).isoformat())
-    day = today()
-    assert read_day(day.isoformat()) == day
 
 
 @pytest.mark.parametrize(
@@ -93,10 +92,10 @@ def test_versions_that_differ_come_or_go_are_told_by_name():
     assert changed(old, new | {"rich": "13"}) == ["chex none -> 1", "jax 0.6 -> 0.7", "numpy 2.0 -> none"]
 
 
-@pytest.mark.parametrize("every", ["", "0days", "month-ish", "-1day", "2 fortnights"])
-def test_no_step_is_refused(every):
-    with pytest.raises(InputError, match="expected a time"):
-        days_between(date(2025, 1, 1), every)
+def test_no_step_is_refused():
+    for every in ("", "0days", "month-ish", "-1day", "2 fortnights"):
+        with pytest.raises(InputError, match="expected a time"):
+            days_between(date(2025, 1, 1), every)
 
 
 def test_what_a_set_decides_about_has_no_bounds_of_ours():
