@@ -51,7 +51,6 @@ class Cell(Struct, frozen=True):
     ratio: float
     low: float
     high: float
-    verdict: str
     differs: str | None
 
 
@@ -163,7 +162,7 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
 
     def cell(b: Benchmark) -> Cell:
         ratio = b.ratio, b.ratio_low, b.ratio_high
-        return Cell(b.arm.style or "?", float(np.median(b.time_s)), *ratio, b.verdict, differs(b))
+        return Cell(b.arm.style or "?", float(np.median(b.time_s)), *ratio, differs(b))
 
     cells, fastest, between = {}, {}, {}
     for way in WAYS:

@@ -25,6 +25,8 @@ Role = Literal["arm", "A/A", "baseline"]
 FAIL_ABOVE = 0.05
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
+#: The reason of a problem in which no arm of a group is compared.
+OTHER_WORK = "groups of one name are other work"
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,11 @@ class Problem:
     Args:
         reason: in short.
         detail: what differs, or why arms are missing, where the file says so.
-        group: of other work in each file, where that is the problem.
         arms: of one port that a file lacks, where that is the problem.
     """
 
     reason: str
     detail: str = ""
-    group: str = ""
     arms: tuple[Arm, ...] = ()
 
 
@@ -175,8 +175,8 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
-    problems = [*_problems(old, new), *_missing(old, new)]
-    before, other_work = old.groups(), {problem.group for problem in problems}
+    before, other_work = old.groups(), _other_work(old, new)
+    problems = [*_problems(old, new), *(Problem(OTHER_WORK, how) for how in other_work.values()), *_missing(old, new)]
     changes = [
         _change(before[group], benchmarks, arm)
         for group, benchmarks in new.groups().items()
@@ -240,6 +240,10 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
         differences.append(f"calls {clocks[0]}, were {clocks[1]}")
     for detail in differences:
         yield Problem("the machine or its environment differs", detail)
+
+
+def _other_work(old: Results, new: Results) -> dict[str, str]:
+    """How the work of groups of one name differs, by the group."""
     was, now = (
         {
             group: f"{baseline.shape}, {baseline.steps} steps, baseline {baseline.name}"
@@ -248,10 +252,8 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
         }
         for results in (old, new)
     )
-    for group, work in now.items():
-        if was.get(group, work) != work:
-            detail = f"{group} is not compared: {work}, was {was[group]}"
-            yield Problem("groups of one name are other work", detail, group)
+    other = {group: work for group, work in now.items() if was.get(group, work) != work}
+    return {group: f"{group} is not compared: {work}, was {was[group]}" for group, work in other.items()}
 
 
 def _missing(old: Results, new: Results) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...common.errors import UnknownNameError
 from ..results.arm import Untimed
@@ -93,7 +94,7 @@ def timings(
                 # a port that is not available has no number in any style
                 called = [i for i in items if i.arm.style is None or style in (i.arm.style, *i.arm.labels)]
                 found = _pairs(run, called) if over == "pairwise" else _singles(run, items, called)
-                rows.setdefault(group, []).extend(_row(number, style, of, facts) for of, facts in found)
+                rows.setdefault(group, []).extend(replace(row, file=number, style=style) for row in found)
     return [row for of_group in rows.values() for row in of_group]
 
 
@@ -117,50 +118,48 @@ def _items(run: Results) -> list[Item]:
     return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
 
 
-def _row(file: int, style: str, items: Sequence[Item], facts: dict[str, Any]) -> Timing:
+def _row(items: Sequence[Item], remark: str = "", **facts: Any) -> Timing:
     arm = items[0].arm
     return Timing(
-        file=file, workload=str(arm.workload), phase=arm.phase, dtype=arm.arithmetic, division=arm.division,
-        port="/".join(item.arm.port for item in items), style=style, kernel=arm.kernel,
-        arm="/".join(item.arm.name for item in items), **facts,
+        file=0, workload=str(arm.workload), phase=arm.phase, dtype=arm.arithmetic, division=arm.division,
+        port="/".join(item.arm.port for item in items), style="", kernel=arm.kernel,
+        arm="/".join(item.arm.name for item in items), remark=remark, **facts,
     )  # fmt: skip
 
 
-def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[tuple[Sequence[Item], dict[str, Any]]]:
+def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[Timing]:
     """Each arm, with its numbers or the reason why it has none."""
     timed = [item for item in items if isinstance(item, Benchmark)]
     for item in called:
         if item.arm.role == "duplicate":
             continue
         if isinstance(item, Untimed):
-            yield (item,), {"remark": item.reason}
+            yield _row([item], item.reason)
             continue
         time_low_s, time_s, time_high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
         facts: dict[str, Any] = {"time_s": time_s, "time_low_s": time_low_s, "time_high_s": time_high_s}
         facts |= {"ratio": item.ratio, "low": item.ratio_low, "high": item.ratio_high}
-        facts["remark"] = "; ".join(remarks(item, baseline_of(timed)))
         if not item.arm.is_baseline:
             facts |= {"verdict": item.verdict, "cause": difference(run, item, reference_of(item, timed)).cause}
         if program := item.facts.program:
             facts |= {name: getattr(program, name) for name in ("dots", "whiles", "fusions", "transposes")}
-        yield (item,), facts
+        yield _row([item], "; ".join(remarks(item, baseline_of(timed))), **facts)
 
 
-def _pairs(run: Results, called: list[Item]) -> Iterator[tuple[Sequence[Item], dict[str, Any]]]:
+def _pairs(run: Results, called: list[Item]) -> Iterator[Timing]:
     """Each two frameworks in a call style; plain JAX, the baseline, is none of them."""
     plain = {item.arm.port for item in _items(run) if item.arm.is_baseline}
     chosen = [item for item in called if item.arm.port not in plain]
     for same in grouped(chosen, lambda item: item.arm.kernel).values():
         for one, other in combinations(same, 2):
             if isinstance(one, Untimed) or isinstance(other, Untimed):
-                facts = {"remark": next(item.reason for item in (one, other) if isinstance(item, Untimed))}
+                yield _row([one, other], next(item.reason for item in (one, other) if isinstance(item, Untimed)))
             elif one.facts.backend != other.facts.backend:
-                facts = {"remark": f"one ran on {one.facts.device}, the other on {other.facts.device}"}
+                yield _row([one, other], f"one ran on {one.facts.device}, the other on {other.facts.device}")
             else:
                 d = difference(run, one, other)
                 facts = {name: getattr(d, name) for name in ("ratio", "low", "high", "verdict", "cause")}
-                facts["remark"] = "; ".join(remark for b in (one, other) for remark in remarks(b, b))
-            yield (one, other), facts
+                yield _row([one, other], "; ".join(remark for b in (one, other) for remark in remarks(b, b)), **facts)
 
 
 def remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:

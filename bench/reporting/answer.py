@@ -118,8 +118,10 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
     if not first:
         return "it depends on the size", f" (up to {max(ratios.values()):.2f}x)"
     over = grouped(((slow, ratio) for (slow, fast), ratio in ratios.items() if fast in first), lambda of: of[0])
-    others = ", ".join(f"{name_of(port)} {max(ratio for _, ratio in of):.2f}x" for port, of in over.items())
-    return f"{listed(map(name_of, first))} {'are' if first[1:] else 'is'} the fastest", f" (at most {others})"
+    (slow, most), *more = ((name_of(port), max(ratio for _, ratio in of)) for port, of in over.items())
+    others = "".join(f", {name} {ratio:.2f}x" for name, ratio in more)
+    verb = "are" if first[1:] else "is"
+    return f"{listed(map(name_of, first))} {verb} the fastest", f" ({slow} up to {most:.2f}x{others})"
 
 
 def sure_lines(found: Answer) -> list[str]:

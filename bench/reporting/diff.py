@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ...common.errors import UnjudgedError, listed
-from ..analysis.diff import TOO_NOISY, Change, Diff, Problem, ProofChange
+from ..analysis.diff import OTHER_WORK, TOO_NOISY, Change, Diff, Problem, ProofChange
 from ..analysis.equality import Proof
 from ..results.grouping import grouped
 from ..timing.machine import version_differences
@@ -30,7 +30,8 @@ def check_comparable(diff: Diff) -> None:
     if diff.judged or any(p.old and p.new for p in diff.proofs):
         return
     old, new = (", ".join(results.groups()) or "nothing" for results in (diff.old, diff.new))
-    why = "; ".join(problem.detail for problem in diff.problems if problem.group) or f"OLD has {old}; NEW has {new}"
+    other = [problem.detail for problem in diff.problems if problem.reason == OTHER_WORK]
+    why = "; ".join(other) or f"OLD has {old}; NEW has {new}"
     raise UnjudgedError(
         f"the files have no arm in common to judge. {why}. Measure the same workloads, phases and ports."
     )

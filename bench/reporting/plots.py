@@ -52,17 +52,17 @@ class Picture:
 
 def answer_text(found: Answer) -> str:
     """What the picture shows, in words."""
-    shown = {CALLED[way].capitalize(): [(row, row.cells.get(way, {})) for row in found.rows] for way in WAYS}
-    shown["Half filled, the fastest that keeps state"] = [(row, row.keeping) for row in found.rows]
+    shown = {CALLED[way].capitalize(): [row.cells.get(way, {}) for row in found.rows] for way in WAYS}
+    shown["Half filled, the fastest that keeps state"] = [row.keeping for row in found.rows]
     texts = []
-    for title, rows in shown.items():
+    for title, of_rows in shown.items():
         times = [
             f"{title_of(row)}: " + ", ".join(f"{name_of(port)} {format_time(c.time_s)}" for port, c in cells.items())
-            for row, cells in rows
+            for row, cells in zip(found.rows, of_rows, strict=True)
             if cells
         ]
-        about = f"{title}: time of a call over plain JAX's, with 95 % intervals."
-        texts += [f"{about} {'; '.join(times)}."] * bool(times)
+        if times:
+            texts.append(f"{title}: time of a call over plain JAX's, with 95 % intervals. {'; '.join(times)}.")
     return " ".join(texts)
 
 
@@ -105,12 +105,7 @@ def answer_figure(found: Answer) -> "Figure":
 
 
 def title_of(row: Row) -> str:
-    """What is measured in a row.
-
-    >>> from ..results.arm import Sized
-    >>> title_of(Row(Sized("question"), "B=1 T=50 D=20 H=200", "train_step", 0.01, {}, {}, {}, {}))
-    'train step, B=1 T=50 D=20 H=200'
-    """
+    """The phase and the sizes of a row."""
     return f"{PHASES[row.phase]}, {row.shape}"
 
 

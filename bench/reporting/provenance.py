@@ -51,18 +51,18 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
 
 
 def load_warnings(facts: Provenance) -> list[str]:
-    """One warning, if the machine was busy before a run, or with other work after it."""
+    """A warning if the machine was busy before a run, and one if it was with other work after it."""
     threads = facts.machine.threads
     loads = (
         (facts.load_before, BUSY_SHARE, "in the minute before the run"),
         (facts.load_after, 1 + BUSY_SHARE, "at its end"),  # the run itself is one of them
     )
-    found = [(load, when) for load, share, when in loads if load is not None and load > threads * share]
-    told = ", ".join(
-        f"{load:.1f}{'' if number else f' runnable processes on {threads} threads'} {when}"
-        for number, (load, when) in enumerate(found)
-    )
-    return [f"The machine was busy: {told}. Measure again on an idle one."] * bool(found)
+    return [
+        f"The machine was busy: {load:.1f} runnable processes on {threads} threads {when}. "
+        "Measure again on an idle one."
+        for load, share, when in loads
+        if load is not None and load > threads * share
+    ]
 
 
 def short_group(arm: Arm) -> str:

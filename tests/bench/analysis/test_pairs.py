@@ -71,13 +71,6 @@ def test_the_boundary_is_held_to_the_estimate_and_not_to_an_end_of_its_interval(
     assert two.cause == "unexplained"
 
 
-def test_beside_a_kernel_frameworks_are_represented_by_their_own_cell():
-    benchmarks = group(
-        {"linen[apply]": 0.0, "linen[apply]:fused": 0.0, NNX: 0.0, f"{NNX}:fused": 0.0}, division="fused"
-    )
-    assert [b.name for b in labelled(benchmarks, "documented").values()] == ["pure[jit]", "linen[apply]", NNX]
-
-
 def test_other_equations_are_no_cause_to_look_for():
     benchmarks = group({NNX: 1e-3, SPLIT: 0.0}, differs="two biases", gate=None)
     assert cause(NNX, SPLIT, benchmarks) == "equations"
@@ -99,8 +92,8 @@ def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within
 
 
 def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
-    over_s = {"pure[jit]#2": 0.0, "linen[apply]": 0.0, NNX: 0.0, SPLIT: 0.0, FILTER: 0.0, PARTITION: 0.0}
-    benchmarks = group(over_s)
+    names = ("pure[jit]#2", "linen[apply]", "linen[apply]:fused", NNX, SPLIT, FILTER, PARTITION)
+    benchmarks = group(dict.fromkeys(names, 0.0), division="fused")
     assert [b.name for b in labelled(benchmarks, "functional").values()] == [
         "pure[jit]", "linen[apply]", SPLIT, PARTITION,
     ]  # fmt: skip

@@ -39,42 +39,17 @@ def in_processes(rng, processes, rounds, luck, noise):
     return rng.normal(0, luck, processes)[process] + rng.normal(0, noise, len(process)), process
 
 
-#: Processes, rounds, the deviations of processes, rounds and runs, and how often intervals of 95 % cover at least: a
-#: percentile bootstrap of a median of few rounds covers a little less than it says.
-COVERED = [
-    (1, 44, 0.0, 0.01, 0.0, 0.93), (1, 11, 0.0, 0.01, 0.0, 0.90), (2, 11, 0.005, 0.005, 0.01, 0.95),
-    (3, 11, 0.02, 0.002, 0.0, 0.95), (4, 11, 0.005, 0.005, 0.01, 0.95), (5, 11, 0.02, 0.002, 0.0, 0.95),
-    (5, 3, 0.01, 0.03, 0.0, 0.95), (5, 11, 0.0, 0.02, 0.0, 0.95),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("processes", "rounds", "luck", "noise", "between", "share"), COVERED)
-def test_intervals_cover_the_truth_about_as_often_as_they_say(
-    rng, cheap_resamples, processes, rounds, luck, noise, between, share
-):
-    """Fewer than share - 4 standard errors are seen once in thirty thousand runs."""
+@pytest.mark.parametrize(("processes", "luck", "noise", "share"), [(1, 0.0, 0.01, 0.93), (5, 0.01, 0.03, 0.95)])
+def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, cheap_resamples, processes, luck, noise, share):
+    """Fewer than share - 4 standard errors are seen once in thirty thousand runs; the rest is known by hand, below."""
     covered, halved, trials = 0, 0, 300
     for seed in range(trials):
-        log_ratio, process = in_processes(rng, processes, rounds, luck, noise)
-        found = effect_of(log_ratio + rng.normal(0, between), process, seed)
+        log_ratio, process = in_processes(rng, processes, 44 // processes, luck, noise)
+        found = effect_of(log_ratio, process, seed)
         covered += found.low <= 0 <= found.high
         halved += found.low + found.log_ratio <= 0 <= found.high + found.log_ratio
     assert share - 4 * (share * (1 - share) / trials) ** 0.5 <= covered / trials
     assert halved / trials < share, "intervals of which half would do are too wide to say anything"
-
-
-@pytest.mark.parametrize(("groups", "processes", "shared", "own"), [(5, 5, 0.0, 0.02), (2, 5, 0.02, 0.005)])
-def test_a_geometric_mean_is_covered(rng, cheap_resamples, groups, processes, shared, own):
-    """Of groups whose log-ratios are 0, 0.1, 0.2, ...; a part of each process's luck falls on all of them."""
-    covered, trials = 0, 200
-    for _ in range(trials):
-        luck, effects = rng.normal(0, shared, processes), []
-        for group in range(groups):
-            log_ratio, process = in_processes(rng, processes, 11, own, 0.01)
-            effects.append(effect_of(log_ratio + luck[process] + 0.1 * group, process))
-        found = mean_effect(effects)
-        covered += found.low <= 0.1 * (groups - 1) / 2 <= found.high
-    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
 
 
 def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of_their_rounds(rng):
@@ -161,6 +136,9 @@ def test_the_interval_of_a_mean_by_hand():
     assert freedom == pytest.approx(3.709, abs=1e-3)
     reach = t.ppf(0.975, freedom) * 0.025
     assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
+    alike = mean_effect([one, replace(other, medians=(0.2, 0.3, 0.4))])  # luck that falls on both groups of a process
+    assert alike.standard_error == pytest.approx(0.1 / 3**0.5)
+    assert alike.high - 0.2 == pytest.approx(t.ppf(0.975, 2) * alike.standard_error)
 
 
 def test_how_runs_differ_is_shared_by_the_groups_of_a_run_and_not_by_two_runs():

@@ -24,20 +24,14 @@ def test_what_does_nothing_is_shown_as_it_is():
         assert for_terminal(text) == for_markdown(text) == text
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["<script>alert(1)</script>", "# heading", "a\n# heading", "[x](http://evil)", "- item", "> quote", "a|b", "1. x"],
-)
-def test_a_page_has_no_markup_but_ours(text):
-    page = markdown("trigru", [text], [Section(text, ("a", text), [("b", text)], (text,))])
-    lines = page.splitlines()
-    assert [line for line in lines if line.startswith("# ")] == ["# trigru"]
-    assert sum(line.startswith("## ") for line in lines) == 1
-    assert "<script" not in page
-    assert "](" not in page
-    assert not any(line.startswith((">", "1. ")) for line in lines)
-    (row,) = (line for line in lines if line.startswith("| b |"))
-    assert row.replace("\\|", "").count("|") == 3
+def test_a_page_has_no_markup_but_ours():
+    for text in ("<script>alert(1)</script>", "a\n# heading", "[x](http://evil)", "> quote", "a|b"):
+        page = markdown("trigru", [text], [Section(text, ("a", text), [("b", text)], (text,))])
+        lines = page.splitlines()
+        assert sum(line.startswith("#") for line in lines) == 2
+        assert not any(part in page for part in ("<script", "](", "\n>"))
+        (row,) = (line for line in lines if line.startswith("| b |"))
+        assert row.replace("\\|", "").count("|") == 3
 
 
 def test_a_spreadsheet_gets_no_formula():
@@ -63,9 +57,8 @@ PLAIN = {
 }
 
 
-@pytest.mark.parametrize("text", PLAIN)
-def test_what_markdown_would_read_as_more_than_text_is_escaped(text):
-    assert for_markdown(text) == PLAIN[text]
+def test_what_markdown_would_read_as_more_than_text_is_escaped():
+    assert {text: for_markdown(text) for text in PLAIN} == PLAIN
 
 
 def test_progress_goes_to_a_share_or_on_by_one():
