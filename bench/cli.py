@@ -146,7 +146,7 @@ def port(
     files: given.Models,
     inputs: given.Inputs = None,
     save: given.Save = None,
-    time: given.Time = False,
+    time: given.WithTimes = False,
     format: given.Format = "text",
 ) -> None:
     """Compare two models of your own: the same function? where do they part?
@@ -211,7 +211,7 @@ def report(
 
 
 @app.command()
-def styles(port: given.Port = None, style: given.Style = None) -> None:
+def styles(port: given.CodePort = None, style: given.CodeStyle = None) -> None:
     """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
     from .commands.styles import list_styles, print_code
 

@@ -88,7 +88,7 @@ Models = Annotated[list[str], Argument(metavar="FILE...", help=
 Inputs = Annotated[str | None, Option("--inputs", help="FILE:NAME of the inputs. Default: x of the last file.")]
 Save = Annotated[Path | None, Option("--save", help=
     "Write the candidate with the reference's parameters to a .safetensors, .msgpack or .eqx file.")]
-Time = Annotated[bool, Option("--time", help=
+WithTimes = Annotated[bool, Option("--time", help=
     "Also time both, if they are the same function: forward, and a step of SGD.")]
 
 # Of `trigru convert`.
@@ -114,13 +114,49 @@ ShownStyles = Annotated[Names, Option("--style", help=
     "A call style or a label (repeatable). Default: documented and functional.")]
 PageFolder = Annotated[Path | None, Option("--output", "-o", parser=read_folder, help=
     "Folder for report.html, of one run.")]
-Port = Annotated[str | None, Argument(metavar="PORT", help="pure, linen, nnx or equinox.")]
-Style = Annotated[str | None, Argument(metavar="STYLE", help=
+CodePort = Annotated[str | None, Argument(metavar="PORT", help="pure, linen, nnx or equinox.")]
+CodeStyle = Annotated[str | None, Argument(metavar="STYLE", help=
     "A call style, or a label: documented (the default), functional, leaves or donated.")]
 
+# Of `trigru snapshot`.
+OwnModels = Annotated[Path | None, Argument(metavar="[FILE]", help=
+    "Of models of your own instead, as `trigru port` takes it; one is enough.")]
+Equality = Annotated[bool, Option("--equality/--no-equality", help=
+    "Also prove equality, which takes most of the time.")]
+SnapshotFolder = Annotated[Path, Option("--output", "-o", parser=read_folder, help=
+    "Folder for the snapshot, which is replaced.")]
+
 # Of `trigru diff`.
+Old = Annotated[Path, Argument(metavar="OLD", help="A folder of trigru snapshot, or a results.json or its folder.")]
+New = Annotated[Path | None, Argument(metavar="NEW", help="The newer one; not with --now.")]
+Now = Annotated[bool, Option("--now", help="Compare OLD with a snapshot of what is installed, taken on the spot.")]
+Candidates = Annotated[Names, Option("--with", help=
+    "With --now: this instead of what is installed, in an environment of its own: a version, as flax==0.12.0, the "
+    "folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main (repeatable).")]
+FailOn = Annotated[str | None, Option("--fail-on", help=
+    "The kinds of changes between snapshots that make exit code 1, with commas. By default all but memory, bits and "
+    "program; or all, or none.")]
 DiffFolder = Annotated[Path | None, Option("--output", "-o", parser=read_folder, help="Folder for diff.html.")]
 FailAbove = Annotated[float, Option(min=0.0, max=1000.0, help=
     "The share by which an arm may be slower than before.")]
 Anyway = Annotated[bool, Option("--anyway", help=
     "Compare runs although arms are in one file only, one was interrupted, or the device or flags differ.")]
+
+# Of `trigru matrix` and `trigru bisect`.
+Sets = Annotated[Names, Argument(metavar="SET", help=
+    'Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the folder of a clone, or a commit, as '
+    "git+file:///home/me/flax@main.")]
+First = Annotated[str | None, Option("--from", help=
+    "From this day or month on: what a user who installed on each day got.")]
+Every = Annotated[str, Option("--every", help="The time between the days: 2months, week, 10days.")]
+Python = Annotated[str | None, Option("--python", help=
+    "Of the environments, as uv takes it. Default: the version of this one.")]
+MatrixFolder = Annotated[Path, Option("--output", "-o", parser=read_folder, help=
+    "Folder for matrix.json and the snapshots.")]
+Good = Annotated[str, Argument(metavar="GOOD", help="A version set that is good: a day, or versions.")]
+Bad = Annotated[str, Argument(metavar="BAD", help="A later one that is not.")]
+Command = Annotated[Names, Argument(metavar="COMMAND", help=
+    "After --, run in each environment: exit code 0 is good, 125 means skip.")]
+Fact = Annotated[str | None, Option("--fact", help="A kind of change, as function, draws, tree, calls or bits.")]
+With = Annotated[Names, Option("--with", help="A further package that COMMAND needs (repeatable).")]
+BisectFolder = Annotated[Path, Option("--output", "-o", parser=read_folder, help="Folder for snapshots.")]

@@ -31,8 +31,6 @@ DEFAULT_PHASES = ("forward", "train_step", "step")
 KERNEL_PHASES = ("forward", "train_step")
 #: Fresh processes; the least duration of a sample of fewer than twenty calls.
 PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = 10, 4, 2.5e-3
-#: Of each group in each process; None for as many as fill a time.
-ROUNDS: int | None = None
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
 #: The workloads on several devices, whose batch these can share.
@@ -78,7 +76,7 @@ def make_plan(
     return Plan(
         workloads=tuple(chosen.values()), phases=chosen_phases, ports=names, peers=peers,
         styles=tuple(dict.fromkeys(styles)) if styles else few, kernels=timed,
-        processes=processes or (QUICK_PROCESSES if quick else PROCESSES), rounds=ROUNDS, sample_time_s=SAMPLE_TIME_S,
+        processes=processes or (QUICK_PROCESSES if quick else PROCESSES), rounds=None, sample_time_s=SAMPLE_TIME_S,
         dtype=dtype, precision=precision, devices=over,
     )  # fmt: skip
 

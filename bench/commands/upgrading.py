@@ -1,53 +1,18 @@
-"""The commands that answer whether an upgrade changed something. Their options; heavy imports wait."""
+"""The commands that answer whether an upgrade changed something. Heavy imports wait."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from . import arguments as given
 
-Old = Annotated[
-    Path, typer.Argument(metavar="OLD", help="A folder of trigru snapshot, or a results.json or its folder.")
-]
-New = Annotated[Path | None, typer.Argument(metavar="NEW", help="The newer one; not with --now.")]
-Now = Annotated[
-    bool, typer.Option("--now", help="Compare OLD with a snapshot of what is installed, taken on the spot.")
-]
-Candidates = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--with",
-        help="With --now: this instead of what is installed, in an environment of its own: a version, as flax==0.12.0, "
-        "the folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main (repeatable).",
-    ),
-]
-FailOn = Annotated[
-    str | None,
-    typer.Option(
-        "--fail-on",
-        help="The kinds of changes between snapshots that make exit code 1, with commas. By default all but "
-        "memory, bits and program; or all, or none.",
-    ),
-]
-Equality = Annotated[
-    bool, typer.Option("--equality/--no-equality", help="Also prove equality, which takes most of the time.")
-]
-Folder = Annotated[
-    Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for the snapshot, which is replaced.")
-]
-File = Annotated[
-    Path | None,
-    typer.Argument(metavar="[FILE]", help="Of models of your own instead, as `trigru port` takes it; one is enough."),
-]
-
 
 def snapshot(
-    file: File = None,
+    file: given.OwnModels = None,
     ports: given.Ports = None,
-    equality: Equality = True,
+    equality: given.Equality = True,
     anew: given.Anew = False,
-    output: Folder = Path("snapshot"),
+    output: given.SnapshotFolder = Path("snapshot"),
 ) -> None:
     """Write down all that is true of what is installed, apart from the clock: `trigru diff` compares it.
 
@@ -79,11 +44,11 @@ def snapshot(
 
 
 def diff(
-    old: Old,
-    new: New = None,
-    now: Now = False,
-    candidates: Candidates = None,
-    fail_on: FailOn = None,
+    old: given.Old,
+    new: given.New = None,
+    now: given.Now = False,
+    candidates: given.Candidates = None,
+    fail_on: given.FailOn = None,
     fail_above: given.FailAbove = 0.05,
     anyway: given.Anyway = False,
     details: given.Details = False,
@@ -108,36 +73,16 @@ def diff(
     )  # fmt: skip
 
 
-Sets = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="SET",
-        help='Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the folder of a clone, or a commit, as '
-        "git+file:///home/me/flax@main.",
-    ),
-]
-First = Annotated[
-    str | None, typer.Option("--from", help="From this day or month on: what a user who installed on each day got.")
-]
-Every = Annotated[str, typer.Option("--every", help="The time between the days: 2months, week, 10days.")]
-Python = Annotated[
-    str | None, typer.Option("--python", help="Of the environments, as uv takes it. Default: the version of this one.")
-]
-MatrixFolder = Annotated[
-    Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for matrix.json and the snapshots.")
-]
-
-
 def matrix(
-    sets: Sets = None,
-    first: First = None,
-    every: Every = "2months",
+    sets: given.Sets = None,
+    first: given.First = None,
+    every: given.Every = "2months",
     ports: given.Ports = None,
-    python: Python = None,
-    equality: Equality = True,
+    python: given.Python = None,
+    equality: given.Equality = True,
     details: given.Details = False,
     format: given.FindingsFormat = "text",
-    output: MatrixFolder = Path("matrix"),
+    output: given.MatrixFolder = Path("matrix"),
 ) -> None:
     """Take a snapshot of several version sets, each in an environment of its own, and show what each changed.
 
@@ -154,27 +99,16 @@ def matrix(
         )  # fmt: skip
 
 
-Good = Annotated[str, typer.Argument(metavar="GOOD", help="A version set that is good: a day, or versions.")]
-Bad = Annotated[str, typer.Argument(metavar="BAD", help="A later one that is not.")]
-Command = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="COMMAND", help="After --, run in each environment: exit code 0 is good, 125 means skip."),
-]
-Fact = Annotated[str | None, typer.Option("--fact", help="A kind of change, as function, draws, tree, calls or bits.")]
-With = Annotated[list[str] | None, typer.Option("--with", help="A further package that COMMAND needs (repeatable).")]
-BisectFolder = Annotated[Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for snapshots.")]
-
-
 def bisect(
-    good: Good,
-    bad: Bad,
-    command: Command = None,
-    fact: Fact = None,
+    good: given.Good,
+    bad: given.Bad,
+    command: given.Command = None,
+    fact: given.Fact = None,
     ports: given.Ports = None,
-    python: Python = None,
-    more: With = None,
+    python: given.Python = None,
+    more: given.With = None,
     format: given.FindingsFormat = "text",
-    output: BisectFolder = Path("bisect"),
+    output: given.BisectFolder = Path("bisect"),
 ) -> None:
     """Find the release that changed something: the day, then the package, then its release.
 

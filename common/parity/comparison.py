@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
+from ..program import is_key
 from .departure import Search, moved_starts
 from .draws import different_draws
 from .layouts import Transform
@@ -30,7 +31,6 @@ from .values import (
     Arguments,
     as_arrays,
     input_sets,
-    is_key,
     key_set,
     largest,
     param_sets,

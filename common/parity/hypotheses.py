@@ -221,12 +221,15 @@ def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
             x = tape.values[number]
             if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.size < 2 or number in tape.arguments:
                 continue
-            functions = _functions_of(x)
+            functions = FUNCTIONS | {
+                f"softmax over axis {n - 1}": lambda x, n=n: special.softmax(x, n) for n in range(1, x.ndim)
+            }
             with np.errstate(all="ignore"):
                 values = {name: function(x) for name, function in functions.items()}
             for last in range(min(first + 16, len(tape.steps)) - 1, first - 1, -1):
                 result = tape.values[tape.steps[last].results[0]]
-                own = next((name for name, v in values.items() if np.shape(result) == x.shape and _same(v, result)), "")
+                same = (name for name, v in values.items() if np.allclose(v, result, 1e-9, 1e-12, equal_nan=True))
+                own = next(same, "") if np.shape(result) == x.shape else ""
                 for name, function in functions.items() if own else ():
                     if name != own:
                         changed = _in_rounds(tape, (first, place, last), function)
@@ -243,15 +246,6 @@ def _in_rounds(tape: Tape, where: tuple[int, int, int], function: Callable[[Arra
         with np.errstate(all="ignore"):
             changed[tape.steps[ends].results[0]] = function(x)
     return changed
-
-
-def _functions_of(x: Array) -> dict[str, Callable[[Array], Array]]:
-    axes = range(1, x.ndim)
-    return FUNCTIONS | {f"softmax over axis {n - 1}": lambda x, n=n: special.softmax(x, n) for n in axes}
-
-
-def _same(a: Array, b: Array) -> bool:
-    return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True))
 
 
 def relation(search: Search, result: Trial) -> Trial | None:

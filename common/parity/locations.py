@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError, brief
 from ..program import CodeLine
 from .record import Location
@@ -38,7 +40,8 @@ KEYWORDS = {
 
 def location(step: Step, tape: Tape) -> Location | None:
     """The line of the user's code that led to a step; None if JAX kept no traceback."""
-    operands = tuple(_described(tape.values[n]) for n in step.operands)
+    values = (tape.values[n] for n in step.operands)
+    operands = tuple(f"{getattr(a, 'dtype', 'key')}{list(np.shape(a)[1:])}" for a in values)
     return located(step.lines(), step.operation, tape.values[step.results[0]].shape[1:], operands)
 
 
@@ -203,11 +206,6 @@ def _nodes(file: str, kind: type[ast.AST]) -> list[Any]:
     except SyntaxError:
         return []
     return [node for node in ast.walk(tree) if isinstance(node, kind)]
-
-
-def _described(value: object) -> str:
-    shape = getattr(value, "shape", ())[1:]
-    return f"{getattr(value, 'dtype', 'key')}{list(shape)}"
 
 
 def _short(file: str) -> str:

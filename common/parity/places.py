@@ -207,11 +207,7 @@ def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step |
     makers: list[int] = []
     for step, other in zip(steps, counterparts, strict=True):
         makers += {tape.maker[value] for value in search.wrong_operands(step, other)}
-    several = [n for n in dict.fromkeys(makers) if makers.count(n) > 1]
-    if not several and len({(_line(step), step.operation) for step in steps}) > 1:
-        every = [{tape.maker[v] for v in search.wrong_operands(step, None)} for step in steps]
-        several = sorted(set.intersection(*every))[:1]
-    for made in (tape.steps[n] for n in several):
+    for made in (tape.steps[n] for n in dict.fromkeys(makers) if makers.count(n) > 1):
         for step in dict.fromkeys([_last_common(tape, made, steps), made]):
             yield _at(search, step, None, SHARED)
 
@@ -247,8 +243,7 @@ def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
             rest.extend(made.operands if made.moves and made.operation != "scan" else ())
     place = {id(s): n for n, s in enumerate(tape.steps)}
     origins.sort(key=lambda s: (s.results[0] in search.same, s.operation not in CHOICES, -place[id(s)]))
-    direct = [made for v in wrong if other is not None and (made := tape.made(v)) and _line(made) not in (None, line)]
-    return list(dict.fromkeys([*direct, *origins]))
+    return origins
 
 
 # Of quantities that no search compares: accuracy, and the updates of optimizers -----------------------------------

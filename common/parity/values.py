@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief
+from ..program import is_key
 
 #: Parameters and inputs as given; others in the place of the parameters; and the inputs in another order, too.
 AS_GIVEN, OTHERS, SHUFFLED = range(3)
@@ -52,7 +53,7 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """
 
     def array(leaf: Any) -> Any:
-        if is_key(leaf):
+        if isinstance(leaf, jax.Array) and is_key(leaf):
             return leaf
         value = np.asarray(leaf)
         if value.dtype.kind not in "fciub" and not jnp.issubdtype(value.dtype, jnp.inexact):
@@ -66,11 +67,6 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     if not jax.tree.leaves(inputs):
         raise InputError("no input: expected an array, or a tuple of them, with which both models are called.")
     return jax.tree.map(array, inputs)
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether a leaf is an array of random keys."""
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:

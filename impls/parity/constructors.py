@@ -226,7 +226,8 @@ class _TorchModel(_OfFramework):
         if (make := options.get("make")) is not None:
             options["make"] = lambda key: _seeded(make, key)
         state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
-        super().__init__("torch", _torch_params(module), state, _refuse, _torch_params, None, options, has_modes=True)
+        function, params = getattr(module, method), _torch_params(module)
+        super().__init__("torch", params, state, function, _torch_params, None, options, has_modes=True)
         self._module, self._method = module, method
 
     def program(self, inputs: tuple[Any, ...], mode: str) -> Any:
@@ -234,10 +235,6 @@ class _TorchModel(_OfFramework):
         from .torch_program import TorchProgram
 
         return TorchProgram(self, self._module, self._method, inputs, mode)
-
-
-def _refuse(*_: Any) -> Any:
-    raise InputError("JAX cannot call a module of PyTorch.")
 
 
 def _state_paths(model: Any, state: Any, eqx: Any) -> list[str]:

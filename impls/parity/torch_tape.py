@@ -74,7 +74,7 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and record it."""
-        args, kwargs = tree_map_only(torch.dtype, _wide, (args, kwargs or {}))
+        args, kwargs = tree_map_only(torch.dtype, lambda d: torch.float64 if d in NARROW else d, (args, kwargs or {}))
         self.draws = self.draws or func.overloadpacket.__name__ in RANDOM
         if not self._with_steps:
             return _run(func, args, kwargs)
@@ -88,7 +88,7 @@ class Recorder(TorchDispatchMode):
         again = _Again(func, tree_map_only(torch.Tensor, lambda _: _HOLE, (args, kwargs)))
         name, lines = str(func.overloadpacket.__name__), _lines()
         results = _tensors(found)
-        if all(self._known(result) for result in results) and not self._written(operands):
+        if all(map(self._known, results)) and not any(map(self._changed, operands)):
             return found
         changed = [n for n, a in enumerate(operands) if self._changed(a)]
         again.changed = changed
@@ -119,9 +119,6 @@ class Recorder(TorchDispatchMode):
         self._tensors[place] = tensor.detach()
         self._numbers[place] = self._tape.add(_numpy(tensor)[None])
         return self._numbers[place]
-
-    def _written(self, operands: Sequence[Any]) -> bool:
-        return any(map(self._changed, operands))
 
     def _changed(self, tensor: Any) -> bool:
         """Whether a tensor has other numbers than when it was recorded."""
@@ -195,10 +192,6 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         return args[0].copy_(torch.as_tensor(chance > UNIFORM).expand(args[0].shape))
     found = func(*args, **kwargs)
     return found.fill_(DRAWN[name]) if name in DRAWN else found
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype in NARROW else dtype
 
 
 def _tensors(found: Any) -> list[Any]:

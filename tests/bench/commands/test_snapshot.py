@@ -91,18 +91,6 @@ def test_a_diff_goes_from_old_to_new_and_is_printed_for_machines_too(tmp_path):
         assert line in text
 
 
-def test_a_checkpoint_that_is_not_read_any_more_fails(tmp_path):
-    content = np.frombuffer(b"no longer a file", np.uint8)
-    leave(
-        tmp_path / "old",
-        Subject("linen", "linen", checkpoints={".safetensors": {"content": name_of(content)}}),
-        arrays={name_of(content): content},
-    )
-    done = invoke("diff", *[str(tmp_path / "old")] * 2)
-    assert (done.exit_code, done.stdout.splitlines()[0]) == (1, "FAILED: checkpoints 1.")
-    assert "reading a file as .safetensors" in done.stdout
-
-
 def test_snapshots_that_do_not_compare_are_exit_code_125(tmp_path):
     for name in ("pure", "mine"):
         leave(tmp_path / name, Subject(name, name))

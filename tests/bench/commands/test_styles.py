@@ -1,10 +1,7 @@
 """`trigru styles`: what it prints, and what it says where there is no code."""
 
-from types import SimpleNamespace
-
 import pytest
-from support.cli import call, invoke, shown
-from trigru import impls
+from support.cli import invoke, shown
 from trigru.bench.commands.styles import style_table
 from trigru.common.port.protocol import CallStyle
 from trigru.impls import get_port
@@ -60,17 +57,3 @@ def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatc
     assert found.stderr == "call style 'cached_partial' of nnx does not run here: this flax is old.\n"
     assert "nnx.cached_partial(train_step, model, optimizer)" in found.stdout
     assert "nnx[nnx.jit] does not run here: this flax is old." in invoke("styles").stdout
-
-
-def test_of_a_third_partys_port_its_styles_are_told(monkeypatch):
-    style = CallStyle("jit\x1b[2J", "jax.jit(f)(params, x)", lambda port, model, task: None)
-    pure = get_port("pure")
-    stranger = SimpleNamespace(**{name: getattr(pure, name) for name in dir(pure) if name[0] != "_"})
-    vars(stranger).update(name="by-hand", title="By hand", call_styles=(style,))
-    monkeypatch.setattr(impls, "_third_party", lambda: {"by-hand": SimpleNamespace(load=lambda: stranger)})
-    impls.get_port.cache_clear()
-    assert "by-hand" in invoke("styles").stdout
-    code, out, err = call("styles", "by-hand")
-    assert (code, out) == (2, "")
-    assert "error: port 'by-hand' comes from another package: trigru has no code of it." in err
-    assert "Styles: jit\\x1b[2J, jax.jit(f)(params, x)." in err
