@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy import stats
 
 from ..errors import InputError, brief
 from .matching import Match
@@ -96,7 +95,9 @@ def _differences(a: np.ndarray, b: np.ndarray, chance: float) -> Iterator[str]:
     if a.shape[1] > 1 and _apart(spreads[0], spreads[1], 1.0, chance):
         yield f"the standard deviation is {b.std():.3g} in the candidate, {a.std():.3g} in the reference"
     some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
-    test: Any = stats.ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp")
+    from scipy.stats import ks_2samp  # here, since it takes long to import
+
+    test: Any = ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp")
     if test.pvalue < chance:
         yield (
             "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
@@ -108,8 +109,10 @@ def _apart(first: np.ndarray, second: np.ndarray, size: float, chance: float) ->
     """Whether the means of two samples differ, by more than chance and by more than rounding."""
     if abs(first.mean() - second.mean()) <= ROUNDING * size:
         return False
+    from scipy.stats import ttest_ind  # here, since it takes long to import
+
     with np.errstate(all="ignore"):
-        test: Any = stats.ttest_ind(first, second, equal_var=False)
+        test: Any = ttest_ind(first, second, equal_var=False)
     return bool(test.pvalue < chance)
 
 

@@ -144,7 +144,7 @@ def test_what_two_folders_both_hold_is_compared(tmp_path, holds):
         (("diff", "{old}", "{old}", "--fail-on", "everything"), "everything"),
         (("diff", "{old}", "absent"), "No such file"),
         (("snapshot", "--port", "nothing"), "nothing"),
-        (("snapshot", "-o", "{work}/mine"), "expected a folder"),
+        (("snapshot", "-o", "{work}/mine"), "is no folder"),
         (("matrix",), "name a version set"),
         (("matrix", "jax"), "names no version"),
         (("matrix", "2025-01-01", "2025-01-01"), "named twice"),
