@@ -108,7 +108,6 @@ def _settings():
         **{option: getattr(jax.config, option) for option in options},
         "jax_disable_most_optimizations": jax.config.read("jax_disable_most_optimizations"),
         **{"handlers of signals": [*map(signal.getsignal, signals)], "folder": os.getcwd()},
-        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
     }
 
 

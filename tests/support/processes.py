@@ -1,5 +1,7 @@
 """Measuring processes that measure nothing: what they answer, and when they die, is known."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,19 @@ STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]
 STARTED = Started(MACHINE, {"float32": Ceilings(100.0, 10.0)})
 KILLED = ChildDiedError("the measuring process died: killed by signal 9")
+
+
+def ends(program: str, limit_s: float = 60) -> bool:
+    """Whether a program ends within a time limit.
+
+    Raises:
+        subprocess.CalledProcessError: it ends, but with an error.
+    """
+    try:
+        subprocess.run([sys.executable, "-P", "-c", program], check=True, capture_output=True, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def ignore(what: str, share: float) -> None:
