@@ -114,7 +114,7 @@ OF_BENCH += ["bisect jax==0.6.2 jax==0.7.1 true"]
 SMALL = """
 import sys
 from trigru.common.errors import EXTRAS
-sys.modules |= dict.fromkeys([name for name in EXTRAS if name not in ("flax", "equinox")])
+sys.modules |= dict.fromkeys([name for name, extra in EXTRAS.items() if extra == "bench"])
 from trigru.bench.cli import main
 for words in {commands}:
     sys.argv = ["trigru", *words.split()]

@@ -142,6 +142,7 @@ def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
     grus = [f"{tree}/{name}" for tree in trees for name in ("actor", "critic")]
     new, found = exchange(state, "linen", grus, OWN_NAMES)
     assert same_bits(found["params/critic"].params, PARAMS._replace(initial_carry=np.zeros(3, "f4")))
+    assert list(new["params"]["critic"]) == ["cell"], "one without an initial carry gets none"
     model = Agent(GRU, {"features": 3, "carry_init": None})
     like = model.init(jax.random.key(1), X)
     like = {"params": like["params"], "opt": optax.adam(1e-3).init(like)}
