@@ -81,15 +81,11 @@ def _speed(judged: list[Change]) -> str:
     if not any(change.believed for change in judged):
         reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
         parts.insert(0, f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})")
-    if lost := sum(change.lost_in_noise for change in judged):
-        parts.append(f"{lost} are too noisy to tell")
     return f"of {count(len(judged), 'arm')}, {'; '.join(parts)}"
 
 
 def _failures(diff: Diff) -> Iterator[str]:
-    """Why the exit code is not 0: all that fails, first what decides it; and what was accepted."""
-    if diff.lost_proofs:
-        yield f"FAILED: checks that passed before fail now, of {', '.join(map(_label, diff.lost_proofs))}."
+    """Why the exit code is not 0, beside equality; and what was accepted."""
     alike = {why: sum(len(p.arms) for p in some) for why, some in grouped(diff.problems, lambda p: p.reason).items()}
     if why := "; ".join(f"{count(arms, 'arm')} {reason}" if arms else reason for reason, arms in alike.items()):
         refused = f"FAILED: the files do not compare: {why}. Measure alike, or accept it: --anyway."
@@ -98,12 +94,6 @@ def _failures(diff: Diff) -> Iterator[str]:
         yield (
             f"FAILED: {_number(slow, 'arm is', 'arms are')} slower by more than {diff.fail_above:.1%} "
             f"({_by_port(slow, diff.judged)}). --fail-above accepts more."
-        )
-    if suspects := [change for change in diff.judged if change.too_slow and not change.believed]:
-        yield (
-            f"{_number(suspects, 'arm seems', 'arms seem')} slower by more than {diff.fail_above:.1%} "
-            f"({_by_port(suspects, diff.judged)}), but not beyond chance among {len(diff.judged)} arms: that alone is "
-            "no reason to fail. Measure both in more processes, or fewer arms."
         )
 
 
@@ -185,15 +175,9 @@ def _proof(proof: Proof | None) -> str:
 
 def _moved(diff: Diff) -> Section:
     moved = [(short_group(change.arm), change.arm.name, *_cells(change)) for change in diff.moved]
-    lost = sum(change.lost_in_noise for change in diff.judged)
-    rest = {
-        "Moved, too": len(moved) - MOST_ROWS,
-        "Indistinguishable from before": sum(not change.moved for change in diff.judged) - lost,
-        "Too noisy to tell": lost,
-    }
-    above = " that shows above the noise" if lost else ""
+    rest = {"Moved, too": len(moved) - MOST_ROWS, "Not moved": sum(not change.moved for change in diff.judged)}
     return Section(
-        f"Changes of {_MEASURE}" if moved else f"No change of {_MEASURE}{above}",
+        f"Changes of {_MEASURE}" if moved else f"No change of {_MEASURE} above the noise",
         ("workload", Prose("arm"), "new / old", "floor", Words("verdict")),
         moved[:MOST_ROWS],
         (
