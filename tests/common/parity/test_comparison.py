@@ -193,6 +193,33 @@ class TestParameters:
         result = assert_same(gates, candidate(lambda params, x: function(params, x, "rtsq"), parameters("rtsq")), X)
         assert {pair.candidate: pair.reference for pair in result.parameters.matched}["u/q"] == ("u/D",)
 
+    def test_gates_that_are_joined_in_another_order_in_each_leaf(self):
+        def twice(gates, x):
+            h = jnp.tanh(x)
+            for _ in range(2):
+                first, second, third, fourth = gates(h)
+                h = jax.nn.sigmoid(first) * jnp.tanh(second) + jax.nn.relu(third) * jnp.sin(fourth)
+            return h
+
+        def apart(params, x):
+            w, u, b = (params[k] for k in "wub")
+            return twice(lambda h: [x @ w[n] + h @ u[n] + b[n] for n in "ABCD"], x)
+
+        def joined(params, x):
+            def gates(h):
+                parts = jnp.split(x @ params["weight"] + h @ params["hidden"] + params["bias"], 4, -1)
+                return [parts[n] for n in (2, 0, 3, 1)]
+
+            return twice(gates, x)
+
+        def normal(*shape):
+            return RNG.normal(size=shape).astype(np.float32)
+
+        rows = {"w": 4, "u": 4, "b": 1}
+        reference = Model({k: {n: normal(rows[k], 4) for n in "ABCD"} for k in rows}, apart)
+        fused = {"weight": normal(4, 16), "hidden": normal(4, 16), "bias": normal(1, 16)}
+        assert_same(reference, candidate(joined, fused), X)
+
     def test_a_leaf_that_is_split_although_another_one_has_its_size(self):
         def joined(params, x):
             mean, spread = jnp.split(x @ params["encode"] @ params["moments"]["w"] + params["moments"]["b"], 2, -1)
