@@ -76,7 +76,10 @@ def _require_class(port: Port) -> None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        require_cases(_of_kernel(port, listed) if isinstance(port, WithKernel) else _of_all_kernels(port, listed))
+        if isinstance(port, WithKernel):
+            require_cases(_of_kernel(port, listed, port.kernel))
+        else:
+            require_cases(_of_all_kernels(port, listed))
 
 
 def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
