@@ -61,7 +61,7 @@ class Commands(TyperGroup):
             return super().make_context(*args, **extra)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments name. Ends at a former name, and at an option that does not go with another."""
+        """The command that the arguments name. Ends at a former name, and where options do not go together."""
         for word in args:
             if any("\udc80" <= letter <= "\udcff" for letter in word):  # bytes that Python could not decode
                 shown = for_terminal(word.encode(errors="backslashreplace").decode())

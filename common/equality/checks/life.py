@@ -235,8 +235,9 @@ def _computed(port: Port, row: Row, style: str | None = None) -> set[tuple[str, 
         name = equation.primitive.name
         if name == "scan":
             computed.add((name, f"unroll={equation.params['unroll']}"))
-        elif "dot_general" in name or "all_steps" in name:
-            computed.add((name, str(equation.outvars[0].aval.dtype)))
+        elif "dot_general" in name or "all_steps" in name:  # of the fused kernel, other ones where x is differentiated
+            kind = "all_steps" if "all_steps" in name else name
+            computed.add((kind, str(equation.outvars[0].aval.dtype)))
         elif name.startswith(("custom_jvp", "custom_vjp", "checkpoint", "remat")):
             computed.add((name,))
     return computed
