@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from cpuinfo import get_cpu_info
 from support.runs import MACHINE, VERSIONS, draw_run, with_machine
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.results.run import Machine
@@ -107,7 +108,7 @@ def test_this_machine(monkeypatch):
     assert machine_differences(found, describe_machine()) == [f"hypothesis not set, was {version('hypothesis')}"]
     assert load_average() >= 0
     assert (found.backend, found.gpus) == ("cpu", [])
-    assert found.device == cpu_name() != ""
+    assert found.device == cpu_name() == get_cpu_info().get("brand_raw", found.device) != ""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
     assert describe_machine().threads == 3
 

@@ -14,7 +14,7 @@ from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
-from trigru.bench.timing.sampling import SAMPLE_CALLS, balanced_orders
+from trigru.bench.timing.sampling import WarmUp, balanced_orders
 from trigru.bench.timing.supervisor import MARKER, GroupTimed, Request, Started, Underway, run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
@@ -80,7 +80,7 @@ def test_a_real_run_is_whole_and_processes_agree_on_machine_and_program(tmp_path
         for b in results.benchmarks:
             facts = b.facts
             assert len(b.time_s) == len(facts.position) == len(facts.started_s) == 3
-            assert 0 < facts.gate <= 1 <= facts.calls <= SAMPLE_CALLS
+            assert 0 < facts.gate <= 1
             assert 0 < facts.build.compile_s < facts.build.first_call_s
             assert (facts.device, facts.backend) == (machine.device, machine.backend)
         assert [sorted(b.facts.position[r] for b in results.benchmarks) for r in range(3)] == [[0, 1, 2]] * 3
@@ -127,7 +127,8 @@ def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(an
     assert timed["pure[jit]"].backend == "cpu"
 
 
-def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to):
+def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to, monkeypatch):
+    monkeypatch.setattr(worker, "warm_up", lambda *_: WarmUp(17, False, call_time_s=1e-4))
     answers = answers_to(process=1, processes=2, rounds=6)
     compiled = [a.arm for a in answers if isinstance(a, Underway) and a.what.startswith("compile")]
     assert compiled != [ARMS[number].id for number in SHUFFLED], "each process gets ready in an order of its own"
@@ -138,7 +139,7 @@ def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to
         assert (t.build, t.program) == (None, None)
         assert (len(t.time_s), len(t.other_s), len(t.started_s)) == (6, 2, 6)
         assert t.started_s == sorted(t.started_s)
-        assert t.clock == "blocked"
+        assert (t.clock, t.calls, t.steady) == ("blocked", 1, False)
 
 
 def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_own_times(
