@@ -20,7 +20,7 @@ from ..results.grouping import grouped
 from ..results.proof import passes
 from ..timing.machine import machine_differences
 from .counting import TRACES, WAITS
-from .distance import bound_of, how_different, is_floating, noise_of, relative_difference
+from .distance import CONSTANTS, bound_of, how_different, is_floating, noise_of, relative_difference
 from .files import Read
 from .record import (
     EQUATIONS,
@@ -42,8 +42,6 @@ from .trails import Partings
 
 __all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
 
-#: The share by which the constants of a program in float32 are rounded, which is evaluated in float64.
-CONSTANTS = 2.0**-24
 #: The share by which Python in a call has to grow; and of each number of a program, its kind and this share.
 CALLS_SHARE = 0.05
 _GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))

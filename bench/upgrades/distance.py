@@ -11,6 +11,8 @@ from ...common.equality.bounds import SAME_BOUND
 #: In no dtype may two results of one function be farther apart, relative to the largest: in half precision, as many
 #: units in the last place as in float64 would be more than the results themselves.
 LARGEST_BOUND = 0.1
+#: The share by which the constants of a program in float32 are rounded, which is evaluated in float64.
+CONSTANTS = 2.0**-24
 
 
 def bound_of(dtype: Any) -> float:
