@@ -121,7 +121,8 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
     (slow, most), *more = ((name_of(port), max(ratio for _, ratio in of)) for port, of in over.items())
     others = "".join(f", {name} {ratio:.2f}x" for name, ratio in more)
     verb = "are" if first[1:] else "is"
-    return f"{listed(map(name_of, first))} {verb} the fastest", f" ({slow} up to {most:.2f}x{others})"
+    times = "x as long" if way == DOCUMENTED else "x"  # explained once
+    return f"{listed(map(name_of, first))} {verb} the fastest", f" ({slow} up to {most:.2f}{times}{others})"
 
 
 def sure_lines(found: Answer) -> list[str]:
