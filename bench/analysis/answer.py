@@ -6,7 +6,6 @@ framework, and does not compete.
 """
 
 from itertools import combinations
-from statistics import median
 
 import numpy as np
 from msgspec import Struct
@@ -62,12 +61,14 @@ class Row(Struct, frozen=True):
         floor: the noise floor, as a fraction.
         plain_s: median seconds per call of plain JAX.
         cells: by way, one of WAYS, and by port.
-        fastest: by way, the ports than which no other is faster. All of them, where they are not told apart; none,
-            where too few rounds were measured to tell, or where there is nothing to compare.
+        fastest: by way, the ports than which no other is faster, and whose time is below that of each slower one. All
+            of them, where they are not told apart; none, where too few rounds were measured to tell, or where there is
+            nothing to compare.
         pairs: by way, every two frameworks.
         keeping: by port, the fastest of the styles that keep what a call changes in the model, beside the documented
             one; none where it has no such. See `trigru.common.port.protocol.CallStyle.keeps_state`.
         advised: by port, its documented style against that one, or against the functional one where there is none.
+        least: the least difference from plain JAX, as a fraction, that the run could find four times in five.
         other: the same by the clock of its situation, where another leads and that one was read; see `CLOCKS`.
     """
 
@@ -82,6 +83,7 @@ class Row(Struct, frozen=True):
     pairs: dict[str, list[Difference]]
     keeping: dict[str, Cell] = {}
     advised: dict[str, Difference] = {}
+    least: float | None = None
     other: "Row | None" = None
 
     @property
@@ -99,8 +101,6 @@ class Answer(Struct, frozen=True):
         ports: the frameworks, in order; without plain JAX.
         missing: ports that are not available, with the reason.
         untimed: other arms without a number, by name, with the reason and in how many rows.
-        least: the least difference from plain JAX, as a fraction, that the run could find four times in five, in the
-            median of the rows.
         dtypes: in which equality was measured.
         arithmetic: in which all was timed: the dtype, and the precision where it is not "highest".
         processes: how many measured.
@@ -113,7 +113,6 @@ class Answer(Struct, frozen=True):
     missing: dict[str, str]
     untimed: dict[str, tuple[str, int]]
     rows: list[Row]
-    least: float | None
     datetime: str
     machine: Machine
     processes: int
@@ -124,11 +123,11 @@ class Answer(Struct, frozen=True):
 def answer(results: Results) -> Answer:
     """The answer of a run. It has no rows if no framework was timed with its own cell."""
     groups = {name: of for name, of in results.groups().items() if of[0].arm.division == STOCK}
-    rows = [_row_by_clocks(results, benchmarks) for benchmarks in groups.values()]
+    least = sight(results)
+    rows = [replace(_row_by_clocks(results, of), least=least.get(name)) for name, of in groups.items()]
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
     facts = results.trigru
     untimed = grouped((u for u in results.untimed if u.arm.style is not None), lambda u: u.arm.name)
-    least = [of_group for group, of_group in sight(results).items() if group in groups]
     return Answer(
         proofs=None if facts.equality is None else proofs_of(facts.equality),
         checks=list(dict.fromkeys(m.check for m in facts.equality or ())),
@@ -137,7 +136,6 @@ def answer(results: Results) -> Answer:
         missing={u.arm.port: u.reason for u in results.untimed if u.arm.style is None},
         untimed={name: (of_name[0].reason, len(of_name)) for name, of_name in untimed.items()},
         rows=[row for row in rows if row.cells],
-        least=median(least) if least else None,
         datetime=results.datetime,
         machine=facts.machine,
         processes=max((len({*b.process}) for b in results.benchmarks), default=0),
@@ -174,7 +172,9 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         met = {two: difference(results, alike[two[0]], alike[two[1]]) for two in combinations(alike, 2)}
         slower = {one if d.verdict == "slower" else other for (one, other), d in met.items() if d.is_real}
         judged = len(alike) > 1 and enough_rounds(first.process)
-        fastest[way] = [port for port in alike if port not in slower and judged]
+        # where one that was shown to be slower has a smaller time, a larger one is too noisy to be called the fastest
+        limit_s = min((cells[way][port].time_s for port in slower), default=np.inf)
+        fastest[way] = [port for port in alike if judged and port not in slower and cells[way][port].time_s < limit_s]
         between[way] = list(met.values())
     documented, functional = (labelled(benchmarks, way) for way in WAYS)
     kept = {port: best for port in documented if (best := _fastest_keeping(benchmarks, port))}

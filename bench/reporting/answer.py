@@ -31,7 +31,7 @@ MOST_UNTIMED = 3
 #: What begins the line on what a run can show, below a table.
 STAR = "*: fastest or tied. "
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "linen's train step (6 products): {} plain JAX's on jax {}, {} on {}."
+CHANGED = "linen's train step at B=1: {} plain JAX's on jax {}, {} on jax {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.62}, "2026-11-29"
 #: What a call does, by the clock.
 WAITING = {"blocked": "waited for", "pipelined": "not waited for"}
@@ -131,8 +131,9 @@ def sure_lines(found: Answer) -> list[str]:
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         processes = f"{found.processes} process{'es' * (found.processes != 1)}"
-        least = "" if found.least is None else f"In {processes}, differences below {found.least:.1%} may go unseen."
-        lines.append(f"{STAR}{least}".strip())
+        least = [row.least for row in found.rows if row.least is not None]
+        unseen = f"In {processes}, differences below {from_to(least, '{:.0%}'.format)} may go unseen." if least else ""
+        lines.append(f"{STAR}{unseen}".strip())
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
     if found.processes == 1:
@@ -163,7 +164,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
         ]
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    return f"What to write for {phase} ({size}; train steps: trigru styles):", lines
+    return f"Faster code for {phase}, {size} (for training: trigru styles):", lines
 
 
 def _made_once(summary: str) -> str:

@@ -128,7 +128,7 @@ def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
         return fastest_lines(answer(make_results([b for run in runs for b in run])))[0]
 
     assert sentence({}) == (
-        "Forward pass: as documented, linen is the fastest (NNX up to 3.50x, Equinox 1.40x); "
+        "Forward pass: as documented, linen is the fastest (NNX up to 3.50x as long, Equinox 1.40x); "
         "functional, no difference was shown."
     )
     depends = sentence({}, {"equinox[filter_jit]": 0.5e-4})
