@@ -115,9 +115,9 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
     if not ratios:
         return "no difference was shown", ""
     first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
-    if not first:
-        return "it depends on the size", f" (up to {max(ratios.values()):.2f}x)"
     over = grouped(((slow, ratio) for (slow, fast), ratio in ratios.items() if fast in first), lambda of: of[0])
+    if not over:  # none is the fastest throughout, or one is tied with others that change places
+        return "it depends on the size", f" (up to {max(ratios.values()):.2f}x)"
     (slow, most), *more = ((name_of(port), max(ratio for _, ratio in of)) for port, of in over.items())
     others = "".join(f", {name} {ratio:.2f}x" for name, ratio in more)
     verb = "are" if first[1:] else "is"
@@ -201,7 +201,7 @@ def proof_lines(found: Answer) -> list[str]:
         part = "" if WHOLE in found.dtypes else " of what is timed"
         names = "All proven equal" if is_all else f"Proven equal: {', '.join(equal)}"
         proven = f"{names} ({count(len(found.checks), 'check')}{part})"
-        cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS)
+        cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
     arithmetic = "" if found.arithmetic == "float32" else f", {found.arithmetic}"
     where = f"{machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}{arithmetic}; {versions}."

@@ -81,6 +81,8 @@ def _speed(judged: list[Change]) -> str:
     if not any(change.believed for change in judged):
         reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
         parts.insert(0, f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})")
+    lost = sum(change.lost_in_noise for change in judged)
+    parts += [f"{lost} {'is' if lost == 1 else 'are'} too noisy to tell"] * (lost > 0)
     return f"of {count(len(judged), 'arm')}, {'; '.join(parts)}"
 
 
@@ -175,7 +177,9 @@ def _proof(proof: Proof | None) -> str:
 
 def _moved(diff: Diff) -> Section:
     moved = [(short_group(change.arm), change.arm.name, *_cells(change)) for change in diff.moved]
-    rest = {"Moved, too": len(moved) - MOST_ROWS, "Not moved": sum(not change.moved for change in diff.judged)}
+    lost = sum(change.lost_in_noise for change in diff.judged)
+    unmoved = sum(not change.moved for change in diff.judged) - lost
+    rest = {"Moved, too": len(moved) - MOST_ROWS, "Not moved": unmoved, "Too noisy to tell": lost}
     return Section(
         f"Changes of {_MEASURE}" if moved else f"No change of {_MEASURE} above the noise",
         ("workload", Prose("arm"), "new / old", "floor", Words("verdict")),

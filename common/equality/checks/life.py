@@ -211,11 +211,12 @@ def _calls(port: Port) -> Iterator[Case]:
 
 def _styles(port: Port) -> Iterator[Case]:
     """Each call style runs what its model does when it is called directly."""
-    known = {phase: _computed(port, whole_row({"phase": phase})) for phase in ("forward", "gradient")}
+    known: dict[str, set[tuple[str, ...]]] = {}  # by phase, of a model that is called directly
     for style in port.call_styles:
-        if style.missing() is None:
-            phase = "gradient" if "gradient" in style.phases else style.phases[0]
-            computed = known["gradient" if phase == "train_step" else phase]
+        phase = next((phase for phase in ("gradient", "forward", "train_step") if phase in style.phases), None)
+        if style.missing() is None and phase is not None:
+            like = "gradient" if phase == "train_step" else phase
+            computed = known.get(like) or known.setdefault(like, _computed(port, whole_row({"phase": like})))
             run = partial(_require_computed, computed, port, whole_row({"phase": phase}), style.name)
             yield Case(f"in the call style {style.name}", run)
 

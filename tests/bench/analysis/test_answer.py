@@ -153,3 +153,24 @@ def test_the_least_difference_that_is_seen_four_times_in_five_by_hand(floor):
     assert of(1.0, 1.0, 5) == of(1.0, 1.0, 1) == pytest.approx(least)
     assert of(1.0, 1.0, 2) == pytest.approx(max(1.959964 * 0.01, least) + 0.841621 * 0.01)
     assert of(0.9, 1.1, 5) == pytest.approx(max(half, least) + t.ppf(0.8, 4) * half / t.ppf(0.975, 4))
+
+
+def test_one_that_is_tied_with_others_that_change_places_is_no_fastest():
+    noisy = np.tile([0.7e-4, 1.05e-4, 1.5e-4], 5)
+    runs = [
+        timed({"pure[jit]": 1e-4, "linen[apply]": ours, "nnx[split-merge]": theirs, "equinox[partition]": noisy}, size)
+        for size, ours, theirs in (("tiny", 1e-4, 1.1e-4), ("question", 1.1e-4, 1e-4))
+    ]
+    found = answer(make_results([b for run in runs for b in run]))
+    assert [row.fastest["functional"] for row in found.rows] == [["linen", "equinox"], ["nnx", "equinox"]]
+    assert fastest_lines(found) == ["Forward pass: functional, it depends on the size (up to 1.10x)."]
+
+
+def test_a_noisy_time_above_one_that_is_slower_is_not_the_fastest():
+    times = {
+        "linen[apply]": 1e-4,
+        "nnx[split-merge]": 1.1e-4,
+        "equinox[partition]": np.tile([0.7e-4, 1.2e-4, 1.5e-4], 5),
+    }
+    (row,) = answer(make_results(timed({"pure[jit]": 1e-4} | times))).rows
+    assert row.fastest["functional"] == ["linen"]

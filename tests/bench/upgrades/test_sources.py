@@ -37,7 +37,7 @@ def package(tmp_path, monkeypatch):
     return snapshot, name
 
 
-def test_the_first_line_that_differs_is_named_with_its_function(package):
+def test_the_first_line_that_differs_is_named(package):
     snapshot, name = package
     was = snapshot(a=CODE, b=CODE, tests__c=CODE)
     assert not list(edited(was, snapshot(a=CODE, b=CODE, tests__c="other")))

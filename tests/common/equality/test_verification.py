@@ -79,6 +79,17 @@ def fails(change):
     return Faulty()
 
 
+def test_remat_that_is_lost_where_all_steps_are_unrolled_is_noticed():
+    class Dropping(PurePort):
+        def apply(self, model, x, carry=None, **options):
+            steps = x.shape[0 if options.get("time_major") else -2]
+            kept = replace(model, remat=False) if model.unroll >= steps else model
+            return super().apply(kept, x, carry, **options)
+
+    (found,) = verify([Dropping()], dtypes=["float64"], checks=get_checks("memory"))
+    assert "remat computes nothing again where all steps are unrolled" in str(found)
+
+
 def test_a_failed_row_is_told_by_the_fewest_levels_with_which_it_fails():
     def backwards_in_float32(model, carry, outputs, *, reverse=False, **_):
         return carry, outputs * (1 + 1e-3) if reverse and outputs.dtype == jnp.float32 else outputs
