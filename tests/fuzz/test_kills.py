@@ -10,24 +10,16 @@ import time
 import pytest
 from trigru.bench.analysis.merge import load
 from trigru.bench.timing.journal import Journal
-from trigru.common.errors import TrigruError
 
 RUN = ("compare", "--no-proof", "--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure",
        "--processes", "2")  # fmt: skip
-FORMER = b"a former result"
-#: Runs trigru so that it hears all signals: a shell's job in the background ignores SIGINT, one of nohup SIGHUP.
-HEARING = """
-import os, signal, sys
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, "-m", "trigru.bench.cli", *sys.argv[1:]])
-"""
 
 
 def start(folder, *words):
+    """Start trigru so that it hears all signals: what a shell starts in the background ignores SIGINT."""
     environment = os.environ | {"TMPDIR": str(folder), "XDG_CACHE_HOME": str(folder.parent), "TRIGRU_NO_CACHE": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", HEARING, *words], **pipes, env=environment)
+    command = ["env", "--default-signal=INT,TERM,HUP", sys.executable, "-m", "trigru.bench.cli", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def living(column, pid):
@@ -49,42 +41,30 @@ def end(process, numbers):
     return err
 
 
-def parts_of(partial):
-    """The groups in a file."""
-    try:
-        return Journal.read(partial).groups_timed
-    except TrigruError:  # nothing is there yet
-        return []
-
-
 @pytest.mark.parametrize("numbers", [[signal.SIGKILL], [signal.SIGINT] * 2, [signal.SIGTERM], [signal.SIGHUP]], ids=str)
 def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
     folder = tmp_path / "here" / "out"
     folder.mkdir(parents=True)
     results, partial = folder / "results.json", folder / "results.partial.jsonl"
-    results.write_bytes(FORMER)
-    process = start(tmp_path / "here", *RUN, "-o", str(folder))
-    while process.poll() is None and not parts_of(partial):
+    results.write_bytes(b"a former result")
+    process = start(folder.parent, *RUN, "-o", str(folder))
+    while process.poll() is None and not (partial.exists() and b"GroupTimed" in partial.read_bytes()):
         time.sleep(0.05)
     err = end(process, numbers)
-    parts = parts_of(partial)
-    assert results.read_bytes() == FORMER
+    assert results.read_bytes() == b"a former result"
+    parts = Journal.read(partial).groups_timed
     if numbers != [signal.SIGKILL]:
-        assert process.returncode == 128 + numbers[0]
-        assert err.endswith("interrupted.\n")
-        assert len(Journal.read(partial).groups_timed) == int(re.search(r"(\d+) of 4 parts are kept", err)[1])
-        assert not list((tmp_path / "here").glob("trigru-*")), "a temporary folder is left"
-    again = start(tmp_path / "here", *RUN, "-o", str(folder))
+        assert (process.returncode, err.endswith("interrupted.\n")) == (128 + numbers[0], True)
+        assert len(parts) == int(re.search(r"(\d+) of 4 parts are kept", err)[1])
+        assert not list(folder.parent.glob("trigru-*")), "a temporary folder is left"
+    again = start(folder.parent, *RUN, "-o", str(folder))
     _, message = again.communicate(timeout=200)
     assert again.returncode == 0, message
-    assert not partial.exists()
-    assert not list((tmp_path / "here").glob("trigru-*"))
+    assert not [*folder.glob("*.partial.jsonl"), *folder.parent.glob("trigru-*")]
     run = load(results)
     assert run.trigru.complete
-    for part in parts:
-        for timed in part.timed:
-            (b,) = (b for b in run.benchmarks if b.arm.id == timed.arm)
-            assert b.timed[part.process].time_s == timed.time_s
+    times = {(b.arm.id, process): timed.time_s for b in run.benchmarks for process, timed in b.timed.items()}
+    assert all(times[timed.arm, part.process] == timed.time_s for part in parts for timed in part.timed)
 
 
 def test_a_proof_is_interrupted_at_once(tmp_path):
