@@ -93,7 +93,7 @@ def _name_of(dtype: Any) -> str | None:
     """The name of a dtype in the order of bytes that JAX has, or None."""
     import jax  # here, so that the oracle can be imported without JAX
 
-    if dtype is None:
+    if dtype is None or isinstance(dtype, jax.Array):  # whose own dtype JAX would take
         return None
     try:
         known = jax.numpy.dtype(dtype)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ..errors import InputError, brief
+from .inputs import is_array
 
 _TWO_AXES = (
     "Initializers that scale with fan-in or are orthogonal need two axes; zeros, constant, normal and uniform do not."
@@ -23,7 +24,7 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
     """An initializer of the initial carry, of shape (H,), that says what is wrong with the one it is given.
 
     Raises:
-        InputError: when called, if the initializer raises anything, or gives another shape or dtype.
+        InputError: when called, if the initializer can't be called, raises anything, or gives another shape or dtype.
 
     >>> for_carry(lambda key, shape, dtype: jnp.zeros(3, dtype))(jax.random.key(0), (8,))
     Traceback (most recent call last):
@@ -32,12 +33,19 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
 
     def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         called = "It is called as carry_init(key, shape, dtype)"
+        if not callable(initializer):
+            kind = type(initializer).__name__
+            expected = "a JAX initializer (key, shape, dtype) -> array, such as jax.nn.initializers.zeros"
+            raise InputError(f"carry_init is a {kind}, expected {expected}.")
         try:
-            carry = jnp.asarray(initializer(key, shape, dtype))
+            drawn = initializer(key, shape, dtype)
+            carry = jnp.asarray(drawn) if is_array(drawn) else None
         except Exception as error:  # whatever comes from inside a function of the user's
             hint = _TWO_AXES if isinstance(error, ValueError) else f"{called}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
             raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}") from error
+        if carry is None:
+            raise InputError(f"carry_init gave a {type(drawn).__name__}, expected an array of shape {shape}.")
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
         if carry.dtype != jax.dtypes.canonicalize_dtype(dtype):  # without jax_enable_x64, float32 for float64

@@ -24,6 +24,9 @@ from jaxtyping import Array, Float
 from ..config import check_fields
 from ..errors import InputError, brief
 
+#: The largest factor of an update: beyond it, products would soon overflow float32.
+LARGEST = 1e30
+
 
 def carry_learning_rate(
     tx: optax.GradientTransformation,
@@ -54,8 +57,8 @@ def carry_learning_rate(
 
     Raises:
         InputError: scale is negative, not finite, or neither a Python number nor a floating-point scalar, length is
-            below 1, or both scale=0 and what it would leave without effect were given; at `init`, no parameter is an
-            initial carry.
+            below 1, one of them is a number above 1e30, or both scale=0 and what it would leave without effect were
+            given; at `init`, no parameter is an initial carry.
 
     >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
     >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
@@ -67,11 +70,13 @@ def carry_learning_rate(
     array = isinstance(scale, jax.Array | np.ndarray)
     if not _is_scale(scale):
         raise InputError(
-            f"scale is {brief(repr(scale))}, expected a finite Python number from 0 on, or a floating-point JAX "
+            f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}, or a floating-point JAX "
             "scalar: 1 leaves the rate alone, 0 freezes. A schedule goes into carry=, as a transformation of its own."
         )
     if length is not None:
         check_fields(length=length)
+        if length > LARGEST:
+            raise InputError(f"length is {brief(length)}, expected at most {LARGEST:g}.")
     frozen = not array and scale == 0
     if frozen and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
@@ -96,11 +101,9 @@ def carry_learning_rate(
 def _is_scale(scale: Any) -> bool:
     number: Any = scale
     if isinstance(scale, jax.Array | np.ndarray):
-        if scale.ndim > 0 or not jnp.issubdtype(scale.dtype, jnp.floating):
-            return False
-    elif not isinstance(scale, Real) or isinstance(scale, bool):
-        return False
-    return isinstance(scale, Tracer) or bool(0 <= number < jnp.inf)
+        scalar = scale.ndim == 0 and jnp.issubdtype(scale.dtype, jnp.floating)
+        return scalar and (isinstance(scale, Tracer) or bool(0 <= number < jnp.inf))
+    return isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= number <= LARGEST
 
 
 def _scale_by(scale: Any) -> optax.GradientTransformation:

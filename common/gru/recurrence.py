@@ -60,7 +60,7 @@ class Loop(NamedTuple):
 def check_model(*, kernel: Any = "stock", **fields: Any) -> None:
     """Raise InputError unless a model can have this kernel, and these fields of `trigru.common.config.check_fields`."""
     check_fields(**fields)
-    if kernel not in (*KERNELS, AUTO):
+    if not isinstance(kernel, str) or kernel not in (*KERNELS, AUTO):
         raise InputError(f"kernel is {kernel!r}, expected {', '.join(KERNELS)} or {AUTO}.")
 
 

@@ -124,9 +124,13 @@ class Layout:
 
     def shapes(self, input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
         """The shape of each array for D = input_size, H = hidden_size and, of a classifier, C = classes."""
-        shapes = leaf_shapes(input_size, hidden_size, classes)
-        params = from_leaves({name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()})
-        return {name: array.shape for name, array in self.flat(params).items()}
+        fields = leaf_shapes(input_size, hidden_size, classes) | {"bias_hh": (3 * hidden_size,)}
+        shapes = {}
+        for name, row in self.table(classifier=classes is not None).items():
+            first, *rest = fields[row.field]
+            shape = (first // 3 if row.gate else first, *rest)
+            shapes[name] = shape[::-1] if row.transposed else shape
+        return shapes
 
     def problem(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> str | None:
         """The reason why arrays of these names are not parameters: shapes, dtypes, or values that are not finite.

@@ -80,9 +80,11 @@ def test_bad_calls_are_refused_in_the_callers_terms(port, message):
 _FAILED = r"carry_init cannot draw shape \(8,\), float32: "
 BAD_DRAWS = {
     r"carry_init gave shape \(3,\), expected \(8,\)": lambda *_: jnp.zeros(3),
+    "carry_init is a str, expected a JAX initializer .*, such as jax.nn.initializers.zeros": "zeros",
+    r"carry_init gave a NoneType, expected an array of shape \(8,\)": lambda *_: None,
+    "carry_init gave a list, expected an array": lambda *_: [0.0] * 8,
     _FAILED + "ValueError: .*scale with fan-in .*need two axes": initializers.lecun_normal(),
     _FAILED + r"TypeError: .*2 positional .*\(key, shape, dtype\)": lambda key, shape: jnp.zeros(shape),
-    _FAILED + r"TypeError: 'str' object is not callable\. It is called as carry_init": "zeros",
     _FAILED + "ZeroDivisionError: division by zero": lambda *_: 1 / 0,
     "gave dtype int32, .* let it draw in that dtype": lambda _, shape, dtype: jnp.zeros(shape, int),
 }
@@ -106,10 +108,13 @@ def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
         ({"unroll": 0}, "unroll is 0, expected a whole number of at least 1"),
         ({"remat": "all"}, "remat is 'all', expected True or False"),
         ({"dtype": "floaty"}, "expected a floating-point dtype: float16, bfloat16, float32 or float64"),
+        ({"dtype": jnp.ones(3)}, "expected a floating-point dtype"),
         ({"param_dtype": "complex64"}, "expected a floating-point dtype: float16, bfloat16, float32 or float64"),
     ):
         with pytest.raises(InputError, match=message):
             GRUConfig(4, 8, **options)
+    with pytest.raises(InputError, match=r"kernel is array.*, expected stock"):
+        equinox.GRU(4, 8, kernel=np.array(["stock", "fused"]), key=jax.random.key(0))
 
 
 def test_flaxs_cells_sum_the_gradients_of_half_precision_parameters_in_half_precision():

@@ -101,9 +101,10 @@ FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        *(({"scale": scale}, "scale is .*, expected a finite Python number from 0 on, or a floating-point JAX scalar")
-          for scale in (-1.0, float("nan"), float("inf"), True, "fast", jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
+        *(({"scale": scale}, r"scale is .*, expected a Python number from 0 to 1e\+30, or a floating-point JAX scalar")
+          for scale in (-1.0, float("nan"), 1e300, 10**400, True, "fast", jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
         ({"length": 2.5}, "length is .*, expected a whole number of at least 1"),
+        ({"length": 10**400}, r"length is .*, expected at most 1e\+30"),
         ({"scale": 0.0, "length": 3}, FROZEN),
         ({"scale": 0.0, "carry": optax.sgd(1.0)}, FROZEN),
     ],

@@ -103,6 +103,7 @@ def changed(**changes):
         (lambda state: state | {f"a.{n}": a for n, a in state.items()}, "as torch: it has 2 cells, at a, the top"),
         (lambda state: {"a": state, "a.bias_ih_l0": 0}, r"has two arrays called a\.bias_ih_l0"),
         (changed(weight_hh_l0=np.ones((12, 3), "f4")), r"weight_hh_l0 has shape \(12, 3\), expected \(9, 3\)"),
+        (changed(weight_hh_l0=np.ones((0, 2**58), "f4")), r"weight_ih_l0 has shape \(9, 2\), expected \(\d+, 2\)"),
         (changed(weight_ih_l0=np.ones(9, "f4")), r"weight_ih_l0 has shape \(9,\), expected two axes"),
         (changed(initial_carry=np.ones((2, 1, 3), "f4")), r"initial_carry has shape \(2, 1, 3\), expected \(3,\)"),
         (changed(bias_ih_l0=np.ones(9)), "bias_ih_l0 has dtype float64, but weight_ih_l0 has float32"),
