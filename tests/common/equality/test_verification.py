@@ -204,6 +204,7 @@ def test_a_model_that_no_pickle_takes_is_no_copy():
 
 @pytest.mark.parametrize("right", [True, False])
 def test_the_oracle_does_not_train_with_the_function_that_it_checks(right, monkeypatch):
+    jax.clear_caches()
     for cached in (reference._known, reference._traced):
         cached.cache_clear()
     of_carry = optimizers._ends_in
