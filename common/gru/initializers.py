@@ -11,9 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..errors import InputError, brief
-from .inputs import is_array
 
 _TWO_AXES = (
     "Initializers that scale with fan-in or are orthogonal need two axes; zeros, constant, normal and uniform do not."
@@ -39,7 +39,8 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
             raise InputError(f"carry_init is a {kind}, expected {expected}.")
         try:
             drawn = initializer(key, shape, dtype)
-            carry = jnp.asarray(drawn) if is_array(drawn) else None
+            is_array = isinstance(drawn, jax.Array | np.ndarray | np.generic) or hasattr(drawn, "__jax_array__")
+            carry = jnp.asarray(drawn) if is_array else None
         except Exception as error:  # whatever comes from inside a function of the user's
             hint = _TWO_AXES if isinstance(error, ValueError) else f"{called}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"

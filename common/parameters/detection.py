@@ -213,12 +213,13 @@ def _with(tree: Any, at: str, part: Mapping[str, Any]) -> Any:
     if not at:
         return part
     keys = {str(key).replace("/", "."): key for key in tree} if isinstance(tree, Mapping) else {}
+    old = [name for name in keys if name.startswith(f"{at}.")]  # of a flat dict
     for name, key in keys.items():
-        if f"{at}.".startswith(f"{name}."):
+        if f"{at}.".startswith(f"{name}.") and (isinstance(tree[key], Mapping) or not old):
             return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
-    others = {key: tree[key] for name, key in keys.items() if not name.startswith(f"{at}.")}
-    if len(others) == len(keys):
+    if not old:
         raise InputError(f"has no dict with the key {at}. Its keys there: {', '.join(keys) or 'none'}.")
+    others = {key: tree[key] for name, key in keys.items() if name not in old}
     return others | {f"{at}.{name}": array for name, array in part.items()}
 
 

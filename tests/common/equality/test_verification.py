@@ -17,6 +17,7 @@ from trigru.common.equality.contract.factors import is_compiled
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, UnknownNameError
+from trigru.common.gru import optimizers
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import faults, get_port
 from trigru.impls.pure import PurePort
@@ -212,8 +213,18 @@ def test_a_model_that_no_pickle_takes_is_no_copy():
         COPIES["pickled and unpickled"](lambda: None)
 
 
-def test_the_oracle_does_not_train_with_the_function_that_it_checks():
-    assert reference._OF_RECORDS["carry rate"] is not reference.OPTIMIZERS["carry rate"]
+@pytest.mark.parametrize("right", [True, False])
+def test_the_oracle_does_not_train_with_the_function_that_it_checks(right, monkeypatch):
+    jax.clear_caches()
+    for cached in (reference._known, reference._traced):
+        cached.cache_clear()
+    of_carry = optimizers._ends_in
+    monkeypatch.setattr(optimizers, "_ends_in", lambda path, name: of_carry(path, name) == right)
+    (training,) = get_checks("training")
+    row = next(row for row in training.rows(PURE) if row["optimizer"] == "carry rate")  # pyright: ignore[reportOptionalCall]
+    check = replace(training, rows=lambda port: [row])
+    (found,) = verify([PURE], checks=[check], dtypes=["float64"])
+    assert found.passed == right, found.problem
 
 
 def test_assert_equivalent_names_what_differs():

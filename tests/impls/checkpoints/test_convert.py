@@ -155,6 +155,14 @@ def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
     assert jax.tree.structure(again) == jax.tree.structure(new)
 
 
+@pytest.mark.parametrize("at", ["rnn", "a.rnn"])
+def test_an_array_with_the_name_of_a_place_stays(at):
+    """In a flat dict."""
+    beside = {"rnn": np.ones(2), "a": np.ones(3)}
+    new, _ = exchange(beside | {f"{at}.{name}": leaf for name, leaf in PARAMS._asdict().items()}, "torch", [at])
+    assert new == beside | {f"{at}.{name}": new[f"{at}.{name}"] for name in TORCH.flat(PARAMS)}
+
+
 @pytest.mark.parametrize(
     ("at", "names", "message"),
     [
