@@ -109,6 +109,8 @@ class _Comparing:
         for number, mode in enumerate(modes):
             name = f" ({mode[0]})" if len(modes) > 1 else ""
             self._mode(*(first if number == 0 else self._programs(*mode, inputs)), name)
+        if not self.failures and all(isinstance(program, Program) for program in first):
+            self._next_call(modes[0], modes[-1])
         if not self.failures:
             self._variations(*modes[0])
         if not self.failures:
@@ -210,6 +212,20 @@ class _Comparing:
             if m.layout is not None:
                 same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
         return same
+
+    def _next_call(self, first: tuple[str, str], last: tuple[str, str]) -> None:
+        """Compare the outputs of a call from the state that a call returns, as in evaluation after training.
+
+        What counts calls, and is no number that could be compared, is the same before the first.
+        """
+        models = (self.reference, self.candidate)
+        if not any(jax.tree.leaves(model.state) for model in models):
+            return
+        r, c = (Program(model, self.inputs, *modes) for model, *modes in zip(models, first, last, strict=True))
+        outputs = r.forward(self.arguments).outputs
+        if _is_finite(outputs):
+            error = largest(outputs, c.forward(self.given).outputs)
+            self._record("outputs of the next call", error, self.tolerance, partial(self._places, r, c))
 
     def _gradients(self, r: Any, c: Any, name: str) -> None:
         weights, tolerance = weights_of(r.outputs), OF_GRADIENTS * self.tolerance

@@ -51,13 +51,14 @@ class Program:
         model: it.
         inputs: a tuple of pytrees of arrays, whose shapes and dtypes count alone.
         mode: of the model.
+        before: the mode of a call before, with the same inputs, which returns the state; "" for none.
 
     Raises:
         InputError: the model does not take these inputs.
     """
 
-    def __init__(self, model: Model, inputs: tuple[Any, ...], mode: str):
-        self.model, self.mode = model, mode
+    def __init__(self, model: Model, inputs: tuple[Any, ...], mode: str, before: str = ""):
+        self.model, self.mode, self.before = model, mode, before
         self.params, self.param_values, self._to_params = leaves_of(model.params)
         self.states, self.state_values, self._to_state = leaves_of(model.state)
         if model.state_paths:
@@ -136,7 +137,10 @@ class Program:
     def _forward(self, *leaves: Any) -> list[Any]:
         params, state, inputs, _ = self._by_kind(leaves)
         inputs = jax.tree.unflatten(self._to_inputs, inputs)
-        outputs, new = self.model(self._to_params(params), self._to_state(state), inputs, self.mode)
+        new = self._to_state(state)
+        if self.before:
+            _, new = self.model(self._to_params(params), new, inputs, self.before)
+        outputs, new = self.model(self._to_params(params), new, inputs, self.mode)
         arrays = jax.tree.leaves(outputs)
         if not arrays:
             raise InputError(f"{self.model.name} returns no array.")

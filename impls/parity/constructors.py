@@ -141,7 +141,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         import equinox as eqx
 
         params, static = eqx.partition(model, eqx.is_inexact_array)
-        states, fixed_state = eqx.partition(state, eqx.is_inexact_array)
+        states, fixed_state = eqx.partition(state, eqx.is_array)  # counters, too, which a call moves on
 
         def call(params: Any, states: Any, inputs: Any, mode: str, keywords: Any) -> tuple[Any, Any]:
             whole = eqx.combine(params, static)
@@ -159,7 +159,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
                 axes = (None, None if key is None else 0, *([0] * len(inputs)))
                 function = jax.vmap(one, axes, 0 if state is None else (0, None), axis_name=axis_name)
             result = function(eqx.combine(states, fixed_state), keys, *inputs)
-            return (result, states) if state is None else (result[0], eqx.filter(result[1], eqx.is_inexact_array))
+            return (result, states) if state is None else (result[0], eqx.filter(result[1], eqx.is_array))
 
         def whole(params: Any, states: Any) -> Any:
             module = eqx.combine(params, static)
