@@ -146,9 +146,14 @@ def _kept(old: Row | None, new: Row, place: Path) -> tuple[Row, Read | None] | N
         return None
     if (old.python, old.arguments) != (new.python, new.arguments) or not (old.lasting or old.versions):
         return None
+    if old.lasting or old.reason:
+        return (old, None) if old.lasting else None
     with suppress(SnapshotError):
-        return (old, None) if old.lasting else None if old.reason else (old, load(place))
-    return None
+        found = load(place)
+        installed = found[0].machine.versions
+        if all(installed.get(name, version) == version for name, version in old.versions.items()):
+            return old, found
+    return None  # there is none, or it is of another set
 
 
 def read(folder: Path) -> Matrix:

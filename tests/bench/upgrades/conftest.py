@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.environments import release_of
+from support.runs import MACHINE
 from support.snapshots import leave, step_calls
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.record import Subject
@@ -22,7 +24,8 @@ def trigru(monkeypatch):
         number = release_of(made)
         if number == 2:
             return "error: it broke"
-        leave(Path(arguments[-1]), Subject("pure", "pure", calls=step_calls(100 + 10 * number)))
+        machine = replace(MACHINE, versions=MACHINE.versions | made.versions)
+        leave(Path(arguments[-1]), Subject("pure", "pure", calls=step_calls(100 + 10 * number)), machine=machine)
         return ""
 
     monkeypatch.setattr(matrix, "run_trigru", run)

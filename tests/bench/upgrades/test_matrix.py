@@ -39,6 +39,18 @@ def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
     assert [bool(row.reason) for row in found.rows] == [True, False, True, False, False]
 
 
+def test_a_snapshot_of_other_versions_than_its_row_is_taken_again(tmp_path, trigru):
+    fill(SETS[:2], tmp_path, Made(), command=[])
+    one, other = (folder for folder in tmp_path.iterdir() if folder.is_dir())
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    again = Made()
+    found = fill(SETS[:2], tmp_path, again, command=[])
+    assert again.made == [of.name for of in SETS[:2]]
+    assert found.rows[1].moved[0].new == "110 lines"
+
+
 def test_many_changes_of_a_kind_are_counted_and_few_kept():
     trees = [{f"w{n}": f"float{bits}(3,)" for n in range(5)} for bits in (16, 32)]
     row = matrix.Row("a set", [], "")
