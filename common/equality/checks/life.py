@@ -25,7 +25,7 @@ from ...errors import DefectError, NotOfferedError, brief, listed
 from ...gru.kernels import STOCK
 from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
-from ...port.protocol import Params, Port
+from ...port.protocol import Params, Port, WithKernel
 from ...program import equations, evaluate
 from ..cases import OF_READOUT, PARAMS
 from ..contract.data import config_of as config_of_row
@@ -180,12 +180,14 @@ def _differences(port: Port, options: Sequence[dict[str, Any]]) -> Iterator[Case
     chosen = replace(config_of_row(row), **CHOICES)
     program, _ = _traced(row, port, arrays, port.load(chosen, data.params))
 
-    def require_another_program(option: dict[str, Any]) -> None:
-        if _traced(row, port, arrays, port.load(replace(chosen, **option), data.params))[0] == program:
+    def require_another_program(other: Port, option: dict[str, Any]) -> None:
+        if _traced(row, other, arrays, other.load(replace(chosen, **option), data.params))[0] == program:
             raise DefectError("it makes no difference to the program")
 
     for option in options:
-        yield Case(str(option), partial(require_another_program, option))
+        yield Case(str(option), partial(require_another_program, port, option))
+    if isinstance(port, WithKernel) and port.kernel != STOCK:
+        yield Case(f"kernel={port.kernel}", partial(require_another_program, WithKernel(port, STOCK), {}))
 
 
 def _traced(row: Row, port: Port, arrays: Sequence[Any], model: Any) -> tuple[str, Any]:
