@@ -47,7 +47,8 @@ def how_different(a: np.ndarray, b: np.ndarray) -> str:
     x, y = _reals(a).ravel(), _reals(b).ravel()
     if np.array_equal(np.sort(x), np.sort(y)):
         return "the same numbers in another order"
-    ratio = float(x @ y / (x @ x)) if x @ x else np.inf
+    with np.errstate(all="ignore"):  # of numbers that are not finite
+        ratio = float(x @ y / (x @ x)) if x @ x else np.inf
     if (
         np.isfinite(ratio)
         and f"{ratio:.5g}" not in ("0", "1")
