@@ -214,18 +214,15 @@ class _Comparing:
         return same
 
     def _next_call(self, first: tuple[str, str], last: tuple[str, str]) -> None:
-        """Compare the outputs of a call from the state that a call returns, as in evaluation after training.
-
-        What counts calls, and is no number that could be compared, is the same before the first.
-        """
+        """Compare the outputs of a call from the state that a call returns, which may count calls."""
         models = (self.reference, self.candidate)
         if not any(jax.tree.leaves(model.state) for model in models):
             return
         r, c = (Program(model, self.inputs, *modes) for model, *modes in zip(models, first, last, strict=True))
-        outputs = r.forward(self.arguments).outputs
+        outputs, own = r.forward(self.arguments).outputs, c.forward(self.given).outputs
         if _is_finite(outputs):
-            error = largest(outputs, c.forward(self.given).outputs)
-            self._record("outputs of the next call", error, self.tolerance, partial(self._places, r, c))
+            places = partial(self._places, r, c)
+            self._record("outputs of the next call", largest(outputs, own), self.tolerance, places)
 
     def _gradients(self, r: Any, c: Any, name: str) -> None:
         weights, tolerance = weights_of(r.outputs), OF_GRADIENTS * self.tolerance
