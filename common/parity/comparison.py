@@ -17,8 +17,7 @@ from .draws import different_draws
 from .layouts import Transform
 from .matching import Match, converted, match, match_by_values, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
-from .obstacles import with_rules
-from .pairs import leaf_errors, left_out, paired_gradients, paired_outputs, parameter_gradients
+from .pairs import leaf_errors, left_out, paired_gradients, paired_outputs, parameter_gradients, with_rules
 from .places import places_of, places_of_optimizers, rounded
 from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place

@@ -1,24 +1,46 @@
-"""Which parameter of the candidate is which of the reference, by names and shapes."""
+"""Which parameter of the candidate is which of the reference, by names, in whatever framework, and shapes."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain, combinations, permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
-from .layouts import Layout, Leaf, Transform, joined, piece, whole
-from .mapping import find, transform_of
-from .names import alike as alike_names
-from .names import parts_of, words
+from .layouts import Layout, Leaf, Transform, find, joined, mapped, piece, whole
 from .tape import Tape
 
 #: The most leaves that are joined in any order, and the most that are joined at all.
 MOST_IN_ANY_ORDER, MOST_JOINED, MOST_IN_A_FAMILY = 4, 64, 6
 #: Names tell two leaves apart if one is this much more alike than the next.
 MARGIN = 0.1
+#: Words that frameworks have for the same thing.
+SYNONYMS: dict[str, str] = {
+    **dict.fromkeys(("kernel", "weight", "weights", "w", "scale", "gamma", "embedding", "embeddings"), "weight"),
+    **dict.fromkeys(("bias", "b", "beta"), "bias"),
+    **dict.fromkeys(("query", "q", "wq", "queries"), "query"),
+    **dict.fromkeys(("key", "k", "wk", "keys"), "key"),
+    **dict.fromkeys(("value", "v", "wv", "values"), "value"),
+    **dict.fromkeys(("out", "o", "wo", "output"), "out"),
+    **dict.fromkeys(("dense", "linear", "fc", "proj", "projection", "lin", "layer", "layers"), "layer"),
+    **dict.fromkeys(("norm", "ln", "layernorm", "layer_norm", "rmsnorm"), "norm"),
+    **dict.fromkeys(("bn", "batchnorm"), "batchnorm"),
+    **dict.fromkeys(("mean", "running_mean"), "mean"),
+    **dict.fromkeys(("var", "running_var", "variance"), "var"),
+    **dict.fromkeys(("embed", "emb", "wte", "tok"), "embed"),
+    **dict.fromkeys(("pos", "wpe", "position", "positional"), "pos"),
+}  # fmt: skip
+#: Names of what is several in one.
+JOINED: dict[str, tuple[str, ...]] = {"qkv": ("query", "key", "value"), "kv": ("key", "value")}
+for _letter in "qkvo":
+    JOINED |= {f"{_letter}proj": (_letter,), f"w{_letter}": (_letter,)}
+#: Names of the gates of recurrent cells, and of what is computed for each of them.
+for _gate in "ifgorzn":
+    JOINED |= {f"i{_gate}": ("input", _gate), f"h{_gate}": ("hidden", _gate)}
+    JOINED |= {f"w{_gate}": ("weight", _gate), f"u{_gate}": ("hidden", "weight", _gate), f"b{_gate}": ("bias", _gate)}
 
 
 @dataclass
@@ -138,7 +160,7 @@ class _Matching:
             c = find(path, self.candidate, "candidate")
             if self.matches[c].layout is not None:
                 raise InputError(f"the mapping names {self.candidate[c].path!r} twice.")
-            layout = transform_of(target, self.reference, self.candidate[c])
+            layout = mapped(target, self.reference, self.candidate[c])
             self.matches[c] = Match(layout, "the mapping")
 
     def join(self) -> None:
@@ -271,3 +293,45 @@ def _may_be_the_same(a: Leaf, b: Leaf) -> bool:
     """Whether both may be the same parameter: of one size and kind, and not the one a vector and the other none."""
     vectors = {sum(length > 1 for length in leaf.shape) <= 1 for leaf in (a, b)}
     return a.size == b.size and len(vectors) == 1 and _is_one_kind(a, b)
+
+
+# How much the names of two parameters are alike ---------------------------------------------------------------------
+
+
+def words(path: str) -> list[str]:
+    """The words and numbers of a path, each in the form that all frameworks share.
+
+    >>> words("Block_1/queryProj/kernel")
+    ['block', '1', 'query', 'layer', 'weight']
+    """
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", path).lower()
+    several = [JOINED.get(word, (word,)) for word in re.findall(r"[a-z]+|\d+", spaced)]
+    return [SYNONYMS.get(word, word) for some in several for word in some]
+
+
+def alike_names(a: str, b: str) -> float:
+    """How much two paths are alike, from 0 to 1."""
+    first, second = parts_of(a), parts_of(b)
+    common = len(first.texts & second.texts) / max(len(first.texts | second.texts), 1)
+    letters = len(first.letters & second.letters) / max(len(first.letters | second.letters), 1)
+    numbers = 0.1 * (first.numbers[:1] == second.numbers[:1]) + 0.05 * (first.numbers == second.numbers)
+    return 0.3 * (first.role == second.role) + 0.4 * common + 0.15 * letters + numbers
+
+
+class Parts(NamedTuple):
+    """What tells a path: its words, pairs of their letters, numbers, and the role of the leaf."""
+
+    texts: frozenset[str]
+    letters: frozenset[str]
+    numbers: tuple[str, ...]
+    role: str
+
+
+@lru_cache(maxsize=8192)
+def parts_of(path: str) -> Parts:
+    """What tells a path."""
+    every = words(path)
+    texts = [word for word in every if not word.isdigit()]
+    role = next((word for word in reversed(texts) if word in ("weight", "bias", "mean", "var")), "")
+    letters = frozenset(text[n : n + 2] for text in texts for n in range(max(len(text) - 1, 1)))
+    return Parts(frozenset(texts), letters, tuple(word for word in every if word.isdigit()), role)

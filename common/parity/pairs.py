@@ -1,15 +1,16 @@
 """The quantities of two models that ought to be the same, where each leaf of the one holds leaves of the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..program import CodeLine, code_lines, equations
 from .layouts import Layout
+from .locations import is_users, located, statements
 from .matching import Match
-from .obstacles import obstacles, rule_lines
-from .programs import Program, Result
-from .record import Place
+from .programs import RULES, STOPS, Program, Result
+from .record import Location, Place
 from .tape import Tape
 from .values import Arguments, largest
 
@@ -61,6 +62,9 @@ def _whole(matches: Sequence[Match], first: Tape, n_r: int, second: Tape, n_c: i
             yield first.outputs[n_r + match.layout.sources[0]], second.outputs[n_c + i]
 
 
+# Equations that change derivatives and no values: they are left out, to see what they do ---------------------------
+
+
 def left_out(
     programs: tuple[Any, Any],
     arguments: tuple[Arguments, Arguments],
@@ -79,7 +83,7 @@ def left_out(
     gradients = [program.gradient(some, weights) for program, some in zip(programs, arguments, strict=True)]
     for which in (1, 0):
         program = programs[which]
-        lines = obstacles(program.closed) if isinstance(program, Program) else {}
+        lines = _obstacles(program.closed) if isinstance(program, Program) else {}
         for here, some in list(lines.items())[:OBSTACLES]:
             pair = gradients.copy()
             pair[which] = program.gradient_without(some, arguments[which], weights)
@@ -90,8 +94,44 @@ def left_out(
             if max(errors, default=0.0) > tolerance:
                 continue
             if which:
-                for rule in rule_lines(some[0]):
+                for rule in _rule_lines(some[0]):
                     yield Place(rule, None, "Without this rule, the gradients agree.")
                 yield Place(here, None, "Without it, the gradients agree.")
             else:
                 yield Place(None, here, "If the reference did not have it, the gradients would agree.")
+
+
+def _obstacles(closed: Any) -> dict[Location, list[Any]]:
+    """The equations that stop a gradient or have a rule for it, by their line: an unrolled loop has several on one."""
+    result: dict[Location, list[Any]] = {}
+    for equation, outside in equations(closed.jaxpr):
+        if equation.primitive.name in STOPS | RULES:
+            here = located(code_lines(equation, outside), equation.primitive.name, equation.outvars[0].aval.shape)
+            if here is not None:
+                result.setdefault(here, []).append(equation)
+    return result
+
+
+def _rule_lines(equation: Any) -> list[Location]:
+    """The first lines of the user's function that a custom derivative takes backward; none for a stopped gradient."""
+    code = getattr(getattr(equation.params.get("bwd"), "f", None), "__code__", None)
+    if code is None:
+        return []
+    lines = statements(CodeLine(code.co_filename, code.co_firstlineno, code.co_name))
+    places = (located([line], equation.primitive.name, equation.outvars[0].aval.shape) for line in lines)
+    return [place for place in places if place is not None and is_users(lines[0])]
+
+
+def with_rules(places: Iterable[Place], closed: Any) -> Iterator[Place]:
+    """The places, and before a call of a function with a derivative of its own the lines of that.
+
+    Args:
+        places: where gradients part.
+        closed: the trace of the candidate.
+    """
+    rules = {(here.file, here.line): some[0] for here, some in _obstacles(closed).items()}
+    for place in places:
+        equation = place.candidate and rules.pop((place.candidate.file, place.candidate.line), None)
+        for rule in _rule_lines(equation) if equation else ():
+            yield Place(rule, place.reference, "It is the rule for the derivative of what is called there.")
+        yield place

@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core.primitives import closed_call_p, copy_p
 
 from ..compat import enable_x64
 from ..errors import InputError
 from ..program import Evaluator, wide
 from .locations import failed
 from .model import Model, dtypes_of, is_float, leaves_of
-from .obstacles import without
 from .tape import Tape, TraceTape
 from .values import NARROW, Arguments
 
@@ -24,6 +24,8 @@ from .values import NARROW, Arguments
 DECIMALS = 64
 #: Constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does.
 ROUNDING = 0.5
+#: Primitives that hand on a value without its derivative, or with a rule of its own.
+STOPS, RULES = frozenset({"stop_gradient"}), frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
 #: Primitives that draw random numbers.
 RANDOM = ("random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", "random_gamma")
 
@@ -81,7 +83,7 @@ class Program:
 
     def gradient_without(self, some: Sequence[Any], arguments: Arguments, weights: Sequence[Any]) -> Result:
         """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
-        forward = jaxpr_as_fun(without(self.closed, some))
+        forward = jaxpr_as_fun(_without(self.closed, some))
         trace = self._traced(partial(self._backward, forward=forward), self.outputs)
         return self._parts(self._evaluated(trace, _Constants(), [*arguments.all(), *weights]))
 
@@ -244,6 +246,30 @@ def _decimal(value: float, dtype: Any) -> tuple[float, bool]:
         if float(np.asarray(decimal, dtype)) == value:
             return decimal, digits <= most
     return value, not np.isfinite(value)
+
+
+def _without(closed: Any, targets: Sequence[Any]) -> Any:
+    """A trace in which some equations have the derivative that their values have."""
+
+    def changed(value: Any) -> Any:
+        if type(value) is tuple:  # of the branches of a condition
+            return tuple(map(changed, value))
+        if getattr(value, "jaxpr", value) is not value:  # closed; from JAX 0.12 on, all are, and hold themselves
+            return value.replace(jaxpr=changed(value.jaxpr))
+        if hasattr(value, "eqns"):
+            return value.replace(eqns=list(map(freed, value.eqns)))
+        return value
+
+    def freed(equation: Any) -> Any:
+        if not any(equation is target for target in targets):
+            return equation.replace(params={name: changed(value) for name, value in equation.params.items()})
+        if equation.primitive.name in STOPS:
+            return equation.replace(primitive=copy_p, params={})
+        inner = equation.params["call_jaxpr"]
+        inner = inner if hasattr(inner, "consts") else ClosedJaxpr(inner, ())
+        return equation.replace(primitive=closed_call_p, params={"call_jaxpr": inner})
+
+    return changed(closed)
 
 
 def _spec(leaf: Any, in_float64: bool) -> Any:

@@ -10,7 +10,7 @@ from jax.nn import initializers
 from ...common.errors import NotOfferedError
 from ...common.port.protocol import check_config
 from ..equinox import Classifier, EquinoxPort
-from .rnn import OwnParts, require_none
+from . import OwnParts, require_none
 
 
 class GRU(eqx.Module):

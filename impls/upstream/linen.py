@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.nn import initializers
 
 from ..linen import Classifier, LinenPort
-from .rnn import OwnParts, run, step
+from . import OwnParts, run, step
 
 
 class GRU(nn.Module):

@@ -9,7 +9,7 @@ from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
 from ..nnx import LAYOUT, Classifier, NNXPort
-from .rnn import OwnParts, run, step
+from . import OwnParts, run, step
 
 
 class GRU(nnx.Module):

@@ -23,8 +23,8 @@ from jax.sharding import PartitionSpec as P
 from ...compat import vary_over
 from ...errors import DefectError, NotOfferedError
 from ...gru.kernels import STOCK
-from ...port.collectives import collectives_of, gathered
 from ...port.compilation import jit_without_optimization
+from ...port.programs import collectives_of, gathered
 from ...port.protocol import DONATED, CallStyle, Port, WithKernel
 from ...port.spread import AXIS
 from ...port.styles import available_styles, make_task

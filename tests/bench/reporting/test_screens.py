@@ -41,7 +41,7 @@ from trigru.bench.reporting.times import overhead_tables, speedup_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import UnjudgedError
-from trigru.common.port.collectives import Collective
+from trigru.common.port.programs import Collective
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
 
 ROOT = Path(__file__).parents[3]

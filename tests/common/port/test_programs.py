@@ -11,8 +11,7 @@ from flax import nnx
 from jax._src import monitoring
 from support.runs import make_arm
 from trigru.bench.arms.arms import prepare
-from trigru.common.port.collectives import Collective, collectives_of
-from trigru.common.port.programs import fingerprint, read_program, tuned, watch_build
+from trigru.common.port.programs import Collective, collectives_of, fingerprint, read_program, tuned, watch_build
 
 X = jnp.ones((4, 4))
 

@@ -95,7 +95,7 @@ ON_DEVICES = """
 import os
 
 import numpy as np
-from trigru.common.port.collectives import collectives_of
+from trigru.common.port.programs import collectives_of
 
 assert jax.device_count() == 4
 alone = jax.tree.map(np.asarray, (params, x, targets))
