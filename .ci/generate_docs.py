@@ -1,16 +1,136 @@
-"""Write the generated parts of the docs; with --check, fail where one is stale instead."""
+"""Write the generated parts of the docs; with --check, fail where one is stale instead.
+
+What is listed here is what the code has: checks, factors, faults, workloads, call styles, commands.
+"""
 
 import re
 import sys
 import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import catalogue  # this and what follows stand beside this script
-import published
+import published  # this and the next stand beside this script
 import releases
+import typer.main
+from published import table
+from trigru.bench.arms.workloads import QUICK, WORKLOADS
+from trigru.bench.cli import app
+from trigru.bench.commands.styles import style_rows
+from trigru.bench.upgrades.changes import KINDS
+from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
+from trigru.common.equality.contract.designs import coverage_of, design_of
+from trigru.common.equality.contract.factors import COARSE_RULES, DTYPES, FACTORS, RULES
+from trigru.common.port.styles import styles_called
+from trigru.impls import get_port
+from trigru.impls.checkpoints import layouts
+from trigru.impls.checkpoints.containers import CONTAINERS
+from trigru.impls.code import code_of
+from trigru.impls.faults import FAULTS
+from trigru.impls.upstream import DEPARTURES
+from typer.cli import get_docs_for_click
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "tests" / "example_port"
+PORTS = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
+#: The tables of rows of the code: of each the columns and the rows.
+TABLES: dict[str, tuple[Sequence[str], Iterable[Sequence[str]]]] = {
+    "changes": (("kind", "it"), ((f"`{kind}`", what) for kind, what in KINDS.items())),
+    "checks": (
+        ("check", "what it catches", "runs"),
+        (
+            (check.name, check.catches, runs.format(check.name))
+            for of, runs in ((CHECKS, "by default"), (SELECTIONS, "`--check {}`"), (ON_DEVICES, "`--devices`"))
+            for check in of
+        ),
+    ),
+    "factors": (
+        ("factor", "levels, the usual one first"),
+        [*((factor.name, ", ".join(factor.levels)) for factor in FACTORS), ("dtype", ", ".join(DTYPES))],
+    ),
+    "faults": (
+        ("fault", "what is wrong", "the check that is there for it"),
+        ((fault.name, fault.what, fault.check) for fault in FAULTS),
+    ),
+    "departures": (
+        ("part", "departure", "shows in"),
+        ((f"`{d.part}`", f"[{d.what}]({d.source})" if d.source else d.what, ", ".join(d.checks)) for d in DEPARTURES),
+    ),
+    "workloads": (
+        ("workload", "B", "T", "D", "H", "parameters", "`--quick`", "what it stands for"),
+        (
+            (f"`{w.name}`", *map(str, (w.batch_size, w.time, w.input_size, w.hidden_size)), f"{w.parameters():,}",
+             "yes" if w.name in QUICK else "", w.summary)
+            for w in WORKLOADS
+        ),
+    ),
+    "styles": (
+        ("port", "call style", "label", "what its user writes"),
+        (
+            (port.title, f"`{style.name}`", labels,
+             f"`{style.summary}`" + (f" ([source]({style.source}))" if style.source else ""))
+            for port, style, labels in style_rows(PORTS)
+        ),
+    ),
+}  # fmt: skip
+
+
+def coverage() -> str:
+    """How many rows a port is checked by, and what they cover."""
+    rows = design_of(get_port("linen"))
+    checked, of = coverage_of(rows)
+    return f"```text\nlinen: {len(rows)} rows cover {checked} of {of} pairs and triples of levels.\n```"
+
+
+def rules() -> str:
+    """What cannot go together."""
+
+    def listed(levels: Any) -> str:
+        return " and ".join(f"{name} {' or '.join(some)}" for name, some in levels.items())
+
+    placed = [("", rule) for rule in RULES] + [("in a coarse dtype, ", rule) for rule in COARSE_RULES]
+    return "\n".join(
+        f"- {where}{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}."
+        for where, rule in placed
+    )
+
+
+def train_step(label: str) -> str:
+    """The code of a train step in a call style, in a tab for each framework."""
+    tabs = []
+    for port in PORTS[1:]:
+        (style,) = styles_called(port, (label,), "train_step")
+        block = f"```python\n{code_of(port.name, {'train_step': style})}```"
+        tabs.append(f'=== "{port.title}"\n\n{textwrap.indent(block, "    ")}')
+    return "\n\n".join(tabs)
+
+
+def containers() -> str:
+    """The file formats with the layouts that they are written in, and the arrays of each layout."""
+    known = layouts()
+    rows = [
+        (
+            c.title,
+            ", ".join(f"`{suffix}`" for suffix in c.suffixes),
+            *("yes" if c.layouts is None or name in c.layouts else "–" for name in known),
+            f"`{c.reader}`",
+        )
+        for c in CONTAINERS
+    ]
+    arrays = [(f"`{n}`: {of.title}", ", ".join(f"`{a}`" for a in of.table())) for n, of in known.items()]
+    return f"{table(('container', 'suffix', *known, 'read by'), rows)}\n\n{table(('layout', 'arrays'), arrays)}"
+
+
+def commands() -> str:
+    """A section for each command: its help, arguments and options, as Typer documents them."""
+    group: Any = typer.main.get_command(app)
+    return "\n\n".join(
+        get_docs_for_click(
+            obj=command, ctx=typer.Context(command), indent=1, call_prefix="trigru", title=f"trigru {name}"
+        ).strip()
+        for name, command in group.commands.items()
+    )
 
 
 def fenced(language: str, path: Path) -> str:
@@ -29,8 +149,13 @@ def answers() -> str:
 
 
 #: The marker of each part, and the function that writes it.
-PARTS = {
-    **catalogue.PARTS,
+PARTS: dict[str, Callable[[], str]] = {
+    **{name: partial(table, *of) for name, of in TABLES.items()},
+    "coverage": coverage,
+    "rules": rules,
+    **{f"train-step-{label}": partial(train_step, label) for label in ("documented", "functional")},
+    "layouts": containers,
+    "commands": commands,
     **published.PARTS,
     **releases.PARTS,
     "example": lambda: fenced("python", EXAMPLE / "gru_by_hand.py"),

@@ -33,7 +33,7 @@ VERIFIED = {
         for name in ("pure", "linen", "nnx", "equinox")
     },
     "common/gru/fused.py": ("--port=pure", "--kernel=fused"),
-    **{f"common/gru/{name}.py": () for name in ("inputs", "initializers")},
+    **{f"common/gru/{name}.py": () for name in ("recurrence", "initializers")},
     **{f"common/parameters/{name}.py": () for name in ("layouts", "record")},
 }
 #: Why a mutant is not noticed, by the line that was changed and what it became: because it changes nothing, or because

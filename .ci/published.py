@@ -9,9 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import difference, other_clock
-from trigru.bench.analysis.rates import ratio_of
-from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
+from trigru.bench.analysis.pairs import Speedup, difference, mean_speedup, other_clock, ratio_of, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.answer import (
@@ -126,7 +124,8 @@ class Published:
         """The sizes of a workload in words."""
         arms = (b for b in self.run.benchmarks if (str(b.arm.workload), b.arm.phase) == (workload, phase))
         batch, time, inputs, hidden = map(int, re.findall(r"\d+", next(arms).shape))
-        steps = "" if phase == "step" else f" of {'up to ' * (workload == 'vowels')}{time} steps"
+        most = "up to " if workload == "vowels" else ""
+        steps = "" if phase == "step" else f" of {most}{time} steps"
         return f"{inputs} inputs, {hidden} units, {count(batch, 'sequence')}{steps}"
 
     def arm(self, workload: str, phase: str, port: str, style: str) -> Benchmark | None:
@@ -180,7 +179,8 @@ def times(*, in_flight: bool) -> str:
     of, rows = published("cpu"), []
     for arm, name in ARMS.items():
         cells = [of.time(of.arm(*at, *arm), in_flight=in_flight) for _, *at in SITUATIONS]
-        rows += [(name, *cells)] * ({*cells} != {NOT_MEASURED})
+        if {*cells} != {NOT_MEASURED}:
+            rows.append((name, *cells))
     return table(("called", *(f"{text}: {of.size(*at)}" for text, *at in SITUATIONS)), rows)
 
 

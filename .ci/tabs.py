@@ -1,4 +1,7 @@
-"""Hooks of MkDocs: links to the anchors of tabs are checked, and the ports' models are shown from their sources."""
+"""Hooks of MkDocs: links to the anchors of tabs are checked, and the ports' models are shown from their sources.
+
+And an extension of Griffe: the `>>>` examples of a docstring are code, and not text with brackets and quotes.
+"""
 
 import ast
 import re
@@ -7,6 +10,8 @@ import sys
 import textwrap
 from pathlib import Path
 from typing import Any
+
+from griffe import Extension, Object
 
 ROOT = Path(__file__).parents[1]
 #: Stands before the adapter of a port, below the model that a user copies.
@@ -18,6 +23,7 @@ METHODS = {"setup": "Construction", "__init__": "Construction", "__call__": "A c
 METHODS |= {"get_initial_carry": "The initial carry", "": "The rest"}
 #: So many characters fit a third of a page that is 1280 pixels wide.
 COLUMN = 56
+_EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -81,3 +87,12 @@ def _code(lines: list[str], node: ast.FunctionDef | ast.AnnAssign) -> str:
         docstring = node.body[0]
         kept = lines[node.lineno - 1 : docstring.lineno - 1] + lines[docstring.end_lineno : node.end_lineno]
     return textwrap.dedent("\n".join(kept)) + "\n"
+
+
+class Doctests(Extension):
+    """Fences them."""
+
+    def on_object(self, *, obj: Object, **_: Any) -> None:
+        """Called with every module, class, function and attribute."""
+        if obj.docstring:
+            obj.docstring.value = _EXAMPLE.sub(lambda m: f"```pycon\n{m[0]}\n```", obj.docstring.value)

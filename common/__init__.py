@@ -17,7 +17,7 @@ _HANDED_ON = {
     "equality.verification": ("Measurement", "assert_equivalent", "verify"),
     "errors": ("InputError", "NotOfferedError", "ParamsFileError", "TrigruError", "UnavailableError"),
     "gru.initializers": ("for_carry",),
-    "gru.inputs": ("check_batch_shape", "check_call", "clip_lengths", "computation_dtype"),
+    "gru.recurrence": ("check_batch_shape", "check_call", "clip_lengths", "computation_dtype"),
     "gru.optimizers": ("carry_learning_rate",),
     "parameters.record": ("ClassifierParams", "GRUParams", "ReadoutParams", "config_of"),
     "port.classes": ("ModelClass", "Use"),

@@ -112,8 +112,8 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
 @contextmanager
 def listening(listener: Callable[..., None], *, of_durations: bool) -> Iterator[None]:
     """Within this context, a listener of `jax.monitoring` is called; from JAX 0.6 on, the module can take it away."""
-    kind = "event_duration" if of_durations else "event"
-    getattr(monitoring, f"register_{kind}{'_secs' * of_durations}_listener")(listener)
+    kind, unit = ("event_duration", "_secs") if of_durations else ("event", "")
+    getattr(monitoring, f"register_{kind}{unit}_listener")(listener)
     try:
         yield
     finally:

@@ -100,4 +100,5 @@ def brief(error: object) -> str:
     ('a b\\x1b', 301)
     """
     text = " ".join(str(error).split())
-    return for_terminal(text[:300]) + "…" * (len(text) > 300)
+    shown = for_terminal(text[:300])
+    return f"{shown}…" if len(text) > 300 else shown

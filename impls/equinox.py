@@ -17,7 +17,6 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.compat import dotted
 from ..common.gru import initializers, recurrence
-from ..common.gru.inputs import check_call, clip_lengths
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
@@ -293,9 +292,11 @@ class EquinoxPort(Port):
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
         masks: Any = {"lengths": lengths, "resets": resets}
-        check_call(x, carry, **_sizes(model), **masks, reverse=reverse, time_major=time_major)
+        recurrence.check_call(x, carry, **_sizes(model), **masks, reverse=reverse, time_major=time_major)
         if lengths is not None:
-            lengths = clip_lengths(lengths, np.shape(x)[0 if time_major else -2])  # jax.vmap makes 32 bits of 64
+            lengths = recurrence.clip_lengths(
+                lengths, np.shape(x)[0 if time_major else -2]
+            )  # jax.vmap makes 32 bits of 64
         if carry is not None:
             carry = jnp.asarray(carry)  # under jax.vmap, a constant of NumPy's would reach the kernel's own derivative
 
@@ -307,12 +308,12 @@ class EquinoxPort(Port):
         return _over_batch(one, np.ndim(x) - 2, **axes)(x, resets, carry, lengths)
 
     def step(self, model, x, carry=None, *, reset=None):
-        check_call(x, carry, **_sizes(model), reset=reset, time=False)
+        recurrence.check_call(x, carry, **_sizes(model), reset=reset, time=False)
         return _over_batch(lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1)(x, carry, reset)
 
     def classify(self, model, x, lengths=None):
-        check_call(x, **_sizes(model.gru), lengths=lengths)
-        lengths = None if lengths is None else clip_lengths(lengths, np.shape(x)[-2])
+        recurrence.check_call(x, **_sizes(model.gru), lengths=lengths)
+        lengths = None if lengths is None else recurrence.clip_lengths(lengths, np.shape(x)[-2])
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
     def value_and_grad(self, function, *, has_aux=False):

@@ -17,11 +17,10 @@ from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, port_names, unavailable
 from ..results.arm import Sized
 from ..results.grouping import grouped
+from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Machine, Results
 from ..results.run import Clock
-from .equality import Proof, proofs_of
-from .pairs import Difference, difference, frameworks, labelled, other_clock
-from .rates import baseline_of
+from .pairs import Difference, baseline_of, difference, frameworks, labelled, other_clock
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 
 #: The two ways in which frameworks are compared.

@@ -17,7 +17,7 @@ from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, own_ports, port_names, unavailable
 from ..arms.arms import BASELINE, expand
-from ..results import rules
+from ..results import proof
 from ..results.arm import NOT_PROVEN, Arm
 from ..results.grouping import grouped
 from ..results.lines import first_twice
@@ -142,7 +142,7 @@ def _admission(run: Run) -> Iterator[str]:
 def _machine(run: Run) -> Iterator[str]:
     """The rules of a machine."""
     if run.machine:
-        yield from rules.of_machine(run.machine, {arm.port for arm, _ in _timed(run)})
+        yield from run.machine.contradictions({arm.port for arm, _ in _timed(run)})
 
 
 def _proof_origin(run: Run) -> Iterator[str]:
@@ -161,7 +161,7 @@ def _proof_origin(run: Run) -> Iterator[str]:
 def _proof_content(run: Run) -> Iterator[str]:
     """The rules of measurements, and that they are of what the plan asked for."""
     found, plan = run.begun.equality or [], run.plan
-    yield from rules.of_measurements(found)
+    yield from proof.contradictions(found)
     for m in found:
         if m.passed and m.port not in (BASELINE[0], *plan.ports):
             yield f"its proof is of {m.port}, which the plan did not ask for"

@@ -1,4 +1,4 @@
-"""Two arms of one group against each other, paired within rounds, and what causes the difference.
+"""Two arms of one group against each other, paired within rounds, what causes the difference, and what a kernel gains.
 
 Causes are told by experiment. What crossing the jit boundary costs is the difference between two call styles of one
 framework that run the same program. Two frameworks in the same style may run other programs, whose operations are
@@ -15,10 +15,20 @@ from msgspec.structs import replace
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.grouping import grouped
-from ..results.record import Benchmark, Results
+from ..results.record import Benchmark, Ceilings, Results
 from ..results.run import Clock, Timed
-from .rates import baseline_of
-from .statistics import Comparison, compare, noise_floor, verdict
+from .statistics import (
+    Comparison,
+    Effect,
+    as_ratio,
+    compare,
+    effect_of,
+    enough_rounds,
+    mean_effect,
+    mean_floor,
+    noise_floor,
+    verdict,
+)
 
 #: The most that crossing the jit boundary was seen to take.
 BOUNDARY_LIMIT_S = 2e-3
@@ -31,6 +41,8 @@ OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
 #: program. "program": another program in the same style. "unexplained": the same program in the same style, or a
 #: difference beyond what the boundary can cost.
 Cause = Literal["none", "equations", "unread", "boundary", "style", "program", "unexplained"]
+#: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
+Over = Literal["stock", "peers", "one device"]
 
 
 class Difference(Struct, frozen=True):
@@ -122,6 +134,16 @@ def _turned(t: Timed) -> Timed:
     )
 
 
+def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
+    """The arm of a group that ratios are relative to."""
+    return next(b for b in benchmarks if b.arm.is_baseline)
+
+
+def ratio_of(b: Benchmark) -> Comparison:
+    """The time of an arm over the baseline's."""
+    return Comparison(b.ratio, b.ratio_low, b.ratio_high)
+
+
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
     """The arm of each framework whose call style has a label, by port, in the order of the group.
 
@@ -193,3 +215,88 @@ def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
             sure = size
         likely = size
     return (likely, False) if sure is None else (sure, True)
+
+
+def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:
+    """The nearer limit of the machine for an arm, "gemm" or "copy", and the share of it that the arm reaches."""
+    ceilings, time_s = best_ceilings(results, b.arm.arithmetic), float(np.median(b.time_s))
+    gemm_s, copy_s = b.flops / ceilings.gemm_gflop_per_s * 1e-9, b.moved_bytes / ceilings.copy_gbyte_per_s * 1e-9
+    return ("gemm", gemm_s / time_s) if gemm_s >= copy_s else ("copy", copy_s / time_s)
+
+
+def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
+    """The best rates that any process of a run saw."""
+    seen = [of_process[arithmetic] for of_process in results.trigru.ceilings]
+    steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
+    gemm, copy = max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen)
+    return Ceilings(gemm, copy, min(steps_s, default=None))
+
+
+# What a kernel gains over own cells and over peers, and what several devices gain over one ---------------------------
+
+
+class Speedup(Struct, frozen=True):
+    """How much faster an arm is with a kernel or on several devices, in one group or in several.
+
+    Args:
+        benchmark: the arm with the kernel or the devices; of the first group where there are several.
+        other: what it is compared with; see `Over`.
+        arm: the name of the arm, without the kernel.
+        effect: log of the arm's time over the other arm's.
+        floor: of noise, as a fraction.
+        enough: whether all groups have enough rounds for a verdict.
+    """
+
+    benchmark: Benchmark
+    other: Benchmark
+    arm: str
+    effect: Effect
+    floor: float
+    enough: bool
+    groups: int = 1
+
+    @property
+    def ratio(self) -> Comparison:
+        """The other arm's time over this one's: above 1, this one is faster."""
+        return as_ratio(self.effect).inverse
+
+    @property
+    def verdict(self) -> str:
+        """Of the arm: "faster", "slower" or "indistinguishable"."""
+        return verdict(as_ratio(self.effect), self.floor) if self.enough else "indistinguishable"
+
+    @property
+    def temp_share(self) -> float | None:
+        """The arm's temporary memory over the other's; None where one is unknown, or the latter has none."""
+        other, own = (b.facts.program.temp_bytes if b.facts.program else None for b in (self.other, self.benchmark))
+        return own / other if other and own is not None else None
+
+
+def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
+    """The speedup of every arm with a kernel, or on several devices; without the other arm, it is left out."""
+    found = []
+    for benchmarks in results.groups().values():
+        first = [b for b in benchmarks if b.arm.copy == 1]
+        alone = {(b.arm.port, b.arm.style, b.arm.kernel): b for b in first if not b.arm.way}
+        peers = [b for b in alone.values() if b.arm.port in results.trigru.plan.peers and b.arm.kernel == STOCK]
+        for b in first:
+            own = alone.get((b.arm.port, b.arm.style, b.arm.kernel if b.arm.way else STOCK))
+            if own is None or own is b or bool(b.arm.way) != (over == "one device"):
+                continue
+            for other in peers if over == "peers" else [own]:
+                effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.process)
+                name = b.name if b.arm.way else own.name
+                found.append(Speedup(b, other, name, effect, b.floor, enough_rounds(b.process)))
+    return found
+
+
+def means_of(found: list[Speedup]) -> list[Speedup]:
+    """The geometric mean over groups of each arm and peer in a phase, where it has several groups."""
+    of_arms = grouped(found, lambda s: (s.benchmark.arm.phase, s.arm, s.other.name)).values()
+    return [mean_speedup(of_arm) for of_arm in of_arms if len(of_arm) > 1]
+
+
+def mean_speedup(found: list[Speedup]) -> Speedup:
+    """That of one arm, kernel, peer and phase."""
+    effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
+    return replace(found[0], groups=len(found), effect=effect, floor=floor, enough=all(s.enough for s in found))

@@ -10,11 +10,10 @@ from msgspec import Meta, Struct
 
 from ...common.errors import InputError
 from ...common.files import read_whole
+from ..results.arm import Load
 from ..results.files import STARTS_COMMAND
 from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, check_date, decode, first_twice, refusing
-from ..results.ranges import Load
-from ..results.rules import of_machine
 from ..results.run import Machine
 from ..timing.coldstart import ColdStart
 
@@ -44,7 +43,7 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
     def contradictions(self) -> Iterator[str]:
         """Rules of the machine, and of the starts of each port."""
         of_port = grouped(self.starts, lambda cold: cold.port)
-        yield from of_machine(self.machine, of_port)
+        yield from self.machine.contradictions(of_port)
         if any(len({cold.style for cold in starts}) > 1 for starts in of_port.values()):
             yield "the starts of one port are of several call styles"
         if first_twice(map(repr, self.starts)):

@@ -15,8 +15,7 @@ from ...common.errors import UnknownNameError
 from ..results.arm import Untimed
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from .pairs import difference, reference_of
-from .rates import baseline_of
+from .pairs import baseline_of, difference, reference_of
 
 #: What ratios are over: plain JAX, or each other framework.
 Over = Literal["pure", "pairwise"]

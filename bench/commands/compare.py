@@ -15,7 +15,6 @@ from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import unavailable
-from ..analysis.equality import proofs_of
 from ..analysis.evidence import check_evidence
 from ..analysis.merge import merge
 from ..analysis.starts import SCHEMA, ColdStarts
@@ -29,6 +28,7 @@ from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
 from ..results.lines import encode
+from ..results.proof import proofs_of
 from ..results.record import Results
 from ..results.run import Begun, Ended, Run
 from ..timing.coldstart import cold_starts

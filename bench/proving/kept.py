@@ -34,8 +34,7 @@ from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import private_folder
 from ..results.lines import check_date, decode, encode
-from ..results.proof import Expected, expected_of, is_whole
-from ..results.rules import of_measurements
+from ..results.proof import Expected, contradictions, expected_of, is_whole
 from .messages import Asked, Subject
 from .prover import processor
 from .questions import OF_PARTS, expand, get_subject
@@ -123,7 +122,7 @@ def _is_whole(subject: Subject, measurements: list[Measurement]) -> bool:
         return expected_of(asked.check, unusual(row), dtype, style_of(row, port))
 
     asked = map(expected, expand([subject], DTYPES, OF_PARTS if is_part else CHECKS))
-    contradicts = not is_part and any(of_measurements(measurements))
+    contradicts = not is_part and any(contradictions(measurements))
     return not contradicts and is_whole(measurements, port.name, subject.kernel or STOCK, asked, passing=not is_part)
 
 

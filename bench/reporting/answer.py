@@ -9,8 +9,8 @@ from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
 from ..analysis.answer import WAYS, Answer, Row
-from ..analysis.equality import Proof
 from ..results.grouping import grouped
+from ..results.proof import Proof
 from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
 

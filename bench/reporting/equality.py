@@ -10,8 +10,8 @@ from ...common.equality.contract.examination import CANCELLING_FACTOR, COARSE_FA
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...impls.upstream import Finding
-from ..analysis.equality import worst_of
 from ..results.grouping import grouped
+from ..results.proof import worst_of
 from .numbers import json_text
 from .sections import Prose, Section, Words
 

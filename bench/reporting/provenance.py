@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ...common.gru.kernels import STOCK
-from ..analysis.rates import best_ceilings
+from ..analysis.pairs import best_ceilings
 from ..results.arm import Arm
 from ..results.record import Machine, Provenance, Results
 

@@ -13,15 +13,20 @@ from ..analysis.pairs import (
     NEGLIGIBLE,
     OTHER,
     Difference,
+    Over,
+    Speedup,
+    baseline_of,
     by_size,
     difference,
+    limit_of,
+    means_of,
     negligible_from,
     other_clock,
+    ratio_of,
     reference_of,
     same_program,
+    speedups,
 )
-from ..analysis.rates import baseline_of, limit_of, ratio_of
-from ..analysis.speedups import Over, Speedup, means_of, speedups
 from ..analysis.starts import PARTS, ColdStarts, summarise_starts
 from ..analysis.tidy import remarks
 from ..results.grouping import grouped

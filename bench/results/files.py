@@ -14,9 +14,8 @@ from msgspec import Meta, Struct
 
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
-from .arm import Untimed
+from .arm import Count, Untimed
 from .lines import MOST_BYTES, decode, encode, refusing
-from .ranges import Count
 from .run import Begun, Ended, GroupTimed, Line, Resumed, Run, Started, Timed
 
 SCHEMA = 9
@@ -180,9 +179,8 @@ def _lines_of(file: _File) -> list[Line]:
             parts.setdefault((process, arms[timed.arm].group), []).append(timed)
     groups = [GroupTimed(group, process, timed) for (process, group), timed in parts.items()]
     groups.sort(key=lambda line: line.process)
-    return [
-        header.begun, *header.started, *header.untimed, *groups, *[Resumed()] * header.interruptions, header.ended,
-    ]  # fmt: skip
+    resumed = [Resumed() for _ in range(header.interruptions)]
+    return [header.begun, *header.started, *header.untimed, *groups, *resumed, header.ended]
 
 
 def command_line() -> list[str]:

@@ -1,11 +1,14 @@
 """What measurements of equality prove: that which is within a bound that this version sets, and nothing else."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...common.equality.bounds import SAME_BOUND
 from ...common.equality.measurement import Measurement
+from .grouping import grouped
+from .lines import first_twice
 
 #: Checks of values that are moved and not computed.
 _EXACT = ("conversion", "exchange")
@@ -60,3 +63,58 @@ def is_whole(
     asked = Counter(expected)
     rows = all(counted[one] == asked[one] for one in counted.keys() | asked.keys() if not isinstance(one.what, str))
     return own and rows and asked.keys() == counted.keys()
+
+
+def contradictions(found: Iterable[Measurement]) -> Iterator[str]:
+    """Each measurement is there once; of rows that fail, several may have one reason."""
+    once = [m for m in found if m.passed or m.levels is None]
+    measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in once]
+    if twice := first_twice(measured):
+        yield f"its proof has {twice} twice"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether a port on a kernel was proven equal, with how many measurements and failures, and with what errors.
+
+    Args:
+        failed: names of the checks that failed, or that the port does not offer.
+        worst_error: the largest in float64, of those whose bound is 1e-12; None where there is none.
+        worst_share: the largest share of the allowed error of the others: in other dtypes, and where much cancels. None
+            where there is none.
+    """
+
+    port: str
+    kernel: str
+    measurements: int
+    failed: tuple[str, ...]
+    failures: int
+    worst_error: float | None
+    worst_share: float | None
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all measurements are within their bounds."""
+        return not self.failed
+
+
+def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
+    """One for each port and kernel, in the order in which they come."""
+    proofs = []
+    for (port, kernel), of_port in grouped(measurements, lambda m: (m.port, m.kernel)).items():
+        failed = [m for m in of_port if not passes(m)]
+        names = tuple(dict.fromkeys(m.check for m in failed))
+        proofs.append(Proof(port, kernel, len(of_port), names, len(failed), *worst_of(of_port)))
+    return proofs
+
+
+def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float | None]:
+    """The largest error of those whose bound is 1e-12, and the largest share of the allowed error of the others."""
+    measured = [m for m in measurements if m.error is not None]
+    same, others = ([m for m in measured if _is_same(m) == is_same] for is_same in (True, False))
+    shares = [(m.error or 0.0) / bound for m in others if (bound := most_allowed(m))]
+    return max((m.error or 0.0 for m in same), default=None), max(shares, default=None)
+
+
+def _is_same(m: Measurement) -> bool:
+    return m.dtype == "float64" and m.bound <= SAME_BOUND

@@ -7,9 +7,8 @@ import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from .arm import Arm, Plan, Untimed
+from .arm import Arm, Count, Natural, NotNegative, Plan, Positive, Untimed, Verdict
 from .grouping import grouped
-from .ranges import Count, Natural, NotNegative, Positive, Verdict
 from .run import Ceilings as Ceilings
 from .run import Machine as Machine
 from .run import Timed

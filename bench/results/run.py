@@ -3,7 +3,7 @@
 What can be computed from them is not stored. The types bound every number, and what contradicts itself cannot be made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
@@ -11,10 +11,23 @@ from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.port.programs import Build, ProgramFacts
-from .arm import Arm, Plan, Untimed
+from .arm import (
+    Admitted,
+    Arm,
+    Clock,
+    CopyRate,
+    Count,
+    Load,
+    Natural,
+    NotNegative,
+    Plan,
+    ProductRate,
+    Seconds,
+    Threads,
+    Untimed,
+)
 from .grouping import grouped
 from .lines import check_date, first_twice
-from .ranges import Admitted, Clock, CopyRate, Count, Load, Natural, NotNegative, ProductRate, Seconds, Threads
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +65,18 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str]
     commit: str
     gpus: list[dict[str, str]] = []
+
+    def contradictions(self, ports: Iterable[str]) -> Iterator[str]:
+        """A sentence where a CPU has GPUs, or a port of which there are numbers lacks a package that it needs."""
+        from ...impls import get_port, own_ports, unavailable  # here, since it imports JAX
+
+        if self.backend == "cpu" and self.gpus:
+            yield f"it has GPUs, and ran on {self.device}"
+        for port in {*ports} & {*own_ports()}:
+            packages = () if unavailable(port) else get_port(port).packages
+            needed = [name for name in packages if name != "jaxlib"]  # which comes with jax
+            if lost := [name for name in needed if self.versions.get(name, "not installed") == "not installed"]:
+                yield f"{port} was there, and {lost[0]} was not installed"
 
 
 class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):

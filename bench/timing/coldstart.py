@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from ...common.errors import TrigruError
 from ...common.port.programs import Build
-from ..results.ranges import Count, Start
+from ..results.arm import Count, Start
 
 WORKLOAD, PHASE = "question", "train_step"
 #: The longest that a start may take, in seconds.

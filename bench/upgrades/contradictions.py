@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ...impls import own_ports
+from ..results import proof
 from ..results.lines import check_date, first_twice
-from ..results.rules import of_machine, of_measurements
 from .record import IN_FLOAT64, Snapshot, Subject, steps_of
 
 Arrays = Mapping[str, np.ndarray]
@@ -44,8 +44,8 @@ def _whole(snapshot: Snapshot) -> Iterator[str]:
         if subject.missing and _was_called(subject):
             yield f"{subject.name} was not there ({subject.missing}), and has facts"
     called = [subject for subject in snapshot.subjects if _was_called(subject)]
-    yield from of_machine(snapshot.machine, [subject.framework for subject in called])
-    yield from of_measurements(snapshot.equality or ())
+    yield from snapshot.machine.contradictions([subject.framework for subject in called])
+    yield from proof.contradictions(snapshot.equality or ())
     measured = {m.port for m in snapshot.equality or ()}
     if measured and (lost := {subject.name for subject in called} & {*own_ports()} - measured):
         yield f"its proof lacks {min(lost)}"

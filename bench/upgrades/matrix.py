@@ -19,10 +19,10 @@ from ...common.files import read_whole, write_whole
 from ..processes.child import interpreter
 from ..processes.commands import run_command
 from ..reporting.numbers import count
+from ..results.arm import Count, NotNegative
 from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, check_date, decode, encode, first_twice, refusing
 from ..results.proof import passes
-from ..results.ranges import Count, NotNegative
 from .changes import changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .files import Read, SnapshotError, load

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from ..results.ranges import Count
+from ..results.arm import Count
 from ..results.record import Machine
 
 SCHEMA = 6

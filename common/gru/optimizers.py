@@ -88,8 +88,9 @@ def carry_learning_rate(
         groups = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _ends_in(path, name) else "rest", params)
         if "carry" not in jax.tree.leaves(groups):
             paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+            shown = [*paths[:6], "..."] if len(paths) > 6 else paths
             raise InputError(
-                f"no path of a parameter ends in {name!r}: {', '.join(paths[:6])}{', ...' * (len(paths) > 6)}. "
+                f"no path of a parameter ends in {name!r}: {', '.join(shown)}. "
                 "Pass the tree with its names, not a list of its leaves, or say name=."
             )
         return groups

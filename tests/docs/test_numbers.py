@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from trigru.bench.analysis.answer import WAYS, answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import difference, labelled
-from trigru.bench.analysis.speedups import speedups
+from trigru.bench.analysis.pairs import difference, labelled, speedups
 from trigru.bench.reporting.answer import BY_SERIES, PUBLISHED
 from trigru.bench.upgrades.matrix import read
 

@@ -24,7 +24,7 @@ def test_help_names_all_commands_and_imports_no_jax():
 
 def test_the_page_of_all_commands_and_options_is_that_of_the_code(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / ".ci"))
-    from catalogue import commands
+    from generate_docs import commands
 
     found = commands()
     assert sorted(re.findall(r"^## trigru (\w+)", found, re.MULTILINE)) == sorted(COMMANDS)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from trigru.bench.analysis.equality import Proof, proofs_of
 from trigru.bench.reporting.equality import equality_json, equality_table
+from trigru.bench.results.proof import Proof, proofs_of
 from trigru.common.equality.verification import NOT_OFFERED, Measurement
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
 
