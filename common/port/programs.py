@@ -21,7 +21,7 @@ _INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _COLLECTIVE = re.compile(rf"(.*?) ({'|'.join(KINDS)})(-start)?\(")
 _CALLING = "calls|to_apply|body|condition|true_computation|false_computation|branch_computations|called_computations"
 _CALLED = re.compile(rf"(?:{_CALLING})=(\{{[^}}]*\}}|%[\w.\-]+)")
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_TRIP_COUNT = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _SHAPE = re.compile(r"([a-z]+\d*)[a-z0-9]*\[([\d,]*)\]")
 
 
@@ -296,7 +296,7 @@ def _walk(
             begins = bool(found[3]) and found[2] != "all-reduce"  # whose tuple holds what goes in, too
             yield Collective(found[2], _bytes(found[1], last=begins), runs, in_loop)
             continue  # what it applies is an addition
-        loop, trips = " while(" in line, _TRIPS.search(line)
+        loop, trips = " while(" in line, _TRIP_COUNT.search(line)
         inner = runs if not loop else runs * int(trips[1]) if trips and runs is not None else None
         for called in _CALLED.findall(line):
             for callee in re.findall(r"%([\w.\-]+)", called):
