@@ -6,7 +6,7 @@ The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weigh
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import equinox as eqx
@@ -18,9 +18,9 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 from ..common.compat import dotted
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
-from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
+from . import uses
 
 __all__ = ["GRU", "PORT", "time_major"]
 
@@ -227,44 +227,24 @@ class Classifier(eqx.Module):
         return _cast(self.readout, carry.dtype)(carry)
 
 
-def _construct(key, input_size, hidden_size, x=None, **options):
-    return GRU(input_size, hidden_size, **options, key=key)
+def _filtered(port, model, task):
+    own: Any = {"value_and_grad": eqx.filter_value_and_grad, "apply_updates": eqx.apply_updates}
+    return functional_program(port, model, task, jit=eqx.filter_jit, **own)
 
 
-def _by_filter_vmap(model, x, *, reverse=False, **given):
-    return eqx.filter_vmap(lambda x, given: model(x, **given, reverse=reverse))(x, given)
+def _partition(model):
+    arrays, static = eqx.partition(model, eqx.is_array)
+    return arrays, lambda arrays: eqx.combine(arrays, static)
 
 
-def _by_time(model, x, *, resets=None, **given):
-    by_time: Any = {"resets": None if resets is None else resets.swapaxes(0, 1), **given}
-    carry, outputs = time_major(model, x.swapaxes(0, 1), **by_time)
-    return carry, jnp.swapaxes(outputs, 0, 1)
+def _sizes(gru: Any) -> dict[str, Any]:
+    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
 
 
-def _of_second(models, x, **given):
-    def one(model, x, given):
-        return _by_filter_vmap(model, x, **given)
-
-    return second(eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None, None))(models, x, given))
-
-
-def _in_filter_jit(*given, **options):
-    return eqx.filter_jit(partial(_construct, **options))(*given)
-
-
-_ARRAYS = ("carry", "lengths", "resets")
-_ARGUMENTS = (*_ARRAYS, "reverse")
-
-CLASS = ModelClass(
-    _construct,
-    uses=(
-        Use("one example", takes=_ARGUMENTS, batched=False),
-        Use("time_major", call=_by_time, takes=_ARGUMENTS),
-        Use("eqx.filter_vmap", call=_by_filter_vmap, takes=_ARGUMENTS),
-        Use("made in eqx.filter_jit", _in_filter_jit, _by_filter_vmap, takes=(), draws_alike=True),
-        Use("an ensemble by eqx.filter_vmap", ensemble(_construct, eqx.filter_vmap), _of_second, second, takes=_ARRAYS),
-    ),
-)
+def _over_batch(function: Callable[..., Any], number: int, **axes: Any) -> Callable[..., Any]:
+    for _ in range(number):
+        function = jax.vmap(function, **axes)
+    return function
 
 
 class EquinoxPort(Port):
@@ -274,7 +254,7 @@ class EquinoxPort(Port):
     title = "Equinox"
     packages = ("equinox", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = CLASS
+    model_class = property(lambda self: uses.equinox())
 
     def make(self, config, key):
         check_config(self, config)
@@ -327,7 +307,7 @@ class EquinoxPort(Port):
         CallStyle(
             "filter_jit",
             "eqx.filter_jit(f)(model, x)",
-            lambda port, model, task: _filtered(port, model, task),
+            _filtered,
             source="https://docs.kidger.site/equinox/all-of-equinox/",
         ),
         CallStyle(
@@ -339,32 +319,12 @@ class EquinoxPort(Port):
             keeps_state=True,
         ),
         *shared_styles(
-            lambda model: _partition(model),
+            _partition,
             name="partition",
             summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); call(arrays, x)",
             caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_ERRORS}",
         ),
     )
-
-
-def _filtered(port, model, task):
-    own: Any = {"value_and_grad": eqx.filter_value_and_grad, "apply_updates": eqx.apply_updates}
-    return functional_program(port, model, task, jit=eqx.filter_jit, **own)
-
-
-def _partition(model):
-    arrays, static = eqx.partition(model, eqx.is_array)
-    return arrays, lambda arrays: eqx.combine(arrays, static)
-
-
-def _sizes(gru: Any) -> dict[str, Any]:
-    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
-
-
-def _over_batch(function: Callable[..., Any], number: int, **axes: Any) -> Callable[..., Any]:
-    for _ in range(number):
-        function = jax.vmap(function, **axes)
-    return function
 
 
 PORT = EquinoxPort()

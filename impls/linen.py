@@ -18,9 +18,9 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
-from ..common.port.classes import ModelClass, Use, second
 from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
 from ..common.port.styles import shared_styles
+from . import uses
 
 __all__ = ["GRU", "PORT", "Model"]
 
@@ -208,79 +208,24 @@ class Model:
         return self.module.apply({"params": self.params}, *arguments, **options)
 
 
-class _Parent(nn.Module):
-    """A module that makes a GRU where it calls it."""
+def _train_state(port, model, task):
+    """The program of a train step on flax's `TrainState`, which holds parameters, optimiser state and a count."""
+    state: Any = TrainState.create(apply_fn=model.module.apply, params=model.params, tx=task.optimizer)
 
-    make: Callable[[], GRU]
+    @jax.jit
+    def train_step(state, *arrays):
+        loss_of = jax.value_and_grad(lambda params: task.objective(Model(params, model.module), *arrays))
+        loss, gradients = loss_of(state.params)
+        return state.apply_gradients(grads=gradients), loss
 
-    @nn.compact
-    def __call__(self, x, carry=None, **given):
-        return self.make()(x, carry, **given)
+    def call(*arrays):
+        nonlocal state
+        state, loss = train_step(state, *arrays)
+        return loss
 
-
-def _construct(key, input_size, hidden_size, x=None, *, init: Any = nn.Module.init, kind: Any = GRU, **options):
-    """A model of a kind of module, whose variables are made by `init(module, key, x)`."""
-    module = kind(hidden_size, **options)
-    x = jnp.ones((1, 1, input_size), options.get("param_dtype", jnp.float32)) if x is None else x
-    return Model(init(module, key, x)["params"], module)
-
-
-def _init_by_step(module, key, x):
-    return module.init(key, x[:, 0], method="step")
-
-
-def _init_by_all(module, key, x):
-    B, T, _ = x.shape
-    given: Any = {"lengths": jnp.full((B,), T), "resets": jnp.ones((B, T), bool), "reverse": True}
-    return module.init(key, x, jnp.ones((B, module.features), x.dtype), **given)
-
-
-def _init_with_output(made, x, **given):
-    return made.module.init_with_output(jax.random.key(0), x, **given)[0]
-
-
-def _apply_lazily(made, x, **given):
-    return made.module.apply({}, x, **given, rngs={"params": jax.random.key(0)}, mutable=["params"])[0]
-
-
-_BOXED = {
-    "kernel_init": nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model")),
-    "recurrent_kernel_init": nn.with_partitioning(initializers.orthogonal, (None, "model")),
-    "bias_init": nn.with_partitioning(nn.initializers.zeros, ("model",)),
-}
-_ENSEMBLE: Any = nn.vmap(GRU, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=2)  # pyright: ignore[reportArgumentType]
-_OWN_DRAW: Any = {"is_drawn": True, "refuses": False}  # of its sizes, it knows none before
-_ARRAYS = ("carry", "lengths", "resets")
-
-CLASS = ModelClass(
-    _construct,
-    {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
-    gates_apart=True,
-    uses=(
-        Use("init by step", partial(_construct, init=_init_by_step), draws_alike=True),
-        Use("init with all arguments", partial(_construct, init=_init_by_all), draws_alike=True),
-        Use("init_with_output", call=_init_with_output, **_OWN_DRAW),
-        Use("a lazy apply", call=_apply_lazily, **_OWN_DRAW),
-        Use("bound", call=lambda made, x, **given: made.module.bind({"params": made.params})(x, **given)),
-        Use(
-            "nested in nn.compact",
-            partial(_construct, kind=lambda features, **options: _Parent(partial(GRU, features, **options))),
-            model=lambda made: Model(made.params["GRU_0"], made.module.make()),
-        ),
-        Use(
-            "boxed", model=lambda made: Model(nn.meta.unbox(made.params), made.module), options=_BOXED, draws_alike=True
-        ),
-        Use("in nn.jit", partial(_construct, kind=nn.jit(GRU)), takes=_ARRAYS),
-        Use("in nn.remat", partial(_construct, kind=nn.remat(GRU)), takes=_ARRAYS, draws_alike=True),
-        Use(
-            "an ensemble by nn.vmap",
-            partial(_construct, kind=_ENSEMBLE),
-            lambda made, x: second(made(x)),
-            lambda made: Model(second(made.params), made.module),
-            takes=(),
-        ),
-    ),
-)
+    leaves = len(jax.tree.leaves(state))
+    params, lower = (lambda: port.dump(Model(state.params, model.module))), partial(train_step.lower, state)
+    return Program(call, params, lower, leaves, port.dump)
 
 
 class LinenPort(Port):
@@ -290,7 +235,7 @@ class LinenPort(Port):
     title = "Flax linen"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = CLASS
+    model_class = property(lambda self: uses.linen())
 
     def make(self, config, key):
         check_config(self, config)
@@ -319,7 +264,7 @@ class LinenPort(Port):
         CallStyle(
             "train_state",
             "jax.jit(train_step)(train_state, x, targets), which returns train_state.apply_gradients(grads=grads)",
-            lambda port, model, task: _train_state(port, model, task),
+            _train_state,
             phases=("train_step",),
             source="https://flax-linen.readthedocs.io/en/latest/quick_start.html",
         ),
@@ -330,26 +275,6 @@ class LinenPort(Port):
             source="https://flax-linen.readthedocs.io/en/latest/guides/flax_fundamentals/flax_basics.html",
         ),
     )
-
-
-def _train_state(port, model, task):
-    """The program of a train step on flax's `TrainState`, which holds parameters, optimiser state and a count."""
-    state: Any = TrainState.create(apply_fn=model.module.apply, params=model.params, tx=task.optimizer)
-
-    @jax.jit
-    def train_step(state, *arrays):
-        loss_of = jax.value_and_grad(lambda params: task.objective(Model(params, model.module), *arrays))
-        loss, gradients = loss_of(state.params)
-        return state.apply_gradients(grads=gradients), loss
-
-    def call(*arrays):
-        nonlocal state
-        state, loss = train_step(state, *arrays)
-        return loss
-
-    leaves = len(jax.tree.leaves(state))
-    params, lower = (lambda: port.dump(Model(state.params, model.module))), partial(train_step.lower, state)
-    return Program(call, params, lower, leaves, port.dump)
 
 
 PORT = LinenPort()

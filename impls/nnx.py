@@ -17,9 +17,9 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
-from ..common.port.classes import ModelClass, Use, ensemble, second
 from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
+from . import uses
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -53,14 +53,13 @@ class GRUCell(nnx.RNNCellBase):
         self.hn_bias = nnx.Param(bias_init(rngs.params(), (H,), param_dtype))
 
     def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
-        h = carry
         gi_r, gi_z, gi_n = jnp.split(self.dense_i(inputs), 3, axis=-1)  # each (*batch, H)
-        gh_r, gh_z, gh_n = jnp.split(self.dense_h(h), 3, axis=-1)  # each (*batch, H)
+        gh_r, gh_z, gh_n = jnp.split(self.dense_h(carry), 3, axis=-1)  # each (*batch, H)
         r = jax.nn.sigmoid(gi_r + gh_r)
         z = jax.nn.sigmoid(gi_z + gh_z)
         b_n = jnp.asarray(self.hn_bias[...], gh_n.dtype)
         n = jnp.tanh(gi_n + r * (gh_n + jnp.broadcast_to(b_n, gh_n.shape)))
-        h = (1.0 - z) * n + z * h
+        h = (1.0 - z) * n + z * carry
         return h, h
 
     def initialize_carry(self, input_shape, rngs=None, carry_init=nnx.initializers.zeros):
@@ -183,8 +182,7 @@ class GRU(nnx.Module):
         return recurrence.initial_carry(self._initial(), batch_shape, self.cell.dtype)
 
     def _initial(self):
-        cell = self.cell
-        return jnp.zeros_like(cell.hn_bias[...]) if self.initial_carry is None else self.initial_carry[...]
+        return jnp.zeros_like(self.cell.hn_bias[...]) if self.initial_carry is None else self.initial_carry[...]
 
     def _sizes(self):
         cell = self.cell
@@ -217,9 +215,8 @@ class Classifier(nnx.Module):
     def __init__(self, gru: Any, classes: int, *, rngs: nnx.Rngs):
         cell = gru.cell
         self.gru = gru  # a GRU, here or upstream
-        self.readout = nnx.Linear(
-            cell.hidden_features, classes, dtype=cell.dtype, param_dtype=cell.param_dtype, rngs=rngs
-        )
+        fields: Any = {"dtype": cell.dtype, "param_dtype": cell.param_dtype}
+        self.readout = nnx.Linear(cell.hidden_features, classes, **fields, rngs=rngs)
 
     def __call__(self, x, lengths=None):
         carry, _ = self.gru(x, lengths=lengths)
@@ -232,64 +229,41 @@ _TREE = "values of Variables are updated; shared Variables are refused, and new 
 _BOUND = "model.eval() has no effect on what is bound already"
 
 
-def _construct(key, input_size, hidden_size, x=None, **options) -> Any:
-    return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(params=key))
+def _in_place(port, model, task, jit=None, bind=None):
+    """The program of a style that passes the module itself, and the optimiser, and updates both in place.
+
+    Args:
+        jit: of a function; None where `bind` does that, too.
+        bind: binds module and optimiser to it; None where they are passed at each call.
+    """
+
+    def forward(model, *arrays):
+        return task.predict(model, *arrays)
+
+    def gradient(model, *arrays):
+        return nnx.value_and_grad(task.objective)(model, *arrays)
+
+    def train_step(model, optimizer, *arrays):
+        loss, gradients = gradient(model, *arrays)
+        takes_model = "model" in signature(nnx.Optimizer.update).parameters  # which it kept before Flax 0.11
+        optimizer.update(*((model, gradients) if takes_model else (gradients,)))
+        return loss
+
+    if task.phase == "train_step":
+        bound, function = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param)), train_step
+    else:
+        bound, function = (model,), gradient if task.phase == "gradient" else forward
+    jitted = jit(function) if jit else function
+    call = (bind or partial)(jitted, *bound)
+    lower = getattr(jitted if jit else call, "lower", None)  # which not every Flax has
+    lower = partial(lower, *bound) if lower and jit else lower
+    leaves = len(jax.tree.leaves(nnx.state(bound)))
+    return Program(call, lambda: port.dump(model), lower, leaves, port.dump)
 
 
-def _by_one_stream(key, input_size, hidden_size, x, **options):
-    return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(key))
-
-
-def _in_jit(key, *sizes, **options):
-    return nnx.jit(lambda key: _construct(key, *sizes, **options))(key)
-
-
-def _of_second(models, x, **given):
-    return second(nnx.vmap(lambda model, x: model(x, **given), in_axes=(0, None))(models, x))
-
-
-def _in_rnn(model, x, carry=None, **flags):
-    rnn = nnx.RNN(model.cell, return_carry=True, keep_order=True, rngs=False)
-    return rnn(x, initial_carry=carry, **flags)
-
-
-def _ones(model, x):
-    rngs = nnx.Rngs(carry=jax.random.key(0))
-    return [
-        model.cell.initialize_carry(x[:, 0].shape, some, nnx.initializers.ones) for some in (rngs, rngs.carry, None)
-    ]
-
-
-def _from_ones(model, x):
-    return _in_rnn(model, x, sum(_ones(model, x)) / 3)
-
-
-def _of_variables(model, x, *, reverse=False, time_major=False, **given):
-    variables = {name: nnx.Variable(array) for name, array in {"x": x, **given}.items()}
-    return model(**variables, reverse=reverse, time_major=time_major)
-
-
-def _in_loop(model, x, **given):
-    return jax.lax.map(lambda given: model(**given), {"x": x, **given})
-
-
-_OF_RNN = ("carry", "reverse", "time_major")
-
-CLASS = ModelClass(
-    _construct,
-    {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
-    uses=(
-        Use("one stream of Rngs", _by_one_stream),
-        Use("made in nnx.jit", _in_jit, draws_alike=True),
-        Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
-        Use("closed over by a loop", call=_in_loop, takes=("carry", "lengths", "resets")),
-        Use("an ensemble by nnx.vmap", ensemble(_construct, nnx.vmap), _of_second, second),
-        Use("its cell in nnx.RNN", call=_in_rnn, takes=_OF_RNN, starts_from=0.0, refuses=False),
-        Use("initialize_carry", call=_from_ones, takes=(), starts_from=1.0, starts=_ones, refuses=False),
-        Use("variables as arguments", call=_of_variables),
-    ),
-    assign=lambda model, other: nnx.update(model, nnx.state(other)),
-)
+def _split(model):
+    graphdef, state = nnx.split(model)
+    return state, lambda state: nnx.merge(graphdef, state)
 
 
 class NNXPort(Port):
@@ -299,7 +273,7 @@ class NNXPort(Port):
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = CLASS if _IS_PYTREE else None
+    model_class = property(lambda self: uses.nnx() if _IS_PYTREE else None)
 
     def make(self, config, key) -> Any:
         check_config(self, config)
@@ -322,23 +296,19 @@ class NNXPort(Port):
         return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
 
     def value_and_grad(self, function, *, has_aux=False):
-        def differentiate(model, *arrays):
-            argnums = tuple(range(1 + len(arrays)))
-            return nnx.value_and_grad(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
-
-        return differentiate
+        return super().value_and_grad(function, has_aux=has_aux, by=nnx.value_and_grad)
 
     call_styles = (
         CallStyle(
             "nnx.jit",
             "nnx.jit(f)(model, x)",
-            lambda port, model, task: _in_place(port, model, task, nnx.jit),
+            partial(_in_place, jit=lambda f: nnx.jit(f)),
             source="https://flax.readthedocs.io/en/latest/nnx_basics.html",
         ),
         CallStyle(
             "nnx.jit-tree",
             "nnx.jit(f, graph=False)(model, x)",
-            lambda port, model, task: _in_place(port, model, task, lambda f: nnx.jit(f, graph=False)),
+            partial(_in_place, jit=lambda f: nnx.jit(f, graph=False)),
             lambda: None if "graph" in signature(nnx.jit).parameters else "this flax's jit has no graph=",
             source="https://flax.readthedocs.io/en/latest/flip/5310-tree-mode-nnx.html",
             caution=_TREE,
@@ -347,9 +317,7 @@ class NNXPort(Port):
         CallStyle(
             "jit_partial",
             "nnx.jit_partial(f, model, graph=False)(x)",
-            lambda port, model, task: _in_place(
-                port, model, task, bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False)
-            ),
+            partial(_in_place, bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False)),
             lambda: None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial",
             source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
             caution=f"{_TREE}; {_BOUND}",
@@ -358,7 +326,7 @@ class NNXPort(Port):
         CallStyle(
             "cached_partial",
             "nnx.cached_partial(nnx.jit(f), model)(x)",
-            lambda port, model, task: _in_place(port, model, task, nnx.jit, bind=nnx.cached_partial),
+            partial(_in_place, jit=lambda f: nnx.jit(f), bind=lambda f, *bound: nnx.cached_partial(f, *bound)),
             lambda: None if hasattr(nnx, "cached_partial") else "this flax has no nnx.cached_partial",
             source="https://flax.readthedocs.io/en/latest/guides/performance.html",
             caution=f"a call may not change the module's structure, as a new attribute does; {_BOUND}",
@@ -371,51 +339,12 @@ class NNXPort(Port):
             caution=_LOST,
         ),
         *shared_styles(
-            lambda model: _split(model),
+            _split,
             name="split-merge",
             summary="call = jax.jit(lambda state, x: nnx.merge(graphdef, state)(x)); call(state, x)",
             caution=_LOST,
         ),
     )
-
-
-def _in_place(port, model, task, jit=None, bind=None):
-    """The program of a style that passes the module itself, and the optimiser, and updates both in place.
-
-    Args:
-        jit: of a function; None where `bind` does that, too.
-        bind: binds module and optimiser to it; None where they are passed at each call.
-    """
-
-    def forward(model, *arrays):
-        return task.predict(model, *arrays)
-
-    def gradient(model, *arrays):
-        return nnx.value_and_grad(task.objective)(model, *arrays)
-
-    def train_step(model, optimizer, *arrays):
-        loss, gradients = gradient(model, *arrays)
-        if "model" in signature(nnx.Optimizer.update).parameters:  # which it kept before Flax 0.11
-            optimizer.update(model, gradients)
-        else:
-            optimizer.update(gradients)
-        return loss
-
-    if task.phase == "train_step":
-        bound, function = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param)), train_step
-    else:
-        bound, function = (model,), gradient if task.phase == "gradient" else forward
-    jitted = jit(function) if jit else function
-    call = (bind or partial)(jitted, *bound)
-    lower = getattr(jitted if jit else call, "lower", None)  # which not every Flax has
-    lower = partial(lower, *bound) if lower and jit else lower
-    leaves = len(jax.tree.leaves(nnx.state(bound)))
-    return Program(call, lambda: port.dump(model), lower, leaves, port.dump)
-
-
-def _split(model):
-    graphdef, state = nnx.split(model)
-    return state, lambda state: nnx.merge(graphdef, state)
 
 
 PORT = NNXPort()

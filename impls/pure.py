@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port.classes import ModelClass, Use, ensemble, second
+from ..common.port.classes import ModelClass, Use, ensemble
 from ..common.port.protocol import Port, check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
@@ -204,15 +204,11 @@ def _construct(key, input_size, hidden_size, x=None, **options):
     return Model(init(input_size, hidden_size, **drawn, key=key), **options)
 
 
-def _of_second(models, x, **given):
-    return second(jax.vmap(lambda model: model(x, **given))(models))
-
-
 CLASS = ModelClass(
     _construct,
     uses=(
         Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
-        Use("an ensemble by jax.vmap", ensemble(_construct, jax.vmap), _of_second, second),
+        ensemble("jax.vmap", _construct, jax.vmap),
     ),
 )
 

@@ -13,7 +13,7 @@ from ...common.files import read_whole
 from ..results.arm import Load
 from ..results.files import STARTS_COMMAND
 from ..results.grouping import grouped
-from ..results.lines import MOST_BYTES, check_date, decode, first_twice, refusing
+from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing
 from ..results.run import Machine
 from ..timing.coldstart import ColdStart
 
@@ -53,7 +53,7 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
 def load_starts(path: Path) -> ColdStarts:
     """Read a file of cold starts. Raises an InputError if it is missing, was changed, or is not such a file."""
     with refusing(path, InputError, f"Write it with `{STARTS_COMMAND}`."):
-        found = decode(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
+        found = record_of(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
         for sentence in found.contradictions():
             raise ValueError(sentence)
         return found

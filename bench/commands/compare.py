@@ -27,7 +27,7 @@ from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
-from ..results.lines import encode
+from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
 from ..results.run import Begun, Ended, Run
@@ -190,7 +190,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():
         try:
-            write_whole(folder / STARTS, msgspec.json.format(encode(content), indent=1))
+            write_whole(folder / STARTS, msgspec.json.format(with_checksum(content), indent=1))
         finally:  # what cannot be written is shown at least
             show(cold_start_tables(content))
         say(f"written: {folder / STARTS}")

@@ -33,7 +33,7 @@ from ...common.gru.kernels import STOCK
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import private_folder
-from ..results.lines import check_date, decode, encode
+from ..results.lines import check_date, record_of, with_checksum
 from ..results.proof import Expected, contradictions, expected_of, is_whole
 from .messages import Asked, Subject
 from .prover import processor
@@ -79,7 +79,7 @@ def keep(subject: Subject, backend: str | None, measurements: Iterable[Measureme
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
         for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
-        write_whole(path, encode(proof))
+        write_whole(path, with_checksum(proof))
 
 
 def kept(subject: Subject) -> KeptProof | None:
@@ -87,7 +87,7 @@ def kept(subject: Subject) -> KeptProof | None:
     path = _path(subject)
     with suppress(OSError, ValueError):  # there is none, or it is damaged
         if path is not None:
-            proof = decode(read_whole(path, MOST_BYTES), KeptProof)
+            proof = record_of(read_whole(path, MOST_BYTES), KeptProof)
             check_date(proof.when)
             same = (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu")
             return proof if same and _is_whole(subject, proof.measurements) else None

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from .arm import Count, Untimed
-from .lines import MOST_BYTES, decode, encode, refusing
+from .lines import MOST_BYTES, record_of, refusing, with_checksum
 from .run import Begun, Ended, GroupTimed, Line, Resumed, Run, Started, Timed
 
 SCHEMA = 9
@@ -146,7 +146,7 @@ def save(run: Run, untimed: list[Untimed], path: Path) -> None:
         "version": machine.versions.get("pytest-benchmark", "?"),
         "trigru": Header(SCHEMA, run.begun, run.started, untimed, run.interruptions, run.ended),
     }
-    write_whole(path, encode(file))
+    write_whole(path, with_checksum(file))
 
 
 def read(path: Path) -> Run:
@@ -162,7 +162,7 @@ def read(path: Path) -> Run:
         content = read_whole(path, MOST_BYTES)
         if b'"starts"' in content and b'"benchmarks"' not in content:
             raise OtherFileError(path, STARTS_COMMAND)
-        return Run(_lines_of(decode(content, _File, SCHEMA)))
+        return Run(_lines_of(record_of(content, _File, SCHEMA)))
 
 
 def _lines_of(file: _File) -> list[Line]:

@@ -18,22 +18,22 @@ from ...common.errors import TrigruError, brief
 
 #: The largest file of results or lines that is read.
 MOST_BYTES = 2**28
-#: The most digits of an integer; what trigru counts has fewer.
-MOST_DIGITS = 18
+#: The largest integer that is read: above it floats, as which the checksum takes integers, are not all different.
+LARGEST = 2**53
 #: Where an object has the checksum of all else in it.
 CHECKSUM = "checksum"
 _CHANGED = "it was changed after trigru wrote it, or written by another version"
 _T = TypeVar("_T")
 
 
-def encode(record: Any) -> bytes:
+def with_checksum(record: Any) -> bytes:
     """A record as a JSON object with the checksum of its content."""
     content = msgspec.json.encode(record)
     return msgspec.json.encode(msgspec.json.decode(content) | {CHECKSUM: _checksum(_parse(content))})
 
 
-def decode(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
-    """A record of this kind, as `encode` wrote it. Whitespace, the order of keys and the form of floats do not matter.
+def record_of(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
+    """A record of this kind, as `with_checksum` wrote it. Whitespace, the order of keys and forms of floats are free.
 
     Args:
         schema: that the content has; None of a kind that has none.
@@ -41,11 +41,14 @@ def decode(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
     Raises:
         ValueError: it is of another schema, was changed, or is no such record.
 
-    >>> decode(encode({"ratio": 2.0}).replace(b":2.0", b" : 2"), dict)
+    >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b" : 2"), dict)
     {'ratio': 2}
-    >>> decode(encode({"ratio": 2.0}).replace(b":2.0", b":0.5"), dict)
+    >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b":0.5"), dict)
     Traceback (most recent call last):
     ValueError: it was changed after trigru wrote it, or written by another version
+    >>> record_of(b'{"steps": 9007199254740993}', dict)
+    Traceback (most recent call last):
+    ValueError: an integer is 9007199254740993, expected at most 2**53
     """
     parsed = _parse(content)
     if not isinstance(parsed, dict):
@@ -75,7 +78,7 @@ def encode_line(record: Any, before: str) -> tuple[bytes, str]:
 
 
 def decode_lines(content: bytes, kind: Any) -> tuple[list[Any], str]:
-    """The records of a journal as `encode_line` wrote them, and the last checksum. Raises a ValueError as `decode`."""
+    """The records of a journal by `encode_line`, and the last checksum. Raises a ValueError as `record_of`."""
     records, checksum = [], ""
     for line in content.splitlines():
         parsed = _parse(line)
@@ -135,6 +138,6 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _float_of(digits: str) -> float:
-    if len(digits) > MOST_DIGITS:
-        raise ValueError(f"an integer has {len(digits)} digits")
+    if len(digits) > len(f"-{LARGEST}") or abs(int(digits)) > LARGEST:
+        raise ValueError(f"an integer is {brief(digits)}, expected at most 2**53")
     return float(digits)

@@ -21,7 +21,7 @@ from ..processes.commands import run_command
 from ..reporting.numbers import count
 from ..results.arm import Count, NotNegative
 from ..results.grouping import grouped
-from ..results.lines import MOST_BYTES, check_date, decode, encode, first_twice, refusing
+from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing, with_checksum
 from ..results.proof import passes
 from .changes import changes
 from .environments import Environment, EnvironmentFailedError, Environments
@@ -129,7 +129,7 @@ def fill(
         matrix.rows.append(row)
         matrix.datetime = datetime.now(UTC).isoformat(timespec="seconds")
         kept = msgspec.structs.replace(matrix, rows=[*matrix.rows, *known.values()])  # also what is not reached yet
-        write_whole(folder / FILE, msgspec.json.format(encode(kept), indent=1))
+        write_whole(folder / FILE, msgspec.json.format(with_checksum(kept), indent=1))
     told(len(sets), len(sets), "all")
     return matrix
 
@@ -160,7 +160,7 @@ def read(folder: Path) -> Matrix:
     """The matrix of a folder. Raises a MatrixFileError if it is none."""
     path = folder / FILE if folder.is_dir() else folder
     with refusing(path, MatrixFileError, "Pass a folder that trigru matrix wrote, or fill another one."):
-        matrix = decode(read_whole(path, MOST_BYTES), Matrix, SCHEMA)
+        matrix = record_of(read_whole(path, MOST_BYTES), Matrix, SCHEMA)
         if twice := first_twice(row.name for row in matrix.rows):
             raise ValueError(f"it has the version set {twice} twice")
         for row in matrix.rows:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError, brief
 from ..program import CodeLine
-from .record import Location
+from .record import Location, shown
 from .tape import Step, Tape
 
 _HERE = Path(__file__).parents[1]
@@ -71,9 +71,28 @@ def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputErro
     """An error that names a model which raised another one, the arrays that it was given, and the user's line."""
     given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in inputs)
     own = _own_line(traceback.extract_tb(error.__traceback__))
-    where = f" at {_short(own.file)}:{own.line}" if own else ""
+    where = f" at {shown(own.file)}:{own.line}" if own else ""
     message = f"{model.name} fails{where} with the inputs {given}: {type(error).__name__}: {brief(error)}"
-    return InputError(f"{message} {model.hint}".rstrip())
+    advice = _advice(error) or model.hint
+    return InputError(f"{message.rstrip('.')}. {advice}" if advice else message)
+
+
+def _advice(error: BaseException) -> str:
+    """A sentence on what to pass where an argument or the axis of a batch is missing; empty for other errors."""
+    if axis := re.search(r"unbound axis name: (\w+)", str(error)):
+        return (
+            "Batch normalization looks for an axis of this name: give Model.equinox batched=True and "
+            f"axis_name={axis[1]!r}; make modules of linen and NNX without axis_name."
+        )
+    lacking = re.search(r"missing \d+ required [\w -]*arguments?: '(\w+)'", str(error))
+    if lacking is None:
+        return ""
+    if lacking[1] == "state":
+        return "Give the model state=, which eqx.nn.make_with_state returns beside it."
+    return (
+        f"If {lacking[1]} tells training from evaluation, give the model train={{{lacking[1]!r}: True}} and "
+        f"eval={{{lacking[1]!r}: False}}; if it is an input, pass a tuple of inputs."
+    )
 
 
 def calling_line() -> CodeLine | None:
@@ -209,7 +228,6 @@ def _nodes(file: str, kind: type[ast.AST]) -> list[Any]:
 
 
 def _short(file: str) -> str:
-    for folder in sorted(_LIBRARIES, key=len, reverse=True):
-        if file.startswith(folder):
-            return file[len(folder) + 1 :]
-    return file.rpartition("site-packages/")[2]
+    """The file of a library, from the folder of all libraries."""
+    folder = max((folder for folder in _LIBRARIES if file.startswith(folder)), key=len, default="")
+    return shown(file.removeprefix(f"{folder}/"))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from .layouts import Leaf
@@ -10,6 +11,11 @@ from .matching import Match, unmatched
 
 SAME, ANOTHER, UNKNOWN = "same", "another", "unknown"
 VERDICTS = {SAME: "the same function", ANOTHER: "another function", UNKNOWN: "cannot be told"}
+
+
+def shown(file: str) -> str:
+    """A file as users find it: from the current folder, else whole; of a library, from the folder of all libraries."""
+    return file.removeprefix(f"{Path.cwd()}/").rpartition("site-packages/")[2]
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,8 @@ class Location:
     def __str__(self) -> str:
         inside = f", in {self.library}" if self.library else ""
         of = f" of {', '.join(self.operands)}" if self.operands else ""
-        name = "/".join(self.file.split("/")[-2:])
         computed = f"\n      {self.operation}{of} -> {list(self.shape)}" if self.operation else ""
-        return f"{name}:{self.line}{inside}\n      {self.text}{computed}"
+        return f"{shown(self.file)}:{self.line}{inside}\n      {self.text}{computed}"
 
 
 @dataclass(frozen=True)

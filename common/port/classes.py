@@ -74,13 +74,30 @@ class ModelClass:
         object.__setattr__(self, "uses", uses)
 
 
-def ensemble(construct: Callable[..., Any], vmap: Callable[..., Any]) -> Callable[..., Any]:
-    """How two models that are drawn by keys of their own are made as one, by a framework's `vmap`."""
+def ensemble(
+    name: str,
+    construct: Callable[..., Any],
+    vmap: Callable[..., Any],
+    call: Callable[..., Any] = lambda model, x, **arguments: model(x, **arguments),
+    takes: tuple[str, ...] = ARGUMENTS,
+) -> Use:
+    """The use of two models that are made as one, by keys of their own, and called as one: the second is compared.
+
+    Args:
+        name: of `vmap`.
+        construct: of the class.
+        vmap: the framework's own.
+        call: of one model.
+        takes: of ARGUMENTS.
+    """
 
     def make(key: Any, *sizes: Any, **options: Any) -> Any:
         return vmap(lambda key: construct(key, *sizes, **options))(jax.random.split(key, 2))
 
-    return make
+    def call_both(models: Any, x: Any, **arguments: Any) -> Any:
+        return second(vmap(lambda model: call(model, x, **arguments))(models))
+
+    return Use(f"an ensemble by {name}", make, call_both, second, takes)
 
 
 def second(tree: Any) -> Any:

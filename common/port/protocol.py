@@ -93,9 +93,9 @@ class Port(Protocol):
         return model(x, lengths)
 
     def value_and_grad(
-        self, function: Callable[..., Any], *, has_aux: bool = False
+        self, function: Callable[..., Any], *, has_aux: bool = False, by: Callable[..., Any] = jax.value_and_grad
     ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
-        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means; by default, JAX's.
+        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means, as JAX's are called.
 
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
@@ -103,7 +103,7 @@ class Port(Protocol):
 
         def differentiate(model: Any, *arrays: Any) -> Any:
             argnums = tuple(range(1 + len(arrays)))
-            return jax.value_and_grad(function, argnums, has_aux=has_aux)(model, *arrays)
+            return by(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
 
         return differentiate
 

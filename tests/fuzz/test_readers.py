@@ -16,7 +16,7 @@ from support.runs import ENDED, draw_run, save
 from support.snapshots import leave
 from trigru.bench.analysis.merge import load
 from trigru.bench.commands.report import show_run, show_starts
-from trigru.bench.results.lines import CHECKSUM, encode
+from trigru.bench.results.lines import CHECKSUM, with_checksum
 from trigru.bench.upgrades import files, matrix
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.tables import matrix_tables
@@ -52,7 +52,10 @@ READERS = {
     "results.partial.jsonl": (lambda path: fill(journal_at(path)), show_all),
     files.FILE: (lambda path: leave(path.parent, PURE, arrays=ARRAYS), lambda path: files.load(path.parent)),
     "cold_start.json": (lambda path: shutil.copy(COLD_STARTS, path), lambda path: show_starts(path, None)),
-    "matrix.json": (lambda path: path.write_bytes(encode(MATRIX)), lambda path: matrix_tables(matrix.read(path))),
+    "matrix.json": (
+        lambda path: path.write_bytes(with_checksum(MATRIX)),
+        lambda path: matrix_tables(matrix.read(path)),
+    ),
     "params.safetensors": (lambda path: write(path, PARAMS, "canonical"), read),
     "params.msgpack": (lambda path: write(path, PARAMS, "linen"), read),
     "params.eqx": (lambda path: write(path, PARAMS, "equinox"), read),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from trigru.bench.results.lines import CHECKSUM, encode, encode_line
+from trigru.bench.results.lines import CHECKSUM, encode_line, with_checksum
 
 
 def rewrite(path: Path, change: Callable[[Any], object]) -> None:
@@ -13,7 +13,7 @@ def rewrite(path: Path, change: Callable[[Any], object]) -> None:
     content = json.loads(path.read_bytes())
     del content[CHECKSUM]
     change(content)
-    path.write_bytes(encode(content))
+    path.write_bytes(with_checksum(content))
 
 
 def at(place: str, change: Any) -> Callable[[Any], None]:

@@ -57,7 +57,7 @@ def test_the_line_where_the_models_of_two_files_part(port):
         "a.py", "b.py:candidate", "--inputs", "a.py:x", a=MODELS, b=MODELS.replace("x =", "y =") + ANOTHER
     )
     assert left == 1
-    assert '/b.py:9\n      candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n' in out
+    assert ' candidate b.py:9\n      candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n' in out
     assert "  w = w, as it is (by values)\n" in out
 
 

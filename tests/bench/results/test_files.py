@@ -93,7 +93,7 @@ def test_a_file_that_lacks_a_fact_does_not_load(path, part):
         ((*OF_LINEN, "gate"), 1.5, r"float` <= 1.0 .*gate"),
         *(((*OF_LINEN, "time_s"), data, "time_s") for data in ([True], [-1.0] * 3, [], "x", [1e9] * 3)),
         (("benchmarks", 2, "extra_info", "trigru"), {"-1": {}}, "int` >= 0"),
-        (("trigru", "interruptions"), 10**17, "int` <= "),
+        (("trigru", "interruptions"), 10**15, "int` <= "),
         (("benchmarks",), {}, "Expected `array`, got `object`"),
         (("benchmarks", 2, "group"), "nonsense", "is in the group nonsense"),
         (("datetime",), 5, "Expected `str`, got `int`"),

@@ -10,7 +10,7 @@ from support.environments import SETS, Made
 from support.files import rewrite
 from support.runs import PROOF
 from support.snapshots import snapshot_of
-from trigru.bench.results.lines import encode
+from trigru.bench.results.lines import with_checksum
 from trigru.bench.upgrades.files import DTYPES, FILE, RECORD, SnapshotError, load, name_of, save
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
 from trigru.bench.upgrades.record import SIGNATURE, Subject, Trail
@@ -67,7 +67,7 @@ def test_a_snapshot_that_contradicts_itself_is_refused(tmp_path, said):
     assert load(tmp_path)[0] == GOOD
     record = json.loads(msgspec.json.encode(GOOD))
     SNAPSHOTS[said](record)
-    save_file(ARRAYS, tmp_path / FILE, metadata={RECORD: encode(record).decode(), DTYPES: "{}"})
+    save_file(ARRAYS, tmp_path / FILE, metadata={RECORD: with_checksum(record).decode(), DTYPES: "{}"})
     with pytest.raises(SnapshotError, match=said) as caught:
         load(tmp_path)
     assert str(tmp_path) in str(caught.value)

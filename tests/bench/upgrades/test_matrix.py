@@ -8,7 +8,7 @@ import typer
 from support.environments import SETS, Made
 from support.snapshots import snapshot_of
 from trigru.bench.commands import matrix as command
-from trigru.bench.results.lines import encode
+from trigru.bench.results.lines import with_checksum
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
 from trigru.bench.upgrades.record import Subject
@@ -120,7 +120,7 @@ def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeyp
     [
         (b"{", "it is no JSON"),
         (b'{"schema": 9}', "schema 9, expected 4"),
-        (encode({"schema": 4}), "required field `command`"),
+        (with_checksum({"schema": 4}), "required field `command`"),
     ],
 )
 def test_damage_is_a_sentence(tmp_path, content, said):
