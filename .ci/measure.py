@@ -37,12 +37,8 @@ def measure(name: str) -> str:
     python, command = RESULTS[name]
     environment, folder = FOLDER / f"py{python}", FOLDER / name
     if not environment.exists():
-        sync = [
-            "uv",
-            "sync",
-            f"--python={python}",
-            *(["--extra=peers"] if python == "3.11" else []),
-        ]  # torch has wheels
+        peers = ["--extra=peers"] if python == "3.11" else []  # for which torch has wheels
+        sync = ["uv", "sync", f"--python={python}", *peers]
         subprocess.run(sync, cwd=ROOT, env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment)}, check=True)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

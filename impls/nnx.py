@@ -274,6 +274,7 @@ class NNXPort(Port):
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
     model_class = property(lambda self: uses.nnx() if _IS_PYTREE else None)
+    _differentiate = staticmethod(nnx.value_and_grad)
 
     def make(self, config, key) -> Any:
         check_config(self, config)
@@ -294,9 +295,6 @@ class NNXPort(Port):
     def dump(self, tree):
         state = tree if isinstance(tree, nnx.State) else nnx.state(tree)
         return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
-
-    def value_and_grad(self, function, *, has_aux=False):
-        return super().value_and_grad(function, has_aux=has_aux, by=nnx.value_and_grad)
 
     call_styles = (
         CallStyle(

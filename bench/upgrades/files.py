@@ -74,7 +74,8 @@ def encode(arrays: Arrays, snapshot: Snapshot | None = None) -> bytes:
             other[name] = array.dtype.name
             array = array.view(f"u{array.dtype.itemsize}")
         stored[name] = array
-    beside = {DTYPES: msgspec.json.encode(other)} | ({} if snapshot is None else {RECORD: lines.encode(snapshot)})
+    record = {} if snapshot is None else {RECORD: lines.with_checksum(snapshot)}
+    beside = {DTYPES: msgspec.json.encode(other), **record}
     return to_bytes(stored, metadata={name: text.decode() for name, text in beside.items()})
 
 
@@ -105,7 +106,7 @@ def load(folder: Path) -> Read:
     file = folder / FILE
     with refusing(file, SnapshotError, "Pass a folder that trigru snapshot wrote, or take the snapshot again."):
         arrays, record = decode(read_whole(file, MOST_BYTES))
-        snapshot = lines.decode(record, Snapshot, SCHEMA)
+        snapshot = lines.record_of(record, Snapshot, SCHEMA)
         if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
             raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
         if lost := _named(snapshot) - arrays.keys():

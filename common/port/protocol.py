@@ -44,6 +44,7 @@ class Port(Protocol):
     packages: tuple[str, ...]
     kernels: tuple[str, ...] = KERNELS
     call_styles: "tuple[CallStyle, ...]"
+    _differentiate: Callable[..., Any] = staticmethod(jax.value_and_grad)
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set.
@@ -93,9 +94,9 @@ class Port(Protocol):
         return model(x, lengths)
 
     def value_and_grad(
-        self, function: Callable[..., Any], *, has_aux: bool = False, by: Callable[..., Any] = jax.value_and_grad
+        self, function: Callable[..., Any], *, has_aux: bool = False
     ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
-        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means, as JAX's are called.
+        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means; by default, JAX's.
 
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
@@ -103,7 +104,7 @@ class Port(Protocol):
 
         def differentiate(model: Any, *arrays: Any) -> Any:
             argnums = tuple(range(1 + len(arrays)))
-            return by(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
+            return self._differentiate(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
 
         return differentiate
 

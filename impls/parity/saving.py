@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,8 @@ def save(path: Path, model: Model, comparison: Comparison) -> None:
         leaves_of(tree)[2]([np.asarray(a, dtype) for a, dtype in zip(values, dtypes_of(tree), strict=True)])
         for tree, values in ((model.params, comparison.converted), (model.state, comparison.converted_state))
     )
-    write_whole(path, FORMATS[path.suffix.lower()].content(model, params, state))
+    _, content = FORMATS[path.suffix.lower()]
+    write_whole(path, content(model, params, state))
 
 
 def check_suffix(path: Path, model: Model) -> None:
@@ -50,7 +51,7 @@ def check_suffix(path: Path, model: Model) -> None:
     Raises:
         InputError: no format of the model has the suffix of this file.
     """
-    known = [suffix for suffix, each in FORMATS.items() if model.framework in (each.frameworks or [model.framework])]
+    known = [suffix for suffix, (frameworks, _) in FORMATS.items() if model.framework in frameworks]
     if path.suffix.lower() not in known:
         raise InputError(
             f"{path}: {model.name} cannot be saved with the suffix {path.suffix!r}, expected {' or '.join(known)}."
@@ -85,21 +86,10 @@ def _eqx(model: Model, params: Any, state: Any) -> bytes:
     return buffer.getvalue()
 
 
-class Format(NamedTuple):
-    """A file format.
-
-    Args:
-        content: a function of a model, parameters and state that gives the bytes of a file.
-        frameworks: those whose models can be written in it; None for all.
-    """
-
-    content: Callable[[Model, Any, Any], bytes]
-    frameworks: tuple[str, ...] | None = None
-
-
-#: The formats by the suffix of their files.
-FORMATS = {
-    ".safetensors": Format(_safetensors),
-    ".msgpack": Format(_msgpack, ("linen", "nnx")),
-    ".eqx": Format(_eqx, ("equinox",)),
+#: The formats by the suffix of their files: the frameworks whose models they hold, and a function that gives the bytes
+#: of a file, of a model, parameters and state.
+FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Model, Any, Any], bytes]]] = {
+    ".safetensors": (("", "linen", "nnx", "equinox", "torch"), _safetensors),
+    ".msgpack": (("linen", "nnx"), _msgpack),
+    ".eqx": (("equinox",), _eqx),
 }
