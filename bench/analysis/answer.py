@@ -68,7 +68,7 @@ class Row(Struct, frozen=True):
             one; none where it has no such. See `trigru.common.port.protocol.CallStyle.keeps_state`.
         advised: by port, its documented style against that one, or against the functional one where there is none.
         least: the least difference from plain JAX, as a fraction, that the run could find four times in five.
-        of_situation: the same by the clock of its situation, if another leads and that one was read; see `CLOCKS`.
+        other: the same by the clock of its situation, where another leads and that one was read; see `CLOCKS`.
     """
 
     workload: Sized
@@ -83,7 +83,7 @@ class Row(Struct, frozen=True):
     keeping: dict[str, Cell] = {}
     advised: dict[str, Difference] = {}
     least: float | None = None
-    of_situation: "Row | None" = None
+    other: "Row | None" = None
 
     @property
     def is_noisy(self) -> bool:
@@ -148,7 +148,7 @@ def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> Row:
     if row.clock == CLOCKS.get(row.phase, row.clock):
         return row
     others = [other for b in benchmarks if (other := other_clock(results, b))]
-    return replace(row, of_situation=_row(results, others)) if others else row
+    return replace(row, other=_row(results, others)) if others else row
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> Row:

@@ -90,7 +90,7 @@ def fastest_lines(found: Answer) -> list[str]:
     lines = []
     for phase in [p for p in phases if p in MAIN] if {*MAIN} <= {*phases} else phases:
         rows = [row for row in found.rows if row.phase == phase]
-        rows = [row.of_situation for row in rows if row.of_situation] if all(row.of_situation for row in rows) else rows
+        rows = [row.other for row in rows if row.other] if all(row.other for row in rows) else rows
         judged = {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
         clauses = []
         for called, (verdict, others) in judged.items():
@@ -229,7 +229,7 @@ def _times(found: Answer) -> Iterator[str]:
         yield line("", "JAX ", [[f"{name} " for name in names]] * len(beside))
         for rows in grouped(found.rows, lambda row: str(row.workload)).values():
             yield describe(rows[0].workload)
-            for row in chain.from_iterable((row, row.of_situation) for row in rows):
+            for row in chain.from_iterable((row, row.other) for row in rows):
                 if row is None:
                     continue
                 first = f" {PHASES[row.phase] if row in rows else WAITING[row.clock]}"

@@ -112,7 +112,7 @@ def test_without_rounds_of_it_in_every_process_it_says_nothing(rng, lost):
 @pytest.mark.parametrize(("clock", "other"), [("blocked", "train_step"), ("pipelined", "step")])
 def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     found = answer(by_two_clocks(rng, "step", "train_step", "forward", clock=clock))
-    assert [row.phase for row in found.rows if row.of_situation] == [other]
+    assert [row.phase for row in found.rows if row.other] == [other]
     assert {row.clock for row in found.rows} == {clock}
     one, training = fastest_lines(found)
     assert one.startswith("One step a call (waited for): as documented, ")
