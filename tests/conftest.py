@@ -43,21 +43,18 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 #: The long tier: real trainings, snapshots, kills, the snippets of the docs. `-m long` runs it.
 LONG = (
-    "bench/commands/test_snapshot.py::test_two_snapshots_of_one_environment",
-    "bench/commands/test_snapshot.py::test_what_is_installed_does_not_differ",
     "bench/commands/test_verify.py::test_a_death_is_no_notice",
     "bench/commands/test_verify.py::test_the_self_test_fails",
-    "bench/proving/test_prover.py::test_a_question_that_kills_hangs_or_ends",
     "bench/proving/test_prover.py::test_damaged_programs",
-    "bench/test_devices.py",
-    "bench/test_hosts.py::test_hosts_that_are_started_differently",
-    "bench/test_hosts.py::test_hosts_verify_together",
+    "bench/test_devices.py::test_hosts",
+    "bench/test_devices.py::test_on_devices",
     "bench/timing/test_coldstart.py::test_a_start",
     "bench/timing/test_worker.py::test_the_second_process_compiles",
     "bench/upgrades/test_parts.py::test_every_part",
     "common/equality/test_verification.py::test_a_failed_row_is_told_by_the_fewest_levels",
     "common/equality/test_verification.py::test_assert_equivalent_names_what_differs",
     "docs",
+    "bench/results/test_hostile.py::test_a_damaged",
     "fuzz",
     "impls/test_upstream.py",
 )

@@ -131,8 +131,7 @@ class Pair:
         if name not in names:
             return ""
         if name not in self._partings:
-            old, new = (self.old.trails[name], self.was[1]), (self.new.trails[name], self.now[1])
-            self._partings[name] = Partings(old, new)
+            self._partings[name] = Partings(name, (self.old, self.was[1]), (self.new, self.now[1]))
         return self._partings[name].line(was, now)
 
     @cached_property

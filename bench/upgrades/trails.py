@@ -4,7 +4,7 @@ A program is evaluated in NumPy, in float64, equation by equation. Where it comp
 its trail parts from the older one at a line: the first whose operands both have, and whose result only one has.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ import numpy as np
 from ...common.parity.agreement import comparable, seen
 from ...common.parity.tape import TraceTape
 from ...common.program import CodeLine, jax_line
+from .contradictions import Arrays
 from .files import Kept
 from .noticing import place_of
-from .record import SIGNATURE, Step, Trail, steps_of
+from .record import IN_FLOAT64, SIGNATURE, Step, Subject, Trail, steps_of
 
 #: Signatures that are closer, relative to their size, are of one value: float64 evaluates a function no better.
 TOLERANCE = 1e-9
@@ -79,11 +80,14 @@ def _signature(value: Any) -> list[float]:
 
 
 class _Side:
-    """A trail, with the arrays that it names."""
+    """The trail of a program, and the numbers of the values that are its results."""
 
-    def __init__(self, trail: Trail, arrays: Mapping[str, np.ndarray]):
+    def __init__(self, program: str, subject: Subject, arrays: Arrays):
+        trail = subject.trails[program]
         self.signatures = arrays[trail.signatures]
         self.steps = steps_of(trail, arrays[trail.steps], self.signatures)
+        results = subject.values.get(f"{program}{IN_FLOAT64}", {}).values()
+        self.results = {self._number_of(arrays[name]) for name in results}
 
     def without(self, other: "_Side") -> list[int]:
         """The numbers of the steps whose operands the other has, too, and whose result it has not.
@@ -151,7 +155,8 @@ class _Side:
         found: set[int] = set()
         for step in reversed(self.steps):
             known = agrees | found
-            found |= {v for v in step.results if v in users and all(known.issuperset(u.results) for u in users[v])}
+            within = users.keys() - self.results
+            found |= {v for v in step.results if v in within and all(known.issuperset(u.results) for u in users[v])}
         return found
 
     def _partners(self, other: "_Side") -> dict[int, Step]:
@@ -173,11 +178,12 @@ class Partings:
     """Where the new trail of a program parts from the old one.
 
     Args:
-        old, new: the trails, with the arrays that each names.
+        program: its name.
+        old, new: the subjects that have it, with the arrays that each names.
     """
 
-    def __init__(self, old: tuple[Trail, Mapping[str, np.ndarray]], new: tuple[Trail, Mapping[str, np.ndarray]]):
-        self._was, self._now = _Side(*old), _Side(*new)
+    def __init__(self, program: str, old: tuple[Subject, Arrays], new: tuple[Subject, Arrays]):
+        self._was, self._now = _Side(program, *old), _Side(program, *new)
         self._parted = self._was.without(self._now), self._now.without(self._was)
 
     def line(self, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:

@@ -1,12 +1,15 @@
-"""`trigru compare --devices`: real runs on a CPU that is divided, from the command line to the tables."""
+"""Several devices of a CPU that is divided, and several hosts, which are processes joined over loopback."""
 
+import os
+import socket
 import subprocess
 import sys
 
 import pytest
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
-from trigru.common.errors import UnavailableError
+from trigru.bench.processes.hosts import read_hosts
+from trigru.common.errors import InputError, UnavailableError
 from trigru.common.port.spread import spread_of
 
 COMMAND = (
@@ -29,7 +32,7 @@ def arms_of(run, group):
     return {b.name: b for b in run.groups()[group]}
 
 
-def test_each_port_is_timed_on_each_number_of_devices_in_each_way(run):
+def test_on_devices_each_port_is_timed_in_each_way_and_frameworks_are_compared_on_one(run):
     assert run.untimed == []
     assert run.trigru.plan.devices == (1, 2)
     for phase, ways in (("forward", ("placed",)), ("train_step", ("placed", "shard_map"))):
@@ -37,9 +40,12 @@ def test_each_port_is_timed_on_each_number_of_devices_in_each_way(run):
         spread = {f"{arm} on 2, {way}" for arm in ("nnx[nnx.jit]", "equinox[filter_jit]") for way in ways}
         assert set(found) == {"pure[jit]", "pure[jit]#2", "nnx[nnx.jit]", "equinox[filter_jit]"} | spread
         assert all(b.facts.gate <= 1 for b in found.values()), "each is compared with the oracle"
+    cells = answer(run).rows[0].cells["documented"]
+    assert {port: cell.style for port, cell in cells.items()} == {"nnx": "nnx.jit", "equinox": "filter_jit"}
+    assert cells["nnx"].ratio == arms_of(run, "tiny@batch=4/forward/float32/stock")["nnx[nnx.jit]"].ratio
 
 
-def test_what_is_exchanged_is_read_from_the_programs(run):
+def test_on_devices_what_is_exchanged_is_read_from_the_programs(run):
     """Placed, the gradient of the recurrent weights at each of 8 steps; by shard_map, all of it once."""
     found = arms_of(run, "tiny@batch=4/train_step/float32/stock")
     assert {b.facts.program.collectives for name, b in found.items() if " on " not in name} == {()}
@@ -54,14 +60,37 @@ def test_what_is_exchanged_is_read_from_the_programs(run):
     assert {b.facts.program.collectives for b in forward.values()} == {()}, "no gradient, nothing to exchange"
 
 
-def test_frameworks_are_compared_on_one_device(run):
-    rows = answer(run).rows
-    assert [row.phase for row in rows] == ["forward", "train_step"]
-    cells = rows[0].cells["documented"]
-    assert {port: cell.style for port, cell in cells.items()} == {"nnx": "nnx.jit", "equinox": "filter_jit"}
-    assert cells["nnx"].ratio == arms_of(run, "tiny@batch=4/forward/float32/stock")["nnx[nnx.jit]"].ratio
+def together(*options):
+    """Stdout, stderr and exit code of `trigru verify` on two hosts, which have other options each."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, "-m", "trigru.bench.cli", "verify", "--port", "pure", "--devices", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ}
+    running = [
+        subprocess.Popen([*command, f"--hosts=127.0.0.1:{port},2,{host}", *own], **pipes)
+        for host, own in enumerate(options)
+    ]
+    return [(*process.communicate(timeout=300), process.returncode) for process in running]
 
 
-def test_more_devices_than_there_are_is_a_reason():
+def test_hosts_that_are_started_alike_verify_together_and_the_first_prints():
+    (out, err, first), (other, other_err, second) = together((), ())
+    assert (first, second) == (0, 0), err + other_err
+    assert "devices" in out
+    assert other == ""
+    assert "host 1 of 2 has done its part." in other_err
+    for _, err, code in together((), ("--kernel", "fused")):
+        assert (code, "the hosts were started with different ports, kernels or versions." in err) == (2, True)
+
+
+def test_descriptions_of_hosts_and_numbers_of_devices_are_checked():
+    assert read_hosts("auto") == (None, None, None)
+    bad = ("here", "here,2,0", "here:0x,2,0", "here:80,2", "here:80,2,x", ":80,2,0", f"here:80,{'9' * 5000},0")
+    for text in bad:
+        with pytest.raises(InputError, match="cannot read the hosts"):
+            read_hosts(text)
+    with pytest.raises(InputError, match="host 2 is not among 2 hosts"):
+        read_hosts("here:80,2,2")
     with pytest.raises(UnavailableError, match="64 devices were asked for, and there are"):
         spread_of(64, "placed")

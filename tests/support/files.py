@@ -1,19 +1,102 @@
-"""Files of trigru with other content, whose checksums are made anew: they lead to the rules behind the checksum."""
+"""Files of trigru: a good one of each format, and with other content, whose checksums are made anew."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import save as to_bytes
 from trigru.bench.results.lines import CHECKSUM, encode_line, with_checksum
+from trigru.bench.upgrades import files, matrix
+from trigru.bench.upgrades.files import name_of
+from trigru.bench.upgrades.record import SIGNATURE, Subject, Trail
+from trigru.common.config import GRUConfig
+from trigru.common.parameters.record import random_params
+from trigru.impls import checkpoints
+
+from .processes import fill, journal_at
+from .runs import ARMS, ENDED, PROOF, draw_run, save, with_provenance
+from .snapshots import leave
+
+#: A signature of each of two values, and numbers of steps, good ones and bad ones; the arrays of a good snapshot.
+SIGNATURES, STEPS = np.ones((2, SIGNATURE)), np.array([0, 1, 1, 0, 1], np.int32)
+BAD_ARRAYS = {
+    "line": STEPS + 1,
+    "number": STEPS * 9,
+    "cut": STEPS[:4],
+    "floats": SIGNATURES[0],
+    "few": SIGNATURES[:, :4],
+}
+DRAWN = np.eye(6, dtype="float32")
+CALL = "forward apply float32"
+
+
+def write_run(path: Path) -> None:
+    """A small run with a proof."""
+    arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
+    run = draw_run(1, arms=arms, processes=2, rounds=3, groups=("tiny/forward", "medium/forward"))
+    save(with_provenance(run, equality=PROOF[:12]), path)
+
+
+def write_snapshot(path: Path) -> None:
+    """A snapshot of linen, with a proof; beside its arrays it has those that would be wrong."""
+    linen = Subject(
+        "linen", "linen", draws={"gru": {".w": name_of(DRAWN)}}, programs={CALL: {"dots": 2}},
+        values={"forward in float64": {"carry": name_of(DRAWN)}, CALL: {"carry": name_of(DRAWN)}},
+        trails={"forward": Trail(["a.py:1 (add of shape 3)"], name_of(STEPS), name_of(SIGNATURES))},
+    )  # fmt: skip
+    arrays = {name_of(array): array for array in (DRAWN, STEPS, SIGNATURES, *BAD_ARRAYS.values())}
+    departures = [("nn.RNN", "has no resets", "on record")]
+    leave(path.parent, linen, arrays=arrays, equality=PROOF[3:6], departures=departures)
+
+
+def write_matrix(path: Path) -> None:
+    """A matrix of two version sets."""
+    facts: Any = {"python": "3.13", "versions": {"jax": "0.5.0"}, "seconds": [1.5, 20.0]}
+    facts |= {"counts": {"pure": {"calls": 1}}, "facts": {"pure": {"works": "yes", "equal": "", "lines": 9}}}
+    rows = [matrix.Row(f"jax=={n}", [], "2025-01-15", **facts) for n in (1, 2)]
+    path.write_bytes(with_checksum(matrix.Matrix(matrix.SCHEMA, ["trigru", "matrix"], ENDED, "A CPU", rows)))
+
+
+def write_parameters(path: Path, layout: str) -> None:
+    """Parameters in a layout."""
+    checkpoints.write(path, random_params(GRUConfig(2, 3)), layout)
+
+
+COLD_STARTS = Path(__file__).parents[2] / "docs" / "results" / "cold_start.json"
+#: By name of a file, what writes a good one: first of those that have a checksum.
+SEALED: dict[str, Callable[[Path], object]] = {
+    "results.json": write_run,
+    "results.partial.jsonl": lambda path: fill(journal_at(path)),
+    files.FILE: write_snapshot,
+    "cold_start.json": lambda path: shutil.copy(COLD_STARTS, path),
+    "matrix.json": write_matrix,
+}
+GOOD = SEALED | {
+    "params.safetensors": lambda path: write_parameters(path, "canonical"),
+    "params.msgpack": lambda path: write_parameters(path, "linen"),
+    "params.eqx": lambda path: write_parameters(path, "equinox"),
+}
 
 
 def rewrite(path: Path, change: Callable[[Any], object]) -> None:
-    """Change the content of a JSON file, and its checksum with it."""
-    content = json.loads(path.read_bytes())
-    del content[CHECKSUM]
+    """Change the content of a file, and its checksum with it."""
+    content, close = opened(path.read_bytes())
     change(content)
-    path.write_bytes(with_checksum(content))
+    path.write_bytes(close(content))
+
+
+def opened(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:
+    """What a file with a checksum holds, and what makes a file of that, with the checksum made anew."""
+    if content.startswith(b"["):
+        return [json.loads(line)[1] for line in content.splitlines()], lines_of
+    if content.startswith(b"{"):
+        return {key: value for key, value in json.loads(content).items() if key != CHECKSUM}, with_checksum
+    arrays, text = files.decode(content)
+    record, close = opened(text)
+    return record, lambda record: to_bytes(arrays, {files.RECORD: close(record).decode(), files.DTYPES: "{}"})
 
 
 def at(place: str, change: Any) -> Callable[[Any], None]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,22 @@ def ends(program: str, limit_s: float = 60) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
+
+
+def is_alive(pid: int | str) -> bool:
+    """Whether a process is there, and is not a zombie that nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def ends_within(pid: int | str, limit_s: float) -> bool:
+    """Whether a process ends within a time limit."""
+    until = time.monotonic() + limit_s
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not is_alive(pid)
 
 
 def ignore(what: str, share: float) -> None:

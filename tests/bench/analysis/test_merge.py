@@ -1,9 +1,23 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
 import msgspec
+import numpy as np
 import pytest
-from support.processes import ARMS, FORWARD, KILLED, PLAN, STARTED, STEP, FakeProcesses, fill, ignore, journal_at, timed
-from support.runs import BUILD, ENDED, MACHINE, PROGRAM
+from support.processes import (
+    ARMS,
+    FORWARD,
+    KILLED,
+    PLAN,
+    STARTED,
+    STEP,
+    FakeProcesses,
+    fill,
+    ignore,
+    journal_at,
+    samples,
+    timed,
+)
+from support.runs import BUILD, ENDED, MACHINE, PROGRAM, PROOF
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
@@ -32,15 +46,17 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
     assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
     assert (facts.load_before, facts.complete) == (0.5, True)
     assert facts.ceilings == [{"float32": Ceilings(100.0, 10.0)}] * 2
+    for group in found.groups().values():
+        times_s = [[samples(process, b.arm) for process in (0, 1)] for b in group]
+        for b, of_arm in zip(group, times_s, strict=True):
+            log_ratio = np.median(np.log(of_arm) - np.log(times_s[0]), axis=1).mean()
+            assert b.ratio == pytest.approx(np.exp(log_ratio), rel=2e-3)
+            assert b.ratio_low <= b.ratio <= b.ratio_high
 
 
 def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path):
-    proven = [
-        Measurement(port, check, None, "outputs", "float64", 1e-16, 1e-12)
-        for port in ("pure", "linen")
-        for check in ("sequence", "step", "training")
-    ]
-    proven += [Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: none", "fused")]
+    missing = Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: none", "fused")
+    proven = [*PROOF[:6], missing]
     first = journal_at(tmp_path / "run", equality=proven)
     for process in range(2):
         fill(first, process=process)
@@ -61,14 +77,11 @@ def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):
 
 
 def test_a_group_that_nobody_came_to_has_nothing_to_say(journal):
+    with pytest.raises(TrigruError, match="nothing was measured"):
+        merge(journal)
     fill(journal, (STEP,))
     results = merge(journal)
     assert (list(results.groups()), results.untimed) == ([STEP], [])
-
-
-def test_nothing_cannot_be_merged(journal):
-    with pytest.raises(TrigruError, match="nothing was measured"):
-        merge(journal)
 
 
 @pytest.mark.parametrize("process", [0, 1])
@@ -107,13 +120,14 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
     for process in range(2):
         journal.add(STARTED)
         for group in (STEP, FORWARD):
-            lines = [timed(process, arm) for arm in journal.groups()[group]]
-            program = msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}")
-            where = ["gpu" if "linen" in line.arm else "cpu" for line in lines]
-            tuned = [
-                msgspec.structs.replace(line, program=program, backend=backend)
-                for line, backend in zip(lines, where, strict=True)
+            program, backends = (
+                msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}"),
+                {"linen": "gpu", "pure": "cpu"},
+            )
+            lines = [
+                msgspec.structs.replace(timed(process, arm), program=program, backend=backends[arm.port])
+                for arm in journal.groups()[group]
             ]
-            journal.add(GroupTimed(group, process, tuned))
+            journal.add(GroupTimed(group, process, lines))
     notes = [note for note in timing_tables(merge(journal))[0].notes if "tuned" in note]
     assert notes == ["linen[apply]: its processes were tuned in 2 ways, and its interval contains that."]

@@ -1,11 +1,36 @@
-"""Two arms of a group against each other: the difference with its interval, and its cause."""
+"""Two arms against each other: pairs, what kernels and devices gain, and the tidy table of all, from known ratios."""
 
 import msgspec
 import numpy as np
 import pytest
-from support.runs import PROGRAM, make_arm, make_benchmark, make_results
-from trigru.bench.analysis.pairs import difference, frameworks, labelled, negligible_from, reference_of
+from support.runs import (
+    PROGRAM,
+    draw_kernels,
+    draw_run,
+    make_arm,
+    make_benchmark,
+    make_results,
+    plan,
+    with_benchmarks,
+    with_facts,
+)
+from trigru.bench.analysis.answer import answer, sight
+from trigru.bench.analysis.pairs import (
+    best_ceilings,
+    difference,
+    frameworks,
+    labelled,
+    mean_speedup,
+    negligible_from,
+    reference_of,
+    speedups,
+)
 from trigru.bench.analysis.statistics import compare
+from trigru.bench.analysis.tidy import check_names, timings
+from trigru.bench.reporting.times import timing_tables
+from trigru.bench.results.arm import Untimed
+from trigru.bench.results.run import Ceilings
+from trigru.common.errors import UnknownNameError
 
 BASE_S = 1e-2
 
@@ -14,23 +39,18 @@ def changed(**counts):
     return msgspec.structs.replace(PROGRAM, fingerprint="other", **counts)
 
 
-def group(over_s, programs=None, workload="tiny", phase="forward", division="stock", floor=0.0, **facts):
+def group(over_s, programs=None, division="stock", **facts):
     """The baseline, which takes 10 ms, and arms that take that much longer, by name."""
-    names = ["pure[jit]", *over_s]
-    found = []
-    for name in names:
-        arm = make_arm(name, workload, phase, division)
-        program = (programs or {}).get(name, PROGRAM)
-        time_s = [BASE_S + over_s.get(name, 0.0)] * 6
-        found.append(make_benchmark(arm, time_s, program=program, floor=floor, **facts))
-    return found
+    arms = {name: make_arm(name, division=division) for name in ("pure[jit]", *over_s)}
+    programs = dict.fromkeys(arms, PROGRAM) | (programs or {})
+    times_s = {name: [BASE_S + over_s.get(name, 0.0)] * 6 for name in arms}
+    return [make_benchmark(arm, times_s[n], program=programs[n], floor=0.0, **facts) for n, arm in arms.items()]
 
 
-def cause(one, other, *groups):
-    """Of two arms of the last group."""
-    results = make_results([b for benchmarks in groups for b in benchmarks])
-    of_name = {b.name: b for b in groups[-1]}
-    return difference(results, of_name[one], of_name[other]).cause
+def cause(one, other, benchmarks):
+    """Of two arms of a group."""
+    of_name = {b.name: b for b in benchmarks}
+    return difference(make_results(benchmarks), of_name[one], of_name[other]).cause
 
 
 NNX, SPLIT, LEAVES = "nnx[nnx.jit]", "nnx[split-merge]", "nnx[leaves]"
@@ -58,22 +78,16 @@ FILTER, PARTITION, EQUINOX_LEAVES = "equinox[filter_jit]", "equinox[partition]",
 def test_styles_and_programs_tell_the_cause(one, other, over_s, programs, expected):
     assert cause(one, other, group(over_s, programs)) == expected
     assert cause(other, one, group(over_s, programs)) == expected
+    assert cause(one, other, group(over_s, programs, differs="two biases", gate=None)) == "equations"
 
 
 def test_the_boundary_is_held_to_the_estimate_and_not_to_an_end_of_its_interval():
-    process = np.repeat([0, 1, 2], 4)
     over_s = np.repeat([1.9e-3, 2.2e-3, 2.5e-3], 4)
     times = {"pure[jit]": np.full(12, BASE_S), NNX: BASE_S + over_s, SPLIT: np.full(12, BASE_S)}
-    found = [make_benchmark(make_arm(name), t, process, program=PROGRAM, floor=0.0) for name, t in times.items()]
-    results = make_results(found)
-    two = difference(results, found[1], found[2])
+    found = [make_benchmark(make_arm(name), t, np.repeat([0, 1, 2], 4), floor=0.0) for name, t in times.items()]
+    two = difference(make_results(found), found[1], found[2])
     assert two.difference_low_s < 2e-3 < two.difference_s
     assert two.cause == "unexplained"
-
-
-def test_other_equations_are_no_cause_to_look_for():
-    benchmarks = group({NNX: 1e-3, SPLIT: 0.0}, differs="two biases", gate=None)
-    assert cause(NNX, SPLIT, benchmarks) == "equations"
 
 
 def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within_the_floor(rng):
@@ -104,14 +118,13 @@ def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
 
 
 def test_operations_are_counted_where_their_numbers_differ():
-    programs = {SPLIT: changed(dots=6, fusions=9, whiles=0, transposes=12)}
-    benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, programs)
-    two = difference(make_results(benchmarks), benchmarks[1], benchmarks[2])
-    assert two.counts == (("dots", 6, 2), ("transposes", 12, 3), ("whiles", 0, 1))
-    benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(fusions=9)})
-    assert difference(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == (("fusions", 9, 5),)
-    benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(temp_bytes=9)})
-    assert difference(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == ()
+    for counts, told in (
+        ({"dots": 6, "fusions": 9, "whiles": 0}, (("dots", 6, 2), ("whiles", 0, 1))),
+        ({"fusions": 9}, (("fusions", 9, 5),)),
+        ({"temp_bytes": 9}, ()),
+    ):  # fmt: skip
+        benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(**counts)})
+        assert difference(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == told
 
 
 def sized(share, high_share):
@@ -131,3 +144,148 @@ def sized(share, high_share):
 )
 def test_a_size_counts_only_where_every_larger_one_does(shares, expected):
     assert negligible_from({size: sized(*of) for size, of in zip((8, 32, 128), shares, strict=True)}) == expected
+
+
+PROCESS = np.repeat(np.arange(6), 8)
+#: By the name of an arm and, on several devices, their number and way: its time.
+TIMES = {("pure[jit]",): 1.0, ("pure[jit]#2",): 1.0, ("linen[apply]",): 3.0,
+         ("linen[apply]", 2, "placed"): 6.0, ("linen[apply]", 2, "shard_map"): 2.0,
+         ("linen[apply]", 4, "placed"): 3.01}  # fmt: skip
+
+
+def on_devices(rng, times, division="stock"):
+    """A group on a machine that drifts."""
+    machine, found = rng.lognormal(0, 0.3, len(PROCESS)), []
+    for (name, *where), time_s in times.items():
+        arm = make_arm(name, "medium", "train_step", division)
+        if where:
+            arm = msgspec.structs.replace(arm, devices=where[0], way=where[1], role="arm")
+        noisy = time_s * machine * rng.lognormal(0, 1e-3, len(PROCESS))
+        found.append(make_benchmark(arm, noisy, PROCESS, floor=0.02, ratio=time_s))
+    return make_results(found, plan=plan(workloads=("medium",), devices=(1, 2, 4)))
+
+
+def test_a_speedup_on_devices_is_over_the_same_arm_on_one(rng):
+    found = speedups(on_devices(rng, TIMES), "one device")
+    assert [(s.arm, s.other.name, s.verdict) for s in found] == [
+        ("linen[apply] on 2, placed", "linen[apply]", "slower"),
+        ("linen[apply] on 2, shard_map", "linen[apply]", "faster"),
+        ("linen[apply] on 4, placed", "linen[apply]", "indistinguishable"),
+    ]
+    for s, speedup in zip(found, (0.5, 1.5, 1.0), strict=True):
+        assert s.ratio.ratio == pytest.approx(speedup, rel=1e-2)
+        assert s.ratio.low <= s.ratio.ratio <= s.ratio.high
+    alone = {key: value for key, value in TIMES.items() if key != ("linen[apply]",)}
+    assert speedups(on_devices(rng, alone), "one device") == []
+
+
+def test_kernels_are_compared_with_themselves_on_one_device(rng):
+    times = {("pure[jit]",): 1.0, ("pure[jit]#2",): 1.0, ("pure[jit]:fused",): 0.5,
+             ("pure[jit]", 2, "placed"): 2.0, ("pure[jit]:fused", 2, "placed"): 0.25}  # fmt: skip
+    run = on_devices(rng, times, "fused")
+    assert {s.benchmark.name: round(s.ratio.ratio, 1) for s in speedups(run, "one device")} == {
+        "pure[jit] on 2, placed": 0.5, "pure[jit]:fused on 2, placed": 2.0
+    }  # fmt: skip
+    (kernel,) = speedups(run)
+    assert kernel.ratio.ratio == pytest.approx(2.0, rel=1e-2), "on one device"
+
+
+def test_arms_on_several_devices_stand_in_no_other_table(rng):
+    run = on_devices(rng, TIMES)
+    (row,) = answer(run).rows
+    assert [cell.ratio for cell in row.cells["functional"].values()] == pytest.approx([3.0])
+    (linen,) = (row for row in timings([run], styles=["functional"]) if row.port == "linen")
+    assert linen.time_s == pytest.approx(np.median(run.benchmarks[2].time_s))
+    assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
+    wide = [with_facts(b, ratio_high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
+    assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
+
+
+def test_the_floor_of_a_mean_is_the_mean_of_its_floors(rng):
+    of_pure = [s for s in speedups(draw_kernels(rng)) if (s.arm, s.benchmark.arm.phase) == ("pure[jit]", "forward")]
+    floors = (0.01, 0.02, 0.3)
+    mean = mean_speedup([msgspec.structs.replace(s, floor=floor) for s, floor in zip(of_pure, floors, strict=True)])
+    assert mean.groups == 3
+    assert mean.floor == pytest.approx(np.prod(np.add(1, floors)) ** (1 / 3) - 1)
+
+
+def test_each_style_is_compared_with_its_own_stock_arm(rng):
+    results = draw_kernels(rng)
+    assert {s.temp_share for s in speedups(results)} == {0.25}
+    without = [b for b in results.benchmarks if b.name != "nnx[nnx.jit]"]
+    assert {s.benchmark.arm.port for s in speedups(with_benchmarks(results, without))} == {"pure"}
+    others = [
+        make_benchmark(msgspec.structs.replace(b.arm, style="pytree"), 3 * b.time_s, b.process)
+        for b in results.benchmarks
+        if b.arm.port == "nnx"
+    ]
+    found = speedups(with_benchmarks(results, results.benchmarks + others))
+    for arm in ("nnx[nnx.jit]", "nnx[pytree]"):
+        assert sorted(s.ratio.ratio for s in found if s.arm == arm) == pytest.approx([1.0, 2.0, 4.0], rel=1e-3)
+
+
+def test_the_best_of_each_limit_counts():
+    seen = [{"float32": Ceilings(100.0, 40.0, 2e-6)}, {"float32": Ceilings(90.0, 50.0, 1e-6)}]
+    results = make_results([make_benchmark(make_arm("pure[jit]"), [1e-3, 1e-3], process=[0, 1])], ceilings=seen)
+    assert best_ceilings(results, "float32") == Ceilings(100.0, 50.0, 1e-6)
+
+
+pytestmark = pytest.mark.usefixtures("quick_bootstrap")
+STYLES = ("documented", "functional")
+
+
+@pytest.fixture(scope="module")
+def run():
+    drawn = draw_run(3, groups=("tiny/forward", "tiny/train_step"), processes=3, rounds=5)
+    untimed = [Untimed(make_arm("linen[donated]"), "its first results were wrong")]
+    return msgspec.structs.replace(drawn, untimed=untimed)
+
+
+def test_a_row_has_the_numbers_of_its_arm(run):
+    rows = timings([run], styles=STYLES)
+    by_id = {(b.arm.phase, b.name): b for b in run.benchmarks}
+    assert len(rows) == 2 * len({(row.arm, row.style) for row in rows}) - 1, "linen documents another train step"
+    for row in rows:
+        b = by_id[row.phase, row.arm]
+        assert row.style in b.arm.labels
+        assert (row.time_low_s, row.time_s, row.time_high_s) == tuple(np.quantile(b.time_s, (0.25, 0.5, 0.75)))
+        assert (row.ratio, row.low, row.high) == (b.ratio, b.ratio_low, b.ratio_high)
+        assert row.verdict == (None if b.arm.is_baseline else b.verdict)
+        assert (row.dots, row.whiles) == (b.facts.program.dots, b.facts.program.whiles)
+
+
+def test_pairs_are_of_one_style_and_within_rounds(run):
+    rows = timings([run], "pairwise", phases=["forward"], styles=["functional"])
+    assert [row.port for row in rows] == ["linen/nnx", "linen/equinox", "nnx/equinox"]
+    by_name = {b.name: b for b in run.benchmarks if b.arm.phase == "forward"}
+    for row in rows:
+        d = difference(run, *(by_name[name] for name in row.arm.split("/")))
+        assert (row.ratio, row.low, row.high) == (d.ratio, d.low, d.high)
+
+
+def test_what_is_missing_or_odd_says_why(run):
+    (row,) = (row for row in timings([run], styles=["donated"]) if row.port == "linen")
+    assert (row.ratio, row.remark) == (None, "its first results were wrong")
+    odd = with_facts(run, differs="other gates", gate=None, steady=False)
+    row = next(row for row in timings([odd], styles=STYLES) if row.port == "nnx")
+    assert row.cause == "equations"
+    assert row.remark == (
+        "other equations (other gates), so it is not compared with the oracle; "
+        "not steady at the end of the warm-up in 3 of 3 processes"
+    )
+
+
+def test_kernels_and_runs_are_told_apart(run, rng):
+    rows = timings([run, draw_kernels(rng)], styles=STYLES)
+    assert {row.file for row in rows} == {1, 2}
+    assert {(row.file, row.kernel, row.division) for row in rows} == {
+        (1, "stock", "stock"), (2, "stock", "stock"), (2, "stock", "fused"), (2, "fused", "fused"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"workloads": ["large"]}, {"phases": ["step"]}, {"styles": ["jit", "no_style"]}], ids=str
+)
+def test_a_name_that_no_run_has_is_refused(run, chosen):
+    with pytest.raises(UnknownNameError):
+        check_names([run], **chosen)

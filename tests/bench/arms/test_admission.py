@@ -18,6 +18,7 @@ from trigru.bench.arms.arms import prepare
 from trigru.bench.arms.peers import Peer
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
+from trigru.common.errors import UnavailableError
 from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import available_styles, functional_program, make_task
 from trigru.common.port.task import PHASES
@@ -121,6 +122,15 @@ def test_a_peer_is_held_to_the_oracle(monkeypatch):
     assert 0 < prepare(right).gate <= 1
     with pytest.raises(NotEqualError, match="not equal to the oracle"):
         prepare(wrong)
+    steps = [arms.expected_of(arm).steps for arm in (right, make_arm("linen[apply]", phase="train_step"))]
+    assert steps == [1, 2], "a peer may keep two biases, and is compared after one"
+
+
+def test_a_style_that_the_installed_versions_lack_is_said(monkeypatch):
+    lacking = CallStyle("jit", "", functional_program, lambda: "this version is too old")
+    monkeypatch.setattr(PurePort, "call_styles", (lacking,))
+    with pytest.raises(UnavailableError, match="'jit' of pure is not available: this version is too old"):
+        prepare(make_arm("pure[jit]"))
 
 
 def test_the_first_call_is_the_first_of_those_that_are_compared(monkeypatch):
@@ -148,11 +158,6 @@ def test_the_gate_is_the_largest_share_of_what_is_allowed(worst):
     answers[worst] = answers[worst][0]
     with pytest.raises(NotEqualError, match=rf"{worst} has shape \((8, )?8,?\), expected \(1, 8(, 8)?\)"):
         expected.compare(program, lambda: tuple(answers.values()))
-
-
-def test_peers_which_may_keep_two_biases_are_held_to_one_train_step():
-    steps = [arms.expected_of(make_arm(name, phase="train_step")).steps for name in ("torch[eager]", "linen[apply]")]
-    assert steps == [1, 2]
 
 
 @pytest.mark.parametrize(("dtype", "phase"), [*zip(("bfloat16", "float16") * 2, PHASES, strict=True)])

@@ -1,17 +1,23 @@
-"""Arms: what is timed."""
+"""Arms: what is timed; and peers, GRUs of other libraries, which compute the oracle's equations."""
+
+import shutil
 
 import numpy as np
 import pytest
+from support.cli import run_code
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
-from trigru.bench.arms.arms import expand, packages_of_plan, prepare
-from trigru.bench.arms.peers import Peer
+from trigru.bench.arms.admission import get_reference
+from trigru.bench.arms.arms import expand, packages_of_plan
+from trigru.bench.arms.peers import Peer, get_peer
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.datasets import japanese_vowels
-from trigru.common.errors import UnavailableError, UnknownNameError
+from trigru.common.errors import UnavailableError
+from trigru.common.parameters.record import leaves
 from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
+from trigru.common.port.task import PHASES
 from trigru.impls.pure import PurePort
 
 PORTS = ("pure", "linen", "nnx", "equinox")
@@ -47,8 +53,7 @@ def peer(monkeypatch):
 
 def test_labels_ask_for_the_same_styles_of_every_port_whatever_they_are_called():
     def of(*styles, phase="forward"):
-        asked = plan(ports=PORTS, styles=styles, phases=(phase,))
-        return [arm.name for arm in expand(asked)[2:]]
+        return [arm.name for arm in expand(plan(ports=PORTS, styles=styles, phases=(phase,)))[2:]]
 
     assert of("documented") == ["linen[apply]", "nnx[nnx.jit]", "equinox[filter_jit]"]
     assert of("documented", phase="train_step")[0] == "linen[train_state]"
@@ -60,13 +65,10 @@ def test_labels_ask_for_the_same_styles_of_every_port_whatever_they_are_called()
     assert of("donated", phase="train_step") == [f"{port}[donated]" for port in ("pure", "linen", "nnx", "equinox")]
 
 
-def test_the_baseline_is_listed_once_and_other_styles_of_its_port_as_others(monkeypatch):
-    monkeypatch.setattr(PurePort, "call_styles", (*PurePort.call_styles, CallStyle("scan", "", functional_program)))
-    found = expand(plan(ports=("pure",), phases=("step",)))
-    assert [arm.name for arm in found] == ["pure[jit]", "pure[jit]#2", "pure[leaves]", "pure[scan]"]
-
-
 def test_a_plan_hands_on_styles_and_peers_and_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(peer, monkeypatch):
+    monkeypatch.setattr(PurePort, "call_styles", (*PurePort.call_styles, CallStyle("scan", "", functional_program)))
+    own = expand(plan(ports=("pure",), phases=("step",)))
+    assert [arm.name for arm in own] == ["pure[jit]", "pure[jit]#2", "pure[leaves]", "pure[scan]"], "the baseline once"
     planned = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
     assert [arm.name for arm in expand(planned)[2:]] == ["nnx[pytree]", "torch[eager]", "torch[compile]"]
     assert {"flax", "torch"} <= set(packages_of_plan(planned))
@@ -101,8 +103,6 @@ def test_workloads_are_pinned():
         "long": (16, 512, 32, 64, None),
     }
     assert set(QUICK) < set(STANDARD) < {w.name for w in WORKLOADS}
-    with pytest.raises(UnknownNameError, match="unknown workload 'huge'. Known: tiny, question, vowels"):
-        get_workload(Sized("huge"))
 
 
 def test_the_vowels_are_real_and_of_unequal_length():
@@ -115,10 +115,82 @@ def test_the_vowels_are_real_and_of_unequal_length():
         assert not x[length:].any()
 
 
-def test_a_style_that_the_installed_versions_lack_is_said(monkeypatch):
-    class Old(PurePort):
-        call_styles = (CallStyle("jit", "", functional_program, lambda: "this version is too old"),)
+#: Part of benchmark ids.
+STYLES = ("eager", "compile")
+BOTH = ["tiny", "vowels"]
 
-    monkeypatch.setattr(arms, "get_port", lambda name: Old())
-    with pytest.raises(UnavailableError, match="'jit' of pure is not available: this version is too old"):
-        prepare(make_arm("pure[jit]"))
+# torch.compile's own, when it is first imported and at a tensor between two of its graphs
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
+]
+
+
+@pytest.fixture(params=STYLES)
+def style(request):
+    """A style of torch."""
+    pytest.importorskip("torch")
+    found = {style.name: style for style in get_peer("torch").call_styles}
+    assert tuple(found) == STYLES
+    if request.param == "compile" and not shutil.which("g++"):
+        pytest.skip("torch.compile needs a C++ compiler")
+    return found[request.param]
+
+
+def build(style, workload, phase):
+    """What is to be answered, a program, and the program called on the reference's batch."""
+    expected = get_reference(get_workload(Sized(workload)), phase, "float32", steps=1)
+    program = style.build(get_workload(Sized(workload)).config(phase), expected.params, phase)
+    arguments = [program.put(array) for array in expected.batch.arguments(phase)]
+    return expected, program, lambda: program.call(*arguments)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("workload", BOTH)
+def test_a_peer_loads_every_bit_and_passes_the_gate(style, workload, phase):
+    expected, program, call = build(style, workload, phase)
+    loaded = leaves(program.params())
+    for name, want in leaves(expected.params).items():
+        np.testing.assert_array_equal(loaded[name], want, err_msg=name)
+    assert 0 < expected.compare(program, call) <= 1
+    program.wait(call())
+    assert program.leaves >= 4
+
+
+def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkeypatch):
+    pytest.importorskip("torch")
+    seen = []
+
+    def look(optimizer):
+        """Moves nothing, so that the next call has the same gradient."""
+        seen.append([parameter.grad.clone() for parameter in optimizer.param_groups[0]["params"]])
+
+    monkeypatch.setattr("torch.optim.Adam.step", look)
+    _, _, call = build(get_peer("torch").call_styles[0], "tiny", "train_step")
+    call()
+    call()
+    for first, second in zip(*seen, strict=True):
+        assert first.abs().max() > 0
+        assert first.equal(second)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModuleNotFoundError("", name="torch"), 'torch is not installed: pip install "trigru[peers]" brings it.'),
+        (RuntimeError("built for another CUDA"), "RuntimeError: built for another CUDA"),
+    ],
+)
+def test_a_library_that_cannot_be_had_is_named(monkeypatch, error, message):
+    def refuse(*_):
+        raise error
+
+    get_peer.cache_clear()
+    monkeypatch.setattr("trigru.bench.arms.peers.import_module", refuse)
+    with pytest.raises(UnavailableError) as caught:
+        get_peer("torch")
+    assert str(caught.value) == f"peer 'torch' is not available: {message}"
+
+
+def test_no_peer_is_imported_unless_asked_for():
+    assert run_code("import sys, trigru.bench.arms.arms; print('torch' in sys.modules)") == "False\n"

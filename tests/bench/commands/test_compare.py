@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -62,26 +61,28 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
     assert "Equality with the NumPy oracle" in invoke("report", str(folder), "--details").stdout
 
 
-def without_b_hn(load: Callable) -> Callable:
+@pytest.fixture
+def without_b_hn(monkeypatch):
+    """Linen's port loses a bias."""
+    load = linen.LinenPort.load
+
     def loaded(self, config, params):
         model = load(self, config, params)
         cell = model.params.get("gru", model.params)["cell"]
         cell["hn"]["bias"] = cell["hn"]["bias"] * 0
         return model
 
-    return loaded
+    monkeypatch.setattr(linen.LinenPort, "load", loaded)
 
 
-def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, monkeypatch):
-    monkeypatch.setattr(linen.LinenPort, "load", without_b_hn(linen.LinenPort.load))
+def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, without_b_hn):
     result = invoke("compare", *TINY, "-o", str(folder))
     assert result.exit_code == 1
     run = load(folder / "results.json")
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
     assert [(u.arm.name, u.reason) for u in run.untimed] == [("linen[apply]", "not proven equal: golden")]
     assert "FAILED linen: golden" in result.stdout
-    for text in (result.stdout, (folder / "report.html").read_text()):
-        assert "not proven equal: golden" in re.sub(r"\s+", " ", text)
+    assert "not proven equal: golden" in (folder / "report.html").read_text()
     assert "FAILED: linen is not proven equal (golden)" in result.output
 
 
@@ -167,8 +168,7 @@ def die_early(request, limit_s):
     raise ChildDiedError("killed")
 
 
-def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch):
-    monkeypatch.setattr(linen.LinenPort, "load", without_b_hn(linen.LinenPort.load))
+def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, without_b_hn):
     monkeypatch.setattr(ASK_PROCESS, die_early)
     died = invoke("compare", *TINY, "-o", str(folder))
     assert isinstance(died.exception, ChildDiedError)

@@ -1,26 +1,38 @@
-"""`trigru report` of what is no run, of a run that is named twice, and `trigru diff --output`."""
+"""`trigru report` and `trigru diff` of runs, from files: screens, pages and exit codes."""
 
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.cli import call, invoke
-from support.runs import draw_run, save
+from support.files import COLD_STARTS, lines_of
+from support.runs import PROOF, draw_run, records_of, save, with_machine, with_provenance
 
-RESULTS = Path(__file__).parents[3] / "docs" / "results"
+SMALL = {"groups": ("tiny/forward",), "processes": 3, "rounds": 5}
 
 
 @pytest.fixture
-def run(tmp_path):
+def written(tmp_path):
+    """Writes a run into a folder of its own; returns the folder."""
+
+    def write(name, results):
+        save(results, tmp_path / name / "results.json")
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.fixture
+def run(written):
     """The folder of a small run."""
-    save(draw_run(1, groups=("tiny/forward",), processes=3, rounds=5), tmp_path / "run" / "results.json")
-    return tmp_path / "run"
+    return written("run", draw_run(1, **SMALL))
 
 
 def test_what_another_command_wrote_is_shown_with_its_page(run, tmp_path):
     said, folder = "Cold start: from Python to the first train step", tmp_path / "of"
     folder.mkdir()
-    shutil.copy(RESULTS / "cold_start.json", folder)
+    shutil.copy(COLD_STARTS, folder)
     done = invoke("report", str(folder), "--output", str(tmp_path / "to"))
     assert done.exit_code == 0, done.stderr
     assert said in done.stdout
@@ -33,31 +45,42 @@ def test_what_another_command_wrote_is_shown_with_its_page(run, tmp_path):
     assert both.index(f"{run}:") < both.index(f"{folder}:") < both.index(said), "one after the other"
 
 
-def test_it_says_what_it_is_where_a_run_is_asked_for(run):
-    starts = str(RESULTS / "cold_start.json")
-    for words in (("diff", str(run), starts), ("report", starts, "--format", "json")):
-        code, out, err = call(*words)
-        assert (code, out) == (2, "")
-        assert "`trigru compare --cold-start`, which has no run. `trigru report` shows it." in err
-
-
-def test_what_changed_is_a_page(run, tmp_path):
-    new = tmp_path / "new"
-    save(draw_run(2, {"linen": 1.5}, groups=("tiny/forward",), processes=3, rounds=5), new / "results.json")
-    done = invoke("diff", str(run), str(new), "--output", str(tmp_path / "to"))
+def test_what_changed_is_a_page(run, written, tmp_path):
+    done = invoke("diff", run, written("new", draw_run(2, {"linen": 1.5}, **SMALL)), "--output", str(tmp_path / "to"))
     page = (tmp_path / "to" / "diff.html").read_text()
     assert done.exit_code == 1, "a regression is one, with a page of it"
     assert [path.name for path in (tmp_path / "to").iterdir()] == ["diff.html"]
     assert "Speed: of 8 arms, 1 is slower" in page
     assert "tiny forward: float32" in page, "all arms, as with --details"
+    assert "tiny forward: float32" not in invoke("diff", run, run).stdout
 
 
-def test_a_page_cannot_be_written_over_a_file(run):
-    done = invoke("report", str(run), "--output", str(run / "results.json"))
-    assert "is a file, expected a folder for report.html" in str(done.exception)
-    assert done.stdout == ""
+def test_what_cannot_be_shown_or_written_is_refused(run):
+    for words, said in (
+        (("diff", run, str(COLD_STARTS)), "which has no run. `trigru report` shows it."),
+        (("report", str(COLD_STARTS), "--format", "json"), "`trigru compare --cold-start`, which has no run."),
+        (("report", run, "--output", f"{run}/results.json"), "is a file, expected a folder for report.html"),
+        (("report", run, "--format", "csv", "--ratio", "pairwise", "--style", "nnx.jit"),
+         "there is no number of these frameworks"),
+    ):  # fmt: skip
+        code, out, err = call(*words)
+        assert (code, out) == (2, "")
+        assert said in err
 
 
-def test_a_table_without_a_number_is_refused(run):
-    code, _, err = call("report", str(run), "--format", "csv", "--ratio", "pairwise", "--style", "nnx.jit")
-    assert (code, "there is no number of these frameworks" in err) == (2, True)
+def test_a_slower_arm_is_a_regression_and_problems_come_before_it(written):
+    old, slow = (
+        with_provenance(draw_run(1, changed, groups=("tiny/forward",)), equality=PROOF)
+        for changed in ({}, {"linen": 1.5})
+    )
+    folder = written("old", old)
+    found = invoke("diff", folder, written("slow", slow))
+    assert found.exit_code == 1
+    assert "FAILED: 1 arm is slower by more than 5.0% (linen 1 of 1)." in found.stdout
+    assert invoke("diff", folder, written("again", slow), "--fail-above", "0.6").exit_code == 0
+    elsewhere = written("elsewhere", with_machine(slow, device="another"))
+    more = msgspec.structs.replace(old.trigru.plan, processes=old.trigru.plan.processes + 1)
+    begun = f"{folder}/results.partial.jsonl"
+    Path(begun).write_bytes(lines_of(records_of(with_provenance(old, plan=more))[:-1]))
+    for other, codes in ((elsewhere, [125, 1]), (begun, [125, 0])):
+        assert [invoke("diff", folder, other, *option).exit_code for option in ((), ("--anyway",))] == codes

@@ -5,14 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from threading import Event
 
 import msgspec
 import pytest
-from support.processes import ARMS, PLAN, ends
+from support.processes import ARMS, PLAN, ends, ends_within, is_alive
+from trigru.bench.processes import probe
 from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, parts_of_cpu
 from trigru.bench.processes.commands import run_command
+from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
 from trigru.bench.timing.supervisor import Request, Underway, ask_process
 
 REQUEST = Request(PLAN, ARMS, 0, "cpu", "/folder")
@@ -41,21 +42,6 @@ def answers_until_death(request=REQUEST, limit_s=PATIENCE_S):
     with pytest.raises(ChildDiedError) as caught:
         answers += ask_process(request, limit_s)
     return answers, str(caught.value)
-
-
-def is_alive(pid):
-    """Whether a process is there, and is not a zombie that nobody has waited for yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def ends_within(pid, limit_s):
-    until = time.monotonic() + limit_s
-    while is_alive(pid) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not is_alive(pid)
 
 
 def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(monkeypatch):
@@ -238,3 +224,49 @@ def test_nor_does_what_is_tried_or_what_such_a_process_starts(marker):
     inner = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import secrets'], check=True)"
     subprocess.run(interpreter("-c", inner), env=environment(), check=True)
     assert not marker.exists()
+
+
+# Whether JAX starts
+
+
+@pytest.fixture
+def no_settings(monkeypatch):
+    """An environment that says nothing about JAX."""
+    for name in list(os.environ):
+        if name.startswith(("JAX_", "XLA_", "TF_XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LIBTPU_")):
+            monkeypatch.delenv(name)
+    probe._try.cache_clear()
+
+
+#: By a setting what is said of it: without a GPU, JAX may raise an error without a word; XLA aborts.
+BAD_SETTINGS = {
+    "JAX_PLATFORMS=cuda": "",
+    "JAX_ENABLE_X64=perhaps": "perhaps",
+    "XLA_FLAGS=--xla_no_such=1": "xla_no_such",
+}
+
+
+@pytest.mark.parametrize("setting", BAD_SETTINGS)
+def test_a_bad_setting_is_one_sentence(no_settings, monkeypatch, setting):
+    monkeypatch.setenv(*setting.split("=", 1))
+    with pytest.raises(JaxEnvironmentError) as raised:
+        check_jax()
+    start, _, message = str(raised.value).partition(": ")
+    assert start == f"JAX does not start with {setting}"
+    assert BAD_SETTINGS[setting] in message > ""
+    assert "\n" not in message
+
+
+def test_good_settings_are_tried_once_and_none_never_and_who_never_starts_is_given_up(no_settings, monkeypatch):
+    tried = []
+    monkeypatch.setattr(probe, "lines_of", lambda *request: tried.append(request) or lines_of(*request))
+    check_jax()
+    assert not tried
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    check_jax()
+    check_jax()
+    assert len(tried) == 1
+    probe._try.cache_clear()
+    monkeypatch.setattr(probe, "LIMIT_S", 0.2)
+    with pytest.raises(JaxEnvironmentError, match=r": said nothing for 0\.2 s, and was ended"):
+        check_jax()

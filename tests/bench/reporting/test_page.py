@@ -1,7 +1,8 @@
-"""The page of a run: every table of it, every string as text, no script and nothing from elsewhere."""
+"""The page of a run, with every string as text and nothing that runs; and its pictures."""
 
 from dataclasses import replace
 
+import matplotlib
 import msgspec
 import pytest
 from support.pages import Page
@@ -18,6 +19,7 @@ from support.runs import (  # fmt: skip
 from trigru.bench.analysis.answer import answer
 from trigru.bench.commands.report import run_page, tables_of
 from trigru.bench.reporting.numbers import format_time
+from trigru.bench.reporting.plots import BLUE, INK, answer_figure, inline, themed
 from trigru.bench.results.arm import Untimed
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\x1b[31m\u202e\" onload='x' {{7*7}} $x^2_"
@@ -83,3 +85,45 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
 
 def test_a_kernel_has_its_own_tables(rng):
     assert "The fused kernel against each framework's own cell" in page(draw_kernels(rng)).tables
+
+
+pytestmark = pytest.mark.usefixtures("quick_bootstrap")
+SMALL = {"groups": ("tiny/forward",), "processes": 3, "rounds": 5}
+
+
+def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
+    found = answer(draw_run(1, **SMALL))
+    (row,) = found.rows
+    (axes,) = answer_figure(found).axes
+    linen, nnx = row.cells["documented"]["linen"], row.cells["documented"]["nnx"]
+    drawn = [container.lines[0] for container in axes.containers][:3]
+    assert [line.get_xdata()[0] for line in drawn] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
+    assert [line.get_markerfacecolor() != "none" for line in drawn] == [True, False, True]
+    texts = [text.get_text() for text in axes.texts]
+    assert len([text for text in texts if "→" in text]) == 2, "linen is documented in functional style"
+    assert not any(text.get_annotation_clip() for text in axes.texts), "they stand beside the axes"
+
+
+def test_a_figure_is_laid_out_once_whatever_a_user_has_set():
+    with matplotlib.rc_context({"figure.autolayout": True, "figure.dpi": 30}):
+        figure = answer_figure(answer(draw_run(1, **SMALL)))
+        before = figure.axes[0].get_position().bounds
+        inline(figure, "words")
+    assert figure.get_layout_engine() is None
+    placed = figure.axes[0].get_position().bounds
+    assert placed != before
+    again = answer_figure(answer(draw_run(1, **SMALL)))
+    assert 'role="img"' in themed(again, "words", INK)
+    assert again.axes[0].get_position().bounds == placed
+
+
+def test_pictures_of_a_theme_have_its_ink_and_no_background():
+    figure = answer_figure(answer(draw_run(1, **SMALL)))
+    dark = themed(figure, "What <it> shows", "#e3e6ea", dark=True)
+    assert 'aria-label="What &lt;it&gt; shows"' in dark
+    assert BLUE in themed(figure, "words", "#1f2328")
+    assert BLUE not in dark
+    assert "#e3e6ea" in dark
+    assert "mathdefault" not in dark, "numbers are text"
+    assert INK not in dark
+    assert "#ffffff" not in dark

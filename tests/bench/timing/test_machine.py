@@ -104,21 +104,16 @@ def test_paths_are_not_published(bare_environment, monkeypatch):
 
 
 def test_this_machine(monkeypatch):
-    found = describe_machine(["hypothesis"])
+    found, versions = describe_machine(["hypothesis"]), versions_of(["jax", "no-such-distribution"])
+    assert list(versions) == ["python", *PACKAGES, "no-such-distribution"]
+    of_python_and_jax = (platform.python_version(), version("jax"), "not installed")
+    assert tuple(versions[name] for name in ("python", "jax", "no-such-distribution")) == of_python_and_jax
     assert machine_differences(found, describe_machine()) == [f"hypothesis not set, was {version('hypothesis')}"]
     assert load_average() >= 0
     assert (found.backend, found.gpus) == ("cpu", [])
     assert found.device == cpu_name() == get_cpu_info().get("brand_raw", found.device) != ""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
     assert describe_machine().threads == 3
-
-
-def test_versions_are_of_what_matters_and_of_what_is_asked_for():
-    found = versions_of(["jax", "no-such-distribution"])
-    assert list(found) == ["python", *PACKAGES, "no-such-distribution"]
-    assert found["python"] == platform.python_version()
-    assert found["jax"] == version("jax")
-    assert found["no-such-distribution"] == "not installed"
 
 
 ONE = "NVIDIA H100 80GB HBM3, 580.65.06, 1980, 345, 700.00, Disabled, 81559, 4, 0\n"

@@ -1,9 +1,17 @@
-"""The search for a release, on histories that are made up, so that the answer is known."""
+"""The search for a release: on histories that are made up, and by `trigru bisect` in environments without packages."""
 
+import json
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
+from support.cli import call, invoke
+from support.environments import RELEASES as MADE_UP
+from support.environments import Made, release_of
+from support.snapshots import leave, step_calls
+from trigru.bench.commands import bisect as command
 from trigru.bench.upgrades.bisect import BisectError, bisect
+from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.versions import VersionSet, read_set
 from trigru.common.errors import InputError, UnjudgedError
 
@@ -89,20 +97,14 @@ def test_ends_that_are_alike_or_not_judged_have_no_answer():
         World(("jax", "0.5.0"), broken=[("flax", "0.10.3")]).search()
 
 
-@pytest.mark.parametrize(
-    ("ends", "said"),
-    [
-        (("2025-02-01", "2025-01-01"), "has to be before BAD"),
-        (("2025-01-20", "2025-01-20"), "has to be before BAD"),
-        (("jax==0.10.0", "jax==0.9.1"), "has to be before BAD"),
-        (("jax>=0.4", "jax==0.5.0"), "jax>=0.4: expected exact versions"),
-        (("jax==0.5.0", "jax>=0.4"), "jax>=0.4: expected exact versions"),
-    ],
-)
-def test_ends_in_the_wrong_order_or_without_exact_versions_are_refused(ends, said):
-    world = World(("jax", "0.5.0"))
-    with pytest.raises(InputError, match=said):
-        bisect(*map(read_set, ends), world.judge, world.resolve, RELEASES.__getitem__)
+def test_ends_in_the_wrong_order_or_without_exact_versions_are_refused():
+    world, late = World(("jax", "0.5.0")), "has to be before BAD"
+    for good, bad, said in (
+        ("2025-02-01", "2025-01-01", late), ("2025-01-20", "2025-01-20", late), ("jax==0.10.0", "jax==0.9.1", late),
+        ("jax>=0.4", "jax==0.5.0", "expected exact versions"), ("jax==0.5.0", "jax>=0.4", "expected exact versions"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=said):
+            bisect(read_set(good), read_set(bad), world.judge, world.resolve, RELEASES.__getitem__)
     assert world.judged == []
 
 
@@ -142,3 +144,113 @@ def test_what_changed_with_no_framework_is_said():
     sets = [VersionSet(day.isoformat(), (), day) for day in (START + timedelta(days=n) for n in (1, 4))]
     with pytest.raises(BisectError, match="none of the frameworks moved"):
         bisect(*sets, lambda of: of.day is not None and of.day < sets[1].day, world.resolve, RELEASES.__getitem__)
+
+
+# The command
+
+
+def judge(script):
+    return command.by_command(["sh", "-c", script], Made(), read_set("jax==0.1.0"))
+
+
+JUDGED = {
+    "exit 0": True,
+    "exit 1": False,
+    "exit 124": False,
+    "exit 125": None,
+    "kill -9 $$": None,
+    "kill -15 $$": None,
+    "exit 137": None,
+    "[ $VERSION_SET = jax==0.1.0 ]": True,
+}  # fmt: skip  (137 is what uv says of a signal)
+
+
+@pytest.mark.parametrize("script", JUDGED)
+def test_a_set_is_judged_by_the_exit_code_as_git_does(script):
+    assert judge(script) is JUDGED[script]
+
+
+@pytest.mark.parametrize("code", [126, 127])
+def test_a_command_that_cannot_be_run_ends_the_search(code):
+    with pytest.raises(InputError, match="the command cannot be run: no such thing"):
+        judge(f"echo no such thing >&2; exit {code}")
+
+
+def search(monkeypatch, folder, codes):
+    """By a command with an exit code for each release."""
+    monkeypatch.setattr(command, "Environments", lambda python, more: Made())
+    cases = " ".join(f"jax=={release}) exit {code};;" for release, code in zip(MADE_UP, codes, strict=True))
+    words = ("bisect", f"jax=={MADE_UP[0]}", f"jax=={MADE_UP[-1]}", "-o", str(folder), "--", "sh", "-c")
+    return (*words, f"case $VERSION_SET in {cases} esac")
+
+
+@pytest.mark.parametrize(
+    ("codes", "moved", "skipped"),
+    [
+        ((0, 1, 1, 1, 1, 1), "jax 0.1.0 -> 0.2.0", []),
+        ((0, 0, 0, 0, 0, 3), "jax 0.5.0 -> 0.6.0", []),
+        ((0, 0, 125, 1, 1, 1), "jax 0.2.0 -> 0.4.0", ["1 could not be judged: jax==0.3.0"]),
+    ],
+)
+def test_the_neighbouring_releases_are_named_in_lines_and_for_machines(monkeypatch, tmp_path, codes, moved, skipped):
+    words = search(monkeypatch, tmp_path, codes)
+    found = invoke(*words)
+    assert found.exit_code == 0, found.output
+    first, second, *more = [line for line in found.stdout.splitlines() if line]
+    assert first == f"It changed with {moved}."
+    assert second.endswith("version sets were judged, by the exit codes of sh.")
+    assert more == skipped
+    content = json.loads(invoke(*words[:3], "--format", "json", *words[3:]).stdout)
+    assert (content["head"][0], content["passed"]) == (first, True)
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "said"),
+    [
+        ((1, 1, 1, 1, 1, 1), 2, "jax==0.1.0 is not good"),
+        ((0, 0, 0, 0, 0, 0), 2, "jax==0.6.0 is as GOOD is"),
+        ((0, 0, 0, 0, 0, 125), 125, "jax==0.6.0"),
+    ],
+)
+def test_where_nothing_is_found_nothing_is_named(monkeypatch, tmp_path, codes, code, said):
+    words = search(monkeypatch, tmp_path, codes)
+    left, out, err = call(*words)
+    assert (left, out) == (code, "")
+    assert said in err
+    content = call(*words[:3], "--format", "json", *words[3:])[1]
+    assert code == 2 or json.loads(content)["passed"] is False
+
+
+@pytest.mark.parametrize(("fact", "proof"), [("calls", ["--no-equality"]), ("broken", []), ("function", [])])
+def test_a_fact_is_asked_of_snapshots_each_taken_once(monkeypatch, tmp_path, fact, proof):
+    """From 0.4.0 on, NNX runs more lines, and plain JAX from 0.2.0 on, which is not asked about."""
+    taken, made_of = [], Made({"jax==0.3.0": True})
+
+    def run(made, arguments):
+        number = release_of(made)
+        taken.append((number, arguments[:-2]))
+        lines = {"pure": 100 + 50 * (number >= 2), "nnx": 100 + 50 * (number >= 4)}
+        tree = {"w": f"float{16 if number >= 5 else 32}(3,)"}
+        leave(Path(arguments[-1]), *(Subject(port, port, calls=step_calls(n), tree=tree) for port, n in lines.items()))
+        return ""
+
+    monkeypatch.setattr(command, "Environments", lambda python, more: made_of)
+    monkeypatch.setattr(command, "run_trigru", run)
+    words = ("bisect", f"jax=={MADE_UP[0]}", f"jax=={MADE_UP[-1]}", "-o", str(tmp_path / "kept"), "--fact")
+    code, out, err = call(*words, fact, "--port", "nnx")
+    assert {tuple(arguments) for _, arguments in taken} == {("snapshot", "--port=nnx", *proof)}
+    assert len({number for number, _ in taken}) == len(taken)
+    if fact != "calls":
+        assert (code, out) == (2, ""), "nothing of that kind changed"
+        assert "is as GOOD is" in err
+        return
+    assert code == 0, err
+    assert out.startswith("It changed with jax 0.2.0 -> 0.4.0.\n")
+    assert "by a count or bits, which are exact.\n1 could not be judged: jax==0.3.0\n" in out
+    assert "jax==0.3.0: no such wheel\njax==0.3.0: cannot be judged\n" in err
+    assert "pure" not in out
+    once = len(taken)
+    assert call(*words, fact, "--port", "nnx")[1] == out
+    assert len(taken) == once, "what is kept is not taken again"
+    _, of_all, _ = call(*words, "tree")
+    assert "tree: pure, nnx: leaf w: float16(3,), was float32(3,)" in of_all, "without --port all are looked at"

@@ -1,14 +1,19 @@
-"""What is counted of a call and measured of two arrays: exact numbers of small cases."""
+"""What is counted of a call, measured of two arrays, and kept of warnings and exceptions."""
 
 import gc
+import json
 import sys
+import warnings
 from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
 import pytest
+from trigru.bench.upgrades import noticing
 from trigru.bench.upgrades.counting import count_operations, count_python
 from trigru.bench.upgrades.distance import bound_of, is_floating, relative_difference, ulps
+from trigru.bench.upgrades.noticing import noticed, place_of, survived
+from trigru.bench.upgrades.record import Subject
 
 
 def inner(numbers):
@@ -90,3 +95,56 @@ def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_or_a_te
     assert bound_of(dtype) == pytest.approx(min(eps * bound_of("float64") / 2**-52, 0.1))
     assert is_floating(a)
     assert not any(is_floating(np.array([1], other)) for other in ("int32", "bool", "uint8", ml_dtypes.int4))
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        ("/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py", "flax/nnx/graph.py"),
+        ("/usr/lib/python3/dist-packages/flax/nnx/graph.py", "flax/nnx/graph.py"),
+        ("/usr/lib/python3.12/json/decoder.py", "json/decoder.py"),
+        (noticing.__file__, "trigru/bench/upgrades/noticing.py"),
+        ("/home/me/secret/train.py", "train.py"),
+        ("<string>", "<string>"),
+        ("train.py", "train.py"),
+    ],
+)
+def test_a_place_begins_with_its_package_and_identifies_no_user(file, place):
+    assert place_of(file) == place
+
+
+def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails():
+    subject = Subject("pure", "pure", warnings={"at import, a.py": ["UserWarning: earlier"]})
+
+    def warn_and_fail():
+        for number in range(2):
+            warnings.warn(f"z of <object at 0x7f00000{number}>\nand more", UserWarning, stacklevel=1)
+        for _ in range(2):
+            warnings.warn("a", FutureWarning, stacklevel=1)
+        warnings.warn("y" * 201, UserWarning, stacklevel=1)
+        raise KeyError("later")
+
+    with survived(subject, "values"), noticed(subject, "make"):
+        warn_and_fail()
+    assert subject.warnings == {
+        "at import, a.py": ["UserWarning: earlier"],
+        f"at make, {place_of(__file__)}": [
+            "FutureWarning: a", f"UserWarning: {'y' * 200}…", "UserWarning: z of <object at 0x…>"
+        ],
+    }  # fmt: skip
+    assert subject.problems == {"values": f"KeyError in {place_of(__file__)}: warn_and_fail: 'later'"}
+
+
+def test_an_exception_is_kept_by_its_place_and_the_first_line_and_the_rest_goes_on():
+    subject = Subject("pure", "pure")
+    with survived(subject, "values", "jit"):
+        json.loads("{")
+    assert subject.problems["values jit"].startswith("JSONDecodeError in json/decoder.py: raw_decode: Expecting ")
+    for number, message in enumerate(("<f at 0xdeadbeef> broke\nat length", "x" * 201)):
+        with survived(subject, "calls", number):
+            raise ValueError(message)
+    said = [text.rpartition(": ")[2] for text in subject.problems.values()]
+    assert said[1:] == ["<f at 0x…> broke", "x" * 200 + "…"]
+    with pytest.raises(KeyboardInterrupt), survived(subject, "calls"):
+        raise KeyboardInterrupt
+    assert len(subject.problems) == 3

@@ -1,4 +1,4 @@
-"""The facts of a port: the same each time, and others where one thing was changed in what is installed."""
+"""The facts of a port: the same each time, others where one thing changed, and problems where a process dies."""
 
 from copy import copy
 from dataclasses import replace
@@ -8,13 +8,16 @@ import jax
 import jax.numpy as jnp
 import pytest
 from support.snapshots import snapshot_of
-from trigru.bench.upgrades import ports, reading
+from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.proving.prover import Prover
+from trigru.bench.upgrades import ports, reading, taking
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import look_at
 from trigru.bench.upgrades.ports import look_at_port
 from trigru.bench.upgrades.reading import unread
 from trigru.bench.upgrades.record import CONTENT, Subject
+from trigru.bench.upgrades.worker import Request, answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
 
@@ -149,3 +152,28 @@ def test_a_pickle_is_not_read(monkeypatch):
     subject.checkpoints = {".pt": subject.checkpoints[".msgpack"], "/../x": subject.checkpoints[".msgpack"]}
     monkeypatch.setattr(reading.checkpoints, "read", None)
     assert list(unread((snapshot, arrays))) == []
+
+
+def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
+    def looked(request, stop):
+        yield Subject("pure", "pure")
+        raise ChildDiedError("it was killed")
+
+    monkeypatch.setattr(taking, "_looked", looked)
+    with Prover(keep=False) as prover:
+        found, _ = taking.take(("pure",), equality=False, prover=prover)
+    assert {s.name: s.problems.get("import") for s in found.subjects} == {
+        "pure": None,
+        "pure:fused": "it was killed",
+        "jax, optax": "it was killed",
+    }
+
+
+def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
+    monkeypatch.setattr("trigru.impls.unavailable", lambda name: f"{name} is not installed")
+    found = []
+    answer_request(Request("nnx", ["nnx", "nnx:fused"], "", None), found.append)
+    assert [(subject.name, subject.missing) for subject in found] == [
+        ("nnx", "nnx is not installed"),
+        ("nnx:fused", "nnx is not installed"),
+    ]

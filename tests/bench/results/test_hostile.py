@@ -1,0 +1,286 @@
+"""Files that are damaged, strange or contradict themselves, to every reader: taken whole, or refused in a sentence."""
+
+import json
+import os
+import re
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+from support.files import BAD_ARRAYS, CALL, GOOD, SEALED, at, opened, rewrite
+from trigru.bench.analysis.merge import load
+from trigru.bench.analysis.starts import load_starts
+from trigru.bench.commands.report import show_run, show_starts
+from trigru.bench.upgrades import files, matrix
+from trigru.bench.upgrades.files import name_of
+from trigru.bench.upgrades.tables import matrix_tables
+from trigru.common.errors import TrigruError
+from trigru.impls import checkpoints
+
+SLOW_S, TRIED = 10, 40
+
+
+def show_all(path):
+    run = load(path)
+    show_run(run, details=True)
+    show_run(run, json=True)
+
+
+#: By name of a file, what reads it, and what shows it.
+READERS = {
+    "results.json": (load, show_all),
+    "results.partial.jsonl": (load, show_all),
+    files.FILE: (lambda path: files.load(path.parent),),
+    "cold_start.json": (load_starts, lambda path: show_starts(path, None)),
+    "matrix.json": (matrix.read, lambda path: matrix_tables(matrix.read(path))),
+}
+
+
+@cache
+def good(name):
+    """The content of a good file, which is read."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        GOOD[name](path)
+        read(path)
+        return path.read_bytes()
+
+
+def read(path):
+    return READERS.get(path.name, (checkpoints.read,))[0](path)
+
+
+# Contradictions
+
+BEGUN, PLAN, PROVEN = "trigru begun", "trigru begun plan", "trigru begun equality"
+OF_LINEN = "benchmarks 2 extra_info trigru 0"
+EACH, MACHINES = "benchmarks * extra_info trigru *", "trigru started * machine"
+OF_SUBJECT, OF_TRAIL = "subjects 0", "subjects 0 trails forward"
+
+
+def twice(records):
+    """A list has its first item twice."""
+    records.append(records[0])
+
+
+def lost(*words, places=(f"{BEGUN} arms", "benchmarks")):
+    """Lists lose what has all of these words."""
+
+    def change(items):
+        items[:] = [item for item in items if not all(word in json.dumps(item) for word in words)]
+
+    return dict.fromkeys(places, change)
+
+
+def reasons(of, reason="it broke", **facts):
+    """The arms of a port, with other facts, have a reason why they have no number."""
+    return lambda records: records["untimed"].extend(
+        {"type": "Untimed", "arm": arm | facts, "reason": reason}
+        for arm in records["begun"]["arms"]
+        if arm["port"] == of
+    )
+
+
+def more(place, **facts):
+    """A measurement more, like that at a place, with other facts."""
+    return lambda proof: proof.append(proof[place] | facts)
+
+
+#: Of each kind of file what is said of a lie, and the lie: what is changed at each place.
+LIES = {"results.json": {
+    # what was asked for, and what is there
+    "the plan has linen, which has neither a number nor a reason": lost("linen"),
+    "the plan has torch9, which has neither": {f"{PLAN} peers": lambda names: names.append("torch9")},
+    "the plan has question/forward": {f"{PLAN} workloads": lambda works: works.append({"name": "question"})},
+    "is not what the plan asked for": {f"{PLAN} ports": lambda ports: ports.remove("linen")},
+    "the plan has linen as a peer": {PLAN: {"ports": ["pure", "nnx", "equinox"], "peers": ["linen"]}},
+    "have, or that the plan did not ask for": {PLAN: {"styles": ["leaves", "functional"]}},
+    "has a number, and a reason why": {"trigru": reasons("linen")},
+    "linen.* has neither a number nor a reason": {"benchmarks": lambda arms: arms.pop(2)},
+    "ports of the plan have nnx twice": {f"{PLAN} ports": lambda ports: ports.append("nnx")},
+    "cannot be the arm of its group": {f"{BEGUN} arms 0": {"role": "arm"}},
+    "is not what the plan has under its name": {f"{BEGUN} arms 3": {"way": "placed"}},
+    "the arm .* is there twice": {f"{BEGUN} arms": lambda arms: arms.append(arms[2])},
+    "the plan has 2 devices": {f"{PLAN} devices": lambda devices: devices.append(2)},
+    "is called functional, here documented": {
+        f"{BEGUN} arms 3": {"labels": ["functional"]}, f"{BEGUN} arms 5": {"labels": ["documented"]},
+    },
+    "not all of its 3 processes measured everything": {PLAN: {"processes": 3}},
+    "not proven equal, and its proof passes": {
+        **lost("equinox", places=["benchmarks"]), "trigru": reasons("equinox", "not proven equal: training"),
+    },
+    "the plan has medium/forward.*linen.documented., which has neither": lost("medium", "linen"),
+    "is no arm of the run": {"trigru": reasons("linen", port="nnx")},
+    "unknown workload 'banana'": {
+        "": lambda file: file.update(json.loads(json.dumps(file).replace("tiny", "banana"))),
+    },
+    # what was proven
+    "was not proven equal": {f"{PROVEN} *": {"error": 5.0, "bound": 1e300}},
+    "but no proof in float64 of what was timed": {f"{PROVEN} *": {"dtype": "float32"}},
+    "its proof is of torch, which the plan did not": {PROVEN: more(0, port="torch")},
+    "the kernel fused, which the plan": {PROVEN: more(0, kernel="fused")},
+    "linen.* but no proof": {PROVEN: lambda proof: proof.pop(3)},
+    "pure.* has a number, but no proof": {BEGUN: {"equality": []}},
+    "has linen .* twice": {PROVEN: more(3)},
+    "its proof was made on gpu": {BEGUN: {"backend": "gpu"}},
+    "its proof was made with other versions": {BEGUN: {"versions": {"jax": "9.9"}}},
+    "its proof was made with another commit": {BEGUN: {"commit": "other"}},
+    "its proof lacks training in float64: carry of pure": {f"{PROVEN} 2": {"quantity": "x"}},
+    "its proof lacks long in float64 of": {PROVEN: more(3, check="long")},
+    "its proof lacks the call style of": {f"{PROVEN} *": {"style": "leaves"}},
+    # what was measured
+    "first results were not compared": {OF_LINEN: {"gate": None, "differs": "other equations"}},
+    "gate is there, and so is differs": {OF_LINEN: {"differs": "other equations"}},
+    "ran on A CPU .gpu., and its process": {OF_LINEN: {"backend": "gpu"}},
+    "ran on another": {OF_LINEN: {"device": "another"}},
+    "position has 2 items, expected 3": {f"{OF_LINEN} position": lambda places: places.pop()},
+    "have other numbers of rounds": {
+        f"{OF_LINEN} {name}": lambda values: values.append(1) for name in ("time_s", "started_s", "position")
+    },
+    "has samples of .*, or is no arm of the run": {OF_LINEN: {"arm": "another"}},
+    "by two clocks": {OF_LINEN: {"clock": "pipelined"}},
+    "timed by the pipelined clock on cpu": {EACH: {"clock": "pipelined"}},
+    # processes and machines
+    "was there, and flax was not installed": {f"{MACHINES} versions": lambda versions: versions.pop("flax")},
+    "it has GPUs, and ran on": {MACHINES: {"gpus": [{}]}},
+    "ran on different machines": {"trigru started 1 machine": {"threads": 3}},
+    "lacks the limits of the machine": {"trigru started 0": {"ceilings": {}}},
+    "copy_gbyte_per_s": {"trigru started 1 ceilings float32": {"copy_gbyte_per_s": 1e15}},
+    "before its process started": {"trigru started": lambda started: started.pop()},
+    "datetime is 'yesterday', expected one like": {"trigru ended": {"datetime": "yesterday"}},
+}, "cold_start.json": {
+    "of length >= 1": {"": {"starts": []}},
+    "float` >= 0.0": {"starts 0": {"import_s": -1.0}},
+    "int` >= 0": {"starts 0": {"peak_bytes": -1}},
+    "of several call styles": {"starts 0": {"style": "another"}},
+    "schema 1, expected": {"": {"schema": 1}},
+    "a start twice": {"starts": twice},
+    "it has GPUs": {"machine": {"gpus": [{}]}},
+}, files.FILE: {
+    "datetime is 'yesterday'": {"": {"datetime": "yesterday"}},
+    "it has linen twice": {"subjects": twice},
+    "it has the departure nn.RNN: has no resets twice": {"departures": twice},
+    "was not there .no flax., and has facts": {OF_SUBJECT: {"missing": "no flax"}},
+    "linen was there, and flax was not installed": {"machine versions": lambda versions: versions.pop("flax")},
+    "it has GPUs": {"machine": {"gpus": [{}]}},
+    "has linen .* twice": {"equality": more(0, error=0.1)},
+    "its proof lacks linen": {"equality *": {"port": "nnx"}},
+    "forward in float64 failed, and has results": {OF_SUBJECT: {"problems": {"forward in float64": "TypeError: no"}}},
+    "programs": {f"{OF_SUBJECT} programs": {CALL: {"dots": -5}}},
+    "steps of lines or values": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["line"])}},
+    "of lines or values that are not": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["number"])}},
+    "lines or values that are not there": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["cut"])}},
+    "other arrays than numbers": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["floats"])}},
+    "has 4 numbers in a signature": {OF_TRAIL: {"signatures": name_of(BAD_ARRAYS["few"])}},
+}, "matrix.json": {
+    "has the version set jax==1 twice": {"rows": twice},
+    "datetime is '2025-13-99'": {"rows 1": {"day": "2025-13-99"}},
+    "has facts, and could not be installed": {"rows 1": {"reason": "could not be installed"}},
+    "has facts, and no versions": {"rows 1": {"versions": {}}},
+    "counts": {"rows 1 counts pure": {"calls": -3}},
+    "seconds": {"rows 1": {"seconds": [-5.0]}},
+}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "message"), [(name, message) for name, lies in LIES.items() for message in lies])
+def test_a_file_that_contradicts_itself_is_refused(tmp_path, name, message):
+    path = tmp_path / name
+    path.write_bytes(good(name))
+    for place, change in LIES[name][message].items():
+        rewrite(path, at(place, change))
+    with pytest.raises(TrigruError, match=message) as caught:
+        read(path)
+    assert str(tmp_path) in str(caught.value)
+
+
+# Damage
+
+#: In place of a value: what JSON can say, and what no file of trigru has.
+VALUES = (
+    -1, 0, 3, 1e-300, 1e308, -0.0, None, True, 1.5, [], {}, [[]], "", "\x1b[31mred\x9b", "<script>alert(1)</script>",
+    "pure", "../../etc", "baseline", "x" * 100_000, "\u202e", "2026-99-99", "fused",
+)  # fmt: skip
+NO_VALUES = (b"NaN", b"1e400", b"9" * 400, b"[" * 20_000 + b"]" * 20_000, b'"\\ud800"', b'{"a": 1, "a": 2}')
+#: What may stand in place of a file, none of a bounded size: a pipe, a folder, a loop, an endless device, or nothing.
+STRANGE = (
+    os.mkfifo, lambda path: os.symlink(path, path), lambda path: os.symlink("/dev/zero", path), lambda path: None,
+    lambda path: (path.touch(), os.truncate(path, 2**40)), os.mkdir,
+)  # fmt: skip
+
+
+def is_taken(path):
+    """Whether a file is taken; fails if it is refused in anything but a sentence, or slowly."""
+    began, message = time.monotonic(), "it is taken"
+    try:
+        for use in READERS.get(path.name, (checkpoints.read,)):
+            use(path)
+    except TrigruError as error:
+        message = str(error)
+    assert 0 < len(message) <= 2000
+    assert message.isprintable(), message
+    assert time.monotonic() - began < SLOW_S
+    return message == "it is taken"
+
+
+def places_in(content):
+    """The containers in a document, each with a key of it."""
+    for key in content if isinstance(content, dict) else range(len(content)):
+        yield content, key
+        if isinstance(content[key], dict | list):
+            yield from places_in(content[key])
+
+
+def spoiled(content, rng):
+    """A file with other bytes: cut, lengthened, encoded otherwise, or with something that is no value of JSON."""
+    at, value = int(rng.integers(len(content))), rng.choice(list(re.finditer(rb'"[^"]*"|[-+.\de]+', content))).span()
+    flipped = bytes([content[at] ^ 1 << int(rng.integers(8))])
+    kinds = [b"", content[:at], content + content, b"\xef\xbb\xbf" + content, content.decode("latin1").encode("utf-16"),
+             content[:at] + flipped + content[at + 1 :], content[:at] + rng.bytes(5) + content[at:]]  # fmt: skip
+    kinds += [content[: value[0]] + other + content[value[1] :] for other in NO_VALUES]
+    return kinds[rng.integers(len(kinds))]
+
+
+def bent(content, rng, actions=("replace", "replace", "replace", "delete", "rename", "repeat")):
+    """A file with another value or name at some place, or with an item twice or missing; its checksum is made anew."""
+    whole, close = opened(content)
+    places = list(places_in(whole))
+    parent, key = places[int(len(places) * rng.random() ** 3)]  # more often of those that stand first
+    match rng.choice(actions):
+        case "delete":
+            del parent[key]
+        case "rename" if isinstance(parent, dict):
+            parent[f"{key}_"] = parent.pop(key)
+        case "repeat" if isinstance(parent, list):
+            parent.insert(key, parent[key])
+        case _:
+            parent[key] = VALUES[rng.integers(len(VALUES))]
+    return close(whole)
+
+
+def with_checksums(changed, content):
+    """A changed file with the checksums of before."""
+    for anew, written in zip(*(re.findall(rb"[0-9a-f]{64}", of) for of in (changed, content)), strict=False):
+        changed = changed.replace(anew, written)
+    return changed
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_damaged_or_strange_file_is_taken_whole_or_refused(tmp_path, name, rng, quick_bootstrap, capsys):
+    path, content = tmp_path / name, good(name)
+    for _ in range(TRIED):
+        is_bent = name in SEALED and rng.random() < 0.7
+        path.write_bytes(changed := (bent if is_bent else spoiled)(content, rng))
+        is_taken(path)
+        if is_bent and opened(changed)[0] != opened(content)[0]:
+            path.write_bytes(with_checksums(changed, content))
+            assert not is_taken(path)
+    path.write_bytes(content)
+    assert is_taken(path)
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+    for make in STRANGE:
+        path.unlink(missing_ok=True)
+        make(path)
+        assert not is_taken(path)
+        path.rmdir() if path.is_dir() else None
