@@ -1,4 +1,4 @@
-"""Parameters through every container and back, and what the frameworks' own readers make of them."""
+"""Parameters between frameworks in memory, through every container and back, and by the frameworks' own readers."""
 
 import io
 import json
@@ -10,22 +10,163 @@ from functools import partial
 from pathlib import Path
 
 import equinox as eqx
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import msgpack
 import numpy as np
 import pytest
-from flax import serialization
+from flax import nnx, serialization
 from safetensors import safe_open
 from trigru.common.config import GRUConfig
-from trigru.common.errors import InputError, TrigruError, UnavailableError
-from trigru.common.parameters.record import GRUParams, config_of, random_params
+from trigru.common.errors import InputError, TrigruError, UnavailableError, UnknownNameError
+from trigru.common.parameters.layouts import TORCH
+from trigru.common.parameters.record import GRUParams, config_of, leaves, random_params
 from trigru.impls import get_port
-from trigru.impls.checkpoints import convert, layouts, read, write
+from trigru.impls.checkpoints import convert, exchange, layouts, read, write
 from trigru.impls.checkpoints.containers import CONTAINERS
+from trigru.impls.upstream import get_upstream
 
-from ...support.arrays import assert_near, same_bits
-from .support import CONFIG, FRAMEWORKS, NO_CARRY, PARAMS
+from ...support.arrays import assert_bits, assert_near, same_bits
+
+CONFIG = GRUConfig(2, 3)
+PARAMS = random_params(CONFIG)
+NO_CARRY = "it has no initial_carry: the initial state is 0."
+FRAMEWORKS = ("linen", "nnx", "equinox")
+
+
+@pytest.mark.parametrize("classes", [None, 4])
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_model_of_every_framework_is_recognised(name, classes):
+    config = GRUConfig(2, 3, classes)
+    params = random_params(config)
+    model = get_port(name).load(config, params)
+    trees = [model, nnx.state(model), nnx.to_pure_dict(nnx.state(model))] if name == "nnx" else [model]
+    for found in map(convert, trees):
+        assert (found.layout, found.notes) == (name, ())
+        assert same_bits(found.params, params)
+        assert config_of(found.params) == config
+
+
+NO_BIASES = ("it has no biases: they are 0.", NO_CARRY)
+
+
+class CompactGRU(nn.Module):
+    """A linen user's, as in the README."""
+
+    @nn.compact
+    def __call__(self, x):
+        self.param("initial_carry", nn.initializers.normal(), (3,))
+        return nn.RNN(nn.GRUCell(3))(x)
+
+
+X = jnp.ones((1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("tree", "layout", "notes"),
+    [
+        (lambda: CompactGRU().init(jax.random.key(0), X), "linen", ()),
+        (lambda: nn.RNN(nn.GRUCell(3)).init(jax.random.key(0), X), "linen", (NO_CARRY,)),
+        (lambda: get_upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params, "linen", ()),
+        (lambda: eqx.nn.GRUCell(2, 3, key=jax.random.key(0)), "canonical", (NO_CARRY,)),
+        (lambda: {"cell": eqx.nn.GRUCell(2, 3, use_bias=False, key=jax.random.key(0))}, "equinox", NO_BIASES),
+        (lambda: get_upstream("equinox").PORT.make(CONFIG, jax.random.key(0)), "equinox", ()),
+    ],
+    ids=["compact", "nn.RNN", "in-setup", "eqx.nn.GRUCell", "no biases", "scan"],
+)
+def test_the_frameworks_own_parts_are_recognised(tree, layout, notes):
+    tree = tree()
+    found = convert(tree)
+    assert (found.layout, found.notes) == (layout, notes)
+    size = sum(leaf.size for leaf in jax.tree.leaves(tree)) + {(): 0, (NO_CARRY,): 3, NO_BIASES: 15}[notes]
+    assert sum(array.size for array in leaves(found.params).values()) == size
+
+
+@pytest.mark.parametrize("rngs", [False, True])
+def test_nnx_without_b_hn_has_zeros_there_which_is_said(rngs):
+    cell = nnx.GRUCell(2, 3, bias_init=nnx.initializers.normal(), rngs=nnx.Rngs(0))
+    for name in [name for name, value in vars(cell).items() if isinstance(value, nnx.Param)]:
+        delattr(cell, name)  # b_hn, where the installed Flax has it
+    state = nnx.state(nnx.RNN(cell, rngs=rngs))
+    found = convert(state)
+    assert found.layout == "nnx"
+    assert "it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0." in found.notes
+    assert any("rngs" in note for note in found.notes) == rngs
+    assert not found.params.bias_n.any()
+    assert found.params.bias.all()
+    assert_bits(found.params.weight_hh.T, state["cell"]["dense_h"]["kernel"][...])
+    nested = convert({"rnn": nnx.to_pure_dict(state), "initial_carry": np.ones(3, "f4")})  # as in the README
+    assert same_bits(nested.params, found.params._replace(initial_carry=np.ones(3, "f4")))
+
+
+def test_an_unknown_layout_is_refused():
+    with pytest.raises(InputError, match="has the arrays other. Expected one layout's, in one place: .*linen has ir"):
+        convert({"other": np.ones(3)})
+    with pytest.raises(UnknownNameError, match="unknown layout 'keras'. Known: canonical, linen, nnx, equinox, torch"):
+        convert(TORCH.flat(PARAMS)).to("keras")
+
+
+def test_the_layout_of_a_port_that_is_not_available_is_not_known(monkeypatch):
+    monkeypatch.setattr("trigru.impls.checkpoints.unavailable", {"nnx": "no such framework here"}.get)
+    assert list(layouts()) == ["canonical", "linen", "equinox", "torch"]
+    with pytest.raises(UnavailableError, match="layout 'nnx' is not available: no such framework here"):
+        convert(PARAMS._asdict()).to("nnx")
+
+
+OWN_NAMES = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "bi", "bias_n": "bn"}
+
+
+def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
+    """Their matrices are for row vectors."""
+    own = {name: getattr(PARAMS, field).T for field, name in OWN_NAMES.items()}
+    agent = {"actor": own, "critic": own, "Dense_1": {"kernel": np.ones((3, 1), "f4")}}
+    state = {"params": agent, "opt": {"0": {"count": np.ones(()), "mu": {"params": agent}, "nu": {"params": agent}}}}
+    trees = ("params", "opt/0/mu/params", "opt/0/nu/params")
+    grus = [f"{tree}/{name}" for tree in trees for name in ("actor", "critic")]
+    new, found = exchange(state, "linen", grus, OWN_NAMES)
+    assert same_bits(found["params/critic"].params, PARAMS._replace(initial_carry=np.zeros(3, "f4")))
+    linen = layouts()["linen"].tree(PARAMS)
+    del linen["initial_carry"]  # one without an initial carry gets none
+    for tree in (new["params"], new["opt"]["0"]["mu"]["params"], new["opt"]["0"]["nu"]["params"]):
+        assert list(tree) == list(agent)
+        for name in ("actor", "critic"):
+            jax.tree.map(assert_bits, tree[name], linen)
+        assert_bits(tree["Dense_1"]["kernel"], agent["Dense_1"]["kernel"])
+    again, found = exchange(new, "linen")
+    assert sorted(found) == sorted(place.replace("/", ".") for place in grus), "all are found by themselves"
+    assert jax.tree.structure(again) == jax.tree.structure(new)
+
+
+@pytest.mark.parametrize("at", ["rnn", "a.rnn"])
+def test_an_array_with_the_name_of_a_place_stays(at):
+    """In a flat dict."""
+    beside = {"rnn": np.ones(2), "a": np.ones(3)}
+    new, _ = exchange(beside | {f"{at}.{name}": leaf for name, leaf in PARAMS._asdict().items()}, "torch", [at])
+    assert new == beside | {f"{at}.{name}": new[f"{at}.{name}"] for name in TORCH.flat(PARAMS)}
+
+
+@pytest.mark.parametrize(
+    ("at", "names", "message"),
+    [
+        ("", None, "It has GRUs at a, b.rnn: name one"),
+        ("c", None, "at c: has no arrays below c. Its places: a.cell, a, b, b.rnn.cell"),
+        ("a.cell.hidden", None, "has no arrays below a.cell.hidden"),
+        ("b", None, "at b: has the arrays .* it has gain beside.* It has GRUs at rnn: name one"),
+        ("a", {"weight_ih": "Wi"}, "at a: has no array called Wi, for weight_ih"),
+        ("a", {"weights": "Wi"}, "unknown array 'weights'. Known: weight_ih"),
+        ("a", {"weight_ih": "W", "weight_hh": "W"}, "at a: has one name for two arrays of a GRU"),
+    ],
+)
+def test_a_place_without_one_gru_is_refused(at, names, message):
+    gru = layouts()["equinox"].tree(PARAMS)
+    tree = {"a": gru, "b": {"rnn": gru, "gain": np.ones(2, "f4")}}
+    assert same_bits(convert(tree, "b/rnn").params, PARAMS)
+    with pytest.raises(TrigruError, match=message):
+        convert(tree, at, names)
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
 
 #: Each container with each layout that it takes.
 FILES = [(c.suffixes[0], name) for c in CONTAINERS for name in (c.layouts or layouts())]
