@@ -184,18 +184,17 @@ def break_off():
     raise AttributeError("no PORT there")
 
 
-@pytest.mark.parametrize(
-    ("load", "reason"),
-    [
-        (lambda: PORT, "it calls itself 'pure'; both must agree."),
-        (lambda: PurePort, "its entry point gives a class, expected an object."),
-        (lambda: LACKING, "port mine lacks step, which trigru.common.Port needs."),
-        (break_off, "AttributeError: no PORT there"),
-    ],
-    ids=["of another name", "a class", "without a method", "broken"],
-)
-def test_a_third_partys_port_that_cannot_be_used_is_unavailable(third_party, load, reason):
-    third_party(mine=load)
+UNUSABLE = {
+    "it calls itself 'pure'; both must agree.": lambda: PORT,
+    "its entry point gives a class, expected an object.": lambda: PurePort,
+    "port mine lacks step, which trigru.common.Port needs.": lambda: LACKING,
+    "AttributeError: no PORT there": break_off,
+}
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_a_third_partys_port_that_cannot_be_used_is_unavailable(third_party, reason):
+    third_party(mine=UNUSABLE[reason])
     assert unavailable("mine") == f"port 'mine' is not available: {reason}"
 
 

@@ -146,24 +146,25 @@ def test_an_array_with_the_name_of_a_place_stays(at):
     assert new == beside | {f"{at}.{name}": new[f"{at}.{name}"] for name in TORCH.flat(PARAMS)}
 
 
-@pytest.mark.parametrize(
-    ("at", "names", "message"),
-    [
-        ("", None, "It has GRUs at a, b.rnn: name one"),
-        ("c", None, "at c: has no arrays below c. Its places: a.cell, a, b, b.rnn.cell"),
-        ("a.cell.hidden", None, "has no arrays below a.cell.hidden"),
-        ("b", None, "at b: has the arrays .* it has gain beside.* It has GRUs at rnn: name one"),
-        ("a", {"weight_ih": "Wi"}, "at a: has no array called Wi, for weight_ih"),
-        ("a", {"weights": "Wi"}, "unknown array 'weights'. Known: weight_ih"),
-        ("a", {"weight_ih": "W", "weight_hh": "W"}, "at a: has one name for two arrays of a GRU"),
-    ],
-)
-def test_a_place_without_one_gru_is_refused(at, names, message):
+#: By the message, a place and the names of its arrays.
+NO_PLACES = {
+    "It has GRUs at a, b.rnn: name one": ("", None),
+    "at c: has no arrays below c. Its places: a.cell, a, b, b.rnn.cell": ("c", None),
+    "has no arrays below a.cell.hidden": ("a.cell.hidden", None),
+    "at b: has the arrays .* it has gain beside.* It has GRUs at rnn: name one": ("b", None),
+    "at a: has no array called Wi, for weight_ih": ("a", {"weight_ih": "Wi"}),
+    "unknown array 'weights'. Known: weight_ih": ("a", {"weights": "Wi"}),
+    "at a: has one name for two arrays of a GRU": ("a", {"weight_ih": "W", "weight_hh": "W"}),
+}
+
+
+@pytest.mark.parametrize("message", NO_PLACES)
+def test_a_place_without_one_gru_is_refused(message):
     gru = layouts()["equinox"].tree(PARAMS)
     tree = {"a": gru, "b": {"rnn": gru, "gain": np.ones(2, "f4")}}
     assert same_bits(convert(tree, "b/rnn").params, PARAMS)
     with pytest.raises(TrigruError, match=message):
-        convert(tree, at, names)
+        convert(tree, *NO_PLACES[message])
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -208,19 +209,21 @@ def test_safetensors_say_their_layout_and_canonical_ones_are_those_of_GRUParams(
     assert same_bits(GRUParams.open(tmp_path / "p.safetensors"), PARAMS)
 
 
-@pytest.mark.parametrize(
-    ("name", "layout", "message"),
-    [
-        ("p.bin", None, r"unknown suffix '\.bin'\. Known: \.safetensors, \.msgpack, \.eqx"),
-        ("p", None, "no suffix, which would tell the type of file"),
-        ("p.safetensors", None, "can hold several layouts. Name one: canonical, linen, nnx, equinox or torch"),
-        ("p.eqx", "linen", "Equinox files hold the layout equinox alone. Write linen to .safetensors or .msgpack"),
-        ("p.msgpack", "torch", "msgpack files hold the layout linen or nnx alone. Write torch to .safetensors or .pt"),
-        ("there.eqx", None, "is a folder"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_written_is_said(tmp_path, name, layout, message):
+#: By the message, the name of a file and a layout.
+UNWRITABLE = {
+    r"unknown suffix '\.bin'\. Known: \.safetensors, \.msgpack, \.eqx": ("p.bin", None),
+    "no suffix, which would tell the type of file": ("p", None),
+    "can hold several layouts. Name one: canonical, linen, nnx, equinox or torch": ("p.safetensors", None),
+    "hold the layout equinox alone. Write linen to .safetensors or .msgpack": ("p.eqx", "linen"),
+    "hold the layout linen or nnx alone. Write torch to .safetensors or .pt": ("p.msgpack", "torch"),
+    "is a folder": ("there.eqx", None),
+}
+
+
+@pytest.mark.parametrize("message", UNWRITABLE)
+def test_what_cannot_be_written_is_said(tmp_path, message):
     (tmp_path / "there.eqx").mkdir()
+    name, layout = UNWRITABLE[message]
     with pytest.raises(InputError, match=message):
         write(tmp_path / name, PARAMS, layout)
     assert [path.name for path in tmp_path.iterdir()] == ["there.eqx"]

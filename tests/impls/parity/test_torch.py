@@ -123,15 +123,12 @@ class Recurrent(linen.Module):
     """Gates in PyTorch's order."""
 
     order: tuple = (0, 1, 2, 3)
-    two: bool = True
 
     @linen.compact
     def __call__(self, x):
         weight_ih = self.param("weight_ih", linen.initializers.lecun_normal(), (6, 32))
         weight_hh = self.param("weight_hh", linen.initializers.orthogonal(), (8, 32))
-        bias = self.param("bias_ih", linen.initializers.normal(), (32,))
-        if self.two:
-            bias = bias + self.param("bias_hh", linen.initializers.normal(), (32,))
+        bias = sum(self.param(name, linen.initializers.normal(), (32,)) for name in ("bias_ih", "bias_hh"))
 
         def step(carry, x):
             h, c = carry
@@ -152,15 +149,6 @@ SEQUENCES = RNG.normal(size=(4, 5, 6)).astype("float32")
 def recurrent(**keywords):
     module = Recurrent(**keywords)
     return Model.linen(module, module.init(jax.random.key(0), SEQUENCES))
-
-
-def test_two_biases_in_one():
-    mapping = {"bias_ih": (("rnn/bias_ih_l0", "rnn/bias_hh_l0"), lambda a, b: a + b)}
-    result = compare(Model.torch(TorchRecurrent()), recurrent(two=False), SEQUENCES, mapping=mapping)
-    assert result.verdict == "same", str(result)
-    assert len(result.remarks) == 1
-    assert result.remarks[0].startswith("The mapping computes bias_ih from rnn/bias_ih_l0 and rnn/bias_hh_l0")
-    assert not any("steps of" in name for name in result.errors)
 
 
 class TorchBlock(torch.nn.Module):
