@@ -63,7 +63,6 @@ QUICK = (
     "test_architecture.py",
     "bench/reporting",
     "bench/results",
-    "common/equality/test_golden.py",
     "common/equality/test_oracle.py",
     "common/parameters",
     "common/port",

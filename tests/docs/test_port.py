@@ -34,7 +34,3 @@ def test_the_page_shows_what_the_command_prints(name, tmp_path, monkeypatch):
         page = SCREEN.sub(lambda _: out, page)
         path.write_text(page, encoding="utf-8")
     assert steady(SCREEN.search(page)[0]) == steady(out)
-
-
-def test_the_readme_has_at_most_900_words():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900

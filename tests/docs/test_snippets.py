@@ -1,17 +1,26 @@
-"""Every Python block of the README and the docs runs, those of one page in one namespace, in order.
+"""The Python of the README and of the docs runs: a page's blocks in one namespace, a recipe's tab and a model alone.
 
-The recipes, whose blocks run in a namespace each, are in test_recipes.py and in recipes/.
+`recipes/` has the tests of what each recipe computes.
 """
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
+import tabs
+from support.recipes import FOLDER, TITLES, programs
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = [page for page in PAGES if page.parent.name != "recipes"]
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+MODELS = [f"impls/{name}.py" for name in ("linen", "nnx", "equinox", "pure")]
+PROGRAMS = list(programs())
+RECIPES = sorted(page.name for page in FOLDER.glob("*.md") if page.stem != "index")
+#: What a recipe for each framework imports.
+MODULES = {"Flax linen": r"flax\.linen|trigru\.impls\.linen", "Flax NNX": r"flax\.nnx|trigru\.impls\.nnx"}
+MODULES["Equinox"] = r"equinox|trigru\.impls\.equinox"
 
 
 def blocks(page):
@@ -34,7 +43,8 @@ def test_snippets_run(page, tmp_path, monkeypatch, request):
         exec(compile("\n" * line + code, str(page), "exec"), namespace)
 
 
-def test_the_readme_answers_in_three_frameworks_in_under_15_lines_each():
+def test_the_readme_is_short_and_answers_in_three_frameworks_in_under_15_lines_each():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
     answers = [code for _, code in blocks(ROOT / "README.md") if "carry_init" in code and "class " in code]
     for framework, answer in zip(("flax.linen", "nnx", "equinox"), answers, strict=True):
         assert framework in answer
@@ -45,3 +55,45 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+@pytest.mark.parametrize("path", MODELS)
+def test_a_model_on_the_page_of_code_runs_alone_and_has_no_adapter(path):
+    assert f"<!-- model of {path} -->" in (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
+    assert re.fullmatch(r"    ```python\n.*```", tabs.on_page_markdown(f"    <!-- model of {path} -->"), re.DOTALL)
+    code = tabs.model_of(path)
+    assert "PORT" not in code
+    namespace = {"__name__": "shown"}
+    exec(compile(code, path, "exec"), namespace)
+    assert "GRU" in namespace or "gru" in namespace
+
+
+@pytest.mark.parametrize("path", tabs.BESIDE.values())
+def test_the_classes_beside_each_other_are_whole_but_for_docstrings(path):
+    body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+    (model,) = (node for node in body if isinstance(node, ast.ClassDef) and node.name == "GRU")
+    for node in model.body:
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    parts = ast.parse("\n".join(tabs.parts_of(path).values())).body
+    assert sorted(map(ast.unparse, parts)) == sorted(map(ast.unparse, model.body[1:]))
+
+
+@pytest.mark.parametrize("page", RECIPES)
+def test_a_recipe_has_a_block_for_each_framework_and_none_beside(page):
+    """Also that the site lists the page."""
+    found = [(program.heading, program.title) for program in PROGRAMS if program.page == page]
+    assert found
+    assert found == [(heading, title) for heading in dict(found) for title in TITLES.values()]
+
+
+def test_a_recipe_imports_what_it_uses_of_its_own_framework_and_checks_nothing():
+    for program in PROGRAMS:
+        nodes = list(ast.walk(ast.parse(program.code)))
+        assert not [node for node in nodes if isinstance(node, ast.Assert)], program
+        imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {(alias.asname or alias.name).split(".")[0] for node in imports for alias in node.names}
+        assert names <= {node.id for node in nodes if isinstance(node, ast.Name)}, program
+        modules = {f"{getattr(node, 'module', '')}.{alias.name}" for node in imports for alias in node.names}
+        frameworks = {title for title, of in MODULES.items() for name in modules if re.match(rf"\.?({of})\b", name)}
+        assert frameworks == {program.title}, program

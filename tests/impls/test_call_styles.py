@@ -1,5 +1,7 @@
-"""A call style is what its label says: the framework's own function is what is called."""
+"""A call style is what its label says, and the code of it that is handed out is what is timed."""
 
+import ast
+import re
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -11,12 +13,15 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
+from trigru.bench.arms.admission import OPTIMIZER
 from trigru.common.config import GRUConfig
+from trigru.common.errors import UnavailableError
 from trigru.common.parameters.record import random_params
-from trigru.common.port.protocol import DONATED, LABELS
+from trigru.common.port.protocol import DOCUMENTED, DONATED, LABELS
 from trigru.common.port.styles import make_task, styles_called
-from trigru.common.port.task import PHASES, Task, mean_squared_error
-from trigru.impls import get_port, get_style
+from trigru.common.port.task import PHASES, Batch, Task, mean_squared_error
+from trigru.impls import code, get_port, get_style
+from trigru.impls.code import code_of
 
 CONFIG = GRUConfig(4, 8)
 X = np.ones((2, 5, 4), "f4")
@@ -85,13 +90,6 @@ def test_every_port_has_each_shared_style_once_in_each_phase(port, phase):
 
 PAGE = (Path(__file__).parents[2] / "docs" / "call-styles.md").read_text().partition("## What a call does")[2]
 ROWS = np.arange(1.0, 33.0, dtype="f4").reshape(8, 4)
-STYLES = [style.name for style in get_port("nnx").call_styles if "forward" in style.phases]
-
-
-def cells_of(framework, style):
-    """The row of the page's table: the mask, the statistics, a shared Variable, a new attribute, the mode."""
-    row = next(line for line in PAGE.splitlines() if line.startswith(f"| {framework} | `{style}`"))
-    return [cell.strip() for cell in row.split("|")[3:-1]]
 
 
 class Net(nnx.Module):
@@ -113,9 +111,10 @@ def add(model, x):
     return x
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", [style.name for style in get_port("nnx").call_styles if "forward" in style.phases])
 def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
-    port, mask, statistics, shared, new, mode = get_port("nnx"), *cells_of("Flax NNX", style)
+    port, row = get_port("nnx"), next(line for line in PAGE.splitlines() if line.startswith(f"| Flax NNX | `{style}`"))
+    mask, statistics, shared, new, mode = (cell.strip() for cell in row.split("|")[3:-1])
 
     def program_of(model, predict):
         task = Task("forward", predict, mean_squared_error, optax.sgd(1.0))
@@ -145,29 +144,65 @@ def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
     assert mode == ("takes effect" if (call(ROWS) == ROWS).all() else "**none, silently**")
 
 
-def by_arrays(function):
-    """The call of Equinox's functional styles, whose `static` is that of the first model."""
-    static = []
+# The code that is handed out -----------------------------------------------------------------------------------------
 
-    def call(model, x):
-        arrays, rest = eqx.partition(model, eqx.is_array)
-        static.append(rest)
-        return jitted(arrays, x)
+#: Each style in each phase that programs show.
+SHOWN = [
+    (port, style.name, phase)
+    for port in ("pure", "linen", "nnx", "equinox")
+    for style in get_port(port).call_styles
+    for phase in ("forward", "step", "train_step")
+    if phase in style.phases
+]
 
-    jitted = jax.jit(lambda arrays, x: function(eqx.combine(arrays, static[0]), x))
-    return call
+
+def run(text):
+    """The names of a program that was run."""
+    names = {"__name__": "program"}
+    exec(compile(text, "program", "exec"), names)
+    return names
 
 
-@pytest.mark.parametrize(("style", "jit"), [("filter_jit", eqx.filter_jit), ("jit", jax.jit), ("partition", by_arrays)])
-def test_equinox_styles_see_another_mode_as_the_page_says(style, jit):
-    mask, *_, mode = cells_of("Equinox", style)
-    call = jit(lambda dropout, x: dropout(x, key=jax.random.key(0)))
-    model = eqx.nn.Dropout(0.5)
-    if mode == "an error":
-        assert mask.startswith("an error")
-        with pytest.raises(jax.errors.TracerBoolConversionError):
-            call(model, ROWS)
-        return
-    assert (call(model, ROWS) == 0).any()
-    dropped = (call(eqx.nn.inference_mode(model), ROWS) == 0)[ROWS != 0].any()
-    assert mode == ("**none, silently**" if dropped else "takes effect")
+def lowered(text, phase):
+    """The program of a jitted function, for what it was last called with."""
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    calls, names = {ast.unparse(node.func): node.args for node in nodes}, run(text)
+    arguments = [*calls.get("nnx.cached_partial", ())[1:], *calls.get(f"bound_{phase}", calls.get(phase))]
+    jitted = f"bound_{phase}" if "nnx.jit_partial" in calls else phase
+    return names, names[jitted].lower(*(eval(ast.unparse(argument), names) for argument in arguments))
+
+
+def as_handed_to_xla(lowered):
+    """A program before optimisation, without the names of its function and of its results."""
+    return re.sub(r'@jit_\w+|jax.result_info = "[^"]*"', "", lowered.as_text())
+
+
+@pytest.mark.parametrize(("name", "style", "phase"), SHOWN)
+def test_the_code_is_what_is_timed(name, style, phase):
+    """One program before optimisation, so that values are the same, too."""
+    port, config = get_port(name), GRUConfig(8, 32, carry_init=jax.nn.initializers.normal(0.1))
+    names, shown = lowered(code_of(name, {phase: style}), phase)
+    task = make_task(port, config, phase, OPTIMIZER)
+    program = get_style(port, style).build(port, port.make(config, jax.random.key(0)), task)
+    arguments = Batch(names["x"], names.get("targets")).arguments(phase)
+    if phase == "step":
+        arguments = names["x"][:, 0], names["carry"]
+    assert as_handed_to_xla(shown) == as_handed_to_xla(program.lower(*arguments))
+
+
+def test_there_is_code_of_every_style_and_of_no_other_port():
+    listed = {(name, style) for name, styles in code.STYLES.items() for style in styles}
+    assert listed == {(name, style) for name, style, _ in SHOWN}
+    with pytest.raises(UnavailableError, match="there is no code of port 'upstream'"):
+        code_of("upstream", {"forward": "apply"})
+
+
+@pytest.mark.parametrize("name", ["linen", "nnx"])  # two styles in one program; a model that changes in place
+def test_several_phases_in_one_program_train_and_then_use_what_was_trained(name, capsys):
+    styles = {p: styles_called(get_port(name), (DOCUMENTED,), p)[0] for p in ("train_step", "forward", "step")}
+    names = run(code_of(name, styles))
+    printed = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["train step 0", "train step 1", "train step 2", "forward", "step"]
+    np.testing.assert_allclose(names["outputs"][:, -1], names["output"], rtol=1e-5, atol=1e-6)
+    before = run(code_of(name, {"forward": styles["forward"]}))
+    assert (before["outputs"] != names["outputs"]).any(), "the model that was trained"

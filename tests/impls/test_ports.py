@@ -1,6 +1,7 @@
-"""What every port promises."""
+"""What every port promises, and how ports are found: ours, third parties', and those whose framework is missing."""
 
 import inspect
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +9,15 @@ import numpy as np
 import pytest
 from jax.nn import initializers
 from support.cases import Case
+from support.cli import run_code
+from trigru import impls
 from trigru.common.config import GRUConfig
-from trigru.common.equality.bounds import relative_error
-from trigru.common.errors import InputError
+from trigru.common.errors import InputError, UnknownNameError
 from trigru.common.gru.initializers import for_carry
 from trigru.common.parameters.record import random_params
-from trigru.impls import equinox, linen, pure
+from trigru.impls import equinox, get_port, get_style, linen, port_names, pure, unavailable
 from trigru.impls import nnx as nnx_port
+from trigru.impls.pure import PORT, PurePort
 
 CONFIG = GRUConfig(4, 8)
 FUSED = {"kernel_i": (4, 24), "kernel_h": (8, 24), "bias": (24,), "bias_n": (8,)}
@@ -117,20 +120,6 @@ def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
         equinox.GRU(4, 8, kernel=np.array(["stock", "fused"]), key=jax.random.key(0))
 
 
-def test_flaxs_cells_sum_the_gradients_of_half_precision_parameters_in_half_precision():
-    """As docs/equality.md says; over 256 steps that shows."""
-    case = Case.random(3, 256, 5, 6).astype("float32")
-    config, stored = GRUConfig(5, 6, dtype="float32", param_dtype="bfloat16"), case.astype("bfloat16").params.gru
-
-    def gradient(port):
-        total = port.value_and_grad(lambda model: jnp.sum(port.apply(model, jnp.asarray(case.x))[1] * case.targets))
-        return port.dump(total(port.load(config, stored))[1][0]).weight_hh.astype("float32")
-
-    in_float32 = gradient(pure.PORT)
-    assert relative_error(gradient(equinox.PORT), in_float32) < 0.005
-    assert min(relative_error(gradient(port), in_float32) for port in (linen.PORT, nnx_port.PORT)) > 0.01
-
-
 PLACES = {
     linen.GRU: ("features", "carry_init", "dtype", "param_dtype", "unroll", "remat", "kernel"),
     linen.Classifier: ("gru", "classes"),
@@ -153,3 +142,65 @@ def test_plain_jax_rounds_no_weights_to_the_dtype_of_the_start():
     params = params._replace(initial_carry=params.initial_carry.astype("bfloat16"))
     _, outputs = pure.gru(params, jnp.ones((2, 5, 4), "bfloat16"))
     assert outputs.dtype == pure.get_initial_carry(params).dtype == jnp.float32
+
+
+# The registry ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_port_lists_the_known():
+    with pytest.raises(UnknownNameError, match="unknown port 'haiku'. Known: pure, linen, nnx, equinox"):
+        get_port("haiku")
+    with pytest.raises(UnknownNameError, match="unknown call style of pure 'pmap'. Known: jit"):
+        get_style(PORT, "pmap")
+
+
+@pytest.fixture
+def third_party(monkeypatch):
+    """Lets packages elsewhere add ports: by name, the function that loads each."""
+
+    def add(**load):
+        entries = {name: SimpleNamespace(load=of_one) for name, of_one in load.items()}
+        monkeypatch.setattr(impls, "_third_party", lambda: entries)
+
+    monkeypatch.setattr(impls, "get_port", get_port.__wrapped__)
+    return add
+
+
+def test_a_third_partys_port_comes_last(third_party):
+    class Third(PurePort):
+        name = "a_new_one"
+
+    third_party(a_new_one=lambda: Third(), pure=lambda: Third())
+    assert port_names() == ["pure", "linen", "nnx", "equinox", "a_new_one"]
+    assert impls.get_port("pure") is PORT, "a third party took the baseline's place"
+    assert impls.get_port("a_new_one").name == "a_new_one"
+
+
+LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in dir(PORT) if name[0] != "_"} | {"name": "mine"})
+del LACKING.step
+
+
+def break_off():
+    raise AttributeError("no PORT there")
+
+
+UNUSABLE = {
+    "it calls itself 'pure'; both must agree.": lambda: PORT,
+    "its entry point gives a class, expected an object.": lambda: PurePort,
+    "port mine lacks step, which trigru.common.Port needs.": lambda: LACKING,
+    "AttributeError: no PORT there": break_off,
+}
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_a_third_partys_port_that_cannot_be_used_is_unavailable(third_party, reason):
+    third_party(mine=UNUSABLE[reason])
+    assert unavailable("mine") == f"port 'mine' is not available: {reason}"
+
+
+def test_a_missing_framework_takes_its_own_port_and_no_other():
+    code = "import sys; sys.modules['equinox'] = None; from trigru.impls import port_names, unavailable; "
+    reasons = eval(run_code(code + "print({name: unavailable(name) for name in port_names()})"))
+    missing = 'equinox is not installed: pip install "trigru[equinox]" brings it.'
+    assert reasons.pop("equinox") == f"port 'equinox' is not available: {missing}"
+    assert reasons == {"pure": None, "linen": None, "nnx": None}

@@ -1,4 +1,7 @@
-"""The oracle is checked against central finite differences, and its equations against a second writing of them."""
+"""The oracle against central finite differences, a second writing of its equations, and the vectors that are kept."""
+
+import runpy
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cases import Case
-from trigru.common.equality import oracle
+from trigru.common.equality import golden, oracle
 from trigru.common.equality.bounds import accuracy_bound
 from trigru.common.parameters.record import from_leaves, leaves
 
@@ -69,20 +72,23 @@ def assert_central_differences(gradient, function, at, step=1e-6):
 
 
 @pytest.mark.parametrize("passed", [False, True])
-@pytest.mark.parametrize(("masked", "reverse"), [(False, False), (True, False), (True, True)])
-def test_gradients_are_finite_differences(passed, masked, reverse):
+@pytest.mark.parametrize(("masked", "turned"), [(False, False), (True, False), (True, True)])
+def test_gradients_are_finite_differences(passed, masked, turned):
+    """Turned, it runs in reverse over inputs whose first axis is time."""
     case = Case.random(3, 5, 2, 3, seed=4)
-    masks = (case.lengths, case.resets) if masked else (None, None)
-    at = leaves(case.params.gru) | {"x": case.x} | ({"carry": case.carry} if passed else {})
+    x, resets, targets = (a.swapaxes(0, 1) if turned else a for a in (case.x, case.resets, case.targets))
+    masks = (case.lengths, resets) if masked else (None, None)
+    at = leaves(case.params.gru) | {"x": x} | ({"carry": case.carry} if passed else {})
 
     def tape_of(arrays):
-        return oracle.forward(from_leaves(arrays), arrays["x"], arrays.get("carry"), *masks, reverse=reverse)
+        options = {"reverse": turned, "time_major": turned}
+        return oracle.forward(from_leaves(arrays), arrays["x"], arrays.get("carry"), *masks, **options)
 
     def scalar(arrays):
         tape = tape_of(arrays)
-        return np.sum(tape.outputs * case.targets) + np.sum(tape.carry * case.d_carry)
+        return np.sum(tape.outputs * targets) + np.sum(tape.carry * case.d_carry)
 
-    found = oracle.backward(case.params.gru, tape_of(at), case.targets, case.d_carry)
+    found = oracle.backward(case.params.gru, tape_of(at), targets, case.d_carry)
     assert (found.carry is not None) == passed
     assert_central_differences(leaves(found.params) | {"x": found.x, "carry": found.carry}, scalar, at)
 
@@ -142,3 +148,11 @@ def test_a_bound_is_no_finer_than_what_goes_into_products():
     assert accuracy_bound(exact, exact, "float32", 11) == 4 * 2.0**-10
     assert accuracy_bound(exact, exact, "bfloat16", 11) == 4 * 2.0**-7
     assert accuracy_bound(np.array([1.0, 2.5]), exact, "float32", 8) == 4 * 0.25 + 4 * 2.0**-7
+
+
+def test_it_still_gives_the_golden_vectors_whose_file_can_be_made_again(tmp_path):
+    runpy.run_path(str(Path(__file__).parents[3] / ".ci" / "golden.py"))["write"](tmp_path / "again")
+    again = golden.load((tmp_path / "again").read_bytes())
+    assert set(again) == set(golden._stored())
+    for name, kept in golden._stored().items():
+        np.testing.assert_allclose(again[name], kept, rtol=0, atol=1e-14 * np.abs(kept).max(), err_msg=name)

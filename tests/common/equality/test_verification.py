@@ -16,7 +16,7 @@ from trigru.common.equality.contract import reference
 from trigru.common.equality.contract.factors import is_compiled
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
-from trigru.common.errors import DefectError, InputError, NotOfferedError, UnknownNameError
+from trigru.common.errors import DefectError, InputError, NotOfferedError, TrigruError, UnknownNameError
 from trigru.common.gru import optimizers
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import faults, get_port
@@ -40,24 +40,20 @@ def test_errors_are_relative_to_the_largest_reference_magnitude():
     assert np.isnan(relative_error([np.nan], [1.0]))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"ports": "linen"}, "ports: got 'linen', expected a sequence of them"),
-        ({"ports": ["linen"]}, r"port 'linen' is none. A port by name is trigru.impls.get_port\('linen'\)"),
-        ({"ports": [object()]}, "port object lacks name, title, .* and value_and_grad, which"),
-        ({"checks": ["life"]}, r"check 'life' is none. Checks by name are trigru.common.get_checks"),
-        ({"checks": []}, "there is no check to ask"),
-    ],
-)
-def test_an_argument_that_does_not_fit_is_refused(unchecked, arguments, message):
-    with pytest.raises(InputError, match=message):
-        verify(**{"ports": [PURE], "dtypes": ["float32"], "checks": [LIFE]} | arguments)
+BAD_ARGUMENTS = {
+    "ports: got 'linen', expected a sequence of them": {"ports": "linen"},
+    r"port 'linen' is none. A port by name is trigru.impls.get_port\('linen'\)": {"ports": ["linen"]},
+    "port object lacks name, title, .* and value_and_grad, which": {"ports": [object()]},
+    r"check 'life' is none. Checks by name are trigru.common.get_checks": {"checks": ["life"]},
+    "there is no check to ask": {"checks": []},
+    "unknown dtype 'float8'. Known: float64, float32, bfloat16, float16": {"dtypes": ["float8"]},
+}
 
 
-def test_an_unknown_name_is_refused():
-    with pytest.raises(UnknownNameError, match="unknown dtype 'float8'. Known: float64, float32, bfloat16, float16"):
-        verify([PURE], dtypes=["float8"])
+@pytest.mark.parametrize("message", BAD_ARGUMENTS)
+def test_an_argument_that_does_not_fit_is_refused(unchecked, message):
+    with pytest.raises(TrigruError, match=message):
+        verify(**{"ports": [PURE], "dtypes": ["float32"], "checks": [LIFE]} | BAD_ARGUMENTS[message])
     with pytest.raises(UnknownNameError, match="unknown check 'no-such'. Known: contract, conversion"):
         get_checks("no-such")
 
@@ -107,20 +103,28 @@ def test_a_failed_row_is_told_by_the_fewest_levels_with_which_it_fails():
     assert "all else as usual; without one of them it passes" in str(failed)
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (lambda _, carry, outputs, **__: (carry, outputs[..., :-1]), r"shape \(3, 17, 5\), expected shape \(3, 17, 6"),
-        (lambda _, carry, outputs, **__: (carry.astype("float32"), outputs), "dtype float32, expected float64"),
-        (lambda _, carry, outputs, **__: (carry, outputs * jnp.nan), "values that are not finite"),
-        (lambda model, *_, **__: model.no_such_field, "AttributeError: 'Model' object has no attribute"),
-    ],
-)
-def test_what_cannot_be_compared_has_failed(change, problem):
-    (found,) = verify([fails(change)], checks=[ONE_ROW], dtypes=["float64"])
-    assert not found.passed
-    assert found.error is None
+WRONG = {
+    r"shape \(3, 17, 5\), expected shape \(3, 17, 6": lambda _, carry, outputs, **__: (carry, outputs[..., :-1]),
+    "dtype float32, expected float64": lambda _, carry, outputs, **__: (carry.astype("float32"), outputs),
+    "values that are not finite": lambda _, carry, outputs, **__: (carry, outputs * jnp.nan),
+    "AttributeError: 'Model' object has no attribute": lambda model, *_, **__: model.no_such_field,
+}
+
+
+@pytest.mark.parametrize("problem", WRONG)
+def test_what_cannot_be_compared_has_failed(problem):
+    (found,) = verify([fails(WRONG[problem])], checks=[ONE_ROW], dtypes=["float64"])
+    assert (found.passed, found.error) == (False, None)
     assert re.search(problem, str(found.problem))
+
+
+def raising(error):
+    """What raises an error when it is called."""
+
+    def run():
+        raise error
+
+    return run
 
 
 def measured(*cases, port=PURE):
@@ -136,40 +140,38 @@ class Opaque(PurePort):
 
 
 NO_PYTREE = TypeError("Error interpreting argument to load")
+NOT_OFFERED = NotOfferedError("no such thing")
+RAISED = {
+    "not offered: no such thing": (NOT_OFFERED, PURE),
+    "a case: it leaks.": (DefectError("it leaks"), PURE),
+    "a case: KeyError: 'x'": (KeyError("x"), PURE),
+    "a case: TypeError: Error interpreting": (NO_PYTREE, PURE),
+    "not offered: a model that is a pytree, with the installed versions of jax, jaxlib (": (NO_PYTREE, Opaque()),
+    "a case: TypeError: got an unexpected": (TypeError("got an unexpected keyword argument"), Opaque()),
+}
 
 
-@pytest.mark.parametrize(
-    ("error", "port", "problem"),
-    [
-        (NotOfferedError("no such thing"), PURE, "not offered: no such thing"),
-        (DefectError("it leaks"), PURE, "a case: it leaks."),
-        (KeyError("x"), PURE, "a case: KeyError: 'x'"),
-        (NO_PYTREE, PURE, "a case: TypeError: Error interpreting"),
-        (NO_PYTREE, Opaque(), "not offered: a model that is a pytree, with the installed versions of jax, jaxlib ("),
-        (TypeError("got an unexpected keyword argument"), Opaque(), "a case: TypeError: got an unexpected"),
-    ],
-)
-def test_a_check_that_raises_has_failed(error, port, problem):
-    def raising():
-        raise error
-
-    found = measured(Case("a case", raising), port=port)
+@pytest.mark.parametrize("problem", RAISED)
+def test_a_check_that_raises_has_failed(problem):
+    error, port = RAISED[problem]
+    found = measured(Case("a case", raising(error)), port=port)
     assert str(found.problem).startswith(problem)
     assert (found.offered, found.passed) == (not problem.startswith("not offered"), False)
 
 
-@pytest.mark.parametrize(
-    ("found", "bound", "problem"),
-    [
-        (1 + 1e-11 * np.ones(2), 1e-10, None),
-        (1 + 1e-11 * np.ones(2), 1e-12, "has error 1.0e-11, at most 1.0e-12 allowed"),
-        (np.nan * np.ones(2), np.inf, "has error nan"),
-        (np.ones(3), 1e-12, r"has float64\(3,\), expected float64\(2,\)"),
-        (1.0, 1e-12, r"has float\(\), expected"),
-        (None, 1e-12, "0 arrays, expected 1"),
-        (np.nextafter(np.ones(2), 2), None, "has other bits"),
-    ],
-)
+#: What is found in place of two ones, the bound, and what is wrong.
+ARRAYS = [
+    (1 + 1e-11 * np.ones(2), 1e-10, None),
+    (1 + 1e-11 * np.ones(2), 1e-12, "has error 1.0e-11, at most 1.0e-12 allowed"),
+    (np.nan * np.ones(2), np.inf, "has error nan"),
+    (np.ones(3), 1e-12, r"has float64\(3,\), expected float64\(2,\)"),
+    (1.0, 1e-12, r"has float\(\), expected"),
+    (None, 1e-12, "0 arrays, expected 1"),
+    (np.nextafter(np.ones(2), 2), None, "has other bits"),
+]
+
+
+@pytest.mark.parametrize(("found", "bound", "problem"), ARRAYS)
 def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
     measurement = measured(Case("a case", lambda: {"a": found}, {"a": np.ones(2)}, bound))
     assert measurement.passed == (problem is None)
@@ -178,25 +180,19 @@ def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
 
 @pytest.mark.parametrize(("error", "is_refused"), [(InputError, True), (NotOfferedError, True), (TypeError, False)])
 def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, is_refused):
-    def raising():
-        raise error("a message")
-
-    assert measured(Case("bad", raising, REFUSED)).passed == is_refused
+    assert measured(Case("bad", raising(error("a message")), REFUSED)).passed == is_refused
     assert not measured(Case("bad", lambda: 1, REFUSED)).passed
 
 
 def test_what_is_not_offered_is_left_out_beside_the_rest():
-    def raising():
-        raise NotOfferedError("no such thing")
-
-    one, other = Case("one", raising), Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13))
+    one, other = Case("one", raising(NOT_OFFERED)), Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13))
     assert measured(one, other).error == pytest.approx(1e-13, rel=0.01)
     assert not measured(one).offered
     nothing = Examiner().ask(Question(PURE, Check("made up", "")))
     assert not nothing.offered, "a check that selects no row of a port"
 
 
-@pytest.mark.parametrize("error", [NotOfferedError("no such thing"), KeyError("x")])
+@pytest.mark.parametrize("error", [NOT_OFFERED, KeyError("x")])
 def test_a_defect_counts_whatever_is_raised_by_what_makes_the_cases(error):
     def cases(before):
         yield from before

@@ -1,24 +1,28 @@
-"""Whole programs: training on real sequences, parameters in files, an exported model, the fused kernel, devices."""
+"""Whole programs: training, by rates and on devices too; parameters in files; an exported model; the fused kernel."""
 
 import os
+import re
 import subprocess
 import sys
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
+from flax import nnx
 from jax import export
 from support.arrays import assert_each_near, assert_near, same_bits
-from support.recipes import ROOT, recipe_fixture
-from trigru.common import GRUParams
+from support.recipes import FOLDER, ROOT, recipe_fixture
+from trigru.common import GRUParams, carry_learning_rate
 from trigru.common.parameters.layouts import flatten
 from trigru.impls import get_port, pure
 
 training, saving, exporting, devices = map(recipe_fixture, ("training.md", "saving.md", "exporting.md", "devices.md"))
+rate = recipe_fixture("learning-rate.md")
 loading, own_class = map(recipe_fixture, ("fused.md#Load parameters into it", "fused.md#In a class of your own"))
 
 
-def test_training_learns_and_is_tested_on_other_utterances(training):
+def test_training_learns_and_is_tested_on_other_utterances_up_to_their_last_frame(training):
     """Of nine speakers, chance names one in nine."""
     assert training.accuracy > 0.9
     assert training.loss_of(training.bound().whole, *training.train) < 0.3
@@ -27,15 +31,12 @@ def test_training_learns_and_is_tested_on_other_utterances(training):
     assert_near(training.accuracy, (logits.argmax(axis=-1) == training.test.labels).mean(), 1e-6)
     (start,) = [array for name, array in training.flat.items() if name.endswith("initial_carry")]
     assert start.all(), "it started as zeros"
-
-
-def test_the_last_valid_frame_is_read_and_the_padding_is_not(training):
     x, lengths = training.test.inputs[:5], training.test.lengths[:5]
     steps = jnp.arange(x.shape[1])[None]
     past, last = steps >= lengths[:, None], steps == lengths[:, None] - 1
     assert past.any()
     assert_near(training(jnp.where(past[..., None], 7.0, x), lengths), training(x, lengths), 1e-6)
-    assert (training(jnp.where(last[..., None], 7.0, x), lengths) != training(x, lengths)).all()
+    assert (training(jnp.where(last[..., None], 7.0, x), lengths) != training(x, lengths)).all(), "it is read"
 
 
 def test_every_bit_comes_back_from_a_file(saving):
@@ -88,6 +89,45 @@ def test_a_class_of_ones_own_has_the_values_and_gradients_of_plain_jax(own_class
     own = pure.gru(pure.Params(**{name: own_class.flat[name] for name in names}), x)
     for array, of_pure in zip((own_class.carry, own_class.outputs), own, strict=True):
         assert_near(array, of_pure, 1e-6)
+
+
+PAGE = (FOLDER / "learning-rate.md").read_text(encoding="utf-8")
+FREEZE, LENGTH, CLIP, BOTH = re.findall(r"^\| [\w ,=]+ \| `(.+\))` \|$", PAGE, re.MULTILINE)
+#: A weight in each framework.
+WEIGHTS = {"linen": "cell.hn.kernel", "nnx": "cell.dense_h.kernel", "equinox": "cell.weight_hh"}
+
+
+def test_the_tab_moves_the_state_ten_times_as_far(rate):
+    before = rate.edited("\n\n\ntrain_step(model, optimizer, x)\n", "\n") if rate.framework == "nnx" else rate
+    grads = before.gradient(lambda model: (model(rate.x)[1] ** 2).mean())
+    updates = flatten(rate.tx.update(grads, rate.tx.init(before.tree), before.tree)[0])
+    assert_near(jnp.median(abs(updates["initial_carry"])), 1e-2, 0.01)
+    assert_near(jnp.median(abs(updates[WEIGHTS[rate.framework]])), 1e-3, 0.01)
+    after = flatten(nnx.state(rate.model) if rate.framework == "nnx" else rate.trained)
+    assert_each_near(after, {name: array + updates[name] for name, array in before.flat.items()}, 1e-5)
+
+
+SGD = "optax.sgd(1.0)"
+APART = "carry_learning_rate(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3)))"
+
+
+@pytest.mark.parametrize(
+    ("tx", "cell", "carry"),
+    [
+        (FREEZE, -3, 0),
+        (LENGTH, -0.1 * 3, -0.1 * 5 * 4),  # undoes the mean over five steps
+        (CLIP, -3 / 5, -10 * 4 / 5),  # by one norm, that of both
+        (APART, -1, -1),  # each by its own norm
+        (BOTH, -1, 0),  # frozen before
+        (CLIP.replace("scale=10.0", "scale=0.0"), -3 / 5, 0),  # frozen afterwards
+    ],
+)
+def test_updates_by_gradients_of_3_and_4(tx, cell, carry):
+    """By SGD at rate 1 instead of AdamW, an update is what came through the clip."""
+    tx = eval(tx.replace("optax.adamw(1e-3)", SGD), {"optax": optax, "carry_learning_rate": carry_learning_rate})
+    gradients = {"cell": jnp.asarray(3.0), "initial_carry": jnp.asarray(4.0)}
+    updates, _ = tx.update(gradients, tx.init(gradients), gradients)
+    assert_near([updates["cell"], updates["initial_carry"]], [cell, carry], 1e-6)
 
 
 #: Runs the recipe on four devices, as it is and without the line.

@@ -1,4 +1,7 @@
-"""A model that is written in two frameworks is the same function, in each of its modes and with its state."""
+"""A model that is written in two frameworks is the same function, in each of its modes and with its state.
+
+Saved with the other's parameters, it is read by its own framework.
+"""
 
 import equinox as eqx
 import flax.linen as nn
@@ -6,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from flax import nnx, serialization
+from safetensors.numpy import load_file
 from trigru.common.errors import InputError
+from trigru.impls.parity.saving import save
 from trigru.parity import Model, assert_same, compare
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
-TOKENS = np.random.default_rng(1).integers(0, 7, size=(3, 5))
 TRAIN, EVAL = {"deterministic": False}, {"deterministic": True}
 
 
@@ -93,26 +97,39 @@ class LinenNorm(nn.Module):
 class NNXNorm(nnx.Module):
     def __init__(self, momentum=0.9, *, rngs):
         self.norm = nnx.BatchNorm(6, momentum=momentum, rngs=rngs)
-        self.dense = nnx.Linear(6, 3, rngs=rngs)
+        self.dropout = nnx.Dropout(0.0, rngs=rngs)
+        self.layers = nnx.List([nnx.Linear(6, 3, rngs=rngs)])
 
     def __call__(self, x):
-        return self.dense(self.norm(x))
+        return self.layers[0](self.dropout(self.norm(x)))
 
 
-@pytest.fixture(scope="module")
-def batch_norm():
-    module = LinenNorm()
-    variables = module.init(jax.random.key(0), X, train=False)
-    return Model.linen(module, variables, train={"train": True}, eval={"train": False})
+class EquinoxNorm(eqx.Module):
+    norm: eqx.nn.BatchNorm
+    dense: eqx.nn.Linear
+
+    def __init__(self, key):
+        self.norm = eqx.nn.BatchNorm(6, axis_name="batch", momentum=0.9, eps=1e-5, mode="batch")
+        self.dense = eqx.nn.Linear(6, 3, key=key)
+
+    def __call__(self, x, state):
+        y, state = self.norm(x, state)
+        return self.dense(y), state
 
 
-def test_batch_statistics(batch_norm):
-    result = assert_same(batch_norm, Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), X)
+MODES = {"train": {"train": True}, "eval": {"train": False}}
+EMPTY = LinenNorm().init(jax.random.key(0), X, train=False)
+VARIABLES = jax.tree.map(lambda a: np.random.default_rng(a.size).uniform(0.5, 1.5, a.shape).astype("f4"), EMPTY)
+BATCH_NORM = Model.linen(LinenNorm(), VARIABLES, **MODES)
+
+
+def test_batch_statistics():
+    result = assert_same(BATCH_NORM, Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), X)
     assert {"outputs (train)", "new state norm/mean (train)", "new state norm/var (train)"} <= result.errors.keys()
 
 
-def test_a_momentum_is_seen_in_the_new_state_alone(batch_norm):
-    result = compare(batch_norm, Model.nnx(NNXNorm(0.8, rngs=nnx.Rngs(0))), X)
+def test_a_momentum_is_seen_in_the_new_state_alone():
+    result = compare(BATCH_NORM, Model.nnx(NNXNorm(0.8, rngs=nnx.Rngs(0))), X)
     assert result.verdict == "another"
     wrong = {name for name, error in result.errors.items() if error > 1e-9}
     assert wrong == {"new state norm/mean (train)", "new state norm/var (train)"}
@@ -120,38 +137,74 @@ def test_a_momentum_is_seen_in_the_new_state_alone(batch_norm):
     assert result.places[0].mend == "With 0.9 instead of 0.8, the outputs agree."
 
 
-def test_a_state_of_equinox_has_the_paths_of_the_model(batch_norm):
-    class Normed(eqx.Module):
-        norm: eqx.nn.BatchNorm
-        dense: eqx.nn.Linear
-
-        def __init__(self):
-            self.norm = eqx.nn.BatchNorm(6, axis_name="batch", momentum=0.9, eps=1e-5, mode="batch")
-            self.dense = eqx.nn.Linear(6, 3, key=jax.random.key(1))
-
-        def __call__(self, x, state):
-            y, state = self.norm(x, state)
-            return self.dense(y), state
-
-    module, state = eqx.nn.make_with_state(Normed)()
-    result = compare(batch_norm, Model.equinox(module, state=state, batched=True), X)
+def test_a_state_of_equinox_has_the_paths_of_the_model_and_is_saved_with_it(tmp_path):
+    module, state = eqx.nn.make_with_state(EquinoxNorm)(jax.random.key(1))
+    candidate = Model.equinox(module, state=state, batched=True)
+    result = compare(BATCH_NORM, candidate, X)
     assert result.errors["new state norm/batch_state_index/0 (train)"] < 1e-9
     assert result.reason.startswith("The outputs of the next call differ"), "it divides by 1 - momentum**counter"
     assert "equinox/nn/_batch_norm.py" in str(result)
+    save(tmp_path / "model.eqx", candidate, result)
+    like = eqx.nn.make_with_state(EquinoxNorm)(jax.random.key(2))
+    read, state = eqx.tree_deserialise_leaves(tmp_path / "model.eqx", like)
+    for name, values in zip(("mean", "var"), state.get(read.norm.batch_state_index), strict=True):
+        np.testing.assert_array_equal(values, VARIABLES["batch_stats"]["BatchNorm_0"][name])
+    np.testing.assert_array_equal(read.dense.weight, VARIABLES["params"]["Dense_0"]["kernel"].T)
+    np.testing.assert_array_equal(read.norm.weight, VARIABLES["params"]["BatchNorm_0"]["scale"])
+
+
+def read_by_linen(content):
+    return LinenNorm().apply(serialization.from_bytes(EMPTY, content), X, train=False)
+
+
+def read_by_nnx(content):
+    module = NNXNorm(rngs=nnx.Rngs(1))
+    state = nnx.state(module, nnx.Not(nnx.RngState))
+    nnx.replace_by_pure_dict(state, serialization.from_bytes(nnx.to_pure_dict(state), content))
+    nnx.update(module, state)
+    module.eval()
+    return module(X)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "read"),
+    [
+        (lambda: Model.linen(LinenNorm(), EMPTY, **MODES), read_by_linen),
+        (lambda: Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), read_by_nnx),
+    ],
+)
+def test_a_candidate_is_saved_with_the_references_parameters_and_read_by_flax(tmp_path, candidate, read):
+    candidate, path = candidate(), tmp_path / "model.msgpack"
+    save(path, candidate, assert_same(BATCH_NORM, candidate, X))
+    expected = LinenNorm().apply(VARIABLES, X, train=False)
+    np.testing.assert_allclose(read(path.read_bytes()), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_safetensors_have_each_array_under_its_path_and_other_suffixes_are_refused(tmp_path):
+    candidate = Model.linen(LinenNorm(), EMPTY, **MODES)
+    result = assert_same(BATCH_NORM, candidate, X)
+    save(tmp_path / "model.safetensors", candidate, result)
+    parts = {f"{collection}/{part}": of for collection in VARIABLES for part, of in VARIABLES[collection].items()}
+    arrays = {f"{part.removeprefix('params/')}/{name}": a for part, of in parts.items() for name, a in of.items()}
+    found = load_file(tmp_path / "model.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, found, arrays)
+    assert {array.dtype.name for array in found.values()} == {"float32"}
+    with pytest.raises(InputError, match=r"cannot be saved with the suffix '\.eqx', expected \.safetensors"):
+        save(tmp_path / "model.eqx", candidate, result)
+
+
+def test_leaves_without_a_partner_are_named_and_nothing_is_written(tmp_path):
+    candidate = Model({"w": np.ones((6, 3), "f4"), "gain": jnp.ones(())}, lambda params, x: x @ params["w"])
+    result = compare(Model({"w": np.ones((6, 3), "f4")}, lambda params, x: x @ params["w"]), candidate, X)
+    with pytest.raises(InputError, match="no values for gain"):
+        save(tmp_path / "model.safetensors", candidate, result)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_module_of_one_example_that_gets_a_batch():
     linear = eqx.nn.Linear(6, 3, key=jax.random.key(1))
     with pytest.raises(InputError, match="give batched=True"):
         compare(Model.equinox(linear, batched=True), Model.equinox(linear), X)
-
-
-def test_integer_tokens():
-    def function(params, tokens):
-        return params["table"][tokens].mean(axis=-2) @ params["w"]
-
-    params = {"table": np.random.default_rng(2).normal(size=(7, 4)), "w": np.ones((4, 3))}
-    assert "gradient of input" not in assert_same(Model(params, function), Model(params, function), TOKENS).errors
 
 
 def test_a_recurrent_network_that_is_written_for_float32_alone():

@@ -1,8 +1,9 @@
-"""Leaves that two models draw from different distributions are named, and equal ones never."""
+"""What models bring beside their function: how their parameters are drawn, and how they are trained."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from trigru.common.errors import InputError
 from trigru.common.parity.comparison import compare
@@ -61,16 +62,11 @@ def model(initializer, *, key="weight", turned=False, bias=init.zeros):
     return Model(make(jax.random.key(0)), function, make=make)
 
 
-def test_a_comparison_names_leaves_and_keeps_its_verdict():
-    result = compare(model(init.normal(1.0)), model(init.normal(2.0), key="kernel", turned=True), X)
-    assert result.verdict == "same"
-    assert [sentence.partition(":")[0] for sentence in result.draws] == ["kernel"]
-    assert "Initial parameters are drawn differently:" in str(result)
-
-
-def test_equal_draws_are_not_mentioned():
-    result = compare(model(init.normal(1.0)), model(init.normal(1.0), key="kernel", turned=True), X)
-    assert result.draws == []
+@pytest.mark.parametrize(("deviation", "named"), [(2.0, ["kernel"]), (1.0, [])])
+def test_a_comparison_names_leaves_and_keeps_its_verdict(deviation, named):
+    result = compare(model(init.normal(1.0)), model(init.normal(deviation), key="kernel", turned=True), X)
+    assert (result.verdict, [sentence.partition(":")[0] for sentence in result.draws]) == ("same", named)
+    assert ("Initial parameters are drawn differently:" in str(result)) == bool(named)
 
 
 def test_leaves_of_other_shapes_are_refused():
@@ -78,3 +74,52 @@ def test_leaves_of_other_shapes_are_refused():
     wrong.make = lambda key: {"weight": jnp.ones((3, 3)), "bias": jnp.ones(6)}
     with pytest.raises(InputError, match="make of model .candidate. returns leaves of shapes"):
         compare(model(init.normal(1.0)), wrong, X)
+
+
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(4, 3)).astype("float32")
+PARAMS = {"w": RNG.normal(size=(3, 2)).astype("float32"), "b": RNG.normal(size=2).astype("float32")}
+CLIPPED = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
+
+
+def linear(params, x):
+    return jnp.tanh(x @ params["w"] + params["b"][None])
+
+
+def trained_by(optimizer):
+    return Model(PARAMS, linear, name="linear", optimizer=optimizer)
+
+
+@pytest.mark.parametrize("other", [optax.adam(1e-3, eps=1e-3), optax.adamw(1e-3, weight_decay=0.1), optax.sgd(0.1)])
+def test_another_optimizer_is_reported_with_equal_gradients(other):
+    result = compare(trained_by(optax.adam(1e-3)), trained_by(other), ROWS)
+    assert result.verdict == "another"
+    assert "with equal gradients: the optimizers differ" in result.reason
+    assert [place.candidate.text for place in result.places] == [
+        'return Model(PARAMS, linear, name="linear", optimizer=optimizer)'
+    ]
+    assert not jax.config.read("jax_enable_x64")  # a search that stops early leaves no setting behind
+
+
+@pytest.mark.parametrize("same", [optax.adam(1e-3), CLIPPED])
+def test_the_same_optimizer_makes_the_same_steps(same):
+    result = compare(trained_by(same), trained_by(same), ROWS)
+    assert result.verdict == "same"
+    assert result.errors["steps of their own optimizers"] < 1e-6
+
+
+def test_copies_of_a_tied_parameter_are_matched_and_train_apart():
+    table = RNG.normal(size=(3, 4)).astype("float32")
+
+    def tied(params, x):
+        return jnp.tanh(x @ params["table"]) @ params["table"].T
+
+    def apart(params, x):
+        return jnp.tanh(x @ params["table"]) @ params["head"]
+
+    candidate = Model({"table": table, "head": table.T.copy()}, apart, name="apart")
+    result = compare(Model({"table": table}, tied, name="tied"), candidate, ROWS)
+    assert len(result.parameters.matched) == 2
+    assert result.verdict == "another"
+    assert result.errors["outputs"] < 1e-9
+    assert any("train apart" in remark for remark in result.remarks)
