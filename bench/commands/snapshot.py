@@ -9,7 +9,7 @@ from ..upgrades.files import Kept, save
 from ..upgrades.models import snapshot_of, subject_of
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import snapshot_table
-from ..upgrades.taking import PROCESSES, take
+from ..upgrades.taking import take
 from .port import models_of
 
 
@@ -22,15 +22,12 @@ def snapshot(
         equality: whether it is proven.
         anew: take no proof that is kept.
     """
-    estimated = False
     with Progress("snapshot") as progress:
 
-        def told(done_s: float, of_s: float, what: str) -> None:
-            nonlocal estimated
-            if not estimated:
-                say(f"snapshot: about {of_s / PROCESSES:.0f} s on two idle cores")
-            estimated = True
-            progress.to(done_s / of_s, f"snapshot: {what} done")
+        def told(share: float, whole_s: float | None, what: str) -> None:
+            if whole_s is not None and not share:
+                say(f"snapshot: about {whole_s:.0f} s, as the last one")
+            progress.to(share, f"snapshot: {what} done")
 
         found, arrays = take(names, equality=equality, anew=anew, prover=prover, told=told)
     save(folder, found, arrays)

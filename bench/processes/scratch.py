@@ -53,7 +53,10 @@ def scratch() -> Iterator[str]:
             if is_own and (folder / USED).is_file():
                 with FileLock(folder / USED, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, FileLock(Path(folder) / USED):
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
+        FileLock(Path(folder) / USED),
+    ):
         yield folder
 
 

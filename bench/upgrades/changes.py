@@ -20,7 +20,7 @@ from ..results.grouping import grouped
 from ..results.proof import passes
 from ..timing.machine import machine_differences
 from .counting import TRACES, WAITS
-from .distance import CONSTANTS, bound_of, how_different, is_floating, noise_of, relative_difference
+from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
 from .files import Read
 from .record import (
     EQUATIONS,
@@ -204,8 +204,8 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
         return  # gradients of parameters that are new or gone
     noise = noise_of(pair.was[1][array] for name, array in was.items() if name.startswith("gradient of"))
     wide = where != row  # and so among the values of the trail
-    least = CONSTANTS if wide else 0.0
-    excess = {name: _excess(*both, noise * name.startswith("gradient of"), least) for name, both in differing.items()}
+    least = _rounded(pair, row) if wide else 0.0
+    excess = {name: excess_of(*both, noise * name.startswith("gradient of"), least) for name, both in differing.items()}
     beyond = [name for name in excess if excess[name] > 1]
     if not beyond:
         worst = max(excess, key=lambda name: excess[name])
@@ -214,34 +214,34 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
         return
     results = [name for name in beyond if name.startswith("result")] or beyond[:1]  # gradients follow from results
     first = {_ENTRY.match(name)[0]: name for name in reversed(results)}  # pyright: ignore[reportOptionalSubscript]
-    lines = {
-        name: pair.line(where, *differing[name]) if wide else pair.line(where)
-        for name in sorted(first.values(), key=results.index)
-    }
+    ordered = sorted(first.values(), key=results.index)
+    lines = {name: pair.line(where, *(differing[name] if wide else ())) for name in ordered}
     for line, names in grouped(lines, lambda name: lines[name]).items():
         how = how_different(*differing[names[0]])
         yield pair.change("function", f"{where}: {names[0]}{_more(names, 'more result')}", "", how, line)
 
 
-def _excess(a: np.ndarray, b: np.ndarray, noise: float = 0.0, least: float = 0.0) -> float:
-    """How many times the difference is what rounding explains: it does up to `noise`, and up to a share, `least`."""
-    if (a.shape, a.dtype) != (b.shape, b.dtype) or not is_floating(a):
-        return np.inf
-    return relative_difference(a, b, noise) / max(bound_of(a.dtype), least)
+def _rounded(pair: Pair, row: str) -> float:
+    """The share by which rounding in float32 moves the results of a program that is evaluated in float64."""
+    results = [dtype for path, dtype in pair.new.tree.items() if path.startswith(f"{row} result")]
+    if any(dtype.startswith(("float64", "complex128")) for dtype in results):
+        return 0.0
+    trails = [subject.trails[row] for subject in (pair.old, pair.new) if row in subject.trails]
+    return ROUNDED if any("(reduce_precision " in line for trail in trails for line in trail.lines) else CONSTANTS
 
 
 def _draws(pair: Pair) -> Iterator[Change]:
     """One change for the draws of a model that changed in one way."""
     for model, was, now in _alike(pair.old.draws, pair.new.draws):
-        ways = [(path, _way(*both), how_different(*both)) for path, both in pair.moved(was, now).items()]
-        for (kind, _), some in grouped(ways, lambda draw: draw[1]).items():
-            path, _, how = some[0]
-            yield pair.change(kind, f"{model}: {len(some)} of {len(was)} draws, the first {path}", "", how)
+        ways = grouped(pair.moved(was, now).items(), lambda moved: _way(*moved[1]))
+        for (kind, _), ((path, both), *others) in ways.items():
+            what = f"{model}: {1 + len(others)} of {len(was)} draws, the first {path}"
+            yield pair.change(kind, what, "", how_different(*both))
 
 
 def _way(a: np.ndarray, b: np.ndarray) -> tuple[str, str]:
     """The kind of a change of draws, and in which way they differ: scaled, in another order, rounded or others."""
-    if _excess(a, b) <= 1:  # rounded, as an orthogonal matrix may be
+    if excess_of(a, b) <= 1:  # rounded, as an orthogonal matrix may be
         return "bits", ""
     how = how_different(a, b)
     return "draws", how if how.endswith(("large", "order")) else ""

@@ -11,8 +11,9 @@ from ...common.equality.bounds import SAME_BOUND
 #: In no dtype may two results of one function be farther apart, relative to the largest: in half precision, as many
 #: units in the last place as in float64 would be more than the results themselves.
 LARGEST_BOUND = 0.1
-#: The share by which the constants of a program in float32 are rounded, which is evaluated in float64.
-CONSTANTS = 2.0**-24
+#: The share by which the constants of a program in float32 are rounded, which is evaluated in float64; and one by which
+#: results may move where it also rounds values, as a rematerialized one does.
+CONSTANTS, ROUNDED = 2.0**-24, 2.0**-20
 
 
 def bound_of(dtype: Any) -> float:
@@ -23,6 +24,13 @@ def bound_of(dtype: Any) -> float:
     """
     units = SAME_BOUND / float(np.finfo("float64").eps)
     return min(units * float(ml_dtypes.finfo(dtype).eps), LARGEST_BOUND)
+
+
+def excess_of(a: np.ndarray, b: np.ndarray, noise: float = 0.0, least: float = 0.0) -> float:
+    """How many times the difference is what rounding explains: it does up to `noise`, and up to a share, `least`."""
+    if (a.shape, a.dtype) != (b.shape, b.dtype) or not is_floating(a):
+        return np.inf
+    return relative_difference(a, b, noise) / max(bound_of(a.dtype), least)
 
 
 #: So many units in the last place are told as such.

@@ -18,6 +18,7 @@ from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from ..processes.child import interpreter
 from ..processes.commands import run_command
+from ..processes.scratch import scratch
 from ..reporting.numbers import count
 from ..results.arm import Count, NotNegative
 from ..results.grouping import grouped
@@ -111,26 +112,32 @@ def fill(
         folder: matrix.json, and a folder for each set.
         command: of the record.
         arguments: of `trigru snapshot`.
-        told: of the progress, at each set and every second: how many are done, of how many, and the set at work.
+        told: of the progress, at each set and every second: how many are done, of how many that are no earlier run's,
+            and the set at work.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
     matrix = Matrix(SCHEMA, command, "", "", [])
-    before: Read | None = None
-    for number, of in enumerate(sets):
-        still = partial(told, number, len(sets), of.name)
-        still()
-        place = folder / place_of(of, environments.python, arguments)
-        day = "" if of.day is None else of.day.isoformat()
+    plan: list[tuple[VersionSet, Path, Row, tuple[Row, Read | None] | None]] = []
+    for of in sets:
+        place, day = folder / place_of(of, environments.python, arguments), of.day.isoformat() if of.day else ""
         row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
-        row, now = _kept(known.pop(of.name, None), row, place) or (row, _fill_row(row, of, place, environments, still))
+        plan.append((of, place, row, _kept(known.get(of.name), row, place)))
+    left, done = sum(kept is None for *_, kept in plan), 0
+    before: Read | None = None
+    for of, place, row, kept in plan:
+        if kept is None:
+            still = partial(told, done, left, of.name)
+            still()
+            kept, done = (row, _fill_row(row, of, place, environments, still)), done + 1
+        row, now = kept
+        known.pop(of.name, None)
         if now is not None:
             _compare(row, before, now)
             before, matrix.device = now, matrix.device or now[0].machine.device
         matrix.rows.append(row)
         matrix.datetime = datetime.now(UTC).isoformat(timespec="seconds")
-        kept = msgspec.structs.replace(matrix, rows=[*matrix.rows, *known.values()])  # also what is not reached yet
-        write_whole(folder / FILE, msgspec.json.format(with_checksum(kept), indent=1))
-    told(len(sets), len(sets), "all")
+        whole = msgspec.structs.replace(matrix, rows=[*matrix.rows, *known.values()])  # also what is not reached yet
+        write_whole(folder / FILE, msgspec.json.format(with_checksum(whole), indent=1))
     return matrix
 
 
@@ -197,7 +204,8 @@ def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], 
 def run_in(command: Sequence[str], limit_s: float, still: Callable[[], None] = lambda: None) -> tuple[int, str]:
     """Run a command outside of this Python's environment; see `trigru.bench.processes.commands.run_command`."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    return run_command(command, variables, limit_s, still)
+    with scratch() as place:  # a command that is ended leaves nothing elsewhere
+        return run_command(command, variables | {"TMPDIR": place}, limit_s, still)
 
 
 def _compare(row: Row, before: Read | None, now: Read) -> None:

@@ -1,5 +1,6 @@
 """Snapshots of models and functions of a user's own."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,8 @@ from .functions import Example, collect, paths_of, tree_of
 from .record import SCHEMA, Snapshot, Subject
 from .versions import machine_with_versions
 
+#: The argument that a call lacks, in Python's words.
+_LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")
 #: Under it stands what a function was called with.
 ARGUMENTS = "the arguments"
 
@@ -38,12 +41,20 @@ def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str 
         collect(subject, kept, mode, example)
         subject.tree |= tree_of(example.params, "parameter ")
     if subject.problems:
-        raise InputError(f"{name} fails: {next(iter(subject.problems.values()))}")
+        problem = next(iter(subject.problems.values()))
+        lacks = _LACKS.search(problem)
+        advice = f". Pass a function that has it: lambda *inputs: model(*inputs, {lacks[1]}=...)." if lacks else ""
+        raise InputError(f"{name} fails: {problem}{advice}")
     subject.values[ARGUMENTS] = kept.keep_all(paths_of(arguments))
     return subject
 
 
 def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
+    if hasattr(thing, "init_with_output"):
+        given = type(thing).__name__
+        raise InputError(
+            f"{given} is a module of linen, whose parameters are apart: pass module.apply, then its variables."
+        )
     if isinstance(thing, Model):
 
         def example(mode: str) -> Example:

@@ -60,7 +60,8 @@ def edited(old: Read, new: Read) -> Iterator[Change]:
         other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
         for file in other[:MOST_FILES]:
             more = f", one of {len(other)} files" if len(other) > MOST_FILES else ""
-            yield Change("code", name, f"other code under the same version{more}", "", file, _place(file, was, now))
+            place = _place(file, was, now)
+            yield Change("code", name, f"other code under the same version{more}", "", place, place)
 
 
 def _files(read: Read, name: str) -> dict[str, _File]:

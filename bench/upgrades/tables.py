@@ -1,11 +1,9 @@
-"""Tables of the changes between two snapshots, of a snapshot's content, and of a matrix, and its picture."""
+"""Tables of the changes between two snapshots, of a snapshot's content, and of a matrix."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..reporting.findings import Finding
-from ..reporting.inert import for_terminal
-from ..reporting.plots import Picture, colour_of, drawing, marker_of
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
 from .matrix import Matrix, Row
@@ -14,11 +12,17 @@ from .versions import changed
 
 #: The most lines about changes on a screen, which has twenty with what stands around them; and the longest text of one
 #: thing in them.
-MOST_LINES, LONGEST = 14, 160
+MOST_LINES, LONGEST = 15, 160
+#: The most ports and parts that a line names.
+MOST_NAMES = 4
 
 
 def change_lines(found: Sequence[Change], fail_on: Collection[str]) -> list[str]:
-    """The verdict, then a line or two for each change, causes first; one that several parts have is told once."""
+    """The verdict, then a line for each cause, and one below it for the line of code where there is room for it.
+
+    What several parts have in common is told once. Where there is too much, each kind is shown before a second change
+    of one, and each port or part before a second of its own; the rest is counted where its kind is shown.
+    """
     if not found:
         return ["Nothing changed."]
     failing = [change for change in found if change.kind in fail_on]
@@ -28,12 +32,31 @@ def change_lines(found: Sequence[Change], fail_on: Collection[str]) -> list[str]
     kinds = list(KINDS)
     ordered = sorted(found, key=lambda c: (c.kind not in fail_on, kinds.index(c.kind), not c.line))
     groups = list(grouped(ordered, lambda change: _sameness(change, fail_on)).values())
-    for number, alike in enumerate(groups):
-        told = _lines_of(alike)
-        if len(lines) + len(told) > MOST_LINES + 2:
-            return [*lines, f"{len(groups) - number} more like these: --details lists all."]
-        lines += told
+    shown = _shown(groups)
+    left = Counter(group[0].kind for group in groups) - Counter(group[0].kind for group in shown)
+    room = MOST_LINES - len(shown)
+    for number, group in enumerate(shown):
+        kind, place, said = group[0].kind, group[0].line, _line_of(group)
+        has_own_line = room > 0 and place not in said
+        if not has_own_line and place not in said:
+            said += f", {place.partition(' (')[0]}"
+        if left[kind] and kind not in {after[0].kind for after in shown[number + 1 :]}:
+            said += f" (and {left[kind]} more like this: --details)"
+        lines.append(said)
+        if has_own_line:
+            lines.append(f"    {'' if place.startswith('before') else 'at '}{place}")
+            room -= 1
     return lines
+
+
+def _shown(groups: Sequence[Sequence[Change]]) -> list[Sequence[Change]]:
+    """The groups for which there is room, in their order."""
+    seen: Counter[object] = Counter()
+    ranks: list[tuple[int, int, int]] = []
+    for number, (first, *_) in enumerate(groups):
+        ranks.append((min(seen[first.kind], 1), seen[first.kind, first.subject], number))
+        seen.update((first.kind, (first.kind, first.subject)))
+    return [groups[number] for number in sorted(number for *_, number in sorted(ranks)[:MOST_LINES])]
 
 
 def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
@@ -43,13 +66,12 @@ def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
     return (change.kind, change.line.partition(" (")[0]) if change.line else (change.kind, change.old, change.new)
 
 
-def _lines_of(alike: Sequence[Change]) -> list[str]:
-    first = alike[0]
-    names = list(dict.fromkeys(change.subject for change in alike))
-    subjects = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
+def _line_of(alike: Sequence[Change]) -> str:
+    names = dict.fromkeys(change.subject for change in alike)
+    ports = [name for name in names if name.partition(":")[0] not in names or ":" not in name]
+    subjects = ", ".join(ports[:MOST_NAMES]) + (f" and {len(ports) - MOST_NAMES} more" if ports[MOST_NAMES:] else "")
     more = f" ({len(alike)} such changes)" if len(alike) > len(names) else ""
-    at = "" if first.line.startswith("before") else "at "
-    return [f"{first.kind}: {subjects}: {_said_of(first)}{more}", *([f"    {at}{first.line}"] if first.line else [])]
+    return f"{alike[0].kind}: {subjects}: {_said_of(alike[0])}{more}"
 
 
 def finding_of(change: Change, *, of: str = "", failed: bool = False) -> Finding:
@@ -119,40 +141,3 @@ def _ports(row: Row, fact: str) -> str:
 
 def _said(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {counts[kind]}" for kind in KINDS if counts.get(kind)) or "nothing"
-
-
-def matrix_picture(matrix: Matrix) -> Picture | None:
-    """The lines of Python that one train step of each port runs, over the version sets; None of fewer than two."""
-    rows = [row for row in matrix.rows if not row.reason]
-    names = dict.fromkeys(name for row in rows for name in row.facts if ":" not in name)
-    lines = {
-        port: [(at, n) for at, row in enumerate(rows) if (n := row.facts.get(port, {}).get("lines"))] for port in names
-    }
-    lines = {port: known for port, known in lines.items() if known}
-    if len(rows) < 2 or not lines:
-        return None
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
-        axes = figure.subplots()
-        for number, (port, known) in enumerate(lines.items()):
-            colour, marker = colour_of(port, list(lines)), marker_of(number)
-            axes.plot(*zip(*known, strict=True), label=for_terminal(port), color=colour, marker=marker)
-        axes.set(title="Lines of Python in one train step, as documented", ylabel="lines", yscale="log")
-        axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
-        axes.grid(alpha=0.3)
-        axes.set_xticks(range(len(rows)), map(_label, rows), rotation=45, ha="right", rotation_mode="anchor")
-        figure.legend(loc="outside right upper", frameon=False)
-    ends = [
-        f"{for_terminal(port)} from {known[0][1]} to {known[-1][1]}"
-        for port, known in lines.items()
-        if (known[0][0], known[-1][0]) == (0, len(rows) - 1)
-    ]
-    text = f"Lines of Python in one train step, over {len(rows)} version sets: {'; '.join(ends)}."
-    return Picture(figure, text)
-
-
-def _label(row: Row) -> str:
-    name = for_terminal(row.name)
-    return f"{name}, jax {row.versions.get('jax', '?')}" if row.day else name.replace(" ", "\n")

@@ -1,7 +1,9 @@
 """Taking a snapshot: equality is proven, and a process for each framework collects the other facts."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -27,19 +29,12 @@ from .files import Arrays, Kept, decode
 from .models import snapshot_of
 from .record import PARTS_OF, Snapshot, Subject
 from .sources import sources_of
+from .work import PROCESSES, Told, Work
 from .worker import Request
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
 LIMIT_S = 300.0
-#: Processes side by side.
-PROCESSES = 2
-#: Seconds of a processor that a question of a proof takes, and a port, one of its kernels, and a framework's parts; and
-#: the share of the latter where compiled programs are kept, of which there are more than a few.
-CHECK_S, PORT_S, KERNEL_S, PARTS_S = 0.17, 8.0, 1.5, 9.0
-WARM, FEW_PROGRAMS = 0.35, 50
-#: Called with the seconds of work that are done, of how many, and the name of the last.
-Told = Callable[[float, float, str], None]
 #: Measurements of ports and of the frameworks' own parts.
 Proofs = dict[Named, list[Measurement]]
 
@@ -66,37 +61,31 @@ def take(
     asked: list[Asked] = []
     for subjects, checks in ((ports, CHECKS), (parts, OF_PARTS)) if equality else ():
         asked += expand([s for s in subjects if s not in proofs], DTYPES, checks)
-    costs_s = {name: _costs_s(name, present=name in present) for name in names}
-    warm = prover.programs is not None and sum(1 for _ in prover.programs.glob("*-cache")) > FEW_PROGRAMS
-    looking_s = sum(map(sum, (of.values() for of in costs_s.values()))) * (WARM if warm else 1.0)
-    proving_s = CHECK_S * len(asked)
-    told(0.0, proving_s + looking_s, "nothing")
+    subjects_of = {name: _subjects_of(name, present=name in present) for name in names}
+    work = Work(prover.programs, [*chain.from_iterable(subjects_of.values())], len(asked), told)
     if asked:
-        proofs |= _prove(asked, prover, lambda done, last: told(CHECK_S * done, proving_s + looking_s, last))
+        proofs |= _prove(asked, prover, lambda last: work.add_check(f"{last.subject.name} {last.check}"))
     measured = [m for port in ports for m in proofs[port]] if equality else None
     departures = [d for part in parts for d in _departures(part.name, proofs[part])] if equality else []
-    further = lambda share, last: told(proving_s + share * looking_s, proving_s + looking_s, last)  # noqa: E731
-    subjects, arrays = _look(costs_s, prover.programs, further)
+    subjects, arrays = _look(subjects_of, prover.programs, work)
+    work.keep()
     packages = sorted({package for name in present for package in get_port(name).packages})
     snapshot, with_sources = snapshot_of(subjects, measured, departures, packages), Kept(dict(arrays))
     sources = sources_of(["jax", "optax", *packages], with_sources)
     return replace(snapshot, sources=sources), with_sources.arrays
 
 
-def _costs_s(name: str, *, present: bool) -> dict[str, float]:
-    """The subjects of a framework, in the order in which they are looked at, with the seconds that each takes."""
-    costs_s = {name: PORT_S}
-    if present and FUSED in get_port(name).kernels:
-        costs_s[f"{name}:{FUSED}"] = KERNEL_S
-    if present and name in PARTS_OF:
-        costs_s[PARTS_OF[name]] = PARTS_S
-    return costs_s
+def _subjects_of(name: str, *, present: bool) -> list[str]:
+    """The subjects of a framework, in the order in which they are looked at."""
+    fused = present and FUSED in get_port(name).kernels
+    parts = present and name in PARTS_OF
+    return [name] + [f"{name}:{FUSED}"] * fused + ([PARTS_OF[name]] if parts else [])
 
 
-def _prove(asked: list[Asked], prover: Prover, told: Callable[[int, str], None]) -> Proofs:
+def _prove(asked: list[Asked], prover: Prover, told: Callable[[Asked], None]) -> Proofs:
     """The measurements by subject, which are kept for the next time."""
     digest()  # before anything is checked
-    proof = prover.prove(asked, lambda number, last: told(number, f"{last.subject.name} {last.check}"))
+    proof = prover.prove(asked, lambda _, last: told(last))
     pairs = grouped(zip(asked, proof.answers, strict=True), lambda pair: pair[0].subject)
     found = {subject: [m for _, answer in of for m in answer] for subject, of in pairs.items()}
     if prover.programs is not None and nothing_changed():
@@ -120,21 +109,17 @@ def _looked(request: Request, stop: Event) -> Iterator[Subject]:
             yield msgspec.json.decode(line, type=Subject)
 
 
-def _look(
-    costs: dict[str, dict[str, float]], programs: Path | None, told: Callable[[float, str], None]
-) -> tuple[list[Subject], Arrays]:
-    """The facts that child processes, one for each framework, find; they tell of their share and the last subject."""
-    all_s = {name: seconds for of in costs.values() for name, seconds in of.items()}
-    done: list[str] = []
+def _look(subjects_of: dict[str, list[str]], programs: Path | None, work: Work) -> tuple[list[Subject], Arrays]:
+    """The facts that child processes find, one for each framework."""
     stop = Event()
 
     def look(request: Request) -> list[Subject]:
-        found: list[Subject] = []
+        found, start = list[Subject](), time.monotonic()
         try:
             for subject in _looked(request, stop):
                 found.append(subject)
-                done.append(subject.name)
-                told(sum(map(all_s.__getitem__, done)) / sum(all_s.values()), subject.name)
+                work.add(subject.name, time.monotonic() - start, subject.name)
+                start = time.monotonic()
         except ChildDiedError as error:
             lost = request.names[len(found) :]
             found += [Subject(name, request.framework, problems={"import": str(error)}) for name in lost]
@@ -142,7 +127,7 @@ def _look(
 
     with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:
         kept_in = None if programs is None else str(programs)
-        requests = [Request(name, list(of), str(Path(place) / f"arrays-{name}"), kept_in) for name, of in costs.items()]
+        requests = [Request(name, of, str(Path(place) / f"arrays-{name}"), kept_in) for name, of in subjects_of.items()]
         looking = [pool.submit(look, request) for request in requests]
         try:
             while wait(looking, timeout=SLICE_S).not_done:

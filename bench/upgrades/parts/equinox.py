@@ -36,13 +36,14 @@ eqx.nn.Conv1d(T, H, 3, padding=1, key=KEY), X
 eqx.nn.ConvTranspose1d(T, H, 3, key=KEY), X
 eqx.nn.AvgPool1d(2, 2), X
 eqx.nn.MaxPool1d(2, 2), X
+eqx.nn.AdaptiveAvgPool2d((2, 3)), normal(1, 4, 6)
+eqx.nn.Conv1d(T, H, 3, padding=1, padding_mode="REFLECT", key=KEY), X
 eqx.nn.PReLU()
 eqx.nn.MultiheadAttention(1, D, key=KEY), X, X, X, dict(mask=MASK)
 eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=KEY), X6, X6, X6
 eqx.nn.RotaryPositionalEmbedding(H), normal(T, H)
 """
 SCAN = "jax.lax.scan(wrap(lambda h, x: (m(x, h),) * 2), h, x)"
-NORM = "jax.tree.leaves(jax.vmap(m[0], axis_name='batch', in_axes=(0, None), out_axes=(0, None))(x, m[1]))"
 DERIVED = """
 eqx.filter_grad(loss)(m, x[0], h), eqx.filter_value_and_grad(loss)(m, x[0], h)
 eqx.filter_grad(lambda m, x, h: (loss(m, x, h), x), has_aux=True)(m, x[0], h)
@@ -65,7 +66,7 @@ eqx.filter(read_as(EVERYTHING, EVERYTHING), eqx.is_array_like)
 np.frombuffer(written([fixed(), *EVERYTHING]).getvalue(), np.uint8)
 eqx.combine([None, jnp.ones(2), None], [jnp.zeros(2), 2 * jnp.ones(2), None], [None, None, 3 * jnp.ones(2)])
 eqx.combine({"a": None, "b": [1, 2]}, {"a": [3], "b": None}, is_leaf=is_list)
-eqx.apply_updates([jnp.ones(2), jnp.ones(3)], [jnp.arange(2.0), None])
+eqx.apply_updates([jnp.ones(2, jnp.bfloat16), jnp.ones(3)], [jnp.arange(2.0), None])
 eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
 [eqx.nn.inference_mode(eqx.nn.Dropout(0.5, inference=a), value=b).inference for a in FLAGS for b in FLAGS]
 [[eqx.tree_equal(a, b) for a in TREES] for b in TREES]
@@ -190,16 +191,25 @@ def _scanned(wrap: Callable[..., Any]) -> Callable[..., Any]:
     return lambda m, h, x: HERE.value(SCAN, wrap=wrap, m=m, h=h, x=x)
 
 
+def _normalized(m: Any, x: Any) -> Any:
+    """The results and the state of a normalization, which is called twice in training, and then in inference."""
+    norm, state = m
+    mapped = {"axis_name": "batch", "in_axes": (0, None), "out_axes": (0, None)}
+    first, state = jax.vmap(norm, **mapped)(x, state)
+    _, state = jax.vmap(norm, **mapped)(3 * x + 1, state)
+    inference, _ = jax.vmap(eqx.nn.inference_mode(norm), **mapped)(x, state)
+    return jax.tree.leaves((first, inference, state))
+
+
 HERE = Lines(globals())
+SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
 PARTS: Parts = {
     **{line: _of(line) for line in lines_of(MODULES)},
     "lax.scan of eqx.nn.GRUCell": _of("cell(), CARRY, STEPS", _scanned(lambda f: f), compiled=True),
     "eqx.filter_checkpoint": _of("cell(), CARRY, STEPS", _scanned(eqx.filter_checkpoint)),
-    **{
-        f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), lambda m, x: HERE.value(NORM, m=m, x=x))
-        for mode in ("mode='batch'", "mode='ema'")
-    },
+    **{f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), _normalized) for mode in ("mode='batch'", "mode='ema'")},
+    "eqx.nn.SpectralNorm": _of(SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))),
     "eqx transforms": _of(
         "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY", lambda m, x, h: HERE.values(DERIVED, m=m, x=x, h=h)
     ),

@@ -192,6 +192,13 @@ def _optimizer() -> Any:
     }
 
 
+def _eager(_: Ran) -> Callable[[], Any]:
+    """A step of an optimizer outside of `nnx.jit`."""
+    tagged = Tagged()
+    optimizer = nnx.Optimizer(tagged, optax.sgd(1.0), wrt=nnx.Param)
+    return partial(optimizer.update, tagged, nnx.state(tagged, nnx.Param))
+
+
 def _access() -> Any:
     param = nnx.Param(jnp.asarray(CARRY))
     read = [param.value, param[...], param[0], param + 1, param.T, param @ CARRY.T, jnp.zeros((), param.dtype)]
@@ -222,7 +229,10 @@ def _metrics(x: Any) -> dict[str, Any]:
         metrics["Average with a mask"].update(values=values, mask=np.tri(T, D) > 0)
         metrics["Welford"].update(values=values)
         pairs.update(loss=jnp.sum(values), logits=x, labels=labels)
-    return {name: metric.compute() for name, metric in {**metrics, "MultiMetric": pairs}.items()}
+    found = {name: metric.compute() for name, metric in {**metrics, "MultiMetric": pairs}.items()}
+    pairs.reset()
+    pairs.update(loss=jnp.sum(x), logits=x, labels=jnp.argmax(x, -1))
+    return {**found, "MultiMetric that was reset": pairs.compute()}
 
 
 def norm() -> Any:
@@ -266,6 +276,7 @@ PARTS: Parts = {
     "nnx.jit of a training step": lambda: Called(_trained),
     "nnx.jit with donation": donated(partial(nnx.jit, donate_argnums=0)),
     "nnx.Optimizer": called(_optimizer),
+    "nnx.Optimizer.update": lambda: Called(_eager),
     "nnx.Param": called(_access),
     "nnx.split and nnx.merge": called(_state),
     "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+import numpy as np  # noqa: F401  (in a table)
 import optax
 
 from . import B, H, Lines, Parts, normal, traced
@@ -15,6 +15,7 @@ PLAIN = (
     "adam adamw rmsprop lion adagrad adamax adamaxw nadam radam adabelief lamb adafactor novograd yogi amsgrad sgd "
     "adan lars fromage rprop sm3"
 )
+CONTRIB = "acprop ademamix cocob dadapt_adamw prodigy"
 OPTIMIZERS = """
 optax.sgd(0.5, momentum=0.9)
 optax.sgd(0.5, momentum=0.9, nesterov=True)
@@ -24,7 +25,7 @@ optax.adam(1e-2, nesterov=True, eps_root=1e-9)
 optax.clip_by_global_norm(1e-4)
 optax.clip(1e-4)
 optax.clip_by_block_rms(1e-5)
-optax.adaptive_grad_clip(1e-5)
+optax.adaptive_grad_clip(1e-5, eps=0.5)
 optax.chain(optax.add_decayed_weights(0.1), optax.scale_by_adam(), optax.scale(-0.1))
 optax.sgd(optax.cosine_decay_schedule(0.1, 10))
 optax.MultiSteps(optax.sgd(0.1), 2).gradient_transformation()
@@ -40,6 +41,17 @@ optax.centralize()
 optax.keep_params_nonnegative()
 optax.zero_nans()
 """
+OVER_STEPS = """
+optax.apply_if_finite(optax.sgd(0.1), 1), (1.0, np.nan, 2.0)
+optax.apply_if_finite(optax.sgd(0.1), 1), (np.inf, np.nan, np.nan)
+optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=optax.skip_not_finite), (1.0, np.nan, 2.0)
+optax.contrib.reduce_on_plateau(0.5, patience=1, cooldown=2), (1.0,) * 8
+optax.contrib.schedule_free_sgd(0.1), (1.0, 2.0, 3.0)
+"""
+OF_TWO_DTYPES = """
+optax.inject_hyperparams(optax.adam)(1e-2)
+optax.chain(optax.clip_by_global_norm(1e-4), optax.adamw(1e-2))
+"""
 LOSSES = """
 optax.l2_loss(a, b), optax.squared_error(a, b), optax.log_cosh(a, b)
 optax.huber_loss(a, b), optax.huber_loss(3 * a, b, delta=0.5)
@@ -53,6 +65,7 @@ optax.kl_divergence(jax.nn.log_softmax(a), jax.nn.softmax(b)), optax.losses.kl_d
 optax.losses.convex_kl_divergence(a, jax.nn.softmax(b))
 optax.smooth_labels(jax.nn.softmax(b), 0.1)
 optax.incremental_update(a, b, 0.1)
+optax.contrib.schedule_free_eval_params(optax.contrib.schedule_free_sgd(0.1).init(a), b)
 optax.global_norm([a, b]), optax.projections.projection_simplex(a[0])
 """
 SCHEDULES = """
@@ -84,25 +97,32 @@ HERE = Lines(globals())
 
 def _trained(params: Any, gradient: Any) -> dict[str, Any]:
     """Each optimizer after two steps, with its state."""
-    plain = {name: make(1e-2) for name, make in HERE.each("optax", PLAIN).items()}
+    plain = HERE.each("optax", PLAIN) | HERE.each("optax.contrib", CONTRIB)
+    plain = {name: make(1e-2) for name, make in plain.items()}
     optimizers = {**plain, **HERE.values(OPTIMIZERS)}
     return {name: _steps(of, params, gradient, (1.0, 2.0))[-1] for name, of in optimizers.items()}
 
 
 def _steps(optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...]) -> list[Any]:
     """The parameters and the optimizer's state after each step, whose gradient is so many times another."""
+    update = optax.with_extra_args_support(optimizer).update
     state, found = optimizer.init(params), []
     for factor in factors:
-        updates, state = optimizer.update(gradient * factor, state, params)
+        updates, state = update(jax.tree.map(lambda g: g * factor, gradient), state, params, value=1.0)  # noqa: B023
         params = optax.apply_updates(params, updates)
         found.append((params, jax.tree.leaves(state)))
     return found
 
 
-def _not_finite(params: Any, gradient: Any) -> list[Any]:
-    """What is done about gradients that are not finite."""
-    transform, rows = optax.apply_if_finite(optax.sgd(0.1), 1), ((1.0, np.nan, 2.0), (np.inf, np.nan, np.nan))
-    return [_steps(transform, params, gradient, factors) for factors in rows]
+def _over_steps(params: Any, gradient: Any) -> dict[str, Any]:
+    """What depends on several steps, as gradients that are not finite, or a loss that does not fall."""
+    return {line: _steps(of, params, gradient, factors) for line, (of, factors) in HERE.values(OVER_STEPS).items()}
+
+
+def _of_two_dtypes(params: Any, gradient: Any) -> dict[str, Any]:
+    """A step with parameters of two dtypes."""
+    both, slopes = ([array, array[0].astype(jnp.bfloat16)] for array in (params, gradient))
+    return {line: _steps(of, both, slopes, (1.0,)) for line, of in HERE.values(OF_TWO_DTYPES).items()}
 
 
 def _masked(params: Any, gradient: Any) -> Any:
@@ -120,7 +140,8 @@ def _schedules(_: Any) -> dict[str, Any]:
 PARTS: Parts = {
     "optax": traced(_trained, normal(B, H), GRADIENT),
     "optax.adamw with a mask": traced(_masked, normal(B, H), GRADIENT),
-    "optax with gradients that are not finite": traced(_not_finite, normal(B, H), GRADIENT),
+    "optax over several steps": traced(_over_steps, normal(B, H), GRADIENT),
+    "optax with parameters of two dtypes": traced(_of_two_dtypes, normal(B, H), GRADIENT),
     "optax losses": HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
     "optax schedules": traced(_schedules),
     **HERE.calls("optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6))"),

@@ -48,7 +48,7 @@ jnp.concatenate([a, b], 1), jnp.stack([a, b]), jnp.split(a, 3, 1), jnp.pad(a, 1)
 jnp.repeat(a, 2, 1), jnp.tile(a, 2), jnp.outer(a[0], b[0]), jnp.tril(a), jnp.expand_dims(a, 1)
 jnp.var(a, ddof=1), jnp.quantile(a, 0.3), jnp.cov(a), jnp.average(a, weights=jnp.abs(b))
 [jnp.quantile(a, 0.3, 1, method=method) for method in ("lower", "nearest", "midpoint")]
-jnp.interp(a, np.arange(3.0), np.array([1.0, 3.0, 2.0]))
+[jnp.interp(a, np.arange(3.0), np.array([1.0, 3.0, 2.0]), period=period) for period in (None, 2.5)]
 jnp.linspace(a[0], b[0], 3), jnp.linspace(a[0], b[0], 3, endpoint=False)
 jax.nn.one_hot(np.array([0, 2, 9]), 4), jax.nn.one_hot(np.array([0, 2]), 4, axis=0)
 jax.lax.top_k(a, 2), jax.ops.segment_sum(a, np.array([0, 1, 0]), 2)
@@ -60,7 +60,7 @@ jnp.sort(a, 0, descending=True), jnp.argsort(a, 1, descending=True)
 jax.nn.softmax(a, 0), jax.nn.softmax(a, where=SOME), jax.nn.log_softmax(a, 0)
 jax.nn.logsumexp(a, 0, b=b**2, keepdims=True), jax.nn.standardize(a, 0, epsilon=0.1)
 jax.nn.gelu(a, approximate=False), jax.nn.leaky_relu(a, 0.3), jax.nn.elu(a, 0.5), jax.nn.celu(a, 2.0), jax.nn.glu(a, 1)
-jax.nn.dot_product_attention(*[a[None, :, None]] * 3)
+jax.nn.dot_product_attention(*[a[None, :, None]] * 3, local_window_size=1)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, is_causal=True, scale=0.5)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, (a @ b.T)[None, None], mask=np.tri(B, dtype=bool)[None, None])
 """
@@ -113,7 +113,8 @@ jax.random.truncated_normal(key, -1.0, 2.0, (D, H)), 1.0 * jax.random.bernoulli(
 jax.random.randint(key, (D, H), 0, 1000), jax.random.permutation(key, jnp.arange(20.0))
 jax.random.choice(key, 20, (H,), replace=False), jax.random.categorical(key, normal(20, H))
 [getattr(jax.random, name)(key, shape=(H,)) for name in ("exponential", "gumbel", "laplace", "logistic")]
-jax.nn.initializers.delta_orthogonal()(key, (3, D, H))
+[jax.nn.initializers.delta_orthogonal()(key, (*window, D, H)) for window in ((3,), (4, 2))]
+1.0 * jax.random.rademacher(key, (D, H)), jax.random.cauchy(key, (H,))
 jax.nn.initializers.orthogonal(2.0)(key, (D, H)), jax.nn.initializers.orthogonal(column_axis=0)(key, (D, H))
 jax.nn.initializers.variance_scaling(2.0, "fan_avg", "uniform", in_axis=0, out_axis=1)(key, (D, H))
 jax.nn.initializers.variance_scaling(2.0, "fan_in", "uniform", batch_axis=0)(key, (B, D, H))
@@ -135,11 +136,12 @@ jax.tree.leaves(TREE), jax.tree.reduce(jnp.add, TREE)
 jax.tree.unflatten(jax.tree.structure(TREE), jax.tree.leaves(TREE))
 jax.tree.map(lambda a: 0 if a is None else a, TREE, is_leaf=lambda a: a is None)
 paths(TREE)
-ravel_pytree(TREE)[0], ravel_pytree(TREE)[1](ravel_pytree(TREE)[0])
+[part(ravel_pytree(tree)) for tree in (TREE, MIXED) for part in (lambda of: of[0], lambda of: of[1](of[0]))]
 jax.tree.all([True, False]), jax.tree.all([True]), jax.tree.all([])
 """
 Point = namedtuple("Point", "y x")
 TREE = {"b": [CARRY, (CARRY + 1, None)], "a": OrderedDict(z=CARRY + 2, c=CARRY + 3), "p": Point(CARRY + 4, CARRY + 5)}
+MIXED = [CARRY, jnp.ones(H, jnp.bfloat16) / 3]
 KINDS, KEY = ("bool", "int8", "int32", "uint32", "bfloat16", "float16", "float32", "complex64"), jax.random.key(0)
 MISTAKES = """
 jnp.ones(3) + jnp.ones(4)

@@ -48,7 +48,7 @@ def test_a_snapshot_says_what_it_holds(taken):
     assert [line.split()[0] for line in said.stdout.splitlines() if line.startswith("pure")] == ["pure", "pure:fused"]
     of, _ = load(folder / "a")
     assert all(not subject.problems and subject.values and subject.calls for subject in of.subjects)
-    assert sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file()) < 2_000_000
+    assert sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file()) < 2_500_000
 
 
 def test_snapshots_of_what_is_installed_do_not_differ(taken):
@@ -73,7 +73,7 @@ def test_many_changes_are_counted_and_with_details_listed(folders):
     trees = [{f".leaf{n}": f"float{k}({n},)" for n in range(30)} for k in (16, 32)]
     old, new = (folders(f"f{k}", tree=trees[k]) for k in (0, 1))
     short, long = (invoke("diff", old, new, *more).stdout for more in ((), ("--details",)))
-    assert "16 more like these: --details lists all." in short
+    assert "(and 15 more like this: --details)" in short
     assert len(short.splitlines()) <= 20
     assert long.count("float32(") >= 30
 
