@@ -77,7 +77,7 @@ def problem_lines(found: Answer) -> list[str]:
     if floors := [row.floor for row in found.rows if row.is_noisy]:
         where = "every row" if len(floors) == len(found.rows) else f"{len(floors)} of {len(found.rows)} rows"
         hidden = from_to(floors, "{:.0%}".format)
-        lines.append(f"Too noisy to choose in {where}: differences of {hidden} do not show. Use an idle machine.")
+        lines.append(f"Too noisy to choose in {where}: differences of {hidden} do not show.")
     return lines
 
 
@@ -143,9 +143,9 @@ def sure_lines(found: Answer) -> list[str]:
 
 
 def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
-    """What to write in the row where that saves the largest share: a heading; each framework's name, code and time.
+    """What to write in the row where that saves the largest share: a heading; name, code and time of a framework.
 
-    Nothing where calls as documented are the fastest, or nearly.
+    Only of frameworks whose documented call is not the fastest, or nearly.
     """
 
     def saved(row: Row) -> float:
@@ -154,14 +154,13 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
     row, lines = max(found.rows, key=saved, default=None), []
     if row is None or saved(row) < WORTH:
         return "", []
-    for port, cell in row.cells[DOCUMENTED].items():
+    for port in row.cells[DOCUMENTED]:
         d = row.advised.get(port)
-        if d and d.verdict == "slower" and d.ratio >= WORTH:
-            cell = row.keeping.get(port) or row.cells[FUNCTIONAL][port]
-        styles = get_port(port).call_styles if is_here(port) else ()
-        lines += [
-            (name_of(port), _made_once(s.summary), format_time(cell.time_s)) for s in styles if s.name == cell.style
-        ]
+        if not is_here(port) or d is None or d.verdict != "slower" or d.ratio < WORTH:
+            continue
+        cell = row.keeping.get(port) or row.cells[FUNCTIONAL][port]
+        code = next(style.summary for style in get_port(port).call_styles if style.name == cell.style)
+        lines.append((name_of(port), _made_once(code), format_time(cell.time_s)))
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
     return f"Faster code for {phase}, {size} (for training: trigru styles):", lines
@@ -198,9 +197,12 @@ def proof_lines(found: Answer) -> list[str]:
     if found.proofs is None:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
-        part = "" if WHOLE in found.dtypes else " of what is timed"
-        names = "All proven equal" if is_all else f"Proven equal: {', '.join(equal)}"
-        proven = f"{names} ({count(len(found.checks), 'check')}{part})"
+        whole = WHOLE in found.dtypes
+        proven = (
+            "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven equal in what is timed"
+        )
+        proven += f" ({count(len(found.checks), 'check')})" * whole
+        proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
     arithmetic = "" if found.arithmetic == "float32" else f", {found.arithmetic}"

@@ -51,18 +51,17 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
 
 
 def load_warnings(facts: Provenance) -> list[str]:
-    """A warning if the machine was busy before a run, and one if it was with other work after it."""
+    """A warning if the machine was busy before a run, or with other work after it."""
     threads = facts.machine.threads
-    loads = (
-        (facts.load_before, BUSY_SHARE, "in the minute before the run"),
-        (facts.load_after, 1 + BUSY_SHARE, "at its end"),  # the run itself is one of them
+    limits = (
+        (facts.load_before, BUSY_SHARE, "before"),
+        (facts.load_after, 1 + BUSY_SHARE, "after"),  # the run itself is one of them
     )
-    return [
-        f"The machine was busy: {load:.1f} runnable processes on {threads} threads {when}. "
-        "Measure again on an idle one."
-        for load, share, when in loads
-        if load is not None and load > threads * share
-    ]
+    busy = [(load, when) for load, share, when in limits if load is not None and load > threads * share]
+    loads = ", ".join(
+        f"{load:.1f} {f'processes on {threads} threads ' * (n == 0)}{when}" for n, (load, when) in enumerate(busy)
+    )
+    return [f"Busy machine: {loads}. Use an idle one."] * bool(busy)
 
 
 def short_group(arm: Arm) -> str:
