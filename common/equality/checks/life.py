@@ -26,11 +26,11 @@ from ...gru.kernels import STOCK
 from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
 from ...port.protocol import Params, Port, WithKernel
-from ...program import equations, evaluate
+from ...program import evaluate
 from ..cases import OF_READOUT, PARAMS
 from ..contract.data import config_of as config_of_row
 from ..contract.factors import Row, other_kernels, whole_row
-from ..contract.programs import direct, in_style, named_answers
+from ..contract.programs import choices_of, direct, named_answers
 from ..contract.reference import Answers, expect, expect_one
 from .check import Case, one_set, require_cases
 
@@ -109,7 +109,7 @@ def life(port: Port) -> Iterator[Case]:
     options = [{"unroll": 1}, {"remat": False}, *({"kernel": kernel} for kernel in other_kernels(port))]
     levels = {"entry": "classifier", "lengths": "passed"}
     yield Case("a classifier", partial(require_cases, chain(_origins(port, levels), _choices(port, levels))))
-    yield from chain(_origins(port, {}), _choices(port, {}), _differences(port, options), _calls(port), _styles(port))
+    yield from chain(_origins(port, {}), _choices(port, {}), _differences(port, options), _calls(port))
 
 
 def _origins(port: Port, levels: Row) -> Iterator[Case]:
@@ -197,50 +197,24 @@ def _traced(row: Row, port: Port, arrays: Sequence[Any], model: Any) -> tuple[st
 
 
 def _calls(port: Port) -> Iterator[Case]:
-    """Each argument alone, and all without it, leave a call's kernel, loop and products what they are."""
+    """Each argument alone, and all without it, leave a call's kernel what it is. Rows ask it of all other choices."""
     rows = [{"batch": "none"}, *({name: GIVEN[name]} for name in GIVEN)]
     rows += [{name: level for name, level in GIVEN.items() if name != absent} for absent in GIVEN]
     rows += [{"entry": "classifier"}, {"entry": "classifier", "lengths": "passed"}]
-    for kernel in (STOCK, *other_kernels(port)):
+    for kernel in other_kernels(port):
         plain = whole_row({"phase": "forward", "kernel": kernel})
-        known = _computed(port, plain)
+        known = _choices_in(port, plain)
         for levels in rows:
-            yield Case(f"{levels}, kernel={kernel}", partial(_require_computed, known, port, plain | levels))
-    step = whole_row({"phase": "forward", "entry": "steps"})
-    reset = partial(_require_computed, _computed(port, step), port, step | {"resets": "passed", "carry": "passed"})
-    yield Case("a reset of a step", reset)
+            yield Case(f"{levels}, kernel={kernel}", partial(_require_choices, known, port, plain | levels))
 
 
-def _styles(port: Port) -> Iterator[Case]:
-    """Each call style runs what its model does when it is called directly."""
-    known: dict[str, set[tuple[str, ...]]] = {}  # by phase, of a model that is called directly
-    for style in port.call_styles:
-        phase = next((phase for phase in ("gradient", "forward", "train_step") if phase in style.phases), None)
-        if style.missing() is None and phase is not None:
-            like = "gradient" if phase == "train_step" else phase
-            computed = known.get(like) or known.setdefault(like, _computed(port, whole_row({"phase": like})))
-            run = partial(_require_computed, computed, port, whole_row({"phase": phase}), style.name)
-            yield Case(f"in the call style {style.name}", run)
-
-
-def _require_computed(known: set[tuple[str, ...]], port: Port, row: Row, style: str | None = None) -> None:
-    if lost := known - _computed(port, row, style):
+def _require_choices(known: set[tuple[str, Any]], port: Port, row: Row) -> None:
+    if lost := known - _choices_in(port, row):
         names = listed(map(str, sorted(lost)))
         raise DefectError(f"the model loses its kernel, dtype, unroll or remat: its program has no {names}")
 
 
-def _computed(port: Port, row: Row, style: str | None = None) -> set[tuple[str, ...]]:
-    """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
+def _choices_in(port: Port, row: Row) -> set[tuple[str, Any]]:
     data, _, arrays = one_set(row, port)
     model = port.load(replace(config_of_row(row), **CHOICES), data.params)
-    computed = set[tuple[str, ...]]()
-    for equation, _ in equations(jax.make_jaxpr(partial(in_style, row, port, style, along=None))(model, *arrays).jaxpr):
-        name = equation.primitive.name
-        if name == "scan":
-            computed.add((name, f"unroll={equation.params['unroll']}"))
-        elif "dot_general" in name or "all_steps" in name:  # of the fused kernel, other ones where x is differentiated
-            kind = "all_steps" if "all_steps" in name else name
-            computed.add((kind, str(equation.outvars[0].aval.dtype)))
-        elif name.startswith(("custom_jvp", "custom_vjp", "checkpoint", "remat")):
-            computed.add((name,))
-    return computed
+    return choices_of(jax.make_jaxpr(partial(direct, row, port, along=None))(model, *arrays).jaxpr)

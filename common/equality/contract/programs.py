@@ -15,8 +15,8 @@ from ...port.compilation import configured
 from ...port.protocol import Port, Program
 from ...port.styles import available_styles
 from ...port.task import Task, mean_squared_error
-from ...program import Traced
-from .data import Data, config_of, sizes_of
+from ...program import Traced, equations
+from .data import Data, config_of, dtypes_of, sizes_of
 from .factors import COMPILED, Row, style_of, whole_row
 from .reference import OPTIMIZERS, STEPS, Answers, direction_of, moves, scalar_of
 
@@ -40,6 +40,7 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
             found = _compiled(row, port, style, model, arrays, sets)
     else:
         traced = Traced(partial(in_style, row, port, style), model, *jax.tree.map(partial(_spec, row), arrays))
+        _require_choices(row, choices_of(traced.closed.jaxpr))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
     return [named_answers(row, port, data, results) for results in found]
 
@@ -73,6 +74,37 @@ def _spec(row: Row, array: np.ndarray) -> Any:
     """The type of one set of an array; of a row with weak types, one that gives way to others, as Python's numbers."""
     weak = row["arrays"] == "weak" and array.dtype == jnp.result_type(float)
     return jax.ShapeDtypeStruct(array.shape[1:], array.dtype, weak_type=weak)
+
+
+def choices_of(jaxpr: Any) -> set[tuple[str, Any]]:
+    """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
+    found = set[tuple[str, Any]]()
+    for equation, _ in equations(jaxpr):
+        name = equation.primitive.name
+        if name == "scan":
+            found.add(("unroll", equation.params["unroll"]))
+        elif "dot_general" in name or "all_steps" in name:  # of the fused kernel, other ones where x is differentiated
+            kind = "fused product" if "all_steps" in name else "product"
+            found.add((kind, str(equation.outvars[0].aval.dtype)))
+        elif name.startswith(("checkpoint", "remat")):
+            found.add(("remat", True))
+        elif name.startswith(("custom_jvp", "custom_vjp")):
+            found.add(("rule", name))
+    return found
+
+
+def _require_choices(row: Row, found: set[tuple[str, Any]]) -> None:
+    """Require a row's program to have what was chosen for its model. One without loops or products has no such choice.
+
+    The answers are the same without it.
+    """
+    config = config_of(row)
+    chosen = [("unroll", config.unroll), ("product", dtypes_of(row["dtype"])[0]), *[("remat", True)] * config.remat]
+    for kind, choice in chosen:
+        others = {other for name, other in found if name == kind}
+        if choice not in others and (others or kind == "remat"):
+            has = f"{', '.join(map(str, others))} instead of {choice}" if others else "no program that has it"
+            raise DefectError(f"{kind} is lost: {has}.")
 
 
 # What is called ---------------------------------------------------------------------------------------------------
