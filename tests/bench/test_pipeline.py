@@ -47,7 +47,7 @@ def test_every_arm_of_the_plan_has_its_own_samples(whole):
         (phase, kernel) for phase in ("forward", "step") for kernel in ("stock", "fused")
     }
     for b in run.benchmarks:
-        assert b.time_s.tolist() == np.concatenate(times_of(b)).tolist(), b.fullname
+        assert b.time_s.tolist() == np.concatenate(times_of(b)).tolist(), b.arm.id
         assert b.steady == [True, False, False]
 
 
@@ -57,10 +57,10 @@ def test_ratios_are_paired_within_the_rounds_of_each_process(whole):
         baseline = np.log(times_of(group[0]))
         for b in group:
             log_ratio = np.median(np.log(times_of(b)) - baseline, axis=1).mean()
-            assert b.ratio == pytest.approx(np.exp(log_ratio), rel=2e-3), b.fullname
+            assert b.ratio == pytest.approx(np.exp(log_ratio), rel=2e-3), b.arm.id
             assert b.ratio_low <= b.ratio <= b.ratio_high
             expected = "slower" if b.arm.port == "linen" else "indistinguishable"
-            assert b.arm.role != "arm" or b.verdict == expected, b.fullname
+            assert b.arm.role != "arm" or b.verdict == expected, b.arm.id
 
 
 def test_report_prints_the_screen_again_and_a_cell_is_the_ratio_of_its_arm(whole):
@@ -70,7 +70,7 @@ def test_report_prints_the_screen_again_and_a_cell_is_the_ratio_of_its_arm(whole
     for b in run.benchmarks:
         if b.arm.role == "arm":
             cells = [line for line in page.splitlines() if f">{b.name}</td>" in line]
-            assert any(f"{b.ratio:.3f}" in line or f"{b.ratio:.2f}" in line for line in cells), b.fullname
+            assert any(f"{b.ratio:.3f}" in line or f"{b.ratio:.2f}" in line for line in cells), b.arm.id
 
 
 def test_a_regression_fails_diff_and_is_named(whole, tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.runs import draw_kernels, make_arm, make_benchmark, make_results, plan, with_benchmarks, with_facts
 from trigru.bench.analysis.answer import answer, sight
-from trigru.bench.analysis.pairs import best_ceilings, mean_speedup, speedups
+from trigru.bench.analysis.pairs import best_ceilings, mean_speedup, means_of, speedups
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.run import Ceilings
@@ -69,6 +69,7 @@ def test_the_floor_of_a_mean_is_the_mean_of_its_floors(rng):
     of_pure = [s for s in speedups(draw_kernels(rng)) if (s.arm, s.benchmark.arm.phase) == ("pure[jit]", "forward")]
     floors = (0.01, 0.02, 0.3)
     mean = mean_speedup([msgspec.structs.replace(s, floor=floor) for s, floor in zip(of_pure, floors, strict=True)])
+    assert [m.groups for m in means_of(of_pure[:2])] == [2]
     assert mean.groups == 3
     assert mean.floor == pytest.approx(np.prod(np.add(1, floors)) ** (1 / 3) - 1)
 

@@ -107,6 +107,8 @@ def batch_norm():
 
 
 def test_batch_statistics(batch_norm):
+    with pytest.raises(InputError, match=r"train=\{'train': True\} and eval=\{'train': False\}"):
+        compare(Model.linen(LinenNorm(), {"params": batch_norm.params, **batch_norm.state}), batch_norm, X)
     result = assert_same(batch_norm, Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), X)
     assert {"outputs (train)", "new state norm/mean (train)", "new state norm/var (train)"} <= result.errors.keys()
 
@@ -134,6 +136,10 @@ def test_a_state_of_equinox_has_the_paths_of_the_model(batch_norm):
             return self.dense(y), state
 
     module, state = eqx.nn.make_with_state(Normed)()
+    lacking = {"state=, which": {}, "axis_name='batch'": {"state": state, "axis_name": "other"}}
+    for message, given in lacking.items():
+        with pytest.raises(InputError, match=message):
+            compare(batch_norm, Model.equinox(module, batched=True, **given), X)
     result = compare(batch_norm, Model.equinox(module, state=state, batched=True), X)
     assert result.errors["new state norm/batch_state_index/0 (train)"] < 1e-9
     assert result.reason.startswith("The outputs of the next call differ"), "it divides by 1 - momentum**counter"
