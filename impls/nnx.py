@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row
-from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
+from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, differentiated, own_array
 from ..common.port.styles import functional_program, shared_styles
 from . import uses
 
@@ -274,7 +274,6 @@ class NNXPort(Port):
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
     model_class = property(lambda self: uses.nnx() if _IS_PYTREE else None)
-    _differentiate = staticmethod(nnx.value_and_grad)
 
     def make(self, config, key) -> Any:
         check_config(self, config)
@@ -295,6 +294,9 @@ class NNXPort(Port):
     def dump(self, tree):
         state = tree if isinstance(tree, nnx.State) else nnx.state(tree)
         return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
+
+    def value_and_grad(self, function, *, has_aux=False):
+        return differentiated(function, nnx.value_and_grad, has_aux=has_aux)
 
     call_styles = (
         CallStyle(

@@ -50,11 +50,6 @@ class Benchmark(Struct, frozen=True):
         return self.arm.name
 
     @property
-    def fullname(self) -> str:
-        """Group and name together."""
-        return self.arm.id
-
-    @property
     def facts(self) -> Timed:
         """What its first process says of it, which alone reads its program and times how it is built."""
         return next(iter(self.timed.values()))

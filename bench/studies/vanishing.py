@@ -53,7 +53,7 @@ def euclidean(array: np.ndarray) -> float:
 def main(lengths: tuple[int, ...] = LENGTHS, seeds: int = SEEDS) -> None:
     """Print medians over draws, for each framework, loss and length."""
     with enable_x64(True):
-        for framework in FRAMEWORKS[1:]:
+        for framework in FRAMEWORKS:
             for loss in LOSSES:
                 for length in lengths:
                     medians = np.median([norms(framework, loss, length, seed) for seed in range(seeds)], axis=0)

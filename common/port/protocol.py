@@ -44,7 +44,6 @@ class Port(Protocol):
     packages: tuple[str, ...]
     kernels: tuple[str, ...] = KERNELS
     call_styles: "tuple[CallStyle, ...]"
-    _differentiate: Callable[..., Any] = staticmethod(jax.value_and_grad)
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set.
@@ -101,12 +100,7 @@ class Port(Protocol):
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
         """
-
-        def differentiate(model: Any, *arrays: Any) -> Any:
-            argnums = tuple(range(1 + len(arrays)))
-            return self._differentiate(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
-
-        return differentiate
+        return differentiated(function, jax.value_and_grad, has_aux=has_aux)
 
 
 #: What a call style is, whatever its port calls it. Frameworks are compared in the same one.
@@ -198,6 +192,24 @@ def check_config(port: Port, config: GRUConfig) -> None:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
+
+
+def differentiated(
+    function: Callable[..., Any], value_and_grad: Callable[..., Any], *, has_aux: bool
+) -> Callable[..., Any]:
+    """A function of a model and arrays that gives the value of another, and its gradients by all of them.
+
+    Args:
+        function: of a model and arrays.
+        value_and_grad: a framework's own, which is called as JAX's.
+        has_aux: as of `jax.value_and_grad`.
+    """
+
+    def differentiate(model: Any, *arrays: Any) -> Any:
+        argnums = tuple(range(1 + len(arrays)))
+        return value_and_grad(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
+
+    return differentiate
 
 
 def own_array(array: Any) -> jax.Array:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trigru.common.errors import InputError
-from trigru.common.parity.layouts import Leaf, joined, piece, whole
+from trigru.common.parity.layouts import Leaf, Transform, joined, piece, whole
 from trigru.common.parity.matching import match
 
 AXES = st.integers(1, 4)
@@ -80,6 +80,8 @@ def test_a_mapping_that_names_a_leaf_twice_is_refused():
     leaves = [Leaf("layer/kernel", (2, 3))]
     with pytest.raises(InputError, match="names 'layer/kernel' twice"):
         match(leaves, leaves, {"layer.kernel": "layer/kernel", "kernel": "layer/kernel"})
+    (rounded,) = match(leaves, leaves, {"kernel": ("kernel", np.rint)})
+    assert isinstance(rounded.layout, Transform), "it keeps whole numbers alone"
 
 
 def test_biases_of_eight_are_joined_beside_their_kernels():

@@ -124,6 +124,8 @@ BATCH_NORM = Model.linen(LinenNorm(), VARIABLES, **MODES)
 
 
 def test_batch_statistics():
+    with pytest.raises(InputError, match=r"train=\{'train': True\} and eval=\{'train': False\}"):
+        compare(Model.linen(LinenNorm(), VARIABLES), BATCH_NORM, X)
     result = assert_same(BATCH_NORM, Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), X)
     assert {"outputs (train)", "new state norm/mean (train)", "new state norm/var (train)"} <= result.errors.keys()
 
@@ -139,6 +141,10 @@ def test_a_momentum_is_seen_in_the_new_state_alone():
 
 def test_a_state_of_equinox_has_the_paths_of_the_model_and_is_saved_with_it(tmp_path):
     module, state = eqx.nn.make_with_state(EquinoxNorm)(jax.random.key(1))
+    lacking = {"state=, which": {}, "axis_name='batch'": {"state": state, "axis_name": "other"}}
+    for message, given in lacking.items():
+        with pytest.raises(InputError, match=message):
+            compare(BATCH_NORM, Model.equinox(module, batched=True, **given), X)
     candidate = Model.equinox(module, state=state, batched=True)
     result = compare(BATCH_NORM, candidate, X)
     assert result.errors["new state norm/batch_state_index/0 (train)"] < 1e-9

@@ -1,0 +1,95 @@
+"""From the command line to the printed cell, with processes that measure nothing and answer with times that are known.
+
+What the numbers between become is computed here once more, by the simplest arithmetic that gives them.
+"""
+
+import re
+
+import numpy as np
+import pytest
+from support.cli import invoke
+from support.processes import FakeProcesses, samples
+from trigru.bench.analysis.merge import load
+from trigru.bench.arms.arms import expand
+
+ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
+OPTIONS = ("--workload", "tiny", "--workload", "question", "--phase", "forward", "--phase", "step")
+PORTS = ("--port", "linen", "--port", "nnx", "--style", "functional", "--kernel", "stock", "--kernel", "fused")
+SLOWER = 1.2  # what a third process would be hard put to explain
+
+
+def compare(folder, *options, processes=None, expected=0):
+    """What `trigru compare` leaves and prints, of three processes that answer at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ASK_PROCESS, processes or FakeProcesses())
+        result = invoke("compare", "--no-proof", *options, "--processes", "3", "-o", str(folder))
+    assert result.exit_code == expected, result.output
+    return load(folder / "results.json"), result.stdout
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two workloads, two phases and both kernels: its folder, its arms and its screen."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder, *compare(folder, *OPTIONS, *PORTS)
+
+
+def times_of(benchmark):
+    """The samples of each process, as the processes answered."""
+    return [samples(process, benchmark.arm, benchmark.process.count(process)) for process in range(3)]
+
+
+def test_every_arm_of_the_plan_has_its_own_samples(whole):
+    _, run, _ = whole
+    assert [b.arm for b in run.benchmarks] == expand(run.trigru.plan)
+    assert {b.arm.workload.name for b in run.benchmarks} == {"tiny", "question"}
+    assert {(b.arm.phase, b.arm.division) for b in run.benchmarks} == {
+        (phase, kernel) for phase in ("forward", "step") for kernel in ("stock", "fused")
+    }
+    for b in run.benchmarks:
+        assert b.time_s.tolist() == np.concatenate(times_of(b)).tolist(), b.arm.id
+        assert b.steady == [True, False, False]
+
+
+def test_ratios_are_paired_within_the_rounds_of_each_process(whole):
+    _, run, _ = whole
+    for group in run.groups().values():
+        baseline = np.log(times_of(group[0]))
+        for b in group:
+            log_ratio = np.median(np.log(times_of(b)) - baseline, axis=1).mean()
+            assert b.ratio == pytest.approx(np.exp(log_ratio), rel=2e-3), b.arm.id
+            assert b.ratio_low <= b.ratio <= b.ratio_high
+            expected = "slower" if b.arm.port == "linen" else "indistinguishable"
+            assert b.arm.role != "arm" or b.verdict == expected, b.arm.id
+
+
+def test_report_prints_the_screen_again_and_a_cell_is_the_ratio_of_its_arm(whole):
+    folder, run, screen = whole
+    assert invoke("report", str(folder)).stdout == screen
+    page = (folder / "report.html").read_text()
+    for b in run.benchmarks:
+        if b.arm.role == "arm":
+            cells = [line for line in page.splitlines() if f">{b.name}</td>" in line]
+            assert any(f"{b.ratio:.3f}" in line or f"{b.ratio:.2f}" in line for line in cells), b.arm.id
+
+
+def test_a_regression_fails_diff_and_is_named(whole, tmp_path):
+    folder, *_ = whole
+    slower = FakeProcesses(slowed={"linen[apply]": SLOWER})
+    compare(tmp_path, *OPTIONS, *PORTS, processes=slower)
+    result = invoke("diff", str(folder), str(tmp_path), "--fail-above", "0.05")
+    assert result.exit_code == 1
+    failed = [line for line in result.stdout.splitlines() if "linen[apply]" in line and "FAILED" in line]
+    ratios = [float(match[0]) for line in failed for match in [re.search(r"1\.\d+", line)] if match]
+    assert ratios
+    assert all(ratio == pytest.approx(SLOWER, rel=0.01) for ratio in ratios)
+    assert invoke("diff", str(folder), str(folder)).exit_code == 0
+
+
+def test_an_arm_without_a_number_is_listed_with_the_reason(tmp_path):
+    options = ("--workload", "tiny", "--phase", "step", "--port", "linen", "--port", "nnx")
+    failing = FakeProcesses(fails={(2, "tiny/step/float32/stock/linen[apply]"): "not equal to the oracle: carry"})
+    run, _ = compare(tmp_path, *options, "--style", "functional", processes=failing)
+    assert [(u.arm.name, u.reason) for u in run.untimed] == [("linen[apply]", "not equal to the oracle: carry")]
+    assert "linen[apply]" not in {b.name for b in run.benchmarks}
+    assert "not equal to the oracle: carry" in (tmp_path / "report.html").read_text()
