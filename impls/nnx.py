@@ -262,8 +262,8 @@ def _in_place(port, model, task, jit=None, bind=None):
 
 
 def _split(model):
-    graphdef, state = nnx.split(model)
-    return state, lambda state: nnx.merge(graphdef, state)
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+    return params, lambda params: nnx.merge(graphdef, params, rest)
 
 
 class NNXPort(Port):
@@ -336,12 +336,13 @@ class NNXPort(Port):
             "jax.jit(f)(model, x)",
             functional_program,
             lambda: None if _IS_PYTREE else "a module is a pytree from flax 0.12 on",
+            source="https://flax.readthedocs.io/en/latest/guides/pytree.html",
             caution=_LOST,
         ),
         *shared_styles(
             _split,
             name="split-merge",
-            summary="call = jax.jit(lambda state, x: nnx.merge(graphdef, state)(x)); call(state, x)",
+            summary="call = jax.jit(lambda params, x: nnx.merge(graphdef, params, rest)(x)); call(params, x)",
             caution=_LOST,
         ),
     )

@@ -121,7 +121,9 @@ STYLES = {
         "jit_partial": _in_place("", "nnx.jit_partial({}, {}, graph=False)"),
         "cached_partial": _in_place(bind="nnx.cached_partial({}, {})"),
         "pytree": _Style("model"),
-        **_shared("split-merge", "graphdef, params = nnx.split(model)", "nnx.merge(graphdef, {})"),
+        **_shared(
+            "split-merge", "graphdef, params, rest = nnx.split(model, nnx.Param, ...)", "nnx.merge(graphdef, {}, rest)"
+        ),
     },
     "equinox": {
         "filter_jit": _Style(
