@@ -161,10 +161,10 @@ def equinox(path: Path, kernel: str, batch: int = 32, hidden: int = 16) -> tuple
     @eqx.filter_jit
     def step(model, x, y, opt_state):
         value, gradient = loss(model, x, y)
-        updates, opt_state = optimizer.update(gradient, opt_state, eqx.filter(model, eqx.is_array))
+        updates, opt_state = optimizer.update(gradient, opt_state, eqx.filter(model, eqx.is_inexact_array))
         return value, eqx.apply_updates(model, updates), opt_state, optax.tree.norm(gradient)
 
-    arguments = (model, x, y, optimizer.init(eqx.filter(model, eqx.is_array)))
+    arguments = (model, x, y, optimizer.init(eqx.filter(model, eqx.is_inexact_array)))
     return step, arguments, lambda result: (result[0], result[3])
 
 

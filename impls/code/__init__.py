@@ -129,7 +129,7 @@ STYLES = {
         "filter_jit": _Style(
             "model",
             jit="@eqx.filter_jit",
-            params="eqx.filter(model, eqx.is_array)",
+            params="eqx.filter(model, eqx.is_inexact_array)",
             value_and_grad="eqx.filter_value_and_grad",
             apply_updates="eqx.apply_updates",
         ),
