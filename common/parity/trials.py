@@ -7,7 +7,7 @@ its rounds, all of them get the values that the reference has in its rounds.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import islice, permutations
 from typing import Any
 
 import numpy as np
@@ -140,35 +140,25 @@ def _for_operand(search: Search, step: Step, place: int, rounds: int) -> Iterato
 
 def _in_its_place(search: Search, result: int) -> Iterator[tuple[int, np.ndarray]]:
     """Values of the reference that nothing of the candidate agrees with, in the shape of one of the candidate's."""
-    value = search.candidate.values[result]
-    tried = 0
-    for number, other in enumerate(search.reference.values if _is_real(value) else ()):
-        if number in search.agrees_in_reference or number not in search.reference.maker:
-            continue
-        if tried >= TRIED_VALUES:
-            return
-        if comparable(other) and other.size == value.size and other.dtype == value.dtype:
-            tried += 1
-            yield from ((number, shaped) for shaped in in_shape(other, value.shape))
+    value, reference = search.candidate.values[result], search.reference
+    others = (n for n in range(len(reference.values)) if n in reference.maker and n not in search.agrees_in_reference)
+    alike = (n for n in others if comparable(reference.values[n]) and _may_replace(reference.values[n], value))
+    for number in islice(alike, TRIED_VALUES):
+        yield from ((number, shaped) for shaped in in_shape(reference.values[number], value.shape))
 
 
 def _of_rounds(search: Search, results: Sequence[int]) -> Iterator[list[int]]:
     """Values that the reference has in the rounds of a loop, of as many rounds and of one size."""
     reference, value = search.reference, search.candidate.values[results[0]]
-    tried = 0
-    for some in reference.sites.values() if _is_real(value) else ():
-        if len(some) != len(results) or tried >= TRIED_VALUES:
-            continue
-        for place in range(len(reference.steps[some[0]].results)):
-            numbers = [reference.steps[n].results[place] for n in some]
-            other = reference.values[numbers[0]]
-            if np.size(other) == value.size and other.dtype == value.dtype:
-                tried += 1
-                yield numbers
+    steps = ([reference.steps[n] for n in some] for some in reference.sites.values() if len(some) == len(results))
+    every = ([step.results[place] for step in some] for some in steps for place in range(len(some[0].results)))
+    return islice((numbers for numbers in every if _may_replace(reference.values[numbers[0]], value)), TRIED_VALUES)
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "fc"
+def _may_replace(other: Any, value: Any) -> bool:
+    """Whether a value of the reference may stand in the place of one of the candidate: as many numbers of its dtype."""
+    arrays = isinstance(value, np.ndarray) and isinstance(other, np.ndarray)
+    return arrays and value.dtype.kind in "fc" and (other.size, other.dtype) == (value.size, value.dtype)
 
 
 def _as(search: Search, number: int, like: int) -> np.ndarray | None:
