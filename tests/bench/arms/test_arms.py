@@ -1,6 +1,7 @@
 """Arms: what is timed; and peers, GRUs of other libraries, which compute the oracle's equations."""
 
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -174,22 +175,16 @@ def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkey
         assert first.equal(second)
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
+def test_a_library_that_cannot_be_had_is_named(monkeypatch):
+    for error, message in (
         (ModuleNotFoundError("", name="torch"), 'torch is not installed: pip install "trigru[peers]" brings it.'),
         (RuntimeError("built for another CUDA"), "RuntimeError: built for another CUDA"),
-    ],
-)
-def test_a_library_that_cannot_be_had_is_named(monkeypatch, error, message):
-    def refuse(*_):
-        raise error
-
-    get_peer.cache_clear()
-    monkeypatch.setattr("trigru.bench.arms.peers.import_module", refuse)
-    with pytest.raises(UnavailableError) as caught:
-        get_peer("torch")
-    assert str(caught.value) == f"peer 'torch' is not available: {message}"
+    ):
+        get_peer.cache_clear()
+        monkeypatch.setattr("trigru.bench.arms.peers.import_module", Mock(side_effect=error))
+        with pytest.raises(UnavailableError) as caught:
+            get_peer("torch")
+        assert str(caught.value) == f"peer 'torch' is not available: {message}"
 
 
 def test_no_peer_is_imported_unless_asked_for():

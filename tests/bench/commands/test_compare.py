@@ -43,9 +43,6 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-# The proof.
-
-
 def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
     result = invoke("compare", *TINY, "-o", str(folder))
     assert result.exit_code == 0, result.output
@@ -96,9 +93,6 @@ def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     assert ("it broke" if breaks else "FAILED: plain JAX is not proven equal (chunks)") in result.stdout
     assert "no arm has a number: " in result.stderr
     assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
-
-
-# Interruptions.
 
 
 def interrupt_before(monkeypatch, phase):
@@ -187,9 +181,6 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, with
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
     assert [u.reason for u in run.untimed] == ["not proven equal: golden"]
     assert {m.port for m in run.trigru.equality} == {"pure", "linen"}
-
-
-# What is written.
 
 
 def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypatch):

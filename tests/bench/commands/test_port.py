@@ -61,13 +61,6 @@ def test_the_line_where_the_models_of_two_files_part(port):
     assert "  w = w, as it is (by values)\n" in out
 
 
-def test_json(port):
-    left, out, _ = port("my_port.py", "--format", "json", my_port=MODELS + ANOTHER)
-    facts = json.loads(out)
-    assert (left, facts["verdict"], facts["places"][0]["candidate"]["line"]) == (1, "another", 9)
-    assert facts["parameters"]["matched"] == [{"candidate": "w", "reference": ["w"], "how": "as it is", "by": "values"}]
-
-
 def test_a_mapping_and_a_module_beside_the_file(port):
     """The file may import what lies beside it."""
     swapped = """
@@ -118,12 +111,6 @@ def test_a_bad_file_is_refused_in_a_sentence(port, tmp_path, code, message):
     assert len(err.strip().splitlines()) < 10, err
 
 
-def test_three_files_are_refused(port):
-    left, _, err = port("a.py", "b.py", "c.py")
-    assert left == 2
-    assert "expected one file with both models, or two" in " ".join(err.split())
-
-
 def test_the_time_of_models_that_are_the_same_function(port, monkeypatch):
     monkeypatch.setattr("trigru.bench.commands.port_time.ROUNDS", 6)
     left, out, _ = port("my_port.py", "--time", "--format", "json", my_port=MODELS + SAME)
@@ -148,10 +135,12 @@ def test_the_report_on_the_cost():
     ]
 
 
-def test_models_of_another_function_are_not_timed(port):
-    left, out, err = port("my_port.py", "--time", my_port=MODELS + ANOTHER)
-    assert left == 1
-    assert "Time of" not in out
+def test_models_of_another_function_are_not_timed_and_json_has_the_facts(port):
+    left, out, err = port("my_port.py", "--time", "--format", "json", my_port=MODELS + ANOTHER)
+    facts = json.loads(out)
+    assert (left, facts["verdict"], facts["places"][0]["candidate"]["line"]) == (1, "another", 9)
+    assert facts["parameters"]["matched"] == [{"candidate": "w", "reference": ["w"], "how": "as it is", "by": "values"}]
+    assert not facts.get("cost")
     assert "They are not timed, since they are not the same function." in err
 
 
@@ -163,8 +152,10 @@ def test_the_candidate_is_saved(port, tmp_path):
     np.testing.assert_array_equal(load_file(saved)["v"], np.arange(1, 13, dtype="float32").reshape(4, 3).T / 10)
 
 
-def test_a_suffix_is_refused_before_anything_is_compared(port, tmp_path):
+def test_a_suffix_or_a_third_file_is_refused_before_anything_is_compared(port, tmp_path):
     code, out, err = port("my_port.py", "--save", str(tmp_path / "model.eqx"), my_port=MODELS + TURNED)
     assert (code, out) == (2, "")
     assert "expected .safetensors" in err
     assert [path.name for path in tmp_path.glob("model.*")] == []
+    left, _, err = port("a.py", "b.py", "c.py")
+    assert (left, "expected one file with both models, or two" in " ".join(err.split())) == (2, True)

@@ -198,7 +198,6 @@ def test_a_child_that_nobody_needs_any_more_is_ended(child_does):
 
 # Files in the current folder
 
-WORKERS = ("timing.worker", "timing.coldstart", "proving.questions", "upgrades.worker")
 #: Modules that Python, the workers and JAX import.
 NAMES = ("queue", "types", "signal", "msgspec", "jax", "numpy", "secrets")
 
@@ -212,14 +211,11 @@ def marker(tmp_path, monkeypatch):
     return tmp_path / "marker"
 
 
-@pytest.mark.parametrize("module", WORKERS)
-def test_a_worker_imports_nothing_from_the_current_folder(module, marker):
-    with pytest.raises(ChildDiedError, match="measuring process died"):
-        list(lines_of(f"trigru.bench.{module}:answer_request", b"no request", 60.0))
-    assert not marker.exists()
-
-
-def test_nor_does_what_is_tried_or_what_such_a_process_starts(marker):
+def test_nothing_is_imported_from_the_current_folder(marker):
+    """Not by a worker, nor by what is tried, nor by what such a process starts."""
+    for module in ("timing.worker", "timing.coldstart", "proving.questions", "upgrades.worker"):
+        with pytest.raises(ChildDiedError, match="measuring process died"):
+            list(lines_of(f"trigru.bench.{module}:answer_request", b"no request", 60.0))
     assert ends("import queue, secrets")
     inner = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import secrets'], check=True)"
     subprocess.run(interpreter("-c", inner), env=environment(), check=True)
