@@ -139,21 +139,10 @@ def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
     folder.mkdir(parents=True)
     results, partial = folder / "results.json", folder / "results.partial.jsonl"
     results.write_bytes(b"a former result")
-    run = [
-        "compare",
-        "--no-proof",
-        "--workload",
-        "tiny",
-        "--phase",
-        "forward",
-        "--phase",
-        "step",
-        "--port",
-        "pure",
-        "--processes",
-        "2",
-        "-o",
-    ]
+    run = (
+        "compare", "--no-proof", "--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure",
+        "--processes", "2", "-o", str(folder),
+    )  # fmt: skip
     process = start(folder.parent, *run)
     while process.poll() is None and not (partial.exists() and b"GroupTimed" in partial.read_bytes()):
         time.sleep(0.05)
