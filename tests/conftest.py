@@ -43,7 +43,6 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 #: The long tier: real trainings, snapshots, kills, the snippets of the docs. `-m long` runs it.
 LONG = (
-    "bench/commands/test_verify.py::test_a_death_is_no_notice",
     "bench/commands/test_verify.py::test_the_self_test_fails",
     "bench/proving/test_prover.py::test_damaged_programs",
     "bench/test_devices.py::test_hosts",
@@ -54,6 +53,8 @@ LONG = (
     "common/equality/test_verification.py::test_a_failed_row_is_told_by_the_fewest_levels",
     "common/equality/test_verification.py::test_assert_equivalent_names_what_differs",
     "docs",
+    "bench/processes/test_interrupts.py::test_a_proof_is_interrupted",
+    "bench/processes/test_interrupts.py::test_a_run_that_is_ended",
     "bench/results/test_hostile.py::test_a_damaged",
     "fuzz",
     "impls/test_upstream.py",

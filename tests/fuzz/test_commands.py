@@ -1,21 +1,14 @@
-"""Options, environments and signals that nobody means: an answer, or a sentence and exit code 2; nothing is lost."""
+"""Options and environments that nobody means: an answer, or a sentence and exit code 2."""
 
 import os
-import re
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from itertools import product
-from pathlib import Path
 
 import pytest
 from support.cli import call
-from support.processes import ends_within
 from support.runs import draw_run, save
-from trigru.bench.analysis.merge import load
-from trigru.bench.timing.journal import Journal
 
 # fmt: off
 NUMBERS = ("-1", "0", "1e999", "nan", "-inf", "", "abc", "9" * 15_000, "1.5", "0x10", "１２", "1_000", "\x1b[31m")
@@ -111,71 +104,3 @@ def test_an_environment_is_worked_with_or_refused_in_a_sentence(folder, command,
 def test_a_stream_that_is_closed_is_no_error_to_speak_of(line, code):
     done = subprocess.run(["bash", "-c", line, "bash", *TRIGRU, "styles", "nnx"], stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (code, b"")
-
-
-def start(folder, *words):
-    """Start trigru so that it hears all signals: what a shell starts in the background ignores SIGINT."""
-    environment = os.environ | {"TMPDIR": str(folder), "XDG_CACHE_HOME": str(folder.parent), "TRIGRU_NO_CACHE": "1"}
-    command = ["env", "--default-signal=INT,TERM,HUP", *TRIGRU, *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def end(process, numbers):
-    """End a command; returns what it said. None of its children outlives it by a second."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for number in numbers:
-        process.send_signal(number)
-        time.sleep(0.05)
-    _, err = process.communicate(timeout=60)
-    assert all(ends_within(pid, 1.0) for pid in children)
-    assert "Traceback" not in err
-    return err
-
-
-@pytest.mark.parametrize("numbers", [[signal.SIGKILL], [signal.SIGINT] * 2, [signal.SIGTERM], [signal.SIGHUP]], ids=str)
-def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
-    folder = tmp_path / "here" / "out"
-    folder.mkdir(parents=True)
-    results, partial = folder / "results.json", folder / "results.partial.jsonl"
-    results.write_bytes(b"a former result")
-    run = [
-        "compare",
-        "--no-proof",
-        "--workload",
-        "tiny",
-        "--phase",
-        "forward",
-        "--phase",
-        "step",
-        "--port",
-        "pure",
-        "--processes",
-        "2",
-        "-o",
-    ]
-    process = start(folder.parent, *run)
-    while process.poll() is None and not (partial.exists() and b"GroupTimed" in partial.read_bytes()):
-        time.sleep(0.05)
-    err = end(process, numbers)
-    assert results.read_bytes() == b"a former result"
-    parts = Journal.read(partial).groups_timed
-    if numbers != [signal.SIGKILL]:
-        assert (process.returncode, err.endswith("interrupted.\n")) == (128 + numbers[0], True)
-        assert len(parts) == int(re.search(r"(\d+) of 4 parts are kept", err)[1])
-        assert not list(folder.parent.glob("trigru-*")), "a temporary folder is left"
-    again = start(folder.parent, *run)
-    _, message = again.communicate(timeout=200)
-    assert again.returncode == 0, message
-    assert not [*folder.glob("*.partial.jsonl"), *folder.parent.glob("trigru-*")]
-    whole = load(results)
-    assert whole.trigru.complete
-    times = {(b.arm.id, process): timed.time_s for b in whole.benchmarks for process, timed in b.timed.items()}
-    assert all(times[timed.arm, part.process] == timed.time_s for part in parts for timed in part.timed)
-
-
-def test_a_proof_is_interrupted_at_once(tmp_path):
-    process = start(tmp_path, "verify")
-    time.sleep(9.0)
-    err = end(process, [signal.SIGINT])
-    assert "programs compiled" not in err, "it went on to the end"
-    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted.")

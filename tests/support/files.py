@@ -30,7 +30,7 @@ BAD_ARRAYS = {
     "few": SIGNATURES[:, :4],
 }
 DRAWN = np.eye(6, dtype="float32")
-CALL = "forward apply float32"
+CALL, PARAMS = "forward apply float32", random_params(GRUConfig(2, 3))
 
 
 def write_run(path: Path) -> None:
@@ -60,11 +60,6 @@ def write_matrix(path: Path) -> None:
     path.write_bytes(with_checksum(matrix.Matrix(matrix.SCHEMA, ["trigru", "matrix"], ENDED, "A CPU", rows)))
 
 
-def write_parameters(path: Path, layout: str) -> None:
-    """Parameters in a layout."""
-    checkpoints.write(path, random_params(GRUConfig(2, 3)), layout)
-
-
 COLD_STARTS = Path(__file__).parents[2] / "docs" / "results" / "cold_start.json"
 #: By name of a file, what writes a good one: first of those that have a checksum.
 SEALED: dict[str, Callable[[Path], object]] = {
@@ -75,9 +70,9 @@ SEALED: dict[str, Callable[[Path], object]] = {
     "matrix.json": write_matrix,
 }
 GOOD = SEALED | {
-    "params.safetensors": lambda path: write_parameters(path, "canonical"),
-    "params.msgpack": lambda path: write_parameters(path, "linen"),
-    "params.eqx": lambda path: write_parameters(path, "equinox"),
+    "params.safetensors": lambda path: checkpoints.write(path, PARAMS, "canonical"),
+    "params.msgpack": lambda path: checkpoints.write(path, PARAMS, "linen"),
+    "params.eqx": lambda path: checkpoints.write(path, PARAMS, "equinox"),
 }
 
 

@@ -16,12 +16,9 @@ FAST = {
 
 def timed(times_s, workload="question", process=None, **facts):
     process = np.repeat(range(5), 3) if process is None else process
-    return [
-        make_benchmark(
-            make_arm(name, workload), s * (1 + 1e-4 * process), process, ratio=float(np.mean(s)) / 1e-4, **facts
-        )
-        for name, s in times_s.items()
-    ]  # fmt: skip
+    ratios = {name: float(np.mean(s)) / 1e-4 for name, s in times_s.items()}
+    slowed = {name: s * (1 + 1e-4 * process) for name, s in times_s.items()}
+    return [make_benchmark(make_arm(n, workload), slowed[n], process, ratio=ratios[n], **facts) for n in times_s]
 
 
 def test_documented_styles_part_frameworks_that_are_alike():
@@ -38,10 +35,8 @@ def test_the_fastest_style_that_keeps_state_is_advised_and_not_ranked():
     own = {"nnx[nnx.jit-tree]": 2e-4, "nnx[jit_partial]": 1.5e-4, "nnx[cached_partial]": 1e-4}
     (row,) = answer(make_results(timed(FAST | own))).rows
     assert {port: cell.style for port, cell in row.keeping.items()} == {"nnx": "jit_partial"}
-    assert {port: d.other for port, d in row.advised.items()} == {
-        "nnx": "nnx[jit_partial]",
-        "equinox": "equinox[partition]",
-    }
+    advised = {port: d.other for port, d in row.advised.items()}
+    assert advised == {"nnx": "nnx[jit_partial]", "equinox": "equinox[partition]"}
     assert row.cells == answer(make_results(timed(FAST))).rows[0].cells
 
 
@@ -51,6 +46,9 @@ def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
     times |= {"nnx[split-merge]": np.full(12, 5.7e-5), "equinox[partition]": np.full(12, 5.2e-5)}
     (row,) = answer(make_results(timed(times, process=np.repeat([0, 1], 6)))).rows
     assert row.fastest["functional"] == ["equinox"]
+    noisy = {"nnx[split-merge]": 1.1e-4, "equinox[partition]": np.tile([0.7e-4, 1.2e-4, 1.5e-4], 5)}
+    (row,) = answer(make_results(timed({"pure[jit]": 1e-4, "linen[apply]": 1e-4} | noisy))).rows
+    assert row.fastest["functional"] == ["linen"], "though a noisy time reaches below its own"
 
 
 def test_another_device_or_other_equations_are_not_compared():
@@ -164,13 +162,3 @@ def test_one_that_is_tied_with_others_that_change_places_is_no_fastest():
     found = answer(make_results([b for run in runs for b in run]))
     assert [row.fastest["functional"] for row in found.rows] == [["linen", "equinox"], ["nnx", "equinox"]]
     assert fastest_lines(found) == ["Forward pass: functional, it depends on the size (up to 1.10x)."]
-
-
-def test_a_noisy_time_above_one_that_is_slower_is_not_the_fastest():
-    times = {
-        "linen[apply]": 1e-4,
-        "nnx[split-merge]": 1.1e-4,
-        "equinox[partition]": np.tile([0.7e-4, 1.2e-4, 1.5e-4], 5),
-    }
-    (row,) = answer(make_results(timed({"pure[jit]": 1e-4} | times))).rows
-    assert row.fastest["functional"] == ["linen"]

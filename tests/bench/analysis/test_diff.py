@@ -21,6 +21,11 @@ WRONG = replace(EQUAL, error=1.0)
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
 
+@pytest.fixture(scope="module")
+def old():
+    return draw_run(1)
+
+
 def suspects(found):
     return [c for c in found.judged if c.too_slow and not c.believed]
 
@@ -79,11 +84,6 @@ def test_a_baseline_moved_if_it_did_beyond_its_interval_and_the_share_of_an_arm(
     assert replace(unmoved, changes=changes).moved_baselines() == dict.fromkeys(groups, interval[0])
 
 
-def test_what_is_allowed_is_a_share(old):
-    with pytest.raises(TrigruError, match=r"fail_above is -0.1, expected a share"):
-        diff(old, old, fail_above=-0.1)
-
-
 @pytest.mark.parametrize("floors", [(0.01, 0.4), (0.4, 0.01)])
 def test_the_floor_is_the_larger_of_the_two(old, floors):
     slow = draw_run(2, {"linen": 1.3})
@@ -96,14 +96,9 @@ def test_the_floor_is_the_larger_of_the_two(old, floors):
     assert diff(with_facts(old, floor=0.01), with_facts(slow, floor=0.01)).exit_code == 1
 
 
-@pytest.fixture
-def still():
-    """A run without noise, in one process, and the same with linen a quarter slower."""
+def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression():
     calm = {"groups": GROUPS[:1], "processes": 1, "noise": 0, "luck": 0, "mood": 0}
-    return draw_run(0, **calm), draw_run(0, {"linen": 1.25}, **calm)
-
-
-def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression(still):
+    still = draw_run(0, **calm), draw_run(0, {"linen": 1.25}, **calm)
     (change,) = (c for c in diff(*still).changes if c.arm.port == "linen")
     ratio = change.comparison.ratio
     assert ratio == pytest.approx(1.25)
@@ -111,6 +106,8 @@ def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression(still):
         found = diff(*still, fail_above=float(allowed - 1))
         assert {change.arm.name for change in found.regressions} == slow
         assert found.exit_code == len(slow)
+    with pytest.raises(TrigruError, match=r"fail_above is -0.1, expected a share"):
+        diff(*still, fail_above=-0.1)
 
 
 def test_a_renamed_arm_is_missing_on_both_sides(old):
@@ -131,7 +128,9 @@ def test_what_is_missing_for_a_reason_says_which(old):
     assert [(p.arms[0].port, p.detail, len(p.arms)) for p in found] == [("linen", "", 3), ("nnx", "it crashed", 3)]
 
 
-def test_a_proof_that_was_lost_fails_whatever_the_times(old, again):
+def test_a_proof_that_was_lost_fails_whatever_the_times(old):
+    again = draw_run(2)
+
     def compared(was, now, **allowed):
         return diff(with_provenance(old, equality=was), with_provenance(again, equality=now, complete=False), **allowed)
 
@@ -141,17 +140,9 @@ def test_a_proof_that_was_lost_fails_whatever_the_times(old, again):
     assert found.exit_code == 1, "though the run was interrupted"
     step = replace(WRONG, check="step")
     assert compared([WRONG], [WRONG, step]).exit_code == 1, "another check failed before"
-    for was, now in (
-        ([EQUAL], [EQUAL]),
-        ([WRONG, step], [WRONG]),
-        ([WRONG], [EQUAL]),
-        ([EQUAL], [nnx]),
-        ([EQUAL], None),
-    ):
+    some = ([EQUAL], [EQUAL]), ([WRONG, step], [WRONG]), ([WRONG], [EQUAL]), ([EQUAL], [nnx]), ([EQUAL], None)
+    for was, now in some:
         accepted = compared(was, now, anyway=True)
         assert (accepted.lost_proofs, accepted.exit_code) == ([], 0)
-    asked = compared([EQUAL], [nnx]).proofs
-    assert [(p.port, p.old is not None, p.new is not None) for p in asked] == [
-        ("linen", True, False),
-        ("nnx", False, True),
-    ]
+    sides = {p.port: (p.old is not None, p.new is not None) for p in compared([EQUAL], [nnx]).proofs}
+    assert sides == {"linen": (True, False), "nnx": (False, True)}

@@ -131,19 +131,17 @@ def sized(share, high_share):
     return make_benchmark(make_arm("linen[apply]"), [1.0], ratio=1 + share, ratio_high=1 + high_share)
 
 
-@pytest.mark.parametrize(
-    ("shares", "expected"),
-    [
+def test_a_size_counts_only_where_every_larger_one_does():
+    for shares, expected in (
         ([(0.1, 0.11), (0.01, 0.02), (0.001, 0.002)], (128, True)),
         ([(0.1, 0.11), (0.001, 0.002), (0.001, 0.002)], (32, True)),
         ([(0.1, 0.11), (0.01, 0.02), (0.001, 0.02)], (128, False)),
         ([(0.1, 0.11), (0.01, 0.02), (0.02, 0.02)], (None, False)),
         ([(0.001, 0.002), (0.02, 0.03), (0.001, 0.002)], (128, True)),
         ([(0.001, 0.005), (0.001, 0.02), (0.001, 0.005)], (128, True)),  # an interval that reaches further in between
-    ],
-)
-def test_a_size_counts_only_where_every_larger_one_does(shares, expected):
-    assert negligible_from({size: sized(*of) for size, of in zip((8, 32, 128), shares, strict=True)}) == expected
+    ):
+        sizes = {size: sized(*of) for size, of in zip((8, 32, 128), shares, strict=True)}
+        assert negligible_from(sizes) == expected, shares
 
 
 PROCESS = np.repeat(np.arange(6), 8)

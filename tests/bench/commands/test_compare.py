@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from support.cli import call, invoke
@@ -21,7 +22,6 @@ from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.files import save
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal, ResumeError
-from trigru.bench.timing.supervisor import Underway
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import TrigruError
 from trigru.impls import linen
@@ -40,9 +40,6 @@ def folder(tmp_path, monkeypatch):
         monkeypatch.setitem(PHASE_CHECKS, phase, ("golden",))
     (tmp_path / "results.json").write_bytes(b"a former result")
     return tmp_path
-
-
-# The proof.
 
 
 def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
@@ -88,15 +85,12 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, without_b
 def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     failed = [Measurement("pure", "chunks", None, "carry", "float64", 1.0, 0.0)]
     monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: (failed, {}))
-    monkeypatch.setattr(worker, "prepare", lambda arm: (_ for _ in ()).throw(TrigruError("it broke")))
+    monkeypatch.setattr(worker, "prepare", Mock(side_effect=TrigruError("it broke")))
     result = invoke(*(STEP if breaks else ("compare", *TINY)), "-o", str(folder))
     assert result.exit_code == 1
     assert ("it broke" if breaks else "FAILED: plain JAX is not proven equal (chunks)") in result.stdout
     assert "no arm has a number: " in result.stderr
     assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
-
-
-# Interruptions.
 
 
 def interrupt_before(monkeypatch, phase):
@@ -161,13 +155,8 @@ def test_an_unfinished_run_is_deleted_if_that_is_asked_for(folder):
     assert (load(folder / "results.json").trigru.complete, partial.exists()) == (True, False)
 
 
-def die_early(request, limit_s):
-    yield Underway("measure the machine's limits", 0.0)
-    raise ChildDiedError("killed")
-
-
 def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, without_b_hn):
-    monkeypatch.setattr(ASK_PROCESS, die_early)
+    monkeypatch.setattr(ASK_PROCESS, Mock(side_effect=ChildDiedError("killed")))
     died = invoke("compare", *TINY, "-o", str(folder))
     assert isinstance(died.exception, ChildDiedError)
     assert "0 of 1 parts are kept" in died.stderr, "the proof is"
@@ -185,9 +174,6 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, with
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
     assert [u.reason for u in run.untimed] == ["not proven equal: golden"]
     assert {m.port for m in run.trigru.equality} == {"pure", "linen"}
-
-
-# What is written.
 
 
 def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypatch):
@@ -226,11 +212,8 @@ def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monk
 
 
 def test_where_the_page_cannot_be_written_the_result_stands_and_blocks_no_other_run(folder, monkeypatch):
-    def fail(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patched:
-        patched.setattr(compare, "write_page", fail)
+        patched.setattr(compare, "write_page", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
         code, out, err = call(*STEP, "-o", str(folder))
     assert (code, "Its page is not: trigru report" in err) == (2, True)
     assert load(folder / "results.json").trigru.complete

@@ -1,12 +1,18 @@
-"""A signal is raised at the next step, but never within a write, and once alone."""
+"""A signal is raised at the next step, but never within a write, and once alone; what it ends loses nothing."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+from support.processes import ends_within
+from trigru.bench.analysis.merge import load
 from trigru.bench.processes.interrupts import Interrupted, check, listening, shielded
+from trigru.bench.timing.journal import Journal
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,6 +62,8 @@ def test_a_write_is_finished_first():
     with listening(), pytest.raises(Interrupted):
         write()
     assert done == ["inner", "outer"]
+    with listening(), pytest.raises(ZeroDivisionError), shielded():  # a failure within is the failure
+        _ = send() or 1 / 0
 
 
 def test_each_run_hears_its_own_signals():
@@ -67,11 +75,6 @@ def test_each_run_hears_its_own_signals():
             send()
         with pytest.raises(Interrupted):
             check()
-
-
-def test_a_failure_within_a_write_is_the_failure():
-    with listening(), pytest.raises(ZeroDivisionError), shielded():
-        _ = send() or 1 / 0
 
 
 IMPORTS = "import os, signal\nfrom trigru.bench.processes.interrupts import *\n"
@@ -109,3 +112,60 @@ main()
 
 def test_a_signal_during_the_end_of_python_changes_no_exit_code():
     assert subprocess.run([sys.executable, "-c", LATE], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def start(folder, *words):
+    """Start trigru so that it hears all signals: what a shell starts in the background ignores SIGINT."""
+    environment = os.environ | {"TMPDIR": str(folder), "XDG_CACHE_HOME": str(folder.parent), "TRIGRU_NO_CACHE": "1"}
+    command = ["env", "--default-signal=INT,TERM,HUP", sys.executable, "-m", "trigru.bench.cli", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def end(process, numbers):
+    """End a command; returns what it said. None of its children outlives it by a second."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.05)
+    _, err = process.communicate(timeout=60)
+    assert all(ends_within(pid, 1.0) for pid in children)
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGKILL], [signal.SIGINT] * 2, [signal.SIGTERM], [signal.SIGHUP]], ids=str)
+def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
+    folder = tmp_path / "here" / "out"
+    folder.mkdir(parents=True)
+    results, partial = folder / "results.json", folder / "results.partial.jsonl"
+    results.write_bytes(b"a former result")
+    run = (
+        "compare", "--no-proof", "--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure",
+        "--processes", "2", "-o", str(folder),
+    )  # fmt: skip
+    process = start(folder.parent, *run)
+    while process.poll() is None and not (partial.exists() and b"GroupTimed" in partial.read_bytes()):
+        time.sleep(0.05)
+    err = end(process, numbers)
+    assert results.read_bytes() == b"a former result"
+    parts = Journal.read(partial).groups_timed
+    if numbers != [signal.SIGKILL]:
+        assert (process.returncode, err.endswith("interrupted.\n")) == (128 + numbers[0], True)
+        assert len(parts) == int(re.search(r"(\d+) of 4 parts are kept", err)[1])
+        assert not list(folder.parent.glob("trigru-*")), "a temporary folder is left"
+    again = start(folder.parent, *run)
+    _, message = again.communicate(timeout=200)
+    assert again.returncode == 0, message
+    assert not [*folder.glob("*.partial.jsonl"), *folder.parent.glob("trigru-*")]
+    whole = load(results)
+    assert whole.trigru.complete
+    times = {(b.arm.id, process): timed.time_s for b in whole.benchmarks for process, timed in b.timed.items()}
+    assert all(times[timed.arm, part.process] == timed.time_s for part in parts for timed in part.timed)
+
+
+def test_a_proof_is_interrupted_at_once(tmp_path):
+    process = start(tmp_path, "verify")
+    time.sleep(9.0)
+    err = end(process, [signal.SIGINT])
+    assert "programs compiled" not in err, "it went on to the end"
+    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted.")

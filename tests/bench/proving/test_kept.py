@@ -28,36 +28,34 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_proof_that_is_kept_comes_back():
+def test_a_proof_that_is_kept_comes_back_unless_it_was_changed(folder):
     assert kept(PURE) is None
     keep(PURE, "cpu", [PASSED])
-    proof = kept(PURE)
-    assert proof is not None
-    assert proof.measurements == [PASSED]
+    assert kept(PURE).measurements == [PASSED]
+    (file,) = folder.iterdir()
+    file.write_bytes(file.read_bytes().replace(b"1e-16", b"2e-16"))
+    assert kept(PURE) is None
 
 
-@pytest.mark.parametrize(
-    ("subject", "backend", "measurements"),
-    [
+OTHER_FACTS = {"check": "golden", "dtype": "float32", "style": "magic", "port": "linen"}
+
+
+def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept():
+    for subject, backend, measurements in (
         (PURE, "gpu", [PASSED]),
         (PURE, None, [PASSED]),
-        (PURE, "cpu", []),
-        (PURE, "cpu", [PASSED, replace(PASSED, error=1e-11)]),
-        (PURE, "cpu", [replace(PASSED, error=None, problem="not offered: lengths")]),
-        (PURE, "cpu", [replace(PASSED, error=1e200, bound=1e300)]),
-        (PURE, "cpu", [replace(PASSED, check="golden")]),
-        (PURE, "cpu", [PASSED, replace(PASSED, check="magic")]),
-        (PURE, "cpu", [PASSED, PASSED]),
-        (PURE, "cpu", [replace(PASSED, dtype="float32")]),
-        (PURE, "cpu", [replace(PASSED, style="magic")]),
-        (PURE, "cpu", [replace(PASSED, port="linen")]),
         (Subject("port", "a stranger's"), "cpu", [PASSED]),
         (Subject("fault", "no-b-hn"), "cpu", [PASSED]),
-    ],
-)
-def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept(subject, backend, measurements):
-    keep(subject, backend, measurements)
-    assert kept(subject) is None
+        (PURE, "cpu", []),
+        (PURE, "cpu", [PASSED, PASSED]),
+        (PURE, "cpu", [PASSED, replace(PASSED, error=1e-11)]),
+        (PURE, "cpu", [PASSED, replace(PASSED, check="magic")]),
+        (PURE, "cpu", [replace(PASSED, error=None, problem="not offered: lengths")]),
+        (PURE, "cpu", [replace(PASSED, error=1e200, bound=1e300)]),
+        *((PURE, "cpu", [replace(PASSED, **{name: value})]) for name, value in OTHER_FACTS.items()),
+    ):
+        keep(subject, backend, measurements)
+        assert kept(subject) is None, (subject, backend, measurements)
 
 
 def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch):
@@ -73,13 +71,6 @@ OTHERS = {
     "measurements 0": {"error": 1e-11}, "": {"when": "yesterday"}, " ": {"digest": "as it was"},
     "subject": {"source": "upstream"}, "  ": {"backend": "gpu"}, "measurements *": {"port": "nnx"},
 }  # fmt: skip
-
-
-def test_a_proof_that_was_changed_is_none(folder):
-    keep(PURE, "cpu", [PASSED])
-    (file,) = folder.iterdir()
-    file.write_bytes(file.read_bytes().replace(b"1e-16", b"2e-16"))
-    assert kept(PURE) is None
 
 
 @pytest.mark.parametrize("place", OTHERS)
@@ -165,6 +156,7 @@ def test_what_changes_nothing_is_no_part_of_it(environment, tmp_path):
     touch(tmp_path / "site/jax/__pycache__/core.pyc", "compiled")
     touch(tmp_path / "site/other/readme.md", "text")
     assert digest_of(**environment) == before
+    assert {path.name for path in keeping.own_roots()} >= {"common", "impls", "bench"}, "trigru's own are read whole"
 
 
 def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, tmp_path, monkeypatch):
@@ -176,10 +168,6 @@ def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, t
         before = digest_of(**environment)
         touch(tmp_path / "here/jax.py", f"# mine {path}")
         assert (digest_of(**environment) != before) is is_part
-
-
-def test_the_packages_of_trigru_are_read_whole():
-    assert {path.name for path in keeping.own_roots()} >= {"common", "impls", "bench"}
 
 
 class NoProver(Prover):

@@ -77,9 +77,7 @@ work(parent, "trigru.bench.proving.questions:answer_request")
 
 
 def test_a_question_is_found_again_by_its_names():
-    subjects = [
-        PURE, Subject("port", "linen", "fused"), Subject("upstream", "nnx"), Subject("fault", "no-b-hn")
-    ]  # fmt: skip
+    subjects = [PURE, Subject("port", "linen", "fused"), Subject("upstream", "nnx"), Subject("fault", "no-b-hn")]
     for asked in expand(subjects, DTYPES, CHECKS):
         question = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
         assert question.port is get_subject(asked.subject)

@@ -19,11 +19,6 @@ def test_a_terminal_gets_no_character_that_does_something(text, capsys):
     assert (capsys.readouterr().err + screen).replace("\n", "").isprintable()
 
 
-def test_what_does_nothing_is_shown_as_it_is():
-    for text in FINE:
-        assert for_terminal(text) == for_markdown(text) == text
-
-
 def test_a_page_has_no_markup_but_ours():
     for text in ("<script>alert(1)</script>", "a\n# heading", "[x](http://evil)", "> quote", "a|b"):
         page = markdown("trigru", [text], [Section(text, ("a", text), [("b", text)], (text,))])
@@ -32,11 +27,6 @@ def test_a_page_has_no_markup_but_ours():
         assert not any(part in page for part in ("<script", "](", "\n>"))
         (row,) = (line for line in lines if line.startswith("| b |"))
         assert row.replace("\\|", "").count("|") == 3
-
-
-def test_a_spreadsheet_gets_no_formula():
-    for formula in (f"{before}{start}SUM(1+1)" for before in ("", "  ") for start in "=+-@＝＋－＠"):
-        assert for_csv(formula) == f"'{formula}"
 
 
 PLAIN = {
@@ -57,8 +47,12 @@ PLAIN = {
 }
 
 
-def test_what_markdown_would_read_as_more_than_text_is_escaped():
+def test_what_markdown_or_a_spreadsheet_would_read_as_more_than_text_is_escaped():
     assert {text: for_markdown(text) for text in PLAIN} == PLAIN
+    for text in FINE:
+        assert for_terminal(text) == for_markdown(text) == text
+    for formula in (f"{before}{start}SUM(1+1)" for before in ("", "  ") for start in "=+-@＝＋－＠"):
+        assert for_csv(formula) == f"'{formula}"
 
 
 def test_progress_goes_to_a_share_or_on_by_one():

@@ -114,12 +114,11 @@ def test_the_times_of_pairs_in_two_runs(tmp_path):
         check_golden(name, invoke(*words, "--ratio", ratio).stdout)
 
 
-def test_the_tables_of_kernels():
-    run = draw_kernels(np.random.default_rng(0))
-    check_golden("kernels", shown(speedup_tables(run)))
+def kernels():
+    return speedup_tables(draw_kernels(np.random.default_rng(0)))
 
 
-def test_the_tables_of_a_sweep():
+def sweep():
     benchmarks = [
         make_benchmark(
             make_arm(name, f"tiny@hidden={size}"), [1e-3 * ratio] * 6, flops=float(size), floor=0.01,
@@ -129,19 +128,19 @@ def test_the_tables_of_a_sweep():
         for name, ratio in (("pure[jit]", 1.0), ("pure[jit]#2", 1.0), ("linen[apply]", cost))
     ]  # fmt: skip
     run = make_results(benchmarks, plan=plan(workloads=("tiny@hidden=8", "tiny@hidden=16", "tiny@hidden=32")))
-    check_golden("sweep", shown(overhead_tables(run)))
+    return overhead_tables(run)
 
 
-def test_the_table_of_several_devices():
+def devices():
     arms = [make_arm(name, "medium", "train_step") for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]
     two = msgspec.structs.replace(arms[2], devices=2, way="placed")
     program = msgspec.structs.replace(PROGRAM, collectives=(Collective("all-reduce", 1024, 50, True),))
     benchmarks = [make_benchmark(arm, [1e-3] * 6) for arm in arms]
     benchmarks.append(make_benchmark(two, [6e-4] * 6, program=program))
-    check_golden("devices", shown(speedup_tables(make_results(benchmarks, plan=plan(devices=(1, 2))))))
+    return speedup_tables(make_results(benchmarks, plan=plan(devices=(1, 2))))
 
 
-def test_the_tables_of_equality():
+def equality():
     measured = [
         EQUAL,
         replace(EQUAL, port="nnx", dtype="float32", error=0.2, bound=1.0),
@@ -151,7 +150,12 @@ def test_the_tables_of_equality():
         replace(EQUAL, kernel="fused"),
     ]
     findings = [Finding("nnx.RNN", f"departure {n}", "seen", status) for n, status in enumerate((ON_RECORD, GONE, NEW))]
-    check_golden("equality", shown([*equality_tables(measured), departures_table(findings)]))
+    return [*equality_tables(measured), departures_table(findings)]
+
+
+@pytest.mark.parametrize("make", [kernels, sweep, devices, equality])
+def test_tables(make):
+    check_golden(make.__name__, shown(make()))
 
 
 SMALL = {"groups": ("tiny/forward", "tiny/train_step"), "processes": 3, "rounds": 5}

@@ -4,12 +4,10 @@ import gzip
 import json
 import subprocess
 import sys
-from functools import reduce
-from operator import getitem, setitem
 
 import msgspec
 import pytest
-from support.files import rewrite
+from support.files import at, rewrite
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, save, with_provenance
 from trigru.bench.analysis.merge import load
 from trigru.bench.results import files
@@ -57,50 +55,49 @@ def test_pytest_benchmark_reads_it(path):
     assert "tiny/forward/float32/stock" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("commit", "id", "dirty"), [("abc", "abc", False), ("abc-dirty", "abc", True), ("", "unversioned", False)]
-)
-def test_the_commit_is_trigrus_own(path, commit, id, dirty):
-    save(with_provenance(RESULTS, machine=msgspec.structs.replace(MACHINE, commit=commit)), path)
-    info = json.loads(path.read_text())["commit_info"]
-    assert (info["id"], info["dirty"], info["project"]) == (id, dirty, "trigru")
-    assert info.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
+def test_the_commit_is_trigrus_own(path):
+    for commit, id, dirty in (("abc", "abc", False), ("abc-dirty", "abc", True), ("", "unversioned", False)):
+        save(with_provenance(RESULTS, machine=msgspec.structs.replace(MACHINE, commit=commit)), path)
+        info = json.loads(path.read_text())["commit_info"]
+        assert (info["id"], info["dirty"], info["project"]) == (id, dirty, "trigru")
+        assert info.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
 
 
-BEGUN, OF_LINEN = ("trigru", "begun"), ("benchmarks", 2, "extra_info", "trigru", "0")
-PARTS = {BEGUN: Begun, (*BEGUN, "plan"): Plan, OF_LINEN: Timed, (*BEGUN, "arms", 0): Arm}
-PARTS |= {(): files._File, ("benchmarks", 2): files._Benchmark}
+OF_LINEN = "benchmarks 2 extra_info trigru 0"
+PARTS = {"trigru begun": Begun, OF_LINEN: Timed, "trigru begun plan": Plan, "trigru begun arms 0": Arm}
+PARTS |= {"": files._File, "benchmarks 2": files._Benchmark}
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: PARTS[part].__name__)
 def test_a_file_that_lacks_a_fact_does_not_load(path, part):
     for fact in (field.name for field in msgspec.structs.fields(PARTS[part]) if field.required):
         save(RESULTS, path)
-        rewrite(path, lambda content, fact=fact: reduce(getitem, part, content).pop(fact))
+        rewrite(path, at(part, lambda content, fact=fact: content.pop(fact)))
         with pytest.raises(ResultsFileError, match=f"missing required field `{fact}`|schema None") as caught:
             load(path)
         assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "message"),
+    ("place", "value", "message"),
     [
-        (("trigru", "schema"), 99, f"schema 99, expected {SCHEMA}: read it with the trigru that wrote it"),
-        (("trigru",), {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}: read it with the trigru"),
-        ((*BEGUN, "arms", 2, "dtype"), "float7", "matching regex"),
-        ((*BEGUN, "arms", 2, "workload"), {"name": "tiny", "sizes": {"hidden": 0}}, "int` >= 1"),
-        ((*BEGUN, "plan", "workloads"), [], "of length >= 1"),
-        ((*OF_LINEN, "gate"), 1.5, r"float` <= 1.0 .*gate"),
-        *(((*OF_LINEN, "time_s"), data, "time_s") for data in ([True], [-1.0] * 3, [], "x", [1e9] * 3)),
-        (("benchmarks", 2, "extra_info", "trigru"), {"-1": {}}, "int` >= 0"),
-        (("trigru", "interruptions"), 10**15, "int` <= "),
-        (("benchmarks",), {}, "Expected `array`, got `object`"),
-        (("benchmarks", 2, "group"), "nonsense", "is in the group nonsense"),
-        (("datetime",), 5, "Expected `str`, got `int`"),
+        ("trigru schema", 99, f"schema 99, expected {SCHEMA}: read it with the trigru that wrote it"),
+        ("trigru", {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}: read it with the trigru"),
+        ("trigru begun arms 2 dtype", "float7", "matching regex"),
+        ("trigru begun arms 2 workload", {"name": "tiny", "sizes": {"hidden": 0}}, "int` >= 1"),
+        ("trigru begun plan workloads", [], "of length >= 1"),
+        (f"{OF_LINEN} gate", 1.5, r"float` <= 1.0 .*gate"),
+        *((f"{OF_LINEN} time_s", data, "time_s") for data in ([True], [-1.0] * 3, [], "x", [1e9] * 3)),
+        ("benchmarks 2 extra_info trigru", {"-1": {}}, "int` >= 0"),
+        ("trigru interruptions", 10**15, "int` <= "),
+        ("benchmarks", {}, "Expected `array`, got `object`"),
+        ("benchmarks 2 group", "nonsense", "is in the group nonsense"),
+        ("datetime", 5, "Expected `str`, got `int`"),
     ],
-)  # fmt: skip
-def test_a_file_with_other_contents_is_refused(path, keys, value, message):
-    rewrite(path, lambda content: setitem(reduce(getitem, keys[:-1], content), keys[-1], value))
+)
+def test_a_file_with_other_contents_is_refused(path, place, value, message):
+    place, _, key = place.rpartition(" ")
+    rewrite(path, at(place, {key: value}))
     with pytest.raises(ResultsFileError, match=message):
         load(path)
 
@@ -120,15 +117,12 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("workloads", "swept"),
-    [
+def test_a_sweep_varies_one_size_of_one_workload():
+    for workloads, swept in (
         (["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=6"], "hidden"),  # another size is fixed
         (["tiny@batch=2@hidden=4", "tiny@batch=3@hidden=6"], None),
         (["tiny@hidden=4", "question@hidden=6"], None),
         (["tiny", "tiny@hidden=4", "tiny@hidden=6"], None),
         (["tiny@hidden=4"], None),
-    ],
-)
-def test_a_sweep_varies_one_size_of_one_workload(workloads, swept):
-    assert plan(workloads=workloads).swept == swept
+    ):
+        assert plan(workloads=workloads).swept == swept

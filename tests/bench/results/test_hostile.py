@@ -173,6 +173,7 @@ LIES = {"results.json": {
     "of lines or values that are not": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["number"])}},
     "lines or values that are not there": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["cut"])}},
     "other arrays than numbers": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["floats"])}},
+    "schema 5, expected": {"": {"schema": 5}},
     "has 4 numbers in a signature": {OF_TRAIL: {"signatures": name_of(BAD_ARRAYS["few"])}},
 }, "matrix.json": {
     "has the version set jax==1 twice": {"rows": twice},
@@ -181,6 +182,8 @@ LIES = {"results.json": {
     "has facts, and no versions": {"rows 1": {"versions": {}}},
     "counts": {"rows 1 counts pure": {"calls": -3}},
     "seconds": {"rows 1": {"seconds": [-5.0]}},
+    "schema 9, expected": {"": {"schema": 9}},
+    "required field `command`": {"": lambda record: record.pop("command")},
 }}  # fmt: skip
 
 
@@ -193,6 +196,19 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path, name, message):
     with pytest.raises(TrigruError, match=message) as caught:
         read(path)
     assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_a_file_that_is_cut_changed_or_not_there_is_refused(tmp_path, name):
+    content = good(name)
+    for damaged, said in (
+        (content.replace(b"cpu", b"gpu").replace(b"CPU", b"GPU"), "changed after trigru wrote it"),
+        (b"\xff" * 64, "it is no|not a run|decode byte 0xff"),
+        (None, "No such file"),
+    ):
+        (tmp_path / name).unlink(missing_ok=True) if damaged is None else (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(TrigruError, match=said):
+            read(tmp_path / name)
 
 
 # Damage

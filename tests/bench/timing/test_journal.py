@@ -291,30 +291,22 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)
 
 
-@pytest.mark.parametrize(
-    ("devices", "user", "has_gpu", "variables"),
-    [
+def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "trigru.bench.timing.supervisor.lines_of", lambda *of: seen.append(of[-1]) or (line for line in ())
+    )
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    for devices, user, has_gpu, variables in (
         (1, None, True, {"CUDA_VISIBLE_DEVICES": "0"}),
         (2, None, True, {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}),
         (1, "3", True, {}),
         (1, None, False, {}),
-    ],
-)
-def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(
-    monkeypatch, devices, user, has_gpu, variables
-):
-    seen = []
-
-    def lines_of(module, request, limit_s, variables):
-        seen.append(variables)
-        yield from ()
-
-    monkeypatch.setattr("trigru.bench.timing.supervisor.lines_of", lines_of)
-    monkeypatch.setattr("os.path.exists", lambda path: has_gpu and path == "/dev/nvidia0")
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if user:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
-    planned = msgspec.structs.replace(PLAN, devices=(*{1, devices},))
-    list(ask_process(Request(planned, ARMS, 0, "cpu", "/folder"), 9.0))
-    assert seen == [variables]
+    ):
+        monkeypatch.setattr("os.path.exists", lambda path, has_gpu=has_gpu: has_gpu and path == "/dev/nvidia0")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if user:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
+        planned = msgspec.structs.replace(PLAN, devices=(*{1, devices},))
+        list(ask_process(Request(planned, ARMS, 0, "cpu", "/folder"), 9.0))
+        assert seen.pop() == variables

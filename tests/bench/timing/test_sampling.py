@@ -32,13 +32,7 @@ class Arm:
 
 
 def sample(calls, *arguments, **options):
-    """Sample functions."""
     return sample_rounds([Arm(call) for call in calls], *arguments, **options)
-
-
-def warm(calls=1, call_time_s=1.0):
-    """A warm-up that took place."""
-    return WarmUp(calls, True, call_time_s)
 
 
 @pytest.mark.parametrize("arms", [2, 3, 4, 7, 11])
@@ -98,7 +92,7 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
         return jnp.zeros(())
 
     arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
-    compiled, failed, fine = sample(arms, 8, sample_time_s=0.0, warm=[warm()] * 3)
+    compiled, failed, fine = sample(arms, 8, sample_time_s=0.0, warm=[WarmUp(1, True, 1.0)] * 3)
     assert isinstance(compiled, CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
     assert fine.time_s.shape == (8,)
@@ -110,9 +104,7 @@ def test_arms_are_warm_before_the_clock_counts(virtual):
     called = []
 
     def arm():
-        called.append(
-            virtual.pass_s(0.05 * 0.6 ** min(len(called) + 1, 5))
-        )  # each faster than the one before, as caches fill
+        called.append(virtual.pass_s(0.05 * 0.6 ** min(len(called) + 1, 5)))  # faster each time, as caches fill
 
     found = warm_up(Arm(arm), sample_time_s=0.0)
     assert found.steady
@@ -186,7 +178,10 @@ def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtu
 
 
 def test_on_a_cpu_what_is_waited_for_leads(virtual):
-    (found,) = sample_rounds([Queue(virtual, 60e-6, 100e-6)], 8, sample_time_s=1e-3, pace=CPU_PACE)
+    shares, options = [], {"sample_time_s": 1e-3, "pace": CPU_PACE}
+    sample_rounds([Queue(virtual, 0.0, 9.0)] * 2, 4, **options, progress=shares.append)
+    assert shares == pytest.approx([1 / 8] * 4 + [1 / 4] * 2), "of the time, also within a long round"
+    (found,) = sample_rounds([Queue(virtual, 60e-6, 100e-6)], 8, **options)
     assert (found.clock, found.calls, len(found.time_s), len(found.other_s)) == ("blocked", 7, 8, 2)
     np.testing.assert_allclose(found.time_s, 160e-6, rtol=1e-3)
     np.testing.assert_allclose(found.other_s, (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
@@ -203,9 +198,3 @@ def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(virtual):
         np.testing.assert_allclose(waited_s, 10.0, rtol=1e-6)
         np.testing.assert_allclose(flying_s, (4 * 9.0 + 1.0) / 4, rtol=1e-6)
     assert (len(blocked.time_s), len(blocked.other_s)) == (5, 2)
-
-
-def test_progress_is_the_share_of_the_time(virtual):
-    shares = []
-    sample_rounds([Queue(virtual, 0.0, 9.0)], 4, sample_time_s=1e-3, pace=CPU_PACE, progress=shares.append)
-    assert shares == pytest.approx([1 / 8] * 4 + [4 / 8])

@@ -127,9 +127,6 @@ def test_each_subject_is_compared_with_the_one_of_its_name():
     assert between(snapshot_of(Subject("mine", "mine")), snapshot_of(*new)) == []
 
 
-# Arrays
-
-
 A, B, NEAR = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.0, 3.0, 4 + 1e-15])
 F = A.astype("float32")
 
@@ -201,9 +198,6 @@ def test_what_rounded_constants_new_rows_or_other_parameters_explain_is_no_other
     assert [kind for kind, *_ in told(grown[0], grown[1] | gradient | {"tree": {f"{wide} w": "f"}}, A)] == ["program"]
 
 
-# Equality
-
-
 PASSED = Measurement("linen", "forward", "jit", "carry", "float64", 1e-16, 1e-12)
 
 
@@ -256,9 +250,6 @@ def test_departures_are_told_whether_they_come_go_or_change():
     ]
     assert ("better", "NEW", "not on record") in [(kind, *ends) for kind, _, _, *ends in between(new, old)]
     assert between(old, snapshot_of()) == between(snapshot_of(), new) == []
-
-
-# What else is said
 
 
 @pytest.mark.parametrize(("python", "compared"), [("3.13.9", True), ("3.12.5", False), ("4.13.5", False)])

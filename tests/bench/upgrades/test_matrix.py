@@ -2,20 +2,41 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import typer
-from support.environments import SETS, Made
-from support.snapshots import snapshot_of
+from msgspec.structs import replace
+from support.environments import SETS, Made, release_of
+from support.runs import MACHINE
+from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import matrix as command
-from trigru.bench.results.lines import with_checksum
 from trigru.bench.upgrades import matrix
-from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
+from trigru.bench.upgrades.matrix import fill, read
 from trigru.bench.upgrades.picture import matrix_picture
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.tables import matrix_tables
 from trigru.bench.upgrades.versions import VersionSet
 from trigru.common.equality.measurement import Measurement
+
+
+@pytest.fixture
+def trigru(monkeypatch):
+    """What `trigru snapshot` leaves in an environment: each release runs ten more lines."""
+    ran = []
+
+    def run(made, arguments, still):
+        still()
+        ran.append((made.command[-1].partition("=")[2], arguments[0]))
+        number = release_of(made)
+        if number == 2:
+            return "error: it broke"
+        machine = replace(MACHINE, versions=MACHINE.versions | made.versions)
+        leave(Path(arguments[-1]), Subject("pure", "pure", calls=step_calls(100 + 10 * number)), machine=machine)
+        return ""
+
+    monkeypatch.setattr(matrix, "run_trigru", run)
+    return ran
 
 
 def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru):
@@ -77,30 +98,22 @@ def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):
     assert made.made == [of.name for of in SETS[2:]]
 
 
-LACKING, FAILED = "not offered: x", "TypeError: x"
-
-
-@pytest.mark.parametrize(
-    ("problems", "said"),
-    [
-        ({"pure": [None], "linen": [None]}, "all"),
-        ({"pure": [None], "linen": [None, LACKING]}, "in part linen"),
-        ({"pure": [None, FAILED], "linen": [FAILED, LACKING]}, "not pure, linen"),
-        ({"pure": [FAILED], "linen": [LACKING]}, "not pure; in part linen"),
-        ({"pure": [], "linen": []}, "not asked"),
-    ],
-)
-def test_what_failed_is_not_told_as_equal_in_part(problems, said):
-    measured = [
-        Measurement(port, "masks", None, "call", "float64", 0.0, 1.0, problem)
-        for port, some in problems.items()
-        for problem in some
-    ]
-    snapshot = snapshot_of(*(Subject(port, port) for port in problems), equality=measured)
-    row = matrix.Row("a set", [], "", facts=matrix.facts_of(snapshot))
-    found = matrix.Matrix(schema=matrix.SCHEMA, command=[], datetime="", device="", rows=[row])
-    assert matrix_picture(found) is None, "of one set"
-    assert matrix_tables(found)[0].rows[0][3] == said
+def test_what_failed_is_not_told_as_equal_in_part():
+    lacking, failed = "not offered: x", "TypeError: x"
+    for pure, linen, said in (
+        ([None], [None], "all"), ([None], [None, lacking], "in part linen"), ([], [], "not asked"),
+        ([None, failed], [failed, lacking], "not pure, linen"), ([failed], [lacking], "not pure; in part linen"),
+    ):  # fmt: skip
+        measured = [
+            Measurement(port, "masks", None, "call", "float64", 0.0, 1.0, problem)
+            for port, problems in (("pure", pure), ("linen", linen))
+            for problem in problems
+        ]
+        snapshot = snapshot_of(*(Subject(port, port) for port in ("pure", "linen")), equality=measured)
+        row = matrix.Row("a set", [], "", facts=matrix.facts_of(snapshot))
+        found = matrix.Matrix(schema=matrix.SCHEMA, command=[], datetime="", device="", rows=[row])
+        assert matrix_picture(found) is None, "of one set"
+        assert matrix_tables(found)[0].rows[0][3] == said
 
 
 def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeypatch, trigru, capsys):
@@ -114,22 +127,6 @@ def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeyp
     found = [(f["kind"], f["subject"], f["failed"]) for f in json.loads(capsys.readouterr().out)["findings"]]
     calls = [("calls", f"jax=={release}: pure", False) for release in ("0.1.0", "0.3.0")]
     assert found == [calls[0], ("broken", "jax==0.2.0", True), calls[1]]
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"{", "it is no JSON"),
-        (b'{"schema": 9}', "schema 9, expected 4"),
-        (with_checksum({"schema": 4}), "required field `command`"),
-    ],
-)
-def test_damage_is_a_sentence(tmp_path, content, said):
-    (tmp_path / "matrix.json").write_bytes(content)
-    with pytest.raises(MatrixFileError, match=said):
-        read(tmp_path)
-    with pytest.raises(MatrixFileError, match="No such file"):
-        read(tmp_path / "absent")
 
 
 def test_rows_of_other_sets_stay_and_other_arguments_and_pythons_are_other_rows(tmp_path, trigru):
