@@ -120,23 +120,18 @@ def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
         task = Task("forward", predict, mean_squared_error, optax.sgd(1.0))
         return get_style(port, style).build(port, model, task).call
 
-    def or_an_error(model, predict, result):
+    def said(model, predict, is_kept, otherwise):
         try:
-            called = program_of(model, predict)(ROWS)
+            return "kept" if is_kept(program_of(model, predict)(ROWS)) else otherwise
         except ValueError:
             return "an error"
-        return result(called)
 
     model = Net()
     call = program_of(model, lambda model, x: model.norm(model.dropout(x)))
     assert mask == ("another mask" if (call(ROWS) != call(ROWS)).any() else "**the same mask, silently**")
     assert statistics == ("updated in the module" if model.norm.mean[...].any() else "**lost, silently**")
-    assert shared == or_an_error(
-        Tied(),
-        lambda model, x: jnp.array(model.first is model.second),
-        lambda kept: "kept" if kept else "**two, silently**",
-    )
-    assert new == or_an_error(model, add, lambda _: "kept" if hasattr(model, "last") else "**lost, silently**")
+    assert shared == said(Tied(), lambda model, x: jnp.array(model.first is model.second), bool, "**two, silently**")
+    assert new == said(model, add, lambda _: hasattr(model, "last"), "**lost, silently**")
     model = Net()
     call = program_of(model, lambda model, x: model.dropout(x))
     call(ROWS)

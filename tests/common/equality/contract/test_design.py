@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from importlib import import_module
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
@@ -61,22 +61,18 @@ def test_each_style_is_compiled_once_and_asked_in_each_phase(name):
 
 
 def test_combinations_of_a_small_space_are_those_that_can_be_had(monkeypatch):
+    """All of which what `.ci/designs.py` finds covers."""
     monkeypatch.syspath_prepend(str(ROOT / ".ci"))
     monkeypatch.delitem(sys.modules, "designs", raising=False)
     finding = import_module("designs")
-    every = [
-        dict(zip("abcd", levels, strict=True))
-        for levels in ((a, b, c, d) for a in "01" for b in "01" for c in "01" for d in "01")
-    ]
+    every = [dict(zip("abcd", levels, strict=True)) for levels in product("01", repeat=4)]
     allowed = [row for row in every if RULE.allows(row)]
     expected = {frozenset(s) for row in allowed for s in combinations(row.items(), 2)}
     expected |= {frozenset(s) for row in allowed for s in combinations([p for p in row.items() if p[0] != "d"], 3)}
-    assert finding.combinations_of(SMALL) == expected
     rows = finding.cover(SMALL)
-    assert covered(SMALL, rows) == expected
+    assert finding.combinations_of(SMALL) == covered(SMALL, rows) == expected
     assert all(SMALL.allows(row) for row in rows)
-    of_d = finding.cover(SMALL, "d")
-    assert covered(SMALL, of_d, "d") == finding.combinations_of(SMALL, "d")
+    assert covered(SMALL, finding.cover(SMALL, "d"), "d") == finding.combinations_of(SMALL, "d")
     assert not finding.can_be_completed(SMALL, {"a": "1", "b": "1", "c": "1"})
 
 
