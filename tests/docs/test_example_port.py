@@ -1,4 +1,4 @@
-"""The package that docs/ports.md shows is installed as a stranger would install it, then found, checked and caught."""
+"""The package that docs/ports.md shows is installed as a stranger would install it, then found and checked."""
 
 import json
 import os
@@ -12,7 +12,6 @@ import pytest
 from trigru.common.equality.checks import CHECKS
 
 EXAMPLE = Path(__file__).parents[1] / "example_port"
-B_HN = " + self.b_hn"
 
 
 @pytest.fixture
@@ -32,17 +31,11 @@ def python(tmp_path):
     return lambda *command: run(*command, PYTHONPATH=str(tmp_path / "packages"))
 
 
-def test_the_example_is_found_and_checked_and_a_fault_in_it_noticed(python, tmp_path):
-    verify = ("trigru.bench.cli", "verify", "--port", "by-hand")
-    done = python(*verify, "--dtype", "float64", "--format", "json")
+def test_the_example_is_found_and_checked(python):
+    command = ("trigru.bench.cli", "verify", "--port", "by-hand", "--dtype", "float64", "--format", "json")
+    done = python(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     data = json.loads(done.stdout)
     assert (data["passed"], data["unavailable"]) == (True, {})
     assert {m["port"] for m in data["measurements"]} == {"by-hand"}
     assert {m["check"] for m in data["measurements"]} == {check.name for check in CHECKS} - {"class"}
-    module = tmp_path / "packages" / "gru_by_hand.py"
-    assert module.read_text().count(B_HN) == 1
-    module.write_text(module.read_text().replace(B_HN, ""))
-    done = python(*verify, "--check", "closed")
-    assert done.returncode == 1, done.stderr
-    assert "FAILED by-hand: sequence: " in done.stdout
