@@ -59,7 +59,6 @@ LONG = (
     "common/equality/test_verification.py::test_assert_equivalent_names_what_differs",
     "docs",
     "fuzz",
-    "impls/test_upstream.py",
 )
 #: Files and folders that together give a first answer within 40 seconds. `-m quick` runs them.
 QUICK = (

@@ -167,11 +167,6 @@ def lowered(text, phase):
     return names, names[jitted].lower(*(eval(ast.unparse(argument), names) for argument in arguments))
 
 
-def as_handed_to_xla(lowered):
-    """A program before optimisation, without the names of its function and of its results."""
-    return re.sub(r'@jit_\w+|jax.result_info = "[^"]*"', "", lowered.as_text())
-
-
 @pytest.mark.parametrize(("name", "style", "phase"), SHOWN)
 def test_the_code_is_what_is_timed(name, style, phase):
     """One program before optimisation, so that values are the same, too."""
@@ -182,7 +177,8 @@ def test_the_code_is_what_is_timed(name, style, phase):
     arguments = Batch(names["x"], names.get("targets")).arguments(phase)
     if phase == "step":
         arguments = names["x"][:, 0], names["carry"]
-    assert as_handed_to_xla(shown) == as_handed_to_xla(program.lower(*arguments))
+    names = re.compile(r'@jit_\w+|jax.result_info = "[^"]*"')  # of its function and of its results
+    assert names.sub("", shown.as_text()) == names.sub("", program.lower(*arguments).as_text())
 
 
 def test_there_is_code_of_every_style_and_of_no_other_port():

@@ -1,17 +1,13 @@
 """The rows that ports are asked cover what they are to cover, and keep the rules."""
 
 import json
-import sys
 from dataclasses import replace
-from importlib import import_module
-from itertools import combinations, product
-from pathlib import Path
 
 import pytest
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.contract import designs, factors
 from trigru.common.equality.contract.data import data_of
-from trigru.common.equality.contract.designs import coverage_of, covered, design_of
+from trigru.common.equality.contract.designs import coverage_of, design_of
 from trigru.common.equality.contract.factors import SPACE, one_by_one, style_of, unusual, whole_row
 from trigru.common.equality.contract.failures import smallest
 from trigru.common.equality.verification import Examiner, Question
@@ -19,10 +15,7 @@ from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
 from trigru.impls.pure import PurePort
 
-ROOT = Path(__file__).parents[4]
 PURE = get_port("pure")
-RULE = factors.Rule({"a": ("1",), "b": ("1",)}, {"c": ("0",)}, "as an example")
-SMALL = factors.Space(tuple(factors.Factor(name, ("0", "1"), in_triples=name != "d") for name in "abcd"), (RULE,))
 
 
 def test_a_design_covers_all_pairs_and_triples_that_can_be_had():
@@ -47,22 +40,6 @@ def test_each_style_is_compiled_once_and_asked_in_each_phase(name):
     for phase in ("forward", "gradient", "train_step", "step"):
         for style in available_styles(port, phase):
             assert (style.name, phase) in asked
-
-
-def test_combinations_of_a_small_space_are_those_that_can_be_had(monkeypatch):
-    """All of which what `.ci/designs.py` finds covers."""
-    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
-    monkeypatch.delitem(sys.modules, "designs", raising=False)
-    finding = import_module("designs")
-    every = [dict(zip("abcd", levels, strict=True)) for levels in product("01", repeat=4)]
-    allowed = [row for row in every if RULE.allows(row)]
-    expected = {frozenset(s) for row in allowed for s in combinations(row.items(), 2)}
-    expected |= {frozenset(s) for row in allowed for s in combinations([p for p in row.items() if p[0] != "d"], 3)}
-    rows = finding.cover(SMALL)
-    assert finding.combinations_of(SMALL) == covered(SMALL, rows) == expected
-    assert all(SMALL.allows(row) for row in rows)
-    assert covered(SMALL, finding.cover(SMALL, "d"), "d") == finding.combinations_of(SMALL, "d")
-    assert not finding.can_be_completed(SMALL, {"a": "1", "b": "1", "c": "1"})
 
 
 def test_rows_one_by_one_have_one_unusual_level_or_two():
