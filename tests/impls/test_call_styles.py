@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -59,11 +60,6 @@ def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, f
         assert [call.kwargs for call in recorders[next(iter(functions))].call_args_list] == [{"graph": False}]
 
 
-def test_every_style_that_a_port_has_of_its_own_is_held_to_its_name(port):
-    own = {style.name for style in port.call_styles if not style.labels}
-    assert own <= {style for name, style, _ in CALLS if name == port.name}
-
-
 LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}
 #: Those of styles that pass a count of steps, too: of an nnx.Optimizer, or of linen's TrainState.
 COUNTING = {"nnx.jit", "nnx.jit-tree", "jit_partial", "cached_partial", "train_state"}
@@ -81,11 +77,12 @@ def test_what_crosses_the_jit_boundary_is_counted(port):
     assert len(leaves) + len(jax.tree.leaves(state)) == LEAVES[port.name]
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_every_port_has_each_shared_style_once_in_each_phase(port, phase):
-    for label in LABELS:
+def test_every_port_has_each_shared_style_once_in_each_phase_and_its_own_are_held_to_their_names(port):
+    for phase, label in product(PHASES, LABELS):
         expected = 1 if label != DONATED or phase == "train_step" else 0
-        assert len(styles_called(port, (label,), phase)) == expected, label
+        assert len(styles_called(port, (label,), phase)) == expected, (phase, label)
+    own = {style.name for style in port.call_styles if not style.labels}
+    assert own <= {style for name, style, _ in CALLS if name == port.name}
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "call-styles.md").read_text().partition("## What a call does")[2]

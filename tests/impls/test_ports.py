@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.nn import initializers
-from support.arrays import assert_bits
-from support.cases import Case
+from support.cases import Case, assert_bits
 from support.cli import run_code
 from trigru import impls
 from trigru.common.config import GRUConfig

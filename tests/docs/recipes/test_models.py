@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from support.arrays import assert_bits, assert_each_near, assert_near
+from support.cases import assert_bits, assert_each_near, assert_near
 from support.recipes import recipe_fixture
 from trigru.common.parameters.layouts import flatten
 

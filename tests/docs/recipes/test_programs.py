@@ -12,7 +12,7 @@ import optax
 import pytest
 from flax import nnx
 from jax import export
-from support.arrays import assert_bits, assert_each_near, assert_near, same_bits
+from support.cases import assert_bits, assert_each_near, assert_near, same_bits
 from support.recipes import FOLDER, ROOT, recipe_fixture
 from trigru.common import GRUParams, carry_learning_rate
 from trigru.common.parameters.layouts import flatten

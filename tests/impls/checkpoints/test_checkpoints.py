@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from flax import nnx, serialization
 from safetensors import safe_open
+from support.cases import assert_bits, assert_near, same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, TrigruError, UnavailableError, UnknownNameError
 from trigru.common.parameters.layouts import TORCH
@@ -26,8 +27,6 @@ from trigru.impls import get_port
 from trigru.impls.checkpoints import convert, exchange, layouts, read, write
 from trigru.impls.checkpoints.containers import CONTAINERS
 from trigru.impls.upstream import get_upstream
-
-from ...support.arrays import assert_bits, assert_near, same_bits
 
 CONFIG = GRUConfig(2, 3)
 PARAMS = random_params(CONFIG)
