@@ -57,7 +57,6 @@ LONG = (
     "bench/processes/test_interrupts.py::test_a_run_that_is_ended",
     "bench/results/test_hostile.py::test_a_damaged",
     "fuzz",
-    "impls/test_upstream.py",
 )
 #: Files and folders that together give a first answer within 40 seconds. `-m quick` runs them.
 QUICK = (

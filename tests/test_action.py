@@ -19,14 +19,9 @@ PROJECT = '[project]\nname = "equinox"\nversion = "{version}"\n[tool.setuptools]
 
 
 def run(steps, checkout, inputs=None, action=None):
-    """Runs the steps of a job up to the first that fails: those of composite actions too, and none of GitHub's own.
+    """Runs the steps of a job in a clone up to the first that fails; returns its exit code and all that they printed.
 
-    Args:
-        checkout: the folder of the repository whose workflow it is, with trigru's clone in it.
-        inputs: of the composite action whose steps these are, which is in the folder `action`.
-
-    Returns:
-        Its exit code, or 0, and all that the steps printed.
+    Steps of composite actions, which are in the folder `action` and have inputs, run too, and none of GitHub's own.
     """
 
     def filled(text):

@@ -10,8 +10,6 @@ import pytest
 from trigru.common import files
 from trigru.common.files import UNFINISHED, read_whole, write_whole
 
-OPERATIONS = ("open", "chmod", "fsync", "replace")
-
 
 def test_a_link_is_followed_to_be_read_and_replaced_to_be_written(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
@@ -51,7 +49,7 @@ def test_a_file_that_is_replaced_keeps_its_mode_with_the_longest_name(tmp_path, 
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("operation", [*OPERATIONS, "write"])
+@pytest.mark.parametrize("operation", ["open", "write", "chmod", "fsync", "replace"])
 def test_where_something_fails_the_old_file_is_there_and_nothing_else(tmp_path, monkeypatch, operation, error):
     path = tmp_path / "file"
     path.write_bytes(b"before")
@@ -59,16 +57,13 @@ def test_where_something_fails_the_old_file_is_there_and_nothing_else(tmp_path, 
     def fail(*_, **__):
         raise error
 
-    if operation == "write":
+    class Full(io.FileIO):
+        def write(self, content):
+            super().write(content[:3])
+            raise error
 
-        class Full(io.FileIO):
-            def write(self, content):
-                super().write(content[:3])
-                raise error
-
-        monkeypatch.setattr(files, "open", Full, raising=False)
-    elif operation == "open":
-        monkeypatch.setattr(files, "open", fail, raising=False)
+    if operation in ("open", "write"):
+        monkeypatch.setattr(files, "open", fail if operation == "open" else Full, raising=False)
     else:
         monkeypatch.setattr(files.os, operation, fail)
     with pytest.raises(type(error)):

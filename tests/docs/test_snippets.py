@@ -1,20 +1,30 @@
 """The Python of the README and of the docs runs: a page's blocks in one namespace, a recipe's tab and a model alone.
 
-`recipes/` has the tests of what each recipe computes.
+`recipes/` has the tests of what each recipe computes. TRIGRU_GOLDEN=write writes the reports of `trigru port` anew.
 """
 
 import ast
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 
+import jax
 import pytest
 import tabs
+from support.cli import call
 from support.recipes import FOLDER, TITLES, programs
+from trigru.common.equality.checks import CHECKS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = [page for page in PAGES if page.parent.name != "recipes"]
+EXAMPLE = ROOT / "tests" / "example_port"
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+REPORT = re.compile(r"(?<=<!-- checked by tests/docs/test_snippets.py -->\n```text\n).*?(?=```)", re.DOTALL)
 MODELS = [f"impls/{name}.py" for name in ("linen", "nnx", "equinox", "pure")]
 PROGRAMS = list(programs())
 RECIPES = sorted(page.name for page in FOLDER.glob("*.md") if page.stem != "index")
@@ -36,7 +46,7 @@ def blocks(page):
 def test_snippets_run(page, tmp_path, monkeypatch, request):
     if page.name == "ports.md":  # whose ports are asked to refuse bad calls themselves
         request.getfixturevalue("unchecked")
-        monkeypatch.syspath_prepend(ROOT / "tests" / "example_port")
+        monkeypatch.syspath_prepend(EXAMPLE)
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "snippet"}
     for line, code in blocks(page):
@@ -97,3 +107,48 @@ def test_a_recipe_imports_what_it_uses_of_its_own_framework_and_checks_nothing()
         modules = {f"{getattr(node, 'module', '')}.{alias.name}" for node in imports for alias in node.names}
         frameworks = {title for title, of in MODULES.items() for name in modules if re.match(rf"\.?({of})\b", name)}
         assert frameworks == {program.title}, program
+
+
+def test_the_example_of_the_page_of_ports_is_installed_found_and_checked(tmp_path):
+    """As a stranger would install it, by pip."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
+
+    def run(*command, **own):
+        command = [sys.executable, "-m", *command]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=env | own)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    copytree(EXAMPLE, tmp_path / "source", ignore=ignore_patterns("__pycache__", "build", "*.egg-info"))
+    options = ["--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--target", "packages"]
+    run("pip", "--isolated", "--disable-pip-version-check", "install", *options, "./source")
+    command = ("trigru.bench.cli", "verify", "--port", "by-hand", "--dtype", "float64", "--format", "json")
+    data = json.loads(run(*command, PYTHONPATH=str(tmp_path / "packages")))
+    assert (data["passed"], data["unavailable"]) == (True, {})
+    assert {m["port"] for m in data["measurements"]} == {"by-hand"}
+    assert {m["check"] for m in data["measurements"]} == {check.name for check in CHECKS} - {"class"}
+
+
+def steady(text):
+    """The text without what another version of a library changes: its lines, and how many values there are."""
+    return re.sub(r"\d+ of \d+ values", "n of n values", re.sub(r"(\.py):\d+", r"\1", text))
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/port.md"])
+def test_the_page_shows_what_the_command_prints(name, tmp_path, monkeypatch):
+    """The README shows its first two paragraphs."""
+    path, folder = ROOT / name, tmp_path / "project"
+    page = path.read_text(encoding="utf-8")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    code = next(code for _, code in blocks(path) if "trigru.parity" in code)
+    (folder / "my_port.py").write_text(code, encoding="utf-8")
+    left, out, _ = call("port", "my_port.py")
+    assert left == 1
+    if name == "README.md":
+        out = "\n\n".join(out.split("\n\n")[:2]) + "\n"
+    if os.environ.get("TRIGRU_GOLDEN") == "write":
+        page = REPORT.sub(lambda _: out, page)
+        path.write_text(page, encoding="utf-8")
+    assert steady(REPORT.search(page)[0]) == steady(out)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -59,11 +60,6 @@ def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, f
         assert [call.kwargs for call in recorders[next(iter(functions))].call_args_list] == [{"graph": False}]
 
 
-def test_every_style_that_a_port_has_of_its_own_is_held_to_its_name(port):
-    own = {style.name for style in port.call_styles if not style.labels}
-    assert own <= {style for name, style, _ in CALLS if name == port.name}
-
-
 LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}
 #: Those of styles that pass a count of steps, too: of an nnx.Optimizer, or of linen's TrainState.
 COUNTING = {"nnx.jit", "nnx.jit-tree", "jit_partial", "cached_partial", "train_state"}
@@ -81,11 +77,12 @@ def test_what_crosses_the_jit_boundary_is_counted(port):
     assert len(leaves) + len(jax.tree.leaves(state)) == LEAVES[port.name]
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_every_port_has_each_shared_style_once_in_each_phase(port, phase):
-    for label in LABELS:
+def test_every_port_has_each_shared_style_once_in_each_phase_and_its_own_are_held_to_their_names(port):
+    for phase, label in product(PHASES, LABELS):
         expected = 1 if label != DONATED or phase == "train_step" else 0
-        assert len(styles_called(port, (label,), phase)) == expected, label
+        assert len(styles_called(port, (label,), phase)) == expected, (phase, label)
+    own = {style.name for style in port.call_styles if not style.labels}
+    assert own <= {style for name, style, _ in CALLS if name == port.name}
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "call-styles.md").read_text().partition("## What a call does")[2]
@@ -120,23 +117,18 @@ def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
         task = Task("forward", predict, mean_squared_error, optax.sgd(1.0))
         return get_style(port, style).build(port, model, task).call
 
-    def or_an_error(model, predict, result):
+    def said(model, predict, is_kept, otherwise):
         try:
-            called = program_of(model, predict)(ROWS)
+            return "kept" if is_kept(program_of(model, predict)(ROWS)) else otherwise
         except ValueError:
             return "an error"
-        return result(called)
 
     model = Net()
     call = program_of(model, lambda model, x: model.norm(model.dropout(x)))
     assert mask == ("another mask" if (call(ROWS) != call(ROWS)).any() else "**the same mask, silently**")
     assert statistics == ("updated in the module" if model.norm.mean[...].any() else "**lost, silently**")
-    assert shared == or_an_error(
-        Tied(),
-        lambda model, x: jnp.array(model.first is model.second),
-        lambda kept: "kept" if kept else "**two, silently**",
-    )
-    assert new == or_an_error(model, add, lambda _: "kept" if hasattr(model, "last") else "**lost, silently**")
+    assert shared == said(Tied(), lambda model, x: jnp.array(model.first is model.second), bool, "**two, silently**")
+    assert new == said(model, add, lambda _: hasattr(model, "last"), "**lost, silently**")
     model = Net()
     call = program_of(model, lambda model, x: model.dropout(x))
     call(ROWS)
@@ -172,11 +164,6 @@ def lowered(text, phase):
     return names, names[jitted].lower(*(eval(ast.unparse(argument), names) for argument in arguments))
 
 
-def as_handed_to_xla(lowered):
-    """A program before optimisation, without the names of its function and of its results."""
-    return re.sub(r'@jit_\w+|jax.result_info = "[^"]*"', "", lowered.as_text())
-
-
 @pytest.mark.parametrize(("name", "style", "phase"), SHOWN)
 def test_the_code_is_what_is_timed(name, style, phase):
     """One program before optimisation, so that values are the same, too."""
@@ -187,7 +174,8 @@ def test_the_code_is_what_is_timed(name, style, phase):
     arguments = Batch(names["x"], names.get("targets")).arguments(phase)
     if phase == "step":
         arguments = names["x"][:, 0], names["carry"]
-    assert as_handed_to_xla(shown) == as_handed_to_xla(program.lower(*arguments))
+    names = re.compile(r'@jit_\w+|jax.result_info = "[^"]*"')  # of its function and of its results
+    assert names.sub("", shown.as_text()) == names.sub("", program.lower(*arguments).as_text())
 
 
 def test_there_is_code_of_every_style_and_of_no_other_port():

@@ -89,20 +89,16 @@ def test_a_name_of_ones_own_a_frozen_carry_without_state_and_a_tree_without_name
         frozen.init([jnp.ones(2), jnp.ones(2)])
 
 
+SCALE = r"scale is .*, expected a Python number from 0 to 1e\+30, or a floating-point JAX scalar"
+BAD_SCALES = (-1.0, float("nan"), 1e300, 10**400, True, "fast", jnp.float32(-1), jnp.int32(1), jnp.ones(1))
 FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"
+BAD = [({"scale": scale}, SCALE) for scale in BAD_SCALES]
+BAD += [({"scale": 0.0} | other, FROZEN) for other in ({"length": 3}, {"carry": optax.sgd(1.0)})]
+BAD += [({"length": 2.5}, "length is .*, expected a whole number of at least 1")]
+BAD += [({"length": 10**400}, r"length is .*, expected at most 1e\+30")]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        *(({"scale": scale}, r"scale is .*, expected a Python number from 0 to 1e\+30, or a floating-point JAX scalar")
-          for scale in (-1.0, float("nan"), 1e300, 10**400, True, "fast", jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
-        ({"length": 2.5}, "length is .*, expected a whole number of at least 1"),
-        ({"length": 10**400}, r"length is .*, expected at most 1e\+30"),
-        ({"scale": 0.0, "length": 3}, FROZEN),
-        ({"scale": 0.0, "carry": optax.sgd(1.0)}, FROZEN),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "message"), BAD)
 def test_options_that_are_none_or_without_effect_are_refused(options, message, unchecked):
     with pytest.raises(InputError, match=message):
         carry_learning_rate(optax.sgd(1.0), **options)

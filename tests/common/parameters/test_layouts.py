@@ -8,7 +8,7 @@ import jax.numpy  # noqa: F401  registers bfloat16
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from support.arrays import same_bits
+from support.cases import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
 from trigru.common.parameters.detection import recognise

@@ -92,15 +92,16 @@ def of_one_example(params, x):
     return y if len(x) > 1 else y + 1
 
 
-@pytest.mark.parametrize(
-    ("function", "quantities", "place"),
-    [
-        (a_bias_too_late, ["outputs"], 1),
-        (stopped, ["gradient of input", "gradients of parameters"], 2),
-        (narrow, ["error in its own dtype", "error in its own dtype, not compiled"], 2),
-        (of_one_example, ["outputs of a batch of one"], 0),
-    ],
-)
+#: What differs with a function, and among how many places its line is.
+FAULTS = [
+    (a_bias_too_late, ["outputs"], 1),
+    (stopped, ["gradient of input", "gradients of parameters"], 2),
+    (narrow, ["error in its own dtype", "error in its own dtype, not compiled"], 2),
+    (of_one_example, ["outputs of a batch of one"], 0),
+]
+
+
+@pytest.mark.parametrize(("function", "quantities", "place"), FAULTS)
 def test_a_fault_is_seen_in_its_quantities_alone_and_its_line_named(function, quantities, place):
     result = compare(REFERENCE, candidate(function), X)
     assert (result.verdict, wrong(result)) == ("another", quantities)

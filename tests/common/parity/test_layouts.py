@@ -25,16 +25,13 @@ def conversions(draw):
     axis, k, number = draw(st.integers(0, len(to) - 1)), draw(st.integers(2, 3)), draw(st.integers(0, 1000))
     longer = (*to[:axis], k * to[axis], *to[axis + 1 :])
     other, both = ((*to[:axis], n, *to[axis + 1 :]) for n in (to[axis] + 1, 2 * to[axis] + 1))
-    return draw(
-        st.sampled_from(
-            [
-                (whole, (0, of, to), [of], number),
-                (joined, (range(k), [of] * k, longer), [of] * k, number),
-                (joined, ((0, 1), [to, other], both), [to, other], number),
-                (piece, (0, longer, to, number % k, k), [longer], number),
-            ]
-        )
-    )
+    options = [
+        (whole, (0, of, to), [of], number),
+        (joined, (range(k), [of] * k, longer), [of] * k, number),
+        (joined, ((0, 1), [to, other], both), [to, other], number),
+        (piece, (0, longer, to, number % k, k), [longer], number),
+    ]
+    return draw(st.sampled_from(options))
 
 
 @given(conversions())

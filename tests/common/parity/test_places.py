@@ -124,26 +124,27 @@ def test_parts_of_a_fused_array_agree(tape_of):
     assert list(places_of(search(tape_of(fused, "reference"), tape_of(apart, "candidate")))) == []
 
 
-@pytest.mark.parametrize(
-    ("reference", "candidate", "old", "new", "change"),
-    [
-        (NORMED, NORMED, "1e-6", "1e-5", "1e-06 instead of 1e-05"),
-        (NORMED, NORMED, "gelu(y)", "gelu(y, approximate=False)", "gelu by tanh instead of gelu by erf"),
-        (NORMED, NORMED, "1:2", "2:3", "entry 1 instead of 2 of axis 1"),
-        (NORMED, NORMED, "weights >", "weights <", "`gt` instead of `lt`"),
-        (NORMED, NORMED, "x @ W", "x @ W.T", "axes 0 and 1 of operand 2 exchanged"),
-        (RECURRENT, RECURRENT, "(h, new), h", "(h, new), new", ""),
-        (RECURRENT, RECURRENT, "tanh(new)", "tanh(c)", ""),
-        (SKIPPED, SKIPPED, "skip = y", "skip = h", ""),
-        (TWICE, TWICE, "half(a @ U)", "half(x @ U)", ""),
-        (JOINED, JOINED, "[first, second]", "[second, first]", ""),
-        (AROUND, AROUND, "y = x + (", "y = (", ""),
-        (GATED, GATED, "    h = h @ V", "    h = jnp.maximum(h, 0.4)\n    h = h @ V", ""),
-        (GATED, GATED, "    h = h @ V", "    h = h[:, ::-1]\n    h = h @ V", ""),
-        (GATED, GATED, "h @ V + 0.5", "h @ V", ""),
-        (GATED, IN_A_LOOP, "h @ V + 0.5", "h @ V * 0.9 + 0.5", ""),
-    ],
-)
+#: The text of a reference and of a candidate, what is changed in that, and how the change is named.
+FAULTS = [
+    (NORMED, NORMED, "1e-6", "1e-5", "1e-06 instead of 1e-05"),
+    (NORMED, NORMED, "gelu(y)", "gelu(y, approximate=False)", "gelu by tanh instead of gelu by erf"),
+    (NORMED, NORMED, "1:2", "2:3", "entry 1 instead of 2 of axis 1"),
+    (NORMED, NORMED, "weights >", "weights <", "`gt` instead of `lt`"),
+    (NORMED, NORMED, "x @ W", "x @ W.T", "axes 0 and 1 of operand 2 exchanged"),
+    (RECURRENT, RECURRENT, "(h, new), h", "(h, new), new", ""),
+    (RECURRENT, RECURRENT, "tanh(new)", "tanh(c)", ""),
+    (SKIPPED, SKIPPED, "skip = y", "skip = h", ""),
+    (TWICE, TWICE, "half(a @ U)", "half(x @ U)", ""),
+    (JOINED, JOINED, "[first, second]", "[second, first]", ""),
+    (AROUND, AROUND, "y = x + (", "y = (", ""),
+    (GATED, GATED, "    h = h @ V", "    h = jnp.maximum(h, 0.4)\n    h = h @ V", ""),
+    (GATED, GATED, "    h = h @ V", "    h = h[:, ::-1]\n    h = h @ V", ""),
+    (GATED, GATED, "h @ V + 0.5", "h @ V", ""),
+    (GATED, IN_A_LOOP, "h @ V + 0.5", "h @ V * 0.9 + 0.5", ""),
+]
+
+
+@pytest.mark.parametrize(("reference", "candidate", "old", "new", "change"), FAULTS)
 def test_the_line_of_a_fault_is_among_the_first_two(tape_of, reference, candidate, old, new, change):
     faulty = candidate.replace(old, new)
     line = next(n for n, (a, b) in enumerate(zip(candidate.split("\n"), faulty.split("\n"), strict=False), 1) if a != b)

@@ -35,19 +35,21 @@ def test_two_samples_of_one_distribution_are_alike(initializer, key):
     assert compared(draws(initializer), draws(initializer, key=key), 1e-4) == ""
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "words"),
-    [
-        (init.normal(1.0), init.normal(1.1), "standard deviation is 1.11 in the candidate, 1"),
-        (init.normal(1.0), lambda k, s: 0.1 + init.normal(1.0)(k, s), "the mean is 0.1"),
-        (init.normal(1.0), uniform_of_one, "another distribution"),
-        (init.zeros, init.normal(1.0), "the reference has always 0, the candidate draws it at random"),
-        (init.zeros, init.ones, "it is 1 in the candidate, it is 0 in the reference"),
-        (init.orthogonal(), init.normal(24**-0.5), "orthogonal matrix in the reference, and none in the candidate"),
-        (init.orthogonal(), per_gate, "each of 3 blocks along axis 1 is orthogonal in the candidate"),
-    ],
-)
-def test_another_distribution_is_named(first, second, words):
+#: How a candidate's draws differ, and the initializers of both.
+DIFFERENT = {
+    "standard deviation is 1.11 in the candidate, 1": (init.normal(1.0), init.normal(1.1)),
+    "the mean is 0.1": (init.normal(1.0), lambda k, s: 0.1 + init.normal(1.0)(k, s)),
+    "another distribution": (init.normal(1.0), uniform_of_one),
+    "the reference has always 0, the candidate draws it at random": (init.zeros, init.normal(1.0)),
+    "it is 1 in the candidate, it is 0 in the reference": (init.zeros, init.ones),
+    "orthogonal matrix in the reference, and none in the candidate": (init.orthogonal(), init.normal(24**-0.5)),
+    "each of 3 blocks along axis 1 is orthogonal in the candidate": (init.orthogonal(), per_gate),
+}
+
+
+@pytest.mark.parametrize("words", DIFFERENT)
+def test_another_distribution_is_named(words):
+    first, second = DIFFERENT[words]
     assert words in compared(draws(first), draws(second, key=7), 1e-4)
 
 

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 from jax._src import monitoring
-from support.runs import make_arm
-from trigru.bench.arms.arms import prepare
 from trigru.common.port.programs import Collective, collectives_of, fingerprint, read_program, tuned, watch_build
 
 X = jnp.ones((4, 4))
@@ -51,15 +49,6 @@ def test_each_frameworks_jit_can_be_read(jit):
     assert facts.dots == 2
     compiled = getattr(compiled, "compiled", compiled)
     assert facts.temp_bytes == compiled.memory_analysis().temp_size_in_bytes > 4, "not of its one result"
-
-
-def test_nnx_and_pure_share_one_program():
-    facts = []
-    for name in ("pure[jit]", "nnx[leaves]", "nnx[pytree]", "nnx[split-merge]"):
-        ready = prepare(make_arm(name))
-        facts.append(read_program(ready.program.lower(*ready.arguments)))
-    assert facts[1:] == [facts[0]] * 3
-    assert (facts[0].dots, facts[0].whiles) == (2, 1)
 
 
 def test_a_build_is_timed_by_jaxs_events_until_its_end():

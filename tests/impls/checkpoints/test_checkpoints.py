@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from flax import nnx, serialization
 from safetensors import safe_open
+from support.cases import assert_bits, assert_near, same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, TrigruError, UnavailableError, UnknownNameError
 from trigru.common.parameters.layouts import TORCH
@@ -26,8 +27,6 @@ from trigru.impls import get_port
 from trigru.impls.checkpoints import convert, exchange, layouts, read, write
 from trigru.impls.checkpoints.containers import CONTAINERS
 from trigru.impls.upstream import get_upstream
-
-from ...support.arrays import assert_bits, assert_near, same_bits
 
 CONFIG = GRUConfig(2, 3)
 PARAMS = random_params(CONFIG)
@@ -63,20 +62,21 @@ class CompactGRU(nn.Module):
 X = jnp.ones((1, 2, 2))
 
 
-@pytest.mark.parametrize(
-    ("tree", "layout", "notes"),
-    [
-        (lambda: CompactGRU().init(jax.random.key(0), X), "linen", ()),
-        (lambda: nn.RNN(nn.GRUCell(3)).init(jax.random.key(0), X), "linen", (NO_CARRY,)),
-        (lambda: get_upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params, "linen", ()),
-        (lambda: eqx.nn.GRUCell(2, 3, key=jax.random.key(0)), "canonical", (NO_CARRY,)),
-        (lambda: {"cell": eqx.nn.GRUCell(2, 3, use_bias=False, key=jax.random.key(0))}, "equinox", NO_BIASES),
-        (lambda: get_upstream("equinox").PORT.make(CONFIG, jax.random.key(0)), "equinox", ()),
-    ],
-    ids=["compact", "nn.RNN", "in-setup", "eqx.nn.GRUCell", "no biases", "scan"],
-)
-def test_the_frameworks_own_parts_are_recognised(tree, layout, notes):
-    tree = tree()
+#: A part, its layout, and what is said of it.
+PARTS = {
+    "compact": (lambda: CompactGRU().init(jax.random.key(0), X), "linen", ()),
+    "nn.RNN": (lambda: nn.RNN(nn.GRUCell(3)).init(jax.random.key(0), X), "linen", (NO_CARRY,)),
+    "in-setup": (lambda: get_upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params, "linen", ()),
+    "eqx.nn.GRUCell": (lambda: eqx.nn.GRUCell(2, 3, key=jax.random.key(0)), "canonical", (NO_CARRY,)),
+    "no biases": (lambda: {"cell": eqx.nn.GRUCell(2, 3, False, key=jax.random.key(0))}, "equinox", NO_BIASES),
+    "scan": (lambda: get_upstream("equinox").PORT.make(CONFIG, jax.random.key(0)), "equinox", ()),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_frameworks_own_parts_are_recognised(name):
+    make, layout, notes = PARTS[name]
+    tree = make()
     found = convert(tree)
     assert (found.layout, found.notes) == (layout, notes)
     size = sum(leaf.size for leaf in jax.tree.leaves(tree)) + {(): 0, (NO_CARRY,): 3, NO_BIASES: 15}[notes]

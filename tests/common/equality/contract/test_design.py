@@ -1,39 +1,21 @@
 """The rows that ports are asked cover what they are to cover, and keep the rules."""
 
 import json
-import sys
 from dataclasses import replace
-from importlib import import_module
-from itertools import combinations
-from pathlib import Path
 
 import pytest
 from trigru.common.equality.checks import get_checks
-from trigru.common.equality.contract import designs
+from trigru.common.equality.contract import designs, factors
 from trigru.common.equality.contract.data import data_of
-from trigru.common.equality.contract.designs import coverage_of, covered, design_of
-from trigru.common.equality.contract.factors import (
-    COARSE_SPACE,
-    COMPILED,
-    SPACE,
-    Factor,
-    Rule,
-    Space,
-    one_by_one,
-    style_of,
-    unusual,
-    whole_row,
-)
+from trigru.common.equality.contract.designs import coverage_of, design_of
+from trigru.common.equality.contract.factors import SPACE, one_by_one, style_of, unusual, whole_row
 from trigru.common.equality.contract.failures import smallest
 from trigru.common.equality.verification import Examiner, Question
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
 from trigru.impls.pure import PurePort
 
-ROOT = Path(__file__).parents[4]
 PURE = get_port("pure")
-RULE = Rule({"a": ("1",), "b": ("1",)}, {"c": ("0",)}, "as an example")
-SMALL = Space(tuple(Factor(name, ("0", "1"), in_triples=name != "d") for name in "abcd"), (RULE,))
 
 
 def test_a_design_covers_all_pairs_and_triples_that_can_be_had():
@@ -43,7 +25,7 @@ def test_a_design_covers_all_pairs_and_triples_that_can_be_had():
 
 def test_the_file_has_the_designs_of_the_present_factors():
     """Else run .ci/designs.py."""
-    assert set(json.loads(designs.FILE.read_text())) == {designs.digest(SPACE), designs.digest(COARSE_SPACE)}
+    assert set(json.loads(designs.FILE.read_text())) == {designs.digest(SPACE), designs.digest(factors.COARSE_SPACE)}
     for row in designs.designed_rows(SPACE):
         assert SPACE.allows(row)
 
@@ -54,30 +36,10 @@ def test_each_style_is_compiled_once_and_asked_in_each_phase(name):
     rows = design_of(port)
     compiled = [style_of(row, port) for row in rows if row["transform"] in ("compiled", "quick")]
     assert sorted(map(str, compiled)) == sorted(s.name for s in port.call_styles if s.missing() is None)
-    asked = {(style_of(row, port), row["phase"]) for row in rows if row["transform"] not in COMPILED}
+    asked = {(style_of(row, port), row["phase"]) for row in rows if row["transform"] not in factors.COMPILED}
     for phase in ("forward", "gradient", "train_step", "step"):
         for style in available_styles(port, phase):
             assert (style.name, phase) in asked
-
-
-def test_combinations_of_a_small_space_are_those_that_can_be_had(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
-    monkeypatch.delitem(sys.modules, "designs", raising=False)
-    finding = import_module("designs")
-    every = [
-        dict(zip("abcd", levels, strict=True))
-        for levels in ((a, b, c, d) for a in "01" for b in "01" for c in "01" for d in "01")
-    ]
-    allowed = [row for row in every if RULE.allows(row)]
-    expected = {frozenset(s) for row in allowed for s in combinations(row.items(), 2)}
-    expected |= {frozenset(s) for row in allowed for s in combinations([p for p in row.items() if p[0] != "d"], 3)}
-    assert finding.combinations_of(SMALL) == expected
-    rows = finding.cover(SMALL)
-    assert covered(SMALL, rows) == expected
-    assert all(SMALL.allows(row) for row in rows)
-    of_d = finding.cover(SMALL, "d")
-    assert covered(SMALL, of_d, "d") == finding.combinations_of(SMALL, "d")
-    assert not finding.can_be_completed(SMALL, {"a": "1", "b": "1", "c": "1"})
 
 
 def test_rows_one_by_one_have_one_unusual_level_or_two():
@@ -113,7 +75,7 @@ def test_a_port_may_lack_a_style_for_a_phase(phases):
     class Port(PurePort):
         call_styles = tuple(style for style in some if style.phases)
 
-    rows = [row for row in design_of(Port()) if row["style"] != "none" and row["transform"] not in COMPILED]
+    rows = [row for row in design_of(Port()) if row["style"] != "none" and row["transform"] not in factors.COMPILED]
     examined = {row["phase"]: row for row in rows}
     for phase, row in examined.items():
         found = Examiner(shrink=False).ask(Question(Port(), get_checks("contract")[0], row))
