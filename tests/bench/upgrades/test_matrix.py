@@ -11,9 +11,8 @@ from trigru.bench.commands import matrix as command
 from trigru.bench.results.lines import encode
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
-from trigru.bench.upgrades.picture import matrix_picture
 from trigru.bench.upgrades.record import Subject
-from trigru.bench.upgrades.tables import matrix_tables
+from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
 from trigru.bench.upgrades.versions import VersionSet
 from trigru.common.equality.measurement import Measurement
 

@@ -3,7 +3,6 @@
 from copy import copy
 from dataclasses import replace
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
@@ -132,15 +131,6 @@ def test_files_of_each_format_without_pickle_are_kept_and_read_again(name, suffi
         other = snapshot_of(Subject(name, name, checkpoints={suffix: names | {"readout_bias": names["bias_n"]}}))
         (found,) = unread((other, arrays))
         assert found.new == "other bits in readout_bias"
-
-
-def test_a_file_that_equinox_itself_reads_otherwise_is_told(monkeypatch):
-    old = saved(get_port("equinox"))
-
-    for read, said in ((fail, "eqx.tree_deserialise_leaves: RuntimeError"), (lambda _, like: like, "leaf 0")):
-        monkeypatch.setattr(eqx, "tree_deserialise_leaves", read)
-        (found,) = unread(old)
-        assert said in found.new
 
 
 def test_a_pickle_is_not_read(monkeypatch):
