@@ -117,7 +117,7 @@ def _over_steps(params: Any, gradient: Any) -> dict[str, Any]:
     """What depends on several steps, as gradients that are not finite, or on parameters of two dtypes."""
     two = [[array, array[0].astype(jnp.bfloat16)] for array in (params, gradient)]
     rows = HERE.values(OVER_STEPS, one=(params, gradient), two=two)
-    return {line: _steps(of, *given, factors) for line, (of, given, factors) in rows.items()}
+    return {line: _steps(of, start, slopes, factors) for line, (of, (start, slopes), factors) in rows.items()}
 
 
 def _schedules(_: Any) -> dict[str, Any]:
