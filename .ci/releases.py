@@ -13,8 +13,7 @@ from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.plots import Picture, answer_figure, answer_text, label_of, themed
 from trigru.bench.reporting.sections import markdown_table
 from trigru.bench.upgrades.matrix import Matrix, read
-from trigru.bench.upgrades.picture import matrix_picture
-from trigru.bench.upgrades.tables import change_lines, matrix_tables
+from trigru.bench.upgrades.tables import change_lines, matrix_picture, matrix_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: The version set whose report is shown, the kind of change that fails there, how many lines, and their longest.

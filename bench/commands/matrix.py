@@ -15,8 +15,7 @@ from ..reporting.sections import markdown
 from ..results.files import command_line
 from ..upgrades.environments import Environments
 from ..upgrades.matrix import FILE, Matrix, fill
-from ..upgrades.picture import matrix_picture
-from ..upgrades.tables import finding_of, matrix_tables
+from ..upgrades.tables import finding_of, matrix_picture, matrix_tables
 from ..upgrades.versions import VersionSet, days_between, read_day, read_set
 from .options import choose
 

@@ -61,27 +61,31 @@ def bisect(
         UnjudgedError: one of the two cannot be judged.
     """
     _check_order(good, bad)
-    search = _Search(judge)
+    judged: dict[VersionSet, bool | None] = {}
+
+    def is_good(of: VersionSet) -> bool | None:
+        if of not in judged:  # each once, whatever it is called
+            judged[of] = judge(of)
+        return judged[of]
+
     for of, wanted, what in ((good, True, "is not good"), (bad, False, "is as GOOD is")):
-        is_good = search.is_good(of)
-        if is_good is None:
+        if is_good(of) is None:
             raise UnjudgedError(f"{of.name} cannot be judged: it does not install, or the check does not run with it.")
-        if is_good != wanted:
+        if is_good(of) != wanted:
             raise BisectError(f"{of.name} {what}: there is nothing between GOOD and BAD to be found.")
     if good.day is not None and bad.day is not None:
         days = (good.day + timedelta(days=n) for n in range((bad.day - good.day).days + 1))
-        nearest = search.first_bad([VersionSet(day.isoformat(), good.requirements, day) for day in days])
+        nearest = _first_bad([VersionSet(day.isoformat(), good.requirements, day) for day in days], is_good)
         was, now = ({name: v for name, v in resolve(of).items() if name in SUBJECTS} for of in nearest)
     else:
         was, now = _versions(good), _versions(bad)
-    good, bad = search.first_bad([_pinned(step) for step in _packages(was, now)])
+    good, bad = _first_bad([_pinned(step) for step in _packages(was, now)], is_good)
     between = _releases(_versions(good), _versions(bad), releases)
-    good, bad = search.first_bad([good, *map(_pinned, between), bad])
+    good, bad = _first_bad([good, *map(_pinned, between), bad], is_good)
     changed = _moved(_versions(good), _versions(bad))
     if not changed:
         raise BisectError("none of the frameworks moved between the nearest days: what changed is another package.")
-    skipped = [of.name for of, is_good in search.judged.items() if is_good is None]
-    return Culprit(good, bad, changed, len(search.judged), skipped)
+    return Culprit(good, bad, changed, len(judged), [of.name for of, answer in judged.items() if answer is None])
 
 
 def _check_order(good: VersionSet, bad: VersionSet) -> None:
@@ -94,30 +98,17 @@ def _check_order(good: VersionSet, bad: VersionSet) -> None:
         raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}: exchange them.")
 
 
-class _Search:
-    """Judges sets, each once, whatever it is called."""
-
-    def __init__(self, judge: Judge):
-        self._judge = judge
-        self.judged: dict[VersionSet, bool | None] = {}
-
-    def is_good(self, of: VersionSet) -> bool | None:
-        if of not in self.judged:
-            self.judged[of] = self._judge(of)
-        return self.judged[of]
-
-    def first_bad(self, sets: Sequence[VersionSet]) -> tuple[VersionSet, VersionSet]:
-        """The nearest judged neighbours, of sets whose first is good and whose last is bad."""
-        low, high = 0, len(sets) - 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            # where one cannot be judged, its nearest neighbours are tried
-            tried = sorted(range(low + 1, high), key=lambda number: abs(number - middle))
-            number = next((n for n in tried if self.is_good(sets[n]) is not None), None)
-            if number is None:
-                break
-            low, high = (number, high) if self.is_good(sets[number]) else (low, number)
-        return sets[low], sets[high]
+def _first_bad(sets: Sequence[VersionSet], is_good: Judge) -> tuple[VersionSet, VersionSet]:
+    """The nearest judged neighbours, of sets whose first is good and whose last is bad."""
+    low, high = 0, len(sets) - 1
+    while high - low > 1:
+        # where one cannot be judged, its nearest neighbours are tried
+        tried = sorted(range(low + 1, high), key=lambda number: abs(number - (low + high) // 2))
+        number = next((n for n in tried if is_good(sets[n]) is not None), None)
+        if number is None:
+            break
+        low, high = (number, high) if is_good(sets[number]) else (low, number)
+    return sets[low], sets[high]
 
 
 def _packages(was: Versions, now: Versions) -> list[Versions]:

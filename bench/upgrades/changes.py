@@ -291,7 +291,7 @@ def _calls(pair: Pair) -> Iterator[Change]:
     found: list[tuple[Change, tuple[str, ...]]] = []
     for where, was, now in _alike(pair.old.calls, pair.new.calls):
         for kind, a, b in (("calls", was, now), ("better", now, was)):
-            other = tuple(name for name, x, y in _alike(a, b) if _dearer(name, x, y) and _is_compared(pair, name))
+            other = tuple(name for name, x, y in _alike(a, b) if _is_dearer(pair, name, x, y))
             if TRACES in other:  # what else it costs is that of tracing
                 other = (TRACES,)
             if other:
@@ -302,15 +302,12 @@ def _calls(pair: Pair) -> Iterator[Change]:
         yield pair.change(first.kind, f"{first.what}{_more(some, 'more call')}", first.old, first.new)
 
 
-def _is_compared(pair: Pair, name: str) -> bool:
-    """Whether a count says something: those of Python depend on its version, and all but two on the parameters."""
+def _is_dearer(pair: Pair, name: str, was: int, now: int) -> bool:
+    """Whether a count grew by so much that a user may notice. Most depend on the parameters and on Python's version."""
+    if name in (TRACES, WAITS):
+        return now > was
     alike = same_python(pair.was[0], pair.now[0]) and pair.old.tree.keys() == pair.new.tree.keys()
-    return alike or name in (TRACES, WAITS)
-
-
-def _dearer(name: str, was: int, now: int) -> bool:
-    """Whether a count grew by so much that a user may notice."""
-    return now > was if name in (TRACES, WAITS, "leaves") else now > was * (1 + CALLS_SHARE)
+    return alike and now > was * (1 if name == "leaves" else 1 + CALLS_SHARE)
 
 
 def _signatures(pair: Pair) -> Iterator[Change]:

@@ -80,7 +80,7 @@ def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> flo
     Differences up to `noise` are none.
     """
     a, b = _reals(a), _reals(b)
-    scale = float(np.max(np.abs(a), initial=0.0, where=np.isfinite(a))) or 1.0
+    scale = _largest(a) or 1.0
     differences = _differences(a, b)
     return float(np.max(differences, initial=0.0, where=differences > noise)) / scale
 
@@ -91,11 +91,8 @@ def noise_of(arrays: Iterable[np.ndarray]) -> float:
     >>> 0 < noise_of([np.ones(3), np.zeros(2)]) < 1e-13
     True
     """
-    floating = [array for array in arrays if is_floating(array)]
-    sizes = [np.abs(_reals(array)) for array in floating]
-    largest = [float(np.max(some, initial=0.0, where=np.isfinite(some))) for some in sizes]
-    units = [float(ml_dtypes.finfo(array.dtype).eps) for array in floating]
-    return FEW_ULPS * max((size * unit for size, unit in zip(largest, units, strict=True)), default=0.0)
+    units = [float(ml_dtypes.finfo(a.dtype).eps) * _largest(_reals(a)) for a in arrays if is_floating(a)]
+    return FEW_ULPS * max(units, default=0.0)
 
 
 def ulps(a: np.ndarray, b: np.ndarray) -> float:
@@ -125,6 +122,11 @@ def _reals(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "c":
         array = np.stack([np.real(array), np.imag(array)])
     return np.asarray(array).astype("float64")
+
+
+def _largest(array: np.ndarray) -> float:
+    """The largest finite magnitude."""
+    return float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
 
 
 def _differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -151,10 +151,12 @@ def _kept(old: Row | None, new: Row, place: Path) -> tuple[Row, Read | None] | N
     """The row of an earlier run, with its snapshot, of which nothing is left to do."""
     if old is None or any(map(is_source, new.requirements)):
         return None
-    if (old.python, old.arguments) != (new.python, new.arguments) or not (old.lasting or old.versions):
+    if (old.python, old.arguments) != (new.python, new.arguments):
         return None
-    if old.lasting or old.reason:
-        return (old, None) if old.lasting else None
+    if old.lasting:
+        return old, None
+    if old.reason or not old.versions:
+        return None
     with suppress(SnapshotError):
         found = load(place)
         installed = found[0].machine.versions

@@ -76,11 +76,6 @@ class Step(NamedTuple):
     operands: list[int]
     results: list[int]
 
-    @property
-    def operation(self) -> str:
-        """The operation with its shape, wherever it is."""
-        return self.where.rpartition(" (")[2]
-
 
 def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[Step]:
     """All operations of a trail, in their order.

@@ -161,7 +161,8 @@ class _Side:
 
     def _partners(self, other: "_Side") -> dict[int, Step]:
         """The step of the other in the place of each, where one is."""
-        matcher = SequenceMatcher(None, *([s.operation for s in side.steps] for side in (self, other)), autojunk=False)
+        operations = ([step.where.rpartition(" (")[2] for step in side.steps] for side in (self, other))
+        matcher = SequenceMatcher(None, *operations, autojunk=False)
         return {
             a: other.steps[b]
             for _, first, last, start, end in matcher.get_opcodes()

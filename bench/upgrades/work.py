@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
-from threading import Lock
 
 import msgspec
 
 from ...common.files import read_whole, write_whole
+from ..results.grouping import grouped
 from .versions import installed
 
 #: The file of the last times, which stands beside the compiled programs; and its largest size.
@@ -27,10 +27,10 @@ Told = Callable[[float, float | None, str], None]
 
 
 class Work:
-    """The parts of the work that are done, with the time of each.
+    """The parts of the work that are done, with the seconds that each took.
 
     Args:
-        folder: in which times are kept; None keeps none.
+        folder: in which these are kept; None keeps none.
         subjects: what is looked at.
         checks: how many questions of a proof are asked.
         told: of the progress.
@@ -39,42 +39,36 @@ class Work:
     def __init__(self, folder: Path | None, subjects: Sequence[str], checks: int, told: Told):
         versions = sorted(installed(["jax", "flax", "equinox", "optax"]).items())
         self._path, self._versions = folder and folder / FILE, " ".join(map("==".join, versions))
-        self._known, self._took = self._read(), dict[str, list[float]]()
+        self._known: dict[str, float] = {}
+        with suppress(OSError, ValueError, msgspec.MsgspecError):
+            if self._path is not None:
+                kept = msgspec.json.decode(read_whole(self._path, MOST_BYTES), type=dict[str, dict[str, float]])
+                self._known = kept.get(self._versions, {})
         self._is_known = self._known.keys() >= {*subjects, *[CHECK] * bool(checks)}
-        self._all_s = sum(map(self._expected_s, subjects)) + checks * self._expected_s(CHECK)
-        self._done_s, self._told, self._lock, self._last = 0.0, told, Lock(), time.monotonic()
+        self._expected_s = dict.fromkeys(subjects, SUBJECT_S) | {CHECK: CHECK_S} | self._known
+        self._all_s = sum(map(self._expected_s.__getitem__, subjects)) + checks * self._expected_s[CHECK]
+        self._took, self._told, self._checked = list[tuple[str, float]](), told, time.monotonic()
         self._tell("nothing")
 
     def add_check(self, what: str) -> None:
         """Count a question of a proof, which was answered now."""
-        before, self._last = self._last, time.monotonic()
-        self.add(CHECK, PROCESSES * (self._last - before), what)
+        before, self._checked = self._checked, time.monotonic()
+        self.add(CHECK, PROCESSES * (self._checked - before), what)
 
     def add(self, name: str, seconds: float, what: str) -> None:
         """Count a part that took so long."""
-        with self._lock:
-            self._took.setdefault(name, []).append(seconds)
-            self._done_s += self._expected_s(name)
-            self._tell(what)
+        self._took.append((name, seconds))
+        self._tell(what)
 
     def keep(self) -> None:
         """Keep the times for the next snapshot. That they cannot be kept costs an estimate alone."""
-        seconds = self._known | {name: fmean(took) for name, took in self._took.items()}
+        took = grouped(self._took, lambda part: part[0])
+        seconds = self._known | {name: fmean(seconds for _, seconds in parts) for name, parts in took.items()}
         with suppress(OSError):
             if self._path is not None:
                 write_whole(self._path, msgspec.json.encode({self._versions: seconds}))
 
-    def _read(self) -> dict[str, float]:
-        with suppress(OSError, ValueError, msgspec.DecodeError):
-            if self._path is not None:
-                content = read_whole(self._path, MOST_BYTES)
-                return msgspec.json.decode(content, type=dict[str, dict[str, float]]).get(self._versions, {})
-        return {}
-
-    def _expected_s(self, name: str) -> float:
-        return self._known.get(name, CHECK_S if name == CHECK else SUBJECT_S)
-
     def _tell(self, what: str) -> None:
-        share = self._done_s / self._all_s
+        share = sum(self._expected_s[name] for name, _ in self._took) / self._all_s
         is_told = self._is_known or share >= ENOUGH
         self._told(share if is_told else 0.0, self._all_s / PROCESSES if self._is_known else None, what)

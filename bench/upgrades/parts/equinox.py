@@ -62,7 +62,7 @@ eqx.combine(*eqx.partition(fixed(), eqx.is_inexact_array))(FRAME, CARRY)
 eqx.tree_at(lambda c: c.bias_n, fixed(), 2 + CARRY)(FRAME, CARRY)
 eqx.tree_at(lambda c: c.bias_n, fixed(), replace_fn=lambda a: a * 0)(FRAME, CARRY)
 eqx.apply_updates(fixed(), jax.tree.map(lambda a: a / 2, eqx.filter(fixed(), eqx.is_inexact_array)))(FRAME, CARRY)
-eqx.filter(read_as(EVERYTHING, EVERYTHING), eqx.is_array_like)
+eqx.filter(read_as(EVERYTHING, NOTHING), eqx.is_array_like)
 np.frombuffer(written([fixed(), *EVERYTHING]).getvalue(), np.uint8)
 eqx.combine([None, jnp.ones(2), None], [jnp.zeros(2), 2 * jnp.ones(2), None], [None, None, 3 * jnp.ones(2)])
 eqx.combine({"a": None, "b": [1, 2]}, {"a": [3], "b": None}, is_leaf=is_list)
@@ -101,6 +101,7 @@ eqx.tree_at(lambda c: c.bias, cell(use_bias=False), CARRY)
 eqx.filter_grad(lambda x: jnp.sum(x))(jnp.arange(3))
 """
 EVERYTHING = (jnp.ones(H, jnp.bfloat16), np.arange(3), normal(H), 2, 1.5, True)
+NOTHING = (jnp.zeros(H, jnp.bfloat16), np.zeros(3, int), np.zeros(H, "float32"), 0, 0.0, False)
 FLAGS, TREE = (True, False), {"a": [jnp.asarray(CARRY), jnp.arange(3)], "b": (2.5, None)}
 TREES = ([jnp.ones(3)], [jnp.ones(3), None], [jnp.ones(3, "int32")], [1.0])
 THINGS = (jnp.ones(H), jnp.ones(H, jnp.bfloat16), jnp.arange(3), np.ones(3), 1, 1.0, True, jnp.tanh, jax.nn.relu)
@@ -131,19 +132,9 @@ def fixed() -> Any:
     return filled(cell())
 
 
-def loss(cell: Any, x: Any, h: Any) -> Any:
-    """A scalar."""
-    return jnp.sum(cell(x, h) ** 2)
-
-
 def call(module: Any, *inputs: Any, **options: Any) -> Any:
     """The results of a module."""
     return module(*inputs, **options)
-
-
-def is_list(thing: Any) -> bool:
-    """Whether something is a list."""
-    return isinstance(thing, list)
 
 
 def written(tree: Any) -> io.BytesIO:
@@ -152,11 +143,6 @@ def written(tree: Any) -> io.BytesIO:
     eqx.tree_serialise_leaves(file, tree)
     file.seek(0)
     return file
-
-
-def read_as(tree: Any, other: Any) -> Any:
-    """A tree that is written, and read as another."""
-    return eqx.tree_deserialise_leaves(written(tree), other)
 
 
 def _of(line: str, call: Callable[..., Any] = call, *, compiled: bool = False) -> Callable[[], Example]:
@@ -175,18 +161,6 @@ def _jitted(ran: Ran) -> Callable[[], Any]:
     return partial(call, fixed(), FRAME, CARRY, 2, jnp.tanh)
 
 
-def _trained(ran: Ran) -> Callable[[], Any]:
-    """A step of training by hand, as the documentation has it."""
-
-    @eqx.filter_jit
-    def step(cell: Any, x: Any, h: Any) -> Any:
-        gradient = ran(eqx.filter_grad(loss))(cell, x, h)
-        return eqx.apply_updates(cell, jax.tree.map(lambda g: -0.1 * g, gradient))
-
-    of = fixed()
-    return lambda: eqx.filter(step(of, FRAME, CARRY), eqx.is_array)
-
-
 def _scanned(wrap: Callable[..., Any]) -> Callable[..., Any]:
     return lambda m, h, x: HERE.value(SCAN, wrap=wrap, m=m, h=h, x=x)
 
@@ -201,7 +175,14 @@ def _normalized(m: Any, x: Any) -> Any:
     return jax.tree.leaves((first, inference, state))
 
 
-HERE = Lines(globals())
+HERE = Lines(
+    {
+        **globals(),
+        "loss": lambda cell, x, h: jnp.sum(cell(x, h) ** 2),
+        "is_list": lambda thing: isinstance(thing, list),
+        "read_as": lambda tree, other: eqx.tree_deserialise_leaves(written(tree), other),
+    }
+)
 SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
 PARTS: Parts = {
@@ -214,7 +195,6 @@ PARTS: Parts = {
         "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY", lambda m, x, h: HERE.values(DERIVED, m=m, x=x, h=h)
     ),
     "eqx.filter_jit": lambda: Called(_jitted),
-    "eqx.filter_jit of a training step": lambda: Called(_trained),
     "eqx.filter_jit with donation": donated(partial(eqx.filter_jit, donate="all")),
     "eqx.filter_jit without donation": donated(eqx.filter_jit),
     "eqx.internal.while_loop and dropout": called(eqx.filter_jit(lambda: HERE.values(JITTED))),

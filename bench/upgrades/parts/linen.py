@@ -1,7 +1,7 @@
 """Parts of Flax linen."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce  # noqa: F401  (in a table)
 from typing import Any, NamedTuple
 
 import flax.core
@@ -16,14 +16,14 @@ import optax
 from flax import jax_utils  # noqa: F401  (in a table)
 from flax.training import common_utils  # noqa: F401
 from flax.training.dynamic_scale import DynamicScale
-from flax.training.early_stopping import EarlyStopping
 from flax.training.train_state import TrainState
 
-from ..functions import Called, Example, Ran
+from ..functions import Example
 from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal, paths  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
+LOSSES = (1.0, 0.5, 0.45, 0.6, 0.7, 0.3)
 CHANGED = ["batch_stats", "counts", "intermediates"]
 TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, "b": {"c": {}, "d": CARRY}}
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"), nn.initializers.ones)
@@ -103,6 +103,10 @@ np.frombuffer(flax.serialization.to_bytes(everything()), np.uint8)
 flax.serialization.from_bytes(nothing(), flax.serialization.to_bytes(everything()))
 flax.serialization.from_state_dict(nothing(), flax.serialization.to_state_dict(everything()))
 flax.serialization.msgpack_restore(flax.serialization.to_bytes(everything()))
+everything()["train"].apply_gradients(grads={"w": CARRY}).apply_gradients(grads={"w": 2 * CARRY})
+Setup().bind(variables()).layers[0](FRAME), Setup().apply(variables(), FRAME, capture_intermediates=True)
+(lambda unbound: unbound[0].apply(unbound[1], FRAME))(Setup().bind(variables()).unbind())
+[reduce(EarlyStopping.update, LOSSES[:n], EarlyStopping(min_delta=0.1, patience=2)) for n in (1, 2, 3, 4, 5, 6)]
 flax.core.freeze(TREE).unfreeze(), Struct(FRAME).replace(a=CARRY)
 flax.traverse_util.path_aware_map(lambda path, a: a * len(path), TREE)
 letters(*flax.traverse_util.flatten_dict(TREE, sep="/"))
@@ -193,18 +197,6 @@ def _draw() -> dict[str, Any]:
     return {line: module.init(KEY, *inputs, **options) for line, (module, inputs, options) in models.items()}
 
 
-def _train_state() -> Example:
-    module = nn.Dense(H)
-
-    def step(params: Any, x: Any) -> Any:
-        state = TrainState.create(apply_fn=module.apply, params=params, tx=optax.adam(1e-2))
-        gradient = jax.grad(lambda p: jnp.sum(state.apply_fn({"params": p}, x) ** 2))(state.params)
-        state = state.apply_gradients(grads=gradient)
-        return state.params, state.opt_state, state.step
-
-    return Example(step, variables_of(module, FRAME)["params"], (FRAME,))
-
-
 def everything() -> dict[str, Any]:
     """A tree with leaves and nodes of each kind."""
     return {
@@ -215,28 +207,9 @@ def everything() -> dict[str, Any]:
     }
 
 
-def nothing() -> dict[str, Any]:
-    """The same tree with other numbers."""
-    return jax.tree.map(jnp.zeros_like, everything())
-
-
 def box(*names: str) -> Any:
     """A parameter whose axes have names."""
     return nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b"))
-
-
-def _bound() -> Any:
-    """A module that is bound to its variables, and called at once."""
-    variables = variables_of(Setup(), FRAME)
-    bound: Any = Setup().bind(variables)
-    module, state = bound.unbind()
-    outputs, kept = Setup().apply(variables, FRAME, capture_intermediates=True)
-    return [bound(FRAME), module.apply(state, FRAME), bound.layers[0](FRAME), outputs, kept]
-
-
-def _jitted(ran: Ran) -> Callable[[], Any]:
-    rnn = nn.RNN(nn.GRUCell(H))
-    return partial(jax.jit(ran(rnn.apply)), variables_of(rnn, X), X)
 
 
 def _scaled(x: Any) -> list[Any]:
@@ -249,26 +222,20 @@ def _scaled(x: Any) -> list[Any]:
     return found
 
 
-def _stopped() -> np.ndarray:
-    stopping, found = EarlyStopping(min_delta=0.1, patience=2), []
-    for metric in (1.0, 0.5, 0.45, 0.6, 0.7, 0.3):
-        stopping = stopping.update(metric)
-        found.append([stopping.has_improved, stopping.should_stop, stopping.patience_count, stopping.best_metric])
-    return np.array(found, "float64")
-
-
-HERE = Lines(globals())
+HERE = Lines(
+    {
+        **globals(),
+        "variables": lambda: variables_of(Setup(), FRAME),
+        "nothing": lambda: jax.tree.map(jnp.zeros_like, everything()),
+    }
+)
 PARTS: Parts = {
     **{line: _of(line) for line in lines_of(MODULES)},
     "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
     "parameters": lambda: Example(drawn=jax.jit(_draw)()),
     "pools and attention": HERE.traced(PLAIN, x=X),
     "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),
-    "nn.Module.apply in jax.jit": lambda: Called(_jitted),
-    "nn.Module.bind": called(_bound),
-    "TrainState": _train_state,
     "DynamicScale": lambda: Example(_scaled, CARRY),
-    "EarlyStopping": called(_stopped),
     **HERE.calls(CALLS),
     **HERE.dtypes(DTYPES),
     "mistakes": HERE.refused(MISTAKES),

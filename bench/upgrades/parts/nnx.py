@@ -105,11 +105,6 @@ def cell(rngs: Any, **options: Any) -> Any:
     return nnx.GRUCell(D, H, rngs=rngs, **options)
 
 
-def rnn(rngs: Any, **options: Any) -> Any:
-    """A loop of a cell."""
-    return nnx.RNN(cell(rngs), **options)
-
-
 class Tagged(nnx.Module):
     """A module that writes something beside its parameter."""
 
@@ -158,25 +153,6 @@ def loss(linear: Any, x: Any) -> Any:
 
 def _jitted(ran: Ran) -> Callable[[], Any]:
     return partial(nnx.jit(ran(lambda cell, h, x: cell(h, x))), _fixed(cell(nnx.Rngs(0))), CARRY, FRAME)
-
-
-def _trained(ran: Ran) -> Callable[[], Any]:
-    """Steps of training, as the documentation has it; each call starts anew."""
-
-    def step(linear: Any, optimizer: Any) -> Any:
-        value, gradient = nnx.value_and_grad(loss)(linear, FRAME)
-        optimizer.update(linear, gradient)
-        return value
-
-    linear = _fixed(nnx.Linear(D, H, rngs=nnx.Rngs(0)))
-    optimizer, jitted = nnx.Optimizer(linear, optax.adam(1e-2), wrt=nnx.Param), nnx.jit(ran(step))
-
-    def call() -> Any:
-        _fixed(linear)
-        nnx.update(optimizer, jax.tree.map(jnp.zeros_like, nnx.state(optimizer)))
-        return [jitted(linear, optimizer), jitted(linear, optimizer), jax.tree.leaves(nnx.state((linear, optimizer)))]
-
-    return call
 
 
 def _optimizer() -> Any:
@@ -235,11 +211,6 @@ def _metrics(x: Any) -> dict[str, Any]:
     return {**found, "MultiMetric that was reset": pairs.compute()}
 
 
-def norm() -> Any:
-    """A module with parameters and statistics."""
-    return nnx.BatchNorm(D, rngs=nnx.Rngs(0))
-
-
 def mode_of(layer: Any, mode: str, value: bool) -> list[Any]:
     """The mode of a layer after each way to set it."""
     layer.set_attributes(**{mode: value})
@@ -262,7 +233,13 @@ def _split_keys() -> list[Any]:
     return [found, keys(rngs), keys(rngs.fork())]
 
 
-HERE = Lines(globals())
+HERE = Lines(
+    {
+        **globals(),
+        "rnn": lambda rngs, **options: nnx.RNN(cell(rngs), **options),
+        "norm": lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
+    }
+)
 PARTS: Parts = {
     **{line: _of(line) for line in lines_of(MODULES)},
     "rnn(rngs)": _of("rnn(rngs)", compiled=True),
@@ -273,7 +250,6 @@ PARTS: Parts = {
     "nnx pools": HERE.traced("nnx.avg_pool(x, (2,), (2,)), nnx.max_pool(x, (2,), (2,))", x=X),
     "nnx.metrics": lambda: Example(_metrics, X),
     "nnx.jit": lambda: Called(_jitted),
-    "nnx.jit of a training step": lambda: Called(_trained),
     "nnx.jit with donation": donated(partial(nnx.jit, donate_argnums=0)),
     "nnx.Optimizer": called(_optimizer),
     "nnx.Optimizer.update": lambda: Called(_eager),

@@ -42,15 +42,14 @@ optax.keep_params_nonnegative()
 optax.zero_nans()
 """
 OVER_STEPS = """
-optax.apply_if_finite(optax.sgd(0.1), 1), (1.0, np.nan, 2.0)
-optax.apply_if_finite(optax.sgd(0.1), 1), (np.inf, np.nan, np.nan)
-optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=optax.skip_not_finite), (1.0, np.nan, 2.0)
-optax.contrib.reduce_on_plateau(0.5, patience=1, cooldown=2), (1.0,) * 8
-optax.contrib.schedule_free_sgd(0.1), (1.0, 2.0, 3.0)
-"""
-OF_TWO_DTYPES = """
-optax.inject_hyperparams(optax.adam)(1e-2)
-optax.chain(optax.clip_by_global_norm(1e-4), optax.adamw(1e-2))
+optax.apply_if_finite(optax.sgd(0.1), 1), one, (1.0, np.nan, 2.0)
+optax.apply_if_finite(optax.sgd(0.1), 1), one, (np.inf, np.nan, np.nan)
+optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=optax.skip_not_finite), one, (1.0, np.nan, 2.0)
+optax.contrib.reduce_on_plateau(0.5, patience=1, cooldown=2), one, (1.0,) * 8
+optax.contrib.schedule_free_sgd(0.1), one, (1.0, 2.0, 3.0)
+optax.inject_hyperparams(optax.adam)(1e-2), two, (1.0,)
+optax.adamw(1e-2, weight_decay=0.5, mask=[True, False]), two, (1.0,)
+optax.chain(optax.clip_by_global_norm(1e-4), optax.adamw(1e-2)), two, (1.0,)
 """
 LOSSES = """
 optax.l2_loss(a, b), optax.squared_error(a, b), optax.log_cosh(a, b)
@@ -115,20 +114,10 @@ def _steps(optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...
 
 
 def _over_steps(params: Any, gradient: Any) -> dict[str, Any]:
-    """What depends on several steps, as gradients that are not finite, or a loss that does not fall."""
-    return {line: _steps(of, params, gradient, factors) for line, (of, factors) in HERE.values(OVER_STEPS).items()}
-
-
-def _of_two_dtypes(params: Any, gradient: Any) -> dict[str, Any]:
-    """A step with parameters of two dtypes."""
-    both, slopes = ([array, array[0].astype(jnp.bfloat16)] for array in (params, gradient))
-    return {line: _steps(of, both, slopes, (1.0,)) for line, of in HERE.values(OF_TWO_DTYPES).items()}
-
-
-def _masked(params: Any, gradient: Any) -> Any:
-    """A step in which one of two arrays decays."""
-    transform = optax.adamw(1e-2, weight_decay=0.5, mask=[True, False])
-    return transform.update([gradient] * 2, transform.init([params] * 2), [params] * 2)[0]
+    """What depends on several steps, as gradients that are not finite, or on parameters of two dtypes."""
+    two = [[array, array[0].astype(jnp.bfloat16)] for array in (params, gradient)]
+    rows = HERE.values(OVER_STEPS, one=(params, gradient), two=two)
+    return {line: _steps(of, start, slopes, factors) for line, (of, (start, slopes), factors) in rows.items()}
 
 
 def _schedules(_: Any) -> dict[str, Any]:
@@ -139,9 +128,7 @@ def _schedules(_: Any) -> dict[str, Any]:
 
 PARTS: Parts = {
     "optax": traced(_trained, normal(B, H), GRADIENT),
-    "optax.adamw with a mask": traced(_masked, normal(B, H), GRADIENT),
     "optax over several steps": traced(_over_steps, normal(B, H), GRADIENT),
-    "optax with parameters of two dtypes": traced(_of_two_dtypes, normal(B, H), GRADIENT),
     "optax losses": HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
     "optax schedules": traced(_schedules),
     **HERE.calls("optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6))"),

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.ad_checkpoint import checkpoint_name
 from jax.flatten_util import ravel_pytree  # noqa: F401  (in a table)
 from jax.scipy import special  # noqa: F401
@@ -208,13 +207,6 @@ def _jitted(ran: Ran) -> Callable[[], Any]:
     return lambda: call(CARRY, {"x": 2.0}, 2, flag=True)
 
 
-def _graded(ran: Ran) -> Callable[[], Any]:
-    transform = optax.adam(1e-2)
-    call = jax.jit(ran(lambda p, s: transform.update(jax.grad(lambda p: jnp.sum(p**2))(p), s, p)))
-    state = transform.init(CARRY)
-    return lambda: call(CARRY, state)
-
-
 def _initial(key: Any) -> dict[str, Any]:
     made = HERE.each("jax.nn.initializers", INITIALIZERS)
     return {name: initializer()(key, (H, D)) for name, initializer in made.items()} | HERE.values(DRAWS, key=key)
@@ -230,10 +222,8 @@ PARTS: Parts = {
     "jax.grad, jvp and vmap": HERE.traced(DERIVED, a=CARRY, b=normal(B, H, seed=4)),
     "jax.lax.scan": _scan(),
     "jax.checkpoint": _scan(jax.checkpoint),
-    "jax.checkpoint with a policy": _scan(partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable)),
     "bytes kept by the policies of jax.checkpoint": called(_policies),
     "jax.jit": lambda: Called(_jitted),
-    "jax.jit of a gradient step": lambda: Called(_graded),
     "jax.jit with donation": donated(partial(jax.jit, donate_argnums=0)),
     "jax.jit without donation": donated(jax.jit),
     "jax.random and jax.nn.initializers": drawn_by(_initial),

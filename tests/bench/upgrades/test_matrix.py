@@ -13,9 +13,8 @@ from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.matrix import fill, read
-from trigru.bench.upgrades.picture import matrix_picture
 from trigru.bench.upgrades.record import Subject
-from trigru.bench.upgrades.tables import matrix_tables
+from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
 from trigru.bench.upgrades.versions import VersionSet
 from trigru.common.equality.measurement import Measurement
 
