@@ -40,6 +40,8 @@ from .report import show_run, write_page
 from .verify import verify_ports
 
 COLD_STARTS = 5
+#: Beside the programs of proofs, those that a first look times.
+TIMED_PROGRAMS = "timed"
 #: Over which equality is checked, as by `trigru verify --devices`.
 MOST_DEVICES = 64
 
@@ -70,7 +72,7 @@ def compare(
     path, load_before, equality = folder / PARTIAL, load_average(), None
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
     if journal is None and prover is not None:
-        with _no_memory_kept():
+        with _no_memory_kept(), prover:
             equality = _prove(plan, prover, quick=quick, anew=anew)
     try:
         if journal is None:
@@ -79,7 +81,8 @@ def compare(
                 path.unlink(missing_ok=True)
                 journal = Journal(path, begun)
         with Progress("compare") as progress:
-            run(journal, progress.add)
+            kept_in = prover and prover.programs
+            run(journal, progress.add, quick=quick, programs=kept_in and kept_in / TIMED_PROGRAMS)
     except (KeyboardInterrupt, TrigruError, OSError) as error:
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
             show_run(merge(journal), details=details, json=json)

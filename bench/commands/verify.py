@@ -79,31 +79,31 @@ def verify_ports(
     Args:
         styles: by phase, which call styles are asked about; None for all.
         devices: ask also with the batch spread over so many devices.
-        anew: take no proof that is kept. A kept proof has all default checks, so it is also used where only the call
-            styles that are timed are checked.
+        anew: take no proof that is kept. A proof with all default checks is also taken where only the call styles that
+            are timed are checked.
     """
     missing = _missing(names)
     subjects = _subjects(names, kernels, missing)
+    asked = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
     is_default = checks is None and styles is None and tuple(dtypes) == DTYPES
-    may_keep = is_default and prover.programs is not None and bool(digest())  # before anything is checked
+    is_usual = is_default or styles is not None
+    scopes = grouped(asked, lambda question: question.subject)
     measurements: list[Measurement] = []
-    left = []
-    for subject in subjects:
-        proof = None if anew or not (is_default or styles is not None) else kept(subject)
-        if proof is None:
-            left.append(subject)
-        else:
+    for subject in subjects if is_usual and not anew else []:
+        if proof := kept(subject) or (None if is_default else kept(subject, scopes[subject])):
+            del scopes[subject]
             prover.backend = "cpu"
             measurements += proof.measurements
             say(f"{_label(subject)}: proven at {proof.when} by the same code; --anew proves again.")
-    found = _measure(left, dtypes, CHECKS if checks is None else checks, styles, prover=prover)
+    may_keep = is_usual and prover.programs is not None and bool(digest())  # before anything is checked
+    found = _measure([question for question in asked if question.subject in scopes], prover=prover)
     measurements += chain(*found.values())
     if may_keep and found and nothing_changed():
         for subject, of_subject in found.items():
-            keep(subject, prover.backend, of_subject)
+            keep(subject, prover.backend, of_subject, None if is_default else scopes[subject])
     if devices is not None:
         with Prover(keep=prover.programs is not None, devices=devices) as other:
-            measurements += chain(*_measure(subjects, ("float64",), ON_DEVICES, prover=other).values())
+            measurements += chain(*_measure(expand(subjects, ("float64",), ON_DEVICES), prover=other).values())
     return measurements, missing
 
 
@@ -136,7 +136,8 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     missing = _missing(chosen)
     present = [name for name in chosen if name not in missing]
     subjects = [Subject("upstream", name) for name in present]
-    found = _measure(subjects, choose("dtype", dtypes, DTYPES), read_checks(checks) or OF_PARTS, prover=prover)
+    asked = expand(subjects, choose("dtype", dtypes, DTYPES), read_checks(checks) or OF_PARTS)
+    found = _measure(asked, prover=prover)
     measurements = list(chain(*found.values()))
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
     _print(measurements, missing, chosen, format, departures)
@@ -198,16 +199,8 @@ def _label(subject: Subject) -> str:
     return label(subject.name, subject.kernel or STOCK)
 
 
-def _measure(
-    subjects: list[Subject],
-    dtypes: tuple[str, ...],
-    checks: Iterable[Check],
-    styles: Mapping[str, Sequence[str] | None] | None = None,
-    *,
-    prover: Prover,
-) -> dict[Subject, list[Measurement]]:
+def _measure(asked: list[Asked], *, prover: Prover) -> dict[Subject, list[Measurement]]:
     """As `trigru.common.verify`, in several processes where there is much to ask. Measurements by subject."""
-    asked = expand(subjects, dtypes, checks, styles)
     proof = _prove("verify", asked, prover=prover)
     found: dict[Subject, list[Measurement]] = {}
     for subject, pairs in grouped(zip(asked, proof.answers, strict=True), lambda pair: pair[0].subject).items():

@@ -2,7 +2,7 @@
 
 A proof of a port is kept under a digest of all that it depends on: this package's files, all other files that Python
 may import, the interpreter, the processor, and the environment's variables that JAX, XLA and the frameworks read. Only
-proofs on a CPU are kept, of trigru's own ports, with all default checks passed.
+proofs on a CPU are kept, of trigru's own ports, in which all that was asked passed: all default checks, or fewer.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import os
 import platform
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -69,10 +69,16 @@ class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
     measurements: list[Measurement]
 
 
-def keep(subject: Subject, backend: str | None, measurements: Iterable[Measurement]) -> None:
-    """Keep a proof, if it is complete and of the CPU. Where there is no private folder for it, none is kept."""
-    measurements, path = list(measurements), _path(subject)
-    if path is None or backend != "cpu" or not _is_whole(subject, measurements):
+def keep(
+    subject: Subject, backend: str | None, measurements: Iterable[Measurement], asked: Sequence[Asked] | None = None
+) -> None:
+    """Keep a proof, if it is complete and of the CPU. Where there is no private folder for it, none is kept.
+
+    Args:
+        asked: all questions about the subject; None for all default ones.
+    """
+    measurements, path = list(measurements), _path(subject, asked)
+    if path is None or backend != "cpu" or not _is_whole(subject, measurements, asked):
         return
     when = datetime.now(UTC).isoformat(timespec="seconds")
     proof = KeptProof(digest(), subject, when, backend, measurements)
@@ -82,19 +88,23 @@ def keep(subject: Subject, backend: str | None, measurements: Iterable[Measureme
         write_whole(path, with_checksum(proof))
 
 
-def kept(subject: Subject) -> KeptProof | None:
-    """The proof of a port by the same code, with the same packages, on the same machine; None if there is none."""
-    path = _path(subject)
+def kept(subject: Subject, asked: Sequence[Asked] | None = None) -> KeptProof | None:
+    """The proof of a port by the same code, with the same packages, on the same machine; None if there is none.
+
+    Args:
+        asked: as in `keep`.
+    """
+    path = _path(subject, asked)
     with suppress(OSError, ValueError):  # there is none, or it is damaged
         if path is not None:
             proof = record_of(read_whole(path, MOST_BYTES), KeptProof)
             check_date(proof.when)
             same = (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu")
-            return proof if same and _is_whole(subject, proof.measurements) else None
+            return proof if same and _is_whole(subject, proof.measurements, asked) else None
     return None
 
 
-def _path(subject: Subject) -> Path | None:
+def _path(subject: Subject, asked: Sequence[Asked] | None) -> Path | None:
     """The file of a port's proof; None where none may be kept.
 
     It may for trigru's own ports and the frameworks' own parts, where JAX has nothing but a CPU.
@@ -103,7 +113,7 @@ def _path(subject: Subject) -> Path | None:
     if accelerated or subject.source == "fault" or subject.name not in own_ports():
         return None
     folder = _folder()
-    name = hashlib.sha256(msgspec.json.encode([subject, digest()])).hexdigest()[:32]
+    name = hashlib.sha256(msgspec.json.encode([subject, digest(), asked])).hexdigest()[:32]
     return folder and folder / f"{name}.json"
 
 
@@ -111,19 +121,21 @@ def _folder() -> Path | None:
     return private_folder(user_cache_path("trigru") / "proofs")
 
 
-def _is_whole(subject: Subject, measurements: list[Measurement]) -> bool:
-    """Whether all that this version checks was measured, and passed; a framework's own part may fail."""
+def _is_whole(subject: Subject, measurements: list[Measurement], asked: Sequence[Asked] | None) -> bool:
+    """Whether all that was asked was measured, and passed; a framework's own part may fail."""
     port, is_part = get_subject(subject), subject.source == "upstream"
 
-    def expected(asked: Asked) -> Expected:
-        if asked.row is None:
-            return expected_of(asked.check, None, "float64", None)
-        row, dtype = asked.row, dtypes_of(asked.row["dtype"])[0]
-        return expected_of(asked.check, unusual(row), dtype, style_of(row, port))
+    def expected(question: Asked) -> Expected:
+        if question.row is None:
+            return expected_of(question.check, None, "float64", None)
+        row, dtype = question.row, dtypes_of(question.row["dtype"])[0]
+        return expected_of(question.check, unusual(row), dtype, style_of(row, port))
 
-    asked = map(expected, expand([subject], DTYPES, OF_PARTS if is_part else CHECKS))
+    questions = expand([subject], DTYPES, OF_PARTS if is_part else CHECKS) if asked is None else asked
     contradicts = not is_part and any(contradictions(measurements))
-    return not contradicts and is_whole(measurements, port.name, subject.kernel or STOCK, asked, passing=not is_part)
+    return not contradicts and is_whole(
+        measurements, port.name, subject.kernel or STOCK, map(expected, questions), passing=not is_part
+    )
 
 
 # What a proof depends on ------------------------------------------------------------------------------------------

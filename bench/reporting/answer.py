@@ -33,6 +33,8 @@ STAR = "*: fastest or tied. "
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
 CHANGED = "linen's train step at B=1: {} plain JAX's on jax {}, {} on jax {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.62}, "2026-11-29"
+#: The end of a sentence about one framework or several.
+FASTEST = " the fastest"
 #: What a call does, by the clock.
 WAITING = {"blocked": "waited for", "pipelined": "not waited for"}
 
@@ -92,10 +94,11 @@ def fastest_lines(found: Answer) -> list[str]:
         rows = [row for row in found.rows if row.phase == phase]
         rows = [row.other for row in rows if row.other] if all(row.other for row in rows) else rows
         judged = {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
-        clauses = []
+        clauses, first = [], ""
         for called, (verdict, others) in judged.items():
-            is_same = clauses and verdict == next(iter(judged.values()))[0]
-            clauses.append(f"{called}, {'too' if is_same else verdict}{others}")
+            brief = verdict.removesuffix(FASTEST) if first.endswith(FASTEST) else verdict  # explained once
+            clauses.append(f"{called}, {'too' if verdict == first else brief}{others}")
+            first = first or verdict
         subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
         lines += [f"{subject}: {'; '.join(clauses)}."] * bool(clauses)
     return lines
@@ -121,8 +124,7 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
     (slow, most), *more = ((name_of(port), max(ratio for _, ratio in of)) for port, of in over.items())
     others = "".join(f", {name} {ratio:.2f}x" for name, ratio in more)
     verb = "are" if first[1:] else "is"
-    times = "x as long" if way == DOCUMENTED else "x"  # explained once
-    return f"{listed(map(name_of, first))} {verb} the fastest", f" ({slow} up to {most:.2f}{times}{others})"
+    return f"{listed(map(name_of, first))} {verb}{FASTEST}", f" ({slow} up to {most:.2f}x{others})"
 
 
 def sure_lines(found: Answer) -> list[str]:

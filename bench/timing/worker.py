@@ -3,6 +3,7 @@
 `trigru.bench.timing.supervisor` starts several of these, one after the other: each calls `answer_request`.
 """
 
+import gc
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +26,7 @@ from ..results.run import GroupTimed, Machine, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
 from .sampling import Samples, calls_in_a_sample, pace_of, sample_rounds, warm_up
-from .supervisor import MARKER, NO_BASELINE, ROUNDS_S, START_S, Answer, Request, Underway, arm_s, process_s
+from .supervisor import MARKER, NO_BASELINE, PROGRAMS, ROUNDS_S, START_S, Answer, Request, Underway
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
 GROUP_TIME_S = 40.0
@@ -35,8 +36,8 @@ SHORT_GROUP_TIME_S = 0.85
 ROUNDS, MOST_ROUNDS = 11, 55
 #: The least number of rounds of a group, over all processes.
 MIN_ROUNDS = 11
-#: A folder in the request's folder, with a folder for each arm, so that no arm finds another's program.
-PROGRAMS = "programs"
+#: Thresholds of the garbage collection: by default, it runs so often that it takes a tenth of the time of a trace.
+GARBAGE = 200_000, 20, 20
 T = TypeVar("T")
 
 
@@ -47,7 +48,7 @@ class OtherPlatformError(TrigruError):
 def measure(request: Request, answer: Callable[[Answer], None]) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     groups = grouped(request.arms, lambda arm: arm.group)
-    mark, whole_s = _marker(request), process_s(request.plan, request.process, request.arms)
+    mark, whole_s = _marker(request), request.whole_s
     with keep_in(Path(request.folder)):
         answer(Underway("measure the machine's limits", START_S / whole_s))
         machine = describe_machine(packages_of_plan(request.plan))
@@ -62,8 +63,8 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
         answer(Started(machine, ceilings))
         for arms in groups.values():
             with jax.default_matmul_precision(arms[0].precision):
-                ready_s = arm_s(request.plan, request.process, arms[0].phase)
-                answer(measure_group(request, arms, machine, answer, mark, (ready_s / whole_s, ROUNDS_S / whole_s)))
+                shares = request.arm_s(arms[0].phase) / whole_s, ROUNDS_S / whole_s
+                answer(measure_group(request, arms, machine, answer, mark, shares))
 
 
 def measure_group(
@@ -148,23 +149,31 @@ def _marker(request: Request) -> Callable[[Arm | None], None]:
 
 
 def _prepare(request: Request, arm: Arm, machine: Machine) -> Ready:
-    """An arm, and in the first process how long it took to build. Raises an OtherPlatformError on another device.
+    """An arm, and in the first process how long it took to build, unless all programs were compiled before.
 
-    The last process that compiles keeps the program that XLA made of each arm, and the later ones take it from there.
+    The last process that compiles keeps the programs of each arm, and the later ones take them from there.
+
+    Raises:
+        OtherPlatformError: it is on another device.
     """
-    folder = Path(request.folder) / PROGRAMS / hashlib.sha256(arm.id.encode()).hexdigest()
-    tunes = machine.backend != "cpu"  # a kept program holds what was tuned for it
     processes = request.plan.processes
+    tunes = machine.backend != "cpu"  # a kept program holds what was tuned for it
     compiling = processes if tunes else compiling_processes(processes)
+    keeps = request.programs is not None or (compiling - 1 <= request.process and compiling < processes)
     expected_of(arm)  # what the oracle compiles is not the arm's
-    keeps = compiling - 1 <= request.process and compiling < processes
-    with programs_kept_in(folder if keeps else None), watch_build() as account:
+    with programs_kept_in(_folder_of(request, arm) if keeps else None), watch_build() as account:
         ready = prepare(arm)
     if (ready.program.backend or machine.backend) != machine.backend:
         raise OtherPlatformError(
             f"it runs on {ready.program.device}, and the ports on {machine.device}: they do not compare."
         )
-    return ready if request.process else replace(ready, build=account(ready.first_call_s))
+    return ready if request.process or request.programs else replace(ready, build=account(ready.first_call_s))
+
+
+def _folder_of(request: Request, arm: Arm) -> Path:
+    """A folder for the programs of an arm alone: no arm finds another's, so a duplicate has a program of its own."""
+    programs = Path(request.programs or Path(request.folder) / PROGRAMS)
+    return programs / hashlib.sha256(arm.id.encode()).hexdigest()
 
 
 def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Timed:
@@ -207,5 +216,20 @@ def rounds_in(plan: Plan, round_time_s: float, arms: int) -> int:
 
 def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
     """Measure in a process of its own, together with those of other hosts where there are some."""
-    jax.config.update("jax_enable_compilation_cache", False)  # no program from another run
+    jax.config.update("jax_enable_compilation_cache", False)  # no program from another run, unless the request says so
+    gc.set_threshold(*GARBAGE)
     measure(request, answer)
+
+
+def compile_arms(request: Request, answer: Callable[[Underway], None]) -> None:
+    """Keep the programs of arms in the request's folder of programs, in a process of its own."""
+    gc.set_threshold(*GARBAGE)
+    with keep_in(Path(request.folder)):
+        for arm in request.arms:
+            answer(Underway(f"compile {arm.id}", 0.0, arm.group, arm.id))
+            with (
+                suppress(Exception),
+                programs_kept_in(_folder_of(request, arm)),
+                jax.default_matmul_precision(arm.precision),
+            ):
+                prepare(arm)
