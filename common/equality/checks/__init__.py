@@ -48,8 +48,9 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "contract",
         "other equations; two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, "
-        "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; and, where "
-        "rows are compiled, a program that is less accurate than NumPy",
+        "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
+        "(dtype, unroll, remat) that is lost in a call; and, where rows are compiled, a program that is less accurate "
+        "than NumPy",
         rows=design_of,
     ),
     Check("conversion",
@@ -69,7 +70,7 @@ CHECKS: tuple[Check, ...] = (
           calls.held),
     Check("life",
           "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
-          "(dtype, unroll, remat, kernel) that is lost on the way, with an argument of a call, or in a call style",
+          "(dtype, unroll, remat, kernel) that is lost on the way, or a kernel with an argument of a call",
           life.life),
     Check("draws",
           "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "

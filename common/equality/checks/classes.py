@@ -27,6 +27,7 @@ from ...program import evaluate
 from .. import oracle
 from ..bounds import SAME_BOUND
 from ..cases import CARRY, LENGTHS, RESETS, B, D, H, X
+from ..contract.factors import other_kernels
 from .calls import BAD_APPLY
 from .check import REFUSED, Case, require_cases
 
@@ -74,12 +75,10 @@ def uses(port: Port) -> list[Case]:
 def _require_class(port: Port) -> None:
     if (listed := class_of(port)) is None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
+    own = isinstance(port, WithKernel)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        if isinstance(port, WithKernel):
-            require_cases(_of_kernel(port, listed, port.kernel))
-        else:
-            require_cases(_of_all_kernels(port, listed))
+        require_cases(_of_kernel(port, listed, port.kernel) if own else _of_all_kernels(port, listed))
 
 
 def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
@@ -87,7 +86,7 @@ def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
     yield Case("float64 without jax_enable_x64", partial(_require_narrowed, listed))
     yield from _refused_options(port, listed)
     yield from _of_kernel(port, listed, STOCK)
-    for kernel in sorted(set(port.kernels) - {STOCK}):
+    for kernel in other_kernels(port):
         if listed.assign:
             assigned = partial(_require_assigned, WithKernel(port, kernel), listed)
             yield Case(f"changed in place, kernel={kernel!r}", assigned)

@@ -25,6 +25,8 @@ from ...program import Traced
 from .check import Case
 
 D, H, C = 72, 96, 48  # a fan-in of inputs is none of units
+#: As few shapes as can be: outside of jit, JAX compiles each function for each.
+SMALL = GRUConfig(2, 2, param_dtype="float64")
 ERRORS = 5  # standard errors
 CORRELATION_ERRORS = 6  # of many pairs
 #: Of a normal distribution that is cut at two standard deviations: its own, and its kurtosis.
@@ -40,28 +42,29 @@ Statistic = tuple[str, float, float]
 
 
 def draws(port: Port) -> Iterator[Case]:
-    """Statistics of what `make` draws within jit, in two dtypes; outside of it, it draws the same."""
-    for dtype, keys, carry_init in (("bfloat16", 1, None), ("float64", 2, initializers.normal(0.5))):
-        config = GRUConfig(D, H, C, param_dtype=dtype)
-        try:
-            made = _made(port, config, keys, carry_init)
-        except NotOfferedError:
-            config = replace(config, classes=None)
-            made = _made(port, config, keys, carry_init)
-        shapes = leaf_shapes(D, H, config.classes)
-        zeros = from_leaves({name: np.zeros(shape, dtype) for name, shape in shapes.items()})
-        yield Case(f"drawn in {dtype}", partial(list, made), [zeros] * keys, bound=np.inf)  # none is NaN
-        drawn = [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in made]
-        yield Case(f"in {dtype}", partial(_require_within_bounds, _statistics(drawn[0], dtype)))
-    yield Case("in float64", partial(_require_apart, drawn))
+    """Within jit and outside of it, `make` draws the same; then statistics of what it draws in two dtypes."""
 
     def counted(key: Any, shape: Any, dtype: Any) -> Any:
         return jnp.arange(1, 1 + shape[0], dtype=dtype)
 
+    (made,) = _made(port, SMALL, 1, counted)
     with configured({"jax_disable_most_optimizations": True}):
-        eager = port.dump(port.make(replace(config, carry_init=counted), jax.random.key(0)))
-    expected = from_leaves(leaves(drawn[0]) | {"initial_carry": np.arange(1.0, 1 + H)})
-    yield Case("outside of jit, with another carry_init", lambda: eager, expected, SAME_DRAW)
+        eager = port.dump(port.make(replace(SMALL, carry_init=counted), jax.random.key(0)))
+    yield Case("the initial carry of carry_init", lambda: made.initial_carry, np.arange(1.0, 1 + SMALL.hidden_size))
+    yield Case("outside of jit", lambda: eager, made, SAME_DRAW)
+    for dtype, keys, carry_init in (("bfloat16", 1, None), ("float64", 2, initializers.normal(0.5))):
+        config = GRUConfig(D, H, C, param_dtype=dtype)
+        try:
+            drawn = _made(port, config, keys, carry_init)
+        except NotOfferedError:
+            config = replace(config, classes=None)
+            drawn = _made(port, config, keys, carry_init)
+        shapes = leaf_shapes(D, H, config.classes)
+        zeros = from_leaves({name: np.zeros(shape, dtype) for name, shape in shapes.items()})
+        yield Case(f"drawn in {dtype}", partial(list, drawn), [zeros] * keys, bound=np.inf)  # none is NaN
+        drawn = [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in drawn]
+        yield Case(f"in {dtype}", partial(_require_within_bounds, _statistics(drawn[0], dtype)))
+    yield Case("in float64", partial(_require_apart, drawn))
 
 
 def _made(port: Port, config: GRUConfig, keys: int, draw: Callable[..., Any] | None) -> list[Any]:

@@ -2,7 +2,7 @@
 
 `trigru convert` and checkpoints go through the layouts. Each value has to keep its bits and its place. A model that is
 copied or stored in another way is still the same model: JAX traces the same program of it. What was chosen for it
-(dtype, unroll, remat, kernel) is in the program of every call, whatever its arguments, and in every call style.
+(dtype, unroll, remat, kernel) is in the program; rows of the contract ask the same of every call and call style.
 """
 
 import copy

@@ -121,7 +121,7 @@ RULES = (
 )  # fmt: skip
 
 _MANY_STEPS = {"time": ("17", "130")}
-#: The levels of some factors in rows in the other dtypes. `life` checks that every call style keeps a dtype.
+#: The levels of some factors in rows in the other dtypes. That every call style keeps a dtype is in named rows.
 SHORT = {"time": ("17", "1", "130"), "hidden": ("6", "33"), "unroll": ("1", "not dividing"),
          "batch": ("3", "none", "2x1x3"), "style": (NO_STYLE, FUNCTIONAL)}  # fmt: skip
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
@@ -206,6 +206,8 @@ AS_COMPILED: tuple[Row, ...] = (
     {"dtype": "bfloat16 of float32", "entry": "classifier", "lengths": "passed"},
     {"dtype": "float32", "resets": "passed", "inputs": "33", "hidden": "16"},
 )
+#: What is chosen for a model that each call style has to keep, beside the dtype.
+LOOP: Row = {"unroll": "not dividing", "remat": "yes"}
 #: In which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
 OF_KERNELS: tuple[Row, ...] = (
     {**_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes", "batch": "2x1x3"},
@@ -238,7 +240,8 @@ def named_rows(port: Port) -> list[Row]:
         row = {"phase": phase if phase in some else some[0], "style": name, **AS_COMPILED[number % len(AS_COMPILED)]}
         rows.append(row | {"transform": "compiled" if labels - {DONATED} else "quick"})
         if not labels:
-            rows += [{"style": name, "phase": phase} | mask for phase, mask in zip(some, masks, strict=False)]
+            rows += [{"style": name, "phase": phase, **LOOP} | mask for phase, mask in zip(some, masks, strict=False)]
+        rows.append({"style": name, "phase": some[0], "dtype": "bfloat16 of float32", **LOOP})
     rows += [{"style": name, "phase": "step", "time": "2", "carry": "passed"} for name in styles["step"]]
     rows += [row | {"kernel": kernel} for kernel in other_kernels(port) for row in OF_KERNELS]
     return [whole_row(row) for row in rows]

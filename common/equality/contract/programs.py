@@ -177,7 +177,8 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 def _run_of(row: Row, port: Port) -> Run:
     """The entry of a row, under its transform."""
     reverse, time_major = row["reverse"] == "yes", row["time-major"] == "yes"
-    flags: Any = {"reverse": reverse, "time_major": time_major}
+    # where none is the usual one, none is passed: their defaults count, too
+    flags: Any = {"reverse": reverse, "time_major": time_major} if reverse or time_major else {}
 
     def whole(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
         if row["carry"] == "handed out":
@@ -185,7 +186,8 @@ def _run_of(row: Row, port: Port) -> Run:
         if time_major:
             axis = x.ndim - 2
             x, resets = jnp.moveaxis(x, axis, 0), None if resets is None else jnp.moveaxis(resets, axis, 0)
-        carry, outputs = port.apply(model, x, carry, lengths=lengths, resets=resets, **flags)
+        masks = {} if lengths is None and resets is None else {"lengths": lengths, "resets": resets}
+        carry, outputs = port.apply(model, x, carry, **masks, **flags)
         return {"carry": carry, "outputs": jnp.moveaxis(outputs, 0, -2) if time_major else outputs}
 
     def chunks(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
@@ -206,7 +208,7 @@ def _run_of(row: Row, port: Port) -> Run:
 
         def step(carry: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:
             x, reset = frame
-            return port.step(model, x, carry, reset=reset)
+            return port.step(model, x, carry, **({} if reset is None else {"reset": reset}))
 
         by_time = jnp.moveaxis(x, -2, 0), None if resets is None else jnp.moveaxis(resets, -1, 0)
         carry, output = step(carry, jax.tree.map(lambda a: a[0], by_time))
@@ -215,7 +217,7 @@ def _run_of(row: Row, port: Port) -> Run:
         return {"carry": carry, "outputs": outputs}
 
     def classifier(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
-        return {"logits": port.classify(model, x, lengths)}
+        return {"logits": port.classify(model, x, *(() if lengths is None else (lengths,)))}
 
     run: Run = {"whole": whole, "chunks": chunks, "steps": steps, "classifier": classifier}[row["entry"]]
 

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from ...gru.kernels import STOCK
-from .factors import COARSE, COMPILED, NO_STYLE, Row
+from .factors import COARSE, COMPILED, Row, whole_row
 
 
 class Selection(NamedTuple):
@@ -12,12 +11,11 @@ class Selection(NamedTuple):
     name: str  # stable, lower case
     what: str  # such rows are, after "rows of the contract"
     factor: str
-    levels: tuple[str, ...] = ()  # none for all but `besides`
-    besides: str = ""  # the usual level
+    levels: tuple[str, ...] = ()  # none for all but the usual one
 
     def has(self, level: str) -> bool:
         """Whether a level of the factor is one of these."""
-        return level in self.levels if self.levels else level != self.besides
+        return level in self.levels if self.levels else level != whole_row({})[self.factor]
 
 
 SELECTIONS = (
@@ -31,23 +29,23 @@ SELECTIONS = (
     Selection("training", "that train for some steps", "phase", ("train_step",)),
     Selection("batch-axes", "with no batch axis, or several", "batch", ("none", "2x3", "2x1x3")),
     Selection("long", "of more than a thousand steps", "time", ("1100", "1280")),
-    Selection("carry", "with a passed carry", "carry", besides="none"),
-    Selection("lengths", "with lengths", "lengths", besides="none"),
-    Selection("resets", "with resets", "resets", besides="none"),
-    Selection("reverse", "that run backwards", "reverse", besides="no"),
-    Selection("time-major", "in which time comes first", "time-major", besides="no"),
-    Selection("unroll", "with an unrolled loop", "unroll", besides="1"),
-    Selection("remat", "that recompute the gates", "remat", besides="no"),
+    Selection("carry", "with a passed carry", "carry"),
+    Selection("lengths", "with lengths", "lengths"),
+    Selection("resets", "with resets", "resets"),
+    Selection("reverse", "that run backwards", "reverse"),
+    Selection("time-major", "in which time comes first", "time-major"),
+    Selection("unroll", "with an unrolled loop", "unroll"),
+    Selection("remat", "that recompute the gates", "remat"),
     Selection("vmap", "under `jax.vmap`", "transform", ("vmap", "ensemble", "per example")),
     Selection("frozen", "with the derivative of some arguments while all others are held", "transform", ("apart",)),
     Selection("eager", "that run outside of jit", "transform", ("eager",)),
     Selection("compiled", "that run as XLA compiles them", "transform", COMPILED),
     Selection("faint", "with results near 0", "params", ("faint",)),
     Selection("closed", "with gates near 0", "params", ("closed",)),
-    Selection("promotion", "with one array that is wider than the others", "wide", besides="all"),
+    Selection("promotion", "with one array that is wider than the others", "wide"),
     Selection("dtype", "in other dtypes than float64", "dtype", COARSE),
-    Selection("kernels", "in another kernel than the stock one", "kernel", besides=STOCK),
-    Selection("styles", "in a call style", "style", besides=NO_STYLE),
+    Selection("kernels", "in another kernel than the stock one", "kernel"),
+    Selection("styles", "in a call style", "style"),
 )
 #: What failures of other levels are told under, by level or factor.
 OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "step": "step", "optimizer": "training"}

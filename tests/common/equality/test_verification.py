@@ -13,7 +13,7 @@ from trigru.common.equality.checks import CHECKS, Case, Check, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.checks.life import COPIES
 from trigru.common.equality.contract import reference
-from trigru.common.equality.contract.factors import is_compiled
+from trigru.common.equality.contract.factors import is_compiled, whole_row
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, TrigruError, UnknownNameError
@@ -83,8 +83,8 @@ def test_remat_that_is_lost_where_all_steps_are_unrolled_is_noticed():
             kept = replace(model, remat=False) if model.unroll >= steps else model
             return super().apply(kept, x, carry, **options)
 
-    (found,) = verify([Dropping()], dtypes=["float64"], checks=get_checks("memory"))
-    assert "remat computes nothing again where all steps are unrolled" in str(found)
+    row = whole_row({"phase": "forward", "time": "2", "unroll": "beyond", "remat": "yes"})
+    assert "remat is lost" in str(Examiner(shrink=False).ask(Question(Dropping(), CONTRACT, row)))
 
 
 def test_a_failed_row_is_told_by_the_fewest_levels_with_which_it_fails():
