@@ -136,7 +136,11 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     missing = _missing(chosen)
     present = [name for name in chosen if name not in missing]
     subjects = [Subject("upstream", name) for name in present]
-    asked = expand(subjects, choose("dtype", dtypes, DTYPES), read_checks(checks) or OF_PARTS)
+    chosen_checks = read_checks(checks)
+    recorded = {check.name for check in OF_PARTS}.union(*(departure.checks for departure in upstream.DEPARTURES))
+    if others := [check.name for check in chosen_checks or () if check.name not in recorded]:
+        raise typer.BadParameter(f"the record of --upstream does not have the check {', '.join(others)}.")
+    asked = expand(subjects, choose("dtype", dtypes, DTYPES), chosen_checks or OF_PARTS)
     found = _measure(asked, prover=prover)
     measurements = list(chain(*found.values()))
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
