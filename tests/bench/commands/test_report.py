@@ -1,5 +1,6 @@
 """`trigru report` and `trigru diff` of runs, from files: screens, pages and exit codes."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -84,3 +85,4 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(written):
     Path(begun).write_bytes(lines_of(records_of(with_provenance(old, plan=more))[:-1]))
     for other, codes in ((elsewhere, [125, 1]), (begun, [125, 0])):
         assert [invoke("diff", folder, other, *option).exit_code for option in ((), ("--anyway",))] == codes
+    assert json.loads(invoke("diff", folder, begun, "--format", "json").stdout)["passed"] is False
