@@ -1,7 +1,7 @@
 """`trigru diff`: what changed between two runs, or between two snapshots."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def diff(
     if output is not None and (new is None or not _are_runs(old, new)):
         raise InputError("--output writes a page of two runs, and these are snapshots: leave it out.")
     with answered(format, "trigru diff"):
-        results = _results(old, new, candidates, fail_on, output, how)
+        results = _results(old, new, candidates, fail_on, output=output, **how)
     if format == "text":
         for result in results:
             show_lines([*result.head, *result.lines])
@@ -64,32 +64,6 @@ def diff(
         typer.echo(written(format, "trigru diff", head, findings, is_judged=is_judged))
     if codes := {result.code for result in results} - {0}:
         raise typer.Exit(min(codes))
-
-
-def _results(
-    old: Path,
-    new: Path | None,
-    candidates: Sequence[str],
-    fail_on: Sequence[str],
-    output: Path | None,
-    how: Mapping[str, Any],
-) -> "list[_Result]":
-    """What is compared of what two folders hold."""
-    if new is None:
-        if not is_snapshot(old):
-            raise InputError(
-                f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
-            )
-        with tempfile.TemporaryDirectory() as place:
-            was, now = load(old), Path(place) / "now"
-            _take_now(now, was[0], candidates)
-            return [_diff_snapshots(was, load(now), fail_on)]
-    results = []
-    if (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
-        results.append(_diff_snapshots(load(old), load(new), fail_on))
-    if not results or all((folder / FILE).is_file() for folder in (old, new)):
-        results.append(_diff_runs(old, new, output=output, **how))
-    return results
 
 
 @dataclass
@@ -107,6 +81,25 @@ class _Result:
     findings: list[Finding]
     lines: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
+
+
+def _results(
+    old: Path, new: Path | None, candidates: Sequence[str], fail_on: Sequence[str], **how: Any
+) -> list[_Result]:
+    """What is compared of what two folders hold."""
+    if new is None:
+        if not is_snapshot(old):
+            raise InputError(f"{old}: has no snapshot to compare --now with. Take one: trigru snapshot.")
+        with tempfile.TemporaryDirectory() as place:
+            was, now = load(old), Path(place) / "now"
+            _take_now(now, was[0], candidates)
+            return [_diff_snapshots(was, load(now), fail_on)]
+    results = []
+    if (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
+        results.append(_diff_snapshots(load(old), load(new), fail_on))
+    if not results or all((folder / FILE).is_file() for folder in (old, new)):
+        results.append(_diff_runs(old, new, **how))
+    return results
 
 
 def _are_runs(old: Path, new: Path) -> bool:

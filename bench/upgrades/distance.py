@@ -110,11 +110,7 @@ def ulps(a: np.ndarray, b: np.ndarray) -> float:
 
 def is_floating(array: np.ndarray) -> bool:
     """Whether its numbers are rounded: floating-point or complex ones."""
-    try:
-        ml_dtypes.finfo(array.dtype)
-    except ValueError:
-        return False
-    return True
+    return array.dtype.name.startswith(("float", "bfloat", "complex"))
 
 
 def _reals(array: np.ndarray) -> np.ndarray:

@@ -51,10 +51,7 @@ def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str 
 
 def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
     if hasattr(thing, "init_with_output"):
-        given = type(thing).__name__
-        raise InputError(
-            f"{given} is a module of linen, whose parameters are apart: pass module.apply, then its variables."
-        )
+        raise InputError(f"{type(thing).__name__} is of linen: pass its apply, then its variables, then the inputs.")
     if isinstance(thing, Model):
 
         def example(mode: str) -> Example:

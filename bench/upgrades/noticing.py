@@ -70,12 +70,12 @@ def _raised_in(error: Exception) -> str:
     """
     stack = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.endswith("traceback_util.py")]
     frames = [(place_of(f.filename), f.name) for f in reversed(stack)]
-    package = lambda place: place.partition("/")[0]  # noqa: E731
-    others = [frame for frame in frames if package(frame[0]) != "trigru"]
+    others = [frame for frame in frames if not frame[0].startswith("trigru/")]
     raised = next(iter(others or [frame for frame in frames if frame[0] != place_of(__file__)]), None)
     if raised is None:
         return ""
-    led = next((frame for frame in others if package(frame[0]) != package(raised[0])), None)
+    package = raised[0].partition("/")[0]
+    led = next((frame for frame in others if frame[0].partition("/")[0] != package), None)
     return ", from ".join(f"{' in ' * (of is raised)}{of[0]}: {of[1]}" for of in (raised, led) if of)
 
 

@@ -18,8 +18,6 @@ from .versions import installed
 
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.
 PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
-#: The most files of a package that are named.
-MOST_FILES = 20
 #: Folders whose files nobody imports.
 LEFT_OUT = {"tests", "benchmarks"}
 #: The hash of a file's content, and of each of its lines.
@@ -58,10 +56,8 @@ def edited(old: Read, new: Read) -> Iterator[Change]:
             continue
         was, now = (_files(read, name) for read in (old, new))
         other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
-        for file in other[:MOST_FILES]:
-            more = f", one of {len(other)} files" if len(other) > MOST_FILES else ""
-            place = _place(file, was, now)
-            yield Change("code", name, f"other code under the same version{more}", "", place, place)
+        for place in (_place(file, was, now) for file in other):
+            yield Change("code", name, "other code under the same version", "", place, place)
 
 
 def _files(read: Read, name: str) -> dict[str, _File]:

@@ -20,12 +20,12 @@ import numpy as np
 from ....common.compat import enable_x64
 from ..files import Kept
 from ..functions import Called, Example, Ran, look_at
+from ..functions import Rows as Parts
 from ..noticing import survived
 from ..record import Subject
 
 #: Sizes: batch, time, inputs and features.
 B, T, D, H = 3, 4, 5, 6
-Parts = Mapping[str, Callable[[], Example | Called]]
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
@@ -99,11 +99,6 @@ def filled(tree: Any) -> Any:
 def traced(function: Callable[..., Any], *arrays: Any) -> Callable[[], Example]:
     """A row of a function of arrays, the first of which is differentiated; by default it is one of random numbers."""
     return lambda: Example(function, arrays[0] if arrays else normal(B, H), arrays[1:])
-
-
-def drawn_by(draw: Callable[[Any], Any]) -> Callable[[], Example]:
-    """A row of what is drawn from a key."""
-    return lambda: Example(drawn=jax.jit(draw)(jax.random.key(1)))
 
 
 def called(call: Callable[[], Any]) -> Callable[[], Called]:

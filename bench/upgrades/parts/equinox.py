@@ -23,14 +23,11 @@ eqx.nn.GRUCell(D, H, use_bias=False, key=KEY), FRAME, CARRY
 eqx.nn.LSTMCell(D, H, key=KEY), FRAME, (CARRY, normal(H, seed=1))
 eqx.nn.Linear(D, H, key=KEY)
 eqx.nn.Linear(D, H, use_bias=False, key=KEY)
-eqx.nn.MLP(D, H, 4, 1, key=KEY)
 eqx.nn.MLP(D, H, 4, 3, key=KEY)
 eqx.nn.Sequential([eqx.nn.Linear(D, D, key=KEY), eqx.nn.Lambda(jax.nn.relu)])
 eqx.nn.LayerNorm(D)
 eqx.nn.RMSNorm(D)
 eqx.nn.GroupNorm(2, T), X
-eqx.nn.Identity()
-eqx.nn.Dropout(0.3, inference=True)
 eqx.nn.Embedding(T, D, key=KEY), jnp.asarray(2)
 eqx.nn.Conv1d(T, H, 3, padding=1, key=KEY), X
 eqx.nn.ConvTranspose1d(T, H, 3, key=KEY), X

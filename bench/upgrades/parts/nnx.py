@@ -23,10 +23,8 @@ cell(rngs), CARRY, FRAME
 rnn(rngs)
 rnn(rngs, return_carry=True), X, dict(initial_carry=CARRY)
 rnn(rngs, return_carry=True), X, dict(seq_lengths=LENGTHS)
-rnn(rngs, reverse=True, keep_order=True)
 rnn(rngs, reverse=True, return_carry=True), X, dict(seq_lengths=LENGTHS)
 rnn(rngs, time_major=True), STEPS
-rnn(rngs), STEPS, dict(time_major=True)
 nnx.RNN(cell(rngs, gate_fn=nnx.hard_sigmoid, activation_fn=nnx.relu, **OTHER), unroll=2), X, BACKWARD
 nnx.Bidirectional(rnn(rngs), rnn(rngs), rngs=rngs)
 nnx.Bidirectional(rnn(rngs), rnn(rngs), return_carry=True, rngs=rngs), X, dict(seq_lengths=LENGTHS)
@@ -151,10 +149,6 @@ def loss(linear: Any, x: Any) -> Any:
     return jnp.sum(linear(x) ** 2)
 
 
-def _jitted(ran: Ran) -> Callable[[], Any]:
-    return partial(nnx.jit(ran(lambda cell, h, x: cell(h, x))), _fixed(cell(nnx.Rngs(0))), CARRY, FRAME)
-
-
 def _optimizer() -> Any:
     """A step of an optimizer, and what is written beside a parameter and the optimizer's state of it."""
     linear, tagged = _fixed(nnx.Linear(D, H, rngs=nnx.Rngs(0))), Tagged()
@@ -249,7 +243,6 @@ PARTS: Parts = {
     "nnx transforms": _of("nnx.Linear(D, H, rngs=rngs), FRAME", lambda m, x: HERE.values(DERIVED, m=m, x=x)),
     "nnx pools": HERE.traced("nnx.avg_pool(x, (2,), (2,)), nnx.max_pool(x, (2,), (2,))", x=X),
     "nnx.metrics": lambda: Example(_metrics, X),
-    "nnx.jit": lambda: Called(_jitted),
     "nnx.jit with donation": donated(partial(nnx.jit, donate_argnums=0)),
     "nnx.Optimizer": called(_optimizer),
     "nnx.Optimizer.update": lambda: Called(_eager),

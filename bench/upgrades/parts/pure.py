@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree  # noqa: F401  (in a table)
 from jax.scipy import special  # noqa: F401
 
 from ..functions import Called, Example, Ran, kept_bytes
-from . import B, D, H, Lines, Parts, T, called, donated, drawn_by, normal, optimizers, paths, traced  # noqa: F401
+from . import B, D, H, Lines, Parts, T, called, donated, normal, optimizers, paths, traced  # noqa: F401
 
 ACTIVATIONS = (
     "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
@@ -69,7 +69,6 @@ jnp.linalg.eigvalsh(a @ a.T), jnp.abs(jnp.linalg.qr(a.T)[0]), jnp.abs(jnp.fft.rf
 """
 LOOPS = """
 jax.lax.scan(step, a[0], b), jax.lax.scan(step, a[0], b, unroll=2)
-jax.lax.scan(step, a[0], b, reverse=True)
 jax.lax.scan(step, a[0], b, reverse=True, unroll=2)
 jax.lax.scan(lambda h, _: (jnp.tanh(h), h), a, length=3)
 jax.lax.fori_loop(0, 3, lambda n, h: jnp.tanh(h + n), a)
@@ -226,7 +225,7 @@ PARTS: Parts = {
     "jax.jit": lambda: Called(_jitted),
     "jax.jit with donation": donated(partial(jax.jit, donate_argnums=0)),
     "jax.jit without donation": donated(jax.jit),
-    "jax.random and jax.nn.initializers": drawn_by(_initial),
+    "jax.random and jax.nn.initializers": lambda: Example(drawn=jax.jit(_initial)(jax.random.key(1))),
     **HERE.calls(TREES),
     **HERE.dtypes(DTYPES),
     **optimizers.PARTS,
