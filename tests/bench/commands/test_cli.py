@@ -84,9 +84,6 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("bench --quick", "`trigru compare --no-proof`"),
-        ("verify --no-cache", "TRIGRU_NO_CACHE=1"),
-        ("diff a b --allow-missing", "--anyway"),
         ("compare --rounds=3", "No such option: --rounds"),
         ("compare --dtype float64", "'float64' is not one of 'float32', 'bfloat16', 'float16'"),
         ("compare --precision tf32", "'tf32' is not one of"),
