@@ -10,7 +10,6 @@ import io
 import os
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,13 +66,14 @@ def compare(
     fresh: given.Fresh = False,
     details: given.Details = False,
     format: given.Format = "text",
-    output: given.Folder = Path("results"),
+    output: given.Folder = None,
 ) -> None:
     """Verify, then time. Prints the answer on one screen; writes results.json and report.html.
 
     A port that is not proven equal gets no number. A run that was stopped is continued by the same command, and another
     trigru that times on this machine is waited for. Exit code 1 if any check failed.
     """
+    output = output or given.folder_of(sizes)
     unfinished = (output / "results.partial.jsonl").exists()
     if anew and unfinished and not fresh:
         raise typer.BadParameter("the folder holds an unfinished run with its proof: --anew needs --fresh, too.")

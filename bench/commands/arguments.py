@@ -1,6 +1,7 @@
 """The arguments and options of commands: what users write, with its range and a word of help."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,15 @@ def read_folder(text: str | Path) -> Path:
     if not str(text) or "\0" in str(text):  # a default is a path already
         raise typer.BadParameter("expected the name of a folder.")
     return Path(text)
+
+
+def folder_of(sizes: list[str] | None) -> Path:
+    """The folder of a run's results where the user names none: that of sizes of their own has these in its name.
+
+    >>> str(folder_of(None)), str(folder_of(["hidden=8,32,batch=2"]))
+    ('results', 'results-hidden8,32,batch2')
+    """
+    return Path("-".join(["results", *(re.sub(r"[^\w,]", "", size) for size in sizes or ())]))
 
 
 def keeps() -> bool:
@@ -63,8 +73,8 @@ NoProof = Annotated[bool, Option("--no-proof", help=
     "Time without verifying. The first results of each arm are still compared with the oracle.")]
 Fresh = Annotated[bool, Option("--fresh", help=
     "Delete an unfinished run in the folder. Without it, the same command continues there.")]
-Folder = Annotated[Path, Option("--output", "-o", parser=read_folder, help=
-    "Folder for results.json and report.html.")]
+Folder = Annotated[Path | None, Option("--output", "-o", parser=read_folder, help=
+    "Folder for results.json and report.html. Default: results; of --size, results-hidden8 or the like.")]
 
 # Of `trigru verify`.
 Dtypes = Annotated[Names, Option("--dtype", help=

@@ -11,7 +11,7 @@ from trigru.bench.commands import verify as verifying
 from trigru.bench.proving import kept as keeping
 from trigru.bench.proving.kept import digest_of, keep, kept
 from trigru.bench.proving.messages import Asked, Subject
-from trigru.bench.proving.prover import Prover
+from trigru.bench.proving.prover import Proof, Prover
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
 
@@ -168,6 +168,20 @@ def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, t
         before = digest_of(**environment)
         touch(tmp_path / "here/jax.py", f"# mine {path}")
         assert (digest_of(**environment) != before) is is_part
+
+
+def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatch):
+    some = {"checks": get_checks("life"), "styles": {"forward": None}}
+    monkeypatch.setattr(verifying, "nothing_changed", lambda: True)
+    prover, asked = Prover(keep=False), []
+    prover.programs, prover.backend = tmp_path, "cpu"
+    monkeypatch.setattr(prover, "prove", lambda questions, _: asked.append(questions) or Proof([[PASSED]], 1, 0, []))
+    for _ in range(2):
+        assert verifying.verify_ports(("pure",), ("float64",), **some, prover=prover)[0] == [PASSED]
+    (questions,) = asked
+    assert kept(PURE, questions) is not None
+    assert kept(PURE) is None
+    assert kept(PURE, [*questions, Asked(PURE, "golden")]) is None
 
 
 class NoProver(Prover):

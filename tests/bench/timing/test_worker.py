@@ -1,5 +1,6 @@
 """The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
 
+import functools
 import shutil
 from contextlib import nullcontext, suppress
 
@@ -12,7 +13,7 @@ from support.runs import MACHINE, make_arm, plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import Untimed
-from trigru.bench.timing import roofline, worker
+from trigru.bench.timing import roofline, supervisor, worker
 from trigru.bench.timing.machine import machine_differences
 from trigru.bench.timing.sampling import WarmUp, balanced_orders
 from trigru.bench.timing.supervisor import MARKER, GroupTimed, Request, Started, Underway, run
@@ -172,6 +173,62 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         shutil.rmtree(kept)
         assert of_each_arm(0, processes=4) == anew
         assert of_each_arm(1, processes=4) == taken, "of a few, the first alone compiles"
+
+
+class CompilerHere:
+    """A process that compiles, which is this one."""
+
+    def __init__(self, target, variables):
+        assert target == supervisor.COMPILER
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def lines_of(self, request, limit_s):
+        lines = []
+        compile_arms = functools.partial(worker.compile_arms, msgspec.json.decode(request, type=Request))
+        compile_arms(lambda answer: lines.append(msgspec.json.encode(answer)))
+        return iter(lines)
+
+
+def test_a_first_look_compiles_before_it_times_and_the_next_one_of_the_same_software_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "Child", CompilerHere)
+    monkeypatch.setattr(supervisor, "cores", lambda: 2)
+    whole, counted = worker.prepare, []
+
+    def prepare(arm):
+        with count_programs() as programs:
+            found = whole(arm)
+        counted.append(programs.reused > 0)
+        return found
+
+    def compiled_before(name, **changes):
+        """The arms that were compiled before any was timed."""
+        jax.clear_caches()
+        monkeypatch.setattr(worker, "prepare", whole)
+        seen, journal = [], journal_at(tmp_path / name, PLAN, **changes)
+
+        def ask(request, limit_s):
+            monkeypatch.setattr(worker, "prepare", prepare)
+            jax.clear_caches()
+            yield from ask_here(request, limit_s)
+
+        run(journal, lambda what, share: seen.append((what, share)), ask, quick=True, programs=tmp_path / "programs")
+        (line,) = journal.groups_timed
+        assert [t.build is None for t in line.timed] == [journal.begun.backend == "cpu"] * 3
+        return [what for what, share in seen if what.startswith("compile") and not share]
+
+    every = {f"compile {arm.id}" for arm in ARMS}
+    with programs_kept_in(None):
+        assert {*compiled_before("first")} == every
+        assert compiled_before("again") == []
+        assert {*compiled_before("other", versions={"jax": "other"})} == every
+        assert compiled_before("gpu or unknown", backend=None, versions={"jax": "another"}) == []
+    assert counted == [True] * 9 + [False] * 3, "those of the unknown platform are compiled where they are timed"
+    assert {path.name for path in (tmp_path / "programs").iterdir()} >= {supervisor.MADE}
 
 
 def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypatch):
