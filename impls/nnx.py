@@ -25,11 +25,10 @@ __all__ = ["GRU", "PORT", "GRUCell"]
 
 
 class GRUCell(nnx.RNNCellBase):
-    """`nnx.GRUCell` with the b_hn that its documentation promises.
+    """The default `nnx.GRUCell` with the b_hn that its documentation promises.
 
-    Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h), without b_hn
-    (https://github.com/google/flax/issues/5594). This class has that bias, under the name that the proposed fix
-    (https://github.com/google/flax/pull/5595) gives it.
+    Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h) (https://github.com/google/flax/issues/5594). This
+    class has b_hn, under the name that the proposed fix (https://github.com/google/flax/pull/5595) gives it.
     """
 
     def __init__(
@@ -224,7 +223,7 @@ class Classifier(nnx.Module):
 
 
 _IS_PYTREE = hasattr(nnx, "Pytree")  # as a module is from Flax 0.12 on
-_LOST = "what a call changes in the module, as dropout's generator, is lost unless returned"
+_LOST = "what a call changes in the module, as dropout's generator, must be returned"
 _TREE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
 _BOUND = "model.eval() has no effect on what is bound already"
 

@@ -12,9 +12,10 @@ from support.runs import MACHINE, draw_run, save
 from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import read_kinds
-from trigru.bench.upgrades.changes import FAILING, KINDS
+from trigru.bench.upgrades.changes import FAILING, KINDS, Change
 from trigru.bench.upgrades.files import load, name_of
 from trigru.bench.upgrades.record import Subject
+from trigru.bench.upgrades.tables import change_lines
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import InputError
 
@@ -80,6 +81,15 @@ def test_many_changes_are_counted_and_with_details_listed(folders):
     assert "(and 15 more like this: --details)" in short
     assert len(short.splitlines()) <= 20
     assert long.count("float32(") >= 30
+
+
+def test_each_kind_is_shown_before_a_second_change_of_one():
+    found = [Change(kind, f"part {n}", "it", "", f"{n}", f"a.py:{n}") for n in range(9) for kind in KINDS]
+    lines = change_lines(found, FAILING)[2:]
+    ordered = sorted(KINDS, key=lambda kind: kind not in FAILING)
+    assert [line.partition(":")[0] for line in lines] == ordered
+    for text in ("more like this", "(and 8 more like this: --details)"):
+        assert [text in line for line in lines] == [kind in FAILING for kind in ordered]
 
 
 def test_a_diff_goes_from_old_to_new_and_is_printed_for_machines_too(tmp_path):

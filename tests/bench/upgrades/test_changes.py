@@ -190,6 +190,10 @@ def test_what_rounded_constants_new_rows_or_other_parameters_explain_is_no_other
     for other, kind in ((A * (1 + 5e-8), "bits"), (A * (1 + 7e-8), "function")):
         old, new = ({"values": {wide: {"result": name_of(array)}}} for array in (A, other))
         assert [kind for kind, *_ in told(old, new, A, other)] == [kind]
+    old, new = (
+        {"values": {wide: {"result": name_of(a)}}, "tree": {"part result": "float64(4,)"}} for a in (A, A + 1e-9)
+    )
+    assert [kind for kind, *_ in told(old, new, A, A + 1e-9)] == ["function"], "of a program in float64"
     new_row = {"tree": {"row .w": "int8()", "old .w": "int8()"}, "draws": {"row": {}, "old": {}}}
     assert told({"tree": {"old .w": "int8()"}, "draws": {"old": {}}}, new_row) == []
     grown = [program("part", **{KEPT: kept, EQUATIONS: kept}) for kept in (10, 90)]
