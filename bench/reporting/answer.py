@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from math import ceil
 from textwrap import wrap
 
 from ...common.errors import listed
@@ -28,15 +29,19 @@ SIDE_BY_SIDE = 3
 WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
+#: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
+NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
-STAR = "*: fastest or tied. "
+STAR = "*: none is faster. "
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "linen's train step at B=1: {} plain JAX's on jax {}, {} on jax {}."
+CHANGED = "Published: linen trains B=1 in {} plain JAX's time on jax {}, {} on {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.62}, "2026-11-29"
 #: The end of a sentence about one framework or several.
 FASTEST = " the fastest"
-#: What a call does, by the clock.
-WAITING = {"blocked": "waited for", "pipelined": "not waited for"}
+#: What a loop of calls does, by the clock: in a sentence and in a table.
+WAITING = {"blocked": ("waited for", "waited for"), "pipelined": ("no wait between calls", "no wait")}
+#: What the two headings of a table mean.
+HEADINGS = "As documented: as its docs write it; functional: jax.jit(f)(params, x)."
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -50,7 +55,9 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         how = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
-    parts = [folded([*warnings, *head_lines(found)]), list(_times(found)), folded(more_lines(found))]
+    times = list(_times(found))
+    meaning = [HEADINGS] if any(row.cells.keys() == {*WAYS} for row in found.rows) else []
+    parts = [folded([*warnings, *head_lines(found)]), times, folded([*meaning, *more_lines(found)])]
     apart = [line for part in parts if part for line in ("", *part)][1:]
     return apart if len(apart) <= LINES else [line for line in apart if line]
 
@@ -94,12 +101,12 @@ def fastest_lines(found: Answer) -> list[str]:
         rows = [row for row in found.rows if row.phase == phase]
         rows = [row.other for row in rows if row.other] if all(row.other for row in rows) else rows
         judged = {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
-        clauses, first = [], ""
-        for called, (verdict, others) in judged.items():
-            brief = verdict.removesuffix(FASTEST) if first.endswith(FASTEST) else verdict  # explained once
-            clauses.append(f"{called}, {'too' if verdict == first else brief}{others}")
-            first = first or verdict
-        subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
+        first = next(iter(judged.values()), ("", ""))[0]
+        clauses = [
+            f"{called}, {'too' if number and verdict == first else verdict}{others}"
+            for number, (called, (verdict, others)) in enumerate(judged.items())
+        ]
+        subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock][0]})" if phase in MAIN else SUBJECTS[phase]
         lines += [f"{subject}: {'; '.join(clauses)}."] * bool(clauses)
     return lines
 
@@ -117,14 +124,37 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
         ratios[slow, fast] = max(ratio, ratios.get((slow, fast), 1.0))
     if not ratios:
         return "no difference was shown", ""
+    most = max(ratios.values())
+    if most < NEAR:
+        return f"all are within {ceil((most - 1) * 100)}%", ""
     first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
     over = grouped(((slow, ratio) for (slow, fast), ratio in ratios.items() if fast in first), lambda of: of[0])
     if not over:  # none is the fastest throughout, or one is tied with others that change places
-        return "it depends on the size", f" (up to {max(ratios.values()):.2f}x)"
+        return _fastest_by_size(rows, way), f" (others up to {most:.2f}x as long)"
     (slow, most), *more = ((name_of(port), max(ratio for _, ratio in of)) for port, of in over.items())
     others = "".join(f", {name} {ratio:.2f}x" for name, ratio in more)
-    verb = "are" if first[1:] else "is"
-    return f"{listed(map(name_of, first))} {verb}{FASTEST}", f" ({slow} up to {most:.2f}x{others})"
+    return f"{_are(first)}{FASTEST}", f" ({slow} up to {most:.2f}x as long{others})"
+
+
+def _are(ports: Iterable[str]) -> str:
+    first, *more = map(name_of, ports)
+    return f"{listed([first, *more])} {'are' if more else 'is'}"
+
+
+def _fastest_by_size(rows: list[Row], way: str) -> str:
+    """Which frameworks are the fastest at which sizes, by the first of B, T, D and H that tells the rows apart."""
+    shapes = [describe(row.workload).partition(":")[0] for row in rows]
+    letters = zip(*(shape.split() for shape in shapes), strict=False)
+    sizes = next((of for of in letters if len({*of}) == len(of)), shapes)
+    tied = [size for size, row in zip(sizes, rows, strict=True) if len(row.fastest[way]) == len(row.cells[way])]
+    apart = [(size, row) for size, row in zip(sizes, rows, strict=True) if size not in tied]
+    found = grouped(apart, lambda of: tuple(of[1].fastest[way]))
+    (first, of_first), *more = ((ports, listed(size for size, _ in of)) for ports, of in found.items())
+    texts = [f"{_are(first)}{FASTEST} at {of_first}"]
+    texts += [f"{listed(map(name_of, ports))} at {of}" for ports, of in more]
+    if tied:
+        texts.append(f"no difference was shown at {listed(tied)}")
+    return ", ".join(texts)
 
 
 def sure_lines(found: Answer) -> list[str]:
@@ -165,7 +195,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
         lines.append((name_of(port), _made_once(code), format_time(cell.time_s)))
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    return f"Faster code for {phase}, {size} (for training: trigru styles):", lines
+    return f"Faster than documented: {phase}, {size} (more: trigru styles):", lines
 
 
 def _made_once(summary: str) -> str:
@@ -201,14 +231,15 @@ def proof_lines(found: Answer) -> list[str]:
     elif equal:
         whole = WHOLE in found.dtypes
         proven = (
-            "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven equal in what is timed"
+            "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven to compute the same"
         )
         proven += f" ({count(len(found.checks), 'check')})" * whole
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
     arithmetic = "" if found.arithmetic == "float32" else f", {found.arithmetic}"
-    where = f"{machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}{arithmetic}; {versions}."
+    device = f"{machine.device} CPU" if machine.backend == "cpu" and "CPU" not in machine.device else machine.device
+    where = f"{device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}{arithmetic}; {versions}"
     return [*[proven] * bool(proven), where]
 
 
@@ -236,7 +267,8 @@ def _times(found: Answer) -> Iterator[str]:
             for row in chain.from_iterable((row, row.other) for row in rows):
                 if row is None:
                     continue
-                first = f" {PHASES[row.phase] if row in rows else WAITING[row.clock]}"
+                named = PHASES[row.phase]
+                first = f" {named if row in rows else f'{named.split()[0]}, {WAITING[row.clock][1]}'}"
                 times = ([_cell(row, way, port) for port in found.ports] for way in beside)
                 yield line(first, f"{format_time(row.plain_s)} ", times)
 

@@ -113,16 +113,12 @@ LIES = {"results.json": {
     },
     "the plan has medium/forward.*linen.documented., which has neither": lost("medium", "linen"),
     "is no arm of the run": {"trigru": reasons("linen", port="nnx")},
-    "unknown workload 'banana'": {
-        "": lambda file: file.update(json.loads(json.dumps(file).replace("tiny", "banana"))),
-    },
     # what was proven
     "was not proven equal": {f"{PROVEN} *": {"error": 5.0, "bound": 1e300}},
     "but no proof in float64 of what was timed": {f"{PROVEN} *": {"dtype": "float32"}},
     "its proof is of torch, which the plan did not": {PROVEN: more(0, port="torch")},
     "the kernel fused, which the plan": {PROVEN: more(0, kernel="fused")},
     "linen.* but no proof": {PROVEN: lambda proof: proof.pop(3)},
-    "pure.* has a number, but no proof": {BEGUN: {"equality": []}},
     "has linen .* twice": {PROVEN: more(3)},
     "its proof was made on gpu": {BEGUN: {"backend": "gpu"}},
     "its proof was made with other versions": {BEGUN: {"versions": {"jax": "9.9"}}},
@@ -152,8 +148,6 @@ LIES = {"results.json": {
     "datetime is 'yesterday', expected one like": {"trigru ended": {"datetime": "yesterday"}},
 }, "cold_start.json": {
     "of length >= 1": {"": {"starts": []}},
-    "float` >= 0.0": {"starts 0": {"import_s": -1.0}},
-    "int` >= 0": {"starts 0": {"peak_bytes": -1}},
     "of several call styles": {"starts 0": {"style": "another"}},
     "schema 1, expected": {"": {"schema": 1}},
     "a start twice": {"starts": twice},
@@ -180,8 +174,6 @@ LIES = {"results.json": {
     "datetime is '2025-13-99'": {"rows 1": {"day": "2025-13-99"}},
     "has facts, and could not be installed": {"rows 1": {"reason": "could not be installed"}},
     "has facts, and no versions": {"rows 1": {"versions": {}}},
-    "counts": {"rows 1 counts pure": {"calls": -3}},
-    "seconds": {"rows 1": {"seconds": [-5.0]}},
     "schema 9, expected": {"": {"schema": 9}},
     "required field `command`": {"": lambda record: record.pop("command")},
 }}  # fmt: skip
