@@ -5,7 +5,6 @@ kernels, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bia
 """
 
 from collections.abc import Callable
-from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -224,8 +223,13 @@ def _train_state(port, model, task):
         return loss
 
     leaves = len(jax.tree.leaves(state))
-    params, lower = (lambda: port.dump(Model(state.params, model.module))), partial(train_step.lower, state)
-    return Program(call, params, lower, leaves, port.dump)
+    return Program(
+        call,
+        lambda: port.dump(Model(state.params, model.module)),
+        lambda *arrays: train_step.lower(state, *arrays),
+        leaves,
+        port.dump,
+    )
 
 
 class LinenPort(Port):

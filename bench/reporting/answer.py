@@ -230,9 +230,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = WHOLE in found.dtypes
-        proven = (
-            "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven to compute the same"
-        )
+        proven = "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven to compute the same"
         proven += f" ({count(len(found.checks), 'check')})" * whole
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)

@@ -78,7 +78,7 @@ class Progress:
         elapsed_s = task.elapsed or 0.0
         if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:
             self._next_line_s = elapsed_s + LINE_EVERY_S
-            left_s = elapsed_s * (1 / task.completed - 1) if task.completed else None
+            left_s = max(0.0, elapsed_s * (1 / task.completed - 1)) if task.completed else None
             left = "" if left_s is None else f", about {left_s:.0f} s left"
             say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
         check()

@@ -78,7 +78,8 @@ def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, flo
         for port in (*ports[first:], *ports[:first]):
             progress(f"start {port} {what}", share)
             cold = measure_cold_start(port)
-            found += [cold] if number else []
+            if number:
+                found.append(cold)
             share = 1 / (repeats + 1) / len(ports)
     return found
 

@@ -99,6 +99,8 @@ class Journal(Run):
         with open(os.open(self.path, flags), "ab") as file:
             content, checksum = encode_line(line, self._checksum)
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         self._checksum = checksum
 
     def close(self) -> None:

@@ -23,7 +23,9 @@ _CUDA = re.compile(r"jax-cuda\d+-\w+|nvidia-(cublas|cuda-nvcc|cuda-runtime|cudnn
 _MATTERS = re.compile(
     r"^(JAX|XLA|TF|FLAX|EQX|KERAS|TORCH|PYTORCH|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|OPENBLAS|OMP|GOMP|KMP|MKL)_|_NUM_THREADS$"
 )
-_PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$|_TO$", re.IGNORECASE)
+_PRIVATE = re.compile(
+    r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|ADDRESS|COMM_ID|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$|_TO$", re.IGNORECASE
+)
 #: The name of a flag that takes a path, such as --xla_dump_to; and a value that is a path.
 _TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
 _IS_PATH = re.compile(r"[/\\]|^['\"]?~")
@@ -79,7 +81,8 @@ def machine_differences(was: Machine, now: Machine, *, versions: bool = True) ->
     found: list[str] = []
     for name in ("device", "backend", "threads", "xla_flags"):
         before, after = getattr(was, name), getattr(now, name)
-        found += [f"{name} {after!r}, was {before!r}"] if before != after else []
+        if before != after:
+            found.append(f"{name} {after!r}, was {before!r}")
     found += version_differences(was.versions, now.versions) if versions else []
     return found + version_differences(was.environment, now.environment)
 

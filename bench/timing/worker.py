@@ -215,7 +215,7 @@ def rounds_in(plan: Plan, round_time_s: float, arms: int) -> int:
 
 
 def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
-    """Measure in a process of its own, together with those of other hosts where there are some."""
+    """Measure in a process of its own."""
     jax.config.update("jax_enable_compilation_cache", False)  # no program from another run, unless the request says so
     gc.set_threshold(*GARBAGE)
     measure(request, answer)
