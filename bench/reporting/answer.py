@@ -34,12 +34,12 @@ NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
 STAR = "*: none is faster. "
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "Published: linen trains B=1 in {} plain JAX's time on jax {}, {} on {}."
-BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.62}, "2026-11-29"
+CHANGED = "Published: linen trains B=1 in {} plain JAX's time (jax {}), {} ({})."
+BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 #: The end of a sentence about one framework or several.
-FASTEST = " the fastest"
-#: What a loop of calls does, by the clock: in a sentence and in a table.
-WAITING = {"blocked": ("waited for", "waited for"), "pipelined": ("no wait between calls", "no wait")}
+FASTEST = " fastest"
+#: What a loop of calls does, by the clock.
+WAITING = {"blocked": "waited for", "pipelined": "no wait"}
 #: What the two headings of a table mean.
 HEADINGS = "As documented: as its docs write it; functional: jax.jit(f)(params, x)."
 
@@ -56,7 +56,8 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
     times = list(_times(found))
-    meaning = [HEADINGS] if any(row.cells.keys() == {*WAYS} for row in found.rows) else []
+    explains = not warnings and any(row.cells.keys() == {*WAYS} for row in found.rows)
+    meaning = [HEADINGS] if explains else []
     parts = [folded([*warnings, *head_lines(found)]), times, folded([*meaning, *more_lines(found)])]
     apart = [line for part in parts if part for line in ("", *part)][1:]
     return apart if len(apart) <= LINES else [line for line in apart if line]
@@ -106,7 +107,7 @@ def fastest_lines(found: Answer) -> list[str]:
             f"{called}, {'too' if number and verdict == first else verdict}{others}"
             for number, (called, (verdict, others)) in enumerate(judged.items())
         ]
-        subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock][0]})" if phase in MAIN else SUBJECTS[phase]
+        subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
         lines += [f"{subject}: {'; '.join(clauses)}."] * bool(clauses)
     return lines
 
@@ -130,10 +131,10 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
     first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
     over = grouped(((slow, ratio) for (slow, fast), ratio in ratios.items() if fast in first), lambda of: of[0])
     if not over:  # none is the fastest throughout, or one is tied with others that change places
-        return _fastest_by_size(rows, way), f" (others up to {most:.2f}x as long)"
+        return _fastest_by_size(rows, way), f" (others up to {most:.2f}x)"
     (slow, most), *more = ((name_of(port), max(ratio for _, ratio in of)) for port, of in over.items())
     others = "".join(f", {name} {ratio:.2f}x" for name, ratio in more)
-    return f"{_are(first)}{FASTEST}", f" ({slow} up to {most:.2f}x as long{others})"
+    return f"{_are(first)}{FASTEST}", f" ({slow} up to {most:.2f}x{others})"
 
 
 def _are(ports: Iterable[str]) -> str:
@@ -266,7 +267,7 @@ def _times(found: Answer) -> Iterator[str]:
                 if row is None:
                     continue
                 named = PHASES[row.phase]
-                first = f" {named if row in rows else f'{named.split()[0]}, {WAITING[row.clock][1]}'}"
+                first = f" {named if row in rows else f'{named.split()[0]}, {WAITING[row.clock]}'}"
                 times = ([_cell(row, way, port) for port in found.ports] for way in beside)
                 yield line(first, f"{format_time(row.plain_s)} ", times)
 

@@ -81,7 +81,7 @@ def test_which_framework():
         between = max(max(d.ratio, 1 / d.ratio) for d in step.pairs["functional"])
         assert max(d.ratio for d in against_functional(workload, "step").values()) > between, workload
     for way in ("documented", "functional"):
-        assert all(0.94 < d.ratio < 1.06 for d in rows()["large", "train_step"].pairs[way])
+        assert all(0.91 < d.ratio < 1.1 for d in rows()["large", "train_step"].pairs[way])
     new, old = (facts("question", "train_step", "linen[train_state]", of=name)[0] for name in ("cpu", "cpu-py311"))
     assert {"0.10": round(old.ratio, 2), "0.12": round(new.ratio, 2)} == BY_SERIES
     assert {run(name).datetime[:10] for name in ("cpu", "cpu-py311")} <= {"2026-11-26", PUBLISHED}
