@@ -89,8 +89,11 @@ def verify_ports(
     is_usual = is_default or styles is not None
     scopes = grouped(asked, lambda question: question.subject)
     measurements: list[Measurement] = []
-    for subject in subjects if is_usual and not anew else []:
-        if proof := kept(subject) or (None if is_default else kept(subject, scopes[subject])):
+    known = {subject: kept(subject) for subject in subjects} if is_usual and not anew else {}
+    if not is_default and not all(known.values()):  # whole proofs and proofs of some questions do not go together
+        known = {subject: kept(subject, scopes[subject]) for subject in known}
+    for subject, proof in known.items():
+        if proof is not None:
             del scopes[subject]
             prover.backend = "cpu"
             measurements += proof.measurements

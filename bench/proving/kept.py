@@ -167,7 +167,9 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
         found.update("\0".join(map(str, words)).encode(errors="surrogateescape") + b"\n")
 
     add(sys.version, os.path.realpath(sys.executable), sys.flags, platform.machine(), platform.libc_ver(), processor())
-    add(cores(), *(item for item in sorted(environment.items()) if item[0].startswith(VARIABLES)))
+    of_memory = "XLA_PYTHON_CLIENT_"  # of a GPU, of which no proof is kept
+    names = [name for name in sorted(environment) if name.startswith(VARIABLES) and not name.startswith(of_memory)]
+    add(cores(), *((name, environment[name]) for name in names))
     for folder in own:
         for path, _ in _files(str(folder), everything=True):
             add("own", path, _content(path))

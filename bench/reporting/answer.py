@@ -192,8 +192,11 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
         if not is_here(port) or d is None or d.verdict != "slower" or d.ratio < WORTH:
             continue
         cell = row.keeping.get(port) or row.cells[FUNCTIONAL][port]
-        code = next(style.summary for style in get_port(port).call_styles if style.name == cell.style)
-        lines.append((name_of(port), _made_once(code), format_time(cell.time_s)))
+        for style in get_port(port).call_styles:
+            if style.name == cell.style:
+                lines.append((name_of(port), _made_once(style.summary), format_time(cell.time_s)))
+    if not lines:
+        return "", []
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
     return f"Faster than documented: {phase}, {size} (more: trigru styles):", lines

@@ -30,7 +30,7 @@ class ResumeError(TrigruError, ValueError):
 
 
 class Journal(Run):
-    """The records of a run that is under way. Each is on disk before the next begins."""
+    """The records of a run that is under way. Each is handed to the system before the next begins."""
 
     def __init__(self, path: Path, begun: Begun):
         """Begin a file. Raises a FileExistsError if there is one."""
@@ -99,8 +99,6 @@ class Journal(Run):
         with open(os.open(self.path, flags), "ab") as file:
             content, checksum = encode_line(line, self._checksum)
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         self._checksum = checksum
 
     def close(self) -> None:

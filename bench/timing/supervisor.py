@@ -113,7 +113,8 @@ def compile_side_by_side(request: Request, software: Sequence[object], progress:
         lines = [child.lines_of(of, LIMIT_S) for child, of in zip(children, requests, strict=True)]
         for line in filter(None, chain.from_iterable(zip_longest(*lines))):
             progress(msgspec.json.decode(line, type=Underway).what)
-        write_whole(mark, made)
+        with suppress(OSError):  # it is compiled again next time
+            write_whole(mark, made)
 
 
 def run(
@@ -147,7 +148,8 @@ def run(
         whole_s = sum(request_of(process).whole_s for process in range(plan.processes))
         if shared and journal.todo(0):
             software = journal.begun.versions, journal.begun.commit
-            compile_side_by_side(request_of(0), software, lambda what: progress(what, 0.0))
+            whole = msgspec.structs.replace(request_of(0), arms=list(journal.begun.arms))
+            compile_side_by_side(whole, software, lambda what: progress(what, 0.0))
         for process in range(plan.processes):
             of, again = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
             while todo := (request := request_of(process)).arms:

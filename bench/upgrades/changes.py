@@ -204,8 +204,10 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
         return  # gradients of parameters that are new or gone
     noise = noise_of(pair.was[1][array] for name, array in was.items() if name.startswith("gradient of"))
     wide = where != row  # and so among the values of the trail
-    least = _rounded(pair, row) if wide else 0.0
-    excess = {name: excess_of(*both, noise * name.startswith("gradient of"), least) for name, both in differing.items()}
+    excess = {
+        name: excess_of(*both, noise * name.startswith("gradient of"), _rounded(pair, row, name) if wide else 0.0)
+        for name, both in differing.items()
+    }
     beyond = [name for name in excess if excess[name] > 1]
     if not beyond:
         worst = max(excess, key=lambda name: excess[name])
@@ -221,10 +223,12 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
         yield pair.change("function", f"{where}: {names[0]}{_more(names, 'more result')}", "", how, line)
 
 
-def _rounded(pair: Pair, row: str) -> float:
-    """The share by which rounding in float32 moves the results of a program that is evaluated in float64."""
-    results = [dtype for path, dtype in pair.new.tree.items() if path.startswith(f"{row} result")]
-    if any(dtype.startswith(("float64", "complex128")) for dtype in results):
+def _rounded(pair: Pair, row: str, result: str) -> float:
+    """The share by which rounding in float32 moves a result of a program that is evaluated in float64."""
+    found = pair.new.tree.items()
+    own = [dtype for path, dtype in found if path == f"{row} {result}"]  # a gradient's is that of any
+    dtypes = own or [dtype for path, dtype in found if path.startswith(f"{row} result")]
+    if any(dtype.startswith(("float64", "complex128")) for dtype in dtypes):
         return 0.0
     trails = [subject.trails[row] for subject in (pair.old, pair.new) if row in subject.trails]
     return ROUNDED if any("(reduce_precision " in line for trail in trails for line in trail.lines) else CONSTANTS

@@ -153,9 +153,9 @@ class _Side:
             for value in step.operands:
                 users.setdefault(value, []).append(step)
         found: set[int] = set()
+        within = users.keys() - self.results
         for step in reversed(self.steps):
             known = agrees | found
-            within = users.keys() - self.results
             found |= {v for v in step.results if v in within and all(known.issuperset(u.results) for u in users[v])}
         return found
 

@@ -13,7 +13,7 @@ from ..results.grouping import grouped
 from .versions import installed
 
 #: The file of the last times, which stands beside the compiled programs; and its largest size.
-FILE, MOST_BYTES = "snapshot-seconds.json", 2**16
+FILE, MOST_BYTES = "snapshot_seconds.json", 2**16
 #: A question of a proof, among the names of subjects.
 CHECK = "check"
 #: Processes side by side.

@@ -229,5 +229,5 @@ def _nodes(file: str, kind: type[ast.AST]) -> list[Any]:
 
 def _short(file: str) -> str:
     """The file of a library, from the folder of all libraries."""
-    folder = max((folder for folder in _LIBRARIES if file.startswith(folder)), key=len, default="")
-    return shown(file.removeprefix(f"{folder}/"))
+    folders = [folder for folder in _LIBRARIES if file.startswith(f"{folder}/")]
+    return shown(file.removeprefix(f"{max(folders, key=len)}/") if folders else file)

@@ -16,6 +16,7 @@ import optax
 from flax import jax_utils  # noqa: F401  (in a table)
 from flax.training import common_utils  # noqa: F401
 from flax.training.dynamic_scale import DynamicScale
+from flax.training.early_stopping import EarlyStopping  # noqa: F401
 from flax.training.train_state import TrainState
 
 from ..functions import Example

@@ -178,7 +178,7 @@ def test_the_code_of_a_style_is_printed_by_name_or_label(arguments, names):
     for style in styles.values():
         phases = ", ".join(phase for phase in styles if styles[phase] == style)
         assert f"call style {style} ({phases}): " in comment
-    caution = "# Mind: what a call changes in the module, as dropout's generator, is lost unless returned.\n"
+    caution = "# Mind: what a call changes in the module, as dropout's generator, must be returned.\n"
     assert (caution in comment) == (arguments == ("nnx", "functional"))
     compile(comment + code, "program", "exec")
 
