@@ -110,7 +110,7 @@ def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
     for kind, choice in [("unroll", config.unroll), ("product", dtype), *needed]:
         others = {other for name, other in found if name == kind}
         if choice not in others and (others or (kind, choice) in needed):
-            has = f"{', '.join(map(str, others))} instead of {choice}" if others else "no program that has it"
+            has = f"{', '.join(sorted(map(str, others)))} instead of {choice}" if others else "no program that has it"
             raise DefectError(f"{kind} is lost: {has}.")
 
 
