@@ -99,7 +99,8 @@ def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
 
     The answers are the same without it.
     """
-    config, dtype = config_of(row), dtypes_of(row["dtype"])[0]
+    config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], sizes_of(row).time
+    calls = ((T + 1) // 2, T // 2) if row["entry"] == "chunks" else (T,)  # a loop has no more steps to unroll
     needed = [("remat", True)] * config.remat
     is_fused = FUSED in (config.kernel, port.kernel if isinstance(port, WithKernel) else None)
     if is_fused and row["entry"] != "steps" and row["phase"] != "step":  # a single step has no kernel
@@ -109,7 +110,8 @@ def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
             needed.append(("fused product", dtype))
     for kind, choice in [("unroll", config.unroll), ("product", dtype), *needed]:
         others = {other for name, other in found if name == kind}
-        if choice not in others and (others or (kind, choice) in needed):
+        alike = {choice, *(min(choice, steps) for steps in calls)} if kind == "unroll" else {choice}
+        if not alike & others and (others or (kind, choice) in needed):
             has = f"{', '.join(sorted(map(str, others)))} instead of {choice}" if others else "no program that has it"
             raise DefectError(f"{kind} is lost: {has}.")
 
