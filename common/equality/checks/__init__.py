@@ -49,8 +49,8 @@ CHECKS: tuple[Check, ...] = (
         "contract",
         "other equations; two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, "
         "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
-        "(dtype, unroll, remat) that is lost in a call; and, where rows are compiled, a program that is less accurate "
-        "than NumPy",
+        "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
+        "accurate than NumPy",
         rows=design_of,
     ),
     Check("conversion",

@@ -96,14 +96,15 @@ def memory(port: Port) -> Iterator[Case]:
         yield Case(f"kernel={kernel}", partial(_require_saved, port, kernel))
         for unroll in (UNROLLED, UNROLLED + 1):
             yield Case(f"kernel={kernel}, unroll={unroll}", partial(_require_apart, port, kernel, unroll))
+    yield Case("with lengths and resets", partial(_require_saved, port, STOCK, **dict.fromkeys(MASKS, "passed")))
     for style in available_styles(port, "train_step"):
         if DONATED in style.labels:
             yield Case(f"a train step in the call style {style.name}", partial(_require_donated, port, style))
 
 
-def _require_saved(port: Port, kernel: str) -> None:
+def _require_saved(port: Port, kernel: str, **levels: str) -> None:
     """Require a gradient to keep less with `remat`, and without it no more than that of the framework's own cell."""
-    plain, again = (_kept_states(port, kernel=kernel, remat=remat) for remat in ("no", "yes"))
+    plain, again = (_kept_states(port, kernel=kernel, remat=remat, **levels) for remat in ("no", "yes"))
     most = MOST if kernel == STOCK else _kept_states(port)
     for kept, limit, what in ((plain, most, ""), (again, SHARE * plain, " with remat")):
         if kept > limit:

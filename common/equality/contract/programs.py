@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...errors import DefectError, NotOfferedError
+from ...gru.kernels import FUSED
 from ...parameters.record import leaves
 from ...port.compilation import configured
-from ...port.protocol import Port, Program
+from ...port.protocol import Port, Program, WithKernel
 from ...port.styles import available_styles
 from ...port.task import Task, mean_squared_error
 from ...program import Traced, equations
@@ -40,7 +41,7 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
             found = _compiled(row, port, style, model, arrays, sets)
     else:
         traced = Traced(partial(in_style, row, port, style), model, *jax.tree.map(partial(_spec, row), arrays))
-        _require_choices(row, choices_of(traced.closed.jaxpr))
+        _require_choices(row, port, choices_of(traced.closed.jaxpr))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
     return [named_answers(row, port, data, results) for results in found]
 
@@ -93,17 +94,25 @@ def choices_of(jaxpr: Any) -> set[tuple[str, Any]]:
     return found
 
 
-def _require_choices(row: Row, found: set[tuple[str, Any]]) -> None:
+def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
     """Require a row's program to have what was chosen for its model. One without loops or products has no such choice.
 
     The answers are the same without it.
     """
-    config = config_of(row)
-    chosen = [("unroll", config.unroll), ("product", dtypes_of(row["dtype"])[0]), *[("remat", True)] * config.remat]
-    for kind, choice in chosen:
+    config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], sizes_of(row).time
+    calls = ((T + 1) // 2, T // 2) if row["entry"] == "chunks" else (T,)  # a loop has no more steps to unroll
+    needed = [("remat", True)] * config.remat
+    is_fused = FUSED in (config.kernel, port.kernel if isinstance(port, WithKernel) else None)
+    if is_fused and row["entry"] != "steps" and row["phase"] != "step":  # a single step has no kernel
+        if row["phase"] == "forward":
+            needed.append(("rule", "custom_jvp_call"))
+        elif row["transform"] != "ensemble":  # with a weight of each model, it is a usual product
+            needed.append(("fused product", dtype))
+    for kind, choice in [("unroll", config.unroll), ("product", dtype), *needed]:
         others = {other for name, other in found if name == kind}
-        if choice not in others and (others or kind == "remat"):
-            has = f"{', '.join(map(str, others))} instead of {choice}" if others else "no program that has it"
+        alike = {choice, *(min(choice, steps) for steps in calls)} if kind == "unroll" else {choice}
+        if not alike & others and (others or (kind, choice) in needed):
+            has = f"{', '.join(sorted(map(str, others)))} instead of {choice}" if others else "no program that has it"
             raise DefectError(f"{kind} is lost: {has}.")
 
 
