@@ -56,8 +56,8 @@ def record_of(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
     header = parsed.get("trigru", parsed)  # of results, whose format is pytest-benchmark's
     found = header.get("schema") if isinstance(header, dict) else None
     if schema is not None and found != schema:
-        number = f"{found:g}" if isinstance(found, float) else brief(found)
-        raise ValueError(f"schema {number!r}, expected {schema}: read it with the trigru that wrote it")
+        number = f"{found:g}" if isinstance(found, float) else brief(repr(found))
+        raise ValueError(f"schema {number}, expected {schema}: read it with the trigru that wrote it")
     if parsed.pop(CHECKSUM, None) != _checksum(parsed):
         raise ValueError(_CHANGED)
     record = msgspec.json.decode(content)
