@@ -101,7 +101,7 @@ def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
     """
     config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], sizes_of(row).time
     calls = ((T + 1) // 2, T // 2) if row["entry"] == "chunks" else (T,)  # a loop has no more steps to unroll
-    needed = [("remat", True)] * config.remat
+    needed: list[tuple[str, Any]] = [("remat", True)] if config.remat else []
     is_fused = FUSED in (config.kernel, port.kernel if isinstance(port, WithKernel) else None)
     if is_fused and row["entry"] != "steps" and row["phase"] != "step":  # a single step has no kernel
         if row["phase"] == "forward":
