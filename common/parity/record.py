@@ -44,10 +44,11 @@ class Location:
         return f"{'/'.join(self.file.split('/')[-2:])}:{self.line} ({self.operation} of shape {self.shape})"
 
     def __str__(self) -> str:
-        inside = f", in {self.library}" if self.library else ""
+        place = f"{shown(self.file)}:{self.line}"
+        inside = f", in {self.library}" if self.library not in ("", place) else ""
         of = f" of {', '.join(self.operands)}" if self.operands else ""
         computed = f"\n      {self.operation}{of} -> {list(self.shape)}" if self.operation else ""
-        return f"{shown(self.file)}:{self.line}{inside}\n      {self.text}{computed}"
+        return f"{place}{inside}\n      {self.text}{computed}"
 
 
 @dataclass(frozen=True)
