@@ -147,7 +147,7 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
 
     Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
     """
-    row = whole_row(levels)
+    row = whole_row({"phase": "forward", **levels})
     data, _, arrays = one_set(row, port)
     chosen = replace(config_of_row(row), **CHOICES)
     model = port.load(chosen, data.params)
@@ -175,7 +175,7 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
 
 def _differences(port: Port, options: Sequence[dict[str, Any]]) -> Iterator[Case]:
     """Each option makes another program."""
-    row = whole_row({})
+    row = whole_row({"phase": "forward"})
     data, _, arrays = one_set(row, port)
     chosen = replace(config_of_row(row), **CHOICES)
     program, _ = _traced(row, port, arrays, port.load(chosen, data.params))
