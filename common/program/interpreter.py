@@ -77,38 +77,47 @@ def function_of(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
 
 def _function(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
     jaxpr = closed.jaxpr
-    constants = {v: _constant(c, v.aval, how) for v, c in zip(jaxpr.constvars, closed.consts, strict=True)}
+    values: list[Any] = []  # of arguments, constants and literals, then of results, each at a place of its own
+    places: dict[Any, int] = {}
 
-    def place(atom: Any) -> Any:
-        """A variable, or the number of a literal, beside its value among the constants."""
+    def place(atom: Any) -> int:
         if isinstance(atom, Literal):
-            constants[id(atom)] = _constant(atom.val, atom.aval, how)
-            return id(atom)
-        return atom
+            values.append(_constant(atom.val, atom.aval, how))
+            return len(values) - 1
+        if atom not in places:
+            places[atom] = len(values)
+            values.append(None)
+        return places[atom]
 
+    inputs = slice(len([place(v) for v in jaxpr.invars]))
+    for v, constant in zip(jaxpr.constvars, closed.consts, strict=True):
+        values[place(v)] = _constant(constant, v.aval, how)
     results = [place(atom) for atom in jaxpr.outvars]
     used, instructions = set(results), []
     for equation in reversed(jaxpr.eqns):  # so that it is known what is used later
-        if not equation.effects and used.isdisjoint(equation.outvars):
+        outs = [place(v) for v in equation.outvars]
+        if not equation.effects and used.isdisjoint(outs):
             continue
         ins = [place(atom) for atom in equation.invars]
-        unused = {*ins, *equation.outvars} - used  # after it, so that their memory is free
+        unused = {*ins, *outs} - used  # after it, so that their memory is free
         used.update(ins)
         function = _observed(equation, how) if how.observe else evaluation(equation, how)
-        instructions.append((function, ins, equation.outvars, equation.primitive.multiple_results, unused))
+        instructions.append((function, ins, outs, equation.primitive.multiple_results, unused))
     instructions.reverse()
 
     def run(*operands: Array) -> list[Array]:
-        values = constants | dict(zip(jaxpr.invars, operands, strict=True))
+        of = values.copy()
+        of[inputs] = operands
         for function, ins, outs, several, unused in instructions:
-            found = function(*[values[place] for place in ins])
+            found = function(*[of[n] for n in ins])
             if several:
-                values.update(zip(outs, found, strict=True))
+                for n, result in zip(outs, found, strict=True):
+                    of[n] = result
             else:
-                values[outs[0]] = found
-            for place in unused:
-                del values[place]
-        return [values[place] for place in results]
+                of[outs[0]] = found
+            for n in unused:
+                of[n] = None
+        return [of[n] for n in results]
 
     return run
 
