@@ -20,7 +20,7 @@ from ..errors import InputError, listed
 from .fused import Weights, fused_scan
 from .kernels import AUTO, KERNELS, is_fused
 
-__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model", "initial_carry", "is_fused"]
+__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "cast", "check_model", "initial_carry", "is_fused"]
 
 
 class Loop(NamedTuple):
@@ -32,31 +32,29 @@ class Loop(NamedTuple):
     by_time: tuple[Any, Any, Any]  # frames (T, *batch, D); resets (T, *batch) or None; active (T, *batch) or None
     time_axis: int  # of the outputs
     reverse: bool
-    unroll: int
 
-    @property
-    def prevent_cse(self) -> bool:
+    def prevent_cse(self, unroll: int) -> bool:
         """The argument of that name for a checkpoint of one step.
 
         It can be off inside a loop, whose body XLA does not merge with the forward pass; fully unrolled there is none.
         """
-        return self.unroll >= self.by_time[0].shape[0]
+        return unroll >= self.by_time[0].shape[0]
 
-    def run(self, cell: Callable[[Array, Array], Array], *, remat: bool) -> tuple[Array, Array]:
+    def run(self, cell: Callable[[Array, Array], Array], unroll: int, remat: bool) -> tuple[Array, Array]:
         """The final carry (*batch, H) and the outputs by a scan of a cell, (h, x) -> the next h."""
 
         def step(h: Array, inputs: Any) -> tuple[Array, Array]:
             return advance(cell, h, self.initial, inputs)
 
         if remat:
-            step = jax.checkpoint(step, prevent_cse=self.prevent_cse)
-        carry, outputs = jax.lax.scan(step, self.h, self.by_time, reverse=self.reverse, unroll=self.unroll)
+            step = jax.checkpoint(step, prevent_cse=self.prevent_cse(unroll))
+        carry, outputs = jax.lax.scan(step, self.h, self.by_time, reverse=self.reverse, unroll=unroll)
         return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
-    def run_fused(self, weights: Weights, *, remat: bool) -> tuple[Array, Array]:
+    def run_fused(self, weights: Weights, unroll: int, remat: bool) -> tuple[Array, Array]:
         """The final carry (*batch, H) and the outputs by `trigru.common.gru.fused`."""
-        how: Any = {"reverse": self.reverse, "unroll": self.unroll, "remat": remat}
-        carry, outputs = fused_scan(weights, self.h, self.initial, *self.by_time, **how)
+        options: Any = {"reverse": self.reverse, "unroll": unroll, "remat": remat}
+        carry, outputs = fused_scan(weights, self.h, self.initial, *self.by_time, **options)
         return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
 
@@ -71,35 +69,44 @@ def begin(
     x: Any,
     carry: Any,
     initial_carry: Any,
-    *,
-    dtype: Any,
-    unroll: int,
     lengths: Any = None,
     resets: Any = None,
     reverse: bool = False,
     time_major: bool = False,
+    *,
+    dtype: Any,
     **sizes: Any,
 ) -> Loop:
     """Check a call on sequences, and arrange its arrays by time.
+
+    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included, reaches a gradient;
+    resets there are dropped. A scan from the last step to the first reads the same.
 
     Args:
         x, carry, lengths, resets, reverse, time_major: of the call; shapes are those of `check_call`.
         initial_carry: of the model, (H,).
         dtype: of the computation; None promotes that of initial carry, inputs and a passed carry.
-        unroll: steps in one iteration of the compiled loop.
         sizes: input_size and hidden_size of the model, and `batched=False` where it takes one example.
 
     Raises:
         InputError: arrays that do not fit.
     """
-    masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
-    check_call(x, carry, **masks, **sizes)
+    check_call(x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major, **sizes)
     dtype = computation_dtype(dtype, initial_carry, x, carry)
     x = jnp.asarray(x, dtype)
-    by_time = scan_inputs(x, lengths, resets, time_major=time_major)
-    initial = start(jnp.asarray(initial_carry, dtype), by_time[0])
-    h = initial if carry is None else start(jnp.asarray(carry, dtype), by_time[0])
-    return Loop(dtype, h, initial, by_time, 0 if time_major else x.ndim - 2, reverse, unroll)
+    time_axis = 0 if time_major else x.ndim - 2
+    x, active = jnp.moveaxis(x, time_axis, 0), None  # (T, *batch, D)
+    if resets is not None:
+        resets = jnp.moveaxis(jnp.asarray(resets), time_axis, 0)  # (T, *batch)
+    if lengths is not None:
+        lengths = clip_lengths(lengths, x.shape[0])
+        steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], 0)  # (T, *batch)
+        active = steps < jnp.broadcast_to(lengths, steps.shape)
+        x = jnp.where(active[..., None], x, jnp.zeros_like(x))
+        resets = None if resets is None else resets & active
+    initial = start(jnp.asarray(initial_carry, dtype), x)
+    h = initial if carry is None else start(jnp.asarray(carry, dtype), x)
+    return Loop(dtype, h, initial, (x, resets, active), time_axis, reverse)
 
 
 def begin_step(
@@ -124,6 +131,11 @@ def initial_carry(h: Any, batch_shape: tuple[int, ...], dtype: Any) -> Any:
     """A model's initial carry (H,), broadcast to (*batch_shape, H), in a dtype or, for None, in its own."""
     check_batch_shape(batch_shape)
     return jnp.broadcast_to(jnp.asarray(h, dtype), (*batch_shape, h.size))
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """Parameters in the dtype of the computation."""
+    return jax.tree.map(lambda p: jnp.asarray(p, dtype), tree)
 
 
 def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inputs: Any) -> tuple[Array, Array]:
@@ -245,30 +257,6 @@ def check_batch_shape(batch_shape: Any) -> None:
     if not all(isinstance(size, Integral) and not isinstance(size, bool) and 0 < int(size) < 2**31 for size in sizes):
         expected = "a tuple of whole numbers from 1 on, below 2**31, as (8,) for a batch of 8"
         raise InputError(f"batch_shape is {batch_shape!r}, expected {expected}.")
-
-
-def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: bool = False) -> tuple[Any, Any, Any]:
-    """The inputs of each step of a scan over time: the frame, whether to reset before it, whether it counts.
-
-    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included,
-    reaches a gradient; resets there are dropped. A scan from the last step to the first reads the same.
-
-    Arguments are those of `check_call`.
-
-    Returns:
-        frames (time, *batch, features), resets (time, *batch) or None, active (time, *batch) or None.
-    """
-    if not time_major:
-        axis = x.ndim - 2
-        x = jnp.moveaxis(x, axis, 0)  # (T, *batch, D)
-        resets = None if resets is None else jnp.moveaxis(jnp.asarray(resets), axis, 0)  # (T, *batch)
-    if lengths is None:
-        return x, resets, None
-    lengths = clip_lengths(lengths, x.shape[0])
-    steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], 0)  # (T, *batch)
-    active = steps < jnp.broadcast_to(lengths, steps.shape)
-    x = jnp.where(active[..., None], x, jnp.zeros_like(x))
-    return x, None if resets is None else resets & active, active
 
 
 def start(h: Any, frames: Any, *, time: bool = True) -> Any:

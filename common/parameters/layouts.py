@@ -40,6 +40,8 @@ class Row(NamedTuple):
     if_absent: str | None = None
 
 
+#: Of a layer called `readout`, an `nn.Dense` or `nnx.Linear`.
+FLAX_READOUT = (Row("readout.kernel", "readout.weight", transposed=True), Row("readout.bias", "readout.bias"))
 CARRY = Row("initial_carry", "initial_carry", if_absent="it has no initial_carry: the initial state is 0.")
 
 

@@ -1,6 +1,6 @@
 """The ways in which programs of each framework make and call a port's class, for the check `class`.
 
-A framework is imported when the function of its port is called.
+Each function takes the classes of a port, and imports its framework when it is called.
 """
 
 from collections.abc import Callable
@@ -25,16 +25,14 @@ _INITIALIZERS = {
 
 
 @cache
-def linen() -> ModelClass:
+def linen(GRU: Any, Model: Any) -> ModelClass:
     """The class of Flax linen's port."""
     import flax.linen as nn
-
-    from ..linen import GRU, Model
 
     class Parent(nn.Module):
         """A module that makes a GRU where it calls it."""
 
-        make: Callable[[], GRU]
+        make: Callable[[], Any]
 
         @nn.compact
         def __call__(self, x, carry=None, **given):
@@ -102,11 +100,9 @@ def linen() -> ModelClass:
 
 
 @cache
-def nnx() -> ModelClass:
+def nnx(GRU: Any) -> ModelClass:
     """The class of Flax NNX's port."""
     from flax import nnx
-
-    from ..nnx import GRU
 
     def construct(key, input_size, hidden_size, x=None, **options) -> Any:
         return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(params=key))
@@ -156,11 +152,9 @@ def nnx() -> ModelClass:
 
 
 @cache
-def equinox() -> ModelClass:
+def equinox(GRU: Any, time_major: Callable[..., Any]) -> ModelClass:
     """The class of Equinox's port."""
     import equinox as eqx
-
-    from ..equinox import GRU, time_major
 
     def construct(key, input_size, hidden_size, x=None, **options):
         return GRU(input_size, hidden_size, **options, key=key)
