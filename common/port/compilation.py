@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,9 @@ def jit_without_optimization(function: Callable[..., Any]) -> Any:
     return jax.jit(function, compiler_options=_quick_options())
 
 
-@contextmanager
-def compiled_quickly() -> Iterator[None]:
+def compiled_quickly() -> AbstractContextManager[None]:
     """Compile without LLVM's optimisations what is compiled meanwhile, also by a framework; XLA's own are the same."""
-    with configured({"jax_disable_most_optimizations": True}):
-        yield
+    return configured({"jax_disable_most_optimizations": True})
 
 
 @contextmanager
@@ -74,16 +72,14 @@ def _tidy(folder: Path, most_bytes: int) -> None:
     entries = []
     for entry in folder.glob("*-*"):
         with suppress(OSError):  # another process may remove it
-            found = entry.stat()
-            entries.append((max(found.st_atime, found.st_mtime), found.st_size, entry))
-    excess = sum(nbytes for _, nbytes, _ in entries) - most_bytes
-    excess += (excess > 0) * (1 - KEPT_SHARE) * most_bytes
-    for _, nbytes, entry in sorted(entries):
-        if excess <= 0:
-            break
-        with suppress(OSError):
-            entry.unlink()
-        excess -= nbytes
+            status = entry.stat()
+            entries.append((max(status.st_atime, status.st_mtime), status.st_size, entry))
+    left = sum(nbytes for _, nbytes, _ in entries)
+    for _, nbytes, entry in sorted(entries) if left > most_bytes else ():
+        if left > KEPT_SHARE * most_bytes:
+            left -= nbytes
+            with suppress(OSError):
+                entry.unlink()
 
 
 @contextmanager
@@ -126,11 +122,11 @@ def count_programs() -> Iterator[Programs]:
     def count(event: str, duration_secs: float, **_: str | int) -> None:
         programs.compiled += event == "/jax/core/compile/backend_compile_duration"
 
-    def discount(event: str, **_: str | int) -> None:
+    def count_hit(event: str, **_: str | int) -> None:
         hit = event == "/jax/compilation_cache/cache_hits"  # of which JAX says that it was compiled, too
         programs.compiled, programs.reused = programs.compiled - hit, programs.reused + hit
 
-    with listening(count, of_durations=True), listening(discount, of_durations=False):
+    with listening(count, of_durations=True), listening(count_hit, of_durations=False):
         yield programs
 
 

@@ -128,22 +128,20 @@ def read_program(lowered: Any) -> ProgramFacts:
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
     text = compiled.as_text()
     count = Counter(re.findall(r" (dot|fusion|while|transpose)\(", text))
+    try:
+        temp_bytes = int(compiled.memory_analysis().temp_size_in_bytes)
+    except Exception:  # a backend may not implement it
+        temp_bytes = None
     return ProgramFacts(
         fingerprint=fingerprint(text),
         dots=count["dot"] + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
         fusions=count["fusion"],
         whiles=count["while"],
         transposes=count["transpose"],
-        temp_bytes=temp_bytes(compiled),
+        temp_bytes=temp_bytes,
         collectives=tuple(collectives_of(text)),
         tuned=tuned(text),
     )
-
-
-def temp_bytes(compiled: Any) -> int | None:
-    """Memory of a compiled program beside arguments and results, by XLA's analysis; None where it gives none."""
-    memory = _of(compiled, "memory_analysis")
-    return None if memory is None else int(memory.temp_size_in_bytes)
 
 
 def fingerprint(text: str) -> str:
@@ -156,14 +154,13 @@ def fingerprint(text: str) -> str:
     ten numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and is no proof
     of that itself.
     """
-    hashes: dict[str, str] = {}
-    of_last = ""
+    hashes = {"": ""}
     for name, lines in computations(text).items():
         instructions: dict[str, str] = {}
         for instruction, line in lines.items():
             instructions[instruction] = _hash_instruction(line, instructions, hashes)
-        hashes[name] = of_last = _hash(*sorted(instructions.values()))
-    return of_last
+        hashes[name] = _hash(*sorted(instructions.values()))
+    return [*hashes.values()][-1]
 
 
 def tuned(text: str) -> str:
@@ -224,8 +221,8 @@ def _parts(line: str) -> tuple[str, str, str, str]:
 def _closing(text: str, opening: int, pair: str = "()") -> int:
     """The place of the bracket that closes the one at `opening`."""
     depth = 0
-    for place in range(opening, len(text)):
-        depth += (text[place] == pair[0]) - (text[place] == pair[1])
+    for place, character in enumerate(text[opening:], opening):
+        depth += (character == pair[0]) - (character == pair[1])
         if depth == 0:
             return place
     return len(text)
@@ -233,13 +230,6 @@ def _closing(text: str, opening: int, pair: str = "()") -> int:
 
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:12]
-
-
-def _of(compiled: Any, analysis: str) -> Any:
-    try:
-        return getattr(compiled, analysis)()
-    except Exception:  # a backend may not implement it
-        return None
 
 
 # What devices exchange -----------------------------------------------------------------------------------------------
@@ -267,8 +257,8 @@ def collectives_of(text: str) -> list[Collective]:
     ... }''')
     [Collective(kind='all-reduce', nbytes=32, runs=1, in_loop=False)]
     """
-    found = computations(text)
-    return list(_walk(found, list(found)[-1], 1, in_loop=False)) if found else []
+    known = computations(text)
+    return list(_walk(known, [*known][-1], 1, in_loop=False)) if known else []
 
 
 def computations(text: str) -> dict[str, dict[str, str]]:

@@ -20,12 +20,7 @@ WAYS = {"gradient": ("placed", "shard_map"), "train_step": ("placed", "shard_map
 
 @dataclass(frozen=True)
 class Spread:
-    """How a batch is spread over several devices.
-
-    Args:
-        mesh: of these devices.
-        way: "placed", or by "shard_map" where there is a gradient.
-    """
+    """Several devices, over which a batch is spread: "placed", or by "shard_map" where there is a gradient."""
 
     mesh: Any
     way: str
@@ -40,7 +35,7 @@ class Spread:
 
     def task(self, task: Task) -> Task:
         """The task; by shard_map, each device computes the loss of its part."""
-        return _Mapped(task.phase, task.predict, task.loss, task.optimizer, self.mesh) if self.way != "placed" else task
+        return _Mapped(**vars(task), mesh=self.mesh) if self.way != "placed" else task
 
 
 def spread_of(devices: int, way: str) -> Spread:
