@@ -1,7 +1,7 @@
 """The GRU in Flax linen: `self.param` makes the initial carry a parameter.
 
 Layout of the parameters, where it differs from the canonical one: a dict of (features_in, features_out)
-kernels, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bias of `cell/hn`.
+matrices, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bias of `cell/hn`.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import FLAX_READOUT, Layout, Row
-from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
-from ..common.port.styles import shared_styles
+from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
+from ..common.port.styles import carrying_program, shared_styles
 from . import uses
 
 __all__ = ["GRU", "PORT", "Model"]
@@ -208,7 +208,6 @@ class Model:
 
 def _train_state(port, model, task):
     """The program of a train step on flax's `TrainState`, which holds parameters, optimiser state and a count."""
-    state: Any = TrainState.create(apply_fn=model.module.apply, params=model.params, tx=task.optimizer)
 
     @jax.jit
     def train_step(state, *arrays):
@@ -216,19 +215,8 @@ def _train_state(port, model, task):
         loss, gradients = loss_of(state.params)
         return state.apply_gradients(grads=gradients), loss
 
-    def call(*arrays):
-        nonlocal state
-        state, loss = train_step(state, *arrays)
-        return loss
-
-    leaves = len(jax.tree.leaves(state))
-    return Program(
-        call,
-        lambda: port.dump(Model(state.params, model.module)),
-        lambda *arrays: train_step.lower(state, *arrays),
-        leaves,
-        port.dump,
-    )
+    state = TrainState.create(apply_fn=model.module.apply, params=model.params, tx=task.optimizer)
+    return carrying_program(port, train_step, [state], lambda state: Model(state.params, model.module), trains=True)
 
 
 class LinenPort(Port):

@@ -1,6 +1,6 @@
 """The GRU in Flax NNX: the initial carry is an `nnx.Param`.
 
-Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) kernels with the gates
+Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) matrices with the gates
 in the order r, z, n, `cell.dense_i` (with the bias) and `cell.dense_h`; b_hn is `cell.hn_bias`.
 """
 

@@ -1,6 +1,6 @@
 """The GRU in plain JAX: the floor that every framework's cost is measured from.
 
-Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) kernels with the gates in
+Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) matrices with the gates in
 the order r, z, n, which multiply from the right. Equinox's cell, whose layout is the canonical (3H, features_in), takes
 1.1 to 1.3 times as long with 200 units on one sequence on a CPU; why is not known (docs/measurement-method.md).
 """
@@ -203,7 +203,7 @@ def _construct(key, input_size, hidden_size, x=None, **options):
 CLASS = ModelClass(
     _construct,
     uses=(
-        Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
+        Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given)),
         ensemble("jax.vmap", _construct, jax.vmap),
     ),
 )

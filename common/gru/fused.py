@@ -31,7 +31,7 @@ __all__ = ["Weights", "fused_scan"]
 
 
 class Weights(NamedTuple):
-    """Parameters as the kernel multiplies them: gates in the order r, z, n, from the right."""
+    """Parameters, each of the gates in the order r, z, n; `kernel_i` and `kernel_h` multiply from the right."""
 
     kernel_i: Float[Array, "D 3*H"]
     kernel_h: Float[Array, "H 3*H"]
@@ -112,7 +112,7 @@ class _How(NamedTuple):
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _loop(how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
     """Run all steps in one loop. Without a derivative, nothing is kept for one."""
-    last, after = _run(how, weights, h, initial, x, resets, active, lambda before, after, gates: after)
+    last, after = _run(how, weights, h, initial, x, resets, active, lambda before, after, residuals: after)
     return last, _outputs(after, active)
 
 
@@ -122,10 +122,10 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
 
-    def keep(before: Array, after: Array, gates: Any) -> Any:
-        return before, gates
+    def keep(before: Array, after: Array, residuals: Any) -> Any:
+        return before, residuals
 
-    last, (states, gates) = _run(how, weights, h, initial, x, resets, active, keep)
+    last, (states, residuals) = _run(how, weights, h, initial, x, resets, active, keep)
     after = jnp.concatenate([last[None], states[:-1]] if how.reverse else [states[1:], last[None]])  # each step
     u, u_n = _outside(weights, t_weights, x, t_x, _restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
@@ -133,10 +133,10 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
 
     def run(t_h: Array, t_initial: Array, u: Array, u_n: Array) -> tuple[Array, Array]:
         def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
-            u, u_n, h, reset, on, gates = step
+            u, u_n, h, reset, on, residuals = step
             t_before = t_h
             h, t_h = _restart(reset, initial, h), _restart(reset, t_initial, t_h)
-            r, z, n, a = gates
+            r, z, n, a = residuals
             r_slope, z_slope, n_slope, h_by_z = r * (1 - r), z * (1 - z), 1 - n * n, h - n  # each (*batch, H)
             t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
             t_r, t_z = r_slope * t_r, z_slope * t_z
@@ -145,9 +145,9 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
             t_next = _pause(on, t_next, t_before)
             return t_next, t_next
 
-        # what follows from the gates is computed again in the backward pass: only the gates are residuals
+        # what follows from r, z, n and a is computed again in the backward pass: only these are kept
         advance = jax.checkpoint(advance, prevent_cse=how.unroll >= x.shape[0])
-        return how.scan(advance, t_h, (u, u_n, states, resets, active, gates))
+        return how.scan(advance, t_h, (u, u_n, states, resets, active, residuals))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
     return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
@@ -165,9 +165,9 @@ def _run(
     def advance(h: Array, step: Any) -> tuple[Array, Any]:
         x, reset, on = step
         before, h = h, _restart(reset, initial, h)
-        after, gates = _cell(weights, h, x if first else x @ weights.kernel_i)
+        after, residuals = _cell(weights, h, x if first else x @ weights.kernel_i)
         after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
-        return after, keep(before, after, gates)
+        return after, keep(before, after, residuals)
 
     return how.scan(advance, h, (x @ weights.kernel_i if first else x, resets, active))
 

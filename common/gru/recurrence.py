@@ -203,8 +203,8 @@ def check_call(
                 f"{name} is a {type(flag).__name__}, expected True or False: it decides which program is built. "
                 "Under jax.jit, make it a static argument or bind it with functools.partial."
             )
-    by_name = {"inputs": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
-    passed: dict[str, Any] = {name: it for name, it in by_name.items() if it is not None or name == "inputs"}
+    arrays = {"inputs": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
+    passed: dict[str, Any] = {name: it for name, it in arrays.items() if it is not None or name == "inputs"}
     for name, array in passed.items():
         _check_array(name, array)
     shape, trailing = np.shape(x), 2 if time else 1
@@ -212,37 +212,36 @@ def check_call(
     if time:
         names.insert(0 if time_major else -1, "time")
     axes = ", ".join(names)
-    problem = f"inputs have shape {shape}, expected ({axes})."
-    if len(shape) < trailing:
-        raise InputError(problem)
-    if not batched and len(shape) > trailing:
-        raise InputError(f"{problem} This model takes one example: batch it with jax.vmap.")
+    if len(shape) < trailing or (len(shape) > trailing and not batched):
+        hint = "" if batched else " This model takes one example: batch it with jax.vmap."
+        raise InputError(f"inputs have shape {shape}, expected ({axes}).{hint}")
     if 0 in shape:
         raise InputError(f"inputs have shape {shape} ({axes}), expected at least one entry on every axis.")
-    if input_size is not None and shape[-1] != input_size:
+    if input_size not in (None, shape[-1]):
         raise InputError(
             f"inputs have shape {shape} ({axes}), expected {input_size} features: input_size {input_size}."
         )
     batch = shape[1:-1] if time and time_major else shape[:-trailing]
     examples = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
     one_each = f"{examples}hidden_size {hidden_size}. Pass one state per example, or carry=None for the learned initial"
+    of_each = f"one per example of inputs {shape}."
     expected = {
         "inputs": (shape, "", jnp.floating, "a floating-point one"),
         "carry": ((*batch, hidden_size), f"{one_each} state.", jnp.floating, "a floating-point one"),
-        "lengths": (batch, f"one per example of inputs {shape}.", np.integer, "an integer one"),
+        "lengths": (batch, of_each, np.integer, "an integer one"),
         "resets": (shape[:-1], f"one per step of inputs {shape}.", np.bool_, "bool"),
-        "reset": (batch, f"one per example of inputs {shape}.", np.bool_, "bool"),
+        "reset": (batch, of_each, np.bool_, "bool"),
     }
     for name, array in passed.items():
-        verb, dtype = "has" if name in ("carry", "reset") else "have", _dtype(array)
+        subject = f"{name} {'has' if name in ('carry', 'reset') else 'have'}"
+        dtype = array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
         of_shape, why, kind, wanted = expected[name]
         if np.shape(array) != of_shape:
-            raise InputError(f"{name} {verb} shape {np.shape(array)}, expected {of_shape}: {why}")
+            raise InputError(f"{subject} shape {np.shape(array)}, expected {of_shape}: {why}")
         if not jnp.issubdtype(dtype, kind) or jnp.issubdtype(dtype, np.timedelta64):
-            raise InputError(f"{name} {verb} dtype {dtype}, expected {wanted}.")
+            raise InputError(f"{subject} dtype {dtype}, expected {wanted}.")
         if kind is jnp.floating and (not dtype.isnative or dtype.itemsize > 8):
-            convert = "Convert with .astype('float32') or another."
-            raise InputError(f"{name} {verb} dtype {dtype}, which JAX lacks. {convert}")
+            raise InputError(f"{subject} dtype {dtype}, which JAX lacks. Convert with .astype('float32') or another.")
 
 
 def check_batch_shape(batch_shape: Any) -> None:
@@ -262,16 +261,12 @@ def check_batch_shape(batch_shape: Any) -> None:
 def start(h: Any, frames: Any, *, time: bool = True) -> Any:
     """A state for every example of a batch, spread over devices as the frames are.
 
-    That is so in a `jax.shard_map`, and on a mesh with explicit axes: there a loop has to start with a carry of the
-    type that its steps have. Elsewhere, XLA spreads it.
+    In a `jax.shard_map`, and on a mesh with explicit axes, a loop has to start with a carry of the type that its steps
+    have. Elsewhere, XLA spreads it.
 
     Args:
         h: a state (H,), or (*batch, H).
-        frames: (time, *batch, features), or (*batch, features).
-        time: whether they have a time axis.
-
-    Returns:
-        The state (*batch, H).
+        frames: (time, *batch, features), or without `time` (*batch, features).
     """
     h, frames = jnp.asarray(h), jnp.asarray(frames)  # which may be variables of NNX
     if varying_axes(frames) - varying_axes(h):
@@ -283,24 +278,22 @@ def start(h: Any, frames: Any, *, time: bool = True) -> Any:
 def clip_lengths(lengths: Any, time: int) -> Any:
     """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count to `time`, a wide one wraps.
 
-    Without jax_enable_x64, JAX keeps the lower 32 bits of a NumPy integer that it is given, at `jax.vmap` already: a
-    port that maps its model over a batch clips before.
+    Without jax_enable_x64, `jax.vmap` already keeps the lower 32 bits of NumPy's 64: a port that maps its model over a
+    batch clips before.
 
     >>> clip_lengths(np.array([-4, 2, 2**40]), 5).tolist()
     [0, 2, 5]
     """
-    if hasattr(lengths, "__jax_array__"):  # an NNX variable
-        lengths = jnp.asarray(lengths)
-    own: Any = jnp if isinstance(lengths, jax.Array) else np
+    own: Any = jnp if isinstance(lengths, jax.Array) or hasattr(lengths, "__jax_array__") else np
     lengths = own.asarray(lengths)
     return jnp.asarray(own.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(np.int32))
 
 
 def computation_dtype(dtype: Any, *arrays: Any) -> Any:
-    """The dtype to compute in: the one asked for, or None for that of the arrays, promoted.
+    """The dtype to compute in.
 
     Args:
-        dtype: of a model.
+        dtype: of a model; None promotes those of the arrays.
         arrays: a parameter, the inputs, and a passed carry or None.
 
     Raises:
@@ -321,17 +314,12 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
         ) from error
 
 
-def _dtype(array: Any) -> Any:
-    return array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
-
-
 def _check_array(name: str, array: Any) -> None:
-    """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what hands one out."""
-    why = "expected an array. Convert it with jnp.asarray."
+    """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what converts itself to one."""
     if isinstance(array, np.ma.MaskedArray):
-        why = "expected an array without a mask. Fill it, as with .filled(0)."
+        hint = "expected one without a mask. Fill it, as with .filled(0)."
     elif isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__"):
         return
-    elif isinstance(array, jax.ShapeDtypeStruct):
-        why = "which has no values, expected an array. Pass it to jax.eval_shape of the call."
-    raise InputError(f"{name}: got a {type(array).__name__}, {why}")
+    else:
+        hint = "expected an array. Convert it with jnp.asarray."
+    raise InputError(f"{name}: got a {type(array).__name__}, {hint}")

@@ -12,14 +12,14 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from ..compat import listening
 
-#: What takes most of XLA's time on the CPU and makes no other values. Not every version has each of them.
+#: Options of XLA without which it compiles faster on the CPU, to the same values. Not every version has each of them.
 _SLOW_TO_COMPILE = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
-#: What takes less time to compile is not kept: reading it takes as long.
+#: A program that takes less time to compile is not kept: reading it takes as long.
 LEAST_KEPT_S = 0.004
 #: The most bytes of programs that a folder keeps; those used last stay, until so much is free.
 CACHE_BYTES, KEPT_SHARE = 200_000_000, 0.8
@@ -84,7 +84,7 @@ def _tidy(folder: Path, most_bytes: int) -> None:
 
 @contextmanager
 def _damage_noticed() -> Iterator[list[str]]:
-    """Collects what JAX says about entries that it could not read, instead of warning."""
+    """Collects JAX's warnings about entries that it could not read."""
     damaged: list[str] = []
     show = warnings.showwarning
 

@@ -169,8 +169,8 @@ def tuned(text: str) -> str:
     >>> tuned('%a = f32[2] add(%x, %x), metadata={op_name="a"}')
     ''
     """
-    found = sorted(config for line in text.splitlines() if (config := _split_config(line)[1]))
-    return _hash(*found) if found else ""
+    configs = sorted(config for line in text.splitlines() if (config := _split_config(line)[1]))
+    return _hash(*configs) if configs else ""
 
 
 #: How often a loop runs is no choice for a machine.
@@ -179,16 +179,28 @@ _TRIPS = re.compile(r'"known_[^"]*":(?:\{[^{}]*\}|"[^"]*"|\d+),?')
 
 def _split_config(line: str) -> tuple[str, str]:
     """An instruction without its `backend_config`, and that without what is known of loops; "" if nothing is left."""
-    before, found, rest = line.partition(", backend_config=")
-    if not found or not rest.startswith("{"):
+    before, _, rest = line.partition(", backend_config=")
+    if not rest.startswith("{"):
         return line, ""
     end = _closing(rest, 0, "{}") + 1
     config = _TRIPS.sub("", rest[:end])
     return before + rest[end:], "" if config == "{}" else config
 
 
+#: Parts that do not change what an instruction computes; braces within strings do not end them.
+_ASIDE = re.compile(
+    r", (?:metadata|frontend_attributes|origin|control-predecessors|stack_frame_id)="
+    r'(?:\{(?:"(?:[^"\\]|\\.)*"|[^}"])*\}|\d+)|/\*.*?\*/'
+)
+
+
 def _hash_instruction(line: str, instructions: dict[str, str], hashes: dict[str, str]) -> str:
-    shape, operation, operands, attributes = _parts(line)
+    line, _ = _split_config(_ASIDE.sub("", line))
+    end = _closing(line, 0) + 1 if line.startswith("(") else line.index(" ")
+    opening = line.index("(", end)
+    closing = _closing(line, opening)
+    shape, operation = line[:end], line[end:opening].strip()
+    operands, attributes = line[opening + 1 : closing], line[closing + 1 :]
     shapes = sorted(re.findall(r"\w+\[[\d,]*\](?:\{[^}]*\})?", shape))
     if operation in ("parameter", "get-tuple-element"):  # whose numbers are an order of leaves
         return _hash(operation, *shapes)
@@ -198,24 +210,6 @@ def _hash_instruction(line: str, instructions: dict[str, str], hashes: dict[str,
     called = [hashes[n] for n in re.findall(r"%([\w.\-]+)", attributes) if n in hashes]
     literal = "" if parts else operands
     return _hash(operation, *shapes, literal, re.sub(r"%[\w.\-]+", "", attributes), *called, *parts)
-
-
-#: What does not change what an instruction computes; braces within strings do not end it.
-_ASIDE = re.compile(
-    r", (?:metadata|frontend_attributes|origin|control-predecessors|stack_frame_id)="
-    r'(?:\{(?:"(?:[^"\\]|\\.)*"|[^}"])*\}|\d+)'
-)
-
-
-def _parts(line: str) -> tuple[str, str, str, str]:
-    """The shape, the operation, its operands and its attributes."""
-    line = re.sub(r"/\*.*?\*/", "", line)
-    line, _ = _split_config(_ASIDE.sub("", line))
-    end = _closing(line, 0) + 1 if line.startswith("(") else line.index(" ")
-    shape, rest = line[:end], line[end:].strip()
-    opening = rest.index("(")
-    closing = _closing(rest, opening)
-    return shape, rest[:opening], rest[opening + 1 : closing], rest[closing + 1 :]
 
 
 def _closing(text: str, opening: int, pair: str = "()") -> int:
@@ -266,26 +260,24 @@ def computations(text: str) -> dict[str, dict[str, str]]:
 
     A computation comes after those that it calls, and an instruction after those that it uses.
     """
-    found: dict[str, dict[str, str]] = {}
-    name = ""
+    known: dict[str, dict[str, str]] = {}
+    instructions: dict[str, str] = {}
     for line in text.splitlines():
         if header := _HEADER.match(line):
-            name = header[1]
-            found[name] = {}
-        elif name and (instruction := _INSTRUCTION.match(line)):
-            found[name][instruction[1]] = instruction[2]
-    return found
+            instructions = known[header[1]] = {}
+        elif instruction := _INSTRUCTION.match(line):
+            instructions[instruction[1]] = instruction[2]
+    return known
 
 
 def _walk(
     computations: dict[str, dict[str, str]], name: str, runs: int | None, *, in_loop: bool
 ) -> Iterator[Collective]:
     for line in computations.get(name, {}).values():
-        found = _COLLECTIVE.match(line)
-        if found:
-            begins = bool(found[3]) and found[2] != "all-reduce"  # whose tuple holds what goes in, too
-            yield Collective(found[2], _bytes(found[1], last=begins), runs, in_loop)
-            continue  # what it applies is an addition
+        if exchange := _COLLECTIVE.match(line):
+            begins = bool(exchange[3]) and exchange[2] != "all-reduce"  # whose tuple has its operands, too
+            yield Collective(exchange[2], _bytes(exchange[1], last=begins), runs, in_loop)
+            continue  # it applies an addition
         loop, trips = " while(" in line, _TRIP_COUNT.search(line)
         inner = runs if not loop else runs * int(trips[1]) if trips and runs is not None else None
         for called in _CALLED.findall(line):

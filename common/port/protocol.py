@@ -115,7 +115,7 @@ class Port(Protocol):
         return differentiated(jax.value_and_grad, function, has_aux)
 
 
-#: What a call style is, whatever its port calls it. Frameworks are compared in the same one.
+#: The labels of call styles, whatever their ports call them. Frameworks are compared in styles of one label.
 #: documented: what the framework's documentation leads with; it is the first style of the port that has the phase.
 #: functional: the parameters are one pytree, which goes in and out of `jax.jit`.
 #: leaves: the same, as a list of the arrays.
@@ -135,7 +135,7 @@ class CallStyle:
         labels: of LABELS; "documented" follows from the place among the port's styles.
         phases: of PHASES, those that it has.
         source: address of the documentation that leads with it; "" where none does.
-        caution: what its users have to know that those of the documented style need not; said where it is recommended.
+        caution: printed where the style is recommended: how it differs from the documented one for its users.
         keeps_updates: whether it replaces the documented style in any program, for less time: what a call changes in
             the model stays changed.
     """
@@ -164,7 +164,7 @@ class Program:
         read: canonical record of the gradient that `call` returned.
         put: an array of the batch, as `call` takes it, on the device.
         wait: until what `call` returned is computed.
-        device, backend: that it runs on, where that is not JAX's default device.
+        device, backend: where it runs, if that is not JAX's default device.
     """
 
     call: Callable[..., Any]

@@ -92,9 +92,23 @@ def functional_program(
         updates, state = task.optimizer.update(gradients, state, tree)
         return apply_updates(tree, updates), state, loss
 
-    function = {"train_step": train_step, "gradient": gradient}.get(task.phase, forward)
-    trains, jitted = task.phase == "train_step", jit(function)
-    passed = (tree, task.optimizer.init(tree)) if trains else (tree,)
+    if task.phase == "train_step":
+        return carrying_program(port, jit(train_step), [tree, task.optimizer.init(tree)], rebuild, trains=True)
+    return carrying_program(port, jit(gradient if task.phase == "gradient" else forward), [tree], rebuild)
+
+
+def carrying_program(
+    port: Any, jitted: Any, passed: list[Any], rebuild: Callable[[Any], Any], *, trains: bool = False
+) -> Program:
+    """The program of a jitted function that some pytrees are passed to at each call, before the arrays.
+
+    Args:
+        port: anything whose `dump` reads the rebuilt tree.
+        jitted: (*passed, *arrays) -> a result; where it trains, (*passed, loss), the pytrees anew.
+        passed: the pytrees at first.
+        rebuild: makes a model of the first.
+        trains: whether what it returns is passed to the next call.
+    """
 
     def call(*arrays):
         nonlocal passed

@@ -14,7 +14,7 @@ from . import OwnParts, require_none
 
 
 class GRU(eqx.Module):
-    """The answer of the README: an array field for the initial carry, everything else Equinox's own."""
+    """The GRU of the README: an array field for the initial carry, everything else Equinox's own."""
 
     cell: eqx.nn.GRUCell
     initial_carry: jax.Array
@@ -29,7 +29,7 @@ class GRU(eqx.Module):
         self.unroll, self.remat = config.unroll, config.remat
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
-        """Run like `trigru.impls.equinox.GRU`, where Equinox's own parts allow it."""
+        """Run like `trigru.impls.equinox.GRU`, without masks."""
         require_none("a scan over eqx.nn.GRUCell", lengths=lengths, resets=resets)
 
         def advance(h, x):

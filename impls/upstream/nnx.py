@@ -13,7 +13,7 @@ from . import OwnParts, run, step
 
 
 class GRU(nnx.Module):
-    """The answer of the README: `nnx.Param` for the initial carry, everything else NNX's own."""
+    """The GRU of the README: `nnx.Param` for the initial carry, everything else NNX's own."""
 
     __call__, step = run, step
 
@@ -25,12 +25,12 @@ class GRU(nnx.Module):
 
     @property
     def cell(self) -> Any:
-        """The cell, where trigru's GRU has it."""
+        """The attribute of that name of trigru's GRU."""
         return self.rnn.cell
 
 
 class UpstreamNNXPort(OwnParts, NNXPort):
-    """`trigru.common.Port` of NNX's own parts. They have no place for b_hn: it is lost, and its gradient is 0."""
+    """`trigru.common.Port` of NNX's own parts. They have no b_hn: `load` drops it, and its gradient is 0."""
 
     name = "nnx.RNN"
     title = "nnx.RNN(nnx.GRUCell)"

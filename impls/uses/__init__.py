@@ -82,8 +82,8 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
             ),
             Use(
                 "boxed",
+                partial(construct, **boxed),
                 model=lambda made: Model(nn.meta.unbox(made.params), made.module),
-                options=boxed,
                 draws_alike=True,
             ),
             Use("in nn.jit", partial(construct, kind=nn.jit(GRU)), takes=_ARRAYS),
@@ -117,14 +117,10 @@ def nnx(GRU: Any) -> ModelClass:
         rnn = nnx.RNN(model.cell, return_carry=True, keep_order=True, rngs=False)
         return rnn(x, initial_carry=carry, **flags)
 
-    def ones(model, x):
-        rngs = nnx.Rngs(carry=jax.random.key(0))
-        return [
-            model.cell.initialize_carry(x[:, 0].shape, some, nnx.initializers.ones) for some in (rngs, rngs.carry, None)
-        ]
-
     def from_ones(model, x):
-        return in_rnn(model, x, sum(ones(model, x)) / 3)
+        rngs = nnx.Rngs(carry=jax.random.key(0))
+        ones = partial(model.cell.initialize_carry, x[:, 0].shape, carry_init=nnx.initializers.ones)
+        return in_rnn(model, x, (ones(rngs) + ones(rngs.carry) + ones(None)) / 3)
 
     def of_variables(model, x, *, reverse=False, time_major=False, **given):
         variables = {name: nnx.Variable(array) for name, array in {"x": x, **given}.items()}
@@ -144,7 +140,7 @@ def nnx(GRU: Any) -> ModelClass:
             Use("closed over by a loop", call=in_loop, takes=_ARRAYS),
             ensemble("nnx.vmap", construct, nnx.vmap),
             Use("its cell in nnx.RNN", call=in_rnn, takes=of_rnn, starts_from=0.0, refuses=False),
-            Use("initialize_carry", call=from_ones, takes=(), starts_from=1.0, starts=ones, refuses=False),
+            Use("initialize_carry", call=from_ones, takes=(), starts_from=1.0, refuses=False),
             Use("variables as arguments", call=of_variables),
         ),
         assign=lambda model, other: nnx.update(model, nnx.state(other)),
