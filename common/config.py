@@ -28,7 +28,8 @@ class GRUConfig:
         carry_init: a JAX initializer for the initial carry; None means zeros.
 
     Raises:
-        InputError: a size is below 1, a dtype is not a floating-point one, or remat is no bool.
+        InputError: a size is below 1, a dtype is not a floating-point one, remat is no bool, or carry_init
+            cannot be called.
 
     >>> GRUConfig(input_size=20, hidden_size=200).hidden_size
     200
@@ -49,6 +50,9 @@ class GRUConfig:
         sizes |= {} if self.classes is None else {"classes": self.classes}
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         check_fields(remat=self.remat, **dtypes, **sizes)
+        if not (self.carry_init is None or callable(self.carry_init)):
+            kind = type(self.carry_init).__name__
+            raise InputError(f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array.")
         plain = {name: int(size) for name, size in sizes.items()} | {n: _name_of(dtype) for n, dtype in dtypes.items()}
         for name, value in plain.items():
             object.__setattr__(self, name, value)

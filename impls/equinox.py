@@ -211,7 +211,7 @@ def _sizes(gru):
 # The port ---------------------------------------------------------------------------------------------------
 
 #: How the styles of jax.jit differ from filter_jit where a check within a program fails.
-_ERRORS = "a failed eqx.error_if raises JAX's error, which may come only where the result is used"
+_LATE_ERRORS = "a failed eqx.error_if raises JAX's error, which may come only where the result is used"
 
 LAYOUT = Layout(
     "equinox",
@@ -267,8 +267,11 @@ class EquinoxPort(Port):
 
     def make(self, config, key):
         check_config(self, config)
-        gru = GRU(config.input_size, config.hidden_size, **config.model_options(), key=key)
+        gru = self._gru(config, key)
         return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
+
+    def _gru(self, config, key) -> Any:
+        return GRU(config.input_size, config.hidden_size, **config.model_options(), key=key)
 
     def load(self, config, params):
         check_load(self, config, params)
@@ -310,14 +313,14 @@ class EquinoxPort(Port):
             "jax.jit(f)(model, x)",
             functional_program,
             source="https://docs.kidger.site/equinox/all-of-equinox/",
-            caution=f"all leaves of the model must be arrays; {_ERRORS}",
+            caution=f"all leaves of the model must be arrays; {_LATE_ERRORS}",
             keeps_updates=True,
         ),
         *shared_styles(
             _partition,
             name="partition",
             summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); call(arrays, x)",
-            caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_ERRORS}",
+            caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_LATE_ERRORS}",
         ),
     )
 

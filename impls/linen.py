@@ -248,8 +248,11 @@ class LinenPort(Port):
         return model(batch_shape, method="get_initial_carry")
 
     def _module(self, config) -> Any:
-        gru = GRU(config.hidden_size, **config.model_options())
+        gru = self._gru(config)
         return gru if config.classes is None else Classifier(gru, config.classes)
+
+    def _gru(self, config) -> Any:
+        return GRU(config.hidden_size, **config.model_options())
 
     call_styles = (
         CallStyle(

@@ -228,9 +228,9 @@ class Classifier(nnx.Module):
 
 _DOCS = "https://flax.readthedocs.io/en/latest"
 _IS_PYTREE = hasattr(nnx, "Pytree")  # as a module is from Flax 0.12 on
-_LOST = "what a call changes in the module, as dropout's generator, must be returned"
-_TREE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
-_BOUND = "model.eval() has no effect on what is bound already"
+_MUST_RETURN = "what a call changes in the module, as dropout's generator, must be returned"
+_TREE_MODE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
+_STAYS_BOUND = "model.eval() has no effect on what is bound already"
 
 
 def _in_place(port, model, task, jit=lambda f: nnx.jit(f), bind=partial):
@@ -279,8 +279,11 @@ class NNXPort(Port):
     def make(self, config, key) -> Any:
         check_config(self, config)
         rngs = nnx.Rngs(params=key)  # no stream but the one that models name
-        gru = GRU(config.input_size, config.hidden_size, **config.model_options(), rngs=rngs)
+        gru = self._gru(config, rngs)
         return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
+
+    def _gru(self, config, rngs) -> Any:
+        return GRU(config.input_size, config.hidden_size, **config.model_options(), rngs=rngs)
 
     def load(self, config, params) -> Any:
         check_load(self, config, params)
@@ -307,7 +310,7 @@ class NNXPort(Port):
             partial(_in_place, jit=lambda f: nnx.jit(f, graph=False)),
             lambda: None if "graph" in signature(nnx.jit).parameters else "this flax's jit has no graph=",
             source=f"{_DOCS}/flip/5310-tree-mode-nnx.html",
-            caution=_TREE,
+            caution=_TREE_MODE,
             keeps_updates=True,
         ),
         CallStyle(
@@ -316,7 +319,7 @@ class NNXPort(Port):
             partial(_in_place, jit=lambda f: f, bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False)),
             lambda: None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial",
             source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
-            caution=f"{_TREE}; {_BOUND}",
+            caution=f"{_TREE_MODE}; {_STAYS_BOUND}",
             keeps_updates=True,
         ),
         CallStyle(
@@ -325,7 +328,7 @@ class NNXPort(Port):
             partial(_in_place, bind=lambda f, *bound: nnx.cached_partial(f, *bound)),
             lambda: None if hasattr(nnx, "cached_partial") else "this flax has no nnx.cached_partial",
             source=f"{_DOCS}/guides/performance.html",
-            caution=f"a call may not change the module's structure, as a new attribute does; {_BOUND}",
+            caution=f"a call may not change the module's structure, as a new attribute does; {_STAYS_BOUND}",
         ),
         CallStyle(
             "pytree",
@@ -333,13 +336,13 @@ class NNXPort(Port):
             functional_program,
             lambda: None if _IS_PYTREE else "a module is a pytree from flax 0.12 on",
             source=f"{_DOCS}/guides/pytree.html",
-            caution=_LOST,
+            caution=_MUST_RETURN,
         ),
         *shared_styles(
             _split,
             name="split-merge",
             summary="call = jax.jit(lambda params, x: nnx.merge(graphdef, params, rest)(x)); call(params, x)",
-            caution=_LOST,
+            caution=_MUST_RETURN,
         ),
     )
 

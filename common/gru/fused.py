@@ -80,10 +80,10 @@ def fused_scan(
     # in a jax.shard_map, each gradient is summed over the steps before devices exchange it
     x, carry, initial, *own = vary_alike(x, carry, initial, *weights)
     weights = Weights(*own)
-    how = _How(reverse, unroll)
+    scan = _Scan(reverse, unroll)
 
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
-        return _loop(how, weights, h, initial, *by_time)
+        return _loop(scan, weights, h, initial, *by_time)
 
     by_time = (x, resets, active)
     if not remat:
@@ -101,23 +101,23 @@ def fused_scan(
     return carry, outputs
 
 
-class _How(NamedTuple):
+class _Scan(NamedTuple):
     reverse: bool
     unroll: int
 
-    def scan(self, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
+    def run(self, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
         return jax.lax.scan(advance, start, by_time, reverse=self.reverse, unroll=self.unroll)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _loop(how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
+def _loop(scan: _Scan, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
     """Run all steps in one loop. Without a derivative, nothing is kept for one."""
-    last, after = _run(how, weights, h, initial, x, resets, active, lambda before, after, residuals: after)
+    last, after = _run(scan, weights, h, initial, x, resets, active, lambda before, after, residuals: after)
     return last, _outputs(after, active)
 
 
 @partial(_loop.defjvp, symbolic_zeros=True)
-def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
+def _derivative(scan: _Scan, primals: Any, tangents: Any) -> Any:
     """The rule in this module's docstring; names with t_ are tangents."""
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
@@ -125,8 +125,8 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
     def keep(before: Array, after: Array, residuals: Any) -> Any:
         return before, residuals
 
-    last, (states, residuals) = _run(how, weights, h, initial, x, resets, active, keep)
-    after = jnp.concatenate([last[None], states[:-1]] if how.reverse else [states[1:], last[None]])  # each step
+    last, (states, residuals) = _run(scan, weights, h, initial, x, resets, active, keep)
+    after = jnp.concatenate([last[None], states[:-1]] if scan.reverse else [states[1:], last[None]])  # each step
     u, u_n = _outside(weights, t_weights, x, t_x, _restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
     t_initial = t_initial if resets is None else each(t_initial, x)
@@ -146,15 +146,15 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
             return t_next, t_next
 
         # what follows from r, z, n and a is computed again in the backward pass: only these are kept
-        advance = jax.checkpoint(advance, prevent_cse=how.unroll >= x.shape[0])
-        return how.scan(advance, t_h, (u, u_n, states, resets, active, residuals))
+        advance = jax.checkpoint(advance, prevent_cse=scan.unroll >= x.shape[0])
+        return scan.run(advance, t_h, (u, u_n, states, resets, active, residuals))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
     return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
 
 
 def _run(
-    how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, keep: Callable[..., Any]
+    scan: _Scan, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, keep: Any
 ) -> tuple[Array, Any]:
     """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at each step, stacked.
 
@@ -169,7 +169,7 @@ def _run(
         after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, residuals)
 
-    return how.scan(advance, h, (x @ weights.kernel_i if first else x, resets, active))
+    return scan.run(advance, h, (x @ weights.kernel_i if first else x, resets, active))
 
 
 def _multiplies_first(x: Array) -> bool:

@@ -86,10 +86,7 @@ def begin(
         x, carry, lengths, resets, reverse, time_major: of the call; shapes are those of `check_call`.
         initial_carry: of the model, (H,).
         dtype: of the computation; None promotes that of initial carry, inputs and a passed carry.
-        sizes: input_size and hidden_size of the model, and `batched=False` where it takes one example.
-
-    Raises:
-        InputError: arrays that do not fit.
+        sizes: input_size, hidden_size and batched of `check_call`, which raises an InputError.
     """
     check_call(x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major, **sizes)
     dtype = computation_dtype(dtype, initial_carry, x, carry)
@@ -112,11 +109,10 @@ def begin(
 def begin_step(
     x: Any, carry: Any, initial_carry: Array, reset: Bool[Array, "*batch"] | None = None, *, dtype: Any, **sizes: Any
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
-    """Check a call on one step. Arguments are those of `begin`.
+    """Check a call on one step, with arguments as of `begin`.
 
     Returns:
-        The state to start from (*batch, H), after a reset, and the inputs (*batch, D), both in the dtype of the
-        computation.
+        The state after a reset (*batch, H) and the inputs (*batch, D), in the dtype of the computation.
     """
     check_call(x, carry, reset=reset, time=False, **sizes)
     dtype = computation_dtype(dtype, initial_carry, x, carry)
@@ -139,12 +135,10 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 
 def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inputs: Any) -> tuple[Array, Array]:
-    """One step of a scan: reset, cell, padding.
+    """One step of a scan of a cell, (h, x) -> the next h: reset, cell, padding.
 
     Args:
-        cell: (h, x) -> the next h.
-        h: the state before the step (*batch, H).
-        initial: the state after a reset (*batch, H).
+        h, initial: the states before the step and after a reset (*batch, H).
         inputs: one step of `Loop.by_time`.
 
     Returns:
@@ -160,7 +154,7 @@ def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inp
     return jnp.where(on, h_next, h), jnp.where(on, h_next, jnp.zeros_like(h_next))
 
 
-# The checks that a call passes before any tracing, so that a mistake is told in the caller's terms ----------------
+# The checks of a call before any tracing, so that an error names the caller's arguments -------------------------------
 
 
 def check_call(
@@ -304,13 +298,13 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
     """
     if dtype is not None:
         return jnp.dtype(dtype)
-    dtypes = [jnp.result_type(array) for array in arrays if array is not None]
+    dtypes = dict.fromkeys(jnp.result_type(array) for array in arrays if array is not None)
     try:
         return reduce(jnp.promote_types, dtypes)
     except ValueError as error:
         raise InputError(
-            f"there is no dtype to compute in, since JAX does not promote {listed(map(str, dict.fromkeys(dtypes)))} to "
-            "one. Convert inputs and carry, as with .astype('float32'), or give the model a dtype."
+            f"there is no dtype to compute in, since JAX does not promote {listed(map(str, dtypes))} to one. "
+            "Convert inputs and carry, as with .astype('float32'), or give the model a dtype."
         ) from error
 
 

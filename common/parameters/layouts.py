@@ -103,8 +103,8 @@ class Layout:
             flat: by name, with the shapes of this layout.
 
         Returns:
-            GRUParams, or ClassifierParams where there is a readout. What may be absent and is, is zeros, as is a bias_n
-            that the layout has no row for.
+            GRUParams, or ClassifierParams where there is a readout. Zeros stand for arrays that may be absent, and for
+            a bias_n that the layout has no row for.
         """
         parts: dict[str, list[np.ndarray]] = {}
         for name, row in self.table(classifier=self.readout[0].name in flat).items():

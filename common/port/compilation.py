@@ -39,11 +39,11 @@ def compiled_quickly() -> AbstractContextManager[None]:
 def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None]:
     """Take compiled programs from a folder, and keep new ones there; None compiles everything anew and keeps nothing.
 
+    A folder that cannot be read or written, and an entry that is damaged, cost time alone.
+
     Args:
         folder: of programs, and of nothing else.
         least_s: a program that took less time to compile is not kept.
-
-    A folder that cannot be read or written, and an entry that is damaged, cost time alone.
     """
     ours: dict[str, Any] = {"jax_enable_compilation_cache": folder is not None}
     if folder is not None:
@@ -101,7 +101,7 @@ def _damage_noticed() -> Iterator[list[str]]:
 
 
 class Programs:
-    """How many programs were compiled, and how many were found compiled."""
+    """Counts of the programs that were compiled, and of those that were taken from a folder."""
 
     compiled = 0
     reused = 0
@@ -109,7 +109,7 @@ class Programs:
 
 @contextmanager
 def count_programs() -> Iterator[Programs]:
-    """Counts the programs that this process makes ready meanwhile.
+    """Count the programs that this process compiles, or takes from a folder, within a context.
 
     >>> import jax, jax.numpy as jnp
     >>> with count_programs() as programs:

@@ -40,13 +40,13 @@ class Spread:
 
 def spread_of(devices: int, way: str) -> Spread:
     """A way over some devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
-    there = jax.devices()
-    if len(there) < devices:
-        raise UnavailableError(f"{devices} devices were asked for, and there are {len(there)}.")
+    known = jax.devices()
+    if len(known) < devices:
+        raise UnavailableError(f"{devices} devices were asked for, and there are {len(known)}.")
     kind = getattr(getattr(jax.sharding, "AxisType", None), "Auto", None)
     if kind is None or not hasattr(jax, "shard_map"):
         raise UnavailableError("spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes.")
-    return Spread(jax.make_mesh((devices,), (AXIS,), axis_types=(kind,), devices=there[:devices]), way)
+    return Spread(jax.make_mesh((devices,), (AXIS,), axis_types=(kind,), devices=known[:devices]), way)
 
 
 @dataclass(frozen=True)

@@ -100,14 +100,12 @@ def functional_program(
 def carrying_program(
     port: Any, jitted: Any, passed: list[Any], rebuild: Callable[[Any], Any], *, trains: bool = False
 ) -> Program:
-    """The program of a jitted function that some pytrees are passed to at each call, before the arrays.
+    """The program of a jitted function that takes some pytrees, and then the arrays.
 
     Args:
-        port: anything whose `dump` reads the rebuilt tree.
-        jitted: (*passed, *arrays) -> a result; where it trains, (*passed, loss), the pytrees anew.
-        passed: the pytrees at first.
-        rebuild: makes a model of the first.
-        trains: whether what it returns is passed to the next call.
+        port: anything whose `dump` reads a rebuilt tree.
+        jitted: (*passed, *arrays) -> a result; where it trains, (*passed, loss), with pytrees for the next call.
+        rebuild: makes a model of the first pytree.
     """
 
     def call(*arrays):

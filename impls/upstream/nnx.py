@@ -8,7 +8,7 @@ from flax import nnx
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
-from ..nnx import LAYOUT, Classifier, NNXPort
+from ..nnx import LAYOUT, NNXPort
 from . import OwnParts, run, step
 
 
@@ -36,12 +36,10 @@ class UpstreamNNXPort(OwnParts, NNXPort):
     title = "nnx.RNN(nnx.GRUCell)"
     layout = replace(LAYOUT, cell="rnn.cell.", rows=tuple(row for row in LAYOUT.rows if row.field != "bias_n"))
 
-    def make(self, config, key) -> Any:
+    def _gru(self, config, rngs) -> Any:
         if config.remat:
             raise NotOfferedError("nnx.RNN has no rematerialisation")
-        rngs = nnx.Rngs(key)
-        gru = GRU(config, rngs=rngs)
-        return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
+        return GRU(config, rngs=rngs)
 
 
 PORT = UpstreamNNXPort()
