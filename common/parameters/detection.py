@@ -47,8 +47,10 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
     for name, array in arrays.items():
         if table[name] is CARRY and array.shape == (*(1,) * (array.ndim - 1), array.size):
             arrays[name] = array.ravel()  # (H,), where torch's users keep (1, 1, H)
-    if problem := layout.problem(arrays, own_names):
-        raise InputError(f"as {layout.name}: {problem}")
+    try:
+        layout.check(arrays, own_names)
+    except InputError as error:
+        raise InputError(f"as {layout.name}: {error}") from error
     notes += dict.fromkeys(row.if_absent for name, row in table.items() if row.if_absent and name not in arrays)
     params = layout.record(arrays)
     second = next((arrays[name] for name, row in table.items() if row.field == "bias_hh" and name in arrays), None)
