@@ -46,11 +46,11 @@ class GRUConfig:
     carry_init: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        names = ("input_size", "hidden_size", "unroll", *(["classes"] if self.classes is not None else []))
-        sizes: dict[str, Any] = {name: getattr(self, name) for name in names}
+        sizes: dict[str, Any] = {name: getattr(self, name) for name in ("input_size", "hidden_size", "unroll")}
+        sizes |= {} if self.classes is None else {"classes": self.classes}
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         check_fields(remat=self.remat, **dtypes, **sizes)
-        if self.carry_init is not None and not callable(self.carry_init):
+        if not (self.carry_init is None or callable(self.carry_init)):
             kind = type(self.carry_init).__name__
             raise InputError(f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array.")
         plain = {name: int(size) for name, size in sizes.items()} | {n: _name_of(dtype) for n, dtype in dtypes.items()}

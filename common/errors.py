@@ -19,11 +19,11 @@ class InputError(TrigruError, ValueError):
 
 
 class NotOfferedError(TrigruError, NotImplementedError):
-    """Something of the contract that a port doesn't have: a check that needs it counts as not offered, not as wrong."""
+    """A part of the contract that a port doesn't have: a check that needs it counts as not offered, not as wrong."""
 
 
 class UnjudgedError(TrigruError):
-    """What was asked cannot be judged, as of files that do not compare: a command ends with exit code 125."""
+    """A question without an answer, as of files that do not compare: a command ends with exit code 125."""
 
 
 class DefectError(TrigruError, AssertionError):
@@ -80,7 +80,7 @@ def either(names: Iterable[str]) -> str:
 
 
 def for_terminal(text: str) -> str:
-    r"""What a terminal shows as it is: without control characters, and what changes the direction of text.
+    r"""Text that a terminal shows as it is: without characters that control it, or change the direction of text.
 
     >>> for_terminal("a\x1b[31mb\nc")
     'a\\x1b[31mb\\nc'

@@ -82,8 +82,8 @@ def get_style(port: Any, name: str) -> Any:
 
 def own_ports() -> list[str]:
     """The names of the ports in this package, installed framework or not."""
-    own = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
-    return sorted(own, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    own = {module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg}
+    return [name for name in _FIRST if name in own] + sorted(own - {*_FIRST})
 
 
 def _third_party():

@@ -117,13 +117,12 @@ class GRU(eqx.Module):
         Returns:
             The final carry (H,) and the outputs (T, H).
         """
-        masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse}
-        loop = recurrence.begin(x, carry, self._initial(), **masks, unroll=self.unroll, **self._sizes())
-        cell = _cast(self.cell, loop.dtype)
+        loop = recurrence.begin(x, carry, self._initial(), lengths, resets, reverse, **self._fields())
+        cell = recurrence.cast(self.cell, loop.dtype)
         if recurrence.is_fused(self.kernel, loop.dtype):
             weights = recurrence.Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
-            return loop.run_fused(weights, remat=self.remat)
-        return loop.run(lambda h, x: cell(x, h), remat=self.remat)
+            return loop.run_fused(weights, self.unroll, self.remat)
+        return loop.run(lambda h, x: cell(x, h), self.unroll, self.remat)
 
     def step(
         self,
@@ -137,8 +136,8 @@ class GRU(eqx.Module):
         Returns:
             The carry and the output, which are the same (H,).
         """
-        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._sizes())
-        h = _cast(self.cell, h.dtype)(x, h)
+        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._fields())
+        h = recurrence.cast(self.cell, h.dtype)(x, h)
         return h, h
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
@@ -149,31 +148,8 @@ class GRU(eqx.Module):
         bias_n: Any = self.cell.bias_n
         return jnp.zeros_like(bias_n) if self.initial_carry is None else self.initial_carry
 
-    def _sizes(self):
-        cell = self.cell
-        sizes = {"input_size": cell.input_size, "hidden_size": cell.hidden_size, "batched": False}
-        return sizes | {"dtype": self.dtype}
-
-
-def _cast(tree, dtype):
-    return jax.tree.map(lambda p: jnp.asarray(p, dtype), tree)
-
-
-# The port ---------------------------------------------------------------------------------------------------
-
-#: How the styles of jax.jit differ from filter_jit where a check within a program fails.
-_ERRORS = "a failed eqx.error_if raises JAX's error, which may come only where the result is used"
-
-LAYOUT = Layout(
-    "equinox",
-    "Equinox",
-    (
-        Row("weight_ih", "weight_ih"),
-        Row("weight_hh", "weight_hh"),
-        Row("bias", "bias", if_absent=NO_BIASES),
-        Row("bias_n", "bias_n", if_absent=NO_BIASES),
-    ),
-)
+    def _fields(self):
+        return {**_sizes(self), "dtype": self.dtype, "batched": False}
 
 
 def time_major(
@@ -203,7 +179,50 @@ def time_major(
     >>> carry.shape, outputs.shape
     ((2, 8), (5, 2, 8))
     """
-    return PORT.apply(gru, x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=True)
+    return _apply(gru, x, carry, lengths, resets, reverse, time_major=True)
+
+
+def _apply(gru, x, carry, lengths, resets, reverse, time_major):
+    masks = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
+    recurrence.check_call(x, carry, **_sizes(gru), **masks)
+    batch = int(time_major)  # the axis of x, resets and outputs to map next
+    if lengths is not None:  # of which jax.vmap makes 32 bits where they have 64
+        lengths = recurrence.clip_lengths(lengths, np.shape(x)[0 if time_major else -2])
+    if carry is not None:  # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
+        carry = jnp.asarray(carry)
+
+    def one(x, resets, carry, lengths):
+        return gru(x, carry, lengths=lengths, resets=resets, reverse=reverse)
+
+    over_batch = _over_batch(one, np.ndim(x) - 2, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
+    return over_batch(x, resets, carry, lengths)
+
+
+def _over_batch(function, axes, **mapped):
+    for _ in range(axes):
+        function = jax.vmap(function, **mapped)
+    return function
+
+
+def _sizes(gru):
+    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
+
+
+# The port ---------------------------------------------------------------------------------------------------
+
+#: How the styles of jax.jit differ from filter_jit where a check within a program fails.
+_LATE_ERRORS = "a failed eqx.error_if raises JAX's error, which may come only where the result is used"
+
+LAYOUT = Layout(
+    "equinox",
+    "Equinox",
+    (
+        Row("weight_ih", "weight_ih"),
+        Row("weight_hh", "weight_hh"),
+        Row("bias", "bias", if_absent=NO_BIASES),
+        Row("bias_n", "bias_n", if_absent=NO_BIASES),
+    ),
+)
 
 
 class Classifier(eqx.Module):
@@ -224,7 +243,7 @@ class Classifier(eqx.Module):
 
     def __call__(self, x, lengths=None):
         carry, _ = self.gru(x, lengths=lengths)
-        return _cast(self.readout, carry.dtype)(carry)
+        return recurrence.cast(self.readout, carry.dtype)(carry)
 
 
 def _filtered(port, model, task):
@@ -237,16 +256,6 @@ def _partition(model):
     return arrays, lambda arrays: eqx.combine(arrays, static)
 
 
-def _sizes(gru: Any) -> dict[str, Any]:
-    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
-
-
-def _over_batch(function: Callable[..., Any], number: int, **axes: Any) -> Callable[..., Any]:
-    for _ in range(number):
-        function = jax.vmap(function, **axes)
-    return function
-
-
 class EquinoxPort(Port):
     """`trigru.common.Port` of Equinox."""
 
@@ -254,12 +263,15 @@ class EquinoxPort(Port):
     title = "Equinox"
     packages = ("equinox", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = property(lambda self: uses.equinox())
+    model_class = property(lambda self: uses.equinox(GRU, time_major))
 
     def make(self, config, key):
         check_config(self, config)
-        gru = GRU(config.input_size, config.hidden_size, **config.model_options(), key=key)
+        gru = self._gru(config, key)
         return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
+
+    def _gru(self, config, key) -> Any:
+        return GRU(config.input_size, config.hidden_size, **config.model_options(), key=key)
 
     def load(self, config, params):
         check_load(self, config, params)
@@ -271,21 +283,7 @@ class EquinoxPort(Port):
         return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        masks: Any = {"lengths": lengths, "resets": resets}
-        recurrence.check_call(x, carry, **_sizes(model), **masks, reverse=reverse, time_major=time_major)
-        if lengths is not None:
-            lengths = recurrence.clip_lengths(
-                lengths, np.shape(x)[0 if time_major else -2]
-            )  # jax.vmap makes 32 bits of 64
-        if carry is not None:
-            carry = jnp.asarray(carry)  # under jax.vmap, a constant of NumPy's would reach the kernel's own derivative
-
-        def one(x, resets, carry, lengths):
-            return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
-
-        batch = int(time_major)  # the axis of x, resets and outputs to map next
-        axes: Any = {"in_axes": (batch, batch, 0, 0), "out_axes": (0, batch)}
-        return _over_batch(one, np.ndim(x) - 2, **axes)(x, resets, carry, lengths)
+        return _apply(model, x, carry, lengths, resets, reverse, time_major)
 
     def step(self, model, x, carry=None, *, reset=None):
         recurrence.check_call(x, carry, **_sizes(model), reset=reset, time=False)
@@ -315,14 +313,14 @@ class EquinoxPort(Port):
             "jax.jit(f)(model, x)",
             functional_program,
             source="https://docs.kidger.site/equinox/all-of-equinox/",
-            caution=f"all leaves of the model must be arrays; {_ERRORS}",
-            keeps_state=True,
+            caution=f"all leaves of the model must be arrays; {_LATE_ERRORS}",
+            keeps_updates=True,
         ),
         *shared_styles(
             _partition,
             name="partition",
             summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); call(arrays, x)",
-            caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_ERRORS}",
+            caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_LATE_ERRORS}",
         ),
     )
 

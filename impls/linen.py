@@ -1,7 +1,7 @@
 """The GRU in Flax linen: `self.param` makes the initial carry a parameter.
 
 Layout of the parameters, where it differs from the canonical one: a dict of (features_in, features_out)
-kernels, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bias of `cell/hn`.
+matrices, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bias of `cell/hn`.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from flax.training.train_state import TrainState
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
-from ..common.parameters.layouts import Layout, Row
-from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
-from ..common.port.styles import shared_styles
+from ..common.parameters.layouts import FLAX_READOUT, Layout, Row
+from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
+from ..common.port.styles import carrying_program, shared_styles
 from . import uses
 
 __all__ = ["GRU", "PORT", "Model"]
@@ -110,16 +110,15 @@ class GRU(nn.Module):
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
-        loop = recurrence.begin(x, carry, self.initial_carry, **masks, unroll=self.unroll, **self._sizes())
+        loop = recurrence.begin(x, carry, self.initial_carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype) and self._params():  # else the cell makes its parameters first
-            return loop.run_fused(self._weights(loop.dtype), remat=self.remat)
+            return loop.run_fused(self._weights(loop.dtype), self.unroll, self.remat)
 
         def advance(gru, h, inputs):
             return recurrence.advance(lambda h, x: gru.cell(h, x)[0], h, loop.initial, inputs)
 
         if self.remat:
-            advance = nn.remat(advance, prevent_cse=loop.prevent_cse)
+            advance = nn.remat(advance, prevent_cse=loop.prevent_cse(self.unroll))
         scan = nn.scan(
             advance,
             variable_broadcast="params",
@@ -143,28 +142,28 @@ class GRU(nn.Module):
         Returns:
             The carry and the output, which are the same (*batch, H).
         """
-        h, x = recurrence.begin_step(x, carry, self.initial_carry, reset, **self._sizes())
+        h, x = recurrence.begin_step(x, carry, self.initial_carry, reset, **self._fields())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
         return recurrence.initial_carry(self.initial_carry, batch_shape, self.dtype)
 
-    def _sizes(self):
+    def _fields(self):
         cell = self._params()
-        features = {"input_size": cell["in"]["kernel"].shape[0]} if cell else {}
-        return {**features, "hidden_size": self.features, "dtype": self.dtype}
+        input_size = cell["in"]["kernel"].shape[0] if cell else None
+        return {"input_size": input_size, "hidden_size": self.features, "dtype": self.dtype}
 
     def _params(self):
         """The cell's parameters without boxes; none before they are made, in `init` or with `mutable=["params"]`."""
         return nn.meta.unbox(self.variables.get("params", {}).get("cell", {}))
 
     def _weights(self, dtype):
-        cell = jax.tree.map(lambda p: jnp.asarray(p, dtype), self._params())
+        cell = recurrence.cast(self._params(), dtype)
         return recurrence.Weights(
-            kernel_i=jnp.concatenate([cell[gate]["kernel"] for gate in ("ir", "iz", "in")], axis=1),  # (D, 3H)
-            kernel_h=jnp.concatenate([cell[gate]["kernel"] for gate in ("hr", "hz", "hn")], axis=1),  # (H, 3H)
-            bias=jnp.concatenate([cell[gate]["bias"] for gate in ("ir", "iz", "in")]),  # (3H,)
+            kernel_i=jnp.concatenate([cell[layer]["kernel"] for layer in ("ir", "iz", "in")], axis=1),  # (D, 3H)
+            kernel_h=jnp.concatenate([cell[layer]["kernel"] for layer in ("hr", "hz", "hn")], axis=1),  # (H, 3H)
+            bias=jnp.concatenate([cell[layer]["bias"] for layer in ("ir", "iz", "in")]),  # (3H,)
             bias_n=cell["hn"]["bias"],  # (H,)
         )
 
@@ -180,7 +179,7 @@ LAYOUT = Layout(
         *(Row(f"h{gate}.kernel", "weight_hh", gate, transposed=True) for gate in "rzn"),
         Row("hn.bias", "bias_n"),
     ),
-    readout=(Row("readout.kernel", "readout.weight", transposed=True), Row("readout.bias", "readout.bias")),
+    readout=FLAX_READOUT,
 )
 
 
@@ -209,7 +208,6 @@ class Model:
 
 def _train_state(port, model, task):
     """The program of a train step on flax's `TrainState`, which holds parameters, optimiser state and a count."""
-    state: Any = TrainState.create(apply_fn=model.module.apply, params=model.params, tx=task.optimizer)
 
     @jax.jit
     def train_step(state, *arrays):
@@ -217,19 +215,8 @@ def _train_state(port, model, task):
         loss, gradients = loss_of(state.params)
         return state.apply_gradients(grads=gradients), loss
 
-    def call(*arrays):
-        nonlocal state
-        state, loss = train_step(state, *arrays)
-        return loss
-
-    leaves = len(jax.tree.leaves(state))
-    return Program(
-        call,
-        lambda: port.dump(Model(state.params, model.module)),
-        lambda *arrays: train_step.lower(state, *arrays),
-        leaves,
-        port.dump,
-    )
+    state = TrainState.create(apply_fn=model.module.apply, params=model.params, tx=task.optimizer)
+    return carrying_program(port, train_step, [state], lambda state: Model(state.params, model.module), trains=True)
 
 
 class LinenPort(Port):
@@ -239,7 +226,7 @@ class LinenPort(Port):
     title = "Flax linen"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = property(lambda self: uses.linen())
+    model_class = property(lambda self: uses.linen(GRU, Model))
 
     def make(self, config, key):
         check_config(self, config)
@@ -261,8 +248,11 @@ class LinenPort(Port):
         return model(batch_shape, method="get_initial_carry")
 
     def _module(self, config) -> Any:
-        gru = GRU(config.hidden_size, **config.model_options())
+        gru = self._gru(config)
         return gru if config.classes is None else Classifier(gru, config.classes)
+
+    def _gru(self, config) -> Any:
+        return GRU(config.hidden_size, **config.model_options())
 
     call_styles = (
         CallStyle(

@@ -1,6 +1,6 @@
 """The GRU in Flax NNX: the initial carry is an `nnx.Param`.
 
-Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) kernels with the gates
+Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) matrices with the gates
 in the order r, z, n, `cell.dense_i` (with the bias) and `cell.dense_h`; b_hn is `cell.hn_bias`.
 """
 
@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
-from ..common.parameters.layouts import Layout, Row
+from ..common.parameters.layouts import FLAX_READOUT, Layout, Row
 from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, differentiated, own_array
 from ..common.port.styles import functional_program, shared_styles
 from . import uses
@@ -29,6 +29,8 @@ class GRUCell(nnx.RNNCellBase):
 
     Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h) (https://github.com/google/flax/issues/5594). This
     class has b_hn, under the name that the proposed fix (https://github.com/google/flax/pull/5595) gives it.
+    Arguments are those of `nnx.GRUCell`. Initializers are called for the matrices (D, 3H) and (H, 3H), and for the
+    biases (3H,) and (H,).
     """
 
     def __init__(
@@ -44,14 +46,17 @@ class GRUCell(nnx.RNNCellBase):
         rngs: nnx.Rngs,
     ):
         D, H = in_features, hidden_features
-        how: Any = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        fields: Any = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.in_features, self.hidden_features = D, H
         self.dtype, self.param_dtype = dtype, param_dtype
-        self.dense_i = nnx.Linear(D, 3 * H, kernel_init=kernel_init, bias_init=bias_init, **how)
-        self.dense_h = nnx.Linear(H, 3 * H, kernel_init=recurrent_kernel_init, use_bias=False, **how)
+        self.dense_i = nnx.Linear(D, 3 * H, kernel_init=kernel_init, bias_init=bias_init, **fields)
+        self.dense_h = nnx.Linear(H, 3 * H, kernel_init=recurrent_kernel_init, use_bias=False, **fields)
         self.hn_bias = nnx.Param(bias_init(rngs.params(), (H,), param_dtype))
 
-    def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
+    def __call__(
+        self, carry: Float[Array, "*batch hidden"], inputs: Float[Array, "*batch features"]
+    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
+        """Run one time step; returns the next carry and the output, which are the same (*batch, H)."""
         gi_r, gi_z, gi_n = jnp.split(self.dense_i(inputs), 3, axis=-1)  # each (*batch, H)
         gh_r, gh_z, gh_n = jnp.split(self.dense_h(carry), 3, axis=-1)  # each (*batch, H)
         r = jax.nn.sigmoid(gi_r + gh_r)
@@ -62,7 +67,7 @@ class GRUCell(nnx.RNNCellBase):
         return h, h
 
     def initialize_carry(self, input_shape, rngs=None, carry_init=nnx.initializers.zeros):
-        """A carry for inputs of a shape (*batch, D), as `nnx.RNN` asks for it: zeros, unless `carry_init` draws."""
+        """A carry (*batch, H) for inputs of a shape (*batch, D), for `nnx.RNN`: zeros, unless `carry_init` draws."""
         draw: Any = carry_init or nnx.initializers.zeros
         key = jax.random.key(0) if rngs is None else getattr(rngs, "carry", rngs)()
         return draw(key, (*input_shape[:-1], self.hidden_features), self.param_dtype)
@@ -153,13 +158,12 @@ class GRU(nnx.Module):
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
-        loop = recurrence.begin(x, carry, self._initial(), **masks, unroll=self.unroll, **self._sizes())
+        loop = recurrence.begin(x, carry, self._initial(), lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype):
-            return loop.run_fused(self._weights(loop.dtype), remat=self.remat)
+            return loop.run_fused(self._weights(loop.dtype), self.unroll, self.remat)
         # by jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
-        return loop.run(lambda h, x: self.cell(h, x)[0], remat=self.remat)
+        return loop.run(lambda h, x: self.cell(h, x)[0], self.unroll, self.remat)
 
     def step(
         self,
@@ -173,7 +177,7 @@ class GRU(nnx.Module):
         Returns:
             The carry and the output, which are the same (*batch, H).
         """
-        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._sizes())
+        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._fields())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
@@ -183,14 +187,14 @@ class GRU(nnx.Module):
     def _initial(self):
         return jnp.zeros_like(self.cell.hn_bias[...]) if self.initial_carry is None else self.initial_carry[...]
 
-    def _sizes(self):
+    def _fields(self):
         cell = self.cell
         return {"input_size": cell.in_features, "hidden_size": cell.hidden_features, "dtype": cell.dtype}
 
     def _weights(self, dtype):
         cell: Any = self.cell
         params = (cell.dense_i.kernel, cell.dense_h.kernel, cell.dense_i.bias, cell.hn_bias)
-        return recurrence.Weights(*(jnp.asarray(p[...], dtype) for p in params))
+        return recurrence.Weights(*recurrence.cast([p[...] for p in params], dtype))
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -204,7 +208,7 @@ LAYOUT = Layout(
         Row("dense_h.kernel", "weight_hh", transposed=True),
         Row("hn_bias", "bias_n", if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0."),
     ),
-    readout=(Row("readout.kernel", "readout.weight", transposed=True), Row("readout.bias", "readout.bias")),
+    readout=FLAX_READOUT,
 )
 
 
@@ -222,18 +226,19 @@ class Classifier(nnx.Module):
         return self.readout(carry)
 
 
+_DOCS = "https://flax.readthedocs.io/en/latest"
 _IS_PYTREE = hasattr(nnx, "Pytree")  # as a module is from Flax 0.12 on
-_LOST = "what a call changes in the module, as dropout's generator, must be returned"
-_TREE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
-_BOUND = "model.eval() has no effect on what is bound already"
+_MUST_RETURN = "what a call changes in the module, as dropout's generator, must be returned"
+_TREE_MODE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
+_STAYS_BOUND = "model.eval() has no effect on what is bound already"
 
 
-def _in_place(port, model, task, jit=None, bind=None):
+def _in_place(port, model, task, jit=lambda f: nnx.jit(f), bind=partial):
     """The program of a style that passes the module itself, and the optimiser, and updates both in place.
 
     Args:
-        jit: of a function; None where `bind` does that, too.
-        bind: binds module and optimiser to it; None where they are passed at each call.
+        jit: of a function of module, optimiser and arrays; leaves it alone where `bind` jits.
+        bind: (function, *bound) -> a function of the arrays.
     """
 
     def forward(model, *arrays):
@@ -248,14 +253,11 @@ def _in_place(port, model, task, jit=None, bind=None):
         optimizer.update(*((model, gradients) if takes_model else (gradients,)))
         return loss
 
-    if task.phase == "train_step":
-        bound, function = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param)), train_step
-    else:
-        bound, function = (model,), gradient if task.phase == "gradient" else forward
-    jitted = jit(function) if jit else function
-    call = (bind or partial)(jitted, *bound)
-    lower = getattr(jitted if jit else call, "lower", None)  # which not every Flax has
-    lower = partial(lower, *bound) if lower and jit else lower
+    function = {"train_step": train_step, "gradient": gradient}.get(task.phase, forward)
+    bound = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param)) if task.phase == "train_step" else (model,)
+    jitted = jit(function)
+    call = bind(jitted, *bound)
+    lower = partial(jitted.lower, *bound) if hasattr(jitted, "lower") else getattr(call, "lower", None)
     leaves = len(jax.tree.leaves(nnx.state(bound)))
     return Program(call, lambda: port.dump(model), lower, leaves, port.dump)
 
@@ -272,13 +274,16 @@ class NNXPort(Port):
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = property(lambda self: uses.nnx() if _IS_PYTREE else None)
+    model_class = property(lambda self: uses.nnx(GRU) if _IS_PYTREE else None)
 
     def make(self, config, key) -> Any:
         check_config(self, config)
         rngs = nnx.Rngs(params=key)  # no stream but the one that models name
-        gru = GRU(config.input_size, config.hidden_size, **config.model_options(), rngs=rngs)
+        gru = self._gru(config, rngs)
         return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
+
+    def _gru(self, config, rngs) -> Any:
+        return GRU(config.input_size, config.hidden_size, **config.model_options(), rngs=rngs)
 
     def load(self, config, params) -> Any:
         check_load(self, config, params)
@@ -295,54 +300,49 @@ class NNXPort(Port):
         return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
 
     def value_and_grad(self, function, *, has_aux=False):
-        return differentiated(function, nnx.value_and_grad, has_aux=has_aux)
+        return differentiated(nnx.value_and_grad, function, has_aux)
 
     call_styles = (
-        CallStyle(
-            "nnx.jit",
-            "nnx.jit(f)(model, x)",
-            partial(_in_place, jit=lambda f: nnx.jit(f)),
-            source="https://flax.readthedocs.io/en/latest/nnx_basics.html",
-        ),
+        CallStyle("nnx.jit", "nnx.jit(f)(model, x)", _in_place, source=f"{_DOCS}/nnx_basics.html"),
         CallStyle(
             "nnx.jit-tree",
             "nnx.jit(f, graph=False)(model, x)",
             partial(_in_place, jit=lambda f: nnx.jit(f, graph=False)),
             lambda: None if "graph" in signature(nnx.jit).parameters else "this flax's jit has no graph=",
-            source="https://flax.readthedocs.io/en/latest/flip/5310-tree-mode-nnx.html",
-            caution=_TREE,
-            keeps_state=True,
+            source=f"{_DOCS}/flip/5310-tree-mode-nnx.html",
+            caution=_TREE_MODE,
+            keeps_updates=True,
         ),
         CallStyle(
             "jit_partial",
             "nnx.jit_partial(f, model, graph=False)(x)",
-            partial(_in_place, bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False)),
+            partial(_in_place, jit=lambda f: f, bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False)),
             lambda: None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial",
             source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
-            caution=f"{_TREE}; {_BOUND}",
-            keeps_state=True,
+            caution=f"{_TREE_MODE}; {_STAYS_BOUND}",
+            keeps_updates=True,
         ),
         CallStyle(
             "cached_partial",
             "nnx.cached_partial(nnx.jit(f), model)(x)",
-            partial(_in_place, jit=lambda f: nnx.jit(f), bind=lambda f, *bound: nnx.cached_partial(f, *bound)),
+            partial(_in_place, bind=lambda f, *bound: nnx.cached_partial(f, *bound)),
             lambda: None if hasattr(nnx, "cached_partial") else "this flax has no nnx.cached_partial",
-            source="https://flax.readthedocs.io/en/latest/guides/performance.html",
-            caution=f"a call may not change the module's structure, as a new attribute does; {_BOUND}",
+            source=f"{_DOCS}/guides/performance.html",
+            caution=f"a call may not change the module's structure, as a new attribute does; {_STAYS_BOUND}",
         ),
         CallStyle(
             "pytree",
             "jax.jit(f)(model, x)",
             functional_program,
             lambda: None if _IS_PYTREE else "a module is a pytree from flax 0.12 on",
-            source="https://flax.readthedocs.io/en/latest/guides/pytree.html",
-            caution=_LOST,
+            source=f"{_DOCS}/guides/pytree.html",
+            caution=_MUST_RETURN,
         ),
         *shared_styles(
             _split,
             name="split-merge",
             summary="call = jax.jit(lambda params, x: nnx.merge(graphdef, params, rest)(x)); call(params, x)",
-            caution=_LOST,
+            caution=_MUST_RETURN,
         ),
     )
 

@@ -1,6 +1,6 @@
 """The GRU in plain JAX: the floor that every framework's cost is measured from.
 
-Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) kernels with the gates in
+Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) matrices with the gates in
 the order r, z, n, which multiply from the right. Equinox's cell, whose layout is the canonical (3H, features_in), takes
 1.1 to 1.3 times as long with 200 units on one sequence on a CPU; why is not known (docs/measurement-method.md).
 """
@@ -110,12 +110,12 @@ def gru(
     ((2, 8), (2, 5, 8))
     """
     recurrence.check_model(unroll=unroll, remat=remat, kernel=kernel, dtype=dtype)
-    masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
-    loop = recurrence.begin(x, carry, _initial(params), dtype=dtype, unroll=unroll, **masks, **_sizes(params))
-    params = _cast(params, loop.dtype)
+    sizes = _sizes(params)
+    loop = recurrence.begin(x, carry, _initial(params), lengths, resets, reverse, time_major, dtype=dtype, **sizes)
+    params = recurrence.cast(params, loop.dtype)
     if recurrence.is_fused(kernel, loop.dtype):
-        return loop.run_fused(recurrence.Weights(*params[:4]), remat=remat)
-    return loop.run(lambda h, x: _cell(params, h, x), remat=remat)
+        return loop.run_fused(recurrence.Weights(*params[:4]), unroll, remat)
+    return loop.run(lambda h, x: _cell(params, h, x), unroll, remat)
 
 
 def gru_step(
@@ -133,7 +133,7 @@ def gru_step(
     """
     recurrence.check_model(dtype=dtype)
     h, x = recurrence.begin_step(x, carry, _initial(params), reset, dtype=dtype, **_sizes(params))
-    h = _cell(_cast(params, h.dtype), h, x)
+    h = _cell(recurrence.cast(params, h.dtype), h, x)
     return h, h
 
 
@@ -164,10 +164,6 @@ def _sizes(params: Params) -> dict[str, Any]:
     return {"input_size": params.kernel_i.shape[0], "hidden_size": params.bias_n.shape[0]}
 
 
-def _cast(params: Any, dtype: Any) -> Any:
-    return jax.tree.map(lambda p: jnp.asarray(p, dtype), params)
-
-
 # The port ---------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +171,7 @@ class Classifier(NamedTuple):
     """A GRU with a linear readout of its final carry."""
 
     gru: Params
-    kernel: Float[Array, "H C"]
+    weight: Float[Array, "H C"]
     bias: Float[Array, " C"]
 
 
@@ -207,7 +203,7 @@ def _construct(key, input_size, hidden_size, x=None, **options):
 CLASS = ModelClass(
     _construct,
     uses=(
-        Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
+        Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given)),
         ensemble("jax.vmap", _construct, jax.vmap),
     ),
 )
@@ -227,8 +223,8 @@ class PurePort(Port):
         if config.classes is None:
             return model
         shape, dtype = (config.hidden_size, config.classes), config.param_dtype
-        kernel = jax.nn.initializers.lecun_normal()(jax.random.fold_in(key, 1), shape, dtype)
-        return replace(model, params=Classifier(model.params, kernel, jnp.zeros(shape[1:], dtype)))
+        weight = jax.nn.initializers.lecun_normal()(jax.random.fold_in(key, 1), shape, dtype)
+        return replace(model, params=Classifier(model.params, weight, jnp.zeros(shape[1:], dtype)))
 
     def load(self, config, params: Any):
         check_load(self, config, params)
@@ -241,7 +237,7 @@ class PurePort(Port):
     def dump(self, tree):
         params = jax.tree.map(np.asarray, tree.params)
         if isinstance(params, Classifier):
-            return ClassifierParams(_record(params.gru), ReadoutParams(params.kernel.T, params.bias))
+            return ClassifierParams(_record(params.gru), ReadoutParams(params.weight.T, params.bias))
         return _record(params)
 
     def step(self, model, x, carry=None, *, reset=None):
@@ -252,8 +248,8 @@ class PurePort(Port):
 
     def classify(self, model, x, lengths=None):
         carry, _ = gru(model.params.gru, x, lengths=lengths, **model.options())
-        params = _cast(model.params, carry.dtype)
-        logits = carry @ params.kernel
+        params = recurrence.cast(model.params, carry.dtype)
+        logits = carry @ params.weight  # (*batch, C)
         return logits + jnp.broadcast_to(params.bias, logits.shape)
 
     call_styles = shared_styles(

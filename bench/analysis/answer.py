@@ -65,7 +65,7 @@ class Row(Struct, frozen=True):
             nothing to compare.
         pairs: by way, every two frameworks.
         keeping: by port, the fastest of the styles that keep what a call changes in the model, beside the documented
-            one; none where it has no such. See `trigru.common.port.protocol.CallStyle.keeps_state`.
+            one; none where it has no such. See `trigru.common.port.protocol.CallStyle.keeps_updates`.
         advised: by port, its documented style against that one, or against the functional one where there is none.
         least: the least difference from plain JAX, as a fraction, that the run could find four times in five.
         other: the same by the clock of its situation, where another leads and that one was read; see `CLOCKS`.
@@ -190,7 +190,7 @@ def _fastest_keeping(benchmarks: list[Benchmark], port: str) -> Benchmark | None
     """The arm of a port, on the stock cell and one device, in the fastest of its styles that keep state."""
     if port not in port_names() or unavailable(port):
         return None
-    names = {style.name for style in get_port(port).call_styles if style.keeps_state}
+    names = {style.name for style in get_port(port).call_styles if style.keeps_updates}
     own = [b for b in benchmarks if b.arm.port == port and b.arm.kernel == STOCK and not b.arm.way]
     return min((b for b in own if b.arm.style in names), key=lambda b: np.median(b.time_s), default=None)
 

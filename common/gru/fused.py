@@ -31,7 +31,7 @@ __all__ = ["Weights", "fused_scan"]
 
 
 class Weights(NamedTuple):
-    """Parameters as the kernel multiplies them: gates in the order r, z, n, from the right."""
+    """Parameters, each of the gates in the order r, z, n; `kernel_i` and `kernel_h` multiply from the right."""
 
     kernel_i: Float[Array, "D 3*H"]
     kernel_h: Float[Array, "H 3*H"]
@@ -80,10 +80,10 @@ def fused_scan(
     # in a jax.shard_map, each gradient is summed over the steps before devices exchange it
     x, carry, initial, *own = vary_alike(x, carry, initial, *weights)
     weights = Weights(*own)
-    how = _How(reverse, unroll)
+    scan = _Scan(reverse, unroll)
 
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
-        return _loop(how, weights, h, initial, *by_time)
+        return _loop(scan, weights, h, initial, *by_time)
 
     by_time = (x, resets, active)
     if not remat:
@@ -101,42 +101,42 @@ def fused_scan(
     return carry, outputs
 
 
-class _How(NamedTuple):
+class _Scan(NamedTuple):
     reverse: bool
     unroll: int
 
-    def scan(self, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
+    def run(self, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
         return jax.lax.scan(advance, start, by_time, reverse=self.reverse, unroll=self.unroll)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _loop(how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
+def _loop(scan: _Scan, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
     """Run all steps in one loop. Without a derivative, nothing is kept for one."""
-    last, after = _run(how, weights, h, initial, x, resets, active, lambda before, after, gates: after)
+    last, after = _run(scan, weights, h, initial, x, resets, active, lambda before, after, residuals: after)
     return last, _outputs(after, active)
 
 
 @partial(_loop.defjvp, symbolic_zeros=True)
-def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
+def _derivative(scan: _Scan, primals: Any, tangents: Any) -> Any:
     """The rule in this module's docstring; names with t_ are tangents."""
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
 
-    def keep(before: Array, after: Array, gates: Any) -> Any:
-        return before, gates
+    def keep(before: Array, after: Array, residuals: Any) -> Any:
+        return before, residuals
 
-    last, (states, gates) = _run(how, weights, h, initial, x, resets, active, keep)
-    after = jnp.concatenate([last[None], states[:-1]] if how.reverse else [states[1:], last[None]])  # each step
+    last, (states, residuals) = _run(scan, weights, h, initial, x, resets, active, keep)
+    after = jnp.concatenate([last[None], states[:-1]] if scan.reverse else [states[1:], last[None]])  # each step
     u, u_n = _outside(weights, t_weights, x, t_x, _restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
     t_initial = t_initial if resets is None else each(t_initial, x)
 
     def run(t_h: Array, t_initial: Array, u: Array, u_n: Array) -> tuple[Array, Array]:
         def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
-            u, u_n, h, reset, on, gates = step
+            u, u_n, h, reset, on, residuals = step
             t_before = t_h
             h, t_h = _restart(reset, initial, h), _restart(reset, t_initial, t_h)
-            r, z, n, a = gates
+            r, z, n, a = residuals
             r_slope, z_slope, n_slope, h_by_z = r * (1 - r), z * (1 - z), 1 - n * n, h - n  # each (*batch, H)
             t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
             t_r, t_z = r_slope * t_r, z_slope * t_z
@@ -145,16 +145,16 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
             t_next = _pause(on, t_next, t_before)
             return t_next, t_next
 
-        # what follows from the gates is computed again in the backward pass: only the gates are residuals
-        advance = jax.checkpoint(advance, prevent_cse=how.unroll >= x.shape[0])
-        return how.scan(advance, t_h, (u, u_n, states, resets, active, gates))
+        # what follows from r, z, n and a is computed again in the backward pass: only these are kept
+        advance = jax.checkpoint(advance, prevent_cse=scan.unroll >= x.shape[0])
+        return scan.run(advance, t_h, (u, u_n, states, resets, active, residuals))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
     return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
 
 
 def _run(
-    how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, keep: Callable[..., Any]
+    scan: _Scan, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, keep: Any
 ) -> tuple[Array, Any]:
     """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at each step, stacked.
 
@@ -165,11 +165,11 @@ def _run(
     def advance(h: Array, step: Any) -> tuple[Array, Any]:
         x, reset, on = step
         before, h = h, _restart(reset, initial, h)
-        after, gates = _cell(weights, h, x if first else x @ weights.kernel_i)
+        after, residuals = _cell(weights, h, x if first else x @ weights.kernel_i)
         after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
-        return after, keep(before, after, gates)
+        return after, keep(before, after, residuals)
 
-    return how.scan(advance, h, (x @ weights.kernel_i if first else x, resets, active))
+    return scan.run(advance, h, (x @ weights.kernel_i if first else x, resets, active))
 
 
 def _multiplies_first(x: Array) -> bool:

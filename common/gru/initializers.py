@@ -6,7 +6,7 @@ Equinox draws uniformly: the same training code would then start from other dist
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial
 from typing import Any
 
 import jax
@@ -34,19 +34,17 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
     def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         called = "It is called as carry_init(key, shape, dtype)"
         if not callable(initializer):
-            kind = type(initializer).__name__
             expected = "a JAX initializer (key, shape, dtype) -> array, such as jax.nn.initializers.zeros"
-            raise InputError(f"carry_init is a {kind}, expected {expected}.")
+            raise InputError(f"carry_init is a {type(initializer).__name__}, expected {expected}.")
         try:
-            drawn = initializer(key, shape, dtype)
-            is_array = isinstance(drawn, jax.Array | np.ndarray | np.generic) or hasattr(drawn, "__jax_array__")
-            carry = jnp.asarray(drawn) if is_array else None
-        except Exception as error:  # whatever comes from inside a function of the user's
+            carry = initializer(key, shape, dtype)
+        except Exception as error:  # of any kind, since it comes from a function of the user's
             hint = _TWO_AXES if isinstance(error, ValueError) else f"{called}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
             raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}") from error
-        if carry is None:
-            raise InputError(f"carry_init gave a {type(drawn).__name__}, expected an array of shape {shape}.")
+        if not (isinstance(carry, jax.Array | np.ndarray | np.generic) or hasattr(carry, "__jax_array__")):
+            raise InputError(f"carry_init gave a {type(carry).__name__}, expected an array of shape {shape}.")
+        carry = jnp.asarray(carry)
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
         if carry.dtype != jax.dtypes.canonicalize_dtype(dtype):  # without jax_enable_x64, float32 for float64
@@ -80,27 +78,16 @@ def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
     True
     """
 
-    def init(key: Any, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
-        """Draw each gate with a key of its own."""
+    @partial(jax.jit, static_argnums=(1, 2))  # traced once for each shape and dtype
+    def init(key: Any, shape: tuple[int, int], dtype: Any) -> jax.Array:
         rows, columns = shape
         keys = jax.random.split(key, 3)
         return jnp.concatenate([initializer(k, (rows, columns // 3), dtype) for k in keys], axis=1)
 
-    return init
-
-
-def _traced_once(initializer: Callable[..., Any]) -> Callable[..., Any]:
-    """An initializer that JAX traces once for each shape and dtype."""
-    draw = jax.jit(initializer, static_argnums=(1, 2))
-
-    @wraps(initializer)
-    def init(key: Any, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
-        return draw(key, tuple(shape), jnp.dtype(dtype))
-
-    return init
+    return lambda key, shape, dtype=jnp.float32: init(key, tuple(shape), jnp.dtype(dtype))
 
 
 #: Of each gate's input matrix, and of its recurrent one. They are made once, so that two modules that keep them compare
-#: equal, and what is compiled for one serves the other.
-fan_in_per_gate = _traced_once(per_gate(jax.nn.initializers.lecun_normal()))
-orthogonal_per_gate = _traced_once(per_gate(orthogonal))
+#: equal, and a program that is compiled for one serves the other.
+fan_in_per_gate = per_gate(jax.nn.initializers.lecun_normal())
+orthogonal_per_gate = per_gate(orthogonal)

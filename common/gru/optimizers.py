@@ -1,14 +1,11 @@
 """A learning rate of its own for the initial carry, in any framework's tree of parameters.
 
-The gradient that reaches the initial carry is small where the loss is a mean over T steps: only the first steps still
-depend on where the sequence started, so the gradient shrinks like 1/T, while that of a weight, which acts at every
-step, shrinks far less. Hence the rule of `length`: the initial carry's gradient is multiplied by T, as if its loss were
-the sum over the steps. What is left then no longer depends on how long the sequences are. The factor goes to the
-gradient and not to the update, because optimisers that divide by the gradient's size, such as Adam, need no correction
-of it: they see the factor only where the gradient is as small as their epsilon.
-
-Where the loss looks at the last step alone, the gradient fades exponentially, and no rate that depends on T alone
-brings it back: let the loss see the first steps.
+Where the loss is a mean over T steps, only the first steps depend on where the sequence started: the gradient of the
+initial carry shrinks like 1/T, that of a weight, which acts at every step, far less. Hence `length` multiplies the
+initial carry's gradient by T, as if its loss were the sum. It multiplies the gradient and not the update, since
+optimisers that divide by the gradient's size, such as Adam, need no correction: they see the factor only where the
+gradient is as small as their epsilon. Where the loss looks at the last step alone, the gradient fades exponentially,
+and no rate that depends on T alone brings it back: let the loss see the first steps.
 """
 
 from numbers import Real
@@ -81,7 +78,7 @@ def carry_learning_rate(
     if frozen and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
     before = [] if length is None else [optax.scale(float(length))]
-    after = [_scale_by(scale)] if array else [] if scale == 1 else [optax.scale(float(scale))]
+    after = [] if not array and scale == 1 else [_scale_by(scale)]
     own = optax.set_to_zero() if frozen else optax.chain(*before, tx if carry is None else carry, *after)
 
     def labels(params: Any) -> Any:
@@ -108,7 +105,7 @@ def _is_scale(scale: Any) -> bool:
 
 
 def _scale_by(scale: Any) -> optax.GradientTransformation:
-    """Scale updates like `optax.scale`, by an array whose dtype does not become that of the updates."""
+    """Scale updates like `optax.scale`, by a number or an array, and keep their dtype."""
     return optax.stateless(lambda updates, _: jax.tree.map(lambda u: u * jnp.asarray(scale, u.dtype), updates))
 
 

@@ -26,15 +26,9 @@ def times(x: Any, kernel: Any) -> Any:
 
 
 def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
-    """The sum of the terms that are not zero by construction, broadcast to a shape (T, *batch, K).
-
-    Args:
-        like: inputs (T, *batch, D).
-        terms: (K,) or (T, *batch, K).
-    """
-    there = [term for term in terms if not is_zero(term)]
-    zero = jnp.zeros((), like.dtype)
-    return reduce(jnp.add, [broadcast_as(term, shape, like) for term in there or [zero]])
+    """The sum of terms (K,) or (T, *batch, K), broadcast to (T, *batch, K) and spread as inputs (T, *batch, D) are."""
+    present = [term for term in terms if not is_zero(term)] or [jnp.zeros((), like.dtype)]
+    return reduce(jnp.add, [broadcast_as(term, shape, like) for term in present])
 
 
 def each(term: Array, like: Array) -> Array:
@@ -57,10 +51,7 @@ def _product(x: Array, kernel: Array, *, precision: Any) -> Array:
 
 
 def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
-    """Σ xᵀ t over all axes between the first few and the last (*batch, D, K).
-
-    A batch that is spread over devices is not gathered to be reshaped.
-    """
+    """Σ xᵀ t over all axes between the first few and the last (*batch, D, K), without gathering a spread batch."""
     mapped, summed = tuple(range(batch)), tuple(range(batch, x.ndim - 1))
     sharding = explicit_sharding(x)
     where = {} if sharding is None else {"out_sharding": sharded(sharding, *sharding.spec[:batch], None, None)}
@@ -106,7 +97,7 @@ def _abstract_gradient(x: Any, t: Any, *, precision: Any, batch: int) -> Any:
 def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
     (x, kernel), (x_axis, kernel_axis) = arguments, axes
     if kernel_axis is not None:
-        return jax.vmap(partial(_product, precision=precision), (x_axis, kernel_axis))(x, kernel), 0
+        return jax.vmap(partial(_product, precision=precision), axes)(x, kernel), 0
     if x_axis == x.ndim - 1:
         x, x_axis = jnp.moveaxis(x, x_axis, 0), 0
     return _product_p.bind(x, kernel, precision=precision), x_axis

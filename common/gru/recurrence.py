@@ -20,7 +20,7 @@ from ..errors import InputError, listed
 from .fused import Weights, fused_scan
 from .kernels import AUTO, KERNELS, is_fused
 
-__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model", "initial_carry", "is_fused"]
+__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "cast", "check_model", "initial_carry", "is_fused"]
 
 
 class Loop(NamedTuple):
@@ -32,31 +32,29 @@ class Loop(NamedTuple):
     by_time: tuple[Any, Any, Any]  # frames (T, *batch, D); resets (T, *batch) or None; active (T, *batch) or None
     time_axis: int  # of the outputs
     reverse: bool
-    unroll: int
 
-    @property
-    def prevent_cse(self) -> bool:
+    def prevent_cse(self, unroll: int) -> bool:
         """The argument of that name for a checkpoint of one step.
 
         It can be off inside a loop, whose body XLA does not merge with the forward pass; fully unrolled there is none.
         """
-        return self.unroll >= self.by_time[0].shape[0]
+        return unroll >= self.by_time[0].shape[0]
 
-    def run(self, cell: Callable[[Array, Array], Array], *, remat: bool) -> tuple[Array, Array]:
+    def run(self, cell: Callable[[Array, Array], Array], unroll: int, remat: bool) -> tuple[Array, Array]:
         """The final carry (*batch, H) and the outputs by a scan of a cell, (h, x) -> the next h."""
 
         def step(h: Array, inputs: Any) -> tuple[Array, Array]:
             return advance(cell, h, self.initial, inputs)
 
         if remat:
-            step = jax.checkpoint(step, prevent_cse=self.prevent_cse)
-        carry, outputs = jax.lax.scan(step, self.h, self.by_time, reverse=self.reverse, unroll=self.unroll)
+            step = jax.checkpoint(step, prevent_cse=self.prevent_cse(unroll))
+        carry, outputs = jax.lax.scan(step, self.h, self.by_time, reverse=self.reverse, unroll=unroll)
         return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
-    def run_fused(self, weights: Weights, *, remat: bool) -> tuple[Array, Array]:
+    def run_fused(self, weights: Weights, unroll: int, remat: bool) -> tuple[Array, Array]:
         """The final carry (*batch, H) and the outputs by `trigru.common.gru.fused`."""
-        how: Any = {"reverse": self.reverse, "unroll": self.unroll, "remat": remat}
-        carry, outputs = fused_scan(weights, self.h, self.initial, *self.by_time, **how)
+        options: Any = {"reverse": self.reverse, "unroll": unroll, "remat": remat}
+        carry, outputs = fused_scan(weights, self.h, self.initial, *self.by_time, **options)
         return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
 
@@ -71,45 +69,50 @@ def begin(
     x: Any,
     carry: Any,
     initial_carry: Any,
-    *,
-    dtype: Any,
-    unroll: int,
     lengths: Any = None,
     resets: Any = None,
     reverse: bool = False,
     time_major: bool = False,
+    *,
+    dtype: Any,
     **sizes: Any,
 ) -> Loop:
     """Check a call on sequences, and arrange its arrays by time.
+
+    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included, reaches a gradient;
+    resets there are dropped. A scan from the last step to the first reads the same.
 
     Args:
         x, carry, lengths, resets, reverse, time_major: of the call; shapes are those of `check_call`.
         initial_carry: of the model, (H,).
         dtype: of the computation; None promotes that of initial carry, inputs and a passed carry.
-        unroll: steps in one iteration of the compiled loop.
-        sizes: input_size and hidden_size of the model, and `batched=False` where it takes one example.
-
-    Raises:
-        InputError: arrays that do not fit.
+        sizes: input_size, hidden_size and batched of `check_call`, which raises an InputError.
     """
-    masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
-    check_call(x, carry, **masks, **sizes)
+    check_call(x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major, **sizes)
     dtype = computation_dtype(dtype, initial_carry, x, carry)
     x = jnp.asarray(x, dtype)
-    by_time = scan_inputs(x, lengths, resets, time_major=time_major)
-    initial = start(jnp.asarray(initial_carry, dtype), by_time[0])
-    h = initial if carry is None else start(jnp.asarray(carry, dtype), by_time[0])
-    return Loop(dtype, h, initial, by_time, 0 if time_major else x.ndim - 2, reverse, unroll)
+    time_axis = 0 if time_major else x.ndim - 2
+    x, active = jnp.moveaxis(x, time_axis, 0), None  # (T, *batch, D)
+    if resets is not None:
+        resets = jnp.moveaxis(jnp.asarray(resets), time_axis, 0)  # (T, *batch)
+    if lengths is not None:
+        lengths = clip_lengths(lengths, x.shape[0])
+        steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], 0)  # (T, *batch)
+        active = steps < jnp.broadcast_to(lengths, steps.shape)
+        x = jnp.where(active[..., None], x, jnp.zeros_like(x))
+        resets = None if resets is None else resets & active
+    initial = start(jnp.asarray(initial_carry, dtype), x)
+    h = initial if carry is None else start(jnp.asarray(carry, dtype), x)
+    return Loop(dtype, h, initial, (x, resets, active), time_axis, reverse)
 
 
 def begin_step(
     x: Any, carry: Any, initial_carry: Array, reset: Bool[Array, "*batch"] | None = None, *, dtype: Any, **sizes: Any
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
-    """Check a call on one step. Arguments are those of `begin`.
+    """Check a call on one step, with arguments as of `begin`.
 
     Returns:
-        The state to start from (*batch, H), after a reset, and the inputs (*batch, D), both in the dtype of the
-        computation.
+        The state after a reset (*batch, H) and the inputs (*batch, D), in the dtype of the computation.
     """
     check_call(x, carry, reset=reset, time=False, **sizes)
     dtype = computation_dtype(dtype, initial_carry, x, carry)
@@ -126,13 +129,16 @@ def initial_carry(h: Any, batch_shape: tuple[int, ...], dtype: Any) -> Any:
     return jnp.broadcast_to(jnp.asarray(h, dtype), (*batch_shape, h.size))
 
 
+def cast(tree: Any, dtype: Any) -> Any:
+    """Parameters in the dtype of the computation."""
+    return jax.tree.map(lambda p: jnp.asarray(p, dtype), tree)
+
+
 def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inputs: Any) -> tuple[Array, Array]:
-    """One step of a scan: reset, cell, padding.
+    """One step of a scan of a cell, (h, x) -> the next h: reset, cell, padding.
 
     Args:
-        cell: (h, x) -> the next h.
-        h: the state before the step (*batch, H).
-        initial: the state after a reset (*batch, H).
+        h, initial: the states before the step and after a reset (*batch, H).
         inputs: one step of `Loop.by_time`.
 
     Returns:
@@ -148,7 +154,7 @@ def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inp
     return jnp.where(on, h_next, h), jnp.where(on, h_next, jnp.zeros_like(h_next))
 
 
-# The checks that a call passes before any tracing, so that a mistake is told in the caller's terms ----------------
+# The checks of a call before any tracing, so that an error names the caller's arguments -------------------------------
 
 
 def check_call(
@@ -191,8 +197,8 @@ def check_call(
                 f"{name} is a {type(flag).__name__}, expected True or False: it decides which program is built. "
                 "Under jax.jit, make it a static argument or bind it with functools.partial."
             )
-    by_name = {"inputs": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
-    passed: dict[str, Any] = {name: it for name, it in by_name.items() if it is not None or name == "inputs"}
+    arrays = {"inputs": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
+    passed: dict[str, Any] = {name: it for name, it in arrays.items() if it is not None or name == "inputs"}
     for name, array in passed.items():
         _check_array(name, array)
     shape, trailing = np.shape(x), 2 if time else 1
@@ -200,37 +206,36 @@ def check_call(
     if time:
         names.insert(0 if time_major else -1, "time")
     axes = ", ".join(names)
-    problem = f"inputs have shape {shape}, expected ({axes})."
-    if len(shape) < trailing:
-        raise InputError(problem)
-    if not batched and len(shape) > trailing:
-        raise InputError(f"{problem} This model takes one example: batch it with jax.vmap.")
+    if len(shape) < trailing or (len(shape) > trailing and not batched):
+        hint = "" if batched else " This model takes one example: batch it with jax.vmap."
+        raise InputError(f"inputs have shape {shape}, expected ({axes}).{hint}")
     if 0 in shape:
         raise InputError(f"inputs have shape {shape} ({axes}), expected at least one entry on every axis.")
-    if input_size is not None and shape[-1] != input_size:
+    if input_size not in (None, shape[-1]):
         raise InputError(
             f"inputs have shape {shape} ({axes}), expected {input_size} features: input_size {input_size}."
         )
     batch = shape[1:-1] if time and time_major else shape[:-trailing]
     examples = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
     one_each = f"{examples}hidden_size {hidden_size}. Pass one state per example, or carry=None for the learned initial"
+    of_each = f"one per example of inputs {shape}."
     expected = {
         "inputs": (shape, "", jnp.floating, "a floating-point one"),
         "carry": ((*batch, hidden_size), f"{one_each} state.", jnp.floating, "a floating-point one"),
-        "lengths": (batch, f"one per example of inputs {shape}.", np.integer, "an integer one"),
+        "lengths": (batch, of_each, np.integer, "an integer one"),
         "resets": (shape[:-1], f"one per step of inputs {shape}.", np.bool_, "bool"),
-        "reset": (batch, f"one per example of inputs {shape}.", np.bool_, "bool"),
+        "reset": (batch, of_each, np.bool_, "bool"),
     }
     for name, array in passed.items():
-        verb, dtype = "has" if name in ("carry", "reset") else "have", _dtype(array)
+        subject = f"{name} {'has' if name in ('carry', 'reset') else 'have'}"
+        dtype = array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
         of_shape, why, kind, wanted = expected[name]
         if np.shape(array) != of_shape:
-            raise InputError(f"{name} {verb} shape {np.shape(array)}, expected {of_shape}: {why}")
+            raise InputError(f"{subject} shape {np.shape(array)}, expected {of_shape}: {why}")
         if not jnp.issubdtype(dtype, kind) or jnp.issubdtype(dtype, np.timedelta64):
-            raise InputError(f"{name} {verb} dtype {dtype}, expected {wanted}.")
+            raise InputError(f"{subject} dtype {dtype}, expected {wanted}.")
         if kind is jnp.floating and (not dtype.isnative or dtype.itemsize > 8):
-            convert = "Convert with .astype('float32') or another."
-            raise InputError(f"{name} {verb} dtype {dtype}, which JAX lacks. {convert}")
+            raise InputError(f"{subject} dtype {dtype}, which JAX lacks. Convert with .astype('float32') or another.")
 
 
 def check_batch_shape(batch_shape: Any) -> None:
@@ -247,43 +252,15 @@ def check_batch_shape(batch_shape: Any) -> None:
         raise InputError(f"batch_shape is {batch_shape!r}, expected {expected}.")
 
 
-def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: bool = False) -> tuple[Any, Any, Any]:
-    """The inputs of each step of a scan over time: the frame, whether to reset before it, whether it counts.
-
-    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included,
-    reaches a gradient; resets there are dropped. A scan from the last step to the first reads the same.
-
-    Arguments are those of `check_call`.
-
-    Returns:
-        frames (time, *batch, features), resets (time, *batch) or None, active (time, *batch) or None.
-    """
-    if not time_major:
-        axis = x.ndim - 2
-        x = jnp.moveaxis(x, axis, 0)  # (T, *batch, D)
-        resets = None if resets is None else jnp.moveaxis(jnp.asarray(resets), axis, 0)  # (T, *batch)
-    if lengths is None:
-        return x, resets, None
-    lengths = clip_lengths(lengths, x.shape[0])
-    steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], 0)  # (T, *batch)
-    active = steps < jnp.broadcast_to(lengths, steps.shape)
-    x = jnp.where(active[..., None], x, jnp.zeros_like(x))
-    return x, None if resets is None else resets & active, active
-
-
 def start(h: Any, frames: Any, *, time: bool = True) -> Any:
     """A state for every example of a batch, spread over devices as the frames are.
 
-    That is so in a `jax.shard_map`, and on a mesh with explicit axes: there a loop has to start with a carry of the
-    type that its steps have. Elsewhere, XLA spreads it.
+    In a `jax.shard_map`, and on a mesh with explicit axes, a loop has to start with a carry of the type that its steps
+    have. Elsewhere, XLA spreads it.
 
     Args:
         h: a state (H,), or (*batch, H).
-        frames: (time, *batch, features), or (*batch, features).
-        time: whether they have a time axis.
-
-    Returns:
-        The state (*batch, H).
+        frames: (time, *batch, features), or without `time` (*batch, features).
     """
     h, frames = jnp.asarray(h), jnp.asarray(frames)  # which may be variables of NNX
     if varying_axes(frames) - varying_axes(h):
@@ -295,24 +272,22 @@ def start(h: Any, frames: Any, *, time: bool = True) -> Any:
 def clip_lengths(lengths: Any, time: int) -> Any:
     """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count to `time`, a wide one wraps.
 
-    Without jax_enable_x64, JAX keeps the lower 32 bits of a NumPy integer that it is given, at `jax.vmap` already: a
-    port that maps its model over a batch clips before.
+    Without jax_enable_x64, `jax.vmap` already keeps the lower 32 bits of NumPy's 64: a port that maps its model over a
+    batch clips before.
 
     >>> clip_lengths(np.array([-4, 2, 2**40]), 5).tolist()
     [0, 2, 5]
     """
-    if hasattr(lengths, "__jax_array__"):  # an NNX variable
-        lengths = jnp.asarray(lengths)
-    own: Any = jnp if isinstance(lengths, jax.Array) else np
+    own: Any = jnp if isinstance(lengths, jax.Array) or hasattr(lengths, "__jax_array__") else np
     lengths = own.asarray(lengths)
     return jnp.asarray(own.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(np.int32))
 
 
 def computation_dtype(dtype: Any, *arrays: Any) -> Any:
-    """The dtype to compute in: the one asked for, or None for that of the arrays, promoted.
+    """The dtype to compute in.
 
     Args:
-        dtype: of a model.
+        dtype: of a model; None promotes those of the arrays.
         arrays: a parameter, the inputs, and a passed carry or None.
 
     Raises:
@@ -323,27 +298,22 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
     """
     if dtype is not None:
         return jnp.dtype(dtype)
-    dtypes = [jnp.result_type(array) for array in arrays if array is not None]
+    dtypes = dict.fromkeys(jnp.result_type(array) for array in arrays if array is not None)
     try:
         return reduce(jnp.promote_types, dtypes)
     except ValueError as error:
         raise InputError(
-            f"there is no dtype to compute in, since JAX does not promote {listed(map(str, dict.fromkeys(dtypes)))} to "
-            "one. Convert inputs and carry, as with .astype('float32'), or give the model a dtype."
+            f"there is no dtype to compute in, since JAX does not promote {listed(map(str, dtypes))} to one. "
+            "Convert inputs and carry, as with .astype('float32'), or give the model a dtype."
         ) from error
 
 
-def _dtype(array: Any) -> Any:
-    return array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
-
-
 def _check_array(name: str, array: Any) -> None:
-    """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what hands one out."""
-    why = "expected an array. Convert it with jnp.asarray."
+    """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what converts itself to one."""
     if isinstance(array, np.ma.MaskedArray):
-        why = "expected an array without a mask. Fill it, as with .filled(0)."
+        hint = "expected one without a mask. Fill it, as with .filled(0)."
     elif isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__"):
         return
-    elif isinstance(array, jax.ShapeDtypeStruct):
-        why = "which has no values, expected an array. Pass it to jax.eval_shape of the call."
-    raise InputError(f"{name}: got a {type(array).__name__}, {why}")
+    else:
+        hint = "expected an array. Convert it with jnp.asarray."
+    raise InputError(f"{name}: got a {type(array).__name__}, {hint}")

@@ -1,13 +1,13 @@
 """Detection of a layout, and of GRUs within a larger tree, by the names of the arrays."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, UnknownNameError
 from .layouts import CARRY, Layout, Row, flatten, nested
-from .record import ClassifierParams, GRUParams
+from .record import ClassifierParams, GRUParams, leaves
 
 SHOWN = 8  # names in a message
 ADDED = "its two biases of r and of z are added, as the model has one of each: the sums are kept, the split is lost."
@@ -42,88 +42,84 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
     kept = {name: leaf for name, leaf in flat.items() if "rngs" not in name.split(".")}
     if len(kept) < len(flat):
         notes.append("it has random state (rngs), which is no parameter: left out.")
-    layout, _, table, called, _ = _best(kept, tuple(layouts))
-    arrays = {name: _array(there, kept[there]) for name, there in called.items()}
+    layout, table, own_names = _only_match(kept, tuple(layouts))
+    arrays = {name: _array(own_name, kept[own_name]) for name, own_name in own_names.items()}
     for name, array in arrays.items():
         if table[name] is CARRY and array.shape == (*(1,) * (array.ndim - 1), array.size):
             arrays[name] = array.ravel()  # (H,), where torch's users keep (1, 1, H)
-    if problem := layout.problem(arrays, called):
-        raise InputError(f"as {layout.name}: {problem}")
+    try:
+        layout.check(arrays, own_names)
+    except InputError as error:
+        raise InputError(f"as {layout.name}: {error}") from error
     notes += dict.fromkeys(row.if_absent for name, row in table.items() if row.if_absent and name not in arrays)
     params = layout.record(arrays)
-    if any(row.field == "bias_hh" and name in arrays and arrays[name][: -len(arrays[name]) // 3].any()
-           for name, row in table.items()):  # fmt: skip
+    second = next((arrays[name] for name, row in table.items() if row.field == "bias_hh" and name in arrays), None)
+    if second is not None and second[: -len(second) // 3].any():
         notes.append(ADDED)
-        if not np.isfinite((params if isinstance(params, GRUParams) else params.gru).bias).all():
+        if not np.isfinite(leaves(params)["bias"]).all():
             raise InputError(
                 f"as {layout.name}: bias has values that are not finite: a sum is too large for its dtype."
             )
     return params, layout, tuple(notes)
 
 
-class _Match(NamedTuple):
-    """A layout compared with the names of a tree."""
+def _only_match(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> tuple[Layout, dict[str, Row], dict[str, str]]:
+    """The one layout that the names of a tree fit, its table, and the tree's names of its arrays.
 
-    layout: Layout
-    at: str  # where the cell is
-    table: dict[str, Row]  # of the layout, with a readout where the tree has one
-    called: dict[str, str]  # what the tree calls the layout's arrays
-    problem: str  # why it is not this layout; empty where it is
-
-
-def _best(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> _Match:
-    """The one layout that the names of a tree fit, or the one whose cell's place fits, too: Equinox's and canonical
-    arrays have the same names.
+    Where several fit, as Equinox's and the canonical one, it is that whose cell is at its place.
     """
-    matches = []
+    fits, problems = [], []
     for layout in layouts:
-        places = [name.removesuffix(layout.rows[0].name) for name in _ending(flat, layout.rows[0].name)]
-        matches += [_match(layout, flat, at, places) for at in places]
-    fits = [match for match in matches if not match.problem]
+        places = _places(flat, layout.rows[0].name)
+        for at in places:
+            table, own_names, problem = _match(layout, flat, at, places)
+            closeness = len(layout.cell) if at.endswith(layout.cell) else -1
+            fits += [] if problem else [(closeness, layout, table, own_names)]
+            problems.append(f"as {layout.name}: {problem}")
     if not fits:
-        raise InputError(f"has the arrays {_names(flat)}. {_no_layout(matches, layouts)}.")
-    closeness = [len(match.layout.cell) if match.at.endswith(match.layout.cell) else -1 for match in fits]
-    first, *others = (match for match, close in zip(fits, closeness, strict=True) if close == max(closeness))
+        whose = "the layout's" if len(layouts) == 1 else "one layout's"
+        expected = "; ".join(f"{layout.name} has {_names(row.name for row in layout.rows)}" for layout in layouts)
+        why = ". ".join(dict.fromkeys(problems)) or f"Expected {whose}, in one place: {expected}"
+        raise InputError(f"has the arrays {_names(flat)}. {why}.")
+    closest = max(closeness for closeness, *_ in fits)
+    first, *others = (match for closeness, *match in fits if closeness == closest)
     if others:
-        names = " and ".join(match.layout.name for match in (first, *others))
+        names = " and ".join(layout.name for layout, *_ in (first, *others))
         raise InputError(f"has the arrays of {names} alike, so that nobody can tell which it is.")
-    return first
+    return first[0], first[1], first[2]
 
 
-def _match(layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]) -> _Match:
-    """A layout compared with the names of a tree, if its cell is in one of the places that have the first array."""
+def _match(
+    layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]
+) -> tuple[dict[str, Row], dict[str, str], str]:
+    """The table of a layout whose cell is at a place, the tree's names of its arrays, and why it does not fit."""
     table = layout.table(classifier=any(_ending(flat, row.name) for row in layout.readout))
-    called, lacks = {}, {}
+    own_names, lacks = {}, {}
     for name, row in table.items():
-        of_cell = row in layout.rows
-        names = [at + row.name] if of_cell else _ending(flat, row.name)
+        expected = at + row.name if row in layout.rows else row.name
+        names = [expected] if row in layout.rows else _ending(flat, expected)
         if len(names) == 1 and names[0] in flat:
-            called[name] = names[0]
+            own_names[name] = names[0]
         else:
-            lacks[names[0] if of_cell else row.name] = row
-    there = {table[name].if_absent for name in called if table[name] is not CARRY}
-    missing = [name for name, row in lacks.items() if row.if_absent is None or row.if_absent in there]
-    beside = sorted(set(flat) - set(called.values()))
+            lacks[expected] = row
+    present = {table[name].if_absent for name in own_names if table[name] is not CARRY}
+    missing = [name for name, row in lacks.items() if row.if_absent is None or row.if_absent in present]
+    beside = sorted(set(flat) - set(own_names.values()))
     problems = [f"it is {why}" for part, why in layout.refused if any(part in name for name in beside)]
     if not problems and len(places) > 1:
         problems = [f"it has {len(places)} cells, at {_names(place.rstrip('.') or 'the top' for place in places)}"]
     elif not problems:
         problems = [f"it lacks {_names(missing)}"] if missing else []
         problems += [f"it has {_names(beside)} beside"] if beside else []
-    return _Match(layout, at, table, called, "; ".join(problems[:2]))
-
-
-def _no_layout(matches: list[_Match], layouts: tuple[Layout, ...]) -> str:
-    """The reasons why the names are those of no layout."""
-    if matches:
-        return ". ".join(dict.fromkeys(f"as {match.layout.name}: {match.problem}" for match in matches))
-    whose = "the layout's" if len(layouts) == 1 else "one layout's"
-    expected = "; ".join(f"{layout.name} has {_names(row.name for row in layout.rows)}" for layout in layouts)
-    return f"Expected {whose}, in one place: {expected}"
+    return table, own_names, "; ".join(problems[:2])
 
 
 def _ending(flat: Iterable[str], name: str) -> list[str]:
     return [other for other in flat if f".{other}".endswith(f".{name}")]
+
+
+def _places(flat: Iterable[str], name: str) -> list[str]:
+    return [other.removesuffix(name) for other in _ending(flat, name)]
 
 
 def _array(name: str, leaf: Any) -> np.ndarray:
@@ -183,7 +179,7 @@ def cells(tree: Any, layouts: Iterable[Layout]) -> list[str]:
     flat, places = flatten(tree), {}
     for layout in sorted(layouts, key=lambda layout: -len(layout.cell)):  # canonical names are Equinox's, without cell
         first, *others = (row.name for row in layout.rows if row.if_absent is None)
-        for cell in (name.removesuffix(first) for name in _ending(flat, first)):
+        for cell in _places(flat, first):
             if all(cell + other in flat for other in others):
                 whole = cell.removesuffix(layout.cell)  # of the GRU, unless there are arrays of others
                 alone = all(other.startswith((cell, whole + CARRY.name)) for other in flat if other.startswith(whole))
@@ -231,19 +227,19 @@ def _renamed(flat: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """The arrays of a tree, of which some have names of their own for a GRU's, by the canonical names."""
     if len({*names.values()}) < len(names):
         raise InputError("has one name for two arrays of a GRU.")
-    called = {}
+    canonical = {}
     for field, name in names.items():
         if field not in GRUParams._fields:
             raise UnknownNameError("array", field, list(GRUParams._fields))
         name = name.replace("/", ".")
-        there = _ending(flat, name)
-        if not there:
+        places = _places(flat, name)
+        if not places:
             raise InputError(f"has no array called {name}, for {field}. Its arrays: {', '.join(flat)}.")
-        called |= {other: other.removesuffix(name) + field for other in there}
-    renamed = {called.get(name, name): leaf for name, leaf in flat.items()}
-    for name in _ending(renamed, "weight_hh"):
-        shape = np.shape(renamed[name])
+        canonical |= {place + name: place + field for place in places}
+    renamed = {canonical.get(name, name): leaf for name, leaf in flat.items()}
+    for place in _places(renamed, "weight_hh"):
+        shape = np.shape(renamed[f"{place}weight_hh"])
         if len(shape) == 2 and shape[1] == 3 * shape[0]:
-            for matrix in {name, name.removesuffix("weight_hh") + "weight_ih"} & renamed.keys():
+            for matrix in {f"{place}weight_hh", f"{place}weight_ih"} & renamed.keys():
                 renamed[matrix] = np.transpose(renamed[matrix])
     return renamed

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..compat import dotted
 from ..errors import InputError
-from .record import ClassifierParams, GRUParams, array_problem, from_leaves, leaf_shapes, leaves
+from .record import MATRICES, ClassifierParams, GRUParams, check_arrays, columns_of, from_leaves, leaf_shapes, leaves
 
 GATES = "rzn"
 NO_BIASES = "it has no biases: they are 0."
@@ -40,6 +40,8 @@ class Row(NamedTuple):
     if_absent: str | None = None
 
 
+#: Of a layer called `readout`, an `nn.Dense` or `nnx.Linear`.
+FLAX_READOUT = (Row("readout.kernel", "readout.weight", transposed=True), Row("readout.bias", "readout.bias"))
 CARRY = Row("initial_carry", "initial_carry", if_absent="it has no initial_carry: the initial state is 0.")
 
 
@@ -101,8 +103,8 @@ class Layout:
             flat: by name, with the shapes of this layout.
 
         Returns:
-            GRUParams, or ClassifierParams where there is a readout. What may be absent and is, is zeros, as is a bias_n
-            that the layout has no row for.
+            GRUParams, or ClassifierParams where there is a readout. Zeros stand for arrays that may be absent, and for
+            a bias_n that the layout has no row for.
         """
         parts: dict[str, list[np.ndarray]] = {}
         for name, row in self.table(classifier=self.readout[0].name in flat).items():
@@ -132,24 +134,23 @@ class Layout:
             shapes[name] = shape[::-1] if row.transposed else shape
         return shapes
 
-    def problem(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> str | None:
-        """The reason why arrays of these names are not parameters: shapes, dtypes, or values that are not finite.
+    def check(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> None:
+        """Raise InputError unless arrays have the shapes of parameters, one dtype, and values that are finite.
 
         Args:
-            flat: by name; what may be absent may be absent.
-            called: what to call them in the message, where that is not their name.
+            flat: by name; arrays that may be absent may be absent.
+            called: their names in the message, where it has others.
         """
         called = called or {name: name for name in flat}
         columns: dict[str, int] = {}
         bias = flat.get(self.readout[1].name)
         for name, row in self.table(classifier=bias is not None).items():
-            if row.field in ("weight_ih", "weight_hh"):
-                if flat[name].ndim != 2:
-                    return f"{called[name]} has shape {flat[name].shape}, expected two axes."
-                columns.setdefault(row.field, flat[name].shape[0 if row.transposed else 1])
-        shapes = self.shapes(columns["weight_ih"], columns["weight_hh"], None if bias is None else bias.size)
+            if row.field in MATRICES:
+                matrix = flat[name].T if row.transposed else flat[name]
+                columns.setdefault(row.field, columns_of(called[name], matrix))
+        shapes = self.shapes(*(columns[field] for field in MATRICES), None if bias is None else bias.size)
         expected = {called[name]: shape for name, shape in shapes.items() if name in flat}
-        return array_problem({called[name]: array for name, array in flat.items()}, expected)
+        check_arrays({called[name]: array for name, array in flat.items()}, expected)
 
 
 def flatten(tree: Any) -> dict[str, Any]:

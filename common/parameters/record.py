@@ -23,6 +23,8 @@ from ..config import GRUConfig
 from ..errors import InputError, ParamsFileError, brief
 from ..files import read_whole, write_whole
 
+MATRICES = ("weight_ih", "weight_hh")  # whose columns are D and H
+
 
 class GRUParams(NamedTuple):
     """Parameters, or gradients, of one GRU in canonical layout. A JAX pytree.
@@ -45,9 +47,11 @@ class GRUParams(NamedTuple):
             InputError: a field is mis-shaped or not finite, so that no reader would take the file.
         """
         tensors = {name: np.asarray(array) for name, array in self._asdict().items()}
-        if problem := _problem(tensors):
-            raise InputError(f"parameters not saved: {problem}")
-        write_tensors(path, tensors, "GRUParams")
+        try:
+            _check_tensors(tensors)
+        except InputError as error:
+            raise InputError(f"parameters not saved: {error}") from error
+        write_whole(Path(path), tensors_content(tensors, "GRUParams"))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "GRUParams":
@@ -57,9 +61,14 @@ class GRUParams(NamedTuple):
             ParamsFileError: the file is missing, truncated, or holds other names, shapes, dtypes or
                 values than a GRU's parameters.
         """
-        tensors = read_tensors(path)
-        if problem := _problem(tensors):
-            raise ParamsFileError(f"{path}: {problem}")
+        try:
+            tensors = tensors_of(read_whole(Path(path)))
+            _check_tensors(tensors)
+        except OSError as error:
+            hint = "Pass a safetensors file of a GRU's parameters."
+            raise ParamsFileError(f"{path}: {error.strerror}. {hint}") from error
+        except InputError as error:
+            raise ParamsFileError(f"{path}: {error}") from error
         return cls(**tensors)
 
 
@@ -135,15 +144,14 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
     if not isinstance(params, expected):
         raise InputError(f"parameters are {kind}, expected {expected.__name__}: classes is {C}.")
     why = f": input_size {D}, hidden_size {H}"
-    if problem := array_problem(leaves(params), leaf_shapes(D, H, C), why, config.param_dtype):
-        raise InputError(problem)
+    check_arrays(leaves(params), leaf_shapes(D, H, C), why, config.param_dtype)
 
 
 def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig:
     """The configuration with which a port loads parameters; options are GRUConfig's others.
 
     Raises:
-        InputError: these are no parameters of a GRU, or two of their arrays do not tell its sizes.
+        InputError: these are no parameters of a GRU, or have a matrix without two axes.
 
     >>> config_of(random_params(GRUConfig(2, 3, classes=4))).classes
     4
@@ -151,17 +159,23 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
     if not isinstance(params, GRUParams | ClassifierParams):
         raise InputError(f"parameters are a {type(params).__name__}, expected GRUParams or ClassifierParams.")
     arrays = leaves(params)
-    if problem := _sizes_problem(arrays):
-        raise InputError(problem)
-    weight_ih, bias_n = arrays["weight_ih"], arrays["bias_n"]
+    D, H = (columns_of(name, arrays[name]) for name in MATRICES)
     classes = np.size(arrays["readout.bias"]) if "readout.bias" in arrays else None
-    return GRUConfig(weight_ih.shape[1], len(bias_n), classes, param_dtype=str(weight_ih.dtype), **options)
+    return GRUConfig(D, H, classes, param_dtype=str(arrays["weight_ih"].dtype), **options)
 
 
-def array_problem(
+def columns_of(name: str, matrix: Any) -> int:
+    """The columns of an array. Raises an InputError with its name unless it has two axes."""
+    if getattr(matrix, "ndim", None) != 2:
+        kind = f"has shape {matrix.shape}" if hasattr(matrix, "shape") else f"is a {type(matrix).__name__}"
+        raise InputError(f"{name} {kind}, expected an array of two axes.")
+    return matrix.shape[1]
+
+
+def check_arrays(
     arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], why: str = "", dtype: str | None = None
-) -> str | None:
-    """The reason why arrays do not have these shapes, with at least one entry, and one dtype; None if they do.
+) -> None:
+    """Raise InputError unless arrays have these shapes, with at least one entry, and one dtype.
 
     Args:
         why: the shapes are expected, as the message ends.
@@ -169,68 +183,51 @@ def array_problem(
     """
     first = next(iter(shapes))
     for name, shape in shapes.items():
-        array = arrays[name]
+        array, problem = arrays[name], ""
         if not hasattr(array, "dtype"):
-            return f"{name} is a {type(array).__name__}, expected an array. Convert it with np.asarray."
-        if array.shape != shape or 0 in shape:
+            problem = f"is a {type(array).__name__}, expected an array. Convert it with np.asarray."
+        elif array.shape != shape or 0 in shape:
             some = " with at least one entry" if 0 in shape else ""
-            return f"{name} has shape {array.shape}, expected {shape}{some}{why}."
-        if dtype is not None:
+            problem = f"has shape {array.shape}, expected {shape}{some}{why}."
+        elif dtype is not None:
             if str(array.dtype) != dtype:
-                return f"{name} has dtype {array.dtype}, expected {dtype}. Convert it, or set param_dtype."
+                problem = f"has dtype {array.dtype}, expected {dtype}. Convert it, or set param_dtype."
         elif array.dtype != arrays[first].dtype:
-            return f"{name} has dtype {array.dtype}, but {first} has {arrays[first].dtype}: expected one dtype."
+            problem = f"has dtype {array.dtype}, but {first} has {arrays[first].dtype}: expected one dtype."
         elif array.dtype.name not in ("float16", "float32", "float64"):
-            return f"{name} has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
+            problem = f"has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
         elif not np.isfinite(array).all():
-            return f"{name} has values that are not finite (NaN or infinity)."
-    return None
+            problem = "has values that are not finite (NaN or infinity)."
+        if problem:
+            raise InputError(f"{name} {problem}")
 
 
-def _sizes_problem(arrays: Mapping[str, Any]) -> str | None:
-    """The reason why the arrays that tell D and H do not, or None."""
-    for name, ndim in (("weight_ih", 2), ("bias_n", 1)):
-        array = arrays[name]
-        if not hasattr(array, "dtype") or array.ndim != ndim:
-            kind = f"an array of shape {array.shape}" if hasattr(array, "dtype") else f"a {type(array).__name__}"
-            return f"{name} is {kind}, expected an array of {ndim} axes."
-    return None
-
-
-def _problem(tensors: dict[str, np.ndarray]) -> str | None:
-    """The reason why these arrays are not a GRU's parameters, or None."""
+def _check_tensors(tensors: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError unless these are a GRU's parameters."""
     names = sorted(GRUParams._fields)
     if sorted(tensors) != names:
-        return f"has the tensors {', '.join(sorted(tensors)) or 'none'}, expected {', '.join(names)}."
-    if problem := _sizes_problem(tensors):
-        return problem
-    D, H = tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0]
-    return array_problem(tensors, leaf_shapes(D, H), f": weight_ih and bias_n say input_size {D}, hidden_size {H}")
+        raise InputError(f"has the tensors {', '.join(sorted(tensors)) or 'none'}, expected {', '.join(names)}.")
+    D, H = (columns_of(name, tensors[name]) for name in MATRICES)
+    check_arrays(tensors, leaf_shapes(D, H), f": weight_ih and weight_hh have {D} and {H} columns")
 
 
-def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file.
-
-    Raises:
-        ParamsFileError: the file is missing or truncated, or holds a dtype that NumPy lacks.
-    """
+def tensors_of(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file. Raises an InputError if it is damaged, or has a dtype that NumPy lacks."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        return load(read_whole(Path(path)))
-    except OSError as error:
-        problem = f"{error.strerror}. Pass a safetensors file of a GRU's parameters."
+        return load(content)
     except KeyError as error:
-        problem = f"has dtype {error}, expected F16, F32 or F64. Convert it."
+        raise InputError(f"has dtype {error}, expected F16, F32 or F64. Convert it.") from error
     except (SafetensorError, ValueError, TypeError) as error:
-        problem = f"not a readable safetensors file ({brief(error)}). It may be truncated; write it again."
-    raise ParamsFileError(f"{path}: {problem}")
+        reason = f"not a readable safetensors file ({brief(error)})"
+        raise InputError(f"{reason}. It may be truncated; write it again.") from error
 
 
-def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], kind: str) -> None:
-    """Write a safetensors file, whole or not at all, which says of what kind its arrays are."""
+def tensors_content(tensors: Mapping[str, np.ndarray], kind: str) -> bytes:
+    """A safetensors file of arrays, with their kind in its metadata."""
     from safetensors.numpy import save
 
     contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    write_whole(Path(path), save(contiguous, metadata={"format": f"trigru.{kind}", "version": "1"}))
+    return save(contiguous, metadata={"format": f"trigru.{kind}", "version": "1"})

@@ -4,7 +4,7 @@ A port lists its class as `model_class`, which it may leave out: `Port` does not
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -18,19 +18,16 @@ class Use:
     """A way in which programs of a framework make a model, or call it.
 
     Args:
-        name: as failures tell it.
-        make: (key, input_size, hidden_size, x, **options) -> what is called, a pytree. `x` is the example that a
+        name: as failures print it.
+        make: (key, input_size, hidden_size, x, **options) -> a pytree, which is called. `x` is the example that a
             framework may need; options are those of the class. None for the class's `construct`.
         call: (made, x, **arguments) -> carry and outputs, as of the port's `apply`.
         model: (made) -> the port's model with its parameters.
         takes: of ARGUMENTS.
-        options: (of the class) that it is made with.
         batched: False where a call takes one example.
         is_drawn: the call draws the parameters, by the key 0, as `make` does. Others get random parameters.
         draws_alike: whether it draws what the port's class draws by the same key.
         starts_from: the number that fills the carry from which it starts if none is passed; None for the learned one.
-        starts: (made, x) -> carries (B, H) that are filled with it, in the dtype of the parameters.
-        is_plain: without options and arguments, its program is that of the port's `apply`.
         refuses: whether the class itself sees the arguments, and refuses bad ones.
     """
 
@@ -39,13 +36,10 @@ class Use:
     call: Callable[..., Any] = lambda made, x, **arguments: made(x, **arguments)
     model: Callable[[Any], Any] = lambda made: made
     takes: tuple[str, ...] = ARGUMENTS
-    options: Mapping[str, Any] = field(default_factory=dict)
     batched: bool = True
     is_drawn: bool = False
     draws_alike: bool = False
     starts_from: float | None = None
-    starts: Callable[..., list[Any]] | None = None
-    is_plain: bool = False
     refuses: bool = True
 
 
@@ -59,8 +53,8 @@ class ModelClass:
         initializers: options, each an initializer, by the arrays of the canonical record that they draw.
         gates_apart: whether these are called for each gate, or for the fused matrices (D, 3H) and (H, 3H).
         uses: the ways of use.
-        assign: (model, other) -> None: gives a model the parameters of another one in place, where the framework's
-            models can be changed.
+        assign: (model, other) -> None: gives a model the parameters of another one in place; None where models cannot
+            be changed.
     """
 
     construct: Callable[..., Any]
@@ -68,10 +62,6 @@ class ModelClass:
     gates_apart: bool = False
     uses: tuple[Use, ...] = ()
     assign: Callable[[Any, Any], None] | None = None
-
-    def __post_init__(self) -> None:
-        uses = tuple(use if use.make else replace(use, make=self.construct) for use in self.uses)
-        object.__setattr__(self, "uses", uses)
 
 
 def ensemble(
@@ -81,15 +71,7 @@ def ensemble(
     call: Callable[..., Any] = lambda model, x, **arguments: model(x, **arguments),
     takes: tuple[str, ...] = ARGUMENTS,
 ) -> Use:
-    """The use of two models that are made as one, by keys of their own, and called as one: the second is compared.
-
-    Args:
-        name: of `vmap`.
-        construct: of the class.
-        vmap: the framework's own.
-        call: of one model.
-        takes: of ARGUMENTS.
-    """
+    """Two models that a framework's `vmap` makes as one, by keys of their own, and calls: the second is compared."""
 
     def make(key: Any, *sizes: Any, **options: Any) -> Any:
         return vmap(lambda key: construct(key, *sizes, **options))(jax.random.split(key, 2))

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from ..compat import listening
 
-#: What takes most of XLA's time on the CPU and makes no other values. Not every version has each of them.
+#: Options of XLA without which it compiles faster on the CPU, to the same values. Not every version has each of them.
 _SLOW_TO_COMPILE = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
-#: What takes less time to compile is not kept: reading it takes as long.
+#: A program that takes less time to compile is not kept: reading it takes as long.
 LEAST_KEPT_S = 0.004
 #: The most bytes of programs that a folder keeps; those used last stay, until so much is free.
 CACHE_BYTES, KEPT_SHARE = 200_000_000, 0.8
@@ -30,22 +30,20 @@ def jit_without_optimization(function: Callable[..., Any]) -> Any:
     return jax.jit(function, compiler_options=_quick_options())
 
 
-@contextmanager
-def compiled_quickly() -> Iterator[None]:
+def compiled_quickly() -> AbstractContextManager[None]:
     """Compile without LLVM's optimisations what is compiled meanwhile, also by a framework; XLA's own are the same."""
-    with configured({"jax_disable_most_optimizations": True}):
-        yield
+    return configured({"jax_disable_most_optimizations": True})
 
 
 @contextmanager
 def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None]:
     """Take compiled programs from a folder, and keep new ones there; None compiles everything anew and keeps nothing.
 
+    A folder that cannot be read or written, and an entry that is damaged, cost time alone.
+
     Args:
         folder: of programs, and of nothing else.
         least_s: a program that took less time to compile is not kept.
-
-    A folder that cannot be read or written, and an entry that is damaged, cost time alone.
     """
     ours: dict[str, Any] = {"jax_enable_compilation_cache": folder is not None}
     if folder is not None:
@@ -74,21 +72,19 @@ def _tidy(folder: Path, most_bytes: int) -> None:
     entries = []
     for entry in folder.glob("*-*"):
         with suppress(OSError):  # another process may remove it
-            found = entry.stat()
-            entries.append((max(found.st_atime, found.st_mtime), found.st_size, entry))
-    excess = sum(nbytes for _, nbytes, _ in entries) - most_bytes
-    excess += (excess > 0) * (1 - KEPT_SHARE) * most_bytes
-    for _, nbytes, entry in sorted(entries):
-        if excess <= 0:
-            break
-        with suppress(OSError):
-            entry.unlink()
-        excess -= nbytes
+            status = entry.stat()
+            entries.append((max(status.st_atime, status.st_mtime), status.st_size, entry))
+    left = sum(nbytes for _, nbytes, _ in entries)
+    for _, nbytes, entry in sorted(entries) if left > most_bytes else ():
+        if left > KEPT_SHARE * most_bytes:
+            left -= nbytes
+            with suppress(OSError):
+                entry.unlink()
 
 
 @contextmanager
 def _damage_noticed() -> Iterator[list[str]]:
-    """Collects what JAX says about entries that it could not read, instead of warning."""
+    """Collects JAX's warnings about entries that it could not read."""
     damaged: list[str] = []
     show = warnings.showwarning
 
@@ -105,7 +101,7 @@ def _damage_noticed() -> Iterator[list[str]]:
 
 
 class Programs:
-    """How many programs were compiled, and how many were found compiled."""
+    """Counts of the programs that were compiled, and of those that were taken from a folder."""
 
     compiled = 0
     reused = 0
@@ -113,7 +109,7 @@ class Programs:
 
 @contextmanager
 def count_programs() -> Iterator[Programs]:
-    """Counts the programs that this process makes ready meanwhile.
+    """Count the programs that this process compiles, or takes from a folder, within a context.
 
     >>> import jax, jax.numpy as jnp
     >>> with count_programs() as programs:
@@ -126,11 +122,11 @@ def count_programs() -> Iterator[Programs]:
     def count(event: str, duration_secs: float, **_: str | int) -> None:
         programs.compiled += event == "/jax/core/compile/backend_compile_duration"
 
-    def discount(event: str, **_: str | int) -> None:
+    def count_hit(event: str, **_: str | int) -> None:
         hit = event == "/jax/compilation_cache/cache_hits"  # of which JAX says that it was compiled, too
         programs.compiled, programs.reused = programs.compiled - hit, programs.reused + hit
 
-    with listening(count, of_durations=True), listening(discount, of_durations=False):
+    with listening(count, of_durations=True), listening(count_hit, of_durations=False):
         yield programs
 
 

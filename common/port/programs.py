@@ -128,22 +128,20 @@ def read_program(lowered: Any) -> ProgramFacts:
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
     text = compiled.as_text()
     count = Counter(re.findall(r" (dot|fusion|while|transpose)\(", text))
+    try:
+        temp_bytes = int(compiled.memory_analysis().temp_size_in_bytes)
+    except Exception:  # a backend may not implement it
+        temp_bytes = None
     return ProgramFacts(
         fingerprint=fingerprint(text),
         dots=count["dot"] + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
         fusions=count["fusion"],
         whiles=count["while"],
         transposes=count["transpose"],
-        temp_bytes=temp_bytes(compiled),
+        temp_bytes=temp_bytes,
         collectives=tuple(collectives_of(text)),
         tuned=tuned(text),
     )
-
-
-def temp_bytes(compiled: Any) -> int | None:
-    """Memory of a compiled program beside arguments and results, by XLA's analysis; None where it gives none."""
-    memory = _of(compiled, "memory_analysis")
-    return None if memory is None else int(memory.temp_size_in_bytes)
 
 
 def fingerprint(text: str) -> str:
@@ -156,14 +154,13 @@ def fingerprint(text: str) -> str:
     ten numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and is no proof
     of that itself.
     """
-    hashes: dict[str, str] = {}
-    of_last = ""
+    hashes = {"": ""}
     for name, lines in computations(text).items():
         instructions: dict[str, str] = {}
         for instruction, line in lines.items():
             instructions[instruction] = _hash_instruction(line, instructions, hashes)
-        hashes[name] = of_last = _hash(*sorted(instructions.values()))
-    return of_last
+        hashes[name] = _hash(*sorted(instructions.values()))
+    return [*hashes.values()][-1]
 
 
 def tuned(text: str) -> str:
@@ -172,8 +169,8 @@ def tuned(text: str) -> str:
     >>> tuned('%a = f32[2] add(%x, %x), metadata={op_name="a"}')
     ''
     """
-    found = sorted(config for line in text.splitlines() if (config := _split_config(line)[1]))
-    return _hash(*found) if found else ""
+    configs = sorted(config for line in text.splitlines() if (config := _split_config(line)[1]))
+    return _hash(*configs) if configs else ""
 
 
 #: How often a loop runs is no choice for a machine.
@@ -182,16 +179,28 @@ _TRIPS = re.compile(r'"known_[^"]*":(?:\{[^{}]*\}|"[^"]*"|\d+),?')
 
 def _split_config(line: str) -> tuple[str, str]:
     """An instruction without its `backend_config`, and that without what is known of loops; "" if nothing is left."""
-    before, found, rest = line.partition(", backend_config=")
-    if not found or not rest.startswith("{"):
+    before, _, rest = line.partition(", backend_config=")
+    if not rest.startswith("{"):
         return line, ""
     end = _closing(rest, 0, "{}") + 1
     config = _TRIPS.sub("", rest[:end])
     return before + rest[end:], "" if config == "{}" else config
 
 
+#: Parts that do not change what an instruction computes; braces within strings do not end them.
+_ASIDE = re.compile(
+    r", (?:metadata|frontend_attributes|origin|control-predecessors|stack_frame_id)="
+    r'(?:\{(?:"(?:[^"\\]|\\.)*"|[^}"])*\}|\d+)|/\*.*?\*/'
+)
+
+
 def _hash_instruction(line: str, instructions: dict[str, str], hashes: dict[str, str]) -> str:
-    shape, operation, operands, attributes = _parts(line)
+    line, _ = _split_config(_ASIDE.sub("", line))
+    end = _closing(line, 0) + 1 if line.startswith("(") else line.index(" ")
+    opening = line.index("(", end)
+    closing = _closing(line, opening)
+    shape, operation = line[:end], line[end:opening].strip()
+    operands, attributes = line[opening + 1 : closing], line[closing + 1 :]
     shapes = sorted(re.findall(r"\w+\[[\d,]*\](?:\{[^}]*\})?", shape))
     if operation in ("parameter", "get-tuple-element"):  # whose numbers are an order of leaves
         return _hash(operation, *shapes)
@@ -203,29 +212,11 @@ def _hash_instruction(line: str, instructions: dict[str, str], hashes: dict[str,
     return _hash(operation, *shapes, literal, re.sub(r"%[\w.\-]+", "", attributes), *called, *parts)
 
 
-#: What does not change what an instruction computes; braces within strings do not end it.
-_ASIDE = re.compile(
-    r", (?:metadata|frontend_attributes|origin|control-predecessors|stack_frame_id)="
-    r'(?:\{(?:"(?:[^"\\]|\\.)*"|[^}"])*\}|\d+)'
-)
-
-
-def _parts(line: str) -> tuple[str, str, str, str]:
-    """The shape, the operation, its operands and its attributes."""
-    line = re.sub(r"/\*.*?\*/", "", line)
-    line, _ = _split_config(_ASIDE.sub("", line))
-    end = _closing(line, 0) + 1 if line.startswith("(") else line.index(" ")
-    shape, rest = line[:end], line[end:].strip()
-    opening = rest.index("(")
-    closing = _closing(rest, opening)
-    return shape, rest[:opening], rest[opening + 1 : closing], rest[closing + 1 :]
-
-
 def _closing(text: str, opening: int, pair: str = "()") -> int:
     """The place of the bracket that closes the one at `opening`."""
     depth = 0
-    for place in range(opening, len(text)):
-        depth += (text[place] == pair[0]) - (text[place] == pair[1])
+    for place, character in enumerate(text[opening:], opening):
+        depth += (character == pair[0]) - (character == pair[1])
         if depth == 0:
             return place
     return len(text)
@@ -233,13 +224,6 @@ def _closing(text: str, opening: int, pair: str = "()") -> int:
 
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:12]
-
-
-def _of(compiled: Any, analysis: str) -> Any:
-    try:
-        return getattr(compiled, analysis)()
-    except Exception:  # a backend may not implement it
-        return None
 
 
 # What devices exchange -----------------------------------------------------------------------------------------------
@@ -267,8 +251,8 @@ def collectives_of(text: str) -> list[Collective]:
     ... }''')
     [Collective(kind='all-reduce', nbytes=32, runs=1, in_loop=False)]
     """
-    found = computations(text)
-    return list(_walk(found, list(found)[-1], 1, in_loop=False)) if found else []
+    known = computations(text)
+    return list(_walk(known, [*known][-1], 1, in_loop=False)) if known else []
 
 
 def computations(text: str) -> dict[str, dict[str, str]]:
@@ -276,26 +260,24 @@ def computations(text: str) -> dict[str, dict[str, str]]:
 
     A computation comes after those that it calls, and an instruction after those that it uses.
     """
-    found: dict[str, dict[str, str]] = {}
-    name = ""
+    known: dict[str, dict[str, str]] = {}
+    instructions: dict[str, str] = {}
     for line in text.splitlines():
         if header := _HEADER.match(line):
-            name = header[1]
-            found[name] = {}
-        elif name and (instruction := _INSTRUCTION.match(line)):
-            found[name][instruction[1]] = instruction[2]
-    return found
+            instructions = known[header[1]] = {}
+        elif instruction := _INSTRUCTION.match(line):
+            instructions[instruction[1]] = instruction[2]
+    return known
 
 
 def _walk(
     computations: dict[str, dict[str, str]], name: str, runs: int | None, *, in_loop: bool
 ) -> Iterator[Collective]:
     for line in computations.get(name, {}).values():
-        found = _COLLECTIVE.match(line)
-        if found:
-            begins = bool(found[3]) and found[2] != "all-reduce"  # whose tuple holds what goes in, too
-            yield Collective(found[2], _bytes(found[1], last=begins), runs, in_loop)
-            continue  # what it applies is an addition
+        if exchange := _COLLECTIVE.match(line):
+            begins = bool(exchange[3]) and exchange[2] != "all-reduce"  # whose tuple has its operands, too
+            yield Collective(exchange[2], _bytes(exchange[1], last=begins), runs, in_loop)
+            continue  # it applies an addition
         loop, trips = " while(" in line, _TRIP_COUNT.search(line)
         inner = runs if not loop else runs * int(trips[1]) if trips and runs is not None else None
         for called in _CALLED.findall(line):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..config import GRUConfig
-from ..errors import InputError, UnknownNameError, listed
+from ..errors import InputError, listed
 from ..gru.kernels import KERNELS
 from ..parameters.layouts import Layout, flatten
 from ..parameters.record import ClassifierParams, GRUParams, check_params
@@ -52,10 +52,23 @@ class Port(Protocol):
         """
 
     def load(self, config: GRUConfig, params: Params) -> Any:
-        """A model with the given parameters, bit for bit."""
+        """A model with the given parameters, bit for bit.
+
+        Args:
+            config: with the sizes D, H and, of a classifier, C, and the dtype of the parameters.
+            params: canonical: weight_ih (3H, D), weight_hh (3H, H), bias (3H,), bias_n (H,), initial_carry (H,), and
+                of a classifier's readout weight (C, H), bias (C,).
+
+        Raises:
+            InputError: the parameters have another kind, shape or dtype than the configuration.
+        """
 
     def dump(self, tree: Any) -> Params:
-        """Canonical parameters of a model, or of a gradient or update with a model's structure."""
+        """Canonical parameters of a model, or of a gradient or update with a model's structure.
+
+        Returns:
+            NumPy arrays with the shapes that `load` takes, in the dtypes of the tree.
+        """
         layout: Layout = self.layout  # pyright: ignore[reportAttributeAccessIssue]
         return layout.record(flatten(tree))
 
@@ -74,8 +87,7 @@ class Port(Protocol):
 
         With time_major, x, resets and outputs are (T, *batch, ...).
         """
-        masks: Any = {"lengths": lengths, "resets": resets}
-        return model(x, carry, **masks, reverse=reverse, time_major=time_major)
+        return model(x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major)
 
     def step(self, model: Any, x: Any, carry: Any = None, *, reset: Any = None) -> tuple[Any, Any]:
         """Run one time step on x (*batch, D); returns carry and output, both (*batch, H).
@@ -100,10 +112,10 @@ class Port(Protocol):
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
         """
-        return differentiated(function, jax.value_and_grad, has_aux=has_aux)
+        return differentiated(jax.value_and_grad, function, has_aux)
 
 
-#: What a call style is, whatever its port calls it. Frameworks are compared in the same one.
+#: The labels of call styles, whatever their ports call them. Frameworks are compared in styles of one label.
 #: documented: what the framework's documentation leads with; it is the first style of the port that has the phase.
 #: functional: the parameters are one pytree, which goes in and out of `jax.jit`.
 #: leaves: the same, as a list of the arrays.
@@ -120,12 +132,12 @@ class CallStyle:
         summary: the code that a user would write, in a line.
         build: (port, model, task) -> Program.
         missing: None where the installed versions have the style, else why they don't.
-        labels: of LABELS; "documented" is told by the place among the port's styles. Raises an UnknownNameError at
-            others.
+        labels: of LABELS; "documented" follows from the place among the port's styles.
         phases: of PHASES, those that it has.
         source: address of the documentation that leads with it; "" where none does.
-        caution: what its users have to know that those of the documented style need not; said where it is recommended.
-        keeps_state: whether what a call changes in the model stays changed, as in the documented style, for less time.
+        caution: printed where the style is recommended: how it differs from the documented one for its users.
+        keeps_updates: whether it replaces the documented style in any program, for less time: what a call changes in
+            the model stays changed.
     """
 
     name: str
@@ -136,12 +148,7 @@ class CallStyle:
     phases: tuple[str, ...] = PHASES
     source: str = ""
     caution: str = ""
-    keeps_state: bool = False
-
-    def __post_init__(self):
-        for label in self.labels:
-            if label not in LABELS:
-                raise UnknownNameError(f"label of call style {self.name}", label, list(LABELS))
+    keeps_updates: bool = False
 
 
 @dataclass
@@ -157,7 +164,7 @@ class Program:
         read: canonical record of the gradient that `call` returned.
         put: an array of the batch, as `call` takes it, on the device.
         wait: until what `call` returned is computed.
-        device, backend: that it runs on, where that is not JAX's default device.
+        device, backend: where it runs, if that is not JAX's default device.
     """
 
     call: Callable[..., Any]
@@ -179,11 +186,14 @@ def check_port(port: Any) -> None:
     trigru.common.errors.InputError: port object lacks name, title, packages, kernels, call_styles, make, load, dump,
     apply, step, initial_carry, classify and value_and_grad, which trigru.common.Port needs.
     """
-    needed = dict.fromkeys([*Port.__annotations__, *vars(Port)])
-    missing = [name for name in needed if not name.startswith("_") and not hasattr(port, name)]
+    missing = [name for name in _needed() if not hasattr(port, name)]
     if missing:
         called = getattr(port, "name", type(port).__name__)
         raise InputError(f"port {called} lacks {listed(missing)}, which trigru.common.Port needs.")
+
+
+def _needed() -> list[str]:
+    return [name for name in dict.fromkeys([*Port.__annotations__, *vars(Port)]) if not name.startswith("_")]
 
 
 def check_config(port: Port, config: GRUConfig) -> None:
@@ -194,16 +204,8 @@ def check_config(port: Port, config: GRUConfig) -> None:
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
 
 
-def differentiated(
-    function: Callable[..., Any], value_and_grad: Callable[..., Any], *, has_aux: bool
-) -> Callable[..., Any]:
-    """A function of a model and arrays that gives the value of another, and its gradients by all of them.
-
-    Args:
-        function: of a model and arrays.
-        value_and_grad: a framework's own, which is called as JAX's.
-        has_aux: as of `jax.value_and_grad`.
-    """
+def differentiated(value_and_grad: Callable[..., Any], function: Callable[..., Any], has_aux: bool) -> Any:
+    """A function of a model and arrays that differentiates another by all of them, with a framework's own means."""
 
     def differentiate(model: Any, *arrays: Any) -> Any:
         argnums = tuple(range(1 + len(arrays)))
@@ -226,7 +228,7 @@ def check_load(port: Port, config: GRUConfig, params: Params) -> None:
     check_params(params, config)
 
 
-class WithKernel:
+class WithKernel(Port):
     """A port whose every model has one kernel, whatever the configuration says.
 
     Raises:
@@ -235,16 +237,8 @@ class WithKernel:
 
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))
-        self._port, self.kernel = port._port if isinstance(port, WithKernel) else port, kernel
-        self.name, self.title, self.packages, self.kernels = port.name, port.title, port.packages, port.kernels
-        self.call_styles, self.model_class = port.call_styles, getattr(port, "model_class", None)
-        self.dump, self.apply, self.step, self.classify = port.dump, port.apply, port.step, port.classify
-        self.initial_carry, self.value_and_grad = port.initial_carry, port.value_and_grad
-
-    def make(self, config: GRUConfig, key: jax.Array) -> Any:
-        """Like the port, with this kernel."""
-        return self._port.make(replace(config, kernel=self.kernel), key)
-
-    def load(self, config: GRUConfig, params: Params) -> Any:
-        """Like the port, with this kernel."""
-        return self._port.load(replace(config, kernel=self.kernel), params)
+        port = port._port if isinstance(port, WithKernel) else port
+        vars(self).update({name: getattr(port, name) for name in _needed()})
+        self._port, self.kernel, self.model_class = port, kernel, getattr(port, "model_class", None)
+        self.make = lambda config, key: port.make(replace(config, kernel=kernel), key)
+        self.load = lambda config, params: port.load(replace(config, kernel=kernel), params)

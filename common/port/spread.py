@@ -20,12 +20,7 @@ WAYS = {"gradient": ("placed", "shard_map"), "train_step": ("placed", "shard_map
 
 @dataclass(frozen=True)
 class Spread:
-    """How a batch is spread over several devices.
-
-    Args:
-        mesh: of these devices.
-        way: "placed", or by "shard_map" where there is a gradient.
-    """
+    """Several devices, over which a batch is spread: "placed", or by "shard_map" where there is a gradient."""
 
     mesh: Any
     way: str
@@ -40,18 +35,18 @@ class Spread:
 
     def task(self, task: Task) -> Task:
         """The task; by shard_map, each device computes the loss of its part."""
-        return _Mapped(task.phase, task.predict, task.loss, task.optimizer, self.mesh) if self.way != "placed" else task
+        return _Mapped(**vars(task), mesh=self.mesh) if self.way != "placed" else task
 
 
 def spread_of(devices: int, way: str) -> Spread:
     """A way over some devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
-    there = jax.devices()
-    if len(there) < devices:
-        raise UnavailableError(f"{devices} devices were asked for, and there are {len(there)}.")
+    known = jax.devices()
+    if len(known) < devices:
+        raise UnavailableError(f"{devices} devices were asked for, and there are {len(known)}.")
     kind = getattr(getattr(jax.sharding, "AxisType", None), "Auto", None)
     if kind is None or not hasattr(jax, "shard_map"):
         raise UnavailableError("spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes.")
-    return Spread(jax.make_mesh((devices,), (AXIS,), axis_types=(kind,), devices=there[:devices]), way)
+    return Spread(jax.make_mesh((devices,), (AXIS,), axis_types=(kind,), devices=known[:devices]), way)
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,15 @@ import jax.numpy as jnp
 import optax
 
 from ..config import GRUConfig
-from .protocol import DOCUMENTED, DONATED, FUNCTIONAL, LABELS, LEAVES, CallStyle, Port, Program
+from .protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
 from .task import Task, cross_entropy, mean_squared_error
 
-#: (model) -> a pytree of its parameters, and what makes a model of such a pytree.
+#: (model) -> a pytree of its parameters, and a function that makes a model of such a pytree.
 Split = Callable[[Any], tuple[Any, Callable[[Any], Any]]]
 
 
-def _whole(model: Any) -> tuple[Any, Callable[[Any], Any]]:
-    return model, lambda tree: tree
-
-
 def shared_styles(
-    split: Split = _whole,
+    split: Split = lambda model: (model, lambda tree: tree),
     *,
     name: str = FUNCTIONAL,
     summary: str = "jax.jit(f)(model, x)",
@@ -31,7 +27,7 @@ def shared_styles(
     """The styles that every port has: functional, leaves, donated. To be joined to a port's own.
 
     Args:
-        split: parts a model into its parameters, and what makes a model of them inside `jax.jit`.
+        split: parts a model into its parameters and a function that makes a model of them inside `jax.jit`.
         name, summary, source: of the functional style.
         caution: of all three.
 
@@ -48,20 +44,20 @@ def shared_styles(
         tree, rebuild = split(model)
         return jax.tree.map(jnp.copy, tree), rebuild  # the model keeps its arrays
 
-    def style(name: str, summary: str, label: str, split: Split, jit: Any = jax.jit, **fields: Any) -> CallStyle:
+    def style(label: str, summary: str, split: Split, jit: Any = jax.jit, name: str = "", **fields: Any) -> CallStyle:
         def build(port: Any, model: Any, task: Task) -> Program:
             tree, rebuild = split(model)
             return functional_program(port, tree, task, rebuild, jit=jit)
 
-        return CallStyle(name, summary, build, labels=(label,), caution=caution, **fields)
+        return CallStyle(name or label, summary, build, labels=(label,), caution=caution, **fields)
 
-    of_leaf = "jax.jit(lambda leaves, x: f(unflatten(leaves), x))(leaves, x)"
-    donating = "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)"
+    leaves = "jax.jit(lambda leaves, x: f(unflatten(leaves), x))(leaves, x)"
+    donated = "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)"
     donate = partial(jax.jit, donate_argnums=(0, 1))
     return (
-        style(name, summary, FUNCTIONAL, split, source=source),
-        style("leaves", of_leaf, LEAVES, of_leaves),
-        style("donated", donating, DONATED, of_copies, donate, phases=("train_step",)),
+        style(FUNCTIONAL, summary, split, name=name, source=source),
+        style(LEAVES, leaves, of_leaves),
+        style(DONATED, donated, of_copies, donate, phases=("train_step",)),
     )
 
 
@@ -97,24 +93,35 @@ def functional_program(
         return apply_updates(tree, updates), state, loss
 
     if task.phase == "train_step":
-        jitted, state = jit(train_step), task.optimizer.init(tree)
+        return carrying_program(port, jit(train_step), [tree, task.optimizer.init(tree)], rebuild, trains=True)
+    return carrying_program(port, jit(gradient if task.phase == "gradient" else forward), [tree], rebuild)
 
-        def call(*arrays):
-            nonlocal tree, state
-            tree, state, loss = jitted(tree, state, *arrays)
-            return loss
 
-    else:
-        jitted, state = jit(gradient if task.phase == "gradient" else forward), None
+def carrying_program(
+    port: Any, jitted: Any, passed: list[Any], rebuild: Callable[[Any], Any], *, trains: bool = False
+) -> Program:
+    """The program of a jitted function that takes some pytrees, and then the arrays.
 
-        def call(*arrays):
-            return jitted(tree, *arrays)
+    Args:
+        port: anything whose `dump` reads a rebuilt tree.
+        jitted: (*passed, *arrays) -> a result; where it trains, (*passed, loss), with pytrees for the next call.
+        rebuild: makes a model of the first pytree.
+    """
 
-    def lower(*arrays):
-        return jitted.lower(tree, state, *arrays) if task.phase == "train_step" else jitted.lower(tree, *arrays)
+    def call(*arrays):
+        nonlocal passed
+        if not trains:
+            return jitted(*passed, *arrays)
+        *passed, loss = jitted(*passed, *arrays)
+        return loss
 
-    leaves = len(jax.tree.leaves((tree, state)))
-    return Program(call, lambda: port.dump(rebuild(tree)), lower, leaves, lambda found: port.dump(rebuild(found)))
+    return Program(
+        call,
+        params=lambda: port.dump(rebuild(passed[0])),
+        lower=lambda *arrays: jitted.lower(*passed, *arrays),
+        leaves=len(jax.tree.leaves(passed)),
+        read=lambda gradient: port.dump(rebuild(gradient)),
+    )
 
 
 def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation) -> Task:
@@ -135,15 +142,15 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
 
 def labels_of(port: Any, phase: str) -> dict[str, tuple[str, ...]]:
     """The call styles that a port has for a phase, by name, in its order, and what else each is called: of LABELS."""
-    styles = [style for style in port.call_styles if phase in style.phases]
-    words = {style.name: {*style.labels, *([DOCUMENTED] if style is styles[0] else [])} for style in styles}
-    return {name: tuple(label for label in LABELS if label in found) for name, found in words.items()}
+    first, *others = [style for style in port.call_styles if phase in style.phases] or [None]
+    documented = {first.name: (DOCUMENTED, *first.labels)} if first else {}
+    return documented | {style.name: style.labels for style in others}
 
 
 def styles_called(port: Any, names: Sequence[str] | None, phase: str) -> list[str]:
     """The call styles that a port has for a phase, with one of these names or labels; None asks for all."""
-    of_style = labels_of(port, phase)
-    return [name for name, labels in of_style.items() if names is None or {name, *labels} & set(names)]
+    every = labels_of(port, phase)
+    return [name for name, labels in every.items() if names is None or {name, *labels} & set(names)]
 
 
 def available_styles(port: Port, phase: str) -> list[CallStyle]:

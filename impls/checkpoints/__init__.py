@@ -1,22 +1,12 @@
 """Parameters from one framework's layout to another's, in memory and on disk. Files are not trusted: none runs code."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import (
-    InputError,
-    ParamsFileError,
-    TrigruError,
-    UnavailableError,
-    UnknownNameError,
-    brief,
-    either,
-    what_to_install,
-)
+from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError, brief, either
 from ...common.parameters.detection import below, cells, exchanged, recognise
 from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout
 from ...common.parameters.record import ClassifierParams, GRUParams
@@ -166,8 +156,7 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         params = recognise(CANONICAL.flat(params), [CANONICAL])[0]  # checked, and in this machine's byte order
     except InputError as error:
         raise InputError(f"{path}: not written: {error}") from error
-    with _installed(container):
-        container.write(path, chosen.flat(params), chosen.name)
+    container.write(path, chosen.flat(params), chosen.name)
     return chosen.name
 
 
@@ -192,8 +181,7 @@ def exchange_in_file(
         raise InputError(f"{target}: {container.title}s hold one GRU alone, since their arrays have no names.")
     tree, converted = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
     try:
-        with _installed(container):
-            container.write(target, tree, layout.name)
+        container.write(target, tree, layout.name)
     except (TypeError, ValueError) as error:
         raise InputError(f"{target}: {container.title}s cannot hold all of {path}: {brief(error)}.") from error
     return layout.name, converted
@@ -202,8 +190,7 @@ def exchange_in_file(
 def _read(path: Path, use: Callable[[Any], Any]) -> Any:
     container = get_container(path)
     try:
-        with _installed(container):
-            return use(container.read(path))
+        return use(container.read(path))
     except InputError as error:
         raise ParamsFileError(f"{path}: {error}") from error
     except TrigruError:
@@ -237,12 +224,3 @@ def _layout(name: str) -> Layout:
     if name in port_names() and (reason := unavailable(name)):
         raise UnavailableError(f"layout {name!r} is not available: {reason}")
     raise UnknownNameError("layout", name, list(known))
-
-
-@contextmanager
-def _installed(container: Container) -> Iterator[None]:
-    """Says what to install where a container's library is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error

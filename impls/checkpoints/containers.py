@@ -1,24 +1,25 @@
-"""The files that hold parameters: how each is read and written. No code in a file is run.
+"""The formats of files of parameters. No code in a file is run.
 
-Adding a container is adding a row to `CONTAINERS`. Reading gives a tree of arrays under their names in the file;
-their layout is found later. A library is imported only by the container that needs it.
+Adding a container is adding a row to `CONTAINERS`. Reading gives a tree of arrays under their names in the file. A
+library is imported only by the container that needs it.
 """
 
 # pyright: reportMissingImports=false
 # torch is optional.
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...common.errors import InputError
+from ...common.errors import InputError, UnavailableError, what_to_install
 from ...common.files import read_whole, write_whole
 from ...common.parameters.layouts import Layout, flatten, nested
-from ...common.parameters.record import read_tensors, write_tensors
+from ...common.parameters.record import tensors_content, tensors_of
 from .. import get_port
 
 Arrays = Mapping[str, Any]  # by name, keys joined by dots
@@ -28,13 +29,31 @@ Arrays = Mapping[str, Any]  # by name, keys joined by dots
 class Container:
     """A file format."""
 
-    title: str  # what messages and tables call it
+    title: str  # in messages and tables
     suffixes: tuple[str, ...]  # by which it is chosen
-    read: Callable[[Path], Any]  # gives a tree of arrays
-    write: Callable[[Path, Arrays, str], None]  # arrays and the name of their layout, whole or not at all
-    reader: str  # what its users read it with
+    decode: Callable[[bytes], Any]  # the content of a file -> a tree of arrays
+    encode: Callable[[Arrays, str], bytes]  # (arrays, the name of their layout) -> the content
+    reader: str  # with which its users read it
     layouts: tuple[str, ...] | None = None  # that its readers expect in it; None where names are written
-    optional: bool = False  # whether what it needs is installed on request alone
+    optional: bool = False  # whether its library is installed on request alone
+
+    def read(self, path: Path) -> Any:
+        """The tree of arrays in a file. Raises an UnavailableError where its library is missing, or any other error."""
+        with self._library():
+            return self.decode(read_whole(path))
+
+    def write(self, path: Path, arrays: Arrays, layout: str) -> None:
+        """Write arrays, whole or not at all. Raises an UnavailableError where its library is missing, or an OSError."""
+        with self._library():
+            content = self.encode(arrays, layout)
+        write_whole(path, content)
+
+    @contextmanager
+    def _library(self) -> Iterator[None]:
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            raise UnavailableError(f"{self.title}s: {what_to_install(error) or error}") from error
 
 
 def get_container(path: Path) -> Container:
@@ -50,27 +69,26 @@ def get_container(path: Path) -> Container:
     return by_suffix[path.suffix.lower()]
 
 
-def _write_safetensors(path: Path, arrays: Arrays, layout: str) -> None:
+def _to_safetensors(arrays: Arrays, layout: str) -> bytes:
     readout = any(name.startswith("readout.") for name in arrays)
     canonical = "ClassifierParams" if readout else "GRUParams"
-    write_tensors(path, flatten(arrays), canonical if layout == "canonical" else layout)
+    return tensors_content(flatten(arrays), canonical if layout == "canonical" else layout)
 
 
-def _read_msgpack(path: Path) -> Any:
+def _from_msgpack(content: bytes) -> Any:
     from flax.serialization import msgpack_restore
 
-    return msgpack_restore(read_whole(path))
+    return msgpack_restore(content)
 
 
-def _write_msgpack(path: Path, arrays: Arrays, layout: str) -> None:
+def _to_msgpack(arrays: Arrays, layout: str) -> bytes:
     from flax.serialization import msgpack_serialize
 
-    write_whole(path, msgpack_serialize(nested(arrays)))
+    return msgpack_serialize(nested(arrays))
 
 
-def _read_eqx(path: Path) -> Any:
-    """Arrays without names: their number says which they are. A first line of hyperparameters is skipped."""
-    content = read_whole(path)
+def _from_eqx(content: bytes) -> Any:
+    """Arrays without names: their number tells which they are. A first line of hyperparameters is skipped."""
     if content.startswith(b"{"):
         _, _, content = content.partition(b"\n")
     file, arrays = io.BytesIO(content), []
@@ -86,31 +104,31 @@ def _read_eqx(path: Path) -> Any:
     return dict(zip(by_number[len(arrays)], arrays, strict=True))
 
 
-def _write_eqx(path: Path, arrays: Arrays, layout: str) -> None:
+def _to_eqx(arrays: Arrays, layout: str) -> bytes:
     import equinox as eqx
 
     buffer = io.BytesIO()
     eqx.tree_serialise_leaves(buffer, list(arrays.values()))
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def _read_torch(path: Path) -> Any:
+def _from_torch(content: bytes) -> Any:
     import torch
 
-    return torch.load(io.BytesIO(read_whole(path)), map_location="cpu", weights_only=True)
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def _write_torch(path: Path, arrays: Arrays, layout: str) -> None:
+def _to_torch(arrays: Arrays, layout: str) -> bytes:
     import torch
 
     buffer = io.BytesIO()
     torch.save({name: torch.tensor(np.asarray(array)) for name, array in flatten(arrays).items()}, buffer)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 CONTAINERS = (
-    Container("safetensors file", (".safetensors",), read_tensors, _write_safetensors, "safetensors"),
-    Container("msgpack file", (".msgpack",), _read_msgpack, _write_msgpack, "flax.serialization", ("linen", "nnx")),
-    Container("Equinox file", (".eqx",), _read_eqx, _write_eqx, "eqx.tree_deserialise_leaves", ("equinox",)),
-    Container("torch file", (".pt", ".pth"), _read_torch, _write_torch, "torch.load", ("torch",), optional=True),
+    Container("safetensors file", (".safetensors",), tensors_of, _to_safetensors, "safetensors"),
+    Container("msgpack file", (".msgpack",), _from_msgpack, _to_msgpack, "flax.serialization", ("linen", "nnx")),
+    Container("Equinox file", (".eqx",), _from_eqx, _to_eqx, "eqx.tree_deserialise_leaves", ("equinox",)),
+    Container("torch file", (".pt", ".pth"), _from_torch, _to_torch, "torch.load", ("torch",), optional=True),
 )

@@ -2,15 +2,13 @@
 
 They are what a user has without trigru. Each departure names the checks that fail for its reason. The table is strict:
 a check that passes although it is on record, or fails although it is not, is reported, so that an upstream fix is
-noticed on the day on which it is installed. What a part has no argument for, its adapter here does not offer: that is
-on record, too, and goes when the adapter passes the argument on.
+noticed on the day on which it is installed. An argument that a part lacks is on record, too.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from jax import numpy as jnp
 
@@ -24,8 +22,7 @@ NAMES = ("linen", "nnx", "equinox")
 ON_RECORD, GONE, NEW = "on record", "GONE", "NEW"
 
 
-@dataclass(frozen=True)
-class Departure:
+class Departure(NamedTuple):
     """A place where a framework's own part does something else than the contract."""
 
     part: str  # the framework's name for it
@@ -80,8 +77,7 @@ def get_upstream(name: str) -> ModuleType:
     return import_module(f".{name}", __name__)
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A departure, compared with what is installed."""
 
     part: str  # the framework's name for it
@@ -93,21 +89,23 @@ class Finding:
 def find_departures(name: str, measurements: Iterable[Measurement]) -> list[Finding]:
     """Every departure on record whose checks were run, then every failed check that none of them explains."""
     part = get_upstream(name).PORT.name
-    mine = [m for m in measurements if m.port == part]
-    checked, failed = {m.check for m in mine}, dict.fromkeys(m.check for m in mine if not m.passed)
+    failed = dict[str, bool]()  # by the checks that were run
+    for m in measurements:
+        if m.port == part:
+            failed[m.check] = failed.get(m.check, False) or not m.passed
     findings, explained = [], set[str]()
-    for departure in DEPARTURES:
-        if departure.part != part or not checked & {*departure.checks}:
-            continue
-        explained |= {*departure.checks}
-        fails, passes = ([c for c in departure.checks if c in some] for some in (failed, checked - failed.keys()))
-        seen = f"passes {', '.join(passes)}" if passes else f"fails {', '.join(fails)}"
-        findings.append(Finding(part, departure.what, seen, GONE if passes else ON_RECORD))
-    unexplained = [check for check in failed if check not in explained]
-    return findings + [Finding(part, f"fails {check}", "explained by no departure", NEW) for check in unexplained]
+    for _, what, checks, _ in (departure for departure in DEPARTURES if departure.part == part):
+        explained |= {*checks}
+        fails, passes = ([c for c in checks if failed.get(c) is state] for state in (True, False))
+        if passes:
+            findings.append(Finding(part, what, f"passes {', '.join(passes)}", GONE))
+        elif fails:
+            findings.append(Finding(part, what, f"fails {', '.join(fails)}", ON_RECORD))
+    new = [check for check, fails in failed.items() if fails and check not in explained]
+    return findings + [Finding(part, f"fails {check}", "explained by no departure", NEW) for check in new]
 
 
-# What the ports of these parts share; the RNN and the GRUCell of linen and of NNX take the same arguments ------------
+# Shared by the ports of these parts; the RNN and the GRUCell of linen and of NNX take the same arguments --------------
 
 
 class OwnParts:
@@ -115,11 +113,11 @@ class OwnParts:
 
     name: str
     kernels = ("stock",)
-    model_class = None  # which is of trigru's own
+    model_class = None
 
     def initial_carry(self, model: Any, batch_shape: tuple[int, ...] = ()) -> Any:
-        """Refuse: a user of these parts writes that themselves."""
-        raise NotOfferedError(f"{self.name} hands out no learned state")
+        """Raise a NotOfferedError: users of these parts write that themselves."""
+        raise NotOfferedError(f"{self.name} has no method for the learned state")
 
 
 def run(self, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):

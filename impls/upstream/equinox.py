@@ -8,13 +8,12 @@ import jax.numpy as jnp
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
-from ...common.port.protocol import check_config
-from ..equinox import Classifier, EquinoxPort
+from ..equinox import EquinoxPort
 from . import OwnParts, require_none
 
 
 class GRU(eqx.Module):
-    """The answer of the README: an array field for the initial carry, everything else Equinox's own."""
+    """The GRU of the README: an array field for the initial carry, everything else Equinox's own."""
 
     cell: eqx.nn.GRUCell
     initial_carry: jax.Array
@@ -29,7 +28,7 @@ class GRU(eqx.Module):
         self.unroll, self.remat = config.unroll, config.remat
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
-        """Run like `trigru.impls.equinox.GRU`, where Equinox's own parts allow it."""
+        """Run like `trigru.impls.equinox.GRU`, without masks."""
         require_none("a scan over eqx.nn.GRUCell", lengths=lengths, resets=resets)
 
         def advance(h, x):
@@ -53,12 +52,10 @@ class UpstreamEquinoxPort(OwnParts, EquinoxPort):
     name = "eqx.nn.GRUCell"
     title = "scan over eqx.nn.GRUCell"
 
-    def make(self, config, key):
-        check_config(self, config)
+    def _gru(self, config, key) -> Any:
         if config.dtype is not None and config.dtype != config.param_dtype:
             raise NotOfferedError("eqx.nn.GRUCell has no dtype of the computation beside that of its parameters")
-        gru: Any = GRU(config, key=key)
-        return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
+        return GRU(config, key=key)
 
 
 PORT = UpstreamEquinoxPort()

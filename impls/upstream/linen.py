@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.nn import initializers
 
-from ..linen import Classifier, LinenPort
+from ..linen import LinenPort
 from . import OwnParts, run, step
 
 
@@ -33,9 +33,8 @@ class UpstreamLinenPort(OwnParts, LinenPort):
     name = "nn.RNN"
     title = "linen nn.RNN(nn.GRUCell)"
 
-    def _module(self, config) -> Any:
-        gru: Any = GRU(config)
-        return gru if config.classes is None else Classifier(gru, config.classes)
+    def _gru(self, config) -> Any:
+        return GRU(config)
 
 
 PORT = UpstreamLinenPort()

@@ -8,12 +8,12 @@ from flax import nnx
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
-from ..nnx import LAYOUT, Classifier, NNXPort
+from ..nnx import LAYOUT, NNXPort
 from . import OwnParts, run, step
 
 
 class GRU(nnx.Module):
-    """The answer of the README: `nnx.Param` for the initial carry, everything else NNX's own."""
+    """The GRU of the README: `nnx.Param` for the initial carry, everything else NNX's own."""
 
     __call__, step = run, step
 
@@ -25,23 +25,21 @@ class GRU(nnx.Module):
 
     @property
     def cell(self) -> Any:
-        """The cell, where trigru's GRU has it."""
+        """The attribute of that name of trigru's GRU."""
         return self.rnn.cell
 
 
 class UpstreamNNXPort(OwnParts, NNXPort):
-    """`trigru.common.Port` of NNX's own parts. They have no place for b_hn: it is lost, and its gradient is 0."""
+    """`trigru.common.Port` of NNX's own parts. They have no b_hn: `load` drops it, and its gradient is 0."""
 
     name = "nnx.RNN"
     title = "nnx.RNN(nnx.GRUCell)"
     layout = replace(LAYOUT, cell="rnn.cell.", rows=tuple(row for row in LAYOUT.rows if row.field != "bias_n"))
 
-    def make(self, config, key) -> Any:
+    def _gru(self, config, rngs) -> Any:
         if config.remat:
             raise NotOfferedError("nnx.RNN has no rematerialisation")
-        rngs = nnx.Rngs(key)
-        gru = GRU(config, rngs=rngs)
-        return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
+        return GRU(config, rngs=rngs)
 
 
 PORT = UpstreamNNXPort()

@@ -1,6 +1,6 @@
 """The ways in which programs of each framework make and call a port's class, for the check `class`.
 
-A framework is imported when the function of its port is called.
+Each function takes the classes of a port, and imports its framework when it is called.
 """
 
 from collections.abc import Callable
@@ -25,16 +25,14 @@ _INITIALIZERS = {
 
 
 @cache
-def linen() -> ModelClass:
+def linen(GRU: Any, Model: Any) -> ModelClass:
     """The class of Flax linen's port."""
     import flax.linen as nn
-
-    from ..linen import GRU, Model
 
     class Parent(nn.Module):
         """A module that makes a GRU where it calls it."""
 
-        make: Callable[[], GRU]
+        make: Callable[[], Any]
 
         @nn.compact
         def __call__(self, x, carry=None, **given):
@@ -84,8 +82,8 @@ def linen() -> ModelClass:
             ),
             Use(
                 "boxed",
+                partial(construct, **boxed),
                 model=lambda made: Model(nn.meta.unbox(made.params), made.module),
-                options=boxed,
                 draws_alike=True,
             ),
             Use("in nn.jit", partial(construct, kind=nn.jit(GRU)), takes=_ARRAYS),
@@ -102,11 +100,9 @@ def linen() -> ModelClass:
 
 
 @cache
-def nnx() -> ModelClass:
+def nnx(GRU: Any) -> ModelClass:
     """The class of Flax NNX's port."""
     from flax import nnx
-
-    from ..nnx import GRU
 
     def construct(key, input_size, hidden_size, x=None, **options) -> Any:
         return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(params=key))
@@ -121,14 +117,10 @@ def nnx() -> ModelClass:
         rnn = nnx.RNN(model.cell, return_carry=True, keep_order=True, rngs=False)
         return rnn(x, initial_carry=carry, **flags)
 
-    def ones(model, x):
-        rngs = nnx.Rngs(carry=jax.random.key(0))
-        return [
-            model.cell.initialize_carry(x[:, 0].shape, some, nnx.initializers.ones) for some in (rngs, rngs.carry, None)
-        ]
-
     def from_ones(model, x):
-        return in_rnn(model, x, sum(ones(model, x)) / 3)
+        rngs = nnx.Rngs(carry=jax.random.key(0))
+        ones = partial(model.cell.initialize_carry, x[:, 0].shape, carry_init=nnx.initializers.ones)
+        return in_rnn(model, x, (ones(rngs) + ones(rngs.carry) + ones(None)) / 3)
 
     def of_variables(model, x, *, reverse=False, time_major=False, **given):
         variables = {name: nnx.Variable(array) for name, array in {"x": x, **given}.items()}
@@ -148,7 +140,7 @@ def nnx() -> ModelClass:
             Use("closed over by a loop", call=in_loop, takes=_ARRAYS),
             ensemble("nnx.vmap", construct, nnx.vmap),
             Use("its cell in nnx.RNN", call=in_rnn, takes=of_rnn, starts_from=0.0, refuses=False),
-            Use("initialize_carry", call=from_ones, takes=(), starts_from=1.0, starts=ones, refuses=False),
+            Use("initialize_carry", call=from_ones, takes=(), starts_from=1.0, refuses=False),
             Use("variables as arguments", call=of_variables),
         ),
         assign=lambda model, other: nnx.update(model, nnx.state(other)),
@@ -156,11 +148,9 @@ def nnx() -> ModelClass:
 
 
 @cache
-def equinox() -> ModelClass:
+def equinox(GRU: Any, time_major: Callable[..., Any]) -> ModelClass:
     """The class of Equinox's port."""
     import equinox as eqx
-
-    from ..equinox import GRU, time_major
 
     def construct(key, input_size, hidden_size, x=None, **options):
         return GRU(input_size, hidden_size, **options, key=key)

@@ -149,6 +149,11 @@ def test_plain_jax_rounds_no_weights_to_the_dtype_of_the_start():
     assert outputs.dtype == pure.get_initial_carry(params).dtype == jnp.float32
 
 
+def test_plain_jaxs_function_has_the_defaults_of_its_model():
+    parameters, model = inspect.signature(pure.gru).parameters, pure.Model(pure.init(4, 8, key=jax.random.key(0)))
+    assert {name: parameters[name].default for name in model.options()} == model.options()
+
+
 # The registry ---------------------------------------------------------------------------------------------------------
 
 

@@ -227,21 +227,14 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
     Args:
         drawn: the arrays that the class draws by the same key, in float64; None where values alone are compared.
     """
-    options: dict[str, Any] = {"param_dtype": "float64", "kernel": kernel, **use.options}
+    options: dict[str, Any] = {"param_dtype": "float64", "kernel": kernel}
     if use.is_drawn:  # zeros would hide much
         options |= dict.fromkeys(("carry_init", *listed.initializers), initializers.normal(0.5))
-    if use.is_plain and drawn:
-        bare = partial(listed.construct, input_size=D, hidden_size=H)
-        if _program(bare, use.call) != _program(bare, port.apply):
-            raise DefectError("it has another program than a model without options")
     make = evaluate if use.is_drawn or (use.draws_alike and drawn) else jax.eval_shape
-    made = make(lambda key: use.make(key, D, H, X, **options), jax.random.key(0))
+    made = make(lambda key: (use.make or listed.construct)(key, D, H, X, **options), jax.random.key(0))
     if use.draws_alike and drawn:
         yield Case("drawn", partial(leaves, port.dump(use.model(made))), drawn)
     model = made if use.is_drawn else _filled(made)
-    if use.starts:
-        expected = [np.full((B, H), use.starts_from)] * len(jax.eval_shape(use.starts, model, X))
-        yield Case("its starts", partial(evaluate, use.starts, model, X), expected)
     params, takes = port.dump(use.model(model)), set(use.takes)
     for names in (takes - {"carry"}, takes & {"carry"}) if drawn else (takes,):
         x, given = _arranged(use, {name: GIVEN[name] for name in use.takes if name in names})

@@ -310,7 +310,7 @@ def test_files_of_something_else_are_refused(tmp_path):
     six = npy(np.ones(2)) * 6
     require_refused(tmp_path / "p.eqx", six, "has 6 arrays, expected 4 of a cell, 5 with an initial_carry, or 7")
     moved = b"".join(map(npy, [PARAMS.initial_carry, *PARAMS[:4]]))
-    require_refused(tmp_path / "p.eqx", moved, r"cell.weight_ih has shape \(3,\), expected two axes")
+    require_refused(tmp_path / "p.eqx", moved, r"cell.weight_ih has shape \(3,\), expected an array of two axes")
 
 
 @pytest.mark.parametrize("options", [{}, {"bias": False}], ids=["biases", "none"])
