@@ -26,7 +26,8 @@ from ..results.run import GroupTimed, Machine, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
 from .sampling import Samples, calls_in_a_sample, pace_of, sample_rounds, warm_up
-from .supervisor import MARKER, NO_BASELINE, PROGRAMS, ROUNDS_S, START_S, Answer, Request, Underway
+from .supervisor import NO_BASELINE, PROGRAMS, ROUNDS_S, SIDE_BY_SIDE, START_S, Answer, Request, Underway
+from .turns import Turns
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
 GROUP_TIME_S = 40.0
@@ -49,7 +50,7 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     groups = grouped(request.arms, lambda arm: arm.group)
     mark, whole_s = _marker(request), request.whole_s
-    with keep_in(Path(request.folder)):
+    with keep_in(Path(request.folder)), Turns(Path(request.folder)) as turns:
         answer(Underway("measure the machine's limits", START_S / whole_s))
         machine = describe_machine(packages_of_plan(request.plan))
         if request.backend not in (None, machine.backend):
@@ -57,14 +58,16 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
                 f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
             )
         ceilings = {}
+        turns.time()
         for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
             with jax.default_matmul_precision(precision):
                 ceilings[name] = measure_ceilings(dtype)
+        turns.prepare()
         answer(Started(machine, ceilings))
         for arms in groups.values():
             with jax.default_matmul_precision(arms[0].precision):
                 shares = request.arm_s(arms[0].phase) / whole_s, ROUNDS_S / whole_s
-                answer(measure_group(request, arms, machine, answer, mark, shares))
+                answer(measure_group(request, arms, machine, answer, mark, shares, turns))
 
 
 def measure_group(
@@ -74,6 +77,7 @@ def measure_group(
     answer: Callable[[Answer], None],
     mark: Callable[[Arm | None], None],
     shares: tuple[float, float],
+    turns: Turns,
 ) -> GroupTimed:
     """Compile the arms of one group, compare them with the oracle, and time them.
 
@@ -81,6 +85,7 @@ def measure_group(
         answer: called with what happens meanwhile.
         mark: called with the arm that is being timed.
         shares: of the process's work: to make an arm ready, and to time a group.
+        turns: of the processes side by side. Between groups it is one to prepare.
     """
     group, (of_arm, of_rounds) = arms[0].group, shares
 
@@ -98,17 +103,20 @@ def measure_group(
         is_plain = isinstance(error, TrigruError | str)
         answer(Untimed(arm, text if is_plain else f"{type(error).__name__}: {text}"))
 
-    # an arm that always came first was seen to be 0.3 % slower
-    order = np.random.default_rng(request.process).permutation(len(arms))
-    shuffled = [arms[index] for index in order]
+    # an arm that always came first was seen to be 0.3 % slower; of two processes side by side, each compiles one half
+    pair, second = divmod(request.process, SIDE_BY_SIDE)
+    order = np.random.default_rng(pair).permutation(len(arms))
+    shuffled = [arms[index] for index in (order[::-1] if second else order)]
     made = [attempt("compile", of_arm, arm, partial(_prepare, request, arm, machine)) for arm in shuffled]
     pace = pace_of(machine.backend)
+    turns.time()
     warmed = [
         (ready, attempt("warm up", 0.0, ready.arm, partial(warm_up, ready, request.plan.sample_time_s, pace)))
         for ready in sorted(filter(None, made), key=lambda ready: arms.index(ready.arm))
     ]
     subjects, warm = [ready for ready, w in warmed if w], [w for _, w in warmed if w]
     if not {"baseline", "duplicate"} <= {ready.arm.role for ready in subjects}:
+        turns.prepare()
         for ready in subjects:
             lose(ready.arm, NO_BASELINE)
         return GroupTimed(group, request.process, [])
@@ -126,6 +134,7 @@ def measure_group(
         entering=lambda index: mark(subjects[index].arm),
     )
     mark(None)
+    turns.prepare()
     timed = []
     for ready, sample in zip(subjects, samples, strict=True):
         if isinstance(sample, Exception):
@@ -140,7 +149,7 @@ def measure_group(
 def _marker(request: Request) -> Callable[[Arm | None], None]:
     """Says which arm is being timed, in a file that outlives this process."""
     numbers = {arm.id: number for number, arm in enumerate(request.arms, start=1)}
-    underway = np.memmap(Path(request.folder) / MARKER, "<u4", "w+", shape=1)
+    underway = np.memmap(request.marker, "<u4", "w+", shape=1)
 
     def mark(arm: Arm | None) -> None:
         underway[0] = 0 if arm is None else numbers[arm.id]
@@ -149,7 +158,7 @@ def _marker(request: Request) -> Callable[[Arm | None], None]:
 
 
 def _prepare(request: Request, arm: Arm, machine: Machine) -> Ready:
-    """An arm, and in the first process how long it took to build, unless all programs were compiled before.
+    """An arm, and in the first process how long it took to build, unless processes share their programs.
 
     The last process that compiles keeps the programs of each arm, and the later ones take them from there.
 
@@ -219,17 +228,3 @@ def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
     jax.config.update("jax_enable_compilation_cache", False)  # no program from another run, unless the request says so
     gc.set_threshold(*GARBAGE)
     measure(request, answer)
-
-
-def compile_arms(request: Request, answer: Callable[[Underway], None]) -> None:
-    """Keep the programs of arms in the request's folder of programs, in a process of its own."""
-    gc.set_threshold(*GARBAGE)
-    with keep_in(Path(request.folder)):
-        for arm in request.arms:
-            answer(Underway(f"compile {arm.id}", 0.0, arm.group, arm.id))
-            with (
-                suppress(Exception),
-                programs_kept_in(_folder_of(request, arm)),
-                jax.default_matmul_precision(arm.precision),
-            ):
-                prepare(arm)

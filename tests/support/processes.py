@@ -16,7 +16,7 @@ from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal
-from trigru.bench.timing.supervisor import LIMIT_S, MARKER, Answer, Request, Underway
+from trigru.bench.timing.supervisor import LIMIT_S, Answer, Request, Underway
 
 from .runs import BUILD, MACHINE, plan
 
@@ -123,7 +123,7 @@ class FakeProcesses:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
         assert limit_s == LIMIT_S
-        marker = Path(request.folder) / MARKER
+        marker = request.marker
         marker.write_bytes(bytes(4))
 
         def enter(what: str) -> None:

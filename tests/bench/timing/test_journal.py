@@ -2,6 +2,7 @@
 
 import json
 import os
+from unittest.mock import MagicMock
 
 import msgspec
 import pytest
@@ -291,11 +292,9 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)
 
 
-def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch):
+def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(
-        "trigru.bench.timing.supervisor.lines_of", lambda *of: seen.append(of[-1]) or (line for line in ())
-    )
+    monkeypatch.setattr("trigru.bench.timing.supervisor.Child", lambda *of: seen.append(of[-1]) or MagicMock())
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     for devices, user, has_gpu, variables in (
         (1, None, True, {"CUDA_VISIBLE_DEVICES": "0"}),
@@ -308,5 +307,5 @@ def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monke
         if user:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
         planned = msgspec.structs.replace(PLAN, devices=(*{1, devices},))
-        list(ask_process(Request(planned, ARMS, 0, "cpu", "/folder"), 9.0))
+        list(ask_process(Request(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0))
         assert seen.pop() == variables
