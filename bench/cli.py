@@ -9,7 +9,7 @@ import atexit
 import io
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -82,12 +82,13 @@ def compare(
     from .processes.probe import check_jax
 
     check_jax()  # before anything imports JAX
-    from .commands.options import claim_folder
     from .proving.prover import Prover
+    from .timing.machine import load_average
 
-    proves = not (no_proof or cold_start)
-    early = not ports and not unfinished
-    with claim_folder(output), Prover(keep=given.keeps(), early=early) if proves else nullcontext() as prover:
+    with given.claim_folder(output), ExitStack() as stack:
+        load, proves = load_average(), not (no_proof or cold_start)
+        early = not ports and not unfinished
+        prover = stack.enter_context(Prover(keep=given.keeps(), early=early)) if proves else None
         from .commands import compare, options
 
         if cold_start:
@@ -99,8 +100,8 @@ def compare(
         )  # fmt: skip
         compare.compare(
             plan, output,
-            prover=prover, fresh=fresh, quick=quick or options.is_quick(sizes), anew=anew or not given.keeps(),
-            details=details, json=format == "json",
+            prover=prover, load=load, fresh=fresh, quick=quick or options.is_quick(sizes),
+            anew=anew or not given.keeps(), details=details, json=format == "json",
         )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ def compare(
     folder: Path,
     *,
     prover: Prover | None,
+    load: float | None = None,
     fresh: bool = False,
     quick: bool = False,
     anew: bool = False,
@@ -64,19 +65,20 @@ def compare(
 
     Args:
         prover: None to time without a proof.
+        load: runnable processes on the machine before any of the command's own was started; None where not known.
         fresh: delete an unfinished run in the folder.
         quick: prove no more than what is timed: its phases, call styles and dtype.
         anew: take no proof that is kept.
         details, json: see `trigru.bench.commands.report.show_run`.
     """
-    path, load_before, equality = folder / PARTIAL, load_average(), None
+    path, equality = folder / PARTIAL, None
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
     if journal is None and prover is not None:
         with _no_memory_kept(), prover:
             equality = _prove(plan, prover, quick=quick, anew=anew)
     try:
         if journal is None:
-            begun = _begun(plan, equality, prover and prover.backend, load_before)
+            begun = _begun(plan, equality, prover and prover.backend, load)
             with shielded():
                 path.unlink(missing_ok=True)
                 journal = Journal(path, begun)

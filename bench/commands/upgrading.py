@@ -25,11 +25,10 @@ def snapshot(
 
     check_jax()  # before anything imports JAX
     from ..proving.prover import Prover
-    from .options import claim_folder
 
     if file is not None and ports:
         raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
-    with claim_folder(output, timing=False):
+    with given.claim_folder(output, timing=False):
         if file is not None:
             from .snapshot import snapshot_of_file, tell
 
@@ -88,9 +87,7 @@ def matrix(
 
     Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
     """
-    from .options import claim_folder
-
-    with claim_folder(output, timing=False):
+    with given.claim_folder(output, timing=False):
         from .matrix import matrix, read_sets
 
         matrix(
@@ -114,9 +111,7 @@ def bisect(
 
     Environments and snapshots are kept, so that it goes on where it was stopped.
     """
-    from .options import claim_folder
-
-    with claim_folder(output, timing=False):
+    with given.claim_folder(output, timing=False):
         from .bisect import find
 
         find(
