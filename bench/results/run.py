@@ -127,8 +127,8 @@ class Timed(Struct, frozen=True):
     Args:
         arm: its id.
         device, backend: where the arm ran.
-        differs: how its equations differ from the oracle's; None where they do not. If they do, it was not compared.
-        gate: largest error of the first results, as a share of what its admission allows; None if not compared.
+        gate: largest error of the first results, as a share of what its admission allows; None of a peer that an
+            earlier version did not compare.
         leaves: arrays that cross the jit boundary inwards for model and optimiser.
         build: how long tracing, lowering and compiling took; None where it is not known.
         program: the program that XLA made; None where XLA did not run it, or another process read it.
@@ -146,7 +146,6 @@ class Timed(Struct, frozen=True):
     arm: str
     device: str
     backend: str
-    differs: str | None
     gate: Admitted | None
     leaves: Count
     build: Build | None
@@ -163,8 +162,6 @@ class Timed(Struct, frozen=True):
         for name in ("position", "started_s"):
             if len(getattr(self, name)) != len(self.time_s):
                 raise ValueError(f"{name} has {len(getattr(self, name))} items, expected {len(self.time_s)}")
-        if self.gate is not None and self.differs is not None:
-            raise ValueError("gate is there, and so is differs")
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):

@@ -82,7 +82,7 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
 def timed(process: int, arm: Arm, number: int = 0, rounds: int = 4) -> Timed:
     """An arm in a process, with facts that tell processes and arms apart; it stands at that place in each round."""
     return Timed(
-        arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, differs=None, gate=0.25, leaves=5,
+        arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, gate=0.25, leaves=5,
         build=BUILD if process == 0 else None, program=None, calls=10, steady=process == 0,
         time_s=samples(process, arm, rounds), clock="blocked", other_s=[0.5 + process], position=[number] * rounds,
         started_s=[0.0] * rounds,
