@@ -31,7 +31,7 @@ from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
 from ..results.run import Begun, Ended, Run
-from ..timing.coldstart import cold_starts
+from ..timing.coldstart import measure_cold_starts
 from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
@@ -188,7 +188,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     """Time how long users of each port wait for the first train step; write cold_start.json."""
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with Progress("cold start") as progress:
-        starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
+        starts = measure_cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
     machine = describe_machine([package for name in ports for package in packages_of(name)])
     content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():

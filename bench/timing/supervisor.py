@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ...common.files import write_whole
 from ..arms.arms import compiling_processes
-from ..processes.child import Child, ChildDiedError, cores, lines_of, parts_of_cpu
+from ..processes.child import Child, ChildDiedError, answers_of, cores, parts_of_cpu
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
 from ..results.run import GroupTimed, Started
@@ -83,10 +83,8 @@ Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
 
 def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
-    """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
-    with closing(lines_of(WORKER, msgspec.json.encode(request), limit_s, _variables(request.plan))) as lines:
-        for line in lines:
-            yield msgspec.json.decode(line, type=Answer)
+    """Measure in a fresh interpreter. Raises a ChildDiedError as `Child.answers_to` does."""
+    return answers_of(WORKER, request, Answer, limit_s, _variables(request.plan))
 
 
 def _variables(plan: Plan) -> dict[str, str]:
@@ -107,12 +105,12 @@ def compile_side_by_side(request: Request, software: Sequence[object], progress:
             return
     shutil.rmtree(folder, ignore_errors=True)
     parts = [part for first in range(most) if (part := arms[first::most])]
-    requests = [msgspec.json.encode(msgspec.structs.replace(request, arms=part)) for part in parts]
+    requests = [msgspec.structs.replace(request, arms=part) for part in parts]
     with ExitStack() as stack, suppress(ChildDiedError):
         children = [stack.enter_context(Child(COMPILER, _variables(request.plan))) for _ in parts]
-        lines = [child.lines_of(of, LIMIT_S) for child, of in zip(children, requests, strict=True)]
-        for line in filter(None, chain.from_iterable(zip_longest(*lines))):
-            progress(msgspec.json.decode(line, type=Underway).what)
+        answers = [child.answers_to(of, Underway, LIMIT_S) for child, of in zip(children, requests, strict=True)]
+        for answer in filter(None, chain.from_iterable(zip_longest(*answers))):
+            progress(answer.what)
         with suppress(OSError):  # it is compiled again next time
             write_whole(mark, made)
 

@@ -185,7 +185,6 @@ def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Tim
         arm=ready.arm.id,
         device=program.device or machine.device,
         backend=program.backend or machine.backend,
-        differs=None,
         gate=ready.gate,
         leaves=program.leaves,
         build=ready.build,

@@ -294,7 +294,7 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
 def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "trigru.bench.timing.supervisor.lines_of", lambda *of: seen.append(of[-1]) or (line for line in ())
+        "trigru.bench.timing.supervisor.answers_of", lambda *of: seen.append(of[-1]) or (line for line in ())
     )
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     for devices, user, has_gpu, variables in (

@@ -1,6 +1,5 @@
 """The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
 
-import functools
 import shutil
 from contextlib import nullcontext, suppress
 
@@ -187,11 +186,10 @@ class CompilerHere:
     def __exit__(self, *_):
         pass
 
-    def lines_of(self, request, limit_s):
-        lines = []
-        compile_arms = functools.partial(worker.compile_arms, msgspec.json.decode(request, type=Request))
-        compile_arms(lambda answer: lines.append(msgspec.json.encode(answer)))
-        return iter(lines)
+    def answers_to(self, request, kind, limit_s):
+        answers = []
+        worker.compile_arms(request, answers.append)
+        return iter(answers)
 
 
 def test_a_first_look_compiles_before_it_times_and_the_next_one_of_the_same_software_does_not(tmp_path, monkeypatch):
