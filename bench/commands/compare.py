@@ -32,9 +32,8 @@ from ..results.proof import proofs_of
 from ..results.record import Results
 from ..results.run import Begun, Ended, Run
 from ..timing.coldstart import measure_cold_starts
-from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
-from ..timing.supervisor import run
+from ..timing.supervisor import PARTIAL, Journal, ResumeError, run
 from .options import checks_of
 from .report import show_run, write_page
 from .verify import verify_ports
@@ -125,7 +124,7 @@ def parts(journal: Journal) -> str:
 def kept(journal: Journal) -> str:
     """A sentence about the results that a run which ended early leaves."""
     if not journal.groups_timed and not journal.begun.equality:
-        journal.close()
+        journal.discard()
         return "nothing was measured, and nothing written."
     return f"{parts(journal)} are kept in {journal.path}, which `trigru report` reads. The same command continues it."
 
@@ -137,7 +136,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
     if not results.benchmarks:
         show_run(results, details=details, json=json)
         say(f"no arm has a number: {folder} is as it was.")
-        journal.close()
+        journal.discard()
         raise typer.Exit(1)
     with shielded():
         try:
@@ -147,7 +146,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
             raise
         try:
             check_evidence(run)
-            journal.close()
+            journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
             say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")
         show_run(results, details=details, json=json)

@@ -14,11 +14,11 @@ from trigru.bench.processes import probe
 from trigru.bench.processes.child import Child, ChildDiedError, answers_of, environment, interpreter, parts_of_cpu
 from trigru.bench.processes.commands import run_command
 from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
-from trigru.bench.timing.supervisor import Request, Underway, ask_process
+from trigru.bench.timing.supervisor import Stage, TimingRequest, ask_process
 
-REQUEST = Request(PLAN, ARMS, 0, "cpu", "/folder")
-LINE = '{"type":"Underway","what":"sit","share":0.5}'
-SAT = Underway("sit", 0.5)
+REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", "/folder")
+LINE = '{"type":"Stage","what":"sit","expected_s":0.5}'
+SAT = Stage("sit", 0.5)
 PATIENCE_S = 20.0
 
 
@@ -56,7 +56,7 @@ def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(
 def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
     folder = child_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
     assert list(ask_process(REQUEST, PATIENCE_S)) == [SAT, SAT]
-    assert msgspec.json.decode((folder / "request").read_bytes(), type=Request) == REQUEST
+    assert msgspec.json.decode((folder / "request").read_bytes(), type=TimingRequest) == REQUEST
     words = "-P -m trigru.bench.processes.child trigru.bench.timing.worker:answer_request"
     assert (folder / "arguments").read_text().strip() == words
 
@@ -68,7 +68,7 @@ DEATHS = {
     "echo killed on purpose >&2; kill -9 $$": "died: killed by signal 9",
     f"printf '{LINE[:9]}'; kill -9 $$": "died: killed by signal 9",  # in the middle of an answer
     "exit 3": "died: exit code 3",
-    'echo \'{"type":"Underway"}\'; exec sleep 20': "sent what is no answer: Object missing required field `what`",
+    'echo \'{"type":"Stage"}\'; exec sleep 20': "sent what is no answer: Object missing required field `what`",
     "echo '{'; exec sleep 20": "sent what is no answer: Input data was truncated",
 }
 
