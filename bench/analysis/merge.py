@@ -13,9 +13,8 @@ from ..results.arm import Arm, Untimed
 from ..results.files import ResultsFileError, read
 from ..results.record import Benchmark, Provenance, Results
 from ..results.run import Run, Timed
-from ..timing.journal import PARTIAL, Journal
 from ..timing.machine import describe_machine
-from ..timing.supervisor import NO_BASELINE
+from ..timing.supervisor import NO_BASELINE, PARTIAL, Journal
 from .evidence import check_evidence
 from .statistics import compare, noise_floor, verdict
 

@@ -31,10 +31,9 @@ from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
 from ..results.run import Begun, Ended, Run
-from ..timing.coldstart import cold_starts
-from ..timing.journal import PARTIAL, Journal, ResumeError
+from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
-from ..timing.supervisor import run
+from ..timing.supervisor import PARTIAL, Journal, ResumeError, run
 from .options import checks_of
 from .report import show_run, write_page
 from .verify import verify_ports
@@ -127,7 +126,7 @@ def parts(journal: Journal) -> str:
 def kept(journal: Journal) -> str:
     """A sentence about the results that a run which ended early leaves."""
     if not journal.groups_timed and not journal.begun.equality:
-        journal.close()
+        journal.discard()
         return "nothing was measured, and nothing written."
     return f"{parts(journal)} are kept in {journal.path}, which `trigru report` reads. The same command continues it."
 
@@ -139,7 +138,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
     if not results.benchmarks:
         show_run(results, details=details, json=json)
         say(f"no arm has a number: {folder} is as it was.")
-        journal.close()
+        journal.discard()
         raise typer.Exit(1)
     with shielded():
         try:
@@ -149,7 +148,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
             raise
         try:
             check_evidence(run)
-            journal.close()
+            journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
             say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")
         show_run(results, details=details, json=json)
@@ -190,7 +189,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     """Time how long users of each port wait for the first train step; write cold_start.json."""
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with Progress("cold start") as progress:
-        starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
+        starts = measure_cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
     machine = describe_machine([package for name in ports for package in packages_of(name)])
     content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():

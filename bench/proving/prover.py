@@ -162,8 +162,8 @@ def _ask(child: Child, request: Request, put: Callable[[Answered], None], stop: 
     begun, under_way, death = False, None, NO_ANSWER
     with child:
         try:
-            for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
-                answer, begun = msgspec.json.decode(line, type=Answer), True
+            for answer in child.answers_to(request, Answer, LIMIT_S, stop):
+                begun = True
                 under_way = answer if isinstance(answer, int) else None
                 if isinstance(answer, Answered):
                     put(answer)

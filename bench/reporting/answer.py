@@ -174,7 +174,7 @@ def sure_lines(found: Answer) -> list[str]:
         unseen = f"In {processes}, differences below {from_to(least, '{:.0%}'.format)} may go unseen." if least else ""
         lines.append(f"{STAR}{unseen}".strip())
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
-        lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
+        lines.append("Where no framework is marked, too few rounds were measured to tell.")
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
     apart = {(port, cell.differs) for _, _, cells in blocks for port, cell in cells.items() if cell.differs}

@@ -44,7 +44,6 @@ WHAT_OTHER_IS = {
 }
 CAUSES = {
     "none": "no difference",
-    "equations": "other equations",
     "unread": "a program that could not be read",
     "boundary": "crossing the jit boundary with the same program",
     "style": "called in another way",
@@ -83,7 +82,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
             )
         )
     arm, clock, processes = first.arm, first.facts.clock, len(set(first.process))
-    explained = [b for b in benchmarks if b.verdict in ("faster", "slower") and not b.facts.differs]
+    explained = [b for b in benchmarks if b.verdict in ("faster", "slower")]
     return Section(
         f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, "
         f"kernel {STOCK if arm.division == STOCK else f'{arm.division} against {STOCK}'}",
@@ -167,7 +166,7 @@ def _speedups(over: Over, kernel: str, found: list[Speedup], means: list[Speedup
             f"mean of {s.groups}" if s.groups > 1 else str(s.benchmark.arm.workload),
             s.benchmark.arm.phase,
             s.arm,
-            s.other.name + "*" * bool(s.other.facts.differs),
+            s.other.name,
             "-" if s.groups > 1 else format_time(float(np.median(s.benchmark.time_s))),
             format_interval(s.ratio, 2 if s.ratio.high < 10 else 1),
             s.verdict,
@@ -175,13 +174,11 @@ def _speedups(over: Over, kernel: str, found: list[Speedup], means: list[Speedup
         )
         for s in (*means, *found)
     ]
-    differing = {s.other.name: s.other.facts.differs for s in found if s.other.facts.differs}
     notes = (
         "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not equal "
         f"the quotient of the medians per call. {note}",
         *["Means are geometric, and of these workloads alone; their effect has to exceed the mean of the noise floors."]
         * bool(means),
-        *(f"{n}*: other equations ({how}), so it is not compared with the oracle." for n, how in differing.items()),
     )
     columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
     return Section(title.format(kernel=kernel), columns, rows, notes)

@@ -121,17 +121,10 @@ class Resumed(Struct, frozen=True, tag=True):
     """The run was stopped, and is continued."""
 
 
-class Timed(Struct, frozen=True):
-    """The samples of an arm in one process. What earlier versions stored beside these is not read.
+class Samples(Struct, frozen=True, kw_only=True):
+    """The times of an arm in one process.
 
     Args:
-        arm: its id.
-        device, backend: where the arm ran.
-        differs: how its equations differ from the oracle's; None where they do not. If they do, it was not compared.
-        gate: largest error of the first results, as a share of what its admission allows; None if not compared.
-        leaves: arrays that cross the jit boundary inwards for model and optimiser.
-        build: how long tracing, lowering and compiling took; None where it is not known.
-        program: the program that XLA made; None where XLA did not run it, or another process read it.
         calls: in a sample.
         steady: whether the warm-up ended in a steady state.
         time_s: seconds per call, one for each round.
@@ -143,14 +136,6 @@ class Timed(Struct, frozen=True):
         started_s: when each sample began, seconds since the epoch.
     """
 
-    arm: str
-    device: str
-    backend: str
-    differs: str | None
-    gate: Admitted | None
-    leaves: Count
-    build: Build | None
-    program: ProgramFacts | None
     calls: Natural
     steady: bool
     time_s: Annotated[list[Seconds], Meta(min_length=1)]
@@ -163,8 +148,28 @@ class Timed(Struct, frozen=True):
         for name in ("position", "started_s"):
             if len(getattr(self, name)) != len(self.time_s):
                 raise ValueError(f"{name} has {len(getattr(self, name))} items, expected {len(self.time_s)}")
-        if self.gate is not None and self.differs is not None:
-            raise ValueError("gate is there, and so is differs")
+
+
+class Timed(Samples, frozen=True, kw_only=True):
+    """An arm in one process: its samples, and what else is known of it. What earlier versions stored is not read.
+
+    Args:
+        arm: its id.
+        device, backend: where the arm ran.
+        gate: largest error of the first results, as a share of what its admission allows; None of a peer that an
+            earlier version did not compare.
+        leaves: arrays that cross the jit boundary inwards for model and optimiser.
+        build: how long tracing, lowering and compiling took; None where it is not known.
+        program: the program that XLA made; None where XLA did not run it, or another process read it.
+    """
+
+    arm: str
+    device: str
+    backend: str
+    gate: Admitted | None
+    leaves: Count
+    build: Build | None
+    program: ProgramFacts | None
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):

@@ -1,7 +1,10 @@
-"""A run: fresh processes measure. This process watches them and stores each answer as it comes.
+"""A run: fresh processes measure, and this one writes each answer to the journal before it takes the next.
 
 In a first look on a CPU, two processes work side by side: they prepare their arms at the same time, and share the
 compiled programs. While one of them times, the other waits; see `trigru.bench.timing.turns`.
+
+The journal is a file with one line of JSON for each record, which survives the run. Each line has a checksum that is
+chained to the line before it.
 """
 
 import os
@@ -14,33 +17,133 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ...common.files import write_whole
+from ...common.errors import TrigruError, brief
+from ...common.files import read_whole, write_whole
 from ..arms.arms import compiling_processes
 from ..arms.workloads import get_workload
 from ..processes.child import Child, ChildDiedError, cores, parts_of_cpu
+from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
-from ..results.run import GroupTimed, Started
-from .journal import Journal
-from .machine import visible_gpu
+from ..results.lines import MOST_BYTES, decode_lines, encode_line
+from ..results.run import Begun, GroupTimed, Line, Resumed, Run, Started
+from .machine import machine_differences, version_differences, visible_gpu
 from .turns import Turns
 
+#: Name of the journal, beside the results.
+PARTIAL = "results.partial.jsonl"
 WORKER = "trigru.bench.timing.worker:answer_request"
-#: A measuring process that says nothing for longer is ended, and the arm under way has no number; in seconds.
+#: A measuring process that says nothing for longer is ended, and its arm has no number; in seconds.
 LIMIT_S = 300.0
 #: How many processes work side by side, if an arm needs no more bytes than this.
-SIDE_BY_SIDE, MOST_BYTES = 2, 2**26
+SIDE_BY_SIDE, MOST_ARM_BYTES = 2, 2**26
 #: About how long parts of a process take on two cores, in seconds: its start, with the machine's limits; to compile an
 #: arm, by phase, and which share of that if it is taken from another process; the rounds of a group.
 START_S, TAKEN, ROUNDS_S = 2.5, 0.12, 1.4
 COMPILED_S = {"forward": 0.15, "gradient": 0.6, "train_step": 0.9, "step": 0.07}
-#: A folder in the request's folder, of programs, where the run has no other; and a file that says of which arms and of
-#: which software it has them.
-PROGRAMS, MADE = "programs", "made.json"
+#: A folder in the request's folder, of programs, where the run has no other; and a file that says of which arms and
+#: software they are.
+PROGRAMS, CONTENTS = "programs", "contents.json"
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
 
-class Request(Struct, frozen=True):
+class ResumeError(TrigruError, ValueError):
+    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine.
+
+    Args:
+        what: is wrong, as a sentence without its full stop.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
+
+
+class Journal(Run):
+    """The records of a run that is not complete, in its file."""
+
+    def __init__(self, path: Path, begun: Begun):
+        """Begin a file. Raises a FileExistsError if there is one."""
+        self._take(path, [begun], "")
+        self._made_folder = not path.parent.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("xb").close()
+        self._write(begun)
+
+    @classmethod
+    def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
+        """Continue where the file ends, on the same plan and the same software.
+
+        Args:
+            versions, commit: of what is installed.
+
+        Raises:
+            ResumeError: the file is damaged, of another plan, or of other software.
+        """
+        self = cls.read(path)
+        begun = self.begun
+        if self.plan != plan:
+            command = " ".join(begun.command)
+            raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
+        software = begun.versions | {"commit": begun.commit}
+        differences = version_differences(software, versions | {"commit": commit}) if begun.versions else []
+        if differences:
+            raise ResumeError(f"{path} was begun elsewhere: {'; '.join(differences)}")
+        if path.is_symlink():
+            raise ResumeError(f"{path}: is a symbolic link, which is not written to")
+        os.truncate(path, len(_whole_lines(path)))
+        self.add(Resumed())
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> "Journal":
+        """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
+        self = cls.__new__(cls)
+        try:
+            self._take(path, *decode_lines(_whole_lines(path), Line))
+        except OSError as error:
+            raise TrigruError(f"{path}: {error.strerror}.") from error
+        except ValueError as error:  # also msgspec's
+            raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
+        return self
+
+    def _take(self, path: Path, lines: list[Line], checksum: str) -> None:
+        super().__init__(lines)
+        self.path, self._checksum, self._made_folder = path, checksum, False
+
+    def add(self, line: Line) -> None:
+        """Keep a record. Raises a ResumeError if it is from another machine than those before."""
+        before = self.machine
+        if before and isinstance(line, Started):
+            differences = machine_differences(before, line.machine)
+            if before.commit != line.machine.commit:
+                differences.append(f"commit {line.machine.commit}, was {before.commit}")
+            if differences:
+                raise ResumeError(f"{self.path} was measured elsewhere: {'; '.join(differences)}")
+        with shielded():
+            self._write(line)
+            self.lines.append(line)
+
+    def _write(self, line: Line) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        with open(os.open(self.path, flags), "ab") as file:
+            content, checksum = encode_line(line, self._checksum)
+            file.write(content)
+        self._checksum = checksum
+
+    def discard(self) -> None:
+        """Remove the file: its content is in the results file, or it has none."""
+        self.path.unlink(missing_ok=True)
+        if self._made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
+
+
+def _whole_lines(path: Path) -> bytes:
+    """What a file has up to the end of its last whole line."""
+    content = read_whole(path, MOST_BYTES)
+    return content[: content.rfind(b"\n") + 1]
+
+
+class TimingRequest(Struct, frozen=True):
     """The request to a measuring process.
 
     Args:
@@ -66,14 +169,14 @@ class Request(Struct, frozen=True):
 
         It costs no system call, and it still exists after the process has died.
         """
-        return Path(self.folder) / f"underway-{self.process}"
+        return Path(self.folder) / f"timed_arm-{self.process}"
 
     def arm_s(self, phase: str) -> float:
         """About how many seconds the process takes to make an arm ready."""
-        if self.programs is not None:
-            compiles = 0 if self.has_programs or self.process >= SIDE_BY_SIDE else 1 / SIDE_BY_SIDE
+        if self.programs is None:
+            compiles = float(self.process < compiling_processes(self.plan.processes))
         else:
-            compiles = self.process < compiling_processes(self.plan.processes)
+            compiles = 0.0 if self.has_programs or self.process >= SIDE_BY_SIDE else 1 / SIDE_BY_SIDE
         return COMPILED_S[phase] * max(compiles, TAKEN)
 
     @property
@@ -83,34 +186,33 @@ class Request(Struct, frozen=True):
         return START_S * bool(self.arms) + sum(self.arm_s(arm.phase) for arm in self.arms) + ROUNDS_S * len(groups)
 
 
-class Underway(Struct, frozen=True, tag=True):
-    """The next piece of work, and the share of the process's work that was done since the last such message."""
+class Stage(Struct, frozen=True, tag=True):
+    """The next piece of work, and about how many seconds of the process's time the work since the last one takes."""
 
     what: str
-    share: float
+    expected_s: float = 0.0
     group: str | None = None
     arm: str | None = None
 
 
-#: A line from a measuring process.
-Answer = Started | Underway | Untimed | GroupTimed
+#: What a measuring process answers.
+Answer = Started | Stage | Untimed | GroupTimed
 
-Ask = Callable[[Request, float], Generator[Answer | None, None, None]]
+Ask = Callable[[TimingRequest, float], Generator[Answer | None, None, None]]
 
 
-def ask_process(request: Request, limit_s: float) -> Generator[Answer | None, None, None]:
-    """Measure in a fresh interpreter. Yields None once it has been started. Raises a ChildDiedError as `Child` does."""
+def ask_process(request: TimingRequest, limit_s: float) -> Generator[Answer | None, None, None]:
+    """Measure in a fresh interpreter: None once it was started, then its answers.
+
+    Raises a ChildDiedError as `Child.answers_to` does.
+    """
     with Turns(Path(request.folder)) as turns:
         turns.prepare()  # no other process times while this one starts
         with Child(WORKER, _variables(request.plan)) as child:
             yield None
-            for line in child.lines_of(msgspec.json.encode(request), limit_s):
+            for answer in child.answers_to(request, Answer, limit_s):
                 turns.close()  # from now on the process takes turns itself
-                yield msgspec.json.decode(line, type=Answer)
-
-
-def _is_small(plan: Plan) -> bool:
-    return all(get_workload(workload).bytes <= MOST_BYTES for workload in plan.workloads)
+                yield answer
 
 
 def _variables(plan: Plan) -> dict[str, str]:
@@ -118,10 +220,10 @@ def _variables(plan: Plan) -> dict[str, str]:
     return visible_gpu(os.environ) if devices == 1 else parts_of_cpu(devices)
 
 
-def keep_only(programs: Path, made: bytes) -> bool:
-    """Remove a folder of programs, unless they are what is described. Whether it has them."""
+def keep_only(programs: Path, contents: bytes) -> bool:
+    """Remove a folder of programs unless it has these contents. Whether it has them."""
     with suppress(OSError):
-        if (programs / MADE).read_bytes() == made:
+        if (programs / CONTENTS).read_bytes() == contents:
             return True
     shutil.rmtree(programs, ignore_errors=True)
     return False
@@ -150,61 +252,61 @@ def run(
     plan, begun = journal.plan, journal.begun
     with scratch() as folder:
         shared = (programs or Path(folder) / PROGRAMS) if quick and begun.backend == "cpu" else None
-        made = msgspec.json.encode([begun.arms, begun.versions, begun.commit])
-        has_programs = shared is not None and keep_only(shared, made)
+        contents = msgspec.json.encode([begun.arms, begun.versions, begun.commit])
+        has_programs = shared is not None and keep_only(shared, contents)
 
-        def request_of(process: int) -> Request:
-            backend = journal.machine.backend if journal.machine else begun.backend
-            kept = shared and str(shared)
-            return Request(plan, journal.todo(process), process, backend, folder, kept, has_programs)
+        def request_of(process: int) -> TimingRequest:
+            backend, kept = journal.machine.backend if journal.machine else begun.backend, shared and str(shared)
+            return TimingRequest(plan, journal.todo(process), process, backend, folder, kept, has_programs)
 
         whole_s = sum(request_of(process).whole_s for process in range(plan.processes))
 
         def measure(process: int) -> Iterator[None]:
             """Measure what one process has to, and yield after each answer."""
-            of, again = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
-            while todo := (request := request_of(process)).arms:
-                share, underway = request.whole_s / whole_s, None
+            of, blames = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
+            while (request := request_of(process)).arms:
+                stage = None
                 try:
                     with closing((ask or ask_process)(request, LIMIT_S)) as answers:
                         for answer in answers:
-                            if isinstance(answer, Underway):
-                                underway = answer
-                                progress(answer.what + of, answer.share * share)
+                            if isinstance(answer, Stage):
+                                stage = answer
+                                progress(stage.what + of, stage.expected_s / whole_s)
                             elif answer is not None:
-                                underway = None if isinstance(answer, GroupTimed) else underway
+                                stage = None if isinstance(answer, GroupTimed) else stage
                                 journal.add(answer)
                             yield
-                    if journal.todo(process) == todo:
+                    if journal.todo(process) == request.arms:
                         raise ChildDiedError("the measuring process ended without a word")
                 except ChildDiedError as error:
-                    if underway is None and journal.todo(process) != todo:
+                    if stage is None and journal.todo(process) != request.arms:
                         continue  # it died between two pieces of work
-                    if again:  # else a death may be chance: the process is repeated
-                        _lose(journal, underway, request, error)
-                    again = True
+                    if blames:
+                        _blame(journal, stage, request, error)
+                    blames = True  # the first death in a later process may be chance, so that is repeated
 
-        beside = min(SIDE_BY_SIDE, cores()) if shared and _is_small(plan) else 1
+        is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
+        beside = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
         for first in range(0, plan.processes, beside):
+            numbers = range(first, min(first + beside, plan.processes))
             with ExitStack() as stack:
-                numbers = range(first, min(first + beside, plan.processes))
                 side = [stack.enter_context(closing(measure(process))) for process in numbers]
                 for _ in zip_longest(*side):  # an answer of each in turn
                     pass
             if shared and not first:
                 with suppress(OSError):  # they are compiled again next time
-                    write_whole(shared / MADE, made)
+                    write_whole(shared / CONTENTS, contents)
 
 
-def _lose(journal: Journal, underway: Underway | None, request: Request, error: ChildDiedError) -> None:
-    """Take the number from the arm that was under way, or from its group. Without either, the run cannot continue."""
-    if underway is None or underway.group is None:
+def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error: ChildDiedError) -> None:
+    """Take the number from the arm of a stage, or from its group. Without either, the run cannot continue."""
+    if stage is None or stage.group is None:
         raise error
     number = int.from_bytes(request.marker.read_bytes(), "little") if request.marker.exists() else 0
-    lost, what = [arm for arm in journal.groups()[underway.group] if underway.arm in (None, arm.id)], underway.what
+    blamed, what = [arm for arm in journal.groups()[stage.group] if stage.arm in (None, arm.id)], stage.what
     if number:
-        lost = [request.arms[number - 1]]
-        what = f"time {lost[0].id}"
-    for arm in lost:
+        blamed = [request.arms[number - 1]]
+        what = f"time {blamed[0].id}"
+    for arm in blamed:
         if arm.id not in journal.untimed:
             journal.add(Untimed(arm, f"{error} while trying to {what}"))

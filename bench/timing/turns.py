@@ -8,7 +8,7 @@ from pathlib import Path
 class Turns(AbstractContextManager["Turns"]):
     """The turns of one process. The kernel ends them with the process.
 
-    A process that waits at the door to time comes before those that prepare again: so all prepare, then each times.
+    A process that waits at the door to time comes before one that prepares again: so two prepare, then each times.
 
     Args:
         folder: of all processes that take turns.

@@ -7,7 +7,6 @@ from itertools import chain
 from pathlib import Path
 from threading import Event
 
-import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -105,8 +104,7 @@ def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
     with Child(WORKER, shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}) as child:
-        for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
-            yield msgspec.json.decode(line, type=Subject)
+        yield from child.answers_to(request, Subject, LIMIT_S, stop)
 
 
 def _look(subjects_of: dict[str, list[str]], programs: Path | None, work: Work) -> tuple[list[Subject], Arrays]:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from trigru.bench.processes.child import Child, ChildDiedError
 from trigru.bench.proving import prover, questions
-from trigru.bench.proving.messages import Answered, Asked, Request, Subject
+from trigru.bench.proving.messages import Answered, Asked, Subject
 from trigru.bench.proving.prover import Prover
 from trigru.bench.proving.questions import expand, find, get_subject
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
@@ -59,9 +59,8 @@ def child_runs(two_processes, tmp_path, monkeypatch):
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "worker.py").write_text(f"""
 import os, time
-from trigru.bench.processes.child import adopt
+from trigru.bench.processes.child import adopt, work
 parent = adopt()
-from trigru.bench.processes.worker import work
 from trigru.bench.proving import questions
 asked = questions.find
 def find(question):
@@ -123,14 +122,13 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
         def __exit__(self, *_):
             pass
 
-        def lines_of(self, content, *_):
-            request = msgspec.json.decode(content, type=Request)
+        def answers_to(self, request, *_):
             check = request.questions[0].check
             if len(request.questions) == 1 and check == "start":
                 return
             if len(request.questions) > 1 or check != "held":
                 number = int(request.start * len(request.questions))
-                yield from map(msgspec.json.encode, (number, Answered(number, [])))
+                yield from (number, Answered(number, []))
             raise ChildDiedError("killed by chance")
 
     told = []

@@ -27,8 +27,7 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.run import GroupTimed, Resumed
-from trigru.bench.timing.journal import Journal, ResumeError
-from trigru.bench.timing.supervisor import Request, ask_process, run
+from trigru.bench.timing.supervisor import Journal, ResumeError, TimingRequest, ask_process, run
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
 
@@ -96,12 +95,12 @@ def test_a_last_line_that_was_cut_off_is_dropped_and_the_rest_is_kept(path, jour
     assert journal_at(path, resume=True).todo(0) == []
 
 
-def test_closing_removes_the_file_and_the_folder_that_was_made_for_it(path, journal):
-    journal.close()
+def test_discarding_removes_the_file_and_the_folder_that_was_made_for_it(path, journal):
+    journal.discard()
     assert not path.parent.exists()
-    journal.close()
+    journal.discard()
     path.parent.mkdir()
-    journal_at(path).close()
+    journal_at(path).discard()
     assert path.parent.exists(), "it was there before"
 
 
@@ -307,5 +306,5 @@ def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monke
         if user:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
         planned = msgspec.structs.replace(PLAN, devices=(*{1, devices},))
-        list(ask_process(Request(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0))
+        list(ask_process(TimingRequest(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0))
         assert seen.pop() == variables

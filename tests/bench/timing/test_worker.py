@@ -15,7 +15,7 @@ from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
 from trigru.bench.timing.sampling import WarmUp, balanced_orders
-from trigru.bench.timing.supervisor import GroupTimed, Request, Started, Underway, run
+from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
 
@@ -42,7 +42,7 @@ def answers_to(tmp_path):
         planned = {name: changes.pop(name) for name in [*changes] if name not in asked}
         answers = []
         of = msgspec.structs.replace(PLAN, sample_time_s=1e-4, **planned)
-        worker.measure(Request(of, arms, **asked | changes), answers.append)
+        worker.measure(TimingRequest(of, arms, **asked | changes), answers.append)
         return answers
 
     return answers_to
@@ -58,8 +58,8 @@ SHUFFLED = [2, 0, 1]  # in the first process
 
 
 def test_what_is_under_way_adds_up_to_the_whole_and_names_the_arm_that_may_be_to_blame(answers_to):
-    underway, ids = [a for a in answers_to(backend=None) if isinstance(a, Underway)], [arm.id for arm in ARMS]
-    assert sum(a.share for a in underway) == pytest.approx(1)
+    underway, ids = [a for a in answers_to(backend=None) if isinstance(a, Stage)], [arm.id for arm in ARMS]
+    assert sum(a.expected_s for a in underway) == pytest.approx(TimingRequest(PLAN, ARMS, 0, None, "").whole_s)
     assert {a.group for a in underway[1:]} == {PURE.group}
     assert [a.arm for a in underway] == [None, *(ids[number] for number in SHUFFLED), *ids, *[None] * (1 + 3 + 1), *ids]
 
@@ -95,7 +95,7 @@ def test_another_platform_than_expected_is_said_before_anything_is_measured(answ
 
 
 def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, monkeypatch, tmp_path):
-    real, seen, marker = worker.sample_rounds, [], Request(PLAN, ARMS, 0, "cpu", str(tmp_path)).marker
+    real, seen, marker = worker.sample_rounds, [], TimingRequest(PLAN, ARMS, 0, "cpu", str(tmp_path)).marker
 
     def sample_rounds(ready, rounds, *, entering, **options):
         def watched(index):
@@ -129,7 +129,7 @@ def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(an
 def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to, monkeypatch):
     monkeypatch.setattr(worker, "warm_up", lambda *_: WarmUp(17, False, call_time_s=1e-4))
     answers = answers_to(process=1, processes=2, rounds=6)
-    compiled = [a.arm for a in answers if isinstance(a, Underway) and a.what.startswith("compile")]
+    compiled = [a.arm for a in answers if isinstance(a, Stage) and a.what.startswith("compile")]
     assert compiled != [ARMS[number].id for number in SHUFFLED], "each process gets ready in an order of its own"
     timed, _ = timed_in(answers)
     places = np.argsort([*balanced_orders(3, 6, seed=1)], axis=1).T.tolist()
@@ -239,7 +239,7 @@ def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(monk
     for backend in ("cpu", "gpu"):
         machine = msgspec.structs.replace(MACHINE, backend=backend)
         with suppress(worker.OtherPlatformError):
-            worker._prepare(Request(plan(processes=9), ARMS, 2, backend, "/folder"), PURE, machine)
+            worker._prepare(TimingRequest(plan(processes=9), ARMS, 2, backend, "/folder"), PURE, machine)
     assert [folder is None for folder in kept] == [False, True]
 
 
