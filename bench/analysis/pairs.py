@@ -250,7 +250,6 @@ class Speedup(Struct, frozen=True):
     effect: Effect
     floor: float
     enough: bool
-    groups: int = 1
 
     @property
     def ratio(self) -> Comparison:
@@ -287,13 +286,7 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
     return found
 
 
-def means_of(found: list[Speedup]) -> list[Speedup]:
-    """The geometric mean over groups of each arm and peer in a phase, where it has several groups."""
-    of_arms = grouped(found, lambda s: (s.benchmark.arm.phase, s.arm, s.other.name)).values()
-    return [mean_speedup(of_arm) for of_arm in of_arms if len(of_arm) > 1]
-
-
 def mean_speedup(found: list[Speedup]) -> Speedup:
-    """That of one arm, kernel, peer and phase."""
+    """The geometric mean over groups of one arm, kernel, peer and phase."""
     effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
-    return replace(found[0], groups=len(found), effect=effect, floor=floor, enough=all(s.enough for s in found))
+    return replace(found[0], effect=effect, floor=floor, enough=all(s.enough for s in found))
