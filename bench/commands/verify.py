@@ -17,7 +17,7 @@ from ...common.gru.kernels import STOCK
 from ...impls import faults, get_port, pure, unavailable, upstream
 from ..processes.hosts import check_same, join, quiet, read_hosts
 from ..proving.kept import digest, keep, kept, nothing_changed
-from ..proving.prover import PortId, Proof, Prover, QuestionId
+from ..proving.prover import PortId, Prover, QuestionId
 from ..proving.questions import OF_PARTS, expand, get_subject
 from ..reporting import equality as shown
 from ..reporting.console import Progress, say, show
@@ -168,15 +168,15 @@ def report_self_test(*, prover: Prover) -> None:
     for question in asked:
         plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
         sound += [plain] * (plain not in sound)
-    proof = _prove("self-test", asked + sound, prover=prover)
+    measurements = _prove("self-test", asked + sound, prover=prover)
     noticed: dict[str, list[str]] = {fault.name: [] for fault in faults.FAULTS}
-    for question, m in zip(asked, proof.measurements, strict=False):
+    for question, m in zip(asked, measurements, strict=False):
         failed = not m.passed and m.offered
         names = noticed[question.subject.name]
-        if failed and question not in proof.died and question.check not in names:  # a death says nothing of the check
+        if failed and question not in prover.died and question.check not in names:  # a death says nothing of the check
             names.append(question.check)
     show([shown.self_test_table(noticed)])
-    is_sound = all(m.passed for m in proof.measurements[len(asked) :])
+    is_sound = all(m.passed for m in measurements[len(asked) :])
     if not is_sound:
         say("the port without a fault failed, too: the above says nothing.")
     if not is_sound or not all(noticed.values()):
@@ -207,14 +207,14 @@ def _label(subject: PortId) -> str:
 
 def _measure(asked: list[QuestionId], *, prover: Prover) -> dict[PortId, list[Measurement]]:
     """As `trigru.common.verify`, in several processes where there is much to ask. Measurements by subject."""
-    proof = _prove("verify", asked, prover=prover)
+    measurements = _prove("verify", asked, prover=prover)
     found: dict[PortId, list[Measurement]] = {}
-    for subject, pairs in grouped(zip(asked, proof.measurements, strict=True), lambda pair: pair[0].subject).items():
+    for subject, pairs in grouped(zip(asked, measurements, strict=True), lambda pair: pair[0].subject).items():
         found[subject] = [m for _, m in pairs]
         rows = [
             question.row
             for question, m in pairs
-            if question.row and question.check == "contract" and question not in proof.died
+            if question.row and question.check == "contract" and question not in prover.died
             if m.offered and m.error is not None
         ]
         if rows:
@@ -223,20 +223,20 @@ def _measure(asked: list[QuestionId], *, prover: Prover) -> dict[PortId, list[Me
     return found
 
 
-def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> Proof:
-    """The answers to questions, under a progress bar. Says what was compiled."""
+def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
+    """The measurements of questions, under a progress bar. Says what was compiled."""
     if not asked:
-        return Proof([])
+        return []
     with Progress(what) as progress:
 
         def show_progress(done: int, question: QuestionId) -> None:
             last = f"{question.subject.name} {question.check} the last"
             progress.to(done / len(asked), f"{what}: {done} of {len(asked)} done, {last}")
 
-        proof = prover.prove(asked, show_progress)
-    known = "" if prover.programs is None else f", {proof.reused} taken from {prover.programs}"
-    say(f"{proof.compiled} programs compiled{known}")
-    return proof
+        measurements = prover.prove(asked, show_progress)
+    known = "" if prover.programs is None else f", {prover.reused} taken from {prover.programs}"
+    say(f"{prover.compiled} programs compiled{known}")
+    return measurements
 
 
 def _print(

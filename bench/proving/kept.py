@@ -56,12 +56,11 @@ class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         when: UTC, as in 2026-11-28T12:03:00+00:00.
+        digest: of all that it depends on.
     """
 
     digest: str
-    subject: PortId
     when: str
-    backend: str
     measurements: list[Measurement]
 
 
@@ -80,7 +79,7 @@ def keep(
     if path is None or backend != "cpu" or not _is_whole(subject, measurements, questions):
         return
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    proof = KeptProof(digest(), subject, when, backend, measurements)
+    proof = KeptProof(digest(), when, measurements)
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
         for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
@@ -98,8 +97,7 @@ def kept(subject: PortId, questions: Sequence[QuestionId] | None = None) -> Kept
         if path is not None:
             proof = record_of(read_whole(path, MOST_BYTES), KeptProof)
             check_date(proof.when)
-            same = (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu")
-            return proof if same and _is_whole(subject, proof.measurements, questions) else None
+            return proof if proof.digest == digest() and _is_whole(subject, proof.measurements, questions) else None
     return None
 
 

@@ -11,7 +11,6 @@ import queue
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -94,21 +93,6 @@ class Answer(Struct, frozen=True):
     death: str = NO_ANSWER
 
 
-@dataclass(frozen=True)
-class Proof:
-    """The measurements, and how many programs were compiled for them or found compiled.
-
-    Args:
-        measurements: one for each question, in their order.
-        died: the questions that twice ended their process. Their measurement says how.
-    """
-
-    measurements: list[Measurement]
-    compiled: int = 0
-    reused: int = 0
-    died: tuple[QuestionId, ...] = ()
-
-
 class Prover:
     """Finds the answers to questions, in several processes where there are many. They live within its context.
 
@@ -123,12 +107,16 @@ class Prover:
         programs: the folder in which compiled programs are kept; None where none is.
         processes: how many there are at most. A TPU takes one at a time, and none while this process has it.
         backend: the platform on which questions were answered, once some were.
+        compiled, reused: how many programs were compiled for the last answers, or found compiled.
+        died: the questions that twice ended their process. Their measurement says how.
     """
 
     def __init__(self, *, keep: bool, fast: bool = False, early: bool = False, devices: int | None = None):
         self.programs = programs_folder() if keep else None
         self.processes = 1 if _has_tpu() else min(cores(), MOST_PROCESSES)
         self.backend: str | None = None
+        self.compiled = self.reused = 0
+        self.died: list[QuestionId] = []
         self._fast, self._devices = fast, devices
         self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
 
@@ -139,8 +127,8 @@ class Prover:
         while self._early:
             self._early.pop().__exit__()
 
-    def prove(self, questions: Sequence[QuestionId], progress: Callable[[int, QuestionId], None]) -> Proof:
-        """Answer questions. Those about programs as users have them come first, since they take longest.
+    def prove(self, questions: Sequence[QuestionId], progress: Callable[[int, QuestionId], None]) -> list[Measurement]:
+        """The measurement of each question. Those about programs as users have them come first: they take longest.
 
         Args:
             progress: called after each answer with the number of answers, and the question.
@@ -161,13 +149,9 @@ class Prover:
                 progress(len(answers), question)
         given = [answers[number] for number in range(len(questions))]
         self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
-        both = list(zip(questions, given, strict=True))
-        return Proof(
-            [answer.measurement or _of_death(question, answer.death) for question, answer in both],
-            sum(answer.compiled for answer in given),
-            sum(answer.reused for answer in given),
-            tuple(question for question, answer in both if answer.measurement is None),
-        )
+        self.compiled, self.reused = (sum(getattr(a, name) for a in given) for name in ("compiled", "reused"))
+        self.died = [questions[number] for number, answer in enumerate(given) if answer.measurement is None]
+        return [a.measurement or _of_death(q, a.death) for q, a in zip(questions, given, strict=True)]
 
     def _again(self, question: QuestionId) -> Answer:
         """The answer of a process of its own, or how that died."""

@@ -82,8 +82,8 @@ def _subjects_of(name: str, *, present: bool) -> list[str]:
 def _prove(asked: list[QuestionId], prover: Prover, told: Callable[[QuestionId], None]) -> Proofs:
     """The measurements by subject, which are kept for the next time."""
     digest()  # before anything is checked
-    proof = prover.prove(asked, lambda _, last: told(last))
-    pairs = grouped(zip(asked, proof.measurements, strict=True), lambda pair: pair[0].subject)
+    measurements = prover.prove(asked, lambda _, last: told(last))
+    pairs = grouped(zip(asked, measurements, strict=True), lambda pair: pair[0].subject)
     found = {subject: [m for _, m in of] for subject, of in pairs.items()}
     if prover.programs is not None and nothing_changed():
         for subject, measured in found.items():

@@ -40,7 +40,7 @@ def test_only_the_call_styles_that_were_asked_for_are_asked_about():
 def prove(questions, progress=lambda *_: None, **options):
     """Ask without keeping programs."""
     with Prover(keep=False, **options) as prover:
-        return prover.prove(questions, progress)
+        return prover.prove(questions, progress), prover.died
 
 
 @pytest.fixture
@@ -89,27 +89,28 @@ def test_a_question_is_found_again_by_its_names():
 @pytest.mark.parametrize("early", [False, True])
 def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early):
     told = []
-    found = prove(FEW, lambda done, question: told.append((done, question)), early=early)
+    found, died = prove(FEW, lambda done, question: told.append((done, question)), early=early)
     assert [done for done, _ in told] == list(range(1, len(FEW) + 1))
     assert all(question in FEW for _, question in told)
     here = verify([get_port("pure")], checks=CHECKED)
-    assert [str(m) for m in found.measurements] == [str(m) for m in here]
-    assert all(m.passed for m in found.measurements)
+    assert [str(m) for m in found] == [str(m) for m in here]
+    assert all(m.passed for m in found)
+    assert not died
 
 
 def test_few_questions_are_asked_by_this_process(monkeypatch):
     monkeypatch.setattr(prover, "WORKER", "there.is.none")
     told, questions = [], [FEW[0], QuestionId(PURE, "styles", whole_row({"transform": "compiled", "phase": "forward"}))]
-    found = prove(questions, lambda done, question: told.append(question))
+    found, _ = prove(questions, lambda done, question: told.append(question))
     assert told == questions[::-1], "those about programs as users have them come first"
-    assert [m.check for m in found.measurements] == [q.check for q in questions]
-    assert all(m.passed for m in found.measurements)
+    assert [m.check for m in found] == [q.check for q in questions]
+    assert all(m.passed for m in found)
 
 
 def test_a_death_is_told_by_the_ports_own_name_and_kernel(child_runs):
     child_runs("os.kill(os.getpid(), 9)")
     asked = expand([PortId("upstream", "nnx"), PortId("port", "pure", "fused")], ["float64"], get_checks("held"))
-    found = [(m.port, m.kernel) for m in prove(asked).measurements]
+    found = [(m.port, m.kernel) for m in prove(asked)[0]]
     assert found == [(get_upstream("nnx").PORT.name, "stock"), ("pure", "fused")]
 
 
@@ -133,11 +134,11 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
 
     told = []
     monkeypatch.setattr(prover, "Child", Dying)
-    found = prove(FEW, lambda done, question: told.append(done))
+    found, died = prove(FEW, lambda done, question: told.append(done))
     assert told == list(range(1, len(FEW) + 1))
-    problems = {m.check: m.problem for m in found.measurements if m != EQUAL}
+    problems = {m.check: m.problem for m in found if m != EQUAL}
     assert problems == {"held": "killed by chance", "start": "the process ended without an answer"}
-    assert {q.check for q in found.died} == set(problems)
+    assert {q.check for q in died} == set(problems)
 
 
 @pytest.mark.usefixtures("two_processes")
@@ -172,9 +173,9 @@ def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
 
     def proven():
         jax.clear_caches()
-        found = Prover(keep=True).prove(asked, lambda *_: None)
-        assert all(m.passed for m in found.measurements)
-        return found.compiled, found.reused
+        prover = Prover(keep=True)
+        assert all(m.passed for m in prover.prove(asked, lambda *_: None))
+        return prover.compiled, prover.reused
 
     proven()
     compiled, reused = proven()
