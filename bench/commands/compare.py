@@ -30,7 +30,7 @@ from ..results.files import FILE, STARTS, command_line, save
 from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
-from ..results.run import Begun, Ended, Run
+from ..results.run import Begun, Ended
 from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import PARTIAL, Journal, ResumeError, run
@@ -80,7 +80,7 @@ def compare(
             begun = _begun(plan, equality, prover and prover.backend, load)
             with shielded():
                 path.unlink(missing_ok=True)
-                journal = Journal(path, begun)
+                journal = Journal.begin(path, begun)
         with Progress("compare") as progress:
             kept_in = prover and prover.programs
             run(journal, progress.add, quick=quick, programs=kept_in and kept_in / TIMED_PROGRAMS)
@@ -133,8 +133,8 @@ def kept(journal: Journal) -> str:
 
 def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Results:
     """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
-    run = Run([*journal.lines, Ended(datetime.now(UTC).isoformat(), load_average())])
-    results, file = merge(run), folder / FILE
+    journal.ended = Ended(datetime.now(UTC).isoformat(), load_average())
+    results, file = merge(journal), folder / FILE
     if not results.benchmarks:
         show_run(results, details=details, json=json)
         say(f"no arm has a number: {folder} is as it was.")
@@ -142,12 +142,12 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         raise typer.Exit(1)
     with shielded():
         try:
-            save(run, results.untimed, file)
+            save(journal, results.untimed, file)
         except OSError:
             say(kept(journal))
             raise
         try:
-            check_evidence(run)
+            check_evidence(journal)
             journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
             say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")

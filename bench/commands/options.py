@@ -11,8 +11,7 @@ from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..analysis.evidence import PHASE_CHECKS
-from ..arms.arms import BASELINE, first_look
-from ..arms.peers import PEERS, get_peer
+from ..arms.arms import BASELINE, PEERS, first_look, get_peer
 from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
 from ..reporting.numbers import format_bytes
 from ..results.arm import Plan, Sized

@@ -30,7 +30,7 @@ from .interrupts import SIGNALS, check
 
 _PARENT = "TRIGRU_PARENT"
 _PR_SET_PDEATHSIG = 1
-#: Thresholds of a child's garbage collection: by default, it takes a tenth of the time of a trace.
+#: Thresholds of a child's garbage collection, which by default takes a tenth of the time of a trace.
 _GARBAGE = 200_000, 20, 20
 #: How long the parent listens before it looks at the child again, in seconds.
 SLICE_S = 0.5
@@ -228,6 +228,7 @@ def work(parent: Parent, target: str) -> None:
 
     request = msgspec.json.decode(parent.request, type=get_type_hints(function)["request"])
     encoder = msgspec.json.Encoder()
+    gc.freeze()  # what is imported stays
     gc.set_threshold(*_GARBAGE)
     try:
         function(request, lambda message: parent.answer(encoder.encode(message)))

@@ -58,16 +58,28 @@ class ResumeError(TrigruError, ValueError):
         super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
 
 
-class Journal(Run):
-    """The records of a run that is not complete, in its file."""
+class Journal(Run, kw_only=True):
+    """The records of a run that is not complete, in a file.
 
-    def __init__(self, path: Path, begun: Begun):
+    Args:
+        path: of the file.
+        checksum: of its last line.
+        made_folder: whether the file's folder was made for it.
+    """
+
+    path: Path
+    checksum: str = ""
+    made_folder: bool = False
+
+    @classmethod
+    def begin(cls, path: Path, begun: Begun) -> "Journal":
         """Begin a file. Raises a FileExistsError if there is one."""
-        self._take(path, [begun], "")
-        self._made_folder = not path.parent.exists()
+        self = cls._of(path, [begun])
+        self.made_folder = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("xb").close()
         self._write(begun)
+        return self
 
     @classmethod
     def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
@@ -97,18 +109,24 @@ class Journal(Run):
     @classmethod
     def read(cls, path: Path) -> "Journal":
         """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
-        self = cls.__new__(cls)
         try:
-            self._take(path, *decode_lines(_whole_lines(path), Line))
+            return cls._of(path, *decode_lines(_whole_lines(path), Line))
         except OSError as error:
             raise TrigruError(f"{path}: {error.strerror}.") from error
         except ValueError as error:  # also msgspec's
             raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
-        return self
 
-    def _take(self, path: Path, lines: list[Line], checksum: str) -> None:
-        super().__init__(lines)
-        self.path, self._checksum, self._made_folder = path, checksum, False
+    @classmethod
+    def _of(cls, path: Path, lines: list[Line], checksum: str = "") -> "Journal":
+        """The journal of these lines. Raises a ValueError if they are not of one run."""
+        if not lines or not isinstance(lines[0], Begun):
+            raise ValueError("it has no beginning")
+        facts = {"begun": lines[0], "started": [], "untimed": [], "interruptions": 0, "ended": None}
+        self = cls(**facts, path=path, checksum=checksum)
+        for line in lines[1:]:
+            self.take(line)
+        self.check()
+        return self
 
     def add(self, line: Line) -> None:
         """Keep a record. Raises a ResumeError if it is from another machine than those before."""
@@ -121,19 +139,19 @@ class Journal(Run):
                 raise ResumeError(f"{self.path} was measured elsewhere: {'; '.join(differences)}")
         with shielded():
             self._write(line)
-            self.lines.append(line)
+            self.take(line)
 
     def _write(self, line: Line) -> None:
         flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         with open(os.open(self.path, flags), "ab") as file:
-            content, checksum = encode_line(line, self._checksum)
+            content, checksum = encode_line(line, self.checksum)
             file.write(content)
-        self._checksum = checksum
+        self.checksum = checksum
 
     def discard(self) -> None:
         """Remove the file: its content is in the results file, or it has none."""
         self.path.unlink(missing_ok=True)
-        if self._made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
+        if self.made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()
 
 
@@ -308,5 +326,5 @@ def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error:
         blamed = [request.arms[number - 1]]
         what = f"time {blamed[0].id}"
     for arm in blamed:
-        if arm.id not in journal.untimed:
+        if arm.id not in journal.reasons:
             journal.add(Untimed(arm, f"{error} while trying to {what}"))

@@ -19,9 +19,7 @@ from ..processes.child import SLICE_S, Child, ChildDiedError, shared_memory
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
 from ..proving.kept import digest, keep, kept, nothing_changed
-from ..proving.messages import Asked
-from ..proving.messages import Subject as Named
-from ..proving.prover import Prover
+from ..proving.prover import PortId, Prover, QuestionId
 from ..proving.questions import OF_PARTS, expand
 from ..results.grouping import grouped
 from .files import Arrays, Kept, decode
@@ -35,7 +33,7 @@ WORKER = "trigru.bench.upgrades.worker:answer_request"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
 LIMIT_S = 300.0
 #: Measurements of ports and of the frameworks' own parts.
-Proofs = dict[Named, list[Measurement]]
+Proofs = dict[PortId, list[Measurement]]
 
 
 def take(
@@ -54,10 +52,10 @@ def take(
         The snapshot, and the arrays that it names.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
-    ports = [Named("port", name) for name in present]
-    parts = [Named("upstream", name) for name in upstream.NAMES if name in present]
+    ports = [PortId("port", name) for name in present]
+    parts = [PortId("upstream", name) for name in upstream.NAMES if name in present]
     proofs = {s: proof.measurements for s in (*ports, *parts) if equality and not anew and (proof := kept(s))}
-    asked: list[Asked] = []
+    asked: list[QuestionId] = []
     for subjects, checks in ((ports, CHECKS), (parts, OF_PARTS)) if equality else ():
         asked += expand([s for s in subjects if s not in proofs], DTYPES, checks)
     subjects_of = {name: _subjects_of(name, present=name in present) for name in names}
@@ -81,12 +79,12 @@ def _subjects_of(name: str, *, present: bool) -> list[str]:
     return [name] + [f"{name}:{FUSED}"] * fused + ([PARTS_OF[name]] if parts else [])
 
 
-def _prove(asked: list[Asked], prover: Prover, told: Callable[[Asked], None]) -> Proofs:
+def _prove(asked: list[QuestionId], prover: Prover, told: Callable[[QuestionId], None]) -> Proofs:
     """The measurements by subject, which are kept for the next time."""
     digest()  # before anything is checked
-    proof = prover.prove(asked, lambda _, last: told(last))
-    pairs = grouped(zip(asked, proof.answers, strict=True), lambda pair: pair[0].subject)
-    found = {subject: [m for _, answer in of for m in answer] for subject, of in pairs.items()}
+    measurements = prover.prove(asked, lambda _, last: told(last))
+    pairs = grouped(zip(asked, measurements, strict=True), lambda pair: pair[0].subject)
+    found = {subject: [m for _, m in of] for subject, of in pairs.items()}
     if prover.programs is not None and nothing_changed():
         for subject, measured in found.items():
             keep(subject, prover.backend, measured)

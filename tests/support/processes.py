@@ -68,7 +68,7 @@ def begun(of: Plan = PLAN, **changes: Any) -> Begun:
 
 def journal_at(path: Path, of: Plan = PLAN, *, resume: bool = False, **changes: Any) -> Journal:
     """A run's journal, begun or resumed."""
-    return Journal.resume(path, of, {}, "") if resume else Journal(path, begun(of, **changes))
+    return Journal.resume(path, of, {}, "") if resume else Journal.begin(path, begun(of, **changes))
 
 
 def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[float]:

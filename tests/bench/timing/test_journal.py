@@ -54,7 +54,7 @@ def test_lines_survive(path):
     assert again.begun == journal.begun == begun(equality=EQUALITY), "what the run began with, not what resumes it"
     assert (again.started, again.groups_timed) == ([STARTED], journal.groups_timed)
     assert [line.group for line in again.groups_timed] == [STEP, FORWARD]
-    assert again.untimed == {LINEN.id: LOST}, "the first reason"
+    assert again.reasons == {LINEN.id: LOST}, "the first reason"
     assert (journal.interruptions, again.interruptions) == (0, 1)
     assert journal_at(path, resume=True).interruptions == 2
 
@@ -129,10 +129,12 @@ def test_a_journal_is_read_up_to_any_line_and_whatever_its_whitespace_and_order_
     path.parent.mkdir()
     for number in range(1, 5):
         path.write_bytes(b"".join((FIRST, SECOND, THIRD, FOURTH)[:number]) + b'["half')
-        assert len(Journal.read(path).lines) == number
+        read = Journal.read(path)
+        assert 1 + len(read.untimed) + len(read.started) + read.interruptions == number
     lines = [(checksum, dict(reversed(record.items()))) for checksum, record in map(json.loads, WHOLE.splitlines())]
     path.write_text("".join(f"{json.dumps(line, separators=(' , ', ' : '))}\n" for line in lines))
-    assert Journal.read(path).lines == [begun(), LOST, STARTED, Resumed()]
+    read = Journal.read(path)
+    assert (read.begun, read.untimed, read.started, read.interruptions) == (begun(), [LOST], [STARTED], 1)
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
@@ -218,7 +220,7 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     requests, lost = DEATHS[place]
     assert processes.asked == requests
     blamed = f"the measuring process died: killed by signal 9 while trying to {place[1]}"
-    assert journal.untimed == {arm.id: Untimed(arm, blamed) for arm in lost}
+    assert journal.reasons == {arm.id: Untimed(arm, blamed) for arm in lost}
     assert journal.complete
 
 
