@@ -21,11 +21,12 @@ from trigru.bench.reporting.answer import (
     sure_lines,
     version_lines,
 )
-from trigru.bench.reporting.naming import CALLED, name_of
-from trigru.bench.reporting.numbers import Interval, count, format_interval, format_time, format_time_range
+from trigru.bench.reporting.naming import CALLED, describe, name_of
+from trigru.bench.reporting.numbers import Interval, format_interval, format_time, format_time_range
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown_table
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
+from trigru.bench.results.arm import Sized
 from trigru.bench.results.grouping import grouped
 from trigru.bench.results.record import Benchmark
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
@@ -110,23 +111,15 @@ class Published:
         """The answer of the run."""
         return answer(self.run)
 
-    def versions(self, *packages: str) -> str:
-        """Packages with their versions."""
-        known = self.run.trigru.machine.versions
-        return ", ".join(f"{package} {known[package]}" for package in packages)
+    @property
+    def versions(self) -> str:
+        """The packages that tell version sets apart, with their versions."""
+        return ", ".join(f"{package} {self.run.trigru.machine.versions[package]}" for package in PACKAGES)
 
     def row(self, workload: str, phase: str) -> Row:
         """A row of the answer."""
         (row,) = (row for row in self.answer.rows if (str(row.workload), row.phase) == (workload, phase))
         return row
-
-    def size(self, workload: str, phase: str) -> str:
-        """The sizes of a workload in words."""
-        arms = (b for b in self.run.benchmarks if (str(b.arm.workload), b.arm.phase) == (workload, phase))
-        batch, time, inputs, hidden = map(int, re.findall(r"\d+", next(arms).shape))
-        most = "up to " if workload == "vowels" else ""
-        steps = "" if phase == "step" else f" of {most}{time} steps"
-        return f"{inputs} inputs, {hidden} units, {count(batch, 'sequence')}{steps}"
 
     def arm(self, workload: str, phase: str, port: str, style: str) -> Benchmark | None:
         """A port in a call style, by its name or label; None where it has no number."""
@@ -155,7 +148,6 @@ class Published:
 
 
 published = cache(Published)
-interval = partial(format_interval, digits=2)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -170,8 +162,14 @@ def _whole(text: str) -> str:
 
 def _ratio(ratio: Interval, word: str = "") -> str:
     """A ratio with its interval; in round brackets where it is indistinguishable from 1."""
-    text = _whole(interval(ratio))
+    text = _whole(format_interval(ratio, digits=2))
     return f"({text})" if word == "indistinguishable" else text
+
+
+def size(workload: str, phase: str) -> str:
+    """The sizes of a workload in words, of which one step needs no number of steps."""
+    words = describe(Sized(workload)).partition(": ")[2]
+    return re.sub(" of .*? steps", "", words) if phase == "step" else words
 
 
 def times(*, in_flight: bool) -> str:
@@ -181,7 +179,7 @@ def times(*, in_flight: bool) -> str:
         cells = [of.time(of.arm(*at, *arm), in_flight=in_flight) for _, *at in SITUATIONS]
         if {*cells} != {NOT_MEASURED}:
             rows.append((name, *cells))
-    return table(("called", *(f"{text}: {of.size(*at)}" for text, *at in SITUATIONS)), rows)
+    return table(("called", *(f"{text}: {size(*at)}" for text, *at in SITUATIONS)), rows)
 
 
 def fastest() -> str:
@@ -194,7 +192,7 @@ def fastest() -> str:
 def claims(part: str) -> str:
     """A table of docs/claims.md: a row for each situation, those columns that have a number."""
     of = published("cpu")
-    columns = {"situation": [f"{text}: {of.size(*at)}" for text, *at in CLAIMED]}
+    columns = {"situation": [f"{text}: {size(*at)}" for text, *at in CLAIMED]}
     for heading, in_flight, one, other in CLAIMS[part]:
         columns[heading] = [of.ratio(of.arm(*at, *one), of.arm(*at, *other), in_flight=in_flight) for _, *at in CLAIMED]
     return table([*columns], list(zip(*columns.values(), strict=True)))
@@ -209,7 +207,7 @@ def versions() -> str:
         for text, *at in SITUATIONS
         for way in WAYS
     ]
-    sets = "\n".join(f"- {of.versions(*PACKAGES)}; {of.run.datetime[:10]}." for of in (old, new))
+    sets = "\n".join(f"- {of.versions}; {of.run.datetime[:10]}." for of in (old, new))
     return f"{table(('situation', 'called', *map(name_of, ports)), rows)}\n\n{sets}"
 
 
@@ -266,7 +264,7 @@ def kernel(name: str) -> str:
 
     ports = grouped(own, lambda s: s.benchmark.arm.port)
     rows = [
-        (of.size(workload, some[0].benchmark.arm.phase), *map(cell, some))
+        (size(workload, some[0].benchmark.arm.phase), *map(cell, some))
         for workload, some in grouped(own, lambda s: str(s.benchmark.arm.workload)).items()
     ]
     rows.append(("geometric mean", *(cell(mean_speedup(some)) for some in ports.values())))
@@ -278,7 +276,7 @@ def kernel(name: str) -> str:
         [
             table(("own cell / fused", *columns), rows),
             table(("peer / fused in plain JAX, geometric mean", "ratio"), means),
-            f"{of.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {of.versions(*PACKAGES)}.",
+            f"{of.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {of.versions}.",
         ]
     )
 

@@ -9,13 +9,16 @@ import atexit
 import io
 import os
 import sys
-from contextlib import nullcontext
-from typing import Annotated
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from .commands import arguments as given
-from .commands import upgrading
 from .commands.group import Commands
 from .reporting.console import say
 
@@ -82,12 +85,13 @@ def compare(
     from .processes.probe import check_jax
 
     check_jax()  # before anything imports JAX
-    from .commands.options import claim_folder
     from .proving.prover import Prover
+    from .timing.machine import load_average
 
-    proves = not (no_proof or cold_start)
-    early = not ports and not unfinished
-    with claim_folder(output), Prover(keep=given.keeps(), early=early) if proves else nullcontext() as prover:
+    with given.claim_folder(output), ExitStack() as stack:
+        load, proves = load_average(), not (no_proof or cold_start)
+        early = not ports and not unfinished
+        prover = stack.enter_context(Prover(keep=given.keeps(), early=early)) if proves else None
         from .commands import compare, options
 
         if cold_start:
@@ -99,8 +103,8 @@ def compare(
         )  # fmt: skip
         compare.compare(
             plan, output,
-            prover=prover, fresh=fresh, quick=quick or options.is_quick(sizes), anew=anew or not given.keeps(),
-            details=details, json=format == "json",
+            prover=prover, load=load, fresh=fresh, quick=quick or options.is_quick(sizes),
+            anew=anew or not given.keeps(), details=details, json=format == "json",
         )  # fmt: skip
 
 
@@ -141,6 +145,18 @@ def verify(
             )
 
 
+def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that a function of its name does with the same arguments, in a module of its name."""
+
+    @app.command()
+    @wraps(command)
+    def run(**arguments: Any) -> None:
+        module = import_module(f".commands.{command.__name__}", __package__)
+        getattr(module, command.__name__)(**arguments)
+
+    return run
+
+
 @app.command()
 def port(
     files: given.Models,
@@ -153,17 +169,15 @@ def port(
 
     Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2 for a bad file or input.
     """
-    if len(files) > 2:
-        raise typer.BadParameter("expected one file with both models, or two, the reference first.")
     from .processes.probe import check_jax
 
-    check_jax()
+    check_jax()  # before anything imports JAX
     from .commands.port import port
 
-    port(files, inputs, save=save, time=time, json=format == "json")
+    port(files, inputs, save, time, format)
 
 
-@app.command()
+@_in_its_module
 def convert(
     source: given.Source,
     target: given.Target,
@@ -178,12 +192,9 @@ def convert(
 
     Values keep every bit, with one exception: torch's two biases of a gate are added, with a warning.
     """
-    from .commands.convert import convert
-
-    convert(source, target, to, at or [], name or [], whole)
 
 
-@app.command()
+@_in_its_module
 def report(
     results: given.Results,
     format: given.ReportFormat = "text",
@@ -195,34 +206,103 @@ def report(
     output: given.PageFolder = None,
 ) -> None:
     """Print the answer of runs again, print their times in another format, or write a page of them."""
-    if format == "text" and (ratio != "pure" or workloads or phases or styles):
-        raise typer.BadParameter(
-            "--ratio, --workload, --phase and --style choose rows of a table: add --format csv or another."
-        )
-    if format != "text" and (details or output):
-        raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
-    from .commands import report
 
-    if format == "text":
-        report.report(results, details=details, output=output)
-    else:
-        chosen = styles or ["documented", "functional"]
-        report.export(results, format, ratio, workloads=workloads, phases=phases, styles=chosen)
+
+@_in_its_module
+def styles(port: given.CodePort = None, style: given.CodeStyle = None) -> None:
+    """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
 
 
 @app.command()
-def styles(port: given.CodePort = None, style: given.CodeStyle = None) -> None:
-    """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
-    from .commands.styles import list_styles, print_code
+def snapshot(
+    file: given.OwnModels = None,
+    ports: given.Ports = None,
+    equality: given.Equality = True,
+    anew: given.Anew = False,
+    output: given.SnapshotFolder = Path("snapshot"),
+) -> None:
+    """Write down all that is true of what is installed, apart from the clock: `trigru diff` compares it.
 
-    if port is None:
-        list_styles()
-    else:
-        print_code(port, style)
+    Equality, the bits of results and of training, each value with its line of code, draws, trees, checkpoints,
+    programs, Python calls and warnings; of the ports, and of the frameworks' own parts as people use them.
+    """
+    if anew and not equality:
+        raise typer.BadParameter("--anew is about equality: it does not go with --no-equality.")
+    if file is not None and ports:
+        raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
+    from .processes.probe import check_jax
+
+    check_jax()  # before anything imports JAX
+    from .proving.prover import Prover
+
+    with given.claim_folder(output, timing=False):
+        if file is not None:
+            from .commands.snapshot import snapshot_of_file, tell
+
+            tell(output, snapshot_of_file(output, str(file)))
+            return
+        with Prover(keep=given.keeps(), early=equality and not ports) as prover:
+            from .commands.options import read_ports
+            from .commands.snapshot import snapshot, tell
+
+            anew = anew or not given.keeps()
+            tell(output, snapshot(output, read_ports(ports), equality=equality, anew=anew, prover=prover))
 
 
-for command in (upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.bisect):
-    app.command()(command)
+@_in_its_module
+def diff(
+    old: given.Old,
+    new: given.New = None,
+    now: given.Now = False,
+    candidates: given.Candidates = None,
+    fail_on: given.FailOn = None,
+    fail_above: given.FailAbove = 0.05,
+    anyway: given.Anyway = False,
+    details: given.Details = False,
+    format: given.FindingsFormat = "text",
+    output: given.DiffFolder = None,
+) -> None:
+    """Show what changed between two snapshots, by what it means, or between two runs.
+
+    Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
+    --fail-above, beyond chance among all arms; 125 if the files do not compare.
+    """
+
+
+@_in_its_module
+def matrix(
+    sets: given.Sets = None,
+    first: given.First = None,
+    every: given.Every = "2months",
+    ports: given.Ports = None,
+    python: given.Python = None,
+    equality: given.Equality = True,
+    details: given.Details = False,
+    format: given.FindingsFormat = "text",
+    output: given.MatrixFolder = Path("matrix"),
+) -> None:
+    """Take a snapshot of several version sets, each in an environment of its own, and show what each changed.
+
+    Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
+    """
+
+
+@_in_its_module
+def bisect(
+    good: given.Good,
+    bad: given.Bad,
+    command: given.Command = None,
+    fact: given.Fact = None,
+    ports: given.Ports = None,
+    python: given.Python = None,
+    more: given.With = None,
+    format: given.FindingsFormat = "text",
+    output: given.BisectFolder = Path("bisect"),
+) -> None:
+    """Find the release that changed something: the day, then the package, then its release.
+
+    Environments and snapshots are kept, so that it goes on where it was stopped.
+    """
 
 
 def _open_closed_streams() -> None:

@@ -40,8 +40,7 @@ class Cell(Struct, frozen=True):
     Args:
         time_s: median seconds per call.
         ratio, low, high: time / plain JAX, with the 95 % interval.
-        differs: why it is not compared with the others: other equations than the oracle's, or another device than the
-            baseline's; None where it is.
+        differs: why it is not compared with the others: it ran on another device than the baseline; None where it is.
     """
 
     style: str
@@ -155,7 +154,7 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
     first, baseline = benchmarks[0], baseline_of(benchmarks)
 
     def differs(b: Benchmark) -> str | None:
-        return f"it ran on {b.facts.device}" if b.facts.backend != baseline.facts.backend else b.facts.differs
+        return f"it ran on {b.facts.device}" if b.facts.backend != baseline.facts.backend else None
 
     def cell(b: Benchmark) -> Cell:
         ratio = b.ratio, b.ratio_low, b.ratio_high

@@ -87,11 +87,6 @@ class ProofChange:
             return ()
         return tuple(check for check in self.new.failed if check not in self.old.failed)
 
-    @property
-    def is_gained(self) -> bool:
-        """Whether it is equal now and was not before."""
-        return bool(self.old and self.new and self.new.is_equal and not self.old.is_equal)
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -194,14 +189,12 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
 def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
     arms = [change for change in changes if change.role == "arm"]
-    believed: set[str] = set()
-    for way, chances in (("slower", [c.chance for c in arms]), ("faster", [1 - c.chance for c in arms])):
-        sure = beyond_chance(chances)
-        believed |= {c.arm.id for c, is_sure in zip(arms, sure, strict=True) if is_sure and c.verdict == way}
+    slower, faster = (beyond_chance(chances) for chances in ([c.chance for c in arms], [1 - c.chance for c in arms]))
+    sure = {c.arm.id: {"slower": s, "faster": f} for c, s, f in zip(arms, slower, faster, strict=True)}
     return [
         replace(
             c,
-            believed=c.arm.id in believed,
+            believed=sure.get(c.arm.id, {}).get(c.verdict, False),
             too_slow=c.role == "arm" and c.verdict == "slower" and c.comparison.ratio > 1 + fail_above,
         )
         for c in changes
@@ -210,24 +203,18 @@ def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
 
 def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> Change:
     """The change of one arm of a group, relative to the baseline; of the baseline, that of its own time."""
-    effects, both = [], []
-    for benchmarks in (after, before):
-        b, baseline = next(b for b in benchmarks if b.arm.id == arm), baseline_of(benchmarks)
-        log_s = np.log(b.time_s) - (0.0 if b is baseline else np.log(baseline.time_s))
-        effects.append(effect_of(log_s, b.process))
-        both.append(b)
-    (new, old), is_baseline = both, both[0].arm.is_baseline
+    both = [next(b for b in benchmarks if b.arm.id == arm) for benchmarks in (after, before)]
+    new, old = both
+    alone = 0.0 if new.arm.is_baseline else 1.0
+    effects = [
+        effect_of(np.log(b.time_s) - alone * np.log(baseline_of(benchmarks).time_s), b.process)
+        for b, benchmarks in zip(both, (after, before), strict=True)
+    ]
     comparison, floor = compare_effects(*effects), max(b.floor for b in both)
-    return Change(
-        new.arm,
-        "A/A" if new.arm.role == "duplicate" else new.arm.role,
-        float(np.median(old.time_s)),
-        float(np.median(new.time_s)),
-        comparison,
-        floor,
-        "-" if is_baseline else verdict(comparison, floor),
-        chance_of_slower(*effects),
-    )
+    word = "-" if new.arm.is_baseline else verdict(comparison, floor)
+    role = "A/A" if new.arm.role == "duplicate" else new.arm.role
+    times_s = (float(np.median(b.time_s)) for b in (old, new))
+    return Change(new.arm, role, *times_s, comparison, floor, word, chance_of_slower(*effects))
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:
@@ -244,16 +231,15 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
 
 def _other_work(old: Results, new: Results) -> dict[str, str]:
     """How the work of groups of one name differs, by the group."""
-    was, now = (
-        {
-            group: f"{baseline.shape}, {baseline.steps} steps, baseline {baseline.name}"
-            for group, benchmarks in results.groups().items()
-            for baseline in [baseline_of(benchmarks)]
-        }
-        for results in (old, new)
-    )
-    other = {group: work for group, work in now.items() if was.get(group, work) != work}
-    return {group: f"{group} is not compared: {work}, was {was[group]}" for group, work in other.items()}
+
+    def work(benchmarks: list[Benchmark]) -> str:
+        baseline = baseline_of(benchmarks)
+        return f"{baseline.shape}, {baseline.steps} steps, baseline {baseline.name}"
+
+    both = {
+        group: (work(was), work(new.groups()[group])) for group, was in old.groups().items() if group in new.groups()
+    }
+    return {group: f"{group} is not compared: {now}, was {was}" for group, (was, now) in both.items() if now != was}
 
 
 def _missing(old: Results, new: Results) -> Iterator[Problem]:

@@ -102,7 +102,7 @@ def _absent(run: Run) -> Iterator[str]:
             absent += [f"{group}/{port}[{label}]" for port, label in sorted(named - has)]
     over = {arm.devices for arm in arms}
     absent += [f"{devices} devices" for devices in plan.devices if devices not in over and plan.ports]
-    untimed = run.untimed
+    untimed = run.reasons
     for line in run.groups_timed:
         timed = {t.arm for t in line.timed}
         absent += [arm.id for arm in groups[line.group] if arm.id not in timed and arm.id not in untimed]
@@ -116,7 +116,7 @@ def _reasons(run: Run) -> Iterator[str]:
     """An arm has no number beside a reason why it has none, and the reason is borne out by what the file has, too."""
     failed = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}
     measured = Counter(arm.id for arm, _ in _timed(run))
-    for name, untimed in run.untimed.items():
+    for name, untimed in run.reasons.items():
         arm, reason = untimed.arm, untimed.reason
         if run.ended and measured[name]:
             yield f"{name} has a number, and a reason why it has none"
@@ -126,10 +126,10 @@ def _reasons(run: Run) -> Iterator[str]:
 
 
 def _admission(run: Run) -> Iterator[str]:
-    """An arm with a number was compared with the oracle, or is of a peer that says how it differs; on one machine."""
+    """An arm with a number was compared with the oracle, or is of a peer; all ran on one machine."""
     for arm, t in _timed(run):
         is_peer = arm.port in run.plan.peers
-        if t.gate is None and not (is_peer and t.differs):
+        if t.gate is None and not is_peer:
             yield f"{arm.id} has a number, but its first results were not compared with the oracle"
         if is_peer or run.machine is None:
             continue

@@ -13,9 +13,8 @@ from ..results.arm import Arm, Untimed
 from ..results.files import ResultsFileError, read
 from ..results.record import Benchmark, Provenance, Results
 from ..results.run import Run, Timed
-from ..timing.journal import PARTIAL, Journal
 from ..timing.machine import describe_machine
-from ..timing.supervisor import NO_BASELINE
+from ..timing.supervisor import NO_BASELINE, PARTIAL, Journal
 from .evidence import check_evidence
 from .statistics import compare, noise_floor, verdict
 
@@ -38,14 +37,14 @@ def merge(run: Run) -> Results:
     """What a run shows. Raises a TrigruError if it has nothing, not even a reason why."""
     begun, machine, ended = run.begun, run.machine, run.ended
     if machine is None:
-        if not run.untimed:
+        if not run.reasons:
             raise TrigruError("nothing was measured.")
         machine = describe_machine(packages_of_plan(run.plan))  # no arm could be timed, so no process was started
     benchmarks: list[Benchmark] = []
     untimed: list[Untimed] = []
     for group, arms in run.groups().items():
         timed = {line.process: line.timed for line in run.groups_timed if line.group == group}
-        for found in _of_group(arms, timed, run.untimed):
+        for found in _of_group(arms, timed, run.reasons):
             benchmarks += [found] if isinstance(found, Benchmark) else []
             untimed += [found] if isinstance(found, Untimed) else []
     provenance = Provenance(

@@ -36,11 +36,10 @@ BOUNDARY_LIMIT_S = 2e-3
 NEGLIGIBLE = 0.01
 #: The clock that does not lead, by the one that does.
 OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
-#: "none": there is no difference to explain. "equations": one arm computes something else. "unread": a program could
-#: not be read. "boundary": the same program, called in another way. "style": called in another way, and not the same
-#: program. "program": another program in the same style. "unexplained": the same program in the same style, or a
-#: difference beyond what the boundary can cost.
-Cause = Literal["none", "equations", "unread", "boundary", "style", "program", "unexplained"]
+#: "none": there is no difference to explain. "unread": a program could not be read. "boundary": the same program,
+#: called in another way. "style": called in another way, and not the same program. "program": another program in the
+#: same style. "unexplained": the same program in the same style, or a difference beyond what the boundary can cost.
+Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
 #: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
 Over = Literal["stock", "peers", "one device"]
 
@@ -168,8 +167,6 @@ def _cause(
     results: Results, one: Benchmark, other: Benchmark, word: str, same_program: bool | None, difference_s: float
 ) -> Cause:
     """Why two arms of one framework, or of two in the same call style, take different times."""
-    if one.facts.differs or other.facts.differs:
-        return "equations"
     if word == "indistinguishable":
         return "none"
     if same_program is None:
@@ -253,7 +250,6 @@ class Speedup(Struct, frozen=True):
     effect: Effect
     floor: float
     enough: bool
-    groups: int = 1
 
     @property
     def ratio(self) -> Comparison:
@@ -290,13 +286,7 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
     return found
 
 
-def means_of(found: list[Speedup]) -> list[Speedup]:
-    """The geometric mean over groups of each arm and peer in a phase, where it has several groups."""
-    of_arms = grouped(found, lambda s: (s.benchmark.arm.phase, s.arm, s.other.name)).values()
-    return [mean_speedup(of_arm) for of_arm in of_arms if len(of_arm) > 1]
-
-
 def mean_speedup(found: list[Speedup]) -> Speedup:
-    """That of one arm, kernel, peer and phase."""
+    """The geometric mean over groups of one arm, kernel, peer and phase."""
     effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
-    return replace(found[0], groups=len(found), effect=effect, floor=floor, enough=all(s.enough for s in found))
+    return replace(found[0], effect=effect, floor=floor, enough=all(s.enough for s in found))

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from ...common.errors import InputError
 from ...common.files import read_whole
@@ -64,8 +65,9 @@ class PortStart:
     """Medians over the starts of one port.
 
     Args:
+        style: the call style of the starts.
         part_s: of each of PARTS.
-        total_s, least_s, most_s: of import, init and first step together: the median, and the range.
+        total_s: of import, init and first step together: the median, the least and the most.
         peak_bytes, device_peak_bytes: resident memory, and memory in use on the accelerator; None where no start knows
             it.
     """
@@ -74,9 +76,7 @@ class PortStart:
     style: str
     starts: int
     part_s: tuple[float, ...]
-    total_s: float
-    least_s: float
-    most_s: float
+    total_s: tuple[float, float, float]
     second_call_s: float
     peak_bytes: int | None
     device_peak_bytes: int | None
@@ -85,19 +85,17 @@ class PortStart:
 def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
     """Medians of each port's starts."""
 
+    def known(peaks: list[int | None]) -> int | None:
+        there = [peak for peak in peaks if peak is not None]
+        return int(median(there)) if there else None
+
     def summary(port: str, starts: list[ColdStart]) -> PortStart:
-        totals_s, builds = [cold.total_s for cold in starts], [cold.build for cold in starts]
-        parts_s = [
-            (cold.import_s, cold.init_s, build.trace_s, build.lower_s, build.compile_s, build.first_call_s)
-            for cold, build in zip(starts, builds, strict=True)
-        ]
-        memory = [[cold.peak_bytes for cold in starts], [cold.device_peak_bytes for cold in starts]]
-        known = [[peak for peak in peaks if peak is not None] for peaks in memory]
+        parts_s = ((s.import_s, s.init_s, *astuple(s.build)) for s in starts)
+        totals_s = [cold.total_s for cold in starts]
         return PortStart(
-            port, starts[0].style, len(starts),
-            tuple(median(of_part) for of_part in zip(*parts_s, strict=True)),
-            median(totals_s), min(totals_s), max(totals_s), median(cold.second_call_s for cold in starts),
-            *(int(median(peaks)) if peaks else None for peaks in known),
+            port, starts[0].style, len(starts), tuple(map(median, zip(*parts_s, strict=True))),
+            (median(totals_s), min(totals_s), max(totals_s)), median(cold.second_call_s for cold in starts),
+            known([cold.peak_bytes for cold in starts]), known([cold.device_peak_bytes for cold in starts]),
         )  # fmt: skip
 
     return [summary(port, starts) for port, starts in grouped(found, lambda cold: cold.port).items()]

@@ -163,8 +163,6 @@ def _pairs(run: Results, called: list[Item]) -> Iterator[Timing]:
 
 def remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:
     """What is to be heeded of an arm, beside its baseline."""
-    if b.facts.differs:
-        yield f"other equations ({b.facts.differs}), so it is not compared with the oracle"
     if b.facts.backend != baseline.facts.backend:
         yield f"ran on {b.facts.device} ({b.facts.backend})"
     tuned = {t.program.tuned for t in b.timed.values() if t.program and t.backend != "cpu"}

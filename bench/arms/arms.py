@@ -6,24 +6,52 @@ An arm is one port in one call style, on one phase of one workload: `trigru.benc
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
 from typing import Any
 
-from ...common.errors import UnavailableError
+from ...common.errors import UnavailableError, what_to_install
 from ...common.gru.kernels import STOCK
 from ...common.port.programs import Build
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Port, Program
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, CallStyle, Port, Program
 from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...impls import get_port, get_style
 from ..results.arm import Arm, Plan, Sized
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
-from .peers import PEERS, Peer, get_peer
 from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
 #: With so many processes or fewer, one of them compiles.
 FEW_PROCESSES = 4
+#: The peers, and the modules beside this one that have them as `PEER`.
+PEERS = {"torch": "torch_gru"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A GRU of another library with a learned initial state, to time beside the ports. It may offer less than they do.
+
+    Args:
+        packages: the distributions whose versions can change its results.
+        call_styles: the ways to run it, the one that its documentation leads with first; their build takes
+            (config, canonical params, phase).
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    call_styles: tuple[CallStyle, ...]
+
+
+@cache
+def get_peer(name: str) -> Peer:
+    """The peer of that name. Raises an UnavailableError if its library is not installed, or does not import."""
+    try:
+        return import_module(f".{PEERS[name]}", __package__).PEER
+    except Exception as error:  # a broken library must not stop the others
+        reason = what_to_install(error) or f"{type(error).__name__}: {error}"
+        raise UnavailableError(f"peer {name!r} is not available: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -77,7 +105,7 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
         styles = first_look(plan.ports)
 
     def make(port: str, style: str | None, kernel: str = STOCK, role: Any = "arm", **more: Any) -> Arm:
-        labels = {} if unavailable(port) else labels_of(get_source(port), phase)
+        labels = labels_of(get_source(port), phase) if is_here(port) else {}
         work, copy = (workload, phase, plan.dtype, division), 2 if role == "duplicate" else 1
         return Arm(*work, port, style, kernel, role, copy, labels.get(style or "", ()), plan.precision, **more)
 
@@ -86,7 +114,7 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
     several = [(over, way) for over in plan.devices if over > 1 for way in WAYS.get(phase, ("placed",))]
     for name in (*plan.ports, *plan.peers):
         is_port = name in plan.ports
-        names = [None] if unavailable(name) else styles_called(get_source(name), styles if is_port else None, phase)
+        names = styles_called(get_source(name), styles if is_port else None, phase) if is_here(name) else [None]
         for style in names:
             for kernel in dict.fromkeys((STOCK, division if is_port else STOCK)):
                 if (name, style, kernel) != (*BASELINE, STOCK):
@@ -97,7 +125,7 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
 
 def first_look(ports: Iterable[str]) -> tuple[str, ...]:
     """The call styles of most interest: documented, those that keep state and add less to a call, and functional."""
-    styles = (style for port in ports if not unavailable(port) for style in get_source(port).call_styles)
+    styles = (style for port in ports if is_here(port) for style in get_source(port).call_styles)
     return (DOCUMENTED, *(style.name for style in styles if style.keeps_updates), FUNCTIONAL)
 
 
@@ -116,7 +144,7 @@ def packages_of_plan(plan: Plan) -> list[str]:
 
 def packages_of(name: str) -> tuple[str, ...]:
     """The distributions that can change a port's or a peer's results; empty where it is not available."""
-    return () if unavailable(name) else get_source(name).packages
+    return get_source(name).packages if is_here(name) else ()
 
 
 def get_source(name: str) -> Port | Peer:
@@ -124,13 +152,13 @@ def get_source(name: str) -> Port | Peer:
     return get_peer(name) if name in PEERS else get_port(name)
 
 
-def unavailable(name: str) -> str | None:
-    """The reason why a port or a peer cannot be used here, or None."""
+def is_here(name: str) -> bool:
+    """Whether a port or a peer can be used here."""
     try:
         get_source(name)
-    except UnavailableError as error:
-        return str(error)
-    return None
+    except UnavailableError:
+        return False
+    return True
 
 
 def expected_of(arm: Arm) -> Reference:

@@ -31,7 +31,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from ...common.config import GRUConfig
 from ...common.parameters.layouts import TORCH
 from ...common.port.protocol import CallStyle, Params, Program
-from .peers import Peer
+from .arms import Peer
 from .workloads import LEARNING_RATE
 
 

@@ -2,11 +2,16 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
+
+from ..processes.probe import check_jax
+from ..reporting.console import say
 
 
 def read_folder(text: str | Path) -> Path:
@@ -28,6 +33,39 @@ def folder_of(sizes: list[str] | None) -> Path:
 def keeps() -> bool:
     """Whether proofs and the programs that are compiled for them are kept: always, unless TRIGRU_NO_CACHE is set."""
     return not os.environ.get("TRIGRU_NO_CACHE")
+
+
+@contextmanager
+def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
+    """Within this context, no other trigru writes into the folder, and none times on this machine: it is waited for.
+
+    Args:
+        timing: whether this command times.
+
+    Raises:
+        OSError: the folder cannot be written.
+        JaxEnvironmentError: JAX does not start here.
+    """
+    from ..processes.scratch import TIMING, claimed, folder_claim  # which needs trigru[bench]
+
+    check_folder(folder)
+    check_jax()
+
+    def waiting(sentence: str) -> None:
+        say(f"{sentence} Waiting until it has ended.")
+
+    machine = claimed(TIMING, "this machine", waiting) if timing else nullcontext()
+    with claimed(folder_claim(folder), str(folder), waiting), machine:
+        yield
+
+
+def check_folder(folder: Path) -> None:
+    """Raise an OSError unless results can be written into a folder."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is no folder to write results into. Pass another with --output.")
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")
 
 
 Names = list[str] | None

@@ -9,13 +9,14 @@ from ...common.errors import InputError, UnknownNameError
 from ...impls import port_names
 from ..reporting.console import say, show_lines
 from ..reporting.findings import Format, answered, written
-from ..upgrades.bisect import bisect
+from ..upgrades.bisect import bisect as search
 from ..upgrades.changes import KINDS, Change, changes
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import place_of, run_in, run_trigru
 from ..upgrades.tables import change_lines, finding_of
 from ..upgrades.versions import VersionSet, read_set
+from .arguments import Names, claim_folder
 from .options import choose
 
 #: The kinds that need a proof of equality; the others are quicker without.
@@ -27,50 +28,51 @@ NOT_RUN = (126, 127)
 COMMAND_LIMIT_S = 3600.0
 
 
-def find(
+def bisect(
     good: str,
     bad: str,
-    *,
+    command: Names,
     fact: str | None,
-    ports: Sequence[str] | None,
-    command: Sequence[str],
+    ports: Names,
     python: str | None,
-    more: Sequence[str],
-    folder: Path,
-    format: Format = "text",
+    more: Names,
+    format: Format,
+    output: Path,
 ) -> None:
     """Find the release, and print it with what differs. Raises a BisectError if nothing is found between them."""
-    if (fact is None) == (not command):
-        raise typer.BadParameter("pass --fact, or a command after --, and not both.")
-    if fact is not None and (fact not in KINDS or fact == "better"):
-        raise UnknownNameError("fact", fact, [kind for kind in KINDS if kind != "better"])
-    choose("port", ports, port_names())
-    sets = read_set(good), read_set(bad)
-    if (sets[0].day is None) != (sets[1].day is None):
-        raise InputError("GOOD and BAD have to be both days, or both versions.")
-    environments = Environments(python, more)
-    snapshots = _Snapshots(environments, folder, ports, proven=fact in PROVEN)
+    words = command or []
+    with claim_folder(output, timing=False):
+        if (fact is None) == (not words):
+            raise typer.BadParameter("pass --fact, or a command after --, and not both.")
+        if fact is not None and (fact not in KINDS or fact == "better"):
+            raise UnknownNameError("fact", fact, [kind for kind in KINDS if kind != "better"])
+        choose("port", ports, port_names())
+        sets = read_set(good), read_set(bad)
+        if (sets[0].day is None) != (sets[1].day is None):
+            raise InputError("GOOD and BAD have to be both days, or both versions.")
+        environments = Environments(python, more or ())
+        snapshots = _Snapshots(environments, output, ports, proven=fact in PROVEN)
 
-    def judge(of: VersionSet) -> bool | None:
-        is_good = by_command(command, environments, of) if fact is None else snapshots.is_good(fact, sets[0], of)
-        say(f"{of.name}: {'cannot be judged' if is_good is None else 'as before' if is_good else 'changed'}")
-        return is_good
+        def judge(of: VersionSet) -> bool | None:
+            is_good = by_command(words, environments, of) if fact is None else snapshots.is_good(fact, sets[0], of)
+            say(f"{of.name}: {'cannot be judged' if is_good is None else 'as before' if is_good else 'changed'}")
+            return is_good
 
-    with answered(format, "trigru bisect"):
-        found = bisect(*sets, judge, lambda of: environments.get(of).versions, environments.releases)
-    by = "a count or bits, which are exact" if fact else f"the exit codes of {command[0]}"
-    answer = [
-        f"It changed with {', '.join(f'{name} {old} -> {new}' for name, (old, new) in found.changed.items())}.",
-        f"{found.asked} version sets were judged, by {by}.",
-    ]
-    if found.skipped:
-        answer.append(f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}")
-    between = snapshots.changes(found.good, found.bad) or () if fact is not None else ()
-    between = [change for change in between if change.kind != "better"]
-    if format != "text":
-        typer.echo(written(format, "trigru bisect", answer, [finding_of(change) for change in between]))
-    else:
-        show_lines([*answer, *(["", *change_lines(between, (fact,))] if fact is not None else [])])
+        with answered(format, "trigru bisect"):
+            found = search(*sets, judge, lambda of: environments.get(of).versions, environments.releases)
+        by = "a count or bits, which are exact" if fact else f"the exit codes of {words[0]}"
+        answer = [
+            f"It changed with {', '.join(f'{name} {old} -> {new}' for name, (old, new) in found.changed.items())}.",
+            f"{found.asked} version sets were judged, by {by}.",
+        ]
+        if found.skipped:
+            answer.append(f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}")
+        between = snapshots.changes(found.good, found.bad) or () if fact is not None else ()
+        between = [change for change in between if change.kind != "better"]
+        if format != "text":
+            typer.echo(written(format, "trigru bisect", answer, [finding_of(change) for change in between]))
+        else:
+            show_lines([*answer, *(["", *change_lines(between, (fact,))] if fact is not None else [])])
 
 
 def by_command(command: Sequence[str], environments: Environments, of: VersionSet) -> bool | None:

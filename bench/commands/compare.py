@@ -30,11 +30,10 @@ from ..results.files import FILE, STARTS, command_line, save
 from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
-from ..results.run import Begun, Ended, Run
-from ..timing.coldstart import cold_starts
-from ..timing.journal import PARTIAL, Journal, ResumeError
+from ..results.run import Begun, Ended
+from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
-from ..timing.supervisor import run
+from ..timing.supervisor import PARTIAL, Journal, ResumeError, run
 from .options import checks_of
 from .report import show_run, write_page
 from .verify import verify_ports
@@ -51,6 +50,7 @@ def compare(
     folder: Path,
     *,
     prover: Prover | None,
+    load: float | None = None,
     fresh: bool = False,
     quick: bool = False,
     anew: bool = False,
@@ -64,22 +64,23 @@ def compare(
 
     Args:
         prover: None to time without a proof.
+        load: runnable processes on the machine before any of the command's own was started; None where not known.
         fresh: delete an unfinished run in the folder.
         quick: prove no more than what is timed: its phases, call styles and dtype.
         anew: take no proof that is kept.
         details, json: see `trigru.bench.commands.report.show_run`.
     """
-    path, load_before, equality = folder / PARTIAL, load_average(), None
+    path, equality = folder / PARTIAL, None
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
     if journal is None and prover is not None:
         with _no_memory_kept(), prover:
             equality = _prove(plan, prover, quick=quick, anew=anew)
     try:
         if journal is None:
-            begun = _begun(plan, equality, prover and prover.backend, load_before)
+            begun = _begun(plan, equality, prover and prover.backend, load)
             with shielded():
                 path.unlink(missing_ok=True)
-                journal = Journal(path, begun)
+                journal = Journal.begin(path, begun)
         with Progress("compare") as progress:
             kept_in = prover and prover.programs
             run(journal, progress.add, quick=quick, programs=kept_in and kept_in / TIMED_PROGRAMS)
@@ -125,29 +126,29 @@ def parts(journal: Journal) -> str:
 def kept(journal: Journal) -> str:
     """A sentence about the results that a run which ended early leaves."""
     if not journal.groups_timed and not journal.begun.equality:
-        journal.close()
+        journal.discard()
         return "nothing was measured, and nothing written."
     return f"{parts(journal)} are kept in {journal.path}, which `trigru report` reads. The same command continues it."
 
 
 def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Results:
     """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
-    run = Run([*journal.lines, Ended(datetime.now(UTC).isoformat(), load_average())])
-    results, file = merge(run), folder / FILE
+    journal.ended = Ended(datetime.now(UTC).isoformat(), load_average())
+    results, file = merge(journal), folder / FILE
     if not results.benchmarks:
         show_run(results, details=details, json=json)
         say(f"no arm has a number: {folder} is as it was.")
-        journal.close()
+        journal.discard()
         raise typer.Exit(1)
     with shielded():
         try:
-            save(run, results.untimed, file)
+            save(journal, results.untimed, file)
         except OSError:
             say(kept(journal))
             raise
         try:
-            check_evidence(run)
-            journal.close()
+            check_evidence(journal)
+            journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
             say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")
         show_run(results, details=details, json=json)
@@ -188,7 +189,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     """Time how long users of each port wait for the first train step; write cold_start.json."""
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with Progress("cold start") as progress:
-        starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
+        starts = measure_cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
     machine = describe_machine([package for name in ports for package in packages_of(name)])
     content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():

@@ -8,14 +8,17 @@ from ...impls.checkpoints import exchange_in_file, layouts, read, write
 from ..reporting.console import say
 
 
-def convert(source: Path, target: Path, to: str | None, places: list[str], names: list[str], whole: bool) -> None:
+def convert(
+    source: Path, target: Path, to: str | None, at: list[str] | None, name: list[str] | None, whole: bool
+) -> None:
     """Read and write parameters, as `trigru.impls.checkpoints` does, and print what was read, assumed and written."""
+    places, names = at or [], name or []
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")
     pairs = [text.partition("=") for text in names]
-    if any(not (field and name) for field, _, name in pairs):
+    if any(not (field and own) for field, _, own in pairs):
         raise InputError("--name is a name of trigru's and the file's own, as in weight_ih=Wi.")
-    own_names = {field: name for field, _, name in pairs}
+    own_names = {field: own for field, _, own in pairs}
     if whole:
         written, found = exchange_in_file(source, target, to, places, own_names)
     elif len(places) > 1:
@@ -24,7 +27,7 @@ def convert(source: Path, target: Path, to: str | None, places: list[str], names
         place = places[0] if places else ""
         found = {place: read(source, place, own_names)}
         written = write(target, found[place].params, to)
-    titles = {name: layout.title for name, layout in layouts().items()}
+    titles = {of: layout.title for of, layout in layouts().items()}
     for place, converted in found.items():
         config = config_of(converted.params)
         classes = f", classes {config.classes}" if config.classes else ""

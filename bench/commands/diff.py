@@ -25,34 +25,41 @@ from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_lines, change_table, finding_of
 from ..upgrades.versions import changed, with_candidates
+from .arguments import Names
 from .report import write_diff
 
 
 def diff(
     old: Path,
     new: Path | None,
-    *,
-    candidates: Sequence[str] = (),
-    fail_on: Sequence[str],
+    now: bool,
+    candidates: Names,
+    fail_on: str | None,
+    fail_above: float,
+    anyway: bool,
     details: bool,
-    format: Format = "text",
-    output: Path | None = None,
-    **how: Any,
+    format: Format,
+    output: Path | None,
 ) -> None:
     """Compare what two folders hold: snapshots, runs or both.
 
     Args:
         old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
         candidates: requirements that are installed instead of what is, in an environment of its own.
-        fail_on: kinds of changes between snapshots that end with exit code 1.
-        format: of what is printed.
+        fail_on: kinds of changes between snapshots that end with exit code 1, as users write them.
+        fail_above, anyway: of runs; see `trigru.bench.analysis.diff.diff`.
         output: a folder, where a page and a picture of two runs are written.
-        how: of runs, as `trigru.bench.analysis.diff.diff` takes it.
     """
+    if (new is None) != now:
+        raise typer.BadParameter("pass NEW, or --now, and not both.")
+    if candidates and not now:
+        raise typer.BadParameter("--with is of --now.")
+    kinds = read_kinds(fail_on)
     if output is not None and (new is None or not _are_runs(old, new)):
         raise InputError("--output writes a page of two runs, and these are snapshots: leave it out.")
     with answered(format, "trigru diff"):
-        results = _results(old, new, candidates, fail_on, output=output, **how)
+        how = {"fail_above": fail_above, "anyway": anyway, "output": output}
+        results = _results(old, new, candidates or (), kinds, **how)
     if format == "text":
         for result in results:
             show_lines([*result.head, *result.lines])

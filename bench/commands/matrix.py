@@ -17,6 +17,7 @@ from ..upgrades.environments import Environments
 from ..upgrades.matrix import FILE, Matrix, fill
 from ..upgrades.tables import finding_of, matrix_picture, matrix_tables
 from ..upgrades.versions import VersionSet, days_between, read_day, read_set
+from .arguments import Names, claim_folder
 from .options import choose
 
 TABLES, PAGE = "matrix.md", "matrix.html"
@@ -35,39 +36,41 @@ def read_sets(sets: Sequence[str], first: str | None, every: str) -> list[Versio
 
 
 def matrix(
-    sets: Sequence[VersionSet],
-    folder: Path,
-    *,
+    sets: Names,
+    first: str | None,
+    every: str,
+    ports: Names,
     python: str | None,
-    ports: Sequence[str],
     equality: bool,
     details: bool,
-    format: Format = "text",
+    format: Format,
+    output: Path,
 ) -> None:
     """Fill a matrix, print it, and write matrix.json; exit 1 if a set has no snapshot."""
-    choose("port", ports, port_names())
-    arguments = [f"--port={name}" for name in ports] + ([] if equality else ["--no-equality"])
-    with Progress("matrix") as progress:
-        found = fill(
-            sets,
-            folder,
-            Environments(python),
-            command=command_line(),
-            arguments=arguments,
-            told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} at work"),
-        )
-    sections = matrix_tables(found)
-    pictures = [picture for picture in (matrix_picture(found),) if picture is not None]
-    origin = [f"{found.datetime}, {found.device}: {' '.join(found.command)}"]
-    write_whole(folder / TABLES, markdown("Version sets", origin, sections).encode())
-    write_whole(folder / PAGE, sheet("version sets", [], pictures, sections, origin).encode())
-    if format == "text":
-        show(sections, details=details)
-    else:
-        typer.echo(written(format, "trigru matrix", origin, _findings(found)))
-    say(f"written: {', '.join(str(folder / name) for name in (FILE, TABLES, PAGE))}")
-    if any(row.reason for row in found.rows):
-        raise typer.Exit(1)
+    with claim_folder(output, timing=False):
+        choose("port", ports, port_names())
+        arguments = [f"--port={name}" for name in ports or ()] + ([] if equality else ["--no-equality"])
+        with Progress("matrix") as progress:
+            found = fill(
+                read_sets(sets or (), first, every),
+                output,
+                Environments(python),
+                command=command_line(),
+                arguments=arguments,
+                told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} at work"),
+            )
+        sections = matrix_tables(found)
+        pictures = [picture for picture in (matrix_picture(found),) if picture is not None]
+        origin = [f"{found.datetime}, {found.device}: {' '.join(found.command)}"]
+        write_whole(output / TABLES, markdown("Version sets", origin, sections).encode())
+        write_whole(output / PAGE, sheet("version sets", [], pictures, sections, origin).encode())
+        if format == "text":
+            show(sections, details=details)
+        else:
+            typer.echo(written(format, "trigru matrix", origin, _findings(found)))
+        say(f"written: {', '.join(str(output / name) for name in (FILE, TABLES, PAGE))}")
+        if any(row.reason for row in found.rows):
+            raise typer.Exit(1)
 
 
 def _findings(found: Matrix) -> list[Finding]:

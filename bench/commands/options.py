@@ -1,10 +1,7 @@
 """Read the options that users write: they become a plan, or an error that says what was expected."""
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
 from math import lcm
-from pathlib import Path
 
 from ...common.equality.checks import Check, get_checks
 from ...common.errors import InputError, UnknownNameError
@@ -14,12 +11,8 @@ from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..analysis.evidence import PHASE_CHECKS
-from ..arms.arms import BASELINE, first_look
-from ..arms.peers import PEERS, get_peer
+from ..arms.arms import BASELINE, PEERS, first_look, get_peer
 from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
-from ..processes.probe import check_jax
-from ..processes.scratch import TIMING, claimed, folder_claim
-from ..reporting.console import say
 from ..reporting.numbers import format_bytes
 from ..results.arm import Plan, Sized
 from ..timing.machine import memory
@@ -153,34 +146,3 @@ def choose(kind: str, names: Iterable[str] | None, known: Sequence[str]) -> tupl
         if name not in known:
             raise UnknownNameError(kind, name, list(known))
     return tuple(dict.fromkeys(names or known))
-
-
-@contextmanager
-def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
-    """Within this context, no other trigru writes into the folder, and none times on this machine: it is waited for.
-
-    Args:
-        timing: whether this command times.
-
-    Raises:
-        OSError: the folder cannot be written.
-        JaxEnvironmentError: JAX does not start here.
-    """
-    check_folder(folder)
-    check_jax()
-
-    def waiting(sentence: str) -> None:
-        say(f"{sentence} Waiting until it has ended.")
-
-    machine = claimed(TIMING, "this machine", waiting) if timing else nullcontext()
-    with claimed(folder_claim(folder), str(folder), waiting), machine:
-        yield
-
-
-def check_folder(folder: Path) -> None:
-    """Raise an OSError unless results can be written into a folder."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
-    if not existing.is_dir():
-        raise NotADirectoryError(f"{existing} is no folder to write results into. Pass another with --output.")
-    if not os.access(existing, os.W_OK):
-        raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")

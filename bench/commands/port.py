@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-import json as json_format
+import json
 import sys
 import traceback
 from dataclasses import asdict
@@ -29,7 +29,7 @@ EXIT = {"same": 0, "another": 1, "unknown": 125}
 
 
 def port(
-    files: list[str], inputs: str | None, *, save: Path | None = None, time: bool = False, json: bool = False
+    files: list[str], inputs: str | None = None, save: Path | None = None, time: bool = False, format: str = "text"
 ) -> None:
     """Compare the models of one or two files, and end with the exit code of the verdict.
 
@@ -38,11 +38,13 @@ def port(
         inputs: FILE:NAME of the inputs; None for `x` of the last file.
         save: a file to write the candidate to, with the reference's parameters; None to write none.
         time: time both, if they are the same function.
-        json: print JSON.
+        format: "text" or "json".
 
     Raises:
         InputError: a file that fails, or has not what is expected of it; or a candidate that cannot be saved.
     """
+    if len(files) > 2:
+        raise typer.BadParameter("expected one file with both models, or two, the reference first.")
     costs = importlib.import_module(".port_time", __package__) if time else None  # whose packages may be missing
     if len(files) == 1:
         module = _load(files[0])
@@ -62,7 +64,7 @@ def port(
         lines += ["", *costs.cost_lines(cost)] if cost else []
         if not cost:
             say("They are not timed, since they are not the same function.")
-    text = json_format.dumps(facts, indent=2) if json else "\n".join(lines)
+    text = json.dumps(facts, indent=2) if format == "json" else "\n".join(lines)
     show_lines(text.splitlines())
     if save is not None:
         write(save, candidate, result)

@@ -15,7 +15,7 @@ from ...common.parity.record import Comparison as Result
 from ...common.parity.values import Arguments, as_arrays
 from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import compare, noise_floor, verdict
-from ..timing.sampling import Pace, sample_rounds
+from ..timing.sampling import Calibration, sample_rounds
 
 #: Rounds of three arms each, and how long a sample lasts.
 ROUNDS, SAMPLE_TIME_S = 24, 5e-3
@@ -153,10 +153,11 @@ def _arm(program: Program, params: Any, state: Any, inputs: tuple[Any, ...], pha
 def _timed(arms: list[_Arm]) -> Iterator[Timed]:
     for clock in CLOCKS:
         times = []
-        for sample in sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, pace=Pace(clock), both=False):
+        by_clock = Calibration(clock)
+        for sample in sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, calibration=by_clock, both=False):
             if isinstance(sample, Exception):
                 raise InputError(f"the models cannot be timed: {sample}") from sample
-            times.append(sample.time_s)
+            times.append(np.array(sample.time_s))
         reference, candidate, copy = times
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))

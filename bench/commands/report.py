@@ -9,7 +9,7 @@ import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..analysis.answer import answer
+from ..analysis.answer import WAYS, answer
 from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
@@ -27,22 +27,37 @@ from ..reporting.sections import Section
 from ..reporting.times import cold_start_tables, overhead_tables, speedup_tables, timing_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
+from .arguments import Names
 
 PAGE, DIFF_PAGE, STARTS_PAGE = "report.html", "diff.html", "cold_start.html"
 
 
-def report(paths: Sequence[Path], *, details: bool = False, output: Path | None = None) -> None:
-    """Show runs and cold starts again, one after the other.
-
-    Args:
-        output: a folder, where the page of a single file is written.
-    """
-    if output is not None and len(paths) > 1:
+def report(
+    results: Sequence[Path],
+    format: str,
+    ratio: Kind,
+    workloads: Names,
+    phases: Names,
+    styles: Names,
+    details: bool,
+    output: Path | None,
+) -> None:
+    """Show runs and cold starts again, one after the other; or their times as one table in a format."""
+    if format != "text":
+        if details or output:
+            raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
+        export(results, format, ratio, workloads=workloads, phases=phases, styles=styles or WAYS)
+        return
+    if ratio != "pure" or workloads or phases or styles:
+        raise typer.BadParameter(
+            "--ratio, --workload, --phase and --style choose rows of a table: add --format csv or another."
+        )
+    if output is not None and len(results) > 1:
         raise InputError("--output writes the page of one run: name one.")
     if output is not None and output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file, expected a folder for {PAGE}. Pass another to --output.")
-    for number, path in enumerate(paths):
-        if len(paths) > 1:
+    for number, path in enumerate(results):
+        if len(results) > 1:
             show_lines([""] * bool(number) + [f"{path}:"])
         try:
             run = load(path)

@@ -21,8 +21,11 @@ SHOWN = ("train_step", "forward", "step")
 WIDTH = 100
 
 
-def list_styles() -> None:
-    """Print the call styles of all ports that are installed."""
+def styles(port: str | None, style: str | None) -> None:
+    """Print the code of a call style of a port, by its name or label; without a port, all call styles."""
+    if port is not None:
+        print_code(port, style or DOCUMENTED)
+        return
     missing = {name: reason for name in port_names() if (reason := unavailable(name))}
     show([style_table(get_port(name) for name in port_names() if name not in missing)])
     for reason in missing.values():
@@ -59,17 +62,13 @@ def style_table(ports: Iterable[Port]) -> Section:
     )
 
 
-def print_code(name: str, style: str | None) -> None:
-    """Print a program of a port that its user can run.
-
-    Args:
-        style: a name or a label; None for the documented one.
-    """
+def print_code(name: str, style: str) -> None:
+    """Print a program of a port that its user can run, in a call style of this name or label."""
     port = get_port(name)
     if not has_code(name):
         known = "; ".join(f"{s.name}, {s.summary}" for s in port.call_styles)
         raise UnavailableError(f"port {name!r} comes from another package: trigru has no code of it. Styles: {known}.")
-    chosen = _by_phase(port, style or DOCUMENTED)
+    chosen = _by_phase(port, style)
     chosen = {phase: chosen[phase] for phase in SHOWN if phase in chosen}
     for found in dict.fromkeys(chosen.values()):
         if reason := found.missing():

@@ -17,8 +17,7 @@ from ...common.gru.kernels import STOCK
 from ...impls import faults, get_port, pure, unavailable, upstream
 from ..processes.hosts import check_same, join, quiet, read_hosts
 from ..proving.kept import digest, keep, kept, nothing_changed
-from ..proving.messages import Asked, Subject
-from ..proving.prover import Proof, Prover
+from ..proving.prover import PortId, Prover, QuestionId
 from ..proving.questions import OF_PARTS, expand, get_subject
 from ..reporting import equality as shown
 from ..reporting.console import Progress, say, show
@@ -138,7 +137,7 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     chosen = choose("port with an upstream part", names, upstream.NAMES)
     missing = _missing(chosen)
     present = [name for name in chosen if name not in missing]
-    subjects = [Subject("upstream", name) for name in present]
+    subjects = [PortId("upstream", name) for name in present]
     chosen_checks = read_checks(checks)
     recorded = {check.name for check in OF_PARTS}.union(*(departure.checks for departure in upstream.DEPARTURES))
     if others := [check.name for check in chosen_checks or () if check.name not in recorded]:
@@ -161,23 +160,23 @@ def report_self_test(*, prover: Prover) -> None:
     A fault is asked by the check that is there for it: of rows, by those of the design that have its levels. The port
     without a fault has to pass the same questions.
     """
-    asked: list[Asked] = []
+    asked: list[QuestionId] = []
     for fault in faults.FAULTS:
-        some = expand([Subject("fault", fault.name)], DTYPES, get_checks(fault.check))
+        some = expand([PortId("fault", fault.name)], DTYPES, get_checks(fault.check))
         asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
-    sound: list[Asked] = []
+    sound: list[QuestionId] = []
     for question in asked:
-        plain = msgspec.structs.replace(question, subject=Subject("port", pure.PORT.name))
+        plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
         sound += [plain] * (plain not in sound)
-    proof = _prove("self-test", asked + sound, prover=prover)
+    measurements = _prove("self-test", asked + sound, prover=prover)
     noticed: dict[str, list[str]] = {fault.name: [] for fault in faults.FAULTS}
-    for question, answer in zip(asked, proof.answers, strict=False):
-        failed = any(not m.passed and m.offered for m in answer)
+    for question, m in zip(asked, measurements, strict=False):
+        failed = not m.passed and m.offered
         names = noticed[question.subject.name]
-        if failed and question not in proof.died and question.check not in names:  # a death says nothing of the check
+        if failed and question not in prover.died and question.check not in names:  # a death says nothing of the check
             names.append(question.check)
     show([shown.self_test_table(noticed)])
-    is_sound = all(m.passed for answer in proof.answers[len(asked) :] for m in answer)
+    is_sound = all(m.passed for m in measurements[len(asked) :])
     if not is_sound:
         say("the port without a fault failed, too: the above says nothing.")
     if not is_sound or not all(noticed.values()):
@@ -192,31 +191,31 @@ def _missing(names: Iterable[str]) -> dict[str, str]:
     return missing
 
 
-def _subjects(names: Sequence[str], kernels: Sequence[str], missing: Mapping[str, str]) -> list[Subject]:
+def _subjects(names: Sequence[str], kernels: Sequence[str], missing: Mapping[str, str]) -> list[PortId]:
     """Each available port on each kernel that it offers."""
     return [
-        Subject("port", name, None if kernel == STOCK else kernel)
+        PortId("port", name, None if kernel == STOCK else kernel)
         for kernel in kernels
         for name in names
         if name not in missing and kernel in get_port(name).kernels
     ]
 
 
-def _label(subject: Subject) -> str:
+def _label(subject: PortId) -> str:
     return label(subject.name, subject.kernel or STOCK)
 
 
-def _measure(asked: list[Asked], *, prover: Prover) -> dict[Subject, list[Measurement]]:
+def _measure(asked: list[QuestionId], *, prover: Prover) -> dict[PortId, list[Measurement]]:
     """As `trigru.common.verify`, in several processes where there is much to ask. Measurements by subject."""
-    proof = _prove("verify", asked, prover=prover)
-    found: dict[Subject, list[Measurement]] = {}
-    for subject, pairs in grouped(zip(asked, proof.answers, strict=True), lambda pair: pair[0].subject).items():
-        found[subject] = [m for _, answer in pairs for m in answer]
+    measurements = _prove("verify", asked, prover=prover)
+    found: dict[PortId, list[Measurement]] = {}
+    for subject, pairs in grouped(zip(asked, measurements, strict=True), lambda pair: pair[0].subject).items():
+        found[subject] = [m for _, m in pairs]
         rows = [
             question.row
-            for question, answer in pairs
-            if question.row and question.check == "contract" and question not in proof.died
-            if all(m.offered and m.error is not None for m in answer)
+            for question, m in pairs
+            if question.row and question.check == "contract" and question not in prover.died
+            if m.offered and m.error is not None
         ]
         if rows:
             covered, of = coverage_of(rows)
@@ -224,20 +223,20 @@ def _measure(asked: list[Asked], *, prover: Prover) -> dict[Subject, list[Measur
     return found
 
 
-def _prove(what: str, asked: list[Asked], *, prover: Prover) -> Proof:
-    """The answers to questions, under a progress bar. Says what was compiled."""
+def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
+    """The measurements of questions, under a progress bar. Says what was compiled."""
     if not asked:
-        return Proof([], 0, 0, [])
+        return []
     with Progress(what) as progress:
 
-        def show_progress(done: int, question: Asked) -> None:
+        def show_progress(done: int, question: QuestionId) -> None:
             last = f"{question.subject.name} {question.check} the last"
             progress.to(done / len(asked), f"{what}: {done} of {len(asked)} done, {last}")
 
-        proof = prover.prove(asked, show_progress)
-    known = "" if prover.programs is None else f", {proof.reused} taken from {prover.programs}"
-    say(f"{proof.compiled} programs compiled{known}")
-    return proof
+        measurements = prover.prove(asked, show_progress)
+    known = "" if prover.programs is None else f", {prover.reused} taken from {prover.programs}"
+    say(f"{prover.compiled} programs compiled{known}")
+    return measurements
 
 
 def _print(

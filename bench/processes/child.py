@@ -1,11 +1,16 @@
 """Child processes that work for this one: how they are started, read and ended. No child outlives its parent.
 
+`answers_of` runs a function in a fresh interpreter, `python -P -m trigru.bench.processes.child MODULE:FUNCTION`. The
+child decodes one request, of the type that the function's annotation says, calls the function with it and with what
+sends an answer, and encodes each answer as a line of JSON.
+
 The parent keeps the child's stdin open. Once it has read its request, the child ends when its stdin closes, however the
 parent ended, with all that it started. On Linux the kernel ends the child before that, at once, but not what the child
 started. A child is a session of its own, so Ctrl-C reaches only the parent, which then decides.
 """
 
 import ctypes
+import gc
 import math
 import os
 import queue
@@ -16,29 +21,31 @@ import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
+from importlib import import_module
 from threading import Event, Thread
-from typing import BinaryIO
+from typing import Any, BinaryIO, get_type_hints
 
-from ...common.errors import TrigruError
+from ...common.errors import TrigruError, brief
 from .interrupts import SIGNALS, check
 
-WORKER = "trigru.bench.processes.worker"
 _PARENT = "TRIGRU_PARENT"
 _PR_SET_PDEATHSIG = 1
+#: Thresholds of a child's garbage collection, which by default takes a tenth of the time of a trace.
+_GARBAGE = 200_000, 20, 20
 #: How long the parent listens before it looks at the child again, in seconds.
 SLICE_S = 0.5
 
 
 class ChildDiedError(TrigruError):
-    """A child process ended without an answer, or had to be ended."""
+    """A child process failed: it ended, had to be ended, or sent what is no answer."""
 
 
-def lines_of(
-    module: str, request: bytes, limit_s: float, variables: Mapping[str, str] | None = None
-) -> Generator[bytes, None, None]:
-    """Run a module in a fresh interpreter, and yield the lines that it writes to stdout. See `Child`."""
-    with Child(module, variables) as child:
-        yield from child.lines_of(request, limit_s)
+def answers_of(
+    target: str, request: Any, kind: Any, limit_s: float, variables: Mapping[str, str] | None = None
+) -> Generator[Any, None, None]:
+    """Run a function in a fresh interpreter, and yield its answers. See `Child`, also for the arguments."""
+    with Child(target, variables) as child:
+        yield from child.answers_to(request, kind, limit_s)
 
 
 def parts_of_cpu(devices: int | None) -> dict[str, str]:
@@ -78,17 +85,16 @@ def environment() -> dict[str, str]:
 
 
 class Child:
-    """A fresh interpreter that runs a module. Within its context it lives; then it is ended, with all that it started.
+    """A fresh interpreter that runs a function. Within its context it lives; then it is ended, with all it started.
 
     Args:
-        module: its name, of one that calls `adopt` before anything else; or MODULE:FUNCTION, which is called by
-            `trigru.bench.processes.worker`.
+        target: MODULE:FUNCTION; or a module that calls `adopt` before anything else.
         variables: of its environment, beside or instead of this process's.
     """
 
-    def __init__(self, module: str, variables: Mapping[str, str] | None = None):
+    def __init__(self, target: str, variables: Mapping[str, str] | None = None):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        modules = [WORKER, module] if ":" in module else [module]
+        modules = [__name__, target] if ":" in target else [target]
         self._process = subprocess.Popen(
             interpreter("-m", *modules), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
             start_new_session=True, env=environment() | dict(variables or {}),
@@ -117,18 +123,30 @@ class Child:
             self._in.close()
         self._errors.close()
 
-    def lines_of(self, request: bytes, limit_s: float, stop: Event | None = None) -> Iterator[bytes]:
-        """Send a request, and yield the lines that the child writes to stdout.
+    def answers_to(self, request: Any, kind: Any, limit_s: float, stop: Event | None = None) -> Iterator[Any]:
+        """Send a request, and yield the answers.
 
         Args:
-            request: the line to send, without its end of line.
+            request: what msgspec encodes.
+            kind: the type of the answers.
             limit_s: the longest that the child may say nothing, in seconds.
-            stop: set by another thread when nobody needs the lines any more.
+            stop: set by another thread when nobody needs the answers any more.
 
         Raises:
-            ChildDiedError: it failed, was killed, said nothing for too long, or is not needed any more. The message has
-                its last line on stderr.
+            ChildDiedError: it failed, was killed, said nothing for too long, sent what is no answer, or is not needed
+                any more. The message has its last line on stderr.
         """
+        import msgspec  # here, since not every command needs it
+
+        decoder = msgspec.json.Decoder(kind)
+        for line in self._lines_to(msgspec.json.encode(request), limit_s, stop):
+            try:
+                answer = decoder.decode(line)
+            except ValueError as error:
+                raise ChildDiedError(f"the measuring process sent what is no answer: {brief(error)}") from error
+            yield answer
+
+    def _lines_to(self, request: bytes, limit_s: float, stop: Event | None) -> Iterator[bytes]:
         with suppress(BrokenPipeError):
             self._in.write(request + b"\n")
             self._in.flush()  # stays open: when it closes, the child knows that its parent has ended
@@ -202,8 +220,28 @@ def adopt() -> Parent:
     return Parent(answers)
 
 
+def work(parent: Parent, target: str) -> None:
+    """Answer one request by a function, `MODULE:FUNCTION`, which takes a `request` and an `answer` to call."""
+    module, _, name = target.partition(":")
+    function = getattr(import_module(module), name)  # the first, since a module may time its imports
+    import msgspec
+
+    request = msgspec.json.decode(parent.request, type=get_type_hints(function)["request"])
+    encoder = msgspec.json.Encoder()
+    gc.freeze()  # what is imported stays
+    gc.set_threshold(*_GARBAGE)
+    try:
+        function(request, lambda message: parent.answer(encoder.encode(message)))
+    except TrigruError as error:
+        sys.exit(" ".join(str(error).split()))
+
+
 def _end_with_stdin() -> None:
     os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
     if os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)  # with all processes that this one started
     os._exit(1)
+
+
+if __name__ == "__main__":
+    work(adopt(), sys.argv[1])

@@ -9,26 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 
-import msgspec
-from msgspec import Struct
-
 from ...common.errors import brief
-from .child import lines_of
+from .child import answers_of
 from .interrupts import SIGNALS
 
 RUNNER = "trigru.bench.processes.commands:answer_request"
 #: How often the runner says that it lives, and how long it has to do so, in seconds.
 SAY_EVERY_S, SILENCE_S = 1.0, 60.0
+#: A command, its whole environment, and the longest that it may take, in seconds.
+Command = tuple[list[str], dict[str, str], float]
 #: The exit code of a command, and its last line on stderr; None while it runs.
-Ended = tuple[int, str] | None
-
-
-class Request(Struct, frozen=True):
-    """A command with its whole environment, and the longest that it may take, in seconds."""
-
-    command: list[str]
-    variables: dict[str, str]
-    limit_s: float
+Exit = tuple[int, str] | None
 
 
 def run_command(
@@ -46,17 +37,18 @@ def run_command(
     Raises:
         ChildDiedError: the process between was killed.
     """
-    request = msgspec.json.encode(Request(list(command), dict(variables), limit_s))
     code, last = 1, ""
-    with closing(lines_of(RUNNER, request, SILENCE_S)) as lines:
-        for line in lines:
-            code, last = msgspec.json.decode(line, type=Ended) or (code, last)
+    request: Command = list(command), dict(variables), limit_s
+    with closing(answers_of(RUNNER, request, Exit, SILENCE_S)) as answers:
+        for answer in answers:
+            code, last = answer or (code, last)
             still()
     return code, brief(last or f"exit code {code}") if code else ""
 
 
-def answer_request(request: Request, answer: Callable[[Ended], None]) -> None:
+def answer_request(request: Command, answer: Callable[[Exit], None]) -> None:
     """Run a command in a process of its own, whose group it belongs to."""
+    command, variables, limit_s = request
     if sys.platform == "linux":  # the kernel would end this process with its parent before it has ended the command
         ctypes.CDLL(None).prctl(1, 0)
     for number in SIGNALS:  # which a child ignores, but a command does not
@@ -64,13 +56,13 @@ def answer_request(request: Request, answer: Callable[[Ended], None]) -> None:
     with tempfile.TemporaryFile() as errors:
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
         try:
-            running = subprocess.Popen(request.command, env=request.variables, **pipes)
+            running = subprocess.Popen(command, env=variables, **pipes)
         except OSError as error:
-            return answer((127, f"{request.command[0]}: {error.strerror}"))
-        until = time.monotonic() + request.limit_s
+            return answer((127, f"{command[0]}: {error.strerror}"))
+        until = time.monotonic() + limit_s
         while running.poll() is None:
             if (left_s := until - time.monotonic()) <= 0:
-                return answer((124, f"it took longer than {request.limit_s:g} s"))
+                return answer((124, f"it took longer than {limit_s:g} s"))
             with suppress(subprocess.TimeoutExpired):
                 running.wait(min(SAY_EVERY_S, left_s))
             answer(None)

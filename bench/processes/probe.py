@@ -5,7 +5,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from ...common.errors import TrigruError
-from .child import ChildDiedError, lines_of
+from .child import ChildDiedError, answers_of
 
 #: Seconds until a JAX that has not started is given up.
 LIMIT_S = 120.0
@@ -32,7 +32,7 @@ def check_jax() -> None:
 @cache
 def _try(settings: tuple[tuple[str, str], ...]) -> str | None:
     try:
-        list(lines_of(TRIED, b"null", LIMIT_S))
+        list(answers_of(TRIED, None, None, LIMIT_S))
     except ChildDiedError as error:
         message = str(error).removeprefix("the measuring process ").removeprefix("died: ")
         return f"JAX does not start with {', '.join(f'{name}={value}' for name, value in settings)}: {message[:500]}"

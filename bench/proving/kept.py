@@ -2,7 +2,7 @@
 
 A proof of a port is kept under a digest of all that it depends on: this package's files, all other files that Python
 may import, the interpreter, the processor, and the environment's variables that JAX, XLA and the frameworks read. Only
-proofs on a CPU are kept, of trigru's own ports, in which all that was asked passed: all default checks, or fewer.
+proofs on a CPU are kept, of trigru's own ports, in which all questions passed: those of all default checks, or fewer.
 """
 
 import hashlib
@@ -25,19 +25,15 @@ from msgspec import Struct
 from platformdirs import user_cache_path
 
 from ...common.equality.checks import CHECKS, DTYPES
-from ...common.equality.contract.data import dtypes_of
-from ...common.equality.contract.factors import style_of, unusual
 from ...common.equality.measurement import Measurement
 from ...common.files import read_whole, write_whole
-from ...common.gru.kernels import STOCK
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import private_folder
 from ..results.lines import check_date, record_of, with_checksum
-from ..results.proof import Expected, contradictions, expected_of, is_whole
-from .messages import Asked, Subject
-from .prover import processor
-from .questions import OF_PARTS, expand, get_subject
+from ..results.proof import passes
+from .prover import PortId, QuestionId, processor
+from .questions import OF_PARTS, expand, is_answer
 
 #: Packages whose sources are read for the digest; of other files, sizes and times of change tell.
 READ = ("jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "ml_dtypes", "jaxtyping")
@@ -60,51 +56,52 @@ class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         when: UTC, as in 2026-11-28T12:03:00+00:00.
+        digest: of all that it depends on.
     """
 
     digest: str
-    subject: Subject
     when: str
-    backend: str
     measurements: list[Measurement]
 
 
 def keep(
-    subject: Subject, backend: str | None, measurements: Iterable[Measurement], asked: Sequence[Asked] | None = None
+    subject: PortId,
+    backend: str | None,
+    measurements: Iterable[Measurement],
+    questions: Sequence[QuestionId] | None = None,
 ) -> None:
     """Keep a proof, if it is complete and of the CPU. Where there is no private folder for it, none is kept.
 
     Args:
-        asked: all questions about the subject; None for all default ones.
+        questions: all that the proof answers; None for all default ones.
     """
-    measurements, path = list(measurements), _path(subject, asked)
-    if path is None or backend != "cpu" or not _is_whole(subject, measurements, asked):
+    measurements, path = list(measurements), _path(subject, questions)
+    if path is None or backend != "cpu" or not _is_whole(subject, measurements, questions):
         return
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    proof = KeptProof(digest(), subject, when, backend, measurements)
+    proof = KeptProof(digest(), when, measurements)
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
         for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
         write_whole(path, with_checksum(proof))
 
 
-def kept(subject: Subject, asked: Sequence[Asked] | None = None) -> KeptProof | None:
+def kept(subject: PortId, questions: Sequence[QuestionId] | None = None) -> KeptProof | None:
     """The proof of a port by the same code, with the same packages, on the same machine; None if there is none.
 
     Args:
-        asked: as in `keep`.
+        questions: as in `keep`.
     """
-    path = _path(subject, asked)
+    path = _path(subject, questions)
     with suppress(OSError, ValueError):  # there is none, or it is damaged
         if path is not None:
             proof = record_of(read_whole(path, MOST_BYTES), KeptProof)
             check_date(proof.when)
-            same = (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu")
-            return proof if same and _is_whole(subject, proof.measurements, asked) else None
+            return proof if proof.digest == digest() and _is_whole(subject, proof.measurements, questions) else None
     return None
 
 
-def _path(subject: Subject, asked: Sequence[Asked] | None) -> Path | None:
+def _path(subject: PortId, questions: Sequence[QuestionId] | None) -> Path | None:
     """The file of a port's proof; None where none may be kept.
 
     It may for trigru's own ports and the frameworks' own parts, where JAX has nothing but a CPU.
@@ -113,7 +110,7 @@ def _path(subject: Subject, asked: Sequence[Asked] | None) -> Path | None:
     if accelerated or subject.source == "fault" or subject.name not in own_ports():
         return None
     folder = _folder()
-    name = hashlib.sha256(msgspec.json.encode([subject, digest(), asked])).hexdigest()[:32]
+    name = hashlib.sha256(msgspec.json.encode([subject, digest(), questions])).hexdigest()[:32]
     return folder and folder / f"{name}.json"
 
 
@@ -121,21 +118,12 @@ def _folder() -> Path | None:
     return private_folder(user_cache_path("trigru") / "proofs")
 
 
-def _is_whole(subject: Subject, measurements: list[Measurement], asked: Sequence[Asked] | None) -> bool:
-    """Whether all that was asked was measured, and passed; a framework's own part may fail."""
-    port, is_part = get_subject(subject), subject.source == "upstream"
-
-    def expected(question: Asked) -> Expected:
-        if question.row is None:
-            return expected_of(question.check, None, "float64", None)
-        row, dtype = question.row, dtypes_of(question.row["dtype"])[0]
-        return expected_of(question.check, unusual(row), dtype, style_of(row, port))
-
-    questions = expand([subject], DTYPES, OF_PARTS if is_part else CHECKS) if asked is None else asked
-    contradicts = not is_part and any(contradictions(measurements))
-    return not contradicts and is_whole(
-        measurements, port.name, subject.kernel or STOCK, map(expected, questions), passing=not is_part
-    )
+def _is_whole(subject: PortId, measurements: list[Measurement], questions: Sequence[QuestionId] | None) -> bool:
+    """Whether each question has its answer, and all passed; a framework's own part may fail."""
+    is_part = subject.source == "upstream"
+    questions = expand([subject], DTYPES, OF_PARTS if is_part else CHECKS) if questions is None else questions
+    are_whole = len(measurements) == len(questions) and all(map(is_answer, measurements, questions))
+    return are_whole and (is_part or all(map(passes, measurements)))
 
 
 # What a proof depends on ------------------------------------------------------------------------------------------

@@ -1,4 +1,8 @@
-"""Processes ask side by side what a proof has to ask; this one watches them."""
+"""Processes answer the questions of a proof side by side; this one watches them.
+
+Questions go to them by names, since ports hold functions and cannot be sent. It imports no JAX, so that processes can
+start before that is imported.
+"""
 
 import hashlib
 import os
@@ -7,19 +11,19 @@ import queue
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
+from typing import Literal
 
-import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
 from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu, shared_memory
 from ..processes.interrupts import check
 from ..processes.scratch import private_folder, scratch
-from .messages import Answer, Answered, Asked, Request
 
 WORKER = "trigru.bench.proving.questions:answer_request"
 #: Fewer questions than this for each process are answered sooner in this one: a process takes seconds to start.
@@ -31,23 +35,66 @@ LIMIT_S = 300.0
 NO_ANSWER = "the process ended without an answer"
 
 
-@dataclass(frozen=True)
-class Proof:
-    """The measurements, and how many programs were compiled for them or found compiled.
+class PortId(Struct, frozen=True):
+    """A port by name.
 
     Args:
-        answers: the measurements of each question, in the order in which they were given.
-        died: the questions that twice ended their process. Their measurement says how.
+        source: where it is looked up: the ports for use, the frameworks' own parts, or the planted faults.
+        name: what it is called there.
+        kernel: of its models, as users write it; None leaves the port as it is.
     """
 
-    answers: list[list[Measurement]]
-    compiled: int
-    reused: int
-    died: list[Asked]
+    source: Literal["port", "upstream", "fault"]
+    name: str
+    kernel: str | None = None
+
+
+class QuestionId(Struct, frozen=True):
+    """A question by names. See `trigru.common.equality.verification.Question`."""
+
+    subject: PortId
+    check: str
+    row: dict[str, str] | None = None
+
+
+class ProofRequest(Struct, frozen=True):
+    """The request to the processes of a proof.
+
+    Args:
+        questions: all of them; each is answered by the process that takes it first.
+        start: which share of them this process begins with, from 0 to 1. Those of one row stand together, so that few
+            processes need the oracle's answers to it.
+        folder: in which a process leaves a mark for each question that it takes.
+        programs: the folder in which compiled programs are kept; None keeps none.
+        shrink: whether a row that fails is made smaller.
+    """
+
+    questions: list[QuestionId]
+    start: float
+    folder: str
+    programs: str | None
+    shrink: bool = True
+
+
+class Answer(Struct, frozen=True):
+    """The measurement, its platform, and how many programs were compiled for it or found compiled.
+
+    Args:
+        number: that of the question.
+        measurement: None where the process died of the question.
+        death: how it did.
+    """
+
+    number: int
+    measurement: Measurement | None = None
+    compiled: int = 0
+    reused: int = 0
+    backend: str | None = None
+    death: str = NO_ANSWER
 
 
 class Prover:
-    """Asks questions, in processes of its own where there are many. Within its context its processes live.
+    """Finds the answers to questions, in several processes where there are many. They live within its context.
 
     Args:
         keep: whether compiled programs are kept, and taken from earlier ones.
@@ -58,14 +105,18 @@ class Prover:
 
     Attributes:
         programs: the folder in which compiled programs are kept; None where none is.
-        processes: how many ask at most. A TPU takes one at a time, and none while this process has it.
+        processes: how many there are at most. A TPU takes one at a time, and none while this process has it.
         backend: the platform on which questions were answered, once some were.
+        compiled, reused: how many programs were compiled for the last answers, or found compiled.
+        died: the questions that twice ended their process. Their measurement says how.
     """
 
     def __init__(self, *, keep: bool, fast: bool = False, early: bool = False, devices: int | None = None):
         self.programs = programs_folder() if keep else None
         self.processes = 1 if _has_tpu() else min(cores(), MOST_PROCESSES)
         self.backend: str | None = None
+        self.compiled = self.reused = 0
+        self.died: list[QuestionId] = []
         self._fast, self._devices = fast, devices
         self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
 
@@ -76,14 +127,13 @@ class Prover:
         while self._early:
             self._early.pop().__exit__()
 
-    def prove(self, questions: Sequence[Asked], progress: Callable[[int, Asked], None]) -> Proof:
-        """Ask questions. Those about programs as users have them come first, since they take longest.
+    def prove(self, questions: Sequence[QuestionId], progress: Callable[[int, QuestionId], None]) -> list[Measurement]:
+        """The measurement of each question. Those about programs as users have them come first: they take longest.
 
         Args:
-            questions: what to ask.
             progress: called after each answer with the number of answers, and the question.
         """
-        questions, answers = list(questions), dict[int, Answered]()
+        questions, answers = list(questions), dict[int, Answer]()
         processes = min(self.processes, len(questions) // (1 if self._devices else FEW))
         here = processes < 2 and self._devices is None and not _has_tpu()
         with closing(self._answers(questions, 0 if here else max(processes, 1))) as found:
@@ -93,48 +143,45 @@ class Prover:
         self.__exit__()
         for number, question in enumerate(questions):
             first = answers.get(number)  # None where a process died between questions
-            if first is None or first.death:  # which may be chance
+            if first is None or first.measurement is None:  # which may be chance
                 answers[number] = self._again(question)
             if first is None:
                 progress(len(answers), question)
         given = [answers[number] for number in range(len(questions))]
         self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
-        return Proof(
-            [[_of_death(q, a.death)] if a.death else a.measurements for q, a in zip(questions, given, strict=True)],
-            sum(answer.compiled for answer in given),
-            sum(answer.reused for answer in given),
-            [question for question, answer in zip(questions, given, strict=True) if answer.death],
-        )
+        self.compiled, self.reused = (sum(getattr(a, name) for a in given) for name in ("compiled", "reused"))
+        self.died = [questions[number] for number, answer in enumerate(given) if answer.measurement is None]
+        return [a.measurement or _of_death(q, a.death) for q, a in zip(questions, given, strict=True)]
 
-    def _again(self, question: Asked) -> Answered:
+    def _again(self, question: QuestionId) -> Answer:
         """The answer of a process of its own, or how that died."""
         try:
-            return [*self._answers([question], 1), Answered(0, [], death=NO_ANSWER)][0]
-        except ChildDiedError as error:  # before it was asked
-            return Answered(0, [], death=str(error))
+            return [*self._answers([question], 1), Answer(0)][0]
+        except ChildDiedError as error:  # before it took the question
+            return Answer(0, death=str(error))
 
-    def _answers(self, questions: list[Asked], processes: int) -> Generator[Answered, None, None]:
+    def _answers(self, questions: list[QuestionId], processes: int) -> Generator[Answer, None, None]:
         """The answers of several processes, as they come; or of this one, for 0."""
         with scratch() as folder:
             programs = None if self.programs is None else str(self.programs)
-            request = Request(questions, 0.0, folder, programs, not self._fast)
+            request = ProofRequest(questions, 0.0, folder, programs, not self._fast)
             if processes:
                 yield from self._of_children(request, processes)
                 return
-            from .questions import answers_of
+            from .questions import answers_to
 
-            yield from (answer for answer in answers_of(request) if isinstance(answer, Answered))
+            yield from (answer for answer in answers_to(request) if isinstance(answer, Answer))
 
     def _child(self) -> Child:
         return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
 
-    def _of_children(self, request: Request, processes: int) -> Generator[Answered, None, None]:
-        answers: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()  # None where a process has ended
+    def _of_children(self, request: ProofRequest, processes: int) -> Generator[Answer, None, None]:
+        answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()  # None where a process has ended
         stop = Event()
 
         def work(start: float) -> None:
             child = self._early.pop() if self._early else self._child()
-            while _ask(child, msgspec.structs.replace(request, start=start), answers.put, stop):
+            while _take_answers(child, replace(request, start=start), answers.put, stop):
                 child = self._child()  # the one before died, and the others may not take what is left
 
         with ThreadPoolExecutor(processes) as pool:
@@ -153,36 +200,32 @@ class Prover:
             future.result()
 
 
-def _ask(child: Child, request: Request, put: Callable[[Answered], None], stop: Event) -> bool:
-    """Let a process ask, then end it. Whether it died of a question, so that another one may go on.
+def _take_answers(child: Child, request: ProofRequest, put: Callable[[Answer], None], stop: Event) -> bool:
+    """Let a process answer, then end it. Whether it died of a question, so that another one may go on.
 
     Raises:
-        ChildDiedError: it died before it was asked anything.
+        ChildDiedError: it died before it took any.
     """
-    begun, under_way, death = False, None, NO_ANSWER
+    begun, number, death = False, None, NO_ANSWER
     with child:
         try:
-            for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
-                answer, begun = msgspec.json.decode(line, type=Answer), True
-                under_way = answer if isinstance(answer, int) else None
-                if isinstance(answer, Answered):
+            for answer in child.answers_to(request, int | Answer, LIMIT_S, stop):
+                begun, number = True, answer if isinstance(answer, int) else None
+                if isinstance(answer, Answer):
                     put(answer)
         except ChildDiedError as error:
             if not begun:
                 raise
             death = str(error)
-    if under_way is not None:
-        put(Answered(under_way, [], death=death))
-    return under_way is not None and not stop.is_set()
+    if number is not None:
+        put(Answer(number, death=death))
+    return number is not None and not stop.is_set()
 
 
-def _of_death(asked: Asked, death: str) -> Measurement:
-    from ...common.equality.contract.examination import unmeasured  # imports JAX, whose settings are checked before
-    from .questions import get_subject
+def _of_death(question: QuestionId, death: str) -> Measurement:
+    from .questions import unanswered  # imports JAX, whose settings are checked before
 
-    return replace(
-        unmeasured(get_subject(asked.subject), asked.check, asked.row), style=None, problem=death, levels=None
-    )
+    return unanswered(question, death)
 
 
 def programs_folder() -> Path | None:

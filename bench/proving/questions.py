@@ -3,37 +3,37 @@
 `trigru.bench.proving.prover` starts some of these, side by side.
 """
 
-import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import jax
 
 from ...common.equality.checks import CHECKS, Check, get_checks
+from ...common.equality.contract.examination import unmeasured
 from ...common.equality.contract.factors import is_compiled, style_of
+from ...common.equality.measurement import Measurement
 from ...common.equality.verification import Examiner, Question, questions
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
 from ...common.port.protocol import Port, WithKernel
 from ...common.port.styles import styles_called
 from ...impls import get_port
-from .messages import Answer, Answered, Asked, Request, Subject
+from .prover import Answer, PortId, ProofRequest, QuestionId
 
-#: Thresholds of the garbage collection: by default, it runs so often that it takes a tenth of the time of a trace.
-GARBAGE = 200_000, 20, 20
-#: What is asked of the frameworks' own parts: rows with one level that is not the usual one, so that what fails tells
-#: why; and the checks that have no rows.
+#: The checks of the frameworks' own parts: rows with one level that is not the usual one, so that what fails tells why;
+#: and the checks that have no rows.
 OF_PARTS = (*get_checks("singly"), *(check for check in CHECKS if check.rows is None))
 
 
 def expand(
-    subjects: Iterable[Subject],
+    subjects: Iterable[PortId],
     dtypes: Iterable[str],
     checks: Iterable[Check],
     styles: Mapping[str, Sequence[str] | None] | None = None,
-) -> list[Asked]:
+) -> list[QuestionId]:
     """The questions of `trigru.common.equality.verification.verify` about some ports.
 
     Args:
@@ -47,18 +47,18 @@ def expand(
         phase = q.row["phase"]
         return phase in styles and style in styles_called(q.port, styles[phase], phase)
 
-    asked = questions(map(get_subject, by_port.values()), dtypes, checks)
-    return [Asked(by_port[id(q.port)], q.check.name, q.row) for q in asked if is_in(q)]
+    found = questions(map(get_subject, by_port.values()), dtypes, checks)
+    return [QuestionId(by_port[id(q.port)], q.check.name, q.row) for q in found if is_in(q)]
 
 
-def find(asked: Asked) -> Question:
+def find(question: QuestionId) -> Question:
     """The question of these names."""
-    (check,) = get_checks(asked.check)
-    return Question(get_subject(asked.subject), check, asked.row)
+    (check,) = get_checks(question.check)
+    return Question(get_subject(question.subject), check, question.row)
 
 
 @cache
-def get_subject(subject: Subject) -> Port:
+def get_subject(subject: PortId) -> Port:
     """The port of that name."""
     if subject.source == "fault":
         from ...impls.faults import get_fault
@@ -72,29 +72,40 @@ def get_subject(subject: Subject) -> Port:
     return port if subject.kernel is None else WithKernel(port, subject.kernel)
 
 
-def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
+def unanswered(question: QuestionId, problem: str) -> Measurement:
+    """The measurement of a question that has none."""
+    blank = unmeasured(get_subject(question.subject), question.check, question.row)
+    return replace(blank, style=None, problem=problem, levels=None)
+
+
+def is_answer(m: Measurement, question: QuestionId) -> bool:
+    """Whether a measurement is of the check or the row of a question, and not of a smaller row."""
+    blank = unmeasured(get_subject(question.subject), question.check, question.row)
+    same = all(getattr(m, name) == getattr(blank, name) for name in ("port", "kernel", "dtype", "style", "levels"))
+    return same and (question.row is not None or m.check == question.check)
+
+
+def answer_request(request: ProofRequest, answer: Callable[[int | Answer], None]) -> None:
     """Answer questions in a process of its own."""
-    for message in answers_of(request):
+    for message in answers_to(request):
         answer(message)
 
 
-def answers_of(request: Request) -> Iterator[Answer]:
-    """Take the questions of a request that nobody else has taken, and answer them."""
-    gc.freeze()  # what is imported stays: to look at it again takes a tenth of the time of a trace
-    gc.set_threshold(*GARBAGE)
+def answers_to(request: ProofRequest) -> Iterator[int | Answer]:
+    """Take the questions of a request that no process has taken: the number of each, and its answer."""
     examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
         for number in _taken(request):
             yield number
             with count_programs() as programs:
-                measurements = [examiner.ask(find(request.questions[number]))]
-            yield Answered(number, measurements, programs.compiled, programs.reused, jax.default_backend())
+                measurement = examiner.ask(find(request.questions[number]))
+            yield Answer(number, measurement, programs.compiled, programs.reused, jax.default_backend())
 
 
-def _taken(request: Request) -> Iterator[int]:
+def _taken(request: ProofRequest) -> Iterator[int]:
     """The numbers of the questions that this process takes: first those about programs as users have them."""
     for compiled in (True, False):
-        numbers = [n for n, asked in enumerate(request.questions) if is_compiled(asked.row) == compiled]
+        numbers = [n for n, question in enumerate(request.questions) if is_compiled(question.row) == compiled]
         first = int(request.start * len(numbers))
         for number in (*numbers[first:], *numbers[:first]):
             with suppress(FileExistsError):

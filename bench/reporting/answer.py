@@ -47,6 +47,8 @@ HEADINGS = "As documented: as its docs write it; functional: jax.jit(f)(params, 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     """The screen, of at most 80 columns where no more than three frameworks are compared.
 
+    What explains or is of other versions is left out where there would be too many lines.
+
     Args:
         warnings: of the machine's load.
     """
@@ -55,12 +57,16 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         how = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
-    times = list(_times(found))
-    explains = not warnings and any(row.cells.keys() == {*WAYS} for row in found.rows)
-    meaning = [HEADINGS] if explains else []
-    parts = [folded([*warnings, *head_lines(found)]), times, folded([*meaning, *more_lines(found)])]
-    apart = [line for part in parts if part for line in ("", *part)][1:]
-    return apart if len(apart) <= LINES else [line for line in apart if line]
+    above, times, apart = folded([*warnings, *head_lines(found)]), list(_times(found)), []
+    below = [HEADINGS] * any(row.cells.keys() == {*WAYS} for row in found.rows) + more_lines(found)
+    for left_out in ((), (HEADINGS,), (HEADINGS, *version_lines(found))):
+        parts = [above, times, folded(line for line in below if line not in left_out)]
+        apart = [line for part in parts if part for line in ("", *part)][1:]
+        if len(apart) > LINES:
+            apart = [line for line in apart if line]
+        if len(apart) <= LINES:
+            break
+    return apart
 
 
 def head_lines(found: Answer) -> list[str]:
@@ -168,7 +174,7 @@ def sure_lines(found: Answer) -> list[str]:
         unseen = f"In {processes}, differences below {from_to(least, '{:.0%}'.format)} may go unseen." if least else ""
         lines.append(f"{STAR}{unseen}".strip())
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
-        lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
+        lines.append("Where no framework is marked, too few rounds were measured to tell.")
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
     apart = {(port, cell.differs) for _, _, cells in blocks for port, cell in cells.items() if cell.differs}

@@ -1,7 +1,6 @@
 """The changes between two runs: sentences on what they say together, then tables."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from ...common.errors import UnjudgedError, listed
 from ..analysis.diff import OTHER_WORK, TOO_NOISY, Change, Diff, Problem, ProofChange
@@ -53,7 +52,8 @@ def outcome(diff: Diff) -> list[str]:
 
 def _equality(proofs: list[ProofChange]) -> str:
     """What became of the proofs."""
-    parts = [f"{listed(map(_label, of))}: {status}" for status, of in grouped(proofs, _status).items()]
+    by_status = grouped(proofs, _status).items()
+    parts = [f"{listed(label(p.port, p.kernel) for p in of)}: {status}" for status, of in by_status]
     return "; ".join(parts) or "no port has a proof in either file"
 
 
@@ -62,7 +62,9 @@ def _status(change: ProofChange) -> str:
         return f"FAILED now: {', '.join(change.newly_failed)}"
     if change.old is None or change.new is None:
         return "checked in one file alone"
-    return "equal now, not before" if change.is_gained else f"{'' if change.new.is_equal else 'not '}equal, as before"
+    if change.new.is_equal and not change.old.is_equal:
+        return "equal now, not before"
+    return f"{'' if change.new.is_equal else 'not '}equal, as before"
 
 
 def _speed(judged: list[Change]) -> str:
@@ -70,14 +72,11 @@ def _speed(judged: list[Change]) -> str:
     if not judged:
         return "no arm is timed in both files"
     parts = []
-    for believed, one, more in (
-        (True, "is {}", "are {}"),
-        (False, "seems {}, maybe by chance", "seem {}, maybe by chance"),
-    ):
+    for believed, one, more, doubt in ((True, "is", "are", ""), (False, "seems", "seem", ", maybe by chance")):
         for way in ("slower", "faster"):
-            some = [c for c in judged if c.verdict == way and c.believed == believed]
-            if some:
-                parts.append(f"{_number(some, one, more).format(way)} ({_by_port(some, judged)})")
+            if some := [c for c in judged if c.verdict == way and c.believed == believed]:
+                verb = one if len(some) == 1 else more
+                parts.append(f"{len(some)} {verb} {way}{doubt} ({_by_port(some, judged)})")
     if not any(change.believed for change in judged):
         reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
         parts.insert(0, f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})")
@@ -94,7 +93,7 @@ def _failures(diff: Diff) -> Iterator[str]:
         yield f"Accepted by --anyway: {why}." if diff.anyway else refused
     if slow := diff.regressions:
         yield (
-            f"FAILED: {_number(slow, 'arm is', 'arms are')} slower by more than {diff.fail_above:.1%} "
+            f"FAILED: {count(len(slow), 'arm')} slower by more than {diff.fail_above:.1%} "
             f"({_by_port(slow, diff.judged)}). --fail-above accepts more."
         )
 
@@ -114,10 +113,6 @@ def _doubts(diff: Diff) -> Iterator[str]:
         )
 
 
-def _number(some: Sequence[Any], one: str, more: str) -> str:
-    return f"{len(some)} {one if len(some) == 1 else more}"
-
-
 def _by_port(changes: Iterable[Change], judged: Iterable[Change]) -> str:
     """How many of each port's arms."""
     some, all_of = (grouped(of, lambda c: label(c.arm.port, c.arm.kernel)) for of in (changes, judged))
@@ -133,13 +128,8 @@ def _groups(diff: Diff, groups: Iterable[str]) -> str:
     return f"all {len(some)} groups" if len(some) == len(names) else f"{len(some)} of {len(names)} groups"
 
 
-def _label(proof: ProofChange) -> str:
-    return label(proof.port, proof.kernel)
-
-
 def diff_tables(diff: Diff) -> list[Section]:
-    """Problems, then what was proven and what changed; as details, the baseline and every arm of every group."""
-    groups = grouped(diff.changes, lambda change: change.arm.group).values()
+    """Problems, then what was proven and what changed; as a detail, the baseline and every arm of every group."""
     tables = []
     if diff.problems:
         accepts = "--anyway accepts them."
@@ -147,11 +137,11 @@ def diff_tables(diff: Diff) -> list[Section]:
         columns = (Prose("reason"), Prose("what"))
         tables.append(Section("Where the files do not compare", columns, list(map(_problem, diff.problems)), (note,)))
     if diff.proofs:
-        rows = [(_label(p), _proof(p.old), _proof(p.new), _status(p)) for p in diff.proofs]
+        rows = [(label(p.port, p.kernel), _proof(p.old), _proof(p.new), _status(p)) for p in diff.proofs]
         columns = ("port", Prose("old"), Prose("new"), Words("status"))
         note = "Error: the largest in float64; 1e-12 is allowed. %: the largest share that other dtypes used of theirs."
         tables.append(Section("Equality with the NumPy oracle", columns, rows, (note,)))
-    return [*tables, _moved(diff), *map(_group, groups)]
+    return [*tables, _moved(diff), *_all(diff)]
 
 
 def _problem(problem: Problem) -> tuple[str, str]:
@@ -210,18 +200,17 @@ def _notes(diff: Diff) -> Iterator[str]:
         )
 
 
-def _group(changes: list[Change]) -> Section:
-    arm = changes[0].arm
-    return Section(
-        f"{short_group(arm)}: {arm.arithmetic}, kernel {arm.division}, change of {_MEASURE}",
-        (Prose("arm"), "old", "new", "new / old", "floor", Words("verdict")),
-        [(c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s), *_cells(c)) for c in changes],
-        (
-            "old and new are median times per call. The change need not equal their quotient. That of pure[jit] is of "
-            "its time, and gets no verdict: the machine itself may have become faster or slower.",
-        ),
-        detail=True,
+def _all(diff: Diff) -> list[Section]:
+    rows = [
+        (short_group(c.arm), c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s), *_cells(c))
+        for c in diff.changes
+    ]
+    notes = (
+        "old and new are median times per call. The change need not equal their quotient. That of pure[jit] is of its "
+        "time, and gets no verdict: the machine itself may have become faster or slower.",
     )
+    columns = (Prose("workload"), Words("arm"), "old", "new", "new / old", "floor", Words("verdict"))
+    return [Section(f"Every arm: change of {_MEASURE}", columns, rows, notes, detail=True)] * bool(rows)
 
 
 def _cells(change: Change) -> tuple[str, str, str]:

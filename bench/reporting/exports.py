@@ -103,8 +103,7 @@ def _cell(row: Timing | None, kind: Kind) -> str:
         times: Any = row.time_s, row.time_low_s, row.time_high_s
         return format_time_range(*times)
     text = format_interval(Comparison(row.ratio, row.low, row.high))
-    text = f"({text})" if row.verdict == "indistinguishable" else text
-    return text + "*" * (row.cause == "equations")
+    return f"({text})" if row.verdict == "indistinguishable" else text
 
 
 def _notes(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> list[str]:

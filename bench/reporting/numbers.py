@@ -62,15 +62,6 @@ def format_time_range(time_s: float, low_s: float, high_s: float) -> str:
     return f"{time_s / scale:.{digits}f} {unit} [{low_s / scale:.{digits}f}, {high_s / scale:.{digits}f}]"
 
 
-def format_rate(per_s: float) -> str:
-    """A rate with a metric prefix.
-
-    >>> format_rate(1234567)
-    '1.23 M'
-    """
-    return _scaled(per_s, {"G": 1e9, "M": 1e6, "k": 1e3, "": 1.0}).rstrip()
-
-
 def format_bytes(count: int | None) -> str:
     """A number of bytes with a binary prefix, or "-" if it is not known.
 

@@ -51,17 +51,11 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
 
 
 def load_warnings(facts: Provenance) -> list[str]:
-    """A warning if the machine was busy before a run, or with other work after it."""
-    threads = facts.machine.threads
-    limits = (
-        (facts.load_before, BUSY_SHARE, "before"),
-        (facts.load_after, 1 + BUSY_SHARE, "after"),  # the run itself is one of them
-    )
-    busy = [(load, when) for load, share, when in limits if load is not None and load > threads * share]
-    loads = ", ".join(
-        f"{load:.1f} {f'processes on {threads} threads ' * (n == 0)}{when}" for n, (load, when) in enumerate(busy)
-    )
-    return [f"Busy machine: {loads}. Use an idle one."] * bool(busy)
+    """A warning if the machine was busy before a run."""
+    load, threads = facts.load_before, facts.machine.threads
+    if load is None or load <= threads * BUSY_SHARE:
+        return []
+    return [f"Busy machine: {load:.1f} processes on {threads} threads before. Use an idle one."]
 
 
 def short_group(arm: Arm) -> str:

@@ -19,7 +19,6 @@ from ..analysis.pairs import (
     by_size,
     difference,
     limit_of,
-    means_of,
     negligible_from,
     other_clock,
     ratio_of,
@@ -32,7 +31,7 @@ from ..analysis.tidy import remarks
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
-from .numbers import format_bytes, format_interval, format_rate, format_ratio, format_throughput, format_time, from_to
+from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
 from .provenance import ARITHMETIC, short_group
 from .sections import Prose, Section, Words
 
@@ -44,7 +43,6 @@ WHAT_OTHER_IS = {
 }
 CAUSES = {
     "none": "no difference",
-    "equations": "other equations",
     "unread": "a program that could not be read",
     "boundary": "crossing the jit boundary with the same program",
     "style": "called in another way",
@@ -76,18 +74,17 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
                 format_time(time_s),
                 format_time(float(np.median(b.other_s))) if b.other_s else "-",
                 "1" if b.arm.is_baseline else "-" if other is None else format_ratio(ratio_of(other), other.verdict),
-                format_rate(b.steps / time_s),
                 format_throughput(b.flops / time_s, share),
                 "1 (baseline)" if b.arm.is_baseline else interval,
                 {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict),
             )
         )
     arm, clock, processes = first.arm, first.facts.clock, len(set(first.process))
-    explained = [b for b in benchmarks if b.verdict in ("faster", "slower") and not b.facts.differs]
+    explained = [b for b in benchmarks if b.verdict in ("faster", "slower")]
     return Section(
         f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, "
         f"kernel {STOCK if arm.division == STOCK else f'{arm.division} against {STOCK}'}",
-        (Prose("arm"), clock, OTHER[clock], "/ pure[jit]", "steps/s", "GFLOP/s, %", "time / pure[jit]",
+        (Prose("arm"), clock, OTHER[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]",
          Words("verdict")),
         rows,
         (
@@ -154,41 +151,37 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
 def speedup_tables(results: Results) -> list[Section]:
     """What each kernel gains over the frameworks' own cells and over peers, and what several devices gain over one."""
     return [
-        _speedups(over, kernel, found, means_of(found) if results.trigru.complete and over != "one device" else [])
+        _speedups(over, kernel, found)
         for over in _SPEEDUPS
         for kernel, found in grouped(speedups(results, over), lambda s: str(s.benchmark.arm.kernel)).items()
     ]
 
 
-def _speedups(over: Over, kernel: str, found: list[Speedup], means: list[Speedup]) -> Section:
+def _speedups(over: Over, kernel: str, found: list[Speedup]) -> Section:
     title, note, last, cell = _SPEEDUPS[over]
     rows = [
         (
-            f"mean of {s.groups}" if s.groups > 1 else str(s.benchmark.arm.workload),
+            str(s.benchmark.arm.workload),
             s.benchmark.arm.phase,
             s.arm,
-            s.other.name + "*" * bool(s.other.facts.differs),
-            "-" if s.groups > 1 else format_time(float(np.median(s.benchmark.time_s))),
+            s.other.name,
+            format_time(float(np.median(s.benchmark.time_s))),
             format_interval(s.ratio, 2 if s.ratio.high < 10 else 1),
             s.verdict,
             cell(s),
         )
-        for s in (*means, *found)
+        for s in found
     ]
-    differing = {s.other.name: s.other.facts.differs for s in found if s.other.facts.differs}
     notes = (
         "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not equal "
         f"the quotient of the medians per call. {note}",
-        *["Means are geometric, and of these workloads alone; their effect has to exceed the mean of the noise floors."]
-        * bool(means),
-        *(f"{n}*: other equations ({how}), so it is not compared with the oracle." for n, how in differing.items()),
     )
     columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
     return Section(title.format(kernel=kernel), columns, rows, notes)
 
 
 def _memory(found: Speedup) -> str:
-    return "-" if found.temp_share is None or found.groups > 1 else f"{found.temp_share:.2f}"
+    return "-" if found.temp_share is None else f"{found.temp_share:.2f}"
 
 
 def _exchanged(found: Speedup) -> str:
@@ -255,7 +248,7 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
     rows = []
     for port in ports:
         peaks = (port.peak_bytes, port.device_peak_bytes) if on_device else (port.peak_bytes,)
-        total = f"{port.total_s:.3g} s [{port.least_s:.3g}, {port.most_s:.3g}]"
+        total = "{:.3g} s [{:.3g}, {:.3g}]".format(*port.total_s)
         memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
         rows.append((port.port, *map(format_time, port.part_s), total, *memory))
     before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))

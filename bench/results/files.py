@@ -8,15 +8,14 @@ import re
 import sys
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from .arm import Count, Untimed
 from .lines import MOST_BYTES, record_of, refusing, with_checksum
-from .run import Begun, Ended, GroupTimed, Line, Resumed, Run, Started, Timed
+from .run import GroupTimed, Run, Timed
 
 SCHEMA = 9
 #: Name of the file in the folder of a run.
@@ -29,24 +28,14 @@ class ResultsFileError(TrigruError, ValueError):
     """A results file is truncated, malformed, of another schema, or lacks a fact."""
 
 
-class Header(Struct, frozen=True, forbid_unknown_fields=True):
-    """The records of a run that are of no arm alone.
+class Stored(Run):
+    """The records of a run as they stand in a file.
 
     Args:
         schema: the version of this format.
-        begun: how the run began.
-        started: one for each process that was started.
-        untimed: the arms without a number.
-        interruptions: how often the run was stopped and resumed.
-        ended: how it ended.
     """
 
     schema: int
-    begun: Begun
-    started: list[Started]
-    untimed: list[Untimed]
-    interruptions: Annotated[int, Meta(ge=0, le=1000)]
-    ended: Ended
 
 
 class _ExtraInfo(Struct, frozen=True):
@@ -54,25 +43,16 @@ class _ExtraInfo(Struct, frozen=True):
 
 
 class _Benchmark(Struct, frozen=True):
+    """The samples of an arm by process. What pytest-benchmark's format has beside these is for other readers."""
+
     group: str
-    name: str
     fullname: str
     extra_info: _ExtraInfo
-    options: dict[str, Any]
-    stats: dict[str, Any]
-    params: dict[str, Any] | None
-    param: str | None
 
 
 class _File(Struct, frozen=True):
-    """A results file: samples of each arm by process, the other records of the run, and what other readers need."""
-
-    machine_info: dict[str, Any]
-    commit_info: dict[str, Any]
     benchmarks: list[_Benchmark]
-    datetime: str
-    version: str
-    trigru: Header
+    trigru: Stored
 
 
 class OtherFileError(ResultsFileError):
@@ -144,7 +124,14 @@ def save(run: Run, untimed: list[Untimed], path: Path) -> None:
         "benchmarks": benchmarks,
         "datetime": run.ended.datetime,
         "version": machine.versions.get("pytest-benchmark", "?"),
-        "trigru": Header(SCHEMA, run.begun, run.started, untimed, run.interruptions, run.ended),
+        "trigru": {
+            "schema": SCHEMA,
+            "begun": run.begun,
+            "started": run.started,
+            "untimed": untimed,
+            "interruptions": run.interruptions,
+            "ended": run.ended,
+        },
     }
     write_whole(path, with_checksum(file))
 
@@ -162,13 +149,15 @@ def read(path: Path) -> Run:
         content = read_whole(path, MOST_BYTES)
         if b'"starts"' in content and b'"benchmarks"' not in content:
             raise OtherFileError(path, STARTS_COMMAND)
-        return Run(_lines_of(record_of(content, _File, SCHEMA)))
+        return _run_of(record_of(content, _File, SCHEMA))
 
 
-def _lines_of(file: _File) -> list[Line]:
-    """The records of a file, as they would stand in a journal."""
-    header = file.trigru
-    arms = {arm.id: arm for arm in header.begun.arms}
+def _run_of(file: _File) -> Run:
+    """The run of a file, whose samples stand with each arm."""
+    run = file.trigru
+    if run.ended is None:
+        raise ValueError("it has not ended")
+    arms = {arm.id: arm for arm in run.begun.arms}
     parts: dict[tuple[int, str], list[Timed]] = {}
     for benchmark in file.benchmarks:
         for process, timed in benchmark.extra_info.trigru.items():
@@ -178,9 +167,9 @@ def _lines_of(file: _File) -> list[Line]:
                 raise ValueError(f"{benchmark.fullname} is in the group {benchmark.group}")
             parts.setdefault((process, arms[timed.arm].group), []).append(timed)
     groups = [GroupTimed(group, process, timed) for (process, group), timed in parts.items()]
-    groups.sort(key=lambda line: line.process)
-    resumed = [Resumed() for _ in range(header.interruptions)]
-    return [header.begun, *header.started, *header.untimed, *groups, *resumed, header.ended]
+    run.groups_timed = sorted(groups, key=lambda line: line.process)
+    run.check()
+    return run
 
 
 def command_line() -> list[str]:

@@ -1,9 +1,7 @@
 """What measurements of equality prove: that which is within a bound that this version sets, and nothing else."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 from ...common.equality.bounds import SAME_BOUND
 from ...common.equality.measurement import Measurement
@@ -33,36 +31,6 @@ def most_allowed(m: Measurement) -> float:
 def passes(m: Measurement) -> bool:
     """Whether a measurement passes, whatever its bound claims."""
     return m.passed and m.error is not None and m.error <= most_allowed(m)
-
-
-class Expected(NamedTuple):
-    """What a measurement is of: a row of the contract in a dtype and a call style, or a check that has no rows."""
-
-    what: Any
-    dtype: str
-    style: str | None
-
-
-def expected_of(check: str, levels: dict[str, str] | None, dtype: str, style: str | None) -> Expected:
-    """What a question is about, so that its measurement can be found."""
-    return Expected(check if levels is None else frozenset(levels.items()), dtype, style)
-
-
-def is_whole(
-    measurements: Iterable[Measurement], port: str, kernel: str, expected: Iterable[Expected], *, passing: bool = True
-) -> bool:
-    """Whether measurements are those of a port on a kernel, of all that was expected, and within their bounds.
-
-    Args:
-        expected: a row as often as it is asked; a check that has no rows has a measurement for each quantity.
-        passing: False where measurements may fail, as those of a framework's own part do.
-    """
-    found = list(measurements)
-    own = all((m.port, m.kernel) == (port, kernel) and (passes(m) or not passing) for m in found)
-    counted = Counter(expected_of(m.check, m.levels, m.dtype, m.style) for m in found)
-    asked = Counter(expected)
-    rows = all(counted[one] == asked[one] for one in counted.keys() | asked.keys() if not isinstance(one.what, str))
-    return own and rows and asked.keys() == counted.keys()
 
 
 def contradictions(found: Iterable[Measurement]) -> Iterator[str]:

@@ -3,8 +3,8 @@
 What can be computed from them is not stored. The types bound every number, and what contradicts itself cannot be made.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -121,17 +121,10 @@ class Resumed(Struct, frozen=True, tag=True):
     """The run was stopped, and is continued."""
 
 
-class Timed(Struct, frozen=True):
-    """The samples of an arm in one process. What earlier versions stored beside these is not read.
+class Samples(Struct, frozen=True, kw_only=True):
+    """The times of an arm in one process.
 
     Args:
-        arm: its id.
-        device, backend: where the arm ran.
-        differs: how its equations differ from the oracle's; None where they do not. If they do, it was not compared.
-        gate: largest error of the first results, as a share of what its admission allows; None if not compared.
-        leaves: arrays that cross the jit boundary inwards for model and optimiser.
-        build: how long tracing, lowering and compiling took; None where it is not known.
-        program: the program that XLA made; None where XLA did not run it, or another process read it.
         calls: in a sample.
         steady: whether the warm-up ended in a steady state.
         time_s: seconds per call, one for each round.
@@ -143,14 +136,6 @@ class Timed(Struct, frozen=True):
         started_s: when each sample began, seconds since the epoch.
     """
 
-    arm: str
-    device: str
-    backend: str
-    differs: str | None
-    gate: Admitted | None
-    leaves: Count
-    build: Build | None
-    program: ProgramFacts | None
     calls: Natural
     steady: bool
     time_s: Annotated[list[Seconds], Meta(min_length=1)]
@@ -163,8 +148,28 @@ class Timed(Struct, frozen=True):
         for name in ("position", "started_s"):
             if len(getattr(self, name)) != len(self.time_s):
                 raise ValueError(f"{name} has {len(getattr(self, name))} items, expected {len(self.time_s)}")
-        if self.gate is not None and self.differs is not None:
-            raise ValueError("gate is there, and so is differs")
+
+
+class Timed(Samples, frozen=True, kw_only=True):
+    """An arm in one process: its samples, and what else is known of it. What earlier versions stored is not read.
+
+    Args:
+        arm: its id.
+        device, backend: where the arm ran.
+        gate: largest error of the first results, as a share of what its admission allows; None of a peer that an
+            earlier version did not compare.
+        leaves: arrays that cross the jit boundary inwards for model and optimiser.
+        build: how long tracing, lowering and compiling took; None where it is not known.
+        program: the program that XLA made; None where XLA did not run it, or another process read it.
+    """
+
+    arm: str
+    device: str
+    backend: str
+    gate: Admitted | None
+    leaves: Count
+    build: Build | None
+    program: ProgramFacts | None
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -196,21 +201,28 @@ class Ended(Struct, frozen=True, tag=True):
         check_date(self.datetime)
 
 
-Line = Begun | Started | Resumed | Untimed | GroupTimed | Ended
-_T = TypeVar("_T")
+#: A line of a journal.
+Line = Begun | Started | Resumed | Untimed | GroupTimed
 
 
-class Run:
-    """The records of a run in the order in which they came. Raises a ValueError if they cannot be of one run."""
+class Run(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The records of a run, each kind in the order in which they came.
 
-    def __init__(self, lines: Sequence[Line]):
-        self.lines = list(lines)
-        self._check()
+    Args:
+        begun: how it began.
+        started: one for each process that was started, before or after an interruption.
+        untimed: the arms without a number, beside those with which the run began.
+        interruptions: how often the run was stopped and resumed.
+        ended: how it ended; None if it did not.
+        groups_timed: what was measured. In a results file it stands with each arm instead.
+    """
 
-    @property
-    def begun(self) -> Begun:
-        """How it began."""
-        return self._of(Begun)[0]
+    begun: Begun
+    started: list[Started]
+    untimed: list[Untimed]
+    interruptions: Annotated[int, Meta(ge=0, le=1000)]
+    ended: Ended | None
+    groups_timed: list[GroupTimed] = []
 
     @property
     def plan(self) -> Plan:
@@ -218,34 +230,14 @@ class Run:
         return self.begun.plan
 
     @property
-    def interruptions(self) -> int:
-        """How often it was resumed."""
-        return len(self._of(Resumed))
-
-    @property
-    def started(self) -> list[Started]:
-        """One record for each process that was started, before or after an interruption."""
-        return self._of(Started)
-
-    @property
     def machine(self) -> Machine | None:
         """The machine of the run; None as long as no process has started."""
         return self.started[0].machine if self.started else None
 
     @property
-    def groups_timed(self) -> list[GroupTimed]:
-        """What was measured."""
-        return self._of(GroupTimed)
-
-    @property
-    def untimed(self) -> dict[str, Untimed]:
+    def reasons(self) -> dict[str, Untimed]:
         """Arms without a number, by id, each with its first reason."""
-        return {line.arm.id: line for line in reversed([*self.begun.untimed, *self._of(Untimed)])}
-
-    @property
-    def ended(self) -> Ended | None:
-        """How it ended; None if it did not."""
-        return next(iter(self._of(Ended)), None)
+        return {line.arm.id: line for line in reversed([*self.begun.untimed, *self.untimed])}
 
     @property
     def complete(self) -> bool:
@@ -258,25 +250,32 @@ class Run:
 
     def todo(self, process: int) -> list[Arm]:
         """The arms that a process has not measured yet, of groups that can still have numbers."""
-        untimed = self.untimed
+        reasons = self.reasons
         over = {line.group for line in self.groups_timed if line.process == process}
-        over |= {line.arm.group for line in untimed.values() if line.arm.role in ("baseline", "duplicate")}
-        return [arm for arm in self.begun.arms if arm.group not in over and arm.id not in untimed]
+        over |= {line.arm.group for line in reasons.values() if line.arm.role in ("baseline", "duplicate")}
+        return [arm for arm in self.begun.arms if arm.group not in over and arm.id not in reasons]
 
-    def _of(self, kind: type[_T]) -> list[_T]:
-        return [line for line in self.lines if isinstance(line, kind)]
+    def take(self, line: Line) -> None:
+        """Add a line to the records of its kind. Raises a ValueError if it is a second beginning."""
+        match line:
+            case Begun():
+                raise ValueError("it has a second beginning")
+            case Resumed():
+                self.interruptions += 1
+            case Started():
+                self.started.append(line)
+            case Untimed():
+                self.untimed.append(line)
+            case GroupTimed():
+                self.groups_timed.append(line)
 
-    def _check(self) -> None:
-        """Raise a ValueError with what contradicts what."""
-        if not self.lines or not isinstance(self.lines[0], Begun):
-            raise ValueError("it has no beginning")
-        if len(self._of(Begun)) > 1 or any(isinstance(line, Ended) for line in self.lines[:-1]):
-            raise ValueError("it has a second beginning, or goes on after its end")
+    def check(self) -> None:
+        """Raise a ValueError with what contradicts what, if the records cannot be of one run."""
         begun, started, groups_timed = self.begun, self.started, self.groups_timed
         arms, without = {arm.id: arm for arm in begun.arms}, {u.arm.id for u in begun.untimed}
         if twice := first_twice(arm.id for arm in begun.arms) or first_twice(u.arm.id for u in begun.untimed):
             raise ValueError(f"the arm {twice} is there twice")
-        for line in [*begun.untimed, *self._of(Untimed)]:
+        for line in [*begun.untimed, *self.untimed]:
             if line.arm != arms.get(line.arm.id):
                 raise ValueError(f"{line.arm.id} is no arm of the run")
         if any(line.ceilings.keys() != {arm.arithmetic for arm in begun.arms} for line in started):

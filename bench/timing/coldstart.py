@@ -15,20 +15,14 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import msgspec
 from msgspec import Struct
 
-from ...common.errors import TrigruError
 from ...common.port.programs import Build
 from ..results.arm import Count, Start
 
 WORKLOAD, PHASE = "question", "train_step"
 #: The longest that a start may take, in seconds.
 LIMIT_S = 300.0
-
-
-class ColdStartError(TrigruError):
-    """A process whose start was to be timed ended without an answer."""
 
 
 class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,23 +54,23 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
         return self.import_s + self.init_s + self.build.first_call_s
 
 
-def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, float], None]) -> list[ColdStart]:
-    """Start each port several times, one process at a time.
+def measure_cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, float], None]) -> list[ColdStart]:
+    """Start each port several times, one process at a time. Raises a ChildDiedError if one ends without an answer.
 
     A first pass, which is not recorded, fills the disk cache for all ports. After that, every pass begins with another
     port.
 
     Args:
         repeats: recorded starts of each port.
-        progress: called with what is under way and the share of the whole that was done since the last call.
+        progress: called with the name of each start and the share of the whole that was done since the last call.
     """
     found: list[ColdStart] = []
     share = 0.0
     for number in range(repeats + 1):
         first = max(number - 1, 0) % max(len(ports), 1)
-        what = f"({number} of {repeats})" if number else "(warm-up)"
+        counted = f"({number} of {repeats})" if number else "(warm-up)"
         for port in (*ports[first:], *ports[:first]):
-            progress(f"start {port} {what}", share)
+            progress(f"start {port} {counted}", share)
             cold = measure_cold_start(port)
             if number:
                 found.append(cold)
@@ -85,24 +79,27 @@ def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, flo
 
 
 def measure_cold_start(port: str) -> ColdStart:
-    """Start a port in a fresh interpreter. Raises a ColdStartError if it ends without an answer."""
-    from ..processes.child import ChildDiedError, lines_of
+    """Start a port in a fresh interpreter. Raises a ChildDiedError if that ends without an answer."""
+    from ..processes.child import ChildDiedError, answers_of
 
-    target = "trigru.bench.timing.coldstart:answer_request"
     try:
-        return msgspec.json.decode(b"".join(lines_of(target, msgspec.json.encode(port), LIMIT_S)), type=ColdStart)
-    except (ChildDiedError, msgspec.MsgspecError) as error:
-        raise ColdStartError(f"the cold start of {port!r} failed: {error}") from error
+        for cold in answers_of("trigru.bench.timing.coldstart:answer_request", port, ColdStart, LIMIT_S):
+            return cold
+        raise ChildDiedError("it ended without an answer")
+    except ChildDiedError as error:
+        raise ChildDiedError(f"the cold start of {port!r} failed: {error}") from error
 
 
-def start_cold(port: str, since_s: float) -> ColdStart:
-    """Import a port, make its model and train two steps. The process must not have imported any of it before.
+def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: float = STARTED_S) -> None:
+    """Import a port, make its model and train two steps, in a process that has imported none of it.
 
-    It started at since_s, by `time.perf_counter`.
+    Args:
+        request: the port's name.
+        since_s: when the process began, by `time.perf_counter`.
     """
     from ...impls import get_port, get_style
 
-    source = get_port(port)
+    source = get_port(request)
     import_s = time.perf_counter() - since_s
 
     import jax
@@ -132,7 +129,7 @@ def start_cold(port: str, since_s: float) -> ColdStart:
     program.wait(program.call(*arguments))
     second_call_s = time.perf_counter() - start
     on_device = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    return ColdStart(port, style.name, import_s, init_s, build, second_call_s, _peak_bytes(), on_device)
+    answer(ColdStart(request, style.name, import_s, init_s, build, second_call_s, _peak_bytes(), on_device))
 
 
 def _peak_bytes() -> int | None:
@@ -145,8 +142,3 @@ def _peak_bytes() -> int | None:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return None
-
-
-def answer_request(request: str, answer: Callable[[ColdStart], None]) -> None:
-    """Start a port in a process of its own."""
-    answer(start_cold(request, STARTED_S))

@@ -1,4 +1,8 @@
-"""Timing arms against each other, in interleaved rounds. Only the calls and the wait for their outputs are timed."""
+"""Timing arms against each other, in interleaved rounds. Only the calls and the wait for their outputs are timed.
+
+The words are pyperf's: warm-up calls bring an arm to a steady state, a calibration sets the calls of a sample (pyperf's
+loops), and each sample is a value, in seconds per call.
+"""
 
 import gc
 import math
@@ -11,6 +15,7 @@ import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
+from ..results.run import Samples
 
 #: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution do not
 #: matter. Many short samples are better than few long ones: paired samples lie closer together, and a disturbance
@@ -37,7 +42,7 @@ class CompiledWhileTimingError(TrigruError):
 
 
 @runtime_checkable
-class Subject(Protocol):
+class Benchmarkable(Protocol):
     """A program that can be called and waited for."""
 
     def call(self) -> Any:
@@ -62,14 +67,14 @@ class WarmUp(NamedTuple):
     call_time_s: float
 
 
-class Pace(NamedTuple):
-    """How arms are called while a clock runs.
+class Calibration(NamedTuple):
+    """How many calls a sample has.
 
     Args:
-        clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.run.Timed`.
+        clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.run.Samples`.
         least_calls: of a sample, however long they take.
         most_calls: of a sample, if they last less than `sample_time_s`; None for no bound.
-        least_sample_s: how long a sample lasts at least, if that is more than is asked for, in seconds.
+        least_sample_s: how long a sample lasts at least, if that is more than `sample_time_s`, in seconds.
         least_warm_up_s: how long the warm-up lasts at least, in seconds.
     """
 
@@ -79,26 +84,23 @@ class Pace(NamedTuple):
     least_sample_s: float = 0.0
     least_warm_up_s: float = 0.0
 
+    def calls(self, warmed: WarmUp, sample_time_s: float) -> int:
+        """The calls of a sample by the clock that leads.
 
-CPU_PACE = Pace()
-ACCELERATOR_PACE = Pace("pipelined", QUEUED_CALLS, None, QUEUED_SAMPLE_S, LEAST_WARM_UP_S)
+        Enough to last that long, or twenty; without waiting at least four, on an accelerator fifty.
+
+        >>> [CPU.calls(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
+        [20, 4, 1]
+        >>> [ACCELERATOR.calls(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3)]
+        [5000, 50]
+        """
+        filling = math.ceil(max(sample_time_s, self.least_sample_s) / warmed.call_time_s)
+        least = self.least_calls if self.clock == "blocked" else max(self.least_calls, CALLS_IN_FLIGHT)
+        return max(least, min(self.most_calls or filling, filling))
 
 
-def pace_of(backend: str) -> Pace:
-    """The pace of a platform, by JAX's name of it."""
-    return CPU_PACE if backend == "cpu" else ACCELERATOR_PACE
-
-
-class Samples(NamedTuple):
-    """The times of one arm, as in `trigru.bench.results.run.Timed`; time_s is in seconds per call."""
-
-    time_s: np.ndarray
-    other_s: np.ndarray
-    clock: str
-    calls: int
-    position: np.ndarray
-    started_s: np.ndarray
-    warm_up: WarmUp
+CPU = Calibration()
+ACCELERATOR = Calibration("pipelined", QUEUED_CALLS, None, QUEUED_SAMPLE_S, LEAST_WARM_UP_S)
 
 
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
@@ -124,13 +126,13 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def sample_rounds(
-    arms: Sequence[Subject],
+    arms: Sequence[Benchmarkable],
     rounds: int,
     *,
     sample_time_s: float,
     seed: int = 0,
-    pace: Pace = CPU_PACE,
-    warm: Sequence[WarmUp] | None = None,
+    calibration: Calibration = CPU,
+    warmed: Sequence[WarmUp] | None = None,
     progress: Callable[[float], None] = lambda share: None,
     entering: Callable[[int], None] = lambda index: None,
     both: bool = True,
@@ -139,111 +141,108 @@ def sample_rounds(
 
     Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill `sample_time_s`, or
     twenty, by the clock that leads; garbage collection is off while it runs. All outputs of an XLA program become ready
-    together, so blocking on one of them waits for all. After that, a quarter as many rounds are by the other clock.
+    together, so blocking on one of them waits for all. The last rounds, a quarter as many, are by the other clock.
     Without waiting, a sample has four calls at least.
 
     Args:
         arms: compiled already, or compiled by the warm-up.
         rounds: how many. A multiple of the number of arms balances positions exactly.
-        pace: of the platform.
-        warm: how each arm was warmed up; None to warm up here.
+        calibration: that of the platform.
+        warmed: how each arm was warmed up; None to warm up here.
         progress: called after each round, or each sample where rounds are long, with its share of the whole time.
-        both: take a quarter as many rounds by the other clock, too.
         entering: called with the arm's number before each sample, outside of the timed region.
+        both: take a quarter as many rounds by the other clock, too.
 
     Returns:
         The samples of each arm, or the exception that it raised: CompiledWhileTimingError if it compiled again.
     """
-    warm = [warm_up(arm, sample_time_s, pace) for arm in arms] if warm is None else warm
-    leading, other = _clocks(pace)
-    calls = [calls_in_a_sample(w, sample_time_s, pace) for w in warm]
-    others = [max(n, CALLS_IN_FLIGHT) for n in calls]
-    passes = [(leading, rounds, calls), (other, math.ceil(rounds / 4) if both else 0, others)]
-    round_s = [sum(n * w.call_time_s for n, w in zip(of_calls, warm, strict=True)) for _, _, of_calls in passes]
-    whole_s = sum(of_rounds * time_s for (_, of_rounds, _), time_s in zip(passes, round_s, strict=True))
+    warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
+    leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
+    calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
+    calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
+    schedule = [(leading, order) for order in balanced_orders(len(arms), rounds, seed)]
+    schedule += [(other, order) for order in balanced_orders(len(arms), math.ceil(rounds / 4) if both else 0, seed)]
+    round_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
+    whole_s = sum(round_s[clock] for clock, _ in schedule)
+    time_s, started_s, position = np.zeros((3, len(schedule), len(arms)))
     failed: dict[int, Exception] = {}
-    found = []
     with watch_build() as built, _no_garbage_collection():
-        for (clock, of_rounds, of_calls), expected_s in zip(passes, round_s, strict=True):
-            time_s, started_s = np.full((2, len(arms), of_rounds), np.nan)
-            position = np.empty((len(arms), of_rounds), int)
-            steps = len(arms) if expected_s > LONG_ROUND_S else 1
-            for number, order in enumerate(balanced_orders(len(arms), of_rounds, seed)):
-                gc.collect()
-                position[order, number] = range(len(arms))
-                for place, index in enumerate(order.tolist(), 1):
-                    if index not in failed:
-                        entering(index)
-                        compiled_s = built(0.0).compile_s
-                        started_s[index, number] = time.time()
-                        try:
-                            time_s[index, number] = clock(arms[index], of_calls[index])
-                            if built(0.0).compile_s > compiled_s:
-                                raise CompiledWhileTimingError(
-                                    "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure "
-                                    "of what it passes from call to call; its figures would include compilation."
-                                )
-                        except Exception as error:  # an arm loses only its own numbers
-                            failed[index] = error
-                    if steps > 1 or place == len(arms):
-                        progress(expected_s / whole_s / steps)
-            found.append((time_s, position, started_s))
-    (time_s, position, started_s), (other_s, _, _) = found
-    rows = zip(time_s, other_s, [pace.clock] * len(arms), calls, position, started_s, warm, strict=True)
-    return [failed.get(index) or Samples(*row) for index, row in enumerate(rows)]
+        for number, (clock, order) in enumerate(schedule):
+            gc.collect()
+            reports = len(arms) if round_s[clock] > LONG_ROUND_S else 1
+            for place, index in enumerate(order.tolist()):
+                position[number, index] = place
+                if index not in failed:
+                    entering(index)
+                    compiled_s = built(0.0).compile_s
+                    started_s[number, index] = time.time()
+                    try:
+                        time_s[number, index] = CLOCKS[clock](arms[index], calls[clock][index])
+                        if built(0.0).compile_s > compiled_s:
+                            raise CompiledWhileTimingError(
+                                "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of "
+                                "what it passes from call to call; its figures would include compilation."
+                            )
+                    except Exception as error:  # an arm loses only its own numbers
+                        failed[index] = error
+                if reports > 1 or place == len(arms) - 1:
+                    progress(round_s[clock] / whole_s / reports)
+    return [
+        failed.get(index)
+        or Samples(
+            clock=leading,
+            calls=calls[leading][index],
+            steady=w.steady,
+            time_s=_digits(time_s[:rounds, index], "{:.6g}"),
+            other_s=_digits(time_s[rounds:, index], "{:.6g}"),
+            position=position[:rounds, index].astype(int).tolist(),
+            started_s=_digits(started_s[:rounds, index], "{:.3f}"),
+        )
+        for index, w in enumerate(warmed)
+    ]
 
 
-def calls_in_a_sample(warm: WarmUp, sample_time_s: float, pace: Pace = CPU_PACE) -> int:
-    """How many calls a sample of the clock that leads has.
-
-    Enough to last that long, or twenty; without waiting at least four, on an accelerator fifty.
-
-    >>> [calls_in_a_sample(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
-    [20, 4, 1]
-    >>> [calls_in_a_sample(WarmUp(9, True, call_time_s), 10e-3, ACCELERATOR_PACE) for call_time_s in (1e-5, 3e-3)]
-    [5000, 50]
-    """
-    filling = math.ceil(max(sample_time_s, pace.least_sample_s) / warm.call_time_s)
-    least = pace.least_calls if pace.clock == "blocked" else max(pace.least_calls, CALLS_IN_FLIGHT)
-    return max(least, min(pace.most_calls or filling, filling))
-
-
-def warm_up(arm: Subject, sample_time_s: float, pace: Pace = CPU_PACE) -> WarmUp:
+def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration = CPU) -> WarmUp:
     """Call an arm until it is steady.
 
     Stretches of calls, each as long as a sample, are timed until two in a row are at most 3 % faster than the fastest
     stretch before.
     """
-    calls, spent_s, best_s, unchanged, (clock, _) = 0, 0.0, np.inf, 0, _clocks(pace)
+    calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
+    at_once = calibration.least_calls
     while spent_s < MAX_WARM_UP_S:
         n, elapsed_s = 0, 0.0
         while n == 0 or elapsed_s < sample_time_s:
-            elapsed_s += clock(arm, pace.least_calls) * pace.least_calls
-            n += pace.least_calls
+            elapsed_s += CLOCKS[calibration.clock](arm, at_once) * at_once
+            n += at_once
         calls, spent_s, time_s = calls + n, spent_s + elapsed_s, elapsed_s / n
         unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
         best_s = min(best_s, time_s)
-        if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2) and spent_s >= pace.least_warm_up_s:
+        if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2) and spent_s >= calibration.least_warm_up_s:
             return WarmUp(calls, True, best_s)
     return WarmUp(calls, False, best_s)
 
 
-def _clocks(pace: Pace) -> tuple[Callable[[Subject, int], float], Callable[[Subject, int], float]]:
-    """The clock that leads, and the other one."""
-    return (_blocked, _pipelined) if pace.clock == "blocked" else (_pipelined, _blocked)
-
-
-def _blocked(arm: Subject, calls: int) -> float:
+def _blocked(arm: Benchmarkable, calls: int) -> float:
     start = time.perf_counter_ns()
     for _ in range(calls):
         arm.wait(arm.call())
     return (time.perf_counter_ns() - start) * 1e-9 / calls
 
 
-def _pipelined(arm: Subject, calls: int) -> float:
+def _pipelined(arm: Benchmarkable, calls: int) -> float:
     start = time.perf_counter_ns()
     arm.wait([arm.call() for _ in range(calls)])
     return (time.perf_counter_ns() - start) * 1e-9 / calls
+
+
+#: Seconds per call of an arm, each waited for, or all in flight.
+CLOCKS = {"blocked": _blocked, "pipelined": _pipelined}
+
+
+def _digits(values: np.ndarray, form: str) -> list[float]:
+    """Numbers with fewer digits, for a small file."""
+    return [float(form.format(value)) for value in values]
 
 
 @contextmanager

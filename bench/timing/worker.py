@@ -1,9 +1,5 @@
-"""The process that measures: it reads one request and answers in lines of JSON.
+"""The process that measures: it answers one request of `trigru.bench.timing.supervisor`, which starts several."""
 
-`trigru.bench.timing.supervisor` starts several of these, one after the other: each calls `answer_request`.
-"""
-
-import gc
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import jax
+import msgspec
 import numpy as np
 
 from ...common.errors import TrigruError
@@ -22,11 +19,12 @@ from ..arms.admission import keep_in
 from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
 from ..results.arm import Arm, Plan, Untimed
 from ..results.grouping import grouped
-from ..results.run import GroupTimed, Machine, Started, Timed
+from ..results.run import GroupTimed, Machine, Samples, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
-from .sampling import Samples, calls_in_a_sample, pace_of, sample_rounds, warm_up
-from .supervisor import MARKER, NO_BASELINE, PROGRAMS, ROUNDS_S, START_S, Answer, Request, Underway
+from .sampling import ACCELERATOR, CPU, sample_rounds, warm_up
+from .supervisor import NO_BASELINE, PROGRAMS, ROUNDS_S, SIDE_BY_SIDE, START_S, Answer, Stage, TimingRequest
+from .turns import Turns
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
 GROUP_TIME_S = 40.0
@@ -36,8 +34,6 @@ SHORT_GROUP_TIME_S = 0.85
 ROUNDS, MOST_ROUNDS = 11, 55
 #: The least number of rounds of a group, over all processes.
 MIN_ROUNDS = 11
-#: Thresholds of the garbage collection: by default, it runs so often that it takes a tenth of the time of a trace.
-GARBAGE = 200_000, 20, 20
 T = TypeVar("T")
 
 
@@ -45,111 +41,115 @@ class OtherPlatformError(TrigruError):
     """A process found another platform than its parent expects."""
 
 
-def measure(request: Request, answer: Callable[[Answer], None]) -> None:
+def answer_request(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
+    """Measure in a process of its own."""
+    jax.config.update("jax_enable_compilation_cache", False)  # no program from another run, unless the request says so
+    measure(request, answer)
+
+
+def measure(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
-    groups = grouped(request.arms, lambda arm: arm.group)
-    mark, whole_s = _marker(request), request.whole_s
-    with keep_in(Path(request.folder)):
-        answer(Underway("measure the machine's limits", START_S / whole_s))
+    marker = np.memmap(request.marker, "<u4", "w+", shape=1)
+    with keep_in(Path(request.folder)), Turns(Path(request.folder)) as turns:
+        answer(Stage("measure the machine's limits", START_S))
         machine = describe_machine(packages_of_plan(request.plan))
         if request.backend not in (None, machine.backend):
             raise OtherPlatformError(
                 f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
             )
         ceilings = {}
+        turns.time()
         for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
             with jax.default_matmul_precision(precision):
                 ceilings[name] = measure_ceilings(dtype)
+        turns.prepare()
         answer(Started(machine, ceilings))
-        for arms in groups.values():
+        for arms in grouped(request.arms, lambda arm: arm.group).values():
             with jax.default_matmul_precision(arms[0].precision):
-                shares = request.arm_s(arms[0].phase) / whole_s, ROUNDS_S / whole_s
-                answer(measure_group(request, arms, machine, answer, mark, shares))
+                answer(measure_group(request, arms, machine, answer, marker, turns))
 
 
 def measure_group(
-    request: Request,
+    request: TimingRequest,
     arms: list[Arm],
     machine: Machine,
     answer: Callable[[Answer], None],
-    mark: Callable[[Arm | None], None],
-    shares: tuple[float, float],
+    marker: np.ndarray,
+    turns: Turns,
 ) -> GroupTimed:
     """Compile the arms of one group, compare them with the oracle, and time them.
 
     Args:
         answer: called with what happens meanwhile.
-        mark: called with the arm that is being timed.
-        shares: of the process's work: to make an arm ready, and to time a group.
+        marker: gets the number of the arm that is being timed; see `trigru.bench.timing.supervisor.TimingRequest`.
+        turns: of the processes side by side. Between groups it is one to prepare.
     """
-    group, (of_arm, of_rounds) = arms[0].group, shares
+    group, sample_time_s = arms[0].group, request.plan.sample_time_s
 
-    def attempt(what: str, share: float, arm: Arm, step: Callable[[], T]) -> T | None:
+    def attempt(what: str, expected_s: float, arm: Arm, step: Callable[[], T]) -> T | None:
         """What a step returns; if it fails, only this arm loses its number."""
-        answer(Underway(f"{what} {arm.id}", share, group, arm.id))
+        answer(Stage(f"{what} {arm.id}", expected_s, group, arm.id))
         try:
             return step()
         except Exception as error:
-            lose(arm, error)
+            fail(arm, error)
             return None
 
-    def lose(arm: Arm, error: Exception | str) -> None:
+    def fail(arm: Arm, error: Exception) -> None:
         text = str(error).strip().partition("\n")[0]
-        is_plain = isinstance(error, TrigruError | str)
-        answer(Untimed(arm, text if is_plain else f"{type(error).__name__}: {text}"))
+        answer(Untimed(arm, text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"))
 
-    # an arm that always came first was seen to be 0.3 % slower
-    order = np.random.default_rng(request.process).permutation(len(arms))
+    # an arm that always came first was seen to be 0.3 % slower; of two processes side by side, each compiles one half
+    pair, second = divmod(request.process, SIDE_BY_SIDE)
+    order = np.random.default_rng(pair).permutation(len(arms))[:: -1 if second else 1]
+    ready_s = request.arm_s(arms[0].phase)
     shuffled = [arms[index] for index in order]
-    made = [attempt("compile", of_arm, arm, partial(_prepare, request, arm, machine)) for arm in shuffled]
-    pace = pace_of(machine.backend)
-    warmed = [
-        (ready, attempt("warm up", 0.0, ready.arm, partial(warm_up, ready, request.plan.sample_time_s, pace)))
-        for ready in sorted(filter(None, made), key=lambda ready: arms.index(ready.arm))
-    ]
-    subjects, warm = [ready for ready, w in warmed if w], [w for _, w in warmed if w]
-    if not {"baseline", "duplicate"} <= {ready.arm.role for ready in subjects}:
-        for ready in subjects:
-            lose(ready.arm, NO_BASELINE)
+    made = [attempt("compile", ready_s, arm, partial(_prepare, request, arm, machine)) for arm in shuffled]
+    calibration = CPU if machine.backend == "cpu" else ACCELERATOR
+    ready, warmed = [], []
+    turns.time()
+    for one in sorted(filter(None, made), key=lambda ready: arms.index(ready.arm)):
+        if warm := attempt("warm up", 0.0, one.arm, partial(warm_up, one, sample_time_s, calibration)):
+            ready.append(one)
+            warmed.append(warm)
+    if not {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
+        turns.prepare()
+        for one in ready:
+            answer(Untimed(one.arm, NO_BASELINE))
         return GroupTimed(group, request.process, [])
 
-    answer(Underway(f"time {group}", 0.0, group))
-    round_s = sum(calls_in_a_sample(w, request.plan.sample_time_s, pace) * w.call_time_s for w in warm)
+    answer(Stage(f"time {group}", 0.0, group))
+    round_s = sum(calibration.calls(warm, sample_time_s) * warm.call_time_s for warm in warmed)
+    numbers = [request.arms.index(one.arm) + 1 for one in ready]
+
+    def enter(index: int) -> None:
+        marker[0] = numbers[index]
+
     samples = sample_rounds(
-        subjects,
-        rounds_in(request.plan, round_s, len(warm)),
-        sample_time_s=request.plan.sample_time_s,
+        ready,
+        rounds_in(request.plan, round_s, len(ready)),
+        sample_time_s=sample_time_s,
         seed=request.process,
-        pace=pace,
-        warm=warm,
-        progress=lambda share: answer(Underway(f"time {group}", of_rounds * share, group)),
-        entering=lambda index: mark(subjects[index].arm),
+        calibration=calibration,
+        warmed=warmed,
+        progress=lambda share: answer(Stage(f"time {group}", ROUNDS_S * share, group)),
+        entering=enter,
     )
-    mark(None)
+    marker[0] = 0
+    turns.prepare()
     timed = []
-    for ready, sample in zip(subjects, samples, strict=True):
+    for one, sample in zip(ready, samples, strict=True):
         if isinstance(sample, Exception):
-            lose(ready.arm, sample)
+            fail(one.arm, sample)
         else:
-            answer(Underway(f"read the program of {ready.arm.id}", 0.0, group, ready.arm.id))
+            answer(Stage(f"read the program of {one.arm.id}", 0.0, group, one.arm.id))
             reads = request.process == 0 or machine.backend != "cpu"  # where each process tunes its own
-            timed.append(_timed(ready, sample, machine, reads))
+            timed.append(_timed(one, sample, machine, reads))
     return GroupTimed(group, request.process, timed)
 
 
-def _marker(request: Request) -> Callable[[Arm | None], None]:
-    """Says which arm is being timed, in a file that outlives this process."""
-    numbers = {arm.id: number for number, arm in enumerate(request.arms, start=1)}
-    underway = np.memmap(Path(request.folder) / MARKER, "<u4", "w+", shape=1)
-
-    def mark(arm: Arm | None) -> None:
-        underway[0] = 0 if arm is None else numbers[arm.id]
-
-    return mark
-
-
-def _prepare(request: Request, arm: Arm, machine: Machine) -> Ready:
-    """An arm, and in the first process how long it took to build, unless all programs were compiled before.
+def _prepare(request: TimingRequest, arm: Arm, machine: Machine) -> Ready:
+    """An arm, and in the first process how long it took to build, unless processes share their programs.
 
     The last process that compiles keeps the programs of each arm, and the later ones take them from there.
 
@@ -170,7 +170,7 @@ def _prepare(request: Request, arm: Arm, machine: Machine) -> Ready:
     return ready if request.process or request.programs else replace(ready, build=account(ready.first_call_s))
 
 
-def _folder_of(request: Request, arm: Arm) -> Path:
+def _folder_of(request: TimingRequest, arm: Arm) -> Path:
     """A folder for the programs of an arm alone: no arm finds another's, so a duplicate has a program of its own."""
     programs = Path(request.programs or Path(request.folder) / PROGRAMS)
     return programs / hashlib.sha256(arm.id.encode()).hexdigest()
@@ -180,23 +180,15 @@ def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Tim
     program, facts = ready.program, None
     with suppress(Exception):  # keep the samples even if the program cannot be read
         facts = read_program(program.lower(*ready.arguments)) if reads and program.lower else None
-    time_s, other_s = ([float(f"{s:.6g}") for s in of] for of in (samples.time_s, samples.other_s))  # a small file
     return Timed(
+        **msgspec.structs.asdict(samples),
         arm=ready.arm.id,
         device=program.device or machine.device,
         backend=program.backend or machine.backend,
-        differs=None,
         gate=ready.gate,
         leaves=program.leaves,
         build=ready.build,
         program=facts,
-        calls=samples.calls,
-        steady=samples.warm_up.steady,
-        time_s=time_s,
-        clock=samples.clock,
-        other_s=other_s,
-        position=samples.position.tolist(),
-        started_s=[round(s, 3) for s in samples.started_s.tolist()],
     )
 
 
@@ -212,24 +204,3 @@ def rounds_in(plan: Plan, round_time_s: float, arms: int) -> int:
     if rounds == plan.rounds or rounds < arms:
         return rounds
     return max(rounds - rounds % arms, least)  # a multiple of the number of arms balances positions exactly
-
-
-def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
-    """Measure in a process of its own."""
-    jax.config.update("jax_enable_compilation_cache", False)  # no program from another run, unless the request says so
-    gc.set_threshold(*GARBAGE)
-    measure(request, answer)
-
-
-def compile_arms(request: Request, answer: Callable[[Underway], None]) -> None:
-    """Keep the programs of arms in the request's folder of programs, in a process of its own."""
-    gc.set_threshold(*GARBAGE)
-    with keep_in(Path(request.folder)):
-        for arm in request.arms:
-            answer(Underway(f"compile {arm.id}", 0.0, arm.group, arm.id))
-            with (
-                suppress(Exception),
-                programs_kept_in(_folder_of(request, arm)),
-                jax.default_matmul_precision(arm.precision),
-            ):
-                prepare(arm)

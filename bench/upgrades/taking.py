@@ -7,7 +7,6 @@ from itertools import chain
 from pathlib import Path
 from threading import Event
 
-import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -20,9 +19,7 @@ from ..processes.child import SLICE_S, Child, ChildDiedError, shared_memory
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
 from ..proving.kept import digest, keep, kept, nothing_changed
-from ..proving.messages import Asked
-from ..proving.messages import Subject as Named
-from ..proving.prover import Prover
+from ..proving.prover import PortId, Prover, QuestionId
 from ..proving.questions import OF_PARTS, expand
 from ..results.grouping import grouped
 from .files import Arrays, Kept, decode
@@ -36,7 +33,7 @@ WORKER = "trigru.bench.upgrades.worker:answer_request"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
 LIMIT_S = 300.0
 #: Measurements of ports and of the frameworks' own parts.
-Proofs = dict[Named, list[Measurement]]
+Proofs = dict[PortId, list[Measurement]]
 
 
 def take(
@@ -55,10 +52,10 @@ def take(
         The snapshot, and the arrays that it names.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
-    ports = [Named("port", name) for name in present]
-    parts = [Named("upstream", name) for name in upstream.NAMES if name in present]
+    ports = [PortId("port", name) for name in present]
+    parts = [PortId("upstream", name) for name in upstream.NAMES if name in present]
     proofs = {s: proof.measurements for s in (*ports, *parts) if equality and not anew and (proof := kept(s))}
-    asked: list[Asked] = []
+    asked: list[QuestionId] = []
     for subjects, checks in ((ports, CHECKS), (parts, OF_PARTS)) if equality else ():
         asked += expand([s for s in subjects if s not in proofs], DTYPES, checks)
     subjects_of = {name: _subjects_of(name, present=name in present) for name in names}
@@ -82,12 +79,12 @@ def _subjects_of(name: str, *, present: bool) -> list[str]:
     return [name] + [f"{name}:{FUSED}"] * fused + ([PARTS_OF[name]] if parts else [])
 
 
-def _prove(asked: list[Asked], prover: Prover, told: Callable[[Asked], None]) -> Proofs:
+def _prove(asked: list[QuestionId], prover: Prover, told: Callable[[QuestionId], None]) -> Proofs:
     """The measurements by subject, which are kept for the next time."""
     digest()  # before anything is checked
-    proof = prover.prove(asked, lambda _, last: told(last))
-    pairs = grouped(zip(asked, proof.answers, strict=True), lambda pair: pair[0].subject)
-    found = {subject: [m for _, answer in of for m in answer] for subject, of in pairs.items()}
+    measurements = prover.prove(asked, lambda _, last: told(last))
+    pairs = grouped(zip(asked, measurements, strict=True), lambda pair: pair[0].subject)
+    found = {subject: [m for _, m in of] for subject, of in pairs.items()}
     if prover.programs is not None and nothing_changed():
         for subject, measured in found.items():
             keep(subject, prover.backend, measured)
@@ -105,8 +102,7 @@ def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
     with Child(WORKER, shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}) as child:
-        for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
-            yield msgspec.json.decode(line, type=Subject)
+        yield from child.answers_to(request, Subject, LIMIT_S, stop)
 
 
 def _look(subjects_of: dict[str, list[str]], programs: Path | None, work: Work) -> tuple[list[Subject], Arrays]:

@@ -15,8 +15,7 @@ from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
-from trigru.bench.timing.journal import Journal
-from trigru.bench.timing.supervisor import LIMIT_S, MARKER, Answer, Request, Underway
+from trigru.bench.timing.supervisor import LIMIT_S, ROUNDS_S, START_S, Answer, Journal, Stage, TimingRequest
 
 from .runs import BUILD, MACHINE, plan
 
@@ -69,7 +68,7 @@ def begun(of: Plan = PLAN, **changes: Any) -> Begun:
 
 def journal_at(path: Path, of: Plan = PLAN, *, resume: bool = False, **changes: Any) -> Journal:
     """A run's journal, begun or resumed."""
-    return Journal.resume(path, of, {}, "") if resume else Journal(path, begun(of, **changes))
+    return Journal.resume(path, of, {}, "") if resume else Journal.begin(path, begun(of, **changes))
 
 
 def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[float]:
@@ -82,7 +81,7 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
 def timed(process: int, arm: Arm, number: int = 0, rounds: int = 4) -> Timed:
     """An arm in a process, with facts that tell processes and arms apart; it stands at that place in each round."""
     return Timed(
-        arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, differs=None, gate=0.25, leaves=5,
+        arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, gate=0.25, leaves=5,
         build=BUILD if process == 0 else None, program=None, calls=10, steady=process == 0,
         time_s=samples(process, arm, rounds), clock="blocked", other_s=[0.5 + process], position=[number] * rounds,
         started_s=[0.0] * rounds,
@@ -96,7 +95,7 @@ def fill(journal: Journal, groups: tuple[str, ...] = (STEP, FORWARD), process: i
         journal.add(GroupTimed(group, process, [timed(process, arm) for arm in journal.groups()[group]]))
 
 
-def ask_here(request: Request, limit_s: float) -> Iterator[Answer]:
+def ask_here(request: TimingRequest, limit_s: float) -> Iterator[Answer]:
     """As `trigru.bench.timing.supervisor.ask_process`, without another process, where things can be patched."""
     answers: list[Answer] = []
     worker.measure(request, answers.append)
@@ -117,37 +116,36 @@ class FakeProcesses:
     fails: dict[tuple[int, str], str] = field(default_factory=dict)
     machine: Any = MACHINE
     slowed: dict[str, float] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
+    requests: list[TimingRequest] = field(default_factory=list)
 
-    def __call__(self, request: Request, limit_s: float) -> Iterator[Answer]:
+    def __call__(self, request: TimingRequest, limit_s: float) -> Iterator[Answer]:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
         assert limit_s == LIMIT_S
-        marker = Path(request.folder) / MARKER
+        marker = request.marker
         marker.write_bytes(bytes(4))
 
         def enter(what: str) -> None:
             if (request.process, what) in self.dies:
                 raise self.dies[request.process, what]
 
-        def underway(what: str, share: float, *of: str) -> Iterator[Answer]:
-            yield Underway(what, share, *of)
+        def stage(what: str, expected_s: float, *of: str) -> Iterator[Answer]:
+            yield Stage(what, expected_s, *of)
             enter(what)
 
-        yield from underway("measure the machine's limits", 0.0)
+        yield from stage("measure the machine's limits", START_S)
         ceilings = {arm.arithmetic: STARTED.ceilings["float32"] for arm in request.arms}
         yield Started(self.machine, ceilings)
         groups = dict.fromkeys(arm.group for arm in request.arms)
         for group in groups:
             ready = [arm for arm in request.arms if arm.group == group]
-            part = 0.5 / len(groups)
             for arm in list(ready):
-                yield from underway(f"compile {arm.id}", part / len(ready), group, arm.id)
+                yield from stage(f"compile {arm.id}", request.arm_s(arm.phase), group, arm.id)
                 if (request.process, arm.id) in self.fails:
                     yield Untimed(arm, self.fails[request.process, arm.id])
                     ready.remove(arm)
             if {"baseline", "duplicate"} <= {arm.role for arm in ready}:
-                yield from underway(f"time {group}", part, group)
+                yield from stage(f"time {group}", ROUNDS_S, group)
                 for arm in ready:
                     marker.write_bytes((request.arms.index(arm) + 1).to_bytes(4, "little"))
                     enter(f"time {arm.id}")
@@ -157,7 +155,7 @@ class FakeProcesses:
                 ready = []
             yield GroupTimed(group, request.process, [self._timed(request, arm, ready) for arm in ready])
 
-    def _timed(self, request: Request, arm: Arm, ready: list[Arm]) -> Timed:
+    def _timed(self, request: TimingRequest, arm: Arm, ready: list[Arm]) -> Timed:
         found = timed(request.process, arm, ready.index(arm), request.plan.rounds or 4)
         return msgspec.structs.replace(found, time_s=[s * self.slowed.get(arm.name, 1.0) for s in found.time_s])
 

@@ -13,7 +13,7 @@ from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan
 from trigru.bench.results.grouping import grouped
 from trigru.bench.results.record import Benchmark, Provenance, Results
-from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Line, Machine, Run, Started, Timed
+from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Machine, Run, Started, Timed
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
 from trigru.common.port.styles import labels_of
@@ -62,8 +62,8 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
     process = [0] * len(time_s) if process is None else list(map(int, process))
     other_s, others = facts.pop("other_s", []), facts.pop("other_process", [])
     steady = facts.pop("steady", [True] * len({*process}))
-    default: dict[str, Any] = {"arm": arm.id, "device": MACHINE.device, "backend": MACHINE.backend, "differs": None}
-    default |= {"gate": None if facts.get("differs") else 0.1, "leaves": 9, "build": BUILD, "program": PROGRAM}
+    default: dict[str, Any] = {"arm": arm.id, "device": MACHINE.device, "backend": MACHINE.backend}
+    default |= {"gate": 0.1, "leaves": 9, "build": BUILD, "program": PROGRAM}
     default |= {"calls": 1, "clock": "blocked"}
     default |= {name: facts.pop(name) for name in [*facts] if name in default}
     timed = {}
@@ -93,7 +93,7 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     return Results(benchmarks, ENDED, Provenance(**facts), [])
 
 
-def records_of(results: Results) -> list[Line]:
+def run_of(results: Results) -> Run:
     """The records that a run's processes would have written. Ratios, floors and verdicts are not among them."""
     facts, arms = results.trigru, [b.arm for b in results.benchmarks] + [u.arm for u in results.untimed]
     arms = [arm for group in grouped(arms, lambda arm: arm.group).values() for arm in group]
@@ -102,13 +102,14 @@ def records_of(results: Results) -> list[Line]:
         for process, timed in b.timed.items():
             parts.setdefault((process, b.group), []).append(timed)
     backend, groups = facts.equality and facts.machine.backend, sorted(parts.items(), key=lambda part: part[0][0])
-    return [
-        Begun(facts.plan, arms, [], facts.equality, backend, facts.command, facts.load_before),
-        *(Started(facts.machine, ceilings) for ceilings in facts.ceilings),
-        *results.untimed,
-        *(GroupTimed(group, process, timed) for (process, group), timed in groups),
-        Ended(results.datetime, facts.load_after),
-    ]
+    return Run(
+        begun=Begun(facts.plan, arms, [], facts.equality, backend, facts.command, facts.load_before),
+        started=[Started(facts.machine, ceilings) for ceilings in facts.ceilings],
+        untimed=results.untimed,
+        groups_timed=[GroupTimed(group, process, timed) for (process, group), timed in groups],
+        interruptions=0,
+        ended=Ended(results.datetime, facts.load_after),
+    )
 
 
 def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Benchmark:
@@ -119,7 +120,7 @@ def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Bench
 
 def save(results: Results, path: Path) -> None:
     """Write the file that such a run leaves."""
-    files.save(Run(records_of(results)), results.untimed, path)
+    files.save(run_of(results), results.untimed, path)
 
 
 def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
@@ -221,7 +222,7 @@ def draw_kernels(rng: np.random.Generator) -> Results:
                     add(f"{port}[{style}]", factor * own_s, workload, phase, program=slow)
                 add(f"{port}[{style}]:fused", factor * own_s / truth, workload, phase, program=fast)
         add("torch[eager]", TORCH * own_s, workload, phase)
-        add("haiku[transform]", HAIKU * own_s, workload, phase, differs="resets before the product")
+        add("haiku[transform]", HAIKU * own_s, workload, phase)
     return make_results(benchmarks, plan=plan(ports=("pure", "nnx"), peers=("torch", "haiku")))
 
 

@@ -51,12 +51,11 @@ def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
     assert row.fastest["functional"] == ["linen"], "though a noisy time reaches below its own"
 
 
-def test_another_device_or_other_equations_are_not_compared():
-    for change in ({"backend": "gpu", "device": "A GPU"}, {"differs": "resets before the product", "gate": None}):
-        odd = [with_facts(b, **change) if b.arm.port == "equinox" else b for b in timed(FAST)]
-        (row,) = answer(make_results(odd)).rows
-        assert row.fastest == {"documented": ["linen"], "functional": ["linen", "nnx"]}
-        assert [(d.one, d.other) for d in row.pairs["functional"]] == [("linen[apply]", "nnx[split-merge]")]
+def test_an_arm_on_another_device_is_not_compared():
+    odd = [with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in timed(FAST)]
+    (row,) = answer(make_results(odd)).rows
+    assert row.fastest == {"documented": ["linen"], "functional": ["linen", "nnx"]}
+    assert [(d.one, d.other) for d in row.pairs["functional"]] == [("linen[apply]", "nnx[split-merge]")]
 
 
 def test_too_few_rounds_or_a_single_framework_name_nobody():

@@ -22,7 +22,7 @@ from trigru.bench.analysis.merge import load, merge
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import save
-from trigru.bench.results.run import Ceilings, Ended, GroupTimed, Run
+from trigru.bench.results.run import Ceilings, Ended, GroupTimed
 from trigru.bench.timing.supervisor import run
 from trigru.bench.timing.worker import NO_BASELINE
 from trigru.common.equality.verification import Measurement
@@ -60,8 +60,8 @@ def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path
     first = journal_at(tmp_path / "run", equality=proven)
     for process in range(2):
         fill(first, process=process)
-    lines = journal_at(tmp_path / "run", resume=True).lines
-    whole = Run([*lines, Ended(ENDED, 0.5)])
+    whole = journal_at(tmp_path / "run", resume=True)
+    whole.ended = Ended(ENDED, 0.5)
     save(whole, merge(whole).untimed, tmp_path / "results.json")
     assert load(tmp_path / "results.json") == merge(whole)
     assert merge(whole).trigru.equality == proven

@@ -14,8 +14,7 @@ import pytest
 from support.runs import make_arm
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import NotEqualError, get_reference, keep_in
-from trigru.bench.arms.arms import prepare
-from trigru.bench.arms.peers import Peer
+from trigru.bench.arms.arms import Peer, prepare
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.errors import UnavailableError

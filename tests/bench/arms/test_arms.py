@@ -9,8 +9,7 @@ from support.cli import run_code
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import get_reference
-from trigru.bench.arms.arms import expand, packages_of_plan
-from trigru.bench.arms.peers import Peer, get_peer
+from trigru.bench.arms.arms import Peer, expand, get_peer, packages_of_plan
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.datasets import japanese_vowels
@@ -180,7 +179,7 @@ def test_a_library_that_cannot_be_had_is_named(monkeypatch):
         (RuntimeError("built for another CUDA"), "RuntimeError: built for another CUDA"),
     ):
         get_peer.cache_clear()
-        monkeypatch.setattr("trigru.bench.arms.peers.import_module", Mock(side_effect=error))
+        monkeypatch.setattr("trigru.bench.arms.arms.import_module", Mock(side_effect=error))
         with pytest.raises(UnavailableError) as caught:
             get_peer("torch")
         assert str(caught.value) == f"peer 'torch' is not available: {message}"

@@ -21,7 +21,7 @@ from trigru.bench.commands import compare
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.files import save
 from trigru.bench.timing import worker
-from trigru.bench.timing.journal import Journal, ResumeError
+from trigru.bench.timing.supervisor import Journal, ResumeError
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import TrigruError
 from trigru.impls import linen

@@ -7,7 +7,8 @@ import pytest
 from support.runs import plan
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.commands import options
-from trigru.bench.commands.options import check_folder, checks_of, make_plan, read_checks
+from trigru.bench.commands.arguments import check_folder
+from trigru.bench.commands.options import checks_of, make_plan, read_checks
 from trigru.bench.results.arm import Plan
 from trigru.common.errors import InputError, UnknownNameError
 

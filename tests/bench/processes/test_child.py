@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from support.processes import ARMS, PLAN, ends, ends_within, is_alive
 from trigru.bench.processes import probe
-from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, parts_of_cpu
+from trigru.bench.processes.child import Child, ChildDiedError, answers_of, environment, interpreter, parts_of_cpu
 from trigru.bench.processes.commands import run_command
 from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
-from trigru.bench.timing.supervisor import Request, Underway, ask_process
+from trigru.bench.timing.supervisor import Stage, TimingRequest, ask_process
 
-REQUEST = Request(PLAN, ARMS, 0, "cpu", "/folder")
-LINE = '{"type":"Underway","what":"sit","share":0.5}'
-SAT = Underway("sit", 0.5)
+REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", "/folder")
+LINE = '{"type":"Stage","what":"sit","expected_s":0.5}'
+SAT = Stage("sit", 0.5)
 PATIENCE_S = 20.0
 
 
@@ -56,8 +56,8 @@ def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(
 def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
     folder = child_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
     assert list(ask_process(REQUEST, PATIENCE_S)) == [SAT, SAT]
-    assert msgspec.json.decode((folder / "request").read_bytes(), type=Request) == REQUEST
-    words = "-P -m trigru.bench.processes.worker trigru.bench.timing.worker:answer_request"
+    assert msgspec.json.decode((folder / "request").read_bytes(), type=TimingRequest) == REQUEST
+    words = "-P -m trigru.bench.processes.child trigru.bench.timing.worker:answer_request"
     assert (folder / "arguments").read_text().strip() == words
 
 
@@ -68,6 +68,8 @@ DEATHS = {
     "echo killed on purpose >&2; kill -9 $$": "died: killed by signal 9",
     f"printf '{LINE[:9]}'; kill -9 $$": "died: killed by signal 9",  # in the middle of an answer
     "exit 3": "died: exit code 3",
+    'echo \'{"type":"Stage"}\'; exec sleep 20': "sent what is no answer: Object missing required field `what`",
+    "echo '{'; exec sleep 20": "sent what is no answer: Input data was truncated",
 }
 
 
@@ -99,13 +101,13 @@ MOMENTS = {
     "starting": "say_pid(); time.sleep(0.7); adopt().request; sit()",
     "importing": "say_pid(); adopt().request; sit()",
     "importing before it waits": "parent = adopt(); say_pid(); sit()",
-    "measuring": "adopt().answer(b'up'); say_pid(); ctypes.PyDLL(None).sleep(20)",  # no other thread runs meanwhile
+    "measuring": "adopt().answer(b'0'); say_pid(); ctypes.PyDLL(None).sleep(20)",  # no other thread runs meanwhile
     "ending with stdin alone": "sys.platform = 'other'; adopt().request; say_pid(); sit()",
 }
 PARENT = """
 import sys
 from trigru.bench.processes import child
-list(child.lines_of(sys.argv[1], b"{}", 60.0))
+list(child.answers_of(sys.argv[1], {}, int, 60.0))
 """
 CHILD = f"""
 import ctypes, os, sys, time
@@ -178,18 +180,18 @@ def test_a_child_leaves_ctrl_c_to_its_parent_and_stdout_to_its_answers(its_child
     body = "parent = adopt(); print('noise'); os.system('echo noise'); "
     body += f"os.kill(os.getpid(), {int(signal.SIGINT)}); parent.answer(parent.request.strip())"
     (its_children / "child.py").write_text(CHILD + body)
-    assert list(lines_of("its_children.child", b"a request", PATIENCE_S)) == [b"a request\n"]
+    assert list(answers_of("its_children.child", "a request", str, PATIENCE_S)) == ["a request"]
 
 
 def test_a_child_that_nobody_needs_any_more_is_ended(child_does):
     folder, stop = child_does(f"head -n 1 > request; echo '{LINE}'; exec sleep 20"), Event()
     with Child("any") as child:
-        lines = child.lines_of(b"a request", PATIENCE_S, stop)
-        assert next(lines)
+        answers = child.answers_to("a request", dict, PATIENCE_S, stop)
+        assert next(answers)
         stop.set()
         start = time.monotonic()
         with pytest.raises(ChildDiedError, match="nobody needs it any more"):
-            next(lines)
+            next(answers)
         assert time.monotonic() - start < PATIENCE_S / 2
     assert not is_alive(int((folder / "pid").read_text()))
 
@@ -213,7 +215,7 @@ def test_nothing_is_imported_from_the_current_folder(marker):
     """Not by a worker, nor by what is tried, nor by what such a process starts."""
     for module in ("timing.worker", "timing.coldstart", "proving.questions", "upgrades.worker"):
         with pytest.raises(ChildDiedError, match="measuring process died"):
-            list(lines_of(f"trigru.bench.{module}:answer_request", b"no request", 60.0))
+            list(answers_of(f"trigru.bench.{module}:answer_request", 0, str, 60.0))
     assert ends("import queue, secrets")
     inner = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import secrets'], check=True)"
     subprocess.run(interpreter("-c", inner), env=environment(), check=True)
@@ -253,7 +255,7 @@ def test_a_bad_setting_is_one_sentence(no_settings, monkeypatch, setting):
 
 def test_good_settings_are_tried_once_and_none_never_and_who_never_starts_is_given_up(no_settings, monkeypatch):
     tried = []
-    monkeypatch.setattr(probe, "lines_of", lambda *request: tried.append(request) or lines_of(*request))
+    monkeypatch.setattr(probe, "answers_of", lambda *request: tried.append(request) or answers_of(*request))
     check_jax()
     assert not tried
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")

@@ -12,7 +12,7 @@ import pytest
 from support.processes import ends_within
 from trigru.bench.analysis.merge import load
 from trigru.bench.processes.interrupts import Interrupted, check, listening, shielded
-from trigru.bench.timing.journal import Journal
+from trigru.bench.timing.supervisor import Journal
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

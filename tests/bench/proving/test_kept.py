@@ -10,13 +10,12 @@ from support.files import at, rewrite
 from trigru.bench.commands import verify as verifying
 from trigru.bench.proving import kept as keeping
 from trigru.bench.proving.kept import digest_of, keep, kept
-from trigru.bench.proving.messages import Asked, Subject
-from trigru.bench.proving.prover import Proof, Prover
+from trigru.bench.proving.prover import PortId, Prover, QuestionId
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
 
 PASSED = Measurement("pure", "life", None, "GRU: loaded", "float64", 1e-16, 1e-12)
-PURE = Subject("port", "pure")
+PURE = PortId("port", "pure")
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +23,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(keeping, "_folder", lambda: tmp_path)
     monkeypatch.setattr(keeping, "digest", lambda: "as it is")
     monkeypatch.setattr(keeping, "find_spec", lambda name: None)  # no accelerator
-    monkeypatch.setattr(keeping, "expand", lambda subjects, *_: [Asked(subjects[0], "life", None)])
+    monkeypatch.setattr(keeping, "expand", lambda subjects, *_: [QuestionId(subjects[0], "life", None)])
     return tmp_path
 
 
@@ -44,8 +43,8 @@ def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept():
     for subject, backend, measurements in (
         (PURE, "gpu", [PASSED]),
         (PURE, None, [PASSED]),
-        (Subject("port", "a stranger's"), "cpu", [PASSED]),
-        (Subject("fault", "no-b-hn"), "cpu", [PASSED]),
+        (PortId("port", "a stranger's"), "cpu", [PASSED]),
+        (PortId("fault", "no-b-hn"), "cpu", [PASSED]),
         (PURE, "cpu", []),
         (PURE, "cpu", [PASSED, PASSED]),
         (PURE, "cpu", [PASSED, replace(PASSED, error=1e-11)]),
@@ -60,7 +59,7 @@ def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept():
 
 def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch):
     keep(PURE, "cpu", [PASSED])
-    assert kept(Subject("port", "pure", "fused")) is None
+    assert kept(PortId("port", "pure", "fused")) is None
     for name, other in (("digest", lambda: "changed"), ("find_spec", lambda name: name == "jax_plugins" or None)):
         with monkeypatch.context() as patch:
             patch.setattr(keeping, name, other)
@@ -69,7 +68,7 @@ def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch)
 
 OTHERS = {
     "measurements 0": {"error": 1e-11}, "": {"when": "yesterday"}, " ": {"digest": "as it was"},
-    "subject": {"source": "upstream"}, "  ": {"backend": "gpu"}, "measurements *": {"port": "nnx"},
+    "measurements *": {"port": "nnx"},
 }  # fmt: skip
 
 
@@ -175,13 +174,13 @@ def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatc
     monkeypatch.setattr(verifying, "nothing_changed", lambda: True)
     prover, asked = Prover(keep=False), []
     prover.programs, prover.backend = tmp_path, "cpu"
-    monkeypatch.setattr(prover, "prove", lambda questions, _: asked.append(questions) or Proof([[PASSED]], 1, 0, []))
+    monkeypatch.setattr(prover, "prove", lambda questions, _: asked.append(questions) or [PASSED])
     for _ in range(2):
         assert verifying.verify_ports(("pure",), ("float64",), **some, prover=prover)[0] == [PASSED]
     (questions,) = asked
     assert kept(PURE, questions) is not None
     assert kept(PURE) is None
-    assert kept(PURE, [*questions, Asked(PURE, "golden")]) is None
+    assert kept(PURE, [*questions, QuestionId(PURE, "golden")]) is None
 
 
 class NoProver(Prover):

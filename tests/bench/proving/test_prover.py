@@ -7,10 +7,10 @@ import time
 import jax
 import msgspec
 import pytest
+from support.runs import EQUAL
 from trigru.bench.processes.child import Child, ChildDiedError
 from trigru.bench.proving import prover, questions
-from trigru.bench.proving.messages import Answered, Asked, Request, Subject
-from trigru.bench.proving.prover import Prover
+from trigru.bench.proving.prover import Answer, PortId, Prover, QuestionId
 from trigru.bench.proving.questions import expand, find, get_subject
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
 from trigru.common.equality.contract.factors import style_of, whole_row
@@ -19,7 +19,7 @@ from trigru.common.port.styles import available_styles
 from trigru.impls import get_port
 from trigru.impls.upstream import get_upstream
 
-PURE = Subject("port", "pure")
+PURE = PortId("port", "pure")
 CHECKED = get_checks("conversion", "held", "start", "golden", "closed")
 FEW = expand([PURE], DTYPES, CHECKED)
 
@@ -40,7 +40,7 @@ def test_only_the_call_styles_that_were_asked_for_are_asked_about():
 def prove(questions, progress=lambda *_: None, **options):
     """Ask without keeping programs."""
     with Prover(keep=False, **options) as prover:
-        return prover.prove(questions, progress)
+        return prover.prove(questions, progress), prover.died
 
 
 @pytest.fixture
@@ -59,9 +59,8 @@ def child_runs(two_processes, tmp_path, monkeypatch):
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "worker.py").write_text(f"""
 import os, time
-from trigru.bench.processes.child import adopt
+from trigru.bench.processes.child import adopt, work
 parent = adopt()
-from trigru.bench.processes.worker import work
 from trigru.bench.proving import questions
 asked = questions.find
 def find(question):
@@ -77,7 +76,7 @@ work(parent, "trigru.bench.proving.questions:answer_request")
 
 
 def test_a_question_is_found_again_by_its_names():
-    subjects = [PURE, Subject("port", "linen", "fused"), Subject("upstream", "nnx"), Subject("fault", "no-b-hn")]
+    subjects = [PURE, PortId("port", "linen", "fused"), PortId("upstream", "nnx"), PortId("fault", "no-b-hn")]
     for asked in expand(subjects, DTYPES, CHECKS):
         question = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
         assert question.port is get_subject(asked.subject)
@@ -90,27 +89,28 @@ def test_a_question_is_found_again_by_its_names():
 @pytest.mark.parametrize("early", [False, True])
 def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early):
     told = []
-    found = prove(FEW, lambda done, question: told.append((done, question)), early=early)
+    found, died = prove(FEW, lambda done, question: told.append((done, question)), early=early)
     assert [done for done, _ in told] == list(range(1, len(FEW) + 1))
     assert all(question in FEW for _, question in told)
     here = verify([get_port("pure")], checks=CHECKED)
-    assert [str(m) for answer in found.answers for m in answer] == [str(m) for m in here]
-    assert all(m.passed for answer in found.answers for m in answer)
+    assert [str(m) for m in found] == [str(m) for m in here]
+    assert all(m.passed for m in found)
+    assert not died
 
 
 def test_few_questions_are_asked_by_this_process(monkeypatch):
     monkeypatch.setattr(prover, "WORKER", "there.is.none")
-    told, questions = [], [FEW[0], Asked(PURE, "styles", whole_row({"transform": "compiled", "phase": "forward"}))]
-    found = prove(questions, lambda done, question: told.append(question))
+    told, questions = [], [FEW[0], QuestionId(PURE, "styles", whole_row({"transform": "compiled", "phase": "forward"}))]
+    found, _ = prove(questions, lambda done, question: told.append(question))
     assert told == questions[::-1], "those about programs as users have them come first"
-    assert [{m.check for m in answer} for answer in found.answers] == [{q.check} for q in questions]
-    assert all(m.passed for answer in found.answers for m in answer)
+    assert [m.check for m in found] == [q.check for q in questions]
+    assert all(m.passed for m in found)
 
 
 def test_a_death_is_told_by_the_ports_own_name_and_kernel(child_runs):
     child_runs("os.kill(os.getpid(), 9)")
-    asked = expand([Subject("upstream", "nnx"), Subject("port", "pure", "fused")], ["float64"], get_checks("held"))
-    found = [(m.port, m.kernel) for answer in prove(asked).answers for m in answer]
+    asked = expand([PortId("upstream", "nnx"), PortId("port", "pure", "fused")], ["float64"], get_checks("held"))
+    found = [(m.port, m.kernel) for m in prove(asked)[0]]
     assert found == [(get_upstream("nnx").PORT.name, "stock"), ("pure", "fused")]
 
 
@@ -123,23 +123,22 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
         def __exit__(self, *_):
             pass
 
-        def lines_of(self, content, *_):
-            request = msgspec.json.decode(content, type=Request)
+        def answers_to(self, request, *_):
             check = request.questions[0].check
             if len(request.questions) == 1 and check == "start":
                 return
             if len(request.questions) > 1 or check != "held":
                 number = int(request.start * len(request.questions))
-                yield from map(msgspec.json.encode, (number, Answered(number, [])))
+                yield from (number, Answer(number, EQUAL))
             raise ChildDiedError("killed by chance")
 
     told = []
     monkeypatch.setattr(prover, "Child", Dying)
-    found = prove(FEW, lambda done, question: told.append(done))
+    found, died = prove(FEW, lambda done, question: told.append(done))
     assert told == list(range(1, len(FEW) + 1))
-    problems = {q.check: answer[0].problem for q, answer in zip(FEW, found.answers, strict=True) if answer}
+    problems = {m.check: m.problem for m in found if m != EQUAL}
     assert problems == {"held": "killed by chance", "start": "the process ended without an answer"}
-    assert {q.check for q in found.died} == set(problems)
+    assert {q.check for q in died} == set(problems)
 
 
 @pytest.mark.usefixtures("two_processes")
@@ -174,9 +173,9 @@ def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
 
     def proven():
         jax.clear_caches()
-        found = Prover(keep=True).prove(asked, lambda *_: None)
-        assert all(m.passed for answer in found.answers for m in answer)
-        return found.compiled, found.reused
+        prover = Prover(keep=True)
+        assert all(m.passed for m in prover.prove(asked, lambda *_: None))
+        return prover.compiled, prover.reused
 
     proven()
     compiled, reused = proven()

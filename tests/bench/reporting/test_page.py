@@ -53,7 +53,7 @@ def test_it_has_all_tables_of_a_run_and_its_times(run):
     assert picture["role"] == "img"
     assert f"NNX {time}" in picture["aria-label"]
     assert "#010203" not in read.html, "ink has the colour of the page's text"
-    html = page(with_provenance(run, load_after=99.0)).html
+    html = page(with_provenance(run, load_before=99.0)).html
     warning = html.index('<p class="warning">Busy machine: 99.0 processes on')
     assert warning < html.index("Training (waited for): "), "before any number"
 

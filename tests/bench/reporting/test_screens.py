@@ -174,7 +174,7 @@ def unlike():
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
     old = with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
     new = with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
-    new = with_provenance(new, complete=False, load_after=99.0)
+    new = with_provenance(new, complete=False, load_before=99.0)
     new = with_benchmarks(new, [with_facts(b, steps=9) if b.arm.phase == "train_step" else b for b in new.benchmarks])
     return diff(old, msgspec.structs.replace(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
 
@@ -208,3 +208,14 @@ def test_two_sizes_of_the_published_run_fit_one_screen():
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
     check_golden("answer", "\n".join(lines))
+
+
+def test_a_busy_machine_and_longer_sentences_leave_no_line_too_many():
+    found = answer(load(ROOT / "docs" / "results" / "cpu.json.gz"))
+    rows = [row for row in found.rows if str(row.workload) in QUICK]
+    whole = msgspec.structs.replace(found, rows=rows, complete=False)
+    for warnings in ((), ("It is busy.",)):
+        lines = answer_lines(whole, warnings)
+        assert len(lines) == 24
+        assert lines[: len(warnings) + 1] == [*warnings, "INTERRUPTED: not all was measured."]
+        assert lines[-1].startswith("AMD EPYC")

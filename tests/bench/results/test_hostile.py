@@ -127,8 +127,7 @@ LIES = {"results.json": {
     "its proof lacks long in float64 of": {PROVEN: more(3, check="long")},
     "its proof lacks the call style of": {f"{PROVEN} *": {"style": "leaves"}},
     # what was measured
-    "first results were not compared": {OF_LINEN: {"gate": None, "differs": "other equations"}},
-    "gate is there, and so is differs": {OF_LINEN: {"differs": "other equations"}},
+    "first results were not compared": {OF_LINEN: {"gate": None}},
     "ran on A CPU .gpu., and its process": {OF_LINEN: {"backend": "gpu"}},
     "ran on another": {OF_LINEN: {"device": "another"}},
     "position has 2 items, expected 3": {f"{OF_LINEN} position": lambda places: places.pop()},

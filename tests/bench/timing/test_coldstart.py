@@ -7,9 +7,10 @@ from support.cli import run_code, shown
 from support.golden import check_golden
 from support.runs import MACHINE
 from trigru.bench.analysis.starts import SCHEMA, ColdStarts
+from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.reporting.times import cold_start_tables
 from trigru.bench.timing import coldstart
-from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start, start_cold
+from trigru.bench.timing.coldstart import ColdStart, answer_request, measure_cold_start, measure_cold_starts
 from trigru.common.port.programs import Build
 from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
@@ -30,12 +31,12 @@ def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(mon
         return a_start(port, import_s=float(len(started)))
 
     monkeypatch.setattr(coldstart, "measure_cold_start", measure)
-    found = cold_starts(["a", "b", "c"], 4, lambda *of: said.append(of))
+    found = measure_cold_starts(["a", "b", "c"], 4, lambda *of: said.append(of))
     assert "".join(started) == "abc" + "abc" + "bca" + "cab" + "abc"
     assert [(cold.port, cold.import_s) for cold in found] == [(started[n], n + 1.0) for n in range(3, 15)]
     assert said[:2] == [("start a (warm-up)", 0.0), ("start b (warm-up)", 1 / 15)]
     assert said[-1] == ("start c (4 of 4)", 1 / 15)
-    assert cold_starts([], 2, lambda *of: None) == []
+    assert measure_cold_starts([], 2, lambda *of: None) == []
 
 
 def test_the_table():
@@ -61,7 +62,7 @@ def test_a_start_clocks_the_import_of_jax_and_of_its_framework_alone(port, frame
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     code = f"""
 import sys, time
-from trigru.bench.timing.coldstart import start_cold
+from trigru.bench.timing.coldstart import answer_request
 
 class Watch:
     seen_s = {{}}
@@ -71,7 +72,9 @@ class Watch:
 
 sys.meta_path.insert(0, Watch())
 since_s = time.perf_counter()
-found = start_cold({port!r}, since_s)
+answers = []
+answer_request({port!r}, answers.append, since_s)
+(found,) = answers
 for name in ("jax", *{frameworks}):
     assert since_s < Watch.seen_s[name] < since_s + found.import_s, name
 print(sorted(set({sorted(FRAMEWORKS | {"trigru.common.equality.oracle"})}) & set(sys.modules)))
@@ -90,7 +93,9 @@ def test_import_init_and_second_step_are_told_apart_and_the_step_is_waited_for(m
         return program
 
     monkeypatch.setattr(pure.PurePort, "call_styles", (CallStyle("jit", "", build),))
-    found = start_cold("pure", time.perf_counter() - 100.0)
+    answers = []
+    answer_request("pure", answers.append, time.perf_counter() - 100.0)
+    (found,) = answers
     assert found.import_s > 100.0
     assert 0.3 < found.init_s < 90.0
     assert found.second_call_s > 0.4
@@ -106,7 +111,7 @@ def test_a_start_of_plain_jax_is_measured():
     assert found.total_s == found.import_s + found.init_s + build.first_call_s
     assert 50e6 < found.peak_bytes < 50e9
     assert found.device_peak_bytes is None, "on a CPU"
-    with pytest.raises(ColdStartError, match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: p"):
+    with pytest.raises(ChildDiedError, match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: p"):
         measure_cold_start("jaxx")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from unittest.mock import MagicMock
 
 import msgspec
 import pytest
@@ -26,8 +27,7 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.run import GroupTimed, Resumed
-from trigru.bench.timing.journal import Journal, ResumeError
-from trigru.bench.timing.supervisor import Request, ask_process, run
+from trigru.bench.timing.supervisor import Journal, ResumeError, TimingRequest, ask_process, run
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
 
@@ -54,7 +54,7 @@ def test_lines_survive(path):
     assert again.begun == journal.begun == begun(equality=EQUALITY), "what the run began with, not what resumes it"
     assert (again.started, again.groups_timed) == ([STARTED], journal.groups_timed)
     assert [line.group for line in again.groups_timed] == [STEP, FORWARD]
-    assert again.untimed == {LINEN.id: LOST}, "the first reason"
+    assert again.reasons == {LINEN.id: LOST}, "the first reason"
     assert (journal.interruptions, again.interruptions) == (0, 1)
     assert journal_at(path, resume=True).interruptions == 2
 
@@ -95,12 +95,12 @@ def test_a_last_line_that_was_cut_off_is_dropped_and_the_rest_is_kept(path, jour
     assert journal_at(path, resume=True).todo(0) == []
 
 
-def test_closing_removes_the_file_and_the_folder_that_was_made_for_it(path, journal):
-    journal.close()
+def test_discarding_removes_the_file_and_the_folder_that_was_made_for_it(path, journal):
+    journal.discard()
     assert not path.parent.exists()
-    journal.close()
+    journal.discard()
     path.parent.mkdir()
-    journal_at(path).close()
+    journal_at(path).discard()
     assert path.parent.exists(), "it was there before"
 
 
@@ -129,10 +129,12 @@ def test_a_journal_is_read_up_to_any_line_and_whatever_its_whitespace_and_order_
     path.parent.mkdir()
     for number in range(1, 5):
         path.write_bytes(b"".join((FIRST, SECOND, THIRD, FOURTH)[:number]) + b'["half')
-        assert len(Journal.read(path).lines) == number
+        read = Journal.read(path)
+        assert 1 + len(read.untimed) + len(read.started) + read.interruptions == number
     lines = [(checksum, dict(reversed(record.items()))) for checksum, record in map(json.loads, WHOLE.splitlines())]
     path.write_text("".join(f"{json.dumps(line, separators=(' , ', ' : '))}\n" for line in lines))
-    assert Journal.read(path).lines == [begun(), LOST, STARTED, Resumed()]
+    read = Journal.read(path)
+    assert (read.begun, read.untimed, read.started, read.interruptions) == (begun(), [LOST], [STARTED], 1)
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
@@ -218,7 +220,7 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     requests, lost = DEATHS[place]
     assert processes.asked == requests
     blamed = f"the measuring process died: killed by signal 9 while trying to {place[1]}"
-    assert journal.untimed == {arm.id: Untimed(arm, blamed) for arm in lost}
+    assert journal.reasons == {arm.id: Untimed(arm, blamed) for arm in lost}
     assert journal.complete
 
 
@@ -291,11 +293,9 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)
 
 
-def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch):
+def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(
-        "trigru.bench.timing.supervisor.lines_of", lambda *of: seen.append(of[-1]) or (line for line in ())
-    )
+    monkeypatch.setattr("trigru.bench.timing.supervisor.Child", lambda *of: seen.append(of[-1]) or MagicMock())
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     for devices, user, has_gpu, variables in (
         (1, None, True, {"CUDA_VISIBLE_DEVICES": "0"}),
@@ -308,5 +308,5 @@ def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monke
         if user:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
         planned = msgspec.structs.replace(PLAN, devices=(*{1, devices},))
-        list(ask_process(Request(planned, ARMS, 0, "cpu", "/folder"), 9.0))
+        list(ask_process(TimingRequest(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0))
         assert seen.pop() == variables

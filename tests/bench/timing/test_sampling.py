@@ -9,13 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.bench.timing.sampling import (
-    ACCELERATOR_PACE,
-    CPU_PACE,
+    ACCELERATOR,
+    CPU,
+    Calibration,
     CompiledWhileTimingError,
-    Pace,
     WarmUp,
     balanced_orders,
-    pace_of,
     sample_rounds,
     warm_up,
 )
@@ -79,7 +78,7 @@ def test_arms_run_interleaved_without_garbage_collection():
         began_s = [found["abc".index(name)].started_s[number] for name in names]
         assert before <= began_s[0] <= began_s[1] <= began_s[2] <= time.time()
     assert [s.calls for s in found] == [1, 1, 1]
-    assert all(s.time_s.shape == (6,) and (s.time_s > 0).all() for s in found)
+    assert all(len(s.time_s) == 6 and min(s.time_s) > 0 for s in found)
 
 
 def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone():
@@ -92,11 +91,11 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
         return jnp.zeros(())
 
     arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
-    compiled, failed, fine = sample(arms, 8, sample_time_s=0.0, warm=[WarmUp(1, True, 1.0)] * 3)
+    compiled, failed, fine = sample(arms, 8, sample_time_s=0.0, warmed=[WarmUp(1, True, 1.0)] * 3)
     assert isinstance(compiled, CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
-    assert fine.time_s.shape == (8,)
-    assert not np.isnan(fine.time_s).any()
+    assert len(fine.time_s) == 8
+    assert min(fine.time_s) > 0
     assert gc.isenabled()
 
 
@@ -165,7 +164,7 @@ def virtual(monkeypatch):
 def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtual):
     """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does not."""
     arms = [Queue(virtual, 60e-6, 100e-6), Queue(virtual, 200e-6, 100e-6)]
-    fast, slow = sample_rounds(arms, 8, sample_time_s=1e-3, pace=ACCELERATOR_PACE)
+    fast, slow = sample_rounds(arms, 8, sample_time_s=1e-3, calibration=ACCELERATOR)
     assert {s.clock for s in (fast, slow)} == {"pipelined"}
     assert [len(s.time_s) for s in (fast, slow)] == [8, 8]
     assert [len(s.other_s) for s in (fast, slow)] == [2, 2]
@@ -173,24 +172,25 @@ def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtu
         np.testing.assert_allclose(found.time_s, throughput_s, rtol=1e-2)
         np.testing.assert_allclose(found.other_s, latency_s, rtol=1e-2)
         assert found.calls >= 50
-        assert found.calls * found.time_s.min() >= 0.99 * 50e-3
-        assert found.warm_up.calls * throughput_s >= 0.99, "a second of warm-up, while the clock rate rises"
+        assert found.calls * min(found.time_s) >= 0.99 * 50e-3
+    began_s = virtual.now_s
+    warm_up(arms[0], 1e-3, ACCELERATOR)
+    assert virtual.now_s - began_s >= 0.99, "a second of warm-up, while the clock rate rises"
 
 
 def test_on_a_cpu_what_is_waited_for_leads(virtual):
-    shares, options = [], {"sample_time_s": 1e-3, "pace": CPU_PACE}
+    shares, options = [], {"sample_time_s": 1e-3, "calibration": CPU}
     sample_rounds([Queue(virtual, 0.0, 9.0)] * 2, 4, **options, progress=shares.append)
     assert shares == pytest.approx([1 / 8] * 4 + [1 / 4] * 2), "of the time, also within a long round"
     (found,) = sample_rounds([Queue(virtual, 60e-6, 100e-6)], 8, **options)
     assert (found.clock, found.calls, len(found.time_s), len(found.other_s)) == ("blocked", 7, 8, 2)
     np.testing.assert_allclose(found.time_s, 160e-6, rtol=1e-3)
     np.testing.assert_allclose(found.other_s, (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
-    assert [pace_of(backend) for backend in ("cpu", "gpu", "tpu")] == [CPU_PACE, *[ACCELERATOR_PACE] * 2]
 
 
 def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(virtual):
     blocked, pipelined = (
-        sample_rounds([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, pace=Pace(clock))[0]
+        sample_rounds([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, calibration=Calibration(clock))[0]
         for clock in ("blocked", "pipelined")
     )
     assert (blocked.calls, pipelined.calls) == (1, 4)

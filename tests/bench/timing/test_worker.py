@@ -1,6 +1,5 @@
 """The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
 
-import functools
 import shutil
 from contextlib import nullcontext, suppress
 
@@ -13,10 +12,10 @@ from support.runs import MACHINE, make_arm, plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import Untimed
-from trigru.bench.timing import roofline, supervisor, worker
+from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
 from trigru.bench.timing.sampling import WarmUp, balanced_orders
-from trigru.bench.timing.supervisor import MARKER, GroupTimed, Request, Started, Underway, run
+from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
 
@@ -43,7 +42,7 @@ def answers_to(tmp_path):
         planned = {name: changes.pop(name) for name in [*changes] if name not in asked}
         answers = []
         of = msgspec.structs.replace(PLAN, sample_time_s=1e-4, **planned)
-        worker.measure(Request(of, arms, **asked | changes), answers.append)
+        worker.measure(TimingRequest(of, arms, **asked | changes), answers.append)
         return answers
 
     return answers_to
@@ -59,8 +58,8 @@ SHUFFLED = [2, 0, 1]  # in the first process
 
 
 def test_what_is_under_way_adds_up_to_the_whole_and_names_the_arm_that_may_be_to_blame(answers_to):
-    underway, ids = [a for a in answers_to(backend=None) if isinstance(a, Underway)], [arm.id for arm in ARMS]
-    assert sum(a.share for a in underway) == pytest.approx(1)
+    underway, ids = [a for a in answers_to(backend=None) if isinstance(a, Stage)], [arm.id for arm in ARMS]
+    assert sum(a.expected_s for a in underway) == pytest.approx(TimingRequest(PLAN, ARMS, 0, None, "").whole_s)
     assert {a.group for a in underway[1:]} == {PURE.group}
     assert [a.arm for a in underway] == [None, *(ids[number] for number in SHUFFLED), *ids, *[None] * (1 + 3 + 1), *ids]
 
@@ -96,19 +95,19 @@ def test_another_platform_than_expected_is_said_before_anything_is_measured(answ
 
 
 def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, monkeypatch, tmp_path):
-    real, seen = worker.sample_rounds, []
+    real, seen, marker = worker.sample_rounds, [], TimingRequest(PLAN, ARMS, 0, "cpu", str(tmp_path)).marker
 
     def sample_rounds(ready, rounds, *, entering, **options):
         def watched(index):
             entering(index)
-            seen.append((ready[index].arm.port, int.from_bytes((tmp_path / MARKER).read_bytes(), "little")))
+            seen.append((ready[index].arm.port, int.from_bytes(marker.read_bytes(), "little")))
 
         return real(ready, rounds, entering=watched, **options)
 
     monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
     answers_to([PURE, AGAIN, make_arm("nnx[refused]", phase="step"), LINEN])
     assert set(seen) == {("pure", 1), ("pure", 2), ("linen", 4)}
-    assert not any((tmp_path / MARKER).read_bytes())
+    assert not any(marker.read_bytes())
 
 
 def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(answers_to, monkeypatch):
@@ -130,7 +129,7 @@ def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(an
 def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to, monkeypatch):
     monkeypatch.setattr(worker, "warm_up", lambda *_: WarmUp(17, False, call_time_s=1e-4))
     answers = answers_to(process=1, processes=2, rounds=6)
-    compiled = [a.arm for a in answers if isinstance(a, Underway) and a.what.startswith("compile")]
+    compiled = [a.arm for a in answers if isinstance(a, Stage) and a.what.startswith("compile")]
     assert compiled != [ARMS[number].id for number in SHUFFLED], "each process gets ready in an order of its own"
     timed, _ = timed_in(answers)
     places = np.argsort([*balanced_orders(3, 6, seed=1)], axis=1).T.tolist()
@@ -175,60 +174,46 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         assert of_each_arm(1, processes=4) == taken, "of a few, the first alone compiles"
 
 
-class CompilerHere:
-    """A process that compiles, which is this one."""
-
-    def __init__(self, target, variables):
-        assert target == supervisor.COMPILER
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def lines_of(self, request, limit_s):
-        lines = []
-        compile_arms = functools.partial(worker.compile_arms, msgspec.json.decode(request, type=Request))
-        compile_arms(lambda answer: lines.append(msgspec.json.encode(answer)))
-        return iter(lines)
-
-
-def test_a_first_look_compiles_before_it_times_and_the_next_one_of_the_same_software_does_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor, "Child", CompilerHere)
-    monkeypatch.setattr(supervisor, "cores", lambda: 2)
-    whole, counted = worker.prepare, []
+def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(tmp_path, monkeypatch):
+    whole, reused = worker.prepare, []
 
     def prepare(arm):
         with count_programs() as programs:
             found = whole(arm)
-        counted.append(programs.reused > 0)
+        reused.append(programs.reused > 0)
         return found
 
-    def compiled_before(name, **changes):
-        """The arms that were compiled before any was timed."""
+    def taken(name, **changes):
+        """Whether each arm was found compiled."""
         jax.clear_caches()
-        monkeypatch.setattr(worker, "prepare", whole)
-        seen, journal = [], journal_at(tmp_path / name, PLAN, **changes)
-
-        def ask(request, limit_s):
-            monkeypatch.setattr(worker, "prepare", prepare)
-            jax.clear_caches()
-            yield from ask_here(request, limit_s)
-
-        run(journal, lambda what, share: seen.append((what, share)), ask, quick=True, programs=tmp_path / "programs")
+        reused.clear()
+        journal = journal_at(tmp_path / name, PLAN, **changes)
+        run(journal, ignore, ask_here, quick=True, programs=tmp_path / "programs")
         (line,) = journal.groups_timed
         assert [t.build is None for t in line.timed] == [journal.begun.backend == "cpu"] * 3
-        return [what for what, share in seen if what.startswith("compile") and not share]
+        return reused
 
-    every = {f"compile {arm.id}" for arm in ARMS}
+    monkeypatch.setattr(worker, "prepare", prepare)
     with programs_kept_in(None):
-        assert {*compiled_before("first")} == every
-        assert compiled_before("again") == []
-        assert {*compiled_before("other", versions={"jax": "other"})} == every
-        assert compiled_before("gpu or unknown", backend=None, versions={"jax": "another"}) == []
-    assert counted == [True] * 9 + [False] * 3, "those of the unknown platform are compiled where they are timed"
-    assert {path.name for path in (tmp_path / "programs").iterdir()} >= {supervisor.MADE}
+        assert taken("first") == [False] * 3
+        assert taken("again") == [True] * 3
+        assert taken("other", versions={"jax": "other"}) == [False] * 3
+        assert taken("gpu or unknown", backend=None, versions={"jax": "other"}) == [False] * 3
+
+
+@pytest.mark.long
+def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(tmp_path):
+    journal = journal_at(tmp_path / "run", plan(phases=("step", "forward"), processes=2, rounds=12))
+    run(journal, ignore, quick=True)
+    spans = {}
+    for line in journal.groups_timed:
+        started_s = [s for t in line.timed for s in t.started_s]
+        spans[line.group, line.process] = min(started_s), max(started_s)
+    first, second = dict.fromkeys(group for group, _ in spans)
+    for group in (first, second):
+        (begun, ended), (other_begun, other_ended) = spans[group, 0], spans[group, 1]
+        assert ended < other_begun or other_ended < begun
+    assert max(spans[first, n][1] for n in (0, 1)) < min(spans[second, n][0] for n in (0, 1))
 
 
 def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypatch):
@@ -254,7 +239,7 @@ def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(monk
     for backend in ("cpu", "gpu"):
         machine = msgspec.structs.replace(MACHINE, backend=backend)
         with suppress(worker.OtherPlatformError):
-            worker._prepare(Request(plan(processes=9), ARMS, 2, backend, "/folder"), PURE, machine)
+            worker._prepare(TimingRequest(plan(processes=9), ARMS, 2, backend, "/folder"), PURE, machine)
     assert [folder is None for folder in kept] == [False, True]
 
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from msgspec.structs import replace
+from support.cli import invoke
 from support.environments import SETS, Made, release_of
 from support.runs import MACHINE
 from support.snapshots import leave, snapshot_of, step_calls
@@ -115,15 +115,13 @@ def test_what_failed_is_not_told_as_equal_in_part():
         assert matrix_tables(found)[0].rows[0][3] == said
 
 
-def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeypatch, trigru, capsys):
+def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeypatch, trigru):
     monkeypatch.setattr(command, "Environments", lambda python: Made())
-    asked = {"python": None, "ports": [], "equality": True, "details": False}
-    command.matrix(SETS[:2], tmp_path / "all", **asked)
-    capsys.readouterr()
-    with pytest.raises(typer.Exit) as left:
-        command.matrix(SETS, tmp_path / "three of four", **asked, format="json")
-    assert left.value.exit_code == 1
-    found = [(f["kind"], f["subject"], f["failed"]) for f in json.loads(capsys.readouterr().out)["findings"]]
+    names = [of.name for of in SETS]
+    assert invoke("matrix", *names[:2], "-o", str(tmp_path / "all")).exit_code == 0
+    result = invoke("matrix", *names, "-o", str(tmp_path / "three of four"), "--format", "json")
+    assert result.exit_code == 1
+    found = [(f["kind"], f["subject"], f["failed"]) for f in json.loads(result.stdout)["findings"]]
     calls = [("calls", f"jax=={release}: pure", False) for release in ("0.1.0", "0.3.0")]
     assert found == [calls[0], ("broken", "jax==0.2.0", True), calls[1]]
 
