@@ -88,20 +88,18 @@ def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_or_a_te
     assert not any(is_floating(np.array([1], other)) for other in ("int32", "bool", "uint8", ml_dtypes.int4))
 
 
-@pytest.mark.parametrize(
-    ("file", "place"),
-    [
-        ("/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py", "flax/nnx/graph.py"),
-        ("/usr/lib/python3/dist-packages/flax/nnx/graph.py", "flax/nnx/graph.py"),
-        ("/usr/lib/python3.12/json/decoder.py", "json/decoder.py"),
-        (noticing.__file__, "trigru/bench/upgrades/noticing.py"),
-        ("/home/me/secret/train.py", "train.py"),
-        ("<string>", "<string>"),
-        ("train.py", "train.py"),
-    ],
-)
-def test_a_place_begins_with_its_package_and_identifies_no_user(file, place):
-    assert place_of(file) == place
+PLACES = {
+    "/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
+    "/usr/lib/python3/dist-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
+    "/usr/lib/python3.12/json/decoder.py": "json/decoder.py",
+    noticing.__file__: "trigru/bench/upgrades/noticing.py",
+    "/home/me/secret/train.py": "train.py",
+    "<string>": "<string>",
+}
+
+
+def test_a_place_begins_with_its_package_and_identifies_no_user():
+    assert {file: place_of(file) for file in PLACES} == PLACES
 
 
 def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails():

@@ -13,7 +13,7 @@ from trigru.common.equality.checks import CHECKS, Case, Check, draws, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.checks.life import COPIES
 from trigru.common.equality.contract import reference
-from trigru.common.equality.contract.factors import is_compiled, whole_row
+from trigru.common.equality.contract.factors import whole_row
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, TrigruError, UnknownNameError
@@ -89,22 +89,6 @@ def test_remat_that_is_lost_where_all_steps_are_unrolled_is_noticed():
     found = Examiner(shrink=False).ask(question)
     assert "remat is lost" in str(found)
     assert found.check == "contract", "not that of the smallest row"
-
-
-def test_a_failed_row_is_told_by_the_fewest_levels_with_which_it_fails():
-    def backwards_in_float32(model, carry, outputs, *, reverse=False, **_):
-        return carry, outputs * (1 + 1e-3) if reverse and outputs.dtype == jnp.float32 else outputs
-
-    asked = questions([fails(backwards_in_float32)], ["float32"], [CONTRACT])
-    examiner = Examiner()
-    rows = [q for q in asked if q.row and not is_compiled(q.row) and q.row["reverse"] == "yes"]
-    failed, *_ = [m for m in map(examiner.ask, rows) if not m.passed]
-    assert failed.levels is not None
-    assert failed.levels["reverse"] == "yes"
-    assert failed.levels["dtype"].startswith("float32")
-    assert len(failed.levels) <= 3
-    assert {"dtype", "reverse"} <= set(failed.check.split("+"))
-    assert "all else as usual; without one of them it passes" in str(failed)
 
 
 WRONG = {
@@ -266,13 +250,15 @@ def test_a_script_runs_a_failed_row_alone(levels, capsys, unchecked):
     assert all(re.fullmatch(r".+: largest difference \d.*e[-+]\d+, largest value \d.*", line) for line in lines)
 
 
-def test_a_row_that_fails_says_where_its_program_parts_from_plain_jax():
-    def changed(model, carry, outputs, **_):
-        return carry, jnp.tanh(outputs)  # here
+def test_a_row_that_fails_is_told_by_the_fewest_levels_and_where_it_parts_from_plain_jax():
+    def changed(model, carry, outputs, *, reverse=False, **_):
+        return carry, jnp.tanh(outputs) if reverse else outputs  # here
 
-    asked = questions([fails(changed)], ["float64"], [replace(ONE_ROW, by_levels=False)])
-    measurement = Examiner(reference=PURE).ask(asked[0])
-    assert not measurement.passed
+    row = USUAL | {"reverse": "yes", "remat": "yes", "batch": "1"}
+    measurement = Examiner(reference=PURE).ask(Question(fails(changed), replace(ONE_ROW, by_levels=False), row))
+    assert (measurement.passed, measurement.levels["reverse"]) == (False, "yes")
+    assert not {"remat", "batch"} & {*measurement.levels}, "without which it fails, too"
+    assert "all else as usual; without one of them it passes" in str(measurement)
     source = Path(__file__).read_text(encoding="utf-8").splitlines()
-    (line,) = (number for number, text in enumerate(source, 1) if text.endswith("jnp.tanh(outputs)  # here"))
+    (line,) = (number for number, text in enumerate(source, 1) if text.endswith("else outputs  # here"))
     assert f"equality/test_verification.py:{line} (tanh of shape" in str(measurement)
