@@ -9,18 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support.cli import call, invoke, shown
+from support.cli import call, invoke
 from support.files import COLD_STARTS
 from support.golden import FOLDER, check_golden
 from support.runs import draw_run, save
 from support.snapshots import leave
-from trigru.bench.commands.styles import style_table
 from trigru.bench.upgrades.record import Subject
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params
 from trigru.common.port.protocol import CallStyle
 from trigru.impls import checkpoints, get_port
-from trigru.impls.code import code_of
 
 COMMANDS = ("compare", "verify", "report", "diff", "snapshot", "matrix", "bisect", "styles", "port", "convert")
 ROOT = Path(__file__).parents[3]
@@ -104,46 +102,25 @@ def test_without_an_extra_a_command_says_what_to_install(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def printed(*arguments):
-    """The comment above the code, and the code."""
-    found = invoke("styles", *arguments)
-    assert found.exit_code == 0, found.exception
-    lines = found.stdout.splitlines(keepends=True)
-    first = next(number for number, line in enumerate(lines) if line[0] != "#")
-    return "".join(lines[:first]), "".join(lines[first:])
+#: By port and style or label, the styles of the code that is printed, with their phases.
+PRINTED = {
+    "nnx": [("nnx.jit", "train_step, forward, step")],
+    "linen": [("train_state", "train_step"), ("apply", "forward, step")],
+    "linen apply": [("apply", "train_step, forward, step")],
+    "equinox donated": [("donated", "train_step")],
+}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "names"),
-    [
-        (("nnx",), ["nnx.jit"] * 3),
-        (("nnx", "functional"), ["split-merge"] * 3),
-        (("linen",), ["train_state", "apply", "apply"]),
-        (("linen", "apply"), ["apply"] * 3),
-        (("equinox", "donated"), ["donated"]),
-    ],
-)
-def test_the_code_of_a_style_is_printed_by_name_or_label(arguments, names):
-    styles = dict(zip(("train_step", "forward", "step"), names, strict=False))
-    comment, code = printed(*arguments)
-    assert code == code_of(arguments[0], styles)
-    for style in styles.values():
-        phases = ", ".join(phase for phase in styles if styles[phase] == style)
-        assert f"call style {style} ({phases}): " in comment
-    caution = "# Mind: what a call changes in the module, as dropout's generator, must be returned.\n"
-    assert (caution in comment) == (arguments == ("nnx", "functional"))
-    compile(comment + code, "program", "exec")
+def test_the_code_of_a_style_is_printed_by_name_or_label():
+    for words, styles in PRINTED.items():
+        assert re.findall(r"call style (\S+) \((.+?)\): ", invoke("styles", *words.split()).stdout) == styles
+    found = invoke("styles", "nnx", "functional").stdout
+    check_golden("styles", found)
+    compile(found, "program", "exec")
 
 
 def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
-    found = invoke("styles")
-    assert found.exit_code == 0
-    for name in ("pure", "linen", "nnx", "equinox"):
-        for style in get_port(name).call_styles:
-            assert style.name in found.stdout
-            assert f"{name}[{style.name}]: {style.source}" in found.stdout or not style.source
-    assert "documented (forward, gradient," in found.stdout
-    assert len(shown([style_table([get_port("linen")])]).splitlines()) > 9
+    check_golden("styles-all", invoke("styles").stdout)
 
 
 def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatch):
