@@ -13,9 +13,7 @@ from ..upgrades.taking import take
 from .port import models_of
 
 
-def snapshot(
-    folder: Path, names: Sequence[str], *, equality: bool = True, anew: bool = False, prover: Prover
-) -> Snapshot:
+def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover) -> Snapshot:
     """Take a snapshot of some ports under a progress bar, and write it into a folder.
 
     Args:

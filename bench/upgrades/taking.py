@@ -37,7 +37,7 @@ Proofs = dict[PortId, list[Measurement]]
 
 
 def take(
-    names: Sequence[str], *, equality: bool = True, anew: bool = False, prover: Prover, told: Told = lambda *_: None
+    names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover, told: Told = lambda *_: None
 ) -> tuple[Snapshot, Arrays]:
     """Collect what is true of some ports, and of their frameworks' parts.
 

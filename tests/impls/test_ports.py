@@ -219,13 +219,6 @@ def test_a_missing_framework_takes_its_own_port_and_no_other():
 # The frameworks' own parts -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def rank_promotion():
-    """The frameworks' own parts broadcast biases over the batch, which our tests otherwise forbid."""
-    with jax.numpy_rank_promotion("allow"):
-        yield
-
-
 #: The checks that a departure explains, those that failed and passed, and what is found.
 RECORDS = [
     ((), ["chunks"], ["carry"], [("fails chunks", "explained by no departure", NEW)]),
@@ -247,8 +240,8 @@ def test_the_record_is_strict_about_the_checks_that_were_run(monkeypatch, checks
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("rank_promotion")
 @pytest.mark.parametrize("name", NAMES)
+@jax.numpy_rank_promotion("allow")  # they broadcast biases over the batch, which our tests otherwise forbid
 def test_the_parts_are_driven_as_their_users_would(name):
     """Backwards and time-major without masks, which they do not have; nothing to b_hn, which NNX does not have."""
     port = get_upstream(name).PORT

@@ -33,8 +33,6 @@ CORRELATION_ERRORS = 6  # of many pairs
 CUT, CUT_DEVIATION, CUT_KURTOSIS = 2.0, 0.87962566103423978, 2.3656
 #: Kolmogorov and Smirnov's distance, times the square root of the number of draws, passed once in a quarter million.
 DISTANCE = 2.5
-#: Draws within jit and outside of it differ by rounding alone.
-SAME_DRAW = 1e-9
 
 Array = np.ndarray
 #: What it is of, how far it is off, and how far it may be.
@@ -51,7 +49,7 @@ def draws(port: Port) -> Iterator[Case]:
     with configured({"jax_disable_most_optimizations": True}):
         eager = port.dump(port.make(replace(SMALL, carry_init=counted), jax.random.key(0)))
     yield Case("the initial carry of carry_init", lambda: made.initial_carry, np.arange(1.0, 1 + SMALL.hidden_size))
-    yield Case("outside of jit", lambda: eager, made, SAME_DRAW)
+    yield Case("outside of jit", lambda: eager, made)  # but for rounding
     for dtype, keys, carry_init in (("bfloat16", 1, None), ("float64", 2, initializers.normal(0.5))):
         config = GRUConfig(D, H, C, param_dtype=dtype)
         try:

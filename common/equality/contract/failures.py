@@ -96,7 +96,8 @@ for name, (want,) in expect(row, data, np.float64).items():
 
 def script_of(failed: Measurement) -> str:
     """The text of a script for a row's measurement; it prints how far each answer is from the oracle's."""
-    row = whole_row(failed.levels or {})
+    assert failed.levels is not None
+    row = whole_row(failed.levels)
     port = f'get_port("{failed.port}")'
     return _SCRIPT.format(
         message=str(failed).replace('"', "'").replace("\\", "/"),

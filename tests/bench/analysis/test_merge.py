@@ -1,31 +1,15 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
 import msgspec
-import numpy as np
 import pytest
-from support.processes import (
-    ARMS,
-    FORWARD,
-    KILLED,
-    PLAN,
-    STARTED,
-    STEP,
-    FakeProcesses,
-    fill,
-    ignore,
-    journal_at,
-    samples,
-    timed,
-)
-from support.runs import BUILD, ENDED, MACHINE, PROGRAM, PROOF
-from trigru.bench.analysis.merge import load, merge
+from support.processes import ARMS, FORWARD, KILLED, PLAN, STARTED, STEP, FakeProcesses, fill, ignore, journal_at, timed
+from support.runs import BUILD, MACHINE, PROGRAM
+from trigru.bench.analysis.merge import merge
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.files import save
-from trigru.bench.results.run import Ceilings, Ended, GroupTimed
+from trigru.bench.results.run import Ceilings, GroupTimed
 from trigru.bench.timing.supervisor import run
 from trigru.bench.timing.worker import NO_BASELINE
-from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
 
 PURE, AGAIN, LINEN = ARMS[:3]
@@ -46,25 +30,6 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
     assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
     assert (facts.load_before, facts.complete) == (0.5, True)
     assert facts.ceilings == [{"float32": Ceilings(100.0, 10.0)}] * 2
-    for group in found.groups().values():
-        times_s = [[samples(process, b.arm) for process in (0, 1)] for b in group]
-        for b, of_arm in zip(group, times_s, strict=True):
-            log_ratio = np.median(np.log(of_arm) - np.log(times_s[0]), axis=1).mean()
-            assert b.ratio == pytest.approx(np.exp(log_ratio), rel=2e-3)
-            assert b.ratio_low <= b.ratio <= b.ratio_high
-
-
-def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path):
-    missing = Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: none", "fused")
-    proven = [*PROOF[:6], missing]
-    first = journal_at(tmp_path / "run", equality=proven)
-    for process in range(2):
-        fill(first, process=process)
-    whole = journal_at(tmp_path / "run", resume=True)
-    whole.ended = Ended(ENDED, 0.5)
-    save(whole, merge(whole).untimed, tmp_path / "results.json")
-    assert load(tmp_path / "results.json") == merge(whole)
-    assert merge(whole).trigru.equality == proven
 
 
 def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):

@@ -26,13 +26,6 @@ def paired(rng, ratio, rounds=40, noise=0.01):
     return [factor * machine * rng.lognormal(0, noise, rounds) for factor in (ratio, 1.0)]
 
 
-@pytest.fixture
-def cheap_resamples(monkeypatch):
-    """Enough to see whether intervals cover, and faster."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 500)
-    monkeypatch.setattr(statistics, "RESAMPLES_EACH", 60)
-
-
 def in_processes(rng, processes, rounds, luck, noise):
     """Log-ratios whose truth is 0: each process has its luck, each round its noise."""
     process = np.repeat(np.arange(processes), rounds)
@@ -40,8 +33,10 @@ def in_processes(rng, processes, rounds, luck, noise):
 
 
 @pytest.mark.parametrize(("processes", "luck", "noise", "share"), [(1, 0.0, 0.01, 0.93), (5, 0.01, 0.03, 0.95)])
-def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, cheap_resamples, processes, luck, noise, share):
+def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, monkeypatch, processes, luck, noise, share):
     """Fewer than share - 4 standard errors are seen once in thirty thousand runs; the rest is known by hand, below."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 500)  # enough for this, and faster
+    monkeypatch.setattr(statistics, "RESAMPLES_EACH", 60)
     covered, halved, trials = 0, 0, 300
     for seed in range(trials):
         log_ratio, process = in_processes(rng, processes, 44 // processes, luck, noise)

@@ -5,7 +5,6 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from support.cli import run_code
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import get_reference
@@ -183,7 +182,3 @@ def test_a_library_that_cannot_be_had_is_named(monkeypatch):
         with pytest.raises(UnavailableError) as caught:
             get_peer("torch")
         assert str(caught.value) == f"peer 'torch' is not available: {message}"
-
-
-def test_no_peer_is_imported_unless_asked_for():
-    assert run_code("import sys, trigru.bench.arms.arms; print('torch' in sys.modules)") == "False\n"

@@ -1,31 +1,33 @@
 """The command line: its options, and what it says of those that it does not take; and `trigru styles`."""
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support.cli import call, invoke, run_code, shown
+from support.cli import call, invoke
+from support.files import COLD_STARTS
+from support.golden import FOLDER, check_golden
+from support.runs import draw_run, save
 from support.snapshots import leave
-from trigru.bench.commands.styles import style_table
 from trigru.bench.upgrades.record import Subject
+from trigru.common.config import GRUConfig
+from trigru.common.parameters.record import random_params
 from trigru.common.port.protocol import CallStyle
-from trigru.impls import get_port
-from trigru.impls.code import code_of
+from trigru.impls import checkpoints, get_port
 
 COMMANDS = ("compare", "verify", "report", "diff", "snapshot", "matrix", "bisect", "styles", "port", "convert")
 ROOT = Path(__file__).parents[3]
 
 
-def test_help_names_all_commands_and_imports_no_jax():
+def test_help_names_all_commands():
     found = invoke("--help")
     assert found.exit_code == 0
     assert all(command in found.stdout for command in COMMANDS)
-    heavy = "jax", "flax", "equinox", "scipy", "numpy"
-    code = f"import sys, trigru.bench.cli; print([m for m in {heavy} if m in sys.modules])"
-    assert run_code(code) == "[]\n"
 
 
 def test_the_page_of_all_commands_and_options_is_that_of_the_code(monkeypatch):
@@ -41,87 +43,35 @@ def test_the_version_is_said_without_a_command():
     assert invoke("--version").stdout == f"trigru {version('trigru')}\n"
 
 
-#: By a command, what is said of it.
-REFUSED = {
-    "compare --port haiku": "unknown port 'haiku'. Known: pure, linen, nnx, equinox, torch",
-    "compare --workload huge": "unknown workload 'huge'. Known: tiny",
-    "compare --phase backward": "unknown phase 'backward'. Known: forward, gradient",
-    "compare --style pmap": "unknown call style of pure, linen, nnx, equinox 'pmap'. Known: apply",
-    "compare --kernel cudnn": "unknown kernel of pure, linen, nnx, equinox 'cudnn'. Known: stock",
-    "verify --dtype int8": "unknown dtype 'int8'. Known: float64, float32",
-    "verify --upstream --port pure": "unknown port with an upstream part 'pure'. Known: linen, nnx, equinox",
-    "styles haiku": "unknown port 'haiku'. Known: pure, linen, nnx, equinox",
-    "styles nnx pmap": "unknown call style of nnx 'pmap'. Known: nnx.jit, documented, nnx.jit-tree",
-    "report absent.json": "absent.json: No such file",
-    "report /dev/zero": "/dev/zero: not a regular file",
-    "compare --devices two": "cannot read the devices 'two': expected numbers from 1 on, as in 1",
-    "compare --devices 0,2": "cannot read the devices '0,2'",
-    "compare --devices 1,2 --workload question":
-        "question has a batch of 1, which 2 devices cannot share equally. Pass another --workload, or --size batch=2",
-    "compare --size depth=1,2": "cannot read the size 'depth=1,2': expected batch, time, inputs, hidden",
-    "compare --size hidden=0": "cannot read the size 'hidden=0'",
-    "compare --size hidden=8,hidden=9": "each at most once",
-    "compare --size 8,hidden=9": "cannot read the size '8,hidden=9'",
-    "compare --size time=5 --workload vowels": "vowels has real data, which fix its time",
-    "compare --size hidden=99999999999999": "of memory for 11 arms, and this machine has ",
-    "compare --workload tiny@batch=99999999999": "tiny@batch=99999999999 needs about ",
-    "compare --workload question@width=3": "unknown size 'width'. Known: batch, time, inputs, hidden",
-    "compare --workload tiny@hidden=8@hidden=9": "cannot read 'tiny@hidden=8@hidden=9'",
-    "compare --workload ": "unknown workload ''. Known: tiny",
-    "bench --quick": "`trigru compare --no-proof`",
-    "verify --no-cache": "TRIGRU_NO_CACHE=1",
-    "diff a b --allow-missing": "--anyway",
-    "compare --rounds=3": "No such option: --rounds",
-    "compare --dtype float64": "'float64' is not one of 'float32', 'bfloat16', 'float16'",
-    "compare --precision tf32": "'tf32' is not one of",
-    "compare --cold-start --quick": "nothing else. It takes --port and --output alone",
-    "compare --no-proof --anew": "--no-proof does not go with --anew: that is about the proof",
-    "compare --output ": "expected the name of a folder",
-    "verify --self-test --format json": "--self-test does not go with --format",
-    "verify --devices 2 --upstream": "--devices does not go with --upstream",
-    "verify --upstream --kernel fused": "--upstream does not go with --kernel",
-    "verify --self-test --dtype float64 --help":
-        "--self-test does not go with --dtype: each fault has the check and the dtypes that notice it.",
-    "report x --style leaves": "choose rows of a table: add --format csv",
-    "report x --format csv --details": "it goes with neither --details nor --output",
-    "report x --format md": "'md' is not one of",
-    "diff old": "pass NEW, or --now",
-    "diff old old --now": "pass NEW, or --now",
-    "diff mine --now": "OLD is of mine, and of no port",
-    "diff absent --now": "has no snapshot",
-    "diff old absent": "No such file",
-    "diff old --now --output page": "a page of two runs",
-    "diff old old --output page": "a page of two runs",
-    "diff old old --fail-on everything": "everything",
-    "diff old old --fail-on better": "program, all, none",
-    "snapshot --port nothing": "nothing",
-    "snapshot -o file": "is no folder",
-    "matrix": "name a version set",
-    "matrix jax": "names no version",
-    "matrix 2025-01-01 2025-01-01": "named twice",
-    "bisect 2025-01-01 jax==0.5.0 --fact draws": "both days, or both versions",
-    "bisect 2025-01-01 2025-02-01": "pass --fact, or a command",
-    "bisect 2025-01-01 2025-02-01 --fact colour": "unknown fact 'colour'",
-    "bisect 2025-01-01 2025-02-01 --fact better": "unknown fact 'better'",
-    "bisect 2025-01-01 2025-02-01 --fact tree -- true": "and not both",
-    "bisect 2025-01-01 2025-02-01 --fact tree --port keras": "unknown port 'keras'",
-}  # fmt: skip
+def sentence_of(err):
+    """A message without the frame that typer draws around it, and what the machine has of memory."""
+    text = re.sub(r"^Usage:.*?for help\.|[│╭╮╰╯─]|Invalid value for .*?: (Value error, )?", "", err, flags=re.DOTALL)
+    return re.sub(r"[\d.]+ GiB", "… GiB", " ".join(text.split()).removeprefix("Error "))
 
 
-@pytest.mark.parametrize("command", REFUSED)
-def test_what_is_refused_is_said_with_its_reason_and_leaves_nothing(tmp_path, command, monkeypatch):
+def test_what_is_refused_is_said_with_its_reason_and_changes_nothing(tmp_path, monkeypatch):
+    """The file has the commands, too: a new one is a line that begins as they do."""
     monkeypatch.chdir(tmp_path)
     for name in ("old", "mine"):
-        leave(tmp_path / name, Subject("linen" if name == "old" else name, name))
-    (tmp_path / "file").write_text("")
-    before = sorted(tmp_path.rglob("*"))
+        leave(Path(name), Subject("linen" if name == "old" else name, name))
+    save(draw_run(1, groups=("tiny/forward",), processes=3, rounds=5), Path("run/results.json"))
+    shutil.copy(COLD_STARTS, "cold_start.json")
+    checkpoints.write("torch.safetensors", random_params(GRUConfig(4, 3)), "torch")
+    for name, content in (("file", b""), ("bad.msgpack", b"\xc1")):
+        Path(name).write_bytes(content)
+    Path("link.safetensors").symlink_to("torch.safetensors")
+    Path("hard.safetensors").hardlink_to("torch.safetensors")
     for module in ("compare", "verify"):
         verify = f"trigru.bench.commands.{module}.verify_ports"
         monkeypatch.setattr(verify, lambda *_, **__: pytest.fail("it was verified first"))
-    code, out, err = call(*command.split(" "))
-    assert (code, out) == (2, "")
-    assert REFUSED[command] in re.sub(r"[│\s]+", " ", err)
-    assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    transcript = []
+    for command in re.findall(r"^\$ trigru (.+)$", (FOLDER / "refused.txt").read_text(), re.MULTILINE):
+        code, out, err = call(*shlex.split(command))
+        assert (code, out) == (2, ""), command
+        assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before, command
+        transcript += [f"$ trigru {command}", sentence_of(err)]
+    check_golden("refused", "\n".join(transcript))
 
 
 #: Commands that need the extra `bench`.
@@ -152,46 +102,25 @@ def test_without_an_extra_a_command_says_what_to_install(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def printed(*arguments):
-    """The comment above the code, and the code."""
-    found = invoke("styles", *arguments)
-    assert found.exit_code == 0, found.exception
-    lines = found.stdout.splitlines(keepends=True)
-    first = next(number for number, line in enumerate(lines) if line[0] != "#")
-    return "".join(lines[:first]), "".join(lines[first:])
+#: By port and style or label, the styles of the code that is printed, with their phases.
+PRINTED = {
+    "nnx": [("nnx.jit", "train_step, forward, step")],
+    "linen": [("train_state", "train_step"), ("apply", "forward, step")],
+    "linen apply": [("apply", "train_step, forward, step")],
+    "equinox donated": [("donated", "train_step")],
+}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "names"),
-    [
-        (("nnx",), ["nnx.jit"] * 3),
-        (("nnx", "functional"), ["split-merge"] * 3),
-        (("linen",), ["train_state", "apply", "apply"]),
-        (("linen", "apply"), ["apply"] * 3),
-        (("equinox", "donated"), ["donated"]),
-    ],
-)
-def test_the_code_of_a_style_is_printed_by_name_or_label(arguments, names):
-    styles = dict(zip(("train_step", "forward", "step"), names, strict=False))
-    comment, code = printed(*arguments)
-    assert code == code_of(arguments[0], styles)
-    for style in styles.values():
-        phases = ", ".join(phase for phase in styles if styles[phase] == style)
-        assert f"call style {style} ({phases}): " in comment
-    caution = "# Mind: what a call changes in the module, as dropout's generator, must be returned.\n"
-    assert (caution in comment) == (arguments == ("nnx", "functional"))
-    compile(comment + code, "program", "exec")
+def test_the_code_of_a_style_is_printed_by_name_or_label():
+    for words, styles in PRINTED.items():
+        assert re.findall(r"call style (\S+) \((.+?)\): ", invoke("styles", *words.split()).stdout) == styles
+    found = invoke("styles", "nnx", "functional").stdout
+    check_golden("styles", found)
+    compile(found, "program", "exec")
 
 
 def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
-    found = invoke("styles")
-    assert found.exit_code == 0
-    for name in ("pure", "linen", "nnx", "equinox"):
-        for style in get_port(name).call_styles:
-            assert style.name in found.stdout
-            assert f"{name}[{style.name}]: {style.source}" in found.stdout or not style.source
-    assert "documented (forward, gradient," in found.stdout
-    assert len(shown([style_table([get_port("linen")])]).splitlines()) > 9
+    check_golden("styles-all", invoke("styles").stdout)
 
 
 def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatch):

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 from support.cli import call, invoke
 from support.files import lines_of
-from support.processes import ask_here
+from support.processes import FakeProcesses, ask_here
 from trigru.bench.analysis.evidence import PHASE_CHECKS
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.commands import compare
@@ -93,39 +92,20 @@ def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
 
 
-def interrupt_before(monkeypatch, phase):
-    """Ctrl-C when the groups of a phase are reached."""
-    real = worker.measure_group
-
-    def measure_group(request, arms, *rest):
-        if arms[0].phase == phase:
-            raise KeyboardInterrupt
-        return real(request, arms, *rest)
-
-    def ask(request, limit_s):
-        answers = []
-        with suppress(KeyboardInterrupt):
-            worker.measure(request, answers.append)
-            yield from answers
-            return
-        yield from answers
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(worker, "measure_group", measure_group)
-    monkeypatch.setattr(ASK_PROCESS, ask)
+def interrupted_before(phase):
+    """Processes that end by Ctrl-C when the groups of a phase are reached."""
+    return FakeProcesses({(0, f"time tiny/{phase}/float32/stock"): KeyboardInterrupt()})
 
 
 def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypatch):
     options = [*STEP, "--phase", "forward", "-o", str(folder)]
     path, partial = folder / "results.json", folder / "results.partial.jsonl"
-    with monkeypatch.context() as patched:
-        interrupt_before(patched, "step")
-        result = invoke(*options)
+    monkeypatch.setattr(ASK_PROCESS, interrupted_before("step"))
+    result = invoke(*options)
     assert (result.exit_code, [p.name for p in folder.iterdir()]) == (130, ["results.json"])
     assert "nothing was measured, and nothing written.\ninterrupted.\n" in result.stderr
-    with monkeypatch.context() as patched:
-        interrupt_before(patched, "forward")
-        result = invoke(*options)
+    monkeypatch.setattr(ASK_PROCESS, interrupted_before("forward"))
+    result = invoke(*options)
     assert result.exit_code == 130
     assert f"1 of 2 parts are kept in {partial}" in result.stderr
     assert path.read_bytes() == b"a former result"
@@ -133,6 +113,7 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     assert not half.trigru.complete
     assert "INTERRUPTED" in invoke("report", str(partial)).stdout
 
+    monkeypatch.setattr(ASK_PROCESS, FakeProcesses())
     assert "with other options" in str(invoke(*options, "--precision", "default").exception)
     unproven = invoke(*[word for word in options if word != "--no-proof"])
     assert "is of a run with --no-proof" in str(unproven.exception)
@@ -190,18 +171,16 @@ def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypa
     assert sorted(p.name for p in folder.iterdir()) == ["report.html", "results.json"]
 
 
-@pytest.mark.parametrize("operation", ["os.replace", "os.fsync"])
-def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monkeypatch, operation):
-    real = getattr(os, operation.removeprefix("os."))
+def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monkeypatch):
+    replace = os.replace
 
-    def fail(*arguments):
-        if isinstance(arguments[0], int) or Path(arguments[-1]).parent == folder:
+    def fail(*paths):
+        if Path(paths[-1]).parent == folder:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(*arguments)
+        replace(*paths)
 
     with monkeypatch.context() as patched:
-        patched.setattr("trigru.bench.processes.scratch._claims", lambda: None)
-        patched.setattr(operation, fail)
+        patched.setattr(os, "replace", fail)
         code, _, err = call(*STEP, "-o", str(folder))
     assert code == 2
     assert "error: [Errno 28] No space left on device" in err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.cli import call, invoke
+from support.cli import invoke
 from support.files import COLD_STARTS, lines_of
 from support.runs import PROOF, draw_run, run_of, save, with_machine, with_provenance
 
@@ -54,19 +54,6 @@ def test_what_changed_is_a_page(run, written, tmp_path):
     assert "Speed: of 8 arms, 1 is slower" in page
     assert "tiny forward: float32" in page, "all arms, as with --details"
     assert "tiny forward: float32" not in invoke("diff", run, run).stdout
-
-
-def test_what_cannot_be_shown_or_written_is_refused(run):
-    for words, said in (
-        (("diff", run, str(COLD_STARTS)), "which has no run. `trigru report` shows it."),
-        (("report", str(COLD_STARTS), "--format", "json"), "`trigru compare --cold-start`, which has no run."),
-        (("report", run, "--output", f"{run}/results.json"), "is a file, expected a folder for report.html"),
-        (("report", run, "--format", "csv", "--ratio", "pairwise", "--style", "nnx.jit"),
-         "there is no number of these frameworks"),
-    ):  # fmt: skip
-        code, out, err = call(*words)
-        assert (code, out) == (2, "")
-        assert said in err
 
 
 def test_a_slower_arm_is_a_regression_and_problems_come_before_it(written):

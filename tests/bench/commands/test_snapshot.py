@@ -81,6 +81,8 @@ def test_many_changes_are_counted_and_with_details_listed(folders):
     assert "(and 15 more like this: --details)" in short
     assert len(short.splitlines()) <= 20
     assert long.count("float32(") >= 30
+    ports = [Change("function", name, "x" * 161, "", "", "a.py:1") for name in ("nnx", "nnx:fused", "pure:fused")]
+    assert f"function: nnx, pure:fused: {'x' * 160}…: none" in change_lines(ports, FAILING)[2]
 
 
 def test_each_kind_is_shown_before_a_second_change_of_one():

@@ -10,7 +10,7 @@ from itertools import product
 from xml.etree import ElementTree
 
 import pytest
-from support.cli import invoke, run_code
+from support.cli import invoke
 from trigru.bench.commands import verify as command
 from trigru.bench.proving.prover import Prover
 from trigru.common.equality.checks import get_checks
@@ -99,11 +99,6 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_pa
     assert "not here" in data["unavailable"]["equinox"]
     assert option or "Not checked: equinox." in found.stderr
     assert data["measurements"]
-
-
-def test_faults_import_no_framework_before_they_are_asked_for():
-    code = "import sys, trigru.impls.faults; print(sorted({'flax', 'equinox'} & set(sys.modules)))"
-    assert run_code(code) == "[]\n"
 
 
 def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails(monkeypatch):

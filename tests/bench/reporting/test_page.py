@@ -8,7 +8,6 @@ import pytest
 from support.pages import Page
 from support.runs import (  # fmt: skip
     EQUAL,
-    draw_kernels,
     draw_run,
     make_arm,
     make_benchmark,
@@ -82,11 +81,6 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
     assert "<img src=x onerror=alert(1)>" in read.text
 
 
-def test_a_kernel_has_its_own_tables(rng):
-    assert "The fused kernel against each framework's own cell" in page(draw_kernels(rng)).tables
-
-
-pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 SMALL = {"groups": ("tiny/forward",), "processes": 3, "rounds": 5}
 
 

@@ -109,13 +109,6 @@ def test_a_command_is_kept_without_where_the_results_went(monkeypatch, output):
     assert command_line() == ["trigru", "compare", "--quick", "--processes", "3"]
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ResultsFileError, match=r"absent.json: No such file"):
-        load(tmp_path / "absent.json")
-    with pytest.raises(ResultsFileError, match=r"results.json: No such file"):
-        load(tmp_path)
-
-
 def test_a_sweep_varies_one_size_of_one_workload():
     for workloads, swept in (
         (["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=6"], "hidden"),  # another size is fixed

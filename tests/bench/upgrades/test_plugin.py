@@ -3,7 +3,6 @@
 import pytest
 import trigru.bench.upgrades.models
 import trigru.bench.upgrades.tables  # noqa: F401  (both once for all runs)
-from support.cli import run_code
 from trigru.bench.upgrades.files import FILE
 
 pytest_plugins = ["pytester"]
@@ -49,8 +48,3 @@ function: test_mine: call in float64: result: 1.01 times as large (2 such change
 To accept it: pytest --trigru-update 'test_it.py::test_mine'""".strip().splitlines()
     )
     run(first=0.5).stdout.fnmatch_lines(["the arguments are others than those of the snapshot*"])
-
-
-def test_a_suite_that_does_not_use_it_imports_nothing_heavy():
-    code = "import sys, trigru.bench.upgrades.plugin; print({'jax', 'numpy', 'flax'} & set(sys.modules))"
-    assert run_code(code) == "set()\n"

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from support.cases import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
-from trigru.common.parameters.detection import recognise
+from trigru.common.parameters.detection import cells, recognise
 from trigru.common.parameters.layouts import CANONICAL, TORCH
 from trigru.common.parameters.record import GRUParams, config_of, leaf_shapes, leaves, random_params
 
@@ -68,6 +68,8 @@ def test_the_cell_may_be_anywhere_and_its_start_in_the_shape_that_torch_takes(pr
     found, layout, _ = recognise(moved | {"h.initial_carry": PARAMS.initial_carry[None, None]}, KNOWN)  # (1, 1, H)
     assert layout is TORCH
     assert same_bits(found, PARAMS)
+    whole = {f"a.{name}": array for name, array in TORCH.flat(PARAMS).items()}
+    assert [cells(tree, KNOWN) for tree in (whole, whole | {"a.bias": 0})] == [["a"], ["a.gru"]]
 
 
 def test_arrays_are_copies():
@@ -144,6 +146,7 @@ BAD_FILES = {
     "dtype int32, expected float16, float32 or": {n: np.ones(s, "i4") for n, s in leaf_shapes(4, 3).items()},
     "has the tensors bias, bias_n, extra, initial_carry": {"extra": np.ones(1, "f4")},
     "weight_ih has shape .9,., expected an array of two axes": {"weight_ih": np.ones(9, "f4")},
+    r"weight_ih has shape \(9, 0\), expected \(9, 0\) with at least one": {"weight_ih": np.ones((9, 0), "f4")},
 }
 
 

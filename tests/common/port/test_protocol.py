@@ -5,7 +5,6 @@ import os
 import jax
 import numpy as np
 import pytest
-from trigru.common.compat import listening
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError
 from trigru.common.parameters.record import random_params
@@ -65,22 +64,3 @@ def test_an_empty_program_goes_and_one_that_another_process_removed_costs_nothin
     (folder / "jit_gone-cache").symlink_to(folder / "nowhere")  # as one that is removed after it was listed
     with programs_kept_in(folder):
         assert not (folder / "jit_f-0-cache").exists()
-
-
-def test_a_listener_is_heard_until_it_is_taken_away():
-    heard = []
-
-    def listen(event, *duration, **_):
-        heard.append(event)
-
-    def heard_now():
-        heard.clear()
-        jax.monitoring.record_event("/a")
-        jax.monitoring.record_event_duration_secs("/b", 1.0)
-        return list(heard)
-
-    with listening(listen, of_durations=True):
-        with listening(listen, of_durations=False):
-            assert heard_now() == ["/a", "/b"]
-        assert heard_now() == ["/b"]
-    assert heard_now() == []
