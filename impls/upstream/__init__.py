@@ -40,7 +40,7 @@ _OF_BOTH = (
     ("NaN in the padding reaches gradients", ("lengths",)),
     ("dtype gives way to the carry's", ("carry", "life")),
     ("parameters in half precision can't be made", ("draws",)),
-    ("takes integers as inputs; no bad call is refused", ("refusals",)),
+    ("takes integers as inputs; bad calls go through or fail inside Flax", ("refusals",)),
     _UNMAPPED,
 )
 _WITH_BIASES = (
