@@ -107,7 +107,7 @@ class Port(Protocol):
     def value_and_grad(
         self, function: Callable[..., Any], *, has_aux: bool = False
     ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
-        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means; by default, JAX's.
+        """Differentiate `function(model, *arrays) -> scalar`, by JAX unless the framework's modules need its own means.
 
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
@@ -234,6 +234,9 @@ class WithKernel(Port):
     Raises:
         InputError: it offers no such kernel.
     """
+
+    name = title = ""  # until they are the port's, as all else
+    packages = call_styles = ()
 
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))

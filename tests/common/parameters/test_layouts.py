@@ -137,9 +137,7 @@ def test_random_params_hide_nothing():
 
 
 BAD_FILES = {
-    r"bias_n has shape \(4,\), expected \(3,\): weight_ih and weight_hh have 4": {
-        "bias_n": np.ones(4, "f4")
-    },
+    r"bias_n has shape \(4,\), expected \(3,\): weight_ih and weight_hh have 4": {"bias_n": np.ones(4, "f4")},
     "bias has values that are not finite": {"bias": np.full(9, np.nan, "f4")},
     "dtype int32, expected float16, float32 or": {n: np.ones(s, "i4") for n, s in leaf_shapes(4, 3).items()},
     "has the tensors bias, bias_n, extra, initial_carry": {"extra": np.ones(1, "f4")},
