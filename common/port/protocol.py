@@ -179,15 +179,8 @@ class Program:
 
 
 def check_port(port: Any) -> None:
-    """Raise InputError unless an object has all that a port needs.
-
-    >>> check_port(object())
-    Traceback (most recent call last):
-    trigru.common.errors.InputError: port object lacks name, title, packages, kernels, call_styles, make, load, dump,
-    apply, step, initial_carry, classify and value_and_grad, which trigru.common.Port needs.
-    """
-    missing = [name for name in _needed() if not hasattr(port, name)]
-    if missing:
+    """Raise InputError unless an object has all that a port needs."""
+    if missing := [name for name in _needed() if not hasattr(port, name)]:
         called = getattr(port, "name", type(port).__name__)
         raise InputError(f"port {called} lacks {listed(missing)}, which trigru.common.Port needs.")
 
