@@ -21,21 +21,13 @@ def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
 
 
 def dotted(path: Sequence[Any]) -> str:
-    """The keys on the way to a leaf, joined by dots: `jax.tree_util.keystr` from JAX 0.5 on.
-
-    >>> import jax
-    >>> [dotted(path) for path, _ in jax.tree_util.tree_leaves_with_path({"a": [1, 2]})]
-    ['a.0', 'a.1']
-    """
+    """The keys on the way to a leaf, joined by dots, as "a.0": `jax.tree_util.keystr` from JAX 0.5 on."""
     keys = (next(getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name)) for key in path)
     return ".".join(map(str, keys))
 
 
 def linear(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A linear function of arrays, so that JAX can transpose it where it has a `jax.lax.scan`.
-
-    From JAX 0.10 on, a scan needs not be told which of its arguments it is linear in. Before, `jax.jvp` tells it.
-    """
+    """A linear function of arrays with a `jax.lax.scan`, such that JAX can transpose it: from JAX 0.10 on, as it is."""
     if _transposes_scans():
         return function
 

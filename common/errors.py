@@ -71,11 +71,7 @@ def listed(names: Iterable[str], word: str = "and") -> str:
 
 
 def either(names: Iterable[str]) -> str:
-    """Names to choose from.
-
-    >>> either(["linen", "nnx", "torch"])
-    'linen, nnx or torch'
-    """
+    """Names to choose from, with "or" before the last."""
     return listed(names, "or")
 
 

@@ -210,6 +210,7 @@ def _sizes(gru):
 
 # The port ---------------------------------------------------------------------------------------------------
 
+_DOCS = "https://docs.kidger.site/equinox/all-of-equinox/"
 #: How the styles of jax.jit differ from filter_jit where a check within a program fails.
 _LATE_ERRORS = "a failed eqx.error_if raises JAX's error, which may come only where the result is used"
 
@@ -247,8 +248,8 @@ class Classifier(eqx.Module):
 
 
 def _filtered(port, model, task):
-    own: Any = {"value_and_grad": eqx.filter_value_and_grad, "apply_updates": eqx.apply_updates}
-    return functional_program(port, model, task, jit=eqx.filter_jit, **own)
+    filtered: Any = {"value_and_grad": eqx.filter_value_and_grad, "apply_updates": eqx.apply_updates}
+    return functional_program(port, model, task, jit=eqx.filter_jit, **filtered)
 
 
 def _partition(model):
@@ -294,25 +295,13 @@ class EquinoxPort(Port):
         lengths = None if lengths is None else recurrence.clip_lengths(lengths, np.shape(x)[-2])
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
-    def value_and_grad(self, function, *, has_aux=False):
-        def differentiate(model, *arrays):
-            of_all = eqx.filter_value_and_grad(lambda everything: function(*everything), has_aux=has_aux)
-            return of_all((model, *arrays))
-
-        return differentiate
-
     call_styles = (
-        CallStyle(
-            "filter_jit",
-            "eqx.filter_jit(f)(model, x)",
-            _filtered,
-            source="https://docs.kidger.site/equinox/all-of-equinox/",
-        ),
+        CallStyle("filter_jit", "eqx.filter_jit(f)(model, x)", _filtered, source=_DOCS),
         CallStyle(
             "jit",
             "jax.jit(f)(model, x)",
             functional_program,
-            source="https://docs.kidger.site/equinox/all-of-equinox/",
+            source=_DOCS,
             caution=f"all leaves of the model must be arrays; {_LATE_ERRORS}",
             keeps_updates=True,
         ),

@@ -233,7 +233,7 @@ _TREE_MODE = "values of Variables are updated; shared Variables are refused, and
 _STAYS_BOUND = "model.eval() has no effect on what is bound already"
 
 
-def _in_place(port, model, task, jit=lambda f: nnx.jit(f), bind=partial):
+def _in_place(port, model, task, jit=lambda f: nnx.jit(f), bind: Any = partial):
     """The program of a style that passes the module itself, and the optimiser, and updates both in place.
 
     Args:

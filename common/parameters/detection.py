@@ -16,8 +16,8 @@ ADDED = "its two biases of r and of z are added, as the model has one of each: t
 def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | ClassifierParams, Layout, tuple[str, ...]]:
     """The parameters in a tree.
 
-    What a layout calls the cell's arrays must be there, all in one place; the place may be any, as `params.GRUCell_0`
-    or `rnn.cell`. The initial carry and the readout are known by their own names, wherever they are.
+    The arrays of the cell must have the names of a layout, all in one place, as `params.GRUCell_0` or `rnn.cell`. The
+    initial carry and the readout are known by their own names, wherever they are.
 
     Args:
         tree: any pytree of arrays, or a flat dict: linen's variables, an NNX state, an Equinox model, torch's state
@@ -25,18 +25,10 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
         layouts: to choose from.
 
     Returns:
-        The canonical parameters, NumPy arrays of their own; the layout that they had; and what was assumed or lost, in
-        sentences.
+        The canonical parameters, copied to NumPy; the layout that they had; and what was assumed or lost, in sentences.
 
     Raises:
         InputError: the names are those of no layout or of two, or the arrays are not a GRU's parameters.
-
-    >>> from trigru.common.config import GRUConfig
-    >>> from trigru.common.parameters.layouts import CANONICAL, TORCH
-    >>> from trigru.common.parameters.record import random_params
-    >>> params, layout, notes = recognise(TORCH.flat(random_params(GRUConfig(2, 3))), [CANONICAL, TORCH])
-    >>> layout.name, notes
-    ('torch', ())
     """
     flat, notes = flatten(tree), []
     kept = {name: leaf for name, leaf in flat.items() if "rngs" not in name.split(".")}
@@ -167,15 +159,7 @@ def below(tree: Any, at: str, names: Mapping[str, str] | None = None) -> dict[st
 
 
 def cells(tree: Any, layouts: Iterable[Layout]) -> list[str]:
-    """The places of all GRUs whose arrays have the names of a layout.
-
-    >>> from trigru.common.config import GRUConfig
-    >>> from trigru.common.parameters.layouts import TORCH
-    >>> from trigru.common.parameters.record import random_params
-    >>> arrays = TORCH.tree(random_params(GRUConfig(2, 3)))
-    >>> cells({"old": arrays, "new": {"rnn": arrays}, "bias": np.ones(2)}, [TORCH])
-    ['new.rnn', 'old']
-    """
+    """The places of all GRUs whose arrays have the names of a layout, as "params.GRUCell_0"."""
     flat, places = flatten(tree), {}
     for layout in sorted(layouts, key=lambda layout: -len(layout.cell)):  # canonical names are Equinox's, without cell
         first, *others = (row.name for row in layout.rows if row.if_absent is None)

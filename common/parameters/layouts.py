@@ -148,7 +148,7 @@ class Layout:
             if row.field in MATRICES:
                 matrix = flat[name].T if row.transposed else flat[name]
                 columns.setdefault(row.field, columns_of(called[name], matrix))
-        shapes = self.shapes(*(columns[field] for field in MATRICES), None if bias is None else bias.size)
+        shapes = self.shapes(columns["weight_ih"], columns["weight_hh"], None if bias is None else bias.size)
         expected = {called[name]: shape for name, shape in shapes.items() if name in flat}
         check_arrays({called[name]: array for name, array in flat.items()}, expected)
 

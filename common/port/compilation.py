@@ -109,14 +109,7 @@ class Programs:
 
 @contextmanager
 def count_programs() -> Iterator[Programs]:
-    """Count the programs that this process compiles, or takes from a folder, within a context.
-
-    >>> import jax, jax.numpy as jnp
-    >>> with count_programs() as programs:
-    ...     _ = jax.jit(lambda x: x + 2.5)(jnp.zeros(3))
-    >>> programs.compiled + programs.reused > 0
-    True
-    """
+    """Count the programs that this process compiles, or takes from a folder, within a context."""
     programs = Programs()
 
     def count(event: str, duration_secs: float, **_: str | int) -> None:

@@ -95,21 +95,13 @@ _DURATIONS = {
 
 @contextmanager
 def watch_build() -> Iterator[Callable[[float], Build]]:
-    """Collects JAX's own account of tracing, lowering and compiling; call what it gives with the first call's time.
-
-    >>> import jax, jax.numpy as jnp
-    >>> with watch_build() as account:
-    ...     _ = jax.jit(lambda x: x + 1.5)(jnp.zeros(3))
-    >>> account(1.0).compile_s > 0
-    True
-    """
+    """Collect how long JAX traces, lowers and compiles: a function of the first call's time in seconds -> a Build."""
     from ..compat import listening  # here, as JAX is
 
     spent = dict.fromkeys(_DURATIONS.values(), 0.0)
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        name = _DURATIONS.get(event.rpartition("/")[2])
-        if name:
+        if name := _DURATIONS.get(event.rpartition("/")[2]):
             spent[name] += duration_secs
 
     with listening(listen, of_durations=True):
@@ -117,13 +109,7 @@ def watch_build() -> Iterator[Callable[[float], Build]]:
 
 
 def read_program(lowered: Any) -> ProgramFacts:
-    """Count operations in what `jax.jit(f).lower(...)`, or a framework's version of it, returns.
-
-    >>> import jax, jax.numpy as jnp
-    >>> facts = read_program(jax.jit(lambda x: jnp.tanh(x @ x)).lower(jnp.ones((9, 9))))
-    >>> facts.dots, facts.whiles
-    (1, 0)
-    """
+    """The facts of a program as `jax.jit(f).lower(...)`, or a framework's version of it, returns it."""
     compiled = lowered.compile()
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
     text = compiled.as_text()

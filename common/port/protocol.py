@@ -107,7 +107,7 @@ class Port(Protocol):
     def value_and_grad(
         self, function: Callable[..., Any], *, has_aux: bool = False
     ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
-        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means; by default, JAX's.
+        """Differentiate `function(model, *arrays) -> scalar`, by JAX unless the framework's modules need its own means.
 
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
@@ -179,15 +179,8 @@ class Program:
 
 
 def check_port(port: Any) -> None:
-    """Raise InputError unless an object has all that a port needs.
-
-    >>> check_port(object())
-    Traceback (most recent call last):
-    trigru.common.errors.InputError: port object lacks name, title, packages, kernels, call_styles, make, load, dump,
-    apply, step, initial_carry, classify and value_and_grad, which trigru.common.Port needs.
-    """
-    missing = [name for name in _needed() if not hasattr(port, name)]
-    if missing:
+    """Raise InputError unless an object has all that a port needs."""
+    if missing := [name for name in _needed() if not hasattr(port, name)]:
         called = getattr(port, "name", type(port).__name__)
         raise InputError(f"port {called} lacks {listed(missing)}, which trigru.common.Port needs.")
 
@@ -234,6 +227,9 @@ class WithKernel(Port):
     Raises:
         InputError: it offers no such kernel.
     """
+
+    name = title = ""  # until they are the port's, as all else
+    packages = call_styles = ()
 
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))

@@ -1,6 +1,6 @@
-"""The task of a jitted program: a phase of training or inference, in terms of a model.
+"""The task of a jitted program, whatever the framework and the call style.
 
-A task is independent of the framework and of the call style. A port supplies `predict`; the phases follow:
+A port supplies `predict`; the phases follow:
 
     forward      predict(model, x, lengths)
     gradient     loss, and its gradient with respect to the model
@@ -40,8 +40,8 @@ class Task:
 
     Args:
         phase: one of PHASES.
-        predict: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits of a classifier; in the step
-            phase, (model, frame, carry) -> (carry, output).
+        predict: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits (B, C) of a classifier; in the
+            step phase, (model, frame, carry) -> (carry, output).
         loss: (prediction, targets) -> scalar.
         optimizer: of the train_step phase.
     """

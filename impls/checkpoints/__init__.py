@@ -219,8 +219,8 @@ def _target(path: Path, layout: str | None) -> tuple[Container, Layout]:
 
 def _layout(name: str) -> Layout:
     known = layouts()
-    if name in known:
-        return known[name]
-    if name in port_names() and (reason := unavailable(name)):
+    if name not in known and name in port_names() and (reason := unavailable(name)):
         raise UnavailableError(f"layout {name!r} is not available: {reason}")
-    raise UnknownNameError("layout", name, list(known))
+    if name not in known:
+        raise UnknownNameError("layout", name, list(known))
+    return known[name]
