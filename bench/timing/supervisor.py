@@ -9,7 +9,7 @@ chained to the line before it.
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, suppress
 from itertools import zip_longest
 from pathlib import Path
@@ -279,7 +279,7 @@ def run(
 
         whole_s = sum(request_of(process).whole_s for process in range(plan.processes))
 
-        def measure(process: int) -> Iterator[None]:
+        def measure(process: int) -> Generator[None, None, None]:
             """Measure what one process has to, and yield after each answer."""
             of, blames = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
             while (request := request_of(process)).arms:
