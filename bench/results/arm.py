@@ -17,10 +17,9 @@ Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
 Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
-#: Numbers as a measurement gives them: seconds, seconds of a start of Python, other positive numbers, numbers from 0,
-#: errors as a share of what is allowed, counts, and counts from 1.
-Seconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
-Start = Annotated[float, Meta(ge=0, le=1e4)]
+#: Numbers as a measurement gives them: seconds of a sample, other positive numbers, numbers from 0, errors as a share
+#: of what is allowed, counts, and counts from 1.
+SampleSeconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
 Positive = Annotated[float, Meta(gt=0, le=1e18)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
 Admitted = Annotated[float, Meta(ge=0, le=1)]
@@ -152,7 +151,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     kernels: Annotated[tuple[str, ...], Meta(min_length=1)]
     processes: Annotated[int, Meta(ge=1, le=1000)]
     rounds: Natural | None
-    sample_time_s: Seconds
+    sample_time_s: SampleSeconds
     dtype: Dtype = "float32"
     precision: Precision = "highest"
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)

@@ -22,7 +22,7 @@ from .arm import (
     NotNegative,
     Plan,
     ProductRate,
-    Seconds,
+    SampleSeconds,
     Threads,
     Untimed,
 )
@@ -41,7 +41,7 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
 
     gemm_gflop_per_s: ProductRate
     copy_gbyte_per_s: CopyRate
-    loop_step_s: Seconds | None = None
+    loop_step_s: SampleSeconds | None = None
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,9 +138,9 @@ class Samples(Struct, frozen=True, kw_only=True):
 
     calls: Natural
     steady: bool
-    time_s: Annotated[list[Seconds], Meta(min_length=1)]
+    time_s: Annotated[list[SampleSeconds], Meta(min_length=1)]
     clock: Clock
-    other_s: list[Seconds]
+    other_s: list[SampleSeconds]
     position: list[Count]
     started_s: list[NotNegative]
 
