@@ -1,4 +1,4 @@
-"""What a run is asked for, and its arms: what is timed. Before them, the types of single values in all records."""
+"""The plan of a run, and its arms. Before them, the types of single values in all records."""
 
 from typing import Annotated, Literal
 
@@ -57,12 +57,12 @@ class Sized(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _arithmetic(of: "Arm | Plan") -> str:
-    """Dtype and precision in a word, as in "float32@default"; "highest" is not said."""
+    """Dtype and precision in a word, as in "float32@default"; "highest" is left out."""
     return of.dtype if of.precision == "highest" else f"{of.dtype}@{of.precision}"
 
 
 class Arm(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is timed: a port in a call style, on a phase of a workload.
+    """A port in a call style, on a phase of a workload, which is timed.
 
     Args:
         workload, phase, dtype, precision: the work. Arms are compared where they have these and the division in common.
@@ -131,7 +131,7 @@ class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was asked for.
+    """The arms that a run times, as the user chose them, and how often.
 
     Args:
         workloads, phases, ports, peers, kernels: by name; each arm is one of each.
