@@ -62,7 +62,7 @@ def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path
         fill(first, process=process)
     whole = journal_at(tmp_path / "run", resume=True)
     whole.ended = Ended(ENDED, 0.5)
-    save(whole, merge(whole).untimed, tmp_path / "results.json")
+    save(whole, merge(whole), tmp_path / "results.json")
     assert load(tmp_path / "results.json") == merge(whole)
     assert merge(whole).trigru.equality == proven
 
