@@ -68,20 +68,16 @@ def plan(judge: str, session: str, number: int, seed: int = 0) -> None:
     print(f"{number} of {len(sites)} sites")
 
 
-def judge_by_verify() -> int:
-    """Check the ports that the changed file belongs to."""
-    command = [Path(sys.executable).with_name("trigru"), "verify", "--anew", *VERIFIED[changed_line()[0]]]
-    return subprocess.run(command).returncode
-
-
-def judge_by_tests() -> int:
-    """Run the tests that run the changed line."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", *tests_of(*changed_line(), ".coverage")]
-    return subprocess.run(command).returncode
+def judge(judge: str) -> int:
+    """The exit code of what judges the changed file."""
+    file, line = changed_line()
+    verify = [Path(sys.executable).with_name("trigru"), "verify", "--anew", *VERIFIED.get(file, ())]
+    tests = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x"]
+    return subprocess.run(verify if judge == "verify" else [*tests, *tests_of(file, line, ".coverage")]).returncode
 
 
 def tests_of(file: str, line: int, recorded: str) -> list[str]:
-    """The tests that run a statement; of one that runs at import, those that run its function, class or file.
+    """The tests that run a line; of one that runs at import, all tests of its room.
 
     A test whose fixture runs it stands for all tests of its file, which may share the fixture.
     """
@@ -89,23 +85,10 @@ def tests_of(file: str, line: int, recorded: str) -> list[str]:
 
     data = CoverageData(recorded)
     data.read()
-    contexts = data.contexts_by_lineno(str(Path(file).resolve()))
-    source = subprocess.run(["git", "show", f"HEAD:./{file}"], capture_output=True, text=True, check=True).stdout
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
-    bodies = [lines_of(node)[1:] for node in nodes if isinstance(node, ast.FunctionDef)]
-    around = sorted((of for node in nodes if line in (of := lines_of(node))), key=len)
-    for lines in (*around, range(len(source.splitlines()) + 1)):
-        run = [number for number in lines if any(number in body for body in bodies)]
-        names = [context.rpartition("|") for number in run for context in contexts.get(number, ()) if context]
-        if names:
-            return sorted({test if phase == "run" else test.partition("::")[0] for test, _, phase in names})
-    return [f"tests/{Path(file).parent}"]
-
-
-def lines_of(node: ast.stmt) -> range:
-    """The lines of a statement, decorators among them."""
-    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
-    return range(first, (node.end_lineno or node.lineno) + 1)
+    contexts = data.contexts_by_lineno(str(Path(file).resolve())).get(line, ())
+    names = [context.rpartition("|") for context in contexts if context]
+    tests = {test if phase == "run" else test.partition("::")[0] for test, _, phase in names}
+    return sorted(tests) or [f"tests/{Path(file).parent}"]
 
 
 def changed_line() -> tuple[str, int]:
@@ -158,10 +141,12 @@ def change_of(diff: str) -> str:
 @cache
 def left_out(file: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """The places of annotations and of what is raised."""
-    nodes = [*ast.walk(ast.parse(Path(file).read_text()))]
-    places = [node for node in nodes if isinstance(node, ast.Raise)]
-    places += [node.returns for node in nodes if isinstance(node, ast.FunctionDef) and node.returns]
-    places += [node.annotation for node in nodes if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation]
+    places = []
+    for node in ast.walk(ast.parse(Path(file).read_text())):
+        inner = (
+            node if isinstance(node, ast.Raise) else getattr(node, "returns", None) or getattr(node, "annotation", None)
+        )
+        places += [inner] if inner is not None else []
     return [((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)) for node in places]
 
 
@@ -172,4 +157,4 @@ if __name__ == "__main__":
     elif command == "report":
         report(*arguments)
     else:
-        sys.exit({"verify": judge_by_verify, "tests": judge_by_tests}[command]())
+        sys.exit(judge(command))

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import Speedup, difference, mean_speedup, other_clock, ratio_of, speedups
+from trigru.bench.analysis.pairs import difference, other_clock, ratio_of, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.answer import (
@@ -27,7 +27,6 @@ from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown_table
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.arm import Sized
-from trigru.bench.results.grouping import grouped
 from trigru.bench.results.record import Benchmark
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
 
@@ -255,30 +254,19 @@ def cold_start() -> str:
 
 
 def kernel(name: str) -> str:
-    """The fused kernel against each port's own cell, a row for each size, and plain JAX's against peers in the mean."""
-    of = published(name)
-    own, peers = speedups(of.run), speedups(of.run, "peers")
-
-    def cell(speedup: Speedup) -> str:
-        return _ratio(speedup.ratio, speedup.verdict)
-
-    ports = grouped(own, lambda s: s.benchmark.arm.port)
-    rows = [
-        (size(workload, some[0].benchmark.arm.phase), *map(cell, some))
-        for workload, some in grouped(own, lambda s: str(s.benchmark.arm.workload)).items()
-    ]
-    rows.append(("geometric mean", *(cell(mean_speedup(some)) for some in ports.values())))
-    plain = [s for s in peers if s.benchmark.arm.port == "pure"]
-    means = [(peer, cell(mean_speedup(some))) for peer, some in grouped(plain, lambda s: s.other.name).items()]
-    columns = ("plain JAX: a scan by hand" if port == "pure" else name_of(port) for port in ports)
+    """The fused kernel against each port's own cell, and plain JAX's against peers: a column for each size."""
+    of, rows = published(name), {}
+    for s in (*speedups(of.run), *speedups(of.run, "peers")):
+        arm, other = s.benchmark.arm, s.other.arm
+        own = "plain JAX: a scan by hand" if arm.port == "pure" else name_of(arm.port)
+        if other.port == arm.port or arm.port == "pure":
+            row = rows.setdefault(own if other.port == arm.port else other.name, {})
+            row[size(str(arm.workload), arm.phase)] = _ratio(s.ratio, s.verdict)
+    sizes = dict.fromkeys(words for row in rows.values() for words in row)
+    cells = [(own, *(row.get(words, "-") for words in sizes)) for own, row in rows.items()]
     machine = of.run.trigru.machine
-    return "\n\n".join(
-        [
-            table(("own cell / fused", *columns), rows),
-            table(("peer / fused in plain JAX, geometric mean", "ratio"), means),
-            f"{of.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {of.versions}.",
-        ]
-    )
+    origin = f"{of.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {of.versions}."
+    return f"{table(('own cell / fused', *sizes), cells)}\n\n{origin}"
 
 
 PARTS: dict[str, Callable[[], str]] = {

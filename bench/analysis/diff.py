@@ -213,8 +213,8 @@ def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> Change
     comparison, floor = compare_effects(*effects), max(b.floor for b in both)
     word = "-" if new.arm.is_baseline else verdict(comparison, floor)
     role = "A/A" if new.arm.role == "duplicate" else new.arm.role
-    times_s = (float(np.median(b.time_s)) for b in (old, new))
-    return Change(new.arm, role, *times_s, comparison, floor, word, chance_of_slower(*effects))
+    old_s, new_s = float(np.median(old.time_s)), float(np.median(new.time_s))
+    return Change(new.arm, role, old_s, new_s, comparison, floor, word, chance_of_slower(*effects))
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:

@@ -17,18 +17,7 @@ from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Ceilings, Results
 from ..results.run import Clock, Timed
-from .statistics import (
-    Comparison,
-    Effect,
-    as_ratio,
-    compare,
-    effect_of,
-    enough_rounds,
-    mean_effect,
-    mean_floor,
-    noise_floor,
-    verdict,
-)
+from .statistics import Comparison, compare, noise_floor, verdict
 
 #: The most that crossing the jit boundary was seen to take.
 BOUNDARY_LIMIT_S = 2e-3
@@ -233,33 +222,21 @@ def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
 
 
 class Speedup(Struct, frozen=True):
-    """How much faster an arm is with a kernel or on several devices, in one group or in several.
+    """How much faster an arm is with a kernel or on several devices.
 
     Args:
-        benchmark: the arm with the kernel or the devices; of the first group where there are several.
+        benchmark: the arm with the kernel or the devices.
         other: what it is compared with; see `Over`.
         arm: the name of the arm, without the kernel.
-        effect: log of the arm's time over the other arm's.
-        floor: of noise, as a fraction.
-        enough: whether all groups have enough rounds for a verdict.
+        ratio: the other arm's time over this one's: above 1, this one is faster.
+        verdict: of the arm: "faster", "slower" or "indistinguishable".
     """
 
     benchmark: Benchmark
     other: Benchmark
     arm: str
-    effect: Effect
-    floor: float
-    enough: bool
-
-    @property
-    def ratio(self) -> Comparison:
-        """The other arm's time over this one's: above 1, this one is faster."""
-        return as_ratio(self.effect).inverse
-
-    @property
-    def verdict(self) -> str:
-        """Of the arm: "faster", "slower" or "indistinguishable"."""
-        return verdict(as_ratio(self.effect), self.floor) if self.enough else "indistinguishable"
+    ratio: Comparison
+    verdict: str
 
     @property
     def temp_share(self) -> float | None:
@@ -280,13 +257,6 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
             if own is None or own is b or bool(b.arm.way) != (over == "one device"):
                 continue
             for other in peers if over == "peers" else [own]:
-                effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.process)
-                name = b.name if b.arm.way else own.name
-                found.append(Speedup(b, other, name, effect, b.floor, enough_rounds(b.process)))
+                time, word = _compared(b, other)
+                found.append(Speedup(b, other, b.name if b.arm.way else own.name, time.inverse, word))
     return found
-
-
-def mean_speedup(found: list[Speedup]) -> Speedup:
-    """The geometric mean over groups of one arm, kernel, peer and phase."""
-    effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
-    return replace(found[0], effect=effect, floor=floor, enough=all(s.enough for s in found))

@@ -58,7 +58,6 @@ class Effect:
         log_ratio: the mean over processes of the median over rounds.
         low, high: its 95 % interval.
         standard_error: of log_ratio, as far as the processes and rounds of the run tell.
-        medians: over the rounds of each process.
         between_runs: a further standard deviation, known beforehand, which the interval contains.
     """
 
@@ -67,7 +66,6 @@ class Effect:
     high: float
     standard_error: float
     processes: int
-    medians: tuple[float, ...] = ()
     between_runs: float = 0.0
 
 
@@ -98,12 +96,10 @@ def effect_of(
 
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
     processes' medians, whose spread contains both levels. These few medians may happen to lie closer together than a
-    bootstrap of the rounds within the processes allows; then the interval is that of the bootstrap. (To resample both
-    processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.) Of two
-    to four processes, the interval also contains how runs were seen to differ.
+    bootstrap of the rounds within the processes allows; then the interval is that of the bootstrap. Of two to four
+    processes, the interval also contains how runs were seen to differ.
 
-    Log-ratios that are exactly equal are those of an arm to itself, or to its copy on a clock that is not a machine's.
-    Such arms do not differ in other runs either, and the interval has no width, however few the processes are.
+    Log-ratios that are exactly equal are those of an arm to itself: the interval has no width.
 
     Args:
         resamples: of the bootstrap; None for 4000, or for 1000 in each of several processes. The other arguments are
@@ -115,10 +111,10 @@ def effect_of(
     medians = tuple(float(np.median(rounds)) for rounds in by_process)
     centre, P = float(np.mean(medians)), len(by_process)
     if np.ptp(log_ratio) == 0:
-        return Effect(centre, centre, centre, 0.0, P, medians)
+        return Effect(centre, centre, centre, 0.0, P)
     if P == 1:
         ((low, high, error),) = _bootstrap(log_ratio.tobytes(), 1, seed, resamples or RESAMPLES)
-        return Effect(centre, low, high, error, 1, medians)
+        return Effect(centre, low, high, error, 1)
     varied = [rounds for rounds in by_process if np.ptp(rounds)]  # SciPy warns of what does not vary
     squared_errors = [
         error**2
@@ -127,7 +123,7 @@ def effect_of(
     ]
     of_rounds, of_processes = sum(squared_errors) ** 0.5 / P, float(np.std(medians, ddof=1)) / P**0.5
     reach = max(_t(P - 1.0) * of_processes, _t(np.inf) * of_rounds)
-    return _widened(centre, reach, max(of_processes, of_rounds), P, medians, between_runs(P))
+    return _widened(centre, reach, max(of_processes, of_rounds), P, between_runs(P))
 
 
 def between_runs(processes: int) -> float:
@@ -137,36 +133,6 @@ def between_runs(processes: int) -> float:
     calibrations of ten processes called no identical arm different.
     """
     return BETWEEN_RUNS if 1 < processes <= FEW_PROCESSES else 0.0
-
-
-def mean_effect(effects: Sequence[Effect]) -> Effect:
-    """The mean log-ratio over groups of one run, whose exponential is the geometric mean of their ratios.
-
-    The interval is about the mean of these groups, not of other groups. It first assumes that groups are independent:
-    squared standard errors add up, and degrees of freedom are Welch's. If a process is fast or slow in several groups
-    at once, the processes' means over the groups differ more than this allows. Then the interval is Student's t over
-    these means. (In a published run of the ports, their variance was a third larger than for independent groups.)
-    How runs differ may be shared by all groups of a run, and does not become less.
-
-    Args:
-        effects: one for each group, measured in the same processes.
-    """
-    if len(effects) == 1:
-        return effects[0]
-    K, P = len(effects), effects[0].processes
-    error = sum(effect.standard_error**2 for effect in effects) ** 0.5 / K
-    reach = _t(_freedom(effects)) * error if error else 0.0
-    means = tuple(np.mean([effect.medians for effect in effects], axis=0).tolist())
-    if P > 1:
-        of_processes = float(np.std(means, ddof=1)) / P**0.5
-        error, reach = max(error, of_processes), max(reach, _t(P - 1.0) * of_processes)
-    centre = float(np.mean([effect.log_ratio for effect in effects]))
-    return _widened(centre, reach, error, P, means, max(effect.between_runs for effect in effects))
-
-
-def mean_floor(floors: Sequence[float]) -> float:
-    """The noise floor of a geometric mean over groups: how far the mean of their duplicates can lie from 1."""
-    return float(np.expm1(np.mean(np.log1p(floors))))
 
 
 def compare_effects(new: Effect, old: Effect) -> Comparison:
@@ -249,15 +215,13 @@ def _change(new: Effect, old: Effect) -> Effect:
     error = (new.standard_error**2 + old.standard_error**2) ** 0.5
     reach = _t(_freedom((new, old))) * error if error else 0.0
     between = float(np.hypot(new.between_runs, old.between_runs))
-    return _widened(new.log_ratio - old.log_ratio, reach, error, 1, (), between)
+    return _widened(new.log_ratio - old.log_ratio, reach, error, 1, between)
 
 
-def _widened(
-    centre: float, reach: float, error: float, processes: int, medians: tuple[float, ...], between: float
-) -> Effect:
+def _widened(centre: float, reach: float, error: float, processes: int, between: float) -> Effect:
     """An effect whose interval also contains an error between runs, which is independent: squares add up."""
     reach = float(np.hypot(reach, _t(np.inf) * between))
-    return Effect(centre, centre - reach, centre + reach, error, processes, medians, between)
+    return Effect(centre, centre - reach, centre + reach, error, processes, between)
 
 
 @lru_cache(maxsize=512)

@@ -40,7 +40,7 @@ class Workload:
         hidden_size: H.
         classes: C of a readout with cross-entropy, on real utterances; None trains the outputs on random targets, with
             a mean squared error.
-        few_styles: time only the call styles of a first look, unless others are asked for.
+        few_styles: time only the call styles of a first look, unless the user chooses others.
             The work takes so long that crossing the jit boundary makes no difference.
     """
 
@@ -125,7 +125,7 @@ SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden"
 
 
 def get_workload(sized: Sized) -> Workload:
-    """A workload, with the sizes that were asked for.
+    """A workload, with the sizes that were changed.
 
     Raises an UnknownNameError if there is no such workload or size, and an InputError if its data fix the size.
 

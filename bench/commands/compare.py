@@ -142,7 +142,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         raise typer.Exit(1)
     with shielded():
         try:
-            save(journal, results.untimed, file)
+            save(journal, results, file)
         except OSError:
             say(kept(journal))
             raise

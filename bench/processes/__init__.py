@@ -1,1 +1,1 @@
-"""Child processes: how they are started, heard and ended, whatever they do."""
+"""Child processes, whatever they do; signals, claims and temporary folders."""

@@ -60,7 +60,7 @@ def parts_of_cpu(devices: int | None) -> dict[str, str]:
 
 
 def shared_memory() -> dict[str, str]:
-    """The variable of a child that shares a GPU's memory with others, unless the user has said otherwise."""
+    """The variable of a child that shares a GPU's memory with others, unless the user has set it."""
     name = "XLA_PYTHON_CLIENT_PREALLOCATE"
     return {} if name in os.environ else {name: "false"}
 
@@ -129,11 +129,11 @@ class Child:
         Args:
             request: what msgspec encodes.
             kind: the type of the answers.
-            limit_s: the longest that the child may say nothing, in seconds.
+            limit_s: the longest silence of the child, in seconds.
             stop: set by another thread when nobody needs the answers any more.
 
         Raises:
-            ChildDiedError: it failed, was killed, said nothing for too long, sent what is no answer, or is not needed
+            ChildDiedError: it failed, was killed, was silent for too long, sent what is no answer, or is not needed
                 any more. The message has its last line on stderr.
         """
         import msgspec  # here, since not every command needs it
@@ -160,7 +160,7 @@ class Child:
         if code:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            killed = code < 0 and -code != signal.SIGABRT  # who aborts says why
+            killed = code < 0 and -code != signal.SIGABRT  # a process that aborts gives the reason
             how = f"killed by signal {-code}" if killed else last
             raise ChildDiedError(f"the measuring process died: {how or f'exit code {code}'}")
 

@@ -14,7 +14,7 @@ from .child import answers_of
 from .interrupts import SIGNALS
 
 RUNNER = "trigru.bench.processes.commands:answer_request"
-#: How often the runner says that it lives, and how long it has to do so, in seconds.
+#: How often the runner reports that it lives, and the longest silence after which it is taken for dead, in seconds.
 SAY_EVERY_S, SILENCE_S = 1.0, 60.0
 #: A command, its whole environment, and the longest that it may take, in seconds.
 Command = tuple[list[str], dict[str, str], float]
@@ -25,7 +25,7 @@ Exit = tuple[int, str] | None
 def run_command(
     command: Sequence[str], variables: Mapping[str, str], limit_s: float, still: Callable[[], None] = lambda: None
 ) -> tuple[int, str]:
-    """Run a command; its exit code, and, if that is not 0, the last line that it said on stderr.
+    """Run a command; its exit code, and, if that is not 0, its last line on stderr.
 
     A process between this one and the command ends it: it alone would not notice that this one was killed.
 

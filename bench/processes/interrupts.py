@@ -18,7 +18,7 @@ SIGNALS_TO_LEAVE = 3
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked this process to end.
+    """A signal for this process to end.
 
     Args:
         number: the signal's.

@@ -1,4 +1,4 @@
-"""Whether JAX starts with the environment's settings, tried in a child before anything depends on it."""
+"""A check in a child that JAX starts with the environment's settings, before anything depends on it."""
 
 import os
 from functools import cache

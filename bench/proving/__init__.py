@@ -1,1 +1,1 @@
-"""Equality in child processes: which questions are asked, and of what, by name."""
+"""Equality in child processes: questions by name, their answers, and proofs that are kept."""

@@ -131,7 +131,7 @@ def _is_whole(subject: PortId, measurements: list[Measurement], questions: Seque
 
 @cache
 def digest() -> str:
-    """The digest of all that a proof depends on, as it was when this process first asked. It takes a second or two."""
+    """The digest of all that a proof depends on, as it was at this process's first call. It takes a second or two."""
     return digest_of(os.environ, sys.path, own_roots())
 
 

@@ -30,7 +30,7 @@ WORKER = "trigru.bench.proving.questions:answer_request"
 FEW = 20
 #: A process needs up to a gigabyte.
 MOST_PROCESSES = 8
-#: A process that says nothing for longer is ended, and its question has failed; in seconds.
+#: A process that is silent for longer is ended, and its question has failed; in seconds.
 LIMIT_S = 300.0
 NO_ANSWER = "the process ended without an answer"
 
@@ -237,8 +237,8 @@ def processor() -> str:
     """A name for the processor's instructions: a program made for one may not run on another."""
     known = Path("/proc/cpuinfo")
     lines = known.read_text(errors="replace").splitlines() if known.exists() else [platform.processor()]
-    told = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}) or lines[:1]
-    return hashlib.sha256("\n".join([platform.machine(), *told]).encode()).hexdigest()[:16]
+    known_by = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}) or lines[:1]
+    return hashlib.sha256("\n".join([platform.machine(), *known_by]).encode()).hexdigest()[:16]
 
 
 def _has_tpu() -> bool:

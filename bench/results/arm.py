@@ -1,4 +1,4 @@
-"""What a run is asked for, and its arms: what is timed. Before them, the types of single values in all records."""
+"""The plan of a run, and its arms. Before them, the types of single values in all records."""
 
 from typing import Annotated, Literal
 
@@ -17,10 +17,9 @@ Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
 Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
-#: Numbers as a measurement gives them: seconds, seconds of a start of Python, other positive numbers, numbers from 0,
-#: errors as a share of what is allowed, counts, and counts from 1.
-Seconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
-Start = Annotated[float, Meta(ge=0, le=1e4)]
+#: Numbers as a measurement gives them: seconds of a sample, other positive numbers, numbers from 0, errors as a share
+#: of what is allowed, counts, and counts from 1.
+SampleSeconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
 Positive = Annotated[float, Meta(gt=0, le=1e18)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
 Admitted = Annotated[float, Meta(ge=0, le=1)]
@@ -58,12 +57,12 @@ class Sized(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _arithmetic(of: "Arm | Plan") -> str:
-    """Dtype and precision in a word, as in "float32@default"; "highest" is not said."""
+    """Dtype and precision in a word, as in "float32@default"; "highest" is left out."""
     return of.dtype if of.precision == "highest" else f"{of.dtype}@{of.precision}"
 
 
 class Arm(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is timed: a port in a call style, on a phase of a workload.
+    """A port in a call style, on a phase of a workload, which is timed.
 
     Args:
         workload, phase, dtype, precision: the work. Arms are compared where they have these and the division in common.
@@ -132,7 +131,7 @@ class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was asked for.
+    """The arms that a run times, as the user chose them, and how often.
 
     Args:
         workloads, phases, ports, peers, kernels: by name; each arm is one of each.
@@ -152,7 +151,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     kernels: Annotated[tuple[str, ...], Meta(min_length=1)]
     processes: Annotated[int, Meta(ge=1, le=1000)]
     rounds: Natural | None
-    sample_time_s: Seconds
+    sample_time_s: SampleSeconds
     dtype: Dtype = "float32"
     precision: Precision = "highest"
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)

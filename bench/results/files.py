@@ -6,15 +6,16 @@ The records of the run stand under `trigru` and, for each arm, under `extra_info
 import platform
 import re
 import sys
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 from msgspec import Struct
 
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
-from .arm import Count, Untimed
+from .arm import Count
 from .lines import MOST_BYTES, record_of, refusing, with_checksum
+from .record import Results
 from .run import GroupTimed, Run, Timed
 
 SCHEMA = 9
@@ -68,38 +69,27 @@ class OtherFileError(ResultsFileError):
         self.path, self.command = path, command
 
 
-def save(run: Run, untimed: list[Untimed], path: Path) -> None:
-    """Write a run that ended, whole or not at all.
-
-    Args:
-        untimed: the arms without a number, with reasons; the others have samples in every process.
-    """
+def save(run: Run, results: Results, path: Path) -> None:
+    """Write a run that ended, with the arms that have a number and the reasons of the others, whole or not at all."""
     from pytest_benchmark.stats import Stats
 
     if run.ended is None or run.machine is None:
         raise ValueError("only a run that ended has a results file")
-    without, machine = {u.arm.id for u in untimed}, run.machine
-    samples: dict[str, dict[int, Timed]] = {}
-    for line in run.groups_timed:
-        for timed in line.timed:
-            samples.setdefault(timed.arm, {})[line.process] = timed
-    benchmarks = []
-    for arm in run.begun.arms:
-        if arm.id not in samples or arm.id in without:
-            continue
-        stats, calls = Stats(), next(iter(samples[arm.id].values())).calls
-        for sample_s in chain(*(timed.time_s for timed in samples[arm.id].values())):
+    benchmarks, machine = [], run.machine
+    for b in results.benchmarks:
+        stats = Stats()
+        for sample_s in b.time_s.tolist():
             stats.update(sample_s)
         benchmarks.append(
             {
-                "group": arm.group,
-                "name": arm.name,
-                "fullname": arm.id,
+                "group": b.group,
+                "name": b.name,
+                "fullname": b.arm.id,
                 "params": None,
                 "param": None,
-                "extra_info": {"trigru": samples[arm.id]},
+                "extra_info": {"trigru": b.timed},
                 "options": {"disable_gc": True, "timer": "perf_counter_ns"},
-                "stats": stats.as_dict() | {"iterations": calls},
+                "stats": stats.as_dict() | {"iterations": b.facts.calls},
             }
         )
     file = {
@@ -128,7 +118,7 @@ def save(run: Run, untimed: list[Untimed], path: Path) -> None:
             "schema": SCHEMA,
             "begun": run.begun,
             "started": run.started,
-            "untimed": untimed,
+            "untimed": results.untimed,
             "interruptions": run.interruptions,
             "ended": run.ended,
         },

@@ -1,4 +1,4 @@
-"""What measurements of equality prove: that which is within a bound that this version sets, and nothing else."""
+"""Proofs: the measurements of equality of a port that are within the bounds that this version sets."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def contradictions(found: Iterable[Measurement]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Proof:
-    """Whether a port on a kernel was proven equal, with how many measurements and failures, and with what errors.
+    """A port on a kernel: its measurements and failures, whether it is proven equal, and with what errors.
 
     Args:
         failed: names of the checks that failed, or that the port does not offer.

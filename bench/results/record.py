@@ -51,7 +51,7 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def facts(self) -> Timed:
-        """What its first process says of it, which alone reads its program and times how it is built."""
+        """The facts from its first process, which alone reads its program and times how it is built."""
         return next(iter(self.timed.values()))
 
     @property
@@ -81,12 +81,12 @@ class Benchmark(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True):
-    """What the numbers depend on: what `trigru.bench.results.run` has of the whole run, as read.
+    """All that the numbers depend on: the records of `trigru.bench.results.run` that are of the whole run.
 
     Args:
         machine: of the first process.
         ceilings: of each process, by the arms' arithmetic.
-        complete: whether everything that was asked for was measured.
+        complete: whether the whole plan was measured.
     """
 
     command: list[str]
@@ -106,7 +106,7 @@ class Results(Struct, frozen=True):
     Args:
         benchmarks: the arms with a number.
         datetime: when the run ended.
-        trigru: what the numbers depend on.
+        trigru: all that the numbers depend on.
         untimed: the arms without a number.
     """
 

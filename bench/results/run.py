@@ -1,6 +1,7 @@
 """The records of a run, as its processes write them: a line each in the journal, and the same in the results file.
 
-What can be computed from them is not stored. The types bound every number, and what contradicts itself cannot be made.
+Nothing is stored that can be computed from them. The types bound every number, and what contradicts itself cannot be
+made.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ from .arm import (
     NotNegative,
     Plan,
     ProductRate,
-    Seconds,
+    SampleSeconds,
     Threads,
     Untimed,
 )
@@ -36,12 +37,12 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         gemm_gflop_per_s: of a large square matrix product, in the dtype and precision of the arms.
         copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
-        loop_step_s: seconds for each step of a float32 loop that does almost nothing; None in files that do not say.
+        loop_step_s: seconds for each step of a float32 loop that does almost nothing; None in files without it.
     """
 
     gemm_gflop_per_s: ProductRate
     copy_gbyte_per_s: CopyRate
-    loop_step_s: Seconds | None = None
+    loop_step_s: SampleSeconds | None = None
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +55,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
         xla_flags: the environment's XLA_FLAGS, without paths.
         environment: other variables that change what is measured.
         commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
-        gpus: what NVIDIA's driver says of each GPU of the machine when the process starts; clocks, power, memory used.
+        gpus: the answer of NVIDIA's driver about each GPU when the process starts: clocks, power, memory used.
     """
 
     versions: dict[str, str]
@@ -83,7 +84,7 @@ class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """How a run began.
 
     Args:
-        plan: what was asked for.
+        plan: the arms to time.
         arms, untimed: of the plan, group by group, as known when the run began.
         equality: every measurement of equality with the oracle that was made before timing; None where there is none.
         backend: the platform on which equality was measured. The processes must run on it, too.
@@ -138,9 +139,9 @@ class Samples(Struct, frozen=True, kw_only=True):
 
     calls: Natural
     steady: bool
-    time_s: Annotated[list[Seconds], Meta(min_length=1)]
+    time_s: Annotated[list[SampleSeconds], Meta(min_length=1)]
     clock: Clock
-    other_s: list[Seconds]
+    other_s: list[SampleSeconds]
     position: list[Count]
     started_s: list[NotNegative]
 
@@ -151,7 +152,7 @@ class Samples(Struct, frozen=True, kw_only=True):
 
 
 class Timed(Samples, frozen=True, kw_only=True):
-    """An arm in one process: its samples, and what else is known of it. What earlier versions stored is not read.
+    """An arm in one process: its samples, and what else is known of it. Further keys are ignored.
 
     Args:
         arm: its id.
@@ -187,7 +188,7 @@ class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 class Ended(Struct, frozen=True, tag=True):
-    """How a run ended. What earlier versions stored beside this is not read.
+    """How a run ended. Further keys of earlier versions are ignored.
 
     Args:
         datetime: when it did.
@@ -226,7 +227,7 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def plan(self) -> Plan:
-        """What was asked for."""
+        """The arms to time."""
         return self.begun.plan
 
     @property

@@ -1,1 +1,1 @@
-"""How times are measured: samples, the processes that measure, the process that watches them, and the machine."""
+"""Measuring times: samples, the worker processes, their supervisor with the journal, and the machine."""

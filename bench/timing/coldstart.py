@@ -17,8 +17,8 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from ...common.port.programs import Build
-from ..results.arm import Count, Start
+from ...common.port.programs import Build, Seconds
+from ..results.arm import Count
 
 WORKLOAD, PHASE = "question", "train_step"
 #: The longest that a start may take, in seconds.
@@ -41,10 +41,10 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
 
     port: str
     style: str
-    import_s: Start
-    init_s: Start
+    import_s: Seconds
+    init_s: Seconds
     build: Build
-    second_call_s: Start
+    second_call_s: Seconds
     peak_bytes: Count | None
     device_peak_bytes: Count | None = None
 

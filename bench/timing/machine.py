@@ -124,7 +124,7 @@ def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
 
 
 def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variable that leaves a process one GPU, the first, unless the user has said which it may see.
+    """The variable that leaves a process one GPU, the first, unless the user has chosen which it sees.
 
     Empty where there is no GPU of NVIDIA's.
     """

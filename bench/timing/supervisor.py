@@ -9,7 +9,7 @@ chained to the line before it.
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, suppress
 from itertools import zip_longest
 from pathlib import Path
@@ -33,7 +33,7 @@ from .turns import Turns
 #: Name of the journal, beside the results.
 PARTIAL = "results.partial.jsonl"
 WORKER = "trigru.bench.timing.worker:answer_request"
-#: A measuring process that says nothing for longer is ended, and its arm has no number; in seconds.
+#: A measuring process that is silent for longer is ended, and its arm has no number; in seconds.
 LIMIT_S = 300.0
 #: How many processes work side by side, if an arm needs no more bytes than this.
 SIDE_BY_SIDE, MOST_ARM_BYTES = 2, 2**26
@@ -41,8 +41,8 @@ SIDE_BY_SIDE, MOST_ARM_BYTES = 2, 2**26
 #: arm, by phase, and which share of that if it is taken from another process; the rounds of a group.
 START_S, TAKEN, ROUNDS_S = 2.5, 0.12, 1.4
 COMPILED_S = {"forward": 0.15, "gradient": 0.6, "train_step": 0.9, "step": 0.07}
-#: A folder in the request's folder, of programs, where the run has no other; and a file that says of which arms and
-#: software they are.
+#: A folder in the request's folder, of programs, where the run has no other; and a file that names the arms and
+#: the software.
 PROGRAMS, CONTENTS = "programs", "contents.json"
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
@@ -156,7 +156,7 @@ class Journal(Run, kw_only=True):
 
 
 def _whole_lines(path: Path) -> bytes:
-    """What a file has up to the end of its last whole line."""
+    """The content of a file up to the end of its last whole line."""
     content = read_whole(path, MOST_BYTES)
     return content[: content.rfind(b"\n") + 1]
 
@@ -279,7 +279,7 @@ def run(
 
         whole_s = sum(request_of(process).whole_s for process in range(plan.processes))
 
-        def measure(process: int) -> Iterator[None]:
+        def measure(process: int) -> Generator[None, None, None]:
             """Measure what one process has to, and yield after each answer."""
             of, blames = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
             while (request := request_of(process)).arms:

@@ -43,7 +43,9 @@ class OtherPlatformError(TrigruError):
 
 def answer_request(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
     """Measure in a process of its own."""
-    jax.config.update("jax_enable_compilation_cache", False)  # no program from another run, unless the request says so
+    jax.config.update(
+        "jax_enable_compilation_cache", False
+    )  # no other run's program, unless the request names a folder
     measure(request, answer)
 
 
@@ -87,7 +89,7 @@ def measure_group(
     group, sample_time_s = arms[0].group, request.plan.sample_time_s
 
     def attempt(what: str, expected_s: float, arm: Arm, step: Callable[[], T]) -> T | None:
-        """What a step returns; if it fails, only this arm loses its number."""
+        """Call a step of an arm; if it fails, only this arm has no number."""
         answer(Stage(f"{what} {arm.id}", expected_s, group, arm.id))
         try:
             return step()

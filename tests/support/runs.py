@@ -120,7 +120,7 @@ def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Bench
 
 def save(results: Results, path: Path) -> None:
     """Write the file that such a run leaves."""
-    files.save(run_of(results), results.untimed, path)
+    files.save(run_of(results), results, path)
 
 
 def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:

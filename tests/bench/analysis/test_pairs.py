@@ -20,7 +20,6 @@ from trigru.bench.analysis.pairs import (
     difference,
     frameworks,
     labelled,
-    mean_speedup,
     negligible_from,
     reference_of,
     speedups,
@@ -196,13 +195,6 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
     assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
     wide = [with_facts(b, ratio_high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
     assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
-
-
-def test_the_floor_of_a_mean_is_the_mean_of_its_floors(rng):
-    of_pure = [s for s in speedups(draw_kernels(rng)) if (s.arm, s.benchmark.arm.phase) == ("pure[jit]", "forward")]
-    floors = (0.01, 0.02, 0.3)
-    mean = mean_speedup([msgspec.structs.replace(s, floor=floor) for s, floor in zip(of_pure, floors, strict=True)])
-    assert mean.floor == pytest.approx(np.prod(np.add(1, floors)) ** (1 / 3) - 1)
 
 
 def test_each_style_is_compared_with_its_own_stock_arm(rng):

@@ -2,14 +2,13 @@
 
 import threading
 import time
+from contextlib import ExitStack
 
-import pytest
 from trigru.bench.timing.turns import Turns
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_nobody_works_while_one_times_and_all_prepare_before_one_times_twice(tmp_path, processes):
-    spans, together = [], threading.Barrier(processes)
+def test_nobody_works_while_one_times(tmp_path):
+    spans, together = [], threading.Barrier(3)
 
     def work(number):
         with Turns(tmp_path) as turns:
@@ -20,17 +19,37 @@ def test_nobody_works_while_one_times_and_all_prepare_before_one_times_twice(tmp
                     take()
                     begun = time.monotonic()
                     time.sleep(0.002 * (1 + (number + turn) % 3))
-                    spans.append((begun, time.monotonic(), kind, number, turn))
+                    spans.append((begun, time.monotonic(), kind, number))
             turns.prepare()
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(processes)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=10)
-    assert len(spans) == 4 * 2 * processes
-    for begun, ended, kind, number, _ in spans:
+    assert len(spans) == 4 * 2 * 3
+    for begun, ended, kind, number in spans:
         others = [span for span in spans if span[3] != number and span[0] < ended and span[1] > begun]
         assert kind != "time" or not others
-    timed = [processes == 2 and turn for _, _, kind, _, turn in sorted(spans) if kind == "time"]
-    assert timed == sorted(timed), "of two, who waits to time comes before who prepares again"
+
+
+def test_who_waits_to_time_comes_before_who_prepares_again(tmp_path):
+    order = []
+
+    def take(turns, kind):
+        getattr(turns, kind)()
+        order.append(kind)
+        turns.close()
+
+    with ExitStack() as stack:
+        first, second, third = (stack.enter_context(Turns(tmp_path)) for _ in range(3))
+        first.prepare()
+        threads = [threading.Thread(target=take, args=of) for of in ((second, "time"), (third, "prepare"))]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.1)
+        assert order == []
+        first.close()
+        for thread in threads:
+            thread.join(timeout=10)
+    assert order == ["time", "prepare"]
