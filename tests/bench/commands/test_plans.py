@@ -60,6 +60,7 @@ PLANS = [
         ALL,
     ),
     ({"sizes": ["hidden=7"], "workloads": ["tiny", "large"]}, "tiny@hidden=7 large@hidden=7", FIRST_LOOK, ALL),
+    ({"sizes": ["hidden=4", "time=5,6"]}, "question@hidden=4 question@time=5 question@time=6", None, ALL),
     ({"sizes": ["hidden=4,200"]}, "question@hidden=4 question@hidden=200", None, ALL),
     ({"sizes": ["hidden=4,time=6,7"]}, "question@time=6@hidden=4 question@time=7@hidden=4", None, ALL),
 ]
