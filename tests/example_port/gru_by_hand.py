@@ -1,6 +1,7 @@
 """A GRU written by hand, with a matrix for each gate, and the port by which trigru checks and times it."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ from jax.nn import initializers, sigmoid
 from trigru.common import (
     ClassifierParams,
     GRUParams,
+    Port,
     ReadoutParams,
     check_batch_shape,
     check_call,
@@ -39,7 +41,7 @@ class GRU:
     unroll: int = field(default=1, metadata={"static": True})
     remat: bool = field(default=False, metadata={"static": True})
 
-    def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
+    def __call__(self, x, carry=None, lengths=None, resets=None, reverse=False):
         """Run over x (T, D) with lengths () and resets (T,); returns the carry (H,) and the outputs (T, H)."""
         gru, x, h = self._promote(x, carry)
         active = jnp.arange(len(x)) < (len(x) if lengths is None else lengths)  # (T,)
@@ -55,7 +57,7 @@ class GRU:
             advance = jax.checkpoint(advance, prevent_cse=self.unroll >= len(x))
         return jax.lax.scan(advance, h, (x, resets, active), reverse=reverse, unroll=self.unroll)
 
-    def step(self, x, carry=None, *, reset=None):
+    def step(self, x, carry=None, reset=None):
         """Run one time step on x (D,) with reset (); returns the carry and the output, which are the same (H,)."""
         gru, x, h = self._promote(x, carry)
         h = gru.cell(x, h if reset is None else jnp.where(reset, gru.initial_carry, h))
@@ -91,8 +93,8 @@ class Classifier(NamedTuple):
 # The port ---------------------------------------------------------------------------------------------------
 
 
-class ByHandPort:
-    """`trigru.common.Port` of the classes above."""
+class ByHandPort(Port):
+    """The port of the classes above. Gradients are JAX's, as by default."""
 
     name = "by-hand"  # as the entry point
     title = "by hand"
@@ -129,24 +131,13 @@ class ByHandPort:
         masks = {"lengths": lengths, "resets": resets}
         check_call(x, carry, **sizes(model), **masks, reverse=reverse, time_major=time_major)
         lengths = clipped(lengths, x.shape[0 if time_major else -2])
-
-        def run(x, carry, lengths, resets):
-            return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
-
         batch = int(time_major)  # the axis of x, resets and outputs to map next
-        for _ in range(x.ndim - 2):
-            run = jax.vmap(run, in_axes=(batch, 0, 0, batch), out_axes=(0, batch))
+        run = batched(partial(model, reverse=reverse), x.ndim - 2, (batch, 0, 0, batch), (0, batch))
         return run(x, carry, lengths, resets)
 
     def step(self, model, x, carry=None, *, reset=None):
         check_call(x, carry, **sizes(model), time=False, reset=reset)
-
-        def run(x, carry, reset):
-            return model.step(x, carry, reset=reset)
-
-        for _ in range(x.ndim - 1):
-            run = jax.vmap(run)
-        return run(x, carry, reset)
+        return batched(model.step, x.ndim - 1)(x, carry, reset)
 
     def initial_carry(self, model, batch_shape=()):
         check_batch_shape(batch_shape)
@@ -155,16 +146,14 @@ class ByHandPort:
 
     def classify(self, model, x, lengths=None):
         check_call(x, **sizes(model.gru), lengths=lengths)
-        run, lengths = model, clipped(lengths, x.shape[-2])
-        for _ in range(x.ndim - 2):
-            run = jax.vmap(run)
-        return run(x, lengths)
+        return batched(model, x.ndim - 2)(x, clipped(lengths, x.shape[-2]))
 
-    def value_and_grad(self, function, *, has_aux=False):
-        def differentiate(model, *arrays):
-            return jax.value_and_grad(function, tuple(range(1 + len(arrays))), has_aux=has_aux)(model, *arrays)
 
-        return differentiate
+def batched(function, axes, in_axes=0, out_axes=0):
+    """A function of one example, mapped over some batch axes."""
+    for _ in range(axes):
+        function = jax.vmap(function, in_axes, out_axes)
+    return function
 
 
 def sizes(gru):

@@ -5,6 +5,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from support.golden import check_golden
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import get_reference
@@ -20,27 +21,14 @@ from trigru.common.port.task import PHASES
 from trigru.impls.pure import PurePort
 
 PORTS = ("pure", "linen", "nnx", "equinox")
-#: Results of different versions are matched by ids. The fused division has each port in its first style.
-NAMES = {
-    "stock": """pure[jit] pure[jit]#2 pure[leaves] pure[donated]
-        linen[train_state] linen[apply] linen[leaves] linen[donated]
-        nnx[nnx.jit] nnx[nnx.jit-tree] nnx[jit_partial] nnx[cached_partial] nnx[pytree] nnx[split-merge] nnx[leaves]
-        nnx[donated]
-        equinox[filter_jit] equinox[jit] equinox[partition] equinox[leaves] equinox[donated]""",
-    "fused": """pure[jit] pure[jit]#2 pure[jit]:fused
-        linen[train_state] linen[train_state]:fused
-        nnx[nnx.jit] nnx[nnx.jit]:fused
-        equinox[filter_jit] equinox[filter_jit]:fused""",
-}
 
 
-@pytest.mark.parametrize("division", NAMES)
+@pytest.mark.parametrize("division", ["stock", "fused"])
 def test_benchmark_ids_are_pinned(division):
+    """Results of different versions are matched by them. The fused division has each port in its first style."""
     found = expand(plan(ports=PORTS, phases=("train_step",), kernels=(division,)))
-    names = NAMES[division].split()
-    assert [arm.id for arm in found] == [f"tiny/train_step/float32/{division}/{name}" for name in names]
-    assert found == [make_arm(name, phase="train_step", division=division) for name in names]
-    assert [arm.role for arm in found] == ["baseline", "duplicate"] + ["arm"] * (len(names) - 2)
+    check_golden(f"arms-{division}", "\n".join(f"{arm.id}, {arm.role}" for arm in found))
+    assert found == [make_arm(arm.name, phase="train_step", division=division) for arm in found]
 
 
 @pytest.fixture
@@ -83,23 +71,13 @@ def test_a_plan_hands_on_styles_and_peers_and_what_is_not_to_be_had_has_one_arm_
 
 def test_where_matrix_products_dominate_the_styles_of_a_first_look_are_enough(peer):
     large = plan(workloads=("large",), ports=PORTS, peers=("torch",))
-    assert " ".join(arm.name for arm in expand(large)) == (
-        "pure[jit] pure[jit]#2 linen[apply] nnx[nnx.jit] nnx[nnx.jit-tree] nnx[jit_partial] nnx[split-merge] "
-        "equinox[filter_jit] equinox[jit] equinox[partition] torch[eager] torch[compile]"
-    )
+    check_golden("arms-large", "\n".join(arm.name for arm in expand(large)))
     chosen = plan(workloads=("large",), ports=("nnx",), styles=("pytree",))
     assert [arm.name for arm in expand(chosen)[2:]] == ["nnx[pytree]"]
 
 
 def test_workloads_are_pinned():
-    assert {w.name: (w.batch_size, w.time, w.input_size, w.hidden_size, w.classes) for w in WORKLOADS} == {
-        "tiny": (1, 8, 4, 8, None),
-        "question": (1, 50, 20, 200, None),
-        "vowels": (32, 29, 12, 64, 9),
-        "medium": (32, 128, 64, 128, None),
-        "large": (64, 128, 256, 512, None),
-        "long": (16, 512, 32, 64, None),
-    }
+    check_golden("workloads", "\n".join(f"{w.name} {w.shape} C={w.classes}" for w in WORKLOADS))
     assert set(QUICK) < set(STANDARD) < {w.name for w in WORKLOADS}
 
 

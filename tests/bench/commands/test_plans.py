@@ -35,51 +35,44 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
 
 
 QUICK, STANDARD = " ".join(options.QUICK), "tiny question vowels medium large"
+ALL, LOOPS = "forward train_step step", "forward train_step"
+#: What is named, and the workloads, call styles and phases of the plan.
+PLANS = [
+    ({}, STANDARD, None, ALL),
+    ({"quick": True}, QUICK, FIRST_LOOK, ALL),
+    ({"quick": True, "styles": ["donated"]}, QUICK, ("donated",), "train_step"),
+    ({"styles": ["donated", "jit"]}, STANDARD, ("donated", "jit"), ALL),
+    ({"styles": ["donated"], "phases": ["train_step"]}, STANDARD, ("donated",), "train_step"),
+    ({"styles": ["documented", "functional"]}, STANDARD, ("documented", "functional"), ALL),
+    ({"styles": ["leaves"], "kernels": ["fused"]}, f"{STANDARD} long", ("leaves",), LOOPS),
+    ({"phases": ["gradient", "step"], "kernels": ["fused"]}, f"{STANDARD} long", None, "gradient step"),
+    ({"kernels": ["fused", "stock"], "quick": True}, QUICK, None, LOOPS),
+    ({"devices": "1"}, STANDARD, None, ALL),
+    ({"devices": "1", "quick": True}, QUICK, FIRST_LOOK, ALL),
+    ({"devices": "1,2"}, "medium large", None, LOOPS),
+    ({"devices": "1,2", "quick": True}, "medium large", None, LOOPS),
+    ({"devices": "1,2", "kernels": ["fused"]}, "medium large", None, LOOPS),
+    ({"devices": "1,2", "workloads": ["long"]}, "long", None, LOOPS),
+    ({"sizes": ["hidden=7"]}, "question@hidden=7", FIRST_LOOK, ALL),
+    (
+        {"sizes": ["hidden=64,batch=32", "inputs=20,hidden=200"]},
+        "question@batch=32@hidden=64 question",
+        FIRST_LOOK,
+        ALL,
+    ),
+    ({"sizes": ["hidden=7"], "workloads": ["tiny", "large"]}, "tiny@hidden=7 large@hidden=7", FIRST_LOOK, ALL),
+    ({"sizes": ["hidden=4", "time=5,6"]}, "question@hidden=4 question@time=5 question@time=6", None, ALL),
+    ({"sizes": ["hidden=4,200"]}, "question@hidden=4 question@hidden=200", None, ALL),
+    ({"sizes": ["hidden=4,time=6,7"]}, "question@time=6@hidden=4 question@time=7@hidden=4", None, ALL),
+]
 
 
-@pytest.mark.parametrize(
-    ("named", "expected"),
-    [
-        ({}, STANDARD),
-        ({"quick": True}, QUICK),
-        ({"kernels": ["fused"]}, f"{STANDARD} long"),
-        ({"kernels": ["fused", "stock"], "quick": True}, QUICK),
-        ({"devices": "1"}, STANDARD),
-        ({"devices": "1,2"}, "medium large"),
-        ({"devices": "1,2", "kernels": ["fused"]}, "medium large"),
-        ({"devices": "1,2", "workloads": ["long"]}, "long"),
-        ({"sizes": ["hidden=7"]}, "question@hidden=7"),
-        ({"sizes": ["hidden=64,batch=32", "inputs=20,hidden=200"]}, "question@batch=32@hidden=64 question"),
-        ({"sizes": ["hidden=7"], "workloads": ["tiny", "large"]}, "tiny@hidden=7 large@hidden=7"),
-        ({"sizes": ["hidden=4,200"]}, "question@hidden=4 question@hidden=200"),
-        ({"sizes": ["hidden=4,8"], "workloads": ["tiny@batch=2"]}, "tiny@batch=2@hidden=4 tiny@batch=2@hidden=8"),
-        ({"sizes": ["hidden=4,time=6,7"]}, "question@time=6@hidden=4 question@time=7@hidden=4"),
-    ],
-)
-def test_the_workloads_of_a_plan_are_those_that_are_named_or_the_usual(named, expected):
-    assert " ".join(map(str, asked(**named).workloads)) == expected
-
-
-@pytest.mark.parametrize(
-    ("named", "styles", "phases"),
-    [
-        ({}, None, "forward train_step step"),
-        ({"quick": True}, FIRST_LOOK, "forward train_step step"),
-        ({"sizes": ["hidden=7"]}, FIRST_LOOK, "forward train_step step"),
-        ({"sizes": ["hidden=7,8"]}, None, "forward train_step step"),
-        ({"quick": True, "kernels": ["fused"]}, None, "forward train_step"),
-        ({"quick": True, "devices": "1"}, FIRST_LOOK, "forward train_step step"),
-        ({"quick": True, "devices": "1,2"}, None, "forward train_step"),
-        ({"quick": True, "styles": ["donated"]}, ("donated",), "train_step"),
-        ({"styles": ["donated", "jit"]}, ("donated", "jit"), "forward train_step step"),
-        ({"styles": ["donated"], "phases": ["train_step"]}, ("donated",), "train_step"),
-        ({"styles": ["documented", "functional"]}, ("documented", "functional"), "forward train_step step"),
-        ({"styles": ["leaves"], "kernels": ["fused"]}, ("leaves",), "forward train_step"),
-        ({"phases": ["gradient", "step"], "kernels": ["fused"]}, None, "gradient step"),
-    ],
-)
-def test_the_call_styles_and_phases_of_a_plan(named, styles, phases):
+@pytest.mark.parametrize(("named", "workloads", "styles", "phases"), PLANS)
+def test_the_workloads_styles_and_phases_of_a_plan_are_those_that_are_named_or_the_usual(
+    named, workloads, styles, phases
+):
     found = asked(**named)
+    assert " ".join(map(str, found.workloads)) == workloads
     assert (found.styles, " ".join(found.phases)) == (styles, phases)
 
 

@@ -39,11 +39,9 @@ def test_the_samples_and_what_was_asked_are_read_as_they_were_saved(path):
     assert load(path.parent) == run
 
 
-def test_a_compressed_file_is_read(path):
+def test_a_compressed_file_that_is_cut_is_refused(path):
     compressed = path.with_suffix(".json.gz")
-    compressed.write_bytes(gzip.compress(path.read_bytes()))
-    assert load(compressed) == load(path)
-    compressed.write_bytes(compressed.read_bytes()[:-20])
+    compressed.write_bytes(gzip.compress(path.read_bytes())[:-20])
     with pytest.raises(ResultsFileError, match="is no whole gzip file"):
         load(compressed)
 

@@ -20,7 +20,7 @@ from flax import nnx, serialization
 from safetensors import safe_open
 from support.cases import assert_bits, assert_near, same_bits
 from trigru.common.config import GRUConfig
-from trigru.common.errors import InputError, TrigruError, UnavailableError, UnknownNameError
+from trigru.common.errors import InputError, TrigruError, UnavailableError
 from trigru.common.parameters.layouts import TORCH
 from trigru.common.parameters.record import GRUParams, config_of, leaves, random_params
 from trigru.impls import get_port
@@ -98,13 +98,6 @@ def test_nnx_without_b_hn_has_zeros_there_which_is_said(rngs):
     assert_bits(found.params.weight_hh.T, state["cell"]["dense_h"]["kernel"][...])
     nested = convert({"rnn": nnx.to_pure_dict(state), "initial_carry": np.ones(3, "f4")})  # as in the README
     assert same_bits(nested.params, found.params._replace(initial_carry=np.ones(3, "f4")))
-
-
-def test_an_unknown_layout_is_refused():
-    with pytest.raises(InputError, match="has the arrays other. Expected one layout's, in one place: .*linen has ir"):
-        convert({"other": np.ones(3)})
-    with pytest.raises(UnknownNameError, match="unknown layout 'keras'. Known: canonical, linen, nnx, equinox, torch"):
-        convert(TORCH.flat(PARAMS)).to("keras")
 
 
 def test_the_layout_of_a_port_that_is_not_available_is_not_known(monkeypatch):

@@ -214,18 +214,6 @@ def test_a_module_of_one_example_that_gets_a_batch():
         compare(Model.equinox(linear, batched=True), Model.equinox(linear), X)
 
 
-def test_a_recurrent_network_that_is_written_for_float32_alone():
-    def function(params, x):
-        def step(h, x):
-            h = jnp.tanh(x @ params["i"] + h @ params["h"])
-            return h, h
-
-        return jax.vmap(lambda x: jax.lax.scan(step, jnp.zeros(4), x)[1])(x)
-
-    model = Model({"i": jnp.ones((3, 4)) / 3, "h": jnp.eye(4) / 2}, function)
-    assert_same(model, model, X.reshape(2, 4, 3))
-
-
 class Recurrent(nnx.Module):
     def __init__(self, rngs):
         self.rnn = nnx.RNN(nnx.LSTMCell(3, 5, rngs=rngs), rngs=rngs)
