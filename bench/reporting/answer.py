@@ -16,7 +16,7 @@ from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One step a call", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
+SUBJECTS = {"step": "One step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
 MAIN = ("step", "train_step")
 #: A dtype in which the whole contract is checked, and a first look is not.
 WHOLE = "bfloat16"
@@ -32,16 +32,16 @@ MOST_UNTIMED = 3
 #: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
 NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
-STAR = "*: none is faster. "
+STAR = "*: none shown faster. "
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "Published: linen trains B=1 in {} plain JAX's time (jax {}), {} ({})."
+CHANGED = "With jax {}, linen trains B=1 in {} plain JAX's time; with {}, in {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
-#: The end of a sentence about one framework or several.
-FASTEST = " fastest"
+#: The end of a sentence about one framework or several; of those that are tied with others in some rows.
+FASTEST, TIED = " fastest", ", or tied"
 #: What a loop of calls does, by the clock.
 WAITING = {"blocked": "waited for", "pipelined": "no wait"}
 #: What the two headings of a table mean.
-HEADINGS = "As documented: as its docs write it; functional: jax.jit(f)(params, x)."
+HEADINGS = "As documented: what its docs show first; functional: jax.jit(f)(params, x)."
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -108,13 +108,11 @@ def fastest_lines(found: Answer) -> list[str]:
         rows = [row for row in found.rows if row.phase == phase]
         rows = [row.other for row in rows if row.other] if all(row.other for row in rows) else rows
         judged = {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
-        first = next(iter(judged.values()), ("", ""))[0]
-        clauses = [
-            f"{called}, {'too' if number and verdict == first else verdict}{others}"
-            for number, (called, (verdict, others)) in enumerate(judged.items())
-        ]
+        first, *more = [f"{called}, {verdict}{others}" for called, (verdict, others) in judged.items()] or [""]
+        for said in (f" is{FASTEST}", f" are{FASTEST}", " takes", " take"):
+            more = [clause.replace(said, "") for clause in more]
         subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
-        lines += [f"{subject}: {'; '.join(clauses)}."] * bool(clauses)
+        lines += [f"{subject}: {'; '.join([first, *more])}."] * bool(judged)
     return lines
 
 
@@ -137,10 +135,11 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
     first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
     over = grouped(((slow, ratio) for (slow, fast), ratio in ratios.items() if fast in first), lambda of: of[0])
     if not over:  # none is the fastest throughout, or one is tied with others that change places
-        return _fastest_by_size(rows, way), f" (others up to {most:.2f}x)"
+        return _fastest_by_size(rows, way), f" (others take up to {most:.2f}x)"
     (slow, most), *more = ((name_of(port), max(ratio for _, ratio in of)) for port, of in over.items())
     others = "".join(f", {name} {ratio:.2f}x" for name, ratio in more)
-    return f"{_are(first)}{FASTEST}", f" ({slow} up to {most:.2f}x{others})"
+    tied = TIED * any(len(row.fastest[way]) > len(first) for row in rows)
+    return f"{_are(first)}{FASTEST}{tied}", f" ({slow} takes up to {most:.2f}x{others})"
 
 
 def _are(ports: Iterable[str]) -> str:
@@ -171,7 +170,7 @@ def sure_lines(found: Answer) -> list[str]:
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         processes = f"{found.processes} process{'es' * (found.processes != 1)}"
         least = [row.least for row in found.rows if row.least is not None]
-        unseen = f"In {processes}, differences below {from_to(least, '{:.0%}'.format)} may go unseen." if least else ""
+        unseen = f"Differences below {from_to(least, '{:.0%}'.format)} may be missed ({processes})." if least else ""
         lines.append(f"{STAR}{unseen}".strip())
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
@@ -226,7 +225,7 @@ def version_lines(found: Answer) -> list[str]:
         return []
     is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(f"{then}x", older, f"{now}x", newer)] * is_known
+    return [CHANGED.format(older, f"{then}x", newer, f"{now}x")] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
