@@ -261,7 +261,7 @@ def relation(search: Search, result: Trial) -> Trial | None:
 
 
 def _relation_of(search: Search, mine: Array, other: Array) -> str:
-    if np.size(mine) != np.size(other) or np.size(mine) < 2 or mine.shape != other.shape:
+    if np.size(mine) < 2 or np.shape(mine) != np.shape(other):
         return ""
     with np.errstate(all="ignore"):
         ratio, difference = other / mine, other - mine
