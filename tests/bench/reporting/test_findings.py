@@ -46,7 +46,10 @@ def test_github_gets_an_annotation_at_lines_of_this_folder_and_a_summary(tmp_pat
     assert first == f"::error title=function%3A linen's parts::{FOUND[0].text} {FOUND[0].line}"
     assert second.startswith("::notice file=mine.py,line=7,title=bits%3A nnx%2C a|b::by 1 unit\\x1b[31m <&> ")
     assert second.endswith("5 %25 mine.py:7 (tanh of shape 4)")
-    assert (tmp_path / "summary").read_text().rstrip() == written("markdown", "trigru diff", ["FAILED"], FOUND).rstrip()
+    *shown, left = written("github", "trigru diff", [], 12 * FOUND).splitlines()
+    assert (len(shown), left.partition(",")[0]) == (20, "4 more"), "GitHub shows ten of each level"
+    summary = (tmp_path / "summary").read_text()
+    assert summary.startswith(written("markdown", "trigru diff", ["FAILED"], FOUND).rstrip())
 
 
 @pytest.mark.parametrize("format", [name for name in get_args(Format) if name != "text"])
