@@ -135,6 +135,7 @@ class Subject(Struct, forbid_unknown_fields=True):
         programs: of each call, operations in its program, by kind, and what XLA made of it.
         calls: of each call, its cost apart from its program, in counts: they stand for dispatch time and have no noise.
         warnings: what warned, by when and where, without the number of the line, which moves with each release.
+        lines: of a warning, as "at call, flax/a.py: UserWarning: soon", and of a call that waits, the line of code.
         problems: what did not work, with the exception.
     """
 
@@ -151,6 +152,7 @@ class Subject(Struct, forbid_unknown_fields=True):
     programs: dict[str, dict[str, Count | str | None]] = {}
     calls: dict[str, dict[str, Count]] = {}
     warnings: dict[str, list[str]] = {}
+    lines: dict[str, str] = {}
     problems: dict[str, str] = {}
 
 

@@ -12,9 +12,8 @@ from support.runs import MACHINE, draw_run, save
 from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import read_kinds
-from trigru.bench.upgrades.changes import FAILING, KINDS, Change
 from trigru.bench.upgrades.files import load, name_of
-from trigru.bench.upgrades.record import Subject
+from trigru.bench.upgrades.record import FAILING, KINDS, Change, Subject
 from trigru.bench.upgrades.tables import change_lines
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import InputError

@@ -2,7 +2,6 @@
 
 import json
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from support.cli import call, invoke
@@ -11,6 +10,7 @@ from support.environments import Made, release_of
 from support.snapshots import leave, step_calls
 from trigru.bench.commands import bisect as command
 from trigru.bench.upgrades.bisect import BisectError, bisect
+from trigru.bench.upgrades.environments import Environment
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.versions import VersionSet, read_set
 from trigru.common.errors import InputError, UnjudgedError
@@ -197,19 +197,18 @@ def test_a_fact_is_asked_of_snapshots_each_taken_once(monkeypatch, tmp_path, fac
     """From 0.4.0 on, NNX runs more lines, and plain JAX from 0.2.0 on, which is not asked about."""
     taken, made_of = [], Made({"jax==0.3.0": True})
 
-    def run(made, arguments):
+    def snapshot(made, folder, arguments):
         number = release_of(made)
-        taken.append((number, arguments[:-2]))
+        taken.append((number, arguments))
         lines = {"pure": 100 + 50 * (number >= 2), "nnx": 100 + 50 * (number >= 4)}
         tree = {"w": f"float{16 if number >= 5 else 32}(3,)"}
-        leave(Path(arguments[-1]), *(Subject(port, port, calls=step_calls(n), tree=tree) for port, n in lines.items()))
-        return ""
+        leave(folder, *(Subject(port, port, calls=step_calls(n), tree=tree) for port, n in lines.items()))
 
     monkeypatch.setattr(command, "Environments", lambda python, more: made_of)
-    monkeypatch.setattr(command, "run_trigru", run)
+    monkeypatch.setattr(Environment, "snapshot", snapshot)
     words = ("bisect", f"jax=={MADE_UP[0]}", f"jax=={MADE_UP[-1]}", "-o", str(tmp_path / "kept"), "--fact")
     code, out, err = call(*words, fact, "--port", "nnx")
-    assert {tuple(arguments) for _, arguments in taken} == {("snapshot", "--port=nnx", *proof)}
+    assert {tuple(arguments) for _, arguments in taken} == {("--port=nnx", *proof)}
     assert len({number for number, _ in taken}) == len(taken)
     if fact != "calls":
         assert (code, out) == (2, ""), "nothing of that kind changed"
