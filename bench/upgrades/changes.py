@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
-from ...impls.upstream import NEW
 from ..reporting.numbers import count
 from ..results.grouping import grouped
 from ..results.proof import passes
@@ -82,7 +81,7 @@ def same_python(old: Snapshot, new: Snapshot) -> bool:
 
 
 def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    """One change for the checks of a port that passed and fail now, and for the reverse; then the departures."""
+    """One change for the checks of a port that passed and fail now, and for the reverse."""
     if old.equality is None or new.equality is None:
         return
     was, now = (grouped(snapshot.equality or (), _check_of) for snapshot in (old, new))
@@ -95,14 +94,6 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
             kind = "broken" if after else "better"
             moved.append((Change(kind, port, f"check {check}", *ends), (kind, port)))
     yield from _once(moved, "check")
-    before, after = ({(part, what): status for part, what, status in s.departures} for s in (old, new))
-    other = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    departed: list[tuple[Change, Hashable]] = []
-    for part, what in other:
-        was_so, is_so = (some.get((part, what), "not on record") for some in (before, after))
-        kind = "broken" if is_so == NEW else "better" if was_so == NEW else "function"
-        departed.append((Change(kind, part, f"departure: {what}", was_so, is_so), (part, was_so, is_so)))
-    yield from _once(departed, "departure")
 
 
 def _check_of(m: Measurement) -> tuple[str, str]:

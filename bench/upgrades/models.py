@@ -67,16 +67,13 @@ def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
 
 
 def snapshot_of(
-    subjects: Sequence[Subject],
-    equality: list[Measurement] | None = None,
-    departures: Sequence[tuple[str, str, str]] = (),
-    packages: Iterable[str] = (),
+    subjects: Sequence[Subject], equality: list[Measurement] | None = None, packages: Iterable[str] = ()
 ) -> Snapshot:
     """A snapshot of subjects, as of now.
 
     Args:
-        equality, departures: of `Snapshot`.
+        equality: of `Snapshot`.
         packages: whose versions count, beside those that trigru requires.
     """
     when, machine = datetime.now(UTC).isoformat(timespec="seconds"), machine_with_versions(packages)
-    return Snapshot(SCHEMA, command_line(), when, machine, equality, list(departures), list(subjects))
+    return Snapshot(SCHEMA, command_line(), when, machine, equality, list(subjects))

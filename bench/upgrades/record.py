@@ -165,9 +165,9 @@ class Snapshot(Struct, forbid_unknown_fields=True):
         datetime: when it was taken.
         machine: the machine, and the installed versions.
         equality: every measurement of `verify`; None if it was left out.
-        departures: where the frameworks' own parts depart from the contract: part, what, status.
         subjects: what was looked at.
         sources: of each installed package that the ports need and is a release, its source files.
+        departures: of earlier snapshots; the frameworks' own parts are subjects.
     """
 
     schema: int
@@ -175,9 +175,9 @@ class Snapshot(Struct, forbid_unknown_fields=True):
     datetime: str
     machine: Machine
     equality: list[Measurement] | None
-    departures: list[tuple[str, str, str]]
     subjects: list[Subject]
     sources: dict[str, Source] = {}
+    departures: list[tuple[str, str, str]] = []
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):

@@ -80,6 +80,9 @@ cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0), nnx.initializers.ones)
 [jax.random.key_data(key) for rngs in [nnx.Rngs(0, dropout=1)] for key in (rngs.params(), rngs.dropout(), rngs.other())]
 [mode_of(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "deterministic", flag) for flag in (True, False)]
 [mode_of(nnx.BatchNorm(D, rngs=nnx.Rngs(0)), "use_running_average", flag) for flag in (True, False)]
+[(p.value, p[...], p[0], p + 1, p.T, p @ CARRY.T, jnp.zeros((), p.dtype)) for p in [nnx.Param(jnp.asarray(CARRY))]]
+[setattr(p, "value", 2 * p[...]) or p[...] for p in [nnx.Param(jnp.asarray(CARRY))]]
+[p.__setitem__(..., 3 * p[...]) or p[...] for p in [nnx.Param(jnp.asarray(CARRY))]]
 mode_of(nnx.MultiHeadAttention(1, D, dropout_rate=0.5, rngs=nnx.Rngs(0)), "deterministic", True)
 [nnx.view(nnx.Dropout(0.5, deterministic=not flag), deterministic=flag).deterministic for flag in (True, False)]
 paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("bias")))
@@ -151,13 +154,6 @@ def _fixed(module: Any) -> Any:
     return module
 
 
-def _with_modes(norm: Any, x: Any) -> list[Any]:
-    norm.eval()
-    inference = norm(x)
-    norm.train()
-    return [inference, norm(x)]
-
-
 def loss(linear: Any, x: Any) -> Any:
     """A scalar."""
     return jnp.sum(linear(x) ** 2)
@@ -181,15 +177,6 @@ def _eager(_: Ran) -> Callable[[], Any]:
     tagged = Tagged()
     optimizer = nnx.Optimizer(tagged, optax.sgd(1.0), wrt=nnx.Param)
     return partial(optimizer.update, tagged, nnx.state(tagged, nnx.Param))
-
-
-def _access() -> Any:
-    param = nnx.Param(jnp.asarray(CARRY))
-    read = [param.value, param[...], param[0], param + 1, param.T, param @ CARRY.T, jnp.zeros((), param.dtype)]
-    param.value = 2 * param[...]
-    written = param[...]
-    param[...] = 3 * written
-    return [read, written, param[...]]
 
 
 def _state() -> Any:
@@ -256,14 +243,14 @@ PARTS: Parts = {
     "nnx transforms": _of("nnx.Linear(D, H, rngs=rngs), FRAME", lambda m, x: HERE.values(DERIVED, m=m, x=x)),
     **{line: _of(line) for line in lines_of(MODULES)},
     "rnn(rngs)": _of("rnn(rngs)", compiled=True),
-    "modes of nnx.BatchNorm": _of("nnx.BatchNorm(D, rngs=rngs)", _with_modes),
+    "modes of nnx.BatchNorm": _of(
+        "nnx.BatchNorm(D, rngs=rngs)", lambda m, x: [(getattr(m, mode)(), m(x))[1] for mode in ("eval", "train")]
+    ),
     "nnx in half precision": HERE.in_half_precision(HALVES),
-    "nnx pools": HERE.traced("nnx.avg_pool(x, (2,), (2,)), nnx.max_pool(x, (2,), (2,))", x=X),
     "nnx.metrics": lambda: Example(_metrics, X),
     "nnx.jit with donation": donated(partial(nnx.jit, donate_argnums=0)),
     "nnx.Optimizer": called(_optimizer),
     "nnx.Optimizer.update": lambda: Called(_eager),
-    "nnx.Param": called(_access),
     "nnx.split and nnx.merge": called(_state),
     "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),
     "nnx.split_rngs": called(_split_keys),

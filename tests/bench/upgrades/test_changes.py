@@ -240,22 +240,6 @@ def test_a_row_that_fails_is_compared_with_the_rows_that_passed_and_what_is_not_
     assert between(snapshot_of(equality=[PASSED]), wrong)[0][0] == "broken"
 
 
-def test_departures_are_told_whether_they_come_go_or_change():
-    before = {"a": "on record", "b": "GONE", "c": "as before"}
-    after = {"b": "seen", "c": "as before", "d": "NEW", "e": "NEW"}
-    old, new = (
-        snapshot_of(equality=[], departures=[("nn.RNN", *departure) for departure in some.items()])
-        for some in (before, after)
-    )
-    assert between(old, new) == [
-        ("function", "nn.RNN", "departure: a", "on record", "not on record"),
-        ("function", "nn.RNN", "departure: b", "GONE", "seen"),
-        ("broken", "nn.RNN", "departure: d and 1 more departure", "not on record", "NEW"),
-    ]
-    assert ("better", "NEW", "not on record") in [(kind, *ends) for kind, _, _, *ends in between(new, old)]
-    assert between(old, snapshot_of()) == between(snapshot_of(), new) == []
-
-
 @pytest.mark.parametrize(("python", "compared"), [("3.13.9", True), ("3.12.5", False), ("4.13.5", False)])
 def test_counts_of_python_are_compared_within_a_minor_version(python, compared):
     other = other_machine(versions={**MACHINE.versions, "python": python})
