@@ -87,12 +87,11 @@ def _waits_s(call: Callable[[], Any]) -> dict[str, float]:
             found[line] = found.get(line, 0.0) + now_s - idle_s
         idle_s = now_s
 
-    before = sys.getprofile()
+    sys.setprofile(profile)
     try:
-        sys.setprofile(profile)
         call()
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)
     return found
 
 
@@ -108,15 +107,14 @@ def count_python(call: Callable[[], Any]) -> Counter[str]:
         found[event] += 1
         return trace
 
-    before, collects = sys.gettrace(), gc.isenabled()
+    before = sys.gettrace()
     gc.disable()
     try:
         sys.settrace(trace)
         call()
     finally:
         sys.settrace(before)
-        if collects:
-            gc.enable()
+        gc.enable()
     return found
 
 

@@ -117,8 +117,8 @@ def fill(
     for of in sets:
         place, day = folder / place_of(of, environments.python, arguments), of.day.isoformat() if of.day else ""
         row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
-        old = known.get(of.name)
-        plan.append((of, place, *((old, True) if old is not None and _is_kept(old, row, place) else (row, False))))
+        is_kept = _is_kept(known.get(of.name), row, place)
+        plan.append((of, place, known[of.name] if is_kept else row, is_kept))
     left, done = sum(not is_kept for *_, is_kept in plan), 0
     before: Read | None = None
     for of, place, row, is_kept in plan:
@@ -145,9 +145,11 @@ def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
     return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{told}"
 
 
-def _is_kept(old: Row, new: Row, place: Path) -> bool:
+def _is_kept(old: Row | None, new: Row, place: Path) -> bool:
     """Whether nothing is left to do of the row of an earlier run."""
-    if any(map(is_source, new.requirements)) or (old.python, old.arguments) != (new.python, new.arguments):
+    if old is None or any(map(is_source, new.requirements)):
+        return False
+    if (old.python, old.arguments) != (new.python, new.arguments):
         return False
     if old.reason or not old.versions:
         return old.lasting

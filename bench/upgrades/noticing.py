@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.errors import NotOfferedError
-from .record import Subject, When
+from .record import Subject
 
 #: Folders in which packages stand.
 _PACKAGES = re.compile(r".*/(?:site-packages|dist-packages|lib/python3\.\d+)/")
@@ -38,7 +38,7 @@ def place_of(file: str) -> str:
 
 
 @contextmanager
-def noticed(subject: Subject, when: When) -> Iterator[None]:
+def noticed(subject: Subject, when: str) -> Iterator[None]:
     """Adds the warnings that are given meanwhile to a subject, each once, with the line that warns."""
 
     def keep(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:

@@ -4,7 +4,7 @@ It is data alone. Arrays are kept by their content: a fact names an array by the
 and `trigru.bench.upgrades.files` keeps each array once, however many facts name it.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -34,8 +34,6 @@ KINDS = {
 }
 #: Those that fail unless somebody says otherwise.
 FAILING = tuple(kind for kind in KINDS if kind not in ("memory", "bits", "program", "better"))
-#: What is done to a subject, in this order.
-When = Literal["import", "make", "call"]
 #: In what is kept of a program: bytes of temporary memory, and the fingerprint of the optimised HLO.
 MEMORY, PRINT = "temporary memory", "fingerprint"
 #: How long a trace is, and what it is lowered to.

@@ -47,7 +47,10 @@ def test_a_snapshot_says_what_it_holds(taken):
     assert "What the snapshot holds" in said.stdout
     assert [line.split()[0] for line in said.stdout.splitlines() if line.startswith("pure")] == ["pure", "pure:fused"]
     of, _ = load(folder / "a")
-    assert all(not subject.problems and subject.values and subject.calls for subject in of.subjects)
+    assert all(not s.problems and s.values and s.calls and s.draws and s.tree and s.trails for s in of.subjects)
+    pure = of.subjects[0]
+    assert pure.styles
+    assert any(line.startswith("trigru/impls/pure.py:") for line in pure.trails["forward"].lines)
     assert sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file()) < 2_500_000
 
 

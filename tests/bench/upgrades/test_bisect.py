@@ -105,20 +105,6 @@ def test_ends_in_the_wrong_order_or_without_exact_versions_are_refused():
     assert world.judged == []
 
 
-def test_packages_move_in_their_order_however_they_were_written():
-    good = VersionSet("old", ("zstd==1", "optax==1", "flax==1", "jaxlib==1", "jax==1", "equinox==1"))
-    bad = VersionSet("new", tuple(text.replace("1", "2") for text in good.requirements))
-    judged = []
-
-    def judge(of):
-        judged.append({text.partition("==")[0] for text in of.requirements if text.endswith("2")})
-        return "zstd" not in judged[-1]
-
-    assert bisect(good, bad, judge, World(("jax", "0.5.0")).resolve, lambda name: []).changed == {"zstd": ("1", "2")}
-    order = ("jax", "jaxlib", "flax", "equinox", "optax")
-    assert all(some == set(order[: len(some)]) for some in judged[2:])
-
-
 def test_a_package_that_comes_or_whose_releases_are_not_known_is_named_as_it_is():
     good = ("jax==1",)
     for bad, releases, changed in (
@@ -149,7 +135,6 @@ def judge(script):
 JUDGED = {
     "exit 0": True,
     "exit 1": False,
-    "exit 124": False,
     "exit 125": None,
     "kill -9 $$": None,
     "kill -15 $$": None,

@@ -1,7 +1,5 @@
 """What a difference between two snapshots is told as: its kind, the fact, what it was and is; and what is no change."""
 
-from itertools import permutations
-
 import msgspec
 import numpy as np
 import pytest
@@ -121,9 +119,8 @@ def test_each_subject_is_compared_with_the_one_of_its_name():
         [Subject(name, "nnx", **calls(lines=n + more)) for n, name in enumerate(("nnx", "nnx:fused", "nnx's own"), 1)]
         for more in (0, 10)
     )
-    for order in permutations(new):
-        found = between(snapshot_of(*old), snapshot_of(*order))
-        assert [words[1::2] for words in found] == [(s.name, f"{n} lines") for n, s in enumerate(old, 1)]
+    found = between(snapshot_of(*old), snapshot_of(*reversed(new)))
+    assert [words[1::2] for words in found] == [(s.name, f"{n} lines") for n, s in enumerate(old, 1)]
     assert between(snapshot_of(Subject("mine", "mine")), snapshot_of(*new)) == []
 
 

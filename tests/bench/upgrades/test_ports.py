@@ -51,19 +51,6 @@ def pure():
     return changed(port, call_styles=port.call_styles[:1])
 
 
-def test_every_fact_is_the_same_when_looked_at_again(pure):
-    found = []
-    for _ in range(2):
-        subject, kept = Subject("pure", "pure"), Kept()
-        look_at_port(pure, subject, kept)
-        found.append((snapshot_of(subject), kept.arrays))
-    assert changes(*found) == []
-    (subject,) = found[0][0].subjects
-    assert subject.problems == {}
-    assert all((subject.styles, subject.draws, subject.tree, subject.trails, subject.values, subject.calls))
-    assert any(line.startswith("trigru/impls/pure.py:") for line in subject.trails["forward"].lines)
-
-
 def test_another_function_is_told_by_the_line_that_computes_it(pure):
     def apply(model, x, carry=None, **options):
         carry, outputs = pure.apply(model, x, carry, **options)
