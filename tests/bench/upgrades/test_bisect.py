@@ -137,7 +137,6 @@ JUDGED = {
     "exit 1": False,
     "exit 125": None,
     "kill -9 $$": None,
-    "kill -15 $$": None,
     "exit 137": None,
     "[ $VERSION_SET = jax==0.1.0 ]": True,
 }  # fmt: skip  (137 is what uv says of a signal)

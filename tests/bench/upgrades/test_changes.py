@@ -119,7 +119,9 @@ def test_each_subject_is_compared_with_the_one_of_its_name():
         [Subject(name, "nnx", **calls(lines=n + more)) for n, name in enumerate(("nnx", "nnx:fused", "nnx's own"), 1)]
         for more in (0, 10)
     )
-    found = between(snapshot_of(*old), snapshot_of(*reversed(new)))
+    other = [Subject("jax, optax", "pure", **calls(lines=n)) for n in (1, 9)]
+    found = between(snapshot_of(*old, other[0]), snapshot_of(other[1], *new))
+    assert found.pop(0)[1] == "jax, optax", "parts come before the ports that are made of them"
     assert [words[1::2] for words in found] == [(s.name, f"{n} lines") for n, s in enumerate(old, 1)]
     assert between(snapshot_of(Subject("mine", "mine")), snapshot_of(*new)) == []
 
@@ -219,6 +221,8 @@ def test_a_check_is_another_if_it_differs_in_anything(field, value):
     assert between(old, new) == [("broken", *what, "equal", str(measured(1.0)))]
     assert between(new, old) == [("better", *what, str(measured(1.0)), "equal")]
     assert between(snapshot_of(equality=[PASSED]), snapshot_of(equality=[PASSED, passing])) == []
+    exchanged = between(*(snapshot_of(equality=[a, b]) for a, b in ((PASSED, failing), (measured(1.0), passing))))
+    assert {kind for kind, *_ in exchanged} == {"broken", "better"}
     both = between(snapshot_of(equality=[passing, PASSED]), snapshot_of(equality=[failing, measured(1.0)]))
     apart = {"port": ["nnx"], "kernel": ["linen:fused"]}.get(field, [])
     assert [subject for _, subject, *_ in both] == ["linen", *apart]

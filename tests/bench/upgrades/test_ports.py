@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.processes.child import ChildDiedError
@@ -88,6 +89,13 @@ def test_an_exception_in_one_style_breaks_that_style_alone():
     assert (found.kind, found.what) == ("broken", f"forward {second.name} float32 and 1 more call")
     assert found.new.startswith("RuntimeError in ")
     assert found.new.endswith(": gone")
+
+
+def test_a_parameter_of_another_name_takes_the_values_of_one_of_its_shape():
+    loaded = {"b": np.ones(3), "old": np.ones(2)}
+    drawn = {"b": np.zeros(3), "more": np.zeros(4), "new": np.zeros(2)}
+    found = ports._loaded(changed(get_port("pure"), load=lambda *_: loaded, make=lambda *_: drawn))
+    assert {name: array[0] for name, array in found.items()} == {"b": 1, "more": 0, "new": 1}
 
 
 def test_what_is_not_offered_is_no_problem_and_what_fails_is_one_of_its_own(pure):
