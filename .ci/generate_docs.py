@@ -18,7 +18,7 @@ from published import table
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.cli import app
 from trigru.bench.commands.styles import style_rows
-from trigru.bench.upgrades.changes import KINDS
+from trigru.bench.upgrades.record import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from trigru.common.equality.contract.designs import coverage_of, design_of
 from trigru.common.equality.contract.factors import COARSE_RULES, DTYPES, FACTORS, RULES

@@ -10,10 +10,11 @@ from ...impls import port_names
 from ..reporting.console import say, show_lines
 from ..reporting.findings import Format, answered, written
 from ..upgrades.bisect import bisect as search
-from ..upgrades.changes import KINDS, Change, changes
+from ..upgrades.changes import changes
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
-from ..upgrades.matrix import place_of, run_in, run_trigru
+from ..upgrades.matrix import place_of
+from ..upgrades.record import KINDS, Change
 from ..upgrades.tables import change_lines, finding_of
 from ..upgrades.versions import VersionSet, read_set
 from .arguments import Names, claim_folder
@@ -82,7 +83,7 @@ def by_command(command: Sequence[str], environments: Environments, of: VersionSe
     except EnvironmentFailedError as error:
         say(f"{of.name}: {error}")
         return None
-    code, said = run_in([*made.command, *command], COMMAND_LIMIT_S)
+    code, said = made.run(command, COMMAND_LIMIT_S)
     if code in NOT_RUN:
         raise InputError(f"the command cannot be run: {said}")
     return None if code == SKIP or not 0 <= code < 128 else code == 0  # 128 + a signal
@@ -101,11 +102,9 @@ class _Snapshots:
         place = self._folder / place_of(of, self._environments.python, self._arguments)
         if not is_snapshot(place):
             try:
-                said = run_trigru(self._environments.get(of), ["snapshot", *self._arguments, "-o", str(place)])
+                self._environments.get(of).snapshot(place, self._arguments)
             except EnvironmentFailedError as error:
-                said = str(error)
-            if said:
-                say(f"{of.name}: {said}")
+                say(f"{of.name}: {error}")
                 return None
         return load(place)
 

@@ -17,12 +17,11 @@ from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..reporting.findings import Finding, Format, answered, written
 from ..reporting.sections import Section
 from ..results.files import FILE
-from ..upgrades.changes import FAILING, KINDS, changes, reservations
+from ..upgrades.changes import changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
-from ..upgrades.matrix import run_trigru
 from ..upgrades.reading import unread
-from ..upgrades.record import Snapshot
+from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.tables import change_lines, change_table, finding_of
 from ..upgrades.versions import changed, with_candidates
 from .arguments import Names
@@ -141,12 +140,10 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
     if candidates:
         of = names if own else [*(f"--port={name}" for name in names), *["--no-equality"] * (old.equality is None)]
         try:
-            made = Environments().get(with_candidates(candidates))
-            problem = run_trigru(made, ["snapshot", *of, "-o", str(folder)])
+            Environments().get(with_candidates(candidates)).snapshot(folder, of)
         except EnvironmentFailedError as error:
-            problem = str(error)
-        if problem:
-            raise UnjudgedError(f"{' '.join(candidates)} has no snapshot, so that nothing is compared: {problem}")
+            wanted = " ".join(candidates)
+            raise UnjudgedError(f"{wanted} has no snapshot, so that nothing is compared: {error}") from error
         return
     from ..processes.probe import check_jax
     from ..proving.prover import Prover

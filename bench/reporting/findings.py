@@ -11,11 +11,14 @@ from xml.etree import ElementTree
 import typer
 
 from ...common.errors import UnjudgedError
+from ..results.grouping import grouped
 from .inert import for_terminal
 from .numbers import json_text
 from .sections import Prose, Section, Words, markdown
 
 Format = Literal["text", "json", "junit", "markdown", "github"]
+#: So many annotations of each level GitHub shows of a step.
+MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,10 @@ def written(
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(summary, "a", encoding="utf-8") as file:
             file.write(f"{page}\n")
-    return "\n".join([*map(for_terminal, head), *map(_annotation, findings)])
+    shown = [finding for of in grouped(findings, lambda f: f.failed).values() for finding in of[:MOST_SHOWN]]
+    left = len(findings) - len(shown)
+    more = [f"{left} more, of which GitHub shows no annotations: the summary has all."] * bool(left)
+    return "\n".join([*map(for_terminal, head), *map(_annotation, shown), *more])
 
 
 @contextmanager

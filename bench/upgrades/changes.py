@@ -5,16 +5,16 @@ compares it to `COMPARED`.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
-from ...impls.upstream import NEW
 from ..reporting.numbers import count
 from ..results.grouping import grouped
 from ..results.proof import passes
@@ -24,7 +24,6 @@ from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
 from .files import Read
 from .record import (
     EQUATIONS,
-    FAILING,
     IN_FLOAT64,
     KEPT,
     KINDS,
@@ -40,8 +39,6 @@ from .record import (
 from .sources import edited
 from .trails import Partings
 
-__all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
-
 #: The share by which Python in a call has to grow; and of each number of a program, its kind and this share.
 CALLS_SHARE = 0.05
 _GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
@@ -51,12 +48,16 @@ _T = TypeVar("_T")
 
 
 def changes(old: Read, new: Read) -> list[Change]:
-    """Every change, causes first. What only one of the two looked at is no change."""
+    """Every change, causes first: of one kind, those of JAX's and the frameworks' parts, of which ports are made.
+
+    What only one of the two looked at is no change.
+    """
     now = {subject.name: subject for subject in new[0].subjects}
     pairs = [Pair(was, now[was.name], old, new) for was in old[0].subjects if was.name in now]
     found = [change for pair in pairs for compared in COMPARED for change in compared(pair)]
     found += [*edited(old, new), *_equality(old[0], new[0])]
-    return sorted(found, key=lambda change: list(KINDS).index(change.kind))
+    kinds, parts = list(KINDS), list(PARTS_OF.values())
+    return sorted(found, key=lambda change: (kinds.index(change.kind), (*parts, change.subject).index(change.subject)))
 
 
 def reservations(old: Snapshot, new: Snapshot) -> list[str]:
@@ -80,25 +81,19 @@ def same_python(old: Snapshot, new: Snapshot) -> bool:
 
 
 def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    """One change for the checks of a port that passed and fail now, and for the reverse; then the departures."""
+    """One change for the checks of a port that passed and fail now, and for the reverse."""
     if old.equality is None or new.equality is None:
         return
     was, now = (grouped(snapshot.equality or (), _check_of) for snapshot in (old, new))
-    moved: list[tuple[str, str, str, Measurement]] = []
+    moved: list[tuple[Change, Hashable]] = []
     for port, check in sorted(was.keys() & now.keys()):
         offered = [[m for m in some[port, check] if m.offered] for some in (was, now)]
         before, after = ([m for m in some if not passes(m)] for some in offered)
         if all(offered) and bool(before) != bool(after):
-            moved.append(("broken" if after else "better", port, check, (after or before)[0]))
-    for (kind, port), some in grouped(moved, lambda found: found[:2]).items():
-        what, said = f"check {some[0][2]}{_more(some, 'more check')}", str(some[0][3])
-        yield Change(kind, port, what, *(("equal", said) if kind == "broken" else (said, "equal")))
-    before, after = ({(part, what): status for part, what, status in s.departures} for s in (old, new))
-    other = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    statuses = {key: (before.get(key, "not on record"), after.get(key, "not on record")) for key in other}
-    for (part, (status, is_now)), some in grouped(other, lambda key: (key[0], statuses[key])).items():
-        kind = "broken" if is_now == NEW else "better" if status == NEW else "function"
-        yield Change(kind, part, f"departure: {some[0][1]}{_more(some, 'more departure')}", status, is_now)
+            ends = ("equal", str(after[0])) if after else (str(before[0]), "equal")
+            kind = "broken" if after else "better"
+            moved.append((Change(kind, port, f"check {check}", *ends), (kind, port)))
+    yield from _once(moved, "check")
 
 
 def _check_of(m: Measurement) -> tuple[str, str]:
@@ -149,7 +144,13 @@ def _alike(old: dict[str, _T], new: dict[str, _T]) -> Iterator[tuple[str, _T, _T
 
 
 def _more(some: Sequence[object], what: str) -> str:
-    return f" and {count(len(some) - 1, what)}" if some[1:] else ""
+    return f" and {count(len(some) - 1, f'more {what}')}" if some[1:] else ""
+
+
+def _once(found: Iterable[tuple[Change, Hashable]], what: str = "call") -> Iterator[Change]:
+    """The first of the changes that have the same key, which says how many more there are."""
+    for some in grouped(found, lambda entry: entry[1]).values():
+        yield replace(some[0][0], what=some[0][0].what + _more(some, what))
 
 
 def _only(some: Iterable[_T], others: Collection[_T]) -> list[_T]:
@@ -157,15 +158,15 @@ def _only(some: Iterable[_T], others: Collection[_T]) -> list[_T]:
     return [item for item in some if item not in others]
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
+def _ends(old: Collection[str], new: Collection[str], counts: Callable[[str], bool]) -> list[str]:
+    """The names that are gone, and those that are new, of those that count."""
+    return [", ".join(filter(counts, some)) for some in (_only(old, new), _only(new, old))]
 
 
 def _works(pair: Pair) -> Iterator[Change]:
     """What does not work any more, or works again: one reason for several things is one change."""
     before, after = (_reasons(subject, pair.old.styles) for subject in (pair.old, pair.new))
-    for why, some in grouped(_only(after, before), lambda what: after[what]).items():
-        yield pair.change("broken", f"{some[0]}{_more(some, 'more call')}", "works", why)
+    yield from _once((pair.change("broken", what, "works", after[what]), after[what]) for what in _only(after, before))
     for what in _only(before, after) if not pair.new.missing else ():
         yield pair.change("better", what, before[what], "works")
 
@@ -180,24 +181,18 @@ def _reasons(subject: Subject, styles: Iterable[str]) -> dict[str, str]:
 
 def _values(pair: Pair) -> Iterator[Change]:
     """One change for the calls that changed in one way, of parts at one line: the first array beyond rounding."""
-    rows = _alike(pair.old.values, pair.new.values)
-    found = [change for where, was, now in rows for change in _moved(pair, where, was, now)]
+    found = [change for row in _alike(pair.old.values, pair.new.values) for change in _moved(pair, *row)]
     alone = pair.new.name in PARTS_OF.values()  # each part is something else
-    for some in grouped(found, lambda change: (change.kind, change.line or (change.what if alone else ""))).values():
-        worst = some[0]
-        what = f"{worst.what}{_more(some, 'more call')}"
-        yield pair.change(worst.kind, what, worst.old, worst.new, worst.line)
+    yield from _once((change, (change.kind, change.line or (change.what if alone else ""))) for change in found)
 
 
 def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator[Change]:
     """One change for the results of a call that changed at one line, or one for all that are rounded in another way."""
     row, leaves = where.removesuffix(IN_FLOAT64), pair.old.tree.keys() | pair.new.tree.keys()
-    gone, added = (
-        [name for name in some if not name.startswith("gradient of") and f"{row} {name}" not in leaves]
-        for some in (_only(was, now), _only(now, was))
-    )  # what is a leaf of the tree is told there
-    if gone or added:
-        yield pair.change("function", f"{where}: results", _listed(gone), _listed(added))
+    # what is a leaf of the tree is told there
+    ends = _ends(was, now, lambda name: not name.startswith("gradient of") and f"{row} {name}" not in leaves)
+    if any(ends):
+        yield pair.change("function", f"{where}: results", *(end or "none" for end in ends))
         return
     differing = pair.moved(was, now)
     if not differing:
@@ -220,7 +215,7 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator
     lines = {name: pair.line(where, *(differing[name] if wide else ())) for name in ordered}
     for line, names in grouped(lines, lambda name: lines[name]).items():
         how = how_different(*differing[names[0]])
-        yield pair.change("function", f"{where}: {names[0]}{_more(names, 'more result')}", "", how, line)
+        yield pair.change("function", f"{where}: {names[0]}{_more(names, 'result')}", "", how, line)
 
 
 def _rounded(pair: Pair, row: str, result: str) -> float:
@@ -258,14 +253,11 @@ def _tree(pair: Pair) -> Iterator[Change]:
     rows = (subject.draws.keys() | subject.trails.keys() for subject in (pair.old, pair.new))
     failing = {*pair.old.problems, *pair.new.problems}.union(set.symmetric_difference(*map(set, rows)))
     left_out = tuple(f"{row} " for row in failing)  # which have no leaves, or are in one of them alone
-    gone, added = (
-        [path for path in some if not path.startswith(left_out)]
-        for some in (_only(before, after), _only(after, before))
-    )
-    if gone or added:
-        yield pair.change("tree", "leaves", _listed(gone), _listed(added))
+    ends = _ends(before, after, lambda path: not path.startswith(left_out))
+    if any(ends):
+        yield pair.change("tree", "leaves", *(end or "none" for end in ends))
     elif before.keys() == after.keys() and list(before) != list(after):
-        yield pair.change("tree", "order of the leaves", _listed(before), _listed(after))
+        yield pair.change("tree", "order of the leaves", ", ".join(before), ", ".join(after))
     for path, was, now in _alike(before, after):
         yield pair.change("tree", f"leaf {path}", was, now)
 
@@ -292,7 +284,7 @@ def _gradients(subject: Subject, where: str) -> set[str]:
 
 def _calls(pair: Pair) -> Iterator[Change]:
     """One change for the calls that cost more in one way. Counts of Python compare within one version of it."""
-    found: list[tuple[Change, tuple[str, ...]]] = []
+    found: list[tuple[Change, Hashable]] = []
     for where, was, now in _alike(pair.old.calls, pair.new.calls):
         for kind, a, b in (("calls", was, now), ("better", now, was)):
             other = tuple(name for name, x, y in _alike(a, b) if _is_dearer(pair, name, x, y))
@@ -300,10 +292,9 @@ def _calls(pair: Pair) -> Iterator[Change]:
                 other = (TRACES,)
             if other:
                 old, new = (", ".join(f"{some[name]} {name}" for name in other) for some in (was, now))
-                found.append((pair.change(kind, where, old, new), other))
-    for some in grouped(found, lambda entry: (entry[0].kind, entry[1])).values():
-        first = some[0][0]
-        yield pair.change(first.kind, f"{first.what}{_more(some, 'more call')}", first.old, first.new)
+                line = pair.new.lines.get(where, "") if kind == "calls" and WAITS in other else ""
+                found.append((pair.change(kind, where, old, new, line), (kind, other, line)))
+    yield from _once(found)
 
 
 def _is_dearer(pair: Pair, name: str, was: int, now: int) -> bool:
@@ -343,7 +334,7 @@ def _said(arguments: dict[str, str], names: Iterable[str]) -> str:
 def _warnings(pair: Pair) -> Iterator[Change]:
     for where, texts in pair.new.warnings.items():
         for text in _only(texts, pair.old.warnings.get(where, ())):
-            yield pair.change("warnings", where, "", text)
+            yield pair.change("warnings", where, "", text, pair.new.lines.get(f"{where}: {text}", ""))
 
 
 #: Each compares a fact of two subjects. A file is compared where it is read: `reading`.

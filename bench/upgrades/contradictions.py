@@ -23,23 +23,18 @@ def check_snapshot(snapshot: Snapshot, arrays: Arrays) -> None:
         arrays: all those that the snapshot names.
     """
     check_date(snapshot.datetime)
-    for sentence in _whole(snapshot):
+    for sentence in (*_whole(snapshot, arrays), *(text for s in snapshot.subjects for text in _subject(s, arrays))):
         raise ValueError(sentence)
+
+
+def _whole(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
+    """Each subject is there once; a proof has the ports that were called; each line of a source has a hash."""
     for name, source in snapshot.sources.items():
         lines = arrays[source.lines]
         if lines.dtype != np.uint8 or lines.shape != (sum(number for _, number in source.files.values()),):
-            raise ValueError(f"the files of {name} have other numbers of lines than their hashes")
-    for subject in snapshot.subjects:
-        for sentence in _subject(subject, arrays):
-            raise ValueError(f"{subject.name}: {sentence}")
-
-
-def _whole(snapshot: Snapshot) -> Iterator[str]:
-    """Each subject is there once, and so is each departure; a proof has the ports that were called."""
+            yield f"the files of {name} have other numbers of lines than their hashes"
     if twice := first_twice(subject.name for subject in snapshot.subjects):
         yield f"it has {twice} twice"
-    if twice := first_twice(f"{part}: {what}" for part, what, _ in snapshot.departures):
-        yield f"it has the departure {twice} twice"
     for subject in snapshot.subjects:
         if subject.missing and _was_called(subject):
             yield f"{subject.name} was not there ({subject.missing}), and has facts"
@@ -60,9 +55,9 @@ def _subject(subject: Subject, arrays: Arrays) -> Iterator[str]:
     """What failed has no result, and trails are of values that are there."""
     ended = {*subject.calls, *(where for where in subject.values if where.endswith(IN_FLOAT64))}
     if both := subject.problems.keys() & ended:
-        yield f"{min(both)} failed, and has results"
+        yield f"{subject.name}: {min(both)} failed, and has results"
     for name, trail in subject.trails.items():
         try:
             steps_of(trail, arrays[trail.steps], arrays[trail.signatures])
         except ValueError as error:
-            yield f"the trail of {name} {error}"
+            yield f"{subject.name}: the trail of {name} {error}"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...common.port.programs import read_program
+from .noticing import line_of
 from .record import MEMORY, OPERATIONS, PRINT
 
 
@@ -67,6 +68,33 @@ def _waited_s(call: Callable[[], Any]) -> float:
     return max(passed_s - computed_s, 0.0) if computed_s < SHORT_S else 0.0
 
 
+def waiting_line(call: Callable[[], Any]) -> str:
+    """The line that waits longest for a function of C, as for `time.sleep`, in each of three runs; "" for trigru's."""
+    runs = [_waits_s(call) for _ in range(3)]
+    return max(runs[0], key=lambda line: min(run.get(line, 0.0) for run in runs), default="")
+
+
+def _waits_s(call: Callable[[], Any]) -> dict[str, float]:
+    """The seconds that each line waited for functions of C."""
+    found: dict[str, float] = {}
+    idle_s = time.perf_counter() - time.process_time()
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        nonlocal idle_s
+        now_s = time.perf_counter() - time.process_time()
+        if event == "c_return":
+            line = line_of(frame)
+            found[line] = found.get(line, 0.0) + now_s - idle_s
+        idle_s = now_s
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
 def count_python(call: Callable[[], Any]) -> Counter[str]:
     """How many functions of Python and lines a call runs: by "call" and "line". No garbage is collected meanwhile.
 
@@ -79,15 +107,14 @@ def count_python(call: Callable[[], Any]) -> Counter[str]:
         found[event] += 1
         return trace
 
-    before, collects = sys.gettrace(), gc.isenabled()
+    before = sys.gettrace()
     gc.disable()
     try:
         sys.settrace(trace)
         call()
     finally:
         sys.settrace(before)
-        if collects:
-            gc.enable()
+        gc.enable()
     return found
 
 

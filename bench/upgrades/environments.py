@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import distributions, requires
@@ -15,10 +15,12 @@ from pathlib import Path
 
 from ...common.errors import InputError, TrigruError, UnavailableError, brief
 from ..processes.child import environment, interpreter
+from ..processes.commands import run_command
+from ..processes.scratch import scratch
 from .versions import SUBJECTS, VersionSet, is_source, name_of, requirements_of
 
-#: The longest that an installation may take, in seconds.
-LIMIT_S = 900.0
+#: The longest that an installation and a snapshot may take, in seconds.
+LIMIT_S, SNAPSHOT_LIMIT_S = 900.0, 1800.0
 #: What uv says when a set has no solution; anything else may pass, as a registry that does not answer.
 UNSOLVABLE = "No solution found"
 #: A program that prints what is installed.
@@ -30,7 +32,7 @@ print(json.dumps({d.name.lower().replace("_", "-"): d.version for d in distribut
 
 
 class EnvironmentFailedError(TrigruError):
-    """A version set could not be installed.
+    """A version set could not be installed, or has no snapshot.
 
     Args:
         lasting: whether it never will be.
@@ -52,6 +54,24 @@ class Environment:
 
     command: tuple[str, ...]
     versions: dict[str, str]
+
+    def run(self, command: Sequence[str], limit_s: float, still: Callable[[], None] = lambda: None) -> tuple[int, str]:
+        """Run a command outside of this Python's environment; see `trigru.bench.processes.commands.run_command`."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        with scratch() as place:  # a command that is ended leaves nothing elsewhere
+            return run_command([*self.command, *command], own | {"TMPDIR": place}, limit_s, still)
+
+    def snapshot(self, folder: Path, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> None:
+        """Take a snapshot with these versions into a folder. Raises an EnvironmentFailedError if there is none.
+
+        Args:
+            arguments: of `trigru snapshot`.
+            still: called every second.
+        """
+        words = ["snapshot", *arguments, "-o", str(folder)]
+        command = interpreter("-m", "trigru.bench.cli", *words, python="python")
+        if problem := self.run(command, SNAPSHOT_LIMIT_S, still)[1]:
+            raise EnvironmentFailedError(problem, lasting=False)
 
 
 class Environments:

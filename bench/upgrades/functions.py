@@ -11,7 +11,7 @@ import numpy as np
 
 from ...common.port.compilation import compiled_quickly
 from ...common.program import equations
-from .counting import call_facts, program_facts
+from .counting import WAITS, call_facts, program_facts, waiting_line
 from .files import Kept
 from .noticing import noticed, survived
 from .record import EQUATIONS, IN_FLOAT64, KEPT, Subject
@@ -163,6 +163,8 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
     if call.lower is not None:
         subject.programs.setdefault(name, {}).update(program_facts(call.lower()))
     subject.calls[name] = call_facts(run, call.run, call.leaves, lambda: ran / max(first, 1))
+    if subject.calls[name][WAITS]:
+        subject.lines[name] = waiting_line(run)
 
 
 def kept_bytes(forward: Callable[..., Any], arguments: list[Any]) -> int:

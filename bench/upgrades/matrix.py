@@ -1,12 +1,13 @@
 """A matrix: what is true of each of several version sets, and what changed from one to the next."""
 
 import hashlib
-import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TypedDict
 
@@ -16,23 +17,18 @@ from msgspec import Struct
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
-from ..processes.child import interpreter
-from ..processes.commands import run_command
-from ..processes.scratch import scratch
 from ..reporting.numbers import count
 from ..results.arm import Count, NotNegative
 from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing, with_checksum
 from ..results.proof import passes
 from .changes import changes
-from .environments import Environment, EnvironmentFailedError, Environments
+from .environments import EnvironmentFailedError, Environments
 from .files import Read, SnapshotError, load
 from .record import Change, Snapshot
 from .versions import SUBJECTS, VersionSet, is_source
 
 SCHEMA, FILE = 4, "matrix.json"
-#: The longest that a snapshot of one set may take; in seconds.
-LIMIT_S = 1800.0
 #: How many changes of one kind are kept of each port and part between two rows; more are counted.
 MOST_KEPT = 3
 
@@ -117,21 +113,23 @@ def fill(
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
     matrix = Matrix(SCHEMA, command, "", "", [])
-    plan: list[tuple[VersionSet, Path, Row, tuple[Row, Read | None] | None]] = []
+    plan: list[tuple[VersionSet, Path, Row, bool]] = []
     for of in sets:
         place, day = folder / place_of(of, environments.python, arguments), of.day.isoformat() if of.day else ""
         row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
-        plan.append((of, place, row, _kept(known.get(of.name), row, place)))
-    left, done = sum(kept is None for *_, kept in plan), 0
+        is_kept = _is_kept(known.get(of.name), row, place)
+        plan.append((of, place, known[of.name] if is_kept else row, is_kept))
+    left, done = sum(not is_kept for *_, is_kept in plan), 0
     before: Read | None = None
-    for of, place, row, kept in plan:
-        if kept is None:
+    for of, place, row, is_kept in plan:
+        if not is_kept:
             still = partial(told, done, left, of.name)
             still()
-            kept, done = (row, _fill_row(row, of, place, environments, still)), done + 1
-        row, now = kept
+            _fill_row(row, of, place, environments, still)
+            done += 1
         known.pop(of.name, None)
-        if now is not None:
+        if not row.reason:
+            now = load(place)  # two at a time are in memory
             _compare(row, before, now)
             before, matrix.device = now, matrix.device or now[0].machine.device
         matrix.rows.append(row)
@@ -147,22 +145,16 @@ def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
     return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{told}"
 
 
-def _kept(old: Row | None, new: Row, place: Path) -> tuple[Row, Read | None] | None:
-    """The row of an earlier run, with its snapshot, of which nothing is left to do."""
-    if old is None or any(map(is_source, new.requirements)):
-        return None
-    if (old.python, old.arguments) != (new.python, new.arguments):
-        return None
-    if old.lasting:
-        return old, None
+def _is_kept(old: Row | None, new: Row, place: Path) -> bool:
+    """Whether nothing is left to do of the row of an earlier run."""
+    if old is None or old.python != new.python or any(map(is_source, new.requirements)):
+        return False  # with other arguments, it is another place
     if old.reason or not old.versions:
-        return None
+        return old.lasting
     with suppress(SnapshotError):
-        found = load(place)
-        installed = found[0].machine.versions
-        if all(installed.get(name, version) == version for name, version in old.versions.items()):
-            return old, found
-    return None  # there is none, or it is of another set
+        installed = load(place)[0].machine.versions
+        return all(installed.get(name, version) == version for name, version in old.versions.items())
+    return False
 
 
 def read(folder: Path) -> Matrix:
@@ -180,34 +172,18 @@ def read(folder: Path) -> Matrix:
         return matrix
 
 
-def _fill_row(
-    row: Row, of: VersionSet, place: Path, environments: Environments, still: Callable[[], None]
-) -> Read | None:
+def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments, still: Callable[[], None]) -> None:
     """Install a set, and take its snapshot; what fails is the row's reason."""
-    start = datetime.now(UTC)
+    times_s = [time.monotonic()]
     try:
         made = environments.get(of)
+        row.versions = {name: made.versions[name] for name in SUBJECTS if name in made.versions}
+        times_s.append(time.monotonic())
+        made.snapshot(place, row.arguments, still)
     except EnvironmentFailedError as error:
         row.reason, row.lasting = str(error), error.lasting
-        return None
-    installed = datetime.now(UTC)
-    row.versions = {name: made.versions[name] for name in SUBJECTS if name in made.versions}
-    row.reason = run_trigru(made, ["snapshot", *row.arguments, "-o", str(place)], still)
-    row.seconds = [round((b - a).total_seconds(), 1) for a, b in ((start, installed), (installed, datetime.now(UTC)))]
-    return None if row.reason else load(place)
-
-
-def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> str:
-    """Run trigru in an environment; "" if it was well, else the last line that it said."""
-    command = interpreter("-m", "trigru.bench.cli", *arguments, python="python")
-    return run_in([*made.command, *command], LIMIT_S, still)[1]
-
-
-def run_in(command: Sequence[str], limit_s: float, still: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """Run a command outside of this Python's environment; see `trigru.bench.processes.commands.run_command`."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    with scratch() as place:  # a command that is ended leaves nothing elsewhere
-        return run_command(command, variables | {"TMPDIR": place}, limit_s, still)
+    times_s.append(time.monotonic())
+    row.seconds = [round(b - a, 1) for a, b in pairwise(times_s)]
 
 
 def _compare(row: Row, before: Read | None, now: Read) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import jax
@@ -54,29 +55,23 @@ def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
         raise InputError(f"{type(thing).__name__} is of linen: pass its apply, then its variables, then the inputs.")
     if isinstance(thing, Model):
 
-        def example(mode: str) -> Example:
-            def function(params: Any, *inputs: Any) -> Any:
-                return thing(params, thing.state, inputs, mode)[0]
+        def called(mode: str, params: Any, *inputs: Any) -> Any:
+            return thing(params, thing.state, inputs, mode)[0]
 
-            return Example(function, thing.params, arguments, compiled=True)
-
-        return {mode: example(mode) for mode in thing.modes}
+        return {mode: Example(partial(called, mode), thing.params, arguments, compiled=True) for mode in thing.modes}
     if any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing)):
         return {CALL: Example(lambda module, *xs: module(*xs), thing, arguments, compiled=True)}
     return {CALL: Example(lambda given: thing(*given), arguments, compiled=True)}
 
 
 def snapshot_of(
-    subjects: Sequence[Subject],
-    equality: list[Measurement] | None = None,
-    departures: Sequence[tuple[str, str, str]] = (),
-    packages: Iterable[str] = (),
+    subjects: Sequence[Subject], equality: list[Measurement] | None = None, packages: Iterable[str] = ()
 ) -> Snapshot:
     """A snapshot of subjects, as of now.
 
     Args:
-        equality, departures: of `Snapshot`.
+        equality: of `Snapshot`.
         packages: whose versions count, beside those that trigru requires.
     """
     when, machine = datetime.now(UTC).isoformat(timespec="seconds"), machine_with_versions(packages)
-    return Snapshot(SCHEMA, command_line(), when, machine, equality, list(departures), list(subjects))
+    return Snapshot(SCHEMA, command_line(), when, machine, equality, list(subjects))

@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import dropwhile
 from pathlib import Path
+from typing import Any
 
 from ...common.errors import NotOfferedError
-from .record import Subject, When
+from .record import Subject
 
 #: Folders in which packages stand.
 _PACKAGES = re.compile(r".*/(?:site-packages|dist-packages|lib/python3\.\d+)/")
@@ -31,25 +33,41 @@ def place_of(file: str) -> str:
         return f"trigru/{path.relative_to(_OWN).as_posix()}"
     if not shortened.startswith(("/", "<")) and not path.drive:
         return shortened
-    root = path.parent
-    while (root / "__init__.py").is_file():  # a package that stands elsewhere
-        root = root.parent
-    return path.relative_to(root).as_posix()
+    packages = [folder for folder in path.parents if (folder / "__init__.py").is_file()]  # that stand elsewhere
+    return path.relative_to(packages[-1].parent if packages else path.parent).as_posix()
 
 
 @contextmanager
-def noticed(subject: Subject, when: When) -> Iterator[None]:
-    """Adds the warnings that are given meanwhile to a subject, each once."""
-    with warnings.catch_warnings(record=True) as caught:
+def noticed(subject: Subject, when: str) -> Iterator[None]:
+    """Adds the warnings that are given meanwhile to a subject, each once, with the line that warns."""
+
+    def keep(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:
+        where, text = f"at {when}, {place_of(filename)}", f"{category.__name__}: {_first_line(message)}"
+        texts = subject.warnings.setdefault(where, [])
+        if text not in texts:
+            texts.append(text)
+            texts.sort()
+            subject.lines[f"{where}: {text}"] = _warning_line()
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
-        try:
-            yield
-        finally:
-            for w in caught:
-                texts = subject.warnings.setdefault(f"at {when}, {place_of(w.filename)}", [])
-                text = f"{w.category.__name__}: {_first_line(w.message)}"
-                texts += [text] * (text not in texts)
-                texts.sort()
+        warnings.showwarning = keep
+        yield
+
+
+def _warning_line() -> str:
+    """The line that warns, whatever line it says that it is about: the one that called `warnings`, which called us."""
+    own = warnings.formatwarning.__code__.co_filename
+    frames = dropwhile(
+        lambda frame: frame.f_code.co_filename != own, (frame for frame, _ in traceback.walk_stack(None))
+    )
+    return line_of(next(frame for frame in frames if frame.f_code.co_filename != own))
+
+
+def line_of(frame: Any) -> str:
+    """The line at which a frame of Python is, as "flax/nnx/graph.py:12"; "" for trigru's own."""
+    place = place_of(frame.f_code.co_filename)
+    return "" if place.startswith("trigru/") else f"{place}:{frame.f_lineno}"
 
 
 @contextmanager

@@ -49,9 +49,10 @@ def _compare(
     place: Path, thing: Any, arguments: tuple[Any, ...], fail_on: Collection[str] | None, accept: str, *, update: bool
 ) -> str:
     """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
-    from .changes import FAILING, changes
+    from .changes import changes
     from .files import Kept, is_snapshot, load, save
     from .models import ARGUMENTS, snapshot_of, subject_of
+    from .record import FAILING
     from .tables import change_lines
     from .versions import changed
 

@@ -119,12 +119,10 @@ def _loaded(port: Port) -> Any:
     there = paths_of(drawn)
     if known.keys() == there.keys():
         return model
-    left = [leaf for path, leaf in known.items() if path not in there]
 
     def value(path: Any, leaf: Any) -> Any:
-        if jax.tree_util.keystr(path) in known:
-            return known[jax.tree_util.keystr(path)]
-        place = next((n for n, of in enumerate(left) if np.shape(of) == np.shape(leaf)), None)
-        return leaf if place is None else left.pop(place)
+        own = jax.tree_util.keystr(path)
+        renamed = (name for name in known if name not in there and np.shape(known[name]) == np.shape(leaf))
+        return known.pop(own if own in known else next(renamed, ""), leaf)
 
     return jax.tree_util.tree_map_with_path(value, drawn)

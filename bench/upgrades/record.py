@@ -4,7 +4,7 @@ It is data alone. Arrays are kept by their content: a fact names an array by the
 and `trigru.bench.upgrades.files` keeps each array once, however many facts name it.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -34,8 +34,6 @@ KINDS = {
 }
 #: Those that fail unless somebody says otherwise.
 FAILING = tuple(kind for kind in KINDS if kind not in ("memory", "bits", "program", "better"))
-#: What is done to a subject, in this order.
-When = Literal["import", "make", "call"]
 #: In what is kept of a program: bytes of temporary memory, and the fingerprint of the optimised HLO.
 MEMORY, PRINT = "temporary memory", "fingerprint"
 #: How long a trace is, and what it is lowered to.
@@ -135,6 +133,7 @@ class Subject(Struct, forbid_unknown_fields=True):
         programs: of each call, operations in its program, by kind, and what XLA made of it.
         calls: of each call, its cost apart from its program, in counts: they stand for dispatch time and have no noise.
         warnings: what warned, by when and where, without the number of the line, which moves with each release.
+        lines: of a warning, as "at call, flax/a.py: UserWarning: soon", and of a call that waits, the line of code.
         problems: what did not work, with the exception.
     """
 
@@ -151,6 +150,7 @@ class Subject(Struct, forbid_unknown_fields=True):
     programs: dict[str, dict[str, Count | str | None]] = {}
     calls: dict[str, dict[str, Count]] = {}
     warnings: dict[str, list[str]] = {}
+    lines: dict[str, str] = {}
     problems: dict[str, str] = {}
 
 
@@ -163,9 +163,9 @@ class Snapshot(Struct, forbid_unknown_fields=True):
         datetime: when it was taken.
         machine: the machine, and the installed versions.
         equality: every measurement of `verify`; None if it was left out.
-        departures: where the frameworks' own parts depart from the contract: part, what, status.
         subjects: what was looked at.
         sources: of each installed package that the ports need and is a release, its source files.
+        departures: of earlier snapshots; the frameworks' own parts are subjects.
     """
 
     schema: int
@@ -173,9 +173,9 @@ class Snapshot(Struct, forbid_unknown_fields=True):
     datetime: str
     machine: Machine
     equality: list[Measurement] | None
-    departures: list[tuple[str, str, str]]
     subjects: list[Subject]
     sources: dict[str, Source] = {}
+    departures: list[tuple[str, str, str]] = []
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):

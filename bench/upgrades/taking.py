@@ -12,15 +12,14 @@ from msgspec.structs import replace
 
 from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
-from ...common.errors import brief
 from ...common.gru.kernels import FUSED
-from ...impls import get_port, port_names, unavailable, upstream
+from ...impls import get_port, port_names, unavailable
 from ..processes.child import SLICE_S, Child, ChildDiedError, shared_memory
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
 from ..proving.kept import digest, keep, kept, nothing_changed
 from ..proving.prover import PortId, Prover, QuestionId
-from ..proving.questions import OF_PARTS, expand
+from ..proving.questions import expand
 from ..results.grouping import grouped
 from .files import Arrays, Kept, decode
 from .models import snapshot_of
@@ -32,8 +31,6 @@ from .worker import Request
 WORKER = "trigru.bench.upgrades.worker:answer_request"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
 LIMIT_S = 300.0
-#: Measurements of ports and of the frameworks' own parts.
-Proofs = dict[PortId, list[Measurement]]
 
 
 def take(
@@ -53,23 +50,19 @@ def take(
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
     ports = [PortId("port", name) for name in present]
-    parts = [PortId("upstream", name) for name in upstream.NAMES if name in present]
-    proofs = {s: proof.measurements for s in (*ports, *parts) if equality and not anew and (proof := kept(s))}
-    asked: list[QuestionId] = []
-    for subjects, checks in ((ports, CHECKS), (parts, OF_PARTS)) if equality else ():
-        asked += expand([s for s in subjects if s not in proofs], DTYPES, checks)
+    proofs = {s: proof.measurements for s in ports if equality and not anew and (proof := kept(s))}
+    asked = expand([s for s in ports if s not in proofs], DTYPES, CHECKS) if equality else []
     subjects_of = {name: _subjects_of(name, present=name in present) for name in names}
     work = Work(prover.programs, [*chain.from_iterable(subjects_of.values())], len(asked), told)
     if asked:
         proofs |= _prove(asked, prover, lambda last: work.add_check(f"{last.subject.name} {last.check}"))
     measured = [m for port in ports for m in proofs[port]] if equality else None
-    departures = [d for part in parts for d in _departures(part.name, proofs[part])] if equality else []
     subjects, arrays = _look(subjects_of, prover.programs, work)
     work.keep()
     packages = sorted({package for name in present for package in get_port(name).packages})
-    snapshot, with_sources = snapshot_of(subjects, measured, departures, packages), Kept(dict(arrays))
+    with_sources = Kept(dict(arrays))
     sources = sources_of(["jax", "optax", *packages], with_sources)
-    return replace(snapshot, sources=sources), with_sources.arrays
+    return replace(snapshot_of(subjects, measured, packages), sources=sources), with_sources.arrays
 
 
 def _subjects_of(name: str, *, present: bool) -> list[str]:
@@ -79,7 +72,9 @@ def _subjects_of(name: str, *, present: bool) -> list[str]:
     return [name] + [f"{name}:{FUSED}"] * fused + ([PARTS_OF[name]] if parts else [])
 
 
-def _prove(asked: list[QuestionId], prover: Prover, told: Callable[[QuestionId], None]) -> Proofs:
+def _prove(
+    asked: list[QuestionId], prover: Prover, told: Callable[[QuestionId], None]
+) -> dict[PortId, list[Measurement]]:
     """The measurements by subject, which are kept for the next time."""
     digest()  # before anything is checked
     measurements = prover.prove(asked, lambda _, last: told(last))
@@ -89,14 +84,6 @@ def _prove(asked: list[QuestionId], prover: Prover, told: Callable[[QuestionId],
         for subject, measured in found.items():
             keep(subject, prover.backend, measured)
     return found
-
-
-def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, str]]:
-    """Where a framework's own part departs from the contract; a part that is gone, too."""
-    try:
-        return [(f.part, f.what, f.status) for f in upstream.find_departures(name, measured)]
-    except Exception as error:  # a framework may lack it now
-        return [(name, "is there", f"{type(error).__name__}: {brief(error)}")]
 
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:

@@ -4,12 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from statistics import fmean
 
 import msgspec
 
 from ...common.files import read_whole, write_whole
-from ..results.grouping import grouped
 from .versions import installed
 
 #: The file of the last times, which stands beside the compiled programs; and its largest size.
@@ -18,11 +16,11 @@ FILE, MOST_BYTES = "snapshot_seconds.json", 2**16
 CHECK = "check"
 #: Processes side by side.
 PROCESSES = 2
-#: The seconds that a question or a subject counts for where no times are known, and the share of the work that has to
-#: be done before these say anything about the rest.
-CHECK_S, SUBJECT_S, ENOUGH = 0.17, 5.0, 0.4
-#: Called with the share of the work that is done, the seconds of the whole, and what was done last; 0 and None as long
-#: as nothing is known of them.
+#: The seconds that a question or a subject takes where no times are known, which are near each other's in proportion;
+#: those of other subjects, and of fused kernels.
+SECONDS = {CHECK: 0.17, "jax, optax": 12.0, "linen's parts": 16.0, "nnx's parts": 10.0, "equinox's parts": 9.0}
+OTHER_S, FUSED_S = 7.0, 2.0
+#: Called with the share of the work that is done, the seconds of the whole if they are known, and what was done last.
 Told = Callable[[float, float | None, str], None]
 
 
@@ -39,16 +37,16 @@ class Work:
     def __init__(self, folder: Path | None, subjects: Sequence[str], checks: int, told: Told):
         versions = sorted(installed(["jax", "flax", "equinox", "optax"]).items())
         self._path, self._versions = folder and folder / FILE, " ".join(map("==".join, versions))
-        self._known: dict[str, float] = {}
+        self._known, self._took_s, self._left_s = dict[str, float](), dict[str, list[float]](), 0.0
         with suppress(OSError, ValueError, msgspec.MsgspecError):
             if self._path is not None:
                 kept = msgspec.json.decode(read_whole(self._path, MOST_BYTES), type=dict[str, dict[str, float]])
                 self._known = kept.get(self._versions, {})
-        self._is_known = self._known.keys() >= {*subjects, *[CHECK] * bool(checks)}
-        self._expected_s = dict.fromkeys(subjects, SUBJECT_S) | {CHECK: CHECK_S} | self._known
-        self._all_s = sum(map(self._expected_s.__getitem__, subjects)) + checks * self._expected_s[CHECK]
-        self._took, self._told, self._checked = list[tuple[str, float]](), told, time.monotonic()
-        self._tell("nothing")
+        names = [*subjects, *[CHECK] * checks]
+        self._all_s = self._left_s = sum(map(self._expected_s, names))
+        self._told, self._checked = told, time.monotonic()
+        self._whole_s = self._all_s / PROCESSES if self._known.keys() >= {*names} else None
+        told(0.0, self._whole_s, "nothing")
 
     def add_check(self, what: str) -> None:
         """Count a question of a proof, which was answered now."""
@@ -57,18 +55,16 @@ class Work:
 
     def add(self, name: str, seconds: float, what: str) -> None:
         """Count a part that took so long."""
-        self._took.append((name, seconds))
-        self._tell(what)
+        self._took_s.setdefault(name, []).append(seconds)
+        self._left_s -= self._expected_s(name)
+        self._told(1 - self._left_s / self._all_s, self._whole_s, what)
 
     def keep(self) -> None:
         """Keep the times for the next snapshot. That they cannot be kept costs an estimate alone."""
-        took = grouped(self._took, lambda part: part[0])
-        seconds = self._known | {name: fmean(seconds for _, seconds in parts) for name, parts in took.items()}
+        seconds = self._known | {name: sum(took) / len(took) for name, took in self._took_s.items()}
         with suppress(OSError):
             if self._path is not None:
                 write_whole(self._path, msgspec.json.encode({self._versions: seconds}))
 
-    def _tell(self, what: str) -> None:
-        share = sum(self._expected_s[name] for name, _ in self._took) / self._all_s
-        is_told = self._is_known or share >= ENOUGH
-        self._told(share if is_told else 0.0, self._all_s / PROCESSES if self._is_known else None, what)
+    def _expected_s(self, name: str) -> float:
+        return self._known.get(name) or SECONDS.get(name) or (FUSED_S if ":" in name else OTHER_S)

@@ -1,8 +1,10 @@
 """The process that looks at the subjects of one framework, and at nothing before: its warnings are its own."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from .noticing import noticed, survived
@@ -49,7 +51,7 @@ def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
     # whatever JAX_ENABLE_X64 says here, as each fact names its dtype
     with enable_x64(False), programs_kept_in(None if request.programs is None else Path(request.programs)):
         for number, name in enumerate(request.names):
-            kept, subject = Kept(), Subject(name, request.framework, warnings=dict(imported.warnings))
+            kept, subject = Kept(), deepcopy(msgspec.structs.replace(imported, name=name))
             if name == PARTS_OF.get(request.framework):
                 look_at_parts(subject, kept)
             else:

@@ -39,7 +39,7 @@ OPTIONS = [
 ]
 #: What takes long, and is not done.
 WORK = ("commands.compare.compare", "commands.verify.verify_ports", "commands.snapshot.snapshot",
-        "upgrades.matrix.run_trigru")
+        "upgrades.environments.Environment.snapshot")
 # fmt: on
 
 

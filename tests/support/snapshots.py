@@ -1,6 +1,6 @@
 """Snapshots that are made up, and folders that have them, as `trigru snapshot` leaves them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,8 @@ from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
 from trigru.common.equality.measurement import Measurement
 
 
-def snapshot_of(
-    *subjects: Subject,
-    equality: list[Measurement] | None = None,
-    departures: Iterable[tuple[str, str, str]] = (),
-    machine: Machine = MACHINE,
-) -> Snapshot:
-    return Snapshot(SCHEMA, [], ENDED, machine, equality, list(departures), list(subjects))
+def snapshot_of(*subjects: Subject, equality: list[Measurement] | None = None, machine: Machine = MACHINE) -> Snapshot:
+    return Snapshot(SCHEMA, [], ENDED, machine, equality, list(subjects))
 
 
 def leave(folder: Path, *subjects: Subject, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> None:

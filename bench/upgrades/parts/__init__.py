@@ -16,10 +16,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 
 from ....common.compat import enable_x64
 from ..files import Kept
-from ..functions import Called, Example, Ran, look_at
+from ..functions import Called, Example, Ran, kept_bytes, look_at
 from ..functions import Rows as Parts
 from ..noticing import survived
 from ..record import Subject
@@ -122,6 +123,25 @@ def donated(jit: Callable[[Any], Callable[[Any], Any]]) -> Callable[[], Called]:
     return lambda: Called(make)
 
 
+def policies_of(checkpoint: Callable[..., Any]) -> dict[str, Any]:
+    """The bytes that each policy of a `jax.checkpoint` keeps; both named values and both products have other sizes."""
+    matrices, matrix, policies = normal(B, H, T), normal(T, D), jax.checkpoint_policies
+
+    def forward(x: Any) -> Any:
+        first = checkpoint_name(jax.numpy.sin(jax.numpy.einsum("bi,bij->bj", x, matrices)), "first")
+        return jax.numpy.sin(checkpoint_name(jax.numpy.sin(first @ matrix), "second"))
+
+    plain = ("everything_saveable", "nothing_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable")
+    of_names = ("save_only_these_names", "save_any_names_but_these", "save_anything_except_these_names")
+    some = {name: getattr(policies, name) for name in plain}
+    some |= {name: getattr(policies, name)("first") for name in of_names}
+    some["both"] = policies.save_from_both_policies(policies.dots_saveable, some["save_only_these_names"])
+    return {
+        name: np.asarray(kept_bytes(checkpoint(forward, policy=policy), [normal(B, H)]))
+        for name, policy in some.items()
+    }
+
+
 def letters(*texts: object) -> list[np.ndarray]:
     """Texts as arrays of their characters."""
     return [np.frombuffer(str(text).encode(), np.uint8) for text in texts]
@@ -168,6 +188,11 @@ class Lines:
     def traced(self, text: str, **arrays: Any) -> Callable[[], Example]:
         """A row of all lines of a table, as functions of arrays, the first of which is differentiated."""
         return traced(lambda *of: self.values(text, **dict(zip(arrays, of, strict=True))), *arrays.values())
+
+    def in_half_precision(self, text: str) -> Callable[[], Called]:
+        """A row of all lines of a table, compiled, whose `x` is in bfloat16, and so far from 0 that sums in it fail."""
+        x = jax.numpy.asarray(100 + normal(B, T, D), "bfloat16")
+        return called(jax.jit(lambda: self.values(text, x=x)))
 
     def calls(self, text: str) -> Parts:
         """A row for each line of a table: a call that is made as it is, whose numbers count as arrays, too."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, donated, filled, lines_of, normal, paths  # noqa: F401
+from . import B, D, H, Lines, Parts, T, called, donated, filled, lines_of, normal, paths, policies_of  # noqa: F401
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
 KEY, MASK, X6 = jax.random.key(0), np.tri(T, dtype=bool), normal(T, H)
@@ -46,9 +46,12 @@ eqx.filter_grad(loss)(m, x[0], h), eqx.filter_value_and_grad(loss)(m, x[0], h)
 eqx.filter_grad(lambda m, x, h: (loss(m, x, h), x), has_aux=True)(m, x[0], h)
 eqx.filter_jvp(lambda h: m(x[0], h), (h,), (h,)), eqx.filter_vjp(call, m, x[0], h)[1](h)
 eqx.filter_vmap(call, in_axes=(None, 0, None))(m, x, h)
+eqx.filter_vmap(call, in_axes=(None, 0, None), out_axes=1)(m, x, h)
+eqx.filter_hessian(lambda h: loss(m, x[0], h))(h), eqx.filter_jacrev(lambda h: m(x[0], h))(h)
 eqx.filter_vmap(call)(jax.tree.map(lambda a: jnp.stack([a] * B), m), x, x)
 """
 CALLS = """
+eqx.error_if(jnp.ones(3), jnp.array([False, True]), "wrong", on_error="nan")
 eqx.filter(TREE, eqx.is_inexact_array, inverse=True)
 eqx.filter(TREE, eqx.is_inexact_array, replace=8)
 eqx.filter(TREE, is_list, is_leaf=is_list)
@@ -81,9 +84,13 @@ eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), 
 eqx.nn.Dropout(0.3)(X, key=KEY)
 eqx.nn.MultiheadAttention(1, D, dropout_p=0.3, key=KEY)(X, X, X, key=KEY)
 """
+HALVES = """
+[jax.vmap(jax.vmap(norm(D)))(x) for norm in (eqx.nn.LayerNorm, eqx.nn.RMSNorm)], jax.vmap(eqx.nn.GroupNorm(1, T))(x)
+"""
 DTYPES = """
 eqx.filter(cell(), eqx.is_array)
 eqx.filter(cell(dtype=jnp.bfloat16), eqx.is_array)
+eqx.nn.Linear(D, H, key=KEY)(jnp.ones(D, "int8")), eqx.nn.LayerNorm(D)(jnp.ones(D, "float16"))
 """
 MISTAKES = """
 read_as(FRAME, CARRY)
@@ -183,14 +190,16 @@ HERE = Lines(
 SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
 PARTS: Parts = {
-    **{line: _of(line) for line in lines_of(MODULES)},
-    "lax.scan of eqx.nn.GRUCell": _of("cell(), CARRY, STEPS", _scanned(lambda f: f), compiled=True),
     "eqx.filter_checkpoint": _of("cell(), CARRY, STEPS", _scanned(eqx.filter_checkpoint)),
-    **{f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), _normalized) for mode in ("mode='batch'", "mode='ema'")},
-    "eqx.nn.SpectralNorm": _of(SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))),
+    "bytes kept by the policies of eqx.filter_checkpoint": called(partial(policies_of, eqx.filter_checkpoint)),
     "eqx transforms": _of(
         "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY", lambda m, x, h: HERE.values(DERIVED, m=m, x=x, h=h)
     ),
+    **{line: _of(line) for line in lines_of(MODULES)},
+    "lax.scan of eqx.nn.GRUCell": _of("cell(), CARRY, STEPS", _scanned(lambda f: f), compiled=True),
+    "eqx in half precision": HERE.in_half_precision(HALVES),
+    **{f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), _normalized) for mode in ("mode='batch'", "mode='ema'")},
+    "eqx.nn.SpectralNorm": _of(SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))),
     "eqx.filter_jit": lambda: Called(_jitted),
     "eqx.filter_jit with donation": donated(partial(eqx.filter_jit, donate="all")),
     "eqx.filter_jit without donation": donated(eqx.filter_jit),

@@ -19,7 +19,7 @@ from flax.training.dynamic_scale import DynamicScale
 from flax.training.early_stopping import EarlyStopping  # noqa: F401
 from flax.training.train_state import TrainState
 
-from ..functions import Example
+from ..functions import Called, Example, Ran
 from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal, paths  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
@@ -32,6 +32,11 @@ BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
 
 MODULES = """
+nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H), CARRY, STEPS
+nn.scan(nn.GRUCell, variable_axes={"params": 0}, split_rngs={"params": True}, reverse=True)(H), CARRY, STEPS
+nn.remat(nn.GRUCell, policy=jax.checkpoint_policies.everything_saveable)(H), CARRY, FRAME
+nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})(H), FRAME
+Control()
 nn.GRUCell(H), CARRY, FRAME
 nn.RNN(nn.GRUCell(H))
 nn.RNN(nn.GRUCell(H), return_carry=True), X, dict(initial_carry=CARRY)
@@ -48,9 +53,6 @@ nn.RNN(nn.SimpleCell(H))
 nn.RNN(nn.MGUCell(H))
 nn.SimpleCell(H, residual=True), CARRY, FRAME
 nn.ConvLSTMCell(2, (3,)), (normal(B, T, 2), normal(B, T, 2, seed=1)), X
-nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H), CARRY, STEPS
-nn.jit(nn.GRUCell)(H), CARRY, FRAME
-nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})(H), FRAME
 nn.Dense(H)
 nn.DenseGeneral((2, 3), axis=-1)
 nn.Einsum((D, H), "btd,dh->bth")
@@ -114,8 +116,13 @@ paths((everything(), Struct(0)))
 flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
 letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
 """
+HALVES = """
+[module.init_with_output(KEY, x)[0] for module in (nn.LayerNorm(), nn.GroupNorm(1), nn.BatchNorm(False), nn.RMSNorm())]
+"""
 DTYPES = """
 nn.GRUCell(H).init(KEY, CARRY, FRAME)
+[nn.Dense(H, dtype).init_with_output(KEY, np.ones(D, kind)) for dtype in (None, "bfloat16") for kind in ("i4", "f2")]
+nn.Embed(T, D, "float16").init_with_output(KEY, INDICES), nn.LayerNorm().init_with_output(KEY, HALF)
 nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16, **OTHER).init_with_output(KEY, CARRY, FRAME)
 """
 MISTAKES = """
@@ -144,6 +151,16 @@ class Compact(nn.Module):
         count = self.variable("counts", "calls", lambda: jnp.zeros(()))
         count.value += 1
         return x * self.param("scale", nn.initializers.ones, (H,))
+
+
+class Control(nn.Module):
+    """A module with control flow, whose branches and steps share its parameters."""
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        dense = nn.Dense(D)
+        x = nn.cond(x[0, 0, 0] > 0, lambda m, x: m(x), lambda m, x: -m(x), dense, x)
+        return nn.switch(1, [lambda m, x: m(x), lambda m, x: 2 * m(x)], dense, x)
 
 
 class Setup(nn.Module):
@@ -190,6 +207,11 @@ def _of(line: str, *, compiled: bool = False) -> Callable[[], Example]:
     return example
 
 
+def _jitted(ran: Ran) -> Callable[[], Any]:
+    module = nn.jit(nn.GRUCell)(H, activation_fn=ran(jnp.tanh))
+    return partial(module.apply, variables_of(module, CARRY, FRAME), CARRY, FRAME)
+
+
 def _draw() -> dict[str, Any]:
     models = {line: HERE.model(line, X) for line in lines_of(MODULES)}
     return {line: module.init(KEY, *inputs, **options) for line, (module, inputs, options) in models.items()}
@@ -230,6 +252,8 @@ HERE = Lines(
 PARTS: Parts = {
     **{line: _of(line) for line in lines_of(MODULES)},
     "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
+    "nn.jit": lambda: Called(_jitted),
+    "linen in half precision": HERE.in_half_precision(HALVES),
     "parameters": lambda: Example(drawn=jax.jit(_draw)()),
     "pools and attention": HERE.traced(PLAIN, x=X),
     "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),

@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, donated, filled, letters, lines_of, normal, paths
+from . import B, D, H, Lines, Parts, T, called, donated, filled, letters, lines_of, normal, paths, policies_of
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 LENGTHS, INDICES, SOME = np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
@@ -56,10 +56,16 @@ DERIVED = """
 jax.tree.leaves(nnx.grad(loss)(m, x)), nnx.grad(loss, argnums=1)(m, x), jax.tree.leaves(nnx.value_and_grad(loss)(m, x))
 jax.tree.leaves(nnx.grad(lambda *a: (loss(*a), a[1]), has_aux=True)(m, x))
 nnx.cond(x[0, 0] > 0, lambda m, x: m(x), lambda m, x: -m(x), m, x)
-nnx.fori_loop(0, 3, lambda _, x: jnp.tanh(x), x)
-nnx.vmap(lambda m, x: m(x), in_axes=(None, 0))(m, x)
+nnx.fori_loop(0, 3, lambda _, x: jnp.tanh(x), x), nnx.while_loop(lambda x: x[0, 0] < 9, lambda x: x + 2, x)
+nnx.switch(1, [lambda m, x: m(x), lambda m, x: 2 * m(x)], m, x)
+nnx.vmap(lambda m, x: m(x), in_axes=(None, 0))(m, x), nnx.vmap(lambda m, x: m(x), in_axes=(None, 0), out_axes=1)(m, x)
+nnx.vmap(lambda m, x: m(x), in_axes=(nnx.StateAxes({nnx.Param: 0}), 0))(stacked(m), x)
 """
-SCAN = "nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 0), out_axes=(nnx.Carry, 0))(h, m, x)"
+SCAN = """
+nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 0), out_axes=(nnx.Carry, 0))(h, m, x)
+nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 1), out_axes=(nnx.Carry, 1), reverse=True)(h, m, X)
+nnx.scan(lambda h, m: m(h, x[0])[0], in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)(h, stacked(m))
+"""
 REMAT = "reduce(lambda h, x: nnx.remat(lambda m, h, x: m(h, x))(m, h, x)[0], x, h)"
 RANDOM = """
 nnx.Dropout(0.3, rngs=rngs)(x)
@@ -74,15 +80,26 @@ cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0), nnx.initializers.ones)
 [jax.random.key_data(key) for rngs in [nnx.Rngs(0, dropout=1)] for key in (rngs.params(), rngs.dropout(), rngs.other())]
 [mode_of(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "deterministic", flag) for flag in (True, False)]
 [mode_of(nnx.BatchNorm(D, rngs=nnx.Rngs(0)), "use_running_average", flag) for flag in (True, False)]
+[(p.value, p[...], p[0], p + 1, p.T, p @ CARRY.T, jnp.zeros((), p.dtype)) for p in [nnx.Param(jnp.asarray(CARRY))]]
+[setattr(p, "value", 2 * p[...]) or p[...] for p in [nnx.Param(jnp.asarray(CARRY))]]
+[p.__setitem__(..., 3 * p[...]) or p[...] for p in [nnx.Param(jnp.asarray(CARRY))]]
 mode_of(nnx.MultiHeadAttention(1, D, dropout_rate=0.5, rngs=nnx.Rngs(0)), "deterministic", True)
 [nnx.view(nnx.Dropout(0.5, deterministic=not flag), deterministic=flag).deterministic for flag in (True, False)]
 paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("bias")))
 paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
 paths(nnx.state(norm(), nnx.Any(nnx.BatchStat, nnx.PathContains("bias")))), paths(nnx.state(norm(), nnx.Not(nnx.Param)))
+nnx.capture(nnx.Intermediate)(lambda m: [m.sow(nnx.Intermediate, "a", n * CARRY) for n in (1, 2)])(norm())
+letters(nnx.restore_int_paths({"0": 1, "b": {"2": 3}}))
 nnx.to_pure_dict(nnx.merge_state(*(jax.tree.map(lambda a: a + n, nnx.state(norm(), nnx.Param)) for n in (0, 7))))
+"""
+HALVES = """
+nnx.LayerNorm(D, rngs=nnx.Rngs(0))(x), nnx.GroupNorm(D, num_groups=1, rngs=nnx.Rngs(0))(x), norm()(x)
+nnx.LayerNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x), nnx.RMSNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x)
 """
 DTYPES = """
 nnx.state(cell(nnx.Rngs(0)), nnx.Param)
+nnx.Linear(D, H, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(FRAME)
+nnx.Embed(T, D, dtype=jnp.float16, rngs=nnx.Rngs(0))(INDICES)
 nnx.state(cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros), nnx.Param)
 cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros)(CARRY, FRAME)
 cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=zeros).initialize_carry((B, D), nnx.Rngs(0))
@@ -137,13 +154,6 @@ def _fixed(module: Any) -> Any:
     return module
 
 
-def _with_modes(norm: Any, x: Any) -> list[Any]:
-    norm.eval()
-    inference = norm(x)
-    norm.train()
-    return [inference, norm(x)]
-
-
 def loss(linear: Any, x: Any) -> Any:
     """A scalar."""
     return jnp.sum(linear(x) ** 2)
@@ -167,15 +177,6 @@ def _eager(_: Ran) -> Callable[[], Any]:
     tagged = Tagged()
     optimizer = nnx.Optimizer(tagged, optax.sgd(1.0), wrt=nnx.Param)
     return partial(optimizer.update, tagged, nnx.state(tagged, nnx.Param))
-
-
-def _access() -> Any:
-    param = nnx.Param(jnp.asarray(CARRY))
-    read = [param.value, param[...], param[0], param + 1, param.T, param @ CARRY.T, jnp.zeros((), param.dtype)]
-    param.value = 2 * param[...]
-    written = param[...]
-    param[...] = 3 * written
-    return [read, written, param[...]]
 
 
 def _state() -> Any:
@@ -231,22 +232,25 @@ HERE = Lines(
     {
         **globals(),
         "rnn": lambda rngs, **options: nnx.RNN(cell(rngs), **options),
+        "stacked": lambda module: jax.tree.map(lambda a: jnp.stack([a, 2 * a, a]), module),
         "norm": lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
     }
 )
 PARTS: Parts = {
+    "nnx.remat": _of("cell(rngs), CARRY, STEPS", lambda m, h, x: HERE.value(REMAT, m=m, h=h, x=x)),
+    "bytes kept by the policies of nnx.remat": called(partial(policies_of, nnx.remat)),
+    "nnx.scan": _of("cell(rngs), CARRY, STEPS", lambda m, h, x: HERE.values(SCAN, m=m, h=h, x=x)),
+    "nnx transforms": _of("nnx.Linear(D, H, rngs=rngs), FRAME", lambda m, x: HERE.values(DERIVED, m=m, x=x)),
     **{line: _of(line) for line in lines_of(MODULES)},
     "rnn(rngs)": _of("rnn(rngs)", compiled=True),
-    "modes of nnx.BatchNorm": _of("nnx.BatchNorm(D, rngs=rngs)", _with_modes),
-    "nnx.remat": _of("cell(rngs), CARRY, STEPS", lambda m, h, x: HERE.value(REMAT, m=m, h=h, x=x)),
-    "nnx.scan": _of("cell(rngs), CARRY, STEPS", lambda m, h, x: HERE.value(SCAN, m=m, h=h, x=x)),
-    "nnx transforms": _of("nnx.Linear(D, H, rngs=rngs), FRAME", lambda m, x: HERE.values(DERIVED, m=m, x=x)),
-    "nnx pools": HERE.traced("nnx.avg_pool(x, (2,), (2,)), nnx.max_pool(x, (2,), (2,))", x=X),
+    "modes of nnx.BatchNorm": _of(
+        "nnx.BatchNorm(D, rngs=rngs)", lambda m, x: [(getattr(m, mode)(), m(x))[1] for mode in ("eval", "train")]
+    ),
+    "nnx in half precision": HERE.in_half_precision(HALVES),
     "nnx.metrics": lambda: Example(_metrics, X),
     "nnx.jit with donation": donated(partial(nnx.jit, donate_argnums=0)),
     "nnx.Optimizer": called(_optimizer),
     "nnx.Optimizer.update": lambda: Called(_eager),
-    "nnx.Param": called(_access),
     "nnx.split and nnx.merge": called(_state),
     "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),
     "nnx.split_rngs": called(_split_keys),

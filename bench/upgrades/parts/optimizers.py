@@ -19,6 +19,7 @@ CONTRIB = "acprop ademamix cocob dadapt_adamw prodigy"
 OPTIMIZERS = """
 optax.sgd(0.5, momentum=0.9)
 optax.sgd(0.5, momentum=0.9, nesterov=True)
+optax.sgd(0.5, momentum=0.9, accumulator_dtype=jnp.bfloat16)
 optax.rmsprop(1e-2, momentum=0.9, centered=True)
 optax.adam(1e-2, mu_dtype=jnp.bfloat16)
 optax.adam(1e-2, nesterov=True, eps_root=1e-9)
@@ -29,6 +30,7 @@ optax.adaptive_grad_clip(1e-5, eps=0.5)
 optax.chain(optax.add_decayed_weights(0.1), optax.scale_by_adam(), optax.scale(-0.1))
 optax.sgd(optax.cosine_decay_schedule(0.1, 10))
 optax.MultiSteps(optax.sgd(0.1), 2).gradient_transformation()
+optax.MultiSteps(optax.sgd(0.1), 2, use_grad_mean=False).gradient_transformation()
 optax.inject_hyperparams(optax.sgd)(learning_rate=optax.linear_schedule(1.0, 0.0, 3))
 optax.apply_if_finite(optax.sgd(0.1), 2)
 optax.masked(optax.sgd(0.1), False)
@@ -48,6 +50,7 @@ optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=optax.skip_not_finite)
 optax.contrib.reduce_on_plateau(0.5, patience=1, cooldown=2), one, (1.0,) * 8
 optax.contrib.schedule_free_sgd(0.1), one, (1.0, 2.0, 3.0)
 optax.inject_hyperparams(optax.adam)(1e-2), two, (1.0,)
+optax.lookahead(optax.sgd(0.1), 2, 0.3), (optax.LookaheadParams.init_synced(one[0]), one[1]), (1.0, 2.0, 3.0)
 optax.adamw(1e-2, weight_decay=0.5, mask=[True, False]), two, (1.0,)
 optax.chain(optax.clip_by_global_norm(1e-4), optax.adamw(1e-2)), two, (1.0,)
 """
@@ -79,6 +82,8 @@ optax.piecewise_interpolate_schedule("cosine", 0.1, {3: 0.5, 6: 0.1})
 optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10)
 optax.warmup_exponential_decay_schedule(0.0, 1.0, 3, 4, 0.5)
 optax.cosine_onecycle_schedule(10, 1.0)
+optax.sgdr_schedule([dict(init_value=0.1, peak_value=1.0, warmup_steps=2, decay_steps=4, end_value=0.2)] * 2)
+optax.warmup_constant_schedule(0.1, 1.0, 3)
 optax.join_schedules([optax.constant_schedule(1.0), optax.constant_schedule(2.0)], [4])
 """
 TREES = """
@@ -89,6 +94,7 @@ optax.tree.clip(x, -0.5, 1.0), optax.tree.clip(x, None, 0.5), optax.tree.clip(x,
 optax.tree.norm(x), optax.tree.norm(x, squared=True)
 optax.tree.sum(x), optax.tree.vdot(x, y)
 optax.tree.zeros_like(x), optax.tree.ones_like(x), optax.tree.full_like(x, 3.0)
+optax.tree.get(optax.adam(1e-2).init(x), "mu"), optax.tree.set(optax.adam(1e-2).init(x), mu=y)[0].mu
 optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.asarray(3))
 """
 HERE = Lines(globals())

@@ -8,12 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.ad_checkpoint import checkpoint_name
 from jax.flatten_util import ravel_pytree  # noqa: F401  (in a table)
 from jax.scipy import special  # noqa: F401
 
-from ..functions import Called, Example, Ran, kept_bytes
-from . import B, D, H, Lines, Parts, T, called, donated, normal, optimizers, paths, traced  # noqa: F401
+from ..functions import Called, Example, Ran
+from . import B, D, H, Lines, Parts, T, called, donated, normal, optimizers, paths, policies_of, traced  # noqa: F401
 
 ACTIVATIONS = (
     "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
@@ -112,7 +111,8 @@ jax.random.randint(key, (D, H), 0, 1000), jax.random.permutation(key, jnp.arange
 jax.random.choice(key, 20, (H,), replace=False), jax.random.categorical(key, normal(20, H))
 [getattr(jax.random, name)(key, shape=(H,)) for name in ("exponential", "gumbel", "laplace", "logistic")]
 [jax.nn.initializers.delta_orthogonal()(key, (*window, D, H)) for window in ((3,), (4, 2))]
-1.0 * jax.random.rademacher(key, (D, H)), jax.random.cauchy(key, (H,))
+1.0 * jax.random.rademacher(key, (D, H)), jax.random.cauchy(key, (H,)), jax.random.bits(key, (H,), "uint16")
+jax.random.key_data(jax.random.split(key, (2, 3))), jax.random.multivariate_normal(key, np.ones(2), np.eye(2), (3,))
 jax.nn.initializers.orthogonal(2.0)(key, (D, H)), jax.nn.initializers.orthogonal(column_axis=0)(key, (D, H))
 jax.nn.initializers.variance_scaling(2.0, "fan_avg", "uniform", in_axis=0, out_axis=1)(key, (D, H))
 jax.nn.initializers.variance_scaling(2.0, "fan_in", "uniform", batch_axis=0)(key, (B, D, H))
@@ -128,6 +128,10 @@ jnp.zeros(2), jnp.arange(3), jnp.asarray(1), jnp.asarray(1.0), jnp.array([True])
 jnp.mean(jnp.ones(2, "int32")), jnp.mean(jnp.ones(2, "bfloat16")), jnp.sum(jnp.ones(2, "int8")), jnp.sqrt(2)
 jnp.argmax(jnp.ones(2, "int8")), jnp.ones(2, "int32") / 2, jnp.where(True, 1, jnp.ones(2, "float16"))
 jax.nn.one_hot(jnp.ones(2, "int32"), 3), jax.random.normal(jax.random.key(0)), jax.random.randint(KEY, (), 0, 2)
+"""
+HALVES = """
+jnp.var(x), jnp.std(x, 1), jnp.mean(x), jnp.sum(jnp.tile(x, (9, 9, 9))), jnp.cumsum(x.ravel()), jnp.linalg.norm(x)
+jax.nn.softmax(x), jax.nn.standardize(x), jax.nn.logsumexp(x), jnp.einsum("btd,bsd->bts", x, x)
 """
 TREES = """
 jax.tree.leaves(TREE), jax.tree.reduce(jnp.add, TREE)
@@ -177,25 +181,6 @@ def _at_extremes(_: Any, x: Any) -> dict[str, Any]:
     return {name: both(function) for name, function in functions.items()}
 
 
-def _policies() -> dict[str, Any]:
-    """The bytes that each policy of `jax.checkpoint` keeps; both named values and both products have other sizes."""
-    matrices, matrix, policies = normal(B, H, T), normal(T, D), jax.checkpoint_policies
-
-    def forward(x: Any) -> Any:
-        first = checkpoint_name(jnp.sin(jnp.einsum("bi,bij->bj", x, matrices)), "first")
-        return jnp.sin(checkpoint_name(jnp.sin(first @ matrix), "second"))
-
-    plain = ("everything_saveable", "nothing_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable")
-    of_names = ("save_only_these_names", "save_any_names_but_these", "save_anything_except_these_names")
-    some = {name: getattr(policies, name) for name in plain}
-    some |= {name: getattr(policies, name)("first") for name in of_names}
-    some["both"] = policies.save_from_both_policies(policies.dots_saveable, some["save_only_these_names"])
-    return {
-        name: np.asarray(kept_bytes(jax.checkpoint(forward, policy=policy), [normal(B, H)]))
-        for name, policy in some.items()
-    }
-
-
 def _scan(wrap: Callable[..., Any] = lambda f: f) -> Callable[[], Example]:
     step = wrap(lambda h, x: (jnp.tanh(h + x @ h.T @ h), h))
     return traced(lambda h, x: jax.lax.scan(step, h, x), CARRY, normal(T, B, H))
@@ -221,13 +206,14 @@ PARTS: Parts = {
     "jax.grad, jvp and vmap": HERE.traced(DERIVED, a=CARRY, b=normal(B, H, seed=4)),
     "jax.lax.scan": _scan(),
     "jax.checkpoint": _scan(jax.checkpoint),
-    "bytes kept by the policies of jax.checkpoint": called(_policies),
+    "bytes kept by the policies of jax.checkpoint": called(partial(policies_of, jax.checkpoint)),
     "jax.jit": lambda: Called(_jitted),
     "jax.jit with donation": donated(partial(jax.jit, donate_argnums=0)),
     "jax.jit without donation": donated(jax.jit),
     "jax.random and jax.nn.initializers": lambda: Example(drawn=jax.jit(_initial)(jax.random.key(1))),
     **HERE.calls(TREES),
     **HERE.dtypes(DTYPES),
+    "jax in half precision": HERE.in_half_precision(HALVES),
     **optimizers.PARTS,
     "mistakes": HERE.refused(MISTAKES),
 }

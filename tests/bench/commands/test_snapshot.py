@@ -12,9 +12,8 @@ from support.runs import MACHINE, draw_run, save
 from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import read_kinds
-from trigru.bench.upgrades.changes import FAILING, KINDS, Change
 from trigru.bench.upgrades.files import load, name_of
-from trigru.bench.upgrades.record import Subject
+from trigru.bench.upgrades.record import FAILING, KINDS, Change, Subject
 from trigru.bench.upgrades.tables import change_lines
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import InputError
@@ -48,7 +47,10 @@ def test_a_snapshot_says_what_it_holds(taken):
     assert "What the snapshot holds" in said.stdout
     assert [line.split()[0] for line in said.stdout.splitlines() if line.startswith("pure")] == ["pure", "pure:fused"]
     of, _ = load(folder / "a")
-    assert all(not subject.problems and subject.values and subject.calls for subject in of.subjects)
+    assert all(not s.problems and s.values and s.calls and s.draws and s.tree and s.trails for s in of.subjects)
+    pure = of.subjects[0]
+    assert pure.styles
+    assert any(line.startswith("trigru/impls/pure.py:") for line in pure.trails["forward"].lines)
     assert sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file()) < 2_500_000
 
 

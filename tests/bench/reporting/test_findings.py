@@ -44,6 +44,8 @@ def test_github_gets_an_annotation_at_lines_of_this_folder_and_a_summary(tmp_pat
     *_, last = written("github", "trigru diff", ["FAILED"], FOUND).splitlines()
     assert last.startswith("::notice file=mine.py,line=7,title=bits%3A nnx%2C a|b::by 1 unit")
     assert (tmp_path / "summary").read_text().rstrip() == written("markdown", "trigru diff", ["FAILED"], FOUND).rstrip()
+    *shown, left = written("github", "trigru diff", [], 12 * FOUND).splitlines()
+    assert (len(shown), left.partition(",")[0]) == (20, "4 more"), "GitHub shows ten of each level"
 
 
 GOOD = Measurement("a", "sequence", None, "carry", "float64", 2e-16, 1e-12)

@@ -154,7 +154,6 @@ LIES = {"results.json": {
 }, files.FILE: {
     "datetime is 'yesterday'": {"": {"datetime": "yesterday"}},
     "it has linen twice": {"subjects": twice},
-    "it has the departure nn.RNN: has no resets twice": {"departures": twice},
     "was not there .no flax., and has facts": {OF_SUBJECT: {"missing": "no flax"}},
     "linen was there, and flax was not installed": {"machine versions": lambda versions: versions.pop("flax")},
     "it has GPUs": {"machine": {"gpus": [{}]}},

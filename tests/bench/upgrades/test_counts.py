@@ -106,16 +106,11 @@ def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails
     assert subject.problems == {"values": f"KeyError in {place_of(__file__)}: warn_and_fail: 'later'"}
 
 
-def test_an_exception_is_kept_by_its_place_and_the_first_line_and_the_rest_goes_on():
+def test_an_exception_is_kept_by_its_place_and_the_rest_goes_on():
     subject = Subject("pure", "pure")
     with survived(subject, "values", "jit"):
         json.loads("{")
     assert subject.problems["values jit"].startswith("JSONDecodeError in json/decoder.py: raw_decode: Expecting ")
-    for number, message in enumerate(("<f at 0xdeadbeef> broke\nat length", "x" * 201)):
-        with survived(subject, "calls", number):
-            raise ValueError(message)
-    said = [text.rpartition(": ")[2] for text in subject.problems.values()]
-    assert said[1:] == ["<f at 0x…> broke", "x" * 200 + "…"]
     with pytest.raises(KeyboardInterrupt), survived(subject, "calls"):
         raise KeyboardInterrupt
-    assert len(subject.problems) == 3
+    assert len(subject.problems) == 1

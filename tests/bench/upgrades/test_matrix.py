@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -12,6 +11,7 @@ from support.runs import MACHINE
 from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
+from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError
 from trigru.bench.upgrades.matrix import fill, read
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
@@ -24,17 +24,16 @@ def trigru(monkeypatch):
     """What `trigru snapshot` leaves in an environment: each release runs ten more lines."""
     ran = []
 
-    def run(made, arguments, still):
+    def snapshot(made, folder, arguments, still):
         still()
-        ran.append((made.command[-1].partition("=")[2], arguments[0]))
+        ran.append(made.command[-1].partition("=")[2])
         number = release_of(made)
         if number == 2:
-            return "error: it broke"
+            raise EnvironmentFailedError("error: it broke", lasting=False)
         machine = replace(MACHINE, versions=MACHINE.versions | made.versions)
-        leave(Path(arguments[-1]), Subject("pure", "pure", calls=step_calls(100 + 10 * number)), machine=machine)
-        return ""
+        leave(folder, Subject("pure", "pure", calls=step_calls(100 + 10 * number)), machine=machine)
 
-    monkeypatch.setattr(matrix, "run_trigru", run)
+    monkeypatch.setattr(Environment, "snapshot", snapshot)
     return ran
 
 
@@ -56,7 +55,7 @@ def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
     again = Made()
     found = fill(sets, tmp_path, again, command=[])
     assert again.made == [SETS[1].name, SETS[2].name, "a clone"]
-    assert [name for name, _ in trigru] == again.made
+    assert trigru == again.made
     assert [bool(row.reason) for row in found.rows] == [True, False, True, False, False]
 
 
@@ -145,8 +144,8 @@ def test_a_command_is_watched_and_ended_and_no_package_of_the_caller_reaches_it(
     for name in ("PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/elsewhere")
     program, ticks = "import os, time; time.sleep({}); raise SystemExit(str('/elsewhere' in os.environ.values()))", []
-    run = lambda for_s, limit_s: matrix.run_in(  # noqa: E731
-        [sys.executable, "-c", program.format(for_s)], limit_s, lambda: ticks.append(1)
+    run = lambda for_s, limit_s: Environment((sys.executable,), {}).run(  # noqa: E731
+        ["-c", program.format(for_s)], limit_s, lambda: ticks.append(1)
     )
     assert run(1.2, 60.0) == (1, "False")
     assert len(ticks) >= 2

@@ -115,6 +115,17 @@ def test_what_is_no_array_among_parameters_is_left_as_it_is():
     assert np.allclose(arrays[values["result"]], X * X[:1])
 
 
+LIBRARY = {"time": time, "warnings": warnings}
+CODE = """
+def wait():
+    time.sleep(0.003)
+
+def warn():
+    warnings.warn("it will go.\\nSoon.", DeprecationWarning, stacklevel=2)
+"""
+exec(compile(CODE, "/x/site-packages/lib/a.py", "exec"), LIBRARY)
+
+
 def test_a_call_that_traces_again_waits_runs_more_python_or_warns_is_told():
     def called(before=lambda: None, *, anew=False):
         def make(ran):
@@ -129,15 +140,19 @@ def test_a_call_that_traces_again_waits_runs_more_python_or_warns_is_told():
     plain = counts(called())
     assert (plain[TRACES], plain[WAITS]) == (1, 0)
     assert counts(called(anew=True))[TRACES] > 1
-    assert counts(called(partial(time.sleep, 0.003)))[WAITS] >= 2
+    (subject,) = of(called(LIBRARY["wait"]))[0].subjects
+    assert subject.calls["part"][WAITS] >= 2
+    assert subject.lines["part"] == "lib/a.py:3"
 
     def costly():
         for _ in range(9):
-            warnings.warn("it will go.\nSoon.", DeprecationWarning, stacklevel=1)
+            LIBRARY["warn"]()
 
     found = told(called(), called(costly))
     assert found["calls", "part"].new.endswith(" lines")
-    assert found["warnings", f"at call, {place_of(__file__)}"].new == "DeprecationWarning: it will go."
+    warning = found["warnings", f"at call, {place_of(__file__)}"]
+    assert warning.new == "DeprecationWarning: it will go."
+    assert warning.line == "lib/a.py:6"
 
 
 def test_arguments_are_kept_with_their_defaults():

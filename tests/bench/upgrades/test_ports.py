@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.processes.child import ChildDiedError
@@ -51,19 +52,6 @@ def pure():
     return changed(port, call_styles=port.call_styles[:1])
 
 
-def test_every_fact_is_the_same_when_looked_at_again(pure):
-    found = []
-    for _ in range(2):
-        subject, kept = Subject("pure", "pure"), Kept()
-        look_at_port(pure, subject, kept)
-        found.append((snapshot_of(subject), kept.arrays))
-    assert changes(*found) == []
-    (subject,) = found[0][0].subjects
-    assert subject.problems == {}
-    assert all((subject.styles, subject.draws, subject.tree, subject.trails, subject.values, subject.calls))
-    assert any(line.startswith("trigru/impls/pure.py:") for line in subject.trails["forward"].lines)
-
-
 def test_another_function_is_told_by_the_line_that_computes_it(pure):
     def apply(model, x, carry=None, **options):
         carry, outputs = pure.apply(model, x, carry, **options)
@@ -101,6 +89,13 @@ def test_an_exception_in_one_style_breaks_that_style_alone():
     assert (found.kind, found.what) == ("broken", f"forward {second.name} float32 and 1 more call")
     assert found.new.startswith("RuntimeError in ")
     assert found.new.endswith(": gone")
+
+
+def test_a_parameter_of_another_name_takes_the_values_of_one_of_its_shape():
+    loaded = {"b": np.ones(3), "old": np.ones(2)}
+    drawn = {"b": np.zeros(3), "more": np.zeros(4), "new": np.zeros(2)}
+    found = ports._loaded(changed(get_port("pure"), load=lambda *_: loaded, make=lambda *_: drawn))
+    assert {name: array[0] for name, array in found.items()} == {"b": 1, "more": 0, "new": 1}
 
 
 def test_what_is_not_offered_is_no_problem_and_what_fails_is_one_of_its_own(pure):
