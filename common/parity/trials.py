@@ -1,7 +1,7 @@
 """Changes of a candidate that are tried out: what follows from them is played again, and the outputs are compared.
 
 In most of them a value of the reference takes the place of one of the candidate's. Where a loop has a step in each of
-its rounds, all of them get the values that the reference has in its rounds.
+its rounds, the operands in all of them get the values that the reference has in its rounds.
 """
 
 import time
@@ -67,14 +67,7 @@ def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     tape, first, wrong = search.candidate, set(map(id, steps)), search.reached - search.agrees
     later = [s for s in tape.steps if id(s) not in first and not s.moves and not wrong.isdisjoint(s.results)]
     for step in [*steps, *later[:TRIED_STEPS]]:
-        rounds = tape.rounds(step)
-        for place, result in enumerate(step.results):
-            every = [tape.steps[n].results[place] for n in rounds]
-            for numbers in _of_rounds(search, every) if len(rounds) > 1 else ():
-                shaped = [_as(search, n, v) for n, v in zip(numbers, every, strict=True)]
-                if all(value is not None for value in shaped):
-                    values = dict(zip(every, shaped, strict=True))
-                    yield Trial(step, values, value=result, with_value=numbers[0])
+        for result in step.results:
             for number, value in _in_its_place(search, result):
                 yield Trial(step, {result: value}, value=result, with_value=number)
 
@@ -145,14 +138,6 @@ def _in_its_place(search: Search, result: int) -> Iterator[tuple[int, np.ndarray
     alike = (n for n in others if comparable(reference.values[n]) and _may_replace(reference.values[n], value))
     for number in islice(alike, TRIED_VALUES):
         yield from ((number, shaped) for shaped in in_shape(reference.values[number], value.shape))
-
-
-def _of_rounds(search: Search, results: Sequence[int]) -> Iterator[list[int]]:
-    """Values that the reference has in the rounds of a loop, of as many rounds and of one size."""
-    reference, value = search.reference, search.candidate.values[results[0]]
-    steps = ([reference.steps[n] for n in some] for some in reference.sites.values() if len(some) == len(results))
-    every = ([step.results[place] for step in some] for some in steps for place in range(len(some[0].results)))
-    return islice((numbers for numbers in every if _may_replace(reference.values[numbers[0]], value)), TRIED_VALUES)
 
 
 def _may_replace(other: Any, value: Any) -> bool:
