@@ -50,7 +50,6 @@ def _places(search: Search) -> Iterator[Place]:
         yield _at(search, mend.step, other, mend=f"With {mend.change}, the outputs agree.")
         yield from _makers(search, mend.step)
         yield from _shared(search, steps)
-        yield from _callers(search, mend.step)
         return
     if ordered := first_that_mends(search, in_another_order(search)):
         yield _at(search, ordered.step, search.reference.made(ordered.with_value), REORDERED)
@@ -140,8 +139,8 @@ def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
         return
     for step in [*made, *moved]:
         yield from hand_overs(step.lines(), trial.step.lines())
-    lines = [*own, *(line for step in made for line in callers(step)[:1])]
-    yield from reversed(lines) if trial.everywhere else lines
+    yield from own
+    yield from (line for step in made for line in callers(step)[:1])
 
 
 def _of_parts(search: Search, trial: Trial) -> Trial:

@@ -34,7 +34,6 @@ class Trial:
         runs: other functions of their operands for some steps, by the numbers of these.
         change: what stands in a sentence after "with"; empty where a value of the reference is put in its place.
         value, with_value: the numbers of the candidate's value that is replaced, and of the reference's; -1 for none.
-        everywhere: whether the value is replaced on several lines that use it, and not on one alone.
     """
 
     step: Step
@@ -43,7 +42,6 @@ class Trial:
     change: str = ""
     value: int = -1
     with_value: int = -1
-    everywhere: bool = False
 
 
 def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
@@ -73,36 +71,34 @@ def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
 
 
 def of_operands(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
-    """Steps of which an operand is another value, wherever else that is used."""
+    """Steps of which an operand is another value in all rounds, for one of them, and for all that use it."""
     tape, tried = search.candidate, set()
     for step in steps[:TRIED_STEPS]:
-        for value in step.operands:
+        for place, value in enumerate(step.operands):
             if value in tried or value in tape.constants:
                 continue
             tried.add(value)
             users = [other for other in steps if value in other.operands]
-            yield from _of_operand(search, users[:1], value)
-            if len(users) > 1:
-                yield from _of_operand(search, users, value)
+            for some in (users[:1], users) if len(users) > 1 else (users,):
+                rounds = [tape.rounds(user) for user in some]
+                for numbers in _for_operand(search, step, place, len(rounds[0])):
+                    runs = _with_operands(search, some, value, rounds, numbers)
+                    if len(runs) == sum(map(len, rounds)):
+                        yield Trial(step, runs=runs, value=value, with_value=numbers[0])
 
 
-def _of_operand(search: Search, users: Sequence[Step], value: int) -> Iterator[Trial]:
-    """Another value in the place of one that some steps use, in all rounds."""
-    tape, step = search.candidate, users[0]
-    rounds = [tape.rounds(user) for user in users]
-    if len(set(map(len, rounds))) > 1:
-        return
-    for numbers in _for_operand(search, step, step.operands.index(value), len(rounds[0])):
-        runs: dict[int, Run] = {}
-        for user, some in zip(users, rounds, strict=True):
-            at = user.operands.index(value)
-            for n, number in zip(some, numbers, strict=True):
-                shaped = _as(search, number, tape.steps[n].operands[at])
-                if shaped is not None:
-                    runs[n] = with_operand(tape.steps[n].run, at, lambda _, new=shaped: new)
-        if len(runs) == sum(map(len, rounds)):
-            lines = {user.lines() for user in users}
-            yield Trial(step, runs=runs, value=value, with_value=numbers[0], everywhere=len(lines) > 1)
+def _with_operands(
+    search: Search, users: Sequence[Step], value: int, rounds: Sequence[Sequence[int]], numbers: Sequence[int]
+) -> dict[int, Run]:
+    """The steps that use a value, in their rounds, with values of the reference in its place, as far as these fit."""
+    steps, runs = search.candidate.steps, {}
+    for user, some in zip(users, rounds, strict=True):
+        at = user.operands.index(value)
+        for n, number in zip(some, numbers, strict=False):
+            shaped = _as(search, number, steps[n].operands[at])
+            if shaped is not None:
+                runs[n] = with_operand(steps[n].run, at, lambda _, new=shaped: new)
+    return runs
 
 
 def in_another_order(search: Search) -> Iterator[Trial]:
