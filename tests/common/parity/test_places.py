@@ -137,6 +137,7 @@ FAULTS = [
     (TWICE, TWICE, "half(a @ U)", "half(x @ U)", ""),
     (JOINED, JOINED, "[first, second]", "[second, first]", ""),
     (AROUND, AROUND, "y = x + (", "y = (", ""),
+    (AROUND, AROUND, "+ jnp.square(y)", "- jnp.square(y)", "the other sign"),
     (GATED, GATED, "    h = h @ V", "    h = jnp.maximum(h, 0.4)\n    h = h @ V", ""),
     (GATED, GATED, "    h = h @ V", "    h = h[:, ::-1]\n    h = h @ V", ""),
     (GATED, GATED, "h @ V + 0.5", "h @ V", ""),
