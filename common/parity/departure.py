@@ -87,23 +87,10 @@ class Search:
                 scored.append((-(sum(hits) + 0.1 * sum(same) + 0.01 * same[0]), len(scored), other))
         return [other for *_, other in sorted(scored, key=lambda entry: entry[:2])]
 
-    def wrong_operands(self, step: Step, other: Step | None) -> list[int]:
-        """The operands of a step that its counterpart has not; without a counterpart, all that were computed."""
-        values = [self.candidate.base(n) for n in step.operands]
-        if other is not None:
-            bases = {self.reference.base(n) for n in other.operands}
-            values = [v for v, n in zip(values, step.operands, strict=True) if bases.isdisjoint(self.partners(n))]
-        return [value for value in values if value in self.candidate.maker and value not in self.candidate.constants]
-
     def partners(self, number: int) -> set[int]:
         """The values of the reference that are this one, without what only moves them."""
         some = self._of_candidate.signed[self.candidate.base(number)]
         return set() if some is None else {self.reference.base(n) for n in self._of_reference.same(some)}
-
-    def partners_of_reference(self, number: int) -> list[int]:
-        """The values of the candidate that are this one of the reference."""
-        some = self._of_reference.signed[number]
-        return [] if some is None else list(self._of_candidate.same(some))
 
     def has_some(self, values: Sequence[Any]) -> bool:
         """Whether the reference has one of these values; those that cannot be compared are in each program."""
@@ -155,38 +142,35 @@ def moved_starts(first: Tape, second: Tape) -> tuple[Tape, Tape]:
 
 
 def _starts(tape: Tape) -> dict[int, np.ndarray]:
-    """Arrays for the zeros of a tape that go into a product, and for those of their length beside them."""
-    uses = {n: _uses(tape, n) for n, value in enumerate(tape.values) if _is_zeros(tape, n, value)}
-    lengths = {tape.values[n].shape[-1] for n, names in uses.items() if "dot_general" in names}
-    shapes = {n: tape.values[n].shape for n, names in uses.items() if not names <= FILLS}
+    """Arrays for the zeros that a program makes and multiplies, and for those of their length beside them."""
+    zeros = {n: value.shape for n, value in enumerate(tape.values) if _is_start(tape, n, value)}
+    uses = {n: _uses(tape, n) for n in zeros}
+    lengths = {zeros[n][-1] for n, operations in uses.items() if "dot_general" in operations}
     return {
         n: np.broadcast_to(0.5 * np.random.default_rng(shape[-1]).standard_normal(shape[-1]), shape)
-        for n, shape in shapes.items()
-        if shape[-1] in lengths
+        for n, shape in zeros.items()
+        if shape[-1] in lengths and not uses[n] <= FILLS
     }
 
 
-def _is_zeros(tape: Tape, number: int, value: Any) -> bool:
-    """Whether a value is an array of zeros that the program makes."""
+def _is_start(tape: Tape, number: int, value: Any) -> bool:
+    """Whether a value is an array of zeros that the program makes of one number."""
     if number in tape.arguments or not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.any():
         return False
     made = tape.made(number)
-    of_scalar = made is None or all(np.size(tape.values[n]) == 1 for n in made.operands)
-    return value.ndim > 1 and value.shape[-1] > 1 and of_scalar
+    of_one_number = made is None or all(np.size(tape.values[n]) == 1 for n in made.operands)
+    return value.ndim > 1 and value.shape[-1] > 1 and of_one_number
 
 
 def _uses(tape: Tape, number: int) -> set[str]:
     """The operations that compute with a value, also after it was moved; joined beside others, it pads them."""
     operations: set[str] = set()
-    rest = [number]
-    while rest:
-        value = rest.pop()
-        for step in (tape.steps[n] for n in tape.used.get(value, ())):
-            same_length = tape.values[step.results[0]].shape[-1:] == tape.values[value].shape[-1:]
-            if step.operation == "concatenate" and same_length:
-                operations.add("pad")
-            elif step.moves and step.operation not in FILLS and len(step.results) == 1:
-                rest.extend(step.results)
-            else:
-                operations.add(step.operation)
+    for step in (tape.steps[n] for n in tape.used.get(number, ())):
+        same_length = tape.values[step.results[0]].shape[-1:] == tape.values[number].shape[-1:]
+        if step.operation == "concatenate" and same_length:
+            operations.add("pad")
+        elif step.moves and step.operation not in FILLS and len(step.results) == 1:
+            operations |= _uses(tape, step.results[0])
+        else:
+            operations.add(step.operation)
     return operations

@@ -100,25 +100,14 @@ def _comparisons(search: Search, step: Step) -> Iterator[Change]:
 
 
 def _exchanged(search: Search, step: Step) -> Iterator[Change]:
-    """Operands in another order, or one of them with its axes exchanged."""
+    """An operand of a product or a convolution with its axes exchanged."""
     shapes = [np.shape(search.candidate.values[n]) for n in step.operands]
-    if step.operation in ("sub", "div", "pow", "dot_general") and len(shapes) == 2 and shapes[0] == shapes[1]:
-        yield "the operands exchanged", lambda a, b: step.run(b, a)
-    if step.operation == "select_n" and len(shapes) == 3:
-        yield "the two cases exchanged", lambda which, a, b: step.run(which, b, a)
     if step.operation in ("dot_general", "conv_general_dilated"):
         for place, shape in enumerate(shapes):
             axes = [n for n in range(1, len(shape)) if shape[n] > 1]
             for a, b in ((a, b) for a in axes for b in axes if a < b and shape[a] == shape[b]):
                 change = with_operand(step.run, place, lambda value, a=a, b=b: value.swapaxes(a, b))
                 yield f"axes {a - 1} and {b - 1} of operand {place + 1} exchanged", change
-            if step.operation == "conv_general_dilated" and place:
-                numbers = step.equation.params["dimension_numbers"] if step.equation else None
-                spatial = [n + 1 for n in numbers.rhs_spec[2:]] if numbers else list(range(3, len(shape)))
-                yield (
-                    "the kernel flipped",
-                    with_operand(step.run, place, lambda value, axes=spatial: np.flip(value, tuple(axes))),
-                )
 
 
 def _places(search: Search, step: Step) -> Iterator[Change]:
@@ -156,9 +145,6 @@ def _parameters(search: Search, step: Step) -> Iterator[Change]:
             kept = tuple(n for a, n in enumerate(given) if a not in other)
             if kept == shape and set(other) != set(axes) and list(other) == sorted(other):
                 yield f"axes {list(other)} instead of {list(axes)}", alternative(step.equation, axes=other)
-    if (axis := params.get("axis")) is not None and step.operation.startswith("cum"):
-        for other in (n for n in range(len(shape)) if n != axis):
-            yield f"axis {other} instead of {axis}", alternative(step.equation, axis=other)
     if "padding" in params and step.operation in ("conv_general_dilated", "reduce_window_sum", "reduce_window_max"):
         own = tuple(map(tuple, params["padding"]))
         most = max(n for pad in own for n in pad) + 1

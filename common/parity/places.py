@@ -24,15 +24,8 @@ MADE = "The module that computes it is made here."
 CALLED = "It is called here."
 CHOICE = "With another value here, the outputs agree."
 REORDERED = "The reference has these numbers in another order, and with that order the outputs agree."
-SHARED = "Its result is used where the reference uses another value."
+SHARED = "Its result is used at several places where they part."
 OPERAND = "Its result is used where they part."
-#: Operations that put numbers elsewhere, or choose among them: the result may be wrong, and of the right numbers.
-CHOICES = frozenset(
-    {
-        *("concatenate", "slice", "split", "rev", "transpose", "gather", "dynamic_slice", "pad", "reshape", "select_n"),
-        *("broadcast_in_dim", "neg", "cat", "stack", "permute", "view", "flip", "chunk", "index", "where"),
-    }
-)
 
 
 def places_of(search: Search) -> Iterator[Place]:
@@ -56,8 +49,7 @@ def _places(search: Search) -> Iterator[Place]:
         other = search.counterpart(mend.step) or next(iter(others), None)
         yield _at(search, mend.step, other, mend=f"With {mend.change}, the outputs agree.")
         yield from _makers(search, mend.step)
-        yield from _shared(search, steps, list(map(search.counterpart, steps)))
-        yield from _callers(search, mend.step)
+        yield from _shared(search, steps)
         return
     if ordered := first_that_mends(search, in_another_order(search)):
         yield _at(search, ordered.step, search.reference.made(ordered.with_value), REORDERED)
@@ -69,23 +61,18 @@ def _of_function(
     search: Search, steps: Sequence[Step], result: Trial | None, others: Sequence[Step]
 ) -> Iterator[Place]:
     """The lines that compute, make or call the steps at which the programs part."""
-    counterparts = list(map(search.counterpart, steps))
-    pairs = [pair for pair in zip(steps, counterparts, strict=True) if not (result and pair[0] is result.step)]
     healed = [_at(search, result.step, search.reference.made(result.with_value), HEALS)] if result else []
-    shared = list(_shared(search, steps, counterparts))
-    apart = [_at(search, step, other or next(iter(others), None), APART) for step, other in pairs]
-    near: list[Place] = []
-    far: list[Place] = []
-    for step, other in zip(steps, counterparts, strict=True):
-        for origin in _origins(search, step, other):
-            (near if _function(origin) == _function(step) else far).append(_at(search, origin, None, OPERAND))
-    nearby = [*_makers(search, steps[0]), *near, *_callers(search, steps[0])]
-    if len(pairs) < len(steps):
-        yield from [*healed, *nearby, *apart, *far]
-    elif len(steps) > 1 and len(set(map(_line, steps))) == 1:  # in the rounds of a loop, which only heal together
-        yield from [*shared, *apart[:1], *nearby[:1], *healed, *nearby[1:], *apart[1:], *far]
-    else:
-        yield from [*shared, *apart[:1], *healed, *apart[1:], *nearby, *far]
+    apart = [
+        _at(search, step, search.counterpart(step) or next(iter(others), None), APART)
+        for step in steps
+        if not (result and step is result.step)
+    ]
+    origins = (_at(search, origin, None, OPERAND) for step in steps for origin in _origins(search.candidate, step))
+    nearby = [*_makers(search, steps[0]), *origins, *_callers(search, steps[0])]
+    # The steps of one line, as in the rounds of a loop, only heal together, which may be far from where they part.
+    of_one_line = len(steps) > 1 and len(set(map(_line, steps))) == 1
+    yield from _shared(search, steps)
+    yield from [*apart[:1], *(nearby[:1] if of_one_line else []), *healed, *apart[1:], *nearby]
 
 
 # The lines of a step ----------------------------------------------------------------------------------------------
@@ -121,12 +108,6 @@ def _line(step: Step) -> CodeLine | None:
     return next(iter(callers(step)), None)
 
 
-def _function(step: Step) -> tuple[str, str] | None:
-    """The user's function in which a step stands."""
-    line = _line(step)
-    return None if line is None else (line.file, line.function)
-
-
 # Operands of the right operation that are others ------------------------------------------------------------------
 
 
@@ -147,7 +128,7 @@ def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
     """The lines that may have chosen the operand of a step, the likeliest first.
 
     Those are: where it was moved last, if its numbers are right and stand elsewhere; where it is handed on, as in a
-    `return`, between where it is made and used; where the reference's value is made for another one; where it is used.
+    `return`, between where it is made and used; where it is used, and made.
     """
     trial = _of_parts(search, trial)
     moved, made = _way(search.candidate, trial.value)
@@ -158,10 +139,8 @@ def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
         return
     for step in [*made, *moved]:
         yield from hand_overs(step.lines(), trial.step.lines())
-    for step in _twins(search, trial):
-        yield from (line for line in callers(step) if own and line.function == own[0].function and line != own[0])
-    lines = [*own, *(line for step in made for line in callers(step)[:1])]
-    yield from reversed(lines) if trial.everywhere else lines
+    yield from own
+    yield from (line for step in made for line in callers(step)[:1])
 
 
 def _of_parts(search: Search, trial: Trial) -> Trial:
@@ -186,30 +165,18 @@ def _way(tape: Tape, value: int) -> tuple[list[Step], list[Step]]:
     return moved, []
 
 
-def _twins(search: Search, trial: Trial) -> Iterator[Step]:
-    """The steps of the candidate that do to another value what the reference does to the one that is missing."""
-    number = search.reference.base(trial.with_value)
-    maker = search.reference.made(number)
-    if maker is None or search.partners_of_reference(number):
-        return
-    for step in search.reference.steps:
-        if step is not maker and step.operation == maker.operation and callers(step)[:1] == callers(maker)[:1]:
-            made = map(search.candidate.made, search.partners_of_reference(step.results[0]))
-            yield from (step for step in made if step)
-
-
 # Steps before those at which the programs part --------------------------------------------------------------------
 
 
-def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step | None]) -> Iterator[Place]:
-    """The steps that make operands of several steps at which the programs part, where the reference has others."""
+def _shared(search: Search, steps: Sequence[Step]) -> Iterator[Place]:
+    """The steps that make operands of several steps at which the programs part."""
     tape = search.candidate
     makers: list[int] = []
-    for step, other in zip(steps, counterparts, strict=True):
-        makers += {tape.maker[value] for value in search.wrong_operands(step, other)}
+    for step in steps:
+        makers += {tape.maker[value] for value in map(tape.base, step.operands) if value in tape.maker}
     for made in (tape.steps[n] for n in dict.fromkeys(makers) if makers.count(n) > 1):
-        for step in dict.fromkeys([_last_common(tape, made, steps), made]):
-            yield _at(search, step, None, SHARED)
+        if tape.constants.isdisjoint(made.results):
+            yield _at(search, _last_common(tape, made, steps), None, SHARED)
 
 
 def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:
@@ -223,12 +190,10 @@ def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:
         last = users[0]
 
 
-def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
-    """The steps on other lines that make the operands of a step: those first that may choose wrongly."""
-    tape, line = search.candidate, _line(step)
-    wrong = search.wrong_operands(step, other)
-    rest = [*wrong, *[n for n in step.operands if n not in wrong]]
-    origins: list[Step] = []
+def _origins(tape: Tape, step: Step) -> list[Step]:
+    """The steps on other lines that make the operands of a step, the nearest first."""
+    line, rest = _line(step), list(step.operands)
+    origins: dict[int, Step] = {}
     reached: set[int] = set()
     while rest and len(reached) < 64:
         value = rest.pop(0)
@@ -239,11 +204,9 @@ def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
         if _line(made) in (None, line):
             rest.extend(made.operands)
         else:
-            origins.append(made)
+            origins[tape.maker[value]] = made
             rest.extend(made.operands if made.moves and made.operation != "scan" else ())
-    place = {id(s): n for n, s in enumerate(tape.steps)}
-    origins.sort(key=lambda s: (s.results[0] in search.same, s.operation not in CHOICES, -place[id(s)]))
-    return origins
+    return [origins[number] for number in sorted(origins, reverse=True)]
 
 
 # Of quantities that no search compares: accuracy, and the updates of optimizers -----------------------------------

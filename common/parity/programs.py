@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import accumulate
 from typing import Any
 
 import jax
@@ -42,8 +43,14 @@ class Result:
 
     outputs: list[Any]
     state: list[Any]
-    of_params: list[Any]
-    of_inputs: list[Any]
+    of_params: list[Any] = field(default_factory=list)
+    of_inputs: list[Any] = field(default_factory=list)
+
+
+def parts_of(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
+    """Values in parts of these sizes, one behind the other, and the rest."""
+    ends = list(accumulate(sizes))
+    return [list(values[a:b]) for a, b in zip([0, *ends], [*ends, None], strict=True)]
 
 
 class Program:
@@ -74,18 +81,17 @@ class Program:
         constants = _Constants(jitter)
         values = self._evaluated(self.closed, constants, arguments.all())
         self.narrow_constants = constants.narrow
-        outputs = len(values) - len(self.states)
-        return Result(values[:outputs], values[outputs:], [], [])
+        return Result(*parts_of(values, len(self.outputs)))
 
     def gradient(self, arguments: Arguments, weights: Sequence[Any]) -> Result:
         """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
-        return self._parts(self._evaluate_gradient(*arguments.all(), *weights))
+        return self._of_gradient(self._evaluate_gradient(*arguments.all(), *weights))
 
     def gradient_without(self, some: Sequence[Any], arguments: Arguments, weights: Sequence[Any]) -> Result:
         """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
         forward = jaxpr_as_fun(_without(self.closed, some))
         trace = self._traced(partial(self._backward, forward=forward), self.outputs)
-        return self._parts(self._evaluated(trace, _Constants(), [*arguments.all(), *weights]))
+        return self._of_gradient(self._evaluated(trace, _Constants(), [*arguments.all(), *weights]))
 
     def tree(self, leaves: Sequence[np.ndarray]) -> Any:
         """The model's own pytree of parameters, of leaves with an axis of one set in front."""
@@ -171,13 +177,11 @@ class Program:
 
     def _by_kind(self, leaves: Sequence[Any]) -> list[list[Any]]:
         """Parameters, state, inputs and weights."""
-        ends = np.cumsum([len(self.params), len(self.states), len(self._input_leaves)])
-        return [list(leaves[a:b]) for a, b in zip([0, *ends], [*ends, None], strict=True)]
+        return parts_of(leaves, len(self.params), len(self.states), len(self._input_leaves))
 
-    def _parts(self, values: Sequence[Any]) -> Result:
+    def _of_gradient(self, values: Sequence[Any]) -> Result:
         """The results of a trace of gradients."""
-        ends = np.cumsum([-len(self._real), -len(self.params), -len(self.states)])[::-1] + len(values)
-        return Result(*(list(values[a:b]) for a, b in zip([0, *ends], [*ends, None], strict=True)))
+        return Result(*parts_of(values, len(self.outputs), len(self.states), len(self.params)))
 
     def _evaluated(self, closed: Any, constants: Any, values: Sequence[Any]) -> list[Any]:
         return Evaluator(closed, wide=True, constants=constants, draws=False)(*values)

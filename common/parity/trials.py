@@ -1,7 +1,7 @@
 """Changes of a candidate that are tried out: what follows from them is played again, and the outputs are compared.
 
 In most of them a value of the reference takes the place of one of the candidate's. Where a loop has a step in each of
-its rounds, all of them get the values that the reference has in its rounds.
+its rounds, the operands in all of them get the values that the reference has in its rounds.
 """
 
 import time
@@ -34,7 +34,6 @@ class Trial:
         runs: other functions of their operands for some steps, by the numbers of these.
         change: what stands in a sentence after "with"; empty where a value of the reference is put in its place.
         value, with_value: the numbers of the candidate's value that is replaced, and of the reference's; -1 for none.
-        everywhere: whether the value is replaced on several lines that use it, and not on one alone.
     """
 
     step: Step
@@ -43,7 +42,6 @@ class Trial:
     change: str = ""
     value: int = -1
     with_value: int = -1
-    everywhere: bool = False
 
 
 def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
@@ -67,49 +65,40 @@ def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     tape, first, wrong = search.candidate, set(map(id, steps)), search.reached - search.agrees
     later = [s for s in tape.steps if id(s) not in first and not s.moves and not wrong.isdisjoint(s.results)]
     for step in [*steps, *later[:TRIED_STEPS]]:
-        rounds = tape.rounds(step)
-        for place, result in enumerate(step.results):
-            every = [tape.steps[n].results[place] for n in rounds]
-            for numbers in _of_rounds(search, every) if len(rounds) > 1 else ():
-                shaped = [_as(search, n, v) for n, v in zip(numbers, every, strict=True)]
-                if all(value is not None for value in shaped):
-                    values = dict(zip(every, shaped, strict=True))
-                    yield Trial(step, values, value=result, with_value=numbers[0])
+        for result in step.results:
             for number, value in _in_its_place(search, result):
                 yield Trial(step, {result: value}, value=result, with_value=number)
 
 
 def of_operands(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
-    """Steps of which an operand is another value, wherever else that is used."""
+    """Steps of which an operand is another value in all rounds, for one of them, and for all that use it."""
     tape, tried = search.candidate, set()
     for step in steps[:TRIED_STEPS]:
-        for value in step.operands:
+        for place, value in enumerate(step.operands):
             if value in tried or value in tape.constants:
                 continue
             tried.add(value)
             users = [other for other in steps if value in other.operands]
-            yield from _of_operand(search, users[:1], value)
-            if len(users) > 1:
-                yield from _of_operand(search, users, value)
+            for some in (users[:1], users) if len(users) > 1 else (users,):
+                rounds = [tape.rounds(user) for user in some]
+                for numbers in _for_operand(search, step, place, len(rounds[0])):
+                    runs = _with_operands(search, some, value, rounds, numbers)
+                    if len(runs) == sum(map(len, rounds)):
+                        yield Trial(step, runs=runs, value=value, with_value=numbers[0])
 
 
-def _of_operand(search: Search, users: Sequence[Step], value: int) -> Iterator[Trial]:
-    """Another value in the place of one that some steps use, in all rounds."""
-    tape, step = search.candidate, users[0]
-    rounds = [tape.rounds(user) for user in users]
-    if len(set(map(len, rounds))) > 1:
-        return
-    for numbers in _for_operand(search, step, step.operands.index(value), len(rounds[0])):
-        runs: dict[int, Run] = {}
-        for user, some in zip(users, rounds, strict=True):
-            at = user.operands.index(value)
-            for n, number in zip(some, numbers, strict=True):
-                shaped = _as(search, number, tape.steps[n].operands[at])
-                if shaped is not None:
-                    runs[n] = with_operand(tape.steps[n].run, at, lambda _, new=shaped: new)
-        if len(runs) == sum(map(len, rounds)):
-            lines = {user.lines() for user in users}
-            yield Trial(step, runs=runs, value=value, with_value=numbers[0], everywhere=len(lines) > 1)
+def _with_operands(
+    search: Search, users: Sequence[Step], value: int, rounds: Sequence[Sequence[int]], numbers: Sequence[int]
+) -> dict[int, Run]:
+    """The steps that use a value, in their rounds, with values of the reference in its place, as far as these fit."""
+    steps, runs = search.candidate.steps, {}
+    for user, some in zip(users, rounds, strict=True):
+        at = user.operands.index(value)
+        for n, number in zip(some, numbers, strict=False):
+            shaped = _as(search, number, steps[n].operands[at])
+            if shaped is not None:
+                runs[n] = with_operand(steps[n].run, at, lambda _, new=shaped: new)
+    return runs
 
 
 def in_another_order(search: Search) -> Iterator[Trial]:
@@ -145,14 +134,6 @@ def _in_its_place(search: Search, result: int) -> Iterator[tuple[int, np.ndarray
     alike = (n for n in others if comparable(reference.values[n]) and _may_replace(reference.values[n], value))
     for number in islice(alike, TRIED_VALUES):
         yield from ((number, shaped) for shaped in in_shape(reference.values[number], value.shape))
-
-
-def _of_rounds(search: Search, results: Sequence[int]) -> Iterator[list[int]]:
-    """Values that the reference has in the rounds of a loop, of as many rounds and of one size."""
-    reference, value = search.reference, search.candidate.values[results[0]]
-    steps = ([reference.steps[n] for n in some] for some in reference.sites.values() if len(some) == len(results))
-    every = ([step.results[place] for step in some] for some in steps for place in range(len(some[0].results)))
-    return islice((numbers for numbers in every if _may_replace(reference.values[numbers[0]], value)), TRIED_VALUES)
 
 
 def _may_replace(other: Any, value: Any) -> bool:

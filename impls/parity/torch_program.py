@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel  # pyright: ignore[report
 from ...common.parity.layouts import Leaf
 from ...common.parity.locations import failed
 from ...common.parity.model import TRAIN
-from ...common.parity.programs import ROUNDING, Result
+from ...common.parity.programs import ROUNDING, Result, parts_of
 from ...common.parity.tape import Tape
 from ...common.parity.values import Arguments
 from .torch_tape import Recorder
@@ -62,16 +62,15 @@ class TorchProgram:
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state, for each set; with a jitter, narrow constants are moved in their rounding."""
-        sets, n = map(arguments.one, range(_sets(arguments))), len(self.outputs)
+        sets = map(arguments.one, range(_sets(arguments)))
         tapes = (self._recorded(some, with_steps=jitter > 0) for some in sets)
         values = _stacked(map(partial(self._moved, jitter=jitter), tapes) if jitter else tapes)
-        return Result(values[:n], values[n:], [], [])
+        return Result(*parts_of(values, len(self.outputs)))
 
     def gradient(self, arguments: Arguments, weights: Sequence[Any]) -> Result:
         """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
         values = _stacked(self._recorded(arguments.one(k), weights) for k in range(_sets(arguments)))
-        ends = np.cumsum([len(self.outputs), len(self.states), len(self.params)])
-        return Result(*(values[a:b] for a, b in zip([0, *ends], [*ends, None], strict=True)))
+        return Result(*parts_of(values, len(self.outputs), len(self.states), len(self.params)))
 
     def tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs, for one set."""
