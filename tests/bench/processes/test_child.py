@@ -69,7 +69,6 @@ DEATHS = {
     f"printf '{LINE[:9]}'; kill -9 $$": "died: killed by signal 9",  # in the middle of an answer
     "exit 3": "died: exit code 3",
     'echo \'{"type":"Stage"}\'; exec sleep 20': "sent what is no answer: Object missing required field `what`",
-    "echo '{'; exec sleep 20": "sent what is no answer: Input data was truncated",
 }
 
 

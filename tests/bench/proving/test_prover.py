@@ -119,11 +119,9 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
     begun = set()
 
     class Dying(Child):
-        def __init__(self, *_):
-            pass
+        def __init__(self, *_): ...
 
-        def __exit__(self, *_):
-            pass
+        def __exit__(self, *_): ...
 
         def answers_to(self, request, *_):
             check = request.questions[0].check
