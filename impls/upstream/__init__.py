@@ -6,6 +6,7 @@ noticed on the day on which it is installed. An argument that a part lacks is on
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -77,7 +78,8 @@ def get_upstream(name: str) -> ModuleType:
     return import_module(f".{name}", __name__)
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True)
+class Finding:
     """A departure, compared with what is installed."""
 
     part: str  # the framework's name for it

@@ -72,7 +72,7 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
     assert found.exit_code == 0, found.stderr
     assert "1 departures, all on record" in found.stderr
     assert "FAILED" not in found.stdout
-    other = replace(DEPARTURES[0], what="converts otherwise", checks=("conversion",))
+    other = DEPARTURES[0]._replace(what="converts otherwise", checks=("conversion",))
     monkeypatch.setattr(upstream, "DEPARTURES", (other,))
     asked = ("--check", "start", "--check", "conversion")
     found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--format", "json", *asked)
@@ -122,7 +122,13 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails
     assert found.exit_code == 1
     assert "the port without a fault failed, too: the above says nothing" in found.stderr
     proved = Prover.prove
-    monkeypatch.setattr(Prover, "prove", lambda self, asked, on: replace(proved(self, asked, on), died=asked))
+
+    def prove(prover, asked, on):
+        found = proved(prover, asked, on)
+        prover.died = asked
+        return found
+
+    monkeypatch.setattr(Prover, "prove", prove)
     found = invoke("verify", "--self-test")
     assert (found.exit_code, "0 of 1 noticed" in found.stdout) == (1, True), "a death is no notice"
 

@@ -16,7 +16,7 @@ from trigru.bench.processes.commands import run_command
 from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
 from trigru.bench.timing.supervisor import Stage, TimingRequest, ask_process
 
-REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", "/folder")
+REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", ".")
 LINE = '{"type":"Stage","what":"sit","expected_s":0.5}'
 SAT = Stage("sit", 0.5)
 PATIENCE_S = 20.0
@@ -31,16 +31,18 @@ def child_does(tmp_path, monkeypatch):
         file.write_text(f'#!/bin/sh\ncd {tmp_path}\necho "$@" > arguments\necho $$ > pid\n{script}\n')
         file.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(file))
+        monkeypatch.chdir(tmp_path)
         return tmp_path
 
     return put
 
 
 def answers_until_death(request=REQUEST, limit_s=PATIENCE_S):
-    """What a child answers, and how it died."""
+    """What a child answers once it was started, and how it died."""
     answers = []
     with pytest.raises(ChildDiedError) as caught:
         answers += ask_process(request, limit_s)
+    assert answers.pop(0) is None
     return answers, str(caught.value)
 
 
@@ -55,7 +57,7 @@ def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(
 
 def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
     folder = child_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
-    assert list(ask_process(REQUEST, PATIENCE_S)) == [SAT, SAT]
+    assert list(ask_process(REQUEST, PATIENCE_S)) == [None, SAT, SAT]
     assert msgspec.json.decode((folder / "request").read_bytes(), type=TimingRequest) == REQUEST
     words = "-P -m trigru.bench.processes.child trigru.bench.timing.worker:answer_request"
     assert (folder / "arguments").read_text().strip() == words
@@ -80,7 +82,7 @@ def test_a_death_comes_with_its_cause(child_does, death):
 
 def test_a_death_before_the_request_is_read_is_a_death(child_does):
     child_does("echo 'ImportError: no JAX' >&2; exit 1")
-    long = msgspec.structs.replace(REQUEST, folder="x" * 10**6)
+    long = msgspec.structs.replace(REQUEST, programs="x" * 10**6)
     assert answers_until_death(long) == ([], "the measuring process died: ImportError: no JAX")
 
 
