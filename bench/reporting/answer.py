@@ -32,16 +32,16 @@ MOST_UNTIMED = 3
 #: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
 NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
-STAR = "*: none shown faster. "
+STAR = "*: fastest or too close to tell. "
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "With jax {}, linen trains B=1 in {} plain JAX's time; with {}, in {}."
+CHANGED = "linen's train step, B=1: {} plain JAX's time with jax {}, {} with {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
-#: The end of a sentence about one framework or several; of those that are tied with others in some rows.
-FASTEST, TIED = " fastest", ", or tied"
+#: The end of a sentence about one framework or several; of a slower one that is tied with them in some rows.
+FASTEST, TIES = " fastest", " or ties"
 #: What a loop of calls does, by the clock.
 WAITING = {"blocked": "waited for", "pipelined": "no wait"}
 #: What the two headings of a table mean.
-HEADINGS = "As documented: what its docs show first; functional: jax.jit(f)(params, x)."
+HEADINGS = "Documented: as in docs; functional: jax.jit(f)(params, x); code: trigru styles."
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -57,11 +57,12 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         how = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
-    above, times, apart = folded([*warnings, *head_lines(found)]), list(_times(found)), []
-    below = [HEADINGS] * any(row.cells.keys() == {*WAYS} for row in found.rows) + more_lines(found)
+    above, times, below = [*warnings, *head_lines(found)], list(_times(found)), more_lines(found)
+    above += [HEADINGS] * any(row.cells.keys() == {*WAYS} for row in found.rows)
+    apart: list[str] = []
     for left_out in ((), (HEADINGS,), (HEADINGS, *version_lines(found))):
-        parts = [above, times, folded(line for line in below if line not in left_out)]
-        apart = [line for part in parts if part for line in ("", *part)][1:]
+        first, last = (folded(line for line in lines if line not in left_out) for lines in (above, below))
+        apart = [line for part in (first, times, last) if part for line in ("", *part)][1:]
         if len(apart) > LINES:
             apart = [line for line in apart if line]
         if len(apart) <= LINES:
@@ -98,22 +99,41 @@ def problem_lines(found: Answer) -> list[str]:
 
 
 def fastest_lines(found: Answer) -> list[str]:
-    """Which framework is the fastest, as documented and in functional style, in one step a call and in training.
+    """Which framework is the fastest, as documented and in functional style, in one step and in training.
 
-    Steps are waited for, and train steps are not, where the run has both.
+    Steps are waited for, and train steps are not, where the run has both. Where others are the fastest if train steps
+    are waited for, that is a sentence of its own.
     """
-    phases = [p for p in SUBJECTS if any(row.phase == p for row in found.rows)]
     lines = []
-    for phase in [p for p in phases if p in MAIN] if {*MAIN} <= {*phases} else phases:
+    for phase in shown_phases(found):
         rows = [row for row in found.rows if row.phase == phase]
-        rows = [row.other for row in rows if row.other] if all(row.other for row in rows) else rows
-        judged = {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
-        first, *more = [f"{called}, {verdict}{others}" for called, (verdict, others) in judged.items()] or [""]
-        for said in (f" is{FASTEST}", f" are{FASTEST}", " takes", " take"):
-            more = [clause.replace(said, "") for clause in more]
-        subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
-        lines += [f"{subject}: {'; '.join([first, *more])}."] * bool(judged)
+        others = [row.other for row in rows if row.other]
+        situation, waited = (others, rows) if len(others) == len(rows) else (rows, [])
+        judged, by_other = _judged(situation), _judged(waited)
+        moved = {called: of for called, of in by_other.items() if called in judged and of[0] != judged[called][0]}
+        subject = f"{SUBJECTS[phase]} ({WAITING[situation[0].clock]})" if phase in MAIN else SUBJECTS[phase]
+        lines += _sentences(subject, judged)
+        if phase == "train_step" and moved:
+            lines += _sentences(f"{SUBJECTS[phase]} ({WAITING[waited[0].clock]})", moved)
     return lines
+
+
+def shown_phases(found: Answer) -> list[str]:
+    """The phases on the screen: where one step and train steps were timed, no others."""
+    phases = [phase for phase in SUBJECTS if any(row.phase == phase for row in found.rows)]
+    return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
+
+
+def _judged(rows: list[Row]) -> dict[str, tuple[str, str]]:
+    return {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
+
+
+def _sentences(subject: str, judged: dict[str, tuple[str, str]]) -> list[str]:
+    """A sentence, or none. A word that its first half has is not said again."""
+    first, *more = [f"{called}, {verdict}{others}" for called, (verdict, others) in judged.items()] or [""]
+    for word in (FASTEST, " takes", " take"):
+        more = [clause.replace(word, "") for clause in more]
+    return [f"{subject}: {'; '.join([first, *more])}."] * bool(judged)
 
 
 def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
@@ -136,10 +156,13 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
     over = grouped(((slow, ratio) for (slow, fast), ratio in ratios.items() if fast in first), lambda of: of[0])
     if not over:  # none is the fastest throughout, or one is tied with others that change places
         return _fastest_by_size(rows, way), f" (others take up to {most:.2f}x)"
-    (slow, most), *more = ((name_of(port), max(ratio for _, ratio in of)) for port, of in over.items())
-    others = "".join(f", {name} {ratio:.2f}x" for name, ratio in more)
-    tied = TIED * any(len(row.fastest[way]) > len(first) for row in rows)
-    return f"{_are(first)}{FASTEST}{tied}", f" ({slow} takes up to {most:.2f}x{others})"
+    texts = [
+        f"{max(ratio for _, ratio in of):.2f}x{TIES * any(port in row.fastest[way] for row in rows)}"
+        for port, of in over.items()
+    ]
+    names = [name_of(port) for port in over]
+    others = "".join(f", {name} {text}" for name, text in zip(names[1:], texts[1:], strict=True))
+    return f"{_are(first)}{FASTEST}", f" ({names[0]} takes up to {texts[0]}{others})"
 
 
 def _are(ports: Iterable[str]) -> str:
@@ -168,9 +191,8 @@ def sure_lines(found: Answer) -> list[str]:
     blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        processes = f"{found.processes} process{'es' * (found.processes != 1)}"
         least = [row.least for row in found.rows if row.least is not None]
-        unseen = f"Differences below {from_to(least, '{:.0%}'.format)} may be missed ({processes})." if least else ""
+        unseen = f"Differences below {from_to(least, '{:.0%}'.format)} may be missed." if least else ""
         lines.append(f"{STAR}{unseen}".strip())
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
@@ -183,7 +205,7 @@ def sure_lines(found: Answer) -> list[str]:
 def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
     """What to write in the row where that saves the largest share: a heading; name, code and time of a framework.
 
-    Only of frameworks whose documented call is not the fastest, or nearly.
+    Only of calls that take less time than the framework's documented and its functional one.
     """
 
     def saved(row: Row) -> float:
@@ -196,7 +218,9 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
         d = row.advised.get(port)
         if not is_here(port) or d is None or d.verdict != "slower" or d.ratio < WORTH:
             continue
-        cell = row.keeping.get(port) or row.cells[FUNCTIONAL][port]
+        cell, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
+        if cell is None or (functional and functional.time_s < NEAR * cell.time_s):
+            continue
         for style in get_port(port).call_styles:
             if style.name == cell.style:
                 lines.append((name_of(port), _made_once(style.summary), format_time(cell.time_s)))
@@ -204,7 +228,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
         return "", []
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    return f"Faster than documented: {phase}, {size} (more: trigru styles):", lines
+    return f"Faster than both: {phase}, {size}:", lines
 
 
 def _made_once(summary: str) -> str:
@@ -225,7 +249,7 @@ def version_lines(found: Answer) -> list[str]:
         return []
     is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(older, f"{then}x", newer, f"{now}x")] * is_known
+    return [CHANGED.format(f"{then}x", older, f"{now}x", newer)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
@@ -259,6 +283,7 @@ def _times(found: Answer) -> Iterator[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
+    processes = f"{found.processes} process{'es' * (found.processes != 1)}"
 
     def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
@@ -268,8 +293,9 @@ def _times(found: Answer) -> Iterator[str]:
         width = sum(widths) + len(widths) - 1
         called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
         yield f"{'Time of a call':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
-        yield line("", "JAX ", [[f"{name} " for name in names]] * len(beside))
-        for rows in grouped(found.rows, lambda row: str(row.workload)).values():
+        yield line(processes, "JAX ", [[f"{name} " for name in names]] * len(beside))
+        phases = shown_phases(found)
+        for rows in grouped((row for row in found.rows if row.phase in phases), lambda row: str(row.workload)).values():
             yield describe(rows[0].workload)
             for row in chain.from_iterable((row, row.other) for row in rows):
                 if row is None:

@@ -216,6 +216,6 @@ def test_a_busy_machine_and_longer_sentences_leave_no_line_too_many():
     whole = msgspec.structs.replace(found, rows=rows, complete=False)
     for warnings in ((), ("It is busy.",)):
         lines = answer_lines(whole, warnings)
-        assert len(lines) == 24
+        assert len(lines) <= 24
         assert lines[: len(warnings) + 1] == [*warnings, "INTERRUPTED: not all was measured."]
         assert lines[-1].startswith("AMD EPYC")
