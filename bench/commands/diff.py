@@ -23,7 +23,7 @@ from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.reading import unread
 from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.tables import change_lines, change_table, finding_of
-from ..upgrades.versions import changed, with_candidates
+from ..upgrades.versions import changed, installed, with_candidates
 from .arguments import Names
 from .report import write_diff
 
@@ -70,6 +70,10 @@ def diff(
         typer.echo(written(format, "trigru diff", head, findings, is_judged=is_judged))
     if codes := {result.code for result in results} - {0}:
         raise typer.Exit(min(codes))
+
+
+#: Where the packages of NEW are not those that run here.
+UNREAD = "the first snapshot's parameter files were not read: here are other packages than the second one's."
 
 
 @dataclass
@@ -172,11 +176,14 @@ def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Res
 def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
         raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
-    found = [*unread(old), *changes(old, new)]
-    other = changed(old[0].machine.versions, new[0].machine.versions)
-    versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
+    now, versions = installed(), new[0].machine.versions
+    is_here = all(now.get(name, version) == version for name, version in versions.items())
+    found = [*(unread(old) if is_here else ()), *changes(old, new)]
+    other = changed(old[0].machine.versions, versions)
+    said = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
     head, *lines = change_lines(found, fail_on)
     findings = [finding_of(change, failed=change.kind in fail_on) for change in found]
     tables = [change_table("All changes", found)] if found else []
     code = int(any(finding.failed for finding in findings))
-    return _Result(code, [head, versions], findings, [*lines, *reservations(old[0], new[0])], tables)
+    lines += [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
+    return _Result(code, [head, said], findings, [*lines, *reservations(old[0], new[0])], tables)

@@ -11,9 +11,9 @@ from support.cli import call, invoke
 from support.runs import MACHINE, draw_run, save
 from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
-from trigru.bench.commands.diff import read_kinds
+from trigru.bench.commands.diff import UNREAD, read_kinds
 from trigru.bench.upgrades.files import load, name_of
-from trigru.bench.upgrades.record import FAILING, KINDS, Change, Subject
+from trigru.bench.upgrades.record import CONTENT, FAILING, KINDS, Change, Subject
 from trigru.bench.upgrades.tables import change_lines
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import InputError
@@ -74,6 +74,21 @@ def test_a_change_of_a_kind_that_fails_and_what_is_not_offered_which_does_not(fo
     wrong = Measurement("nnx", "forward", None, "carry", "float64", 1.0, 1e-12)
     snapshot.tell(tmp_path / "s", snapshot_of(equality=[missing, wrong]))
     assert "1 of 2 measurements of equality failed: " in capsys.readouterr().err
+
+
+def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tmp_path):
+    content = np.frombuffer(b"no file of this kind", np.uint8)
+    pure = Subject("pure", "pure", checkpoints={".safetensors": {CONTENT: name_of(content)}})
+    here = msgspec.structs.replace(MACHINE, versions={"numpy": np.__version__})
+    old, now, other = (tmp_path / name for name in ("old", "now", "other"))
+    leave(old, pure, arrays={name_of(content): content})
+    leave(now, pure, arrays={name_of(content): content}, machine=here)
+    leave(
+        other, pure, arrays={name_of(content): content}, machine=msgspec.structs.replace(here, versions={"numpy": "1"})
+    )
+    read, unread = (invoke("diff", str(old), str(new)) for new in (now, other))
+    assert (read.exit_code, "reading a file as .safetensors" in read.stdout) == (1, True)
+    assert (unread.exit_code, UNREAD in " ".join(unread.stdout.split())) == (0, True)
 
 
 def test_many_changes_are_counted_and_with_details_listed(folders):
