@@ -21,6 +21,7 @@ from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_ke
 from ...common.port.protocol import Port, WithKernel
 from ...common.port.styles import styles_called
 from ...impls import get_port
+from ..processes.child import collect_less_garbage
 from .prover import Answer, PortId, ProofRequest, QuestionId
 
 #: The checks of the frameworks' own parts: rows with one level that is not the usual one, so that what fails tells why;
@@ -87,6 +88,7 @@ def is_answer(m: Measurement, question: QuestionId) -> bool:
 
 def answer_request(request: ProofRequest, answer: Callable[[int | Answer], None]) -> None:
     """Answer questions in a process of its own."""
+    collect_less_garbage()
     for message in answers_to(request):
         answer(message)
 

@@ -10,9 +10,12 @@ chained to the line before it.
 import os
 import shutil
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, suppress
-from itertools import zip_longest
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -21,8 +24,8 @@ from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ..arms.arms import compiling_processes
 from ..arms.workloads import get_workload
-from ..processes.child import Child, ChildDiedError, cores, parts_of_cpu
-from ..processes.interrupts import shielded
+from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu
+from ..processes.interrupts import check, shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
 from ..results.lines import MOST_BYTES, decode_lines, encode_line
@@ -213,22 +216,28 @@ class Stage(Struct, frozen=True, tag=True):
     arm: str | None = None
 
 
-#: What a measuring process answers.
-Answer = Started | Stage | Untimed | GroupTimed
+#: What a measuring process answers; None where it was started, or waits for another one.
+Answer = Started | Stage | Untimed | GroupTimed | None
 
-Ask = Callable[[TimingRequest, float], Generator[Answer | None, None, None]]
+Ask = Callable[[TimingRequest, float, Event], Generator[Answer, None, None]]
 
 
-def ask_process(request: TimingRequest, limit_s: float) -> Generator[Answer | None, None, None]:
+class _Ended(NamedTuple):
+    """The end of a process, and the exception with which it ended."""
+
+    error: BaseException | None
+
+
+def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generator[Answer, None, None]:
     """Measure in a fresh interpreter: None once it was started, then its answers.
 
     Raises a ChildDiedError as `Child.answers_to` does.
     """
     with Turns(Path(request.folder)) as turns:
-        turns.prepare()  # no other process times while this one starts
+        turns.acquire_shared()  # no other process times while this one starts
         with Child(WORKER, _variables(request.plan)) as child:
             yield None
-            for answer in child.answers_to(request, Answer, limit_s):
+            for answer in child.answers_to(request, Answer, limit_s, stop):
                 turns.close()  # from now on the process takes turns itself
                 yield answer
 
@@ -279,39 +288,69 @@ def run(
 
         whole_s = sum(request_of(process).whole_s for process in range(plan.processes))
 
-        def measure(process: int) -> Generator[None, None, None]:
-            """Measure what one process has to, and yield after each answer."""
-            of, blames = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else "", process == 0
-            while (request := request_of(process)).arms:
-                stage = None
+        def measure(processes: range) -> None:
+            """Measure what some processes have to, side by side: a thread reads the answers of each."""
+            answers, stop = SimpleQueue[tuple[int, Answer | _Ended]](), Event()
+            requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
+            blamed = {0}  # the first death in a later process may be chance, so that is repeated
+
+            def read(request: TimingRequest) -> None:
+                error = None
                 try:
-                    with closing((ask or ask_process)(request, LIMIT_S)) as answers:
-                        for answer in answers:
-                            if isinstance(answer, Stage):
-                                stage = answer
-                                progress(stage.what + of, stage.expected_s / whole_s)
-                            elif answer is not None:
-                                stage = None if isinstance(answer, GroupTimed) else stage
-                                journal.add(answer)
-                            yield
-                    if journal.todo(process) == request.arms:
-                        raise ChildDiedError("the measuring process ended without a word")
-                except ChildDiedError as error:
-                    if stage is None and journal.todo(process) != request.arms:
-                        continue  # it died between two pieces of work
-                    if blames:
+                    with closing((ask or ask_process)(request, LIMIT_S, stop)) as found:
+                        for answer in found:
+                            answers.put((request.process, answer))
+                except BaseException as raised:  # goes on in the main thread
+                    error = raised
+                answers.put((request.process, _Ended(error)))
+
+            def begin(process: int) -> None:
+                if (request := request_of(process)).arms:
+                    requests[process] = request
+                    pool.submit(read, request)
+
+            def end(process: int, error: BaseException | None) -> None:
+                request, stage = requests.pop(process), stages.pop(process, None)
+                is_untouched = journal.todo(process) == request.arms
+                if error is None and is_untouched:
+                    error = ChildDiedError("the measuring process ended without a word")
+                if error is not None and not isinstance(error, ChildDiedError):
+                    raise error
+                if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
+                    if process in blamed:
                         _blame(journal, stage, request, error)
-                    blames = True  # the first death in a later process may be chance, so that is repeated
+                    blamed.add(process)
+
+            with ThreadPoolExecutor(len(processes)) as pool:
+                try:
+                    for process in processes:
+                        begin(process)
+                    while requests:
+                        check()
+                        try:
+                            process, answer = answers.get(timeout=SLICE_S)
+                        except Empty:
+                            continue
+                        if isinstance(answer, Stage):
+                            stages[process] = answer
+                            of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
+                            progress(answer.what + of, answer.expected_s / whole_s)
+                        elif isinstance(answer, _Ended):
+                            end(process, answer.error)
+                            begin(process)
+                        elif answer is not None:
+                            if isinstance(answer, GroupTimed):
+                                stages.pop(process, None)
+                            journal.add(answer)
+                finally:
+                    stop.set()
 
         is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
-        beside = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
-        for first in range(0, plan.processes, beside):
-            numbers = range(first, min(first + beside, plan.processes))
-            with ExitStack() as stack:
-                side = [stack.enter_context(closing(measure(process))) for process in numbers]
-                for _ in zip_longest(*side):  # an answer of each in turn
-                    pass
-            if shared and not first:
+        at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
+        for first in range(0, plan.processes, at_once):
+            compiles = shared is not None and first == 0 and bool(journal.todo(0))
+            measure(range(first, min(first + at_once, plan.processes)))
+            if shared and compiles:
                 with suppress(OSError):  # they are compiled again next time
                     write_whole(shared / CONTENTS, contents)
 

@@ -1,40 +1,66 @@
 """Turns of processes that measure side by side: they prepare at the same time, and while one times, the others wait."""
 
 import fcntl
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Event, Thread
+
+#: How often a process that waits says so, in seconds: its parent ends one that is silent for long.
+HEARTBEAT_S = 30.0
 
 
 class Turns(AbstractContextManager["Turns"]):
-    """The turns of one process. The kernel ends them with the process.
+    """A lock that processes share while they prepare, and that one has for itself while it times.
 
-    A process that waits at the door to time comes before one that prepares again: so two prepare, then each times.
+    A process that waits to time comes before one that would prepare again: each passes a turnstile, in which it waits.
+    The kernel releases the lock of a process that ends.
 
     Args:
         folder: of all processes that take turns.
+        waits: called every `HEARTBEAT_S` seconds while this process waits.
     """
 
-    def __init__(self, folder: Path):
-        self._door, self._room = ((folder / name).open("wb") for name in ("door.lock", "room.lock"))
+    def __init__(self, folder: Path, waits: Callable[[], None] | None = None):
+        self._turnstile, self._lock = ((folder / name).open("wb") for name in ("turnstile.lock", "work.lock"))
+        self._waits = waits
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Take no more turns: nobody waits for this process."""
-        self._room.close()
-        self._door.close()
+        self._lock.close()
+        self._turnstile.close()
 
-    def prepare(self) -> None:
+    def acquire_shared(self) -> None:
         """Wait until no process times, and let none begin before this one's next turn."""
-        self._take(fcntl.LOCK_SH)
+        self._acquire(fcntl.LOCK_SH)
 
-    def time(self) -> None:
+    def acquire_exclusive(self) -> None:
         """Wait until every other process waits, and let them wait until this one's next turn."""
-        self._take(fcntl.LOCK_EX)
+        self._acquire(fcntl.LOCK_EX)
 
-    def _take(self, kind: int) -> None:
-        fcntl.flock(self._room, fcntl.LOCK_UN)
-        fcntl.flock(self._door, kind)
-        fcntl.flock(self._room, kind)
-        fcntl.flock(self._door, fcntl.LOCK_UN)
+    def _acquire(self, kind: int) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        with _repeated(self._waits):
+            fcntl.flock(self._turnstile, kind)
+            fcntl.flock(self._lock, kind)
+        fcntl.flock(self._turnstile, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _repeated(call: Callable[[], None] | None) -> Iterator[None]:
+    done = Event()
+
+    def repeat() -> None:
+        while call is not None and not done.wait(HEARTBEAT_S):
+            call()
+
+    thread = Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

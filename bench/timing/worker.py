@@ -17,6 +17,7 @@ from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
+from ..processes.child import collect_less_garbage
 from ..results.arm import Arm, Plan, Untimed
 from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Samples, Started, Timed
@@ -35,6 +36,8 @@ ROUNDS, MOST_ROUNDS = 11, 55
 #: The least number of rounds of a group, over all processes.
 MIN_ROUNDS = 11
 T = TypeVar("T")
+#: Kept until the process has ended, with all that JAX does then.
+_TURNS: list[Turns] = []
 
 
 class OtherPlatformError(TrigruError):
@@ -43,28 +46,30 @@ class OtherPlatformError(TrigruError):
 
 def answer_request(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
     """Measure in a process of its own."""
+    collect_less_garbage()
     jax.config.update(
         "jax_enable_compilation_cache", False
     )  # no other run's program, unless the request names a folder
-    measure(request, answer)
+    _TURNS.append(Turns(Path(request.folder), lambda: answer(None)))
+    measure(request, answer, _TURNS[0])
 
 
-def measure(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
+def measure(request: TimingRequest, answer: Callable[[Answer], None], turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     marker = np.memmap(request.marker, "<u4", "w+", shape=1)
-    with keep_in(Path(request.folder)), Turns(Path(request.folder)) as turns:
-        answer(Stage("measure the machine's limits", START_S))
+    with keep_in(Path(request.folder)):
         machine = describe_machine(packages_of_plan(request.plan))
+        answer(Stage("measure the machine's limits", START_S))  # until then, the parent lets no other process time
         if request.backend not in (None, machine.backend):
             raise OtherPlatformError(
                 f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
             )
         ceilings = {}
-        turns.time()
+        turns.acquire_exclusive()
         for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
             with jax.default_matmul_precision(precision):
                 ceilings[name] = measure_ceilings(dtype)
-        turns.prepare()
+        turns.acquire_shared()
         answer(Started(machine, ceilings))
         for arms in grouped(request.arms, lambda arm: arm.group).values():
             with jax.default_matmul_precision(arms[0].precision):
@@ -109,13 +114,13 @@ def measure_group(
     made = [attempt("compile", ready_s, arm, partial(_prepare, request, arm, machine)) for arm in shuffled]
     calibration = CPU if machine.backend == "cpu" else ACCELERATOR
     ready, warmed = [], []
-    turns.time()
+    turns.acquire_exclusive()
     for one in sorted(filter(None, made), key=lambda ready: arms.index(ready.arm)):
         if warm := attempt("warm up", 0.0, one.arm, partial(warm_up, one, sample_time_s, calibration)):
             ready.append(one)
             warmed.append(warm)
     if not {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
-        turns.prepare()
+        turns.acquire_shared()
         for one in ready:
             answer(Untimed(one.arm, NO_BASELINE))
         return GroupTimed(group, request.process, [])
@@ -138,7 +143,7 @@ def measure_group(
         entering=enter,
     )
     marker[0] = 0
-    turns.prepare()
+    turns.acquire_shared()
     timed = []
     for one, sample in zip(ready, samples, strict=True):
         if isinstance(sample, Exception):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
 from trigru.bench.timing.supervisor import LIMIT_S, ROUNDS_S, START_S, Answer, Journal, Stage, TimingRequest
+from trigru.bench.timing.turns import Turns
 
 from .runs import BUILD, MACHINE, plan
 
@@ -95,10 +97,11 @@ def fill(journal: Journal, groups: tuple[str, ...] = (STEP, FORWARD), process: i
         journal.add(GroupTimed(group, process, [timed(process, arm) for arm in journal.groups()[group]]))
 
 
-def ask_here(request: TimingRequest, limit_s: float) -> Iterator[Answer]:
+def ask_here(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Answer]:
     """As `trigru.bench.timing.supervisor.ask_process`, without another process, where things can be patched."""
     answers: list[Answer] = []
-    worker.measure(request, answers.append)
+    with Turns(Path(request.folder)) as turns:
+        worker.measure(request, answers.append, turns)
     yield from answers
 
 
@@ -118,7 +121,7 @@ class FakeProcesses:
     slowed: dict[str, float] = field(default_factory=dict)
     requests: list[TimingRequest] = field(default_factory=list)
 
-    def __call__(self, request: TimingRequest, limit_s: float) -> Iterator[Answer]:
+    def __call__(self, request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Answer]:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
         assert limit_s == LIMIT_S

@@ -41,7 +41,7 @@ def answers_until_death(request=REQUEST, limit_s=PATIENCE_S):
     """What a child answers once it was started, and how it died."""
     answers = []
     with pytest.raises(ChildDiedError) as caught:
-        answers += ask_process(request, limit_s)
+        answers += ask_process(request, limit_s, Event())
     assert answers.pop(0) is None
     return answers, str(caught.value)
 
@@ -57,7 +57,7 @@ def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(
 
 def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
     folder = child_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
-    assert list(ask_process(REQUEST, PATIENCE_S)) == [None, SAT, SAT]
+    assert list(ask_process(REQUEST, PATIENCE_S, Event())) == [None, SAT, SAT]
     assert msgspec.json.decode((folder / "request").read_bytes(), type=TimingRequest) == REQUEST
     words = "-P -m trigru.bench.processes.child trigru.bench.timing.worker:answer_request"
     assert (folder / "arguments").read_text().strip() == words

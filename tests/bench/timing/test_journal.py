@@ -2,6 +2,7 @@
 
 import json
 import os
+from threading import Event
 from unittest.mock import MagicMock
 
 import msgspec
@@ -227,15 +228,15 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
 def test_one_death_of_a_later_process_may_be_chance_and_no_group_is_lost_by_what_comes_after(journal, tmp_path):
     processes = FakeProcesses({(1, f"time {PURE.id}"): KILLED})
 
-    def killed_once(request, limit_s):
+    def killed_once(request, limit_s, stop):
         try:
-            yield from processes(request, limit_s)
+            yield from processes(request, limit_s, stop)
         finally:
             if request.process:
                 processes.dies.clear()
 
-    def die_between_groups(request, limit_s):
-        for answer in FakeProcesses()(request, limit_s):
+    def die_between_groups(request, limit_s, stop):
+        for answer in FakeProcesses()(request, limit_s, stop):
             yield answer
             if isinstance(answer, GroupTimed):
                 raise KILLED
@@ -255,10 +256,49 @@ def test_dying_before_anything_is_measured_ends_the_run(journal, process):
     assert len(processes.requests) == 1 + 2 * process, "a later one may try again"
 
 
+@pytest.mark.parametrize("process", [0, 1])
+def test_of_two_side_by_side_the_one_that_dies_loses_its_arm_and_the_other_nothing(journal, monkeypatch, process):
+    """The other one answers at once, or only when the first has been asked again and has answered."""
+    monkeypatch.setattr("trigru.bench.timing.supervisor.cores", lambda: 2)
+    processes, again = FakeProcesses({(process, f"time {LINEN.id}"): KILLED}), Event()
+
+    def ask(request, limit_s, stop):
+        answers = processes(request, limit_s, stop)
+        yield next(answers)
+        if request.process == process:
+            again.set() if sum(of.process == process for of in processes.requests) == 2 + process else None
+        else:
+            assert again.wait(10), "it waits until the other one was asked again"
+        yield from answers
+
+    run(journal, ignore, ask, quick=True)
+    assert journal.complete
+    assert {of.process for of in processes.requests} == {0, 1}
+    assert list(journal.reasons) == [LINEN.id]
+    assert {(of.group, of.process) for of in journal.groups_timed} == {(g, n) for g in (STEP, FORWARD) for n in (0, 1)}
+
+
+def test_what_ends_one_of_two_side_by_side_ends_both(journal, monkeypatch):
+    monkeypatch.setattr("trigru.bench.timing.supervisor.cores", lambda: 2)
+    ended = []
+
+    def ask(request, limit_s, stop):
+        if request.process:
+            yield None
+            raise KeyboardInterrupt
+        assert stop.wait(10)
+        ended.append(request.process)
+        yield from ()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(journal, ignore, ask, quick=True)
+    assert ended == [0]
+
+
 def test_a_process_that_ends_well_without_an_answer_is_not_asked_for_ever(journal):
     asked = []
 
-    def say_nothing(request, limit_s):
+    def say_nothing(request, limit_s, stop):
         asked.append(request)
         assert len(asked) < 10
         yield from ()
@@ -308,5 +348,5 @@ def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monke
         if user:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
         planned = msgspec.structs.replace(PLAN, devices=(*{1, devices},))
-        list(ask_process(TimingRequest(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0))
+        list(ask_process(TimingRequest(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0, Event()))
         assert seen.pop() == variables

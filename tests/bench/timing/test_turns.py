@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import ExitStack
 
+from trigru.bench.timing import turns
 from trigru.bench.timing.turns import Turns
 
 
@@ -11,16 +12,16 @@ def test_nobody_works_while_one_times(tmp_path):
     spans, together = [], threading.Barrier(3)
 
     def work(number):
-        with Turns(tmp_path) as turns:
-            turns.prepare()
+        with Turns(tmp_path) as own:
+            own.acquire_shared()
             together.wait()
             for turn in range(4):
-                for kind, take in (("prepare", turns.prepare), ("time", turns.time)):
+                for kind, take in (("prepare", own.acquire_shared), ("time", own.acquire_exclusive)):
                     take()
                     begun = time.monotonic()
                     time.sleep(0.002 * (1 + (number + turn) % 3))
                     spans.append((begun, time.monotonic(), kind, number))
-            turns.prepare()
+            own.acquire_shared()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
     for thread in threads:
@@ -36,15 +37,16 @@ def test_nobody_works_while_one_times(tmp_path):
 def test_who_waits_to_time_comes_before_who_prepares_again(tmp_path):
     order = []
 
-    def take(turns, kind):
-        getattr(turns, kind)()
+    def take(own, kind):
+        getattr(own, kind)()
         order.append(kind)
-        turns.close()
+        own.close()
 
     with ExitStack() as stack:
         first, second, third = (stack.enter_context(Turns(tmp_path)) for _ in range(3))
-        first.prepare()
-        threads = [threading.Thread(target=take, args=of) for of in ((second, "time"), (third, "prepare"))]
+        first.acquire_shared()
+        others = (second, "acquire_exclusive"), (third, "acquire_shared")
+        threads = [threading.Thread(target=take, args=of) for of in others]
         for thread in threads:
             thread.start()
             time.sleep(0.1)
@@ -52,4 +54,25 @@ def test_who_waits_to_time_comes_before_who_prepares_again(tmp_path):
         first.close()
         for thread in threads:
             thread.join(timeout=10)
-    assert order == ["time", "prepare"]
+    assert order == ["acquire_exclusive", "acquire_shared"]
+
+
+def test_who_waits_says_so_again_and_again_and_nobody_else_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "HEARTBEAT_S", 0.01)
+    said, enough = [], threading.Event()
+
+    def wait(name):
+        said.append(name)
+        enough.set() if len(said) > 2 else None
+
+    with Turns(tmp_path, lambda: wait("first")) as first, Turns(tmp_path, lambda: wait("second")) as second:
+        first.acquire_exclusive()
+        thread = threading.Thread(target=second.acquire_shared)
+        thread.start()
+        assert enough.wait(10)
+        first.close()
+        thread.join(timeout=10)
+        many = len(said)
+        time.sleep(0.05)
+    assert {*said} == {"second"}
+    assert len(said) == many

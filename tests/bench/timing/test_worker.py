@@ -16,6 +16,7 @@ from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
 from trigru.bench.timing.sampling import WarmUp, balanced_orders
 from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, run
+from trigru.bench.timing.turns import Turns
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
 
@@ -42,7 +43,8 @@ def answers_to(tmp_path):
         planned = {name: changes.pop(name) for name in [*changes] if name not in asked}
         answers = []
         of = msgspec.structs.replace(PLAN, sample_time_s=1e-4, **planned)
-        worker.measure(TimingRequest(of, arms, **asked | changes), answers.append)
+        with Turns(tmp_path) as turns:
+            worker.measure(TimingRequest(of, arms, **asked | changes), answers.append, turns)
         return answers
 
     return answers_to
