@@ -68,12 +68,12 @@ def plan(judge: str, session: str, number: int, seed: int = 0) -> None:
     print(f"{number} of {len(sites)} sites")
 
 
-def judge(judge: str) -> int:
+def judge(by: str) -> int:
     """The exit code of what judges the changed file."""
     file, line = changed_line()
     verify = [Path(sys.executable).with_name("trigru"), "verify", "--anew", *VERIFIED.get(file, ())]
     tests = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x"]
-    return subprocess.run(verify if judge == "verify" else [*tests, *tests_of(file, line, ".coverage")]).returncode
+    return subprocess.run(verify if by == "verify" else [*tests, *tests_of(file, line, ".coverage")]).returncode
 
 
 def tests_of(file: str, line: int, recorded: str) -> list[str]:
@@ -88,7 +88,7 @@ def tests_of(file: str, line: int, recorded: str) -> list[str]:
     contexts = data.contexts_by_lineno(str(Path(file).resolve())).get(line, ())
     names = [context.rpartition("|") for context in contexts if context]
     tests = {test if phase == "run" else test.partition("::")[0] for test, _, phase in names}
-    return sorted(tests) or [f"tests/{Path(file).parent}"]
+    return sorted(tests) or [next(f"tests/{room}" for room in Path(file).parents if Path("tests", room).is_dir())]
 
 
 def changed_line() -> tuple[str, int]:

@@ -151,6 +151,9 @@ def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
     @app.command()
     @wraps(command)
     def run(**arguments: Any) -> None:
+        from .processes.probe import check_jax
+
+        check_jax()  # before anything imports JAX
         module = import_module(f".commands.{command.__name__}", __package__)
         getattr(module, command.__name__)(**arguments)
 

@@ -165,6 +165,8 @@ def remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:
     """What is to be heeded of an arm, beside its baseline."""
     if b.facts.backend != baseline.facts.backend:
         yield f"ran on {b.facts.device} ({b.facts.backend})"
+    if any(t.gate is None for t in b.timed.values()):
+        yield "not compared with the oracle"
     tuned = {t.program.tuned for t in b.timed.values() if t.program and t.backend != "cpu"}
     if len(tuned) > 1:
         yield f"its processes were tuned in {len(tuned)} ways, and its interval contains that"

@@ -147,6 +147,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
             say(kept(journal))
             raise
         try:
+            journal.check()
             check_evidence(journal)
             journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away

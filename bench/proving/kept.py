@@ -33,7 +33,7 @@ from ..processes.scratch import private_folder
 from ..results.lines import check_date, record_of, with_checksum
 from ..results.proof import passes
 from .prover import PortId, QuestionId, processor
-from .questions import OF_PARTS, expand, is_answer
+from .questions import expand, is_answer
 
 #: Packages whose sources are read for the digest; of other files, sizes and times of change tell.
 READ = ("jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "ml_dtypes", "jaxtyping")
@@ -104,10 +104,10 @@ def kept(subject: PortId, questions: Sequence[QuestionId] | None = None) -> Kept
 def _path(subject: PortId, questions: Sequence[QuestionId] | None) -> Path | None:
     """The file of a port's proof; None where none may be kept.
 
-    It may for trigru's own ports and the frameworks' own parts, where JAX has nothing but a CPU.
+    It may for trigru's own ports, where JAX has nothing but a CPU.
     """
     accelerated = any(find_spec(name) is not None for name in ("libtpu", "jax_plugins"))
-    if accelerated or subject.source == "fault" or subject.name not in own_ports():
+    if accelerated or subject.source != "port" or subject.name not in own_ports():
         return None
     folder = _folder()
     name = hashlib.sha256(msgspec.json.encode([subject, digest(), questions])).hexdigest()[:32]
@@ -119,11 +119,10 @@ def _folder() -> Path | None:
 
 
 def _is_whole(subject: PortId, measurements: list[Measurement], questions: Sequence[QuestionId] | None) -> bool:
-    """Whether each question has its answer, and all passed; a framework's own part may fail."""
-    is_part = subject.source == "upstream"
-    questions = expand([subject], DTYPES, OF_PARTS if is_part else CHECKS) if questions is None else questions
+    """Whether each question has its answer, and all passed."""
+    questions = expand([subject], DTYPES, CHECKS) if questions is None else questions
     are_whole = len(measurements) == len(questions) and all(map(is_answer, measurements, questions))
-    return are_whole and (is_part or all(map(passes, measurements)))
+    return are_whole and all(map(passes, measurements))
 
 
 # What a proof depends on ------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The answer of a run in sentences and on one screen: the fastest, times, what to write, and how sure it is."""
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from math import ceil
@@ -131,8 +132,8 @@ def _judged(rows: list[Row]) -> dict[str, tuple[str, str]]:
 def _sentences(subject: str, judged: dict[str, tuple[str, str]]) -> list[str]:
     """A sentence, or none. A word that its first half has is not said again."""
     first, *more = [f"{called}, {verdict}{others}" for called, (verdict, others) in judged.items()] or [""]
-    for word in (FASTEST, " takes", " take"):
-        more = [clause.replace(word, "") for clause in more]
+    for verb, forms in ((FASTEST, FASTEST), (" take", " takes?")):
+        more = [re.sub(forms, "", clause) if verb in first else clause for clause in more]
     return [f"{subject}: {'; '.join([first, *more])}."] * bool(judged)
 
 

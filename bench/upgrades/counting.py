@@ -87,11 +87,12 @@ def _waits_s(call: Callable[[], Any]) -> dict[str, float]:
             found[line] = found.get(line, 0.0) + now_s - idle_s
         idle_s = now_s
 
+    before = sys.getprofile()
     sys.setprofile(profile)
     try:
         call()
     finally:
-        sys.setprofile(None)
+        sys.setprofile(before)
     return found
 
 
@@ -107,14 +108,15 @@ def count_python(call: Callable[[], Any]) -> Counter[str]:
         found[event] += 1
         return trace
 
-    before = sys.gettrace()
+    before, collects = sys.gettrace(), gc.isenabled()
     gc.disable()
     try:
         sys.settrace(trace)
         call()
     finally:
         sys.settrace(before)
-        gc.enable()
+        if collects:
+            gc.enable()
     return found
 
 

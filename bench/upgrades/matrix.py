@@ -147,8 +147,10 @@ def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
 
 def _is_kept(old: Row | None, new: Row, place: Path) -> bool:
     """Whether nothing is left to do of the row of an earlier run."""
-    if old is None or old.python != new.python or any(map(is_source, new.requirements)):
-        return False  # with other arguments, it is another place
+    if old is None or (old.python, old.arguments) != (new.python, new.arguments):
+        return False
+    if any(map(is_source, new.requirements)):
+        return False
     if old.reason or not old.versions:
         return old.lasting
     with suppress(SnapshotError):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..config import GRUConfig
-from ..errors import InputError, listed
+from ..errors import InputError, UnknownNameError, listed
 from ..gru.kernels import KERNELS
 from ..parameters.layouts import Layout, flatten
 from ..parameters.record import ClassifierParams, GRUParams, check_params
@@ -149,6 +149,11 @@ class CallStyle:
     source: str = ""
     caution: str = ""
     keeps_updates: bool = False
+
+    def __post_init__(self):
+        for label in self.labels:
+            if label not in LABELS:
+                raise UnknownNameError(f"label of call style {self.name}", label, list(LABELS))
 
 
 @dataclass

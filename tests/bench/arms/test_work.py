@@ -1,13 +1,16 @@
-"""The least work of a phase, and the limits that it is compared with."""
+"""The least work of a phase, counted once more by XLA; and the limits that it is compared with."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from trigru.bench.arms import workloads
 from trigru.bench.arms.workloads import WORKLOADS, Work, Workload, get_workload, work_of
 from trigru.bench.results.arm import Sized
 from trigru.bench.timing import roofline
 from trigru.bench.timing.roofline import measure_ceilings
+from trigru.impls import pure
 
 SMALL = [
     Workload("a", "", batch_size=2, time=3, input_size=2, hidden_size=3),
@@ -25,6 +28,32 @@ def test_operations_of_the_phases_follow_from_those_of_a_step(workload):
     assert forward == steps * (products + 15 * H) + 2 * B * H * C
     assert gradient == forward + steps * (products + 6 * H * H + 30 * H) + 4 * B * H * C, "no gradient of the inputs"
     assert train - gradient == workloads.ADAM_FLOPS * workload.parameters()
+
+
+def xla_flops(function, *arguments):
+    return jax.jit(function).lower(*arguments).compile().cost_analysis()["flops"]
+
+
+def test_xla_counts_about_as_much():
+    """Of the steps unrolled, so that it counts each."""
+    B, D, H = 3, 12, 16
+    params = pure.init(D, H, key=jax.random.key(0))
+    for phase, T in (("step", 1), ("forward", 3), ("gradient", 3)):
+
+        def outputs_of(params, x, T=T):
+            return pure.gru(params, x, unroll=T)[1]
+
+        gradient = jax.grad(lambda params, x, of=outputs_of: jnp.mean((of(params, x) - 0.5) ** 2))
+        counted = xla_flops(gradient if phase == "gradient" else outputs_of, params, jnp.ones((B, T, D)))
+        assert work_of(Workload("x", "", B, T, D, H), phase).flops == pytest.approx(counted, rel=0.3), phase
+    weights, adam = jnp.ones(1000), optax.adam(1e-3)
+
+    def move(gradient, state, weights):
+        updates, state = adam.update(gradient, state, weights)
+        return optax.apply_updates(updates, weights), state
+
+    counted = xla_flops(move, weights, adam.init(weights), weights)
+    assert counted == pytest.approx(workloads.ADAM_FLOPS * 1000, rel=0.3)
 
 
 @pytest.mark.parametrize("workload", [*SMALL, get_workload(Sized("vowels"))], ids=lambda w: w.name)

@@ -25,6 +25,42 @@ def float64():
         yield
 
 
+def along(function, tangent):
+    """(primal) -> the derivative of a function along a tangent."""
+    return lambda primal: jax.jvp(function, (primal,), (tangent,))[1]
+
+
+#: Whether with `remat`, and (scalar function of parameters and inputs, the point, a direction) -> results. Others, as
+#: the gradient along a direction and that of each example, are checks of the contract.
+TRANSFORMS = {
+    "jvp of jvp": (False, lambda f, point, v: along(along(f, v), v)(point)),
+    "linearize": (True, lambda f, point, v: jax.linearize(f, point)[1](v)),
+}
+
+
+@pytest.mark.parametrize(("remat", "transform"), TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.usefixtures("float64")
+def test_transformed_it_is_what_the_stock_kernel_is(remat, transform):
+    """With masks; the sums are not linear in the outputs."""
+    case = Case.random(B, T, D, H)
+    model = get_port("pure").load(case.gru_config, case.params.gru).params
+    point = model, jnp.asarray(case.x)
+    direction = jax.tree.map(lambda a: jnp.roll(a, 1), point)
+    masks = {"lengths": jnp.asarray(LENGTHS), "resets": jnp.asarray(RESETS)}
+
+    def found(kernel):
+        def scalar(point):
+            params, x = point
+            carry, outputs = gru(params, x, **masks, kernel=kernel, remat=remat)
+            return jnp.sum(outputs**2 * case.targets) + jnp.sum(carry**3)
+
+        return jax.tree.leaves(jax.jit(partial(transform, scalar))(point, direction))
+
+    for got, want in zip(found("fused"), found("stock"), strict=True):
+        assert np.abs(want).max() > 1e-6
+        assert relative_error(got, want) <= 1e-12
+
+
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.usefixtures("float64")
 def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(remat):
