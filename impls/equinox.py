@@ -90,8 +90,8 @@ class GRU(eqx.Module):
                 jnp.zeros((H,), param_dtype),
             ),
         )
-        start = None if carry_init is None else initializers.for_carry(carry_init)(key_c, (H,), param_dtype)
-        self.initial_carry = start
+        draw = initializers.for_carry(carry_init)
+        self.initial_carry = None if carry_init is None else draw(key_c, (H,), param_dtype)
         self.dtype, self.remat, self.kernel = dtype, remat, kernel
 
     def __call__(
@@ -117,7 +117,7 @@ class GRU(eqx.Module):
         Returns:
             The final carry (H,) and the outputs (T, H).
         """
-        loop = recurrence.begin(x, carry, self._initial(), lengths, resets, reverse, **self._fields())
+        loop = recurrence.begin(x, carry, lengths, resets, reverse, **self._fields())
         cell = recurrence.cast(self.cell, loop.dtype)
         if recurrence.is_fused(self.kernel, loop.dtype):
             weights = recurrence.Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
@@ -136,20 +136,17 @@ class GRU(eqx.Module):
         Returns:
             The carry and the output, which are the same (H,).
         """
-        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._fields())
+        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         h = recurrence.cast(self.cell, h.dtype)(x, h)
         return h, h
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return recurrence.initial_carry(self._initial(), batch_shape, self.dtype)
-
-    def _initial(self):
-        bias_n: Any = self.cell.bias_n
-        return jnp.zeros_like(bias_n) if self.initial_carry is None else self.initial_carry
+        return recurrence.initial_carry(batch_shape, **self._fields())
 
     def _fields(self):
-        return {**_sizes(self), "dtype": self.dtype, "batched": False}
+        fields = {"params": self.cell, "initial_carry": self.initial_carry, "dtype": self.dtype, "batched": False}
+        return _sizes(self) | fields
 
 
 def time_major(

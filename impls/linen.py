@@ -81,11 +81,11 @@ class GRU(nn.Module):
             bias_init=self.bias_init,
             **fields,
         )
-        if self.carry_init is None:
-            self.initial_carry = jnp.zeros((self.features,), self.param_dtype)
-        else:
-            start = initializers.for_carry(self.carry_init)
-            self.initial_carry = self.param("initial_carry", start, (self.features,), self.param_dtype)
+        start = None
+        if self.carry_init is not None:
+            draw = initializers.for_carry(self.carry_init, nn.meta.unbox)
+            start = self.param("initial_carry", draw, (self.features,), self.param_dtype)
+        self.initial_carry = start
 
     def __call__(
         self,
@@ -110,7 +110,7 @@ class GRU(nn.Module):
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        loop = recurrence.begin(x, carry, self.initial_carry, lengths, resets, reverse, time_major, **self._fields())
+        loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype) and self._params():  # else the cell makes its parameters first
             return loop.run_fused(self._weights(loop.dtype), self.unroll, self.remat)
 
@@ -118,7 +118,7 @@ class GRU(nn.Module):
             return recurrence.advance(lambda h, x: gru.cell(h, x)[0], h, loop.initial, inputs)
 
         if self.remat:
-            advance = nn.remat(advance, prevent_cse=loop.prevent_cse(self.unroll))
+            advance = nn.remat(advance, prevent_cse=recurrence.prevent_cse(self.unroll, loop.by_time[0]))
         scan = nn.scan(
             advance,
             variable_broadcast="params",
@@ -142,17 +142,18 @@ class GRU(nn.Module):
         Returns:
             The carry and the output, which are the same (*batch, H).
         """
-        h, x = recurrence.begin_step(x, carry, self.initial_carry, reset, **self._fields())
+        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return recurrence.initial_carry(self.initial_carry, batch_shape, self.dtype)
+        return recurrence.initial_carry(batch_shape, **self._fields())
 
     def _fields(self):
         cell = self._params()
-        input_size = cell["in"]["kernel"].shape[0] if cell else None
-        return {"input_size": input_size, "hidden_size": self.features, "dtype": self.dtype}
+        sizes = {"input_size": cell["in"]["kernel"].shape[0] if cell else None, "hidden_size": self.features}
+        params = cell or jnp.dtype(self.param_dtype)
+        return {**sizes, "params": params, "initial_carry": self.initial_carry, "dtype": self.dtype}
 
     def _params(self):
         """The cell's parameters without boxes; none before they are made, in `init` or with `mutable=["params"]`."""

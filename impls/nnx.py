@@ -131,8 +131,10 @@ class GRU(nnx.Module):
         recurrence.check_model(in_features=D, hidden_features=H, unroll=unroll, remat=remat, kernel=kernel, **fields)
         inits = {"kernel_init": kernel_init, "recurrent_kernel_init": recurrent_kernel_init, "bias_init": bias_init}
         self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
-        start = None if carry_init is None else initializers.for_carry(carry_init)(rngs.params(), (H,), param_dtype)
-        self.initial_carry = None if start is None else nnx.Param(start)
+        draw = initializers.for_carry(
+            carry_init, lambda drawn: drawn.raw_value if isinstance(drawn, nnx.VariableMetadata) else drawn
+        )
+        self.initial_carry = None if carry_init is None else nnx.Param(draw(rngs.params(), (H,), param_dtype))
         self.unroll, self.remat, self.kernel = unroll, remat, kernel
 
     def __call__(
@@ -158,9 +160,9 @@ class GRU(nnx.Module):
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        loop = recurrence.begin(x, carry, self._initial(), lengths, resets, reverse, time_major, **self._fields())
+        loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype):
-            return loop.run_fused(self._weights(loop.dtype), self.unroll, self.remat)
+            return loop.run_fused(recurrence.cast(self._weights(), loop.dtype), self.unroll, self.remat)
         # by jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
         return loop.run(lambda h, x: self.cell(h, x)[0], self.unroll, self.remat)
@@ -177,24 +179,23 @@ class GRU(nnx.Module):
         Returns:
             The carry and the output, which are the same (*batch, H).
         """
-        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._fields())
+        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return recurrence.initial_carry(self._initial(), batch_shape, self.cell.dtype)
-
-    def _initial(self):
-        return jnp.zeros_like(self.cell.hn_bias[...]) if self.initial_carry is None else self.initial_carry[...]
+        return recurrence.initial_carry(batch_shape, **self._fields())
 
     def _fields(self):
         cell = self.cell
-        return {"input_size": cell.in_features, "hidden_size": cell.hidden_features, "dtype": cell.dtype}
+        sizes = {"input_size": cell.in_features, "hidden_size": cell.hidden_features}
+        h = None if self.initial_carry is None else self.initial_carry[...]
+        return {**sizes, "params": self._weights(), "initial_carry": h, "dtype": cell.dtype}
 
-    def _weights(self, dtype):
+    def _weights(self):
         cell: Any = self.cell
         params = (cell.dense_i.kernel, cell.dense_h.kernel, cell.dense_i.bias, cell.hn_bias)
-        return recurrence.Weights(*recurrence.cast([p[...] for p in params], dtype))
+        return recurrence.Weights(*(p[...] for p in params))
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -234,12 +235,7 @@ _STAYS_BOUND = "model.eval() has no effect on what is bound already"
 
 
 def _in_place(port, model, task, jit=lambda f: nnx.jit(f), bind: Any = partial):
-    """The program of a style that passes the module itself, and the optimiser, and updates both in place.
-
-    Args:
-        jit: of a function of module, optimiser and arrays; leaves it alone where `bind` jits.
-        bind: (function, *bound) -> a function of the arrays.
-    """
+    """The program of a style that passes module and optimiser, and updates both in place; one of `jit`, `bind` jits."""
 
     def forward(model, *arrays):
         return task.predict(model, *arrays)

@@ -20,8 +20,12 @@ _TWO_AXES = (
 )
 
 
-def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
+def for_carry(initializer: Any, unbox: Callable[[Any], Any] = lambda drawn: drawn) -> Callable[..., Any]:
     """An initializer of the initial carry, of shape (H,), that says what is wrong with the one it is given.
+
+    Args:
+        initializer: (key, shape, dtype) -> an array, or a framework's box with one, which is returned as it is.
+        unbox: (drawn) -> the array.
 
     Raises:
         InputError: when called, if the initializer can't be called, raises anything, or gives another shape or dtype.
@@ -31,17 +35,19 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
     trigru.common.errors.InputError: carry_init gave shape (3,), expected (8,): one number for each hidden unit.
     """
 
-    def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
         called = "It is called as carry_init(key, shape, dtype)"
         if not callable(initializer):
             expected = "a JAX initializer (key, shape, dtype) -> array, such as jax.nn.initializers.zeros"
             raise InputError(f"carry_init is a {type(initializer).__name__}, expected {expected}.")
         try:
-            carry = initializer(key, shape, dtype)
+            drawn = initializer(key, shape, dtype)
         except Exception as error:  # of any kind, since it comes from a function of the user's
             hint = _TWO_AXES if isinstance(error, ValueError) else f"{called}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
             raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}") from error
+        carry = unbox(drawn)
+        is_boxed = carry is not drawn
         if not (isinstance(carry, jax.Array | np.ndarray | np.generic) or hasattr(carry, "__jax_array__")):
             raise InputError(f"carry_init gave a {type(carry).__name__}, expected an array of shape {shape}.")
         carry = jnp.asarray(carry)
@@ -52,7 +58,7 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
             raise InputError(
                 f"carry_init gave dtype {carry.dtype}, expected {expected}. {called}: let it draw in that dtype."
             )
-        return carry
+        return drawn if is_boxed else carry
 
     return init
 

@@ -62,6 +62,7 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
         "kernel_init": nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model")),
         "recurrent_kernel_init": nn.with_partitioning(initializers.orthogonal, (None, "model")),
         "bias_init": nn.with_partitioning(nn.initializers.zeros, ("model",)),
+        "carry_init": nn.with_partitioning(nn.initializers.zeros, ("model",)),
     }
     two: Any = nn.vmap(GRU, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=2)  # pyright: ignore[reportArgumentType]
     own_draw: Any = {"is_drawn": True, "refuses": False}  # of its sizes, it knows none before
@@ -129,12 +130,16 @@ def nnx(GRU: Any) -> ModelClass:
     def in_loop(model, x, **given):
         return jax.lax.map(lambda given: model(**given), {"x": x, **given})
 
+    boxed = {
+        name: nnx.with_metadata(nnx.initializers.normal(), part="model") for name in ("carry_init", *_INITIALIZERS)
+    }
     of_rnn = ("carry", "reverse", "time_major")
     return ModelClass(
         construct,
         _INITIALIZERS,
         uses=(
             Use("one stream of Rngs", by_one_stream),
+            Use("boxed", partial(construct, **boxed)),
             Use("made in nnx.jit", in_jit, draws_alike=True),
             Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
             Use("closed over by a loop", call=in_loop, takes=_ARRAYS),
