@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float
 from ..compat import linear, vary_alike
 from .products import each, is_zero, times, total
 
-__all__ = ["Weights", "cell", "fused_scan", "prevent_cse"]
+__all__ = ["Weights", "fused_scan"]
 
 
 class Weights(NamedTuple):
