@@ -34,14 +34,13 @@ class GRU(nn.Module):
 
     Args:
         features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
-            learned.
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster;
-            "auto" is "fused" on processors where it was measured to be the faster one.
+        kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
+            on processors where it was measured to be the faster one.
         kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of `nn.GRUCell`.
 
     Raises:
@@ -108,7 +107,10 @@ class GRU(nn.Module):
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
         Returns:
-            The final carry (*batch, H) and the outputs (*batch, T, H).
+            The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
+
+        Raises:
+            InputError: arrays or flags that do not fit each other or the model, before anything is traced.
         """
         loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype) and self._params():  # else the cell makes its parameters first
@@ -140,13 +142,16 @@ class GRU(nn.Module):
         """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
         Returns:
-            The carry and the output, which are the same (*batch, H).
+            The carry and the output, which are the same (*batch, H), in the dtype of the computation.
+
+        Raises:
+            InputError: arrays that do not fit each other or the model.
         """
         h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
-        """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
         return recurrence.initial_carry(batch_shape, **self._fields())
 
     def _fields(self):

@@ -47,8 +47,7 @@ def init(
     Args:
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
-            learned.
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
         param_dtype: of the parameters.
         key: for the parameters.
 
@@ -96,14 +95,14 @@ def gru(
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock", "fused", which is `common.gru.fused`: the same values, a faster backward pass; or "auto", which
-            is "fused" on processors where it was measured to be the faster one.
+        kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`, to the same values; "auto" is
+            "fused" on processors where it was measured to be the faster one.
 
     Returns:
-        The final carry (*batch, H) and the outputs (*batch, T, H).
+        The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
 
     Raises:
-        InputError: arrays or options that do not fit.
+        InputError: arrays, flags or options that do not fit, before anything is traced.
 
     >>> params = init(4, 8, key=jax.random.key(0))
     >>> carry, outputs = gru(params, jnp.ones((2, 5, 4)))
@@ -129,7 +128,10 @@ def gru_step(
     """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
     Returns:
-        The carry and the output, which are the same (*batch, H).
+        The carry and the output, which are the same (*batch, H), in the dtype of the computation.
+
+    Raises:
+        InputError: arrays or a dtype that do not fit.
     """
     recurrence.check_model(dtype=dtype)
     h, x = recurrence.begin_step(x, carry, reset, **_fields(params, dtype))
@@ -140,7 +142,7 @@ def gru_step(
 def get_initial_carry(
     params: Params, batch_shape: tuple[int, ...] = (), *, dtype: Any = None
 ) -> Float[Array, "*batch hidden"]:
-    """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+    """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
     recurrence.check_model(dtype=dtype)
     return recurrence.initial_carry(batch_shape, **_fields(params, dtype))
 

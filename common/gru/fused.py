@@ -102,10 +102,7 @@ def fused_scan(
 
 
 def prevent_cse(unroll: int, x: Array) -> bool:
-    """The argument of that name for a checkpoint of one step of a loop over x (T, ...).
-
-    It can be off inside a loop, whose body XLA does not merge with the forward pass; fully unrolled there is none.
-    """
+    """False in a loop over x (T, ...), which XLA keeps apart from the forward pass; fully unrolled, there is none."""
     return unroll >= x.shape[0]
 
 

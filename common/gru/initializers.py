@@ -23,9 +23,7 @@ _TWO_AXES = (
 def for_carry(initializer: Any, unbox: Callable[[Any], Any] = lambda drawn: drawn) -> Callable[..., Any]:
     """An initializer of the initial carry, of shape (H,), that says what is wrong with the one it is given.
 
-    Args:
-        initializer: (key, shape, dtype) -> an array, or a framework's box with one, which is returned as it is.
-        unbox: (drawn) -> the array.
+    `unbox` gives the array in a framework's box, as of `flax.linen.with_partitioning`, which is returned as it is.
 
     Raises:
         InputError: when called, if the initializer can't be called, raises anything, or gives another shape or dtype.
@@ -46,11 +44,10 @@ def for_carry(initializer: Any, unbox: Callable[[Any], Any] = lambda drawn: draw
             hint = _TWO_AXES if isinstance(error, ValueError) else f"{called}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
             raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}") from error
-        carry = unbox(drawn)
-        is_boxed = carry is not drawn
-        if not (isinstance(carry, jax.Array | np.ndarray | np.generic) or hasattr(carry, "__jax_array__")):
-            raise InputError(f"carry_init gave a {type(carry).__name__}, expected an array of shape {shape}.")
-        carry = jnp.asarray(carry)
+        array = unbox(drawn)
+        if not (isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__")):
+            raise InputError(f"carry_init gave a {type(array).__name__}, expected an array of shape {shape}.")
+        carry = jnp.asarray(array)
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
         if carry.dtype != jax.dtypes.canonicalize_dtype(dtype):  # without jax_enable_x64, float32 for float64
@@ -58,7 +55,7 @@ def for_carry(initializer: Any, unbox: Callable[[Any], Any] = lambda drawn: draw
             raise InputError(
                 f"carry_init gave dtype {carry.dtype}, expected {expected}. {called}: let it draw in that dtype."
             )
-        return drawn if is_boxed else carry
+        return carry if array is drawn else drawn
 
     return init
 

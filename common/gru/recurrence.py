@@ -310,10 +310,7 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
 
 def _check_array(name: str, array: Any) -> None:
     """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what converts itself to one."""
-    if isinstance(array, np.ma.MaskedArray):
-        hint = "expected one without a mask. Fill it, as with .filled(0)."
-    elif isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__"):
-        return
-    else:
-        hint = "expected an array. Convert it with jnp.asarray."
-    raise InputError(f"{name}: got a {type(array).__name__}, {hint}")
+    known = isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__")
+    if not known or isinstance(array, np.ma.MaskedArray):
+        hint = "one without a mask. Fill it, as with .filled(0)." if known else "an array. Convert it with jnp.asarray."
+        raise InputError(f"{name}: got a {type(array).__name__}, expected {hint}")

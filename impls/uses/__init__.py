@@ -130,16 +130,12 @@ def nnx(GRU: Any) -> ModelClass:
     def in_loop(model, x, **given):
         return jax.lax.map(lambda given: model(**given), {"x": x, **given})
 
-    boxed = {
-        name: nnx.with_metadata(nnx.initializers.normal(), part="model") for name in ("carry_init", *_INITIALIZERS)
-    }
     of_rnn = ("carry", "reverse", "time_major")
     return ModelClass(
         construct,
         _INITIALIZERS,
         uses=(
             Use("one stream of Rngs", by_one_stream),
-            Use("boxed", partial(construct, **boxed)),
             Use("made in nnx.jit", in_jit, draws_alike=True),
             Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
             Use("closed over by a loop", call=in_loop, takes=_ARRAYS),
