@@ -149,7 +149,7 @@ class GRU(eqx.Module):
         """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
         return recurrence.initial_carry(batch_shape, **self._fields())
 
-    def _fields(self):
+    def _fields(self) -> dict[str, Any]:
         fields = {"params": self.cell, "initial_carry": self.initial_carry, "dtype": self.dtype, "batched": False}
         return _sizes(self) | fields
 
