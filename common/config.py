@@ -22,10 +22,11 @@ class GRUConfig:
         dtype: dtype of the computation, by its name or as JAX has it; None means that of inputs, parameters and a
             passed carry, promoted.
         param_dtype: dtype in which parameters are stored. A config keeps the names of both.
-        kernel: "stock" scans the framework's own GRUCell; "fused" runs `common.gru.fused`.
+        kernel: "stock" scans the model's cell, in linen and Equinox the framework's; "fused" runs `common.gru.fused`.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
-        carry_init: a JAX initializer for the initial carry; None means zeros.
+        carry_init: a JAX initializer for the initial carry; None means learned zeros, other than in a port's own
+            class, where it means zeros that are not learned.
 
     Raises:
         InputError: a size is below 1, a dtype is not a floating-point one, remat is no bool, or carry_init

@@ -33,14 +33,13 @@ class GRU(eqx.Module):
     Args:
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
-            learned.
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `eqx.nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster;
-            "auto" is "fused" on processors where it was measured to be the faster one.
+        kernel: "stock" scans `eqx.nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
+            on processors where it was measured to be the faster one.
         key: for the parameters.
 
     Raises:
@@ -90,8 +89,8 @@ class GRU(eqx.Module):
                 jnp.zeros((H,), param_dtype),
             ),
         )
-        start = None if carry_init is None else initializers.for_carry(carry_init)(key_c, (H,), param_dtype)
-        self.initial_carry = start
+        draw = initializers.for_carry(carry_init)
+        self.initial_carry = None if carry_init is None else draw(key_c, (H,), param_dtype)
         self.dtype, self.remat, self.kernel = dtype, remat, kernel
 
     def __call__(
@@ -115,9 +114,12 @@ class GRU(eqx.Module):
                 bind it first: `jax.vmap(functools.partial(model, reverse=True))`.
 
         Returns:
-            The final carry (H,) and the outputs (T, H).
+            The final carry (H,) and the outputs (T, H), in the dtype of the computation.
+
+        Raises:
+            InputError: arrays or flags that do not fit each other or the model, before anything is traced.
         """
-        loop = recurrence.begin(x, carry, self._initial(), lengths, resets, reverse, **self._fields())
+        loop = recurrence.begin(x, carry, lengths, resets, reverse, **self._fields())
         cell = recurrence.cast(self.cell, loop.dtype)
         if recurrence.is_fused(self.kernel, loop.dtype):
             weights = recurrence.Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
@@ -134,22 +136,22 @@ class GRU(eqx.Module):
         """Run one time step on x (D,); where reset is true, from the initial carry.
 
         Returns:
-            The carry and the output, which are the same (H,).
+            The carry and the output, which are the same (H,), in the dtype of the computation.
+
+        Raises:
+            InputError: arrays that do not fit each other or the model.
         """
-        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._fields())
+        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         h = recurrence.cast(self.cell, h.dtype)(x, h)
         return h, h
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
-        """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return recurrence.initial_carry(self._initial(), batch_shape, self.dtype)
+        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
+        return recurrence.initial_carry(batch_shape, **self._fields())
 
-    def _initial(self):
-        bias_n: Any = self.cell.bias_n
-        return jnp.zeros_like(bias_n) if self.initial_carry is None else self.initial_carry
-
-    def _fields(self):
-        return {**_sizes(self), "dtype": self.dtype, "batched": False}
+    def _fields(self) -> dict[str, Any]:
+        fields = {"params": self.cell, "initial_carry": self.initial_carry, "dtype": self.dtype, "batched": False}
+        return _sizes(self) | fields
 
 
 def time_major(

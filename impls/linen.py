@@ -34,14 +34,13 @@ class GRU(nn.Module):
 
     Args:
         features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
-            learned.
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster;
-            "auto" is "fused" on processors where it was measured to be the faster one.
+        kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
+            on processors where it was measured to be the faster one.
         kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of `nn.GRUCell`.
 
     Raises:
@@ -81,11 +80,11 @@ class GRU(nn.Module):
             bias_init=self.bias_init,
             **fields,
         )
-        if self.carry_init is None:
-            self.initial_carry = jnp.zeros((self.features,), self.param_dtype)
-        else:
-            start = initializers.for_carry(self.carry_init)
-            self.initial_carry = self.param("initial_carry", start, (self.features,), self.param_dtype)
+        start = None
+        if self.carry_init is not None:
+            draw = initializers.for_carry(self.carry_init, nn.meta.unbox)
+            start = self.param("initial_carry", draw, (self.features,), self.param_dtype)
+        self.initial_carry = start
 
     def __call__(
         self,
@@ -108,9 +107,12 @@ class GRU(nn.Module):
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
         Returns:
-            The final carry (*batch, H) and the outputs (*batch, T, H).
+            The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
+
+        Raises:
+            InputError: arrays or flags that do not fit each other or the model, before anything is traced.
         """
-        loop = recurrence.begin(x, carry, self.initial_carry, lengths, resets, reverse, time_major, **self._fields())
+        loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype) and self._params():  # else the cell makes its parameters first
             return loop.run_fused(self._weights(loop.dtype), self.unroll, self.remat)
 
@@ -118,7 +120,7 @@ class GRU(nn.Module):
             return recurrence.advance(lambda h, x: gru.cell(h, x)[0], h, loop.initial, inputs)
 
         if self.remat:
-            advance = nn.remat(advance, prevent_cse=loop.prevent_cse(self.unroll))
+            advance = nn.remat(advance, prevent_cse=recurrence.prevent_cse(self.unroll, loop.by_time[0]))
         scan = nn.scan(
             advance,
             variable_broadcast="params",
@@ -140,19 +142,23 @@ class GRU(nn.Module):
         """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
         Returns:
-            The carry and the output, which are the same (*batch, H).
+            The carry and the output, which are the same (*batch, H), in the dtype of the computation.
+
+        Raises:
+            InputError: arrays that do not fit each other or the model.
         """
-        h, x = recurrence.begin_step(x, carry, self.initial_carry, reset, **self._fields())
+        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
-        """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return recurrence.initial_carry(self.initial_carry, batch_shape, self.dtype)
+        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
+        return recurrence.initial_carry(batch_shape, **self._fields())
 
     def _fields(self):
         cell = self._params()
-        input_size = cell["in"]["kernel"].shape[0] if cell else None
-        return {"input_size": input_size, "hidden_size": self.features, "dtype": self.dtype}
+        sizes = {"input_size": cell["in"]["kernel"].shape[0] if cell else None, "hidden_size": self.features}
+        params = cell or jnp.dtype(self.param_dtype)
+        return {**sizes, "params": params, "initial_carry": self.initial_carry, "dtype": self.dtype}
 
     def _params(self):
         """The cell's parameters without boxes; none before they are made, in `init` or with `mutable=["params"]`."""

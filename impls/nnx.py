@@ -29,8 +29,9 @@ class GRUCell(nnx.RNNCellBase):
 
     Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h) (https://github.com/google/flax/issues/5594). This
     class has b_hn, under the name that the proposed fix (https://github.com/google/flax/pull/5595) gives it.
-    Arguments are those of `nnx.GRUCell`. Initializers are called for the matrices (D, 3H) and (H, 3H), and for the
-    biases (3H,) and (H,).
+    Of the arguments of `nnx.GRUCell`, it lacks gate_fn, activation_fn, carry_init, promote_dtype, keep_rngs and the
+    metadata. Initializers are called for the matrices (D, 3H) and (H, 3H), and for the biases (3H,) and (H,); the
+    defaults of `kernel_init` and `recurrent_kernel_init` draw each matrix gate by gate, as linen does.
     """
 
     def __init__(
@@ -47,8 +48,7 @@ class GRUCell(nnx.RNNCellBase):
     ):
         D, H = in_features, hidden_features
         fields: Any = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.in_features, self.hidden_features = D, H
-        self.dtype, self.param_dtype = dtype, param_dtype
+        self.in_features, self.hidden_features, self.dtype, self.param_dtype = D, H, dtype, param_dtype
         self.dense_i = nnx.Linear(D, 3 * H, kernel_init=kernel_init, bias_init=bias_init, **fields)
         self.dense_h = nnx.Linear(H, 3 * H, kernel_init=recurrent_kernel_init, use_bias=False, **fields)
         self.hn_bias = nnx.Param(bias_init(rngs.params(), (H,), param_dtype))
@@ -85,16 +85,14 @@ class GRU(nnx.Module):
     Args:
         in_features: D, features of one input frame.
         hidden_features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
-            learned.
-        kernel_init, recurrent_kernel_init, bias_init: as of `nnx.GRUCell`, called with the shapes of the fused
-            matrices (D, 3H) and (H, 3H). The defaults draw gate by gate, as linen does.
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
+        kernel_init, recurrent_kernel_init, bias_init: as of `GRUCell`, called with the shapes of fused matrices.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster;
-            "auto" is "fused" on processors where it was measured to be the faster one.
+        kernel: "stock" scans `GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
+            on processors where it was measured to be the faster one.
         rngs: for the parameters.
 
     Raises:
@@ -131,8 +129,10 @@ class GRU(nnx.Module):
         recurrence.check_model(in_features=D, hidden_features=H, unroll=unroll, remat=remat, kernel=kernel, **fields)
         inits = {"kernel_init": kernel_init, "recurrent_kernel_init": recurrent_kernel_init, "bias_init": bias_init}
         self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
-        start = None if carry_init is None else initializers.for_carry(carry_init)(rngs.params(), (H,), param_dtype)
-        self.initial_carry = None if start is None else nnx.Param(start)
+        draw = initializers.for_carry(
+            carry_init, lambda drawn: drawn.raw_value if isinstance(drawn, nnx.VariableMetadata) else drawn
+        )
+        self.initial_carry = None if carry_init is None else nnx.Param(draw(rngs.params(), (H,), param_dtype))
         self.unroll, self.remat, self.kernel = unroll, remat, kernel
 
     def __call__(
@@ -156,11 +156,14 @@ class GRU(nnx.Module):
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
         Returns:
-            The final carry (*batch, H) and the outputs (*batch, T, H).
+            The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
+
+        Raises:
+            InputError: arrays or flags that do not fit each other or the model, before anything is traced.
         """
-        loop = recurrence.begin(x, carry, self._initial(), lengths, resets, reverse, time_major, **self._fields())
+        loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype):
-            return loop.run_fused(self._weights(loop.dtype), self.unroll, self.remat)
+            return loop.run_fused(recurrence.cast(self._weights(), loop.dtype), self.unroll, self.remat)
         # by jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
         return loop.run(lambda h, x: self.cell(h, x)[0], self.unroll, self.remat)
@@ -175,26 +178,28 @@ class GRU(nnx.Module):
         """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
         Returns:
-            The carry and the output, which are the same (*batch, H).
+            The carry and the output, which are the same (*batch, H), in the dtype of the computation.
+
+        Raises:
+            InputError: arrays that do not fit each other or the model.
         """
-        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._fields())
+        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
-        """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return recurrence.initial_carry(self._initial(), batch_shape, self.cell.dtype)
-
-    def _initial(self):
-        return jnp.zeros_like(self.cell.hn_bias[...]) if self.initial_carry is None else self.initial_carry[...]
+        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
+        return recurrence.initial_carry(batch_shape, **self._fields())
 
     def _fields(self):
         cell = self.cell
-        return {"input_size": cell.in_features, "hidden_size": cell.hidden_features, "dtype": cell.dtype}
+        sizes = {"input_size": cell.in_features, "hidden_size": cell.hidden_features}
+        h = None if self.initial_carry is None else self.initial_carry[...]
+        return {**sizes, "params": self._weights(), "initial_carry": h, "dtype": cell.dtype}
 
-    def _weights(self, dtype):
+    def _weights(self):
         cell: Any = self.cell
         params = (cell.dense_i.kernel, cell.dense_h.kernel, cell.dense_i.bias, cell.hn_bias)
-        return recurrence.Weights(*recurrence.cast([p[...] for p in params], dtype))
+        return recurrence.Weights(*(p[...] for p in params))
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -234,12 +239,7 @@ _STAYS_BOUND = "model.eval() has no effect on what is bound already"
 
 
 def _in_place(port, model, task, jit=lambda f: nnx.jit(f), bind: Any = partial):
-    """The program of a style that passes the module itself, and the optimiser, and updates both in place.
-
-    Args:
-        jit: of a function of module, optimiser and arrays; leaves it alone where `bind` jits.
-        bind: (function, *bound) -> a function of the arrays.
-    """
+    """The program of a style that passes module and optimiser, and updates both in place; one of `jit`, `bind` jits."""
 
     def forward(model, *arrays):
         return task.predict(model, *arrays)

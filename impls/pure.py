@@ -7,6 +7,7 @@ the order r, z, n, which multiply from the right. Equinox's cell, whose layout i
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -46,8 +47,7 @@ def init(
     Args:
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
-            learned.
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
         param_dtype: of the parameters.
         key: for the parameters.
 
@@ -95,14 +95,14 @@ def gru(
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock", "fused", which is `common.gru.fused`: the same values, a faster backward pass; or "auto", which
-            is "fused" on processors where it was measured to be the faster one.
+        kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`, to the same values; "auto" is
+            "fused" on processors where it was measured to be the faster one.
 
     Returns:
-        The final carry (*batch, H) and the outputs (*batch, T, H).
+        The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
 
     Raises:
-        InputError: arrays or options that do not fit.
+        InputError: arrays, flags or options that do not fit, before anything is traced.
 
     >>> params = init(4, 8, key=jax.random.key(0))
     >>> carry, outputs = gru(params, jnp.ones((2, 5, 4)))
@@ -110,12 +110,11 @@ def gru(
     ((2, 8), (2, 5, 8))
     """
     recurrence.check_model(unroll=unroll, remat=remat, kernel=kernel, dtype=dtype)
-    sizes = _sizes(params)
-    loop = recurrence.begin(x, carry, _initial(params), lengths, resets, reverse, time_major, dtype=dtype, **sizes)
-    params = recurrence.cast(params, loop.dtype)
+    loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **_fields(params, dtype))
+    weights = recurrence.Weights(*recurrence.cast(params[:4], loop.dtype))
     if recurrence.is_fused(kernel, loop.dtype):
-        return loop.run_fused(recurrence.Weights(*params[:4]), unroll, remat)
-    return loop.run(lambda h, x: _cell(params, h, x), unroll, remat)
+        return loop.run_fused(weights, unroll, remat)
+    return loop.run(partial(_cell, weights), unroll, remat)
 
 
 def gru_step(
@@ -129,39 +128,32 @@ def gru_step(
     """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
     Returns:
-        The carry and the output, which are the same (*batch, H).
+        The carry and the output, which are the same (*batch, H), in the dtype of the computation.
+
+    Raises:
+        InputError: arrays or a dtype that do not fit.
     """
     recurrence.check_model(dtype=dtype)
-    h, x = recurrence.begin_step(x, carry, _initial(params), reset, dtype=dtype, **_sizes(params))
-    h = _cell(recurrence.cast(params, h.dtype), h, x)
+    h, x = recurrence.begin_step(x, carry, reset, **_fields(params, dtype))
+    h = _cell(recurrence.Weights(*recurrence.cast(params[:4], h.dtype)), h, x)
     return h, h
 
 
 def get_initial_carry(
     params: Params, batch_shape: tuple[int, ...] = (), *, dtype: Any = None
 ) -> Float[Array, "*batch hidden"]:
-    """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+    """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
     recurrence.check_model(dtype=dtype)
-    return recurrence.initial_carry(_initial(params), batch_shape, dtype)
+    return recurrence.initial_carry(batch_shape, **_fields(params, dtype))
 
 
-def _cell(params: Params, h: Array, x: Array) -> Array:
-    gi = x @ params.kernel_i  # (*batch, 3H)
-    gi_r, gi_z, gi_n = jnp.split(gi + jnp.broadcast_to(params.bias, gi.shape), 3, axis=-1)  # each (*batch, H)
-    gh_r, gh_z, gh_n = jnp.split(h @ params.kernel_h, 3, axis=-1)  # each (*batch, H)
-    r = jax.nn.sigmoid(gi_r + gh_r)
-    z = jax.nn.sigmoid(gi_z + gh_z)
-    n = jnp.tanh(gi_n + r * (gh_n + jnp.broadcast_to(params.bias_n, gh_n.shape)))
-    return (1 - z) * n + z * h
+def _cell(weights: recurrence.Weights, h: Array, x: Array) -> Array:
+    return recurrence.cell(weights, h, x @ weights.kernel_i)[0]
 
 
-def _initial(params: Params) -> Array:
-    h = jnp.zeros_like(params.bias_n) if params.initial_carry is None else params.initial_carry
-    return jnp.asarray(h, params.kernel_i.dtype)  # which decides the dtype of the computation
-
-
-def _sizes(params: Params) -> dict[str, Any]:
-    return {"input_size": params.kernel_i.shape[0], "hidden_size": params.bias_n.shape[0]}
+def _fields(params: Params, dtype: Any) -> dict[str, Any]:
+    sizes = {"input_size": params.kernel_i.shape[0], "hidden_size": params.bias_n.shape[0]}
+    return {**sizes, "params": params[:4], "initial_carry": params.initial_carry, "dtype": dtype}
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -258,7 +250,8 @@ class PurePort(Port):
 
 
 def _record(params: Params) -> GRUParams:
-    return GRUParams(params.kernel_i.T, params.kernel_h.T, params.bias, params.bias_n, np.asarray(_initial(params)))
+    h = np.zeros_like(params.bias_n) if params.initial_carry is None else params.initial_carry
+    return GRUParams(params.kernel_i.T, params.kernel_h.T, params.bias, params.bias_n, h)
 
 
 PORT = PurePort()

@@ -92,13 +92,18 @@ def fused_scan(
     if chunk >= T:
         return jax.checkpoint(advance)(carry, by_time)
     chunks, left = _cut(by_time, chunk, reverse)
-    # prevent_cse can be off inside a loop: XLA does not merge its body with the forward pass
-    carry, outputs = jax.lax.scan(jax.checkpoint(advance, prevent_cse=False), carry, chunks, reverse=reverse)
+    one_chunk = jax.checkpoint(advance, prevent_cse=prevent_cse(1, chunks[0]))
+    carry, outputs = jax.lax.scan(one_chunk, carry, chunks, reverse=reverse)
     outputs = outputs.reshape(-1, *outputs.shape[2:])
     if left:
         carry, last = jax.checkpoint(advance)(carry, left)
         outputs = jnp.concatenate([last, outputs] if reverse else [outputs, last])
     return carry, outputs
+
+
+def prevent_cse(unroll: int, x: Array) -> bool:
+    """False in a loop over x (T, ...), which XLA keeps apart from the forward pass; fully unrolled, there is none."""
+    return unroll >= x.shape[0]
 
 
 class _Scan(NamedTuple):
@@ -146,7 +151,7 @@ def _derivative(scan: _Scan, primals: Any, tangents: Any) -> Any:
             return t_next, t_next
 
         # what follows from r, z, n and a is computed again in the backward pass: only these are kept
-        advance = jax.checkpoint(advance, prevent_cse=scan.unroll >= x.shape[0])
+        advance = jax.checkpoint(advance, prevent_cse=prevent_cse(scan.unroll, x))
         return scan.run(advance, t_h, (u, u_n, states, resets, active, residuals))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
@@ -165,7 +170,7 @@ def _run(
     def advance(h: Array, step: Any) -> tuple[Array, Any]:
         x, reset, on = step
         before, h = h, _restart(reset, initial, h)
-        after, residuals = _cell(weights, h, x if first else x @ weights.kernel_i)
+        after, residuals = cell(weights, h, x if first else x @ weights.kernel_i)
         after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, residuals)
 
@@ -184,8 +189,8 @@ def _multiplies_first(x: Array) -> bool:
     return needed <= D
 
 
-def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
-    """The next state, and (r, z, n, a), where a = W_hn h + b_hn; gi = x W_i."""
+def cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
+    """The next state (*batch, H), and (r, z, n, a), where a = W_hn h + b_hn; gi = x W_i (*batch, 3H)."""
     gi_r, gi_z, gi_n = jnp.split(gi + jnp.broadcast_to(weights.bias, gi.shape), 3, axis=-1)  # each (*batch, H)
     gh_r, gh_z, gh_n = jnp.split(h @ weights.kernel_h, 3, axis=-1)  # each (*batch, H)
     r = jax.nn.sigmoid(gi_r + gh_r)

@@ -20,8 +20,10 @@ _TWO_AXES = (
 )
 
 
-def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
+def for_carry(initializer: Any, unbox: Callable[[Any], Any] = lambda drawn: drawn) -> Callable[..., Any]:
     """An initializer of the initial carry, of shape (H,), that says what is wrong with the one it is given.
+
+    `unbox` gives the array in a framework's box, as of `flax.linen.with_partitioning`, which is returned as it is.
 
     Raises:
         InputError: when called, if the initializer can't be called, raises anything, or gives another shape or dtype.
@@ -31,20 +33,21 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
     trigru.common.errors.InputError: carry_init gave shape (3,), expected (8,): one number for each hidden unit.
     """
 
-    def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
         called = "It is called as carry_init(key, shape, dtype)"
         if not callable(initializer):
             expected = "a JAX initializer (key, shape, dtype) -> array, such as jax.nn.initializers.zeros"
             raise InputError(f"carry_init is a {type(initializer).__name__}, expected {expected}.")
         try:
-            carry = initializer(key, shape, dtype)
+            drawn = initializer(key, shape, dtype)
         except Exception as error:  # of any kind, since it comes from a function of the user's
             hint = _TWO_AXES if isinstance(error, ValueError) else f"{called}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
             raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}") from error
-        if not (isinstance(carry, jax.Array | np.ndarray | np.generic) or hasattr(carry, "__jax_array__")):
-            raise InputError(f"carry_init gave a {type(carry).__name__}, expected an array of shape {shape}.")
-        carry = jnp.asarray(carry)
+        array = unbox(drawn)
+        if not (isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__")):
+            raise InputError(f"carry_init gave a {type(array).__name__}, expected an array of shape {shape}.")
+        carry = jnp.asarray(array)
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
         if carry.dtype != jax.dtypes.canonicalize_dtype(dtype):  # without jax_enable_x64, float32 for float64
@@ -52,7 +55,7 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
             raise InputError(
                 f"carry_init gave dtype {carry.dtype}, expected {expected}. {called}: let it draw in that dtype."
             )
-        return carry
+        return carry if array is drawn else drawn
 
     return init
 

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: The first scans the framework's own cell, the second is `trigru.common.gru.fused`.
+#: The first scans the model's cell, in linen and Equinox the framework's own; the second is `trigru.common.gru.fused`.
 STOCK, FUSED = KERNELS = ("stock", "fused")
 #: `fused` where that was measured to train no slower than the faster of two scans by hand, else `stock`.
 AUTO = "auto"

@@ -78,7 +78,9 @@ def carry_learning_rate(
     if frozen and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
     before = [] if length is None else [optax.scale(float(length))]
-    after = [] if not array and scale == 1 else [_scale_by(scale)]
+    # as by `optax.scale`, whose updates do not keep their dtype if `scale` is an array
+    scaled = optax.stateless(lambda updates, _: jax.tree.map(lambda u: u * jnp.asarray(scale, u.dtype), updates))
+    after = [] if not array and scale == 1 else [scaled]
     own = optax.set_to_zero() if frozen else optax.chain(*before, tx if carry is None else carry, *after)
 
     def labels(params: Any) -> Any:
@@ -102,11 +104,6 @@ def _is_scale(scale: Any) -> bool:
         scalar = scale.ndim == 0 and jnp.issubdtype(scale.dtype, jnp.floating)
         return scalar and (isinstance(scale, Tracer) or bool(0 <= number < jnp.inf))
     return isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= number <= LARGEST
-
-
-def _scale_by(scale: Any) -> optax.GradientTransformation:
-    """Scale updates like `optax.scale`, by a number or an array, and keep their dtype."""
-    return optax.stateless(lambda updates, _: jax.tree.map(lambda u: u * jnp.asarray(scale, u.dtype), updates))
 
 
 def _ends_in(path: tuple[Any, ...], name: str) -> bool:

@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ..compat import broadcast_as, vary_alike, varying_axes
 from ..config import check_fields
 from ..errors import InputError, listed
-from .fused import Weights, fused_scan
+from .fused import Weights, cell, fused_scan, prevent_cse
 from .kernels import AUTO, KERNELS, is_fused
 
-__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "cast", "check_model", "initial_carry", "is_fused"]
+__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "cast", "cell", "check_model", "initial_carry"]
+__all__ += ["is_fused", "prevent_cse"]
 
 
 class Loop(NamedTuple):
@@ -33,13 +34,6 @@ class Loop(NamedTuple):
     time_axis: int  # of the outputs
     reverse: bool
 
-    def prevent_cse(self, unroll: int) -> bool:
-        """The argument of that name for a checkpoint of one step.
-
-        It can be off inside a loop, whose body XLA does not merge with the forward pass; fully unrolled there is none.
-        """
-        return unroll >= self.by_time[0].shape[0]
-
     def run(self, cell: Callable[[Array, Array], Array], unroll: int, remat: bool) -> tuple[Array, Array]:
         """The final carry (*batch, H) and the outputs by a scan of a cell, (h, x) -> the next h."""
 
@@ -47,7 +41,7 @@ class Loop(NamedTuple):
             return advance(cell, h, self.initial, inputs)
 
         if remat:
-            step = jax.checkpoint(step, prevent_cse=self.prevent_cse(unroll))
+            step = jax.checkpoint(step, prevent_cse=prevent_cse(unroll, self.by_time[0]))
         carry, outputs = jax.lax.scan(step, self.h, self.by_time, reverse=self.reverse, unroll=unroll)
         return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
@@ -68,28 +62,30 @@ def check_model(*, kernel: Any = "stock", **fields: Any) -> None:
 def begin(
     x: Any,
     carry: Any,
-    initial_carry: Any,
     lengths: Any = None,
     resets: Any = None,
     reverse: bool = False,
     time_major: bool = False,
     *,
+    params: Any,
+    initial_carry: Any,
     dtype: Any,
     **sizes: Any,
 ) -> Loop:
     """Check a call on sequences, and arrange its arrays by time.
 
-    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included, reaches a gradient;
-    resets there are dropped. A scan from the last step to the first reads the same.
+    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included, reaches a gradient.
+    A scan from the last step to the first reads the same.
 
     Args:
         x, carry, lengths, resets, reverse, time_major: of the call; shapes are those of `check_call`.
-        initial_carry: of the model, (H,).
-        dtype: of the computation; None promotes that of initial carry, inputs and a passed carry.
+        params: a pytree of the cell's parameters as they are now, or of their dtype where none are made yet.
+        initial_carry: of the model, (H,); None for zeros that are not learned.
+        dtype: of the computation; None promotes those of `params`, `initial_carry`, `x` and `carry`.
         sizes: input_size, hidden_size and batched of `check_call`, which raises an InputError.
     """
     check_call(x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major, **sizes)
-    dtype = computation_dtype(dtype, initial_carry, x, carry)
+    dtype, initial = _initial(params, initial_carry, dtype, sizes["hidden_size"], x, carry)
     x = jnp.asarray(x, dtype)
     time_axis = 0 if time_major else x.ndim - 2
     x, active = jnp.moveaxis(x, time_axis, 0), None  # (T, *batch, D)
@@ -100,14 +96,13 @@ def begin(
         steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], 0)  # (T, *batch)
         active = steps < jnp.broadcast_to(lengths, steps.shape)
         x = jnp.where(active[..., None], x, jnp.zeros_like(x))
-        resets = None if resets is None else resets & active
-    initial = start(jnp.asarray(initial_carry, dtype), x)
+    initial = start(initial, x)
     h = initial if carry is None else start(jnp.asarray(carry, dtype), x)
     return Loop(dtype, h, initial, (x, resets, active), time_axis, reverse)
 
 
 def begin_step(
-    x: Any, carry: Any, initial_carry: Array, reset: Bool[Array, "*batch"] | None = None, *, dtype: Any, **sizes: Any
+    x: Any, carry: Any, reset: Any, *, params: Any, initial_carry: Any, dtype: Any, **sizes: Any
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
     """Check a call on one step, with arguments as of `begin`.
 
@@ -115,18 +110,26 @@ def begin_step(
         The state after a reset (*batch, H) and the inputs (*batch, D), in the dtype of the computation.
     """
     check_call(x, carry, reset=reset, time=False, **sizes)
-    dtype = computation_dtype(dtype, initial_carry, x, carry)
+    dtype, initial = _initial(params, initial_carry, dtype, sizes["hidden_size"], x, carry)
     x = jnp.asarray(x, dtype)
-    h = start(jnp.asarray(initial_carry if carry is None else carry, dtype), x, time=False)
+    h = start(initial if carry is None else jnp.asarray(carry, dtype), x, time=False)
     if reset is not None:
-        h = jnp.where(jnp.asarray(reset)[..., None], start(jnp.asarray(initial_carry, dtype), x, time=False), h)
+        h = jnp.where(jnp.asarray(reset)[..., None], start(initial, x, time=False), h)
     return h, x
 
 
-def initial_carry(h: Any, batch_shape: tuple[int, ...], dtype: Any) -> Any:
-    """A model's initial carry (H,), broadcast to (*batch_shape, H), in a dtype or, for None, in its own."""
+def initial_carry(
+    batch_shape: tuple[int, ...], *, params: Any, initial_carry: Any, dtype: Any, hidden_size: int, **_: Any
+) -> Float[Array, "*batch hidden"]:
+    """The state from which a call without a carry starts, broadcast to (*batch_shape, H), with arguments of `begin`."""
     check_batch_shape(batch_shape)
-    return jnp.broadcast_to(jnp.asarray(h, dtype), (*batch_shape, h.size))
+    return jnp.broadcast_to(_initial(params, initial_carry, dtype, hidden_size)[1], (*batch_shape, hidden_size))
+
+
+def _initial(params: Any, initial_carry: Any, dtype: Any, hidden_size: int, *arrays: Any) -> tuple[Any, Array]:
+    """The dtype of a computation with these arrays, and the initial carry (H,) in it."""
+    dtype = computation_dtype(dtype, *jax.tree.leaves((params, initial_carry)), *arrays)
+    return dtype, jnp.zeros((hidden_size,), dtype) if initial_carry is None else jnp.asarray(initial_carry, dtype)
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -142,12 +145,11 @@ def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inp
         inputs: one step of `Loop.by_time`.
 
     Returns:
-        The state after the step and the output (*batch, H): where the step does not count, the state before and 0.
+        The state after the step and the output (*batch, H): where the step does not count, the state before, which no
+        reset changes, and 0.
     """
     x, reset, active = inputs
-    if reset is not None:
-        h = jnp.where(reset[..., None], initial, h)
-    h_next = cell(h, x)
+    h_next = cell(h if reset is None else jnp.where(reset[..., None], initial, h), x)
     if active is None:
         return h_next, h_next
     on = active[..., None]
@@ -174,21 +176,21 @@ def check_call(
     """Raise InputError unless the arrays of a call fit each other and the model.
 
     Args:
-        x: inputs, floating point, shape (*batch, time, input_size), (time, *batch, input_size) when time_major, or
+        x: floating point, shape (*batch, time, input_size), (time, *batch, input_size) when time_major, or
             (*batch, input_size) for one step.
         carry: None, or a state of shape (*batch, hidden_size), floating point.
         hidden_size: H.
         input_size: D, or None where it isn't known yet (a linen model before init).
         lengths: None, or integers of shape (*batch).
-        resets: None, or booleans of the shape of the inputs without their last axis.
+        resets: None, or booleans of the shape of x without its last axis.
         reset: None, or booleans of shape (*batch), for one step.
         reverse, time_major: the call's flags.
-        time: False for one step, whose inputs have no time axis.
+        time: False for one step, whose x has no time axis.
         batched: False for a model that takes one example, without batch axes.
 
     >>> check_call(np.ones((8, 20, 12)), np.ones((4, 32)), hidden_size=64)
     Traceback (most recent call last):
-    trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12),
+    trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from x (8, 20, 12),
     hidden_size 64. Pass one state per example, or carry=None for the learned initial state.
     """
     for name, flag in (("reverse", reverse), ("time_major", time_major)):
@@ -197,8 +199,8 @@ def check_call(
                 f"{name} is a {type(flag).__name__}, expected True or False: it decides which program is built. "
                 "Under jax.jit, make it a static argument or bind it with functools.partial."
             )
-    arrays = {"inputs": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
-    passed: dict[str, Any] = {name: it for name, it in arrays.items() if it is not None or name == "inputs"}
+    arrays = {"x": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
+    passed: dict[str, Any] = {name: it for name, it in arrays.items() if it is not None or name == "x"}
     for name, array in passed.items():
         _check_array(name, array)
     shape, trailing = np.shape(x), 2 if time else 1
@@ -208,26 +210,24 @@ def check_call(
     axes = ", ".join(names)
     if len(shape) < trailing or (len(shape) > trailing and not batched):
         hint = "" if batched else " This model takes one example: batch it with jax.vmap."
-        raise InputError(f"inputs have shape {shape}, expected ({axes}).{hint}")
+        raise InputError(f"x has shape {shape}, expected ({axes}).{hint}")
     if 0 in shape:
-        raise InputError(f"inputs have shape {shape} ({axes}), expected at least one entry on every axis.")
+        raise InputError(f"x has shape {shape} ({axes}), expected at least one entry on every axis.")
     if input_size not in (None, shape[-1]):
-        raise InputError(
-            f"inputs have shape {shape} ({axes}), expected {input_size} features: input_size {input_size}."
-        )
+        raise InputError(f"x has shape {shape} ({axes}), expected {input_size} features: input_size {input_size}.")
     batch = shape[1:-1] if time and time_major else shape[:-trailing]
-    examples = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
+    examples = f"batch {', '.join(map(str, batch))} from x {shape}, " if batch else ""
     one_each = f"{examples}hidden_size {hidden_size}. Pass one state per example, or carry=None for the learned initial"
-    of_each = f"one per example of inputs {shape}."
+    of_each = f"one per example of x {shape}."
     expected = {
-        "inputs": (shape, "", jnp.floating, "a floating-point one"),
+        "x": (shape, "", jnp.floating, "a floating-point one"),
         "carry": ((*batch, hidden_size), f"{one_each} state.", jnp.floating, "a floating-point one"),
         "lengths": (batch, of_each, np.integer, "an integer one"),
-        "resets": (shape[:-1], f"one per step of inputs {shape}.", np.bool_, "bool"),
+        "resets": (shape[:-1], f"one per step of x {shape}.", np.bool_, "bool"),
         "reset": (batch, of_each, np.bool_, "bool"),
     }
     for name, array in passed.items():
-        subject = f"{name} {'has' if name in ('carry', 'reset') else 'have'}"
+        subject = f"{name} {'have' if name in ('lengths', 'resets') else 'has'}"
         dtype = array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
         of_shape, why, kind, wanted = expected[name]
         if np.shape(array) != of_shape:
@@ -288,7 +288,7 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
 
     Args:
         dtype: of a model; None promotes those of the arrays.
-        arrays: a parameter, the inputs, and a passed carry or None.
+        arrays: the parameters, x, and a passed carry or None.
 
     Raises:
         InputError: JAX promotes them to no dtype.
@@ -304,16 +304,13 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
     except ValueError as error:
         raise InputError(
             f"there is no dtype to compute in, since JAX does not promote {listed(map(str, dtypes))} to one. "
-            "Convert inputs and carry, as with .astype('float32'), or give the model a dtype."
+            "Convert x and carry, as with .astype('float32'), or give the model a dtype."
         ) from error
 
 
 def _check_array(name: str, array: Any) -> None:
     """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what converts itself to one."""
-    if isinstance(array, np.ma.MaskedArray):
-        hint = "expected one without a mask. Fill it, as with .filled(0)."
-    elif isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__"):
-        return
-    else:
-        hint = "expected an array. Convert it with jnp.asarray."
-    raise InputError(f"{name}: got a {type(array).__name__}, {hint}")
+    known = isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__")
+    if not known or isinstance(array, np.ma.MaskedArray):
+        hint = "one without a mask. Fill it, as with .filled(0)." if known else "an array. Convert it with jnp.asarray."
+        raise InputError(f"{name}: got a {type(array).__name__}, expected {hint}")

@@ -36,7 +36,7 @@ class Port(Protocol):
         packages: the distributions whose versions can change its results.
         call_styles: the ways to cross the jit boundary. The first one of a phase is the one that the documentation
             leads with.
-        kernels: that it offers: "stock" is the framework's own GRUCell, "fused" `trigru.common.gru.fused`.
+        kernels: that it offers: "stock" is a scan of the model's cell, "fused" `trigru.common.gru.fused`.
     """
 
     name: str
@@ -204,12 +204,7 @@ def check_config(port: Port, config: GRUConfig) -> None:
 
 def differentiated(value_and_grad: Callable[..., Any], function: Callable[..., Any], has_aux: bool) -> Any:
     """A function of a model and arrays that differentiates another by all of them, with a framework's own means."""
-
-    def differentiate(model: Any, *arrays: Any) -> Any:
-        argnums = tuple(range(1 + len(arrays)))
-        return value_and_grad(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
-
-    return differentiate
+    return lambda *given: value_and_grad(function, argnums=tuple(range(len(given))), has_aux=has_aux)(*given)
 
 
 def own_array(array: Any) -> jax.Array:

@@ -62,6 +62,7 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
         "kernel_init": nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model")),
         "recurrent_kernel_init": nn.with_partitioning(initializers.orthogonal, (None, "model")),
         "bias_init": nn.with_partitioning(nn.initializers.zeros, ("model",)),
+        "carry_init": nn.with_partitioning(nn.initializers.zeros, ("model",)),
     }
     two: Any = nn.vmap(GRU, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=2)  # pyright: ignore[reportArgumentType]
     own_draw: Any = {"is_drawn": True, "refuses": False}  # of its sizes, it knows none before

@@ -3,10 +3,12 @@
 import inspect
 from types import SimpleNamespace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jax.nn import initializers
 from support.cases import Case, assert_bits
 from support.cli import run_code
@@ -42,20 +44,40 @@ def test_without_64_bits_an_initializer_of_float64_draws_float32():
 
 
 @pytest.mark.parametrize("kernel", ["stock", "fused"])
-def test_what_counts_is_what_the_parameters_are_and_not_as_what_they_were_made(port, kernel):
-    """As after a cast of the whole tree."""
-    case = Case.random(3, 7, 5, 6).astype("float32")
-    made = port.load(GRUConfig(5, 6, kernel=kernel), case.params.gru)
-    model, x = jax.tree.map(lambda p: p.astype("bfloat16"), made), jnp.asarray(case.x, "bfloat16")
-    for found in (port.apply(model, x), port.step(model, x[:, 0])):
-        assert {str(array.dtype) for array in found} == {"bfloat16"}
+@pytest.mark.parametrize("start", [initializers.zeros, None], ids=["learned", "zeros"])
+def test_a_model_computes_in_the_dtype_that_its_parameters_have_now(port, kernel, start):
+    """After a cast of all of them, of the start alone, and of all but the start."""
+
+    def dtypes_of(is_narrowed):
+        def results(key):
+            model = port.model_class.construct(key, 4, 8, carry_init=start, kernel=kernel)
+            model = jax.tree_util.tree_map_with_path(
+                lambda path, p: p.astype("bfloat16") if is_narrowed("initial_carry" in str(path)) else p, model
+            )
+            x = jnp.ones((3, 5, 4), "bfloat16")
+            return *port.apply(model, x), *port.step(model, x[:, 0]), port.initial_carry(model, (3,))
+
+        return {str(array.dtype) for array in jax.eval_shape(results, jax.random.key(0))}
+
+    assert dtypes_of(lambda is_start: True) == {"bfloat16"}
+    assert dtypes_of(lambda is_start: is_start) == {"float32"}
+    assert dtypes_of(lambda is_start: not is_start) == {"bfloat16" if start is None else "float32"}
+
+
+def test_a_frameworks_box_with_the_drawn_start_stays():
+    """As for its sharding."""
+    boxed = {"carry_init": nn.with_partitioning(initializers.zeros, ("model",))}
+    variables = linen.GRU(8, **boxed).init(jax.random.key(0), jnp.ones((2, 5, 4)))
+    assert variables["params"]["initial_carry"].names == ("model",)
+    tagged = nnx_port.GRU(4, 8, carry_init=nnx.with_metadata(initializers.zeros, names=("model",)), rngs=nnx.Rngs(0))
+    assert tagged.initial_carry.names == ("model",)
 
 
 BAD_CALLS = {
-    "inputs: got a list, expected an array. Convert it with jnp.asarray": {"x": [[[1.0] * 4]]},
+    "x: got a list, expected an array. Convert it with jnp.asarray": {"x": [[[1.0] * 4]]},
     r"expected \(time, \*batch, features\)": {"x": np.ones(4, "f4"), "time_major": True},
     "not promote float32 and float8_e5m2 .* give the model a": {"x": np.ones((3, 5, 4), "f4").astype("float8_e5m2")},
-    r"carry has shape \(2, 8\), expected \(3, 8\): batch 3 from inputs": {"carry": np.ones((2, 8), "f4")},
+    r"carry has shape \(2, 8\), expected \(3, 8\): batch 3 from x": {"carry": np.ones((2, 8), "f4")},
     r"carry has shape \(8,\), expected \(3, 8\).*Pass one state per example": {"carry": np.ones(8, "f4")},
     r"lengths have shape \(3,\), expected \(5,\)": {"time_major": True, "lengths": np.ones(3, "i4")},
     "resets have dtype int32, expected bool": {"resets": np.ones((3, 5), "i4")},
@@ -127,13 +149,6 @@ def test_what_is_passed_by_its_place_keeps_it(model):
     parameters = inspect.signature(model.__init__).parameters.values()
     by_place = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     assert by_place[1 : 1 + len(PLACES[model])] == PLACES[model]
-
-
-def test_plain_jax_rounds_no_weights_to_the_dtype_of_the_start():
-    params = pure.init(4, 8, key=jax.random.key(0))
-    params = params._replace(initial_carry=params.initial_carry.astype("bfloat16"))
-    _, outputs = pure.gru(params, jnp.ones((2, 5, 4), "bfloat16"))
-    assert outputs.dtype == pure.get_initial_carry(params).dtype == jnp.float32
 
 
 def test_plain_jaxs_function_has_the_defaults_of_its_model():
