@@ -84,7 +84,7 @@ class Provenance(Struct, frozen=True):
     """All that the numbers depend on: the records of `trigru.bench.results.run` that are of the whole run.
 
     Args:
-        machine: of the first process.
+        machine: of the first process. If none started, its threads are 0 and only versions and commit are known.
         ceilings: of each process, by the arms' arithmetic.
         complete: whether the whole plan was measured.
     """
