@@ -103,6 +103,42 @@ CPU = Calibration()
 ACCELERATOR = Calibration("pipelined", QUEUED_CALLS, None, QUEUED_SAMPLE_S, LEAST_WARM_UP_S)
 
 
+class Schedule(NamedTuple):
+    """The samples of a group of arms, by clock; the one that leads comes first.
+
+    Args:
+        calls: of a sample of each arm.
+        round_s: about how long a round takes, in seconds.
+    """
+
+    calls: dict[str, list[int]]
+    round_s: dict[str, float]
+
+    def rounds(self, leading: int) -> dict[str, int]:
+        """How many rounds there are by each clock: a quarter as many by the one that does not lead."""
+        return dict(zip(self.calls, (leading, math.ceil(leading / 4)), strict=False))
+
+    def whole_s(self, leading: int) -> float:
+        """About how long so many rounds by the clock that leads take, with those by the other, in seconds.
+
+        >>> schedule_of([WarmUp(9, True, call_time_s=10.0)], 2.5e-3).whole_s(4)
+        80.0
+        """
+        return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
+
+
+def schedule_of(
+    warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration = CPU, *, both: bool = True
+) -> Schedule:
+    """The schedule of arms that were warmed up so; for the arguments, see `sample_rounds`."""
+    leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
+    calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
+    if both:
+        calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
+    times_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
+    return Schedule(calls, times_s)
+
+
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     """An order of the arms for each round, balanced for position and for what ran just before.
 
@@ -157,17 +193,17 @@ def sample_rounds(
         The samples of each arm, or the exception that it raised: CompiledWhileTimingError if it compiled again.
     """
     warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
-    leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
-    calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
-    calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
-    schedule = [(leading, order) for order in balanced_orders(len(arms), rounds, seed)]
-    schedule += [(other, order) for order in balanced_orders(len(arms), math.ceil(rounds / 4) if both else 0, seed)]
-    round_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
-    whole_s = sum(round_s[clock] for clock, _ in schedule)
-    time_s, started_s, position = np.zeros((3, len(schedule), len(arms)))
+    schedule = schedule_of(warmed, sample_time_s, calibration, both=both)
+    calls, round_s, whole_s = schedule.calls, schedule.round_s, schedule.whole_s(rounds)
+    orders = [
+        (clock, order)
+        for clock, number in schedule.rounds(rounds).items()
+        for order in balanced_orders(len(arms), number, seed)
+    ]
+    time_s, started_s, position = np.zeros((3, len(orders), len(arms)))
     failed: dict[int, Exception] = {}
     with watch_build() as built, _no_garbage_collection():
-        for number, (clock, order) in enumerate(schedule):
+        for number, (clock, order) in enumerate(orders):
             gc.collect()
             reports = len(arms) if round_s[clock] > LONG_ROUND_S else 1
             for place, index in enumerate(order.tolist()):
@@ -190,8 +226,8 @@ def sample_rounds(
     return [
         failed.get(index)
         or Samples(
-            clock=leading,
-            calls=calls[leading][index],
+            clock=calibration.clock,
+            calls=calls[calibration.clock][index],
             steady=w.steady,
             time_s=_digits(time_s[:rounds, index], "{:.6g}"),
             other_s=_digits(time_s[rounds:, index], "{:.6g}"),

@@ -1,6 +1,7 @@
 """The process that measures: it answers one request of `trigru.bench.timing.supervisor`, which starts several."""
 
 import hashlib
+from bisect import bisect
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -22,14 +23,15 @@ from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Samples, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
-from .sampling import ACCELERATOR, CPU, sample_rounds, warm_up
+from .sampling import ACCELERATOR, CPU, Schedule, sample_rounds, schedule_of, warm_up
 from .supervisor import NO_BASELINE, PROGRAMS, ROUNDS_S, SIDE_BY_SIDE, START_S, Answer, Stage, TimingRequest
 from .turns import Turns
 
-#: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
+#: A round of the large workload takes seconds. A group gets no more rounds than fit this time by both clocks, over all
+#: processes.
 GROUP_TIME_S = 40.0
-#: By default, a group gets as many rounds in each process as take this long, within these bounds. The ports of this
-#: package have eleven arms, so eleven rounds put every arm once in every position.
+#: By default, a group gets as many rounds in each process as take this long by the clock that leads, within these
+#: bounds. The ports of this package have eleven arms, so eleven rounds put every arm once in every position.
 SHORT_GROUP_TIME_S = 0.85
 ROUNDS, MOST_ROUNDS = 11, 55
 #: The least number of rounds of a group, over all processes.
@@ -121,7 +123,7 @@ def measure_group(
         return GroupTimed(group, request.process, [])
 
     answer(Stage(f"time {group}", 0.0, group))
-    round_s = sum(calibration.calls(warm, sample_time_s) * warm.call_time_s for warm in warmed)
+    schedule = schedule_of(warmed, sample_time_s, calibration)
     numbers = [request.arms.index(one.arm) + 1 for one in ready]
 
     def enter(index: int) -> None:
@@ -129,7 +131,7 @@ def measure_group(
 
     samples = sample_rounds(
         ready,
-        rounds_in(request.plan, round_s, len(ready)),
+        rounds_in(request.plan, schedule, len(ready)),
         sample_time_s=sample_time_s,
         seed=request.process,
         calibration=calibration,
@@ -194,15 +196,17 @@ def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Tim
     )
 
 
-def rounds_in(plan: Plan, round_time_s: float, arms: int) -> int:
-    """How many rounds of a group a process of a plan takes, if one lasts so long."""
+def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:
+    """How many rounds by the clock that leads a group takes in each process of a plan."""
     if plan.rounds is None:
         few = ROUNDS if plan.processes > 1 else 2 * ROUNDS
-        wanted = int(np.clip(SHORT_GROUP_TIME_S / round_time_s, few, MOST_ROUNDS))
+        round_s = schedule.round_s[next(iter(schedule.calls))]
+        wanted = int(np.clip(SHORT_GROUP_TIME_S / round_s, few, MOST_ROUNDS))
     else:
         wanted = plan.rounds
     least = min(-(-MIN_ROUNDS // plan.processes), wanted)
-    rounds = int(np.clip(GROUP_TIME_S / plan.processes / round_time_s, least, wanted))
+    fitting = bisect(range(1, wanted + 1), GROUP_TIME_S / plan.processes, key=schedule.whole_s)
+    rounds = max(fitting, least)
     if rounds == plan.rounds or rounds < arms:
         return rounds
     return max(rounds - rounds % arms, least)  # a multiple of the number of arms balances positions exactly
