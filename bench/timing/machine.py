@@ -182,6 +182,6 @@ def commit_of_trigru() -> str:
     try:
         tracked = git("ls-files", "--error-unmatch", __file__)
         commit = git("rev-parse", "HEAD") if tracked else ""
-        return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", *PACKAGED) else "")
+        return commit + ("-dirty" if git("status", "--porcelain", "--", *PACKAGED) else "")
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -185,9 +185,11 @@ def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
     git("add", ".")
     git("commit", "-qm", "with it")
     commit = git("rev-parse", "HEAD")
-    (file.parent / "untracked").write_text("of no account")
     readme.write_text("changed, and measured alike")
     assert commit_of_trigru() == commit
+    (untracked := file.parent / "port.py").write_text("new, and run")
+    assert commit_of_trigru() == f"{commit}-dirty"
+    untracked.unlink()
     for path in (file, *others):
         path.write_text("changed")
         assert commit_of_trigru() == f"{commit}-dirty", path
