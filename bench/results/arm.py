@@ -138,7 +138,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         styles: call styles; None for all.
         processes: fresh interpreters, each of which measures everything.
         rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
-        sample_time_s: least duration of a sample of fewer than twenty calls.
+        sample_time_s: a sample on a CPU is as many calls as fill this time, but at most twenty; on an accelerator, as
+            many as fill the longer of this time and 50 ms, but at least fifty.
         dtype, precision: of all arms; see `Arm`.
         devices: over how many each port's batch is spread; 1 is always among them.
     """

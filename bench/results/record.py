@@ -51,7 +51,7 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def facts(self) -> Timed:
-        """The facts from its first process, which alone reads its program and times how it is built."""
+        """The facts from its first process. No other times how it is built, nor, on a CPU, reads its program."""
         return next(iter(self.timed.values()))
 
     @property
@@ -76,7 +76,7 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def steady(self) -> list[bool]:
-        """Whether the warm-up ended in a steady state, for each process."""
+        """Whether the warm-up ended since calls became no faster, for each process."""
         return [t.steady for t in self.timed.values()]
 
 

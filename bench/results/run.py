@@ -1,7 +1,8 @@
-"""The records of a run, as its processes write them: a line each in the journal, and the same in the results file.
+"""The records of a run: a line each in the journal. The results file has them, too, but no samples of arms that have no
+number in the end, and for each such arm one reason.
 
-Nothing is stored that can be computed from them. The types bound every number, and what contradicts itself cannot be
-made.
+Nothing is stored that can be computed from them. The types bound every number that is read, and readers refuse records
+that contradict each other.
 """
 
 from collections.abc import Iterable, Iterator
@@ -127,7 +128,7 @@ class Samples(Struct, frozen=True, kw_only=True):
 
     Args:
         calls: in a sample.
-        steady: whether the warm-up ended in a steady state.
+        steady: whether the warm-up ended since calls became no faster, and not since it took too long.
         time_s: seconds per call, one for each round.
         clock: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are
             started before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it
@@ -212,10 +213,10 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
     Args:
         begun: how it began.
         started: one for each process that was started, before or after an interruption.
-        untimed: the arms without a number, beside those with which the run began.
+        untimed: the arms without a number. Those with which the run began are among them in a results file alone.
         interruptions: how often the run was stopped and resumed.
         ended: how it ended; None if it did not.
-        groups_timed: what was measured. In a results file it stands with each arm instead.
+        groups_timed: what was measured. In a results file it stands with each arm that has a number instead.
     """
 
     begun: Begun
