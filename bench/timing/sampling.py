@@ -1,7 +1,7 @@
 """Timing arms against each other, in interleaved rounds. Only the calls and the wait for their outputs are timed.
 
-The words are pyperf's: warm-up calls bring an arm to a steady state, a calibration sets the calls of a sample (pyperf's
-loops), and each sample is a value, in seconds per call.
+The words are pyperf's: warm-up calls are made until an arm gets no faster, a calibration sets the calls of a sample
+(pyperf's loops), and each sample is a value, in seconds per call.
 """
 
 import gc
@@ -17,9 +17,8 @@ from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
 from ..results.run import Samples
 
-#: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution do not
-#: matter. Many short samples are better than few long ones: paired samples lie closer together, and a disturbance
-#: spoils fewer calls.
+#: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
+#: better than few long ones: paired samples lie closer together, and a disturbance spoils fewer calls.
 SAMPLE_CALLS = 20
 #: On an accelerator a call returns before it is done. Its samples are of at least so many calls, and so many seconds.
 QUEUED_CALLS, QUEUED_SAMPLE_S = 50, 50e-3
@@ -41,7 +40,7 @@ class CompiledWhileTimingError(TrigruError):
     """XLA compiled inside a timed region, so the times would be wrong."""
 
 
-@runtime_checkable
+@runtime_checkable  # for the type checker of the tests
 class Benchmarkable(Protocol):
     """A program that can be called and waited for."""
 
@@ -55,10 +54,11 @@ class Benchmarkable(Protocol):
 
 
 class WarmUp(NamedTuple):
-    """How an arm was brought to a steady state.
+    """How an arm was warmed up.
 
     Args:
-        steady: whether the last stretches were no faster than those before.
+        steady: whether it was no longer getting faster: the last stretches were at most 3 % faster than the fastest
+            before, and may have been slower.
         call_time_s: seconds per call in the fastest stretch.
     """
 
@@ -73,8 +73,8 @@ class Calibration(NamedTuple):
     Args:
         clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.run.Samples`.
         least_calls: of a sample, however long they take.
-        most_calls: of a sample, if they last less than `sample_time_s`; None for no bound.
-        least_sample_s: how long a sample lasts at least, if that is more than `sample_time_s`, in seconds.
+        most_calls: of a sample, even if they last less than `sample_time_s`; None for no bound.
+        least_sample_s: what a sample fills at least, if that is more than `sample_time_s`, in seconds.
         least_warm_up_s: how long the warm-up lasts at least, in seconds.
     """
 
@@ -85,9 +85,7 @@ class Calibration(NamedTuple):
     least_warm_up_s: float = 0.0
 
     def calls(self, warmed: WarmUp, sample_time_s: float) -> int:
-        """The calls of a sample by the clock that leads.
-
-        Enough to last that long, or twenty; without waiting at least four, on an accelerator fifty.
+        """The calls of a sample by the clock that leads; see `trigru.bench.results.arm.Plan`.
 
         >>> [CPU.calls(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
         [20, 4, 1]
@@ -146,10 +144,15 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves in the caches, or does
     to the clock rate, does not affect one arm more than others. Arms and rounds are shuffled within that.
 
+    Raises:
+        ValueError: there are no arms.
+
     >>> orders = np.stack(list(balanced_orders(4, 8, seed=0)))
     >>> [sorted(orders[:4, position].tolist()) for position in range(4)]
     [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
     """
+    if arms < 1:
+        raise ValueError(f"{arms} arms have no order, expected at least one")
     rng = np.random.default_rng(seed)
     zigzag = np.array([(k + 1) // 2 if k % 2 else -(k // 2) for k in range(arms)])  # 0, 1, -1, 2, -2, ...
     produced = 0
@@ -175,14 +178,14 @@ def sample_rounds(
 ) -> list[Samples | Exception]:
     """Time arms in interleaved rounds.
 
-    Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill `sample_time_s`, or
-    twenty, by the clock that leads; garbage collection is off while it runs. All outputs of an XLA program become ready
-    together, so blocking on one of them waits for all. The last rounds, a quarter as many, are by the other clock.
-    Without waiting, a sample has four calls at least.
+    Every arm runs once a round, in balanced shuffled order; garbage collection is off while the clock runs. All outputs
+    of an XLA program become ready together, so blocking on one of them waits for all. The last rounds, a quarter as
+    many, are by the other clock. Without waiting, a sample has four calls at least.
 
     Args:
         arms: compiled already, or compiled by the warm-up.
         rounds: how many. A multiple of the number of arms balances positions exactly.
+        sample_time_s: see `trigru.bench.results.arm.Plan`.
         calibration: that of the platform.
         warmed: how each arm was warmed up; None to warm up here.
         progress: called after each round, or each sample where rounds are long, with its share of the whole time.
@@ -239,10 +242,9 @@ def sample_rounds(
 
 
 def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration = CPU) -> WarmUp:
-    """Call an arm until it is steady.
+    """Call an arm until it becomes no faster.
 
-    Stretches of calls, each as long as a sample, are timed until two in a row are at most 3 % faster than the fastest
-    stretch before.
+    Stretches of at least `sample_time_s` are timed until two in a row are at most 3 % faster than the fastest before.
     """
     calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
     at_once = calibration.least_calls
@@ -283,13 +285,15 @@ def _digits(values: np.ndarray, form: str) -> list[float]:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
+    was_enabled, was_frozen = gc.isenabled(), gc.get_freeze_count() > 0
+    gc.unfreeze()  # what was frozen around an earlier group may be garbage now
     gc.collect()
     gc.freeze()  # so that collections between rounds only visit objects that the rounds made
-    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not was_frozen:  # a measuring process freezes what it imported, and no part can be unfrozen
+            gc.unfreeze()
         if was_enabled:
             gc.enable()

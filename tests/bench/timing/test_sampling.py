@@ -45,6 +45,8 @@ def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms)
         np.add.at(follows, (order[:-1], order[1:]), 1)
     assert set(follows[~np.eye(arms, dtype=bool)]) == {2}
     assert len(list(balanced_orders(arms, 7, seed=1))) == 7
+    with pytest.raises(ValueError, match="0 arms have no order"):
+        next(balanced_orders(0, 1, seed=1))
 
 
 def test_orders_are_shuffled_and_seeded():
@@ -79,6 +81,15 @@ def test_arms_run_interleaved_without_garbage_collection():
         assert before <= began_s[0] <= began_s[1] <= began_s[2] <= time.time()
     assert [s.calls for s in found] == [1, 1, 1]
     assert all(len(s.time_s) == 6 and min(s.time_s) > 0 for s in found)
+
+
+@pytest.mark.parametrize("prepare", [gc.unfreeze, gc.freeze])
+def test_objects_stay_frozen_after_timing_if_some_were_before(prepare):
+    prepare()
+    was_frozen = gc.get_freeze_count() > 0
+    sample([lambda: jnp.zeros(())], 1, sample_time_s=0.0)
+    assert (gc.get_freeze_count() > 0) == was_frozen
+    gc.unfreeze()
 
 
 def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone():
