@@ -17,13 +17,14 @@ from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..reporting.findings import Finding, Format, answered, written
 from ..reporting.sections import Section
 from ..results.files import FILE
+from ..timing.machine import version_differences
 from ..upgrades.changes import changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.reading import unread
 from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.tables import change_lines, change_table, finding_of
-from ..upgrades.versions import changed, with_candidates
+from ..upgrades.versions import with_candidates
 from .arguments import Names
 from .report import write_diff
 
@@ -173,7 +174,7 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
         raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
     found = [*unread(old), *changes(old, new)]
-    other = changed(old[0].machine.versions, new[0].machine.versions)
+    other = version_differences(old[0].machine.versions, new[0].machine.versions)
     versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
     head, *lines = change_lines(found, fail_on)
     findings = [finding_of(change, failed=change.kind in fail_on) for change in found]

@@ -133,8 +133,7 @@ class Journal(Run, kw_only=True):
         before = self.machine
         if before and isinstance(line, Started):
             differences = machine_differences(before, line.machine)
-            if before.commit != line.machine.commit:
-                differences.append(f"commit {line.machine.commit}, was {before.commit}")
+            differences += version_differences({"commit": before.commit}, {"commit": line.machine.commit})
             if differences:
                 raise ResumeError(f"{self.path} was measured elsewhere: {'; '.join(differences)}")
         with shielded():
