@@ -224,7 +224,7 @@ def ask_process(request: TimingRequest, limit_s: float) -> Generator[Answer | No
     Raises a ChildDiedError as `Child.answers_to` does.
     """
     with Turns(Path(request.folder)) as turns:
-        turns.prepare()  # no other process times while this one starts
+        turns.acquire_shared()  # no other process times while this one starts
         with Child(WORKER, _variables(request.plan)) as child:
             yield None
             for answer in child.answers_to(request, Answer, limit_s):

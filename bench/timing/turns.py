@@ -8,33 +8,34 @@ from pathlib import Path
 class Turns(AbstractContextManager["Turns"]):
     """The turns of one process. The kernel ends them with the process.
 
-    A process that waits at the door to time comes before one that prepares again: so two prepare, then each times.
+    A process prepares with a shared lock and times with an exclusive one. It waits for it in a turnstile, so that one
+    that waits to time comes before one that prepares again: so two prepare, then each times.
 
     Args:
         folder: of all processes that take turns.
     """
 
     def __init__(self, folder: Path):
-        self._door, self._room = ((folder / name).open("wb") for name in ("door.lock", "room.lock"))
+        self._turnstile, self._lock = ((folder / name).open("wb") for name in ("turnstile", "lock"))
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Take no more turns: nobody waits for this process."""
-        self._room.close()
-        self._door.close()
+        self._lock.close()
+        self._turnstile.close()
 
-    def prepare(self) -> None:
-        """Wait until no process times, and let none begin before this one's next turn."""
-        self._take(fcntl.LOCK_SH)
+    def acquire_shared(self) -> None:
+        """Wait until no process times, and let none time before this one's next turn."""
+        self._acquire(fcntl.LOCK_SH)
 
-    def time(self) -> None:
+    def acquire_exclusive(self) -> None:
         """Wait until every other process waits, and let them wait until this one's next turn."""
-        self._take(fcntl.LOCK_EX)
+        self._acquire(fcntl.LOCK_EX)
 
-    def _take(self, kind: int) -> None:
-        fcntl.flock(self._room, fcntl.LOCK_UN)
-        fcntl.flock(self._door, kind)
-        fcntl.flock(self._room, kind)
-        fcntl.flock(self._door, fcntl.LOCK_UN)
+    def _acquire(self, kind: int) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        fcntl.flock(self._turnstile, kind)
+        fcntl.flock(self._lock, kind)
+        fcntl.flock(self._turnstile, fcntl.LOCK_UN)

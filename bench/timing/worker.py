@@ -62,11 +62,11 @@ def measure(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
                 f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
             )
         ceilings = {}
-        turns.time()
+        turns.acquire_exclusive()
         for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
             with jax.default_matmul_precision(precision):
                 ceilings[name] = measure_ceilings(dtype)
-        turns.prepare()
+        turns.acquire_shared()
         answer(Started(machine, ceilings))
         for arms in grouped(request.arms, lambda arm: arm.group).values():
             with jax.default_matmul_precision(arms[0].precision):
@@ -86,7 +86,7 @@ def measure_group(
     Args:
         answer: called with what happens meanwhile.
         marker: gets the number of the arm that is being timed; see `trigru.bench.timing.supervisor.TimingRequest`.
-        turns: of the processes side by side. Between groups it is one to prepare.
+        turns: of the processes side by side. Between groups this one has the shared lock.
     """
     group, sample_time_s = arms[0].group, request.plan.sample_time_s
 
@@ -111,13 +111,13 @@ def measure_group(
     made = [attempt("compile", ready_s, arm, partial(_prepare, request, arm, machine)) for arm in shuffled]
     calibration = CPU if machine.backend == "cpu" else ACCELERATOR
     ready, warmed = [], []
-    turns.time()
+    turns.acquire_exclusive()
     for one in sorted(filter(None, made), key=lambda ready: arms.index(ready.arm)):
         if warm := attempt("warm up", 0.0, one.arm, partial(warm_up, one, sample_time_s, calibration)):
             ready.append(one)
             warmed.append(warm)
     if not {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
-        turns.prepare()
+        turns.acquire_shared()
         for one in ready:
             answer(Untimed(one.arm, NO_BASELINE))
         return GroupTimed(group, request.process, [])
@@ -140,7 +140,7 @@ def measure_group(
         entering=enter,
     )
     marker[0] = 0
-    turns.prepare()
+    turns.acquire_shared()
     timed = []
     for one, sample in zip(ready, samples, strict=True):
         if isinstance(sample, Exception):

@@ -12,15 +12,15 @@ def test_nobody_works_while_one_times(tmp_path):
 
     def work(number):
         with Turns(tmp_path) as turns:
-            turns.prepare()
+            turns.acquire_shared()
             together.wait()
             for turn in range(4):
-                for kind, take in (("prepare", turns.prepare), ("time", turns.time)):
+                for kind, take in (("prepare", turns.acquire_shared), ("time", turns.acquire_exclusive)):
                     take()
                     begun = time.monotonic()
                     time.sleep(0.002 * (1 + (number + turn) % 3))
                     spans.append((begun, time.monotonic(), kind, number))
-            turns.prepare()
+            turns.acquire_shared()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
     for thread in threads:
@@ -36,15 +36,16 @@ def test_nobody_works_while_one_times(tmp_path):
 def test_who_waits_to_time_comes_before_who_prepares_again(tmp_path):
     order = []
 
-    def take(turns, kind):
-        getattr(turns, kind)()
-        order.append(kind)
+    def take(acquire, turns):
+        acquire()
+        order.append(acquire)
         turns.close()
 
     with ExitStack() as stack:
         first, second, third = (stack.enter_context(Turns(tmp_path)) for _ in range(3))
-        first.prepare()
-        threads = [threading.Thread(target=take, args=of) for of in ((second, "time"), (third, "prepare"))]
+        first.acquire_shared()
+        waiting = {second.acquire_exclusive: second, third.acquire_shared: third}
+        threads = [threading.Thread(target=take, args=of) for of in waiting.items()]
         for thread in threads:
             thread.start()
             time.sleep(0.1)
@@ -52,4 +53,4 @@ def test_who_waits_to_time_comes_before_who_prepares_again(tmp_path):
         first.close()
         for thread in threads:
             thread.join(timeout=10)
-    assert order == ["time", "prepare"]
+    assert order == list(waiting)
