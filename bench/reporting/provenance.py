@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from ...common.gru.kernels import STOCK
 from ..analysis.pairs import best_ceilings
 from ..results.arm import Arm
-from ..results.record import Machine, Provenance, Results
+from ..results.record import Provenance, Results
+from ..results.run import Machine
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5

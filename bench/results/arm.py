@@ -18,12 +18,11 @@ Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
 #: Numbers as a measurement gives them: seconds of a sample, other positive numbers, numbers from 0, errors as a share
-#: of what is allowed, counts, and counts from 1.
+#: of what is allowed, and counts from 1.
 SampleSeconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
 Positive = Annotated[float, Meta(gt=0, le=1e18)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
 Admitted = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Natural = Annotated[int, Meta(ge=1, le=2**53)]
 #: Rates of one device, in GFLOP/s and GB/s: a hundred times those of any that there is. Runnable processes.
 ProductRate = Annotated[float, Meta(gt=0, le=1e8)]

@@ -7,11 +7,10 @@ import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from .arm import Arm, Count, Natural, NotNegative, Plan, Positive, Untimed, Verdict
+from ...common.port.programs import Count
+from .arm import Arm, Natural, NotNegative, Plan, Positive, Untimed, Verdict
 from .grouping import grouped
-from .run import Ceilings as Ceilings
-from .run import Machine as Machine
-from .run import Timed
+from .run import Ceilings, Machine, Timed
 
 
 class Benchmark(Struct, frozen=True):

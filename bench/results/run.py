@@ -12,13 +12,12 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ...common.port.programs import Build, ProgramFacts
+from ...common.port.programs import Build, Count, ProgramFacts
 from .arm import (
     Admitted,
     Arm,
     Clock,
     CopyRate,
-    Count,
     Load,
     Natural,
     NotNegative,
