@@ -13,20 +13,7 @@ from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.port.programs import Build, Count, ProgramFacts
-from .arm import (
-    Admitted,
-    Arm,
-    Clock,
-    CopyRate,
-    Load,
-    Natural,
-    NotNegative,
-    Plan,
-    ProductRate,
-    SampleSeconds,
-    Threads,
-    Untimed,
-)
+from .arm import Arm, Clock, Load, Natural, NotNegative, Plan, SampleSeconds, Untimed
 from .grouping import grouped
 from .lines import check_date, first_twice
 
@@ -40,8 +27,8 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
         loop_step_s: seconds for each step of a float32 loop that does almost nothing; None in files without it.
     """
 
-    gemm_gflop_per_s: ProductRate
-    copy_gbyte_per_s: CopyRate
+    gemm_gflop_per_s: Annotated[float, Meta(gt=0, le=1e8)]  # a hundred times that of any device, as the next
+    copy_gbyte_per_s: Annotated[float, Meta(gt=0, le=1e6)]
     loop_step_s: SampleSeconds | None = None
 
 
@@ -61,7 +48,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     device: str
     backend: str
-    threads: Threads
+    threads: Annotated[int, Meta(ge=1, le=2**16)]
     xla_flags: str
     environment: dict[str, str]
     commit: str
@@ -161,16 +148,18 @@ class Timed(Samples, frozen=True, kw_only=True):
             earlier version did not compare.
         leaves: arrays that cross the jit boundary inwards for model and optimiser.
         build: how long tracing, lowering and compiling took; None where it is not known.
-        program: the program that XLA made; None where XLA did not run it, or another process read it.
+        program: the program that XLA made; None where XLA did not run it, another process read it, or it is unreadable.
+        unreadable: why it could not be read; "" where it was, or nobody tried.
     """
 
     arm: str
     device: str
     backend: str
-    gate: Admitted | None
+    gate: Annotated[float, Meta(ge=0, le=1)] | None
     leaves: Count
     build: Build | None
     program: ProgramFacts | None
+    unreadable: str = ""
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):

@@ -3,7 +3,6 @@
 import hashlib
 from bisect import bisect
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import jax
 import msgspec
 import numpy as np
 
-from ...common.errors import TrigruError
+from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
 from ..arms.admission import keep_in
@@ -181,9 +180,11 @@ def _folder_of(request: TimingRequest, arm: Arm) -> Path:
 
 
 def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Timed:
-    program, facts = ready.program, None
-    with suppress(Exception):  # keep the samples even if the program cannot be read
+    program, facts, unreadable = ready.program, None, ""
+    try:
         facts = read_program(program.lower(*ready.arguments)) if reads and program.lower else None
+    except Exception as error:  # the samples are kept
+        unreadable = f"{type(error).__name__}: {brief(error)}"
     return Timed(
         **msgspec.structs.asdict(samples),
         arm=ready.arm.id,
@@ -193,20 +194,16 @@ def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Tim
         leaves=program.leaves,
         build=ready.build,
         program=facts,
+        unreadable=unreadable,
     )
 
 
 def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:
     """How many rounds by the clock that leads a group takes in each process of a plan."""
-    if plan.rounds is None:
-        few = ROUNDS if plan.processes > 1 else 2 * ROUNDS
-        round_s = schedule.round_s[next(iter(schedule.calls))]
-        wanted = int(np.clip(SHORT_GROUP_TIME_S / round_s, few, MOST_ROUNDS))
-    else:
-        wanted = plan.rounds
+    few, leading_s = ROUNDS if plan.processes > 1 else 2 * ROUNDS, next(iter(schedule.round_s.values()))
+    wanted = plan.rounds or int(np.clip(SHORT_GROUP_TIME_S / leading_s, few, MOST_ROUNDS))
     least = min(-(-MIN_ROUNDS // plan.processes), wanted)
-    fitting = bisect(range(1, wanted + 1), GROUP_TIME_S / plan.processes, key=schedule.whole_s)
-    rounds = max(fitting, least)
+    rounds = max(bisect(range(1, wanted + 1), GROUP_TIME_S / plan.processes, key=schedule.whole_s), least)
     if rounds == plan.rounds or rounds < arms:
         return rounds
     return max(rounds - rounds % arms, least)  # a multiple of the number of arms balances positions exactly
