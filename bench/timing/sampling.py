@@ -15,19 +15,16 @@ import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
+from ..results.arm import Clock
 from ..results.run import Samples
 
 #: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
 #: better than few long ones: paired samples lie closer together, and a disturbance spoils fewer calls.
 SAMPLE_CALLS = 20
-#: On an accelerator a call returns before it is done. Its samples are of at least so many calls, and so many seconds.
-QUEUED_CALLS, QUEUED_SAMPLE_S = 50, 50e-3
 #: So many calls are in flight at least where none is waited for, however long they take: with one there is no flight.
 CALLS_IN_FLIGHT = 4
 #: Rounds of more seconds report each sample: a process that is silent for minutes is taken to hang.
 LONG_ROUND_S = 20.0
-#: An accelerator's clock rate rises while it works, so it is warmed up for at least so long.
-LEAST_WARM_UP_S = 1.0
 #: Warm-up ends when a stretch of calls is at most this much faster than the best stretch before.
 STEADY_WITHIN = 0.03
 #: After this time one steady stretch is enough.
@@ -78,7 +75,7 @@ class Calibration(NamedTuple):
         least_warm_up_s: how long the warm-up lasts at least, in seconds.
     """
 
-    clock: str = "blocked"
+    clock: Clock = "blocked"
     least_calls: int = 1
     most_calls: int | None = SAMPLE_CALLS
     least_sample_s: float = 0.0
@@ -98,7 +95,8 @@ class Calibration(NamedTuple):
 
 
 CPU = Calibration()
-ACCELERATOR = Calibration("pipelined", QUEUED_CALLS, None, QUEUED_SAMPLE_S, LEAST_WARM_UP_S)
+#: A call of an accelerator returns before it is done, and its clock rate rises while it works.
+ACCELERATOR = Calibration("pipelined", least_calls=50, most_calls=None, least_sample_s=50e-3, least_warm_up_s=1.0)
 
 
 class Schedule(NamedTuple):
@@ -109,19 +107,15 @@ class Schedule(NamedTuple):
         round_s: about how long a round takes, in seconds.
     """
 
-    calls: dict[str, list[int]]
-    round_s: dict[str, float]
+    calls: dict[Clock, list[int]]
+    round_s: dict[Clock, float]
 
-    def rounds(self, leading: int) -> dict[str, int]:
-        """How many rounds there are by each clock: a quarter as many by the one that does not lead."""
+    def rounds(self, leading: int) -> dict[Clock, int]:
+        """How many rounds there are by each clock: a quarter as many by the other."""
         return dict(zip(self.calls, (leading, math.ceil(leading / 4)), strict=False))
 
     def whole_s(self, leading: int) -> float:
-        """About how long so many rounds by the clock that leads take, with those by the other, in seconds.
-
-        >>> schedule_of([WarmUp(9, True, call_time_s=10.0)], 2.5e-3).whole_s(4)
-        80.0
-        """
+        """About how long so many rounds by the clock that leads take, with those by the other, in seconds."""
         return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
 
 
@@ -144,8 +138,7 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves in the caches, or does
     to the clock rate, does not affect one arm more than others. Arms and rounds are shuffled within that.
 
-    Raises:
-        ValueError: there are no arms.
+    Raises a ValueError without arms.
 
     >>> orders = np.stack(list(balanced_orders(4, 8, seed=0)))
     >>> [sorted(orders[:4, position].tolist()) for position in range(4)]
@@ -198,11 +191,8 @@ def sample_rounds(
     warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
     schedule = schedule_of(warmed, sample_time_s, calibration, both=both)
     calls, round_s, whole_s = schedule.calls, schedule.round_s, schedule.whole_s(rounds)
-    orders = [
-        (clock, order)
-        for clock, number in schedule.rounds(rounds).items()
-        for order in balanced_orders(len(arms), number, seed)
-    ]
+    numbers = schedule.rounds(rounds)
+    orders = [(clock, order) for clock in numbers for order in balanced_orders(len(arms), numbers[clock], seed)]
     time_s, started_s, position = np.zeros((3, len(orders), len(arms)))
     failed: dict[int, Exception] = {}
     with watch_build() as built, _no_garbage_collection():
@@ -275,7 +265,7 @@ def _pipelined(arm: Benchmarkable, calls: int) -> float:
 
 
 #: Seconds per call of an arm, each waited for, or all in flight.
-CLOCKS = {"blocked": _blocked, "pipelined": _pipelined}
+CLOCKS: dict[Clock, Callable[[Benchmarkable, int], float]] = {"blocked": _blocked, "pipelined": _pipelined}
 
 
 def _digits(values: np.ndarray, form: str) -> list[float]:

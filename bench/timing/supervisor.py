@@ -225,16 +225,12 @@ def ask_process(request: TimingRequest, limit_s: float) -> Generator[Answer | No
     """
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
-        with Child(WORKER, _variables(request.plan)) as child:
+        variables = parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)
+        with Child(WORKER, variables) as child:
             yield None
             for answer in child.answers_to(request, Answer, limit_s):
                 turns.close()  # from now on the process takes turns itself
                 yield answer
-
-
-def _variables(plan: Plan) -> dict[str, str]:
-    devices = max(plan.devices)
-    return visible_gpu(os.environ) if devices == 1 else parts_of_cpu(devices)
 
 
 def keep_only(programs: Path, contents: bytes) -> bool:
