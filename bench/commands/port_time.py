@@ -15,7 +15,6 @@ from ...common.parity.record import Comparison as Result
 from ...common.parity.values import Arguments, as_arrays
 from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import compare, noise_floor, verdict
-from ..results.arm import Clock
 from ..timing.sampling import Calibration, sample_rounds
 
 #: Rounds of three arms each, and how long a sample lasts.
@@ -23,7 +22,7 @@ ROUNDS, SAMPLE_TIME_S = 24, 5e-3
 #: The learning rate of the step of SGD that is timed.
 RATE = 1e-3
 #: How calls are timed, and what it is called.
-CLOCKS: dict[Clock, str] = {"blocked": "each call waited for", "pipelined": "in a loop"}
+CLOCKS = {"blocked": "each call waited for", "pipelined": "in a loop"}
 #: What is timed, and in which mode of a model that has modes.
 PHASES = {"forward": EVAL, "train step": TRAIN}
 #: What is told of the compiled programs.

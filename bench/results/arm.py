@@ -13,7 +13,7 @@ Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16|float16)$")]
 Precision = Annotated[str, Meta(pattern="^(highest|high|default)$")]
 Way = Literal["", "placed", "shard_map"]
 Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
-Clock = Literal["blocked", "pipelined"]
+Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
 Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
-from ..results.arm import Clock
 from ..results.run import Samples
 
 #: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
@@ -27,10 +26,8 @@ CALLS_IN_FLIGHT = 4
 LONG_ROUND_S = 20.0
 #: Warm-up ends when a stretch of calls is at most this much faster than the best stretch before.
 STEADY_WITHIN = 0.03
-#: After this time one steady stretch is enough.
-LONG_WARM_UP_S = 0.5
-#: After this time the warm-up ends, steady or not.
-MAX_WARM_UP_S = 5.0
+#: After the first time one steady stretch is enough; after the second the warm-up ends, steady or not.
+LONG_WARM_UP_S, MAX_WARM_UP_S = 0.5, 5.0
 
 
 class CompiledWhileTimingError(TrigruError):
@@ -43,11 +40,9 @@ class Benchmarkable(Protocol):
 
     def call(self) -> Any:
         """Start a call, and return its outputs, which may not be ready."""
-        ...
 
     def wait(self, outputs: Any) -> Any:
         """Block until outputs, or a list of the outputs of several calls, are ready."""
-        ...
 
 
 class WarmUp(NamedTuple):
@@ -75,7 +70,7 @@ class Calibration(NamedTuple):
         least_warm_up_s: how long the warm-up lasts at least, in seconds.
     """
 
-    clock: Clock = "blocked"
+    clock: str = "blocked"
     least_calls: int = 1
     most_calls: int | None = SAMPLE_CALLS
     least_sample_s: float = 0.0
@@ -107,10 +102,10 @@ class Schedule(NamedTuple):
         round_s: about how long a round takes, in seconds.
     """
 
-    calls: dict[Clock, list[int]]
-    round_s: dict[Clock, float]
+    calls: dict[str, list[int]]
+    round_s: dict[str, float]
 
-    def rounds(self, leading: int) -> dict[Clock, int]:
+    def rounds(self, leading: int) -> dict[str, int]:
         """How many rounds there are by each clock: a quarter as many by the other."""
         return dict(zip(self.calls, (leading, math.ceil(leading / 4)), strict=False))
 
@@ -119,9 +114,7 @@ class Schedule(NamedTuple):
         return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
 
 
-def schedule_of(
-    warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration = CPU, *, both: bool = True
-) -> Schedule:
+def schedule_of(warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration, *, both: bool) -> Schedule:
     """The schedule of arms that were warmed up so; for the arguments, see `sample_rounds`."""
     leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
     calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
@@ -190,8 +183,7 @@ def sample_rounds(
     """
     warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
     schedule = schedule_of(warmed, sample_time_s, calibration, both=both)
-    calls, round_s, whole_s = schedule.calls, schedule.round_s, schedule.whole_s(rounds)
-    numbers = schedule.rounds(rounds)
+    calls, round_s, numbers = schedule.calls, schedule.round_s, schedule.rounds(rounds)
     orders = [(clock, order) for clock in numbers for order in balanced_orders(len(arms), numbers[clock], seed)]
     time_s, started_s, position = np.zeros((3, len(orders), len(arms)))
     failed: dict[int, Exception] = {}
@@ -215,7 +207,7 @@ def sample_rounds(
                     except Exception as error:  # an arm loses only its own numbers
                         failed[index] = error
                 if reports > 1 or place == len(arms) - 1:
-                    progress(round_s[clock] / whole_s / reports)
+                    progress(round_s[clock] / schedule.whole_s(rounds) / reports)
     return [
         failed.get(index)
         or Samples(
@@ -265,7 +257,7 @@ def _pipelined(arm: Benchmarkable, calls: int) -> float:
 
 
 #: Seconds per call of an arm, each waited for, or all in flight.
-CLOCKS: dict[Clock, Callable[[Benchmarkable, int], float]] = {"blocked": _blocked, "pipelined": _pipelined}
+CLOCKS = {"blocked": _blocked, "pipelined": _pipelined}
 
 
 def _digits(values: np.ndarray, form: str) -> list[float]:

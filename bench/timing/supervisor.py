@@ -225,8 +225,7 @@ def ask_process(request: TimingRequest, limit_s: float) -> Generator[Answer | No
     """
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
-        variables = parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)
-        with Child(WORKER, variables) as child:
+        with Child(WORKER, parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)) as child:
             yield None
             for answer in child.answers_to(request, Answer, limit_s):
                 turns.close()  # from now on the process takes turns itself

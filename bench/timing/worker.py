@@ -44,9 +44,7 @@ class OtherPlatformError(TrigruError):
 
 def answer_request(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
     """Measure in a process of its own."""
-    jax.config.update(
-        "jax_enable_compilation_cache", False
-    )  # no other run's program, unless the request names a folder
+    jax.config.update("jax_enable_compilation_cache", False)  # no other run's program, but from a request's folder
     measure(request, answer)
 
 
@@ -122,7 +120,7 @@ def measure_group(
         return GroupTimed(group, request.process, [])
 
     answer(Stage(f"time {group}", 0.0, group))
-    schedule = schedule_of(warmed, sample_time_s, calibration)
+    schedule = schedule_of(warmed, sample_time_s, calibration, both=True)
     numbers = [request.arms.index(one.arm) + 1 for one in ready]
 
     def enter(index: int) -> None:

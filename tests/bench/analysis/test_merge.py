@@ -53,14 +53,12 @@ def test_a_group_that_nobody_came_to_has_nothing_to_say(journal):
 
 
 def test_the_machine_of_a_run_without_a_process_is_unknown_and_not_the_one_that_reads_it(journal):
-    begun = msgspec.structs.replace(journal.begun, load=9.0, versions={"jax": "0.1"}, commit="def")
-    journal.begun = msgspec.structs.replace(begun, untimed=[Untimed(arm, "not proven equal") for arm in ARMS])
+    reasons = [Untimed(arm, "not proven equal") for arm in ARMS]
+    journal.begun = msgspec.structs.replace(journal.begun, untimed=reasons, load=9.0, versions={"jax": "0.1"})
     results = merge(journal)
-    found = results.trigru.machine
-    assert (found.threads, found.versions, found.commit) == (0, {"jax": "0.1"}, "def")
-    lines = provenance_lines(results)
-    assert lines[0].partition(", ")[2] == "unknown machine, since no process started: trigru bench"
-    assert lines[1:] == ["jax 0.1."], "and whether it was busy is not known"
+    origin, *others = provenance_lines(results)
+    assert origin.endswith(", unknown machine, since no process started: trigru bench")
+    assert others == ["jax 0.1."], "and whether it was busy is not known"
     assert proof_lines(answer(results))[-1].startswith("unknown machine, 20")
 
 
