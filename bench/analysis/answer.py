@@ -18,8 +18,8 @@ from ...impls import get_port, port_names, unavailable
 from ..results.arm import Sized
 from ..results.grouping import grouped
 from ..results.proof import Proof, proofs_of
-from ..results.record import Benchmark, Machine, Results
-from ..results.run import Clock
+from ..results.record import Benchmark, Results
+from ..results.run import Clock, Machine
 from .pairs import Difference, baseline_of, difference, frameworks, labelled, other_clock
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 

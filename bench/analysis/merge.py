@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ...common.errors import TrigruError, UnknownNameError, brief
-from ..arms.arms import packages_of_plan
 from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm, Untimed
 from ..results.files import ResultsFileError, read
 from ..results.record import Benchmark, Provenance, Results
-from ..results.run import Run, Timed
-from ..timing.machine import describe_machine
+from ..results.run import Machine, Run, Timed
 from ..timing.supervisor import NO_BASELINE, PARTIAL, Journal
 from .evidence import check_evidence
 from .statistics import compare, noise_floor, verdict
@@ -35,11 +33,11 @@ def load(path: Path) -> Results:
 
 def merge(run: Run) -> Results:
     """What a run shows. Raises a TrigruError if it has nothing, not even a reason why."""
-    begun, machine, ended = run.begun, run.machine, run.ended
-    if machine is None:
-        if not run.reasons:
-            raise TrigruError("nothing was measured.")
-        machine = describe_machine(packages_of_plan(run.plan))  # no arm could be timed, so no process was started
+    begun, ended = run.begun, run.ended
+    if not run.started and not run.reasons:
+        raise TrigruError("nothing was measured.")
+    # where no process started, the software with which the run began is known, and its machine is not
+    machine = run.machine or Machine(begun.versions, "unknown machine", "unknown", 0, "", {}, begun.commit)
     benchmarks: list[Benchmark] = []
     untimed: list[Untimed] = []
     for group, arms in run.groups().items():

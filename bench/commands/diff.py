@@ -17,13 +17,14 @@ from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..reporting.findings import Finding, Format, answered, written
 from ..reporting.sections import Section
 from ..results.files import FILE
+from ..timing.machine import version_differences
 from ..upgrades.changes import changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.reading import unread
 from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.tables import change_lines, change_table, finding_of
-from ..upgrades.versions import changed, installed, with_candidates
+from ..upgrades.versions import installed, with_candidates
 from .arguments import Names
 from .report import write_diff
 
@@ -179,7 +180,7 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     now, versions = installed(), new[0].machine.versions
     is_here = all(now.get(name, version) == version for name, version in versions.items())
     found = [*(unread(old) if is_here else ()), *changes(old, new)]
-    other = changed(old[0].machine.versions, versions)
+    other = version_differences(old[0].machine.versions, versions)
     said = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
     head, *lines = change_lines(found, fail_on)
     findings = [finding_of(change, failed=change.kind in fail_on) for change in found]

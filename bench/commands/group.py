@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...common.errors import listed
-from ..processes.interrupts import check, listening
+from ..processes.interrupts import listening, raise_if_interrupted
 from ..reporting.console import say
 from ..reporting.inert import for_terminal, shortened
 
@@ -86,7 +86,7 @@ class Commands(TyperGroup):
         with listening(), _ending_as_documented():
             try:
                 done = super().invoke(ctx)
-                check()
+                raise_if_interrupted()
                 sys.stdout.flush()
                 return done
             except KeyboardInterrupt as interrupted:

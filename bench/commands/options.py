@@ -22,7 +22,7 @@ from .arguments import Names
 DEFAULT_PHASES = ("forward", "train_step", "step")
 #: One time step has no loop, and runs the framework's cell with every kernel.
 KERNEL_PHASES = ("forward", "train_step")
-#: Fresh processes; the least duration of a sample of fewer than twenty calls.
+#: Fresh processes; the time of a sample, as `trigru.bench.results.arm.Plan` has it.
 PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = 10, 4, 2.5e-3
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11

@@ -26,7 +26,7 @@ from threading import Event, Thread
 from typing import Any, BinaryIO, get_type_hints
 
 from ...common.errors import TrigruError, brief
-from .interrupts import SIGNALS, check
+from .interrupts import SIGNALS, raise_if_interrupted
 
 _PARENT = "TRIGRU_PARENT"
 _PR_SET_PDEATHSIG = 1
@@ -171,7 +171,7 @@ class Child:
         """
         slices = math.ceil(limit_s / SLICE_S)
         for _ in range(slices + 1):
-            check()
+            raise_if_interrupted()
             ended = self._process.poll() is not None
             if stop is not None and stop.is_set():
                 raise ChildDiedError("the process was ended, since nobody needs it any more")

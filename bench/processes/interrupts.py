@@ -1,8 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP are one thing: an Interrupted exception, which never falls into a write.
 
-A signal is only noted. `check` raises it: whatever takes long calls it twice a second, or at each of its steps.
-An exception raised where the signal happens to arrive would be lost in one of JAX's callbacks. A second signal changes
-nothing; a third one ends the process at once, unless it writes.
+A signal is only noted. `raise_if_interrupted` raises it: whatever takes long calls it twice a second, or at each of its
+steps. An exception raised where the signal happens to arrive would be lost in one of JAX's callbacks. A second signal
+changes nothing; a third one ends the process at once, unless it writes.
 """
 
 import os
@@ -66,7 +66,7 @@ def listening() -> Iterator[None]:
             _State.number, _State.count, _State.was_raised = None, 0, False
 
 
-def check() -> None:
+def raise_if_interrupted() -> None:
     """Raise an Interrupted, in the main thread, if there was a signal and it was not raised before."""
     if threading.current_thread() is not threading.main_thread():
         return
@@ -83,7 +83,7 @@ def shielded() -> Iterator[None]:
         yield
     finally:
         _State.shields -= 1
-    check()
+    raise_if_interrupted()
 
 
 def _notice(number: int, _: object) -> None:

@@ -21,7 +21,7 @@ from platformdirs import user_cache_path
 
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
-from .interrupts import check
+from .interrupts import raise_if_interrupted
 
 #: Seconds from one look at a claim that is waited for to the next.
 LOOK_EVERY_S = 0.5
@@ -103,7 +103,7 @@ def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[No
     lock, owner = FileLock(folder / f"{name}.lock", timeout=0), folder / f"{name}.txt"
     is_first = True
     while not lock.is_locked:
-        check()
+        raise_if_interrupted()
         try:
             lock.acquire()
         except Timeout:

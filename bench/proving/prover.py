@@ -22,7 +22,7 @@ from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
 from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu, shared_memory
-from ..processes.interrupts import check
+from ..processes.interrupts import raise_if_interrupted
 from ..processes.scratch import private_folder, scratch
 
 WORKER = "trigru.bench.proving.questions:answer_request"
@@ -190,7 +190,7 @@ class Prover:
                 future.add_done_callback(lambda _: answers.put(None))
             try:
                 while not (all(future.done() for future in running) and answers.empty()):
-                    check()
+                    raise_if_interrupted()
                     with suppress(queue.Empty):
                         if (answer := answers.get(timeout=SLICE_S)) is not None:
                             yield answer

@@ -271,7 +271,8 @@ def proof_lines(found: Answer) -> list[str]:
         proven = f"{proven}: {cells}." if cells else f"{proven}."
     arithmetic = "" if found.arithmetic == "float32" else f", {found.arithmetic}"
     device = f"{machine.device} CPU" if machine.backend == "cpu" and "CPU" not in machine.device else machine.device
-    where = f"{device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}{arithmetic}; {versions}"
+    threads = f", {count(machine.threads, 'thread')}" if machine.threads else ""
+    where = f"{device}{threads}, {found.datetime[:10]}{arithmetic}; {versions}"
     return [*[proven] * bool(proven), where]
 
 

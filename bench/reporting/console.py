@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..processes.interrupts import check
+from ..processes.interrupts import raise_if_interrupted
 from .inert import for_terminal, shortened
 
 if TYPE_CHECKING:
@@ -81,4 +81,4 @@ class Progress:
             left_s = max(0.0, elapsed_s * (1 / task.completed - 1)) if task.completed else None
             left = "" if left_s is None else f", about {left_s:.0f} s left"
             say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
-        check()
+        raise_if_interrupted()

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from ...common.gru.kernels import STOCK
 from ..analysis.pairs import best_ceilings
 from ..results.arm import Arm
-from ..results.record import Machine, Provenance, Results
+from ..results.record import Provenance, Results
+from ..results.run import Machine
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
@@ -41,8 +42,9 @@ def origin_lines(results: Results) -> list[str]:
 def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[str]:
     """When, where and with what something was measured, at a time in ISO 8601."""
     variables = ({"XLA_FLAGS": machine.xla_flags} if machine.xla_flags else {}) | machine.environment
+    known = f" ({machine.backend}, {machine.threads} threads)" if machine.threads else ", since no process started"
     return [
-        f"{measured[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): {' '.join(command)}",
+        f"{measured[:10]}, {machine.device}{known}: {' '.join(command)}",
         ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
         *[f"Set in the environment: {', '.join(f'{name}={value}' for name, value in variables.items())}."]
         * bool(variables),
@@ -53,7 +55,7 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
 def load_warnings(facts: Provenance) -> list[str]:
     """A warning if the machine was busy before a run."""
     load, threads = facts.load_before, facts.machine.threads
-    if load is None or load <= threads * BUSY_SHARE:
+    if load is None or not threads or load <= threads * BUSY_SHARE:
         return []
     return [f"Busy machine: {load:.1f} processes on {threads} threads before. Use an idle one."]
 

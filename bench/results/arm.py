@@ -11,26 +11,20 @@ from .lines import first_twice
 Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
 Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16|float16)$")]
 Precision = Annotated[str, Meta(pattern="^(highest|high|default)$")]
-Way = Annotated[str, Meta(pattern="^(|placed|shard_map)$")]
+Way = Literal["", "placed", "shard_map"]
 Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
 Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
 Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
-#: Numbers as a measurement gives them: seconds of a sample, other positive numbers, numbers from 0, errors as a share
-#: of what is allowed, counts, and counts from 1.
+#: Numbers as a measurement gives them: seconds of a sample, other positive numbers, numbers from 0,
+#: and counts from 1.
 SampleSeconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
 Positive = Annotated[float, Meta(gt=0, le=1e18)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
-Admitted = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Natural = Annotated[int, Meta(ge=1, le=2**53)]
-#: Rates of one device, in GFLOP/s and GB/s: a hundred times those of any that there is. Runnable processes.
-ProductRate = Annotated[float, Meta(gt=0, le=1e8)]
-CopyRate = Annotated[float, Meta(gt=0, le=1e6)]
+#: Runnable processes.
 Load = Annotated[float, Meta(ge=0, le=1e6)]
-#: No machine has more CPUs.
-Threads = Annotated[int, Meta(ge=1, le=2**16)]
 
 Role = Literal["baseline", "duplicate", "arm"]
 #: How the reason begins why an arm has no number whose port differs from the oracle.
@@ -138,7 +132,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         styles: call styles; None for all.
         processes: fresh interpreters, each of which measures everything.
         rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
-        sample_time_s: least duration of a sample of fewer than twenty calls.
+        sample_time_s: a sample on a CPU is as many calls as fill this time, but at most twenty; on an accelerator, as
+            many as fill the longer of this time and 50 ms, but at least fifty.
         dtype, precision: of all arms; see `Arm`.
         devices: over how many each port's batch is spread; 1 is always among them.
     """

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
-from .arm import Count
+from ...common.port.programs import Count
 from .lines import MOST_BYTES, record_of, refusing, with_checksum
 from .record import Results
 from .run import GroupTimed, Run, Timed

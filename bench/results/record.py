@@ -7,11 +7,10 @@ import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from .arm import Arm, Count, Natural, NotNegative, Plan, Positive, Untimed, Verdict
+from ...common.port.programs import Count
+from .arm import Arm, Natural, NotNegative, Plan, Positive, Untimed, Verdict
 from .grouping import grouped
-from .run import Ceilings as Ceilings
-from .run import Machine as Machine
-from .run import Timed
+from .run import Ceilings, Machine, Timed
 
 
 class Benchmark(Struct, frozen=True):
@@ -51,7 +50,7 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def facts(self) -> Timed:
-        """The facts from its first process, which alone reads its program and times how it is built."""
+        """The facts from its first process. No other times how it is built, nor, on a CPU, reads its program."""
         return next(iter(self.timed.values()))
 
     @property
@@ -76,7 +75,7 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def steady(self) -> list[bool]:
-        """Whether the warm-up ended in a steady state, for each process."""
+        """Whether the warm-up ended since calls became no faster, for each process."""
         return [t.steady for t in self.timed.values()]
 
 
@@ -84,7 +83,7 @@ class Provenance(Struct, frozen=True):
     """All that the numbers depend on: the records of `trigru.bench.results.run` that are of the whole run.
 
     Args:
-        machine: of the first process.
+        machine: of the first process. If none started, its threads are 0 and only versions and commit are known.
         ceilings: of each process, by the arms' arithmetic.
         complete: whether the whole plan was measured.
     """

@@ -1,7 +1,8 @@
-"""The records of a run, as its processes write them: a line each in the journal, and the same in the results file.
+"""The records of a run: a line each in the journal. The results file has them, too, but no samples of arms that have no
+number in the end, and for each such arm one reason.
 
-Nothing is stored that can be computed from them. The types bound every number, and what contradicts itself cannot be
-made.
+Nothing is stored that can be computed from them. The types bound every number that is read, and readers refuse records
+that contradict each other.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,22 +12,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ...common.port.programs import Build, ProgramFacts
-from .arm import (
-    Admitted,
-    Arm,
-    Clock,
-    CopyRate,
-    Count,
-    Load,
-    Natural,
-    NotNegative,
-    Plan,
-    ProductRate,
-    SampleSeconds,
-    Threads,
-    Untimed,
-)
+from ...common.port.programs import Build, Count, ProgramFacts
+from .arm import Arm, Clock, Load, Natural, NotNegative, Plan, SampleSeconds, Untimed
 from .grouping import grouped
 from .lines import check_date, first_twice
 
@@ -40,8 +27,8 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
         loop_step_s: seconds for each step of a float32 loop that does almost nothing; None in files without it.
     """
 
-    gemm_gflop_per_s: ProductRate
-    copy_gbyte_per_s: CopyRate
+    gemm_gflop_per_s: Annotated[float, Meta(gt=0, le=1e8)]  # a hundred times that of any device, as the next
+    copy_gbyte_per_s: Annotated[float, Meta(gt=0, le=1e6)]
     loop_step_s: SampleSeconds | None = None
 
 
@@ -61,7 +48,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     device: str
     backend: str
-    threads: Threads
+    threads: Annotated[int, Meta(ge=1, le=2**16)]
     xla_flags: str
     environment: dict[str, str]
     commit: str
@@ -127,7 +114,7 @@ class Samples(Struct, frozen=True, kw_only=True):
 
     Args:
         calls: in a sample.
-        steady: whether the warm-up ended in a steady state.
+        steady: whether the warm-up ended since calls became no faster, and not since it took too long.
         time_s: seconds per call, one for each round.
         clock: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are
             started before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it
@@ -161,16 +148,18 @@ class Timed(Samples, frozen=True, kw_only=True):
             earlier version did not compare.
         leaves: arrays that cross the jit boundary inwards for model and optimiser.
         build: how long tracing, lowering and compiling took; None where it is not known.
-        program: the program that XLA made; None where XLA did not run it, or another process read it.
+        program: the program that XLA made; None where XLA did not run it, another process read it, or it is unreadable.
+        unreadable: why it could not be read; "" where it was, or nobody tried.
     """
 
     arm: str
     device: str
     backend: str
-    gate: Admitted | None
+    gate: Annotated[float, Meta(ge=0, le=1)] | None
     leaves: Count
     build: Build | None
     program: ProgramFacts | None
+    unreadable: str = ""
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -212,10 +201,10 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
     Args:
         begun: how it began.
         started: one for each process that was started, before or after an interruption.
-        untimed: the arms without a number, beside those with which the run began.
+        untimed: the arms without a number. Those with which the run began are among them in a results file alone.
         interruptions: how often the run was stopped and resumed.
         ended: how it ended; None if it did not.
-        groups_timed: what was measured. In a results file it stands with each arm instead.
+        groups_timed: what was measured. In a results file it stands with each arm that has a number instead.
     """
 
     begun: Begun

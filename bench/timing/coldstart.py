@@ -17,8 +17,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from ...common.port.programs import Build, Seconds
-from ..results.arm import Count
+from ...common.port.programs import Build, Count, Seconds
 
 WORKLOAD, PHASE = "question", "train_step"
 #: The longest that a start may take, in seconds.

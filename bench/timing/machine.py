@@ -78,19 +78,20 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
 
 def machine_differences(was: Machine, now: Machine, *, versions: bool = True) -> list[str]:
     """How a machine differs from another, in words. The commit never counts; versions count unless excluded."""
-    found: list[str] = []
-    for name in ("device", "backend", "threads", "xla_flags"):
-        before, after = getattr(was, name), getattr(now, name)
-        if before != after:
-            found.append(f"{name} {after!r}, was {before!r}")
+    fields = ("device", "backend", "threads", "xla_flags")
+    found = version_differences(*({name: getattr(machine, name) for name in fields} for machine in (was, now)))
     found += version_differences(was.versions, now.versions) if versions else []
     return found + version_differences(was.environment, now.environment)
 
 
-def version_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Which versions, or values, differ, in words."""
+def version_differences(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """Which versions, or other values, differ, in words.
+
+    >>> version_differences({"numpy": "2.0", "jax": "0.6", "XLA_X": ""}, {"numpy": "2.0", "jax": "0.7", "XLA_X": "1"})
+    ["XLA_X '' -> 1", 'jax 0.6 -> 0.7']
+    """
     return [
-        f"{name} {now.get(name, 'not set')}, was {was.get(name, 'not set')}"
+        f"{name} {was.get(name, 'none') or repr('')} -> {now.get(name, 'none') or repr('')}"
         for name in sorted(was.keys() | now.keys())
         if was.get(name) != now.get(name)
     ]
@@ -182,6 +183,6 @@ def commit_of_trigru() -> str:
     try:
         tracked = git("ls-files", "--error-unmatch", __file__)
         commit = git("rev-parse", "HEAD") if tracked else ""
-        return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", *PACKAGED) else "")
+        return commit + ("-dirty" if git("status", "--porcelain", "--", *PACKAGED) else "")
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -1,7 +1,7 @@
 """Timing arms against each other, in interleaved rounds. Only the calls and the wait for their outputs are timed.
 
-The words are pyperf's: warm-up calls bring an arm to a steady state, a calibration sets the calls of a sample (pyperf's
-loops), and each sample is a value, in seconds per call.
+The words are pyperf's: warm-up calls are made until an arm gets no faster, a calibration sets the calls of a sample
+(pyperf's loops), and each sample is a value, in seconds per call.
 """
 
 import gc
@@ -17,48 +17,40 @@ from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
 from ..results.run import Samples
 
-#: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution do not
-#: matter. Many short samples are better than few long ones: paired samples lie closer together, and a disturbance
-#: spoils fewer calls.
+#: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
+#: better than few long ones: paired samples lie closer together, and a disturbance spoils fewer calls.
 SAMPLE_CALLS = 20
-#: On an accelerator a call returns before it is done. Its samples are of at least so many calls, and so many seconds.
-QUEUED_CALLS, QUEUED_SAMPLE_S = 50, 50e-3
 #: So many calls are in flight at least where none is waited for, however long they take: with one there is no flight.
 CALLS_IN_FLIGHT = 4
 #: Rounds of more seconds report each sample: a process that is silent for minutes is taken to hang.
 LONG_ROUND_S = 20.0
-#: An accelerator's clock rate rises while it works, so it is warmed up for at least so long.
-LEAST_WARM_UP_S = 1.0
 #: Warm-up ends when a stretch of calls is at most this much faster than the best stretch before.
 STEADY_WITHIN = 0.03
-#: After this time one steady stretch is enough.
-LONG_WARM_UP_S = 0.5
-#: After this time the warm-up ends, steady or not.
-MAX_WARM_UP_S = 5.0
+#: After the first time one steady stretch is enough; after the second the warm-up ends, steady or not.
+LONG_WARM_UP_S, MAX_WARM_UP_S = 0.5, 5.0
 
 
 class CompiledWhileTimingError(TrigruError):
     """XLA compiled inside a timed region, so the times would be wrong."""
 
 
-@runtime_checkable
+@runtime_checkable  # for the type checker of the tests
 class Benchmarkable(Protocol):
     """A program that can be called and waited for."""
 
     def call(self) -> Any:
         """Start a call, and return its outputs, which may not be ready."""
-        ...
 
     def wait(self, outputs: Any) -> Any:
         """Block until outputs, or a list of the outputs of several calls, are ready."""
-        ...
 
 
 class WarmUp(NamedTuple):
-    """How an arm was brought to a steady state.
+    """How an arm was warmed up.
 
     Args:
-        steady: whether the last stretches were no faster than those before.
+        steady: whether it was no longer getting faster: the last stretches were at most 3 % faster than the fastest
+            before, and may have been slower.
         call_time_s: seconds per call in the fastest stretch.
     """
 
@@ -73,8 +65,8 @@ class Calibration(NamedTuple):
     Args:
         clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.run.Samples`.
         least_calls: of a sample, however long they take.
-        most_calls: of a sample, if they last less than `sample_time_s`; None for no bound.
-        least_sample_s: how long a sample lasts at least, if that is more than `sample_time_s`, in seconds.
+        most_calls: of a sample, even if they last less than `sample_time_s`; None for no bound.
+        least_sample_s: what a sample fills at least, if that is more than `sample_time_s`, in seconds.
         least_warm_up_s: how long the warm-up lasts at least, in seconds.
     """
 
@@ -85,9 +77,7 @@ class Calibration(NamedTuple):
     least_warm_up_s: float = 0.0
 
     def calls(self, warmed: WarmUp, sample_time_s: float) -> int:
-        """The calls of a sample by the clock that leads.
-
-        Enough to last that long, or twenty; without waiting at least four, on an accelerator fifty.
+        """The calls of a sample by the clock that leads; see `trigru.bench.results.arm.Plan`.
 
         >>> [CPU.calls(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
         [20, 4, 1]
@@ -100,7 +90,38 @@ class Calibration(NamedTuple):
 
 
 CPU = Calibration()
-ACCELERATOR = Calibration("pipelined", QUEUED_CALLS, None, QUEUED_SAMPLE_S, LEAST_WARM_UP_S)
+#: A call of an accelerator returns before it is done, and its clock rate rises while it works.
+ACCELERATOR = Calibration("pipelined", least_calls=50, most_calls=None, least_sample_s=50e-3, least_warm_up_s=1.0)
+
+
+class Schedule(NamedTuple):
+    """The samples of a group of arms, by clock; the one that leads comes first.
+
+    Args:
+        calls: of a sample of each arm.
+        round_s: about how long a round takes, in seconds.
+    """
+
+    calls: dict[str, list[int]]
+    round_s: dict[str, float]
+
+    def rounds(self, leading: int) -> dict[str, int]:
+        """How many rounds there are by each clock: a quarter as many by the other."""
+        return dict(zip(self.calls, (leading, math.ceil(leading / 4)), strict=False))
+
+    def whole_s(self, leading: int) -> float:
+        """About how long so many rounds by the clock that leads take, with those by the other, in seconds."""
+        return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
+
+
+def schedule_of(warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration, *, both: bool) -> Schedule:
+    """The schedule of arms that were warmed up so; for the arguments, see `sample_rounds`."""
+    leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
+    calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
+    if both:
+        calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
+    times_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
+    return Schedule(calls, times_s)
 
 
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
@@ -110,10 +131,14 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves in the caches, or does
     to the clock rate, does not affect one arm more than others. Arms and rounds are shuffled within that.
 
+    Raises a ValueError without arms.
+
     >>> orders = np.stack(list(balanced_orders(4, 8, seed=0)))
     >>> [sorted(orders[:4, position].tolist()) for position in range(4)]
     [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
     """
+    if arms < 1:
+        raise ValueError(f"{arms} arms have no order, expected at least one")
     rng = np.random.default_rng(seed)
     zigzag = np.array([(k + 1) // 2 if k % 2 else -(k // 2) for k in range(arms)])  # 0, 1, -1, 2, -2, ...
     produced = 0
@@ -139,14 +164,14 @@ def sample_rounds(
 ) -> list[Samples | Exception]:
     """Time arms in interleaved rounds.
 
-    Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill `sample_time_s`, or
-    twenty, by the clock that leads; garbage collection is off while it runs. All outputs of an XLA program become ready
-    together, so blocking on one of them waits for all. The last rounds, a quarter as many, are by the other clock.
-    Without waiting, a sample has four calls at least.
+    Every arm runs once a round, in balanced shuffled order; garbage collection is off while the clock runs. All outputs
+    of an XLA program become ready together, so blocking on one of them waits for all. The last rounds, a quarter as
+    many, are by the other clock. Without waiting, a sample has four calls at least.
 
     Args:
         arms: compiled already, or compiled by the warm-up.
         rounds: how many. A multiple of the number of arms balances positions exactly.
+        sample_time_s: see `trigru.bench.results.arm.Plan`.
         calibration: that of the platform.
         warmed: how each arm was warmed up; None to warm up here.
         progress: called after each round, or each sample where rounds are long, with its share of the whole time.
@@ -157,17 +182,13 @@ def sample_rounds(
         The samples of each arm, or the exception that it raised: CompiledWhileTimingError if it compiled again.
     """
     warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
-    leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
-    calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
-    calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
-    schedule = [(leading, order) for order in balanced_orders(len(arms), rounds, seed)]
-    schedule += [(other, order) for order in balanced_orders(len(arms), math.ceil(rounds / 4) if both else 0, seed)]
-    round_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
-    whole_s = sum(round_s[clock] for clock, _ in schedule)
-    time_s, started_s, position = np.zeros((3, len(schedule), len(arms)))
+    schedule = schedule_of(warmed, sample_time_s, calibration, both=both)
+    calls, round_s, numbers = schedule.calls, schedule.round_s, schedule.rounds(rounds)
+    orders = [(clock, order) for clock in numbers for order in balanced_orders(len(arms), numbers[clock], seed)]
+    time_s, started_s, position = np.zeros((3, len(orders), len(arms)))
     failed: dict[int, Exception] = {}
     with watch_build() as built, _no_garbage_collection():
-        for number, (clock, order) in enumerate(schedule):
+        for number, (clock, order) in enumerate(orders):
             gc.collect()
             reports = len(arms) if round_s[clock] > LONG_ROUND_S else 1
             for place, index in enumerate(order.tolist()):
@@ -186,12 +207,12 @@ def sample_rounds(
                     except Exception as error:  # an arm loses only its own numbers
                         failed[index] = error
                 if reports > 1 or place == len(arms) - 1:
-                    progress(round_s[clock] / whole_s / reports)
+                    progress(round_s[clock] / schedule.whole_s(rounds) / reports)
     return [
         failed.get(index)
         or Samples(
-            clock=leading,
-            calls=calls[leading][index],
+            clock=calibration.clock,
+            calls=calls[calibration.clock][index],
             steady=w.steady,
             time_s=_digits(time_s[:rounds, index], "{:.6g}"),
             other_s=_digits(time_s[rounds:, index], "{:.6g}"),
@@ -203,10 +224,9 @@ def sample_rounds(
 
 
 def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration = CPU) -> WarmUp:
-    """Call an arm until it is steady.
+    """Call an arm until it becomes no faster.
 
-    Stretches of calls, each as long as a sample, are timed until two in a row are at most 3 % faster than the fastest
-    stretch before.
+    Stretches of at least `sample_time_s` are timed until two in a row are at most 3 % faster than the fastest before.
     """
     calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
     at_once = calibration.least_calls
@@ -247,13 +267,15 @@ def _digits(values: np.ndarray, form: str) -> list[float]:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
+    was_enabled, was_frozen = gc.isenabled(), gc.get_freeze_count() > 0
+    gc.unfreeze()  # what was frozen around an earlier group may be garbage now
     gc.collect()
     gc.freeze()  # so that collections between rounds only visit objects that the rounds made
-    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not was_frozen:  # a measuring process freezes what it imported, and no part can be unfrozen
+            gc.unfreeze()
         if was_enabled:
             gc.enable()

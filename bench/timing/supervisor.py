@@ -25,7 +25,7 @@ from ...common.files import read_whole, write_whole
 from ..arms.arms import compiling_processes
 from ..arms.workloads import get_workload
 from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu
-from ..processes.interrupts import check, shielded
+from ..processes.interrupts import raise_if_interrupted, shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
 from ..results.lines import MOST_BYTES, decode_lines, encode_line
@@ -136,8 +136,7 @@ class Journal(Run, kw_only=True):
         before = self.machine
         if before and isinstance(line, Started):
             differences = machine_differences(before, line.machine)
-            if before.commit != line.machine.commit:
-                differences.append(f"commit {line.machine.commit}, was {before.commit}")
+            differences += version_differences({"commit": before.commit}, {"commit": line.machine.commit})
             if differences:
                 raise ResumeError(f"{self.path} was measured elsewhere: {'; '.join(differences)}")
         with shielded():
@@ -235,16 +234,11 @@ def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generato
     """
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
-        with Child(WORKER, _variables(request.plan)) as child:
+        with Child(WORKER, parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)) as child:
             yield None
             for answer in child.answers_to(request, Answer, limit_s, stop):
                 turns.close()  # from now on the process takes turns itself
                 yield answer
-
-
-def _variables(plan: Plan) -> dict[str, str]:
-    devices = max(plan.devices)
-    return visible_gpu(os.environ) if devices == 1 else parts_of_cpu(devices)
 
 
 def keep_only(programs: Path, contents: bytes) -> bool:
@@ -326,7 +320,7 @@ def run(
                     for process in processes:
                         begin(process)
                     while requests:
-                        check()
+                        raise_if_interrupted()
                         try:
                             process, answer = answers.get(timeout=SLICE_S)
                         except Empty:

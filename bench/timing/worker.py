@@ -1,8 +1,8 @@
 """The process that measures: it answers one request of `trigru.bench.timing.supervisor`, which starts several."""
 
 import hashlib
+from bisect import bisect
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import jax
 import msgspec
 import numpy as np
 
-from ...common.errors import TrigruError
+from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
 from ..arms.admission import keep_in
@@ -23,14 +23,15 @@ from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Samples, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
-from .sampling import ACCELERATOR, CPU, sample_rounds, warm_up
+from .sampling import ACCELERATOR, CPU, Schedule, sample_rounds, schedule_of, warm_up
 from .supervisor import NO_BASELINE, PROGRAMS, ROUNDS_S, SIDE_BY_SIDE, START_S, Answer, Stage, TimingRequest
 from .turns import Turns
 
-#: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
+#: A round of the large workload takes seconds. A group gets no more rounds than fit this time by both clocks, over all
+#: processes.
 GROUP_TIME_S = 40.0
-#: By default, a group gets as many rounds in each process as take this long, within these bounds. The ports of this
-#: package have eleven arms, so eleven rounds put every arm once in every position.
+#: By default, a group gets as many rounds in each process as take this long by the clock that leads, within these
+#: bounds. The ports of this package have eleven arms, so eleven rounds put every arm once in every position.
 SHORT_GROUP_TIME_S = 0.85
 ROUNDS, MOST_ROUNDS = 11, 55
 #: The least number of rounds of a group, over all processes.
@@ -47,9 +48,7 @@ class OtherPlatformError(TrigruError):
 def answer_request(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
     """Measure in a process of its own."""
     collect_less_garbage()
-    jax.config.update(
-        "jax_enable_compilation_cache", False
-    )  # no other run's program, unless the request names a folder
+    jax.config.update("jax_enable_compilation_cache", False)  # no other run's program, but from a request's folder
     _TURNS.append(Turns(Path(request.folder), lambda: answer(None)))
     measure(request, answer, _TURNS[0])
 
@@ -89,7 +88,7 @@ def measure_group(
     Args:
         answer: called with what happens meanwhile.
         marker: gets the number of the arm that is being timed; see `trigru.bench.timing.supervisor.TimingRequest`.
-        turns: of the processes side by side. Between groups it is one to prepare.
+        turns: of the processes side by side. Between groups this one has the shared lock.
     """
     group, sample_time_s = arms[0].group, request.plan.sample_time_s
 
@@ -126,7 +125,7 @@ def measure_group(
         return GroupTimed(group, request.process, [])
 
     answer(Stage(f"time {group}", 0.0, group))
-    round_s = sum(calibration.calls(warm, sample_time_s) * warm.call_time_s for warm in warmed)
+    schedule = schedule_of(warmed, sample_time_s, calibration, both=True)
     numbers = [request.arms.index(one.arm) + 1 for one in ready]
 
     def enter(index: int) -> None:
@@ -134,7 +133,7 @@ def measure_group(
 
     samples = sample_rounds(
         ready,
-        rounds_in(request.plan, round_s, len(ready)),
+        rounds_in(request.plan, schedule, len(ready)),
         sample_time_s=sample_time_s,
         seed=request.process,
         calibration=calibration,
@@ -184,9 +183,11 @@ def _folder_of(request: TimingRequest, arm: Arm) -> Path:
 
 
 def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Timed:
-    program, facts = ready.program, None
-    with suppress(Exception):  # keep the samples even if the program cannot be read
+    program, facts, unreadable = ready.program, None, ""
+    try:
         facts = read_program(program.lower(*ready.arguments)) if reads and program.lower else None
+    except Exception as error:  # the samples are kept
+        unreadable = f"{type(error).__name__}: {brief(error)}"
     return Timed(
         **msgspec.structs.asdict(samples),
         arm=ready.arm.id,
@@ -196,18 +197,16 @@ def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Tim
         leaves=program.leaves,
         build=ready.build,
         program=facts,
+        unreadable=unreadable,
     )
 
 
-def rounds_in(plan: Plan, round_time_s: float, arms: int) -> int:
-    """How many rounds of a group a process of a plan takes, if one lasts so long."""
-    if plan.rounds is None:
-        few = ROUNDS if plan.processes > 1 else 2 * ROUNDS
-        wanted = int(np.clip(SHORT_GROUP_TIME_S / round_time_s, few, MOST_ROUNDS))
-    else:
-        wanted = plan.rounds
+def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:
+    """How many rounds by the clock that leads a group takes in each process of a plan."""
+    few, leading_s = ROUNDS if plan.processes > 1 else 2 * ROUNDS, next(iter(schedule.round_s.values()))
+    wanted = plan.rounds or int(np.clip(SHORT_GROUP_TIME_S / leading_s, few, MOST_ROUNDS))
     least = min(-(-MIN_ROUNDS // plan.processes), wanted)
-    rounds = int(np.clip(GROUP_TIME_S / plan.processes / round_time_s, least, wanted))
+    rounds = max(bisect(range(1, wanted + 1), GROUP_TIME_S / plan.processes, key=schedule.whole_s), least)
     if rounds == plan.rounds or rounds < arms:
         return rounds
     return max(rounds - rounds % arms, least)  # a multiple of the number of arms balances positions exactly

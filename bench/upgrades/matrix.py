@@ -17,8 +17,9 @@ from msgspec import Struct
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
+from ...common.port.programs import Count
 from ..reporting.numbers import count
-from ..results.arm import Count, NotNegative
+from ..results.arm import NotNegative
 from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing, with_checksum
 from ..results.proof import passes

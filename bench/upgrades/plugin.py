@@ -49,12 +49,12 @@ def _compare(
     place: Path, thing: Any, arguments: tuple[Any, ...], fail_on: Collection[str] | None, accept: str, *, update: bool
 ) -> str:
     """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
+    from ..timing.machine import version_differences
     from .changes import changes
     from .files import Kept, is_snapshot, load, save
     from .models import ARGUMENTS, snapshot_of, subject_of
     from .record import FAILING
     from .tables import change_lines
-    from .versions import changed
 
     kept = Kept()
     now = snapshot_of([subject_of(thing, arguments, kept, name=place.name)])
@@ -70,7 +70,7 @@ def _compare(
     found = changes(old, (now, kept.arrays))
     if not any(change.kind in (FAILING if fail_on is None else fail_on) for change in found):
         return ""
-    moved = changed(old[0].machine.versions, now.machine.versions)
+    moved = version_differences(old[0].machine.versions, now.machine.versions)
     versions = f"Versions: {', '.join(moved)}." if moved else "The versions are those of the snapshot."
     lines = change_lines(found, FAILING if fail_on is None else fail_on)
     return "\n".join([versions, *lines, f"To accept it: {accept}"])

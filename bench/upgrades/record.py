@@ -10,8 +10,8 @@ import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from ..results.arm import Count
-from ..results.record import Machine
+from ...common.port.programs import Count
+from ..results.run import Machine
 
 SCHEMA = 6
 #: What a change can be, causes before what follows from them, and what it means.

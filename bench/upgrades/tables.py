@@ -8,9 +8,9 @@ from ..reporting.findings import Finding
 from ..reporting.inert import for_terminal
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
+from ..timing.machine import version_differences
 from .matrix import Matrix, Row
 from .record import KINDS, Change, Snapshot
-from .versions import changed
 
 if TYPE_CHECKING:
     from ..reporting.plots import Picture
@@ -120,7 +120,11 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
             rows.append((row.name, "", "", "", "no snapshot"))
             notes.append(f"No snapshot of {row.name}: {row.reason}")
             continue
-        new = changed(before.versions, row.versions) if before else [f"{n} {v}" for n, v in row.versions.items()]
+        new = (
+            version_differences(before.versions, row.versions)
+            if before
+            else [f"{n} {v}" for n, v in row.versions.items()]
+        )
         moved = _said(sum(map(Counter, row.counts.values()), Counter())) if before else "the first"
         rows.append((row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), moved))
         details.append(change_table(f"Changed with {row.name}", row.moved))

@@ -15,7 +15,7 @@ from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import FUSED
 from ...impls import get_port, port_names, unavailable
 from ..processes.child import SLICE_S, Child, ChildDiedError, shared_memory
-from ..processes.interrupts import check
+from ..processes.interrupts import raise_if_interrupted
 from ..processes.scratch import scratch
 from ..proving.kept import digest, keep, kept, nothing_changed
 from ..proving.prover import PortId, Prover, QuestionId
@@ -114,7 +114,7 @@ def _look(subjects_of: dict[str, list[str]], programs: Path | None, work: Work) 
         looking = [pool.submit(look, request) for request in requests]
         try:
             while wait(looking, timeout=SLICE_S).not_done:
-                check()
+                raise_if_interrupted()
         finally:
             stop.set()
         arrays: dict[str, np.ndarray] = {}

@@ -216,12 +216,3 @@ def machine_with_versions(packages: Iterable[str] = ()) -> Machine:
     if machine.commit:
         versions["trigru"] += f", of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
     return replace(machine, versions=versions)
-
-
-def changed(old: dict[str, str], new: dict[str, str]) -> list[str]:
-    """Which versions differ, in words."""
-    return [
-        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]

@@ -4,7 +4,10 @@ import msgspec
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, PLAN, STARTED, STEP, FakeProcesses, fill, ignore, journal_at, timed
 from support.runs import BUILD, MACHINE, PROGRAM
+from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import merge
+from trigru.bench.reporting.answer import proof_lines
+from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.run import Ceilings, GroupTimed
@@ -47,6 +50,16 @@ def test_a_group_that_nobody_came_to_has_nothing_to_say(journal):
     fill(journal, (STEP,))
     results = merge(journal)
     assert (list(results.groups()), results.untimed) == ([STEP], [])
+
+
+def test_the_machine_of_a_run_without_a_process_is_unknown_and_not_the_one_that_reads_it(journal):
+    reasons = [Untimed(arm, "not proven equal") for arm in ARMS]
+    journal.begun = msgspec.structs.replace(journal.begun, untimed=reasons, load=9.0, versions={"jax": "0.1"})
+    results = merge(journal)
+    origin, *others = provenance_lines(results)
+    assert origin.endswith(", unknown machine, since no process started: trigru bench")
+    assert others == ["jax 0.1."], "and whether it was busy is not known"
+    assert proof_lines(answer(results))[-1].startswith("unknown machine, 20")
 
 
 @pytest.mark.parametrize("process", [0, 1])

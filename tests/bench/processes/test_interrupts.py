@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.processes import ends_within
 from trigru.bench.analysis.merge import load
-from trigru.bench.processes.interrupts import Interrupted, check, listening, shielded
+from trigru.bench.processes.interrupts import Interrupted, listening, raise_if_interrupted, shielded
 from trigru.bench.timing.supervisor import Journal
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,15 +33,15 @@ def default_handlers():
 @pytest.mark.parametrize("again", ["at once", "afterwards"])
 def test_the_first_signal_is_raised_once_at_the_next_step(number, again):
     with listening():
-        check()
+        raise_if_interrupted()
         send(number)
         if again == "at once":
             send()
         with pytest.raises(Interrupted) as raised:
-            check()
+            raise_if_interrupted()
         if again == "afterwards":
             send()
-        check()
+        raise_if_interrupted()
         with shielded():
             pass
     assert raised.value.code == 128 + number
@@ -55,7 +55,7 @@ def test_a_write_is_finished_first():
             with shielded():
                 send()
                 done.append("inner")
-            check()
+            raise_if_interrupted()
             done.append("outer")
         done.append("never")
 
@@ -70,11 +70,11 @@ def test_each_run_hears_its_own_signals():
     with listening():
         send()
     with listening():
-        check()
+        raise_if_interrupted()
         with listening():
             send()
         with pytest.raises(Interrupted):
-            check()
+            raise_if_interrupted()
 
 
 IMPORTS = "import os, signal\nfrom trigru.bench.processes.interrupts import *\n"
@@ -84,7 +84,7 @@ SEND = "os.kill(os.getpid(), signal.SIGTERM)\n"
 @pytest.mark.parametrize(
     ("code", "said", "exit_code"),
     [
-        ("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nlisten()\n" + SEND + "check()\nprint('on')", "on", 0),
+        ("signal.signal(15, signal.SIG_IGN)\nlisten()\n" + SEND + "raise_if_interrupted()\nprint('on')", "on", 0),
         ("listen()\n" + 2 * SEND + "print('on')", "on", 0),
         ("listen()\n" + 3 * SEND + "print('on')", "", 143),
         ("listen()\nwith shielded():\n " + " ".join(3 * [SEND]) + " print('on', flush=True)\nprint('never')", "on", 1),

@@ -162,10 +162,7 @@ def test_another_plan_cannot_be_resumed(path, journal):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [
-        ({"versions": MACHINE.versions | {"jax": "0.1"}}, "jax 0.1, was 0.12.0"),
-        ({"commit": "def"}, "commit def, was abc"),
-    ],
+    [({"versions": MACHINE.versions | {"jax": "0.1"}}, "jax 0.12.0 -> 0.1"), ({"commit": "def"}, "commit abc -> def")],
 )
 def test_another_machine_or_commit_cannot_go_on(path, journal, changes, message):
     fill(journal, (STEP,))

@@ -28,19 +28,19 @@ from trigru.bench.timing.machine import (
 
 #: What may change, and what is said of it. JAX names the device of GPUs, whose clocks vary.
 CHANGES = {
-    "device": ("B CPU", ["device 'B CPU', was 'A CPU'"]),
-    "backend": ("gpu", ["backend 'gpu', was 'cpu'"]),
-    "threads": (4, ["threads 4, was 16"]),
-    "xla_flags": ("--xla_x", ["xla_flags '--xla_x', was ''"]),
-    "versions": (VERSIONS | {"jax": "0.11", "torch": "2.9"}, ["jax 0.11, was 0.12.0", "torch 2.9, was not set"]),
-    "environment": ({"OMP_NUM_THREADS": "4", "XLA_X": "1"}, ["OMP_NUM_THREADS 4, was 8", "XLA_X 1, was not set"]),
+    "device": ("B CPU", ["device A CPU -> B CPU"]),
+    "backend": ("gpu", ["backend cpu -> gpu"]),
+    "threads": (4, ["threads 16 -> 4"]),
+    "xla_flags": ("--xla_x", ["xla_flags '' -> --xla_x"]),
+    "versions": (VERSIONS | {"jax": "0.11", "torch": "2.9"}, ["jax 0.12.0 -> 0.11", "torch none -> 2.9"]),
+    "environment": ({"OMP_NUM_THREADS": "4", "XLA_X": "1"}, ["OMP_NUM_THREADS 8 -> 4", "XLA_X none -> 1"]),
     "commit": ("def-dirty", []),
     "gpus": ([{"name": "another", "MHz": "345"}], []),
 }
 
 
 def backwards(sentence):
-    return re.sub(r"^(\w+) (.*), was (.*)$", r"\1 \3, was \2", sentence)
+    return re.sub(r"^(\w+) (.*) -> (.*)$", r"\1 \3 -> \2", sentence)
 
 
 @pytest.mark.parametrize("field", Machine.__struct_fields__)
@@ -102,7 +102,7 @@ def test_this_machine(monkeypatch):
     assert list(versions) == ["python", *PACKAGES, "no-such-distribution"]
     of_python_and_jax = (platform.python_version(), version("jax"), "not installed")
     assert tuple(versions[name] for name in ("python", "jax", "no-such-distribution")) == of_python_and_jax
-    assert machine_differences(found, describe_machine()) == [f"hypothesis not set, was {version('hypothesis')}"]
+    assert machine_differences(found, describe_machine()) == [f"hypothesis {version('hypothesis')} -> none"]
     assert load_average() >= 0
     assert (found.backend, found.gpus) == ("cpu", [])
     assert found.device == cpu_name() == get_cpu_info().get("brand_raw", found.device) != ""
@@ -185,12 +185,13 @@ def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
     git("add", ".")
     git("commit", "-qm", "with it")
     commit = git("rev-parse", "HEAD")
-    (file.parent / "untracked").write_text("of no account")
     readme.write_text("changed, and measured alike")
     assert commit_of_trigru() == commit
     for path in (file, *others):
         path.write_text("changed")
         assert commit_of_trigru() == f"{commit}-dirty", path
         git("checkout", str(path))
+    (file.parent / "port.py").write_text("new, and run")
+    assert commit_of_trigru() == f"{commit}-dirty"
     monkeypatch.setenv("PATH", "")
     assert commit_of_trigru() == "", "without git"

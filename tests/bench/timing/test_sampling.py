@@ -45,6 +45,8 @@ def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms)
         np.add.at(follows, (order[:-1], order[1:]), 1)
     assert set(follows[~np.eye(arms, dtype=bool)]) == {2}
     assert len(list(balanced_orders(arms, 7, seed=1))) == 7
+    with pytest.raises(ValueError, match="0 arms have no order"):
+        next(balanced_orders(0, 1, seed=1))
 
 
 def test_orders_are_shuffled_and_seeded():
@@ -68,7 +70,10 @@ def recorder(log, name):
 def test_arms_run_interleaved_without_garbage_collection():
     log, before = [], time.time()
     jnp.zeros(())
+    gc.freeze()  # as in a measuring process
     found = sample([recorder(log, name) for name in "abc"], 6, sample_time_s=0.0)
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
     timed = log[-18 - 2 * 3 * 4 :][:18]  # after the warm-up; then two rounds of four calls without waiting
     assert {enabled for _, enabled in timed} == {False}
     assert gc.isenabled()
@@ -92,6 +97,7 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
 
     arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
     compiled, failed, fine = sample(arms, 8, sample_time_s=0.0, warmed=[WarmUp(1, True, 1.0)] * 3)
+    assert gc.get_freeze_count() == 0
     assert isinstance(compiled, CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
     assert len(fine.time_s) == 8

@@ -14,7 +14,7 @@ from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
-from trigru.bench.timing.sampling import WarmUp, balanced_orders
+from trigru.bench.timing.sampling import Schedule, WarmUp, balanced_orders
 from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, run
 from trigru.bench.timing.turns import Turns
 from trigru.common.errors import TrigruError
@@ -288,10 +288,12 @@ def test_without_the_baseline_or_its_duplicate_nothing_is_timed(breaks, answers_
     assert without == {arm.name: worker.NO_BASELINE for arm in ARMS} | {broken: "it broke"}
 
 
-ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to three arms whose round takes 0.3 ms
-    (1, 1000, {"GROUP_TIME_S": 0.05, "MIN_ROUNDS": 4}, 165),  # whole squares, where time is short
+ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to three arms: 0.3 ms a round, as the other
+    (1, 1000, {"GROUP_TIME_S": 0.05, "MIN_ROUNDS": 4}, 132),  # whole squares, where time is short
+    (1, 20, {"GROUP_TIME_S": 8 * 3e-4, "MIN_ROUNDS": 4}, 6),  # six rounds, and two of the other clock
     (2, 1000, {"GROUP_TIME_S": 0.0, "MIN_ROUNDS": 5}, 3),  # the few are shared by the processes
     (1, None, {"SHORT_GROUP_TIME_S": 0.0, "ROUNDS": 4.5, "MOST_ROUNDS": 12}, 9),
+    (1, None, {"SHORT_GROUP_TIME_S": 9.1 * 3e-4, "ROUNDS": 1, "MOST_ROUNDS": 12}, 9),  # by the clock that leads
     (2, None, {"SHORT_GROUP_TIME_S": 0.0, "ROUNDS": 3, "MOST_ROUNDS": 12}, 3),
     (2, None, {"SHORT_GROUP_TIME_S": 60.0, "ROUNDS": 3, "MOST_ROUNDS": 12}, 12),
     (1, 7, {}, 7),  # as asked for
@@ -302,4 +304,5 @@ ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to 
 def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, asked, limits, given):
     for name, value in limits.items():
         monkeypatch.setattr(worker, name, value)
-    assert worker.rounds_in(plan(processes=processes, rounds=asked), 3e-4, 3) == given
+    schedule = Schedule({"blocked": [4] * 3, "pipelined": [4] * 3}, {"blocked": 3e-4, "pipelined": 3e-4})
+    assert worker.rounds_in(plan(processes=processes, rounds=asked), schedule, 3) == given

@@ -259,8 +259,8 @@ def test_what_may_explain_a_change_or_is_not_compared_is_said():
     linen, may = Subject("linen", "linen"), ": bits, programs and memory may differ for "
     plain = snapshot_of(linen)
     for more, said in (
-        (snapshot_of(linen, machine=other_machine(device="B CPU")), f"device 'B CPU', was 'A CPU'{may}"),
-        (snapshot_of(linen, machine=other_machine(environment={})), f"OMP_NUM_THREADS not set, was 8{may}"),
+        (snapshot_of(linen, machine=other_machine(device="B CPU")), f"device A CPU -> B CPU{may}"),
+        (snapshot_of(linen, machine=other_machine(environment={})), f"OMP_NUM_THREADS 8 -> none{may}"),
         (snapshot_of(linen, Subject("mine", "mine")), "in one of them alone, and not compared: mine."),
         (snapshot_of(linen, equality=[]), "equality was left out in one of them, and is not compared."),
     ):

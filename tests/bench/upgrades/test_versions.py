@@ -16,7 +16,6 @@ from trigru.bench.upgrades import environments
 from trigru.bench.upgrades.environments import EnvironmentFailedError, Environments
 from trigru.bench.upgrades.versions import (
     SUBJECTS,
-    changed,
     days_between,
     name_of,
     read_day,
@@ -79,13 +78,10 @@ def test_a_range_needs_its_start():
         read_sets([], None, "month")
 
 
-def test_what_a_set_decides_about_has_no_bounds_of_ours_and_what_changed_is_told_by_name():
+def test_what_a_set_decides_about_has_no_bounds_of_ours():
     asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
     asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
     assert requirements_of(asked) == (["jax", "ml-dtypes", "flax"], ["rich>=13", "msgspec>=0.19"])
-    old = {"numpy": "2.0", "jax": "0.6", "flax": "1", "rich": "13"}
-    new = {"jax": "0.7", "chex": "1", "flax": "1", "rich": "13"}
-    assert changed(old, new) == ["chex none -> 1", "jax 0.6 -> 0.7", "numpy 2.0 -> none"]
 
 
 UV = f"""#!{sys.executable}
