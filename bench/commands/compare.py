@@ -30,10 +30,10 @@ from ..results.files import FILE, STARTS, command_line, save
 from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
-from ..results.run import Begun, Ended
+from ..results.run import Begun, Ended, ResumeError
 from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
-from ..timing.supervisor import PARTIAL, Journal, ResumeError, run
+from ..timing.supervisor import PARTIAL, Journal, run
 from .options import checks_of
 from .report import show_run, write_page
 from .verify import verify_ports

@@ -12,10 +12,22 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
+from ...common.errors import TrigruError
 from ...common.port.programs import Build, Count, ProgramFacts
 from .arm import Arm, Clock, Load, Natural, NotNegative, Plan, SampleSeconds, Untimed
 from .grouping import grouped
 from .lines import check_date, first_twice
+
+
+class ResumeError(TrigruError, ValueError):
+    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine.
+
+    Args:
+        what: is wrong, as a sentence without its full stop.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -29,7 +29,7 @@ from ..processes.interrupts import raise_if_interrupted, shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
 from ..results.lines import MOST_BYTES, decode_lines, encode_line
-from ..results.run import Begun, GroupTimed, Line, Resumed, Run, Started
+from ..results.run import Begun, GroupTimed, Line, Resumed, ResumeError, Run, Started
 from .machine import machine_differences, version_differences, visible_gpu
 from .turns import Turns
 
@@ -48,17 +48,6 @@ COMPILED_S = {"forward": 0.15, "gradient": 0.6, "train_step": 0.9, "step": 0.07}
 #: the software.
 PROGRAMS, CONTENTS = "programs", "contents.json"
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
-
-
-class ResumeError(TrigruError, ValueError):
-    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine.
-
-    Args:
-        what: is wrong, as a sentence without its full stop.
-    """
-
-    def __init__(self, what: str):
-        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
 
 
 class Journal(Run, kw_only=True):
@@ -221,17 +210,13 @@ Answer = Started | Stage | Untimed | GroupTimed | None
 Ask = Callable[[TimingRequest, float, Event], Generator[Answer, None, None]]
 
 
+#: The end of a process, with the exception of its reader.
 class _Ended(NamedTuple):
-    """The end of a process, and the exception with which it ended."""
-
     error: BaseException | None
 
 
 def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generator[Answer, None, None]:
-    """Measure in a fresh interpreter: None once it was started, then its answers.
-
-    Raises a ChildDiedError as `Child.answers_to` does.
-    """
+    """Measure in a fresh interpreter: None once it was started, then its answers. Raises as `Child.answers_to` does."""
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
         with Child(WORKER, parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)) as child:
