@@ -194,6 +194,7 @@ HERE = Lines(
         "read_as": lambda tree, other: eqx.tree_deserialise_leaves(written(tree), other),
     }
 )
+REST = partial(eqx.filter_jit, donate="all-except-first")
 SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
 PARTS: Parts = {
@@ -210,7 +211,8 @@ PARTS: Parts = {
     "eqx.filter_jit": lambda: Called(_jitted),
     "eqx.filter_jit with donation": donated(partial(eqx.filter_jit, donate="all")),
     "eqx.filter_jit without donation": donated(eqx.filter_jit),
-    "eqx.filter_jit with donation of all but the first": donated(partial(eqx.filter_jit, donate="all-except-first")),
+    "eqx.filter_jit with donation of all but the first": donated(REST),
+    "eqx.filter_jit with donation of the second": donated(lambda f: partial(REST(lambda _, a: f(a)), None)),
     "eqx.filter_jit made again": lambda: Called(lambda ran: partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))),
     "eqx.internal.while_loop and dropout": called(eqx.filter_jit(lambda: HERE.values(JITTED))),
     **HERE.calls(CALLS),
