@@ -267,7 +267,7 @@ PARTS: Parts = {
     "nnx.jit with donation": donated(partial(nnx.jit, donate_argnums=0)),
     "nnx.Optimizer": called(_optimizer),
     "nnx.Optimizer.update": lambda: Called(_eager),
-    "nnx.Optimizer.update with a value": HERE.traced(UPDATED, x=FRAME),
+    **({"nnx.Optimizer with a value": HERE.traced(UPDATED, x=FRAME)} if hasattr(nnx, "ModelAndOptimizer") else {}),
     "nnx.split and nnx.merge": called(_state),
     "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),
     "nnx.split_rngs": called(_split_keys),
