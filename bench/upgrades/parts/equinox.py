@@ -75,6 +75,7 @@ eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
 eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin).shape
 eqx.nn.inference_mode(eqx.nn.Dropout(0.5))(FRAME), Mine(normal(H), H)(CARRY)
 paths((Mine(normal(H), H), cell()))
+eqx.filter_vmap(lambda x: x, out_axes=2)(normal(4, 2, 3))
 """
 JITTED = """
 eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), max_steps=3, kind="lax")
@@ -83,9 +84,14 @@ eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), 
 eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), max_steps=16, kind="bounded")
 eqx.nn.Dropout(0.3)(X, key=KEY)
 eqx.nn.MultiheadAttention(1, D, dropout_p=0.3, key=KEY)(X, X, X, key=KEY)
+jax.grad(lambda p: jnp.sum(eqx.nn.Dropout(p)(jnp.asarray(X), key=KEY)))(0.3)
+[eqx.nn.RotaryPositionalEmbedding(H)(normal(tokens, H)) for tokens in (5, 6)]
+[filled(eqx.nn.ConvTranspose1d(T, H, 4, padding=padding, key=KEY))(X) for padding in ("SAME", "SAME_LOWER")]
+eqx.nn.AvgPool3d(2)(normal(1, 2, 3, 4))
 """
 HALVES = """
 [jax.vmap(jax.vmap(norm(D)))(x) for norm in (eqx.nn.LayerNorm, eqx.nn.RMSNorm)], jax.vmap(eqx.nn.GroupNorm(1, T))(x)
+filled(eqx.nn.MultiheadAttention(1, D, dtype=jnp.bfloat16, key=KEY))(*[x[0] - 100] * 3)
 """
 DTYPES = """
 eqx.filter(cell(), eqx.is_array)
@@ -95,6 +101,7 @@ eqx.nn.Linear(D, H, key=KEY)(jnp.ones(D, "int8")), eqx.nn.LayerNorm(D)(jnp.ones(
 MISTAKES = """
 read_as(FRAME, CARRY)
 read_as(FRAME, FRAME.astype("int32"))
+read_as(normal(3, 2), normal(2, 3))
 eqx.nn.Dropout(0.5)(jnp.asarray(FRAME))
 setattr(Mine(normal(H), H), "size", 3)
 Mine(normal(H), 0)
@@ -187,6 +194,7 @@ HERE = Lines(
         "read_as": lambda tree, other: eqx.tree_deserialise_leaves(written(tree), other),
     }
 )
+REST = partial(eqx.filter_jit, donate="all-except-first")
 SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
 PARTS: Parts = {
@@ -203,6 +211,9 @@ PARTS: Parts = {
     "eqx.filter_jit": lambda: Called(_jitted),
     "eqx.filter_jit with donation": donated(partial(eqx.filter_jit, donate="all")),
     "eqx.filter_jit without donation": donated(eqx.filter_jit),
+    "eqx.filter_jit with donation of all but the first": donated(REST),
+    "eqx.filter_jit with donation of the second": donated(lambda f: partial(REST(lambda _, a: f(a)), None)),
+    "eqx.filter_jit made again": lambda: Called(lambda ran: partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))),
     "eqx.internal.while_loop and dropout": called(eqx.filter_jit(lambda: HERE.values(JITTED))),
     **HERE.calls(CALLS),
     **HERE.dtypes(DTYPES),

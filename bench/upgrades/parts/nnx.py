@@ -90,6 +90,8 @@ paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
 paths(nnx.state(norm(), nnx.Any(nnx.BatchStat, nnx.PathContains("bias")))), paths(nnx.state(norm(), nnx.Not(nnx.Param)))
 nnx.capture(nnx.Intermediate)(lambda m: [m.sow(nnx.Intermediate, "a", n * CARRY) for n in (1, 2)])(norm())
 letters(nnx.restore_int_paths({"0": 1, "b": {"2": 3}}))
+nnx.Dropout(0.0)(FRAME)
+[(nnx.Dropout(0.0)(FRAME, rngs=rngs), jax.random.key_data(rngs.dropout())) for rngs in [nnx.Rngs(0)]]
 nnx.to_pure_dict(nnx.merge_state(*(jax.tree.map(lambda a: a + n, nnx.state(norm(), nnx.Param)) for n in (0, 7))))
 """
 HALVES = """
@@ -103,6 +105,9 @@ nnx.Embed(T, D, dtype=jnp.float16, rngs=nnx.Rngs(0))(INDICES)
 nnx.state(cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros), nnx.Param)
 cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros)(CARRY, FRAME)
 cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=zeros).initialize_carry((B, D), nnx.Rngs(0))
+"""
+UPDATED = """
+[[of.update(m, nnx.state(m), value=jnp.sum(x)), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]
 """
 MISTAKES = """
 nnx.Dropout(0.5)(FRAME)
@@ -202,8 +207,14 @@ def _metrics(x: Any) -> dict[str, Any]:
         pairs.update(loss=jnp.sum(values), logits=x, labels=labels)
     found = {name: metric.compute() for name, metric in {**metrics, "MultiMetric": pairs}.items()}
     pairs.reset()
+    metrics["Welford"].reset()
+    metrics["Welford"].update(values=x)
     pairs.update(loss=jnp.sum(x), logits=x, labels=jnp.argmax(x, -1))
-    return {**found, "MultiMetric that was reset": pairs.compute()}
+    return {
+        **found,
+        "MultiMetric that was reset": pairs.compute(),
+        "Welford that was reset": metrics["Welford"].compute(),
+    }
 
 
 def mode_of(layer: Any, mode: str, value: bool) -> list[Any]:
@@ -233,6 +244,7 @@ HERE = Lines(
         **globals(),
         "rnn": lambda rngs, **options: nnx.RNN(cell(rngs), **options),
         "stacked": lambda module: jax.tree.map(lambda a: jnp.stack([a, 2 * a, a]), module),
+        "plateau": lambda m: nnx.Optimizer(m, optax.contrib.reduce_on_plateau(0.5, patience=1), wrt=nnx.Param),
         "norm": lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
     }
 )
@@ -246,11 +258,16 @@ PARTS: Parts = {
     "modes of nnx.BatchNorm": _of(
         "nnx.BatchNorm(D, rngs=rngs)", lambda m, x: [(getattr(m, mode)(), m(x))[1] for mode in ("eval", "train")]
     ),
+    "decode of nnx.MultiHeadAttention": _of(
+        "nnx.MultiHeadAttention(1, D, decode=True, rngs=rngs)",
+        lambda m, x: (m.init_cache(x.shape), [m(x[:, n : n + 1]) for n in range(3)])[1],
+    ),
     "nnx in half precision": HERE.in_half_precision(HALVES),
     "nnx.metrics": lambda: Example(_metrics, X),
     "nnx.jit with donation": donated(partial(nnx.jit, donate_argnums=0)),
     "nnx.Optimizer": called(_optimizer),
     "nnx.Optimizer.update": lambda: Called(_eager),
+    **({"nnx.Optimizer with a value": HERE.traced(UPDATED, x=FRAME)} if hasattr(nnx, "ModelAndOptimizer") else {}),
     "nnx.split and nnx.merge": called(_state),
     "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),
     "nnx.split_rngs": called(_split_keys),

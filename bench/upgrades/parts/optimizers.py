@@ -10,6 +10,7 @@ import optax
 from . import B, H, Lines, Parts, normal, traced
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
+TWO = [GRADIENT, GRADIENT[0]]
 #: Of which all defaults but the learning rate are taken.
 PLAIN = (
     "adam adamw rmsprop lion adagrad adamax adamaxw nadam radam adabelief lamb adafactor novograd yogi amsgrad sgd "
@@ -53,12 +54,15 @@ optax.inject_hyperparams(optax.adam)(1e-2), two, (1.0,)
 optax.lookahead(optax.sgd(0.1), 2, 0.3), (optax.LookaheadParams.init_synced(one[0]), one[1]), (1.0, 2.0, 3.0)
 optax.adamw(1e-2, weight_decay=0.5, mask=[True, False]), two, (1.0,)
 optax.chain(optax.clip_by_global_norm(1e-4), optax.adamw(1e-2)), two, (1.0,)
+optax.MultiSteps(optax.adam(0.1), 3), one, (1.0, 2.0, 3.0, 4.0)
 """
 LOSSES = """
 optax.l2_loss(a, b), optax.squared_error(a, b), optax.log_cosh(a, b)
 optax.huber_loss(a, b), optax.huber_loss(3 * a, b, delta=0.5)
 optax.cosine_similarity(a, b), optax.cosine_similarity(a, b, epsilon=2.0), optax.cosine_distance(a, b)
+optax.cosine_similarity(a, b, where=np.tri(B, H) > 0)
 optax.softmax_cross_entropy(a, jax.nn.softmax(b)), optax.softmax_cross_entropy(a, jax.nn.softmax(b), axis=0)
+optax.softmax_cross_entropy(b, jax.nn.softmax(a)), optax.safe_softmax_cross_entropy(b, jax.nn.softmax(a))
 optax.softmax_cross_entropy_with_integer_labels(a, np.array([0, 3, 2]))
 optax.sigmoid_binary_cross_entropy(a, jax.nn.softmax(b))
 optax.sigmoid_focal_loss(a, jax.nn.softmax(b), alpha=0.3, gamma=1.5)
@@ -96,6 +100,10 @@ optax.tree.sum(x), optax.tree.vdot(x, y)
 optax.tree.zeros_like(x), optax.tree.ones_like(x), optax.tree.full_like(x, 3.0)
 optax.tree.get(optax.adam(1e-2).init(x), "mu"), optax.tree.set(optax.adam(1e-2).init(x), mu=y)[0].mu
 optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.asarray(3))
+"""
+CALLS = """
+optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6))
+[of.update(TWO, of.init(TWO))[0] for of in [optax.masked(optax.sgd(0.1), lambda two: [a.ndim > 1 for a in two])]]
 """
 HERE = Lines(globals())
 
@@ -137,7 +145,7 @@ PARTS: Parts = {
     "optax over several steps": traced(_over_steps, normal(B, H), GRADIENT),
     "optax losses": HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
     "optax schedules": traced(_schedules),
-    **HERE.calls("optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6))"),
+    **HERE.calls(CALLS),
     **({"optax.tree": HERE.traced(TREES, x=PAIR, y=PAIR[::-1])} if hasattr(optax, "tree") else {}),
     "mistakes of optax": HERE.refused('optax.partition({"a": optax.sgd(0.1)}, ["a", "b"]).init([GRADIENT] * 2)'),
 }
