@@ -41,6 +41,8 @@ a[7], jnp.take(a, 9), jnp.take(a, 9, 1, mode="clip"), jnp.take(a, -9, 1, mode="w
 a.at[9].get(mode="fill", fill_value=2.0), jax.lax.dynamic_slice(a, (2, 4), (2, 4))
 a.at[1].set(2.0), a.at[:, 2].add(b[:, 0]), a.at[0].multiply(3.0), a.at[1].max(0.1), a.at[1].get()
 a.at[9].add(1.0, mode="clip"), a.at[np.array([0, 0])].add(b[:2]), a.at[1].min(0.1)
+jnp.isnan(jnp.take(a, np.array([17, 18, -19]))), jnp.take(np.arange(3), 3), jnp.take(a, 18, fill_value=2.0)
+jax.ops.segment_sum(a, np.array([0, 5, -1]), 2)
 jnp.concatenate([a, b], 1), jnp.stack([a, b]), jnp.split(a, 3, 1), jnp.pad(a, 1), jnp.roll(a, 1, 1)
 [jnp.pad(a, 1, mode) for mode in ("edge", "reflect", "symmetric", "wrap")]
 jnp.repeat(a, 2, 1), jnp.tile(a, 2), jnp.outer(a[0], b[0]), jnp.tril(a), jnp.expand_dims(a, 1)
@@ -90,6 +92,8 @@ jax.vmap(lambda x: [jax.lax.psum(x, "i"), jax.lax.pmean(x, "i")], axis_name="i")
 jax.grad(lambda x: jnp.sum(x * jax.lax.stop_gradient(x)))(a)
 jax.grad(lambda x: jnp.sum(jax.nn.relu(0 * x) + jnp.abs(0 * x)))(a)
 jax.grad(lambda x: jnp.sum(jnp.where(x > 0, jnp.sqrt(jnp.abs(x)), 0.0)))(a)
+jax.grad(jnp.max)(np.array([1.0, 2.0, 2.0])), jax.vjp(jax.lax.max, a[0], a[0])[1](b[0])
+[jax.grad(jnp.logaddexp, (0, 1))(x, y) for x, y in ((np.inf, 0.0), (0.0, np.inf), (-np.inf, 0.0))]
 """
 AT_EXTREMES = """
 special.erf
@@ -107,8 +111,8 @@ jax.random.uniform(key, (H,), jnp.bfloat16, 1.0, 2.0)
 [jax.random.normal(k, (H,)) for k in (*jax.random.split(key), jax.random.fold_in(key, 3))]
 jax.random.normal(jax.random.PRNGKey(3), (H,))
 jax.random.truncated_normal(key, -1.0, 2.0, (D, H)), 1.0 * jax.random.bernoulli(key, 0.3, (D, H))
-jax.random.randint(key, (D, H), 0, 1000), jax.random.permutation(key, jnp.arange(20.0))
-jax.random.choice(key, 20, (H,), replace=False), jax.random.categorical(key, normal(20, H))
+jax.random.randint(key, (D, H), 0, 1000), jax.random.permutation(key, jnp.arange(1000.0))
+jax.random.choice(key, 2000, (H,), replace=False), jax.random.categorical(key, normal(20, H))
 [getattr(jax.random, name)(key, shape=(H,)) for name in ("exponential", "gumbel", "laplace", "logistic")]
 [jax.nn.initializers.delta_orthogonal()(key, (*window, D, H)) for window in ((3,), (4, 2))]
 1.0 * jax.random.rademacher(key, (D, H)), jax.random.cauchy(key, (H,)), jax.random.bits(key, (H,), "uint16")
