@@ -42,6 +42,7 @@ def test_what_another_command_wrote_is_shown_with_its_page(run, tmp_path):
     assert said in page.read_text()
     assert "AMD EPYC" in page.read_text()
     assert invoke("report", str(folder / "cold_start.json")).stdout == done.stdout
+    shutil.copy(COLD_STARTS, run)  # beside a run, which is shown
     both = invoke("report", str(run), str(folder)).stdout
     assert both.index(f"{run}:") < both.index(f"{folder}:") < both.index(said), "one after the other"
 

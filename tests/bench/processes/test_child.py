@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import msgspec
@@ -15,6 +16,7 @@ from trigru.bench.processes.child import Child, ChildDiedError, answers_of, envi
 from trigru.bench.processes.commands import run_command
 from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
 from trigru.bench.timing.supervisor import Stage, TimingRequest, ask_process
+from trigru.bench.timing.turns import Turns
 
 REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", ".")
 LINE = '{"type":"Stage","what":"sit","expected_s":0.5}'
@@ -57,7 +59,13 @@ def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(
 
 def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
     folder = child_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
-    assert list(ask_process(REQUEST, PATIENCE_S, Event())) == [None, SAT, SAT]
+    with Turns(folder) as another, ThreadPoolExecutor(1) as pool:
+        another.acquire_exclusive()
+        answers = pool.submit(list, ask_process(REQUEST, PATIENCE_S, Event()))
+        with pytest.raises(TimeoutError):  # none starts while another one times
+            answers.result(0.5)
+        another.close()
+        assert answers.result() == [None, SAT, SAT]
     assert msgspec.json.decode((folder / "request").read_bytes(), type=TimingRequest) == REQUEST
     words = "-P -m trigru.bench.processes.child trigru.bench.timing.worker:answer_request"
     assert (folder / "arguments").read_text().strip() == words

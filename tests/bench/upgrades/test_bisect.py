@@ -158,7 +158,7 @@ def search(monkeypatch, folder, codes):
     monkeypatch.setattr(command, "Environments", lambda python, more: Made())
     cases = " ".join(f"jax=={release}) exit {code};;" for release, code in zip(MADE_UP, codes, strict=True))
     words = ("bisect", f"jax=={MADE_UP[0]}", f"jax=={MADE_UP[-1]}", "-o", str(folder), "--", "sh", "-c")
-    return (*words, f"case $VERSION_SET in {cases} esac")
+    return (*words, f"case $VERSION_SET in {cases} esac", "--json")  # an option of the command, not of trigru
 
 
 def test_the_neighbouring_releases_are_named_in_lines_and_for_machines(monkeypatch, tmp_path):
