@@ -9,11 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from support.cli import call, invoke
 from support.files import COLD_STARTS
 from support.golden import FOLDER, check_golden
 from support.runs import draw_run, save
 from support.snapshots import leave
+from trigru.bench.reporting.plots import Picture
 from trigru.bench.upgrades.record import Subject
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params
@@ -31,6 +33,22 @@ def test_the_page_of_all_commands_and_options_is_that_of_the_code(monkeypatch):
     found = commands()
     assert sorted(re.findall(r"^## trigru (\w+)", found, re.MULTILINE)) == sorted(COMMANDS)
     assert found in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), "run .ci/generate_docs.py"
+
+
+def test_stale_pages_and_pictures_of_other_results_are_exit_code_1(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+    import generate_docs as docs
+
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    (tmp_path / "README.md").write_text("<!-- generated: rules -->\n<!-- end -->\n")
+    monkeypatch.setattr(docs, "ROOT", tmp_path)
+    monkeypatch.setattr(docs.releases, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(docs.releases, "PICTURES", {"a": ("a.json", lambda _: Picture(Figure(), "words"))})
+    for content in ("one", "other"):
+        (tmp_path / "docs" / "results" / "a.json").write_text(content)
+        for arguments, code in (["--check"], 1), ([], 0), (["--check"], 0):
+            monkeypatch.setattr(sys, "argv", ["generate_docs.py", *arguments])
+            assert docs.main() == code
 
 
 def test_the_version_is_said_without_a_command():

@@ -43,9 +43,11 @@ def test_github_gets_an_annotation_at_lines_of_this_folder_and_a_summary(tmp_pat
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
     *_, last = written("github", "trigru diff", ["FAILED"], FOUND).splitlines()
     assert last.startswith("::notice file=mine.py,line=7,title=bits%3A nnx%2C a|b::by 1 unit")
-    assert (tmp_path / "summary").read_text().rstrip() == written("markdown", "trigru diff", ["FAILED"], FOUND).rstrip()
+    first = (tmp_path / "summary").read_text()
+    assert first.rstrip() == written("markdown", "trigru diff", ["FAILED"], FOUND).rstrip()
     *shown, left = written("github", "trigru diff", [], 12 * FOUND).splitlines()
     assert (len(shown), left.partition(",")[0]) == (20, "4 more"), "GitHub shows ten of each level"
+    assert (tmp_path / "summary").read_text().startswith(f"{first}# "), "what was there stays"
 
 
 GOOD = Measurement("a", "sequence", None, "carry", "float64", 2e-16, 1e-12)

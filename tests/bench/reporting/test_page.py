@@ -93,6 +93,7 @@ def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
     assert [line.get_xdata()[0] for line in drawn] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
     assert [line.get_markerfacecolor() != "none" for line in drawn] == [True, False, True]
     texts = [text.get_text() for text in axes.texts]
+    assert axes.figure.get_suptitle() == "○ as documented    ● functional style"
     assert len([text for text in texts if "→" in text]) == 2, "linen is documented in functional style"
     assert not any(text.get_annotation_clip() for text in axes.texts), "they stand beside the axes"
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from support.runs import MACHINE
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades import sources
+from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import FILE, Kept, SnapshotError, is_snapshot, load, name_of, save
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.sources import edited, sources_of
@@ -37,9 +38,12 @@ def test_what_is_written_is_read_and_replaced_and_nothing_else_is(folder):
 
 
 @pytest.mark.parametrize("fact", ["values", "checkpoints", "draws"])
-def test_a_named_array_that_is_missing_is_damage(folder, fact):
+def test_a_named_array_that_is_missing_or_changed_is_damage(folder, fact):
     save(folder, snapshot_of(Subject("pure", "pure", **{fact: {"of": {"bias": name_of(np.ones(2))}}})), ARRAYS)
     with pytest.raises(SnapshotError, match="is missing"):
+        load(folder)
+    save(folder, snapshot_of(SUBJECT), dict.fromkeys(ARRAYS, np.ones(2)))
+    with pytest.raises(SnapshotError, match="was changed"):
         load(folder)
 
 
@@ -74,7 +78,7 @@ def test_the_first_line_that_differs_is_named(package):
     snapshot, name = package
     was = snapshot(a=CODE, b=CODE, tests__c=CODE)
     assert not list(edited(was, snapshot(a=CODE, b=CODE, tests__c="other")))
-    (change,) = edited(was, snapshot(a=CODE, b=CODE.replace("return x\n", "return -x\n"), tests__c=CODE))
+    (change,) = changes(was, snapshot(a=CODE, b=CODE.replace("return x\n", "return -x\n"), tests__c=CODE))
     assert (change.kind, change.subject, change.line) == ("code", name, f"{name}/b.py:9")
     found = edited(was, snapshot(a=CODE.replace("x + 1", "x + 2"), b="\n" + CODE))
     assert [change.line for change in found] == [f"{name}/a.py:5", f"{name}/b.py:1"]

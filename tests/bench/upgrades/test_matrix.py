@@ -44,6 +44,8 @@ def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru
     assert found.rows[3].moved[0].old == "110 lines"
     assert found.rows[3].moved[0].new == "130 lines"
     assert found.rows[0].versions == {"jax": "0.0.0"}
+    (legend,) = matrix_picture(found).figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["pure"]
     assert read(tmp_path) == found
 
 

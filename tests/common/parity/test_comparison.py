@@ -257,6 +257,7 @@ class TestParameters:
         with pytest.raises(AssertionError) as raised:
             assert_same(REFERENCE, candidate(function, params), X)
         assert str(raised.value) == str(result)
+        assert "\n  extra: only the candidate has it\n  scale: only the reference has it" in str(result)
         assert compare(REFERENCE, candidate(function, PARAMS | {"extra": params["extra"]}), X).verdict == "another"
 
     def test_a_mapping_has_the_last_word(self):

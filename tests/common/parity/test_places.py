@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from trigru.common.compat import enable_x64
 from trigru.common.parity.departure import Search, moved_starts
+from trigru.common.parity.locations import makers
 from trigru.common.parity.places import places_of
 from trigru.common.parity.tape import TraceTape
+from trigru.common.program import CodeLine
 
 RNG = np.random.default_rng(0)
 X, W, U, V = (RNG.normal(size=shape) for shape in ((5, 6), (6, 6), (6, 6), (6, 3)))
@@ -170,3 +172,10 @@ def test_a_step_within_a_loop_knows_the_lines_outside_of_it(tape_of):
     step = next(step for step in tape_of(IN_A_LOOP, "model").steps if step.operation == "tanh")
     own = [line.function.rpartition(".")[2] for line in step.lines() if line.file.endswith("model.py")]
     assert own[:2] == ["step", "model"]
+
+
+def test_a_module_is_made_where_the_keyword_of_the_operation_stands(tmp_path):
+    text = "class M:\n  def __init__(s):\n    s.a = A(\n      eps=1)\n\n  def f(s):\n    s.a()\n"
+    (tmp_path / "model.py").write_text(text)
+    called = [CodeLine(str(tmp_path / "model.py"), 7, "M.f")]
+    assert [[made.line for made in makers(called, operation)] for operation in ("add", "sin")] == [[4], [3]]
