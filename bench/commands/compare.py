@@ -159,7 +159,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
             say(f"written: {file}. Its page is not: trigru report {folder} --output {folder} writes it.")
             raise
         say(f"written: {file}, {page}")
-        say(f"all tables: trigru report {folder} --details")
+        say(f"all tables: trigru report {folder} --details; code: trigru styles")
     return results
 
 

@@ -1,6 +1,5 @@
 """The answer of a run in sentences and on one screen: the fastest, times, what to write, and how sure it is."""
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from math import ceil
@@ -33,16 +32,17 @@ MOST_UNTIMED = 3
 #: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
 NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
-STAR = "*: fastest or too close to tell. "
-#: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "linen's train step, B=1: {} plain JAX's time with jax {}, {} with {}."
+STAR = "*: fastest, or too close to tell. "
+#: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
+CHANGED = "linen's train step, B=1: with jax {} it takes about {:.1f}x as long as with {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
-#: The end of a sentence about one framework or several; of a slower one that is tied with them in some rows.
-FASTEST, TIES = " fastest", " or ties"
-#: What a loop of calls does, by the clock.
-WAITING = {"blocked": "waited for", "pipelined": "no wait"}
+#: Of a slower framework that is among the fastest in some rows.
+TIES = " or tied"
+#: What a loop of calls does, by the clock: in a sentence, and beside a row.
+WAITING = {"blocked": "result waited for", "pipelined": "no wait"}
+WAITED = {"blocked": "waited", "pipelined": "no wait"}
 #: What the two headings of a table mean.
-HEADINGS = "Documented: as in docs; functional: jax.jit(f)(params, x); code: trigru styles."
+HEADINGS = "Documented: jax.jit, nnx.jit, eqx.filter_jit; functional: jax.jit(f)(params, x)."
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -111,11 +111,10 @@ def fastest_lines(found: Answer) -> list[str]:
         others = [row.other for row in rows if row.other]
         situation, waited = (others, rows) if len(others) == len(rows) else (rows, [])
         judged, by_other = _judged(situation), _judged(waited)
-        moved = {called: of for called, of in by_other.items() if called in judged and of[0] != judged[called][0]}
-        subject = f"{SUBJECTS[phase]} ({WAITING[situation[0].clock]})" if phase in MAIN else SUBJECTS[phase]
-        lines += _sentences(subject, judged)
-        if phase == "train_step" and moved:
-            lines += _sentences(f"{SUBJECTS[phase]} ({WAITING[waited[0].clock]})", moved)
+        lines += _sentence(phase, situation, judged)
+        alike = {called for called, of in by_other.items() if judged.get(called, of)[0] == of[0]}
+        if phase == "train_step" and alike != by_other.keys():
+            lines += _sentence(phase, waited, by_other | dict.fromkeys(alike, ((), "the same")))
     return lines
 
 
@@ -125,66 +124,73 @@ def shown_phases(found: Answer) -> list[str]:
     return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
 
 
-def _judged(rows: list[Row]) -> dict[str, tuple[str, str]]:
+def _judged(rows: list[Row]) -> dict[str, tuple[object, str]]:
+    """By way, which frameworks are the fastest, in each row where they differ, and the text that says so."""
     return {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
 
 
-def _sentences(subject: str, judged: dict[str, tuple[str, str]]) -> list[str]:
-    """A sentence, or none. A word that its first half has is not said again."""
-    first, *more = [f"{called}, {verdict}{others}" for called, (verdict, others) in judged.items()] or [""]
-    for verb, forms in ((FASTEST, FASTEST), (" take", " takes?")):
-        more = [re.sub(forms, "", clause) if verb in first else clause for clause in more]
-    return [f"{subject}: {'; '.join([first, *more])}."] * bool(judged)
+def _sentence(phase: str, rows: list[Row], judged: dict[str, tuple[object, str]]) -> list[str]:
+    """A sentence, or none."""
+    subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
+    text = "; ".join(f"{called}, {text}" for called, (_, text) in judged.items())
+    return [f"{subject}, fastest: {text}."] * bool(judged)
 
 
-def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
-    """Which frameworks are the fastest in all of some rows, and what others take; None where that cannot be judged."""
+def _fastest(rows: list[Row], way: str) -> tuple[object, str] | None:
+    """Which frameworks are the fastest in some rows, and how long others take; None where that cannot be judged."""
     rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
     if not rows or not all(row.fastest.get(way) for row in rows):
         return None
-    ratios: dict[tuple[str, str], float] = {}  # of a slower framework and a faster one, the largest of the shown times
-    for cells, d in ((row.cells[way], d) for row in rows for d in row.pairs[way] if d.is_real):
+    ratios = [ratio for row in rows for ratio in _slower(row, way, row.fastest[way]).values()]
+    if not ratios:
+        return (), "none (no difference was shown)"
+    if max(ratios) < NEAR:
+        return (), f"none (all are within {ceil((max(ratios) - 1) * 100)}%)"
+    first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
+    if first and any(_slower(row, way, first) for row in rows):
+        return first, _first_of(rows, way, first)
+    sizes = _sizes(rows)
+    groups = grouped(zip(sizes, rows, strict=True), lambda of: tuple(of[1].fastest[way]))
+    texts = []
+    for ports, pairs in groups.items():
+        at, of = listed(size for size, _ in pairs), [row for _, row in pairs]
+        tied = len(ports) == len(of[0].cells[way])
+        texts.append(f"none at {at} (no difference was shown)" if tied else _first_of(of, way, ports, f" at {at}"))
+    return [*groups], ", ".join(texts)
+
+
+def _slower(row: Row, way: str, first: Iterable[str]) -> dict[str, float]:
+    """The frameworks that are slower than some that are the fastest: the largest ratio of the times that are shown."""
+    ratios: dict[str, float] = {}
+    for d in row.pairs[way]:
         two = [name.partition("[")[0] for name in (d.one, d.other)]
         slow, fast = two if d.ratio > 1 else two[::-1]
-        ratio = cells[slow].time_s / cells[fast].time_s
-        ratios[slow, fast] = max(ratio, ratios.get((slow, fast), 1.0))
-    if not ratios:
-        return "no difference was shown", ""
-    most = max(ratios.values())
-    if most < NEAR:
-        return f"all are within {ceil((most - 1) * 100)}%", ""
-    first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
-    over = grouped(((slow, ratio) for (slow, fast), ratio in ratios.items() if fast in first), lambda of: of[0])
-    if not over:  # none is the fastest throughout, or one is tied with others that change places
-        return _fastest_by_size(rows, way), f" (others take up to {most:.2f}x)"
+        if d.is_real and fast in first:
+            ratio = row.cells[way][slow].time_s / row.cells[way][fast].time_s
+            ratios[slow] = max(ratio, ratios.get(slow, 1.0))
+    return ratios
+
+
+def _first_of(rows: list[Row], way: str, first: Iterable[str], where: str = "") -> str:
+    """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
+    over = grouped((pair for row in rows for pair in _slower(row, way, first).items()), lambda pair: pair[0])
     texts = [
-        f"{max(ratio for _, ratio in of):.2f}x{TIES * any(port in row.fastest[way] for row in rows)}"
+        f"{name_of(port)} {from_to([ratio for _, ratio in of], _times_text)}"
+        + TIES * any(port in row.fastest[way] for row in rows)
         for port, of in over.items()
     ]
-    names = [name_of(port) for port in over]
-    others = "".join(f", {name} {text}" for name, text in zip(names[1:], texts[1:], strict=True))
-    return f"{_are(first)}{FASTEST}", f" ({names[0]} takes up to {texts[0]}{others})"
+    return listed(map(name_of, first)) + where + (f" ({', '.join(texts)})" if texts else "")
 
 
-def _are(ports: Iterable[str]) -> str:
-    first, *more = map(name_of, ports)
-    return f"{listed([first, *more])} {'are' if more else 'is'}"
+def _times_text(ratio: float) -> str:
+    return f"{ratio:.1f}x" if ratio >= NEAR else f"{ratio:.2f}x"
 
 
-def _fastest_by_size(rows: list[Row], way: str) -> str:
-    """Which frameworks are the fastest at which sizes, by the first of B, T, D and H that tells the rows apart."""
+def _sizes(rows: list[Row]) -> list[str]:
+    """What tells the rows apart: the first of B, T, D and H that does, or all."""
     shapes = [describe(row.workload).partition(":")[0] for row in rows]
     letters = zip(*(shape.split() for shape in shapes), strict=False)
-    sizes = next((of for of in letters if len({*of}) == len(of)), shapes)
-    tied = [size for size, row in zip(sizes, rows, strict=True) if len(row.fastest[way]) == len(row.cells[way])]
-    apart = [(size, row) for size, row in zip(sizes, rows, strict=True) if size not in tied]
-    found = grouped(apart, lambda of: tuple(of[1].fastest[way]))
-    (first, of_first), *more = ((ports, listed(size for size, _ in of)) for ports, of in found.items())
-    texts = [f"{_are(first)}{FASTEST} at {of_first}"]
-    texts += [f"{listed(map(name_of, ports))} at {of}" for ports, of in more]
-    if tied:
-        texts.append(f"no difference was shown at {listed(tied)}")
-    return ", ".join(texts)
+    return list(next((of for of in letters if len({*of}) == len(of)), shapes))
 
 
 def sure_lines(found: Answer) -> list[str]:
@@ -193,7 +199,8 @@ def sure_lines(found: Answer) -> list[str]:
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         least = [row.least for row in found.rows if row.least is not None]
-        unseen = f"Differences below {from_to(least, '{:.0%}'.format)} may be missed." if least else ""
+        by_row = ", by row" if len(least) > 1 else ""
+        unseen = f"Gaps below {from_to(least, '{:.0%}'.format)} may not show{by_row}." if least else ""
         lines.append(f"{STAR}{unseen}".strip())
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
@@ -224,12 +231,14 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
             continue
         for style in get_port(port).call_styles:
             if style.name == cell.style:
-                lines.append((name_of(port), _made_once(style.summary), format_time(cell.time_s)))
+                lines.append((name_of(port), _made_once(style.summary), cell.time_s))
     if not lines:
         return "", []
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    return f"Faster than both: {phase}, {size}:", lines
+    above = min(cell.time_s for cells in row.cells.values() for cell in cells.values())
+    than = "all above" if min(time_s for *_, time_s in lines) < above else "both styles"
+    return f"Faster than {than}: {phase}, {size}:", [(*of, format_time(time_s)) for *of, time_s in lines]
 
 
 def _made_once(summary: str) -> str:
@@ -250,7 +259,7 @@ def version_lines(found: Answer) -> list[str]:
         return []
     is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(f"{then}x", older, f"{now}x", newer)] * is_known
+    return [CHANGED.format(newer, now / then, older)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
@@ -302,8 +311,8 @@ def _times(found: Answer) -> Iterator[str]:
             for row in chain.from_iterable((row, row.other) for row in rows):
                 if row is None:
                     continue
-                named = PHASES[row.phase]
-                first = f" {named if row in rows else f'{named.split()[0]}, {WAITING[row.clock]}'}"
+                by_clock = f"{row.phase.partition('_')[0]}, {WAITED[row.clock]}"
+                first = f" {by_clock if row.other or row not in rows else PHASES[row.phase]}"
                 times = ([_cell(row, way, port) for port in found.ports] for way in beside)
                 yield line(first, f"{format_time(row.plain_s)} ", times)
 

@@ -112,11 +112,11 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     assert [row.phase for row in found.rows if row.other] == [other]
     assert {row.clock for row in found.rows} == {clock}
     one, training, *_ = fastest_lines(found)
-    assert one.startswith("One step (waited for): as documented, ")
-    assert training.startswith("Training (no wait): as documented, ")
+    assert one.startswith("One step (result waited for), fastest: as documented, ")
+    assert training.startswith("Training (no wait), fastest: as documented, ")
     sentences = {"step": one, "train_step": training}
-    assert "functional, linen is (NNX up to 1.25x)" in sentences.pop(other)
-    assert sentences.popitem()[1].endswith("; functional, NNX is (linen up to 1.33x).")
+    assert "functional, linen (NNX 1." in sentences.pop(other)
+    assert sentences.popitem()[1].endswith("; functional, NNX (linen 1.3x).")
 
 
 def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
@@ -125,23 +125,24 @@ def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
         return fastest_lines(answer(make_results([b for run in runs for b in run])))[0]
 
     assert sentence({}) == (
-        "Forward pass: as documented, linen is fastest (NNX takes up to 3.50x, Equinox 1.40x); "
-        "functional, no difference was shown."
+        "Forward pass, fastest: as documented, linen (NNX 3.5x, Equinox 1.4x); "
+        "functional, none (no difference was shown)."
     )
     depends = sentence({}, {"equinox[filter_jit]": 0.5e-4})
-    by_size = "linen is fastest at T=8, Equinox at T=50 (others take up to 7.00x)"
-    assert f"as documented, {by_size}; functional, no difference was shown." in depends
+    by_size = "linen at T=8 (NNX 3.5x, Equinox 1.4x), Equinox at T=50 (linen 2.0x, NNX 7.0x)"
+    assert f"as documented, {by_size}; functional, none (no difference was shown)." in depends
     nearly = dict.fromkeys(("nnx[nnx.jit]", "equinox[filter_jit]"), 1e-4)
     turned = {"linen[apply]": 2e-4, "nnx[nnx.jit]": 1e-4}
     sizes = [timed(FAST | of, size) for of, size in ((turned, "tiny"), ({}, "question"), (nearly, "vowels"))]
     (one,) = fastest_lines(answer(make_results([b for run in sizes for b in run])))
-    assert "NNX is fastest at T=8, linen at T=50, no difference was shown at T=29 (others take up to 3.50x)" in one
+    by_size = "NNX at T=8 (linen 2.0x, Equinox 1.4x), linen at T=50 (NNX 3.5x, Equinox 1.4x)"
+    assert f"{by_size}, none at T=29 (no difference was shown)" in one
     tied = sentence({"equinox[partition]": 1.5e-4}, {"linen[apply]": 2e-4, "equinox[partition]": 3e-4})
-    assert "functional, NNX is (Equinox up to 3.00x, linen 2.00x or ties)" in tied
+    assert "functional, NNX (Equinox 1.5x to 3.0x, linen 2.0x or tied)" in tied
     shared = sentence({"equinox[partition]": 1.5e-4})
-    assert "functional, linen and NNX are (Equinox up to 1.50x)" in shared
+    assert "functional, linen and NNX (Equinox 1.5x)" in shared
     near = sentence({"equinox[partition]": 1.04e-4, "nnx[split-merge]": 1.02e-4})
-    assert "functional, all are within 4%." in near
+    assert "functional, none (all are within 4%)." in near
 
 
 @pytest.mark.parametrize("floor", [0.01, 0.3])
@@ -168,5 +169,5 @@ def test_one_that_is_tied_with_others_that_change_places_is_no_fastest():
     ]
     found = answer(make_results([b for run in runs for b in run]))
     assert [row.fastest["functional"] for row in found.rows] == [["linen", "equinox"], ["nnx", "equinox"]]
-    sentence = "linen and Equinox are fastest at T=8, NNX and Equinox at T=50 (others take up to 1.10x)"
-    assert fastest_lines(found) == [f"Forward pass: functional, {sentence}."]
+    sentence = "linen and Equinox at T=8 (NNX 1.1x), NNX and Equinox at T=50 (linen 1.1x)"
+    assert fastest_lines(found) == [f"Forward pass, fastest: functional, {sentence}."]
