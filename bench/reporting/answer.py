@@ -16,7 +16,7 @@ from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
+SUBJECTS = {"step": "One time step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
 MAIN = ("step", "train_step")
 #: A dtype in which the whole contract is checked, and a first look is not.
 WHOLE = "bfloat16"
@@ -32,17 +32,16 @@ MOST_UNTIMED = 3
 #: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
 NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
-STAR = "*: fastest, or too close to tell. "
+STAR = "*: fastest, or "
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "linen's train step, B=1: with jax {} it takes about {:.1f}x as long as with {}."
+CHANGED = "linen's train step, B=1, takes about {:.0%} less time with jax {} than with {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
-#: Of a slower framework that is among the fastest in some rows.
-TIES = " or tied"
-#: What a loop of calls does, by the clock: in a sentence, and beside a row.
-WAITING = {"blocked": "result waited for", "pipelined": "no wait"}
-WAITED = {"blocked": "waited", "pipelined": "no wait"}
-#: What the two headings of a table mean.
-HEADINGS = "Documented: jax.jit, nnx.jit, eqx.filter_jit; functional: jax.jit(f)(params, x)."
+#: What a loop of calls does, by the clock.
+WAITING = {"blocked": "waited", "pipelined": "queued"}
+#: What the words above a table mean.
+HEADINGS = "2x: twice as long. Waited: for each result. Documented: nnx.jit, eqx.filter_jit."
+#: What stands above the times of functional style.
+IN_JIT = " (in jax.jit)"
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -110,11 +109,10 @@ def fastest_lines(found: Answer) -> list[str]:
         rows = [row for row in found.rows if row.phase == phase]
         others = [row.other for row in rows if row.other]
         situation, waited = (others, rows) if len(others) == len(rows) else (rows, [])
-        judged, by_other = _judged(situation), _judged(waited)
+        judged, by_other = _judged(situation), _judged(waited, brief=True)
         lines += _sentence(phase, situation, judged)
-        alike = {called for called, of in by_other.items() if judged.get(called, of)[0] == of[0]}
-        if phase == "train_step" and alike != by_other.keys():
-            lines += _sentence(phase, waited, by_other | dict.fromkeys(alike, ((), "the same")))
+        if phase == "train_step" and any(judged.get(called, of)[0] != of[0] for called, of in by_other.items()):
+            lines += _sentence(phase, waited, by_other)
     return lines
 
 
@@ -124,9 +122,13 @@ def shown_phases(found: Answer) -> list[str]:
     return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
 
 
-def _judged(rows: list[Row]) -> dict[str, tuple[object, str]]:
-    """By way, which frameworks are the fastest, in each row where they differ, and the text that says so."""
-    return {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way))}
+def _judged(rows: list[Row], *, brief: bool = False) -> dict[str, tuple[object, str]]:
+    """By way, which frameworks are the fastest, in each row where they differ, and the text that says so.
+
+    Args:
+        brief: without the times of the others.
+    """
+    return {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way, brief))}
 
 
 def _sentence(phase: str, rows: list[Row], judged: dict[str, tuple[object, str]]) -> list[str]:
@@ -136,61 +138,57 @@ def _sentence(phase: str, rows: list[Row], judged: dict[str, tuple[object, str]]
     return [f"{subject}, fastest: {text}."] * bool(judged)
 
 
-def _fastest(rows: list[Row], way: str) -> tuple[object, str] | None:
-    """Which frameworks are the fastest in some rows, and how long others take; None where that cannot be judged."""
+def _fastest(rows: list[Row], way: str, brief: bool) -> tuple[object, str] | None:
+    """Of one way, what `_judged` returns; None where that cannot be judged."""
     rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
     if not rows or not all(row.fastest.get(way) for row in rows):
         return None
-    ratios = [ratio for row in rows for ratio in _slower(row, way, row.fastest[way]).values()]
+    ratios = [ratio for row in rows for _, ratio in _slower(row, way, row.fastest[way])]
     if not ratios:
         return (), "none (no difference was shown)"
     if max(ratios) < NEAR:
         return (), f"none (all are within {ceil((max(ratios) - 1) * 100)}%)"
     first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
-    if first and any(_slower(row, way, first) for row in rows):
-        return first, _first_of(rows, way, first)
-    sizes = _sizes(rows)
-    groups = grouped(zip(sizes, rows, strict=True), lambda of: tuple(of[1].fastest[way]))
+    if first and any(True for row in rows for _ in _slower(row, way, first)):
+        return first, _first_of(rows, way, first, brief)
+    groups = grouped(rows, lambda row: tuple(row.fastest[way]))
     texts = []
-    for ports, pairs in groups.items():
-        at, of = listed(size for size, _ in pairs), [row for _, row in pairs]
-        tied = len(ports) == len(of[0].cells[way])
-        texts.append(f"none at {at} (no difference was shown)" if tied else _first_of(of, way, ports, f" at {at}"))
+    for ports, of in groups.items():
+        at, tied = f" at {_sizes(of, rows)}", len(ports) == len(of[0].cells[way])
+        texts.append(f"none{at} (no difference was shown)" if tied else _first_of(of, way, ports, brief, at))
     return [*groups], ", ".join(texts)
 
 
-def _slower(row: Row, way: str, first: Iterable[str]) -> dict[str, float]:
-    """The frameworks that are slower than some that are the fastest: the largest ratio of the times that are shown."""
-    ratios: dict[str, float] = {}
+def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """The frameworks that are slower than one of the fastest, with the ratio of the times that are shown."""
     for d in row.pairs[way]:
         two = [name.partition("[")[0] for name in (d.one, d.other)]
         slow, fast = two if d.ratio > 1 else two[::-1]
         if d.is_real and fast in first:
-            ratio = row.cells[way][slow].time_s / row.cells[way][fast].time_s
-            ratios[slow] = max(ratio, ratios.get(slow, 1.0))
-    return ratios
+            yield slow, max(row.cells[way][slow].time_s / row.cells[way][fast].time_s, 1.0)
 
 
-def _first_of(rows: list[Row], way: str, first: Iterable[str], where: str = "") -> str:
+def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, where: str = "") -> str:
     """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
-    over = grouped((pair for row in rows for pair in _slower(row, way, first).items()), lambda pair: pair[0])
-    texts = [
-        f"{name_of(port)} {from_to([ratio for _, ratio in of], _times_text)}"
-        + TIES * any(port in row.fastest[way] for row in rows)
-        for port, of in over.items()
-    ]
-    return listed(map(name_of, first)) + where + (f" ({', '.join(texts)})" if texts else "")
+    over = grouped((of for row in rows for of in _slower(row, way, first)), lambda of: of[0])
+    texts = []
+    for port, pairs in over.items() if not brief else ():
+        tied = [row for row in rows if port in row.fastest[way]]
+        at = f"tied at {_sizes(tied, rows)}, else " if tied else ""
+        texts.append(f"{name_of(port)} {at}{from_to([ratio for _, ratio in pairs], _times_text)}")
+    return listed(map(name_of, first)) + where + f" ({', '.join(texts)})" * bool(texts)
 
 
 def _times_text(ratio: float) -> str:
     return f"{ratio:.1f}x" if ratio >= NEAR else f"{ratio:.2f}x"
 
 
-def _sizes(rows: list[Row]) -> list[str]:
-    """What tells the rows apart: the first of B, T, D and H that does, or all."""
+def _sizes(some: list[Row], rows: list[Row]) -> str:
+    """What tells some of the rows apart: the first of B, T, D and H that does, or all."""
     shapes = [describe(row.workload).partition(":")[0] for row in rows]
     letters = zip(*(shape.split() for shape in shapes), strict=False)
-    return list(next((of for of in letters if len({*of}) == len(of)), shapes))
+    sizes = next((of for of in letters if len({*of}) == len(of)), shapes)
+    return listed(size for size, row in zip(sizes, rows, strict=True) if row in some)
 
 
 def sure_lines(found: Answer) -> list[str]:
@@ -199,9 +197,10 @@ def sure_lines(found: Answer) -> list[str]:
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         least = [row.least for row in found.rows if row.least is not None]
-        by_row = ", by row" if len(least) > 1 else ""
-        unseen = f"Gaps below {from_to(least, '{:.0%}'.format)} may not show{by_row}." if least else ""
-        lines.append(f"{STAR}{unseen}".strip())
+        decides = "; each row's noise decides" if len(least) > 1 else ""
+        noise = from_to(least, "{:.0%}".format)
+        close = f"{decides} (gaps of {noise})" if least else ""
+        lines.append(f"{STAR}too close to tell{close}.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
     if found.processes == 1:
@@ -237,7 +236,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
     above = min(cell.time_s for cells in row.cells.values() for cell in cells.values())
-    than = "all above" if min(time_s for *_, time_s in lines) < above else "both styles"
+    than = "all frameworks above" if min(time_s for *_, time_s in lines) < above else "both styles"
     return f"Faster than {than}: {phase}, {size}:", [(*of, format_time(time_s)) for *of, time_s in lines]
 
 
@@ -259,7 +258,7 @@ def version_lines(found: Answer) -> list[str]:
         return []
     is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(newer, now / then, older)] * is_known
+    return [CHANGED.format(1 - round(now / then, 1), newer, older)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
@@ -273,7 +272,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = WHOLE in found.dtypes
-        proven = "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven to compute the same"
+        proven = "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven the same function"
         proven += f" ({count(len(found.checks), 'check')})" * whole
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
@@ -294,7 +293,7 @@ def _times(found: Answer) -> Iterator[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
-    processes = f"{found.processes} process{'es' * (found.processes != 1)}"
+    processes = f"of {found.processes} process{'es' * (found.processes != 1)}"
 
     def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
@@ -302,8 +301,8 @@ def _times(found: Answer) -> Iterator[str]:
 
     for beside in [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]:
         width = sum(widths) + len(widths) - 1
-        called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
-        yield f"{'Time of a call':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
+        called = GAP.join(f"{CALLED[way] + IN_JIT * (way == FUNCTIONAL):{width}}" for way in beside)
+        yield f"{'Median per call':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
         yield line(processes, "JAX ", [[f"{name} " for name in names]] * len(beside))
         phases = shown_phases(found)
         for rows in grouped((row for row in found.rows if row.phase in phases), lambda row: str(row.workload)).values():
@@ -311,7 +310,7 @@ def _times(found: Answer) -> Iterator[str]:
             for row in chain.from_iterable((row, row.other) for row in rows):
                 if row is None:
                     continue
-                by_clock = f"{row.phase.partition('_')[0]}, {WAITED[row.clock]}"
+                by_clock = f"{row.phase.partition('_')[0]}, {WAITING[row.clock]}"
                 first = f" {by_clock if row.other or row not in rows else PHASES[row.phase]}"
                 times = ([_cell(row, way, port) for port in found.ports] for way in beside)
                 yield line(first, f"{format_time(row.plain_s)} ", times)

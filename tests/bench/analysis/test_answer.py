@@ -112,8 +112,8 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     assert [row.phase for row in found.rows if row.other] == [other]
     assert {row.clock for row in found.rows} == {clock}
     one, training, *_ = fastest_lines(found)
-    assert one.startswith("One step (result waited for), fastest: as documented, ")
-    assert training.startswith("Training (no wait), fastest: as documented, ")
+    assert one.startswith("One time step (waited), fastest: as documented, ")
+    assert training.startswith("Training (queued), fastest: as documented, ")
     sentences = {"step": one, "train_step": training}
     assert "functional, linen (NNX 1." in sentences.pop(other)
     assert sentences.popitem()[1].endswith("; functional, NNX (linen 1.3x).")
@@ -138,7 +138,7 @@ def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
     by_size = "NNX at T=8 (linen 2.0x, Equinox 1.4x), linen at T=50 (NNX 3.5x, Equinox 1.4x)"
     assert f"{by_size}, none at T=29 (no difference was shown)" in one
     tied = sentence({"equinox[partition]": 1.5e-4}, {"linen[apply]": 2e-4, "equinox[partition]": 3e-4})
-    assert "functional, NNX (Equinox 1.5x to 3.0x, linen 2.0x or tied)" in tied
+    assert "functional, NNX (Equinox 1.5x to 3.0x, linen tied at T=8, else 2.0x)" in tied
     shared = sentence({"equinox[partition]": 1.5e-4})
     assert "functional, linen and NNX (Equinox 1.5x)" in shared
     near = sentence({"equinox[partition]": 1.04e-4, "nnx[split-merge]": 1.02e-4})
