@@ -1,5 +1,6 @@
 """The answer of a run in sentences and on one screen: the fastest, times, what to write, and how sure it is."""
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from math import ceil
@@ -16,7 +17,7 @@ from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One time step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
+SUBJECTS = {"step": "One step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
 MAIN = ("step", "train_step")
 #: A dtype in which the whole contract is checked, and a first look is not.
 WHOLE = "bfloat16"
@@ -32,14 +33,14 @@ MOST_UNTIMED = 3
 #: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
 NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
-STAR = "*: fastest, or "
+STAR = "*: fastest of its style in the row, or "
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
 CHANGED = "linen's train step, B=1, takes about {:.0%} less time with jax {} than with {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 #: What a loop of calls does, by the clock.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
 #: What the words above a table mean.
-HEADINGS = "2x: twice as long. Waited: for each result. Documented: nnx.jit, eqx.filter_jit."
+HEADINGS = "Waited: per call; queued: at the end. Documented: jax.jit, nnx.jit, filter_jit."
 #: What stands above the times of functional style.
 IN_JIT = " (in jax.jit)"
 
@@ -113,7 +114,8 @@ def fastest_lines(found: Answer) -> list[str]:
         lines += _sentence(phase, situation, judged)
         if phase == "train_step" and any(judged.get(called, of)[0] != of[0] for called, of in by_other.items()):
             lines += _sentence(phase, waited, by_other)
-    return lines
+    # what a ratio is, once
+    return [re.sub(r"[(](\w+) (?=[0-9])", r"(\1 takes ", line, count=1) for line in lines[:1]] + lines[1:]
 
 
 def shown_phases(found: Answer) -> list[str]:
@@ -148,10 +150,10 @@ def _fastest(rows: list[Row], way: str, brief: bool) -> tuple[object, str] | Non
         return (), "none (no difference was shown)"
     if max(ratios) < NEAR:
         return (), f"none (all are within {ceil((max(ratios) - 1) * 100)}%)"
-    first = [port for port in rows[0].fastest[way] if all(port in row.fastest[way] for row in rows)]
-    if first and any(True for row in rows for _ in _slower(row, way, first)):
+    first = {*rows[0].fastest[way]}.intersection(*(row.fastest[way] for row in rows))
+    if any(True for row in rows for _ in _slower(row, way, first)):
         return first, _first_of(rows, way, first, brief)
-    groups = grouped(rows, lambda row: tuple(row.fastest[way]))
+    groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
     texts = []
     for ports, of in groups.items():
         at, tied = f" at {_sizes(of, rows)}", len(ports) == len(of[0].cells[way])
@@ -175,12 +177,18 @@ def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, wher
     for port, pairs in over.items() if not brief else ():
         tied = [row for row in rows if port in row.fastest[way]]
         at = f"tied at {_sizes(tied, rows)}, else " if tied else ""
-        texts.append(f"{name_of(port)} {at}{from_to([ratio for _, ratio in pairs], _times_text)}")
-    return listed(map(name_of, first)) + where + f" ({', '.join(texts)})" * bool(texts)
+        texts.append(f"{name_of(port)} {at}{_times_text(ratio for _, ratio in pairs)}")
+    in_order = sorted(first, key=lambda port: rows[0].cells[way][port].time_s)
+    return listed(map(name_of, in_order)) + where + f" ({', '.join(texts)})" * bool(texts)
 
 
-def _times_text(ratio: float) -> str:
-    return f"{ratio:.1f}x" if ratio >= NEAR else f"{ratio:.2f}x"
+def _times_text(ratios: Iterable[float]) -> str:
+    """How many times as long something takes, in all of some rows.
+
+    >>> _times_text([1.064, 2.31]), _times_text([1.151])
+    ('1.06-2.3x', '1.15x')
+    """
+    return from_to(ratios, lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}").replace(" to ", "-") + "x"
 
 
 def _sizes(some: list[Row], rows: list[Row]) -> str:
@@ -197,10 +205,8 @@ def sure_lines(found: Answer) -> list[str]:
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         least = [row.least for row in found.rows if row.least is not None]
-        decides = "; each row's noise decides" if len(least) > 1 else ""
-        noise = from_to(least, "{:.0%}".format)
-        close = f"{decides} (gaps of {noise})" if least else ""
-        lines.append(f"{STAR}too close to tell{close}.")
+        within = f" within that row's noise ({from_to(least, '{:.0%}'.format)})" if least else ""
+        lines.append(f"{STAR}tied{within}.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
     if found.processes == 1:
@@ -236,7 +242,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
     above = min(cell.time_s for cells in row.cells.values() for cell in cells.values())
-    than = "all frameworks above" if min(time_s for *_, time_s in lines) < above else "both styles"
+    than = "any framework's time above" if min(time_s for *_, time_s in lines) < above else "both styles"
     return f"Faster than {than}: {phase}, {size}:", [(*of, format_time(time_s)) for *of, time_s in lines]
 
 
@@ -272,7 +278,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = WHOLE in found.dtypes
-        proven = "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven the same function"
+        proven = "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven equal to each other"
         proven += f" ({count(len(found.checks), 'check')})" * whole
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)

@@ -112,11 +112,11 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     assert [row.phase for row in found.rows if row.other] == [other]
     assert {row.clock for row in found.rows} == {clock}
     one, training, *_ = fastest_lines(found)
-    assert one.startswith("One time step (waited), fastest: as documented, ")
+    assert one.startswith("One step (waited), fastest: as documented, ")
     assert training.startswith("Training (queued), fastest: as documented, ")
     sentences = {"step": one, "train_step": training}
     assert "functional, linen (NNX 1." in sentences.pop(other)
-    assert sentences.popitem()[1].endswith("; functional, NNX (linen 1.3x).")
+    assert sentences.popitem()[1].endswith("; functional, NNX (linen 1.33x).")
 
 
 def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
@@ -125,22 +125,22 @@ def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
         return fastest_lines(answer(make_results([b for run in runs for b in run])))[0]
 
     assert sentence({}) == (
-        "Forward pass, fastest: as documented, linen (NNX 3.5x, Equinox 1.4x); "
+        "Forward pass, fastest: as documented, linen (NNX takes 3.5x, Equinox 1.40x); "
         "functional, none (no difference was shown)."
     )
     depends = sentence({}, {"equinox[filter_jit]": 0.5e-4})
-    by_size = "linen at T=8 (NNX 3.5x, Equinox 1.4x), Equinox at T=50 (linen 2.0x, NNX 7.0x)"
+    by_size = "linen at T=8 (NNX takes 3.5x, Equinox 1.40x), Equinox at T=50 (linen 2.0x, NNX 7.0x)"
     assert f"as documented, {by_size}; functional, none (no difference was shown)." in depends
     nearly = dict.fromkeys(("nnx[nnx.jit]", "equinox[filter_jit]"), 1e-4)
     turned = {"linen[apply]": 2e-4, "nnx[nnx.jit]": 1e-4}
     sizes = [timed(FAST | of, size) for of, size in ((turned, "tiny"), ({}, "question"), (nearly, "vowels"))]
     (one,) = fastest_lines(answer(make_results([b for run in sizes for b in run])))
-    by_size = "NNX at T=8 (linen 2.0x, Equinox 1.4x), linen at T=50 (NNX 3.5x, Equinox 1.4x)"
+    by_size = "NNX at T=8 (linen takes 2.0x, Equinox 1.40x), linen at T=50 (NNX 3.5x, Equinox 1.40x)"
     assert f"{by_size}, none at T=29 (no difference was shown)" in one
     tied = sentence({"equinox[partition]": 1.5e-4}, {"linen[apply]": 2e-4, "equinox[partition]": 3e-4})
-    assert "functional, NNX (Equinox 1.5x to 3.0x, linen tied at T=8, else 2.0x)" in tied
+    assert "functional, NNX (Equinox 1.50-3.0x, linen tied at T=8, else 2.0x)" in tied
     shared = sentence({"equinox[partition]": 1.5e-4})
-    assert "functional, linen and NNX (Equinox 1.5x)" in shared
+    assert "functional, linen and NNX (Equinox 1.50x)" in shared
     near = sentence({"equinox[partition]": 1.04e-4, "nnx[split-merge]": 1.02e-4})
     assert "functional, none (all are within 4%)." in near
 
@@ -169,5 +169,5 @@ def test_one_that_is_tied_with_others_that_change_places_is_no_fastest():
     ]
     found = answer(make_results([b for run in runs for b in run]))
     assert [row.fastest["functional"] for row in found.rows] == [["linen", "equinox"], ["nnx", "equinox"]]
-    sentence = "linen and Equinox at T=8 (NNX 1.1x), NNX and Equinox at T=50 (linen 1.1x)"
+    sentence = "linen and Equinox at T=8 (NNX takes 1.10x), NNX and Equinox at T=50 (linen 1.10x)"
     assert fastest_lines(found) == [f"Forward pass, fastest: functional, {sentence}."]
