@@ -1,5 +1,7 @@
 """Which framework is named as the fastest, by which clock, and what is not compared."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.stats import t
@@ -140,7 +142,7 @@ def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
     tied = sentence({"equinox[partition]": 1.5e-4}, {"linen[apply]": 2e-4, "equinox[partition]": 3e-4})
     assert "functional, NNX (Equinox 1.50-3.0x, linen tied at T=8, else 2.0x)" in tied
     shared = sentence({"equinox[partition]": 1.5e-4})
-    assert "functional, linen and NNX (Equinox 1.50x)" in shared
+    assert re.search("functional, (linen and NNX|NNX and linen) [(]Equinox 1.50x[)]", shared)
     near = sentence({"equinox[partition]": 1.04e-4, "nnx[split-merge]": 1.02e-4})
     assert "functional, none (all are within 4%)." in near
 
