@@ -55,6 +55,8 @@ Called = tuple[str, str]
 #: Each framework as its documentation writes it, then in styles that add less to a call, as tables name them.
 ARMS: dict[Called, str] = {
     ("linen", DOCUMENTED): "linen, as documented",
+    ("linen", FUNCTIONAL): "linen, functional",
+    ("linen", LEAVES): "linen: `leaves`",
     ("nnx", DOCUMENTED): "NNX, as documented: `nnx.jit`",
     ("nnx", "nnx.jit-tree"): "NNX: `nnx.jit(f, graph=False)`",
     ("nnx", "jit_partial"): "NNX: `nnx.jit_partial(f, model, graph=False)`",
@@ -226,7 +228,7 @@ def sentences() -> str:
         [
             *(re.sub(r"^([^:]*:)", r"- **\1**", line) for line in head_lines(found)),
             f"- {heading}",
-            *(f"    - {name}: `{code}`: {time}" for name, code, time in advice),
+            *(f"    - {who}: `{code}`" for who, code in advice),
             f"- {last}",
         ]
     )

@@ -305,13 +305,13 @@ class EquinoxPort(Port):
             functional_program,
             source=_DOCS,
             caution=f"all leaves of the model must be arrays; {_LATE_ERRORS}",
-            keeps_updates=True,
         ),
         *shared_styles(
             _partition,
             name="partition",
             summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); call(arrays, x)",
             caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_LATE_ERRORS}",
+            keeps_updates=True,
         ),
     )
 

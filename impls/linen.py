@@ -271,8 +271,9 @@ class LinenPort(Port):
         *shared_styles(
             lambda model: (model.params, lambda params: Model(params, model.module)),
             name="apply",
-            summary="call = jax.jit(module.apply); call({'params': params}, x)",
+            summary="call = jax.jit(lambda params, x: module.apply({'params': params}, x)); call(params, x)",
             source="https://flax-linen.readthedocs.io/en/latest/guides/flax_fundamentals/flax_basics.html",
+            keeps_updates=True,
         ),
     )
 

@@ -126,7 +126,7 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
 def first_look(ports: Iterable[str]) -> tuple[str, ...]:
     """The call styles of most interest: documented, those that keep state and add less to a call, and functional."""
     styles = (style for port in ports if is_here(port) for style in get_source(port).call_styles)
-    return (DOCUMENTED, *(style.name for style in styles if style.keeps_updates), FUNCTIONAL)
+    return tuple(dict.fromkeys((DOCUMENTED, *(style.name for style in styles if style.keeps_updates), FUNCTIONAL)))
 
 
 def compiling_processes(processes: int) -> int:

@@ -89,8 +89,8 @@ Sizes = Annotated[Names, Option("--size", help=
     "The sizes of your model, as in inputs=20,hidden=200,batch=1,time=50, answered as with --quick; several values, as "
     "in hidden=8,32,128, show the cost by size (repeatable).")]
 Phases = Annotated[Names, Option("--phase", help=
-    "forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; forward and train_step "
-    "if --kernel is not stock.")]
+    "forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; train_step and step "
+    "with --quick; forward and train_step if --kernel is not stock.")]
 Styles = Annotated[Names, Option("--style", help=
     "Only this call style; documented and functional name one in each port (repeatable).")]
 Kernels = Annotated[Names, Option("--kernel", help=

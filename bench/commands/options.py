@@ -19,7 +19,7 @@ from ..timing.machine import memory
 from .arguments import Names
 
 #: `gradient` is most of `train_step`, so it is measured only if it is asked for.
-DEFAULT_PHASES = ("forward", "train_step", "step")
+DEFAULT_PHASES, QUICK_PHASES = ("forward", "train_step", "step"), ("train_step", "step")
 #: One time step has no loop, and runs the framework's cell with every kernel.
 KERNEL_PHASES = ("forward", "train_step")
 #: Fresh processes; the time of a sample, as `trigru.bench.results.arm.Plan` has it.
@@ -56,7 +56,8 @@ def make_plan(
     chosen = {str(sized): sized for sized in own or [parse_workload(name) for name in workloads or usual]}
     for workload in chosen.values():
         _check(workload, over)
-    usual_phases = DEFAULT_PHASES if is_stock and not spread else KERNEL_PHASES
+    usual_phases = QUICK_PHASES if quick else DEFAULT_PHASES
+    usual_phases = usual_phases if is_stock and not spread else KERNEL_PHASES
     if styles:
         known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
         choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])

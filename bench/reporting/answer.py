@@ -35,7 +35,7 @@ NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
 STAR = "*: fastest of its style in the row, or "
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "linen's train step, B=1, takes about {:.0%} less time with jax {} than with {}."
+CHANGED = "linen's train step, D=20, beside plain JAX: {:.0%} less with jax {} than {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 #: What a loop of calls does, by the clock.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
@@ -79,7 +79,7 @@ def head_lines(found: Answer) -> list[str]:
 def more_lines(found: Answer) -> list[str]:
     """How sure it is, what to write, what other versions change, what was proven and where it was measured."""
     heading, advice = advice_of(found)
-    to_write = [heading, *(f"  {name:8} {code}: {time}" for name, code, time in advice)] if advice else []
+    to_write = [heading, *(f"  {who}: {code}" for who, code in advice)] if advice else []
     return [*sure_lines(found), *to_write, *version_lines(found), *proof_lines(found)]
 
 
@@ -215,8 +215,8 @@ def sure_lines(found: Answer) -> list[str]:
     return lines + sorted(f"In brackets, {name_of(port)} is not compared: {why}." for port, why in apart)
 
 
-def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
-    """What to write in the row where that saves the largest share: a heading; name, code and time of a framework.
+def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
+    """What to write in the row where that saves the largest share: a heading; frameworks with their times, and code.
 
     Only of calls that take less time than the framework's documented and its functional one.
     """
@@ -224,9 +224,10 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
     def saved(row: Row) -> float:
         return max((d.ratio for port, d in row.advised.items() if is_here(port) and d.verdict == "slower"), default=1.0)
 
-    row, lines = max(found.rows, key=saved, default=None), []
+    row = max(found.rows, key=saved, default=None)
     if row is None or saved(row) < WORTH:
         return "", []
+    advised: list[tuple[str, str, float]] = []
     for port in row.cells[DOCUMENTED]:
         d = row.advised.get(port)
         if not is_here(port) or d is None or d.verdict != "slower" or d.ratio < WORTH:
@@ -234,16 +235,19 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
         cell, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
         if cell is None or (functional and functional.time_s < NEAR * cell.time_s):
             continue
-        for style in get_port(port).call_styles:
-            if style.name == cell.style:
-                lines.append((name_of(port), _made_once(style.summary), cell.time_s))
-    if not lines:
+        (summary,) = (style.summary for style in get_port(port).call_styles if style.name == cell.style)
+        advised.append((_made_once(summary), name_of(port), cell.time_s))
+    if not advised:
         return "", []
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
     above = min(cell.time_s for cells in row.cells.values() for cell in cells.values())
-    than = "any framework's time above" if min(time_s for *_, time_s in lines) < above else "both styles"
-    return f"Faster than {than}: {phase}, {size}:", [(*of, format_time(time_s)) for *of, time_s in lines]
+    than = "the above" if min(time_s for *_, time_s in advised) < above else "both"
+    lines = [
+        (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
+        for code, of in grouped(advised, lambda of: of[0]).items()
+    ]
+    return f"Faster than {than}, and keeps state: {phase}, {size}:", lines
 
 
 def _made_once(summary: str) -> str:
@@ -264,7 +268,7 @@ def version_lines(found: Answer) -> list[str]:
         return []
     is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(1 - round(now / then, 1), newer, older)] * is_known
+    return [CHANGED.format(1 - now / then, newer, older)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:

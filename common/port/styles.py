@@ -23,6 +23,7 @@ def shared_styles(
     summary: str = "jax.jit(f)(model, x)",
     source: str = "",
     caution: str = "",
+    keeps_updates: bool = False,
 ) -> tuple[CallStyle, ...]:
     """The styles that every port has: functional, leaves, donated. To be joined to a port's own.
 
@@ -30,6 +31,7 @@ def shared_styles(
         split: parts a model into its parameters and a function that makes a model of them inside `jax.jit`.
         name, summary, source: of the functional style.
         caution: of all three.
+        keeps_updates: of the leaves, where calls return what they change.
 
     >>> [(style.name, style.labels) for style in shared_styles(name="apply")]
     [('apply', ('functional',)), ('leaves', ('leaves',)), ('donated', ('donated',))]
@@ -51,12 +53,12 @@ def shared_styles(
 
         return CallStyle(name or label, summary, build, labels=(label,), caution=caution, **fields)
 
-    leaves = "jax.jit(lambda leaves, x: f(unflatten(leaves), x))(leaves, x)"
+    leaves = "call = jax.jit(f); call(leaves(model), x)"  # f puts the leaves together
     donated = "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)"
     donate = partial(jax.jit, donate_argnums=(0, 1))
     return (
         style(FUNCTIONAL, summary, split, name=name, source=source),
-        style(LEAVES, leaves, of_leaves),
+        style(LEAVES, leaves, of_leaves, keeps_updates=keeps_updates),
         style(DONATED, donated, of_copies, donate, phases=("train_step",)),
     )
 

@@ -49,7 +49,7 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
     assert {(m.port, m.dtype, m.check) for m in run.trigru.equality} == {
         (port, "float64", "golden") for port in ("pure", "linen")
     }
-    assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
+    assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]", "linen[leaves]"]
     assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
     assert "\nProven equal to each other: " in result.stdout
     assert invoke("report", str(folder)).stdout == result.stdout
@@ -75,7 +75,8 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, without_b
     assert result.exit_code == 1
     run = load(folder / "results.json")
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
-    assert [(u.arm.name, u.reason) for u in run.untimed] == [("linen[apply]", "not proven equal: golden")]
+    untimed = [(u.arm.name, u.reason) for u in run.untimed]
+    assert untimed == [(f"linen[{style}]", "not proven equal: golden") for style in ("apply", "leaves")]
     assert "FAILED linen: golden" in result.stdout
     assert "not proven equal: golden" in (folder / "report.html").read_text()
     assert "FAILED: linen is not proven equal (golden)" in result.output
@@ -154,7 +155,7 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, with
     assert invoke("compare", *TINY, "-o", str(folder)).exit_code == 1
     run = load(folder / "results.json")
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
-    assert [u.reason for u in run.untimed] == ["not proven equal: golden"]
+    assert [u.reason for u in run.untimed] == ["not proven equal: golden"] * 2
     assert {m.port for m in run.trigru.equality} == {"pure", "linen"}
 
 
