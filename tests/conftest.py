@@ -97,6 +97,7 @@ def case():
 def _settings():
     """What a test may change for itself alone, by name."""
     options = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_rank_promotion")
+    options += ("jax_enable_compilation_cache",)
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return {
         **{option: getattr(jax.config, option) for option in options},

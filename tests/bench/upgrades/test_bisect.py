@@ -153,22 +153,24 @@ def test_a_command_that_cannot_be_run_ends_the_search(code):
         judge(f"echo no such thing >&2; exit {code}")
 
 
-def search(monkeypatch, folder, codes):
-    """By a command with an exit code for each release."""
-    monkeypatch.setattr(command, "Environments", lambda python, more: Made())
+def search(monkeypatch, folder, codes, failing=None):
+    """By a command with an exit code for each release, some of which do not install."""
+    made_of = Made(failing)
+    monkeypatch.setattr(command, "Environments", lambda *of: made_of if of == ("3.12", ["mine==1"]) else None)
     cases = " ".join(f"jax=={release}) exit {code};;" for release, code in zip(MADE_UP, codes, strict=True))
-    words = ("bisect", f"jax=={MADE_UP[0]}", f"jax=={MADE_UP[-1]}", "-o", str(folder), "--", "sh", "-c")
+    words = ("bisect", f"jax=={MADE_UP[0]}", f"jax=={MADE_UP[-1]}", "-o", str(folder))
+    words = (*words, "--python", "3.12", "--with", "mine==1", "--", "sh", "-c")
     return (*words, f"case $VERSION_SET in {cases} esac", "--json")  # an option of the command, not of trigru
 
 
 def test_the_neighbouring_releases_are_named_in_lines_and_for_machines(monkeypatch, tmp_path):
-    words = search(monkeypatch, tmp_path, (0, 0, 125, 1, 1, 1))
-    found = invoke(*words)
+    found = invoke(*search(monkeypatch, tmp_path, (0, 0, 0, 1, 1, 1), {"jax==0.3.0": True}))
     assert found.exit_code == 0, found.output
     first, second, third = [line for line in found.stdout.splitlines() if line]
     assert first == "It changed with jax 0.2.0 -> 0.4.0."
     assert second.endswith("version sets were judged, by the exit codes of sh.")
     assert third == "1 could not be judged: jax==0.3.0"
+    assert "jax==0.3.0: no such wheel\njax==0.3.0: cannot be judged\n" in found.stderr
     for last, code in ((1, 0), (125, 125), (0, 2)):
         words = search(monkeypatch, tmp_path, (0, 0, 0, 0, 0, last))
         done, out, _ = call(*words[:3], "--format", "json", *words[3:])
