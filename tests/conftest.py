@@ -45,8 +45,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 LONG = (
     "bench/commands/test_verify.py::test_the_self_test_fails",
     "bench/proving/test_prover.py::test_damaged_programs",
-    "bench/test_devices.py::test_hosts",
-    "bench/test_devices.py::test_on_devices",
+    "bench/test_devices.py",
     "bench/timing/test_coldstart.py::test_a_start",
     "bench/timing/test_worker.py::test_the_second_process_compiles",
     "bench/upgrades/test_parts.py::test_every_part",
@@ -97,6 +96,7 @@ def case():
 def _settings():
     """What a test may change for itself alone, by name."""
     options = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_rank_promotion")
+    options += ("jax_enable_compilation_cache",)
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return {
         **{option: getattr(jax.config, option) for option in options},

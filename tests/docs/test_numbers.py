@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from support.runs import PORTS
 from trigru.bench.analysis.answer import WAYS, answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import difference, labelled, speedups
@@ -11,7 +12,6 @@ from trigru.bench.reporting.answer import BY_SERIES, PUBLISHED
 from trigru.bench.upgrades.matrix import read
 
 DOCS = Path(__file__).parents[2] / "docs"
-PORTS = ("pure", "linen", "nnx", "equinox")
 PHASES = ("step", "forward", "train_step")
 #: The rows that docs/which-framework.md and docs/claims.md show, and before them those of the smallest model.
 SITUATIONS = (

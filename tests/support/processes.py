@@ -1,7 +1,5 @@
 """Measuring processes that measure nothing: what they answer, and when they die, is known."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +7,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import msgspec
 import numpy as np
 from trigru.bench.arms.arms import expand
 from trigru.bench.processes.child import ChildDiedError
@@ -27,19 +24,6 @@ STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]
 STARTED = Started(MACHINE, {"float32": Ceilings(100.0, 10.0)})
 KILLED = ChildDiedError("the measuring process died: killed by signal 9")
-
-
-def ends(program: str, limit_s: float = 60) -> bool:
-    """Whether a program ends within a time limit.
-
-    Raises:
-        subprocess.CalledProcessError: it ends, but with an error.
-    """
-    try:
-        subprocess.run([sys.executable, "-P", "-c", program], check=True, capture_output=True, timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def is_alive(pid: int | str) -> bool:
@@ -112,13 +96,11 @@ class FakeProcesses:
     Args:
         dies: what to raise, by process and what is under way: "compile ID", "time GROUP", or "time ID", an arm.
         fails: reasons, by process and the id of the arm that gets no number there.
-        slowed: by how much an arm takes longer, by its name.
     """
 
     dies: dict[tuple[int, str], BaseException] = field(default_factory=dict)
     fails: dict[tuple[int, str], str] = field(default_factory=dict)
     machine: Any = MACHINE
-    slowed: dict[str, float] = field(default_factory=dict)
     requests: list[TimingRequest] = field(default_factory=list)
 
     def __call__(self, request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Answer]:
@@ -156,11 +138,9 @@ class FakeProcesses:
             else:
                 yield from (Untimed(arm, worker.NO_BASELINE) for arm in ready)
                 ready = []
-            yield GroupTimed(group, request.process, [self._timed(request, arm, ready) for arm in ready])
-
-    def _timed(self, request: TimingRequest, arm: Arm, ready: list[Arm]) -> Timed:
-        found = timed(request.process, arm, ready.index(arm), request.plan.rounds or 4)
-        return msgspec.structs.replace(found, time_s=[s * self.slowed.get(arm.name, 1.0) for s in found.time_s])
+            rounds = request.plan.rounds or 4
+            found = [timed(request.process, arm, number, rounds) for number, arm in enumerate(ready)]
+            yield GroupTimed(group, request.process, found)
 
     @property
     def asked(self) -> list[tuple[int, list[Arm]]]:

@@ -5,15 +5,10 @@ import re
 import numpy as np
 import pytest
 from scipy.stats import t
-from support.runs import make_arm, make_benchmark, make_results, with_benchmarks, with_facts, with_timed
+from support.runs import FAST, make_arm, make_benchmark, make_results, with_benchmarks, with_facts, with_timed
 from trigru.bench.analysis.answer import answer, least_seen
 from trigru.bench.analysis.pairs import other_clock
 from trigru.bench.reporting.answer import fastest_lines
-
-FAST = {
-    "pure[jit]": 1e-4, "pure[jit]#2": 1e-4, "linen[apply]": 1e-4, "nnx[nnx.jit]": 3.5e-4, "nnx[split-merge]": 1e-4,
-    "equinox[filter_jit]": 1.4e-4, "equinox[partition]": 1e-4,
-}  # fmt: skip
 
 
 def timed(times_s, workload="question", process=None, **facts):

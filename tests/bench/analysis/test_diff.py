@@ -48,19 +48,16 @@ def judged(found, *moved, fail_above=0.05):
     return replace(found, changes=changes, fail_above=fail_above), [*changed]
 
 
-@pytest.mark.parametrize(
-    ("moved", "believed"),
-    [
-        ([], []),
-        ([("slower", 1.2, 0.0024)], [0]),
-        ([("slower", 1.2, 0.0026)], []),
-        ([("slower", 1.2, 0.0024), ("slower", 1.2, 0.0026), ("slower", 1.2, 0.003)], [0, 1]),
-        ([("faster", 0.8, 1 - 0.0024)], [0]),
-        ([("faster", 0.8, 1 - 0.0026)], []),
-        ([("faster", 0.8, 1 - 0.0024), ("slower", 1.2, 0.0026)], [0]),
-        ([("indistinguishable", 1.2, 0.0024), ("slower", 1.2, 0.0026)], [1]),
-    ],
-)
+@pytest.mark.parametrize(("moved", "believed"), [
+    ([], []),
+    ([("slower", 1.2, 0.0024)], [0]),
+    ([("slower", 1.2, 0.0026)], []),
+    ([("slower", 1.2, 0.0024), ("slower", 1.2, 0.0026), ("slower", 1.2, 0.003)], [0, 1]),
+    ([("faster", 0.8, 1 - 0.0024)], [0]),
+    ([("faster", 0.8, 1 - 0.0026)], []),
+    ([("faster", 0.8, 1 - 0.0024), ("slower", 1.2, 0.0026)], [0]),
+    ([("indistinguishable", 1.2, 0.0024), ("slower", 1.2, 0.0026)], [1]),
+])  # fmt: skip
 def test_an_arm_is_believed_among_all_groups_arms_in_its_direction(unmoved, moved, believed):
     """Of 20, each is held to 0.05 / 20, the next to 0.05 / 19. Neither the baseline nor its copy counts."""
     found, ids = judged(unmoved, *moved)
@@ -73,11 +70,10 @@ def test_an_arm_is_believed_among_all_groups_arms_in_its_direction(unmoved, move
     assert found.exit_code == bool(slow)
 
 
-@pytest.mark.parametrize(
-    ("interval", "moved"),
-    [((1.2, 1.1, 1.3), True), ((1.2, 1.0, 1.4), False), ((0.8, 0.7, 0.9), True), ((0.8, 0.6, 1.0), False),
-     ((1.04, 1.03, 1.05), False)],
-)  # fmt: skip
+@pytest.mark.parametrize(("interval", "moved"), [
+    ((1.2, 1.1, 1.3), True), ((1.2, 1.0, 1.4), False), ((0.8, 0.7, 0.9), True), ((0.8, 0.6, 1.0), False),
+    ((1.04, 1.03, 1.05), False),
+])  # fmt: skip
 def test_a_baseline_moved_if_it_did_beyond_its_interval_and_the_share_of_an_arm(unmoved, interval, moved):
     changes = [replace(c, comparison=Comparison(*interval)) if c.role == "baseline" else c for c in unmoved.changes]
     groups = {c.arm.group for c in changes if moved}

@@ -97,15 +97,10 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
     journal = journal_at(tmp_path / "tuned.journal")
     for process in range(2):
         journal.add(STARTED)
-        for group in (STEP, FORWARD):
-            program, backends = (
-                msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}"),
-                {"linen": "gpu", "pure": "cpu"},
-            )
-            lines = [
-                msgspec.structs.replace(timed(process, arm), program=program, backend=backends[arm.port])
-                for arm in journal.groups()[group]
-            ]
+        program = msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}")
+        for group, arms in journal.groups().items():
+            facts = [{"program": program, "backend": "gpu" if arm.port == "linen" else "cpu"} for arm in arms]
+            lines = [msgspec.structs.replace(timed(process, a), **f) for a, f in zip(arms, facts, strict=True)]
             journal.add(GroupTimed(group, process, lines))
     notes = [note for note in timing_tables(merge(journal))[0].notes if "tuned" in note]
     assert notes == ["linen[apply]: its processes were tuned in 2 ways, and its interval contains that."]

@@ -3,33 +3,16 @@
 import msgspec
 import numpy as np
 import pytest
-from support.runs import (
-    PROGRAM,
-    draw_kernels,
-    draw_run,
-    make_arm,
-    make_benchmark,
-    make_results,
-    plan,
-    with_benchmarks,
-    with_facts,
-)
+from support import runs
+from support.runs import PROGRAM, draw_kernels, draw_run, make_arm, make_benchmark, make_results, plan, with_benchmarks
+from trigru.bench.analysis import pairs
 from trigru.bench.analysis.answer import answer, sight
-from trigru.bench.analysis.pairs import (
-    best_ceilings,
-    difference,
-    frameworks,
-    labelled,
-    negligible_from,
-    reference_of,
-    speedups,
-)
+from trigru.bench.analysis.pairs import best_ceilings, difference, frameworks, labelled, negligible_from, speedups
 from trigru.bench.analysis.statistics import compare
-from trigru.bench.analysis.tidy import check_names, timings
+from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.run import Ceilings
-from trigru.common.errors import UnknownNameError
 
 BASE_S = 1e-2
 
@@ -56,24 +39,21 @@ NNX, SPLIT, LEAVES = "nnx[nnx.jit]", "nnx[split-merge]", "nnx[leaves]"
 FILTER, PARTITION, EQUINOX_LEAVES = "equinox[filter_jit]", "equinox[partition]", "equinox[leaves]"
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "over_s", "programs", "expected"),
-    [
-        (NNX, SPLIT, {NNX: 2e-3, SPLIT: 0.0}, {}, "boundary"),
-        (NNX, SPLIT, {NNX: 2.1e-3, SPLIT: 0.0}, {}, "unexplained"),
-        (NNX, SPLIT, {NNX: -2.1e-3, SPLIT: 0.0}, {}, "unexplained"),
-        (NNX, SPLIT, {NNX: 1e-3, SPLIT: 0.0}, {NNX: changed()}, "style"),
-        (NNX, SPLIT, {NNX: 0.0, SPLIT: 0.0}, {NNX: changed(dots=9)}, "none"),
-        (NNX, SPLIT, {NNX: 1e-3, SPLIT: 0.0}, {NNX: None}, "unread"),
-        (NNX, FILTER, {NNX: 1e-3, FILTER: 0.0}, {NNX: changed(dots=6)}, "style"),
-        (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(dots=6)}, "program"),
-        (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0}, {}, "unexplained"),
-        (SPLIT, PARTITION, {SPLIT: -1e-3, PARTITION: 0.0}, {}, "unexplained"),
-        (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0, LEAVES: 0.0, EQUINOX_LEAVES: 0.0}, {}, "boundary"),
-        (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0, LEAVES: 1e-3, EQUINOX_LEAVES: 0.0}, {}, "unexplained"),
-        (SPLIT, PARTITION, {SPLIT: 3e-3, PARTITION: 0.0, LEAVES: 0.0, EQUINOX_LEAVES: 0.0}, {}, "unexplained"),
-    ],
-)
+@pytest.mark.parametrize(("one", "other", "over_s", "programs", "expected"), [
+    (NNX, SPLIT, {NNX: 2e-3, SPLIT: 0.0}, {}, "boundary"),
+    (NNX, SPLIT, {NNX: 2.1e-3, SPLIT: 0.0}, {}, "unexplained"),
+    (NNX, SPLIT, {NNX: -2.1e-3, SPLIT: 0.0}, {}, "unexplained"),
+    (NNX, SPLIT, {NNX: 1e-3, SPLIT: 0.0}, {NNX: changed()}, "style"),
+    (NNX, SPLIT, {NNX: 0.0, SPLIT: 0.0}, {NNX: changed(dots=9)}, "none"),
+    (NNX, SPLIT, {NNX: 1e-3, SPLIT: 0.0}, {NNX: None}, "unread"),
+    (NNX, FILTER, {NNX: 1e-3, FILTER: 0.0}, {NNX: changed(dots=6)}, "style"),
+    (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(dots=6)}, "program"),
+    (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0}, {}, "unexplained"),
+    (SPLIT, PARTITION, {SPLIT: -1e-3, PARTITION: 0.0}, {}, "unexplained"),
+    (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0, LEAVES: 0.0, EQUINOX_LEAVES: 0.0}, {}, "boundary"),
+    (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0, LEAVES: 1e-3, EQUINOX_LEAVES: 0.0}, {}, "unexplained"),
+    (SPLIT, PARTITION, {SPLIT: 3e-3, PARTITION: 0.0, LEAVES: 0.0, EQUINOX_LEAVES: 0.0}, {}, "unexplained"),
+])  # fmt: skip
 def test_styles_and_programs_tell_the_cause(one, other, over_s, programs, expected):
     assert cause(one, other, group(over_s, programs)) == expected
     assert cause(other, one, group(over_s, programs)) == expected
@@ -111,7 +91,7 @@ def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
     ]  # fmt: skip
     assert list(frameworks(benchmarks, "documented")) == ["linen", "nnx", "equinox"]
     of_name = {b.name: b for b in benchmarks}
-    explained = {name: reference_of(of_name[name], benchmarks).name for name in (NNX, SPLIT, FILTER)}
+    explained = {name: pairs.reference_of(of_name[name], benchmarks).name for name in (NNX, SPLIT, FILTER)}
     assert explained == {NNX: SPLIT, SPLIT: "pure[jit]", FILTER: PARTITION}
 
 
@@ -193,7 +173,7 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
     (linen,) = (row for row in timings([run], styles=["functional"]) if row.port == "linen")
     assert linen.time_s == pytest.approx(np.median(run.benchmarks[2].time_s))
     assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
-    wide = [with_facts(b, ratio_high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
+    wide = [runs.with_facts(b, ratio_high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
     assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
 
 
@@ -254,7 +234,7 @@ def test_pairs_are_of_one_style_and_within_rounds(run):
 def test_what_is_missing_or_odd_says_why(run):
     (row,) = (row for row in timings([run], styles=["donated"]) if row.port == "linen")
     assert (row.ratio, row.remark) == (None, "its first results were wrong")
-    odd = with_facts(run, steady=False)
+    odd = runs.with_facts(run, steady=False)
     row = next(row for row in timings([odd], styles=STYLES) if row.port == "nnx")
     assert row.remark == "not steady at the end of the warm-up in 3 of 3 processes"
 
@@ -265,11 +245,3 @@ def test_kernels_and_runs_are_told_apart(run, rng):
     assert {(row.file, row.kernel, row.division) for row in rows} == {
         (1, "stock", "stock"), (2, "stock", "stock"), (2, "stock", "fused"), (2, "fused", "fused"),
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "chosen", [{"workloads": ["large"]}, {"phases": ["step"]}, {"styles": ["jit", "no_style"]}], ids=str
-)
-def test_a_name_that_no_run_has_is_refused(run, chosen):
-    with pytest.raises(UnknownNameError):
-        check_names([run], **chosen)

@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 from trigru.bench.analysis import statistics
-from trigru.bench.analysis.statistics import (
-    MIN_FLOOR,
-    Comparison,
-    Effect,
-    beyond_chance,
-    chance_of_slower,
-    compare,
-    compare_effects,
-    effect_of,
-    noise_floor,
-    verdict,
-)
+from trigru.bench.analysis.statistics import Comparison, Effect, beyond_chance, compare, compare_effects, effect_of
 
 
 def paired(rng, ratio, rounds=40, noise=0.01):
@@ -78,10 +67,10 @@ def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):
 
 
 def test_the_floor_reaches_as_far_as_the_duplicates_interval_or_in_several_processes_its_ratio():
-    assert noise_floor(Comparison(1.0, 0.9, 1.05)) == pytest.approx(1 / 0.9 - 1)
-    assert noise_floor(Comparison(1.0, 0.95, 1.2)) == pytest.approx(0.2)
-    assert noise_floor(Comparison(1.0, 0.999, 1.001)) == MIN_FLOOR
-    assert noise_floor(Comparison(0.97, 0.9, 1.05), processes=2) == pytest.approx(1 / 0.97 - 1)
+    assert statistics.noise_floor(Comparison(1.0, 0.9, 1.05)) == pytest.approx(1 / 0.9 - 1)
+    assert statistics.noise_floor(Comparison(1.0, 0.95, 1.2)) == pytest.approx(0.2)
+    assert statistics.noise_floor(Comparison(1.0, 0.999, 1.001)) == statistics.MIN_FLOOR
+    assert statistics.noise_floor(Comparison(0.97, 0.9, 1.05), processes=2) == pytest.approx(1 / 0.97 - 1)
 
 
 def test_verdicts_at_the_very_thresholds():
@@ -92,7 +81,7 @@ def test_verdicts_at_the_very_thresholds():
         (3.0, 1.0, 9.0, "indistinguishable"), (3.0, np.nextafter(1.0, 2.0), 9.0, "slower"),
         (0.3, 0.1, 1.0, "indistinguishable"), (0.3, 0.1, np.nextafter(1.0, 0.0), "faster"),
     ):  # fmt: skip
-        assert verdict(Comparison(ratio, low, high), floor=1.0) == expected
+        assert statistics.verdict(Comparison(ratio, low, high), floor=1.0) == expected
 
 
 def test_the_median_within_a_process_and_the_mean_over_processes_by_hand():
@@ -139,10 +128,12 @@ def test_the_chance_of_a_change_by_hand(processes, freedom, between):
     reach = np.hypot(t.ppf(0.975, freedom) * 0.005, 1.95996 * 2**0.5 * between)
     for ends, chance in ((0, 0.5), (1, 0.025), (-1, 0.975), (2, t.sf(2 * t.ppf(0.975, freedom), freedom))):
         moved = replace(new, log_ratio=0.1 + ends * reach)
-        assert chance_of_slower(moved, old) == pytest.approx(chance, rel=2e-3), ends
+        assert statistics.chance_of_slower(moved, old) == pytest.approx(chance, rel=2e-3), ends
     still = Effect(0.0, 0.0, 0.0, 0.0, 3)
     for shift, chance in ((0.1, 0.0), (0.0, 0.5), (-0.1, 1.0)):
-        assert chance_of_slower(replace(still, log_ratio=shift), still) == chance, "without any width there is none"
+        assert statistics.chance_of_slower(replace(still, log_ratio=shift), still) == chance, (
+            "without width there is none"
+        )
 
 
 def test_what_is_believed_of_many_by_hand():

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from support.golden import check_golden
-from support.runs import make_arm, plan
+from support.runs import PORTS, make_arm, plan
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import get_reference
 from trigru.bench.arms.arms import Peer, expand, get_peer, packages_of_plan
@@ -19,8 +19,6 @@ from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
 from trigru.common.port.task import PHASES
 from trigru.impls.pure import PurePort
-
-PORTS = ("pure", "linen", "nnx", "equinox")
 
 
 @pytest.mark.parametrize("division", ["stock", "fused"])

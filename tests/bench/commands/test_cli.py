@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from safetensors.numpy import save_file
 from support.cli import call, invoke
 from support.files import COLD_STARTS
 from support.golden import FOLDER, check_golden
@@ -26,8 +27,7 @@ COMMANDS = ("compare", "verify", "report", "diff", "snapshot", "matrix", "bisect
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_page_of_all_commands_and_options_is_that_of_the_code(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+def test_the_page_of_all_commands_and_options_is_that_of_the_code():
     from generate_docs import commands
 
     found = commands()
@@ -36,7 +36,6 @@ def test_the_page_of_all_commands_and_options_is_that_of_the_code(monkeypatch):
 
 
 def test_stale_pages_and_pictures_of_other_results_are_exit_code_1(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
     import generate_docs as docs
 
     (tmp_path / "docs" / "results").mkdir(parents=True)
@@ -68,7 +67,11 @@ def test_what_is_refused_is_said_with_its_reason_and_changes_nothing(tmp_path, m
         leave(Path(name), Subject("linen" if name == "old" else name, name))
     save(draw_run(1, groups=("tiny/forward",), processes=3, rounds=5), Path("run/results.json"))
     shutil.copy(COLD_STARTS, "cold_start.json")
-    checkpoints.write("torch.safetensors", random_params(GRUConfig(4, 3)), "torch")
+    checkpoints.write("torch.safetensors", params := random_params(GRUConfig(4, 3)), "torch")
+    flat = get_port("equinox").layout.flat(params)
+    placed = {f"{place}.{name}": array for place in ("a", "b.rnn") for name, array in flat.items()}
+    save_file(placed | {"b.gain": params.bias_n}, "two.safetensors")
+    Path("folder.eqx").mkdir()
     for name, content in (("file", b""), ("bad.msgpack", b"\xc1")):
         Path(name).write_bytes(content)
     Path("link.safetensors").symlink_to("torch.safetensors")

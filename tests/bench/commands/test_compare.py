@@ -6,22 +6,29 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 from support.cli import call, invoke
-from support.files import lines_of
+from support.files import COLD_STARTS, lines_of
 from support.processes import FakeProcesses, ask_here
+from support.runs import plan
 from trigru.bench.analysis.evidence import PHASE_CHECKS
 from trigru.bench.analysis.merge import load, merge
-from trigru.bench.commands import compare
+from trigru.bench.analysis.starts import load_starts
+from trigru.bench.commands import arguments, compare
+from trigru.bench.processes import scratch
 from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.proving.prover import Prover
 from trigru.bench.results.files import save
 from trigru.bench.results.run import ResumeError
 from trigru.bench.timing import worker
 from trigru.bench.timing.supervisor import Journal
+from trigru.common.equality.checks import DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import TrigruError
 from trigru.impls import linen
@@ -29,6 +36,7 @@ from trigru.impls import linen
 ROOT = Path(__file__).parents[3]
 ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
 TINY = ("--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward", "--port", "linen")
+FULL = ("compare", *TINY[1:])
 STEP = ("compare", "--no-proof", *TINY[:-3], "step", "--port", "pure")
 
 
@@ -94,6 +102,40 @@ def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
 
 
+COLD = ("compare", "--cold-start", "--port", "pure")
+
+
+@pytest.mark.parametrize(("words", "file"), [(STEP, "results.json"), (COLD, "cold_start.json")])
+def test_another_trigru_that_times_on_this_machine_is_waited_for(folder, monkeypatch, words, file):
+    said, other, starts = [], ExitStack(), load_starts(COLD_STARTS).starts
+    other.enter_context(scratch.claimed(scratch.TIMING, "this machine", pytest.fail))
+    monkeypatch.setattr(scratch, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(arguments, "say", lambda sentence: said.append(sentence) or other.close())
+    monkeypatch.setattr(compare, "measure_cold_starts", lambda ports, *_: said.append(ports) or starts)
+    monkeypatch.setattr(ASK_PROCESS, lambda *request: said.append(["pure"]) or ask_here(*request))
+    result = invoke(*words, "-o", str(folder))
+    assert result.exit_code == 0, result.output
+    waited, *timed = said
+    assert waited.startswith("this machine is in use by another trigru (process ")
+    assert timed == [["pure"]]
+    assert invoke("report", str(folder / file)).stdout.splitlines()[-9:] == result.stdout.splitlines()[-9:]
+
+
+def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed(monkeypatch):
+    asked, prover = Mock(return_value=([], {})), Prover(keep=False)
+    monkeypatch.setattr(compare, "verify_ports", asked)
+    checks, styles = get_checks("step"), {"step": ("apply", "jit")}
+    for quick, devices, scope in (
+        (False, (1,), (DTYPES, None, ("stock", "fused"), None)),
+        (True, (1, 2, 128), (("float64", "bfloat16"), checks, ("stock", "fused"), styles)),
+    ):
+        of = plan(ports=("linen",), phases=("step",), styles=("apply",), kernels=("fused",), devices=devices)
+        compare._prove(msgspec.structs.replace(of, dtype="bfloat16"), prover, quick=quick, anew=quick)
+        assert asked.call_args.args == (("pure", "linen"), *scope)
+        many = compare.MOST_DEVICES if quick else None
+        assert asked.call_args.kwargs == {"devices": many, "prover": prover, "anew": quick}
+
+
 def interrupted_before(phase):
     """Processes that end by Ctrl-C when the groups of a phase are reached."""
     return FakeProcesses({(0, f"time tiny/{phase}/float32/stock"): KeyboardInterrupt()})
@@ -152,6 +194,8 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, with
     other = invoke("compare", *TINY, "-o", str(folder))
     assert "was begun elsewhere: jax " in str(other.exception)
     path.write_bytes(whole)
+    assert "is of a first look, not proven in full: add --quick" in str(invoke(*FULL, "-o", str(folder)).exception)
+    assert invoke("compare", *TINY, "--anew", "-o", str(folder)).exit_code == 2, "that needs --fresh, too"
     assert invoke("compare", *TINY, "-o", str(folder)).exit_code == 1
     run = load(folder / "results.json")
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]

@@ -10,7 +10,7 @@ from trigru.bench.commands import options
 from trigru.bench.commands.arguments import check_folder
 from trigru.bench.commands.options import checks_of, make_plan, read_checks
 from trigru.bench.results.arm import Plan
-from trigru.common.errors import InputError, UnknownNameError
+from trigru.common.errors import InputError
 
 FIRST_LOOK = ("documented", "leaves", "nnx.jit-tree", "jit_partial", "functional")
 
@@ -76,11 +76,7 @@ def test_the_workloads_styles_and_phases_of_a_plan_are_those_that_are_named_or_t
     assert (found.styles, " ".join(found.phases)) == (styles, phases)
 
 
-def test_a_phase_that_no_style_has_is_refused_and_one_of_a_missing_port_is_not(monkeypatch):
-    with pytest.raises(InputError, match="nothing has the phase step in the call styles donated"):
-        asked(phases=["train_step", "step"], styles=["donated"])
-    with pytest.raises(UnknownNameError, match="call style of pure 'filter_jit'"):
-        asked(["pure"], styles=["filter_jit"])
+def test_a_phase_that_a_missing_port_may_have_in_a_style_is_not_refused(monkeypatch):
     monkeypatch.setattr(options, "unavailable", lambda name: "no flax" if name == "linen" else None)
     assert asked(phases=["step"], styles=["donated"]).phases == ("step",), "linen's styles are not known"
 

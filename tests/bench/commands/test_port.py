@@ -36,15 +36,11 @@ def port(tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize(
-    ("candidate", "code", "verdict"),
-    [
-        (SAME, 0, "the same function. These agree: outputs,"),
-        (ANOTHER, 1, "another function. The outputs differ by"),
-        (UNKNOWN, 125, "cannot be told. The outputs differ by"),
-    ],
-    ids=["same", "another", "unknown"],
-)
+@pytest.mark.parametrize(("candidate", "code", "verdict"), [
+    (SAME, 0, "the same function. These agree: outputs,"),
+    (ANOTHER, 1, "another function. The outputs differ by"),
+    (UNKNOWN, 125, "cannot be told. The outputs differ by"),
+], ids=["same", "another", "unknown"])  # fmt: skip
 def test_the_exit_code_is_the_verdict(port, candidate, code, verdict):
     left, out, err = port(my_port=MODELS + candidate)
     assert left == code, out + err
@@ -85,21 +81,18 @@ def test_two_folders_with_modules_of_the_same_name(port, tmp_path):
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        (None, "my_port.py: there is no such file."),
-        ("x = 1\n1 / 0", "my_port.py fails at line 2: ZeroDivisionError: division by zero"),
-        ("import sys\nsys.exit(3)", "my_port.py ends by itself, with exit code 3: expected models, and no script."),
-        ("x = 1", "my_port.py has no 'reference': expected a trigru.parity.Model of that name."),
-        ("reference = 3", "is of type int, expected a trigru.parity.Model, such as Model.linen(module, variables)"),
-        (MODELS + "candidate = None", "my_port.py is of type NoneType, expected a trigru.parity.Model"),
-        (MODELS.replace("x =", "y =") + SAME, "has no 'x': expected an array, or a tuple of arrays"),
-        (MODELS + SAME + "x[:] = np.nan", "an input has NaN or infinity"),
-        (MODELS + SAME + "x = x[:, :3]", "my_port.py:7 with the inputs float32[2, 3]: TypeError"),
-        (MODELS + SAME + "mapping = ['w']", "mapping is of type list"),
-    ],
-)
+@pytest.mark.parametrize(("code", "message"), [
+    (None, "my_port.py: there is no such file."),
+    ("x = 1\n1 / 0", "my_port.py fails at line 2: ZeroDivisionError: division by zero"),
+    ("import sys\nsys.exit(3)", "my_port.py ends by itself, with exit code 3: expected models, and no script."),
+    ("x = 1", "my_port.py has no 'reference': expected a trigru.parity.Model of that name."),
+    ("reference = 3", "is of type int, expected a trigru.parity.Model, such as Model.linen(module, variables)"),
+    (MODELS + "candidate = None", "my_port.py is of type NoneType, expected a trigru.parity.Model"),
+    (MODELS.replace("x =", "y =") + SAME, "has no 'x': expected an array, or a tuple of arrays"),
+    (MODELS + SAME + "x[:] = np.nan", "an input has NaN or infinity"),
+    (MODELS + SAME + "x = x[:, :3]", "my_port.py:7 with the inputs float32[2, 3]: TypeError"),
+    (MODELS + SAME + "mapping = ['w']", "mapping is of type list"),
+])  # fmt: skip
 def test_a_bad_file_is_refused_in_a_sentence(port, tmp_path, code, message):
     left, out, err = port("my_port.py", **({} if code is None else {"my_port": code}))
     assert (left, out) == (2, "")

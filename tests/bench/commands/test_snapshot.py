@@ -8,10 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 from support.cli import call, invoke
-from support.runs import MACHINE, draw_run, save
+from support.environments import Made, release_of
+from support.runs import MACHINE, draw_run, save, with_machine
 from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import UNREAD, read_kinds
+from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError
 from trigru.bench.upgrades.files import load, name_of
 from trigru.bench.upgrades.record import CONTENT, FAILING, KINDS, Change, Subject
 from trigru.bench.upgrades.tables import change_lines
@@ -151,6 +153,35 @@ def test_what_two_folders_both_hold_is_compared(tmp_path, holds):
     assert said == [*compared]
     page = invoke("diff", *map(str, places), "--output", str(tmp_path / "to"))
     assert isinstance(page.exception, InputError) == ("r" not in compared)
+
+
+def test_a_failure_counts_more_than_what_cannot_be_judged(tmp_path):
+    folders = [tmp_path / name for name in ("old", "new")]
+    for number, folder in enumerate(folders):
+        leave(folder, Subject("pure", "pure", calls=step_calls(100 + 100 * number)))
+        run = draw_run(1, groups=("tiny/forward",), processes=2, rounds=3)
+        save(with_machine(run, device=f"CPU {number}"), folder / "results.json")
+    for fail_on, code in (("all", 1), ("none", 125)):
+        done = invoke("diff", *map(str, folders), "--fail-on", fail_on, "--format", "json")
+        assert (done.exit_code, json.loads(done.stdout)["passed"]) == (code, False)
+
+
+def test_candidates_are_compared_by_a_snapshot_of_theirs_or_not_judged(tmp_path, monkeypatch):
+    taken = []
+
+    def snapshot(made, folder, arguments):
+        taken.append(arguments)
+        if release_of(made) == 2:
+            raise EnvironmentFailedError("it broke", lasting=False)
+        leave(folder, Subject("pure", "pure", calls=step_calls(200)))
+
+    monkeypatch.setattr(diff, "Environments", Made)
+    monkeypatch.setattr(Environment, "snapshot", snapshot)
+    leave(tmp_path, Subject("pure", "pure", calls=step_calls(100)))
+    for release, left, said in ((1, 1, "200 lines, was 100 lines"), (2, 125, "jax==0.2.0 has no snapshot, so that")):
+        code, out, err = call("diff", str(tmp_path), "--now", "--with", f"jax==0.{release}.0")
+        assert (code, said in out + err) == (left, True), out + err
+    assert taken == [["--port=pure", "--no-equality"]] * 2
 
 
 @pytest.mark.parametrize("file", ["/tmp/evil.py", "../evil.py", "link/evil.py"])

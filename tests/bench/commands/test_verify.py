@@ -11,8 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 from support.cli import invoke
+from support.runs import EQUAL
 from trigru.bench.commands import verify as command
-from trigru.bench.proving.prover import Prover
+from trigru.bench.processes.child import Child
+from trigru.bench.proving import prover as proving
+from trigru.bench.proving.prover import Answer, Prover
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.common.equality.verification import Examiner
@@ -46,6 +49,27 @@ def test_each_kind_of_row_that_failed_has_a_script_of_its_own(tmp_path, monkeypa
     assert capsys.readouterr().err.splitlines() == [f"alone: python {path}" for path in written]
     assert sorted(str(path) for path in command.SCRIPTS.iterdir()) == written
     assert "fused" in (tmp_path / written[1]).read_text()
+
+
+def test_what_needs_devices_is_asked_of_processes_that_have_as_many_and_the_rest_of_others(monkeypatch):
+    asked = set()
+
+    class Fake(Child):
+        def __init__(self, _, variables):
+            self.flags = variables.get("XLA_FLAGS")
+
+        def __exit__(self, *_): ...
+
+        def answers_to(self, request, *_):
+            for number, question in enumerate(request.questions):
+                asked.add((question.check == "devices", self.flags))
+                yield from (number, Answer(number, EQUAL))
+
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setattr(proving, "Child", Fake)
+    monkeypatch.setattr(proving, "cores", lambda: 2)
+    assert invoke("verify", "--port", "pure", "--devices", "3").exit_code == 0
+    assert asked == {(False, None), (True, "--xla_force_host_platform_device_count=3")}
 
 
 def test_verify_counts_what_failed(monkeypatch):

@@ -81,16 +81,12 @@ IMPORTS = "import os, signal\nfrom trigru.bench.processes.interrupts import *\n"
 SEND = "os.kill(os.getpid(), signal.SIGTERM)\n"
 
 
-@pytest.mark.parametrize(
-    ("code", "said", "exit_code"),
-    [
-        ("signal.signal(15, signal.SIG_IGN)\nlisten()\n" + SEND + "raise_if_interrupted()\nprint('on')", "on", 0),
-        ("listen()\n" + 2 * SEND + "print('on')", "on", 0),
-        ("listen()\n" + 3 * SEND + "print('on')", "", 143),
-        ("listen()\nwith shielded():\n " + " ".join(3 * [SEND]) + " print('on', flush=True)\nprint('never')", "on", 1),
-    ],
-    ids=["nohup", "two", "three", "three within a write"],
-)
+@pytest.mark.parametrize(("code", "said", "exit_code"), [
+    ("signal.signal(15, signal.SIG_IGN)\nlisten()\n" + SEND + "raise_if_interrupted()\nprint('on')", "on", 0),
+    ("listen()\n" + 2 * SEND + "print('on')", "on", 0),
+    ("listen()\n" + 3 * SEND + "print('on')", "", 143),
+    ("listen()\nwith shielded():\n " + " ".join(3 * [SEND]) + " print('on', flush=True)\nprint('never')", "on", 1),
+], ids=["nohup", "two", "three", "three within a write"])  # fmt: skip
 def test_what_a_process_does_about_signals(code, said, exit_code):
     done = subprocess.run([sys.executable, "-c", IMPORTS + code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == (said, exit_code)

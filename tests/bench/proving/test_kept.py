@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from support.files import at, rewrite
@@ -186,27 +187,16 @@ def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatc
     assert kept(PURE, [*questions, QuestionId(PURE, "golden")]) is None
 
 
-class NoProver(Prover):
-    """A prover that is asked nothing."""
-
-    def __init__(self):
-        super().__init__(keep=False)
-
-    def prove(self, questions, progress):
-        if questions:
-            raise AssertionError(f"{len(questions)} questions were asked")
-        return super().prove(questions, progress)
-
-
 def test_a_command_takes_a_proof_that_is_kept_and_says_so(monkeypatch):
-    said = []
+    said, prover = [], Prover(keep=False)
     monkeypatch.setattr(verifying, "say", said.append)
+    monkeypatch.setattr(prover, "prove", Mock(side_effect=AssertionError("questions were asked")))
     keep(PURE, "cpu", [PASSED])
-    found, _ = verifying.verify_ports(("pure",), verifying.DTYPES, prover=NoProver())
+    found, _ = verifying.verify_ports(("pure",), verifying.DTYPES, prover=prover)
     assert found == [PASSED]
     assert "by the same code; --anew proves again" in said[0]
     some = {"checks": get_checks("styles"), "styles": {"forward": None}}
-    assert verifying.verify_ports(("pure",), ("float64",), **some, prover=NoProver())[0] == [PASSED]
+    assert verifying.verify_ports(("pure",), ("float64",), **some, prover=prover)[0] == [PASSED]
     for dtypes, anew in ((verifying.DTYPES, True), (("float64",), False)):
         with pytest.raises(AssertionError, match="questions were asked"):
-            verifying.verify_ports(("pure",), dtypes, anew=anew, prover=NoProver())
+            verifying.verify_ports(("pure",), dtypes, anew=anew, prover=prover)

@@ -6,15 +6,7 @@ import matplotlib
 import msgspec
 import pytest
 from support.pages import Page
-from support.runs import (  # fmt: skip
-    EQUAL,
-    draw_run,
-    make_arm,
-    make_benchmark,
-    with_benchmarks,
-    with_machine,
-    with_provenance,
-)
+from support.runs import EQUAL, draw_run, make_arm, make_benchmark, with_benchmarks, with_machine, with_provenance
 from trigru.bench.analysis.answer import answer
 from trigru.bench.commands.report import run_page, tables_of
 from trigru.bench.reporting.numbers import format_time

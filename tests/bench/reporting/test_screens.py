@@ -7,24 +7,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from support import runs
 from support.cli import invoke, shown
 from support.golden import check_golden
-from support.runs import (  # fmt: skip
-    ARMS,
-    EQUAL,
-    PROGRAM,
-    draw_kernels,
-    draw_run,
-    make_arm,
-    make_benchmark,
-    make_results,
-    plan,
-    save,
-    with_benchmarks,
-    with_facts,
-    with_machine,
-    with_provenance,
-)
+from support.runs import ARMS, EQUAL, PROGRAM, draw_run, make_arm, make_benchmark, make_results, plan, with_provenance
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
@@ -46,10 +32,7 @@ from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
 
 ROOT = Path(__file__).parents[3]
 OTHER = msgspec.structs.replace(PROGRAM, fingerprint="other", dots=6)
-FAST = {
-    "pure[jit]": 1e-4, "pure[jit]#2": 1e-4, "linen[apply]": 1.3e-4, "nnx[nnx.jit]": 3.5e-4, "nnx[split-merge]": 1e-4,
-    "equinox[filter_jit]": 1.4e-4, "equinox[partition]": 1e-4,
-}  # fmt: skip
+FAST = runs.FAST | {"linen[apply]": 1.3e-4}
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
 
@@ -65,7 +48,7 @@ def timed(workload="question", phase="forward", programs=None, rounds=3, process
 
 def mixed():
     """A run with all that a screen can say: failures, noise, arms without a number, and another device."""
-    odd = [with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in timed("tiny")]
+    odd = [runs.with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in timed("tiny")]
     benchmarks = [*timed(programs={"linen[apply]": OTHER}), *odd, *timed("medium", "train_step", floor=0.2)]
     failed = replace(EQUAL, port="nnx", error=1.0)
     untimed = [
@@ -108,14 +91,14 @@ def test_the_times_in_each_format():
 
 def test_the_times_of_pairs_in_two_runs(tmp_path):
     for name, seed in (("a", 1), ("b", 2)):
-        save(draw_run(seed, groups=("tiny/forward",), processes=3), tmp_path / name / "results.json")
+        runs.save(draw_run(seed, groups=("tiny/forward",), processes=3), tmp_path / name / "results.json")
     words = ["report", str(tmp_path / "a"), str(tmp_path / "b"), "--format", "markdown", "--style", "functional"]
     for ratio, name in (("pairwise", "times-pairwise"), ("time", "times-seconds")):
         check_golden(name, invoke(*words, "--ratio", ratio).stdout)
 
 
 def kernels():
-    return speedup_tables(draw_kernels(np.random.default_rng(0)))
+    return speedup_tables(runs.draw_kernels(np.random.default_rng(0)))
 
 
 def sweep():
@@ -165,17 +148,18 @@ def changed():
     """A slower framework, newer versions, and a proof that was lost."""
     old = with_provenance(draw_run(1, **SMALL), equality=[EQUAL, replace(EQUAL, port="nnx")])
     new = draw_run(2, {"linen": 1.5}, **SMALL)
-    new = with_machine(new, versions={"python": "3.13.5", "jax": "0.12.1"}, commit="def")
+    new = runs.with_machine(new, versions={"python": "3.13.5", "jax": "0.12.1"}, commit="def")
     return diff(old, with_provenance(new, equality=[EQUAL, replace(EQUAL, port="nnx", error=1.0)]))
 
 
 def unlike():
     """Another machine, other work, arms that are missing, noise, load, and files the wrong way round."""
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
-    old = with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
-    new = with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
+    old = runs.with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
+    new = runs.with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
     new = with_provenance(new, complete=False, load_before=99.0)
-    new = with_benchmarks(new, [with_facts(b, steps=9) if b.arm.phase == "train_step" else b for b in new.benchmarks])
+    other = [runs.with_facts(b, steps=9) if b.arm.phase == "train_step" else b for b in new.benchmarks]
+    new = runs.with_benchmarks(new, other)
     return diff(old, msgspec.structs.replace(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
 
 
@@ -201,21 +185,15 @@ def test_what_differs_is_no_comparison_unless_it_is_accepted():
         check_comparable(diff(draw_run(1, **SMALL), draw_run(2, groups=("question/forward",))))
 
 
-def test_two_sizes_of_the_published_run_fit_one_screen():
+def test_two_sizes_of_the_published_run_fit_one_screen_also_on_a_busy_machine():
     found = answer(load(ROOT / "docs" / "results" / "cpu.json.gz"))
-    two = [row for row in found.rows if str(row.workload) in QUICK]
-    lines = answer_lines(msgspec.structs.replace(found, rows=two))
+    two = msgspec.structs.replace(found, rows=[row for row in found.rows if str(row.workload) in QUICK])
+    lines = answer_lines(two)
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
     check_golden("answer", "\n".join(lines))
-
-
-def test_a_busy_machine_and_longer_sentences_leave_no_line_too_many():
-    found = answer(load(ROOT / "docs" / "results" / "cpu.json.gz"))
-    rows = [row for row in found.rows if str(row.workload) in QUICK]
-    whole = msgspec.structs.replace(found, rows=rows, complete=False)
     for warnings in ((), ("It is busy.",)):
-        lines = answer_lines(whole, warnings)
+        lines = answer_lines(msgspec.structs.replace(two, complete=False), warnings)
         assert len(lines) <= 24
         assert lines[: len(warnings) + 1] == [*warnings, "INTERRUPTED: not all was measured."]
         assert lines[-1].startswith("AMD EPYC")

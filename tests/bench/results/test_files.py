@@ -76,22 +76,19 @@ def test_a_file_that_lacks_a_fact_does_not_load(path, part):
         assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("place", "value", "message"),
-    [
-        ("trigru schema", 99, f"schema 99, expected {SCHEMA}: read it with the trigru that wrote it"),
-        ("trigru", {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}: read it with the trigru"),
-        ("trigru begun arms 2 dtype", "float7", "matching regex"),
-        ("trigru begun arms 2 workload", {"name": "tiny", "sizes": {"hidden": 0}}, "int` >= 1"),
-        ("trigru begun plan workloads", [], "of length >= 1"),
-        (f"{OF_LINEN} gate", 1.5, r"float` <= 1.0 .*gate"),
-        *((f"{OF_LINEN} time_s", data, "time_s") for data in ([True], [-1.0] * 3, [], "x", [1e9] * 3)),
-        ("benchmarks 2 extra_info trigru", {"-1": {}}, "int` >= 0"),
-        ("trigru interruptions", 10**15, "int` <= "),
-        ("benchmarks", {}, "Expected `array`, got `object`"),
-        ("benchmarks 2 group", "nonsense", "is in the group nonsense"),
-    ],
-)
+@pytest.mark.parametrize(("place", "value", "message"), [
+    ("trigru schema", 99, f"schema 99, expected {SCHEMA}: read it with the trigru that wrote it"),
+    ("trigru", {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}: read it with the trigru"),
+    ("trigru begun arms 2 dtype", "float7", "matching regex"),
+    ("trigru begun arms 2 workload", {"name": "tiny", "sizes": {"hidden": 0}}, "int` >= 1"),
+    ("trigru begun plan workloads", [], "of length >= 1"),
+    (f"{OF_LINEN} gate", 1.5, r"float` <= 1.0 .*gate"),
+    *((f"{OF_LINEN} time_s", data, "time_s") for data in ([True], [-1.0] * 3, [], "x", [1e9] * 3)),
+    ("benchmarks 2 extra_info trigru", {"-1": {}}, "int` >= 0"),
+    ("trigru interruptions", 10**15, "int` <= "),
+    ("benchmarks", {}, "Expected `array`, got `object`"),
+    ("benchmarks 2 group", "nonsense", "is in the group nonsense"),
+])  # fmt: skip
 def test_a_file_with_other_contents_is_refused(path, place, value, message):
     place, _, key = place.rpartition(" ")
     rewrite(path, at(place, {key: value}))

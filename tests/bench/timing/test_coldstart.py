@@ -2,6 +2,7 @@
 
 import time
 
+import jax
 import pytest
 from support.cli import run_code, shown
 from support.golden import check_golden
@@ -78,8 +79,14 @@ print(sorted(set({sorted(FRAMEWORKS | {"trigru.common.equality.oracle"})}) & set
 
 
 def test_import_init_and_second_step_are_told_apart_and_the_step_is_waited_for(monkeypatch):
-    real = pure.PurePort.make
-    monkeypatch.setattr(pure.PurePort, "make", lambda *arguments: time.sleep(0.3) or real(*arguments))
+    real, uses_cache = pure.PurePort.make, []
+
+    def make(*of):
+        uses_cache.append(jax.config.jax_enable_compilation_cache)
+        time.sleep(0.3)
+        return real(*of)
+
+    monkeypatch.setattr(pure.PurePort, "make", make)
 
     def build(*of):
         program = functional_program(*of)
@@ -89,7 +96,9 @@ def test_import_init_and_second_step_are_told_apart_and_the_step_is_waited_for(m
     monkeypatch.setattr(pure.PurePort, "call_styles", (CallStyle("jit", "", build),))
     answers = []
     answer_request("pure", answers.append, time.perf_counter() - 100.0)
+    jax.config.update("jax_enable_compilation_cache", True)
     (found,) = answers
+    assert uses_cache == [False], "what an earlier process compiled is not taken"
     assert found.import_s > 100.0
     assert 0.3 < found.init_s < 90.0
     assert found.second_call_s > 0.4

@@ -7,22 +7,9 @@ from unittest.mock import MagicMock
 
 import msgspec
 import pytest
+from support import processes as fakes
 from support.files import lines_of
-from support.processes import (
-    ARMS,
-    FORWARD,
-    KILLED,
-    LINEN,
-    PLAN,
-    PURE,
-    STARTED,
-    STEP,
-    FakeProcesses,
-    begun,
-    fill,
-    ignore,
-    journal_at,
-)
+from support.processes import ARMS, FORWARD, KILLED, LINEN, PURE, STEP, FakeProcesses, begun, fill, ignore, journal_at
 from support.runs import EQUAL, MACHINE
 from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
@@ -53,7 +40,7 @@ def test_lines_survive(path):
     journal.add(Untimed(LINEN, "it broke again"))
     again = journal_at(path, command=["another", "call"], load=9.0, resume=True)
     assert again.begun == journal.begun == begun(equality=EQUALITY), "what the run began with, not what resumes it"
-    assert (again.started, again.groups_timed) == ([STARTED], journal.groups_timed)
+    assert (again.started, again.groups_timed) == ([fakes.STARTED], journal.groups_timed)
     assert [line.group for line in again.groups_timed] == [STEP, FORWARD]
     assert again.reasons == {LINEN.id: LOST}, "the first reason"
     assert (journal.interruptions, again.interruptions) == (0, 1)
@@ -67,7 +54,7 @@ def test_a_file_is_neither_written_over_nor_begun_again_in_its_middle(path, jour
     assert path.read_bytes() == content
     path.unlink()
     with pytest.raises(FileNotFoundError):
-        journal.add(STARTED)
+        journal.add(fakes.STARTED)
     assert not path.exists()
 
 
@@ -105,8 +92,9 @@ def test_discarding_removes_the_file_and_the_folder_that_was_made_for_it(path, j
     assert path.parent.exists(), "it was there before"
 
 
-WHOLE = lines_of([begun(), LOST, STARTED, Resumed()])
+WHOLE = lines_of([begun(), LOST, fakes.STARTED, Resumed()])
 FIRST, SECOND, THIRD, FOURTH = WHOLE.splitlines(keepends=True)
+_, OTHER = lines_of([begun(), fakes.STARTED]).splitlines(keepends=True)
 CHANGED = "changed after trigru wrote it"
 UNREADABLE = {
     "no file": (None, "No such file or directory"),
@@ -121,7 +109,7 @@ UNREADABLE = {
     "the first line removed": (SECOND + THIRD + FOURTH, CHANGED),
     "a line twice": (FIRST + SECOND + SECOND + THIRD, CHANGED),
     "lines exchanged": (FIRST + THIRD + SECOND + FOURTH, CHANGED),
-    "a line of another run": (FIRST + lines_of([begun(), STARTED]).splitlines(keepends=True)[1] + FOURTH, CHANGED),
+    "a line of another run": (FIRST + OTHER + FOURTH, CHANGED),
     "lines without checksums": (b'{"type":"Resumed"}\n', CHANGED),
 }
 
@@ -135,7 +123,7 @@ def test_a_journal_is_read_up_to_any_line_and_whatever_its_whitespace_and_order_
     lines = [(checksum, dict(reversed(record.items()))) for checksum, record in map(json.loads, WHOLE.splitlines())]
     path.write_text("".join(f"{json.dumps(line, separators=(' , ', ' : '))}\n" for line in lines))
     read = Journal.read(path)
-    assert (read.begun, read.untimed, read.started, read.interruptions) == (begun(), [LOST], [STARTED], 1)
+    assert (read.begun, read.untimed, read.started, read.interruptions) == (begun(), [LOST], [fakes.STARTED], 1)
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
@@ -160,10 +148,9 @@ def test_another_plan_cannot_be_resumed(path, journal):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [({"versions": MACHINE.versions | {"jax": "0.1"}}, "jax 0.12.0 -> 0.1"), ({"commit": "def"}, "commit abc -> def")],
-)
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"versions": MACHINE.versions | {"jax": "0.1"}}, "jax 0.12.0 -> 0.1"), ({"commit": "def"}, "commit abc -> def"),
+])  # fmt: skip
 def test_another_machine_or_commit_cannot_go_on(path, journal, changes, message):
     fill(journal, (STEP,))
     resumed = journal_at(path, resume=True)
@@ -188,7 +175,7 @@ def test_each_process_is_asked_for_everything_once_and_progress_adds_up(journal)
     first, second = processes.requests
     assert first.folder == second.folder
     assert not os.path.exists(first.folder)
-    assert first.plan == PLAN
+    assert first.plan == fakes.PLAN
     assert journal.complete
 
 
@@ -344,6 +331,6 @@ def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monke
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if user:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
-        planned = msgspec.structs.replace(PLAN, devices=(*{1, devices},))
+        planned = msgspec.structs.replace(fakes.PLAN, devices=(*{1, devices},))
         list(ask_process(TimingRequest(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0, Event()))
         assert seen.pop() == variables

@@ -143,10 +143,10 @@ def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to
         assert (t.clock, t.calls, t.steady) == ("blocked", 1, False)
 
 
-def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_own_times(
-    answers_to, tmp_path, monkeypatch
-):
-    kept, whole, counted = tmp_path / "programs", worker.prepare, []
+@pytest.fixture
+def counted(monkeypatch):
+    """Of each arm that is prepared, whether programs were compiled, and whether some were found compiled."""
+    whole, counted = worker.prepare, []
 
     def prepare(arm):
         with count_programs() as programs:
@@ -155,9 +155,13 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         return found
 
     monkeypatch.setattr(worker, "prepare", prepare)
+    return counted
+
+
+def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_own_times(answers_to, tmp_path, counted):
+    kept = tmp_path / "programs"
 
     def of_each_arm(process, processes=9):
-        """Of each arm whether a process compiled programs, and whether it took some from another."""
         jax.clear_caches()
         counted.clear()
         answers_to(process=process, processes=processes)
@@ -176,26 +180,17 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         assert of_each_arm(1, processes=4) == taken, "of a few, the first alone compiles"
 
 
-def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(tmp_path, monkeypatch):
-    whole, reused = worker.prepare, []
-
-    def prepare(arm):
-        with count_programs() as programs:
-            found = whole(arm)
-        reused.append(programs.reused > 0)
-        return found
-
+def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(tmp_path, counted):
     def taken(name, **changes):
         """Whether each arm was found compiled."""
         jax.clear_caches()
-        reused.clear()
+        counted.clear()
         journal = journal_at(tmp_path / name, PLAN, **changes)
         run(journal, ignore, ask_here, quick=True, programs=tmp_path / "programs")
         (line,) = journal.groups_timed
         assert [t.build is None for t in line.timed] == [journal.begun.backend == "cpu"] * 3
-        return reused
+        return [is_reused for _, is_reused in counted]
 
-    monkeypatch.setattr(worker, "prepare", prepare)
     with programs_kept_in(None):
         assert taken("first") == [False] * 3
         assert taken("again") == [True] * 3

@@ -49,66 +49,63 @@ PROBLEM_OF_F = {"problems": {"f": "TypeError"}}
 PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: split: no more"}}
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        (program(), program(dots=3), ("program", CALL, "dots 2", "dots 3")),
-        (program(), program(exchange="x", dots=3), ("program", CALL, "dots 2, exchange nothing", "dots 3, exchange x")),
-        (program(), program(**{PRINT: "f" * 12}), ("program", CALL, "", "the same counts of operations")),
-        (program(), program(**{MEMORY: 1044}), None),
-        (program(), program(**{MEMORY: 1045}), ("memory", f"{CALL}: temporary memory", "1024 B", "1045 B")),
-        (program(), program(**{MEMORY: 1004}), None),
-        (program(), program(**{MEMORY: 1003}), ("better", f"{CALL}: temporary memory", "1024 B", "1003 B")),
-        (program(**{MEMORY: 0}), program(), ("memory", f"{CALL}: temporary memory", "0 B", "1024 B")),
-        (program(**{MEMORY: None}), program(), None),
-        (program(), program(OTHER), None),
-        (calls(), calls(leaves=6), ("calls", CALL, "5 leaves", "6 leaves")),
-        (calls(), calls(functions=9), ("better", CALL, "10 functions", "9 functions")),
-        (calls(), calls(lines=99, functions=11), ("calls", CALL, "10 functions", "11 functions")),
-        (calls(), calls(lines=105), None),
-        (calls(**{WAITS: 0}), calls(**{WAITS: 1}), ("calls", CALL, f"0 {WAITS}", f"1 {WAITS}")),
-        (calls(**{TRACES: 1}), calls(**{TRACES: 7}, lines=900), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
-        (program(**{KEPT: 100}), program(**{KEPT: 103}), ("kept", f"{CALL}: {KEPT}", "100 B", "103 B")),
-        (signed(x="", n="1"), signed(x="", n="2"), ("arguments", "f", "n=1", "n=2")),
-        (signed(x="", n="1"), signed(x=""), ("arguments", "f", "n=1", "gone")),
-        (signed(x="", size="50"), signed(x="", size="50", n="1"), ("better", "f", "", "also takes n=1")),
-        (signed(x=""), signed(x="", n=""), ("arguments", "f", "none", "n")),
-        (signed(x="", n="1"), signed(n="1", x=""), ("arguments", "f: order", "x, n", "n, x")),
-        (signed(), {"signatures": {"g": {}}}, [("arguments", "names", "f", "gone"), ("better", "names", "", "g")]),
-        (program(**{EQUATIONS: 100}), program(**{EQUATIONS: 126}), [
-            ("work", f"{CALL}: {EQUATIONS}", "100", "126"), ("program", CALL, f"{EQUATIONS} 100", f"{EQUATIONS} 126")]),
-        (program(**{EQUATIONS: 4}), program(**{EQUATIONS: 5}), ("program", CALL, f"{EQUATIONS} 4", f"{EQUATIONS} 5")),
-        (calls(**{TRACES: 1}) | {"tree": TREE}, calls(**{TRACES: 7}), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
-        ({"problems": {"f": "no", "g": "no"}}, {}, [("better", what, "no", "works") for what in "fg"]),
-        ({"tree": {"f w": "int8()"}}, PROBLEM_OF_F | {"tree": {"g w": "int8()"}}, [
-            ("tree", "leaves", "none", "g w"), ("broken", "f", "works", "TypeError")]),
-        (calls(), calls(OTHER, lines=500), None),
-        (calls() | {"styles": {"jit": ""}}, calls(lines=110) | {"styles": {"jit": "no"}}, [
-            ("broken", "style jit", "works", "no"), ("calls", CALL, "100 lines", "110 lines")]),
-        ({"styles": {"jit": ""}}, {"styles": {}}, ("broken", "style jit", "works", "is gone")),
-        ({"styles": {"jit": ""}}, {"styles": {"jit": "no"}}, ("broken", "style jit", "works", "no")),
-        ({"styles": {"jit": "no"}}, {"styles": {"jit": ""}}, ("better", "style jit", "no", "works")),
-        ({"styles": {"jit": "no"}}, {"styles": {"jit": "not yet"}}, None),
-        ({"styles": {"jit": ""}}, {"styles": {"jit": "", "other": "no"}}, None),
-        ({"styles": {"jit": ""}}, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
-        ({"missing": "is absent"}, {}, ("better", "import", "is absent", "works")),
-        ({"missing": "is absent"}, {"missing": "does not import"}, None),
-        (PROBLEM, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
-        ({}, PROBLEM, ("broken", "values forward jit", "works", PROBLEM["problems"]["values forward jit"])),
-        (PROBLEM, {}, ("better", "values forward jit", PROBLEM["problems"]["values forward jit"], "works")),
-        (PROBLEM, {"problems": {"values forward jit": "another"}}, None),
-        ({"tree": TREE}, {"tree": {".b": "int8()"}}, ("tree", "leaves", ".w", "none")),
-        ({"tree": TREE}, {"tree": {".a": "int8()"} | TREE | {".z": "int8()"}}, ("tree", "leaves", "none", ".a, .z")),
-        ({"tree": TREE}, {"tree": TREE | {".w": "float32(3,)"}}, ("tree", "leaf .w", "float32(2,)", "float32(3,)")),
-        ({"tree": TREE}, {"tree": dict(reversed(TREE.items()))}, ("tree", "order of the leaves", ".w, .b", ".b, .w")),
-        ({"tree": TREE}, {}, None),
-        ({}, {"tree": TREE}, None),
-        ({}, WARNED, ("warnings", "at call, flax/a.py", "", "UserWarning: soon")),
-        (WARNED, {"warnings": {"at call, flax/a.py": ["UserWarning: soon", "UserWarning: now"]}},
-         ("warnings", "at call, flax/a.py", "", "UserWarning: now")),
-        (WARNED, {}, None),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("old", "new", "said"), [
+    (program(), program(dots=3), ("program", CALL, "dots 2", "dots 3")),
+    (program(), program(exchange="x", dots=3), ("program", CALL, "dots 2, exchange nothing", "dots 3, exchange x")),
+    (program(), program(**{PRINT: "f" * 12}), ("program", CALL, "", "the same counts of operations")),
+    (program(), program(**{MEMORY: 1044}), None),
+    (program(), program(**{MEMORY: 1045}), ("memory", f"{CALL}: temporary memory", "1024 B", "1045 B")),
+    (program(), program(**{MEMORY: 1004}), None),
+    (program(), program(**{MEMORY: 1003}), ("better", f"{CALL}: temporary memory", "1024 B", "1003 B")),
+    (program(**{MEMORY: 0}), program(), ("memory", f"{CALL}: temporary memory", "0 B", "1024 B")),
+    (program(**{MEMORY: None}), program(), None),
+    (program(), program(OTHER), None),
+    (calls(), calls(leaves=6), ("calls", CALL, "5 leaves", "6 leaves")),
+    (calls(), calls(functions=9), ("better", CALL, "10 functions", "9 functions")),
+    (calls(), calls(lines=99, functions=11), ("calls", CALL, "10 functions", "11 functions")),
+    (calls(), calls(lines=105), None),
+    (calls(**{WAITS: 0}), calls(**{WAITS: 1}), ("calls", CALL, f"0 {WAITS}", f"1 {WAITS}")),
+    (calls(**{TRACES: 1}), calls(**{TRACES: 7}, lines=900), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
+    (program(**{KEPT: 100}), program(**{KEPT: 103}), ("kept", f"{CALL}: {KEPT}", "100 B", "103 B")),
+    (signed(x="", n="1"), signed(x="", n="2"), ("arguments", "f", "n=1", "n=2")),
+    (signed(x="", n="1"), signed(x=""), ("arguments", "f", "n=1", "gone")),
+    (signed(x="", size="50"), signed(x="", size="50", n="1"), ("better", "f", "", "also takes n=1")),
+    (signed(x=""), signed(x="", n=""), ("arguments", "f", "none", "n")),
+    (signed(x="", n="1"), signed(n="1", x=""), ("arguments", "f: order", "x, n", "n, x")),
+    (signed(), {"signatures": {"g": {}}}, [("arguments", "names", "f", "gone"), ("better", "names", "", "g")]),
+    (program(**{EQUATIONS: 100}), program(**{EQUATIONS: 126}), [
+        ("work", f"{CALL}: {EQUATIONS}", "100", "126"), ("program", CALL, f"{EQUATIONS} 100", f"{EQUATIONS} 126")]),
+    (program(**{EQUATIONS: 4}), program(**{EQUATIONS: 5}), ("program", CALL, f"{EQUATIONS} 4", f"{EQUATIONS} 5")),
+    (calls(**{TRACES: 1}) | {"tree": TREE}, calls(**{TRACES: 7}), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
+    ({"problems": {"f": "no", "g": "no"}}, {}, [("better", what, "no", "works") for what in "fg"]),
+    ({"tree": {"f w": "int8()"}}, PROBLEM_OF_F | {"tree": {"g w": "int8()"}}, [
+        ("tree", "leaves", "none", "g w"), ("broken", "f", "works", "TypeError")]),
+    (calls(), calls(OTHER, lines=500), None),
+    (calls() | {"styles": {"jit": ""}}, calls(lines=110) | {"styles": {"jit": "no"}}, [
+        ("broken", "style jit", "works", "no"), ("calls", CALL, "100 lines", "110 lines")]),
+    ({"styles": {"jit": ""}}, {"styles": {}}, ("broken", "style jit", "works", "is gone")),
+    ({"styles": {"jit": ""}}, {"styles": {"jit": "no"}}, ("broken", "style jit", "works", "no")),
+    ({"styles": {"jit": "no"}}, {"styles": {"jit": ""}}, ("better", "style jit", "no", "works")),
+    ({"styles": {"jit": "no"}}, {"styles": {"jit": "not yet"}}, None),
+    ({"styles": {"jit": ""}}, {"styles": {"jit": "", "other": "no"}}, None),
+    ({"styles": {"jit": ""}}, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
+    ({"missing": "is absent"}, {}, ("better", "import", "is absent", "works")),
+    ({"missing": "is absent"}, {"missing": "does not import"}, None),
+    (PROBLEM, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
+    ({}, PROBLEM, ("broken", "values forward jit", "works", PROBLEM["problems"]["values forward jit"])),
+    (PROBLEM, {}, ("better", "values forward jit", PROBLEM["problems"]["values forward jit"], "works")),
+    (PROBLEM, {"problems": {"values forward jit": "another"}}, None),
+    ({"tree": TREE}, {"tree": {".b": "int8()"}}, ("tree", "leaves", ".w", "none")),
+    ({"tree": TREE}, {"tree": {".a": "int8()"} | TREE | {".z": "int8()"}}, ("tree", "leaves", "none", ".a, .z")),
+    ({"tree": TREE}, {"tree": TREE | {".w": "float32(3,)"}}, ("tree", "leaf .w", "float32(2,)", "float32(3,)")),
+    ({"tree": TREE}, {"tree": dict(reversed(TREE.items()))}, ("tree", "order of the leaves", ".w, .b", ".b, .w")),
+    ({"tree": TREE}, {}, None),
+    ({}, {"tree": TREE}, None),
+    ({}, WARNED, ("warnings", "at call, flax/a.py", "", "UserWarning: soon")),
+    (WARNED, {"warnings": {"at call, flax/a.py": ["UserWarning: soon", "UserWarning: now"]}},
+     ("warnings", "at call, flax/a.py", "", "UserWarning: now")),
+    (WARNED, {}, None),
+])  # fmt: skip
 def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, said):
     assert told(old, new) == ([] if said is None else said if isinstance(said, list) else [said])
     assert told(old, old) == told(new, new) == []
@@ -134,23 +131,20 @@ def scaled(array, share):
     return (array * (1 + share)).astype(array.dtype)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "kind", "what", "how"),
-    [
-        ([A, A], [A, B], "function", "outputs", "by 0.25 of the largest number, 5 instead of 4"),
-        ([A, A], [NEAR, scaled(A, 2e-13)], "bits", "outputs", "by 2.0e-13 of the largest number"),
-        ([A, A], [NEAR, A], "bits", "carry", "by 1 unit in the last place"),
-        ([A, A], [NEAR, scaled(A, 0.01)], "function", "outputs", "1.01 times as large"),
-        ([F, A], [scaled(F, 1e-5), scaled(A, 1e-8)], "function", "outputs", "by 1e-08 of the largest number"),
-        ([A, F], [NEAR, scaled(F, 1e-2)], "function", "outputs", "1.01 times as large"),
-        ([F, A], [scaled(F, 1e-5), NEAR], "bits", "carry", "by 1.0e-05 of the largest number"),
-        ([A, A], [A[::-1], A], "function", "carry", "the same numbers in another order"),
-        ([A, A], [A[:3], A], "function", "carry", "float64(3,) instead of float64(4,)"),
-        ([A, A], [F, A], "function", "carry", "float32(4,) instead of float64(4,)"),
-        ([A.astype(int), A], [B.astype(int), A], "function", "carry", "1, 2, 3, ... instead of 1, 2, 3, ..."),
-        ([A, A], [A * 0, A], "function", "carry", "0, 0, 0, ... instead of 1, 2, 3, ..."),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("old", "new", "kind", "what", "how"), [
+    ([A, A], [A, B], "function", "outputs", "by 0.25 of the largest number, 5 instead of 4"),
+    ([A, A], [NEAR, scaled(A, 2e-13)], "bits", "outputs", "by 2.0e-13 of the largest number"),
+    ([A, A], [NEAR, A], "bits", "carry", "by 1 unit in the last place"),
+    ([A, A], [NEAR, scaled(A, 0.01)], "function", "outputs", "1.01 times as large"),
+    ([F, A], [scaled(F, 1e-5), scaled(A, 1e-8)], "function", "outputs", "by 1e-08 of the largest number"),
+    ([A, F], [NEAR, scaled(F, 1e-2)], "function", "outputs", "1.01 times as large"),
+    ([F, A], [scaled(F, 1e-5), NEAR], "bits", "carry", "by 1.0e-05 of the largest number"),
+    ([A, A], [A[::-1], A], "function", "carry", "the same numbers in another order"),
+    ([A, A], [A[:3], A], "function", "carry", "float64(3,) instead of float64(4,)"),
+    ([A, A], [F, A], "function", "carry", "float32(4,) instead of float64(4,)"),
+    ([A.astype(int), A], [B.astype(int), A], "function", "carry", "1, 2, 3, ... instead of 1, 2, 3, ..."),
+    ([A, A], [A * 0, A], "function", "carry", "0, 0, 0, ... instead of 1, 2, 3, ..."),
+])  # fmt: skip
 def test_the_worst_array_is_that_of_which_its_dtype_explains_least(old, new, kind, what, how):
     was, now = (values(carry=carry, outputs=outputs) for carry, outputs in (old, new))
     assert told(was, now, *old, *new) == [(kind, f"{CALL}: {what}", "", how)]
@@ -208,11 +202,10 @@ def measured(error, **fields):
     return Measurement(**{**vars(PASSED), "error": error, **fields})
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("port", "nnx"), ("check", "masks"), ("style", None), ("quantity", "outputs"), ("dtype", "float32"),
-     ("kernel", "fused")],
-)  # fmt: skip
+@pytest.mark.parametrize(("field", "value"), [
+    ("port", "nnx"), ("check", "masks"), ("style", None), ("quantity", "outputs"), ("dtype", "float32"),
+    ("kernel", "fused"),
+])  # fmt: skip
 def test_a_check_is_another_if_it_differs_in_anything(field, value):
     """What failed before in another way does not hide what fails now."""
     failing, passing = measured(1.0, **{field: value}), measured(1e-16, **{field: value})

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from unittest.mock import Mock
 
 import pytest
 from msgspec.structs import replace
@@ -117,9 +118,13 @@ def test_what_failed_is_not_told_as_equal_in_part():
 
 
 def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeypatch, trigru):
-    monkeypatch.setattr(command, "Environments", lambda python: Made())
-    names = [of.name for of in SETS]
-    assert invoke("matrix", *names[:2], "-o", str(tmp_path / "all")).exit_code == 0
+    filled = Mock(wraps=fill)
+    monkeypatch.setattr(command, "fill", filled)
+    monkeypatch.setattr(command, "Environments", lambda python: Made() if python == "3.12" else None)
+    names = [*(of.name for of in SETS), "--python", "3.12", "--no-equality", "--port", "pure"]
+    assert invoke("matrix", *names[:2], *names[4:], "-o", str(tmp_path / "all")).exit_code == 0
+    assert filled.call_args.kwargs["arguments"] == ["--port=pure", "--no-equality"]
+    assert {"matrix.json", "matrix.md", "matrix.html"} <= {path.name for path in (tmp_path / "all").iterdir()}
     result = invoke("matrix", *names, "-o", str(tmp_path / "three of four"), "--format", "json")
     assert result.exit_code == 1
     found = [(f["kind"], f["subject"], f["failed"]) for f in json.loads(result.stdout)["findings"]]

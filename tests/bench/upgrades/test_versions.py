@@ -10,20 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import typer
 from trigru.bench.commands.matrix import read_sets
-from trigru.bench.upgrades import environments
+from trigru.bench.upgrades import environments, versions
 from trigru.bench.upgrades.environments import EnvironmentFailedError, Environments
-from trigru.bench.upgrades.versions import (
-    SUBJECTS,
-    days_between,
-    name_of,
-    read_day,
-    read_set,
-    requirements_of,
-    today,
-    with_candidates,
-)  # fmt: skip
 from trigru.common.errors import InputError, UnavailableError
 
 
@@ -32,56 +21,51 @@ def test_a_day_a_month_and_versions_in_any_spacing():
         ("2025-01-31", (), date(2025, 1, 31)), ("2025-02", (), date(2025, 2, 1)),
         ("  jax==0.6.2   flax>=0.11,<0.12 ", ("jax==0.6.2", "flax>=0.11,<0.12"), None),
     ):  # fmt: skip
-        found = read_set(text)
+        found = versions.read_set(text)
         assert (found.requirements, found.day) == (requirements, day)
         assert found.name == (" ".join(requirements) or day.isoformat())
 
 
 def test_today_is_a_day_and_what_is_in_the_future_none():
-    assert read_day(today().isoformat()) == today()
+    assert versions.read_day(versions.today().isoformat()) == versions.today()
     with pytest.raises(InputError, match="in the future"):
-        read_day((today() + timedelta(days=2)).isoformat())
+        versions.read_day((versions.today() + timedelta(days=2)).isoformat())
 
 
 def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'Ml_Dtypes'\n")
     text = f"{tmp_path} ./jax-0.7-py3-none-any.whl git+file:///home/me/flax.git@main optax==0.2.5"
-    found = read_set(text)
-    assert list(map(name_of, found.requirements)) == ["ml-dtypes", "jax", "flax", "optax"]
-    kept = {part.partition("==")[0] for part in with_candidates([text]).requirements if "==" in part}
+    found = versions.read_set(text)
+    assert list(map(versions.name_of, found.requirements)) == ["ml-dtypes", "jax", "flax", "optax"]
+    kept = {part.partition("==")[0] for part in versions.with_candidates([text]).requirements if "==" in part}
     assert {"optax", "equinox", "numpy"} <= kept
     assert not {"ml-dtypes", "jax", "jaxlib", "flax"} & kept
 
 
-@pytest.mark.parametrize(
-    ("first", "every", "end", "found"),
-    [
-        (date(2024, 2, 29), "Year ", date(2028, 3, 1),
-         ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29", "2028-03-01"]),
-        (date(2025, 12, 31), "2 months", date(2026, 6, 30), ["2025-12-31", "2026-02-28", "2026-04-30", "2026-06-30"]),
-        (date(2025, 1, 1), "day", date(2025, 1, 3), ["2025-01-01", "2025-01-02", "2025-01-03"]),
-        (date(2025, 1, 31), "month", date(2025, 3, 1), ["2025-01-31", "2025-02-28", "2025-03-01"]),
-        (date(2025, 1, 31), "5week", date(2025, 4, 10), ["2025-01-31", "2025-03-07", "2025-04-10"]),
-        (date(2025, 1, 1), "99999999999 days", date(2025, 1, 3), ["2025-01-01", "2025-01-03"]),
-        (date(2025, 1, 1), "month", date(2025, 1, 1), ["2025-01-01"]),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("first", "every", "end", "found"), [
+    (date(2024, 2, 29), "Year ", date(2028, 3, 1),
+     ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29", "2028-03-01"]),
+    (date(2025, 12, 31), "2 months", date(2026, 6, 30), ["2025-12-31", "2026-02-28", "2026-04-30", "2026-06-30"]),
+    (date(2025, 1, 1), "day", date(2025, 1, 3), ["2025-01-01", "2025-01-02", "2025-01-03"]),
+    (date(2025, 1, 31), "month", date(2025, 3, 1), ["2025-01-31", "2025-02-28", "2025-03-01"]),
+    (date(2025, 1, 31), "5week", date(2025, 4, 10), ["2025-01-31", "2025-03-07", "2025-04-10"]),
+    (date(2025, 1, 1), "99999999999 days", date(2025, 1, 3), ["2025-01-01", "2025-01-03"]),
+    (date(2025, 1, 1), "month", date(2025, 1, 1), ["2025-01-01"]),
+])  # fmt: skip
 def test_each_day_comes_once_also_where_months_and_years_end(first, every, end, found):
-    assert [s.name for s in days_between(first, every, end=end)] == found
-    assert [s.day.isoformat() for s in days_between(first, every, end=end)] == found
+    assert [s.name for s in versions.days_between(first, every, end=end)] == found
+    assert [s.day.isoformat() for s in versions.days_between(first, every, end=end)] == found
 
 
-def test_a_range_needs_its_start():
+def test_a_range_goes_on_until_today_after_what_is_named():
     named, *of_range = read_sets(["2025-01-31"], "2025-02-01", "month")
     assert (named.name, len(of_range) > 3) == ("2025-01-31", True)
-    with pytest.raises(typer.BadParameter, match="name a version set"):
-        read_sets([], None, "month")
 
 
 def test_what_a_set_decides_about_has_no_bounds_of_ours():
     asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
     asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
-    assert requirements_of(asked) == (["jax", "ml-dtypes", "flax"], ["rich>=13", "msgspec>=0.19"])
+    assert versions.requirements_of(asked) == (["jax", "ml-dtypes", "flax"], ["rich>=13", "msgspec>=0.19"])
 
 
 UV = f"""#!{sys.executable}
@@ -115,7 +99,7 @@ def commands(uv):
 
 
 def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
-    made = Environments("3.13", ["mine==1"]).get(read_set("jax==0.6.2"))
+    made = Environments("3.13", ["mine==1"]).get(versions.read_set("jax==0.6.2"))
     (install,) = commands(uv)
     assert {"--isolated", "--no-project", "--no-build", "--with=jax==0.6.2", "--with=mine==1"} <= set(install)
     assert {"--with=flax", "--with=equinox"} <= set(install), "the set decides"
@@ -131,14 +115,14 @@ def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
 
 def test_a_clone_is_installed_in_place_and_may_be_built(uv, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'flax'\n")
-    Environments().get(read_set(f"{tmp_path} git+file:///home/me/equinox@main"))
+    Environments().get(versions.read_set(f"{tmp_path} git+file:///home/me/equinox@main"))
     (install,) = commands(uv)
     assert {f"--with-editable={tmp_path}", "--with=git+file:///home/me/equinox@main", "--with=jax"} <= set(install)
     assert not {"--no-build", "--with=flax", "--with=equinox"} & set(install)
 
 
 def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv, tmp_path):
-    command = Environments("3.13").get(read_set("jax==0.6.2")).command
+    command = Environments("3.13").get(versions.read_set("jax==0.6.2")).command
     folder = Path(command[-1].partition("=")[2])
     assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"trigru"}
     code = "import trigru.common.errors; from importlib.metadata import version; print(version('trigru'))"
@@ -148,10 +132,10 @@ def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv, tmp_pa
 
 
 def test_a_day_limits_the_frameworks_and_nothing_else(uv):
-    Environments().get(read_set("2025-01-10"))
+    Environments().get(versions.read_set("2025-01-10"))
     (install,) = commands(uv)
     limits = [after for word, after in pairwise(install) if word == "--exclude-newer-package"]
-    assert limits == [f"{name}=2025-01-10T23:59:59Z" for name in SUBJECTS]
+    assert limits == [f"{name}=2025-01-10T23:59:59Z" for name in versions.SUBJECTS]
     assert "--exclude-newer" not in install
 
 
@@ -166,7 +150,7 @@ def test_a_failure_is_reported_as_uv_reports_it(uv, monkeypatch):
             monkeypatch.setattr(environments, "LIMIT_S", 1e-3)
         (uv / "fails").write_text(text or "")
         with pytest.raises(EnvironmentFailedError, match=said) as raised:
-            Environments().get(read_set("jax==0.6.2"))
+            Environments().get(versions.read_set("jax==0.6.2"))
         assert raised.value.lasting is lasting
 
 

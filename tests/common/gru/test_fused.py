@@ -80,9 +80,6 @@ def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(remat):
     jax.tree.map(np.testing.assert_array_equal, with_padding, without)
 
 
-# Transformations ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("axis", [1, 2])
 @pytest.mark.usefixtures("float64")
 def test_any_axis_may_be_the_mapped_one(axis):

@@ -10,11 +10,14 @@ from trigru.common.errors import InputError
 from trigru.parity import Model, assert_same, compare
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(5, 4)).astype(np.float32)
-PARAMS = {
-    name: RNG.normal(size=shape).astype(np.float32)
-    for name, shape in {"w": (4, 6), "b": (1, 6), "v": (6, 3), "scale": (1, 3)}.items()
-}
+
+
+def normal(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+X = normal(5, 4)
+PARAMS = {"w": normal(4, 6), "b": normal(1, 6), "v": normal(6, 3), "scale": normal(1, 3)}
 
 
 def forward(params, x):
@@ -163,6 +166,11 @@ BAD_MAPPINGS = {
 }
 
 
+def mixed(first, second, third, fourth):
+    """Of four gates, none of which is as another."""
+    return jax.nn.sigmoid(first) * jnp.tanh(second) + jax.nn.relu(third) * jnp.sin(fourth)
+
+
 class TestParameters:
     """Which leaf of the candidate is which of the reference."""
 
@@ -177,7 +185,7 @@ class TestParameters:
             q, k, v = jnp.split(x @ params["qkv"].T, 3, axis=-1)
             return attend(q, k, v) @ params["proj"].T
 
-        params = {name: RNG.normal(size=(4, 4)).astype(np.float32) for name in ("query", "key", "value", "out")}
+        params = {name: normal(4, 4) for name in ("query", "key", "value", "out")}
         attention = Model(params, apart)
         params = {"qkv": np.ones((12, 4), np.float32), "proj": np.ones((4, 4), np.float32)}
         result = assert_same(attention, candidate(function, params), X)
@@ -186,15 +194,11 @@ class TestParameters:
         assert (found["proj"].reference, found["proj"].how) == (("out",), "transposed")
 
     def test_gates_whose_names_do_not_tell(self):
-        def step(w, u, b, x):
-            first, second, third, fourth = (x @ w[n] + x @ u[n] + b[n] for n in range(4))
-            return jax.nn.sigmoid(first) * jnp.tanh(second) + jax.nn.relu(third) * jnp.sin(fourth)
-
         def function(params, x, names):
-            return step(*([params[k][n] for n in names] for k in "wub"), x)
+            return mixed(*(x @ params["w"][n] + x @ params["u"][n] + params["b"][n] for n in names))
 
         def parameters(names):
-            return {k: {n: RNG.normal(size=(1 if k == "b" else 4, 4)).astype(np.float32) for n in names} for k in "wub"}
+            return {k: {n: normal(1 if k == "b" else 4, 4) for n in names} for k in "wub"}
 
         gates = Model(parameters("ABCD"), lambda params, x: function(params, x, "ABCD"))
         result = assert_same(gates, candidate(lambda params, x: function(params, x, "rtsq"), parameters("rtsq")), X)
@@ -204,8 +208,7 @@ class TestParameters:
         def twice(gates, x):
             h = jnp.tanh(x)
             for _ in range(2):
-                first, second, third, fourth = gates(h)
-                h = jax.nn.sigmoid(first) * jnp.tanh(second) + jax.nn.relu(third) * jnp.sin(fourth)
+                h = mixed(*gates(h))
             return h
 
         def apart(params, x):
@@ -218,9 +221,6 @@ class TestParameters:
                 return [parts[n] for n in (2, 0, 3, 1)]
 
             return twice(gates, x)
-
-        def normal(*shape):
-            return RNG.normal(size=shape).astype(np.float32)
 
         rows = {"w": 4, "u": 4, "b": 1}
         reference = Model({k: {n: normal(rows[k], 4) for n in "ABCD"} for k in rows}, apart)
@@ -237,12 +237,9 @@ class TestParameters:
             mean, spread = (h @ params[name]["w"] + params[name]["b"] for name in ("mean", "spread"))
             return mean + jnp.exp(spread) * params["scale"]["w"]
 
-        def parameters(**shapes):
-            return {name: RNG.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-
-        common = parameters(encode=(4, 6)) | {"scale": parameters(w=(5, 2))}
-        one = common | {"moments": parameters(w=(6, 4), b=(1, 4))}
-        two = common | {name: parameters(w=(6, 2), b=(1, 2)) for name in ("mean", "spread")}
+        common = {"encode": normal(4, 6), "scale": {"w": normal(5, 2)}}
+        one = common | {"moments": {"w": normal(6, 4), "b": normal(1, 4)}}
+        two = common | {name: {"w": normal(6, 2), "b": normal(1, 2)} for name in ("mean", "spread")}
         assert_same(Model(one, joined), candidate(apart, two), X)
 
     def test_one_more_and_one_less(self):

@@ -92,10 +92,9 @@ def trained_by(optimizer):
     return Model(PARAMS, linear, name="linear", optimizer=optimizer)
 
 
-@pytest.mark.parametrize(
-    ("other", "step"),
-    [(optax.adam(1e-3, eps=1e-3), ""), (optax.adamw(1e-3, weight_decay=0.1), ""), (optax.sgd(0.1), "after step 1 ")],
-)
+@pytest.mark.parametrize(("other", "step"), [
+    (optax.adam(1e-3, eps=1e-3), ""), (optax.adamw(1e-3, weight_decay=0.1), ""), (optax.sgd(0.1), "after step 1 "),
+])  # fmt: skip
 def test_another_optimizer_is_reported_with_equal_gradients(other, step):
     result = compare(trained_by(optax.adam(1e-3)), trained_by(other), ROWS)
     assert result.verdict == "another"

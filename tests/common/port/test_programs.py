@@ -1,5 +1,6 @@
 """What is read from a program: its counts, a fingerprint, what devices exchange, and how long it took to build."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import equinox as eqx
@@ -96,22 +97,9 @@ def test_the_same_computation_has_the_same_fingerprint():
     assert fingerprint_of(lambda x, w, b: base(x, w, b, 3.0), X, X, ROW) != of_base
 
 
-HLO = """HloModule jit_f, is_scheduled=true, entry_computation_layout={(f32[4,4]{1,0}, f32[4,4]{1,0})->f32[4,4]{1,0}}
-
-%fused (p.1: f32[4,4]) -> f32[4,4] {
-  %p.1 = f32[4,4]{1,0} parameter(0)
-  ROOT %tanh.0 = f32[4,4]{1,0} tanh(%p.1), metadata={op_name="jit(f)/tanh" stack_frame_id=5}
-}
-
-ENTRY %main.1 (x.1: f32[4,4], w.1: f32[4,4]) -> (f32[4,4], /*index=1*/f32[4,4]) {
-  %x.1 = f32[4,4]{1,0} parameter(0), metadata={op_name="x"}
-  %w.1 = f32[4,4]{1,0} parameter(1), metadata={op_name="w"}
-  %sine = f32[4,4]{1,0} sine(%x.1)
-  %dot.1 = f32[4,4]{1,0} dot(%sine, %w.1), lhs_contracting_dims={1}, rhs_contracting_dims={0}
-  %fusion = f32[4,4]{1,0} fusion(%dot.1), kind=kLoop, calls=%fused, backend_config={"sizes":{"outer":["2"]}}
-  ROOT %tuple = (f32[4,4]{1,0}, /*index=1*/f32[4,4]{1,0}) tuple(%fusion, %sine)
-}
-"""
+#: The texts of compiled programs: one with a fusion, one with a loop, and one with a library's product.
+FOLDER = Path(__file__).parent / "programs"
+HLO, LOOP, GEMM = ((FOLDER / f"{name}.hlo").read_text() for name in ("fusion", "loop", "gemm"))
 SINE = "  %sine = f32[4,4]{1,0} sine(%x.1)\n"
 W = '  %w.1 = f32[4,4]{1,0} parameter(1), metadata={op_name="w"}\n'
 
@@ -151,16 +139,6 @@ def test_an_edit_of_a_text_counts_or_not(edit):
         assert (fingerprint(text.replace(old, new)) != fingerprint(text)) == (edit in EDITS_THAT_COUNT)
 
 
-GEMM = """HloModule jit_f
-ENTRY %main (a: f32[8,8]) -> f32[8,8] {
-  %a = f32[8,8]{1,0} parameter(0)
-  ROOT %gemm = f32[8,8]{1,0} custom-call(%a, %a), custom_call_target="__cublas$gemm", CONFIG, metadata={op_name="dot"}
-}
-""".replace(
-    "CONFIG",
-    'backend_config={"gemm_backend_config":{"selected_algorithm":"ALGORITHM","dot_dimension_numbers":'
-    '{"lhs_contracting_dimensions":["1"]}},"force_earliest_schedule":false}',
-)
 LOOP_LINE = (
     "  %loop = (s32[]) while(%t), condition=%c, body=%b, "
     'backend_config={"known_trip_count":{"n":"17"},"known_init_step":{"init":"0","step":"1"}}'
@@ -177,41 +155,6 @@ def test_what_was_tuned_has_a_fingerprint_of_its_own():
     assert tuned(LOOP_LINE) == "", "how often a loop runs is no choice"
     assert tuned(HLO) != tuned(HLO.replace('["2"]', '["3"]'))
     assert fingerprint(one) != fingerprint(one.replace("__cublas$gemm", "__cudnn$conv"))
-
-
-LOOP = """
-%add (a: f32[], b: f32[]) -> f32[] {
-  %a = f32[] parameter(0)
-  %b = f32[] parameter(1)
-  ROOT %sum = f32[] add(%a, %b)
-}
-
-%inner (x: f32[4,2]) -> f32[4,2] {
-  %x = f32[4,2]{1,0} parameter(0)
-  ROOT %sum.1 = f32[4,2]{1,0} all-reduce(%x), replica_groups={{0,1}}, to_apply=%add
-}
-
-%body (state: (s32[], f32[4,2])) -> (s32[], f32[4,2]) {
-  %state = (s32[], f32[4,2]) parameter(0)
-  %part = f32[4,2]{1,0} get-tuple-element(%state), index=1
-  %called = f32[4,2]{1,0} call(%part), to_apply=%inner
-  ROOT %out = (s32[], f32[4,2]) tuple(%part, %called)
-}
-
-%condition (state: (s32[], f32[4,2])) -> pred[] {
-  %state = (s32[], f32[4,2]) parameter(0)
-  ROOT %on = pred[] constant(true)
-}
-
-ENTRY %main (x: f32[4,2], y: bf16[3]) -> f32[4,2] {
-  %x = f32[4,2]{1,0} parameter(0)
-  %y = bf16[3]{0} parameter(1)
-  %both = (f32[4,2]{1,0}, bf16[3]{0}) all-reduce(%x, %y), replica_groups={}, to_apply=%add
-  %start = (s32[], f32[4,2]) tuple(%x, %x)
-  %loop = (s32[], f32[4,2]) while(%start), condition=%condition, body=%body TRIPS
-  ROOT %whole = f32[8,2]{1,0} all-gather(%x), dimensions={0}
-}
-"""
 
 
 def test_those_in_a_loop_run_as_often_as_the_loop():

@@ -139,27 +139,6 @@ def test_an_array_with_the_name_of_a_place_stays(at):
     assert new == beside | {f"{at}.{name}": new[f"{at}.{name}"] for name in TORCH.flat(PARAMS)}
 
 
-#: By the message, a place and the names of its arrays.
-NO_PLACES = {
-    "It has GRUs at a, b.rnn: name one": ("", None),
-    "at c: has no arrays below c. Its places: a.cell, a, b, b.rnn.cell": ("c", None),
-    "has no arrays below a.cell.hidden": ("a.cell.hidden", None),
-    "at b: has the arrays .* it has gain beside.* It has GRUs at rnn: name one": ("b", None),
-    "at a: has no array called Wi, for weight_ih": ("a", {"weight_ih": "Wi"}),
-    "unknown array 'weights'. Known: weight_ih": ("a", {"weights": "Wi"}),
-    "at a: has one name for two arrays of a GRU": ("a", {"weight_ih": "W", "weight_hh": "W"}),
-}
-
-
-@pytest.mark.parametrize("message", NO_PLACES)
-def test_a_place_without_one_gru_is_refused(message):
-    gru = layouts()["equinox"].tree(PARAMS)
-    tree = {"a": gru, "b": {"rnn": gru, "gain": np.ones(2, "f4")}}
-    assert same_bits(convert(tree, "b/rnn").params, PARAMS)
-    with pytest.raises(TrigruError, match=message):
-        convert(tree, *NO_PLACES[message])
-
-
 # Files ----------------------------------------------------------------------------------------------------------------
 
 #: Each container with each layout that it takes.
@@ -200,26 +179,6 @@ def test_safetensors_say_their_layout_and_canonical_ones_are_those_of_GRUParams(
         with safe_open(tmp_path / "p.safetensors", "numpy") as file:
             assert file.metadata() == {"format": f"trigru.{said}", "version": "1"}
     assert same_bits(GRUParams.open(tmp_path / "p.safetensors"), PARAMS)
-
-
-#: By the message, the name of a file and a layout.
-UNWRITABLE = {
-    r"unknown suffix '\.bin'\. Known: \.safetensors, \.msgpack, \.eqx": ("p.bin", None),
-    "no suffix, which would tell the type of file": ("p", None),
-    "can hold several layouts. Name one: canonical, linen, nnx, equinox or torch": ("p.safetensors", None),
-    "hold the layout equinox alone. Write linen to .safetensors or .msgpack": ("p.eqx", "linen"),
-    "hold the layout linen or nnx alone. Write torch to .safetensors or .pt": ("p.msgpack", "torch"),
-    "is a folder": ("there.eqx", None),
-}
-
-
-@pytest.mark.parametrize("message", UNWRITABLE)
-def test_what_cannot_be_written_is_said(tmp_path, message):
-    (tmp_path / "there.eqx").mkdir()
-    name, layout = UNWRITABLE[message]
-    with pytest.raises(InputError, match=message):
-        write(tmp_path / name, PARAMS, layout)
-    assert [path.name for path in tmp_path.iterdir()] == ["there.eqx"]
 
 
 def test_bad_parameters_are_not_written_and_what_is_not_installed_is_named(tmp_path, monkeypatch):

@@ -61,13 +61,10 @@ def linen_block(rate=0.0):
     return Model.linen(module, variables, rngs={"dropout": jax.random.key(1)}, train=TRAIN, eval=EVAL)
 
 
-@pytest.mark.parametrize(
-    "candidate",
-    [
-        lambda: Model.nnx(NNXBlock(rngs=nnx.Rngs(0))),
-        lambda: Model.equinox(EquinoxBlock(key=jax.random.key(2)), batched=True),
-    ],
-)
+@pytest.mark.parametrize("candidate", [
+    lambda: Model.nnx(NNXBlock(rngs=nnx.Rngs(0))),
+    lambda: Model.equinox(EquinoxBlock(key=jax.random.key(2)), batched=True),
+])  # fmt: skip
 def test_linen_and_another_framework(candidate):
     result = assert_same(linen_block(), candidate(), X)
     assert {"outputs", "gradient of input", "gradients of parameters", "10 steps of Adam"} <= result.errors.keys()
@@ -170,13 +167,10 @@ def read_by_nnx(content):
     return module(X)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "read"),
-    [
-        (lambda: Model.linen(LinenNorm(), EMPTY, **MODES), read_by_linen),
-        (lambda: Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), read_by_nnx),
-    ],
-)
+@pytest.mark.parametrize(("candidate", "read"), [
+    (lambda: Model.linen(LinenNorm(), EMPTY, **MODES), read_by_linen),
+    (lambda: Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), read_by_nnx),
+])  # fmt: skip
 def test_a_candidate_is_saved_with_the_references_parameters_and_read_by_flax(tmp_path, candidate, read):
     candidate, path = candidate(), tmp_path / "model.msgpack"
     result = assert_same(BATCH_NORM, candidate, X)
@@ -214,37 +208,25 @@ def test_a_module_of_one_example_that_gets_a_batch():
         compare(Model.equinox(linear, batched=True), Model.equinox(linear), X)
 
 
-class Recurrent(nnx.Module):
-    def __init__(self, rngs):
-        self.rnn = nnx.RNN(nnx.LSTMCell(3, 5, rngs=rngs), rngs=rngs)
-
-    def __call__(self, x):
-        return self.rnn(x)
-
-
 def test_a_module_of_nnx_that_draws_its_carry_is_compared():
+    def make(key):
+        rngs = nnx.Rngs(key)
+        return nnx.RNN(nnx.LSTMCell(3, 5, rngs=rngs), rngs=rngs)
+
     rnn, x = nn.RNN(nn.LSTMCell(5)), X.reshape(2, 4, 3)
     reference = Model.linen(rnn, rnn.init(jax.random.key(0), x), make=lambda key: rnn.init(key, x))
-    candidate = Model.nnx(Recurrent(nnx.Rngs(1)), make=lambda key: Recurrent(nnx.Rngs(key)))
+    candidate = Model.nnx(make(1), make=make)
     assert assert_same(reference, candidate, x).draws == []
 
 
 def test_methods_inputs_and_outputs():
     """A model of columns, with more outputs than the reference."""
 
-    class Encoder(nnx.Module):
-        def __init__(self):
-            self.dense = nnx.Linear(6, 3, rngs=nnx.Rngs(0))
-
-        def encode(self, x):
-            return self.dense(x)
-
     def of_columns(params, x):
-        return params["weight"] @ x + params["bias"][:, None], x
+        return params["weight"] @ x, x
 
-    params = {"weight": jnp.ones((3, 6)), "bias": jnp.zeros(3)}
-    candidate = Model(params, of_columns, inputs=lambda x: x.T, outputs=lambda found: found[0].T)
-    assert_same(Model.nnx(Encoder(), method="encode"), candidate, X)
+    candidate = Model({"weight": X[:3]}, of_columns, inputs=lambda x: x.T, outputs=lambda found: found[0].T)
+    assert_same(Model.nnx(nnx.Embed(3, 6, rngs=nnx.Rngs(0)), method="attend"), candidate, X)
 
 
 NO_MODELS = {
