@@ -215,4 +215,3 @@ def test_a_model_of_a_file_is_told_by_the_line_that_changed(tmp_path, monkeypatc
     assert done.exit_code == 1, done.stderr
     assert "function: model: call in float64: result: 2 times as large" in done.stdout
     assert "at mine.py:7 (mul of shape 4x2); before: mine.py:7 (tanh of shape 4x2)" in done.stdout
-    assert invoke("snapshot", "mine.py", "--port", "pure").exit_code == 2
