@@ -170,7 +170,7 @@ CodeStyle = Annotated[str | None, Argument(metavar="STYLE", help=
 OwnModels = Annotated[Path | None, Argument(metavar="[FILE]", help=
     "Of models of your own instead, as `trigru port` takes it; one is enough.")]
 Equality = Annotated[bool, Option("--equality/--no-equality", help=
-    "Also prove equality, which takes most of the time.")]
+    "Also prove equality, which takes about half of the time.")]
 SnapshotFolder = Annotated[Path, Option("--output", "-o", parser=read_folder, help=
     "Folder for the snapshot, which is replaced.")]
 

@@ -40,7 +40,7 @@ def take(
 
     Args:
         names: of the ports; one that is not there is a fact, too.
-        equality: whether equality is proven, which takes most of the time.
+        equality: whether equality is proven.
         anew: take no proof that is kept.
         prover: asks for it, and says where compiled programs are kept.
         told: of the progress.
