@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-import numpy as np
 from msgspec.structs import replace
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import difference, other_clock, ratio_of, speedups
+from trigru.bench.analysis.pairs import difference, other_clock, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.answer import (
@@ -131,7 +130,7 @@ class Published:
         arm = other_clock(self.run, arm) if arm and in_flight else arm
         if arm is None:
             return NOT_MEASURED
-        return f"{_whole(format_time(float(np.median(arm.time_s))))}, {_ratio(ratio_of(arm), arm.verdict)}"
+        return f"{_whole(format_time(arm.median_s))}, {_ratio(arm, arm.verdict)}"
 
     def ratio(self, one: Benchmark | None, other: Benchmark | None, *, in_flight: bool) -> str:
         """The ratio of two arms; of two styles of one framework that are waited for, also the difference."""

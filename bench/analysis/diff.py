@@ -179,9 +179,7 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
         for arm in [b.arm.id for b in benchmarks]
         if arm in {b.arm.id for b in before[group]}
     ]
-    was, now = (
-        {(proof.port, proof.kernel): proof for proof in proofs_of(run.trigru.equality or ())} for run in (old, new)
-    )
+    was, now = ({(p.port, p.kernel): p for p in proofs_of(run.trigru.begun.equality or ())} for run in (old, new))
     proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
     return Diff(old, new, judge_together(changes, fail_above), proofs, problems, fail_above, anyway)
 
@@ -213,8 +211,7 @@ def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> Change
     comparison, floor = compare_effects(*effects), max(b.floor for b in both)
     word = "-" if new.arm.is_baseline else verdict(comparison, floor)
     role = "A/A" if new.arm.role == "duplicate" else new.arm.role
-    old_s, new_s = float(np.median(old.time_s)), float(np.median(new.time_s))
-    return Change(new.arm, role, old_s, new_s, comparison, floor, word, chance_of_slower(*effects))
+    return Change(new.arm, role, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:

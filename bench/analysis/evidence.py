@@ -131,7 +131,7 @@ def _admission(run: Run) -> Iterator[str]:
         is_peer = arm.port in run.plan.peers
         if t.gate is None and not is_peer:
             yield f"{arm.id} has a number, but its first results were not compared with the oracle"
-        if is_peer or run.machine is None:
+        if is_peer:
             continue
         if (t.backend, t.device) != (run.machine.backend, run.machine.device):
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {run.machine.device}"
@@ -141,14 +141,14 @@ def _admission(run: Run) -> Iterator[str]:
 
 def _machine(run: Run) -> Iterator[str]:
     """The rules of a machine."""
-    if run.machine:
+    if run.started:
         yield from run.machine.contradictions({arm.port for arm, _ in _timed(run)})
 
 
 def _proof_origin(run: Run) -> Iterator[str]:
     """A proof was made where and with what the samples were taken."""
     begun, machine = run.begun, run.machine
-    if begun.equality is None or machine is None:
+    if begun.equality is None or not run.started:
         return
     if begun.backend != machine.backend:
         yield f"its proof was made on {begun.backend}, and its samples on {machine.backend}"

@@ -1,7 +1,6 @@
 """The arms of a run, made of its records: ratios, noise floors and verdicts are computed here, and stored nowhere."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ from ...common.errors import TrigruError, UnknownNameError, brief
 from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm, Untimed
 from ..results.files import ResultsFileError, read
-from ..results.record import Benchmark, Provenance, Results
-from ..results.run import Machine, Run, Timed
+from ..results.record import Benchmark, Results
+from ..results.run import Run, Timed
 from ..timing.supervisor import NO_BASELINE, PARTIAL, Journal
 from .evidence import check_evidence
 from .statistics import compare, noise_floor, verdict
@@ -33,11 +32,8 @@ def load(path: Path) -> Results:
 
 def merge(run: Run) -> Results:
     """What a run shows. Raises a TrigruError if it has nothing, not even a reason why."""
-    begun, ended = run.begun, run.ended
     if not run.started and not run.reasons:
         raise TrigruError("nothing was measured.")
-    # where no process started, the software with which the run began is known, and its machine is not
-    machine = run.machine or Machine(begun.versions, "unknown machine", "unknown", 0, "", {}, begun.commit)
     benchmarks: list[Benchmark] = []
     untimed: list[Untimed] = []
     for group, arms in run.groups().items():
@@ -45,11 +41,7 @@ def merge(run: Run) -> Results:
         for found in _of_group(arms, timed, run.reasons):
             benchmarks += [found] if isinstance(found, Benchmark) else []
             untimed += [found] if isinstance(found, Untimed) else []
-    provenance = Provenance(
-        begun.command, run.plan, begun.equality, machine, [started.ceilings for started in run.started],
-        begun.load, ended.load if ended else None, run.interruptions, run.complete,
-    )  # fmt: skip
-    return Results(benchmarks, ended.datetime if ended else datetime.now(UTC).isoformat(), provenance, untimed)
+    return Results(run, benchmarks, untimed)
 
 
 def _of_group(

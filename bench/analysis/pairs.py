@@ -69,7 +69,7 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     """One arm of a group against another."""
     ratio, word = _compared(one, other)
     of = (ratio.ratio, ratio.low, ratio.high)
-    difference_s, low_s, high_s = (float((r - 1) * np.median(other.time_s)) for r in of)
+    difference_s, low_s, high_s = ((r - 1) * other.median_s for r in of)
     mine, its, counts = one.facts.program, other.facts.program, ()
     if mine and its:
         counted = [
@@ -110,7 +110,7 @@ def other_clock(results: Results, b: Benchmark) -> Benchmark | None:
     ratio = compare(mine_s, base_s, process)
     return replace(
         b, timed={number: _turned(t) for number, t in b.timed.items()}, floor=floor,
-        ratio=ratio.ratio, ratio_low=ratio.low, ratio_high=ratio.high, verdict=verdict(ratio, floor, process),
+        ratio=ratio.ratio, low=ratio.low, high=ratio.high, verdict=verdict(ratio, floor, process),
     )  # fmt: skip
 
 
@@ -125,11 +125,6 @@ def _turned(t: Timed) -> Timed:
 def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
     """The arm of a group that ratios are relative to."""
     return next(b for b in benchmarks if b.arm.is_baseline)
-
-
-def ratio_of(b: Benchmark) -> Comparison:
-    """The time of an arm over the baseline's."""
-    return Comparison(b.ratio, b.ratio_low, b.ratio_high)
 
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
@@ -197,7 +192,7 @@ def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
     for size, b in sorted(of_arm.items(), reverse=True):
         if b.ratio - 1 >= NEGLIGIBLE:
             break
-        if b.ratio_high - 1 < NEGLIGIBLE and sure == likely:
+        if b.high - 1 < NEGLIGIBLE and sure == likely:
             sure = size
         likely = size
     return (likely, False) if sure is None else (sure, True)
@@ -205,14 +200,14 @@ def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
 
 def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:
     """The nearer limit of the machine for an arm, "gemm" or "copy", and the share of it that the arm reaches."""
-    ceilings, time_s = best_ceilings(results, b.arm.arithmetic), float(np.median(b.time_s))
+    ceilings, time_s = best_ceilings(results, b.arm.arithmetic), b.median_s
     gemm_s, copy_s = b.flops / ceilings.gemm_gflop_per_s * 1e-9, b.moved_bytes / ceilings.copy_gbyte_per_s * 1e-9
     return ("gemm", gemm_s / time_s) if gemm_s >= copy_s else ("copy", copy_s / time_s)
 
 
 def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
     """The best rates that any process of a run saw."""
-    seen = [of_process[arithmetic] for of_process in results.trigru.ceilings]
+    seen = [started.ceilings[arithmetic] for started in results.trigru.started]
     steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
     gemm, copy = max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen)
     return Ceilings(gemm, copy, min(steps_s, default=None))

@@ -23,6 +23,7 @@ from ..processes.child import shared_memory
 from ..processes.interrupts import shielded
 from ..processes.scratch import now
 from ..proving.prover import Prover
+from ..reporting.answer import show_run
 from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Plan, Untimed
@@ -35,7 +36,7 @@ from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import PARTIAL, Journal, run
 from .options import checks_of
-from .report import show_run, write_page
+from .report import write_page
 from .verify import verify_ports
 
 COLD_STARTS = 5
@@ -68,7 +69,7 @@ def compare(
         fresh: delete an unfinished run in the folder.
         quick: prove no more than what is timed: its phases, call styles and dtype.
         anew: take no proof that is kept.
-        details, json: see `trigru.bench.commands.report.show_run`.
+        details, json: see `trigru.bench.reporting.answer.show_run`.
     """
     path, equality = folder / PARTIAL, None
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
@@ -91,7 +92,7 @@ def compare(
             say(kept(journal))
         raise
     results = _finish(journal, folder, details=details, json=json)
-    if not all(m.passed for m in results.trigru.equality or ()):
+    if not all(m.passed for m in results.trigru.begun.equality or ()):
         raise typer.Exit(1)
 
 
@@ -142,7 +143,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         raise typer.Exit(1)
     with shielded():
         try:
-            save(journal, results, file)
+            save(results, file)
         except OSError:
             say(kept(journal))
             raise

@@ -10,11 +10,17 @@ from ...common.errors import listed
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
-from ..analysis.answer import WAYS, Answer, Row
+from ..analysis.answer import NOISY_FLOOR, WAYS, Answer, Row, answer
 from ..results.grouping import grouped
 from ..results.proof import Proof
+from ..results.record import Results
+from .console import say, show, show_lines
+from .equality import equality_tables
+from .exports import answer_record
 from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
-from .numbers import count, format_time, from_to
+from .numbers import count, format_time, from_to, json_text
+from .provenance import load_warnings, provenance_lines
+from .times import overhead_tables, speedup_tables, time_tables
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
 SUBJECTS = {"step": "One step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
@@ -43,6 +49,32 @@ FASTEST, TIES = " fastest", " or ties"
 WAITING = {"blocked": "waited for", "pipelined": "no wait"}
 #: What the two headings of a table mean.
 HEADINGS = "Documented: as in docs; functional: jax.jit(f)(params, x); code: trigru styles."
+
+
+def show_run(run: Results, *, details: bool = False, json: bool = False) -> None:
+    """Print the answer of a run on one screen; with details, after all tables; with json, instead for machines.
+
+    A failed proof, a kernel, a sweep and a run of other call styles have tables of their own above it.
+    """
+    found, measured = answer(run), run.trigru.begun.equality or []
+    if json:
+        show_lines([json_text(answer_record(found))])
+        if not found.rows:
+            say("the answer has no rows: no framework's own cell was timed as documented or in functional style.")
+        return
+    if details:
+        show([*equality_tables(measured), *time_tables(run)], above=provenance_lines(run), details=True)
+    else:
+        failed = {(m.port, m.kernel) for m in measured if not m.passed}
+        show(equality_tables([m for m in measured if (m.port, m.kernel) in failed]))
+        if found.rows or len(run.trigru.plan.devices) > 1:
+            show([*speedup_tables(run), *overhead_tables(run)])
+        else:
+            show(time_tables(run), above=provenance_lines(run))
+    if found.rows:
+        show_lines(answer_lines(found, () if details else load_warnings(run.trigru)))
+    else:
+        show_lines([*problem_lines(found), *proof_lines(found)])
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -85,14 +117,14 @@ def more_lines(found: Answer) -> list[str]:
 
 def problem_lines(found: Answer) -> list[str]:
     """What failed, what has no number, and whether the noise hides differences by which a reader would choose."""
-    lines = [] if found.complete else ["INTERRUPTED: not all was measured."]
+    lines = [] if found.run.trigru.complete else ["INTERRUPTED: not all was measured."]
     failed = [p for p in found.proofs or () if not p.is_equal]
     lines += [f"FAILED: {_proven(p)} is not proven equal ({', '.join(p.failed)}); it has no number." for p in failed]
     lines += [f"Not here: {reason}" for reason in found.missing.values()]
     untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
     more = len(untimed) - MOST_UNTIMED
     lines += untimed[:MOST_UNTIMED] + [f"... and {more} more (--details)."] * (more > 0)
-    if floors := [row.floor for row in found.rows if row.is_noisy]:
+    if floors := [row.baseline.floor for row in found.rows if row.baseline.floor > NOISY_FLOOR]:
         where = "every row" if len(floors) == len(found.rows) else f"{len(floors)} of {len(found.rows)} rows"
         hidden = from_to(floors, "{:.0%}".format)
         lines.append(f"Too noisy to choose in {where}: differences of {hidden} do not show.")
@@ -146,7 +178,7 @@ def _fastest(rows: list[Row], way: str) -> tuple[str, str] | None:
     for cells, d in ((row.cells[way], d) for row in rows for d in row.pairs[way] if d.is_real):
         two = [name.partition("[")[0] for name in (d.one, d.other)]
         slow, fast = two if d.ratio > 1 else two[::-1]
-        ratio = cells[slow].time_s / cells[fast].time_s
+        ratio = cells[slow].median_s / cells[fast].median_s
         ratios[slow, fast] = max(ratio, ratios.get((slow, fast), 1.0))
     if not ratios:
         return "no difference was shown", ""
@@ -199,7 +231,7 @@ def sure_lines(found: Answer) -> list[str]:
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
-    apart = {(port, cell.differs) for _, _, cells in blocks for port, cell in cells.items() if cell.differs}
+    apart = {(port, why) for row, _, cells in blocks for port, b in cells.items() if (why := row.apart(b))}
     return lines + sorted(f"In brackets, {name_of(port)} is not compared: {why}." for port, why in apart)
 
 
@@ -219,12 +251,12 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str, str]]]:
         d = row.advised.get(port)
         if not is_here(port) or d is None or d.verdict != "slower" or d.ratio < WORTH:
             continue
-        cell, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
-        if cell is None or (functional and functional.time_s < NEAR * cell.time_s):
+        kept, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
+        if kept is None or (functional and functional.median_s < NEAR * kept.median_s):
             continue
         for style in get_port(port).call_styles:
-            if style.name == cell.style:
-                lines.append((name_of(port), _made_once(style.summary), format_time(cell.time_s)))
+            if style.name == kept.arm.style:
+                lines.append((name_of(port), _made_once(style.summary), format_time(kept.median_s)))
     if not lines:
         return "", []
     size = describe(row.workload).partition(":")[0]
@@ -248,14 +280,15 @@ def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
     if "linen" not in found.ports:
         return []
-    is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
+    is_known = ".".join(found.run.trigru.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
     return [CHANGED.format(f"{then}x", older, f"{now}x", newer)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
     """What was proven before timing, and where all was measured."""
-    machine, known = found.machine, found.machine.versions
+    run, machine = found.run.trigru, found.run.trigru.machine
+    known = machine.versions
     versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
     equal = [_proven(p) for p in found.proofs or () if p.is_equal]
     is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
@@ -263,16 +296,16 @@ def proof_lines(found: Answer) -> list[str]:
     if found.proofs is None:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
-        whole = WHOLE in found.dtypes
+        whole = any(m.dtype == WHOLE for m in run.begun.equality or ())
         proven = "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven to compute the same"
-        proven += f" ({count(len(found.checks), 'check')})" * whole
+        proven += f" ({count(len({m.check for m in run.begun.equality or ()}), 'check')})" * whole
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
-    arithmetic = "" if found.arithmetic == "float32" else f", {found.arithmetic}"
+    arithmetic = "" if run.plan.arithmetic == "float32" else f", {run.plan.arithmetic}"
     device = f"{machine.device} CPU" if machine.backend == "cpu" and "CPU" not in machine.device else machine.device
     threads = f", {count(machine.threads, 'thread')}" if machine.threads else ""
-    where = f"{device}{threads}, {found.datetime[:10]}{arithmetic}; {versions}"
+    where = f"{device}{threads}, {found.run.datetime[:10]}{arithmetic}; {versions}"
     return [*[proven] * bool(proven), where]
 
 
@@ -305,13 +338,13 @@ def _times(found: Answer) -> Iterator[str]:
                 named = PHASES[row.phase]
                 first = f" {named if row in rows else f'{named.split()[0]}, {WAITING[row.clock]}'}"
                 times = ([_cell(row, way, port) for port in found.ports] for way in beside)
-                yield line(first, f"{format_time(row.plain_s)} ", times)
+                yield line(first, f"{format_time(row.baseline.median_s)} ", times)
 
 
 def _cell(row: Row, way: str, port: str) -> str:
     """The time of a framework, with a star where no other is faster; "-" where it has none."""
-    cell = row.cells.get(way, {}).get(port)
-    if cell is None:
+    b = row.cells.get(way, {}).get(port)
+    if b is None:
         return "- "
-    time = format_time(cell.time_s)
-    return f"({time})" if cell.differs else time + ("*" if port in row.fastest.get(way, ()) else " ")
+    time = format_time(b.median_s)
+    return f"({time})" if row.apart(b) else time + ("*" if port in row.fastest.get(way, ()) else " ")

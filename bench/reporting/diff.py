@@ -193,7 +193,7 @@ def _notes(diff: Diff) -> Iterator[str]:
             f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
             "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."
         )
-    if unproven := [name for name, run in files.items() if run.trigru.equality is None]:
+    if unproven := [name for name, run in files.items() if run.trigru.begun.equality is None]:
         yield (
             f"{' and '.join(unproven)}: no proof of equality. Only each arm's first results were compared with the "
             "oracle. `trigru compare` proves equality before it times."

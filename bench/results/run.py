@@ -232,9 +232,11 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
         return self.begun.plan
 
     @property
-    def machine(self) -> Machine | None:
-        """The machine of the run; None as long as no process has started."""
-        return self.started[0].machine if self.started else None
+    def machine(self) -> Machine:
+        """That of the first process. As long as none has started, its threads are 0, and only its software is known."""
+        begun = self.begun
+        unknown = Machine(begun.versions, "unknown machine", "unknown", 0, "", {}, begun.commit)
+        return self.started[0].machine if self.started else unknown
 
     @property
     def reasons(self) -> dict[str, Untimed]:

@@ -122,8 +122,8 @@ class Journal(Run, kw_only=True):
 
     def add(self, line: Line) -> None:
         """Keep a record. Raises a ResumeError if it is from another machine than those before."""
-        before = self.machine
-        if before and isinstance(line, Started):
+        if self.started and isinstance(line, Started):
+            before = self.machine
             differences = machine_differences(before, line.machine)
             differences += version_differences({"commit": before.commit}, {"commit": line.machine.commit})
             if differences:
@@ -262,7 +262,7 @@ def run(
         has_programs = shared is not None and keep_only(shared, contents)
 
         def request_of(process: int) -> TimingRequest:
-            backend, kept = journal.machine.backend if journal.machine else begun.backend, shared and str(shared)
+            backend, kept = journal.machine.backend if journal.started else begun.backend, shared and str(shared)
             return TimingRequest(plan, journal.todo(process), process, backend, folder, kept, has_programs)
 
         whole_s = sum(request_of(process).whole_s for process in range(plan.processes))

@@ -46,7 +46,7 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
     result = invoke("compare", *TINY, "-o", str(folder))
     assert result.exit_code == 0, result.output
     run = load(folder / "results.json")
-    assert {(m.port, m.dtype, m.check) for m in run.trigru.equality} == {
+    assert {(m.port, m.dtype, m.check) for m in run.trigru.begun.equality} == {
         (port, "float64", "golden") for port in ("pure", "linen")
     }
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
@@ -155,7 +155,7 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, with
     run = load(folder / "results.json")
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
     assert [u.reason for u in run.untimed] == ["not proven equal: golden"]
-    assert {m.port for m in run.trigru.equality} == {"pure", "linen"}
+    assert {m.port for m in run.trigru.begun.equality} == {"pure", "linen"}
 
 
 def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypatch):

@@ -30,14 +30,13 @@ from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.arms.workloads import QUICK
-from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
 from trigru.bench.reporting.exports import exported
 from trigru.bench.reporting.provenance import load_warnings, provenance_lines
 from trigru.bench.reporting.sections import markdown
-from trigru.bench.reporting.times import overhead_tables, speedup_tables
+from trigru.bench.reporting.times import overhead_tables, speedup_tables, time_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import UnjudgedError
@@ -73,11 +72,15 @@ def mixed():
         Untimed(make_arm("linen[leaves]"), "its first results were wrong"),
     ]
     results = make_results(benchmarks, equality=[EQUAL, replace(EQUAL, check="step"), failed], complete=False)
-    return msgspec.structs.replace(with_provenance(results, load_before=99.0), untimed=untimed)
+    return msgspec.structs.replace(with_provenance(results, load=99.0), untimed=untimed)
 
 
 def one_process():
     return make_results(timed(processes=1))
+
+
+def tables_of(run):
+    return [*equality_tables(run.trigru.begun.equality), *time_tables(run)]
 
 
 def screen(run):
@@ -122,7 +125,7 @@ def sweep():
     benchmarks = [
         make_benchmark(
             make_arm(name, f"tiny@hidden={size}"), [1e-3 * ratio] * 6, flops=float(size), floor=0.01,
-            ratio=ratio, ratio_low=0.999 * ratio, ratio_high=1.001 * ratio,
+            ratio=ratio, low=0.999 * ratio, high=1.001 * ratio,
         )
         for size, cost in ((8, 1.2), (16, 1.02), (32, 1.001))
         for name, ratio in (("pure[jit]", 1.0), ("pure[jit]#2", 1.0), ("linen[apply]", cost))
@@ -174,9 +177,9 @@ def unlike():
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
     old = with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
     new = with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
-    new = with_provenance(new, complete=False, load_before=99.0)
+    new = with_provenance(new, complete=False, load=99.0)
     new = with_benchmarks(new, [with_facts(b, steps=9) if b.arm.phase == "train_step" else b for b in new.benchmarks])
-    return diff(old, msgspec.structs.replace(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
+    return diff(old, with_provenance(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
 
 
 def many():
@@ -213,7 +216,7 @@ def test_two_sizes_of_the_published_run_fit_one_screen():
 def test_a_busy_machine_and_longer_sentences_leave_no_line_too_many():
     found = answer(load(ROOT / "docs" / "results" / "cpu.json.gz"))
     rows = [row for row in found.rows if str(row.workload) in QUICK]
-    whole = msgspec.structs.replace(found, rows=rows, complete=False)
+    whole = msgspec.structs.replace(found, rows=rows, run=with_provenance(found.run, complete=False))
     for warnings in ((), ("It is busy.",)):
         lines = answer_lines(whole, warnings)
         assert len(lines) <= 24
