@@ -22,7 +22,6 @@ from msgspec import Struct
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from ..arms.arms import compiling_processes
 from ..arms.workloads import get_workload
 from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu
 from ..processes.interrupts import raise_if_interrupted, shielded
@@ -40,10 +39,6 @@ WORKER = "trigru.bench.timing.worker:answer_request"
 LIMIT_S = 300.0
 #: How many processes work side by side, if an arm needs no more bytes than this.
 SIDE_BY_SIDE, MOST_ARM_BYTES = 2, 2**26
-#: About how long parts of a process take on two cores, in seconds: its start, with the machine's limits; to compile an
-#: arm, by phase, and which share of that if it is taken from another process; the rounds of a group.
-START_S, TAKEN, ROUNDS_S = 2.5, 0.12, 1.4
-COMPILED_S = {"forward": 0.15, "gradient": 0.6, "train_step": 0.9, "step": 0.07}
 #: A folder in the request's folder, of programs, where the run has no other; and a file that names the arms and
 #: the software.
 PROGRAMS, CONTENTS = "programs", "contents.json"
@@ -161,7 +156,6 @@ class TimingRequest(Struct, frozen=True):
         folder: for files that the processes of a run share.
         programs: a folder of compiled programs, from which each process takes what is there and to which it adds what
             is not; None where the first processes compile, and the time that this takes is measured.
-        has_programs: whether that folder has those of all arms.
     """
 
     plan: Plan
@@ -170,7 +164,6 @@ class TimingRequest(Struct, frozen=True):
     backend: str | None
     folder: str
     programs: str | None = None
-    has_programs: bool = False
 
     @property
     def marker(self) -> Path:
@@ -180,34 +173,20 @@ class TimingRequest(Struct, frozen=True):
         """
         return Path(self.folder) / f"timed_arm-{self.process}"
 
-    def arm_s(self, phase: str) -> float:
-        """About how many seconds the process takes to make an arm ready."""
-        if self.programs is None:
-            compiles = float(self.process < compiling_processes(self.plan.processes))
-        else:
-            compiles = 0.0 if self.has_programs or self.process >= SIDE_BY_SIDE else 1 / SIDE_BY_SIDE
-        return COMPILED_S[phase] * max(compiles, TAKEN)
-
-    @property
-    def whole_s(self) -> float:
-        """About how many seconds the process takes."""
-        groups = {arm.group for arm in self.arms}
-        return START_S * bool(self.arms) + sum(self.arm_s(arm.phase) for arm in self.arms) + ROUNDS_S * len(groups)
-
 
 class Stage(Struct, frozen=True, tag=True):
-    """The next piece of work, and about how many seconds of the process's time the work since the last one takes."""
+    """The next piece of work, and about which share of its group's the work since the last one is."""
 
     what: str
-    expected_s: float = 0.0
+    share: float = 0.0
     group: str | None = None
     arm: str | None = None
 
 
-#: What a measuring process answers; None where it was started, or waits for another one.
-Answer = Started | Stage | Untimed | GroupTimed | None
+#: What a measuring process sends; None where it was started, or waits for another one.
+Message = Started | Stage | Untimed | GroupTimed | None
 
-Ask = Callable[[TimingRequest, float, Event], Generator[Answer, None, None]]
+Ask = Callable[[TimingRequest, float, Event], Generator[Message, None, None]]
 
 
 #: The end of a process, with the exception of its reader.
@@ -215,24 +194,23 @@ class _Ended(NamedTuple):
     error: BaseException | None
 
 
-def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generator[Answer, None, None]:
+def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generator[Message, None, None]:
     """Measure in a fresh interpreter: None once it was started, then its answers. Raises as `Child.answers_to` does."""
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
         with Child(WORKER, parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)) as child:
             yield None
-            for answer in child.answers_to(request, Answer, limit_s, stop):
+            for answer in child.answers_to(request, Message, limit_s, stop):
                 turns.close()  # from now on the process takes turns itself
                 yield answer
 
 
-def keep_only(programs: Path, contents: bytes) -> bool:
-    """Remove a folder of programs unless it has these contents. Whether it has them."""
+def keep_only(programs: Path, contents: bytes) -> None:
+    """Remove a folder of programs unless it has these contents."""
     with suppress(OSError):
         if (programs / CONTENTS).read_bytes() == contents:
-            return True
+            return
     shutil.rmtree(programs, ignore_errors=True)
-    return False
 
 
 def run(
@@ -259,17 +237,18 @@ def run(
     with scratch() as folder:
         shared = (programs or Path(folder) / PROGRAMS) if quick and begun.backend == "cpu" else None
         contents = msgspec.json.encode([begun.arms, begun.versions, begun.commit])
-        has_programs = shared is not None and keep_only(shared, contents)
+        if shared is not None:
+            keep_only(shared, contents)
 
         def request_of(process: int) -> TimingRequest:
             backend, kept = journal.machine.backend if journal.started else begun.backend, shared and str(shared)
-            return TimingRequest(plan, journal.todo(process), process, backend, folder, kept, has_programs)
+            return TimingRequest(plan, journal.todo(process), process, backend, folder, kept)
 
-        whole_s = sum(request_of(process).whole_s for process in range(plan.processes))
+        parts = sum(len({arm.group for arm in journal.todo(process)}) for process in range(plan.processes))
 
         def measure(processes: range) -> None:
             """Measure what some processes have to, side by side: a thread reads the answers of each."""
-            answers, stop = SimpleQueue[tuple[int, Answer | _Ended]](), Event()
+            answers, stop = SimpleQueue[tuple[int, Message | _Ended]](), Event()
             requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
             blamed = {0}  # the first death in a later process may be chance, so that is repeated
 
@@ -313,7 +292,7 @@ def run(
                         if isinstance(answer, Stage):
                             stages[process] = answer
                             of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
-                            progress(answer.what + of, answer.expected_s / whole_s)
+                            progress(answer.what + of, answer.share / parts)
                         elif isinstance(answer, _Ended):
                             end(process, answer.error)
                             begin(process)

@@ -16,6 +16,7 @@ from trigru.bench.timing.sampling import (
     WarmUp,
     balanced_orders,
     sample_rounds,
+    schedule_of,
     warm_up,
 )
 
@@ -30,8 +31,10 @@ class Arm:
         return jax.block_until_ready(outputs)
 
 
-def sample(calls, *arguments, **options):
-    return sample_rounds([Arm(call) for call in calls], *arguments, **options)
+def sample(arms, rounds, sample_time_s=0.0, calibration=CPU, warmed=None, **options):
+    """The samples of arms, after their warm-up."""
+    warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
+    return sample_rounds(arms, rounds, schedule_of(warmed, sample_time_s, calibration), **options)
 
 
 @pytest.mark.parametrize("arms", [2, 3, 4, 7, 11])
@@ -71,7 +74,7 @@ def test_arms_run_interleaved_without_garbage_collection():
     log, before = [], time.time()
     jnp.zeros(())
     gc.freeze()  # as in a measuring process
-    found = sample([recorder(log, name) for name in "abc"], 6, sample_time_s=0.0)
+    found = sample([Arm(recorder(log, name)) for name in "abc"], 6)
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
     timed = log[-18 - 2 * 3 * 4 :][:18]  # after the warm-up; then two rounds of four calls without waiting
@@ -96,7 +99,7 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
         return jnp.zeros(())
 
     arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
-    compiled, failed, fine = sample(arms, 8, sample_time_s=0.0, warmed=[WarmUp(1, True, 1.0)] * 3)
+    compiled, failed, fine = sample([Arm(call) for call in arms], 8, warmed=[WarmUp(1, True, 1.0)] * 3)
     assert gc.get_freeze_count() == 0
     assert isinstance(compiled, CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
@@ -170,7 +173,7 @@ def virtual(monkeypatch):
 def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtual):
     """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does not."""
     arms = [Queue(virtual, 60e-6, 100e-6), Queue(virtual, 200e-6, 100e-6)]
-    fast, slow = sample_rounds(arms, 8, sample_time_s=1e-3, calibration=ACCELERATOR)
+    fast, slow = sample(arms, 8, sample_time_s=1e-3, calibration=ACCELERATOR)
     assert {s.clock for s in (fast, slow)} == {"pipelined"}
     assert [len(s.time_s) for s in (fast, slow)] == [8, 8]
     assert [len(s.other_s) for s in (fast, slow)] == [2, 2]
@@ -186,9 +189,9 @@ def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtu
 
 def test_on_a_cpu_what_is_waited_for_leads(virtual):
     shares, options = [], {"sample_time_s": 1e-3, "calibration": CPU}
-    sample_rounds([Queue(virtual, 0.0, 9.0)] * 2, 4, **options, progress=shares.append)
+    sample([Queue(virtual, 0.0, 9.0)] * 2, 4, **options, progress=shares.append)
     assert shares == pytest.approx([1 / 8] * 4 + [1 / 4] * 2), "of the time, also within a long round"
-    (found,) = sample_rounds([Queue(virtual, 60e-6, 100e-6)], 8, **options)
+    (found,) = sample([Queue(virtual, 60e-6, 100e-6)], 8, **options)
     assert (found.clock, found.calls, len(found.time_s), len(found.other_s)) == ("blocked", 7, 8, 2)
     np.testing.assert_allclose(found.time_s, 160e-6, rtol=1e-3)
     np.testing.assert_allclose(found.other_s, (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
@@ -196,7 +199,7 @@ def test_on_a_cpu_what_is_waited_for_leads(virtual):
 
 def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(virtual):
     blocked, pipelined = (
-        sample_rounds([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, calibration=Calibration(clock))[0]
+        sample([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, calibration=Calibration(clock))[0]
         for clock in ("blocked", "pipelined")
     )
     assert (blocked.calls, pipelined.calls) == (1, 4)
