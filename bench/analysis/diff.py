@@ -14,9 +14,9 @@ import numpy as np
 from ...common.errors import InputError
 from ..results.arm import Arm
 from ..results.grouping import grouped
+from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
-from ..timing.machine import machine_differences
 from .pairs import baseline_of
 from .statistics import Comparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 

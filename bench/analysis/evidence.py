@@ -23,6 +23,7 @@ from ..results.grouping import grouped
 from ..results.lines import first_twice
 from ..results.proof import passes
 from ..results.run import Run, Timed
+from ..timing.machine import machine_contradictions
 
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
@@ -142,7 +143,7 @@ def _admission(run: Run) -> Iterator[str]:
 def _machine(run: Run) -> Iterator[str]:
     """The rules of a machine."""
     if run.started:
-        yield from run.machine.contradictions({arm.port for arm, _ in _timed(run)})
+        yield from machine_contradictions(run.machine, {arm.port for arm, _ in _timed(run)})
 
 
 def _proof_origin(run: Run) -> Iterator[str]:

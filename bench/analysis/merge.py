@@ -7,11 +7,11 @@ import numpy as np
 
 from ...common.errors import TrigruError, UnknownNameError, brief
 from ..arms.workloads import work_of, workload_of
-from ..results.arm import Arm, Untimed
+from ..results.arm import NO_BASELINE, Arm, Untimed
 from ..results.files import ResultsFileError, read
+from ..results.journal import PARTIAL, Journal
 from ..results.record import Benchmark, Results
 from ..results.run import Run, Timed
-from ..timing.supervisor import NO_BASELINE, PARTIAL, Journal
 from .evidence import check_evidence
 from .statistics import compare, noise_floor, verdict
 

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.grouping import grouped
+from ..results.machine import Ceilings
 from ..results.record import Benchmark, Results
-from ..results.run import Ceilings, Clock, Timed
+from ..results.run import Clock, Timed
 from .statistics import Comparison, compare, noise_floor, verdict
 
 #: The most that crossing the jit boundary was seen to take.

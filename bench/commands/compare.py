@@ -28,13 +28,14 @@ from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
+from ..results.journal import PARTIAL, Journal, ResumeError
 from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
-from ..results.run import Begun, Ended, ResumeError
+from ..results.run import Begun, Ended
 from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
-from ..timing.supervisor import PARTIAL, Journal, run
+from ..timing.supervisor import run
 from .options import checks_of
 from .report import write_page
 from .verify import verify_ports
@@ -114,7 +115,9 @@ def unfinished_run(path: Path, plan: Plan, *, proven: bool, quick: bool) -> Jour
     checked = {measurement.check for measurement in proof or ()}
     if proven and not quick and not {check.name for check in CHECKS if check.rows is None} <= checked:
         raise ResumeError(f"{path} is of a first look, not proven in full: add --quick, or --fresh to delete it.")
-    journal = Journal.resume(path, plan, versions_of(packages_of_plan(plan)), commit_of_trigru())
+    versions, commit = versions_of(packages_of_plan(plan)), commit_of_trigru()
+    with shielded():
+        journal = Journal.resume(path, plan, versions, commit)
     say(f"continues a run of {journal.begun.since or '?'} UTC: {parts(journal)} are in {path}.")
     return journal
 

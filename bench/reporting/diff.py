@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from ...common.errors import UnjudgedError, listed
 from ..analysis.diff import OTHER_WORK, TOO_NOISY, Change, Diff, Problem, ProofChange
 from ..results.grouping import grouped
+from ..results.machine import version_differences
 from ..results.proof import Proof
-from ..timing.machine import version_differences
 from .equality import label
 from .numbers import count, format_interval, format_time, from_to
 from .provenance import load_warnings, short_group

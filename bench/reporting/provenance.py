@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from ...common.gru.kernels import STOCK
 from ..analysis.pairs import best_ceilings
 from ..results.arm import Arm
+from ..results.machine import Machine
 from ..results.record import Results
-from ..results.run import Machine, Run
+from ..results.run import Run
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5

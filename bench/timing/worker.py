@@ -18,13 +18,14 @@ from ...common.port.programs import read_program, watch_build
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
 from ..processes.child import collect_less_garbage
-from ..results.arm import Arm, Plan, Untimed
+from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
 from ..results.grouping import grouped
-from ..results.run import GroupTimed, Machine, Samples, Started, Timed
+from ..results.machine import Machine
+from ..results.run import GroupTimed, Samples, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
 from .sampling import ACCELERATOR, CPU, Calibration, Schedule, WarmUp, sample_rounds, schedule_of, warm_up
-from .supervisor import NO_BASELINE, PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest
+from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest
 from .turns import Turns
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time by both clocks, over all

@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 from trigru.bench.arms.arms import expand
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.results.arm import Arm, Plan, Untimed
-from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
+from trigru.bench.results.arm import NO_BASELINE, Arm, Plan, Untimed
+from trigru.bench.results.journal import Journal
+from trigru.bench.results.machine import Ceilings
+from trigru.bench.results.run import Begun, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
-from trigru.bench.timing.supervisor import LIMIT_S, Journal, Message, Stage, TimingRequest
+from trigru.bench.timing.supervisor import LIMIT_S, Message, Stage, TimingRequest
 from trigru.bench.timing.turns import Turns
 
 from .runs import BUILD, MACHINE, plan
@@ -155,7 +157,7 @@ class FakeProcesses:
                     enter(f"time {arm.id}")
                 marker.write_bytes(bytes(4))
             else:
-                yield from (Untimed(arm, worker.NO_BASELINE) for arm in ready)
+                yield from (Untimed(arm, NO_BASELINE) for arm in ready)
                 ready = []
             yield GroupTimed(group, request.process, [self._timed(request, arm, ready) for arm in ready])
 

@@ -12,8 +12,9 @@ from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan
 from trigru.bench.results.grouping import grouped
+from trigru.bench.results.machine import Ceilings, Machine
 from trigru.bench.results.record import Benchmark, Results
-from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Machine, Run, Started, Timed
+from trigru.bench.results.run import Begun, Ended, GroupTimed, Run, Started, Timed
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
 from trigru.common.port.styles import labels_of

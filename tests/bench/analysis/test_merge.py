@@ -9,10 +9,10 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.reporting.answer import proof_lines
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.times import timing_tables
-from trigru.bench.results.arm import Untimed
-from trigru.bench.results.run import Ceilings, GroupTimed
+from trigru.bench.results.arm import NO_BASELINE, Untimed
+from trigru.bench.results.machine import Ceilings
+from trigru.bench.results.run import GroupTimed
 from trigru.bench.timing.supervisor import run
-from trigru.bench.timing.worker import NO_BASELINE
 from trigru.common.errors import TrigruError
 
 PURE, AGAIN, LINEN = ARMS[:3]

@@ -28,7 +28,7 @@ from trigru.bench.analysis.statistics import compare
 from trigru.bench.analysis.tidy import check_names, timings
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.run import Ceilings
+from trigru.bench.results.machine import Ceilings
 from trigru.common.errors import UnknownNameError
 
 BASE_S = 1e-2

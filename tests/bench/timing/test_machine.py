@@ -12,7 +12,7 @@ import pytest
 from cpuinfo import get_cpu_info
 from support.runs import MACHINE, VERSIONS, draw_run, with_machine
 from trigru.bench.reporting.provenance import provenance_lines
-from trigru.bench.results.run import Machine
+from trigru.bench.results.machine import Machine, machine_differences
 from trigru.bench.timing import machine as machine_module
 from trigru.bench.timing.machine import (
     PACKAGES,
@@ -21,7 +21,6 @@ from trigru.bench.timing.machine import (
     describe_gpus,
     describe_machine,
     load_average,
-    machine_differences,
     versions_of,
     without_paths,
 )

@@ -11,9 +11,9 @@ from support.processes import ask_here, ignore, journal_at
 from support.runs import MACHINE, make_arm, plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
-from trigru.bench.results.arm import Untimed
+from trigru.bench.results.arm import NO_BASELINE, Untimed
+from trigru.bench.results.machine import machine_differences
 from trigru.bench.timing import roofline, worker
-from trigru.bench.timing.machine import machine_differences
 from trigru.bench.timing.sampling import Schedule, WarmUp, balanced_orders
 from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, run
 from trigru.bench.timing.turns import Turns
@@ -285,7 +285,7 @@ def test_without_the_baseline_or_its_duplicate_nothing_is_timed(breaks, answers_
     timed, without = timed_in(answers_to())
     assert timed == {}
     broken = "pure[jit]" if copy == 1 else "pure[jit]#2"
-    assert without == {arm.name: worker.NO_BASELINE for arm in ARMS} | {broken: "it broke"}
+    assert without == {arm.name: NO_BASELINE for arm in ARMS} | {broken: "it broke"}
 
 
 ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to three arms: 0.3 ms a round, as the other
