@@ -20,7 +20,7 @@ from ..results.grouping import grouped
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
 from ..results.run import Clock
-from .pairs import Difference, baseline_of, difference, frameworks, labelled, other_clock
+from .pairs import Difference, baseline_of, by_other_clock, difference, frameworks, labelled
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 
 #: The two ways in which frameworks are compared.
@@ -117,23 +117,17 @@ class Answer(Struct, frozen=True):
 
 def answer(run: Results) -> Answer:
     """The answer of a run. It has no rows if no framework was timed with its own cell."""
-    least = sight(run)
-    rows = [
-        replace(_row_by_clocks(run, group), least=least.get(name))
-        for name, group in run.groups().items()
-        if group[0].arm.division == STOCK
-    ]
+    rows = [_row_by_clocks(run, group) for group in run.groups().values() if group[0].arm.division == STOCK]
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
     plan = run.trigru.plan
     return Answer(run, [port for port in (*plan.ports, *plan.peers) if port in timed], [r for r in rows if r.cells])
 
 
 def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> Row:
-    row = _row(results, benchmarks)
-    if row.clock == CLOCKS.get(row.phase, row.clock):
-        return row
-    others = [other for b in benchmarks if (other := other_clock(results, b))]
-    return replace(row, other=_row(results, others)) if others else row
+    row, least = _row(results, benchmarks), sight(benchmarks)
+    leads = row.clock == CLOCKS.get(row.phase, row.clock)
+    others = [] if leads else [*by_other_clock(benchmarks).values()]
+    return replace(row, least=least, other=_row(results, others) if others else None)
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
@@ -184,10 +178,7 @@ def least_seen(b: Benchmark) -> float:
     return float(np.expm1(max(reach((1 + CONFIDENCE) / 2), np.log1p(b.floor)) + reach(POWER)))
 
 
-def sight(results: Results) -> dict[str, float]:
-    """For each group, the median over its arms of the least difference that would have been found."""
-    arms = {
-        group: [least_seen(b) for b in found if not (b.arm.is_baseline or b.arm.way)]
-        for group, found in results.groups().items()
-    }
-    return {group: float(np.median(least)) for group, least in arms.items() if least}
+def sight(benchmarks: list[Benchmark]) -> float | None:
+    """The median over the arms of a group of the least difference that would have been found; None without arms."""
+    least = [least_seen(b) for b in benchmarks if not (b.arm.is_baseline or b.arm.way)]
+    return float(np.median(least)) if least else None

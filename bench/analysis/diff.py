@@ -7,7 +7,6 @@ in this way. The change of its time is shown; the machine may be its cause.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from ..results.record import Benchmark, Results
 from .pairs import baseline_of
 from .statistics import Comparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
-Role = Literal["arm", "A/A", "baseline"]
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
@@ -34,7 +32,6 @@ class Change:
     """One arm in both files.
 
     Args:
-        role: an "arm" gets a verdict; the "A/A" duplicate shows the noise; ratios are relative to the "baseline".
         old_time_s, new_time_s: median seconds per call.
         comparison: new / old of time / baseline time; of the time itself for the baseline.
         floor: the larger of the two groups' noise floors, as a fraction.
@@ -45,7 +42,6 @@ class Change:
     """
 
     arm: Arm
-    role: Role
     old_time_s: float
     new_time_s: float
     comparison: Comparison
@@ -63,7 +59,7 @@ class Change:
     @property
     def lost_in_noise(self) -> bool:
         """Whether the noise is so large that not even an unchanged time can be claimed."""
-        return self.role == "arm" and not self.moved and self.floor > TOO_NOISY
+        return self.arm.role == "arm" and not self.moved and self.floor > TOO_NOISY
 
     @property
     def regression(self) -> bool:
@@ -125,7 +121,7 @@ class Diff:
     @property
     def judged(self) -> list[Change]:
         """The arms that get a verdict."""
-        return [change for change in self.changes if change.role == "arm"]
+        return [change for change in self.changes if change.arm.role == "arm"]
 
     @property
     def regressions(self) -> list[Change]:
@@ -153,7 +149,7 @@ class Diff:
     def moved_baselines(self) -> dict[str, float]:
         """Those whose time changed, either way, by more than an arm's may and more than its interval."""
         limit = np.log1p(self.fail_above)
-        found = [(c.arm.group, c.comparison) for c in self.changes if c.role == "baseline"]
+        found = [(c.arm.group, c.comparison) for c in self.changes if c.arm.is_baseline]
         return {group: c.ratio for group, c in found if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high}
 
 
@@ -186,14 +182,14 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
 
 def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
-    arms = [change for change in changes if change.role == "arm"]
+    arms = [change for change in changes if change.arm.role == "arm"]
     slower, faster = (beyond_chance(chances) for chances in ([c.chance for c in arms], [1 - c.chance for c in arms]))
     sure = {c.arm.id: {"slower": s, "faster": f} for c, s, f in zip(arms, slower, faster, strict=True)}
     return [
         replace(
             c,
             believed=sure.get(c.arm.id, {}).get(c.verdict, False),
-            too_slow=c.role == "arm" and c.verdict == "slower" and c.comparison.ratio > 1 + fail_above,
+            too_slow=c.arm.role == "arm" and c.verdict == "slower" and c.comparison.ratio > 1 + fail_above,
         )
         for c in changes
     ]
@@ -210,8 +206,7 @@ def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> Change
     ]
     comparison, floor = compare_effects(*effects), max(b.floor for b in both)
     word = "-" if new.arm.is_baseline else verdict(comparison, floor)
-    role = "A/A" if new.arm.role == "duplicate" else new.arm.role
-    return Change(new.arm, role, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
+    return Change(new.arm, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:

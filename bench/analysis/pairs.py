@@ -6,6 +6,7 @@ counted; that they differ is said, not that each of them costs time. What neithe
 too.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ from msgspec.structs import replace
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
+from ..arms.workloads import work_of, workload_of
+from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.machine import Ceilings
 from ..results.record import Benchmark, Results
@@ -95,24 +98,42 @@ def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     return ratio, verdict(ratio, one.floor, one.process)
 
 
-def other_clock(results: Results, b: Benchmark) -> Benchmark | None:
-    """An arm by the clock that does not lead; see `trigru.bench.results.run.Timed`.
+def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
+    """Arms of a group with their samples, by process, against its baseline; its duplicate shows the noise floor."""
+    time_s = [np.concatenate([t.time_s for t in timed.values()]) for _, timed in arms]
+    at = {arm.role: number for number, (arm, _) in enumerate(arms)}
+    process = [number for number, t in arms[at["baseline"]][1].items() for _ in t.time_s]
+    ratios = [compare(own_s, time_s[at["baseline"]], process) for own_s in time_s]
+    floor = noise_floor(ratios[at["duplicate"]], len({*process}))
+    found = []
+    for (arm, timed), r in zip(arms, ratios, strict=True):
+        workload = workload_of(arm)
+        work = work_of(workload, arm.phase, arm.dtype)
+        steps = workload.batch_size if arm.phase == "step" else workload.steps
+        of_arm = (workload.shape, steps, work.flops, work.moved_bytes)
+        found.append(Benchmark(arm, timed, *of_arm, r.ratio, r.low, r.high, floor, verdict(r, floor, process)))
+    return found
 
-    None where it was not read in every process, in rounds of the arm, of the baseline and of its duplicate.
+
+def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
+    """Arms of a group by the clock that does not lead, by id; see `trigru.bench.results.run.Timed`.
+
+    Those that were read in every process, in rounds of the baseline and its duplicate; none without these.
     """
-    of_role, process = {found.arm.role: found for found in results.groups()[b.group]}, b.other_process
-    compared = [of_role[role] for role in ("baseline", "duplicate") if role in of_role]
-    if len(compared) < 2 or not process or {*process} != {*b.process}:
-        return None
-    if any(found.other_process != process for found in compared):
-        return None
-    mine_s, base_s, copy_s = (np.asarray(found.other_s) for found in (b, *compared))
-    floor = noise_floor(compare(copy_s, base_s, process), len({*process}))
-    ratio = compare(mine_s, base_s, process)
-    return replace(
-        b, timed={number: _turned(t) for number, t in b.timed.items()}, floor=floor,
-        ratio=ratio.ratio, low=ratio.low, high=ratio.high, verdict=verdict(ratio, floor, process),
-    )  # fmt: skip
+    turned = [
+        (b.arm, {number: _turned(t) for number, t in b.timed.items()})
+        for b in benchmarks
+        if all(t.other_s for t in b.timed.values())
+    ]
+    rounds = {arm.role: _rounds(timed) for arm, timed in turned}
+    alike = [(arm, timed) for arm, timed in turned if _rounds(timed) == rounds.get("baseline")]
+    if not {"baseline", "duplicate"} <= {arm.role for arm, _ in alike}:
+        return {}
+    return {b.arm.id: b for b in judged(alike)}
+
+
+def _rounds(timed: dict[int, Timed]) -> dict[int, int]:
+    return {process: len(t.time_s) for process, t in timed.items()}
 
 
 def _turned(t: Timed) -> Timed:

@@ -90,7 +90,7 @@ def compare(
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
             show_run(merge(journal), details=details, json=json)
         if journal:
-            say(kept(journal))
+            say(what_is_left(journal))
         raise
     results = _finish(journal, folder, details=details, json=json)
     if not all(m.passed for m in results.trigru.begun.equality or ()):
@@ -127,7 +127,7 @@ def parts(journal: Journal) -> str:
     return f"{len(journal.groups_timed)} of {len(journal.groups()) * journal.plan.processes} parts"
 
 
-def kept(journal: Journal) -> str:
+def what_is_left(journal: Journal) -> str:
     """A sentence about the results that a run which ended early leaves."""
     if not journal.groups_timed and not journal.begun.equality:
         journal.discard()
@@ -148,14 +148,14 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         try:
             save(results, file)
         except OSError:
-            say(kept(journal))
+            say(what_is_left(journal))
             raise
         try:
             journal.check()
             check_evidence(journal)
             journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
-            say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")
+            say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {what_is_left(journal)}")
         show_run(results, details=details, json=json)
         try:
             page = write_page(folder, results)

@@ -216,5 +216,5 @@ def _all(diff: Diff) -> list[Section]:
 def _cells(change: Change) -> tuple[str, str, str]:
     """The change with its interval, the noise floor and the verdict."""
     word = "too noisy to tell" if change.lost_in_noise else change.verdict
-    word = "FAILED" if change.regression else "A/A" if change.role == "A/A" else word
+    word = "FAILED" if change.regression else "A/A" if change.arm.role == "duplicate" else word
     return format_interval(change.comparison), f"±{change.floor:.1%}", word

@@ -16,11 +16,11 @@ from ..analysis.pairs import (
     Over,
     Speedup,
     baseline_of,
+    by_other_clock,
     by_size,
     difference,
     limit_of,
     negligible_from,
-    other_clock,
     reference_of,
     same_program,
     speedups,
@@ -70,8 +70,9 @@ def timing_tables(results: Results) -> list[Section]:
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     first, baseline, rows, limit = benchmarks[0], baseline_of(benchmarks), [], ""
+    others = by_other_clock(benchmarks)
     for b in benchmarks:
-        time_s, other, (kind, share) = b.median_s, other_clock(results, b), limit_of(results, b)
+        time_s, other, (kind, share) = b.median_s, others.get(b.arm.id), limit_of(results, b)
         limit = limit or LIMITS[kind]
         interval = format_interval(b)
         rows.append(

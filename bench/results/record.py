@@ -75,11 +75,6 @@ class Benchmark(Struct, frozen=True):
         return [s for t in self.timed.values() for s in t.other_s]
 
     @property
-    def other_process(self) -> list[int]:
-        """The process of each round of that clock."""
-        return [number for number, t in self.timed.items() for _ in t.other_s]
-
-    @property
     def steady(self) -> list[bool]:
         """Whether the warm-up ended since calls became no faster, for each process."""
         return [t.steady for t in self.timed.values()]

@@ -15,7 +15,7 @@ import numpy as np
 from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
-from ..arms.admission import keep_in
+from ..arms.admission import references_shared_in
 from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
 from ..processes.child import collect_less_garbage
 from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
@@ -59,7 +59,7 @@ def answer_request(request: TimingRequest, answer: Callable[[Message], None]) ->
 def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     marker = np.memmap(request.marker, "<u4", "w+", shape=1)
-    with keep_in(Path(request.folder)):
+    with references_shared_in(Path(request.folder)):
         machine = describe_machine(packages_of_plan(request.plan))
         answer(Stage("measure the machine's limits"))  # until then, the parent lets no other process time
         if request.backend not in (None, machine.backend):

@@ -41,7 +41,7 @@ from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import UnjudgedError
 from trigru.common.port.programs import Collective
-from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
+from trigru.impls.upstream import GONE, NEW, ON_RECORD, SeenDeparture
 
 ROOT = Path(__file__).parents[3]
 OTHER = msgspec.structs.replace(PROGRAM, fingerprint="other", dots=6)
@@ -152,7 +152,9 @@ def equality():
         replace(EQUAL, check="step", port="nnx", error=None, problem=f"{NOT_OFFERED}: no such thing"),
         replace(EQUAL, kernel="fused"),
     ]
-    findings = [Finding("nnx.RNN", f"departure {n}", "seen", status) for n, status in enumerate((ON_RECORD, GONE, NEW))]
+    findings = [
+        SeenDeparture("nnx.RNN", f"departure {n}", "seen", status) for n, status in enumerate((ON_RECORD, GONE, NEW))
+    ]
     return [*equality_tables(measured), departures_table(findings)]
 
 
