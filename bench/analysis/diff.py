@@ -23,8 +23,6 @@ from .statistics import Comparison, beyond_chance, chance_of_slower, compare_eff
 FAIL_ABOVE = 0.05
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
-#: The reason of a problem in which no arm of a group is compared.
-OTHER_WORK = "groups of one name are other work"
 
 
 @dataclass(frozen=True)
@@ -166,14 +164,12 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
-    before, other_work = old.groups(), _other_work(old, new)
-    problems = [*_problems(old, new), *(Problem(OTHER_WORK, how) for how in other_work.values()), *_missing(old, new)]
+    before, problems = old.groups(), [*_problems(old, new), *_missing(old, new)]
     changes = [
         _change(before[group], benchmarks, arm)
         for group, benchmarks in new.groups().items()
-        if group in before and group not in other_work
         for arm in [b.arm.id for b in benchmarks]
-        if arm in {b.arm.id for b in before[group]}
+        if arm in {b.arm.id for b in before.get(group, ())}
     ]
     was, now = ({(p.port, p.kernel): p for p in proofs_of(run.trigru.begun.equality or ())} for run in (old, new))
     proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
@@ -219,19 +215,6 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
         differences.append(f"calls {clocks[0]}, were {clocks[1]}")
     for detail in differences:
         yield Problem("the machine or its environment differs", detail)
-
-
-def _other_work(old: Results, new: Results) -> dict[str, str]:
-    """How the work of groups of one name differs, by the group."""
-
-    def work(benchmarks: list[Benchmark]) -> str:
-        baseline = baseline_of(benchmarks)
-        return f"{baseline.shape}, {baseline.steps} steps, baseline {baseline.name}"
-
-    both = {
-        group: (work(was), work(new.groups()[group])) for group, was in old.groups().items() if group in new.groups()
-    }
-    return {group: f"{group} is not compared: {now}, was {was}" for group, (was, now) in both.items() if now != was}
 
 
 def _missing(old: Results, new: Results) -> Iterator[Problem]:
