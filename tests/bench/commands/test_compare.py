@@ -19,8 +19,7 @@ from trigru.bench.analysis.merge import load, merge
 from trigru.bench.commands import compare
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.files import save
-from trigru.bench.results.journal import Journal
-from trigru.bench.results.run import ResumeError
+from trigru.bench.results.journal import Journal, ResumeError
 from trigru.bench.timing import worker
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import TrigruError
