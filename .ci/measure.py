@@ -59,7 +59,8 @@ def measure(name: str) -> str:
     from trigru.bench.reporting.provenance import load_warnings
 
     run = load(made).trigru
-    busy = [*load_warnings(run), *["The machine was busy after the run."] * ((run.load_after or 0) > MOST_AFTER)]
+    after = run.ended.load if run.ended else None
+    busy = [*load_warnings(run), *["The machine was busy after the run."] * ((after or 0) > MOST_AFTER)]
     if busy:
         return f"{' '.join(busy)} Not taken: {made}"
     published.with_suffix(".json.gz").write_bytes(gzip.compress(made.read_bytes(), mtime=0))

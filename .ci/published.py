@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-import numpy as np
 from msgspec.structs import replace
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import difference, other_clock, ratio_of, speedups
+from trigru.bench.analysis.pairs import by_other_clock, difference, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.answer import (
@@ -128,16 +127,19 @@ class Published:
         own = (b for b in group if b.arm.port == port and b.arm.role == "arm")
         return next((b for b in own if style == b.arm.style or style in b.arm.labels), None)
 
+    def _in_flight(self, arm: Benchmark) -> Benchmark | None:
+        return by_other_clock(self.run.groups()[arm.group]).get(arm.arm.id)
+
     def time(self, arm: Benchmark | None, *, in_flight: bool) -> str:
         """The median time of a call, and its ratio to plain JAX's."""
-        arm = other_clock(self.run, arm) if arm and in_flight else arm
+        arm = self._in_flight(arm) if arm and in_flight else arm
         if arm is None:
             return NOT_MEASURED
-        return f"{_whole(format_time(float(np.median(arm.time_s))))}, {_ratio(ratio_of(arm), arm.verdict)}"
+        return f"{_whole(format_time(arm.median_s))}, {_ratio(arm, arm.verdict)}"
 
     def ratio(self, one: Benchmark | None, other: Benchmark | None, *, in_flight: bool) -> str:
         """The ratio of two arms; of two styles of one framework that are waited for, also the difference."""
-        arms = [other_clock(self.run, arm) if arm and in_flight else arm for arm in (one, other)]
+        arms = [self._in_flight(arm) if arm and in_flight else arm for arm in (one, other)]
         if None in arms:
             return NOT_MEASURED
         first, second = (arm for arm in arms if arm)

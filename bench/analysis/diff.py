@@ -7,26 +7,22 @@ in this way. The change of its time is shown; the machine may be its cause.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from ...common.errors import InputError
 from ..results.arm import Arm
 from ..results.grouping import grouped
+from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
-from ..timing.machine import machine_differences
 from .pairs import baseline_of
 from .statistics import Comparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
-Role = Literal["arm", "A/A", "baseline"]
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
-#: The reason of a problem in which no arm of a group is compared.
-OTHER_WORK = "groups of one name are other work"
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,6 @@ class Change:
     """One arm in both files.
 
     Args:
-        role: an "arm" gets a verdict; the "A/A" duplicate shows the noise; ratios are relative to the "baseline".
         old_time_s, new_time_s: median seconds per call.
         comparison: new / old of time / baseline time; of the time itself for the baseline.
         floor: the larger of the two groups' noise floors, as a fraction.
@@ -45,7 +40,6 @@ class Change:
     """
 
     arm: Arm
-    role: Role
     old_time_s: float
     new_time_s: float
     comparison: Comparison
@@ -63,7 +57,7 @@ class Change:
     @property
     def lost_in_noise(self) -> bool:
         """Whether the noise is so large that not even an unchanged time can be claimed."""
-        return self.role == "arm" and not self.moved and self.floor > TOO_NOISY
+        return self.arm.role == "arm" and not self.moved and self.floor > TOO_NOISY
 
     @property
     def regression(self) -> bool:
@@ -125,7 +119,7 @@ class Diff:
     @property
     def judged(self) -> list[Change]:
         """The arms that get a verdict."""
-        return [change for change in self.changes if change.role == "arm"]
+        return [change for change in self.changes if change.arm.role == "arm"]
 
     @property
     def regressions(self) -> list[Change]:
@@ -153,7 +147,7 @@ class Diff:
     def moved_baselines(self) -> dict[str, float]:
         """Those whose time changed, either way, by more than an arm's may and more than its interval."""
         limit = np.log1p(self.fail_above)
-        found = [(c.arm.group, c.comparison) for c in self.changes if c.role == "baseline"]
+        found = [(c.arm.group, c.comparison) for c in self.changes if c.arm.is_baseline]
         return {group: c.ratio for group, c in found if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high}
 
 
@@ -170,32 +164,28 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
-    before, other_work = old.groups(), _other_work(old, new)
-    problems = [*_problems(old, new), *(Problem(OTHER_WORK, how) for how in other_work.values()), *_missing(old, new)]
+    before, problems = old.groups(), [*_problems(old, new), *_missing(old, new)]
     changes = [
         _change(before[group], benchmarks, arm)
         for group, benchmarks in new.groups().items()
-        if group in before and group not in other_work
         for arm in [b.arm.id for b in benchmarks]
-        if arm in {b.arm.id for b in before[group]}
+        if arm in {b.arm.id for b in before.get(group, ())}
     ]
-    was, now = (
-        {(proof.port, proof.kernel): proof for proof in proofs_of(run.trigru.equality or ())} for run in (old, new)
-    )
+    was, now = ({(p.port, p.kernel): p for p in proofs_of(run.trigru.begun.equality or ())} for run in (old, new))
     proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
     return Diff(old, new, judge_together(changes, fail_above), proofs, problems, fail_above, anyway)
 
 
 def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
-    arms = [change for change in changes if change.role == "arm"]
+    arms = [change for change in changes if change.arm.role == "arm"]
     slower, faster = (beyond_chance(chances) for chances in ([c.chance for c in arms], [1 - c.chance for c in arms]))
     sure = {c.arm.id: {"slower": s, "faster": f} for c, s, f in zip(arms, slower, faster, strict=True)}
     return [
         replace(
             c,
             believed=sure.get(c.arm.id, {}).get(c.verdict, False),
-            too_slow=c.role == "arm" and c.verdict == "slower" and c.comparison.ratio > 1 + fail_above,
+            too_slow=c.arm.role == "arm" and c.verdict == "slower" and c.comparison.ratio > 1 + fail_above,
         )
         for c in changes
     ]
@@ -212,9 +202,7 @@ def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> Change
     ]
     comparison, floor = compare_effects(*effects), max(b.floor for b in both)
     word = "-" if new.arm.is_baseline else verdict(comparison, floor)
-    role = "A/A" if new.arm.role == "duplicate" else new.arm.role
-    old_s, new_s = float(np.median(old.time_s)), float(np.median(new.time_s))
-    return Change(new.arm, role, old_s, new_s, comparison, floor, word, chance_of_slower(*effects))
+    return Change(new.arm, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:
@@ -227,19 +215,6 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
         differences.append(f"calls {clocks[0]}, were {clocks[1]}")
     for detail in differences:
         yield Problem("the machine or its environment differs", detail)
-
-
-def _other_work(old: Results, new: Results) -> dict[str, str]:
-    """How the work of groups of one name differs, by the group."""
-
-    def work(benchmarks: list[Benchmark]) -> str:
-        baseline = baseline_of(benchmarks)
-        return f"{baseline.shape}, {baseline.steps} steps, baseline {baseline.name}"
-
-    both = {
-        group: (work(was), work(new.groups()[group])) for group, was in old.groups().items() if group in new.groups()
-    }
-    return {group: f"{group} is not compared: {now}, was {was}" for group, (was, now) in both.items() if now != was}
 
 
 def _missing(old: Results, new: Results) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ from ..results.grouping import grouped
 from ..results.lines import first_twice
 from ..results.proof import passes
 from ..results.run import Run, Timed
+from ..timing.machine import machine_contradictions
 
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
@@ -131,7 +132,7 @@ def _admission(run: Run) -> Iterator[str]:
         is_peer = arm.port in run.plan.peers
         if t.gate is None and not is_peer:
             yield f"{arm.id} has a number, but its first results were not compared with the oracle"
-        if is_peer or run.machine is None:
+        if is_peer:
             continue
         if (t.backend, t.device) != (run.machine.backend, run.machine.device):
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {run.machine.device}"
@@ -141,14 +142,14 @@ def _admission(run: Run) -> Iterator[str]:
 
 def _machine(run: Run) -> Iterator[str]:
     """The rules of a machine."""
-    if run.machine:
-        yield from run.machine.contradictions({arm.port for arm, _ in _timed(run)})
+    if run.started:
+        yield from machine_contradictions(run.machine, {arm.port for arm, _ in _timed(run)})
 
 
 def _proof_origin(run: Run) -> Iterator[str]:
     """A proof was made where and with what the samples were taken."""
     begun, machine = run.begun, run.machine
-    if begun.equality is None or machine is None:
+    if begun.equality is None or not run.started:
         return
     if begun.backend != machine.backend:
         yield f"its proof was made on {begun.backend}, and its samples on {machine.backend}"

@@ -6,6 +6,7 @@ counted; that they differ is said, not that each of them costs time. What neithe
 too.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,9 +15,12 @@ from msgspec.structs import replace
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
+from ..arms.workloads import work_of, workload_of
+from ..results.arm import Arm
 from ..results.grouping import grouped
+from ..results.machine import Ceilings
 from ..results.record import Benchmark, Results
-from ..results.run import Ceilings, Clock, Timed
+from ..results.run import Clock, Timed
 from .statistics import Comparison, compare, noise_floor, verdict
 
 #: The most that crossing the jit boundary was seen to take.
@@ -69,7 +73,7 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     """One arm of a group against another."""
     ratio, word = _compared(one, other)
     of = (ratio.ratio, ratio.low, ratio.high)
-    difference_s, low_s, high_s = (float((r - 1) * np.median(other.time_s)) for r in of)
+    difference_s, low_s, high_s = ((r - 1) * other.median_s for r in of)
     mine, its, counts = one.facts.program, other.facts.program, ()
     if mine and its:
         counted = [
@@ -94,24 +98,42 @@ def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     return ratio, verdict(ratio, one.floor, one.process)
 
 
-def other_clock(results: Results, b: Benchmark) -> Benchmark | None:
-    """An arm by the clock that does not lead; see `trigru.bench.results.run.Timed`.
+def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
+    """Arms of a group with their samples, by process, against its baseline; its duplicate shows the noise floor."""
+    time_s = [np.concatenate([t.time_s for t in timed.values()]) for _, timed in arms]
+    at = {arm.role: number for number, (arm, _) in enumerate(arms)}
+    process = [number for number, t in arms[at["baseline"]][1].items() for _ in t.time_s]
+    ratios = [compare(own_s, time_s[at["baseline"]], process) for own_s in time_s]
+    floor = noise_floor(ratios[at["duplicate"]], len({*process}))
+    found = []
+    for (arm, timed), r in zip(arms, ratios, strict=True):
+        workload = workload_of(arm)
+        work = work_of(workload, arm.phase, arm.dtype)
+        steps = workload.batch_size if arm.phase == "step" else workload.steps
+        of_arm = (workload.shape, steps, work.flops, work.moved_bytes)
+        found.append(Benchmark(arm, timed, *of_arm, r.ratio, r.low, r.high, floor, verdict(r, floor, process)))
+    return found
 
-    None where it was not read in every process, in rounds of the arm, of the baseline and of its duplicate.
+
+def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
+    """Arms of a group by the clock that does not lead, by id; see `trigru.bench.results.run.Timed`.
+
+    Those that were read in every process, in rounds of the baseline and its duplicate; none without these.
     """
-    of_role, process = {found.arm.role: found for found in results.groups()[b.group]}, b.other_process
-    compared = [of_role[role] for role in ("baseline", "duplicate") if role in of_role]
-    if len(compared) < 2 or not process or {*process} != {*b.process}:
-        return None
-    if any(found.other_process != process for found in compared):
-        return None
-    mine_s, base_s, copy_s = (np.asarray(found.other_s) for found in (b, *compared))
-    floor = noise_floor(compare(copy_s, base_s, process), len({*process}))
-    ratio = compare(mine_s, base_s, process)
-    return replace(
-        b, timed={number: _turned(t) for number, t in b.timed.items()}, floor=floor,
-        ratio=ratio.ratio, ratio_low=ratio.low, ratio_high=ratio.high, verdict=verdict(ratio, floor, process),
-    )  # fmt: skip
+    turned = [
+        (b.arm, {number: _turned(t) for number, t in b.timed.items()})
+        for b in benchmarks
+        if all(t.other_s for t in b.timed.values())
+    ]
+    rounds = {arm.role: _rounds(timed) for arm, timed in turned}
+    alike = [(arm, timed) for arm, timed in turned if _rounds(timed) == rounds.get("baseline")]
+    if not {"baseline", "duplicate"} <= {arm.role for arm, _ in alike}:
+        return {}
+    return {b.arm.id: b for b in judged(alike)}
+
+
+def _rounds(timed: dict[int, Timed]) -> dict[int, int]:
+    return {process: len(t.time_s) for process, t in timed.items()}
 
 
 def _turned(t: Timed) -> Timed:
@@ -125,11 +147,6 @@ def _turned(t: Timed) -> Timed:
 def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
     """The arm of a group that ratios are relative to."""
     return next(b for b in benchmarks if b.arm.is_baseline)
-
-
-def ratio_of(b: Benchmark) -> Comparison:
-    """The time of an arm over the baseline's."""
-    return Comparison(b.ratio, b.ratio_low, b.ratio_high)
 
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
@@ -197,7 +214,7 @@ def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
     for size, b in sorted(of_arm.items(), reverse=True):
         if b.ratio - 1 >= NEGLIGIBLE:
             break
-        if b.ratio_high - 1 < NEGLIGIBLE and sure == likely:
+        if b.high - 1 < NEGLIGIBLE and sure == likely:
             sure = size
         likely = size
     return (likely, False) if sure is None else (sure, True)
@@ -205,14 +222,14 @@ def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
 
 def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:
     """The nearer limit of the machine for an arm, "gemm" or "copy", and the share of it that the arm reaches."""
-    ceilings, time_s = best_ceilings(results, b.arm.arithmetic), float(np.median(b.time_s))
+    ceilings, time_s = best_ceilings(results, b.arm.arithmetic), b.median_s
     gemm_s, copy_s = b.flops / ceilings.gemm_gflop_per_s * 1e-9, b.moved_bytes / ceilings.copy_gbyte_per_s * 1e-9
     return ("gemm", gemm_s / time_s) if gemm_s >= copy_s else ("copy", copy_s / time_s)
 
 
 def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
     """The best rates that any process of a run saw."""
-    seen = [of_process[arithmetic] for of_process in results.trigru.ceilings]
+    seen = [started.ceilings[arithmetic] for started in results.trigru.started]
     steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
     gemm, copy = max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen)
     return Ceilings(gemm, copy, min(steps_s, default=None))

@@ -15,8 +15,9 @@ from ..results.arm import Load
 from ..results.files import STARTS_COMMAND
 from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing
-from ..results.run import Machine
+from ..results.machine import Machine
 from ..timing.coldstart import ColdStart
+from ..timing.machine import machine_contradictions
 
 PARTS = ("import", "init", "trace", "lower", "compile", "first step")
 SCHEMA = 3
@@ -44,7 +45,7 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
     def contradictions(self) -> Iterator[str]:
         """Rules of the machine, and of the starts of each port."""
         of_port = grouped(self.starts, lambda cold: cold.port)
-        yield from self.machine.contradictions(of_port)
+        yield from machine_contradictions(self.machine, of_port)
         if any(len({cold.style for cold in starts}) > 1 for starts in of_port.values()):
             yield "the starts of one port are of several call styles"
         if first_twice(map(repr, self.starts)):

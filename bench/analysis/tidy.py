@@ -137,7 +137,7 @@ def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[Ti
             continue
         time_low_s, time_s, time_high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
         facts: dict[str, Any] = {"time_s": time_s, "time_low_s": time_low_s, "time_high_s": time_high_s}
-        facts |= {"ratio": item.ratio, "low": item.ratio_low, "high": item.ratio_high}
+        facts |= {"ratio": item.ratio, "low": item.low, "high": item.high}
         if not item.arm.is_baseline:
             facts |= {"verdict": item.verdict, "cause": difference(run, item, reference_of(item, timed)).cause}
         if program := item.facts.program:

@@ -92,7 +92,7 @@ OPERAND_BITS = {
 
 
 @contextmanager
-def keep_in(folder: Path) -> Iterator[None]:
+def references_shared_in(folder: Path) -> Iterator[None]:
     """Within this context, share the oracle's answers with other processes through files.
 
     The folder is private to one run, because files in it are unpickled.

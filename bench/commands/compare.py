@@ -23,19 +23,21 @@ from ..processes.child import shared_memory
 from ..processes.interrupts import shielded
 from ..processes.scratch import now
 from ..proving.prover import Prover
+from ..reporting.answer import show_run
 from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
+from ..results.journal import PARTIAL, Journal, ResumeError
 from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
-from ..results.run import Begun, Ended, ResumeError
+from ..results.run import Begun, Ended
 from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
-from ..timing.supervisor import PARTIAL, Journal, run
+from ..timing.supervisor import run
 from .options import checks_of
-from .report import show_run, write_page
+from .report import write_page
 from .verify import verify_ports
 
 COLD_STARTS = 5
@@ -68,7 +70,7 @@ def compare(
         fresh: delete an unfinished run in the folder.
         quick: prove no more than what is timed: its phases, call styles and dtype.
         anew: take no proof that is kept.
-        details, json: see `trigru.bench.commands.report.show_run`.
+        details, json: see `trigru.bench.reporting.answer.show_run`.
     """
     path, equality = folder / PARTIAL, None
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
@@ -88,10 +90,10 @@ def compare(
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
             show_run(merge(journal), details=details, json=json)
         if journal:
-            say(kept(journal))
+            say(what_is_left(journal))
         raise
     results = _finish(journal, folder, details=details, json=json)
-    if not all(m.passed for m in results.trigru.equality or ()):
+    if not all(m.passed for m in results.trigru.begun.equality or ()):
         raise typer.Exit(1)
 
 
@@ -113,7 +115,9 @@ def unfinished_run(path: Path, plan: Plan, *, proven: bool, quick: bool) -> Jour
     checked = {measurement.check for measurement in proof or ()}
     if proven and not quick and not {check.name for check in CHECKS if check.rows is None} <= checked:
         raise ResumeError(f"{path} is of a first look, not proven in full: add --quick, or --fresh to delete it.")
-    journal = Journal.resume(path, plan, versions_of(packages_of_plan(plan)), commit_of_trigru())
+    versions, commit = versions_of(packages_of_plan(plan)), commit_of_trigru()
+    with shielded():
+        journal = Journal.resume(path, plan, versions, commit)
     say(f"continues a run of {journal.begun.since or '?'} UTC: {parts(journal)} are in {path}.")
     return journal
 
@@ -123,7 +127,7 @@ def parts(journal: Journal) -> str:
     return f"{len(journal.groups_timed)} of {len(journal.groups()) * journal.plan.processes} parts"
 
 
-def kept(journal: Journal) -> str:
+def what_is_left(journal: Journal) -> str:
     """A sentence about the results that a run which ended early leaves."""
     if not journal.groups_timed and not journal.begun.equality:
         journal.discard()
@@ -142,16 +146,16 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         raise typer.Exit(1)
     with shielded():
         try:
-            save(journal, results, file)
+            save(results, file)
         except OSError:
-            say(kept(journal))
+            say(what_is_left(journal))
             raise
         try:
             journal.check()
             check_evidence(journal)
             journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
-            say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")
+            say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {what_is_left(journal)}")
         show_run(results, details=details, json=json)
         try:
             page = write_page(folder, results)

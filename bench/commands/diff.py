@@ -17,7 +17,7 @@ from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..reporting.findings import Finding, Format, answered, written
 from ..reporting.sections import Section
 from ..results.files import FILE
-from ..timing.machine import version_differences
+from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load

@@ -15,7 +15,7 @@ from ...common.parity.record import Comparison as Result
 from ...common.parity.values import Arguments, as_arrays
 from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import compare, noise_floor, verdict
-from ..timing.sampling import Calibration, sample_rounds
+from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
 #: Rounds of three arms each, and how long a sample lasts.
 ROUNDS, SAMPLE_TIME_S = 24, 5e-3
@@ -153,8 +153,9 @@ def _arm(program: Program, params: Any, state: Any, inputs: tuple[Any, ...], pha
 def _timed(arms: list[_Arm]) -> Iterator[Timed]:
     for clock in CLOCKS:
         times = []
-        by_clock = Calibration(clock)
-        for sample in sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, calibration=by_clock, both=False):
+        how = SAMPLE_TIME_S, Calibration(clock)
+        schedule = schedule_of([warm_up(arm, *how) for arm in arms], *how, both=False)
+        for sample in sample_rounds(arms, ROUNDS, schedule):
             if isinstance(sample, Exception):
                 raise InputError(f"the models cannot be timed: {sample}") from sample
             times.append(np.array(sample.time_s))

@@ -14,17 +14,15 @@ from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
 from ..analysis.tidy import check_names, timings
-from ..reporting.answer import answer_lines, head_lines, more_lines, problem_lines, proof_lines
+from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
 from ..reporting.exports import Kind, exported, way_table
-from ..reporting.numbers import json_text
 from ..reporting.page import sheet
 from ..reporting.plots import Picture, answer_figure, answer_text
 from ..reporting.provenance import load_warnings, origin_lines, origin_of, provenance_lines
-from ..reporting.sections import Section
-from ..reporting.times import cold_start_tables, overhead_tables, speedup_tables, timing_tables
+from ..reporting.times import cold_start_tables, time_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
 from .arguments import Names
@@ -79,33 +77,6 @@ def export(paths: Sequence[Path], to: str, ratio: Kind, **chosen: Any) -> None:
     typer.echo(exported(rows, ratio, runs, to), nl=False)
 
 
-def show_run(results: Results, *, details: bool = False, json: bool = False) -> None:
-    """Print the answer of a run on one screen; with details, after all tables; with json, instead for machines.
-
-    A failed proof, a kernel, a sweep and a run of other call styles have tables of their own above it.
-    """
-    found = answer(results)
-    if json:
-        typer.echo(json_text(found))
-        if not found.rows:
-            say("the answer has no rows: no framework's own cell was timed as documented or in functional style.")
-        return
-    measured = results.trigru.equality or []
-    if details:
-        show(tables_of(results), above=provenance_lines(results), details=True)
-    else:
-        failed = {(m.port, m.kernel) for m in measured if not m.passed}
-        show(equality_tables([m for m in measured if (m.port, m.kernel) in failed]))
-        if found.rows or len(results.trigru.plan.devices) > 1:
-            show([*speedup_tables(results), *overhead_tables(results)])
-        else:
-            show(time_tables(results), above=provenance_lines(results))
-    if found.rows:
-        show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
-    else:
-        show_lines([*problem_lines(found), *proof_lines(found)])
-
-
 def show_starts(path: Path, output: Path | None) -> None:
     """Print the tables of cold starts; with a folder, write a page of them into it."""
     found = load_starts(path)
@@ -116,25 +87,14 @@ def show_starts(path: Path, output: Path | None) -> None:
         say(f"written: {output / STARTS_PAGE}")
 
 
-def tables_of(results: Results) -> list[Section]:
-    """All tables of a results file: first what was proven, then the times."""
-    return [*equality_tables(results.trigru.equality or []), *time_tables(results)]
-
-
-def time_tables(results: Results) -> list[Section]:
-    """The tables of times."""
-    across = [*way_table(results, "pairwise"), *overhead_tables(results), *speedup_tables(results)]
-    return across + timing_tables(results)
-
-
 def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
-    found = answer(run)
+    found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
     return sheet(
         "linen, NNX and Equinox",
         [*load_warnings(run.trigru), *head_lines(found)],
         [Picture(answer_figure(found), answer_text(found))] if found.rows else [],
-        [replace(table, detail=True) for table in (*way_table(run, "time"), *tables_of(run))],
+        [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))],
         provenance_lines(run),
         more_lines(found),
     )

@@ -244,7 +244,7 @@ def _print(
     missing: dict[str, str],
     ports: Sequence[str],
     format: Format,
-    departures: list[upstream.Finding] | None = None,
+    departures: list[upstream.SeenDeparture] | None = None,
 ) -> None:
     """Print measurements; of the frameworks' own parts, also the departures that these show."""
     if format == "json":

@@ -1,24 +1,25 @@
 """The answer of a run in sentences and on one screen: the fastest, times, what to write, and how sure it is."""
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from math import ceil
 from textwrap import wrap
 
-from ...common.errors import listed
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
-from ..analysis.answer import WAYS, Answer, Row
+from ..analysis.answer import NOISY_FLOOR, WAYS, Answer, Row, answer
 from ..results.grouping import grouped
 from ..results.proof import Proof
+from ..results.record import Results
+from .console import say, show, show_lines
+from .equality import equality_tables
+from .exports import answer_record
+from .fastest import NEAR, WAITING, fastest_lines, shown_phases
 from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
-from .numbers import count, format_time, from_to
+from .numbers import count, format_time, from_to, json_text
+from .provenance import load_warnings, provenance_lines
+from .times import overhead_tables, speedup_tables, time_tables
 
-#: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
-MAIN = ("step", "train_step")
 #: A dtype in which the whole contract is checked, and a first look is not.
 WHOLE = "bfloat16"
 #: Of a screen. Where there are more lines, none is left empty.
@@ -30,19 +31,41 @@ SIDE_BY_SIDE = 3
 WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
-#: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
-NEAR = 1.05
 #: What begins the line on what a run can show, below a table.
 STAR = "*: fastest of its style in the row, or "
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
 CHANGED = "linen's train step, D=20, beside plain JAX: {:.0%} less with jax {} than {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
-#: What a loop of calls does, by the clock.
-WAITING = {"blocked": "waited", "pipelined": "queued"}
 #: What the words above a table mean.
 HEADINGS = "Waited: per call; queued: at the end. Documented: jax.jit, nnx.jit, filter_jit."
 #: What stands above the times of functional style.
 IN_JIT = " (in jax.jit)"
+
+
+def show_run(run: Results, *, details: bool = False, json: bool = False) -> None:
+    """Print the answer of a run on one screen; with details, after all tables; with json, instead for machines.
+
+    A failed proof, a kernel, a sweep and a run of other call styles have tables of their own above it.
+    """
+    found, measured = answer(run), run.trigru.begun.equality or []
+    if json:
+        show_lines([json_text(answer_record(found))])
+        if not found.rows:
+            say("the answer has no rows: no framework's own cell was timed as documented or in functional style.")
+        return
+    if details:
+        show([*equality_tables(measured), *time_tables(run)], above=provenance_lines(run), details=True)
+    else:
+        failed = {(m.port, m.kernel) for m in measured if not m.passed}
+        show(equality_tables([m for m in measured if (m.port, m.kernel) in failed]))
+        if found.rows or len(run.trigru.plan.devices) > 1:
+            show([*speedup_tables(run), *overhead_tables(run)])
+        else:
+            show(time_tables(run), above=provenance_lines(run))
+    if found.rows:
+        show_lines(answer_lines(found, () if details else load_warnings(run.trigru)))
+    else:
+        show_lines([*problem_lines(found), *proof_lines(found)])
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -85,118 +108,18 @@ def more_lines(found: Answer) -> list[str]:
 
 def problem_lines(found: Answer) -> list[str]:
     """What failed, what has no number, and whether the noise hides differences by which a reader would choose."""
-    lines = [] if found.complete else ["INTERRUPTED: not all was measured."]
+    lines = [] if found.run.trigru.complete else ["INTERRUPTED: not all was measured."]
     failed = [p for p in found.proofs or () if not p.is_equal]
     lines += [f"FAILED: {_proven(p)} is not proven equal ({', '.join(p.failed)}); it has no number." for p in failed]
     lines += [f"Not here: {reason}" for reason in found.missing.values()]
     untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
     more = len(untimed) - MOST_UNTIMED
     lines += untimed[:MOST_UNTIMED] + [f"... and {more} more (--details)."] * (more > 0)
-    if floors := [row.floor for row in found.rows if row.is_noisy]:
+    if floors := [row.baseline.floor for row in found.rows if row.baseline.floor > NOISY_FLOOR]:
         where = "every row" if len(floors) == len(found.rows) else f"{len(floors)} of {len(found.rows)} rows"
         hidden = from_to(floors, "{:.0%}".format)
         lines.append(f"Too noisy to choose in {where}: differences of {hidden} do not show.")
     return lines
-
-
-def fastest_lines(found: Answer) -> list[str]:
-    """Which framework is the fastest, as documented and in functional style, in one step and in training.
-
-    Steps are waited for, and train steps are not, where the run has both. Where others are the fastest if train steps
-    are waited for, that is a sentence of its own.
-    """
-    lines = []
-    for phase in shown_phases(found):
-        rows = [row for row in found.rows if row.phase == phase]
-        others = [row.other for row in rows if row.other]
-        situation, waited = (others, rows) if len(others) == len(rows) else (rows, [])
-        judged, by_other = _judged(situation), _judged(waited, brief=True)
-        lines += _sentence(phase, situation, judged)
-        if phase == "train_step" and any(judged.get(called, of)[0] != of[0] for called, of in by_other.items()):
-            lines += _sentence(phase, waited, by_other)
-    # what a ratio is, once
-    return [re.sub(r"[(](\w+) (?=[0-9])", r"(\1 takes ", line, count=1) for line in lines[:1]] + lines[1:]
-
-
-def shown_phases(found: Answer) -> list[str]:
-    """The phases on the screen: where one step and train steps were timed, no others."""
-    phases = [phase for phase in SUBJECTS if any(row.phase == phase for row in found.rows)]
-    return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
-
-
-def _judged(rows: list[Row], *, brief: bool = False) -> dict[str, tuple[object, str]]:
-    """By way, which frameworks are the fastest, in each row where they differ, and the text that says so.
-
-    Args:
-        brief: without the times of the others.
-    """
-    return {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way, brief))}
-
-
-def _sentence(phase: str, rows: list[Row], judged: dict[str, tuple[object, str]]) -> list[str]:
-    """A sentence, or none."""
-    subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
-    text = "; ".join(f"{called}, {text}" for called, (_, text) in judged.items())
-    return [f"{subject}, fastest: {text}."] * bool(judged)
-
-
-def _fastest(rows: list[Row], way: str, brief: bool) -> tuple[object, str] | None:
-    """Of one way, what `_judged` returns; None where that cannot be judged."""
-    rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
-    if not rows or not all(row.fastest.get(way) for row in rows):
-        return None
-    ratios = [ratio for row in rows for _, ratio in _slower(row, way, row.fastest[way])]
-    if not ratios:
-        return (), "none (no difference was shown)"
-    if max(ratios) < NEAR:
-        return (), f"none (all are within {ceil((max(ratios) - 1) * 100)}%)"
-    first = {*rows[0].fastest[way]}.intersection(*(row.fastest[way] for row in rows))
-    if any(True for row in rows for _ in _slower(row, way, first)):
-        return first, _first_of(rows, way, first, brief)
-    groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
-    texts = []
-    for ports, of in groups.items():
-        at, tied = f" at {_sizes(of, rows)}", len(ports) == len(of[0].cells[way])
-        texts.append(f"none{at} (no difference was shown)" if tied else _first_of(of, way, ports, brief, at))
-    return [*groups], ", ".join(texts)
-
-
-def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """The frameworks that are slower than one of the fastest, with the ratio of the times that are shown."""
-    for d in row.pairs[way]:
-        two = [name.partition("[")[0] for name in (d.one, d.other)]
-        slow, fast = two if d.ratio > 1 else two[::-1]
-        if d.is_real and fast in first:
-            yield slow, max(row.cells[way][slow].time_s / row.cells[way][fast].time_s, 1.0)
-
-
-def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, where: str = "") -> str:
-    """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
-    over = grouped((of for row in rows for of in _slower(row, way, first)), lambda of: of[0])
-    texts = []
-    for port, pairs in over.items() if not brief else ():
-        tied = [row for row in rows if port in row.fastest[way]]
-        at = f"tied at {_sizes(tied, rows)}, else " if tied else ""
-        texts.append(f"{name_of(port)} {at}{_times_text(ratio for _, ratio in pairs)}")
-    in_order = sorted(first, key=lambda port: rows[0].cells[way][port].time_s)
-    return listed(map(name_of, in_order)) + where + f" ({', '.join(texts)})" * bool(texts)
-
-
-def _times_text(ratios: Iterable[float]) -> str:
-    """How many times as long something takes, in all of some rows.
-
-    >>> _times_text([1.064, 2.31]), _times_text([1.151])
-    ('1.06-2.3x', '1.15x')
-    """
-    return from_to(ratios, lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}").replace(" to ", "-") + "x"
-
-
-def _sizes(some: list[Row], rows: list[Row]) -> str:
-    """What tells some of the rows apart: the first of B, T, D and H that does, or all."""
-    shapes = [describe(row.workload).partition(":")[0] for row in rows]
-    letters = zip(*(shape.split() for shape in shapes), strict=False)
-    sizes = next((of for of in letters if len({*of}) == len(of)), shapes)
-    return listed(size for size, row in zip(sizes, rows, strict=True) if row in some)
 
 
 def sure_lines(found: Answer) -> list[str]:
@@ -211,7 +134,7 @@ def sure_lines(found: Answer) -> list[str]:
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
-    apart = {(port, cell.differs) for _, _, cells in blocks for port, cell in cells.items() if cell.differs}
+    apart = {(port, why) for row, _, cells in blocks for port, b in cells.items() if (why := row.apart(b))}
     return lines + sorted(f"In brackets, {name_of(port)} is not compared: {why}." for port, why in apart)
 
 
@@ -232,16 +155,16 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         d = row.advised.get(port)
         if not is_here(port) or d is None or d.verdict != "slower" or d.ratio < WORTH:
             continue
-        cell, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
-        if cell is None or (functional and functional.time_s < NEAR * cell.time_s):
+        kept, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
+        if kept is None or (functional and functional.median_s < NEAR * kept.median_s):
             continue
-        (summary,) = (style.summary for style in get_port(port).call_styles if style.name == cell.style)
-        advised.append((_made_once(summary), name_of(port), cell.time_s))
+        (summary,) = (style.summary for style in get_port(port).call_styles if style.name == kept.arm.style)
+        advised.append((_made_once(summary), name_of(port), kept.median_s))
     if not advised:
         return "", []
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    above = min(cell.time_s for cells in row.cells.values() for cell in cells.values())
+    above = min(b.median_s for cells in row.cells.values() for b in cells.values())
     than = "the above" if min(time_s for *_, time_s in advised) < above else "both"
     lines = [
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
@@ -266,14 +189,15 @@ def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
     if "linen" not in found.ports:
         return []
-    is_known = ".".join(found.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
+    is_known = ".".join(found.run.trigru.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
     return [CHANGED.format(1 - now / then, newer, older)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
     """What was proven before timing, and where all was measured."""
-    machine, known = found.machine, found.machine.versions
+    run, machine = found.run.trigru, found.run.trigru.machine
+    known = machine.versions
     versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
     equal = [_proven(p) for p in found.proofs or () if p.is_equal]
     is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
@@ -281,16 +205,16 @@ def proof_lines(found: Answer) -> list[str]:
     if found.proofs is None:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
-        whole = WHOLE in found.dtypes
+        whole = any(m.dtype == WHOLE for m in run.begun.equality or ())
         proven = "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven equal to each other"
-        proven += f" ({count(len(found.checks), 'check')})" * whole
+        proven += f" ({count(len({m.check for m in run.begun.equality or ()}), 'check')})" * whole
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
-    arithmetic = "" if found.arithmetic == "float32" else f", {found.arithmetic}"
+    arithmetic = "" if run.plan.arithmetic == "float32" else f", {run.plan.arithmetic}"
     device = f"{machine.device} CPU" if machine.backend == "cpu" and "CPU" not in machine.device else machine.device
     threads = f", {count(machine.threads, 'thread')}" if machine.threads else ""
-    where = f"{device}{threads}, {found.datetime[:10]}{arithmetic}; {versions}"
+    where = f"{device}{threads}, {found.run.datetime[:10]}{arithmetic}; {versions}"
     return [*[proven] * bool(proven), where]
 
 
@@ -323,13 +247,13 @@ def _times(found: Answer) -> Iterator[str]:
                 by_clock = f"{row.phase.partition('_')[0]}, {WAITING[row.clock]}"
                 first = f" {by_clock if row.other or row not in rows else PHASES[row.phase]}"
                 times = ([_cell(row, way, port) for port in found.ports] for way in beside)
-                yield line(first, f"{format_time(row.plain_s)} ", times)
+                yield line(first, f"{format_time(row.baseline.median_s)} ", times)
 
 
 def _cell(row: Row, way: str, port: str) -> str:
     """The time of a framework, with a star where no other is faster; "-" where it has none."""
-    cell = row.cells.get(way, {}).get(port)
-    if cell is None:
+    b = row.cells.get(way, {}).get(port)
+    if b is None:
         return "- "
-    time = format_time(cell.time_s)
-    return f"({time})" if cell.differs else time + ("*" if port in row.fastest.get(way, ()) else " ")
+    time = format_time(b.median_s)
+    return f"({time})" if row.apart(b) else time + ("*" if port in row.fastest.get(way, ()) else " ")

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from ...common.errors import UnjudgedError, listed
-from ..analysis.diff import OTHER_WORK, TOO_NOISY, Change, Diff, Problem, ProofChange
+from ..analysis.diff import TOO_NOISY, Change, Diff, Problem, ProofChange
 from ..results.grouping import grouped
+from ..results.machine import version_differences
 from ..results.proof import Proof
-from ..timing.machine import version_differences
 from .equality import label
 from .numbers import count, format_interval, format_time, from_to
 from .provenance import load_warnings, short_group
@@ -29,10 +29,9 @@ def check_comparable(diff: Diff) -> None:
     if diff.judged or any(p.old and p.new for p in diff.proofs):
         return
     old, new = (", ".join(results.groups()) or "nothing" for results in (diff.old, diff.new))
-    other = [problem.detail for problem in diff.problems if problem.reason == OTHER_WORK]
-    why = "; ".join(other) or f"OLD has {old}; NEW has {new}"
     raise UnjudgedError(
-        f"the files have no arm in common to judge. {why}. Measure the same workloads, phases and ports."
+        f"the files have no arm in common to judge. OLD has {old}; NEW has {new}. Measure the same workloads, phases "
+        "and ports."
     )
 
 
@@ -193,7 +192,7 @@ def _notes(diff: Diff) -> Iterator[str]:
             f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
             "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."
         )
-    if unproven := [name for name, run in files.items() if run.trigru.equality is None]:
+    if unproven := [name for name, run in files.items() if run.trigru.begun.equality is None]:
         yield (
             f"{' and '.join(unproven)}: no proof of equality. Only each arm's first results were compared with the "
             "oracle. `trigru compare` proves equality before it times."
@@ -216,5 +215,5 @@ def _all(diff: Diff) -> list[Section]:
 def _cells(change: Change) -> tuple[str, str, str]:
     """The change with its interval, the noise floor and the verdict."""
     word = "too noisy to tell" if change.lost_in_noise else change.verdict
-    word = "FAILED" if change.regression else "A/A" if change.role == "A/A" else word
+    word = "FAILED" if change.regression else "A/A" if change.arm.role == "duplicate" else word
     return format_interval(change.comparison), f"±{change.floor:.1%}", word

@@ -9,7 +9,7 @@ from ...common.equality.checks import CHECKS
 from ...common.equality.contract.examination import CANCELLING_FACTOR, COARSE_FACTOR
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
-from ...impls.upstream import Finding
+from ...impls.upstream import SeenDeparture
 from ..results.grouping import grouped
 from ..results.proof import worst_of
 from .numbers import json_text
@@ -69,7 +69,7 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
     )
 
 
-def departures_table(findings: list[Finding]) -> Section:
+def departures_table(findings: list[SeenDeparture]) -> Section:
     """Where the frameworks' own parts differ from the contract."""
     columns = ("part", Prose("departure"), Prose("seen"), Words("status"))
     rows = [(f.part, f.what, f.seen, f.status) for f in findings]
@@ -90,7 +90,7 @@ def equality_json(
     measurements: Iterable[Measurement],
     unavailable: dict[str, str],
     versions: dict[str, str],
-    departures: Iterable[Finding] | None = None,
+    departures: Iterable[SeenDeparture] | None = None,
 ) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/checks.md."""
     found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]

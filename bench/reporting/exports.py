@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import WAYS, answer
+from ..analysis.answer import WAYS, Answer, Row, answer
 from ..analysis.statistics import Comparison
 from ..analysis.tidy import Timing, timings
 from ..results.grouping import grouped
-from ..results.record import Results
+from ..results.record import Benchmark, Results
 from .inert import for_csv, for_markdown
 from .numbers import format_interval, format_time_range, json_text
 from .page import sheet
@@ -45,13 +45,50 @@ def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -
     if to == "csv":
         return _csv(rows, runs)
     if to == "json":
-        return json_text({"rows": rows, "answers": [answer(run) for run in runs]}, indent=1) + "\n"
+        return json_text({"rows": rows, "answers": [answer_record(answer(run)) for run in runs]}, indent=1) + "\n"
     table = pivoted(rows, kind, runs)
     if to == "latex":
         return latex(table)
     if to == "html":
         return sheet("times", [], [], [table], [line for run in runs for line in origin_lines(run)])
     return "\n".join([markdown_table(table), "", *(f"- {for_markdown(note)}" for note in table.notes), ""])
+
+
+def answer_record(found: Answer) -> dict[str, Any]:
+    """The answer of a run for machines."""
+    run = found.run.trigru
+    equality = run.begun.equality or ()
+    return {
+        "proofs": found.proofs,
+        "checks": list(dict.fromkeys(m.check for m in equality)),
+        "dtypes": list(dict.fromkeys(m.dtype for m in equality)),
+        "ports": found.ports,
+        "missing": found.missing,
+        "untimed": found.untimed,
+        "rows": [_row_record(row) for row in found.rows],
+        "datetime": found.run.datetime,
+        "machine": run.machine,
+        "processes": found.processes,
+        "complete": run.complete,
+        "arithmetic": run.plan.arithmetic,
+    }
+
+
+def _row_record(row: Row) -> dict[str, Any]:
+    def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
+        return {
+            port: {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
+            | {"differs": row.apart(b)}
+            for port, b in arms.items()
+        }
+
+    b = row.baseline
+    return {
+        "workload": row.workload, "shape": b.shape, "phase": row.phase, "clock": row.clock, "floor": b.floor,
+        "plain_s": b.median_s, "cells": {way: cells(arms) for way, arms in row.cells.items()},
+        "fastest": row.fastest, "pairs": row.pairs, "keeping": cells(row.keeping), "advised": row.advised,
+        "least": row.least, "other": row.other and _row_record(row.other),
+    }  # fmt: skip
 
 
 def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:

@@ -4,7 +4,7 @@ from functools import cache
 
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, port_names, unavailable
-from ..arms.workloads import WORKLOADS, get_workload
+from ..arms.workloads import get_workload
 from ..results.arm import Sized
 from .numbers import count
 
@@ -36,8 +36,6 @@ def describe(workload: Sized) -> str:
     >>> describe(Sized("question"))
     'B=1 T=50 D=20 H=200: 1 sequence of 50 steps, 20 inputs, 200 units'
     """
-    if workload.name not in {known.name for known in WORKLOADS}:
-        return str(workload)
     sizes = get_workload(workload)
     steps = f"{'up to ' if sizes.classes else ''}{count(sizes.time, 'step')}"
     return (

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...common.port.protocol import FUNCTIONAL
-from ..analysis.answer import WAYS, Answer, Cell, Row
+from ..analysis.answer import WAYS, Answer, Row
+from ..results.record import Benchmark
 from .inert import for_terminal
 from .naming import CALLED, PHASES, name_of
 from .numbers import Interval, format_time
@@ -57,7 +58,7 @@ def answer_text(found: Answer) -> str:
     texts = []
     for title, of_rows in shown.items():
         times = [
-            f"{title_of(row)}: " + ", ".join(f"{name_of(port)} {format_time(c.time_s)}" for port, c in cells.items())
+            f"{title_of(row)}: " + ", ".join(f"{name_of(port)} {format_time(b.median_s)}" for port, b in cells.items())
             for row, cells in zip(found.rows, of_rows, strict=True)
             if cells
         ]
@@ -87,7 +88,7 @@ def answer_figure(found: Answer) -> "Figure":
             axes.annotate(for_terminal(title_of(row)), (0.01, y), weight="bold", **at)
             y += HEADING
             spans.append((y - 0.5, y - 0.5 + len(ports)))
-            low, high = 1 / (1 + row.floor), 1 + row.floor
+            low, high = 1 / (1 + row.baseline.floor), 1 + row.baseline.floor
             floor = Rectangle((low, y - 0.5), high - low, len(ports), color=GREY, alpha=0.35, linewidth=0)
             axes.add_patch(floor)
             for port in ports:
@@ -106,24 +107,24 @@ def answer_figure(found: Answer) -> "Figure":
 
 def title_of(row: Row) -> str:
     """The phase and the sizes of a row."""
-    return f"{PHASES[row.phase]}, {row.shape}"
+    return f"{PHASES[row.phase]}, {row.baseline.shape}"
 
 
 def _draw(axes: "Axes", y: float, found: Answer, row: Row, port: str) -> str:
     """Draw a framework's line; returns its times."""
-    cells: dict[str, Cell] = {way: of_way[port] for way, of_way in row.cells.items() if port in of_way}
+    cells: dict[str, Benchmark] = {way: of_way[port] for way, of_way in row.cells.items() if port in of_way}
     colour, marker = colour_of(port, found.ports), marker_of(found.ports.index(port))
     first, then = next(iter(cells.values())), cells.get(FUNCTIONAL)
-    moves = then is not None and then.style != first.style
+    moves = then is not None and then.name != first.name
     _draw_ratio(axes, y, first, colour, marker, fill="none" if moves else colour)
     if kept := row.keeping.get(port):
         look: dict[str, Any] = {"fillstyle": "left", "markerfacecoloralt": "none", "markersize": 4.5, "color": colour}
         axes.plot([kept.ratio], [y], marker=marker, **look)
     if then is None or not moves:
-        return format_time(first.time_s)
+        return format_time(first.median_s)
     axes.plot([first.ratio, then.ratio], [y, y], color=colour, linewidth=0.8, alpha=0.6)
     _draw_ratio(axes, y, then, colour, marker, fill=colour)
-    return f"{format_time(first.time_s)} → {format_time(then.time_s)}"
+    return f"{format_time(first.median_s)} → {format_time(then.median_s)}"
 
 
 def _draw_ratio(axes: "Axes", y: float, ratio: Interval, colour: str, marker: str, fill: str) -> None:

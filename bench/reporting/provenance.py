@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from ...common.gru.kernels import STOCK
 from ..analysis.pairs import best_ceilings
 from ..results.arm import Arm
-from ..results.record import Provenance, Results
-from ..results.run import Machine
+from ..results.machine import Machine
+from ..results.record import Results
+from ..results.run import Run
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
@@ -21,7 +22,7 @@ def provenance_lines(results: Results) -> list[str]:
 
 def limits_of_machine(results: Results) -> list[str]:
     """What the machine can do at most, in each dtype and precision."""
-    lines, ceilings = [], results.trigru.ceilings
+    lines, ceilings = [], [started.ceilings for started in results.trigru.started]
     for arithmetic in ceilings[0] if ceilings else ():
         best = best_ceilings(results, arithmetic)
         step = "" if best.loop_step_s is None else f", {1e6 * best.loop_step_s:.2g} µs for each step of a loop"
@@ -34,9 +35,9 @@ def limits_of_machine(results: Results) -> list[str]:
 
 def origin_lines(results: Results) -> list[str]:
     """When, where and with what the numbers were measured, and whether that is all."""
-    facts = results.trigru
-    interrupted = [] if facts.complete else ["INTERRUPTED: not all was measured."]
-    return [*interrupted, *origin_of(results.datetime, facts.machine, facts.command)]
+    run = results.trigru
+    interrupted = [] if run.complete else ["INTERRUPTED: not all was measured."]
+    return [*interrupted, *origin_of(results.datetime, run.machine, run.begun.command)]
 
 
 def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[str]:
@@ -52,9 +53,9 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
     ]
 
 
-def load_warnings(facts: Provenance) -> list[str]:
+def load_warnings(run: Run) -> list[str]:
     """A warning if the machine was busy before a run."""
-    load, threads = facts.load_before, facts.machine.threads
+    load, threads = run.begun.load, run.machine.threads
     if load is None or not threads or load <= threads * BUSY_SHARE:
         return []
     return [f"Busy machine: {load:.1f} processes on {threads} threads before. Use an idle one."]

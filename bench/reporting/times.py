@@ -16,12 +16,11 @@ from ..analysis.pairs import (
     Over,
     Speedup,
     baseline_of,
+    by_other_clock,
     by_size,
     difference,
     limit_of,
     negligible_from,
-    other_clock,
-    ratio_of,
     reference_of,
     same_program,
     speedups,
@@ -31,6 +30,7 @@ from ..analysis.tidy import remarks
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
+from .exports import way_table
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
 from .provenance import ARITHMETIC, short_group
 from .sections import Prose, Section, Words
@@ -52,6 +52,12 @@ CAUSES = {
 LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
+def time_tables(results: Results) -> list[Section]:
+    """All tables of times."""
+    across = [*way_table(results, "pairwise"), *overhead_tables(results), *speedup_tables(results)]
+    return across + timing_tables(results)
+
+
 def timing_tables(results: Results) -> list[Section]:
     """Every arm of every group, and the arms without a number."""
     sections = []
@@ -64,16 +70,17 @@ def timing_tables(results: Results) -> list[Section]:
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     first, baseline, rows, limit = benchmarks[0], baseline_of(benchmarks), [], ""
+    others = by_other_clock(benchmarks)
     for b in benchmarks:
-        time_s, other, (kind, share) = float(np.median(b.time_s)), other_clock(results, b), limit_of(results, b)
+        time_s, other, (kind, share) = b.median_s, others.get(b.arm.id), limit_of(results, b)
         limit = limit or LIMITS[kind]
-        interval = format_interval(ratio_of(b))
+        interval = format_interval(b)
         rows.append(
             (
                 b.name,
                 format_time(time_s),
                 format_time(float(np.median(b.other_s))) if b.other_s else "-",
-                "1" if b.arm.is_baseline else "-" if other is None else format_ratio(ratio_of(other), other.verdict),
+                "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other, other.verdict),
                 format_throughput(b.flops / time_s, share),
                 "1 (baseline)" if b.arm.is_baseline else interval,
                 {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict),
@@ -165,7 +172,7 @@ def _speedups(over: Over, kernel: str, found: list[Speedup]) -> Section:
             s.benchmark.arm.phase,
             s.arm,
             s.other.name,
-            format_time(float(np.median(s.benchmark.time_s))),
+            format_time(s.benchmark.median_s),
             format_interval(s.ratio, 2 if s.ratio.high < 10 else 1),
             s.verdict,
             cell(s),

@@ -29,6 +29,8 @@ Load = Annotated[float, Meta(ge=0, le=1e6)]
 Role = Literal["baseline", "duplicate", "arm"]
 #: How the reason begins why an arm has no number whose port differs from the oracle.
 NOT_PROVEN = "not proven equal"
+#: And why no arm of a group has one without these.
+NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):

@@ -69,11 +69,12 @@ class OtherFileError(ResultsFileError):
         self.path, self.command = path, command
 
 
-def save(run: Run, results: Results, path: Path) -> None:
+def save(results: Results, path: Path) -> None:
     """Write a run that ended, with the arms that have a number and the reasons of the others, whole or not at all."""
     from pytest_benchmark.stats import Stats
 
-    if run.ended is None or run.machine is None:
+    run = results.trigru
+    if run.ended is None or not run.started:
         raise ValueError("only a run that ended has a results file")
     benchmarks, machine = [], run.machine
     for b in results.benchmarks:

@@ -3,14 +3,15 @@
 `trigru.bench.analysis.merge` makes it of the records in `trigru.bench.results.run`, and nothing of it is stored.
 """
 
+from datetime import UTC, datetime
+
 import numpy as np
 from msgspec import Struct
 
-from ...common.equality.measurement import Measurement
 from ...common.port.programs import Count
-from .arm import Arm, Natural, NotNegative, Plan, Positive, Untimed, Verdict
+from .arm import Arm, Natural, NotNegative, Positive, Untimed, Verdict
 from .grouping import grouped
-from .run import Ceilings, Machine, Timed
+from .run import Run, Timed
 
 
 class Benchmark(Struct, frozen=True):
@@ -21,7 +22,7 @@ class Benchmark(Struct, frozen=True):
         shape: sizes of the workload, as text.
         steps: time steps of a call, without padding.
         flops, moved_bytes: the least work of a call; see `trigru.bench.arms.workloads.work_of`.
-        ratio, ratio_low, ratio_high: time / baseline time, paired within rounds, with its 95 % interval.
+        ratio, low, high: time / baseline time, paired within rounds, with its 95 % interval.
         floor: the group's noise floor, as a fraction.
         verdict: "faster", "slower" or "indistinguishable", than the baseline.
     """
@@ -33,8 +34,8 @@ class Benchmark(Struct, frozen=True):
     flops: NotNegative
     moved_bytes: NotNegative
     ratio: Positive
-    ratio_low: Positive
-    ratio_high: Positive
+    low: Positive
+    high: Positive
     floor: NotNegative
     verdict: Verdict
 
@@ -59,6 +60,11 @@ class Benchmark(Struct, frozen=True):
         return np.concatenate([t.time_s for t in self.timed.values()])
 
     @property
+    def median_s(self) -> float:
+        """Seconds per call, the median of the rounds."""
+        return float(np.median(self.time_s))
+
+    @property
     def process(self) -> list[int]:
         """The process of each round, from 0."""
         return [number for number, t in self.timed.items() for _ in t.time_s]
@@ -69,50 +75,28 @@ class Benchmark(Struct, frozen=True):
         return [s for t in self.timed.values() for s in t.other_s]
 
     @property
-    def other_process(self) -> list[int]:
-        """The process of each round of that clock."""
-        return [number for number, t in self.timed.items() for _ in t.other_s]
-
-    @property
     def steady(self) -> list[bool]:
         """Whether the warm-up ended since calls became no faster, for each process."""
         return [t.steady for t in self.timed.values()]
-
-
-class Provenance(Struct, frozen=True):
-    """All that the numbers depend on: the records of `trigru.bench.results.run` that are of the whole run.
-
-    Args:
-        machine: of the first process. If none started, its threads are 0 and only versions and commit are known.
-        ceilings: of each process, by the arms' arithmetic.
-        complete: whether the whole plan was measured.
-    """
-
-    command: list[str]
-    plan: Plan
-    equality: list[Measurement] | None
-    machine: Machine
-    ceilings: list[dict[str, Ceilings]]
-    load_before: NotNegative | None
-    load_after: NotNegative | None
-    interruptions: Count
-    complete: bool
 
 
 class Results(Struct, frozen=True):
     """A run.
 
     Args:
+        trigru: its records, with all that the numbers depend on.
         benchmarks: the arms with a number.
-        datetime: when the run ended.
-        trigru: all that the numbers depend on.
         untimed: the arms without a number.
     """
 
+    trigru: Run
     benchmarks: list[Benchmark]
-    datetime: str
-    trigru: Provenance
     untimed: list[Untimed]
+
+    @property
+    def datetime(self) -> str:
+        """When the run ended; now, if it did not."""
+        return self.trigru.ended.datetime if self.trigru.ended else datetime.now(UTC).isoformat()
 
     def groups(self) -> dict[str, list[Benchmark]]:
         """Benchmarks by group, in the order of the plan."""

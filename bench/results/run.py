@@ -5,78 +5,17 @@ Nothing is stored that can be computed from them. The types bound every number t
 that contradict each other.
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ...common.errors import TrigruError
 from ...common.port.programs import Build, Count, ProgramFacts
 from .arm import Arm, Clock, Load, Natural, NotNegative, Plan, SampleSeconds, Untimed
 from .grouping import grouped
 from .lines import check_date, first_twice
-
-
-class ResumeError(TrigruError, ValueError):
-    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine.
-
-    Args:
-        what: is wrong, as a sentence without its full stop.
-    """
-
-    def __init__(self, what: str):
-        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
-
-
-class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The best rates measured on a device.
-
-    Args:
-        gemm_gflop_per_s: of a large square matrix product, in the dtype and precision of the arms.
-        copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
-        loop_step_s: seconds for each step of a float32 loop that does almost nothing; None in files without it.
-    """
-
-    gemm_gflop_per_s: Annotated[float, Meta(gt=0, le=1e8)]  # a hundred times that of any device, as the next
-    copy_gbyte_per_s: Annotated[float, Meta(gt=0, le=1e6)]
-    loop_step_s: SampleSeconds | None = None
-
-
-class Machine(Struct, frozen=True, forbid_unknown_fields=True):
-    """The machine and the software of a process.
-
-    Args:
-        versions: of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN.
-        device, backend: as JAX calls them; for a CPU, its model.
-        threads: how many CPUs the process may use, which is the number of XLA's threads.
-        xla_flags: the environment's XLA_FLAGS, without paths.
-        environment: other variables that change what is measured.
-        commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
-        gpus: the answer of NVIDIA's driver about each GPU when the process starts: clocks, power, memory used.
-    """
-
-    versions: dict[str, str]
-    device: str
-    backend: str
-    threads: Annotated[int, Meta(ge=1, le=2**16)]
-    xla_flags: str
-    environment: dict[str, str]
-    commit: str
-    gpus: list[dict[str, str]] = []
-
-    def contradictions(self, ports: Iterable[str]) -> Iterator[str]:
-        """A sentence where a CPU has GPUs, or a port of which there are numbers lacks a package that it needs."""
-        from ...impls import get_port, own_ports, unavailable  # here, since it imports JAX
-
-        if self.backend == "cpu" and self.gpus:
-            yield f"it has GPUs, and ran on {self.device}"
-        for port in {*ports} & {*own_ports()}:
-            packages = () if unavailable(port) else get_port(port).packages
-            needed = [name for name in packages if name != "jaxlib"]  # which comes with jax
-            if lost := [name for name in needed if self.versions.get(name, "not installed") == "not installed"]:
-                yield f"{port} was there, and {lost[0]} was not installed"
+from .machine import Ceilings, Machine
 
 
 class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -232,9 +171,11 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
         return self.begun.plan
 
     @property
-    def machine(self) -> Machine | None:
-        """The machine of the run; None as long as no process has started."""
-        return self.started[0].machine if self.started else None
+    def machine(self) -> Machine:
+        """That of the first process. As long as none has started, its threads are 0, and only its software is known."""
+        begun = self.begun
+        unknown = Machine(begun.versions, "unknown machine", "unknown", 0, "", {}, begun.commit)
+        return self.started[0].machine if self.started else unknown
 
     @property
     def reasons(self) -> dict[str, Untimed]:

@@ -12,7 +12,7 @@ import optax
 from trigru.bench.analysis.statistics import Comparison, as_ratio, effect_of, noise_floor, verdict
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
-from trigru.bench.timing.sampling import sample_rounds
+from trigru.bench.timing.sampling import sample_rounds, schedule_of, warm_up
 from trigru.common.parameters.record import random_params
 from trigru.common.port.styles import make_task, styles_called
 from trigru.impls import get_port, get_style
@@ -92,7 +92,8 @@ def time_arms(make_arms: Callable[[], Arms], number: int) -> dict[str, np.ndarra
         arm = made[names[index]] = Compiled(*makers[names[index]]())
         arm.wait(arm.call())
     arms = [made[name] for name in names]
-    samples = sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, seed=number)
+    schedule = schedule_of([warm_up(arm, SAMPLE_TIME_S) for arm in arms], SAMPLE_TIME_S)
+    samples = sample_rounds(arms, ROUNDS, schedule, seed=number)
     for sample in samples:
         if isinstance(sample, Exception):
             raise sample

@@ -1,1 +1,1 @@
-"""Measuring times: samples, the worker processes, their supervisor with the journal, and the machine."""
+"""Measuring times: samples, the worker processes, their supervisor, and the machine."""

@@ -4,13 +4,13 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 from ..processes.child import cores
-from ..results.run import Machine
+from ..results.machine import Machine
 
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
 #: Folders of trigru whose changes can change what is measured.
@@ -76,25 +76,17 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
     )
 
 
-def machine_differences(was: Machine, now: Machine, *, versions: bool = True) -> list[str]:
-    """How a machine differs from another, in words. The commit never counts; versions count unless excluded."""
-    fields = ("device", "backend", "threads", "xla_flags")
-    found = version_differences(*({name: getattr(machine, name) for name in fields} for machine in (was, now)))
-    found += version_differences(was.versions, now.versions) if versions else []
-    return found + version_differences(was.environment, now.environment)
+def machine_contradictions(machine: Machine, ports: Iterable[str]) -> Iterator[str]:
+    """A sentence where a CPU has GPUs, or a port of which there are numbers lacks a package that it needs."""
+    from ...impls import get_port, own_ports, unavailable  # here, since it imports JAX
 
-
-def version_differences(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """Which versions, or other values, differ, in words.
-
-    >>> version_differences({"numpy": "2.0", "jax": "0.6", "XLA_X": ""}, {"numpy": "2.0", "jax": "0.7", "XLA_X": "1"})
-    ["XLA_X '' -> 1", 'jax 0.6 -> 0.7']
-    """
-    return [
-        f"{name} {was.get(name, 'none') or repr('')} -> {now.get(name, 'none') or repr('')}"
-        for name in sorted(was.keys() | now.keys())
-        if was.get(name) != now.get(name)
-    ]
+    if machine.backend == "cpu" and machine.gpus:
+        yield f"it has GPUs, and ran on {machine.device}"
+    for port in {*ports} & {*own_ports()}:
+        packages = () if unavailable(port) else get_port(port).packages
+        needed = [name for name in packages if name != "jaxlib"]  # which comes with jax
+        if lost := [name for name in needed if machine.versions.get(name, "not installed") == "not installed"]:
+            yield f"{port} was there, and {lost[0]} was not installed"
 
 
 def without_paths(value: str) -> str:

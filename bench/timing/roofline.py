@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..results.run import Ceilings
+from ..results.machine import Ceilings
 
 CALLS = 8
 #: Steps of a loop, of which each needs the one before, and numbers in its state.

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
+from ..results.arm import Clock
 from ..results.run import Samples
 
 #: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
@@ -70,7 +71,7 @@ class Calibration(NamedTuple):
         least_warm_up_s: how long the warm-up lasts at least, in seconds.
     """
 
-    clock: str = "blocked"
+    clock: Clock = "blocked"
     least_calls: int = 1
     most_calls: int | None = SAMPLE_CALLS
     least_sample_s: float = 0.0
@@ -95,17 +96,19 @@ ACCELERATOR = Calibration("pipelined", least_calls=50, most_calls=None, least_sa
 
 
 class Schedule(NamedTuple):
-    """The samples of a group of arms, by clock; the one that leads comes first.
+    """The samples of a group of arms that are warm, by clock; the one that leads comes first.
 
     Args:
+        steady: whether each arm was no longer getting faster.
         calls: of a sample of each arm.
         round_s: about how long a round takes, in seconds.
     """
 
-    calls: dict[str, list[int]]
-    round_s: dict[str, float]
+    steady: list[bool]
+    calls: dict[Clock, list[int]]
+    round_s: dict[Clock, float]
 
-    def rounds(self, leading: int) -> dict[str, int]:
+    def rounds(self, leading: int) -> dict[Clock, int]:
         """How many rounds there are by each clock: a quarter as many by the other."""
         return dict(zip(self.calls, (leading, math.ceil(leading / 4)), strict=False))
 
@@ -114,14 +117,22 @@ class Schedule(NamedTuple):
         return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
 
 
-def schedule_of(warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration, *, both: bool) -> Schedule:
-    """The schedule of arms that were warmed up so; for the arguments, see `sample_rounds`."""
+def schedule_of(
+    warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration = CPU, *, both: bool = True
+) -> Schedule:
+    """The schedule of arms that were warmed up so.
+
+    Args:
+        sample_time_s: see `trigru.bench.results.arm.Plan`.
+        calibration: that of the platform.
+        both: take samples by the clock that does not lead, too: of four calls at least, if they are not waited for.
+    """
     leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
     calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
     if both:
         calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
     times_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
-    return Schedule(calls, times_s)
+    return Schedule([w.steady for w in warmed], calls, times_s)
 
 
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
@@ -153,74 +164,78 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
 def sample_rounds(
     arms: Sequence[Benchmarkable],
     rounds: int,
+    schedule: Schedule,
     *,
-    sample_time_s: float,
     seed: int = 0,
-    calibration: Calibration = CPU,
-    warmed: Sequence[WarmUp] | None = None,
     progress: Callable[[float], None] = lambda share: None,
     entering: Callable[[int], None] = lambda index: None,
-    both: bool = True,
 ) -> list[Samples | Exception]:
     """Time arms in interleaved rounds.
 
     Every arm runs once a round, in balanced shuffled order; garbage collection is off while the clock runs. All outputs
     of an XLA program become ready together, so blocking on one of them waits for all. The last rounds, a quarter as
-    many, are by the other clock. Without waiting, a sample has four calls at least.
+    many, are by the other clock.
 
     Args:
-        arms: compiled already, or compiled by the warm-up.
+        arms: warm, and so compiled.
         rounds: how many. A multiple of the number of arms balances positions exactly.
-        sample_time_s: see `trigru.bench.results.arm.Plan`.
-        calibration: that of the platform.
-        warmed: how each arm was warmed up; None to warm up here.
         progress: called after each round, or each sample where rounds are long, with its share of the whole time.
         entering: called with the arm's number before each sample, outside of the timed region.
-        both: take a quarter as many rounds by the other clock, too.
 
     Returns:
         The samples of each arm, or the exception that it raised: CompiledWhileTimingError if it compiled again.
     """
-    warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
-    schedule = schedule_of(warmed, sample_time_s, calibration, both=both)
-    calls, round_s, numbers = schedule.calls, schedule.round_s, schedule.rounds(rounds)
-    orders = [(clock, order) for clock in numbers for order in balanced_orders(len(arms), numbers[clock], seed)]
+    orders = [
+        (clock, order)
+        for clock, number in schedule.rounds(rounds).items()
+        for order in balanced_orders(len(arms), number, seed)
+    ]
     time_s, started_s, position = np.zeros((3, len(orders), len(arms)))
     failed: dict[int, Exception] = {}
-    with watch_build() as built, _no_garbage_collection():
+    with _no_garbage_collection():
         for number, (clock, order) in enumerate(orders):
             gc.collect()
-            reports = len(arms) if round_s[clock] > LONG_ROUND_S else 1
+            share = schedule.round_s[clock] / schedule.whole_s(rounds)
+            is_long = schedule.round_s[clock] > LONG_ROUND_S
             for place, index in enumerate(order.tolist()):
                 position[number, index] = place
                 if index not in failed:
                     entering(index)
-                    compiled_s = built(0.0).compile_s
                     started_s[number, index] = time.time()
                     try:
-                        time_s[number, index] = CLOCKS[clock](arms[index], calls[clock][index])
-                        if built(0.0).compile_s > compiled_s:
-                            raise CompiledWhileTimingError(
-                                "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of "
-                                "what it passes from call to call; its figures would include compilation."
-                            )
+                        time_s[number, index] = _sample(arms[index], clock, schedule.calls[clock][index])
                     except Exception as error:  # an arm loses only its own numbers
                         failed[index] = error
-                if reports > 1 or place == len(arms) - 1:
-                    progress(round_s[clock] / schedule.whole_s(rounds) / reports)
+                if is_long:
+                    progress(share / len(arms))
+            if not is_long:
+                progress(share)
+    leading = next(iter(schedule.calls))
     return [
         failed.get(index)
         or Samples(
-            clock=calibration.clock,
-            calls=calls[calibration.clock][index],
-            steady=w.steady,
+            clock=leading,
+            calls=schedule.calls[leading][index],
+            steady=steady,
             time_s=_digits(time_s[:rounds, index], "{:.6g}"),
             other_s=_digits(time_s[rounds:, index], "{:.6g}"),
             position=position[:rounds, index].astype(int).tolist(),
             started_s=_digits(started_s[:rounds, index], "{:.3f}"),
         )
-        for index, w in enumerate(warmed)
+        for index, steady in enumerate(schedule.steady)
     ]
+
+
+def _sample(arm: Benchmarkable, clock: Clock, calls: int) -> float:
+    """Seconds per call. Raises a CompiledWhileTimingError if XLA compiled."""
+    with watch_build() as built:
+        time_s = CLOCKS[clock](arm, calls)
+    if built(0.0).compile_s:
+        raise CompiledWhileTimingError(
+            "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of what it passes from "
+            "call to call; its figures would include compilation."
+        )
+    return time_s
 
 
 def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration = CPU) -> WarmUp:
@@ -257,7 +272,7 @@ def _pipelined(arm: Benchmarkable, calls: int) -> float:
 
 
 #: Seconds per call of an arm, each waited for, or all in flight.
-CLOCKS = {"blocked": _blocked, "pipelined": _pipelined}
+CLOCKS: dict[Clock, Callable[[Benchmarkable, int], float]] = {"blocked": _blocked, "pipelined": _pipelined}
 
 
 def _digits(values: np.ndarray, form: str) -> list[float]:

@@ -1,10 +1,7 @@
-"""A run: fresh processes measure, and this one writes each answer to the journal before it takes the next.
+"""A run: fresh processes measure, and this one adds each answer to the journal before it takes the next.
 
 In a first look on a CPU, two processes work side by side: they prepare their arms at the same time, and share the
 compiled programs. While one of them times, the other waits; see `trigru.bench.timing.turns`.
-
-The journal is a file with one line of JSON for each record, which survives the run. Each line has a checksum that is
-chained to the line before it.
 """
 
 import os
@@ -20,136 +17,25 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from ...common.errors import TrigruError, brief
-from ...common.files import read_whole, write_whole
-from ..arms.arms import compiling_processes
+from ...common.files import write_whole
 from ..arms.workloads import get_workload
 from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu
 from ..processes.interrupts import raise_if_interrupted, shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
-from ..results.lines import MOST_BYTES, decode_lines, encode_line
-from ..results.run import Begun, GroupTimed, Line, Resumed, ResumeError, Run, Started
-from .machine import machine_differences, version_differences, visible_gpu
+from ..results.journal import Journal
+from ..results.run import GroupTimed, Started
+from .machine import visible_gpu
 from .turns import Turns
 
-#: Name of the journal, beside the results.
-PARTIAL = "results.partial.jsonl"
 WORKER = "trigru.bench.timing.worker:answer_request"
 #: A measuring process that is silent for longer is ended, and its arm has no number; in seconds.
 LIMIT_S = 300.0
 #: How many processes work side by side, if an arm needs no more bytes than this.
 SIDE_BY_SIDE, MOST_ARM_BYTES = 2, 2**26
-#: About how long parts of a process take on two cores, in seconds: its start, with the machine's limits; to compile an
-#: arm, by phase, and which share of that if it is taken from another process; the rounds of a group.
-START_S, TAKEN, ROUNDS_S = 2.5, 0.12, 1.4
-COMPILED_S = {"forward": 0.15, "gradient": 0.6, "train_step": 0.9, "step": 0.07}
 #: A folder in the request's folder, of programs, where the run has no other; and a file that names the arms and
 #: the software.
 PROGRAMS, CONTENTS = "programs", "contents.json"
-NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
-
-
-class Journal(Run, kw_only=True):
-    """The records of a run that is not complete, in a file.
-
-    Args:
-        path: of the file.
-        checksum: of its last line.
-        made_folder: whether the file's folder was made for it.
-    """
-
-    path: Path
-    checksum: str = ""
-    made_folder: bool = False
-
-    @classmethod
-    def begin(cls, path: Path, begun: Begun) -> "Journal":
-        """Begin a file. Raises a FileExistsError if there is one."""
-        self = cls._of(path, [begun])
-        self.made_folder = not path.parent.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("xb").close()
-        self._write(begun)
-        return self
-
-    @classmethod
-    def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
-        """Continue where the file ends, on the same plan and the same software.
-
-        Args:
-            versions, commit: of what is installed.
-
-        Raises:
-            ResumeError: the file is damaged, of another plan, or of other software.
-        """
-        self = cls.read(path)
-        begun = self.begun
-        if self.plan != plan:
-            command = " ".join(begun.command)
-            raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
-        software = begun.versions | {"commit": begun.commit}
-        differences = version_differences(software, versions | {"commit": commit}) if begun.versions else []
-        if differences:
-            raise ResumeError(f"{path} was begun elsewhere: {'; '.join(differences)}")
-        if path.is_symlink():
-            raise ResumeError(f"{path}: is a symbolic link, which is not written to")
-        os.truncate(path, len(_whole_lines(path)))
-        self.add(Resumed())
-        return self
-
-    @classmethod
-    def read(cls, path: Path) -> "Journal":
-        """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
-        try:
-            return cls._of(path, *decode_lines(_whole_lines(path), Line))
-        except OSError as error:
-            raise TrigruError(f"{path}: {error.strerror}.") from error
-        except ValueError as error:  # also msgspec's
-            raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
-
-    @classmethod
-    def _of(cls, path: Path, lines: list[Line], checksum: str = "") -> "Journal":
-        """The journal of these lines. Raises a ValueError if they are not of one run."""
-        if not lines or not isinstance(lines[0], Begun):
-            raise ValueError("it has no beginning")
-        facts = {"begun": lines[0], "started": [], "untimed": [], "interruptions": 0, "ended": None}
-        self = cls(**facts, path=path, checksum=checksum)
-        for line in lines[1:]:
-            self.take(line)
-        self.check()
-        return self
-
-    def add(self, line: Line) -> None:
-        """Keep a record. Raises a ResumeError if it is from another machine than those before."""
-        before = self.machine
-        if before and isinstance(line, Started):
-            differences = machine_differences(before, line.machine)
-            differences += version_differences({"commit": before.commit}, {"commit": line.machine.commit})
-            if differences:
-                raise ResumeError(f"{self.path} was measured elsewhere: {'; '.join(differences)}")
-        with shielded():
-            self._write(line)
-            self.take(line)
-
-    def _write(self, line: Line) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        with open(os.open(self.path, flags), "ab") as file:
-            content, checksum = encode_line(line, self.checksum)
-            file.write(content)
-        self.checksum = checksum
-
-    def discard(self) -> None:
-        """Remove the file: its content is in the results file, or it has none."""
-        self.path.unlink(missing_ok=True)
-        if self.made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
-            self.path.parent.rmdir()
-
-
-def _whole_lines(path: Path) -> bytes:
-    """The content of a file up to the end of its last whole line."""
-    content = read_whole(path, MOST_BYTES)
-    return content[: content.rfind(b"\n") + 1]
 
 
 class TimingRequest(Struct, frozen=True):
@@ -161,7 +47,6 @@ class TimingRequest(Struct, frozen=True):
         folder: for files that the processes of a run share.
         programs: a folder of compiled programs, from which each process takes what is there and to which it adds what
             is not; None where the first processes compile, and the time that this takes is measured.
-        has_programs: whether that folder has those of all arms.
     """
 
     plan: Plan
@@ -170,7 +55,6 @@ class TimingRequest(Struct, frozen=True):
     backend: str | None
     folder: str
     programs: str | None = None
-    has_programs: bool = False
 
     @property
     def marker(self) -> Path:
@@ -180,34 +64,20 @@ class TimingRequest(Struct, frozen=True):
         """
         return Path(self.folder) / f"timed_arm-{self.process}"
 
-    def arm_s(self, phase: str) -> float:
-        """About how many seconds the process takes to make an arm ready."""
-        if self.programs is None:
-            compiles = float(self.process < compiling_processes(self.plan.processes))
-        else:
-            compiles = 0.0 if self.has_programs or self.process >= SIDE_BY_SIDE else 1 / SIDE_BY_SIDE
-        return COMPILED_S[phase] * max(compiles, TAKEN)
-
-    @property
-    def whole_s(self) -> float:
-        """About how many seconds the process takes."""
-        groups = {arm.group for arm in self.arms}
-        return START_S * bool(self.arms) + sum(self.arm_s(arm.phase) for arm in self.arms) + ROUNDS_S * len(groups)
-
 
 class Stage(Struct, frozen=True, tag=True):
-    """The next piece of work, and about how many seconds of the process's time the work since the last one takes."""
+    """The next piece of work, and about which share of its group's the work since the last one is."""
 
     what: str
-    expected_s: float = 0.0
+    share: float = 0.0
     group: str | None = None
     arm: str | None = None
 
 
-#: What a measuring process answers; None where it was started, or waits for another one.
-Answer = Started | Stage | Untimed | GroupTimed | None
+#: What a measuring process sends; None where it was started, or waits for another one.
+Message = Started | Stage | Untimed | GroupTimed | None
 
-Ask = Callable[[TimingRequest, float, Event], Generator[Answer, None, None]]
+Ask = Callable[[TimingRequest, float, Event], Generator[Message, None, None]]
 
 
 #: The end of a process, with the exception of its reader.
@@ -215,24 +85,23 @@ class _Ended(NamedTuple):
     error: BaseException | None
 
 
-def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generator[Answer, None, None]:
+def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generator[Message, None, None]:
     """Measure in a fresh interpreter: None once it was started, then its answers. Raises as `Child.answers_to` does."""
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
         with Child(WORKER, parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)) as child:
             yield None
-            for answer in child.answers_to(request, Answer, limit_s, stop):
+            for answer in child.answers_to(request, Message, limit_s, stop):
                 turns.close()  # from now on the process takes turns itself
                 yield answer
 
 
-def keep_only(programs: Path, contents: bytes) -> bool:
-    """Remove a folder of programs unless it has these contents. Whether it has them."""
+def keep_only(programs: Path, contents: bytes) -> None:
+    """Remove a folder of programs unless it has these contents."""
     with suppress(OSError):
         if (programs / CONTENTS).read_bytes() == contents:
-            return True
+            return
     shutil.rmtree(programs, ignore_errors=True)
-    return False
 
 
 def run(
@@ -259,17 +128,18 @@ def run(
     with scratch() as folder:
         shared = (programs or Path(folder) / PROGRAMS) if quick and begun.backend == "cpu" else None
         contents = msgspec.json.encode([begun.arms, begun.versions, begun.commit])
-        has_programs = shared is not None and keep_only(shared, contents)
+        if shared is not None:
+            keep_only(shared, contents)
 
         def request_of(process: int) -> TimingRequest:
-            backend, kept = journal.machine.backend if journal.machine else begun.backend, shared and str(shared)
-            return TimingRequest(plan, journal.todo(process), process, backend, folder, kept, has_programs)
+            backend, kept = journal.machine.backend if journal.started else begun.backend, shared and str(shared)
+            return TimingRequest(plan, journal.todo(process), process, backend, folder, kept)
 
-        whole_s = sum(request_of(process).whole_s for process in range(plan.processes))
+        parts = sum(len({arm.group for arm in journal.todo(process)}) for process in range(plan.processes))
 
         def measure(processes: range) -> None:
             """Measure what some processes have to, side by side: a thread reads the answers of each."""
-            answers, stop = SimpleQueue[tuple[int, Answer | _Ended]](), Event()
+            answers, stop = SimpleQueue[tuple[int, Message | _Ended]](), Event()
             requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
             blamed = {0}  # the first death in a later process may be chance, so that is repeated
 
@@ -313,14 +183,15 @@ def run(
                         if isinstance(answer, Stage):
                             stages[process] = answer
                             of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
-                            progress(answer.what + of, answer.expected_s / whole_s)
+                            progress(answer.what + of, answer.share / parts)
                         elif isinstance(answer, _Ended):
                             end(process, answer.error)
                             begin(process)
                         elif answer is not None:
                             if isinstance(answer, GroupTimed):
                                 stages.pop(process, None)
-                            journal.add(answer)
+                            with shielded():
+                                journal.add(answer)
                 finally:
                     stop.set()
 
@@ -345,4 +216,5 @@ def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error:
         what = f"time {blamed[0].id}"
     for arm in blamed:
         if arm.id not in journal.reasons:
-            journal.add(Untimed(arm, f"{error} while trying to {what}"))
+            with shielded():
+                journal.add(Untimed(arm, f"{error} while trying to {what}"))

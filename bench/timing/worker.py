@@ -15,16 +15,17 @@ import numpy as np
 from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
-from ..arms.admission import keep_in
+from ..arms.admission import references_shared_in
 from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
 from ..processes.child import collect_less_garbage
-from ..results.arm import Arm, Plan, Untimed
+from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
 from ..results.grouping import grouped
-from ..results.run import GroupTimed, Machine, Samples, Started, Timed
+from ..results.machine import Machine
+from ..results.run import GroupTimed, Samples, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
-from .sampling import ACCELERATOR, CPU, Schedule, sample_rounds, schedule_of, warm_up
-from .supervisor import NO_BASELINE, PROGRAMS, ROUNDS_S, SIDE_BY_SIDE, START_S, Answer, Stage, TimingRequest
+from .sampling import ACCELERATOR, CPU, Calibration, Schedule, WarmUp, sample_rounds, schedule_of, warm_up
+from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest
 from .turns import Turns
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time by both clocks, over all
@@ -36,6 +37,8 @@ SHORT_GROUP_TIME_S = 0.85
 ROUNDS, MOST_ROUNDS = 11, 55
 #: The least number of rounds of a group, over all processes.
 MIN_ROUNDS = 11
+#: About which share of a group's time it takes to compile its arms.
+PREPARING = 0.5
 T = TypeVar("T")
 #: Kept until the process has ended, with all that JAX does then.
 _TURNS: list[Turns] = []
@@ -45,7 +48,7 @@ class OtherPlatformError(TrigruError):
     """A process found another platform than its parent expects."""
 
 
-def answer_request(request: TimingRequest, answer: Callable[[Answer], None]) -> None:
+def answer_request(request: TimingRequest, answer: Callable[[Message], None]) -> None:
     """Measure in a process of its own."""
     collect_less_garbage()
     jax.config.update("jax_enable_compilation_cache", False)  # no other run's program, but from a request's folder
@@ -53,12 +56,12 @@ def answer_request(request: TimingRequest, answer: Callable[[Answer], None]) -> 
     measure(request, answer, _TURNS[0])
 
 
-def measure(request: TimingRequest, answer: Callable[[Answer], None], turns: Turns) -> None:
+def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     marker = np.memmap(request.marker, "<u4", "w+", shape=1)
-    with keep_in(Path(request.folder)):
+    with references_shared_in(Path(request.folder)):
         machine = describe_machine(packages_of_plan(request.plan))
-        answer(Stage("measure the machine's limits", START_S))  # until then, the parent lets no other process time
+        answer(Stage("measure the machine's limits"))  # until then, the parent lets no other process time
         if request.backend not in (None, machine.backend):
             raise OtherPlatformError(
                 f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
@@ -72,86 +75,114 @@ def measure(request: TimingRequest, answer: Callable[[Answer], None], turns: Tur
         answer(Started(machine, ceilings))
         for arms in grouped(request.arms, lambda arm: arm.group).values():
             with jax.default_matmul_precision(arms[0].precision):
-                answer(measure_group(request, arms, machine, answer, marker, turns))
+                answer(Group(request, arms, machine, answer).measure(marker, turns))
 
 
-def measure_group(
-    request: TimingRequest,
-    arms: list[Arm],
-    machine: Machine,
-    answer: Callable[[Answer], None],
-    marker: np.ndarray,
-    turns: Turns,
-) -> GroupTimed:
-    """Compile the arms of one group, compare them with the oracle, and time them.
+class Group:
+    """The arms of one group, in this process. An arm that fails loses only its own number.
 
     Args:
-        answer: called with what happens meanwhile.
-        marker: gets the number of the arm that is being timed; see `trigru.bench.timing.supervisor.TimingRequest`.
-        turns: of the processes side by side. Between groups this one has the shared lock.
+        answer: called with what happens.
     """
-    group, sample_time_s = arms[0].group, request.plan.sample_time_s
 
-    def attempt(what: str, expected_s: float, arm: Arm, step: Callable[[], T]) -> T | None:
-        """Call a step of an arm; if it fails, only this arm has no number."""
-        answer(Stage(f"{what} {arm.id}", expected_s, group, arm.id))
+    def __init__(self, request: TimingRequest, arms: list[Arm], machine: Machine, answer: Callable[[Message], None]):
+        self.request, self.arms, self.machine, self.answer = request, arms, machine, answer
+        self.name = arms[0].group
+
+    def measure(self, marker: np.ndarray, turns: Turns) -> GroupTimed:
+        """Compile the arms, compare them with the oracle, and time them.
+
+        Args:
+            marker: gets the number of the arm that is being timed; see
+                `trigru.bench.timing.supervisor.TimingRequest`.
+            turns: of the processes side by side. Between groups this one has the shared lock.
+        """
+        ready = self._compile()
+        turns.acquire_exclusive()
+        warm = self._warm_up(ready)
+        ready = [one for one, _ in warm]
+        samples: list[Samples | Exception] = []
+        if {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
+            samples = self._time(ready, [w for _, w in warm], marker)
+        turns.acquire_shared()
+        if not samples:
+            for one in ready:
+                self.answer(Untimed(one.arm, NO_BASELINE))
+        timed = [self._timed(one, of) for one, of in zip(ready, samples, strict=False)]
+        return GroupTimed(self.name, self.request.process, [t for t in timed if t])
+
+    def _compile(self) -> list[Ready]:
+        # an arm that always came first was seen to be 0.3 % slower; of two processes side by side, each compiles half
+        pair, second = divmod(self.request.process, SIDE_BY_SIDE)
+        order = np.random.default_rng(pair).permutation(len(self.arms))[:: -1 if second else 1]
+        made = []
+        for arm in (self.arms[number] for number in order):
+            step = partial(_prepare, self.request, arm, self.machine)
+            made.append(self._attempt("compile", arm, step, PREPARING / len(self.arms)))
+        return sorted(filter(None, made), key=lambda ready: self.arms.index(ready.arm))
+
+    def _warm_up(self, ready: list[Ready]) -> list[tuple[Ready, WarmUp]]:
+        how = self.request.plan.sample_time_s, self._calibration
+        found = [(one, self._attempt("warm up", one.arm, partial(warm_up, one, *how))) for one in ready]
+        return [(one, warmed) for one, warmed in found if warmed]
+
+    @property
+    def _calibration(self) -> Calibration:
+        return CPU if self.machine.backend == "cpu" else ACCELERATOR
+
+    def _time(self, ready: list[Ready], warmed: list[WarmUp], marker: np.ndarray) -> list[Samples | Exception]:
+        plan, numbers = self.request.plan, [self.request.arms.index(one.arm) + 1 for one in ready]
+        schedule = schedule_of(warmed, plan.sample_time_s, self._calibration)
+        rounds = rounds_in(plan, schedule, len(ready))
+
+        def progress(share: float) -> None:
+            self.answer(Stage(f"time {self.name}", (1 - PREPARING) * share, self.name))
+
+        def enter(index: int) -> None:
+            marker[0] = numbers[index]
+
+        progress(0.0)
+        process = self.request.process
+        samples = sample_rounds(ready, rounds, schedule, seed=process, progress=progress, entering=enter)
+        marker[0] = 0
+        return samples
+
+    def _attempt(self, what: str, arm: Arm, step: Callable[[], T], share: float = 0.0) -> T | None:
+        """Call a step of an arm; None if it fails."""
+        self.answer(Stage(f"{what} {arm.id}", share, self.name, arm.id))
         try:
             return step()
         except Exception as error:
-            fail(arm, error)
+            self._fail(arm, error)
             return None
 
-    def fail(arm: Arm, error: Exception) -> None:
+    def _fail(self, arm: Arm, error: Exception) -> None:
         text = str(error).strip().partition("\n")[0]
-        answer(Untimed(arm, text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"))
+        self.answer(Untimed(arm, text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"))
 
-    # an arm that always came first was seen to be 0.3 % slower; of two processes side by side, each compiles one half
-    pair, second = divmod(request.process, SIDE_BY_SIDE)
-    order = np.random.default_rng(pair).permutation(len(arms))[:: -1 if second else 1]
-    ready_s = request.arm_s(arms[0].phase)
-    shuffled = [arms[index] for index in order]
-    made = [attempt("compile", ready_s, arm, partial(_prepare, request, arm, machine)) for arm in shuffled]
-    calibration = CPU if machine.backend == "cpu" else ACCELERATOR
-    ready, warmed = [], []
-    turns.acquire_exclusive()
-    for one in sorted(filter(None, made), key=lambda ready: arms.index(ready.arm)):
-        if warm := attempt("warm up", 0.0, one.arm, partial(warm_up, one, sample_time_s, calibration)):
-            ready.append(one)
-            warmed.append(warm)
-    if not {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
-        turns.acquire_shared()
-        for one in ready:
-            answer(Untimed(one.arm, NO_BASELINE))
-        return GroupTimed(group, request.process, [])
-
-    answer(Stage(f"time {group}", 0.0, group))
-    schedule = schedule_of(warmed, sample_time_s, calibration, both=True)
-    numbers = [request.arms.index(one.arm) + 1 for one in ready]
-
-    def enter(index: int) -> None:
-        marker[0] = numbers[index]
-
-    samples = sample_rounds(
-        ready,
-        rounds_in(request.plan, schedule, len(ready)),
-        sample_time_s=sample_time_s,
-        seed=request.process,
-        calibration=calibration,
-        warmed=warmed,
-        progress=lambda share: answer(Stage(f"time {group}", ROUNDS_S * share, group)),
-        entering=enter,
-    )
-    marker[0] = 0
-    turns.acquire_shared()
-    timed = []
-    for one, sample in zip(ready, samples, strict=True):
-        if isinstance(sample, Exception):
-            fail(one.arm, sample)
-        else:
-            answer(Stage(f"read the program of {one.arm.id}", 0.0, group, one.arm.id))
-            reads = request.process == 0 or machine.backend != "cpu"  # where each process tunes its own
-            timed.append(_timed(one, sample, machine, reads))
-    return GroupTimed(group, request.process, timed)
+    def _timed(self, ready: Ready, samples: Samples | Exception) -> Timed | None:
+        """The samples of an arm, with what else is known of it; None if it failed while it was timed."""
+        if isinstance(samples, Exception):
+            self._fail(ready.arm, samples)
+            return None
+        self.answer(Stage(f"read the program of {ready.arm.id}", 0.0, self.name, ready.arm.id))
+        program, facts, unreadable = ready.program, None, ""
+        reads = self.request.process == 0 or self.machine.backend != "cpu"  # where each process tunes its own
+        try:
+            facts = read_program(program.lower(*ready.arguments)) if reads and program.lower else None
+        except Exception as error:  # the samples are kept
+            unreadable = f"{type(error).__name__}: {brief(error)}"
+        return Timed(
+            **msgspec.structs.asdict(samples),
+            arm=ready.arm.id,
+            device=program.device or self.machine.device,
+            backend=program.backend or self.machine.backend,
+            gate=ready.gate,
+            leaves=program.leaves,
+            build=ready.build,
+            program=facts,
+            unreadable=unreadable,
+        )
 
 
 def _prepare(request: TimingRequest, arm: Arm, machine: Machine) -> Ready:
@@ -180,25 +211,6 @@ def _folder_of(request: TimingRequest, arm: Arm) -> Path:
     """A folder for the programs of an arm alone: no arm finds another's, so a duplicate has a program of its own."""
     programs = Path(request.programs or Path(request.folder) / PROGRAMS)
     return programs / hashlib.sha256(arm.id.encode()).hexdigest()
-
-
-def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Timed:
-    program, facts, unreadable = ready.program, None, ""
-    try:
-        facts = read_program(program.lower(*ready.arguments)) if reads and program.lower else None
-    except Exception as error:  # the samples are kept
-        unreadable = f"{type(error).__name__}: {brief(error)}"
-    return Timed(
-        **msgspec.structs.asdict(samples),
-        arm=ready.arm.id,
-        device=program.device or machine.device,
-        backend=program.backend or machine.backend,
-        gate=ready.gate,
-        leaves=program.leaves,
-        build=ready.build,
-        program=facts,
-        unreadable=unreadable,
-    )
 
 
 def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:

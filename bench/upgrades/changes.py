@@ -17,8 +17,8 @@ from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ..reporting.numbers import count
 from ..results.grouping import grouped
+from ..results.machine import machine_differences
 from ..results.proof import passes
-from ..timing.machine import machine_differences
 from .counting import TRACES, WAITS
 from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
 from .files import Read

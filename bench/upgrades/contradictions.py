@@ -11,6 +11,7 @@ import numpy as np
 from ...impls import own_ports
 from ..results import proof
 from ..results.lines import check_date, first_twice
+from ..timing.machine import machine_contradictions
 from .record import IN_FLOAT64, Snapshot, Subject, steps_of
 
 Arrays = Mapping[str, np.ndarray]
@@ -39,7 +40,7 @@ def _whole(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
         if subject.missing and _was_called(subject):
             yield f"{subject.name} was not there ({subject.missing}), and has facts"
     called = [subject for subject in snapshot.subjects if _was_called(subject)]
-    yield from snapshot.machine.contradictions([subject.framework for subject in called])
+    yield from machine_contradictions(snapshot.machine, [subject.framework for subject in called])
     yield from proof.contradictions(snapshot.equality or ())
     measured = {m.port for m in snapshot.equality or ()}
     if measured and (lost := {subject.name for subject in called} & {*own_ports()} - measured):

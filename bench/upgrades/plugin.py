@@ -49,7 +49,7 @@ def _compare(
     place: Path, thing: Any, arguments: tuple[Any, ...], fail_on: Collection[str] | None, accept: str, *, update: bool
 ) -> str:
     """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
-    from ..timing.machine import version_differences
+    from ..results.machine import version_differences
     from .changes import changes
     from .files import Kept, is_snapshot, load, save
     from .models import ARGUMENTS, snapshot_of, subject_of

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
 from ...common.port.programs import Count
-from ..results.run import Machine
+from ..results.machine import Machine
 
 SCHEMA = 6
 #: What a change can be, causes before what follows from them, and what it means.

@@ -8,7 +8,7 @@ from ..reporting.findings import Finding
 from ..reporting.inert import for_terminal
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
-from ..timing.machine import version_differences
+from ..results.machine import version_differences
 from .matrix import Matrix, Row
 from .record import KINDS, Change, Snapshot
 

@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ...common.errors import InputError
-from ..results.run import Machine
+from ..results.machine import Machine
 from ..timing.machine import describe_machine
 
 #: The distributions whose releases a set is about; all else that trigru needs is taken as new as it comes.

@@ -16,7 +16,7 @@ from jax import numpy as jnp
 from ...common.equality.measurement import Measurement
 from ...common.errors import NotOfferedError
 
-__all__ = ["DEPARTURES", "NAMES", "ON_RECORD", "Departure", "Finding", "find_departures", "get_upstream"]
+__all__ = ["DEPARTURES", "NAMES", "ON_RECORD", "Departure", "SeenDeparture", "find_departures", "get_upstream"]
 
 #: By the names of trigru's own ports.
 NAMES = ("linen", "nnx", "equinox")
@@ -79,7 +79,7 @@ def get_upstream(name: str) -> ModuleType:
 
 
 @dataclass(frozen=True)
-class Finding:
+class SeenDeparture:
     """A departure, compared with what is installed."""
 
     part: str  # the framework's name for it
@@ -88,7 +88,7 @@ class Finding:
     status: str  # ON_RECORD, GONE where the record says that it departs and it does not, NEW for the reverse
 
 
-def find_departures(name: str, measurements: Iterable[Measurement]) -> list[Finding]:
+def find_departures(name: str, measurements: Iterable[Measurement]) -> list[SeenDeparture]:
     """Every departure on record whose checks were run, then every failed check that none of them explains."""
     part = get_upstream(name).PORT.name
     failed = dict[str, bool]()  # by the checks that were run
@@ -100,11 +100,11 @@ def find_departures(name: str, measurements: Iterable[Measurement]) -> list[Find
         explained |= {*checks}
         fails, passes = ([c for c in checks if failed.get(c) is state] for state in (True, False))
         if passes:
-            findings.append(Finding(part, what, f"passes {', '.join(passes)}", GONE))
+            findings.append(SeenDeparture(part, what, f"passes {', '.join(passes)}", GONE))
         elif fails:
-            findings.append(Finding(part, what, f"fails {', '.join(fails)}", ON_RECORD))
+            findings.append(SeenDeparture(part, what, f"fails {', '.join(fails)}", ON_RECORD))
     new = [check for check, fails in failed.items() if fails and check not in explained]
-    return findings + [Finding(part, f"fails {check}", "explained by no departure", NEW) for check in new]
+    return findings + [SeenDeparture(part, f"fails {check}", "explained by no departure", NEW) for check in new]
 
 
 # Shared by the ports of these parts; the RNN and the GRUCell of linen and of NNX take the same arguments --------------

@@ -55,7 +55,7 @@ def test_ratios_are_paired_within_the_rounds_of_each_process(whole):
         for b in group:
             log_ratio = np.median(np.log(times_of(b)) - baseline, axis=1).mean()
             assert b.ratio == pytest.approx(np.exp(log_ratio), rel=2e-3), b.arm.id
-            assert b.ratio_low <= b.ratio <= b.ratio_high
+            assert b.low <= b.ratio <= b.high
             expected = "slower" if b.arm.port == "linen" else "indistinguishable"
             assert b.arm.role != "arm" or b.verdict == expected, b.arm.id
 

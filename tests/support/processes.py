@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from trigru.bench.arms.arms import expand
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.results.arm import Arm, Plan, Untimed
-from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
+from trigru.bench.results.arm import NO_BASELINE, Arm, Plan, Untimed
+from trigru.bench.results.journal import Journal
+from trigru.bench.results.machine import Ceilings
+from trigru.bench.results.run import Begun, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
-from trigru.bench.timing.supervisor import LIMIT_S, ROUNDS_S, START_S, Answer, Journal, Stage, TimingRequest
+from trigru.bench.timing.supervisor import LIMIT_S, Message, Stage, TimingRequest
 from trigru.bench.timing.turns import Turns
 
 from .runs import BUILD, MACHINE, plan
@@ -81,9 +83,9 @@ def fill(journal: Journal, groups: tuple[str, ...] = (STEP, FORWARD), process: i
         journal.add(GroupTimed(group, process, [timed(process, arm) for arm in journal.groups()[group]]))
 
 
-def ask_here(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Answer]:
+def ask_here(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
     """As `trigru.bench.timing.supervisor.ask_process`, without another process, where things can be patched."""
-    answers: list[Answer] = []
+    answers: list[Message] = []
     with Turns(Path(request.folder)) as turns:
         worker.measure(request, answers.append, turns)
     yield from answers
@@ -103,7 +105,7 @@ class FakeProcesses:
     machine: Any = MACHINE
     requests: list[TimingRequest] = field(default_factory=list)
 
-    def __call__(self, request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Answer]:
+    def __call__(self, request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
         assert limit_s == LIMIT_S
@@ -114,29 +116,30 @@ class FakeProcesses:
             if (request.process, what) in self.dies:
                 raise self.dies[request.process, what]
 
-        def stage(what: str, expected_s: float, *of: str) -> Iterator[Answer]:
-            yield Stage(what, expected_s, *of)
+        def stage(what: str, share: float, *of: str) -> Iterator[Message]:
+            yield Stage(what, share, *of)
             enter(what)
 
-        yield from stage("measure the machine's limits", START_S)
+        yield from stage("measure the machine's limits", 0.0)
         ceilings = {arm.arithmetic: STARTED.ceilings["float32"] for arm in request.arms}
         yield Started(self.machine, ceilings)
         groups = dict.fromkeys(arm.group for arm in request.arms)
         for group in groups:
-            ready = [arm for arm in request.arms if arm.group == group]
-            for arm in list(ready):
-                yield from stage(f"compile {arm.id}", request.arm_s(arm.phase), group, arm.id)
+            arms = [arm for arm in request.arms if arm.group == group]
+            ready = list(arms)
+            for arm in arms:
+                yield from stage(f"compile {arm.id}", worker.PREPARING / len(arms), group, arm.id)
                 if (request.process, arm.id) in self.fails:
                     yield Untimed(arm, self.fails[request.process, arm.id])
                     ready.remove(arm)
             if {"baseline", "duplicate"} <= {arm.role for arm in ready}:
-                yield from stage(f"time {group}", ROUNDS_S, group)
+                yield from stage(f"time {group}", 1 - worker.PREPARING, group)
                 for arm in ready:
                     marker.write_bytes((request.arms.index(arm) + 1).to_bytes(4, "little"))
                     enter(f"time {arm.id}")
                 marker.write_bytes(bytes(4))
             else:
-                yield from (Untimed(arm, worker.NO_BASELINE) for arm in ready)
+                yield from (Untimed(arm, NO_BASELINE) for arm in ready)
                 ready = []
             rounds = request.plan.rounds or 4
             found = [timed(request.process, arm, number, rounds) for number, arm in enumerate(ready)]

@@ -12,8 +12,9 @@ from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan
 from trigru.bench.results.grouping import grouped
-from trigru.bench.results.record import Benchmark, Provenance, Results
-from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Machine, Run, Started, Timed
+from trigru.bench.results.machine import Ceilings, Machine
+from trigru.bench.results.record import Benchmark, Results
+from trigru.bench.results.run import Begun, Ended, GroupTimed, Run, Started, Timed
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
 from trigru.common.port.styles import labels_of
@@ -76,40 +77,38 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
         )  # fmt: skip
     ratio, shape = facts.get("ratio", 1.0), get_workload(arm.workload).shape
     of_arm: dict[str, Any] = {"shape": shape, "steps": 8, "flops": 1e6, "moved_bytes": 1e6, "floor": 0.02}
-    of_arm |= {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "verdict": "indistinguishable"}
+    of_arm |= {"ratio": ratio, "low": ratio, "high": ratio, "verdict": "indistinguishable"}
     return Benchmark(arm, timed, **of_arm | facts)
 
 
-def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
+def make_results(benchmarks: list[Benchmark], ceilings: Any = None, **facts: Any) -> Results:
     """A complete run of these arms, in as many processes as they have."""
     processes = max((p + 1 for b in benchmarks for p in b.timed), default=1)
-    facts: dict[str, Any] = {"command": ["trigru", "bench"], "plan": PLAN, "equality": None, "machine": MACHINE}
-    facts |= {"ceilings": [{"float32": Ceilings(100.0, 40.0)}], "load_before": 0.0, "load_after": 0.0}
-    facts |= {"interruptions": 0, "complete": True} | provenance
-    facts["plan"] = _asking_for(facts["plan"], [b.arm for b in benchmarks], processes)
+    planned = _asking_for(facts.pop("plan", PLAN), [b.arm for b in benchmarks], processes)
     rounds = {len(timed.time_s) for b in benchmarks for timed in b.timed.values()}
-    facts["plan"] = msgspec.structs.replace(facts["plan"], rounds=max(rounds, default=None))
-    facts["ceilings"] *= processes if len(facts["ceilings"]) == 1 else 1
-    return Results(benchmarks, ENDED, Provenance(**facts), [])
+    planned = msgspec.structs.replace(planned, rounds=max(rounds, default=None))
+    run = Run(
+        begun=Begun(planned, [], [], None, None, ["trigru", "bench"], 0.0),
+        started=[Started(MACHINE, of) for of in ceilings or [{"float32": Ceilings(100.0, 40.0)}] * processes],
+        untimed=[], interruptions=0, ended=Ended(ENDED, 0.0),
+    )  # fmt: skip
+    return with_provenance(Results(run, benchmarks, []), **facts)
 
 
 def run_of(results: Results) -> Run:
     """The records that a run's processes would have written. Ratios, floors and verdicts are not among them."""
-    facts, arms = results.trigru, [b.arm for b in results.benchmarks] + [u.arm for u in results.untimed]
+    run, arms = results.trigru, [b.arm for b in results.benchmarks] + [u.arm for u in results.untimed]
     arms = [arm for group in grouped(arms, lambda arm: arm.group).values() for arm in group]
     parts: dict[tuple[int, str], list[Timed]] = {}
     for b in results.benchmarks:
         for process, timed in b.timed.items():
             parts.setdefault((process, b.group), []).append(timed)
-    backend, groups = facts.equality and facts.machine.backend, sorted(parts.items(), key=lambda part: part[0][0])
-    return Run(
-        begun=Begun(facts.plan, arms, [], facts.equality, backend, facts.command, facts.load_before),
-        started=[Started(facts.machine, ceilings) for ceilings in facts.ceilings],
-        untimed=results.untimed,
+    groups = sorted(parts.items(), key=lambda part: part[0][0])
+    backend = run.begun.equality and run.machine.backend
+    return msgspec.structs.replace(
+        run, begun=msgspec.structs.replace(run.begun, arms=arms, backend=backend), untimed=results.untimed,
         groups_timed=[GroupTimed(group, process, timed) for (process, group), timed in groups],
-        interruptions=0,
-        ended=Ended(results.datetime, facts.load_after),
-    )
+    )  # fmt: skip
 
 
 def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Benchmark:
@@ -120,7 +119,7 @@ def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Bench
 
 def save(results: Results, path: Path) -> None:
     """Write the file that such a run leaves."""
-    files.save(run_of(results), results, path)
+    files.save(msgspec.structs.replace(results, trigru=run_of(results)), path)
 
 
 def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
@@ -189,7 +188,7 @@ def draw_run(
         for name, t in time_s.items():
             medians = np.median(np.log(t / base_s).reshape(shape), axis=1)
             ratio = float(np.exp(np.mean(medians)))
-            facts = {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "floor": floor}
+            facts = {"ratio": ratio, "low": ratio, "high": ratio, "floor": floor}
             facts["verdict"] = verdict(Comparison(ratio, ratio, ratio), floor)
             benchmarks.append(make_benchmark(make_arm(name, workload, phase), t, process, **facts))
     return make_results(benchmarks, plan=plan(ports=("pure",), processes=processes, rounds=rounds))
@@ -242,9 +241,17 @@ def with_facts(found: Any, **facts: Any) -> Any:
     return with_timed(msgspec.structs.replace(found, **facts), lambda timed: said)
 
 
-def with_provenance(results: Results, **facts: Any) -> Results:
-    """A run with another provenance."""
-    return msgspec.structs.replace(results, trigru=msgspec.structs.replace(results.trigru, **facts))
+def with_provenance(results: Results, *, complete: bool = True, **facts: Any) -> Results:
+    """A run with other facts of its machine, its beginning or its end, or one that is not complete."""
+    run = run_of(results)
+    if not complete:  # as if a process more had been planned
+        facts["plan"] = msgspec.structs.replace(run.plan, processes=run.plan.processes + 1)
+    machine, ended = facts.pop("machine", run.machine), {"datetime": facts.pop("datetime", results.datetime)}
+    changed = msgspec.structs.replace(
+        run, begun=msgspec.structs.replace(run.begun, **facts), ended=msgspec.structs.replace(run.ended, **ended),
+        started=[msgspec.structs.replace(started, machine=machine) for started in run.started],
+    )  # fmt: skip
+    return msgspec.structs.replace(results, trigru=changed)
 
 
 def with_machine(results: Results, **facts: Any) -> Results:

@@ -38,7 +38,7 @@ def unmoved():
 
 def judged(found, *moved, fail_above=0.05):
     """The changes where arms have moved, each by (verdict, ratio, chance), one in each group in turn."""
-    of_group = [[c for c in of if c.role == "arm"] for of in grouped(found.changes, lambda c: c.arm.group).values()]
+    of_group = [[c for c in of if c.arm.role == "arm"] for of in grouped(found.changes, lambda c: c.arm.group).values()]
     arms = [arms[n] for n in range(len(of_group[0])) for arms in of_group]
     changed = {
         arm.arm.id: replace(arm, verdict=way, comparison=Comparison(ratio, ratio, ratio), chance=chance)
@@ -75,7 +75,7 @@ def test_an_arm_is_believed_among_all_groups_arms_in_its_direction(unmoved, move
     ((1.04, 1.03, 1.05), False),
 ])  # fmt: skip
 def test_a_baseline_moved_if_it_did_beyond_its_interval_and_the_share_of_an_arm(unmoved, interval, moved):
-    changes = [replace(c, comparison=Comparison(*interval)) if c.role == "baseline" else c for c in unmoved.changes]
+    changes = [replace(c, comparison=Comparison(*interval)) if c.arm.is_baseline else c for c in unmoved.changes]
     groups = {c.arm.group for c in changes if moved}
     assert replace(unmoved, changes=changes).moved_baselines() == dict.fromkeys(groups, interval[0])
 

@@ -9,10 +9,10 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.reporting.answer import proof_lines
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.times import timing_tables
-from trigru.bench.results.arm import Untimed
-from trigru.bench.results.run import Ceilings, GroupTimed
+from trigru.bench.results.arm import NO_BASELINE, Untimed
+from trigru.bench.results.machine import Ceilings
+from trigru.bench.results.run import GroupTimed
 from trigru.bench.timing.supervisor import run
-from trigru.bench.timing.worker import NO_BASELINE
 from trigru.common.errors import TrigruError
 
 PURE, AGAIN, LINEN = ARMS[:3]
@@ -28,11 +28,11 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
     found = merge(journal)
     again, facts = found.groups()[STEP][1], found.trigru
     assert again.timed == {process: timed(process, AGAIN, 1) for process in (0, 1)}
-    assert (again.steady, again.other_s, again.other_process) == ([True, False], [0.5, 1.5], [0, 1])
+    assert (again.steady, again.other_s) == ([True, False], [0.5, 1.5])
     assert again.facts.build == BUILD, "the first process's"
-    assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
-    assert (facts.load_before, facts.complete) == (0.5, True)
-    assert facts.ceilings == [{"float32": Ceilings(100.0, 10.0)}] * 2
+    assert (facts.plan, facts.begun.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
+    assert (facts.begun.load, facts.complete) == (0.5, True)
+    assert [started.ceilings for started in facts.started] == [{"float32": Ceilings(100.0, 10.0)}] * 2
 
 
 def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):
@@ -40,7 +40,7 @@ def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):
     fill(journal, ())
     journal.add(GroupTimed(STEP, 0, [timed(0, PURE), noisy, timed(0, LINEN)]))
     again = merge(journal).benchmarks[1]
-    assert again.floor == pytest.approx(max(again.ratio_high, 1 / again.ratio_low) - 1)
+    assert again.floor == pytest.approx(max(again.high, 1 / again.low) - 1)
     assert again.floor > 1.1 * (again.ratio - 1)
 
 

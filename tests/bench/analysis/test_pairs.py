@@ -12,7 +12,7 @@ from trigru.bench.analysis.statistics import compare
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.run import Ceilings
+from trigru.bench.results.machine import Ceilings
 
 BASE_S = 1e-2
 
@@ -106,7 +106,7 @@ def test_operations_are_counted_where_their_numbers_differ():
 
 
 def sized(share, high_share):
-    return make_benchmark(make_arm("linen[apply]"), [1.0], ratio=1 + share, ratio_high=1 + high_share)
+    return make_benchmark(make_arm("linen[apply]"), [1.0], ratio=1 + share, high=1 + high_share)
 
 
 def test_a_size_counts_only_where_every_larger_one_does():
@@ -173,8 +173,8 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
     (linen,) = (row for row in timings([run], styles=["functional"]) if row.port == "linen")
     assert linen.time_s == pytest.approx(np.median(run.benchmarks[2].time_s))
     assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
-    wide = [runs.with_facts(b, ratio_high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
-    assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
+    wide = [runs.with_facts(b, high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
+    assert sight(wide) == sight(run.benchmarks), "what several devices do says nothing of what one shows"
 
 
 def test_each_style_is_compared_with_its_own_stock_arm(rng):
@@ -217,7 +217,7 @@ def test_a_row_has_the_numbers_of_its_arm(run):
         b = by_id[row.phase, row.arm]
         assert row.style in b.arm.labels
         assert (row.time_low_s, row.time_s, row.time_high_s) == tuple(np.quantile(b.time_s, (0.25, 0.5, 0.75)))
-        assert (row.ratio, row.low, row.high) == (b.ratio, b.ratio_low, b.ratio_high)
+        assert (row.ratio, row.low, row.high) == (b.ratio, b.low, b.high)
         assert row.verdict == (None if b.arm.is_baseline else b.verdict)
         assert (row.dots, row.whiles) == (b.facts.program.dots, b.facts.program.whiles)
 

@@ -13,7 +13,7 @@ import optax
 import pytest
 from support.runs import make_arm
 from trigru.bench.arms import arms
-from trigru.bench.arms.admission import NotEqualError, get_reference, keep_in
+from trigru.bench.arms.admission import NotEqualError, get_reference, references_shared_in
 from trigru.bench.arms.arms import Peer, prepare
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
@@ -140,7 +140,7 @@ def test_the_first_call_is_the_first_of_those_that_are_compared(monkeypatch):
 def test_processes_share_answers_of_as_many_train_steps(tmp_path):
     for _ in range(2):  # computed, then read
         get_reference.cache_clear()
-        with keep_in(tmp_path):
+        with references_shared_in(tmp_path):
             found = [get_reference(get_workload(TINY), "train_step", "float32", steps=steps) for steps in (1, 2)]
         assert [(reference.steps, len(reference.expected["losses"])) for reference in found] == [(1, 1), (2, 2)]
     assert len([*tmp_path.iterdir()]) == 2

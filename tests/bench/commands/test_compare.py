@@ -25,9 +25,8 @@ from trigru.bench.processes import scratch
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
 from trigru.bench.results.files import save
-from trigru.bench.results.run import ResumeError
+from trigru.bench.results.journal import Journal, ResumeError
 from trigru.bench.timing import worker
-from trigru.bench.timing.supervisor import Journal
 from trigru.common.equality.checks import DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import TrigruError
@@ -54,7 +53,7 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
     result = invoke("compare", *TINY, "-o", str(folder))
     assert result.exit_code == 0, result.output
     run = load(folder / "results.json")
-    assert {(m.port, m.dtype, m.check) for m in run.trigru.equality} == {
+    assert {(m.port, m.dtype, m.check) for m in run.trigru.begun.equality} == {
         (port, "float64", "golden") for port in ("pure", "linen")
     }
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]", "linen[leaves]"]
@@ -200,7 +199,7 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, with
     run = load(folder / "results.json")
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
     assert [u.reason for u in run.untimed] == ["not proven equal: golden"] * 2
-    assert {m.port for m in run.trigru.equality} == {"pure", "linen"}
+    assert {m.port for m in run.trigru.begun.equality} == {"pure", "linen"}
 
 
 def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypatch):

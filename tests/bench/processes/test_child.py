@@ -19,7 +19,7 @@ from trigru.bench.timing.supervisor import Stage, TimingRequest, ask_process
 from trigru.bench.timing.turns import Turns
 
 REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", ".")
-LINE = '{"type":"Stage","what":"sit","expected_s":0.5}'
+LINE = '{"type":"Stage","what":"sit","share":0.5}'
 SAT = Stage("sit", 0.5)
 PATIENCE_S = 20.0
 

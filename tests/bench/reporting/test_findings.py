@@ -13,8 +13,7 @@ from trigru.bench.reporting.equality import equality_json, equality_table
 from trigru.bench.reporting.findings import Finding, Format, written
 from trigru.bench.results.proof import Proof, proofs_of
 from trigru.common.equality.verification import NOT_OFFERED, Measurement
-from trigru.impls.upstream import GONE, NEW, ON_RECORD
-from trigru.impls.upstream import Finding as UpstreamFinding
+from trigru.impls.upstream import GONE, NEW, ON_RECORD, SeenDeparture
 
 FOUND = [
     Finding("function", "linen's parts", "nn.RNN: 1.01 times as large", True, "flax/linen/recurrent.py:593 (mul)"),
@@ -88,7 +87,7 @@ def test_json_says_what_passed_and_what_is_offered():
 def test_the_keys_are_those_of_the_documentation():
     page = (Path(__file__).parents[3] / "docs" / "checks.md").read_text(encoding="utf-8")
     section = page.partition("## For machines")[2].partition("##")[0]
-    found = json.loads(equality_json([GOOD], {}, {}, [UpstreamFinding("p", "w", "s", NEW)]))
+    found = json.loads(equality_json([GOOD], {}, {}, [SeenDeparture("p", "w", "s", NEW)]))
     assert set(re.findall(r"^\| `(\w+)`", section, flags=re.M)) == set(found)
     for key in (*found["measurements"][0], *found["departures"][0]):
         assert f"`{key}`" in section

@@ -8,9 +8,10 @@ import pytest
 from support.pages import Page
 from support.runs import EQUAL, draw_run, make_arm, make_benchmark, with_benchmarks, with_machine, with_provenance
 from trigru.bench.analysis.answer import answer
-from trigru.bench.commands.report import run_page, tables_of
+from trigru.bench.commands.report import run_page
 from trigru.bench.reporting.numbers import format_time
 from trigru.bench.reporting.plots import BLUE, INK, answer_figure, inline, themed
+from trigru.bench.reporting.times import time_tables
 from trigru.bench.results.arm import Untimed
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\x1b[31m\u202e\" onload='x' {{7*7}} $x^2_"
@@ -33,10 +34,10 @@ def run():
 
 def test_it_has_all_tables_of_a_run_and_its_times(run):
     read = page(run)
-    assert {*read.tables} >= {section.title for section in tables_of(run)}
+    assert {*read.tables} >= {section.title for section in time_tables(run)}
     (row, *_) = answer(run).rows
     shown = read.rows("Time per call")[0]["nnx[documented]"]
-    assert shown.startswith(time := format_time(row.cells["documented"]["nnx"].time_s))
+    assert shown.startswith(time := format_time(row.cells["documented"]["nnx"].median_s))
     parts = ("Training (waited), ", "<svg ", "<details>", "Proven equal to each other", "<table")
     places = [read.html.index(part) for part in parts]
     assert places == sorted(places), "the answer and its picture first, all else folds out"
@@ -44,7 +45,7 @@ def test_it_has_all_tables_of_a_run_and_its_times(run):
     assert picture["role"] == "img"
     assert f"NNX {time}" in picture["aria-label"]
     assert "#010203" not in read.html, "ink has the colour of the page's text"
-    html = page(with_provenance(run, load_before=99.0)).html
+    html = page(with_provenance(run, load=99.0)).html
     warning = html.index('<p class="warning">Busy machine: 99.0 processes on')
     assert warning < html.index("Training (waited), "), "before any number"
 

@@ -10,25 +10,36 @@ import pytest
 from support import runs
 from support.cli import invoke, shown
 from support.golden import check_golden
-from support.runs import ARMS, EQUAL, PROGRAM, draw_run, make_arm, make_benchmark, make_results, plan, with_provenance
+from support.runs import (  # fmt: skip
+    ARMS,
+    EQUAL,
+    PROGRAM,
+    draw_run,
+    make_arm,
+    make_benchmark,
+    make_results,
+    plan,
+    with_facts,
+    with_machine,
+    with_provenance,
+)
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.arms.workloads import QUICK
-from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
 from trigru.bench.reporting.exports import exported
 from trigru.bench.reporting.provenance import load_warnings, provenance_lines
 from trigru.bench.reporting.sections import markdown
-from trigru.bench.reporting.times import overhead_tables, speedup_tables
+from trigru.bench.reporting.times import overhead_tables, speedup_tables, time_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import UnjudgedError
 from trigru.common.port.programs import Collective
-from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
+from trigru.impls.upstream import GONE, NEW, ON_RECORD, SeenDeparture
 
 ROOT = Path(__file__).parents[3]
 OTHER = msgspec.structs.replace(PROGRAM, fingerprint="other", dots=6)
@@ -56,11 +67,15 @@ def mixed():
         Untimed(make_arm("linen[leaves]"), "its first results were wrong"),
     ]
     results = make_results(benchmarks, equality=[EQUAL, replace(EQUAL, check="step"), failed], complete=False)
-    return msgspec.structs.replace(with_provenance(results, load_before=99.0), untimed=untimed)
+    return msgspec.structs.replace(with_provenance(results, load=99.0), untimed=untimed)
 
 
 def one_process():
     return make_results(timed(processes=1))
+
+
+def tables_of(run):
+    return [*equality_tables(run.trigru.begun.equality), *time_tables(run)]
 
 
 def screen(run):
@@ -105,7 +120,7 @@ def sweep():
     benchmarks = [
         make_benchmark(
             make_arm(name, f"tiny@hidden={size}"), [1e-3 * ratio] * 6, flops=float(size), floor=0.01,
-            ratio=ratio, ratio_low=0.999 * ratio, ratio_high=1.001 * ratio,
+            ratio=ratio, low=0.999 * ratio, high=1.001 * ratio,
         )
         for size, cost in ((8, 1.2), (16, 1.02), (32, 1.001))
         for name, ratio in (("pure[jit]", 1.0), ("pure[jit]#2", 1.0), ("linen[apply]", cost))
@@ -132,7 +147,9 @@ def equality():
         replace(EQUAL, check="step", port="nnx", error=None, problem=f"{NOT_OFFERED}: no such thing"),
         replace(EQUAL, kernel="fused"),
     ]
-    findings = [Finding("nnx.RNN", f"departure {n}", "seen", status) for n, status in enumerate((ON_RECORD, GONE, NEW))]
+    findings = [
+        SeenDeparture("nnx.RNN", f"departure {n}", "seen", status) for n, status in enumerate((ON_RECORD, GONE, NEW))
+    ]
     return [*equality_tables(measured), departures_table(findings)]
 
 
@@ -153,14 +170,12 @@ def changed():
 
 
 def unlike():
-    """Another machine, other work, arms that are missing, noise, load, and files the wrong way round."""
+    """Another machine, arms that are missing, noise, load, and files the wrong way round."""
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
-    old = runs.with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
-    new = runs.with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
-    new = with_provenance(new, complete=False, load_before=99.0)
-    other = [runs.with_facts(b, steps=9) if b.arm.phase == "train_step" else b for b in new.benchmarks]
-    new = runs.with_benchmarks(new, other)
-    return diff(old, msgspec.structs.replace(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
+    old = with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
+    new = with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
+    new = with_provenance(new, complete=False, load=99.0)
+    return diff(old, with_provenance(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
 
 
 def many():
@@ -193,7 +208,7 @@ def test_two_sizes_of_the_published_run_fit_one_screen_also_on_a_busy_machine():
     assert max(map(len, lines)) <= 80
     check_golden("answer", "\n".join(lines))
     for warnings in ((), ("It is busy.",)):
-        lines = answer_lines(msgspec.structs.replace(two, complete=False), warnings)
+        lines = answer_lines(msgspec.structs.replace(two, run=with_provenance(two.run, complete=False)), warnings)
         assert len(lines) <= 24
         assert lines[: len(warnings) + 1] == [*warnings, "INTERRUPTED: not all was measured."]
         assert lines[-1].startswith("AMD EPYC")

@@ -12,7 +12,8 @@ import pytest
 from support.files import BAD_ARRAYS, CALL, GOOD, SEALED, at, opened, rewrite
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import load_starts
-from trigru.bench.commands.report import show_run, show_starts
+from trigru.bench.commands.report import show_starts
+from trigru.bench.reporting.answer import show_run
 from trigru.bench.upgrades import files, matrix
 from trigru.bench.upgrades.files import name_of
 from trigru.bench.upgrades.tables import matrix_tables

@@ -3,27 +3,43 @@
 import gc
 import time
 from itertools import pairwise
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.bench.timing import sampling
+from trigru.bench.timing.sampling import (
+    ACCELERATOR,
+    CPU,
+    Calibration,
+    CompiledWhileTimingError,
+    WarmUp,
+    balanced_orders,
+    sample_rounds,
+    schedule_of,
+    warm_up,
+)
 
 
-def arm_of(call):
+class Arm:
     """What the clock sees of a function."""
-    return SimpleNamespace(call=call, wait=jax.block_until_ready)
+
+    def __init__(self, call):
+        self.call = call
+
+    def wait(self, outputs):
+        return jax.block_until_ready(outputs)
 
 
-def sample(calls, *arguments, **options):
-    return sampling.sample_rounds([arm_of(call) for call in calls], *arguments, **options)
+def sample(arms, rounds, sample_time_s=0.0, calibration=CPU, warmed=None, **options):
+    """The samples of arms, after their warm-up."""
+    warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
+    return sample_rounds(arms, rounds, schedule_of(warmed, sample_time_s, calibration), **options)
 
 
 @pytest.mark.parametrize("arms", [2, 3, 4, 7, 11])
 def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms):
-    orders = np.stack(list(sampling.balanced_orders(arms, 2 * arms, seed=2)))
+    orders = np.stack(list(balanced_orders(arms, 2 * arms, seed=2)))
     assert all(sorted(order) == list(range(arms)) for order in orders.tolist())
     places = np.array([[np.sum(orders[:arms, place] == arm) for place in range(arms)] for arm in range(arms)])
     assert (places == 1).all()
@@ -31,18 +47,18 @@ def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms)
     for order in orders:
         np.add.at(follows, (order[:-1], order[1:]), 1)
     assert set(follows[~np.eye(arms, dtype=bool)]) == {2}
-    assert len(list(sampling.balanced_orders(arms, 7, seed=1))) == 7
+    assert len(list(balanced_orders(arms, 7, seed=1))) == 7
     with pytest.raises(ValueError, match="0 arms have no order"):
-        next(sampling.balanced_orders(0, 1, seed=1))
+        next(balanced_orders(0, 1, seed=1))
 
 
 def test_orders_are_shuffled_and_seeded():
-    orders = np.stack(list(sampling.balanced_orders(11, 33, seed=3)))
+    orders = np.stack(list(balanced_orders(11, 33, seed=3)))
     moves = {tuple(after[np.argsort(before)]) for before, after in pairwise(orders[:11])}
     assert len(moves) > 2, "the rows of the square come in their order"
     first, third = ({pair for order in orders[at : at + 11].tolist() for pair in pairwise(order)} for at in (0, 22))
     assert first != third, "the same arms are neighbours in all squares"
-    first, again, other = (np.stack(list(sampling.balanced_orders(5, 10, seed))).tolist() for seed in (0, 0, 1))
+    first, again, other = (np.stack(list(balanced_orders(5, 10, seed))).tolist() for seed in (0, 0, 1))
     assert first == again != other
 
 
@@ -58,7 +74,7 @@ def test_arms_run_interleaved_without_garbage_collection():
     log, before = [], time.time()
     jnp.zeros(())
     gc.freeze()  # as in a measuring process
-    found = sample([recorder(log, name) for name in "abc"], 6, sample_time_s=0.0)
+    found = sample([Arm(recorder(log, name)) for name in "abc"], 6)
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
     timed = log[-18 - 2 * 3 * 4 :][:18]  # after the warm-up; then two rounds of four calls without waiting
@@ -83,9 +99,9 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
         return jnp.zeros(())
 
     arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
-    compiled, failed, fine = sample(arms, 8, sample_time_s=0.0, warmed=[sampling.WarmUp(1, True, 1.0)] * 3)
+    compiled, failed, fine = sample([Arm(call) for call in arms], 8, warmed=[WarmUp(1, True, 1.0)] * 3)
     assert gc.get_freeze_count() == 0
-    assert isinstance(compiled, sampling.CompiledWhileTimingError)
+    assert isinstance(compiled, CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
     assert len(fine.time_s) == 8
     assert min(fine.time_s) > 0
@@ -98,7 +114,7 @@ def test_arms_are_warm_before_the_clock_counts(virtual):
     def arm():
         called.append(virtual.pass_s(0.05 * 0.6 ** min(len(called) + 1, 5)))  # faster each time, as caches fill
 
-    found = sampling.warm_up(arm_of(arm), sample_time_s=0.0)
+    found = warm_up(Arm(arm), sample_time_s=0.0)
     assert found.steady
     assert found.calls == len(called) == 7
     assert found.call_time_s == pytest.approx(0.05 * 0.6**5, rel=1e-3)
@@ -107,13 +123,13 @@ def test_arms_are_warm_before_the_clock_counts(virtual):
 def test_steady_stretches_that_a_faster_one_parts_do_not_end_a_warm_up(virtual):
     times_s = [1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 2e-4]
     left = iter(times_s)
-    assert sampling.warm_up(arm_of(lambda: virtual.pass_s(next(left))), sample_time_s=0.0).calls == len(times_s)
+    assert warm_up(Arm(lambda: virtual.pass_s(next(left))), sample_time_s=0.0).calls == len(times_s)
 
 
 def test_a_warm_up_that_does_not_end_is_reported(virtual, monkeypatch):
-    monkeypatch.setattr(sampling, "MAX_WARM_UP_S", 0.2)
+    monkeypatch.setattr("trigru.bench.timing.sampling.MAX_WARM_UP_S", 0.2)
     delay_s = iter(np.geomspace(0.1, 0.01, 50))
-    assert not sampling.warm_up(arm_of(lambda: virtual.pass_s(next(delay_s))), sample_time_s=0.0).steady
+    assert not warm_up(Arm(lambda: virtual.pass_s(next(delay_s))), sample_time_s=0.0).steady
 
 
 class Queue:
@@ -150,14 +166,14 @@ class Clock:
 @pytest.fixture
 def virtual(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(sampling, "time", clock)
+    monkeypatch.setattr("trigru.bench.timing.sampling.time", clock)
     return clock
 
 
 def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtual):
     """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does not."""
     arms = [Queue(virtual, 60e-6, 100e-6), Queue(virtual, 200e-6, 100e-6)]
-    fast, slow = sampling.sample_rounds(arms, 8, sample_time_s=1e-3, calibration=sampling.ACCELERATOR)
+    fast, slow = sample(arms, 8, sample_time_s=1e-3, calibration=ACCELERATOR)
     assert {s.clock for s in (fast, slow)} == {"pipelined"}
     assert [len(s.time_s) for s in (fast, slow)] == [8, 8]
     assert [len(s.other_s) for s in (fast, slow)] == [2, 2]
@@ -167,24 +183,24 @@ def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtu
         assert found.calls >= 50
         assert found.calls * min(found.time_s) >= 0.99 * 50e-3
     began_s = virtual.now_s
-    sampling.warm_up(arms[0], 1e-3, sampling.ACCELERATOR)
+    warm_up(arms[0], 1e-3, ACCELERATOR)
     assert virtual.now_s - began_s >= 0.99, "a second of warm-up, while the clock rate rises"
 
 
 def test_on_a_cpu_what_is_waited_for_leads(virtual):
-    shares, options = [], {"sample_time_s": 1e-3, "calibration": sampling.CPU}
-    sampling.sample_rounds([Queue(virtual, 0.0, 9.0)] * 2, 4, **options, progress=shares.append)
+    shares, options = [], {"sample_time_s": 1e-3, "calibration": CPU}
+    sample([Queue(virtual, 0.0, 9.0)] * 2, 4, **options, progress=shares.append)
     assert shares == pytest.approx([1 / 8] * 4 + [1 / 4] * 2), "of the time, also within a long round"
-    (found,) = sampling.sample_rounds([Queue(virtual, 60e-6, 100e-6)], 8, **options)
+    (found,) = sample([Queue(virtual, 60e-6, 100e-6)], 8, **options)
     assert (found.clock, found.calls, len(found.time_s), len(found.other_s)) == ("blocked", 7, 8, 2)
     np.testing.assert_allclose(found.time_s, 160e-6, rtol=1e-3)
     np.testing.assert_allclose(found.other_s, (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
 
 
 def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(virtual):
-    by_clock = map(sampling.Calibration, ("blocked", "pipelined"))
-    ((blocked,), (pipelined,)) = (
-        sampling.sample_rounds([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, calibration=of) for of in by_clock
+    blocked, pipelined = (
+        sample([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, calibration=Calibration(clock))[0]
+        for clock in ("blocked", "pipelined")
     )
     assert (blocked.calls, pipelined.calls) == (1, 4)
     for waited_s, flying_s in ((blocked.time_s, blocked.other_s), (pipelined.other_s, pipelined.time_s)):

@@ -11,9 +11,9 @@ from support.processes import ask_here, ignore, journal_at
 from support.runs import MACHINE, make_arm, plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
-from trigru.bench.results.arm import Untimed
+from trigru.bench.results.arm import NO_BASELINE, Untimed
+from trigru.bench.results.machine import machine_differences
 from trigru.bench.timing import roofline, worker
-from trigru.bench.timing.machine import machine_differences
 from trigru.bench.timing.sampling import Schedule, WarmUp, balanced_orders
 from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, run
 from trigru.bench.timing.turns import Turns
@@ -61,7 +61,7 @@ SHUFFLED = [2, 0, 1]  # in the first process
 
 def test_what_is_under_way_adds_up_to_the_whole_and_names_the_arm_that_may_be_to_blame(answers_to):
     underway, ids = [a for a in answers_to(backend=None) if isinstance(a, Stage)], [arm.id for arm in ARMS]
-    assert sum(a.expected_s for a in underway) == pytest.approx(TimingRequest(PLAN, ARMS, 0, None, "").whole_s)
+    assert sum(a.share for a in underway) == pytest.approx(1)
     assert {a.group for a in underway[1:]} == {PURE.group}
     assert [a.arm for a in underway] == [None, *(ids[number] for number in SHUFFLED), *ids, *[None] * (1 + 3 + 1), *ids]
 
@@ -99,12 +99,12 @@ def test_another_platform_than_expected_is_said_before_anything_is_measured(answ
 def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, monkeypatch, tmp_path):
     real, seen, marker = worker.sample_rounds, [], TimingRequest(PLAN, ARMS, 0, "cpu", str(tmp_path)).marker
 
-    def sample_rounds(ready, rounds, *, entering, **options):
+    def sample_rounds(ready, *given, entering, **options):
         def watched(index):
             entering(index)
             seen.append((ready[index].arm.port, int.from_bytes(marker.read_bytes(), "little")))
 
-        return real(ready, rounds, entering=watched, **options)
+        return real(ready, *given, entering=watched, **options)
 
     monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
     answers_to([PURE, AGAIN, make_arm("nnx[refused]", phase="step"), LINEN])
@@ -215,7 +215,7 @@ def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(tm
 
 def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypatch):
     seen = []
-    for stage in ("measure_ceilings", "measure_group"):
+    for stage in ("measure_ceilings", "Group"):
         real = getattr(worker, stage)
 
         def watched(*given, real=real):
@@ -280,7 +280,7 @@ def test_without_the_baseline_or_its_duplicate_nothing_is_timed(breaks, answers_
     timed, without = timed_in(answers_to())
     assert timed == {}
     broken = "pure[jit]" if copy == 1 else "pure[jit]#2"
-    assert without == {arm.name: worker.NO_BASELINE for arm in ARMS} | {broken: "it broke"}
+    assert without == {arm.name: NO_BASELINE for arm in ARMS} | {broken: "it broke"}
 
 
 ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to three arms: 0.3 ms a round, as the other
@@ -299,5 +299,5 @@ ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to 
 def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, asked, limits, given):
     for name, value in limits.items():
         monkeypatch.setattr(worker, name, value)
-    schedule = Schedule({"blocked": [4] * 3, "pipelined": [4] * 3}, {"blocked": 3e-4, "pipelined": 3e-4})
+    schedule = Schedule([True] * 3, {"blocked": [4] * 3, "pipelined": [4] * 3}, {"blocked": 3e-4, "pipelined": 3e-4})
     assert worker.rounds_in(plan(processes=processes, rounds=asked), schedule, 3) == given

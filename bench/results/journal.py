@@ -1,0 +1,129 @@
+"""The journal of a run: a file with a line of JSON for each record, which survives the run.
+
+Each line has a checksum that is chained to the line before it.
+"""
+
+import os
+from pathlib import Path
+
+from ...common.errors import TrigruError, brief
+from ...common.files import read_whole
+from .arm import Plan
+from .lines import MOST_BYTES, decode_lines, encode_line
+from .machine import machine_differences, version_differences
+from .run import Begun, Line, Resumed, Run, Started
+
+#: Name of the file, beside the results.
+PARTIAL = "results.partial.jsonl"
+
+
+class ResumeError(TrigruError, ValueError):
+    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine.
+
+    Args:
+        what: is wrong, as a sentence without its full stop.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
+
+
+class Journal(Run, kw_only=True):
+    """The records of a run that is not complete, in a file.
+
+    Args:
+        path: of the file.
+        checksum: of its last line.
+        made_folder: whether the file's folder was made for it.
+    """
+
+    path: Path
+    checksum: str = ""
+    made_folder: bool = False
+
+    @classmethod
+    def begin(cls, path: Path, begun: Begun) -> "Journal":
+        """Begin a file. Raises a FileExistsError if there is one."""
+        self = cls._of(path, [begun])
+        self.made_folder = not path.parent.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("xb").close()
+        self._write(begun)
+        return self
+
+    @classmethod
+    def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
+        """Continue where the file ends, on the same plan and the same software.
+
+        Args:
+            versions, commit: of what is installed.
+
+        Raises:
+            ResumeError: the file is damaged, of another plan, or of other software.
+        """
+        self = cls.read(path)
+        begun = self.begun
+        if self.plan != plan:
+            command = " ".join(begun.command)
+            raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
+        software = begun.versions | {"commit": begun.commit}
+        differences = version_differences(software, versions | {"commit": commit}) if begun.versions else []
+        if differences:
+            raise ResumeError(f"{path} was begun elsewhere: {'; '.join(differences)}")
+        if path.is_symlink():
+            raise ResumeError(f"{path}: is a symbolic link, which is not written to")
+        os.truncate(path, len(_whole_lines(path)))
+        self.add(Resumed())
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> "Journal":
+        """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
+        try:
+            return cls._of(path, *decode_lines(_whole_lines(path), Line))
+        except OSError as error:
+            raise TrigruError(f"{path}: {error.strerror}.") from error
+        except ValueError as error:  # also msgspec's
+            raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
+
+    @classmethod
+    def _of(cls, path: Path, lines: list[Line], checksum: str = "") -> "Journal":
+        """The journal of these lines. Raises a ValueError if they are not of one run."""
+        if not lines or not isinstance(lines[0], Begun):
+            raise ValueError("it has no beginning")
+        facts = {"begun": lines[0], "started": [], "untimed": [], "interruptions": 0, "ended": None}
+        self = cls(**facts, path=path, checksum=checksum)
+        for line in lines[1:]:
+            self.take(line)
+        self.check()
+        return self
+
+    def add(self, line: Line) -> None:
+        """Keep a record. Raises a ResumeError if it is from another machine than those before."""
+        if self.started and isinstance(line, Started):
+            before = self.machine
+            differences = machine_differences(before, line.machine)
+            differences += version_differences({"commit": before.commit}, {"commit": line.machine.commit})
+            if differences:
+                raise ResumeError(f"{self.path} was measured elsewhere: {'; '.join(differences)}")
+        self._write(line)
+        self.take(line)
+
+    def _write(self, line: Line) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        with open(os.open(self.path, flags), "ab") as file:
+            content, checksum = encode_line(line, self.checksum)
+            file.write(content)
+        self.checksum = checksum
+
+    def discard(self) -> None:
+        """Remove the file: its content is in the results file, or it has none."""
+        self.path.unlink(missing_ok=True)
+        if self.made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
+
+
+def _whole_lines(path: Path) -> bytes:
+    """The content of a file up to the end of its last whole line."""
+    content = read_whole(path, MOST_BYTES)
+    return content[: content.rfind(b"\n") + 1]

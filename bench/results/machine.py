@@ -1,0 +1,66 @@
+"""The machine that a process found, what it can do at most, and how two machines differ."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from .arm import SampleSeconds
+
+
+class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The best rates measured on a device.
+
+    Args:
+        gemm_gflop_per_s: of a large square matrix product, in the dtype and precision of the arms.
+        copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
+        loop_step_s: seconds for each step of a float32 loop that does almost nothing; None in files without it.
+    """
+
+    gemm_gflop_per_s: Annotated[float, Meta(gt=0, le=1e8)]  # a hundred times that of any device, as the next
+    copy_gbyte_per_s: Annotated[float, Meta(gt=0, le=1e6)]
+    loop_step_s: SampleSeconds | None = None
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True):
+    """The machine and the software of a process.
+
+    Args:
+        versions: of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN.
+        device, backend: as JAX calls them; for a CPU, its model.
+        threads: how many CPUs the process may use, which is the number of XLA's threads.
+        xla_flags: the environment's XLA_FLAGS, without paths.
+        environment: other variables that change what is measured.
+        commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
+        gpus: the answer of NVIDIA's driver about each GPU when the process starts: clocks, power, memory used.
+    """
+
+    versions: dict[str, str]
+    device: str
+    backend: str
+    threads: Annotated[int, Meta(ge=1, le=2**16)]
+    xla_flags: str
+    environment: dict[str, str]
+    commit: str
+    gpus: list[dict[str, str]] = []
+
+
+def machine_differences(was: Machine, now: Machine, *, versions: bool = True) -> list[str]:
+    """How a machine differs from another, in words. The commit never counts; versions count unless excluded."""
+    fields = ("device", "backend", "threads", "xla_flags")
+    found = version_differences(*({name: getattr(machine, name) for name in fields} for machine in (was, now)))
+    found += version_differences(was.versions, now.versions) if versions else []
+    return found + version_differences(was.environment, now.environment)
+
+
+def version_differences(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """Which versions, or other values, differ, in words.
+
+    >>> version_differences({"numpy": "2.0", "jax": "0.6", "XLA_X": ""}, {"numpy": "2.0", "jax": "0.7", "XLA_X": "1"})
+    ["XLA_X '' -> 1", 'jax 0.6 -> 0.7']
+    """
+    return [
+        f"{name} {was.get(name, 'none') or repr('')} -> {now.get(name, 'none') or repr('')}"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
+    ]
