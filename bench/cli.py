@@ -91,7 +91,7 @@ def compare(
     with given.claim_folder(output), ExitStack() as stack:
         load, proves = load_average(), not (no_proof or cold_start)
         early = not ports and not unfinished
-        prover = stack.enter_context(Prover(keep=given.keeps(), early=early)) if proves else None
+        prover = stack.enter_context(Prover(early=early)) if proves else None
         from .commands import compare, options
 
         if cold_start:
@@ -104,7 +104,7 @@ def compare(
         compare.compare(
             plan, output,
             prover=prover, load=load, fresh=fresh, quick=quick or options.is_quick(sizes),
-            anew=anew or not given.keeps(), details=details, json=format == "json",
+            anew=anew, details=details, json=format == "json",
         )  # fmt: skip
 
 
@@ -131,8 +131,7 @@ def verify(
 
         verify.verify_together(ports, kernels, hosts, format=format, devices=devices)
         return
-    keeps = given.keeps()
-    with Prover(keep=keeps, early=not (ports or checks or dtypes), fast=self_test) as prover:
+    with Prover(early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
 
         if self_test:
@@ -140,9 +139,7 @@ def verify(
         elif upstream:
             verify.report_upstream(ports, dtypes, checks, format=format, prover=prover)
         else:
-            verify.verify(
-                ports, dtypes, checks, kernels, format=format, devices=devices, anew=anew or not keeps, prover=prover
-            )
+            verify.verify(ports, dtypes, checks, kernels, format=format, devices=devices, anew=anew, prover=prover)
 
 
 def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
@@ -244,11 +241,10 @@ def snapshot(
 
             tell(output, snapshot_of_file(output, str(file)))
             return
-        with Prover(keep=given.keeps(), early=equality and not ports) as prover:
+        with Prover(early=equality and not ports) as prover:
             from .commands.options import read_ports
             from .commands.snapshot import snapshot, tell
 
-            anew = anew or not given.keeps()
             tell(output, snapshot(output, read_ports(ports), equality=equality, anew=anew, prover=prover))
 
 

@@ -30,11 +30,6 @@ def folder_of(sizes: list[str] | None) -> Path:
     return Path("-".join(["results", *(re.sub(r"[^\w,]", "", size) for size in sizes or ())]))
 
 
-def keeps() -> bool:
-    """Whether proofs and the programs that are compiled for them are kept: always, unless TRIGRU_NO_CACHE is set."""
-    return not os.environ.get("TRIGRU_NO_CACHE")
-
-
 @contextmanager
 def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
     """Within this context, no other trigru writes into the folder, and none times on this machine: it is waited for.

@@ -158,7 +158,7 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
     if own:
         snapshot_of_file(folder, names[0])
         return
-    with Prover(keep=True) as prover:
+    with Prover() as prover:
         snapshot(folder, names, equality=old.equality is not None, prover=prover)
 
 

@@ -21,12 +21,7 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
         anew: take no proof that is kept.
     """
     with Progress("snapshot") as progress:
-
-        def told(share: float, whole_s: float | None, what: str) -> None:
-            if whole_s is not None and not share:
-                say(f"snapshot: about {whole_s:.0f} s, as the last one")
-            progress.to(share, f"snapshot: {what} done")
-
+        told = lambda share, what: progress.to(share, f"snapshot: {what} done")  # noqa: E731
         found, arrays = take(names, equality=equality, anew=anew, prover=prover, told=told)
     save(folder, found, arrays)
     return found

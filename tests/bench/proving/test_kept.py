@@ -21,7 +21,8 @@ PURE = PortId("port", "pure")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(keeping, "cache_folder", lambda _: tmp_path)
+    monkeypatch.setenv("TRIGRU_NO_CACHE", "1")  # of programs
     monkeypatch.setattr(keeping, "digest", lambda: "as it is")
     monkeypatch.setattr(keeping, "find_spec", lambda name: None)  # no accelerator
     monkeypatch.setattr(keeping, "expand", lambda subjects, *_: [QuestionId(subjects[0], "life", None)])
@@ -174,8 +175,8 @@ def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, t
 
 def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatch):
     some = {"checks": get_checks("life"), "styles": {"forward": None}}
-    monkeypatch.setattr(verifying, "nothing_changed", lambda: True)
-    prover, asked = Prover(keep=False), []
+    monkeypatch.setattr(keeping, "nothing_changed", lambda: True)
+    prover, asked = Prover(), []
     prover.programs, prover.backend = tmp_path, "cpu"
     monkeypatch.setattr(prover, "prove", lambda questions, _: asked.append(questions) or [PASSED])
     for _ in range(2):
@@ -188,9 +189,6 @@ def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatc
 
 class NoProver(Prover):
     """A prover that is asked nothing."""
-
-    def __init__(self):
-        super().__init__(keep=False)
 
     def prove(self, questions, progress):
         if questions:

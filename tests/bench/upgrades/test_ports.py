@@ -17,7 +17,6 @@ from trigru.bench.upgrades.functions import look_at
 from trigru.bench.upgrades.ports import look_at_port
 from trigru.bench.upgrades.reading import unread
 from trigru.bench.upgrades.record import CONTENT, Subject
-from trigru.bench.upgrades.work import Work
 from trigru.bench.upgrades.worker import Request, answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
@@ -141,7 +140,7 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
         raise ChildDiedError("it was killed")
 
     monkeypatch.setattr(taking, "_looked", looked)
-    with Prover(keep=False) as prover:
+    with Prover() as prover:
         found, _ = taking.take(("pure",), equality=False, prover=prover)
     said = {s.name: s.problems.get("import") for s in found.subjects}
     assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
@@ -153,13 +152,3 @@ def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
     answer_request(Request("nnx", ["nnx", "nnx:fused"], "", None), found.append)
     missing = {subject.name: subject.missing for subject in found}
     assert missing == dict.fromkeys(["nnx", "nnx:fused"], "nnx is not installed")
-
-
-def test_how_long_a_snapshot_takes_is_said_by_the_last_one(tmp_path):
-    told = []
-    for _ in range(2):
-        work = Work(tmp_path, ["a", "b"], 0, lambda *said: told.append(said[:2]))
-        work.add("a", 3.0, "a")
-        work.add("b", 1.0, "b")
-        work.keep()
-    assert told == [(0.0, None), (0.5, None), (1.0, None), (0.0, 2.0), (0.75, 2.0), (1.0, 2.0)]
