@@ -82,9 +82,6 @@ def compare(
         raise typer.BadParameter("the folder holds an unfinished run with its proof: --anew needs --fresh, too.")
     if anew and no_proof:
         raise typer.BadParameter("--no-proof does not go with --anew: that is about the proof.")
-    from .processes.probe import check_jax
-
-    check_jax()  # before anything imports JAX
     from .proving.prover import Prover
     from .timing.machine import load_average
 
@@ -157,7 +154,7 @@ def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@app.command()
+@_in_its_module
 def port(
     files: given.Models,
     inputs: given.Inputs = None,
@@ -169,12 +166,6 @@ def port(
 
     Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2 for a bad file or input.
     """
-    from .processes.probe import check_jax
-
-    check_jax()  # before anything imports JAX
-    from .commands.port import port
-
-    port(files, inputs, save, time, format)
 
 
 @_in_its_module
@@ -230,9 +221,6 @@ def snapshot(
         raise typer.BadParameter("--anew is about equality: it does not go with --no-equality.")
     if file is not None and ports:
         raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
-    from .processes.probe import check_jax
-
-    check_jax()  # before anything imports JAX
     from .proving.prover import Prover
 
     with given.claim_folder(output, timing=False):

@@ -150,11 +150,9 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
             wanted = " ".join(candidates)
             raise UnjudgedError(f"{wanted} has no snapshot, so that nothing is compared: {error}") from error
         return
-    from ..processes.probe import check_jax
     from ..proving.prover import Prover
     from .snapshot import snapshot, snapshot_of_file
 
-    check_jax()
     if own:
         snapshot_of_file(folder, names[0])
         return

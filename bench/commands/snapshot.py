@@ -21,7 +21,12 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
         anew: take no proof that is kept.
     """
     with Progress("snapshot") as progress:
-        told = lambda share, what: progress.to(share, f"snapshot: {what} done")  # noqa: E731
+
+        def told(share: float, last_s: float | None, what: str) -> None:
+            if last_s is not None:
+                say(f"snapshot: about {last_s:.0f} s, as the last one")
+            progress.to(share, f"snapshot: {what} done")
+
         found, arrays = take(names, equality=equality, anew=anew, prover=prover, told=told)
     save(folder, found, arrays)
     return found
