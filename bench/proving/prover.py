@@ -149,7 +149,9 @@ class Prover:
         self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
         self.compiled, self.reused = (sum(getattr(a, name) for a in given) for name in ("compiled", "reused"))
         self.died = [questions[number] for number, answer in enumerate(given) if answer.measurement is None]
-        return [a.measurement or _of_death(q, a.death) for q, a in zip(questions, given, strict=True)]
+        from .questions import unanswered  # imports JAX, whose settings are checked before
+
+        return [a.measurement or unanswered(q, a.death) for q, a in zip(questions, given, strict=True)]
 
     def _again(self, question: QuestionId) -> Answer:
         """The answer of a process of its own, or how that died."""
@@ -218,12 +220,6 @@ def _take_answers(child: Child, request: ProofRequest, put: Callable[[Answer], N
     if number is not None:
         put(Answer(number, death=death))
     return number is not None and not stop.is_set()
-
-
-def _of_death(question: QuestionId, death: str) -> Measurement:
-    from .questions import unanswered  # imports JAX, whose settings are checked before
-
-    return unanswered(question, death)
 
 
 def programs_folder() -> Path | None:
