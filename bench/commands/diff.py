@@ -41,15 +41,7 @@ def diff(
     format: Format,
     output: Path | None,
 ) -> None:
-    """Compare what two folders hold: snapshots, runs or both.
-
-    Args:
-        old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
-        candidates: requirements that are installed instead of what is, in an environment of its own.
-        fail_on: kinds of changes between snapshots that end with exit code 1, as users write them.
-        fail_above, anyway: of runs; see `trigru.bench.analysis.diff.diff`.
-        output: a folder, where a page and a picture of two runs are written.
-    """
+    """Compare what two folders hold: snapshots, runs or both. Options are those of `trigru.bench.cli`."""
     if (new is None) != now:
         raise typer.BadParameter("pass NEW, or --now, and not both.")
     if candidates and not now:
