@@ -42,7 +42,7 @@ def model_of(path: str) -> str:
     """The half of a port that a user copies, with the imports that it needs."""
     model, separator, _ = (ROOT / path).read_text(encoding="utf-8").partition(SEPARATOR)
     assert separator, f"{path} has no line {SEPARATOR!r} between its model and its port."
-    model = re.sub(r"^__all__ = .*\n+", "", re.sub(r"^from \.+(?=\w)", "from trigru.", model, flags=re.M), flags=re.M)
+    model = re.sub(r"\n__all__ = .*", "", re.sub(r"^from \.+(?=\w)", "from trigru.", model, flags=re.M))
     return _ruff(model, "check", "--select=F401", "--fix", "--quiet").rstrip() + "\n"
 
 
