@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -157,4 +157,5 @@ def _timed(arms: list[_Arm]) -> Iterator[Timed]:
         reference, candidate, copy = times
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
-        yield Timed(*astuple(ratio), clock, floor, verdict(ratio, floor, [0] * ROUNDS), both)
+        found = verdict(ratio, floor, [0] * ROUNDS)
+        yield Timed(**vars(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)
