@@ -42,16 +42,8 @@ def model_of(path: str) -> str:
     """The half of a port that a user copies, with the imports that it needs."""
     model, separator, _ = (ROOT / path).read_text(encoding="utf-8").partition(SEPARATOR)
     assert separator, f"{path} has no line {SEPARATOR!r} between its model and its port."
-    tree, lines = ast.parse(model), model.splitlines()
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = next(node for node in tree.body if isinstance(node, ast.Assign))  # __all__, the last line of the head
-    for node in imports:
-        node.names = [alias for alias in node.names if (alias.asname or alias.name).split(".")[0] in used]
-        if isinstance(node, ast.ImportFrom) and node.level:
-            node.module, node.level = f"trigru.{node.module}", 0
-    kept = [ast.unparse(node) for node in imports if node.names]
-    return "\n".join([*lines[: imports[0].lineno - 1], *kept, *lines[names.end_lineno :]]).rstrip() + "\n"
+    model = re.sub(r"\n__all__ = .*", "", re.sub(r"^from \.+(?=\w)", "from trigru.", model, flags=re.M))
+    return _ruff(model, "check", "--select=F401", "--fix", "--quiet").rstrip() + "\n"
 
 
 def side_by_side() -> str:
@@ -73,11 +65,13 @@ def parts_of(path: str) -> dict[str, str]:
         name = node.name if isinstance(node, ast.FunctionDef) else "__init__"
         if isinstance(node, ast.FunctionDef | ast.AnnAssign):
             parts[METHODS.get(name, METHODS[""])] += _code(text.splitlines(), node)
-    ruff = [sys.executable, "-m", "ruff", "format", "--line-length", str(COLUMN), "--stdin-filename", "part.py", "-"]
-    return {
-        heading: subprocess.run(ruff, input=code, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-        for heading, code in parts.items()
-    }
+    return {heading: _ruff(code, "format", f"--line-length={COLUMN}") for heading, code in parts.items()}
+
+
+def _ruff(code: str, *words: str) -> str:
+    """The code as ruff changes it."""
+    command = [sys.executable, "-m", "ruff", *words, "--stdin-filename=part.py", "-"]
+    return subprocess.run(command, input=code, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
 def _code(lines: list[str], node: ast.FunctionDef | ast.AnnAssign) -> str:

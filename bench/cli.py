@@ -82,16 +82,13 @@ def compare(
         raise typer.BadParameter("the folder holds an unfinished run with its proof: --anew needs --fresh, too.")
     if anew and no_proof:
         raise typer.BadParameter("--no-proof does not go with --anew: that is about the proof.")
-    from .processes.probe import check_jax
-
-    check_jax()  # before anything imports JAX
     from .proving.prover import Prover
     from .timing.machine import load_average
 
     with given.claim_folder(output), ExitStack() as stack:
         load, proves = load_average(), not (no_proof or cold_start)
         early = not ports and not unfinished
-        prover = stack.enter_context(Prover(keep=given.keeps(), early=early)) if proves else None
+        prover = stack.enter_context(Prover(early=early)) if proves else None
         from .commands import compare, options
 
         if cold_start:
@@ -104,7 +101,7 @@ def compare(
         compare.compare(
             plan, output,
             prover=prover, load=load, fresh=fresh, quick=quick or options.is_quick(sizes),
-            anew=anew or not given.keeps(), details=details, json=format == "json",
+            anew=anew, details=details, json=format == "json",
         )  # fmt: skip
 
 
@@ -131,8 +128,7 @@ def verify(
 
         verify.verify_together(ports, kernels, hosts, format=format, devices=devices)
         return
-    keeps = given.keeps()
-    with Prover(keep=keeps, early=not (ports or checks or dtypes), fast=self_test) as prover:
+    with Prover(early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
 
         if self_test:
@@ -140,9 +136,7 @@ def verify(
         elif upstream:
             verify.report_upstream(ports, dtypes, checks, format=format, prover=prover)
         else:
-            verify.verify(
-                ports, dtypes, checks, kernels, format=format, devices=devices, anew=anew or not keeps, prover=prover
-            )
+            verify.verify(ports, dtypes, checks, kernels, format=format, devices=devices, anew=anew, prover=prover)
 
 
 def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
@@ -160,7 +154,7 @@ def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@app.command()
+@_in_its_module
 def port(
     files: given.Models,
     inputs: given.Inputs = None,
@@ -172,12 +166,6 @@ def port(
 
     Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2 for a bad file or input.
     """
-    from .processes.probe import check_jax
-
-    check_jax()  # before anything imports JAX
-    from .commands.port import port
-
-    port(files, inputs, save, time, format)
 
 
 @_in_its_module
@@ -233,9 +221,6 @@ def snapshot(
         raise typer.BadParameter("--anew is about equality: it does not go with --no-equality.")
     if file is not None and ports:
         raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
-    from .processes.probe import check_jax
-
-    check_jax()  # before anything imports JAX
     from .proving.prover import Prover
 
     with given.claim_folder(output, timing=False):
@@ -244,11 +229,10 @@ def snapshot(
 
             tell(output, snapshot_of_file(output, str(file)))
             return
-        with Prover(keep=given.keeps(), early=equality and not ports) as prover:
+        with Prover(early=equality and not ports) as prover:
             from .commands.options import read_ports
             from .commands.snapshot import snapshot, tell
 
-            anew = anew or not given.keeps()
             tell(output, snapshot(output, read_ports(ports), equality=equality, anew=anew, prover=prover))
 
 

@@ -119,7 +119,7 @@ def nothing_proven(settings_kept, monkeypatch):
 
     Settings are compared last, after what `monkeypatch` changed is as it was.
     """
-    monkeypatch.setattr("trigru.bench.proving.kept._folder", lambda: None)
+    monkeypatch.setattr("trigru.bench.proving.kept.cache_folder", lambda _: None)
 
 
 @pytest.fixture

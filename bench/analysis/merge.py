@@ -51,7 +51,10 @@ def _of_group(
         was_tried = timed or any(arm.id in untimed for arm in arms if arm.role != "arm")
         yield from (untimed.get(arm.id) or Untimed(arm, NO_BASELINE) for arm in arms if was_tried or arm.id in untimed)
         return
-    yield from (
-        untimed.get(arm.id) or Untimed(arm, "not measured in every process") for arm in arms if arm not in there
-    )
+    for arm in arms:
+        if arm not in there:
+            reason = untimed[arm.id].reason if arm.id in untimed else "not measured in every process"
+            process = min(timed.keys() - seen[arm.id].keys(), default=len(seen[arm.id]))
+            lost_later = arm.id in untimed and bool(seen[arm.id])  # though others timed it
+            yield Untimed(arm, f"in process {process + 1}: {reason}" if lost_later else reason)
     yield from judged([(arm, seen[arm.id]) for arm in there])

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
@@ -28,11 +28,6 @@ def folder_of(sizes: list[str] | None) -> Path:
     ('results', 'results-hidden8,32,batch2')
     """
     return Path("-".join(["results", *(re.sub(r"[^\w,]", "", size) for size in sizes or ())]))
-
-
-def keeps() -> bool:
-    """Whether proofs and the programs that are compiled for them are kept: always, unless TRIGRU_NO_CACHE is set."""
-    return not os.environ.get("TRIGRU_NO_CACHE")
 
 
 @contextmanager
@@ -66,6 +61,10 @@ def check_folder(folder: Path) -> None:
         raise NotADirectoryError(f"{existing} is no folder to write results into. Pass another with --output.")
     if not os.access(existing, os.W_OK):
         raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")
+
+
+def _output(help: str) -> Any:
+    return Option("--output", "-o", parser=read_folder, help=help)
 
 
 Names = list[str] | None
@@ -111,7 +110,7 @@ NoProof = Annotated[bool, Option("--no-proof", help=
     "Time without verifying. The first results of each arm are still compared with the oracle.")]
 Fresh = Annotated[bool, Option("--fresh", help=
     "Delete an unfinished run in the folder. Without it, the same command continues there.")]
-Folder = Annotated[Path | None, Option("--output", "-o", parser=read_folder, help=
+Folder = Annotated[Path | None, _output(
     "Folder for results.json and report.html. Default: results; of --size, results-hidden8 or the like.")]
 
 # Of `trigru verify`.
@@ -160,8 +159,7 @@ Ratio = Annotated[Literal["pure", "pairwise", "time"], Option("--ratio", help=
 ShownPhases = Annotated[Names, Option("--phase", help="Only this phase (repeatable).")]
 ShownStyles = Annotated[Names, Option("--style", help=
     "A call style or a label (repeatable). Default: documented and functional.")]
-PageFolder = Annotated[Path | None, Option("--output", "-o", parser=read_folder, help=
-    "Folder for report.html, of one run.")]
+PageFolder = Annotated[Path | None, _output("Folder for report.html, of one run.")]
 CodePort = Annotated[str | None, Argument(metavar="PORT", help="pure, linen, nnx or equinox.")]
 CodeStyle = Annotated[str | None, Argument(metavar="STYLE", help=
     "A call style, or a label: documented (the default), functional, leaves or donated.")]
@@ -171,8 +169,7 @@ OwnModels = Annotated[Path | None, Argument(metavar="[FILE]", help=
     "Of models of your own instead, as `trigru port` takes it; one is enough.")]
 Equality = Annotated[bool, Option("--equality/--no-equality", help=
     "Also prove equality, which takes about half of the time.")]
-SnapshotFolder = Annotated[Path, Option("--output", "-o", parser=read_folder, help=
-    "Folder for the snapshot, which is replaced.")]
+SnapshotFolder = Annotated[Path, _output("Folder for the snapshot, which is replaced.")]
 
 # Of `trigru diff`.
 Old = Annotated[Path, Argument(metavar="OLD", help="A folder of trigru snapshot, or a results.json or its folder.")]
@@ -184,7 +181,7 @@ Candidates = Annotated[Names, Option("--with", help=
 FailOn = Annotated[str | None, Option("--fail-on", help=
     "The kinds of changes between snapshots that make exit code 1, with commas. By default all but memory, bits and "
     "program; or all, or none.")]
-DiffFolder = Annotated[Path | None, Option("--output", "-o", parser=read_folder, help="Folder for diff.html.")]
+DiffFolder = Annotated[Path | None, _output("Folder for diff.html.")]
 FailAbove = Annotated[float, Option(min=0.0, max=1000.0, help=
     "The share by which an arm may be slower than before.")]
 Anyway = Annotated[bool, Option("--anyway", help=
@@ -199,12 +196,11 @@ First = Annotated[str | None, Option("--from", help=
 Every = Annotated[str, Option("--every", help="The time between the days: 2months, week, 10days.")]
 Python = Annotated[str | None, Option("--python", help=
     "Of the environments, as uv takes it. Default: the version of this one.")]
-MatrixFolder = Annotated[Path, Option("--output", "-o", parser=read_folder, help=
-    "Folder for matrix.json and the snapshots.")]
+MatrixFolder = Annotated[Path, _output("Folder for matrix.json and the snapshots.")]
 Good = Annotated[str, Argument(metavar="GOOD", help="A version set that is good: a day, or versions.")]
 Bad = Annotated[str, Argument(metavar="BAD", help="A later one that is not.")]
 Command = Annotated[Names, Argument(metavar="COMMAND", help=
     "After --, run in each environment: exit code 0 is good, 125 means skip.")]
 Fact = Annotated[str | None, Option("--fact", help="A kind of change, as function, draws, tree, calls or bits.")]
 With = Annotated[Names, Option("--with", help="A further package that COMMAND needs (repeatable).")]
-BisectFolder = Annotated[Path, Option("--output", "-o", parser=read_folder, help="Folder for snapshots.")]
+BisectFolder = Annotated[Path, _output("Folder for snapshots.")]

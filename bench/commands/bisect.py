@@ -55,7 +55,11 @@ def bisect(
         snapshots = _Snapshots(environments, output, ports, proven=fact in PROVEN)
 
         def judge(of: VersionSet) -> bool | None:
-            is_good = by_command(words, environments, of) if fact is None else snapshots.is_good(fact, sets[0], of)
+            try:
+                is_good = by_command(words, environments, of) if fact is None else snapshots.is_good(fact, sets[0], of)
+            except EnvironmentFailedError as error:
+                say(f"{of.name}: {error}")
+                is_good = None
             say(f"{of.name}: {'cannot be judged' if is_good is None else 'as before' if is_good else 'changed'}")
             return is_good
 
@@ -68,7 +72,7 @@ def bisect(
         ]
         if found.skipped:
             answer.append(f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}")
-        between = snapshots.changes(found.good, found.bad) or () if fact is not None else ()
+        between = snapshots.changes(found.good, found.bad) if fact is not None else []
         between = [change for change in between if change.kind != "better"]
         if format != "text":
             typer.echo(written(format, "trigru bisect", answer, [finding_of(change) for change in between]))
@@ -78,12 +82,7 @@ def bisect(
 
 def by_command(command: Sequence[str], environments: Environments, of: VersionSet) -> bool | None:
     """Whether a command ends with 0 in the environment of a set; None where the set cannot be judged."""
-    try:
-        made = environments.get(of)
-    except EnvironmentFailedError as error:
-        say(f"{of.name}: {error}")
-        return None
-    code, said = made.run(command, COMMAND_LIMIT_S)
+    code, said = environments.get(of).run(command, COMMAND_LIMIT_S)
     if code in NOT_RUN:
         raise InputError(f"the command cannot be run: {said}")
     return None if code == SKIP or not 0 <= code < 128 else code == 0  # 128 + a signal
@@ -97,26 +96,19 @@ class _Snapshots:
         self._ports = set(ports or port_names())
         self._arguments = [f"--port={name}" for name in ports or ()] + ([] if proven else ["--no-equality"])
 
-    def get(self, of: VersionSet) -> Read | None:
-        """The snapshot of a set; None where it does not install or run."""
+    def get(self, of: VersionSet) -> Read:
+        """The snapshot of a set. Raises an EnvironmentFailedError where it does not install or run."""
         place = self._folder / place_of(of, self._environments.python, self._arguments)
         if not is_snapshot(place):
-            try:
-                self._environments.get(of).snapshot(place, self._arguments)
-            except EnvironmentFailedError as error:
-                say(f"{of.name}: {error}")
-                return None
+            self._environments.get(of).snapshot(place, self._arguments)
         return load(place)
 
-    def changes(self, old: VersionSet, new: VersionSet) -> list[Change] | None:
+    def changes(self, old: VersionSet, new: VersionSet) -> list[Change]:
         """What changed between two sets, in the ports that were asked for and in their frameworks' own parts."""
         was, now = self.get(old), self.get(new)
-        if was is None or now is None:
-            return None
         mine = {subject.name for subject in was[0].subjects if subject.framework in self._ports}
         return [change for change in changes(was, now) if change.subject in mine]
 
-    def is_good(self, fact: str, good: VersionSet, of: VersionSet) -> bool | None:
+    def is_good(self, fact: str, good: VersionSet, of: VersionSet) -> bool:
         """Whether nothing of a kind changed since a good set."""
-        found = self.changes(good, of)
-        return None if found is None else not any(change.kind == fact for change in found)
+        return not any(change.kind == fact for change in self.changes(good, of))

@@ -41,15 +41,7 @@ def diff(
     format: Format,
     output: Path | None,
 ) -> None:
-    """Compare what two folders hold: snapshots, runs or both.
-
-    Args:
-        old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
-        candidates: requirements that are installed instead of what is, in an environment of its own.
-        fail_on: kinds of changes between snapshots that end with exit code 1, as users write them.
-        fail_above, anyway: of runs; see `trigru.bench.analysis.diff.diff`.
-        output: a folder, where a page and a picture of two runs are written.
-    """
+    """Compare what two folders hold: snapshots, runs or both. Options are those of `trigru.bench.cli`."""
     if (new is None) != now:
         raise typer.BadParameter("pass NEW, or --now, and not both.")
     if candidates and not now:
@@ -150,15 +142,13 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
             wanted = " ".join(candidates)
             raise UnjudgedError(f"{wanted} has no snapshot, so that nothing is compared: {error}") from error
         return
-    from ..processes.probe import check_jax
     from ..proving.prover import Prover
     from .snapshot import snapshot, snapshot_of_file
 
-    check_jax()
     if own:
         snapshot_of_file(folder, names[0])
         return
-    with Prover(keep=True) as prover:
+    with Prover() as prover:
         snapshot(folder, names, equality=old.equality is not None, prover=prover)
 
 

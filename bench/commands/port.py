@@ -33,15 +33,7 @@ def port(
 ) -> None:
     """Compare the models of one or two files, and end with the exit code of the verdict.
 
-    Args:
-        files: one file with both models, or two as FILE:NAME, the reference first.
-        inputs: FILE:NAME of the inputs; None for `x` of the last file.
-        save: a file to write the candidate to, with the reference's parameters; None to write none.
-        time: time both, if they are the same function.
-        format: "text" or "json".
-
-    Raises:
-        InputError: a file that fails, or has not what is expected of it; or a candidate that cannot be saved.
+    Raises an InputError at a file that fails, or has not what is expected of it; or a candidate that cannot be saved.
     """
     if len(files) > 2:
         raise typer.BadParameter("expected one file with both models, or two, the reference first.")

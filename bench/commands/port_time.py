@@ -14,7 +14,7 @@ from ...common.parity.programs import Program
 from ...common.parity.record import Comparison as Result
 from ...common.parity.values import Arguments, as_arrays
 from ...common.port.programs import ProgramFacts, read_program
-from ..analysis.statistics import compare, noise_floor, verdict
+from ..analysis.statistics import Comparison, compare, noise_floor, verdict
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
 #: Rounds of three arms each, and how long a sample lasts.
@@ -30,21 +30,17 @@ COUNTS = ("dots", "fusions", "whiles", "transposes")
 
 
 @dataclass(frozen=True)
-class Timed:
-    """The time of a candidate by one clock.
+class Timed(Comparison):
+    """The time of a candidate over that of the reference, by one clock.
 
     Args:
         clock: "blocked" if each call is waited for, "pipelined" if calls are in flight.
-        ratio, low, high: the candidate's time over the reference's, and its interval.
         noise_floor: what a second copy of the reference differs by, as a fraction.
         verdict: "faster", "slower" or "indistinguishable".
         time_s: seconds per call of the reference and of the candidate.
     """
 
     clock: str
-    ratio: float
-    low: float
-    high: float
     noise_floor: float
     verdict: str
     time_s: tuple[float, float]
@@ -162,4 +158,5 @@ def _timed(arms: list[_Arm]) -> Iterator[Timed]:
         reference, candidate, copy = times
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
-        yield Timed(clock, ratio.ratio, ratio.low, ratio.high, floor, verdict(ratio, floor, [0] * ROUNDS), both)
+        found = verdict(ratio, floor, [0] * ROUNDS)
+        yield Timed(**vars(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)

@@ -22,9 +22,9 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
     """
     with Progress("snapshot") as progress:
 
-        def told(share: float, whole_s: float | None, what: str) -> None:
-            if whole_s is not None and not share:
-                say(f"snapshot: about {whole_s:.0f} s, as the last one")
+        def told(share: float, last_s: float | None, what: str) -> None:
+            if last_s is not None:
+                say(f"snapshot: about {last_s:.0f} s, as the last one")
             progress.to(share, f"snapshot: {what} done")
 
         found, arrays = take(names, equality=equality, anew=anew, prover=prover, told=told)

@@ -1,13 +1,13 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import typer
 
-from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, Check, get_checks
+from ...common.equality.checks import DTYPES, ON_DEVICES, Check, get_checks
 from ...common.equality.contract.designs import coverage_of
 from ...common.equality.contract.failures import script_of
 from ...common.equality.measurement import Measurement
@@ -16,7 +16,7 @@ from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import faults, get_port, pure, unavailable, upstream
 from ..processes.hosts import check_same, join, quiet, read_hosts
-from ..proving.kept import digest, keep, kept, nothing_changed
+from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
 from ..proving.questions import OF_PARTS, expand, get_subject
 from ..reporting import equality as shown
@@ -76,36 +76,20 @@ def verify_ports(
     """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing.
 
     Args:
-        styles: by phase, which call styles are asked about; None for all.
+        checks, styles, anew: see `trigru.bench.proving.kept.prove_ports`.
         devices: ask also with the batch spread over so many devices.
-        anew: take no proof that is kept. A proof with all default checks is also taken where only the call styles that
-            are timed are checked.
     """
     missing = _missing(names)
     subjects = _subjects(names, kernels, missing)
-    asked = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
-    is_default = checks is None and styles is None and tuple(dtypes) == DTYPES
-    is_usual = is_default or styles is not None
-    scopes = grouped(asked, lambda question: question.subject)
-    measurements: list[Measurement] = []
-    known = {subject: kept(subject) for subject in subjects} if is_usual and not anew else {}
-    if not is_default and not all(known.values()):  # whole proofs and proofs of some questions do not go together
-        known = {subject: kept(subject, scopes[subject]) for subject in known}
-    for subject, proof in known.items():
-        if proof is not None:
-            del scopes[subject]
-            prover.backend = "cpu"
-            measurements += proof.measurements
-            say(f"{_label(subject)}: proven at {proof.when} by the same code; --anew proves again.")
-    may_keep = is_usual and prover.programs is not None and bool(digest())  # before anything is checked
-    found = _measure([question for question in asked if question.subject in scopes], prover=prover)
-    measurements += chain(*found.values())
-    if may_keep and found and nothing_changed():
-        for subject, of_subject in found.items():
-            keep(subject, prover.backend, of_subject, None if is_default else scopes[subject])
+
+    def tell(subject: PortId, when: str) -> None:
+        say(f"{_label(subject)}: proven at {when} by the same code; --anew proves again.")
+
+    of = {"dtypes": dtypes, "checks": checks, "styles": styles, "anew": anew}
+    measurements = prove_ports(subjects, partial(_measure, prover=prover), **of, prover=prover, told=tell)
     if devices is not None:
-        with Prover(keep=prover.programs is not None, devices=devices) as other:
-            measurements += chain(*_measure(expand(subjects, ("float64",), ON_DEVICES), prover=other).values())
+        with Prover(devices=devices) as other:
+            measurements += _measure(expand(subjects, ("float64",), ON_DEVICES), prover=other)
     return measurements, missing
 
 
@@ -143,8 +127,7 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     if others := [check.name for check in chosen_checks or () if check.name not in recorded]:
         raise typer.BadParameter(f"the record of --upstream does not have the check {', '.join(others)}.")
     asked = expand(subjects, choose("dtype", dtypes, DTYPES), chosen_checks or OF_PARTS)
-    found = _measure(asked, prover=prover)
-    measurements = list(chain(*found.values()))
+    measurements = _measure(asked, prover=prover)
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
     _print(measurements, missing, chosen, format, departures)
     off_record = sum(departure.status != upstream.ON_RECORD for departure in departures)
@@ -205,12 +188,10 @@ def _label(subject: PortId) -> str:
     return label(subject.name, subject.kernel or STOCK)
 
 
-def _measure(asked: list[QuestionId], *, prover: Prover) -> dict[PortId, list[Measurement]]:
-    """As `trigru.common.verify`, in several processes where there is much to ask. Measurements by subject."""
+def _measure(asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
+    """The measurements of questions; says how many pairs and triples of levels the rows of each subject cover."""
     measurements = _prove("verify", asked, prover=prover)
-    found: dict[PortId, list[Measurement]] = {}
     for subject, pairs in grouped(zip(asked, measurements, strict=True), lambda pair: pair[0].subject).items():
-        found[subject] = [m for _, m in pairs]
         rows = [
             question.row
             for question, m in pairs
@@ -220,7 +201,7 @@ def _measure(asked: list[QuestionId], *, prover: Prover) -> dict[PortId, list[Me
         if rows:
             covered, of = coverage_of(rows)
             say(f"{_label(subject)}: {len(rows)} rows cover {covered} of {of} pairs and triples of levels.")
-    return found
+    return measurements
 
 
 def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:

@@ -41,11 +41,16 @@ class ChildDiedError(TrigruError):
 
 
 def answers_of(
-    target: str, request: Any, kind: Any, limit_s: float, variables: Mapping[str, str] | None = None
+    target: str,
+    request: Any,
+    kind: Any,
+    limit_s: float,
+    variables: Mapping[str, str] | None = None,
+    stop: Event | None = None,
 ) -> Generator[Any, None, None]:
     """Run a function in a fresh interpreter, and yield its answers. See `Child`, also for the arguments."""
     with Child(target, variables) as child:
-        yield from child.answers_to(request, kind, limit_s)
+        yield from child.answers_to(request, kind, limit_s, stop)
 
 
 def parts_of_cpu(devices: int | None) -> dict[str, str]:

@@ -74,6 +74,11 @@ def private_folder(folder: Path) -> Path | None:
     return None
 
 
+def cache_folder(*names: str) -> Path | None:
+    """A private folder in this user's cache; None where there is none, or the variable TRIGRU_NO_CACHE is set."""
+    return None if os.environ.get("TRIGRU_NO_CACHE") else private_folder(user_cache_path("trigru").joinpath(*names))
+
+
 def folder_claim(folder: Path) -> str:
     """The name of the claim to write results into a folder."""
     return f"folder-{hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]}"

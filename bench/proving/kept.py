@@ -10,7 +10,7 @@ import os
 import platform
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -22,17 +22,17 @@ from urllib.request import url2pathname
 
 import msgspec
 from msgspec import Struct
-from platformdirs import user_cache_path
 
-from ...common.equality.checks import CHECKS, DTYPES
+from ...common.equality.checks import CHECKS, DTYPES, Check
 from ...common.equality.measurement import Measurement
 from ...common.files import read_whole, write_whole
 from ...impls import own_ports
 from ..processes.child import cores
-from ..processes.scratch import private_folder
+from ..processes.scratch import cache_folder
+from ..results.grouping import grouped
 from ..results.lines import check_date, record_of, with_checksum
 from ..results.proof import passes
-from .prover import PortId, QuestionId, processor
+from .prover import PortId, Prover, QuestionId, processor
 from .questions import expand, is_answer
 
 #: Packages whose sources are read for the digest; of other files, sizes and times of change tell.
@@ -62,6 +62,50 @@ class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
     when: str
     measurements: list[Measurement]
+
+
+def prove_ports(
+    subjects: Sequence[PortId],
+    prove: Callable[[list[QuestionId]], list[Measurement]],
+    *,
+    dtypes: Sequence[str] = DTYPES,
+    checks: Sequence[Check] | None = None,
+    styles: Mapping[str, Sequence[str] | None] | None = None,
+    anew: bool = False,
+    prover: Prover,
+    told: Callable[[PortId, str], None] = lambda *_: None,
+) -> list[Measurement]:
+    """The measurements of ports, from proofs that are kept where there are such; else new ones, kept for the next time.
+
+    Args:
+        prove: gets the measurements of questions from the prover.
+        checks: None for all default ones.
+        styles: by phase, which call styles are asked about; None for all.
+        anew: take no proof that is kept. A proof with all default checks is also taken where only the call styles that
+            are timed are checked.
+        told: called with each port whose proof was kept, and since when.
+    """
+    asked = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
+    scopes = grouped(asked, lambda question: question.subject)
+    is_default = checks is None and styles is None and tuple(dtypes) == DTYPES
+    is_usual = is_default or styles is not None
+    known = {subject: kept(subject) for subject in subjects} if is_usual and not anew else {}
+    if not is_default and not all(known.values()):  # whole proofs and proofs of some questions do not go together
+        known = {subject: kept(subject, scopes[subject]) for subject in known}
+    found: dict[PortId, list[Measurement]] = {}
+    for subject, proof in known.items():
+        if proof is not None:
+            found[subject], prover.backend = proof.measurements, "cpu"
+            told(subject, proof.when)
+    may_keep = is_usual and prover.programs is not None and bool(digest())  # before anything is checked
+    asked = [question for question in asked if question.subject not in found]
+    proven = grouped(zip(asked, prove(asked), strict=True), lambda pair: pair[0].subject)
+    may_keep = may_keep and bool(proven) and nothing_changed()
+    for subject, pairs in proven.items():
+        found[subject] = [measurement for _, measurement in pairs]
+        if may_keep:
+            keep(subject, prover.backend, found[subject], None if is_default else scopes[subject])
+    return [measurement for subject in subjects for measurement in found.get(subject, ())]
 
 
 def keep(
@@ -109,13 +153,9 @@ def _path(subject: PortId, questions: Sequence[QuestionId] | None) -> Path | Non
     accelerated = any(find_spec(name) is not None for name in ("libtpu", "jax_plugins"))
     if accelerated or subject.source != "port" or subject.name not in own_ports():
         return None
-    folder = _folder()
+    folder = cache_folder("proofs")
     name = hashlib.sha256(msgspec.json.encode([subject, digest(), questions])).hexdigest()[:32]
     return folder and folder / f"{name}.json"
-
-
-def _folder() -> Path | None:
-    return private_folder(user_cache_path("trigru") / "proofs")
 
 
 def _is_whole(subject: PortId, measurements: list[Measurement], questions: Sequence[QuestionId] | None) -> bool:

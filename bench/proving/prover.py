@@ -18,12 +18,11 @@ from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
-from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
 from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu, shared_memory
 from ..processes.interrupts import raise_if_interrupted
-from ..processes.scratch import private_folder, scratch
+from ..processes.scratch import cache_folder, scratch
 
 WORKER = "trigru.bench.proving.questions:answer_request"
 #: Fewer questions than this for each process are answered sooner in this one: a process takes seconds to start.
@@ -97,22 +96,21 @@ class Prover:
     """Finds the answers to questions, in several processes where there are many. They live within its context.
 
     Args:
-        keep: whether compiled programs are kept, and taken from earlier ones.
         fast: only pass or fail matters: rows that fail are not made smaller.
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
         devices: so many devices of a CPU in each process; None for what there is.
 
     Attributes:
-        programs: the folder in which compiled programs are kept; None where none is.
+        programs: the folder in which compiled programs are kept, and from which they are taken; None where none are.
         processes: how many there are at most. A TPU takes one at a time, and none while this process has it.
         backend: the platform on which questions were answered, once some were.
         compiled, reused: how many programs were compiled for the last answers, or found compiled.
         died: the questions that twice ended their process. Their measurement says how.
     """
 
-    def __init__(self, *, keep: bool, fast: bool = False, early: bool = False, devices: int | None = None):
-        self.programs = programs_folder() if keep else None
+    def __init__(self, *, fast: bool = False, early: bool = False, devices: int | None = None):
+        self.programs = programs_folder()
         self.processes = 1 if _has_tpu() else min(cores(), MOST_PROCESSES)
         self.backend: str | None = None
         self.compiled = self.reused = 0
@@ -151,7 +149,9 @@ class Prover:
         self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
         self.compiled, self.reused = (sum(getattr(a, name) for a in given) for name in ("compiled", "reused"))
         self.died = [questions[number] for number, answer in enumerate(given) if answer.measurement is None]
-        return [a.measurement or _of_death(q, a.death) for q, a in zip(questions, given, strict=True)]
+        from .questions import unanswered  # imports JAX, whose settings are checked before
+
+        return [a.measurement or unanswered(q, a.death) for q, a in zip(questions, given, strict=True)]
 
     def _again(self, question: QuestionId) -> Answer:
         """The answer of a process of its own, or how that died."""
@@ -222,15 +222,9 @@ def _take_answers(child: Child, request: ProofRequest, put: Callable[[Answer], N
     return number is not None and not stop.is_set()
 
 
-def _of_death(question: QuestionId, death: str) -> Measurement:
-    from .questions import unanswered  # imports JAX, whose settings are checked before
-
-    return unanswered(question, death)
-
-
 def programs_folder() -> Path | None:
-    """Where the programs of this user and processor are kept; None where there is no such folder."""
-    return private_folder(user_cache_path("trigru") / "programs" / processor())
+    """Where the programs of this user and processor are kept; None where none are."""
+    return cache_folder("programs", processor())
 
 
 def processor() -> str:

@@ -98,7 +98,7 @@ def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, wher
         tied = [row for row in rows if port in row.fastest[way]]
         at = f"tied at {_sizes(tied, rows)}, else " if tied else ""
         texts.append(f"{name_of(port)} {at}{_times_text(ratio for _, ratio in pairs)}")
-    in_order = sorted(first, key=lambda port: rows[0].cells[way][port].median_s)
+    in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
     return listed(map(name_of, in_order)) + where + f" ({', '.join(texts)})" * bool(texts)
 
 

@@ -1,6 +1,7 @@
 """The file of a snapshot: its record, and the arrays that it names. Nothing in it is unpickled."""
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from ..results import lines
-from ..results.lines import MOST_BYTES, refusing
-from .contradictions import Arrays, check_snapshot
-from .record import SCHEMA, ArrayNames, Snapshot
+from ...impls import own_ports
+from ..results import lines, proof
+from ..results.lines import MOST_BYTES, check_date, first_twice, refusing
+from ..timing.machine import machine_contradictions
+from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, Subject, steps_of
 
 FILE = "trigru-snapshot.safetensors"
 #: The names in the file's metadata of the record, and of dtypes that NumPy lacks.
@@ -22,6 +24,7 @@ RECORD, DTYPES = "trigru.snapshot", "trigru.dtypes"
 #: Hexadecimal digits of a hash that name an array.
 DIGITS = 16
 
+Arrays = Mapping[str, np.ndarray]
 Read = tuple[Snapshot, Arrays]
 
 
@@ -111,7 +114,9 @@ def load(folder: Path) -> Read:
             raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
         if lost := _named(snapshot) - arrays.keys():
             raise ValueError(f"array {brief(min(lost))} is missing")
-        check_snapshot(snapshot, arrays)
+        check_date(snapshot.datetime)
+        for sentence in _contradictions(snapshot, arrays):
+            raise ValueError(sentence)
         return snapshot, arrays
 
 
@@ -122,3 +127,47 @@ def _named(snapshot: Snapshot) -> set[str]:
     named = {array for trail in trails for array in (trail.steps, trail.signatures)}
     named |= {source.lines for source in snapshot.sources.values()}
     return named | {array for of in facts for names in of.values() for array in names.values()}
+
+
+# What a snapshot claims, and its other records do not bear out --------------------------------------------------------
+
+
+def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
+    """A sentence for each. What another version may name otherwise is no matter of these rules.
+
+    Each subject is there once; a proof has the ports that were called; each line of a source has a hash.
+    """
+    for name, source in snapshot.sources.items():
+        hashes = arrays[source.lines]
+        if hashes.dtype != np.uint8 or hashes.shape != (sum(number for _, number in source.files.values()),):
+            yield f"the files of {name} have other numbers of lines than their hashes"
+    if twice := first_twice(subject.name for subject in snapshot.subjects):
+        yield f"it has {twice} twice"
+    for subject in snapshot.subjects:
+        if subject.missing and _was_called(subject):
+            yield f"{subject.name} was not there ({subject.missing}), and has facts"
+    called = [subject for subject in snapshot.subjects if _was_called(subject)]
+    yield from machine_contradictions(snapshot.machine, [subject.framework for subject in called])
+    yield from proof.contradictions(snapshot.equality or ())
+    measured = {m.port for m in snapshot.equality or ()}
+    if measured and (lost := {subject.name for subject in called} & {*own_ports()} - measured):
+        yield f"its proof lacks {min(lost)}"
+    for subject in snapshot.subjects:
+        yield from _of_subject(subject, arrays)
+
+
+def _was_called(subject: Subject) -> bool:
+    """Whether a subject has facts that it has only if it is there."""
+    return any((subject.values, subject.programs, subject.calls, subject.trails, subject.draws, subject.tree))
+
+
+def _of_subject(subject: Subject, arrays: Arrays) -> Iterator[str]:
+    """What failed has no result, and trails are of values that are there."""
+    ended = {*subject.calls, *(where for where in subject.values if where.endswith(IN_FLOAT64))}
+    if both := subject.problems.keys() & ended:
+        yield f"{subject.name}: {min(both)} failed, and has results"
+    for name, trail in subject.trails.items():
+        try:
+            steps_of(trail, arrays[trail.steps], arrays[trail.signatures])
+        except ValueError as error:
+            yield f"{subject.name}: the trail of {name} {error}"

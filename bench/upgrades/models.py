@@ -7,15 +7,17 @@ from functools import partial
 from typing import Any
 
 import jax
+from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.errors import InputError
 from ...common.parity.model import CALL, Model
 from ..results.files import command_line
+from ..timing.machine import describe_machine
 from .files import Kept
 from .functions import Example, collect, paths_of, tree_of
 from .record import SCHEMA, Snapshot, Subject
-from .versions import machine_with_versions
+from .versions import installed
 
 #: The argument that a call lacks, in Python's words.
 _LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")
@@ -73,5 +75,9 @@ def snapshot_of(
         equality: of `Snapshot`.
         packages: whose versions count, beside those that trigru requires.
     """
-    when, machine = datetime.now(UTC).isoformat(timespec="seconds"), machine_with_versions(packages)
+    when, machine = datetime.now(UTC).isoformat(timespec="seconds"), describe_machine()
+    versions = machine.versions | installed(["trigru", *packages])
+    if machine.commit:
+        versions["trigru"] += f", of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
+    machine = replace(machine, versions=versions)
     return Snapshot(SCHEMA, command_line(), when, machine, equality, list(subjects))

@@ -165,7 +165,6 @@ class Snapshot(Struct, forbid_unknown_fields=True):
         equality: every measurement of `verify`; None if it was left out.
         subjects: what was looked at.
         sources: of each installed package that the ports need and is a release, its source files.
-        departures: of earlier snapshots; the frameworks' own parts are subjects.
     """
 
     schema: int
@@ -175,7 +174,6 @@ class Snapshot(Struct, forbid_unknown_fields=True):
     equality: list[Measurement] | None
     subjects: list[Subject]
     sources: dict[str, Source] = {}
-    departures: list[tuple[str, str, str]] = []
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):

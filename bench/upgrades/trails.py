@@ -14,8 +14,7 @@ import numpy as np
 from ...common.parity.agreement import comparable, seen
 from ...common.parity.tape import TraceTape
 from ...common.program import CodeLine, jax_line
-from .contradictions import Arrays
-from .files import Kept
+from .files import Arrays, Kept
 from .noticing import place_of
 from .record import IN_FLOAT64, SIGNATURE, Step, Subject, Trail, steps_of
 

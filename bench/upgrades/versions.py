@@ -11,13 +11,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from dateutil.relativedelta import relativedelta
-from msgspec.structs import replace
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ...common.errors import InputError
-from ..results.machine import Machine
-from ..timing.machine import describe_machine
 
 #: The distributions whose releases a set is about; all else that trigru needs is taken as new as it comes.
 SUBJECTS = ("jax", "jaxlib", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "numpy", "scipy", "ml-dtypes")
@@ -207,12 +204,3 @@ def _origin(direct_url: str | None) -> str:
     if commit:
         return f", of commit {commit[:12]}"
     return ", editable" if url.get("dir_info", {}).get("editable") else ", of a local file" if url else ""
-
-
-def machine_with_versions(packages: Iterable[str] = ()) -> Machine:
-    """The machine, with the versions of all that is required, and the commit of trigru."""
-    machine = describe_machine()
-    versions = machine.versions | installed(["trigru", *packages])
-    if machine.commit:
-        versions["trigru"] += f", of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
-    return replace(machine, versions=versions)

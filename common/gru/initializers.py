@@ -47,7 +47,11 @@ def for_carry(initializer: Any, unbox: Callable[[Any], Any] = lambda drawn: draw
         array = unbox(drawn)
         if not (isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__")):
             raise InputError(f"carry_init gave a {type(array).__name__}, expected an array of shape {shape}.")
-        carry = jnp.asarray(array)
+        try:
+            carry = jnp.asarray(array)
+        except (TypeError, ValueError) as error:  # of text, objects or a mask
+            given = f"a {type(array).__name__} of dtype {getattr(array, 'dtype', None)}"
+            raise InputError(f"carry_init gave {given}, expected an array of {jnp.dtype(dtype)}.") from error
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
         if carry.dtype != jax.dtypes.canonicalize_dtype(dtype):  # without jax_enable_x64, float32 for float64

@@ -210,6 +210,8 @@ def check_call(
     axes = ", ".join(names)
     if len(shape) < trailing or (len(shape) > trailing and not batched):
         hint = "" if batched else " This model takes one example: batch it with jax.vmap."
+        if len(shape) < trailing and "BatchTracer" in type(x).__name__:
+            hint = " jax.vmap has taken an axis of it." + " This model takes a batch without jax.vmap." * batched
         raise InputError(f"x has shape {shape}, expected ({axes}).{hint}")
     if 0 in shape:
         raise InputError(f"x has shape {shape} ({axes}), expected at least one entry on every axis.")
@@ -313,4 +315,6 @@ def _check_array(name: str, array: Any) -> None:
     known = isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__")
     if not known or isinstance(array, np.ma.MaskedArray):
         hint = "one without a mask. Fill it, as with .filled(0)." if known else "an array. Convert it with jnp.asarray."
+        if isinstance(array, jax.ShapeDtypeStruct):
+            hint = "an array. It has a shape and no numbers: pass it through jax.eval_shape, which traces the call."
         raise InputError(f"{name}: got a {type(array).__name__}, expected {hint}")

@@ -94,6 +94,15 @@ def test_a_recipe_has_a_block_for_each_framework_and_none_beside(page):
     assert found == [(heading, title) for heading in dict(found) for title in TITLES.values()]
 
 
+def test_a_recipe_imports_in_order_what_it_uses(tmp_path):
+    """A tab with what the frameworks share below it, where a name may be imported again."""
+    for number, program in enumerate(PROGRAMS):
+        (tmp_path / f"{number}-{program.page}.py").write_text(program.code, encoding="utf-8")
+    rules = ["--isolated", "--line-length=120", "--select=I,F", "--ignore=F811", "--output-format=concise"]
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", *rules, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_example_of_the_page_of_ports_is_installed_found_and_checked(tmp_path):
     """As a stranger would install it, by pip."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

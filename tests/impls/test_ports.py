@@ -75,6 +75,7 @@ def test_a_frameworks_box_with_the_drawn_start_stays():
 
 BAD_CALLS = {
     "x: got a list, expected an array. Convert it with jnp.asarray": {"x": [[[1.0] * 4]]},
+    "x: got a ShapeDtypeStruct, .* pass it through jax.eval_shape": {"x": jax.ShapeDtypeStruct((3, 5, 4), "float32")},
     r"expected \(time, \*batch, features\)": {"x": np.ones(4, "f4"), "time_major": True},
     "not promote float32 and float8_e5m2 .* give the model a": {"x": np.ones((3, 5, 4), "f4").astype("float8_e5m2")},
     r"carry has shape \(2, 8\), expected \(3, 8\): batch 3 from x": {"carry": np.ones((2, 8), "f4")},
@@ -94,12 +95,26 @@ def test_bad_calls_are_refused_in_the_callers_terms(port, message):
         port.apply(port.load(CONFIG, random_params(CONFIG)), arrays.pop("x"), arrays.pop("carry", None), **arrays)
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_a_call_that_lacks_the_axis_of_vmap_says_so():
+    x, one = jnp.ones((5, 4)), equinox.GRU(4, 8, key=jax.random.key(0))
+    whole = nnx_port.GRU(4, 8, rngs=nnx.Rngs(0))
+    for model, more in ((one, r"\n"), (whole, " This model takes a batch without jax.vmap.")):
+        for call in (jax.vmap(model), jax.jit(jax.vmap(model))):
+            with pytest.raises(InputError, match=rf"shape \(4,\), expected .* jax.vmap has taken an axis\b.*{more}"):
+                call(x)
+    with pytest.raises(InputError, match=r"expected \(time, features\)\. This model takes one example"):
+        one(x[0])
+
+
 _FAILED = r"carry_init cannot draw shape \(8,\), float32: "
 BAD_DRAWS = {
     r"carry_init gave shape \(3,\), expected \(8,\)": lambda *_: jnp.zeros(3),
     "carry_init is a str, expected a JAX initializer .*, such as jax.nn.initializers.zeros": "zeros",
     r"carry_init gave a NoneType, expected an array of shape \(8,\)": lambda *_: None,
     "carry_init gave a list, expected an array": lambda *_: [0.0] * 8,
+    "carry_init gave a ndarray of dtype <U1, expected an array of float32": lambda *_: np.array(["a"] * 8),
+    "carry_init gave a MaskedArray of dtype float32, exp": lambda *_: np.ma.masked_less(np.ones(8, "f4"), 0),
     _FAILED + "ValueError: .*scale with fan-in .*need two axes": initializers.lecun_normal(),
     _FAILED + r"TypeError: .*2 positional .*\(key, shape, dtype\)": lambda key, shape: jnp.zeros(shape),
     _FAILED + "ZeroDivisionError: division by zero": lambda *_: 1 / 0,

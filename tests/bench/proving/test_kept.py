@@ -5,7 +5,6 @@ import sys
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
 from support.files import at, rewrite
@@ -22,7 +21,8 @@ PURE = PortId("port", "pure")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(keeping, "cache_folder", lambda _: tmp_path)
+    monkeypatch.setenv("TRIGRU_NO_CACHE", "1")  # of programs
     monkeypatch.setattr(keeping, "digest", lambda: "as it is")
     monkeypatch.setattr(keeping, "find_spec", lambda name: None)  # no accelerator
     monkeypatch.setattr(keeping, "expand", lambda subjects, *_: [QuestionId(subjects[0], "life", None)])
@@ -175,8 +175,8 @@ def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, t
 
 def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatch):
     some = {"checks": get_checks("life"), "styles": {"forward": None}}
-    monkeypatch.setattr(verifying, "nothing_changed", lambda: True)
-    prover, asked = Prover(keep=False), []
+    monkeypatch.setattr(keeping, "nothing_changed", lambda: True)
+    prover, asked = Prover(), []
     prover.programs, prover.backend = tmp_path, "cpu"
     monkeypatch.setattr(prover, "prove", lambda questions, _: asked.append(questions) or [PASSED])
     for _ in range(2):
@@ -187,16 +187,24 @@ def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatc
     assert kept(PURE, [*questions, QuestionId(PURE, "golden")]) is None
 
 
+class NoProver(Prover):
+    """A prover that is asked nothing."""
+
+    def prove(self, questions, progress):
+        if questions:
+            raise AssertionError(f"{len(questions)} questions were asked")
+        return super().prove(questions, progress)
+
+
 def test_a_command_takes_a_proof_that_is_kept_and_says_so(monkeypatch):
-    said, prover = [], Prover(keep=False)
+    said = []
     monkeypatch.setattr(verifying, "say", said.append)
-    monkeypatch.setattr(prover, "prove", Mock(side_effect=AssertionError("questions were asked")))
     keep(PURE, "cpu", [PASSED])
-    found, _ = verifying.verify_ports(("pure",), verifying.DTYPES, prover=prover)
+    found, _ = verifying.verify_ports(("pure",), verifying.DTYPES, prover=NoProver())
     assert found == [PASSED]
     assert "by the same code; --anew proves again" in said[0]
     some = {"checks": get_checks("styles"), "styles": {"forward": None}}
-    assert verifying.verify_ports(("pure",), ("float64",), **some, prover=prover)[0] == [PASSED]
+    assert verifying.verify_ports(("pure",), ("float64",), **some, prover=NoProver())[0] == [PASSED]
     for dtypes, anew in ((verifying.DTYPES, True), (("float64",), False)):
         with pytest.raises(AssertionError, match="questions were asked"):
-            verifying.verify_ports(("pure",), dtypes, anew=anew, prover=prover)
+            verifying.verify_ports(("pure",), dtypes, anew=anew, prover=NoProver())

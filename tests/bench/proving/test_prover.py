@@ -37,9 +37,14 @@ def test_only_the_call_styles_that_were_asked_for_are_asked_about():
     assert not [phase for _, phase in of_one if phase == "gradient"]
 
 
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+    monkeypatch.setenv("TRIGRU_NO_CACHE", "1")
+
+
 def prove(questions, progress=lambda *_: None, **options):
     """Ask without keeping programs."""
-    with Prover(keep=False, **options) as prover:
+    with Prover(**options) as prover:
         return prover.prove(questions, progress), prover.died
 
 
@@ -176,7 +181,7 @@ def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
 
     def proven():
         jax.clear_caches()
-        prover = Prover(keep=True)
+        prover = Prover()
         assert all(m.passed for m in prover.prove(asked, lambda *_: None))
         return prover.compiled, prover.reused
 
@@ -192,6 +197,8 @@ def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
 
 def test_programs_are_kept_in_a_private_folder_of_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert prover.programs_folder() is None, "as the variable says"
+    monkeypatch.delenv("TRIGRU_NO_CACHE")
     folder = prover.programs_folder()
     assert folder.parent == tmp_path / "trigru" / "programs"
     folder.chmod(0o777)

@@ -143,7 +143,8 @@ def test_rows_of_other_sets_stay_and_other_arguments_and_pythons_are_other_rows(
     ):
         again = Made()
         again.python = python
-        assert fill(SETS[:1], tmp_path, again, command=[], arguments=arguments).rows[0].python == python
+        (row,) = fill(SETS[:1], tmp_path, again, command=[], arguments=arguments).rows
+        assert (row.python, row.arguments) == (python, arguments)
         assert again.made == made
 
 

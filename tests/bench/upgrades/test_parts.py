@@ -90,6 +90,15 @@ def test_results_that_changed_places_are_told_by_the_lines_that_computed_them():
     assert line.startswith("jax/_src/nn/functions.py:"), "where no library led to it"
 
 
+def test_a_mask_is_named_where_it_changed_and_no_other_way_to_the_same_values():
+    for old, new, operation in (
+        (lambda x: jnp.where(x > 0, x, -1.0), lambda x: jnp.where(x > 0.5, x, -1.0), "(gt of"),
+        (lambda x: jnp.sin(x * 2 + 1), lambda x: jnp.tanh((x + 0.5) * 2), "(tanh of"),
+    ):
+        line = told(Example(old, X), Example(new, X))["function", "part in float64: result"].line
+        assert operation in line.partition("; before: ")[0], line
+
+
 def test_a_gradient_that_is_zero_in_mathematics_may_be_any_noise():
     def made(noise):
         return Example(lambda p, x: p["w"] * x + noise * p["b"], {"w": X, "b": X}, (1e3 * X,))

@@ -17,7 +17,7 @@ from trigru.bench.upgrades.functions import look_at
 from trigru.bench.upgrades.ports import look_at_port
 from trigru.bench.upgrades.reading import unread
 from trigru.bench.upgrades.record import CONTENT, Subject
-from trigru.bench.upgrades.work import Work
+from trigru.bench.upgrades.work import CHECK_S, FILE, Work
 from trigru.bench.upgrades.worker import Request, answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
@@ -136,12 +136,12 @@ def test_a_pickle_is_not_read(monkeypatch):
 
 
 def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
-    def looked(request, stop):
+    def answers_of(*_):
         yield Subject("pure", "pure")
         raise ChildDiedError("it was killed")
 
-    monkeypatch.setattr(taking, "_looked", looked)
-    with Prover(keep=False) as prover:
+    monkeypatch.setattr(taking, "answers_of", answers_of)
+    with Prover() as prover:
         found, _ = taking.take(("pure",), equality=False, prover=prover)
     said = {s.name: s.problems.get("import") for s in found.subjects}
     assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
@@ -155,11 +155,19 @@ def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
     assert missing == dict.fromkeys(["nnx", "nnx:fused"], "nnx is not installed")
 
 
-def test_how_long_a_snapshot_takes_is_said_by_the_last_one(tmp_path):
+def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path):
     told = []
-    for _ in range(2):
-        work = Work(tmp_path, ["a", "b"], 0, lambda *said: told.append(said[:2]))
-        work.add("a", 3.0, "a")
-        work.add("b", 1.0, "b")
+    for checks in (0, 0, 9):
+        work = Work(tmp_path, ["a", "b"], lambda *said: told.append(said[:2]))
+        work.begin(checks)
+        work.add("a")
+        work.add("9 checks", checks * CHECK_S)
+        work.add("b")
         work.keep()
-    assert told == [(0.0, None), (0.5, None), (1.0, None), (0.0, 2.0), (0.75, 2.0), (1.0, 2.0)]
+    shares, last_s = zip(*told, strict=True)
+    assert shares[:4] == (0.0, 0.5, 0.5, 1.0)
+    assert shares[-1] == pytest.approx(1.0)
+    assert [seconds is not None for seconds in last_s] == [False] * 4 + [True] + [False] * 7
+    (tmp_path / FILE).write_text("damaged")
+    Work(tmp_path, ["a", "b"], lambda *said: told.append(said[:2])).begin(0)
+    assert told[-1] == (0.0, None)
