@@ -20,7 +20,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from ....common.compat import enable_x64
 from ..files import Kept
-from ..functions import Called, Example, Ran, kept_bytes, look_at
+from ..functions import Called, Example, kept_bytes, look_at
 from ..functions import Rows as Parts
 from ..noticing import survived
 from ..record import Subject
@@ -107,20 +107,15 @@ def called(call: Callable[[], Any]) -> Callable[[], Called]:
     return lambda: Called(lambda _: call)
 
 
-def donated(jit: Callable[[Any], Callable[[Any], Any]]) -> Callable[[], Called]:
-    """A row of whether a compiled function donates the array that it is given."""
+def deletes(call: Callable[[Any], Any]) -> Callable[[], Any]:
+    """A function that says whether a call deletes the array that it is given, since it donates it."""
 
-    def make(ran: Ran) -> Callable[[], Any]:
-        call = jit(ran(jax.numpy.tanh))
+    def check() -> Any:
+        array = jax.numpy.asarray(normal(B, H))
+        call(array)
+        return np.asarray(array.is_deleted())
 
-        def check() -> Any:
-            array = jax.numpy.asarray(normal(B, H))
-            call(array)
-            return np.asarray(array.is_deleted())
-
-        return check
-
-    return lambda: Called(make)
+    return check
 
 
 def policies_of(checkpoint: Callable[..., Any]) -> dict[str, Any]:
@@ -170,6 +165,10 @@ class Lines:
                 found[f"{module}.{name}"] = self.value(f"{module}.{name}")
         return found
 
+    def function(self, line: str, *names: str) -> Callable[..., Any]:
+        """The function of a line, whose arguments have names in it."""
+        return lambda *values: self.value(line, **dict(zip(names, values, strict=True)))
+
     def values(self, text: str, **more: Any) -> dict[str, Any]:
         """The value of each line of a table, under the line itself."""
         return {line: self.value(line, **more) for line in lines_of(text)}
@@ -185,9 +184,9 @@ class Lines:
         model, *inputs = value if isinstance(value, tuple) else (value, x)
         return model, inputs, inputs.pop() if isinstance(inputs[-1], dict) else {}
 
-    def traced(self, text: str, **arrays: Any) -> Callable[[], Example]:
-        """A row of all lines of a table, as functions of arrays, the first of which is differentiated."""
-        return traced(lambda *of: self.values(text, **dict(zip(arrays, of, strict=True))), *arrays.values())
+    def traced(self, text: str, **arrays: Any) -> Parts:
+        """A row for each line of a table: a function of arrays, the first of which is differentiated."""
+        return {line: traced(self.function(line, *arrays), *arrays.values()) for line in lines_of(text)}
 
     def in_half_precision(self, text: str) -> Callable[[], Called]:
         """A row of all lines of a table, compiled, whose `x` is in bfloat16, and so far from 0 that sums in it fail."""
@@ -197,6 +196,10 @@ class Lines:
     def calls(self, text: str) -> Parts:
         """A row for each line of a table: a call that is made as it is, whose numbers count as arrays, too."""
         return {line: called(lambda line=line: jax.tree.map(np.asarray, self.value(line))) for line in lines_of(text)}
+
+    def called(self, text: str) -> Parts:
+        """A row for each line of a table: a function that is called as it is, in which `ran` counts what it traces."""
+        return {line: lambda line=line: Called(lambda ran: self.value(line, ran=ran)) for line in lines_of(text)}
 
     def dtypes(self, text: str) -> Parts:
         """A row for each line of a table: the dtypes of the arrays that it makes, without and with x64."""

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, donated, filled, lines_of, normal, paths, policies_of  # noqa: F401
+from ..functions import Example
+from . import B, D, H, Lines, Parts, T, called, deletes, filled, letters, lines_of, normal, paths, policies_of  # noqa: F401
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
 KEY, MASK, X6 = jax.random.key(0), np.tri(T, dtype=bool), normal(T, H)
+IMAGE = normal(2, 5, 6)
 
 MODULES = """
 eqx.nn.GRUCell(D, H, key=KEY), FRAME, CARRY
@@ -31,13 +32,20 @@ eqx.nn.GroupNorm(2, T), X
 eqx.nn.Embedding(T, D, key=KEY), jnp.asarray(2)
 eqx.nn.Conv1d(T, H, 3, padding=1, key=KEY), X
 eqx.nn.ConvTranspose1d(T, H, 3, key=KEY), X
-eqx.nn.AvgPool1d(2, 2), X
-eqx.nn.MaxPool1d(2, 2), X
-eqx.nn.AdaptiveAvgPool2d((2, 3)), normal(1, 4, 6)
-eqx.nn.Conv1d(T, H, 3, padding=1, padding_mode="REFLECT", key=KEY), X
+[eqx.nn.AvgPool1d(2, 2), eqx.nn.MaxPool1d(2, 2), eqx.nn.GroupNorm(2, T, 0.1, channelwise_affine=False)], X
+[eqx.nn.Conv1d(T, H, 4, padding=padding, key=KEY) for padding in ("SAME", "SAME_LOWER", "VALID")], X
+[eqx.nn.Conv1d(T, H, 4, padding=2, padding_mode=mode, key=KEY) for mode in ("REFLECT", "CIRCULAR", "REPLICATE")], X
+eqx.nn.Conv2d(2, H, (2, 3), (1, 2), ((1, 0), (0, 2)), dilation=(2, 1), groups=2, key=KEY), IMAGE
+eqx.nn.ConvTranspose2d(2, H, (2, 3), (1, 2), output_padding=(0, 1), padding=1, dilation=(2, 1), key=KEY), IMAGE
+[pool((3, 2), (1, 2), 1, use_ceil=True) for pool in (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)], IMAGE
+[eqx.nn.AvgPool2d((2, 3), (2, 1)), eqx.nn.AdaptiveAvgPool2d((2, 3)), eqx.nn.AdaptiveMaxPool2d((2, 3))], IMAGE
+[eqx.nn.LayerNorm(D, 0.1, use_bias=False), eqx.nn.LayerNorm(D, use_weight=False), eqx.nn.RMSNorm(D, 0.1)]
+eqx.nn.MLP(D, "scalar", 4, 1, jnp.tanh, jnp.sin, use_bias=False, use_final_bias=False, key=KEY)
+[eqx.nn.WeightNorm(eqx.nn.Linear(D, H, key=KEY)), eqx.nn.Linear(D, "scalar", key=KEY), eqx.nn.PReLU(0.5)]
 eqx.nn.PReLU()
 eqx.nn.MultiheadAttention(1, D, key=KEY), X, X, X, dict(mask=MASK)
 eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=KEY), X6, X6, X6
+eqx.nn.MultiheadAttention(2, H, D, D, 3, 2, 4, use_key_bias=True, use_value_bias=True, key=KEY), X6, X, X
 eqx.nn.RotaryPositionalEmbedding(H), normal(T, H)
 """
 SCAN = "jax.lax.scan(wrap(lambda h, x: (m(x, h),) * 2), h, x)"
@@ -48,6 +56,9 @@ eqx.filter_jvp(lambda h: m(x[0], h), (h,), (h,)), eqx.filter_vjp(call, m, x[0], 
 eqx.filter_vmap(call, in_axes=(None, 0, None))(m, x, h)
 eqx.filter_vmap(call, in_axes=(None, 0, None), out_axes=1)(m, x, h)
 eqx.filter_hessian(lambda h: loss(m, x[0], h))(h), eqx.filter_jacrev(lambda h: m(x[0], h))(h)
+eqx.filter_jacfwd(lambda h: m(x[0], h))(h), eqx.filter_closure_convert(lambda h: m(x[0], h), h)(h)
+eqx.filter_vmap(lambda h: h, in_axes=None, axis_size=2)(h)
+eqx.filter_grad(lambda h: jnp.sum(_with_jvp(h, power=2)))(h)
 eqx.filter_vmap(call)(jax.tree.map(lambda a: jnp.stack([a] * B), m), x, x)
 """
 CALLS = """
@@ -70,24 +81,35 @@ eqx.apply_updates([jnp.ones(2, jnp.bfloat16), jnp.ones(3)], [jnp.arange(2.0), No
 eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
 [eqx.nn.inference_mode(eqx.nn.Dropout(0.5, inference=a), value=b).inference for a in FLAGS for b in FLAGS]
 [[eqx.tree_equal(a, b) for a in TREES] for b in TREES]
-[eqx.is_array(thing) for thing in THINGS], [eqx.is_array_like(thing) for thing in THINGS]
-[eqx.is_inexact_array(thing) for thing in THINGS], [eqx.is_inexact_array_like(thing) for thing in THINGS]
+[eqx.tree_equal(CARRY, 1.01 * CARRY, rtol=rtol, atol=atol) for rtol, atol in ((0.02, 0.0), (0.0, 1.0), (1e-3, 1e-3))]
+[eqx.tree_equal(jnp.ones(3), np.ones(3, "float32"), typematch=flag) for flag in FLAGS]
+eqx.tree_at(lambda t: (t["a"][0], t["b"][0]), TREE, (7, 8)), eqx.tree_at(lambda t: t["a"], TREE, replace_fn=len)
+letters(eqx.tree_pformat(TREE), eqx.tree_pformat(fixed()), eqx.tree_pformat(CARRY, short_arrays=False))
+eqx.filter_pure_callback(np.sin, CARRY, result_shape_dtypes=CARRY), eqx.Partial(jnp.clip, max=0.5)(CARRY, 0)
+[[getattr(eqx, f"is_{name}")(thing) for thing in THINGS] for name in KINDS]
 eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin).shape
 eqx.nn.inference_mode(eqx.nn.Dropout(0.5))(FRAME), Mine(normal(H), H)(CARRY)
 paths((Mine(normal(H), H), cell()))
 eqx.filter_vmap(lambda x: x, out_axes=2)(normal(4, 2, 3))
 """
 JITTED = """
-eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), max_steps=3, kind="lax")
-eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), max_steps=16, kind="lax")
-eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), max_steps=3, kind="bounded")
-eqxi.while_loop(lambda a: a[0] < 100.0, lambda a: 2 * a, jnp.array([1.0, 3.0]), max_steps=16, kind="bounded")
+[eqxi.while_loop(lambda a: a[0] < 99, lambda a: 2 * a, jnp.ones(2), max_steps=steps, kind=of) for of, steps in LOOPS]
 eqx.nn.Dropout(0.3)(X, key=KEY)
 eqx.nn.MultiheadAttention(1, D, dropout_p=0.3, key=KEY)(X, X, X, key=KEY)
 jax.grad(lambda p: jnp.sum(eqx.nn.Dropout(p)(jnp.asarray(X), key=KEY)))(0.3)
 [eqx.nn.RotaryPositionalEmbedding(H)(normal(tokens, H)) for tokens in (5, 6)]
 [filled(eqx.nn.ConvTranspose1d(T, H, 4, padding=padding, key=KEY))(X) for padding in ("SAME", "SAME_LOWER")]
 eqx.nn.AvgPool3d(2)(normal(1, 2, 3, 4))
+"""
+CALLED = """
+partial(eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power)), fixed(), FRAME, CARRY, 2, jnp.tanh)
+partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))
+deletes(eqx.filter_jit(ran(jnp.tanh), donate="all"))
+deletes(eqx.filter_jit(ran(jnp.tanh)))
+deletes(eqx.filter_jit(ran(jnp.tanh), donate="all-except-first"))
+deletes(partial(eqx.filter_jit(ran(lambda _, a: jnp.tanh(a)), donate="all-except-first"), None))
+partial(eqx.filter_jit(eqx.Partial(ran(lambda cell, x, h: cell(x, h)), fixed())), FRAME, CARRY)
+partial(eqx.filter_jit(eqx.debug.assert_max_traces(ran(jnp.tanh), max_traces=1)), CARRY)
 """
 HALVES = """
 [jax.vmap(jax.vmap(norm(D)))(x) for norm in (eqx.nn.LayerNorm, eqx.nn.RMSNorm)], jax.vmap(eqx.nn.GroupNorm(1, T))(x)
@@ -113,8 +135,10 @@ eqx.filter_grad(lambda x: jnp.sum(x))(jnp.arange(3))
 """
 EVERYTHING = (jnp.ones(H, jnp.bfloat16), np.arange(3), normal(H), 2, 1.5, True)
 NOTHING = (jnp.zeros(H, jnp.bfloat16), np.zeros(3, int), np.zeros(H, "float32"), 0, 0.0, False)
+LOOPS = [(kind, steps) for kind in ("lax", "bounded") for steps in (3, 16)]
 FLAGS, TREE = (True, False), {"a": [jnp.asarray(CARRY), jnp.arange(3)], "b": (2.5, None)}
 TREES = ([jnp.ones(3)], [jnp.ones(3), None], [jnp.ones(3, "int32")], [1.0])
+KINDS = ("array", "array_like", "inexact_array", "inexact_array_like")
 THINGS = (jnp.ones(H), jnp.ones(H, jnp.bfloat16), jnp.arange(3), np.ones(3), 1, 1.0, True, jnp.tanh, jax.nn.relu)
 
 
@@ -144,8 +168,8 @@ def fixed() -> Any:
 
 
 def call(module: Any, *inputs: Any, **options: Any) -> Any:
-    """The results of a module."""
-    return module(*inputs, **options)
+    """The results of a module, or of each."""
+    return [call(m, *inputs) for m in module] if isinstance(module, list) else module(*inputs, **options)
 
 
 def written(tree: Any) -> io.BytesIO:
@@ -167,11 +191,6 @@ def _of(line: str, call: Callable[..., Any] = call, *, compiled: bool = False) -
     return example
 
 
-def _jitted(ran: Ran) -> Callable[[], Any]:
-    call = eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power))
-    return partial(call, fixed(), FRAME, CARRY, 2, jnp.tanh)
-
-
 def _scanned(wrap: Callable[..., Any]) -> Callable[..., Any]:
     return lambda m, h, x: HERE.value(SCAN, wrap=wrap, m=m, h=h, x=x)
 
@@ -186,6 +205,8 @@ def _normalized(m: Any, x: Any) -> Any:
     return jax.tree.leaves((first, inference, state))
 
 
+_with_jvp = eqx.filter_custom_jvp(lambda x, *, power: jnp.sin(x) ** power)
+_with_jvp.def_jvp(lambda xs, ts, *, power: (jnp.sin(xs[0]) ** power, power * ts[0]))
 HERE = Lines(
     {
         **globals(),
@@ -194,26 +215,19 @@ HERE = Lines(
         "read_as": lambda tree, other: eqx.tree_deserialise_leaves(written(tree), other),
     }
 )
-REST = partial(eqx.filter_jit, donate="all-except-first")
+SQUARE = "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY"
 SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
 PARTS: Parts = {
     "eqx.filter_checkpoint": _of("cell(), CARRY, STEPS", _scanned(eqx.filter_checkpoint)),
     "bytes kept by the policies of eqx.filter_checkpoint": called(partial(policies_of, eqx.filter_checkpoint)),
-    "eqx transforms": _of(
-        "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY", lambda m, x, h: HERE.values(DERIVED, m=m, x=x, h=h)
-    ),
+    **{line: _of(SQUARE, HERE.function(line, "m", "x", "h")) for line in lines_of(DERIVED)},
     **{line: _of(line) for line in lines_of(MODULES)},
     "lax.scan of eqx.nn.GRUCell": _of("cell(), CARRY, STEPS", _scanned(lambda f: f), compiled=True),
     "eqx in half precision": HERE.in_half_precision(HALVES),
     **{f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), _normalized) for mode in ("mode='batch'", "mode='ema'")},
     "eqx.nn.SpectralNorm": _of(SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))),
-    "eqx.filter_jit": lambda: Called(_jitted),
-    "eqx.filter_jit with donation": donated(partial(eqx.filter_jit, donate="all")),
-    "eqx.filter_jit without donation": donated(eqx.filter_jit),
-    "eqx.filter_jit with donation of all but the first": donated(REST),
-    "eqx.filter_jit with donation of the second": donated(lambda f: partial(REST(lambda _, a: f(a)), None)),
-    "eqx.filter_jit made again": lambda: Called(lambda ran: partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))),
+    **HERE.called(CALLED),
     "eqx.internal.while_loop and dropout": called(eqx.filter_jit(lambda: HERE.values(JITTED))),
     **HERE.calls(CALLS),
     **HERE.dtypes(DTYPES),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial, reduce  # noqa: F401  (in a table)
+from importlib import import_module  # noqa: F401
 from typing import Any, NamedTuple
 
 import flax.core
@@ -19,7 +20,7 @@ from flax.training.dynamic_scale import DynamicScale
 from flax.training.early_stopping import EarlyStopping  # noqa: F401
 from flax.training.train_state import TrainState
 
-from ..functions import Called, Example, Ran
+from ..functions import Example
 from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal, paths  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
@@ -30,6 +31,7 @@ TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, 
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"), nn.initializers.ones)
 BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
+TWELVE, LAST_FIRST = list(range(12)), {str(n): n**2 for n in (11, *range(11))}
 
 MODULES = """
 nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H), CARRY, STEPS
@@ -47,10 +49,7 @@ nn.RNN(nn.remat(nn.GRUCell)(H))
 nn.RNN(nn.GRUCell(H, nn.hard_sigmoid, nn.relu, **OTHER), unroll=2), X, BACKWARD
 nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)))
 nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)), return_carry=True), X, dict(seq_lengths=LENGTHS)
-nn.RNN(nn.OptimizedLSTMCell(H))
-nn.RNN(nn.LSTMCell(H))
-nn.RNN(nn.SimpleCell(H))
-nn.RNN(nn.MGUCell(H))
+Each([nn.RNN(cell(H)) for cell in (nn.OptimizedLSTMCell, nn.LSTMCell, nn.SimpleCell, nn.MGUCell)])
 nn.SimpleCell(H, residual=True), CARRY, FRAME
 nn.ConvLSTMCell(2, (3,)), (normal(B, T, 2), normal(B, T, 2, seed=1)), X
 nn.Dense(H)
@@ -58,21 +57,25 @@ nn.DenseGeneral((2, 3), axis=-1)
 nn.Einsum((D, H), "btd,dh->bth")
 nn.Conv(H, (3,))
 nn.ConvTranspose(H, (3,))
+Each([nn.Conv(H, (4,), padding=padding) for padding in ("SAME", "VALID", "CAUSAL", "CIRCULAR", "REFLECT")])
+nn.Conv(2 * D, (4,), 2, 1, input_dilation=2, kernel_dilation=2, feature_group_count=D)
+Each([nn.ConvTranspose(H, (4,), (2,), padding) for padding in ("SAME", "VALID", "CIRCULAR")])
+Each([nn.Conv(H, (2, 4), (2, 1)), nn.ConvTranspose(D, (2, 4), (2, 1), transpose_kernel=True)]), X[None]
+Each([nn.DenseGeneral(H, axis=(1, 2)), nn.DenseGeneral(H, batch_dims=(0,)), nn.ConvLocal(H, (2,))])
+Each([nn.LayerNorm(0.1, reduction_axes=(1, 2)), nn.RMSNorm(0.1), nn.GroupNorm(None, 1, 0.1)])
+nn.BatchNorm(False, axis=1, momentum=0.5, epsilon=0.1)
 nn.Embed(T, D), INDICES
 nn.Embed(T, D), FRAME, dict(method="attend")
 nn.LayerNorm()
-nn.LayerNorm(), X, dict(mask=SOME)
 nn.RMSNorm()
-nn.RMSNorm(), X, dict(mask=SOME)
-nn.InstanceNorm(), X, dict(mask=SOME)
 nn.GroupNorm(num_groups=D)
-nn.GroupNorm(num_groups=D), X, dict(mask=SOME)
 nn.BatchNorm(use_running_average=False)
-nn.BatchNorm(use_running_average=False), X, dict(mask=SOME)
+Each([nn.LayerNorm(), nn.RMSNorm(), nn.InstanceNorm(), nn.GroupNorm(D), nn.BatchNorm(False)]), X, dict(mask=SOME)
 nn.BatchNorm(use_running_average=True)
 nn.Sequential([nn.Dense(H), nn.relu])
 nn.MultiHeadDotProductAttention(1)
 nn.MultiHeadDotProductAttention(1), X, dict(mask=nn.make_causal_mask(X[..., 0]))
+nn.MultiHeadDotProductAttention(2, qkv_features=H, out_features=D, normalize_qk=True), X, X[:, :2]
 nn.PReLU()
 nn.WeightNorm(nn.Dense(H))
 nn.SpectralNorm(nn.Dense(H)), X, dict(update_stats=True)
@@ -81,8 +84,10 @@ Setup()
 """
 PLAIN = """
 nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
-nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=True)
-nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=False)
+[nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
+nn.max_pool(x[None], (3, 2), (1, 2)), nn.max_pool(x[None], (2, 3), (2, 1), "SAME"), nn.max_pool(x, (2,))
+nn.avg_pool(x[None], (3, 2), (1, 2)), nn.avg_pool(x[None], (2, 3), (2, 1), ((1, 0), (0, 2))), nn.avg_pool(x, (2,))
+nn.pooling.min_pool(x[None], (2, 3), (2, 1)), nn.pool(x, 0.0, jax.lax.add, (3,), (2,), "SAME")
 nn.dot_product_attention(x, x, x)
 """
 RANDOM = """
@@ -109,12 +114,23 @@ Setup().bind(variables()).layers[0](FRAME), Setup().apply(variables(), FRAME, ca
 [reduce(EarlyStopping.update, LOSSES[:n], EarlyStopping(min_delta=0.1, patience=2)) for n in (1, 2, 3, 4, 5, 6)]
 flax.core.freeze(TREE).unfreeze(), Struct(FRAME).replace(a=CARRY)
 flax.traverse_util.path_aware_map(lambda path, a: a * len(path), TREE)
-letters(*flax.traverse_util.flatten_dict(TREE, sep="/"))
 letters(*flax.traverse_util.flatten_dict(TREE, is_leaf=lambda path, _: path == ("b",)))
-letters(*flax.traverse_util.flatten_dict(EMPTY, keep_empty_nodes=True, sep="/"))
+letters(*flax.traverse_util.flatten_dict(TREE, sep="/"), *flax.traverse_util.flatten_dict(EMPTY, True, sep="/"))
+letters(*jax.tree.leaves(flax.traverse_util.path_aware_map(lambda path, _: "/".join(path), TREE)))
+flax.traverse_util.ModelParamTraversal(lambda path, _: path.endswith("d")).update(lambda a: 2 * a, TREE)
+flax.serialization.from_bytes(TWELVE, flax.serialization.to_bytes([2 * n for n in TWELVE]))
+letters(*flax.serialization.to_state_dict(TWELVE)), flax.serialization.from_state_dict(TWELVE, LAST_FIRST)
+letters(*import_module("flax.training.checkpoints").natural_sort(["a_10", "a_9", "a_-1"]))
+letters(nn.get_partition_spec({"a": box()}), nn.logical_to_mesh_axes(("a", "b"), [("a", "x"), ("b", "x"), ("b", "y")]))
+nn.combine_masks(nn.make_causal_mask(FRAME), nn.make_attention_mask(FRAME > 0, FRAME < 1))
+flax.core.pop(flax.core.freeze(TREE), "a")[0], flax.core.copy(TREE, {"e": CARRY}), flax.core.freeze(TREE).copy({"a": 1})
+common_utils.stack_forest([TREE, TREE]), jax_utils.replicate(TREE), jax_utils.pad_shard_unpad(jnp.tanh, ())(X)
 paths((everything(), Struct(0)))
 flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
 letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
+"""
+JITTED = """
+partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRUCell(H), CARRY, FRAME), CARRY, FRAME)
 """
 HALVES = """
 [module.init_with_output(KEY, x)[0] for module in (nn.LayerNorm(), nn.GroupNorm(1), nn.BatchNorm(False), nn.RMSNorm())]
@@ -123,6 +139,8 @@ DTYPES = """
 nn.GRUCell(H).init(KEY, CARRY, FRAME)
 [nn.Dense(H, dtype).init_with_output(KEY, np.ones(D, kind)) for dtype in (None, "bfloat16") for kind in ("i4", "f2")]
 nn.Embed(T, D, "float16").init_with_output(KEY, INDICES), nn.LayerNorm().init_with_output(KEY, HALF)
+[nn.Embed(T, D, kind).init_with_output(KEY, FRAME, method="attend") for kind in (None, "bfloat16", "float16")]
+[of.init_with_output(KEY, X) for of in (nn.Conv(H, 2, dtype="float16"), nn.BatchNorm(False, dtype="float16"))]
 nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16, **OTHER).init_with_output(KEY, CARRY, FRAME)
 """
 MISTAKES = """
@@ -154,13 +172,24 @@ class Compact(nn.Module):
 
 
 class Control(nn.Module):
-    """A module with control flow, whose branches and steps share its parameters."""
+    """A module with control flow and derivatives, which share its parameters."""
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
         dense = nn.Dense(D)
         x = nn.cond(x[0, 0, 0] > 0, lambda m, x: m(x), lambda m, x: -m(x), dense, x)
-        return nn.switch(1, [lambda m, x: m(x), lambda m, x: 2 * m(x)], dense, x)
+        x = nn.switch(1, [lambda m, x: m(x), lambda m, x: 2 * m(x)], dense, x)
+        derived = nn.vjp(lambda m, x: m(x), dense, x)[1](x), nn.jvp(lambda m, x: m(x), dense, (x,), (x,), {})
+        return x, derived, nn.value_and_grad(lambda m, x: jnp.sum(m(x) ** 2), dense, x)
+
+
+class Each(nn.Module):
+    """The results of modules."""
+
+    modules: Any
+
+    def __call__(self, *inputs: Any, **options: Any) -> list[Any]:
+        return [module(*inputs, **options) for module in self.modules]
 
 
 class Setup(nn.Module):
@@ -207,11 +236,6 @@ def _of(line: str, *, compiled: bool = False) -> Callable[[], Example]:
     return example
 
 
-def _jitted(ran: Ran) -> Callable[[], Any]:
-    module = nn.jit(nn.GRUCell)(H, activation_fn=ran(jnp.tanh))
-    return partial(module.apply, variables_of(module, CARRY, FRAME), CARRY, FRAME)
-
-
 def _draw() -> dict[str, Any]:
     models = {line: HERE.model(line, X) for line in lines_of(MODULES)}
     return {line: module.init(KEY, *inputs, **options) for line, (module, inputs, options) in models.items()}
@@ -252,10 +276,10 @@ HERE = Lines(
 PARTS: Parts = {
     **{line: _of(line) for line in lines_of(MODULES)},
     "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
-    "nn.jit": lambda: Called(_jitted),
+    **HERE.called(JITTED),
     "linen in half precision": HERE.in_half_precision(HALVES),
     "parameters": lambda: Example(drawn=jax.jit(_draw)()),
-    "pools and attention": HERE.traced(PLAIN, x=X),
+    **HERE.traced(PLAIN, x=X),
     "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),
     "DynamicScale": lambda: Example(_scaled, CARRY),
     **HERE.calls(CALLS),

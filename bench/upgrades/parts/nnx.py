@@ -10,8 +10,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, donated, filled, letters, lines_of, normal, paths, policies_of
+from ..functions import Example
+from . import B, D, H, Lines, Parts, T, called, deletes, filled, letters, lines_of, normal, paths, policies_of  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 LENGTHS, INDICES, SOME = np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
@@ -28,33 +28,39 @@ rnn(rngs, time_major=True), STEPS
 nnx.RNN(cell(rngs, gate_fn=nnx.hard_sigmoid, activation_fn=nnx.relu, **OTHER), unroll=2), X, BACKWARD
 nnx.Bidirectional(rnn(rngs), rnn(rngs), rngs=rngs)
 nnx.Bidirectional(rnn(rngs), rnn(rngs), return_carry=True, rngs=rngs), X, dict(seq_lengths=LENGTHS)
-nnx.RNN(nnx.OptimizedLSTMCell(D, H, rngs=rngs))
-nnx.RNN(nnx.LSTMCell(D, H, rngs=rngs))
-nnx.RNN(nnx.SimpleCell(D, H, rngs=rngs))
+[nnx.RNN(of(D, H, rngs=rngs)) for of in (nnx.OptimizedLSTMCell, nnx.LSTMCell, nnx.SimpleCell)]
 nnx.SimpleCell(D, H, residual=True, rngs=rngs), CARRY, FRAME
 nnx.Linear(D, H, rngs=rngs)
 nnx.LinearGeneral(D, (2, 3), rngs=rngs)
 nnx.Einsum("btd,dh->bth", (D, H), (H,), rngs=rngs)
 nnx.Conv(D, H, (3,), rngs=rngs)
 nnx.ConvTranspose(D, H, (3,), rngs=rngs)
+[nnx.Conv(D, H, (4,), padding=padding, rngs=rngs) for padding in ("SAME", "CAUSAL", "CIRCULAR", "REFLECT")]
+nnx.Conv(D, 2 * D, (4,), 2, padding=1, input_dilation=2, kernel_dilation=2, feature_group_count=D, rngs=rngs)
+[nnx.ConvTranspose(D, H, (4,), (2,), padding=padding, rngs=rngs) for padding in ("SAME", "VALID", "CIRCULAR")]
+[of(D, D, (2, 4), (2, 1), rngs=rngs) for of in (nnx.Conv, partial(nnx.ConvTranspose, transpose_kernel=True))], X[None]
+[nnx.LayerNorm(D, epsilon=0.1, use_bias=False, rngs=rngs), nnx.RMSNorm(D, epsilon=0.1, rngs=rngs), nnx.PReLU(0.3)]
+nnx.BatchNorm(T, axis=1, momentum=0.5, epsilon=0.1, rngs=rngs)
+nnx.InstanceNorm(D, rngs=rngs), X, dict(mask=SOME)
+[of(nnx.Linear(D, H, rngs=rngs), rngs=rngs) for of in (nnx.WeightNorm, nnx.SpectralNorm)]
 nnx.Embed(T, D, rngs=rngs), INDICES
 nnx.LayerNorm(D, rngs=rngs)
-nnx.LayerNorm(D, rngs=rngs), X, dict(mask=SOME)
 nnx.RMSNorm(D, rngs=rngs)
-nnx.RMSNorm(D, rngs=rngs), X, dict(mask=SOME)
 nnx.GroupNorm(D, num_groups=D, rngs=rngs)
 nnx.GroupNorm(D, num_groups=D, rngs=rngs), X, dict(mask=SOME)
 nnx.BatchNorm(D, rngs=rngs)
-nnx.BatchNorm(D, rngs=rngs), X, dict(mask=SOME)
+[of(D, rngs=rngs) for of in (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm)], X, dict(mask=SOME)
 nnx.Sequential(nnx.Linear(D, H, rngs=rngs), nnx.relu)
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs)
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]))
+nnx.MultiHeadAttention(2, D, H, normalize_qk=True, decode=False, rngs=rngs), X, X[:, :2]
 nnx.LoRA(D, 2, H, base_module=nnx.Linear(D, H, rngs=rngs), rngs=rngs), FRAME
 nnx.LoRALinear(D, H, lora_rank=2, rngs=rngs), FRAME
 """
 DERIVED = """
 jax.tree.leaves(nnx.grad(loss)(m, x)), nnx.grad(loss, argnums=1)(m, x), jax.tree.leaves(nnx.value_and_grad(loss)(m, x))
 jax.tree.leaves(nnx.grad(lambda *a: (loss(*a), a[1]), has_aux=True)(m, x))
+jax.tree.leaves(nnx.grad(loss, argnums=nnx.DiffState(0, nnx.PathContains("bias")))(m, x))
 nnx.cond(x[0, 0] > 0, lambda m, x: m(x), lambda m, x: -m(x), m, x)
 nnx.fori_loop(0, 3, lambda _, x: jnp.tanh(x), x), nnx.while_loop(lambda x: x[0, 0] < 9, lambda x: x + 2, x)
 nnx.switch(1, [lambda m, x: m(x), lambda m, x: 2 * m(x)], m, x)
@@ -65,8 +71,8 @@ SCAN = """
 nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 0), out_axes=(nnx.Carry, 0))(h, m, x)
 nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 1), out_axes=(nnx.Carry, 1), reverse=True)(h, m, X)
 nnx.scan(lambda h, m: m(h, x[0])[0], in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)(h, stacked(m))
+reduce(lambda h, x: nnx.remat(lambda m, h, x: m(h, x))(m, h, x)[0], x, h)
 """
-REMAT = "reduce(lambda h, x: nnx.remat(lambda m, h, x: m(h, x))(m, h, x)[0], x, h)"
 RANDOM = """
 nnx.Dropout(0.3, rngs=rngs)(x)
 nnx.Dropout(0.3, broadcast_dims=(1,), rngs=rngs)(x)
@@ -75,23 +81,31 @@ nnx.Dropout(1.0, rngs=rngs)(x)
 nnx.dot_product_attention(two, two, two, dropout_rng=rngs.dropout(), dropout_rate=0.3)
 """
 CALLS = """
-cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0))
-cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0), nnx.initializers.ones)
+[cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0), *init) for init in ((), (nnx.initializers.ones,))]
 [jax.random.key_data(key) for rngs in [nnx.Rngs(0, dropout=1)] for key in (rngs.params(), rngs.dropout(), rngs.other())]
 [mode_of(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "deterministic", flag) for flag in (True, False)]
 [mode_of(nnx.BatchNorm(D, rngs=nnx.Rngs(0)), "use_running_average", flag) for flag in (True, False)]
 [(p.value, p[...], p[0], p + 1, p.T, p @ CARRY.T, jnp.zeros((), p.dtype)) for p in [nnx.Param(jnp.asarray(CARRY))]]
-[setattr(p, "value", 2 * p[...]) or p[...] for p in [nnx.Param(jnp.asarray(CARRY))]]
-[p.__setitem__(..., 3 * p[...]) or p[...] for p in [nnx.Param(jnp.asarray(CARRY))]]
+[(setattr(p, "value", 2 * p[...]), p[...], p.__setitem__(0, 3.0), p[...]) for p in [nnx.Param(jnp.asarray(CARRY))]]
 mode_of(nnx.MultiHeadAttention(1, D, dropout_rate=0.5, rngs=nnx.Rngs(0)), "deterministic", True)
 [nnx.view(nnx.Dropout(0.5, deterministic=not flag), deterministic=flag).deterministic for flag in (True, False)]
+fixed(nnx.Embed(T, D, rngs=nnx.Rngs(0))).attend(FRAME)
 paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("bias")))
 paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
+paths(nnx.state(nnx.Sequential(*(nnx.Linear(1, 1, rngs=nnx.Rngs(0)) for _ in range(12))), nnx.Param))
+letters(*(path for path, _ in nnx.iter_graph(twice())), nnx.find_duplicates(twice()))
+letters(*nnx.to_flat_state(nnx.state(norm())).paths), paths(nnx.filter_state(nnx.state(norm()), nnx.BatchStat, ...))
+tags(Tagged())
+[[jax.tree.leaves(nnx.pop(m, nnx.BatchStat)), paths(nnx.state(m))] for m in [norm()]]
 paths(nnx.state(norm(), nnx.Any(nnx.BatchStat, nnx.PathContains("bias")))), paths(nnx.state(norm(), nnx.Not(nnx.Param)))
 nnx.capture(nnx.Intermediate)(lambda m: [m.sow(nnx.Intermediate, "a", n * CARRY) for n in (1, 2)])(norm())
-letters(nnx.restore_int_paths({"0": 1, "b": {"2": 3}}))
-nnx.Dropout(0.0)(FRAME)
-[(nnx.Dropout(0.0)(FRAME, rngs=rngs), jax.random.key_data(rngs.dropout())) for rngs in [nnx.Rngs(0)]]
+letters(nnx.restore_int_paths({"b": {"2": 3}} | {str(n): n for n in range(12)}))
+nnx.merge(*nnx.split(nnx.clone(fixed()), nnx.Param, ...))(CARRY, FRAME), nnx.to_pure_dict(nnx.state(fixed(), nnx.Param))
+[nnx.update(m, jax.tree.map(lambda a: 2 * a, nnx.state(m, nnx.Param))) or m(CARRY, FRAME) for m in [fixed()]]
+[nnx.replace_by_pure_dict(s, jax.tree.map(jnp.sin, nnx.to_pure_dict(s))) or s for s in [nnx.state(fixed(), nnx.Param)]]
+[[keys(r), nnx.restore_rngs(b), keys(r)] for r in [nnx.Rngs(a=0, b=1)] for b in [nnx.split_rngs(r, splits=3, only="a")]]
+keys(nnx.Rngs(a=0, b=1).fork()), [(nnx.reseed(r, params=3), keys(r))[1] for r in [nnx.Rngs(0, params=1)]]
+nnx.Dropout(0.0)(FRAME), [(nnx.Dropout(0.0)(FRAME, rngs=r), jax.random.key_data(r.dropout())) for r in [nnx.Rngs(0)]]
 nnx.to_pure_dict(nnx.merge_state(*(jax.tree.map(lambda a: a + n, nnx.state(norm(), nnx.Param)) for n in (0, 7))))
 """
 HALVES = """
@@ -101,14 +115,13 @@ nnx.LayerNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x), nnx.RMSNorm(D, dtype=
 DTYPES = """
 nnx.state(cell(nnx.Rngs(0)), nnx.Param)
 nnx.Linear(D, H, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(FRAME)
-nnx.Embed(T, D, dtype=jnp.float16, rngs=nnx.Rngs(0))(INDICES)
+[(m(INDICES), m.attend(FRAME)) for kind in (None, "float16") for m in [nnx.Embed(T, D, dtype=kind, rngs=nnx.Rngs(0))]]
+nnx.Conv(D, H, 2, dtype="float16", rngs=nnx.Rngs(0))(X), nnx.BatchNorm(D, dtype="float16", rngs=nnx.Rngs(0))(X)
 nnx.state(cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros), nnx.Param)
 cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros)(CARRY, FRAME)
 cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=zeros).initialize_carry((B, D), nnx.Rngs(0))
 """
-UPDATED = """
-[[of.update(m, nnx.state(m), value=jnp.sum(x)), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]
-"""
+UPDATED = "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]"
 MISTAKES = """
 nnx.Dropout(0.5)(FRAME)
 nnx.Optimizer(nnx.Linear(D, H, rngs=nnx.Rngs(0)), optax.sgd(1.0))
@@ -118,6 +131,14 @@ jax.jit(partial(nnx.Param.set_value, nnx.Param(jnp.asarray(CARRY))))(CARRY)
 nnx.update(cell(nnx.Rngs(0)), nnx.state(rnn(nnx.Rngs(0))))
 """
 zeros = nnx.initializers.zeros
+COMPILED = """
+deletes(nnx.jit(ran(jnp.tanh), donate_argnums=0))
+[partial(nnx.Optimizer(m, optax.sgd(1.0), wrt=nnx.Param).update, m, nnx.state(m, nnx.Param)) for m in [Tagged()]][0]
+trained(lambda *of: partial(step, *of))
+trained(lambda *of: partial(nnx.jit(ran(step)), *of))
+trained(lambda *of: nnx.jit_partial(ran(step), *of, graph=False))
+trained(lambda *of: nnx.cached_partial(nnx.jit(ran(step)), *of))
+"""
 
 
 def cell(rngs: Any, **options: Any) -> Any:
@@ -133,7 +154,9 @@ class Tagged(nnx.Module):
 
 
 def _call(module: Any, *inputs: Any, **options: Any) -> Any:
-    """The results of a module, and the statistics that it changes."""
+    """The results of a module, or of each, and the statistics that it changes."""
+    if isinstance(module, list):
+        return [_call(each, *inputs, **options) for each in module]
     return module(*inputs, **options), jax.tree.leaves(nnx.state(module, nnx.BatchStat))
 
 
@@ -153,8 +176,9 @@ def _of(line: str, call: Callable[..., Any] = _call, *, compiled: bool = False) 
     return example
 
 
-def _fixed(module: Any) -> Any:
-    """A module whose parameters are not those that were drawn."""
+def fixed(module: Any = None) -> Any:
+    """A module, by default a cell, whose parameters are not those that were drawn."""
+    module = module or cell(nnx.Rngs(0))
     nnx.update(module, filled(nnx.state(module, nnx.Param)))
     return module
 
@@ -164,79 +188,58 @@ def loss(linear: Any, x: Any) -> Any:
     return jnp.sum(linear(x) ** 2)
 
 
-def _optimizer() -> Any:
-    """A step of an optimizer, and what is written beside a parameter and the optimizer's state of it."""
-    linear, tagged = _fixed(nnx.Linear(D, H, rngs=nnx.Rngs(0))), Tagged()
-    optimizer, other = (nnx.Optimizer(module, optax.adam(1e-2), wrt=nnx.Param) for module in (linear, tagged))
-    updates = optimizer.update(linear, nnx.grad(loss)(linear, FRAME))
-    variables = jax.tree.leaves(nnx.state((tagged, other)), is_leaf=lambda v: hasattr(v, "get_metadata"))
-    return {
-        "state": [nnx.to_pure_dict(nnx.state(of)) for of in (linear, optimizer)],
-        "updates": jax.tree.leaves(updates),
-        "tags": letters(*(getattr(variable, "mine", "none") for variable in variables)),
-    }
+def step(linear: Any, optimizer: Any, x: Any) -> Any:
+    """A step of training."""
+    value, gradient = nnx.value_and_grad(loss)(linear, x)
+    optimizer.update(linear, gradient)
+    return value
 
 
-def _eager(_: Ran) -> Callable[[], Any]:
-    """A step of an optimizer outside of `nnx.jit`."""
-    tagged = Tagged()
-    optimizer = nnx.Optimizer(tagged, optax.sgd(1.0), wrt=nnx.Param)
-    return partial(optimizer.update, tagged, nnx.state(tagged, nnx.Param))
+def trained(compiled: Callable[[Any, Any], Callable[[Any], Any]]) -> Callable[[], Any]:
+    """A step of training, with what it leaves in the module and in its optimizer."""
+    linear = fixed(nnx.Linear(D, H, rngs=nnx.Rngs(0)))
+    optimizer = nnx.Optimizer(linear, optax.adam(1e-2), wrt=nnx.Param)
+    call = compiled(linear, optimizer)
+    return lambda: (call(FRAME), [nnx.to_pure_dict(nnx.state(of)) for of in (linear, optimizer)])
 
 
-def _state() -> Any:
-    """Taking a module apart and putting it together."""
-    fixed = _fixed(cell(nnx.Rngs(0)))
-    state = jax.tree.map(lambda a: 2 * a, nnx.state(fixed, nnx.Param))
-    nnx.update(fixed, state)
-    graph, params, rest = nnx.split(nnx.clone(fixed), nnx.Param, ...)
-    pure = nnx.to_pure_dict(params)
-    nnx.replace_by_pure_dict(params, jax.tree.map(lambda a: a + 1, pure))
-    return [fixed(CARRY, FRAME), nnx.merge(graph, params, rest)(CARRY, FRAME), pure, paths(nnx.state(fixed))]
+def tags(module: Any) -> list[np.ndarray]:
+    """What is written beside the variables of a module, and of its optimizer's state."""
+    optimizer = nnx.Optimizer(module, optax.adam(1e-2), wrt=nnx.Param)
+    variables = jax.tree.leaves(nnx.state((module, optimizer)), is_leaf=lambda v: hasattr(v, "get_metadata"))
+    return letters(*(getattr(variable, "mine", "none") for variable in variables))
 
 
 def _metrics(x: Any) -> dict[str, Any]:
-    """Metrics after two updates."""
+    """Metrics after two updates, and after another that follows a reset."""
     some, labels = nnx.metrics, np.array([[0, 2, 1, 0], [1, 1, 4, 2], [3, 0, 0, 2]])
-    pairs = some.MultiMetric(loss=some.Average("loss"), accuracy=some.Accuracy())
-    metrics = {"Average": some.Average(), "Average with a mask": some.Average(), "Welford": some.Welford()}
-    for values in (x[0], 3 + 2 * x[1]):
-        metrics["Average"].update(values=values)
-        metrics["Average with a mask"].update(values=values, mask=np.tri(T, D) > 0)
-        metrics["Welford"].update(values=values)
-        pairs.update(loss=jnp.sum(values), logits=x, labels=labels)
-    found = {name: metric.compute() for name, metric in {**metrics, "MultiMetric": pairs}.items()}
-    pairs.reset()
-    metrics["Welford"].reset()
-    metrics["Welford"].update(values=x)
-    pairs.update(loss=jnp.sum(x), logits=x, labels=jnp.argmax(x, -1))
-    return {
-        **found,
-        "MultiMetric that was reset": pairs.compute(),
-        "Welford that was reset": metrics["Welford"].compute(),
+    metrics = {
+        "Average": (some.Average(), {}),
+        "Average with a mask": (some.Average(), {"mask": np.tri(T, D) > 0}),
+        "Accuracy with a mask": (some.Accuracy(), {"mask": np.tri(B, T) > 0}),
+        "Accuracy with a threshold": (some.Accuracy(0.3), {"logits": x[..., 0]}),
+        "Welford": (some.Welford(), {}),
+        "MultiMetric": (some.MultiMetric(loss=some.Average("loss"), accuracy=some.Accuracy()), {}),
     }
+    found = {}
+    for name, (metric, more) in metrics.items():
+        for when, updates in (("", (x[0], 3 + 2 * x[1])), (" that was reset", (x[2],))):
+            for values in updates:
+                metric.update(**{"values": values, "loss": jnp.sum(values), "logits": x, "labels": labels, **more})
+            found[name + when] = metric.compute()
+            metric.reset()
+    return found
 
 
 def mode_of(layer: Any, mode: str, value: bool) -> list[Any]:
     """The mode of a layer after each way to set it."""
-    layer.set_attributes(**{mode: value})
-    first = getattr(layer, mode)
-    layer.eval()
-    return [first, getattr(layer, mode)]
+    return [layer.set_attributes(**{mode: value}), getattr(layer, mode), layer.eval(), getattr(layer, mode)]
 
 
-def _split_keys() -> list[Any]:
-    """Keys of random streams that are split, restored and forked."""
-
-    def keys(rngs: Any) -> list[Any]:
-        some = jax.tree.leaves(nnx.state(rngs))
-        return [jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a for a in some]
-
-    rngs = nnx.Rngs(0, dropout=1)
-    kept = nnx.split_rngs(rngs, splits=3, only="default")
-    found = keys(rngs)
-    nnx.restore_rngs(kept)
-    return [found, keys(rngs), keys(rngs.fork())]
+def keys(rngs: Any) -> list[Any]:
+    """The keys and counts of random streams."""
+    some = jax.tree.leaves(nnx.state(rngs))
+    return [jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a for a in some]
 
 
 HERE = Lines(
@@ -246,13 +249,13 @@ HERE = Lines(
         "stacked": lambda module: jax.tree.map(lambda a: jnp.stack([a, 2 * a, a]), module),
         "plateau": lambda m: nnx.Optimizer(m, optax.contrib.reduce_on_plateau(0.5, patience=1), wrt=nnx.Param),
         "norm": lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
+        "twice": lambda: nnx.Bidirectional(*[nnx.RNN(cell(nnx.Rngs(0)))] * 2, rngs=nnx.Rngs(0)),
     }
 )
 PARTS: Parts = {
-    "nnx.remat": _of("cell(rngs), CARRY, STEPS", lambda m, h, x: HERE.value(REMAT, m=m, h=h, x=x)),
     "bytes kept by the policies of nnx.remat": called(partial(policies_of, nnx.remat)),
-    "nnx.scan": _of("cell(rngs), CARRY, STEPS", lambda m, h, x: HERE.values(SCAN, m=m, h=h, x=x)),
-    "nnx transforms": _of("nnx.Linear(D, H, rngs=rngs), FRAME", lambda m, x: HERE.values(DERIVED, m=m, x=x)),
+    **{line: _of("cell(rngs), CARRY, STEPS", HERE.function(line, "m", "h", "x")) for line in lines_of(SCAN)},
+    **{line: _of("nnx.Linear(D, H, rngs=rngs), FRAME", HERE.function(line, "m", "x")) for line in lines_of(DERIVED)},
     **{line: _of(line) for line in lines_of(MODULES)},
     "rnn(rngs)": _of("rnn(rngs)", compiled=True),
     "modes of nnx.BatchNorm": _of(
@@ -264,13 +267,9 @@ PARTS: Parts = {
     ),
     "nnx in half precision": HERE.in_half_precision(HALVES),
     "nnx.metrics": lambda: Example(_metrics, X),
-    "nnx.jit with donation": donated(partial(nnx.jit, donate_argnums=0)),
-    "nnx.Optimizer": called(_optimizer),
-    "nnx.Optimizer.update": lambda: Called(_eager),
-    **({"nnx.Optimizer with a value": HERE.traced(UPDATED, x=FRAME)} if hasattr(nnx, "ModelAndOptimizer") else {}),
-    "nnx.split and nnx.merge": called(_state),
+    **HERE.called(COMPILED),
+    **(HERE.traced(UPDATED, x=FRAME[0]) if hasattr(nnx, "ModelAndOptimizer") else {}),
     "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),
-    "nnx.split_rngs": called(_split_keys),
     **HERE.calls(CALLS),
     **HERE.dtypes(DTYPES),
     "mistakes": HERE.refused(MISTAKES),

@@ -1,5 +1,7 @@
 """Parts of Optax."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,16 +9,17 @@ import jax.numpy as jnp
 import numpy as np  # noqa: F401  (in a table)
 import optax
 
-from . import B, H, Lines, Parts, normal, traced
+from . import B, H, Lines, Parts, lines_of, normal, traced
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
 TWO = [GRADIENT, GRADIENT[0]]
+HALVED, AFTER, SKIP_LARGE = optax.scale(0.5), lambda n: n > 0, partial(optax.skip_large_updates, max_squared_norm=1e-6)
 #: Of which all defaults but the learning rate are taken.
 PLAIN = (
     "adam adamw rmsprop lion adagrad adamax adamaxw nadam radam adabelief lamb adafactor novograd yogi amsgrad sgd "
-    "adan lars fromage rprop sm3"
+    "adan lars fromage rprop sm3 adadelta sign_sgd polyak_sgd optimistic_gradient_descent"
 )
-CONTRIB = "acprop ademamix cocob dadapt_adamw prodigy"
+CONTRIB = "acprop ademamix cocob dadapt_adamw prodigy adopt dog madgrad momo muon"
 OPTIMIZERS = """
 optax.sgd(0.5, momentum=0.9)
 optax.sgd(0.5, momentum=0.9, nesterov=True)
@@ -43,6 +46,9 @@ optax.trace(0.9, nesterov=True)
 optax.centralize()
 optax.keep_params_nonnegative()
 optax.zero_nans()
+optax.named_chain(("a", optax.flatten(optax.scale_by_adam())), ("b", optax.scale(-0.1)))
+optax.chain(optax.normalize_by_update_norm(2.0), optax.scale_by_trust_ratio(eps=0.1), optax.apply_every(2))
+optax.lbfgs(0.1, linesearch=None)
 """
 OVER_STEPS = """
 optax.apply_if_finite(optax.sgd(0.1), 1), one, (1.0, np.nan, 2.0)
@@ -55,6 +61,9 @@ optax.lookahead(optax.sgd(0.1), 2, 0.3), (optax.LookaheadParams.init_synced(one[
 optax.adamw(1e-2, weight_decay=0.5, mask=[True, False]), two, (1.0,)
 optax.chain(optax.clip_by_global_norm(1e-4), optax.adamw(1e-2)), two, (1.0,)
 optax.MultiSteps(optax.adam(0.1), 3), one, (1.0, 2.0, 3.0, 4.0)
+optax.chain(optax.conditionally_transform(HALVED, AFTER), optax.conditionally_mask(HALVED, AFTER)), one, (1.0, 2.0)
+optax.MultiSteps(optax.sgd(0.1), lambda step: 1 + step), one, (1.0, 2.0, 3.0)
+optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=SKIP_LARGE), one, (1.0, 9.0, 2.0)
 """
 LOSSES = """
 optax.l2_loss(a, b), optax.squared_error(a, b), optax.log_cosh(a, b)
@@ -73,14 +82,20 @@ optax.smooth_labels(jax.nn.softmax(b), 0.1)
 optax.incremental_update(a, b, 0.1)
 optax.contrib.schedule_free_eval_params(optax.contrib.schedule_free_sgd(0.1).init(a), b)
 optax.global_norm([a, b]), optax.projections.projection_simplex(a[0])
+[getattr(optax.projections, f"projection_l{n}_ball")(a) for n in ("1", "2", "inf")]
+optax.losses.multiclass_hinge_loss(a, np.array([0, 3, 2])), optax.losses.perceptron_loss(a, jnp.sign(b))
+optax.ctc_loss(a[None], np.zeros((1, B)), np.array([[2]]), np.zeros((1, 1)))
+optax.losses.poly_loss_cross_entropy(a, jax.nn.softmax(b)), optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b))
 """
 SCHEDULES = """
 optax.constant_schedule(0.1)
 optax.cosine_decay_schedule(0.1, 10, 0.2)
 optax.exponential_decay(0.1, 4, 0.5)
-optax.exponential_decay(0.1, 4, 0.5, staircase=True, transition_begin=1)
 optax.linear_schedule(0.1, 1.0, 5)
 optax.polynomial_schedule(0.1, 1.0, 2, 8)
+optax.polynomial_schedule(0.1, 1.0, 2, 4, transition_begin=2)
+optax.exponential_decay(0.1, 4, 0.5, staircase=True, transition_begin=1, end_value=0.04)
+optax.linear_onecycle_schedule(10, 1.0)
 optax.piecewise_constant_schedule(0.1, {3: 0.5, 6: 0.1})
 optax.piecewise_interpolate_schedule("cosine", 0.1, {3: 0.5, 6: 0.1})
 optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10)
@@ -103,17 +118,16 @@ optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.a
 """
 CALLS = """
 optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6))
+optax.per_example_global_norm_clip([PAIR[0]], 1.0)
+optax.tree_map_params(optax.adam(1e-2), lambda a: a + 1, optax.adam(1e-2).init(TWO))
 [of.update(TWO, of.init(TWO))[0] for of in [optax.masked(optax.sgd(0.1), lambda two: [a.ndim > 1 for a in two])]]
 """
 HERE = Lines(globals())
 
 
-def _trained(params: Any, gradient: Any) -> dict[str, Any]:
-    """Each optimizer after two steps, with its state."""
-    plain = HERE.each("optax", PLAIN) | HERE.each("optax.contrib", CONTRIB)
-    plain = {name: make(1e-2) for name, make in plain.items()}
-    optimizers = {**plain, **HERE.values(OPTIMIZERS)}
-    return {name: _steps(of, params, gradient, (1.0, 2.0))[-1] for name, of in optimizers.items()}
+def _trained(make: Callable[[], Any], params: Any, gradient: Any) -> Any:
+    """An optimizer after two steps, with its state."""
+    return _steps(make(), params, gradient, (1.0, 2.0))[-1]
 
 
 def _steps(optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...]) -> list[Any]:
@@ -127,25 +141,28 @@ def _steps(optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...
     return found
 
 
-def _over_steps(params: Any, gradient: Any) -> dict[str, Any]:
+def _over_steps(line: str, params: Any, gradient: Any) -> list[Any]:
     """What depends on several steps, as gradients that are not finite, or on parameters of two dtypes."""
     two = [[array, array[0].astype(jnp.bfloat16)] for array in (params, gradient)]
-    rows = HERE.values(OVER_STEPS, one=(params, gradient), two=two)
-    return {line: _steps(of, start, slopes, factors) for line, (of, (start, slopes), factors) in rows.items()}
+    optimizer, (start, slope), factors = HERE.value(line, one=(params, gradient), two=two)
+    return _steps(optimizer, start, slope, factors)
 
 
-def _schedules(_: Any) -> dict[str, Any]:
-    counts = (0, 1, 2, 3, 4, 6, 9, 12)
-    schedules = HERE.values(SCHEDULES).items()
-    return {name: jnp.stack([jnp.asarray(schedule(count)) for count in counts]) for name, schedule in schedules}
+def _scheduled(line: str, _: Any) -> Any:
+    return jnp.stack([jnp.asarray(HERE.value(line)(count)) for count in (0, 1, 2, 3, 4, 6, 9, 12)])
+
+
+PLAINLY = HERE.each("optax", PLAIN) | HERE.each("optax.contrib", CONTRIB)
+MADE = {name: partial(make, 1e-2) for name, make in PLAINLY.items()}
+MADE |= {line: partial(HERE.value, line) for line in lines_of(OPTIMIZERS)}
 
 
 PARTS: Parts = {
-    "optax": traced(_trained, normal(B, H), GRADIENT),
-    "optax over several steps": traced(_over_steps, normal(B, H), GRADIENT),
-    "optax losses": HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
-    "optax schedules": traced(_schedules),
+    **{name: traced(partial(_trained, make), normal(B, H), GRADIENT) for name, make in MADE.items()},
+    **{line: traced(partial(_over_steps, line), normal(B, H), GRADIENT) for line in lines_of(OVER_STEPS)},
+    **HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
+    **{line: traced(partial(_scheduled, line)) for line in lines_of(SCHEDULES)},
     **HERE.calls(CALLS),
-    **({"optax.tree": HERE.traced(TREES, x=PAIR, y=PAIR[::-1])} if hasattr(optax, "tree") else {}),
+    **(HERE.traced(TREES, x=PAIR, y=PAIR[::-1]) if hasattr(optax, "tree") else {}),
     "mistakes of optax": HERE.refused('optax.partition({"a": optax.sgd(0.1)}, ["a", "b"]).init([GRADIENT] * 2)'),
 }

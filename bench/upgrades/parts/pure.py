@@ -11,8 +11,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree  # noqa: F401  (in a table)
 from jax.scipy import special  # noqa: F401
 
-from ..functions import Called, Example, Ran
-from . import B, D, H, Lines, Parts, T, called, donated, normal, optimizers, paths, policies_of, traced  # noqa: F401
+from ..functions import Example
+from . import B, D, H, Lines, Parts, T, called, deletes, normal, optimizers, paths, policies_of, traced  # noqa: F401
 
 ACTIVATIONS = (
     "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
@@ -20,7 +20,9 @@ ACTIVATIONS = (
 )
 FUNCTIONS = (
     "tanh exp expm1 sin cos arctan sinh sign square abs floor round cbrt sum mean var std max min prod median "
-    "linalg.norm cumsum cumprod diff sort argsort argmax argmin flip ravel transpose nan_to_num logaddexp.reduce ptp"
+    "linalg.norm cumsum cumprod diff sort argsort argmax argmin flip ravel transpose nan_to_num logaddexp.reduce ptp "
+    "ceil trunc rint cosh tan exp2 reciprocal signbit deg2rad triu trace gradient trapezoid corrcoef diagonal "
+    "nansum nanmax nanmin nanstd nanvar nanprod nancumsum nanargmax nanmedian histogram"
 )
 SMOOTH = "tanh exp expm1 log1p sqrt abs square sinh arctan arcsinh sinc cbrt"
 INITIALIZERS = (
@@ -79,6 +81,11 @@ jax.lax.map(jnp.tanh, a), jax.lax.map(jnp.tanh, a, batch_size=2)
 jax.lax.associative_scan(jnp.add, a), jax.lax.associative_scan(jnp.add, a, reverse=True, axis=1)
 jax.lax.cumsum(a, reverse=True), jax.lax.cummax(a), jax.lax.cumlogsumexp(a)
 jax.lax.reduce_window(a, -np.inf, jax.lax.max, (1, 2), (1, 2), "VALID")
+jax.lax.reduce_window(a, 0.0, jax.lax.add, (2, 3), (1, 2), "SAME")
+jax.lax.cummin(a, 1), jax.lax.cumprod(a, reverse=True), jax.lax.sort([a, b], num_keys=1)
+jax.lax.dynamic_update_slice(a, b[:2, :2], (2, 5)), jax.lax.dynamic_index_in_dim(a, 9, 1)
+jax.lax.conv_transpose(a.T[None], b[:2, None, :3].repeat(3, 1), (2,), "SAME")
+jax.lax.clamp(-0.5, a, 0.5), jax.lax.rem(a, b), jax.lax.erf_inv(jnp.tanh(a)), jax.lax.digamma(jnp.exp(a))
 """
 DERIVED = """
 jax.grad(loss)(a), jax.value_and_grad(loss)(a), jax.grad(lambda x: (loss(x), x), has_aux=True)(a)
@@ -89,6 +96,8 @@ jax.grad(lambda x: jnp.sum(_with_vjp(x)))(a), jax.grad(lambda x: jnp.sum(_with_j
 jax.vmap(lambda x, y: x @ y, in_axes=(0, None))(a, b.T)
 jax.vmap(lambda x, y: x * y, in_axes=(1, 1), out_axes=1)(a, b)
 jax.vmap(lambda x: [jax.lax.psum(x, "i"), jax.lax.pmean(x, "i")], axis_name="i")(a)
+jax.vmap(lambda x: [jax.lax.all_gather(x, "i"), jax.lax.axis_index("i") * x], axis_name="i")(a)
+jax.vmap(lambda x: jax.lax.ppermute(x, "i", [(0, 1), (1, 2), (2, 0)]), axis_name="i")(a)
 jax.grad(lambda x: jnp.sum(x * jax.lax.stop_gradient(x)))(a)
 jax.grad(lambda x: jnp.sum(jax.nn.relu(0 * x) + jnp.abs(0 * x)))(a)
 jax.grad(lambda x: jnp.sum(jnp.where(x > 0, jnp.sqrt(jnp.abs(x)), 0.0)))(a)
@@ -116,14 +125,12 @@ jax.random.choice(key, 2000, (H,), replace=False), jax.random.categorical(key, n
 [getattr(jax.random, name)(key, shape=(H,)) for name in ("exponential", "gumbel", "laplace", "logistic")]
 [jax.nn.initializers.delta_orthogonal()(key, (*window, D, H)) for window in ((3,), (4, 2))]
 1.0 * jax.random.rademacher(key, (D, H)), jax.random.cauchy(key, (H,)), jax.random.bits(key, (H,), "uint16")
+jax.random.gamma(key, 2.0, (H,)), 1.0 * jax.random.poisson(key, 3.0, (H,)), jax.random.ball(key, 2, shape=(B,))
 jax.random.key_data(jax.random.split(key, (2, 3))), jax.random.multivariate_normal(key, np.ones(2), np.eye(2), (3,))
 jax.nn.initializers.orthogonal(2.0)(key, (D, H)), jax.nn.initializers.orthogonal(column_axis=0)(key, (D, H))
 jax.nn.initializers.variance_scaling(2.0, "fan_avg", "uniform", in_axis=0, out_axis=1)(key, (D, H))
 jax.nn.initializers.variance_scaling(2.0, "fan_in", "uniform", batch_axis=0)(key, (B, D, H))
-jax.nn.initializers.variance_scaling(2.0, "fan_in", "normal")(key, (3, D, H))
-jax.nn.initializers.variance_scaling(2.0, "fan_out", "normal")(key, (3, D, H))
-jax.nn.initializers.variance_scaling(2.0, "fan_avg", "normal")(key, (3, D, H))
-jax.nn.initializers.variance_scaling(2.0, "fan_geo_avg", "normal")(key, (3, D, H))
+[jax.nn.initializers.variance_scaling(2.0, f"fan_{fan}", "normal")(key, (3, D, H)) for fan in FANS]
 """
 DTYPES = """
 [jnp.ones(2, a) + jnp.ones(2, b) for a in KINDS for b in KINDS]
@@ -137,6 +144,11 @@ HALVES = """
 jnp.var(x), jnp.std(x, 1), jnp.mean(x), jnp.sum(jnp.tile(x, (9, 9, 9))), jnp.cumsum(x.ravel()), jnp.linalg.norm(x)
 jax.nn.softmax(x), jax.nn.standardize(x), jax.nn.logsumexp(x), jnp.einsum("btd,bsd->bts", x, x)
 """
+JITTED = """
+partial(jax.jit(ran(lambda a, t, n, f: f(t[0] * a**n)), static_argnums=2, static_argnames="f"), CARRY, [2.0], 3, f=abs)
+deletes(jax.jit(ran(jnp.tanh), donate_argnums=0))
+deletes(jax.jit(ran(jnp.tanh)))
+"""
 TREES = """
 jax.tree.leaves(TREE), jax.tree.reduce(jnp.add, TREE)
 jax.tree.unflatten(jax.tree.structure(TREE), jax.tree.leaves(TREE))
@@ -144,9 +156,12 @@ jax.tree.map(lambda a: 0 if a is None else a, TREE, is_leaf=lambda a: a is None)
 paths(TREE)
 [part(ravel_pytree(tree)) for tree in (TREE, MIXED) for part in (lambda of: of[0], lambda of: of[1](of[0]))]
 jax.tree.all([True, False]), jax.tree.all([True]), jax.tree.all([])
+jax.tree.transpose(jax.tree.structure([0, 0]), jax.tree.structure({"a": 0}), [{"a": 1}, {"a": 2}])
+jnp.unique(CARRY > 0, return_counts=True), jnp.isin(CARRY, CARRY[0]), jnp.searchsorted(np.arange(3.0), CARRY, "right")
 """
 Point = namedtuple("Point", "y x")
 TREE = {"b": [CARRY, (CARRY + 1, None)], "a": OrderedDict(z=CARRY + 2, c=CARRY + 3), "p": Point(CARRY + 4, CARRY + 5)}
+FANS = ("in", "out", "avg", "geo_avg")
 MIXED = [CARRY, jnp.ones(H, jnp.bfloat16) / 3]
 KINDS, KEY = ("bool", "int8", "int32", "uint32", "bfloat16", "float16", "float32", "complex64"), jax.random.key(0)
 MISTAKES = """
@@ -174,15 +189,10 @@ HERE = Lines(
 )
 
 
-def _at_extremes(_: Any, x: Any) -> dict[str, Any]:
-    """Functions at extreme inputs, with their gradients there."""
-
-    def both(function: Callable[[Any], Any]) -> Any:
-        value, pull = jax.vjp(function, x)
-        return value, *pull(jax.tree.map(jnp.ones_like, value))
-
-    functions = {**HERE.each("jax.nn", ACTIVATIONS), **HERE.each("jnp", SMOOTH), **HERE.values(AT_EXTREMES)}
-    return {name: both(function) for name, function in functions.items()}
+def _at_extremes(function: Callable[[Any], Any], _: Any, x: Any) -> Any:
+    """A function at extreme inputs, with its gradient there."""
+    value, pull = jax.vjp(function, x)
+    return value, *pull(jax.tree.map(jnp.ones_like, value))
 
 
 def _scan(wrap: Callable[..., Any] = lambda f: f) -> Callable[[], Example]:
@@ -190,30 +200,23 @@ def _scan(wrap: Callable[..., Any] = lambda f: f) -> Callable[[], Example]:
     return traced(lambda h, x: jax.lax.scan(step, h, x), CARRY, normal(T, B, H))
 
 
-def _jitted(ran: Ran) -> Callable[[], Any]:
-    call = jax.jit(ran(lambda a, tree, power, *, flag: tree["x"] * a**power), static_argnums=2, static_argnames="flag")
-    return lambda: call(CARRY, {"x": 2.0}, 2, flag=True)
-
-
 def _initial(key: Any) -> dict[str, Any]:
     made = HERE.each("jax.nn.initializers", INITIALIZERS)
     return {name: initializer()(key, (H, D)) for name, initializer in made.items()} | HERE.values(DRAWS, key=key)
 
 
+EXTREME = HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", SMOOTH) | HERE.values(AT_EXTREMES)
 PARTS: Parts = {
-    "jax.nn": traced(lambda a: {name: f(a) for name, f in HERE.each("jax.nn", ACTIVATIONS).items()}),
-    "jax.numpy": traced(lambda a: {name: f(a) for name, f in HERE.each("jnp", FUNCTIONS).items()}),
-    "jax functions with options": HERE.traced(ARRAYS, a=CARRY, b=normal(B, H, seed=2)),
-    "jax functions at extreme inputs": traced(_at_extremes, CARRY, EXTREMES),
+    **{name: traced(f) for name, f in (HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", FUNCTIONS)).items()},
+    **HERE.traced(ARRAYS, a=CARRY, b=normal(B, H, seed=2)),
+    **{f"{name} at extreme inputs": traced(partial(_at_extremes, f), CARRY, EXTREMES) for name, f in EXTREME.items()},
     "jax.numpy.linalg and fft": called(partial(jax.jit(lambda a: HERE.values(DECOMPOSED, a=a)), normal(B, H, seed=6))),
-    "jax.lax loops": HERE.traced(LOOPS, a=CARRY, b=normal(B, H, seed=3)),
-    "jax.grad, jvp and vmap": HERE.traced(DERIVED, a=CARRY, b=normal(B, H, seed=4)),
+    **HERE.traced(LOOPS, a=CARRY, b=normal(B, H, seed=3)),
+    **HERE.traced(DERIVED, a=CARRY, b=normal(B, H, seed=4)),
     "jax.lax.scan": _scan(),
     "jax.checkpoint": _scan(jax.checkpoint),
     "bytes kept by the policies of jax.checkpoint": called(partial(policies_of, jax.checkpoint)),
-    "jax.jit": lambda: Called(_jitted),
-    "jax.jit with donation": donated(partial(jax.jit, donate_argnums=0)),
-    "jax.jit without donation": donated(jax.jit),
+    **HERE.called(JITTED),
     "jax.random and jax.nn.initializers": lambda: Example(drawn=jax.jit(_initial)(jax.random.key(1))),
     **HERE.calls(TREES),
     **HERE.dtypes(DTYPES),
