@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,20 +55,28 @@ def jax_line(equations: Sequence[Any]) -> CodeLine | None:
     True
     """
     for equation in reversed(equations):
-        inside = takewhile(lambda line: line.file.startswith(_JAX), _frames(equation))
-        if telling := [line for line in inside if not _PASSING.search(Path(line.file).as_posix())]:
-            return telling[-1]
+        inside = takewhile(lambda frame: frame.file_name.startswith(_JAX), _frames(equation))
+        if telling := [frame for frame in inside if not _passes_on(frame.file_name)]:
+            return _line(telling[-1])
     return None
 
 
+@cache
+def _passes_on(file: str) -> bool:
+    return bool(_PASSING.search(Path(file).as_posix()))
+
+
 def _own(equation: Any) -> tuple[CodeLine, ...]:
-    return tuple(line for line in _frames(equation) if not line.file.startswith((_JAX, "<")))
+    return tuple(_line(frame) for frame in _frames(equation) if not frame.file_name.startswith((_JAX, "<")))
 
 
-def _frames(equation: Any) -> Iterator[CodeLine]:
+def _frames(equation: Any) -> Sequence[Any]:
     traceback = getattr(getattr(equation, "source_info", None), "traceback", None)
-    frames = [] if traceback is None else traceback.frames
-    return (CodeLine(frame.file_name, frame.line_num, frame.function_name) for frame in frames)
+    return () if traceback is None else traceback.frames
+
+
+def _line(frame: Any) -> CodeLine:
+    return CodeLine(frame.file_name, frame.line_num, frame.function_name)
 
 
 def equations(jaxpr: Any, callers: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:

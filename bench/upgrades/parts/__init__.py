@@ -102,6 +102,11 @@ def traced(function: Callable[..., Any], *arrays: Any) -> Callable[[], Example]:
     return lambda: Example(function, arrays[0] if arrays else normal(B, H), arrays[1:])
 
 
+def computed(function: Callable[..., Any], *arrays: Any) -> Callable[[], Example]:
+    """A row of a function of arrays that is not differentiated."""
+    return lambda: Example(lambda _, *arrays: function(*arrays), inputs=arrays)
+
+
 def called(call: Callable[[], Any]) -> Callable[[], Called]:
     """A row of a call that is made as it is."""
     return lambda: Called(lambda _: call)

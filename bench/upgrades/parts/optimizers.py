@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np  # noqa: F401  (in a table)
 import optax
 
-from . import B, H, Lines, Parts, lines_of, normal, traced
+from . import B, H, Lines, Parts, computed, lines_of, normal
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
 TWO = [GRADIENT, GRADIENT[0]]
@@ -148,7 +148,7 @@ def _over_steps(line: str, params: Any, gradient: Any) -> list[Any]:
     return _steps(optimizer, start, slope, factors)
 
 
-def _scheduled(line: str, _: Any) -> Any:
+def _scheduled(line: str) -> Any:
     return jnp.stack([jnp.asarray(HERE.value(line)(count)) for count in (0, 1, 2, 3, 4, 6, 9, 12)])
 
 
@@ -158,10 +158,10 @@ MADE |= {line: partial(HERE.value, line) for line in lines_of(OPTIMIZERS)}
 
 
 PARTS: Parts = {
-    **{name: traced(partial(_trained, make), normal(B, H), GRADIENT) for name, make in MADE.items()},
-    **{line: traced(partial(_over_steps, line), normal(B, H), GRADIENT) for line in lines_of(OVER_STEPS)},
+    **{name: computed(partial(_trained, make), normal(B, H), GRADIENT) for name, make in MADE.items()},
+    **{line: computed(partial(_over_steps, line), normal(B, H), GRADIENT) for line in lines_of(OVER_STEPS)},
     **HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
-    **{line: traced(partial(_scheduled, line)) for line in lines_of(SCHEDULES)},
+    **{line: computed(partial(_scheduled, line)) for line in lines_of(SCHEDULES)},
     **HERE.calls(CALLS),
     **(HERE.traced(TREES, x=PAIR, y=PAIR[::-1]) if hasattr(optax, "tree") else {}),
     "mistakes of optax": HERE.refused('optax.partition({"a": optax.sgd(0.1)}, ["a", "b"]).init([GRADIENT] * 2)'),

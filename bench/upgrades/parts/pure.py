@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree  # noqa: F401  (in a table)
 from jax.scipy import special  # noqa: F401
 
 from ..functions import Example
-from . import B, D, H, Lines, Parts, T, called, deletes, normal, optimizers, paths, policies_of, traced  # noqa: F401
+from . import B, D, H, Lines, Parts, T, called, computed, deletes, normal, optimizers, paths, policies_of, traced  # noqa: F401
 
 ACTIVATIONS = (
     "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
@@ -189,7 +189,7 @@ HERE = Lines(
 )
 
 
-def _at_extremes(function: Callable[[Any], Any], _: Any, x: Any) -> Any:
+def _at_extremes(function: Callable[[Any], Any], x: Any) -> Any:
     """A function at extreme inputs, with its gradient there."""
     value, pull = jax.vjp(function, x)
     return value, *pull(jax.tree.map(jnp.ones_like, value))
@@ -209,7 +209,7 @@ EXTREME = HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", SMOOTH) | HERE.val
 PARTS: Parts = {
     **{name: traced(f) for name, f in (HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", FUNCTIONS)).items()},
     **HERE.traced(ARRAYS, a=CARRY, b=normal(B, H, seed=2)),
-    **{f"{name} at extreme inputs": traced(partial(_at_extremes, f), CARRY, EXTREMES) for name, f in EXTREME.items()},
+    **{f"{name} at extreme inputs": computed(partial(_at_extremes, f), EXTREMES) for name, f in EXTREME.items()},
     "jax.numpy.linalg and fft": called(partial(jax.jit(lambda a: HERE.values(DECOMPOSED, a=a)), normal(B, H, seed=6))),
     **HERE.traced(LOOPS, a=CARRY, b=normal(B, H, seed=3)),
     **HERE.traced(DERIVED, a=CARRY, b=normal(B, H, seed=4)),

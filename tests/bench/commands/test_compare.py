@@ -121,7 +121,7 @@ def test_another_trigru_that_times_on_this_machine_is_waited_for(folder, monkeyp
 
 
 def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed(monkeypatch):
-    asked, prover = Mock(return_value=([], {})), Prover(keep=False)
+    asked, prover = Mock(return_value=([], {})), Prover()
     monkeypatch.setattr(compare, "verify_ports", asked)
     checks, styles = get_checks("step"), {"step": ("apply", "jit")}
     for quick, devices, scope in (
