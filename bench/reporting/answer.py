@@ -32,14 +32,14 @@ WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
 #: What begins the line on what a run can show, below a table.
-STAR = "*: fastest of its style in the row, or "
+STAR = "*: fastest in its row and style, or tied (95 %)"
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "linen's train step, D=20, beside plain JAX: {:.0%} less with jax {} than {}."
+CHANGED = "linen/plain JAX train time, B=1 D=20: {:.0%} lower with jax {} than with {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 #: What the words above a table mean.
-HEADINGS = "Waited: per call; queued: at the end. Documented: jax.jit, nnx.jit, filter_jit."
+HEADINGS = "Waited: block on each call; queued: at the end. linen's one step is functional."
 #: What stands above the times of functional style.
-IN_JIT = " (in jax.jit)"
+IN_JIT = ": params in, out"
 
 
 def show_run(run: Results, *, details: bool = False, json: bool = False) -> None:
@@ -128,8 +128,9 @@ def sure_lines(found: Answer) -> list[str]:
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         least = [row.least for row in found.rows if row.least is not None]
-        within = f" within that row's noise ({from_to(least, '{:.0%}'.format)})" if least else ""
-        lines.append(f"{STAR}tied{within}.")
+        gaps = from_to(least, "{:.0%}".format).replace("% to ", "-") if least else ""
+        unseen = f"; gaps under {gaps} may not show" if gaps else ""
+        lines.append(f"{STAR}{unseen}.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
     if found.processes == 1:
@@ -165,12 +166,12 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
     above = min(b.median_s for cells in row.cells.values() for b in cells.values())
-    than = "the above" if min(time_s for *_, time_s in advised) < above else "both"
+    than = "Faster still" if min(time_s for *_, time_s in advised) < above else "Faster than both"
     lines = [
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(advised, lambda of: of[0]).items()
     ]
-    return f"Faster than {than}, and keeps state: {phase}, {size}:", lines
+    return f"{than} (f: trigru styles): {phase}, {size}:", lines
 
 
 def _made_once(summary: str) -> str:

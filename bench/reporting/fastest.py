@@ -71,7 +71,7 @@ def _fastest(rows: list[Row], way: str, brief: bool) -> tuple[object, str] | Non
     if max(ratios) < NEAR:
         return (), f"none (all are within {ceil((max(ratios) - 1) * 100)}%)"
     first = {*rows[0].fastest[way]}.intersection(*(row.fastest[way] for row in rows))
-    if any(True for row in rows for _ in _slower(row, way, first)):
+    if first and any(True for row in rows for _ in _slower(row, way, first)):
         return first, _first_of(rows, way, first, brief)
     groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
     texts = []
@@ -82,12 +82,14 @@ def _fastest(rows: list[Row], way: str, brief: bool) -> tuple[object, str] | Non
 
 
 def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """The frameworks that are slower than one of the fastest, with the ratio of the times that are shown."""
+    """The frameworks that are slower than one of the fastest: the ratio of the shown times to the least of these."""
+    least_s, slower = min(row.cells[way][port].median_s for port in first), dict[str, None]()
     for d in row.pairs[way]:
         two = [name.partition("[")[0] for name in (d.one, d.other)]
         slow, fast = two if d.ratio > 1 else two[::-1]
         if d.is_real and fast in first:
-            yield slow, max(row.cells[way][slow].median_s / row.cells[way][fast].median_s, 1.0)
+            slower[slow] = None
+    yield from ((port, max(row.cells[way][port].median_s / least_s, 1.0)) for port in slower)
 
 
 def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, where: str = "") -> str:
@@ -96,8 +98,10 @@ def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, wher
     texts = []
     for port, pairs in over.items() if not brief else ():
         tied = [row for row in rows if port in row.fastest[way]]
-        at = f"tied at {_sizes(tied, rows)}, else " if tied else ""
-        texts.append(f"{name_of(port)} {at}{_times_text(ratio for _, ratio in pairs)}")
+        others = [row for row in rows if row not in tied]
+        at = f"tied at {_sizes(tied, rows)}, " if tied else ""
+        where_slower = f" at {_sizes(others, rows)}" if tied else ""
+        texts.append(f"{name_of(port)} {at}{_times_text(ratio for _, ratio in pairs)}{where_slower}")
     in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
     return listed(map(name_of, in_order)) + where + f" ({', '.join(texts)})" * bool(texts)
 

@@ -12,7 +12,7 @@ CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "functional"}
 PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "one step"}
 
 #: The cell that each port has under its stock kernel; `nnx.GRUCell` lacks a bias.
-CELLS = {"linen": "nn.GRUCell", "nnx": "trigru's own NNX cell", "equinox": "eqx.nn.GRUCell"}
+CELLS = {"linen": "nn.GRUCell", "nnx": "nnx.GRUCell + b_hn", "equinox": "eqx.nn.GRUCell"}
 
 
 def name_of(port: str) -> str:

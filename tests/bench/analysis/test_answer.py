@@ -134,7 +134,7 @@ def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
     by_size = "NNX at T=8 (linen takes 2.0x, Equinox 1.40x), linen at T=50 (NNX 3.5x, Equinox 1.40x)"
     assert f"{by_size}, none at T=29 (no difference was shown)" in one
     tied = sentence({"equinox[partition]": 1.5e-4}, {"linen[apply]": 2e-4, "equinox[partition]": 3e-4})
-    assert "functional, NNX (Equinox 1.50-3.0x, linen tied at T=8, else 2.0x)" in tied
+    assert "functional, NNX (Equinox 1.50-3.0x, linen tied at T=8, 2.0x at T=50)" in tied
     shared = sentence({"equinox[partition]": 1.5e-4})
     assert re.search("functional, (linen and NNX|NNX and linen) [(]Equinox 1.50x[)]", shared)
     near = sentence({"equinox[partition]": 1.04e-4, "nnx[split-merge]": 1.02e-4})

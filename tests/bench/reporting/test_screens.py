@@ -10,19 +10,7 @@ import pytest
 from support import runs
 from support.cli import invoke, shown
 from support.golden import check_golden
-from support.runs import (  # fmt: skip
-    ARMS,
-    EQUAL,
-    PROGRAM,
-    draw_run,
-    make_arm,
-    make_benchmark,
-    make_results,
-    plan,
-    with_facts,
-    with_machine,
-    with_provenance,
-)
+from support.runs import ARMS, EQUAL, PROGRAM, draw_run, make_arm, make_benchmark, make_results, plan, with_provenance
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
@@ -172,8 +160,8 @@ def changed():
 def unlike():
     """Another machine, arms that are missing, noise, load, and files the wrong way round."""
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
-    old = with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
-    new = with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
+    old = runs.with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
+    new = runs.with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
     new = with_provenance(new, complete=False, load=99.0)
     return diff(old, with_provenance(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
 

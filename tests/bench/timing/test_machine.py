@@ -13,17 +13,7 @@ from cpuinfo import get_cpu_info
 from support.runs import MACHINE, VERSIONS, draw_run, with_machine
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.results.machine import Machine, machine_differences
-from trigru.bench.timing import machine as machine_module
-from trigru.bench.timing.machine import (
-    PACKAGES,
-    commit_of_trigru,
-    cpu_name,
-    describe_gpus,
-    describe_machine,
-    load_average,
-    versions_of,
-    without_paths,
-)
+from trigru.bench.timing import machine as timing
 
 #: What may change, and what is said of it. JAX names the device of GPUs, whose clocks vary.
 CHANGES = {
@@ -55,7 +45,7 @@ def test_differences_are_named_both_ways(field):
 def bare_environment(monkeypatch):
     """No variable that matters is set."""
     for name in list(os.environ):
-        if machine_module._MATTERS.search(name):
+        if timing._MATTERS.search(name):
             monkeypatch.delenv(name)
     return monkeypatch.setenv
 
@@ -68,7 +58,7 @@ def test_variables_that_matter_are_recorded_and_secrets_are_not(bare_environment
     for name in (*MATTERS, *OTHERS):
         bare_environment(name, "7")
     bare_environment("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
-    found = describe_machine()
+    found = timing.describe_machine()
     assert found.environment == dict.fromkeys(MATTERS, "7")
     assert found.xla_flags == "--xla_cpu_enable_fast_math=false"
 
@@ -88,25 +78,25 @@ PATHS = {
 
 
 def test_paths_are_not_published(bare_environment, monkeypatch):
-    assert {value: without_paths(value) for value in PATHS} == PATHS
+    assert {value: timing.without_paths(value) for value in PATHS} == PATHS
     monkeypatch.setattr("jax.devices", lambda: [SimpleNamespace(platform="cpu")])  # XLA itself must not read these
     bare_environment("XLA_FLAGS", "--xla_dump_to=/home/me")
     bare_environment("TF_XLA_FLAGS", "/home/me/flags")
-    found = describe_machine()
+    found = timing.describe_machine()
     assert (found.xla_flags, found.environment) == ("--xla_dump_to=PATH", {"TF_XLA_FLAGS": "PATH"})
 
 
 def test_this_machine(monkeypatch):
-    found, versions = describe_machine(["hypothesis"]), versions_of(["jax", "no-such-distribution"])
-    assert list(versions) == ["python", *PACKAGES, "no-such-distribution"]
+    found, versions = timing.describe_machine(["hypothesis"]), timing.versions_of(["jax", "no-such-distribution"])
+    assert list(versions) == ["python", *timing.PACKAGES, "no-such-distribution"]
     of_python_and_jax = (platform.python_version(), version("jax"), "not installed")
     assert tuple(versions[name] for name in ("python", "jax", "no-such-distribution")) == of_python_and_jax
-    assert machine_differences(found, describe_machine()) == [f"hypothesis {version('hypothesis')} -> none"]
-    assert load_average() >= 0
+    assert machine_differences(found, timing.describe_machine()) == [f"hypothesis {version('hypothesis')} -> none"]
+    assert timing.load_average() >= 0
     assert (found.backend, found.gpus) == ("cpu", [])
-    assert found.device == cpu_name() == get_cpu_info().get("brand_raw", found.device) != ""
+    assert found.device == timing.cpu_name() == get_cpu_info().get("brand_raw", found.device) != ""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
-    assert describe_machine().threads == 3
+    assert timing.describe_machine().threads == 3
 
 
 ONE = "NVIDIA H100 80GB HBM3, 580.65.06, 1980, 345, 700.00, Disabled, 81559, 4, 0\n"
@@ -124,7 +114,7 @@ def driver(monkeypatch):
             return SimpleNamespace(stdout=text)
 
         errors = {"SubprocessError": subprocess.SubprocessError}
-        monkeypatch.setattr(machine_module, "subprocess", SimpleNamespace(run=run, **errors))
+        monkeypatch.setattr(timing, "subprocess", SimpleNamespace(run=run, **errors))
 
     return answers
 
@@ -137,10 +127,10 @@ def test_cuda_and_the_drivers_words_are_recorded_on_a_gpu(monkeypatch, tmp_path,
     monkeypatch.syspath_prepend(tmp_path)
     client = SimpleNamespace(platform_version="PJRT C API\ncuda 13000")
     monkeypatch.setattr("jax.devices", lambda: [SimpleNamespace(platform=platform, device_kind="A GPU", client=client)])
-    monkeypatch.setattr(machine_module, "commit_of_trigru", lambda: "")
+    monkeypatch.setattr(timing, "commit_of_trigru", lambda: "")
     driver(ONE + CONSUMER)
-    found = describe_machine()
-    further = {name: found.versions[name] for name in found.versions if name not in ("python", *PACKAGES)}
+    found = timing.describe_machine()
+    further = {name: found.versions[name] for name in found.versions if name not in ("python", *timing.PACKAGES)}
     if platform == "cpu":
         assert (further, found.gpus) == ({}, [])
         return
@@ -158,7 +148,7 @@ def test_cuda_and_the_drivers_words_are_recorded_on_a_gpu(monkeypatch, tmp_path,
 def test_a_driver_without_an_answer_says_nothing(driver):
     for text in ("", "No devices were found\n", "NVIDIA H100, 580\n", None):
         driver(text)
-        assert describe_gpus() == []
+        assert timing.describe_gpus() == []
 
 
 def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
@@ -168,7 +158,7 @@ def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
     for path in (file, readme, *others):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("one")
-    monkeypatch.setattr(machine_module, "__file__", str(file))
+    monkeypatch.setattr(timing, "__file__", str(file))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
     def git(*arguments):
@@ -176,21 +166,21 @@ def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
         command = ["git", "-C", str(tmp_path), *who, *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    assert commit_of_trigru() == ""
+    assert timing.commit_of_trigru() == ""
     git("init", "-q")
     git("add", "README")
     git("commit", "-qm", "without the package")
-    assert commit_of_trigru() == "", "installed beneath somebody else's repository"
+    assert timing.commit_of_trigru() == "", "installed beneath somebody else's repository"
     git("add", ".")
     git("commit", "-qm", "with it")
     commit = git("rev-parse", "HEAD")
     readme.write_text("changed, and measured alike")
-    assert commit_of_trigru() == commit
+    assert timing.commit_of_trigru() == commit
     for path in (file, *others):
         path.write_text("changed")
-        assert commit_of_trigru() == f"{commit}-dirty", path
+        assert timing.commit_of_trigru() == f"{commit}-dirty", path
         git("checkout", str(path))
     (file.parent / "port.py").write_text("new, and run")
-    assert commit_of_trigru() == f"{commit}-dirty"
+    assert timing.commit_of_trigru() == f"{commit}-dirty"
     monkeypatch.setenv("PATH", "")
-    assert commit_of_trigru() == "", "without git"
+    assert timing.commit_of_trigru() == "", "without git"

@@ -8,17 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.bench.timing.sampling import (
-    ACCELERATOR,
-    CPU,
-    Calibration,
-    CompiledWhileTimingError,
-    WarmUp,
-    balanced_orders,
-    sample_rounds,
-    schedule_of,
-    warm_up,
-)
+from trigru.bench.timing import sampling
+from trigru.bench.timing.sampling import CPU, WarmUp, sample_rounds
 
 
 class Arm:
@@ -33,13 +24,13 @@ class Arm:
 
 def sample(arms, rounds, sample_time_s=0.0, calibration=CPU, warmed=None, **options):
     """The samples of arms, after their warm-up."""
-    warmed = warmed or [warm_up(arm, sample_time_s, calibration) for arm in arms]
-    return sample_rounds(arms, rounds, schedule_of(warmed, sample_time_s, calibration), **options)
+    warmed = warmed or [sampling.warm_up(arm, sample_time_s, calibration) for arm in arms]
+    return sample_rounds(arms, rounds, sampling.schedule_of(warmed, sample_time_s, calibration), **options)
 
 
 @pytest.mark.parametrize("arms", [2, 3, 4, 7, 11])
 def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms):
-    orders = np.stack(list(balanced_orders(arms, 2 * arms, seed=2)))
+    orders = np.stack(list(sampling.balanced_orders(arms, 2 * arms, seed=2)))
     assert all(sorted(order) == list(range(arms)) for order in orders.tolist())
     places = np.array([[np.sum(orders[:arms, place] == arm) for place in range(arms)] for arm in range(arms)])
     assert (places == 1).all()
@@ -47,18 +38,18 @@ def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms)
     for order in orders:
         np.add.at(follows, (order[:-1], order[1:]), 1)
     assert set(follows[~np.eye(arms, dtype=bool)]) == {2}
-    assert len(list(balanced_orders(arms, 7, seed=1))) == 7
+    assert len(list(sampling.balanced_orders(arms, 7, seed=1))) == 7
     with pytest.raises(ValueError, match="0 arms have no order"):
-        next(balanced_orders(0, 1, seed=1))
+        next(sampling.balanced_orders(0, 1, seed=1))
 
 
 def test_orders_are_shuffled_and_seeded():
-    orders = np.stack(list(balanced_orders(11, 33, seed=3)))
+    orders = np.stack(list(sampling.balanced_orders(11, 33, seed=3)))
     moves = {tuple(after[np.argsort(before)]) for before, after in pairwise(orders[:11])}
     assert len(moves) > 2, "the rows of the square come in their order"
     first, third = ({pair for order in orders[at : at + 11].tolist() for pair in pairwise(order)} for at in (0, 22))
     assert first != third, "the same arms are neighbours in all squares"
-    first, again, other = (np.stack(list(balanced_orders(5, 10, seed))).tolist() for seed in (0, 0, 1))
+    first, again, other = (np.stack(list(sampling.balanced_orders(5, 10, seed))).tolist() for seed in (0, 0, 1))
     assert first == again != other
 
 
@@ -101,7 +92,7 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
     arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
     compiled, failed, fine = sample([Arm(call) for call in arms], 8, warmed=[WarmUp(1, True, 1.0)] * 3)
     assert gc.get_freeze_count() == 0
-    assert isinstance(compiled, CompiledWhileTimingError)
+    assert isinstance(compiled, sampling.CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
     assert len(fine.time_s) == 8
     assert min(fine.time_s) > 0
@@ -114,7 +105,7 @@ def test_arms_are_warm_before_the_clock_counts(virtual):
     def arm():
         called.append(virtual.pass_s(0.05 * 0.6 ** min(len(called) + 1, 5)))  # faster each time, as caches fill
 
-    found = warm_up(Arm(arm), sample_time_s=0.0)
+    found = sampling.warm_up(Arm(arm), sample_time_s=0.0)
     assert found.steady
     assert found.calls == len(called) == 7
     assert found.call_time_s == pytest.approx(0.05 * 0.6**5, rel=1e-3)
@@ -123,13 +114,13 @@ def test_arms_are_warm_before_the_clock_counts(virtual):
 def test_steady_stretches_that_a_faster_one_parts_do_not_end_a_warm_up(virtual):
     times_s = [1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 2e-4]
     left = iter(times_s)
-    assert warm_up(Arm(lambda: virtual.pass_s(next(left))), sample_time_s=0.0).calls == len(times_s)
+    assert sampling.warm_up(Arm(lambda: virtual.pass_s(next(left))), sample_time_s=0.0).calls == len(times_s)
 
 
 def test_a_warm_up_that_does_not_end_is_reported(virtual, monkeypatch):
     monkeypatch.setattr("trigru.bench.timing.sampling.MAX_WARM_UP_S", 0.2)
     delay_s = iter(np.geomspace(0.1, 0.01, 50))
-    assert not warm_up(Arm(lambda: virtual.pass_s(next(delay_s))), sample_time_s=0.0).steady
+    assert not sampling.warm_up(Arm(lambda: virtual.pass_s(next(delay_s))), sample_time_s=0.0).steady
 
 
 class Queue:
@@ -173,7 +164,7 @@ def virtual(monkeypatch):
 def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtual):
     """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does not."""
     arms = [Queue(virtual, 60e-6, 100e-6), Queue(virtual, 200e-6, 100e-6)]
-    fast, slow = sample(arms, 8, sample_time_s=1e-3, calibration=ACCELERATOR)
+    fast, slow = sample(arms, 8, sample_time_s=1e-3, calibration=sampling.ACCELERATOR)
     assert {s.clock for s in (fast, slow)} == {"pipelined"}
     assert [len(s.time_s) for s in (fast, slow)] == [8, 8]
     assert [len(s.other_s) for s in (fast, slow)] == [2, 2]
@@ -183,7 +174,7 @@ def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtu
         assert found.calls >= 50
         assert found.calls * min(found.time_s) >= 0.99 * 50e-3
     began_s = virtual.now_s
-    warm_up(arms[0], 1e-3, ACCELERATOR)
+    sampling.warm_up(arms[0], 1e-3, sampling.ACCELERATOR)
     assert virtual.now_s - began_s >= 0.99, "a second of warm-up, while the clock rate rises"
 
 
@@ -199,7 +190,7 @@ def test_on_a_cpu_what_is_waited_for_leads(virtual):
 
 def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(virtual):
     blocked, pipelined = (
-        sample([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, calibration=Calibration(clock))[0]
+        sample([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, calibration=sampling.Calibration(clock))[0]
         for clock in ("blocked", "pipelined")
     )
     assert (blocked.calls, pipelined.calls) == (1, 4)
