@@ -57,14 +57,8 @@ LONG = (
 )
 #: Files and folders that together give a first answer within 40 seconds. `-m quick` runs them.
 QUICK = (
-    "test_architecture.py",
-    "bench/reporting",
-    "bench/results",
-    "common/equality/test_oracle.py",
-    "common/parameters",
-    "common/port",
-    "common/program",
-    "common/test_files.py",
+    *("test_architecture.py", "bench/reporting", "bench/results", "common/equality/test_oracle.py"),
+    *("common/parameters", "common/port", "common/program", "common/test_files.py"),
 )
 
 

@@ -132,17 +132,10 @@ def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
 
 
 ARMS = {  # times / pure[jit]'s
-    "pure[jit]": 1.0,
-    "pure[jit]#2": 1.0,
-    "linen[apply]": 1.5,
-    "nnx[nnx.jit]": 24.0,
-    "nnx[cached_partial]": 7.9,
-    "nnx[split-merge]": 1.3,
-    "nnx[leaves]": 0.95,
-    "equinox[filter_jit]": 3.0,
-    "equinox[partition]": 1.25,
+    "pure[jit]": 1.0, "pure[jit]#2": 1.0, "linen[apply]": 1.5, "nnx[nnx.jit]": 24.0, "nnx[cached_partial]": 7.9,
+    "nnx[split-merge]": 1.3, "nnx[leaves]": 0.95, "equinox[filter_jit]": 3.0, "equinox[partition]": 1.25,
     "torch[compile]": 4.0,
-}
+}  # fmt: skip
 #: Their times in seconds, where linen, and all in functional style, are as fast as plain JAX.
 FAST = {
     "pure[jit]": 1e-4, "pure[jit]#2": 1e-4, "linen[apply]": 1e-4, "nnx[nnx.jit]": 3.5e-4, "nnx[split-merge]": 1e-4,
