@@ -54,12 +54,7 @@ PLANS = [
     ({"devices": "1,2", "kernels": ["fused"]}, "medium large", None, LOOPS),
     ({"devices": "1,2", "workloads": ["long"]}, "long", None, LOOPS),
     ({"sizes": ["hidden=7"]}, "question@hidden=7", FIRST_LOOK, FEW),
-    (
-        {"sizes": ["hidden=64,batch=32", "inputs=20,hidden=200"]},
-        "question@batch=32@hidden=64 question",
-        FIRST_LOOK,
-        FEW,
-    ),
+    ({"sizes": ["hidden=6,batch=3", "inputs=20,hidden=200"]}, "question@batch=3@hidden=6 question", FIRST_LOOK, FEW),
     ({"sizes": ["hidden=7"], "workloads": ["tiny", "large"]}, "tiny@hidden=7 large@hidden=7", FIRST_LOOK, FEW),
     ({"sizes": ["hidden=4", "time=5,6"]}, "question@hidden=4 question@time=5 question@time=6", None, ALL),
     ({"sizes": ["hidden=4,200"]}, "question@hidden=4 question@hidden=200", None, ALL),

@@ -121,10 +121,10 @@ def judge(script):
     return command.by_command(["sh", "-c", script], Made(), read_set("jax==0.1.0"))
 
 
-JUDGED = {
+JUDGED = {  # 137 is what uv says of a signal
     "exit 0": True, "exit 1": False, "exit 125": None, "kill -9 $$": None, "exit 137": None,
     "[ $VERSION_SET = jax==0.1.0 ]": True,
-}  # fmt: skip  (137 is what uv says of a signal)
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("script", JUDGED)
