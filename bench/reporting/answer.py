@@ -17,7 +17,7 @@ from .exports import answer_record
 from .fastest import NEAR, WAITING, fastest_lines, shown_phases
 from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to, json_text
-from .provenance import load_warnings, provenance_lines
+from .provenance import load_warnings, measured_on, provenance_lines
 from .times import overhead_tables, speedup_tables, time_tables
 
 #: A dtype in which the whole contract is checked, and a first look is not.
@@ -197,9 +197,7 @@ def version_lines(found: Answer) -> list[str]:
 
 def proof_lines(found: Answer) -> list[str]:
     """What was proven before timing, and where all was measured."""
-    run, machine = found.run.trigru, found.run.trigru.machine
-    known = machine.versions
-    versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
+    run = found.run.trigru
     equal = [_proven(p) for p in found.proofs or () if p.is_equal]
     is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
     proven = ""
@@ -207,16 +205,12 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = any(m.dtype == WHOLE for m in run.begun.equality or ())
-        proven = "All proven equal" if is_all and whole else "Proven equal" if whole else "Proven equal to each other"
+        proven = "All proven equal" if is_all and whole else "Proven equal" + " to each other" * is_all
         proven += f" ({count(len({m.check for m in run.begun.equality or ()}), 'check')})" * whole
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
-    arithmetic = "" if run.plan.arithmetic == "float32" else f", {run.plan.arithmetic}"
-    device = f"{machine.device} CPU" if machine.backend == "cpu" and "CPU" not in machine.device else machine.device
-    threads = f", {count(machine.threads, 'thread')}" if machine.threads else ""
-    where = f"{device}{threads}, {found.run.datetime[:10]}{arithmetic}; {versions}"
-    return [*[proven] * bool(proven), where]
+    return [*[proven] * bool(proven), measured_on(found.run)]
 
 
 def _proven(proof: Proof) -> str:

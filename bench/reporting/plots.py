@@ -10,6 +10,7 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ...common.port.protocol import FUNCTIONAL
@@ -18,6 +19,7 @@ from ..results.record import Benchmark
 from .inert import for_terminal
 from .naming import CALLED, PHASES, name_of
 from .numbers import Interval, format_time
+from .provenance import measured_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +36,9 @@ MARKERS = "osD^vPX"
 INK = "#010203"
 GREY = "#888888"
 #: Inches: of the picture, as wide as a phone's screen, of a line in it, of its margins and of its legend.
-WIDTH, LINE, MARGINS, LEGEND = 4.4, 0.2, 1.0, 0.25
+WIDTH, LINE, MARGINS, LEGEND = 4.4, 0.2, 1.3, 0.25
+#: Characters in a line of the caption, which has the machine, the date and versions.
+CAPTION = 50
 #: Lines: the heading of a row, and the gap below a row.
 HEADING, GAP = 1.0, 0.4
 _SETTINGS: dict[Any, Any] = {
@@ -100,6 +104,7 @@ def answer_figure(found: Answer) -> "Figure":
         axes.set_yticks(list(ticks), list(ticks.values()))
         axes.tick_params(axis="y", length=0)
         _ratio_axis(axes, spans)
+        axes.set_xlabel("\n".join([axes.get_xlabel(), *wrap(for_terminal(measured_on(found.run)), CAPTION)]))
         kept = "    ◐ faster, keeps state" if any(row.keeping for row in found.rows) else ""
         figure.suptitle(f"○ as documented{kept}    ● functional style", fontsize=9)
     return figure

@@ -8,11 +8,23 @@ from ..results.arm import Arm
 from ..results.machine import Machine
 from ..results.record import Results
 from ..results.run import Run
+from .numbers import count
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
 #: Of what has no choice of it: cold starts, and training.
 ARITHMETIC = "Parameters and computation are float32; matrix products have JAX's default precision."
+
+
+def measured_on(run: Results) -> str:
+    """The machine, the day and the frameworks' versions of a run, in a line."""
+    machine, arithmetic = run.trigru.machine, run.trigru.plan.arithmetic
+    known = machine.versions
+    versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
+    device = f"{machine.device} CPU" if machine.backend == "cpu" and "CPU" not in machine.device else machine.device
+    threads = f", {count(machine.threads, 'thread')}" if machine.threads else ""
+    how = "" if arithmetic == "float32" else f", {arithmetic}"
+    return f"{device}{threads}, {run.datetime[:10]}{how}; {versions}"
 
 
 def provenance_lines(results: Results) -> list[str]:
