@@ -54,7 +54,6 @@ def _of_group(
     for arm in arms:
         if arm not in there:
             reason = untimed[arm.id].reason if arm.id in untimed else "not measured in every process"
-            process = min(timed.keys() - seen[arm.id].keys(), default=len(seen[arm.id]))
             lost_later = arm.id in untimed and bool(seen[arm.id])  # though others timed it
-            yield Untimed(arm, f"in process {process + 1}: {reason}" if lost_later else reason)
+            yield Untimed(arm, f"in one process: {reason}" if lost_later else reason)
     yield from judged([(arm, seen[arm.id]) for arm in there])

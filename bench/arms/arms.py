@@ -13,7 +13,7 @@ from typing import Any
 from ...common.errors import UnavailableError, what_to_install
 from ...common.gru.kernels import STOCK
 from ...common.port.programs import Build
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, CallStyle, Port, Program
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
 from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...impls import get_port, get_style
@@ -124,9 +124,10 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
 
 
 def first_look(ports: Iterable[str]) -> tuple[str, ...]:
-    """The call styles of most interest: documented, those that keep state and add less to a call, and functional."""
+    """The call styles of most interest: documented, those that keep state in less time, functional, and leaves."""
     styles = (style for port in ports if is_here(port) for style in get_source(port).call_styles)
-    return tuple(dict.fromkeys((DOCUMENTED, *(style.name for style in styles if style.keeps_updates), FUNCTIONAL)))
+    keeping = (style.name for style in styles if style.keeps_updates)
+    return tuple(dict.fromkeys((DOCUMENTED, *keeping, FUNCTIONAL, LEAVES)))
 
 
 def compiling_processes(processes: int) -> int:

@@ -14,7 +14,7 @@ from ..results.record import Results
 from .console import say, show, show_lines
 from .equality import equality_tables
 from .exports import answer_record
-from .fastest import NEAR, WAITING, fastest_lines, shown_phases
+from .fastest import MAIN, NEAR, WAITING, fastest_lines, shown_phases
 from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to, json_text
 from .provenance import load_warnings, measured_on, provenance_lines
@@ -36,8 +36,8 @@ STAR = "*: fastest in its row and style, or tied (95 %)"
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
 CHANGED = "linen/plain JAX train time, B=1 D=20: {:.0%} lower with jax {} than with {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
-#: What the words above a table mean.
-HEADINGS = "Waited: block on each call; queued: at the end. linen's one step is functional."
+#: What the words of sentences mean, and why two columns of a table are alike.
+LOOPS, ALIKE = "Waited: block on each call; queued: at the end.", "linen's one step is functional."
 #: What stands above the times of functional style.
 IN_JIT = ": params in, out"
 
@@ -82,9 +82,10 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
     above, times, below = [*warnings, *head_lines(found)], list(_times(found)), more_lines(found)
-    above += [HEADINGS] * any(row.cells.keys() == {*WAYS} for row in found.rows)
+    explained = explaining_lines(found)
+    above += explained
     apart: list[str] = []
-    for left_out in ((), (HEADINGS,), (HEADINGS, *version_lines(found))):
+    for left_out in ((), explained, (*explained, *version_lines(found))):
         first, last = (folded(line for line in lines if line not in left_out) for lines in (above, below))
         apart = [line for part in (first, times, last) if part for line in ("", *part)][1:]
         if len(apart) > LINES:
@@ -104,6 +105,14 @@ def more_lines(found: Answer) -> list[str]:
     heading, advice = advice_of(found)
     to_write = [heading, *(f"  {who}: {code}" for who, code in advice)] if advice else []
     return [*sure_lines(found), *to_write, *version_lines(found), *proof_lines(found)]
+
+
+def explaining_lines(found: Answer) -> list[str]:
+    """What the words of the sentences mean, in a line; none where they do not occur."""
+    rows = [row for row in found.rows if row.phase in shown_phases(found)]
+    ones = [[row.cells.get(way, {}).get("linen") for way in WAYS] for row in rows if row.phase == "step"]
+    parts = [LOOPS] * any(row.phase in MAIN for row in rows) + [ALIKE] * any(one and one is two for one, two in ones)
+    return [" ".join(parts)] * bool(parts)
 
 
 def problem_lines(found: Answer) -> list[str]:
@@ -142,13 +151,14 @@ def sure_lines(found: Answer) -> list[str]:
 def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
     """What to write in the row where that saves the largest share: a heading; frameworks with their times, and code.
 
-    Only of calls that take less time than the framework's documented and its functional one.
+    Only of calls that take less time than the framework's documented and its functional one; where some take less than
+    every framework's in the row, those alone.
     """
 
     def saved(row: Row) -> float:
         return max((d.ratio for port, d in row.advised.items() if is_here(port) and d.verdict == "slower"), default=1.0)
 
-    row = max(found.rows, key=saved, default=None)
+    row = max((row for row in found.rows if row.phase in shown_phases(found)), key=saved, default=None)
     if row is None or saved(row) < WORTH:
         return "", []
     advised: list[tuple[str, str, float]] = []
@@ -161,15 +171,16 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
             continue
         (summary,) = (style.summary for style in get_port(port).call_styles if style.name == kept.arm.style)
         advised.append((_made_once(summary), name_of(port), kept.median_s))
+    shown_s = [b.median_s for cells in row.cells.values() for b in cells.values() if not row.apart(b)]
+    fastest = [of for of in advised if of[2] < min(shown_s, default=0.0)]
     if not advised:
         return "", []
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    above = min(b.median_s for cells in row.cells.values() for b in cells.values())
-    than = "Faster still" if min(time_s for *_, time_s in advised) < above else "Faster than both"
+    than = "Faster still" if fastest else "Faster than both" if FUNCTIONAL in row.cells else "Faster"
     lines = [
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
-        for code, of in grouped(advised, lambda of: of[0]).items()
+        for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
     return f"{than} (f: trigru styles): {phase}, {size}:", lines
 

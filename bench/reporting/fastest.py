@@ -15,6 +15,8 @@ SUBJECTS = {"step": "One step", "train_step": "Training", "forward": "Forward pa
 MAIN = ("step", "train_step")
 #: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
 NEAR = 1.05
+#: The first framework in brackets that has a ratio.
+RATIO = re.compile(r"[(](\w+) (?=[0-9])")
 #: What a loop of calls does, by the clock.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
 
@@ -34,8 +36,8 @@ def fastest_lines(found: Answer) -> list[str]:
         lines += _sentence(phase, situation, judged)
         if phase == "train_step" and any(judged.get(called, of)[0] != of[0] for called, of in by_other.items()):
             lines += _sentence(phase, waited, by_other)
-    # what a ratio is, once
-    return [re.sub(r"[(](\w+) (?=[0-9])", r"(\1 takes ", line, count=1) for line in lines[:1]] + lines[1:]
+    first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
+    return [RATIO.sub(r"(\1 takes ", line, count=1) if n == first else line for n, line in enumerate(lines)]
 
 
 def shown_phases(found: Answer) -> list[str]:
@@ -66,19 +68,24 @@ def _fastest(rows: list[Row], way: str, brief: bool) -> tuple[object, str] | Non
     if not rows or not all(row.fastest.get(way) for row in rows):
         return None
     ratios = [ratio for row in rows for _, ratio in _slower(row, way, row.fastest[way])]
-    if not ratios:
-        return (), "none (no difference was shown)"
-    if max(ratios) < NEAR:
-        return (), f"none (all are within {ceil((max(ratios) - 1) * 100)}%)"
+    if not ratios or max(ratios) < NEAR:
+        return (), _none(ratios)
     first = {*rows[0].fastest[way]}.intersection(*(row.fastest[way] for row in rows))
     if first and any(True for row in rows for _ in _slower(row, way, first)):
         return first, _first_of(rows, way, first, brief)
     groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
     texts = []
     for ports, of in groups.items():
-        at, tied = f" at {_sizes(of, rows)}", len(ports) == len(of[0].cells[way])
-        texts.append(f"none{at} (no difference was shown)" if tied else _first_of(of, way, ports, brief, at))
+        at, ratios = f" at {_sizes(of, rows)}", [ratio for row in of for _, ratio in _slower(row, way, ports)]
+        is_near = not ratios or max(ratios) < NEAR
+        texts.append(_none(ratios, at) if is_near else _first_of(of, way, ports, brief, at))
     return [*groups], ", ".join(texts)
+
+
+def _none(ratios: list[float], where: str = "") -> str:
+    """That no framework is the fastest."""
+    why = f"all are within {ceil((max(ratios) - 1) * 100)}%" if ratios else "no difference was shown"
+    return f"none{where} ({why})"
 
 
 def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:

@@ -96,7 +96,7 @@ class Results(Struct, frozen=True):
     @property
     def datetime(self) -> str:
         """When the run ended; now, if it did not."""
-        return self.trigru.ended.datetime if self.trigru.ended else datetime.now(UTC).isoformat()
+        return self.trigru.ended.datetime if self.trigru.ended else datetime.now(UTC).isoformat(timespec="minutes")
 
     def groups(self) -> dict[str, list[Benchmark]]:
         """Benchmarks by group, in the order of the plan."""

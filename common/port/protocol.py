@@ -136,8 +136,8 @@ class CallStyle:
         phases: of PHASES, those that it has.
         source: address of the documentation that leads with it; "" where none does.
         caution: printed where the style is recommended: how it differs from the documented one for its users.
-        keeps_updates: whether it replaces the documented style in any program, for less time: what a call changes in
-            the model stays changed.
+        keeps_updates: whether it replaces the documented style for less time, but for its caution: what a call
+            changes in the model stays changed, or is returned.
     """
 
     name: str

@@ -67,14 +67,14 @@ def test_an_arm_that_fails_in_one_process_has_no_number_at_all(journal, process)
     run(journal, ignore, FakeProcesses(fails={(process, LINEN.id): "not equal to the oracle"}))
     results = merge(journal)
     assert [b.arm for b in results.groups()[STEP]] == [PURE, AGAIN]
-    reason = "in process 2: not equal to the oracle" if process else "not equal to the oracle"
+    reason = "in one process: not equal to the oracle" if process else "not equal to the oracle"
     assert results.untimed == [Untimed(LINEN, reason)]
 
 
-def test_an_arm_that_was_lost_just_before_the_run_was_stopped_says_in_which_process(journal):
+def test_an_arm_that_was_lost_just_before_the_run_was_stopped_says_that_others_timed_it(journal):
     fill(journal, (STEP,))
     journal.add(Untimed(LINEN, "killed"))
-    assert merge(journal).untimed == [Untimed(LINEN, "in process 2: killed")]
+    assert merge(journal).untimed == [Untimed(LINEN, "in one process: killed")]
 
 
 def test_an_arm_that_a_process_does_not_mention_has_no_number(journal):
