@@ -38,12 +38,14 @@ eqx.nn.ConvTranspose1d(T, H, 3, key=KEY), X
 eqx.nn.Conv2d(2, H, (2, 3), (1, 2), ((1, 0), (0, 2)), dilation=(2, 1), groups=2, key=KEY), IMAGE
 eqx.nn.ConvTranspose2d(2, H, (2, 3), (1, 2), output_padding=(0, 1), padding=1, dilation=(2, 1), key=KEY), IMAGE
 [pool((3, 2), (1, 2), 1, use_ceil=True) for pool in (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)], IMAGE
+[pool(2, 2, use_ceil=True) for pool in (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)], normal(2, 3, 5)
 [eqx.nn.AvgPool2d((2, 3), (2, 1)), eqx.nn.AdaptiveAvgPool2d((2, 3)), eqx.nn.AdaptiveMaxPool2d((2, 3))], IMAGE
 [eqx.nn.LayerNorm(D, 0.1, use_bias=False), eqx.nn.LayerNorm(D, use_weight=False), eqx.nn.RMSNorm(D, 0.1)]
 eqx.nn.MLP(D, "scalar", 4, 1, jnp.tanh, jnp.sin, use_bias=False, use_final_bias=False, key=KEY)
 [eqx.nn.WeightNorm(eqx.nn.Linear(D, H, key=KEY)), eqx.nn.Linear(D, "scalar", key=KEY), eqx.nn.PReLU(0.5)]
 eqx.nn.PReLU()
 eqx.nn.MultiheadAttention(1, D, key=KEY), X, X, X, dict(mask=MASK)
+eqx.nn.MultiheadAttention(2, H, key=KEY), X6, X6, X6, dict(mask=np.stack([MASK, ~np.asarray(MASK)]))
 eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=KEY), X6, X6, X6
 eqx.nn.MultiheadAttention(2, H, D, D, 3, 2, 4, use_key_bias=True, use_value_bias=True, key=KEY), X6, X, X
 eqx.nn.RotaryPositionalEmbedding(H), normal(T, H)
@@ -83,6 +85,8 @@ eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
 [[eqx.tree_equal(a, b) for a in TREES] for b in TREES]
 [eqx.tree_equal(CARRY, 1.01 * CARRY, rtol=rtol, atol=atol) for rtol, atol in ((0.02, 0.0), (0.0, 1.0), (1e-3, 1e-3))]
 [eqx.tree_equal(jnp.ones(3), np.ones(3, "float32"), typematch=flag) for flag in FLAGS]
+[eqx.tree_equal(np.ones(3, "float32"), jnp.ones(3), typematch=flag) for flag in FLAGS]
+eqx.filter_vmap(lambda x: x, in_axes=(eqx.if_array(1),))(normal(2, 3))
 eqx.tree_at(lambda t: (t["a"][0], t["b"][0]), TREE, (7, 8)), eqx.tree_at(lambda t: t["a"], TREE, replace_fn=len)
 letters(eqx.tree_pformat(TREE), eqx.tree_pformat(fixed()), eqx.tree_pformat(CARRY, short_arrays=False))
 eqx.filter_pure_callback(np.sin, CARRY, result_shape_dtypes=CARRY), eqx.Partial(jnp.clip, max=0.5)(CARRY, 0)

@@ -92,6 +92,8 @@ mode_of(nnx.MultiHeadAttention(1, D, dropout_rate=0.5, rngs=nnx.Rngs(0)), "deter
 fixed(nnx.Embed(T, D, rngs=nnx.Rngs(0))).attend(FRAME)
 paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("bias")))
 paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
+paths(nnx.state(norm(), nnx.PathContains("sca", exact=False)))
+[(r.params(), nnx.reseed(r, params=3), keys(r))[2] for r in [nnx.Rngs(0, params=1)]]
 paths(nnx.state(nnx.Sequential(*(nnx.Linear(1, 1, rngs=nnx.Rngs(0)) for _ in range(12))), nnx.Param))
 letters(*(path for path, _ in nnx.iter_graph(twice())), nnx.find_duplicates(twice()))
 letters(*nnx.to_flat_state(nnx.state(norm())).paths), paths(nnx.filter_state(nnx.state(norm()), nnx.BatchStat, ...))
@@ -115,6 +117,7 @@ nnx.LayerNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x), nnx.RMSNorm(D, dtype=
 DTYPES = """
 nnx.state(cell(nnx.Rngs(0)), nnx.Param)
 nnx.Linear(D, H, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(FRAME)
+nnx.metrics.Average().total.value, nnx.metrics.Average().count.value
 [(m(INDICES), m.attend(FRAME)) for kind in (None, "float16") for m in [nnx.Embed(T, D, dtype=kind, rngs=nnx.Rngs(0))]]
 nnx.Conv(D, H, 2, dtype="float16", rngs=nnx.Rngs(0))(X), nnx.BatchNorm(D, dtype="float16", rngs=nnx.Rngs(0))(X)
 nnx.state(cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros), nnx.Param)

@@ -86,6 +86,7 @@ optax.global_norm([a, b]), optax.projections.projection_simplex(a[0])
 optax.losses.multiclass_hinge_loss(a, np.array([0, 3, 2])), optax.losses.perceptron_loss(a, jnp.sign(b))
 optax.ctc_loss(a[None], np.zeros((1, B)), np.array([[2]]), np.zeros((1, 1)))
 optax.losses.poly_loss_cross_entropy(a, jax.nn.softmax(b)), optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b))
+optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b), where=(b > 0) & (np.arange(B) > 0)[:, None])
 """
 SCHEDULES = """
 optax.constant_schedule(0.1)

@@ -122,8 +122,9 @@ jax.random.normal(jax.random.PRNGKey(3), (H,))
 jax.random.truncated_normal(key, -1.0, 2.0, (D, H)), 1.0 * jax.random.bernoulli(key, 0.3, (D, H))
 jax.random.randint(key, (D, H), 0, 1000), jax.random.permutation(key, jnp.arange(1000.0))
 jax.random.choice(key, 2000, (H,), replace=False), jax.random.categorical(key, normal(20, H))
+jax.random.choice(key, 5, (H,), p=np.arange(5.0) / 10)
 [getattr(jax.random, name)(key, shape=(H,)) for name in ("exponential", "gumbel", "laplace", "logistic")]
-[jax.nn.initializers.delta_orthogonal()(key, (*window, D, H)) for window in ((3,), (4, 2))]
+[jax.nn.initializers.delta_orthogonal()(key, (*window, D, H)) for window in ((3,), (4,), (4, 2))]
 1.0 * jax.random.rademacher(key, (D, H)), jax.random.cauchy(key, (H,)), jax.random.bits(key, (H,), "uint16")
 jax.random.gamma(key, 2.0, (H,)), 1.0 * jax.random.poisson(key, 3.0, (H,)), jax.random.ball(key, 2, shape=(B,))
 jax.random.key_data(jax.random.split(key, (2, 3))), jax.random.multivariate_normal(key, np.ones(2), np.eye(2), (3,))
