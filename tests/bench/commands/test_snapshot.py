@@ -81,7 +81,7 @@ def test_a_change_of_a_kind_that_fails_and_what_is_not_offered_which_does_not(fo
 def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tmp_path):
     content = np.frombuffer(b"no file of this kind", np.uint8)
     pure = Subject("pure", "pure", checkpoints={".safetensors": {CONTENT: name_of(content)}})
-    here = msgspec.structs.replace(MACHINE, versions={"numpy": np.__version__, "trigru": "0.1.0, editable"})
+    here = msgspec.structs.replace(MACHINE, versions={"numpy": np.__version__, "trigru": "of another commit"})
     old, now, other = (tmp_path / name for name in ("old", "now", "other"))
     leave(old, pure, arrays={name_of(content): content})
     leave(now, pure, arrays={name_of(content): content}, machine=here)
