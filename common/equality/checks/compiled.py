@@ -73,10 +73,12 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
 
 def export(port: Port) -> Iterator[Case]:
     """A call and its gradient as artefacts that serve any batch size on three platforms."""
-    for phase, closed in (("forward", True), ("gradient", False)):
-        row = whole_row({"phase": phase})
+    rows = [({"phase": "forward"}, True), ({"phase": "gradient"}, False)]
+    rows += [({"phase": "forward", "kernel": kernel}, True) for kernel in other_kernels(port)]
+    for levels, closed in rows:
+        row = whole_row(levels)
         run = partial(_answer_export, port, row, closed=closed)
-        yield Case(f"{phase}, the model {'closed over' if closed else 'passed'}", run, expect_one(row))
+        yield Case(f"{levels}, the model {'closed over' if closed else 'passed'}", run, expect_one(row))
 
 
 # Memory -------------------------------------------------------------------------------------------------------------

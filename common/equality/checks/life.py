@@ -174,17 +174,22 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
 
 
 def _differences(port: Port, options: Sequence[dict[str, Any]]) -> Iterator[Case]:
-    """Each option makes another program."""
+    """Each option makes another program, and a model for which JAX does not run that of another."""
     row = whole_row({"phase": "forward"})
     data, _, arrays = one_set(row, port)
     chosen = replace(config_of_row(row), **CHOICES)
-    program, _ = _traced(row, port, arrays, port.load(chosen, data.params))
+    model = port.load(chosen, data.params)
+    program, _ = _traced(row, port, arrays, model)
 
     def require_another_program(other: Port, option: dict[str, Any]) -> None:
-        if _traced(row, other, arrays, other.load(replace(chosen, **option), data.params))[0] == program:
+        differs = other.load(replace(chosen, **option), data.params)
+        if _traced(row, other, arrays, differs)[0] == program:
             raise DefectError("it makes no difference to the program")
+        is_leaf = jax.tree.leaves(model)[0] is model  # as NNX's modules before flax 0.12
+        if option and not is_leaf and jax.tree.structure(differs) == jax.tree.structure(model):
+            raise DefectError("it makes no difference to jax.tree.structure, so that jax.jit runs the former program")
 
-    for option in options:
+    for option in (*options, {"dtype": "float32"}):
         yield Case(str(option), partial(require_another_program, port, option))
     if isinstance(port, WithKernel) and port.kernel != STOCK:
         yield Case(f"kernel={port.kernel}", partial(require_another_program, WithKernel(port, STOCK), {}))

@@ -211,7 +211,15 @@ LOOP: Row = {"unroll": "not dividing", "remat": "yes"}
 #: In which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
 OF_KERNELS: tuple[Row, ...] = (
     {**_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes", "batch": "2x1x3"},
-    {**_MASKED, "carry": "passed", "phase": "jvp", "time-major": "yes", "unroll": "beyond", "remat": "yes"},
+    {
+        **_MASKED,
+        "carry": "passed",
+        "phase": "jvp",
+        "time-major": "yes",
+        "unroll": "beyond",
+        "remat": "yes",
+        "inputs": "64",
+    },
     {**_MASKED, "carry": "passed", "phase": "penalty", "transform": "per example"},
     {"dtype": "bfloat16 of float32", "lengths": "passed"},
 )

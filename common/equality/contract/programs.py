@@ -142,9 +142,10 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
     def of_model(model: Any) -> Any:
         """The gradient of the model, of all examples together or of each."""
         one = lambda model, *data: gradient(model, data[:4], *data[4:])[GRADIENT]  # noqa: E731
-        for _ in sizes_of(row).batch if row["transform"] == "per example" else ():
-            one = jax.vmap(one, (None, *[0] * 6))
-        return one(model, *passed, weights, d_carry)
+        axes = range(len(sizes_of(row).batch) if row["transform"] == "per example" else 0)
+        for _ in axes:  # of x, those of examples are the last ones
+            one = jax.vmap(one, (None, -1, *[0] * 5))
+        return one(model, jnp.moveaxis(passed[0], axes, [-1 - n for n in axes]), *passed[1:], weights, d_carry)
 
     if phase == "penalty":
 
