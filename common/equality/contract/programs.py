@@ -142,10 +142,9 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
     def of_model(model: Any) -> Any:
         """The gradient of the model, of all examples together or of each."""
         one = lambda model, *data: gradient(model, data[:4], *data[4:])[GRADIENT]  # noqa: E731
-        axes = range(len(sizes_of(row).batch) if row["transform"] == "per example" else 0)
-        for _ in axes:  # of x, those of examples are the last ones
-            one = jax.vmap(one, (None, -1, *[0] * 5))
-        return one(model, jnp.moveaxis(passed[0], axes, [-1 - n for n in axes]), *passed[1:], weights, d_carry)
+        for _ in sizes_of(row).batch if row["transform"] == "per example" else ():
+            one = jax.vmap(one, (None, *[0] * 6))
+        return one(model, *passed, weights, d_carry)
 
     if phase == "penalty":
 
@@ -236,9 +235,13 @@ def _run_of(row: Row, port: Port) -> Run:
         models = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
         return jax.tree.map(lambda a: a[1], jax.vmap(run, (0, None, None, None, None))(models, *passed))
 
-    mapped = run
-    for _ in sizes_of(row).batch:
-        mapped = jax.vmap(mapped, (None, 0, 0, 0, 0))
+    def mapped(model: Any, x: Array, *masks: Array) -> Answers:
+        """Run each example, of which x has the axes last."""
+        each, axes = run, range(len(sizes_of(row).batch))
+        for _ in axes:
+            each = jax.vmap(each, (None, -1, 0, 0, 0))
+        return each(model, jnp.moveaxis(x, axes, [-1 - n for n in axes]), *masks)
+
     return {"checkpoint": jax.checkpoint(run), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], run)
 
 
