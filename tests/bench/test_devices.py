@@ -41,7 +41,7 @@ def test_on_devices_each_port_is_timed_in_each_way_and_frameworks_are_compared_o
         assert set(found) == {"pure[jit]", "pure[jit]#2", "nnx[nnx.jit]", "equinox[filter_jit]"} | spread
         assert all(b.facts.gate <= 1 for b in found.values()), "each is compared with the oracle"
     cells = answer(run).rows[0].cells["documented"]
-    assert {port: cell.style for port, cell in cells.items()} == {"nnx": "nnx.jit", "equinox": "filter_jit"}
+    assert {port: cell.arm.style for port, cell in cells.items()} == {"nnx": "nnx.jit", "equinox": "filter_jit"}
     assert cells["nnx"].ratio == arms_of(run, "tiny@batch=4/forward/float32/stock")["nnx[nnx.jit]"].ratio
 
 
