@@ -31,6 +31,7 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     assert list(map(str, found.kernels)) == ["fused", "stock"]
     assert [check.name for check in read_checks(["step", "chunks", "step"])] == ["step", "chunks"]
     assert read_checks([]) is read_checks(None) is None
+    assert "leaves" in asked(["nnx"], quick=True).styles, "whichever ports are timed"
     assert [asked().processes, asked(quick=True).processes, asked(quick=True, processes=2).processes] == [10, 4, 2]
 
 
