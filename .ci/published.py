@@ -228,8 +228,8 @@ def sentences() -> str:
     last = " ".join((*sure, *version_lines(found), *proof_lines(found)))
     return "\n".join(
         [
-            *(re.sub(r"^([^:]*:)", r"- **\1**", line) for line in head_lines(found)),
-            f"- {heading}",
+            *(re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line) for line in head_lines(found)),
+            f"- {heading.replace('than the table', 'than both')}",
             *(f"    - {who}: `{code}`" for who, code in advice),
             f"- {last}",
         ]

@@ -14,7 +14,7 @@ from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
 from ..analysis.tidy import check_names, timings
-from ..reporting.answer import explaining_lines, head_lines, more_lines, show_run
+from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
@@ -92,7 +92,7 @@ def run_page(run: Results) -> str:
     found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
     return sheet(
         "linen, NNX and Equinox",
-        [*load_warnings(run.trigru), *head_lines(found), *explaining_lines(found)],
+        [*load_warnings(run.trigru), *head_lines(found)],
         [Picture(answer_figure(found), answer_text(found))] if found.rows else [],
         [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))],
         provenance_lines(run),

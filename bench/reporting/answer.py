@@ -14,16 +14,16 @@ from ..results.record import Results
 from .console import say, show, show_lines
 from .equality import equality_tables
 from .exports import answer_record
-from .fastest import MAIN, NEAR, WAITING, fastest_lines, shown_phases
-from .naming import CALLED, CELLS, PHASES, describe, is_here, name_of
+from .fastest import NEAR, WAITING, WIDTH, fastest_lines, shown_phases
+from .naming import CALLED, CELLS, JITS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to, json_text
 from .provenance import load_warnings, measured_on, provenance_lines
 from .times import overhead_tables, speedup_tables, time_tables
 
 #: A dtype in which the whole contract is checked, and a first look is not.
 WHOLE = "bfloat16"
-#: Of a screen. Where there are more lines, none is left empty.
-WIDTH, LINES = 80, 24
+#: Of a screen. Where there are more, none is left empty.
+LINES = 24
 PHASE_WIDTH, TIME_WIDTH, GAP = 16, 8, "  "
 #: More frameworks than these do not fit beside each other twice.
 SIDE_BY_SIDE = 3
@@ -32,14 +32,12 @@ WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
 #: What begins the line on what a run can show, below a table.
-STAR = "*: fastest in its row and style, or tied (95 %)"
+STAR = "*: fastest in its row and style, or too close to tell"
+#: What the styles are.
+STYLES = "Documented: {}; functional: jax.jit(f)(params, x)."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "linen/plain JAX train time, B=1 D=20: {:.0%} lower with jax {} than with {}."
+CHANGED = "Docs, waited B=1 train: linen {}x plain JAX with jax {}, {}x with {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
-#: What the words of sentences mean, and why two columns of a table are alike.
-LOOPS, ALIKE = "Waited: block on each call; queued: at the end.", "linen's one step is functional."
-#: What stands above the times of functional style.
-IN_JIT = ": params in, out"
 
 
 def show_run(run: Results, *, details: bool = False, json: bool = False) -> None:
@@ -71,7 +69,7 @@ def show_run(run: Results, *, details: bool = False, json: bool = False) -> None
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     """The screen, of at most 80 columns where no more than three frameworks are compared.
 
-    What explains or is of other versions is left out where there would be too many lines.
+    What is of other versions, then what the styles are, is left out where there would be too many lines.
 
     Args:
         warnings: of the machine's load.
@@ -82,10 +80,8 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
     above, times, below = [*warnings, *head_lines(found)], list(_times(found)), more_lines(found)
-    explained = explaining_lines(found)
-    above += explained
-    apart: list[str] = []
-    for left_out in ((), explained, (*explained, *version_lines(found))):
+    versions, apart = version_lines(found), list[str]()
+    for left_out in ([], versions, [*versions, *style_lines(found)]):
         first, last = (folded(line for line in lines if line not in left_out) for lines in (above, below))
         apart = [line for part in (first, times, last) if part for line in ("", *part)][1:]
         if len(apart) > LINES:
@@ -96,8 +92,14 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
 
 
 def head_lines(found: Answer) -> list[str]:
-    """What failed or is missing, then which framework is the fastest, in a sentence for each situation."""
-    return [*problem_lines(found), *fastest_lines(found)]
+    """What failed or is missing, then which framework is the fastest in each situation and style."""
+    fastest = fastest_lines(found)
+    return [*problem_lines(found), *fastest, *(style_lines(found) if fastest else [])]
+
+
+def style_lines(found: Answer) -> list[str]:
+    """What the styles are."""
+    return [STYLES.format(", ".join(JITS[port] for port in found.ports if port in JITS))]
 
 
 def more_lines(found: Answer) -> list[str]:
@@ -105,14 +107,6 @@ def more_lines(found: Answer) -> list[str]:
     heading, advice = advice_of(found)
     to_write = [heading, *(f"  {who}: {code}" for who, code in advice)] if advice else []
     return [*sure_lines(found), *to_write, *version_lines(found), *proof_lines(found)]
-
-
-def explaining_lines(found: Answer) -> list[str]:
-    """What the words of the sentences mean, in a line; none where they do not occur."""
-    rows = [row for row in found.rows if row.phase in shown_phases(found)]
-    ones = [[row.cells.get(way, {}).get("linen") for way in WAYS] for row in rows if row.phase == "step"]
-    parts = [LOOPS] * any(row.phase in MAIN for row in rows) + [ALIKE] * any(one and one is two for one, two in ones)
-    return [" ".join(parts)] * bool(parts)
 
 
 def problem_lines(found: Answer) -> list[str]:
@@ -138,7 +132,7 @@ def sure_lines(found: Answer) -> list[str]:
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         least = [row.least for row in found.rows if row.least is not None]
         gaps = from_to(least, "{:.0%}".format).replace("% to ", "-") if least else ""
-        unseen = f"; gaps under {gaps} may not show" if gaps else ""
+        unseen = f" (gaps of {gaps}, by row)" if gaps else ""
         lines.append(f"{STAR}{unseen}.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
@@ -177,12 +171,12 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         return "", []
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    than = "Faster still" if fastest else "Faster than both" if FUNCTIONAL in row.cells else "Faster"
+    than = "Faster than the table" if fastest else "Faster than both" if FUNCTIONAL in row.cells else "Faster"
     lines = [
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    return f"{than} (f: trigru styles): {phase}, {size}:", lines
+    return f"{than}, {phase}, {size} (trigru styles prints f):", lines
 
 
 def _made_once(summary: str) -> str:
@@ -203,7 +197,7 @@ def version_lines(found: Answer) -> list[str]:
         return []
     is_known = ".".join(found.run.trigru.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(1 - now / then, newer, older)] * is_known
+    return [CHANGED.format(then, older, now, newer)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
@@ -216,7 +210,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = any(m.dtype == WHOLE for m in run.begun.equality or ())
-        proven = "All proven equal" if is_all and whole else "Proven equal" + " to each other" * is_all
+        proven = "Proven equal" + " to each other" * (is_all and not whole)
         proven += f" ({count(len({m.check for m in run.begun.equality or ()}), 'check')})" * whole
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
@@ -233,7 +227,7 @@ def _times(found: Answer) -> Iterator[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
-    processes = f"of {found.processes} process{'es' * (found.processes != 1)}"
+    processes = f"({found.processes} process{'es' * (found.processes != 1)})"
 
     def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
@@ -241,8 +235,8 @@ def _times(found: Answer) -> Iterator[str]:
 
     for beside in [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]:
         width = sum(widths) + len(widths) - 1
-        called = GAP.join(f"{CALLED[way] + IN_JIT * (way == FUNCTIONAL):{width}}" for way in beside)
-        yield f"{'Median per call':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
+        called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
+        yield f"{'Median time':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
         yield line(processes, "JAX ", [[f"{name} " for name in names]] * len(beside))
         phases = shown_phases(found)
         for rows in grouped((row for row in found.rows if row.phase in phases), lambda row: str(row.workload)).values():

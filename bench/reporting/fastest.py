@@ -11,31 +11,33 @@ from .naming import CALLED, describe, name_of
 from .numbers import from_to
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
+SUBJECTS = {"step": "One time step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
 MAIN = ("step", "train_step")
-#: Frameworks whose times differ by less, as a ratio, are not ranked in a sentence.
+#: Where all times differ by less, as a ratio, a sentence says so.
 NEAR = 1.05
+#: Of a line of the screen, and of the word that says once what a ratio is.
+WIDTH, TAKES = 80, len("takes ")
 #: The first framework in brackets that has a ratio.
 RATIO = re.compile(r"[(](\w+) (?=[0-9])")
-#: What a loop of calls does, by the clock.
+#: What a loop of calls does, by the clock: in a word, and as sentences explain it.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
+LOOPS = {"blocked": "each call waited for", "pipelined": "calls queued, waited for at the end"}
 
 
 def fastest_lines(found: Answer) -> list[str]:
     """Which framework is the fastest, as documented and in functional style, in one step and in training.
 
-    Steps are waited for, and train steps are not, where the run has both. Where others are the fastest if train steps
-    are waited for, that is a sentence of its own.
+    Steps are waited for, and train steps are not, where the run has both. Where waiting for train steps makes others
+    the fastest, that is a sentence of its own.
     """
     lines = []
     for phase in shown_phases(found):
         rows = [row for row in found.rows if row.phase == phase]
         others = [row.other for row in rows if row.other]
         situation, waited = (others, rows) if len(others) == len(rows) else (rows, [])
-        judged, by_other = _judged(situation), _judged(waited, brief=True)
-        lines += _sentence(phase, situation, judged)
-        if phase == "train_step" and any(judged.get(called, of)[0] != of[0] for called, of in by_other.items()):
-            lines += _sentence(phase, waited, by_other)
+        lines += _sentence(phase, situation)
+        if phase == "train_step" and any(map(_is_another, situation, waited)):
+            lines += _sentence(phase, waited, brief=True)
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes ", line, count=1) if n == first else line for n, line in enumerate(lines)]
 
@@ -46,46 +48,37 @@ def shown_phases(found: Answer) -> list[str]:
     return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
 
 
-def _judged(rows: list[Row], *, brief: bool = False) -> dict[str, tuple[object, str]]:
-    """By way, which frameworks are the fastest, in each row where they differ, and the text that says so.
+def _is_another(row: Row, other: Row) -> bool:
+    """Whether none of the fastest frameworks of a row is among those of another, in one of the styles."""
+    fastest = [(set(row.fastest.get(way, ())), set(other.fastest.get(way, ()))) for way in WAYS]
+    return any(one and two and not one & two for one, two in fastest)
+
+
+def _sentence(phase: str, rows: list[Row], *, brief: bool = False) -> list[str]:
+    """A line for a situation and one for each style, or none.
 
     Args:
-        brief: without the times of the others.
+        brief: without the times of those that are slower. A line that is too long is brief, too.
     """
-    return {CALLED[way]: of_way for way in WAYS if (of_way := _fastest(rows, way, brief))}
+    subject = f"{SUBJECTS[phase]} ({LOOPS[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
+    lines = []
+    for way in WAYS:
+        if text := _fastest(rows, way, brief):
+            line = f"  {CALLED[way]}: {text}."
+            lines.append(line if len(line) <= WIDTH - TAKES else f"  {CALLED[way]}: {_fastest(rows, way, True)}.")
+    return [f"{subject}, fastest:", *lines] if lines else []
 
 
-def _sentence(phase: str, rows: list[Row], judged: dict[str, tuple[object, str]]) -> list[str]:
-    """A sentence, or none."""
-    subject = f"{SUBJECTS[phase]} ({WAITING[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
-    text = "; ".join(f"{called}, {text}" for called, (_, text) in judged.items())
-    return [f"{subject}, fastest: {text}."] * bool(judged)
-
-
-def _fastest(rows: list[Row], way: str, brief: bool) -> tuple[object, str] | None:
-    """Of one way, what `_judged` returns; None where that cannot be judged."""
+def _fastest(rows: list[Row], way: str, brief: bool) -> str | None:
+    """Which frameworks are the fastest in one style, in each row where they differ; None where that is unknown."""
     rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
     if not rows or not all(row.fastest.get(way) for row in rows):
         return None
-    ratios = [ratio for row in rows for _, ratio in _slower(row, way, row.fastest[way])]
-    if not ratios or max(ratios) < NEAR:
-        return (), _none(ratios)
-    first = {*rows[0].fastest[way]}.intersection(*(row.fastest[way] for row in rows))
-    if first and any(True for row in rows for _ in _slower(row, way, first)):
-        return first, _first_of(rows, way, first, brief)
     groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
-    texts = []
-    for ports, of in groups.items():
-        at, ratios = f" at {_sizes(of, rows)}", [ratio for row in of for _, ratio in _slower(row, way, ports)]
-        is_near = not ratios or max(ratios) < NEAR
-        texts.append(_none(ratios, at) if is_near else _first_of(of, way, ports, brief, at))
-    return [*groups], ", ".join(texts)
-
-
-def _none(ratios: list[float], where: str = "") -> str:
-    """That no framework is the fastest."""
-    why = f"all are within {ceil((max(ratios) - 1) * 100)}%" if ratios else "no difference was shown"
-    return f"none{where} ({why})"
+    sizes = (f" at {_sizes(of, rows)}" if len(groups) > 1 else "" for of in groups.values())
+    return ", ".join(
+        _first_of(of, way, ports, at, brief) for (ports, of), at in zip(groups.items(), sizes, strict=True)
+    )
 
 
 def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
@@ -99,16 +92,17 @@ def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, flo
     yield from ((port, max(row.cells[way][port].median_s / least_s, 1.0)) for port in slower)
 
 
-def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, where: str = "") -> str:
+def _first_of(rows: list[Row], way: str, first: Iterable[str], where: str, brief: bool) -> str:
     """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
     over = grouped((of for row in rows for of in _slower(row, way, first)), lambda of: of[0])
-    texts = []
-    for port, pairs in over.items() if not brief else ():
-        tied = [row for row in rows if port in row.fastest[way]]
-        others = [row for row in rows if row not in tied]
-        at = f"tied at {_sizes(tied, rows)}, " if tied else ""
-        where_slower = f" at {_sizes(others, rows)}" if tied else ""
-        texts.append(f"{name_of(port)} {at}{_times_text(ratio for _, ratio in pairs)}{where_slower}")
+    if not over:
+        return f"all tied{where}"
+    texts = [f"{name_of(port)} {_times_text(ratio for _, ratio in pairs)}" for port, pairs in over.items()]
+    most = max(ratio for pairs in over.values() for _, ratio in pairs)
+    if most < NEAR:
+        texts = [f"by {ceil((most - 1) * 100)}% at most"]
+    elif brief:
+        texts = []
     in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
     return listed(map(name_of, in_order)) + where + f" ({', '.join(texts)})" * bool(texts)
 
@@ -116,10 +110,12 @@ def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, wher
 def _times_text(ratios: Iterable[float]) -> str:
     """How many times as long something takes, in all of some rows.
 
-    >>> _times_text([1.064, 2.31]), _times_text([1.151])
-    ('1.06-2.3x', '1.15x')
+    >>> _times_text([1.764, 2.31]), _times_text([1.151])
+    ('1.8-2.3x', '1.15x')
     """
-    return from_to(ratios, lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}").replace(" to ", "-") + "x"
+    found = [*ratios]
+    digits = 1 if max(found) >= 1.95 else 2
+    return from_to(found, f"{{:.{digits}f}}".format).replace(" to ", "-") + "x"
 
 
 def _sizes(some: list[Row], rows: list[Row]) -> str:

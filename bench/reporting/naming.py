@@ -11,8 +11,10 @@ from .numbers import count
 CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "functional"}
 PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "one step"}
 
+#: What each framework's documentation compiles a call with.
+JITS = {"linen": "jax.jit", "nnx": "nnx.jit", "equinox": "eqx.filter_jit"}
 #: The cell that each port has under its stock kernel; `nnx.GRUCell` lacks a bias.
-CELLS = {"linen": "nn.GRUCell", "nnx": "nnx.GRUCell + b_hn", "equinox": "eqx.nn.GRUCell"}
+CELLS = {"linen": "nn.GRUCell", "nnx": "nnx.GRUCell with b_hn", "equinox": "eqx.nn.GRUCell"}
 
 
 def name_of(port: str) -> str:

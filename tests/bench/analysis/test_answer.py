@@ -105,38 +105,36 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     found = answer(by_two_clocks(rng, "step", "train_step", "forward", clock=clock))
     assert [row.phase for row in found.rows if row.other] == [other]
     assert {row.clock for row in found.rows} == {clock}
-    one, training, *_ = fastest_lines(found)
-    assert one.startswith("One step (waited), fastest: as documented, ")
-    assert training.startswith("Training (queued), fastest: as documented, ")
-    sentences = {"step": one, "train_step": training}
-    assert "functional, linen (NNX 1.25x)" in sentences.pop(other)
-    assert sentences.popitem()[1].endswith("; functional, NNX (linen 1.33x).")
+    lines = fastest_lines(found)
+    begins = [n for n, line in enumerate(lines) if not line.startswith(" ")]
+    assert [lines[n] for n in begins] == [
+        "One time step (each call waited for), fastest:",
+        "Training (calls queued, waited for at the end), fastest:",
+        *["Training (each call waited for), fastest:"] * (other == "train_step"),
+    ]
+    by_phase = dict(zip(("step", "train_step"), (lines[n + 2] for n in begins), strict=False))
+    assert by_phase.pop(other) == "  functional: linen (NNX 1.25x)."
+    assert by_phase.popitem()[1] == "  functional: NNX (linen 1.33x)."
 
 
-def test_sizes_that_disagree_have_no_fastest_and_ties_share_it():
-    def sentence(*times):
-        runs = [timed(FAST | of, size) for of, size in zip(times, ("tiny", "question"), strict=False)]
-        return fastest_lines(answer(make_results([b for run in runs for b in run])))[0]
+def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
+    def styles(*times):
+        runs = [timed(FAST | of, size) for of, size in zip(times, ("tiny", "question", "vowels"), strict=False)]
+        subject, *lines = fastest_lines(answer(make_results([b for run in runs for b in run])))
+        assert subject == "Forward pass, fastest:"
+        return [line.partition(": ")[2] for line in lines]
 
-    assert sentence({}) == (
-        "Forward pass, fastest: as documented, linen (NNX takes 3.5x, Equinox 1.40x); "
-        "functional, none (no difference was shown)."
-    )
-    depends = sentence({}, {"equinox[filter_jit]": 0.5e-4})
-    by_size = "linen at T=8 (NNX takes 3.5x, Equinox 1.40x), Equinox at T=50 (linen 2.0x, NNX 7.0x)"
-    assert f"as documented, {by_size}; functional, none (no difference was shown)." in depends
+    assert styles({}) == ["linen (NNX takes 3.5x, Equinox 1.40x).", "all tied."]
+    assert styles({}, {"equinox[filter_jit]": 0.5e-4}) == ["linen at T=8, Equinox at T=50.", "all tied."]
     nearly = dict.fromkeys(("nnx[nnx.jit]", "equinox[filter_jit]"), 1e-4)
+    assert styles({}, nearly)[0] == "linen at T=8 (NNX takes 3.5x, Equinox 1.40x), all tied at T=50."
     turned = {"linen[apply]": 2e-4, "nnx[nnx.jit]": 1e-4}
-    sizes = [timed(FAST | of, size) for of, size in ((turned, "tiny"), ({}, "question"), (nearly, "vowels"))]
-    (one,) = fastest_lines(answer(make_results([b for run in sizes for b in run])))
-    by_size = "NNX at T=8 (linen takes 2.0x, Equinox 1.40x), linen at T=50 (NNX 3.5x, Equinox 1.40x)"
-    assert f"{by_size}, none at T=29 (no difference was shown)" in one
-    tied = sentence({"equinox[partition]": 1.5e-4}, {"linen[apply]": 2e-4, "equinox[partition]": 3e-4})
-    assert "functional, NNX (Equinox 1.50-3.0x, linen tied at T=8, 2.0x at T=50)" in tied
-    shared = sentence({"equinox[partition]": 1.5e-4})
-    assert shared.endswith((" linen and NNX (Equinox 1.50x).", " NNX and linen (Equinox 1.50x)."))
-    near = sentence({"equinox[partition]": 1.04e-4, "nnx[split-merge]": 1.02e-4})
-    assert "functional, none (all are within 4%)." in near
+    assert styles(turned, {}, nearly)[0] == "NNX at T=8, linen at T=50, all tied at T=29."
+    shared, first = styles({"equinox[partition]": 1.5e-4}), styles({"equinox[partition]": 1.5e-4, "linen[apply]": 2e-4})
+    assert shared[1] in {f"{both} (Equinox 1.50x)." for both in ("linen and NNX", "NNX and linen")}
+    assert first[1] == "NNX (linen 2.0x, Equinox 1.50x)."
+    _, near = styles({"equinox[partition]": 1.04e-4, "nnx[split-merge]": 1.02e-4})
+    assert near == "linen and NNX (by 4% at most)."
 
 
 @pytest.mark.parametrize("floor", [0.01, 0.3])
@@ -163,5 +161,5 @@ def test_one_that_is_tied_with_others_that_change_places_is_no_fastest():
     ]
     found = answer(make_results([b for run in runs for b in run]))
     assert [row.fastest["functional"] for row in found.rows] == [["linen", "equinox"], ["nnx", "equinox"]]
-    sentence = "linen and Equinox at T=8 (NNX takes 1.10x), NNX and Equinox at T=50 (linen 1.10x)"
-    assert fastest_lines(found) == [f"Forward pass, fastest: functional, {sentence}."]
+    by_size = "linen and Equinox at T=8, NNX and Equinox at T=50"
+    assert fastest_lines(found) == ["Forward pass, fastest:", f"  functional: {by_size}."]
