@@ -32,9 +32,9 @@ MOST_UNTIMED = 3
 #: What begins the line on what a run can show, below a table.
 STAR = "*: fastest in its row and style, or tied"
 #: What the styles are.
-STYLES = "Documented: {}; functional: jax.jit(f)(params, x)."
+STYLES = "Documented: {}; functional: jax.jit, given arrays."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "Other jax versions: linen trains B=1 at {}x plain JAX on {}, {}x on {}."
+CHANGED = "Other jax: linen's B=1 training takes {}x plain JAX's on {}, {}x on {}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -130,7 +130,7 @@ def sure_lines(found: Answer) -> list[str]:
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         least = [row.least for row in found.rows if row.least is not None]
         gaps = from_to(least, "{:.0%}".format).replace("% to ", "-") if least else ""
-        unseen = f"; noise hides gaps below {gaps}" if gaps else ""
+        unseen = f" (tie limit by row: {gaps})" if gaps else ""
         lines.append(f"{STAR}{unseen}.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
@@ -206,7 +206,7 @@ def proof_lines(found: Answer) -> list[str]:
     if found.proofs is None:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
-        proven = "Proven the same function" + ("" if is_all else f" ({', '.join(equal)})")
+        proven = "Same values and gradients" + ("" if is_all else f" ({', '.join(equal)})")
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
     return [*[proven] * bool(proven), measured_on(found.run)]

@@ -100,7 +100,7 @@ def _first_of(rows: list[Row], way: str, first: Iterable[str], where: str, brief
     texts = [f"{name_of(port)} {_times_text(ratio for _, ratio in pairs)}" for port, pairs in over.items()]
     most = max(ratio for pairs in over.values() for _, ratio in pairs)
     if most < NEAR:
-        texts = [f"gap at most {ceil((most - 1) * 100)}%"]
+        texts = [f"all within {ceil((most - 1) * 100)}%"]
     elif brief:
         texts = []
     in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))

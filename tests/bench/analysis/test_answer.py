@@ -134,7 +134,7 @@ def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
     assert shared[1] in {f"{both} (Equinox 1.50x)." for both in ("linen and NNX", "NNX and linen")}
     assert first[1] == "NNX (linen 2.0x, Equinox 1.50x)."
     _, near = styles({"equinox[partition]": 1.04e-4, "nnx[split-merge]": 1.02e-4})
-    assert near == "linen and NNX (by 4% at most)."
+    assert near == "linen and NNX (all within 4%)."
 
 
 @pytest.mark.parametrize("floor", [0.01, 0.3])
