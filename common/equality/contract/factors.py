@@ -221,7 +221,7 @@ OF_KERNELS: tuple[Row, ...] = (
         "inputs": "64",
     },
     {**_MASKED, "carry": "passed", "phase": "penalty", "transform": "per example"},
-    {"dtype": "bfloat16 of float32", "lengths": "passed", "transform": "vmap"},
+    {"dtype": "bfloat16 of float32", "transform": "vmap"},
 )
 #: Accuracy at the sizes that people run.
 SCALE: tuple[Row, ...] = tuple(
