@@ -75,7 +75,7 @@ class ProofRequest(Struct, frozen=True):
     shrink: bool = True
 
 
-class Answer(Struct, frozen=True):
+class Answered(Struct, frozen=True):
     """The measurement, its platform, and how many programs were compiled for it or found compiled.
 
     Args:
@@ -131,7 +131,7 @@ class Prover:
         Args:
             progress: called after each answer with the number of answers, and the question.
         """
-        questions, answers = list(questions), dict[int, Answer]()
+        questions, answers = list(questions), dict[int, Answered]()
         processes = min(self.processes, len(questions) // (1 if self._devices else FEW))
         here = processes < 2 and self._devices is None and not _has_tpu()
         with closing(self._answers(questions, 0 if here else max(processes, 1))) as found:
@@ -153,14 +153,14 @@ class Prover:
 
         return [a.measurement or unanswered(q, a.death) for q, a in zip(questions, given, strict=True)]
 
-    def _again(self, question: QuestionId) -> Answer:
+    def _again(self, question: QuestionId) -> Answered:
         """The answer of a process of its own, or how that died."""
         try:
-            return [*self._answers([question], 1), Answer(0)][0]
+            return [*self._answers([question], 1), Answered(0)][0]
         except ChildDiedError as error:  # before it took the question
-            return Answer(0, death=str(error))
+            return Answered(0, death=str(error))
 
-    def _answers(self, questions: list[QuestionId], processes: int) -> Generator[Answer, None, None]:
+    def _answers(self, questions: list[QuestionId], processes: int) -> Generator[Answered, None, None]:
         """The answers of several processes, as they come; or of this one, for 0."""
         with scratch() as folder:
             programs = None if self.programs is None else str(self.programs)
@@ -170,13 +170,13 @@ class Prover:
                 return
             from .questions import answers_to
 
-            yield from (answer for answer in answers_to(request) if isinstance(answer, Answer))
+            yield from (answer for answer in answers_to(request) if isinstance(answer, Answered))
 
     def _child(self) -> Child:
         return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
 
-    def _of_children(self, request: ProofRequest, processes: int) -> Generator[Answer, None, None]:
-        answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()  # None where a process has ended
+    def _of_children(self, request: ProofRequest, processes: int) -> Generator[Answered, None, None]:
+        answers: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()  # None where a process has ended
         stop = Event()
 
         def work(start: float) -> None:
@@ -200,7 +200,7 @@ class Prover:
             future.result()
 
 
-def _take_answers(child: Child, request: ProofRequest, put: Callable[[Answer], None], stop: Event) -> bool:
+def _take_answers(child: Child, request: ProofRequest, put: Callable[[Answered], None], stop: Event) -> bool:
     """Let a process answer, then end it. Whether it died of a question, so that another one may go on.
 
     Raises:
@@ -209,16 +209,16 @@ def _take_answers(child: Child, request: ProofRequest, put: Callable[[Answer], N
     begun, number, death = False, None, NO_ANSWER
     with child:
         try:
-            for answer in child.answers_to(request, int | Answer, LIMIT_S, stop):
+            for answer in child.answers_to(request, int | Answered, LIMIT_S, stop):
                 begun, number = True, answer if isinstance(answer, int) else None
-                if isinstance(answer, Answer):
+                if isinstance(answer, Answered):
                     put(answer)
         except ChildDiedError as error:
             if not begun:
                 raise
             death = str(error)
     if number is not None:
-        put(Answer(number, death=death))
+        put(Answered(number, death=death))
     return number is not None and not stop.is_set()
 
 

@@ -22,7 +22,7 @@ from ...common.port.protocol import Port, WithKernel
 from ...common.port.styles import styles_called
 from ...impls import get_port
 from ..processes.child import collect_less_garbage
-from .prover import Answer, PortId, ProofRequest, QuestionId
+from .prover import Answered, PortId, ProofRequest, QuestionId
 
 #: The checks of the frameworks' own parts: rows with one level that is not the usual one, so that what fails tells why;
 #: and the checks that have no rows.
@@ -86,14 +86,14 @@ def is_answer(m: Measurement, question: QuestionId) -> bool:
     return same and (question.row is not None or m.check == question.check)
 
 
-def answer_request(request: ProofRequest, answer: Callable[[int | Answer], None]) -> None:
+def answer_request(request: ProofRequest, answer: Callable[[int | Answered], None]) -> None:
     """Answer questions in a process of its own."""
     collect_less_garbage()
     for message in answers_to(request):
         answer(message)
 
 
-def answers_to(request: ProofRequest) -> Iterator[int | Answer]:
+def answers_to(request: ProofRequest) -> Iterator[int | Answered]:
     """Take the questions of a request that no process has taken: the number of each, and its answer."""
     examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
@@ -101,7 +101,7 @@ def answers_to(request: ProofRequest) -> Iterator[int | Answer]:
             yield number
             with count_programs() as programs:
                 measurement = examiner.ask(find(request.questions[number]))
-            yield Answer(number, measurement, programs.compiled, programs.reused, jax.default_backend())
+            yield Answered(number, measurement, programs.compiled, programs.reused, jax.default_backend())
 
 
 def _taken(request: ProofRequest) -> Iterator[int]:

@@ -15,7 +15,7 @@ from support.runs import EQUAL
 from trigru.bench.commands import verify as command
 from trigru.bench.processes.child import Child
 from trigru.bench.proving import prover as proving
-from trigru.bench.proving.prover import Answer, Prover
+from trigru.bench.proving.prover import Answered, Prover
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.common.equality.verification import Examiner
@@ -63,7 +63,7 @@ def test_what_needs_devices_is_asked_of_processes_that_have_as_many_and_the_rest
         def answers_to(self, request, *_):
             for number, question in enumerate(request.questions):
                 asked.add((question.check == "devices", self.flags))
-                yield from (number, Answer(number, EQUAL))
+                yield from (number, Answered(number, EQUAL))
 
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     monkeypatch.setattr(proving, "Child", Fake)

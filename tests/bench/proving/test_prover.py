@@ -10,7 +10,7 @@ import pytest
 from support.runs import EQUAL
 from trigru.bench.processes.child import Child, ChildDiedError
 from trigru.bench.proving import prover, questions
-from trigru.bench.proving.prover import Answer, PortId, Prover, QuestionId
+from trigru.bench.proving.prover import Answered, PortId, Prover, QuestionId
 from trigru.bench.proving.questions import expand, find, get_subject
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
 from trigru.common.equality.contract.factors import style_of, whole_row
@@ -134,7 +134,7 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
                 return
             if len(request.questions) > 1 or check != "held":
                 number = int(request.start * len(request.questions))
-                yield from (number, Answer(number, EQUAL))
+                yield from (number, Answered(number, EQUAL))
             if len(request.questions) > 1:
                 begun.add(request.start)
                 yield number + 1  # of which the process dies, by chance
