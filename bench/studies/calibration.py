@@ -1,8 +1,8 @@
-"""Are the verdicts right? `python bench/studies/calibration.py`, about ten minutes on an idle machine.
+"""Are the verdicts right? `python bench/studies/calibration.py`, on an idle machine.
 
 Times copies of plain JAX's forward pass, which should be called neither faster nor slower, and copies whose samples are
-stretched while the clock runs, which should be called slower. docs/measurement.md has what this printed on one machine,
-and docs/results/calibration.json each verdict.
+stretched while the clock runs, which should be called slower. docs/measurement.md has what ten processes said of such
+arms on one machine, and docs/results/calibration.json each verdict.
 """
 
 from collections import Counter
