@@ -212,7 +212,7 @@ def snapshot(
     anew: given.Anew = False,
     output: given.SnapshotFolder = Path("snapshot"),
 ) -> None:
-    """Write down all that is true of what is installed, apart from the clock: `trigru diff` compares it.
+    """Write down how what is installed behaves, apart from the clock: `trigru diff` compares it.
 
     Equality, the bits of results and of training, each value with its line of code, draws, trees, checkpoints,
     programs, Python calls and warnings; of the ports, and of the frameworks' own parts as people use them.

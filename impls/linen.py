@@ -40,7 +40,7 @@ class GRU(nn.Module):
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
         kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
-            on processors where it was measured to be the faster one.
+            on processors where it was faster at most measured sizes.
         kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of `nn.GRUCell`.
 
     Raises:

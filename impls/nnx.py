@@ -92,7 +92,7 @@ class GRU(nnx.Module):
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
         kernel: "stock" scans `GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
-            on processors where it was measured to be the faster one.
+            on processors where it was faster at most measured sizes.
         rngs: for the parameters.
 
     Raises:

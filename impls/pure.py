@@ -96,7 +96,7 @@ def gru(
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
         kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`, to the same values; "auto" is
-            "fused" on processors where it was measured to be the faster one.
+            "fused" on processors where it was faster at most measured sizes.
 
     Returns:
         The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.

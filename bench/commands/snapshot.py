@@ -1,4 +1,4 @@
-"""`trigru snapshot`: all that is true of what is installed, apart from the clock."""
+"""`trigru snapshot`: how what is installed behaves, apart from the clock."""
 
 from collections.abc import Sequence
 from pathlib import Path
