@@ -21,7 +21,7 @@ from trigru.bench.commands.styles import style_rows
 from trigru.bench.upgrades.record import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from trigru.common.equality.contract.designs import coverage_of, design_of
-from trigru.common.equality.contract.factors import COARSE_RULES, DTYPES, FACTORS, RULES
+from trigru.common.equality.contract.factors import COARSE_RULES, DTYPES, FACTORS, RULES, SHORT
 from trigru.common.port.styles import styles_called
 from trigru.impls import get_port
 from trigru.impls.checkpoints import layouts
@@ -84,16 +84,19 @@ def coverage() -> str:
 
 
 def rules() -> str:
-    """What cannot go together."""
+    """What cannot go together, and what is left out in other dtypes than float64."""
 
     def listed(levels: Any) -> str:
         return " and ".join(f"{name} {' or '.join(some)}" for name, some in levels.items())
 
-    placed = [("", rule) for rule in RULES] + [("in a coarse dtype, ", rule) for rule in COARSE_RULES]
-    return "\n".join(
+    elsewhere = "in other dtypes than float64, "
+    placed = [("", rule) for rule in RULES] + [(elsewhere, rule) for rule in COARSE_RULES]
+    lines = [
         f"- {where}{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}."
         for where, rule in placed
-    )
+    ]
+    few = f"- {elsewhere}pairs have only {listed(SHORT)}; float16 has no pairs, but named rows."
+    return "\n".join([*lines, few])
 
 
 def train_step(label: str) -> str:

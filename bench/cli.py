@@ -73,8 +73,8 @@ def compare(
 ) -> None:
     """Verify, then time. Prints the answer on one screen; writes results.json and report.html.
 
-    A port that is not proven equal gets no number. A run that was stopped is continued by the same command, and another
-    trigru that times on this machine is waited for. Exit code 1 if any check failed.
+    A port that fails a check gets no number. A run that was stopped is continued by the same command, and another
+    trigru that times on this machine is waited for. Exit code 1 if any check failed, or nothing has a number.
     """
     output = output or given.folder_of(sizes)
     unfinished = (output / "results.partial.jsonl").exists()
@@ -181,7 +181,7 @@ def convert(
 
     Containers: .safetensors, .msgpack, .eqx, .pt and .pth (docs/convert.md).
 
-    Values keep every bit, with one exception: torch's two biases of a gate are added, with a warning.
+    Values keep every bit, with one exception: torch's two biases of r and of z are added, with a warning.
     """
 
 
@@ -196,7 +196,7 @@ def report(
     details: given.Details = False,
     output: given.PageFolder = None,
 ) -> None:
-    """Print the answer of runs again, print their times in another format, or write a page of them."""
+    """Print the answer of runs again, print their times in another format, or write the page of one."""
 
 
 @_in_its_module
@@ -212,9 +212,9 @@ def snapshot(
     anew: given.Anew = False,
     output: given.SnapshotFolder = Path("snapshot"),
 ) -> None:
-    """Write down how what is installed behaves, apart from the clock: `trigru diff` compares it.
+    """Write down what the installed versions do, apart from the clock: `trigru diff` compares it.
 
-    Equality, the bits of results and of training, each value with its line of code, draws, trees, checkpoints,
+    Equality, the bits of results and of training, values with their lines of code, draws, trees, checkpoints,
     programs, Python calls and warnings; of the ports, and of the frameworks' own parts as people use them.
     """
     if anew and not equality:
@@ -288,7 +288,7 @@ def bisect(
 ) -> None:
     """Find the release that changed something: the day, then the package, then its release.
 
-    Environments and snapshots are kept, so that it goes on where it was stopped.
+    Environments and snapshots are kept for the next time.
     """
 
 

@@ -89,13 +89,13 @@ Sizes = Annotated[Names, Option("--size", help=
     "in hidden=8,32,128, show the cost by size (repeatable).")]
 Phases = Annotated[Names, Option("--phase", help=
     "forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; train_step and step "
-    "with --quick; forward and train_step if --kernel is not stock.")]
+    "with --quick; forward and train_step with another --kernel or several --devices.")]
 Styles = Annotated[Names, Option("--style", help=
     "Only this call style; documented and functional name one in each port (repeatable).")]
 Kernels = Annotated[Names, Option("--kernel", help=
     "stock (the default), or fused, which is compared with stock in each port's first call style or in those of "
     "--style (repeatable).")]
-Quick = Annotated[bool, Option("--quick", help="A first look: fewer workloads, styles and processes.")]
+Quick = Annotated[bool, Option("--quick", help="A first look: fewer workloads, phases, styles, processes and checks.")]
 Processes = Annotated[int | None, Option(min=1, max=1000, help=
     "Fresh processes; each measures everything. Default: 10; 4 with --quick.")]
 Dtype = Annotated[Literal["float32", "bfloat16", "float16"], Option("--dtype", help=
@@ -120,7 +120,7 @@ Checks = Annotated[Names, Option("--check", help="Only this check (repeatable)."
 ProvenKernels = Annotated[Names, Option("--kernel", help=
     "Verify this kernel instead of stock, e.g. fused (repeatable).")]
 Devices = Annotated[int | None, Option(min=2, max=64, help=
-    "Ask also with the batch spread over so many parts of a CPU as devices, or over all accelerators.")]
+    "Also spread the batch over so many parts of a CPU as devices, or over all accelerators.")]
 Hosts = Annotated[str | None, Option("--hosts", help=
     "Check many devices together with other hosts: auto where JAX finds them (SLURM, Open MPI, Kubernetes, Cloud TPU), "
     "else the first one's HOST:PORT, how many there are, and which this is, as in 10.0.0.1:8476,2,0.")]
@@ -168,7 +168,7 @@ CodeStyle = Annotated[str | None, Argument(metavar="STYLE", help=
 OwnModels = Annotated[Path | None, Argument(metavar="[FILE]", help=
     "Of models of your own instead, as `trigru port` takes it; one is enough.")]
 Equality = Annotated[bool, Option("--equality/--no-equality", help=
-    "Also prove equality, which takes about half of the time.")]
+    "Also prove equality, which takes time.")]
 SnapshotFolder = Annotated[Path, _output("Folder for the snapshot, which is replaced.")]
 
 # Of `trigru diff`.
@@ -179,8 +179,8 @@ Candidates = Annotated[Names, Option("--with", help=
     "With --now: this instead of what is installed, in an environment of its own: a version, as flax==0.12.0, the "
     "folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main (repeatable).")]
 FailOn = Annotated[str | None, Option("--fail-on", help=
-    "The kinds of changes between snapshots that make exit code 1, with commas. By default all but memory, bits and "
-    "program; or all, or none.")]
+    "The kinds of changes between snapshots that make exit code 1, with commas: all, none, or some; better never does. "
+    "Default: all but memory, bits and program.")]
 DiffFolder = Annotated[Path | None, _output("Folder for diff.html.")]
 FailAbove = Annotated[float, Option(min=0.0, max=1000.0, help=
     "The share by which an arm may be slower than before.")]
@@ -192,7 +192,7 @@ Sets = Annotated[Names, Argument(metavar="SET", help=
     'Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the folder of a clone, or a commit, as '
     "git+file:///home/me/flax@main.")]
 First = Annotated[str | None, Option("--from", help=
-    "From this day or month on: what a user who installed on each day got.")]
+    "From this day or month on: the frameworks' newest releases on each day.")]
 Every = Annotated[str, Option("--every", help="The time between the days: 2months, week, 10days.")]
 Python = Annotated[str | None, Option("--python", help=
     "Of the environments, as uv takes it. Default: the version of this one.")]

@@ -63,7 +63,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         workload, phase, dtype, precision: the work. Arms are compared where they have these and the division in common.
             dtype is that of the computation, and precision JAX's of matrix products. Parameters are float32.
-        division: "stock", or the name of the kernel that the group compares with each framework's own cell.
+        division: "stock", or the name of the kernel that the group compares with the stock one.
         port: its name, or a peer's.
         style: the call style; None where the port is not available, so that its styles are not known.
         kernel: the arm's own.
@@ -130,8 +130,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """The arms that a run times, as the user chose them, and how often.
 
     Args:
-        workloads, phases, ports, peers, kernels: by name; each arm is one of each.
-        styles: call styles; None for all.
+        workloads, phases, ports, peers, kernels: by name.
+        styles: call styles; None for those of `trigru.bench.arms.arms.expand`.
         processes: fresh interpreters, each of which measures everything.
         rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
         sample_time_s: a sample on a CPU is as many calls as fill this time, but at most twenty; on an accelerator, as

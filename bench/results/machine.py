@@ -28,9 +28,9 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         versions: of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN.
         device, backend: as JAX calls them; for a CPU, its model.
-        threads: how many CPUs the process may use, which is the number of XLA's threads.
+        threads: how many CPUs the process may use.
         xla_flags: the environment's XLA_FLAGS, without paths.
-        environment: other variables that change what is measured.
+        environment: other variables that may change what is measured.
         commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
         gpus: the answer of NVIDIA's driver about each GPU when the process starts: clocks, power, memory used.
     """

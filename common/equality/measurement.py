@@ -14,7 +14,7 @@ class Measurement:
 
     Args:
         port: its name.
-        check: a row of `trigru.common.equality.checks.CHECKS`, or the names of the levels with which a row failed.
+        check: its name, or the names of the levels with which a row failed.
         quantity: what was compared, and where.
         dtype: of the port's computation.
         style: the call style, where the check asks each.

@@ -44,7 +44,7 @@ class GRUParams(NamedTuple):
         """Write a safetensors file, whole or not at all; one that exists is replaced.
 
         Raises:
-            InputError: a field is mis-shaped or not finite, so that no reader would take the file.
+            InputError: a field is mis-shaped, not finite, or none of float16, float32 and float64.
         """
         tensors = {name: np.asarray(array) for name, array in self._asdict().items()}
         try:

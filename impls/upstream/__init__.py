@@ -51,7 +51,7 @@ _WITH_BIASES = (
 )
 
 DEPARTURES = (
-    Departure("nn.RNN", "init returns no initial state", ("start",)),
+    Departure("nn.RNN", "has no initial state among its parameters", ("start",)),
     *(Departure("nn.RNN", what, checks) for what, checks in _OF_BOTH),
     Departure(
         "nnx.RNN",
@@ -69,7 +69,7 @@ DEPARTURES = (
     Departure("eqx.nn.GRUCell", "has no lengths", ("lengths", "golden", "counted", "held", "refusals")),
     Departure("eqx.nn.GRUCell", "has no episode resets", ("resets", "golden")),
     Departure("eqx.nn.GRUCell", "draws weights and biases uniformly", ("draws",)),
-    Departure("eqx.nn.GRUCell", "computes in its parameters' dtype alone", ("carry", "life")),
+    Departure("eqx.nn.GRUCell", "has no option for the dtype of the computation", ("carry", "life")),
 )
 
 

@@ -91,7 +91,7 @@ SELECTIONS: tuple[Check, ...] = (
     *map(_selected, selections.SELECTIONS),
     Check("singly", "one level of what a call depends on that is not the usual one",
           rows=lambda port: one_by_one(), by_levels=True),
-    Check("scale", "accuracy at large sizes (minutes, 5 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
+    Check("scale", "accuracy at large sizes (minutes, about 10 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
           rows=lambda port: [whole_row(row) for row in SCALE]),
 )  # fmt: skip
 #: What needs several devices, and is run by name or by `--devices`.
