@@ -136,7 +136,9 @@ def sure_lines(found: Answer) -> list[str]:
     blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        least = [row.least for row in found.rows if row.least is not None]
+        shown = [row for row in found.rows if row.phase in shown_phases(found)]
+        clocks = chain.from_iterable((row, row.other) for row in shown)
+        least = [row.least for row in clocks if row and row.least is not None]
         gaps = from_to(least, "{:.0%}".format).replace("% to ", "-") if least else ""
         unseen = f"; gaps under {gaps} may not show" if gaps else ""
         lines.append(f"{STAR}{unseen}.")

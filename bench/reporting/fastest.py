@@ -100,17 +100,19 @@ def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, flo
 
 
 def _first_of(rows: list[Row], way: str, first: Iterable[str], brief: bool, where: str = "") -> str:
-    """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
-    over = grouped((of for row in rows for of in _slower(row, way, first)), lambda of: of[0])
-    texts = []
-    for port, pairs in over.items() if not brief else ():
-        tied = [row for row in rows if port in row.fastest[way]]
-        others = [row for row in rows if row not in tied]
-        at = f"tied at {_sizes(tied, rows)}, " if tied else ""
-        where_slower = f" at {_sizes(others, rows)}" if tied else ""
-        texts.append(f"{name_of(port)} {at}{_times_text(ratio for _, ratio in pairs)}{where_slower}")
+    """The fastest frameworks of some rows, and in brackets in which rows others take how many times as long."""
+    over = grouped(((row, *of) for row in rows for of in _slower(row, way, first)), lambda of: of[1])
+    texts: list[tuple[str, str]] = []
+    for port, of in over.items() if not brief else ():
+        slower, tied = [row for row, *_ in of], [row for row in rows if port in row.fastest[way]]
+        at = f"{_sizes(slower, rows)}: " if len(slower) < len(rows) else ""
+        texts.append((at, f"{name_of(port)} {_times_text(ratio for *_, ratio in of)}"))
+        if tied:
+            texts.append((f"{_sizes(tied, rows)}: ", f"{name_of(port)} tied"))
+    by_rows = sorted(grouped(texts, lambda of: of[0]).items(), key=lambda of: bool(of[0]))  # what is of all rows first
+    by_sizes = [at + ", ".join(text for _, text in of) for at, of in by_rows]
     in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
-    return listed(map(name_of, in_order)) + where + f" ({', '.join(texts)})" * bool(texts)
+    return listed(map(name_of, in_order)) + where + f" ({'; '.join(by_sizes)})" * bool(by_sizes)
 
 
 def _times_text(ratios: Iterable[float]) -> str:
