@@ -34,7 +34,7 @@ MOST_UNTIMED = 3
 #: What begins the line on what a run can show, below a table.
 STAR = "*: fastest in its row and style, or tied (95 %)"
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "linen/plain JAX train time, B=1 D=20: {:.0%} lower with jax {} than with {}."
+CHANGED = "linen/plain JAX train time, B=1 D=20: {:.0%} lower in our jax {} run than {}'s."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 #: What the words of sentences mean, and why two columns of a table are alike.
 LOOPS, ALIKE = "Waited: block on each call; queued: at the end.", "linen's one step is functional."
