@@ -127,7 +127,8 @@ def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> Row:
     row, least = _row(results, benchmarks), sight(benchmarks)
     leads = row.clock == CLOCKS.get(row.phase, row.clock)
     others = [] if leads else [*by_other_clock(benchmarks).values()]
-    return replace(row, least=least, other=_row(results, others) if others else None)
+    other = replace(_row(results, others), least=sight(others)) if others else None
+    return replace(row, least=least, other=other)
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> Row:

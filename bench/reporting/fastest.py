@@ -94,11 +94,14 @@ def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, flo
 
 def _first_of(rows: list[Row], way: str, first: Iterable[str], where: str, brief: bool) -> str:
     """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
-    over = grouped((of for row in rows for of in _slower(row, way, first)), lambda of: of[0])
+    over = grouped(((row, *of) for row in rows for of in _slower(row, way, first)), lambda of: of[1])
     if not over:
         return f"all tied{where}"
-    texts = [f"{name_of(port)} {_times_text(ratio for _, ratio in pairs)}" for port, pairs in over.items()]
-    most = max(ratio for pairs in over.values() for _, ratio in pairs)
+    texts = []
+    for port, of in over.items():
+        at = f" at {_sizes([row for row, *_ in of], rows)}" if len(of) < len(rows) else ""
+        texts.append(f"{name_of(port)} {_times_text(ratio for *_, ratio in of)}{at}")
+    most = max(ratio for of in over.values() for *_, ratio in of)
     if most < NEAR:
         texts = [f"all within {ceil((most - 1) * 100)}%"]
     elif brief:

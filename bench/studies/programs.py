@@ -5,8 +5,8 @@ python bench/studies/programs.py xland=PATH memorax=PATH equinox=PATH
 Each PATH is a clone: https://github.com/dunnolab/xland-minigrid (Apache-2.0; needs distrax),
 https://github.com/noahfarr/memorax (Apache-2.0; needs flashbax and gymnax),
 https://github.com/patrick-kidger/equinox (Apache-2.0). Nothing in them is changed: their modules are imported, and the
-class of the recurrent part is replaced. `trigru.impls.checkpoints` moves the parameters. Each program's own train step
-is compared in float64, and then timed.
+class of the recurrent part is replaced. `trigru.impls.checkpoints` moves the parameters. A train step of
+each, xland's own and otherwise written here, is compared in float64, and then timed.
 """
 
 # pyright: reportMissingImports=false
