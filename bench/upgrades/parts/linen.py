@@ -129,7 +129,6 @@ flax.core.pop(flax.core.freeze(TREE), "a")[0], flax.core.copy(TREE, {"e": CARRY}
 common_utils.stack_forest([TREE, TREE]), jax_utils.replicate(TREE), jax_utils.pad_shard_unpad(jnp.tanh, ())(X)
 letters(*(of(jnp.ones, ("a", None))((2, 3)) for of in (nn.with_partitioning, nn.with_logical_partitioning)))
 Setup().bind({"perturbations": {"a": CARRY}}).perturb("a", CARRY), nn.meta.unbox({"a": box()})
-common_utils.shard({"a": X}), jax.random.key_data(common_utils.shard_prng_key(KEY))
 paths((everything(), Struct(0)))
 flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
 letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
