@@ -39,7 +39,6 @@ nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H
 nn.scan(nn.GRUCell, variable_axes={"params": 0}, split_rngs={"params": True}, reverse=True)(H), CARRY, STEPS
 nn.remat(nn.GRUCell, policy=jax.checkpoint_policies.everything_saveable)(H), CARRY, FRAME
 nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})(H), FRAME
-nn.remat_scan(nn.Dense, lengths=(2, 2))(D), FRAME
 Control()
 nn.GRUCell(H), CARRY, FRAME
 nn.RNN(nn.GRUCell(H))
