@@ -46,7 +46,8 @@ def how_different(a: np.ndarray, b: np.ndarray) -> str:
     if (a.shape, a.dtype) != (b.shape, b.dtype):
         return f"{b.dtype}{b.shape} instead of {a.dtype}{a.shape}"
     if not is_floating(a):
-        return f"{_numbers(b)} instead of {_numbers(a)}"
+        at = int(np.argmax(a.ravel() != b.ravel()))
+        return f"{_numbers(b, at)} instead of {_numbers(a, at)}"
     off, few = relative_difference(a, b), ulps(a, b)
     if few <= FEW_ULPS:
         return f"by {few:.0f} unit{'s' * (few >= 2)} in the last place"
@@ -70,8 +71,9 @@ def how_different(a: np.ndarray, b: np.ndarray) -> str:
     return f"by {off:.2g} of the largest number" + (f", {new} instead of {old}" if new != old else "")
 
 
-def _numbers(array: np.ndarray) -> str:
-    return ", ".join(f"{number:.4g}" for number in np.ravel(array)[:3]) + (", ..." if np.size(array) > 3 else "")
+def _numbers(array: np.ndarray, at: int = 0) -> str:
+    some = ", ".join(f"{number:.4g}" for number in np.ravel(array)[at : at + 3])
+    return "..., " * (at > 0) + some + ", ..." * (np.size(array) > at + 3)
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:

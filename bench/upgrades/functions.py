@@ -47,10 +47,12 @@ class Called:
     Args:
         make: returns what is called, or a `Call` that says more of it.
         compiled: whether it is compiled as users have it, whose bits count, or without LLVM's optimisations.
+        counted: whether what the call costs counts, too; else it is made once.
     """
 
     make: "Callable[[Ran], Callable[[], Any] | Call]"
     compiled: bool = False
+    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,18 @@ def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, f
         of_reals = dict(zip(real, reals, strict=True))
         return function(structure.unflatten([of_reals.get(n, leaf) for n, leaf in enumerate(leaves)]), *inputs)
 
-    def both(reals: list[Any], *inputs: Any) -> Any:
-        def half_of_squares(reals: list[Any]) -> Any:
-            results = forward(reals, *inputs)
-            some = [a for a in jax.tree.leaves(results) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)]
-            return sum([jnp.sum(jnp.real(a * jnp.conj(a))) / 2 for a in some], jnp.zeros(())), results
+    kept_for_gradient = 0
 
-        gradient, results = jax.grad(half_of_squares, has_aux=True)(reals)
+    def both(reals: list[Any], *inputs: Any) -> Any:
+        nonlocal kept_for_gradient
+
+        def split(reals: list[Any]) -> tuple[list[Any], Any]:
+            results = forward(reals, *inputs)
+            return [a for a in jax.tree.leaves(results) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)], results
+
+        some, pull, results = jax.vjp(split, reals, has_aux=True)
+        kept_for_gradient = bytes_of(pull)
+        (gradient,) = pull([jnp.conj(a) if jnp.iscomplexobj(a) else a for a in some])  # of half the sum of squares
         return results, gradient
 
     arguments = [[leaves[n] for n in real], *given.inputs]
@@ -123,7 +130,7 @@ def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, f
     names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]
     subject.values[f"{name}{IN_FLOAT64}"] = kept.keep_all(dict(zip(names, wide, strict=True)))
     count = sum(1 for _ in equations(closed.jaxpr))
-    subject.programs[name] = {EQUATIONS: count, KEPT: kept_bytes(forward, arguments)}
+    subject.programs[name] = {EQUATIONS: count, KEPT: kept_for_gradient}
     if given.compiled:
 
         def make(ran: Ran) -> Call:
@@ -160,6 +167,8 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
         return result
 
     subject.values[name] = kept.keep_all(call.results(run))
+    if not given.counted:
+        return
     if call.lower is not None:
         subject.programs.setdefault(name, {}).update(program_facts(call.lower()))
     subject.calls[name] = call_facts(run, call.run, call.leaves, lambda: ran / max(first, 1))
@@ -167,10 +176,9 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
         subject.lines[name] = waiting_line(run)
 
 
-def kept_bytes(forward: Callable[..., Any], arguments: list[Any]) -> int:
-    """Bytes of what the forward pass keeps for the gradient."""
-    saved = jax.eval_shape(lambda reals, *x: jax.vjp(lambda reals: forward(reals, *x), reals)[1], *arguments)
-    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(saved))
+def bytes_of(tree: Any) -> int:
+    """Bytes of the arrays of a tree: of the function that `jax.vjp` returns, what is kept for the gradient."""
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def is_real(leaf: Any) -> bool:

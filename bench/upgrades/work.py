@@ -14,7 +14,7 @@ from .versions import installed
 FILE, MOST_BYTES = "snapshot_seconds.json", 2**16
 #: About how many seconds a question of a proof takes, and a subject: fused kernels, some others, and all else.
 CHECK_S, FUSED_S, OTHER_S = 0.17, 2.0, 7.0
-SECONDS = {"jax, optax": 12.0, "linen's parts": 16.0, "nnx's parts": 10.0, "equinox's parts": 9.0}
+SECONDS = {"jax, optax": 12.0, "linen's parts": 9.0, "nnx's parts": 10.0, "equinox's parts": 9.0}
 #: Called with the share of the work that is done, at first the seconds of all if known, and what was done last.
 Told = Callable[[float, float | None, str], None]
 

@@ -44,10 +44,12 @@ def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
     from ...common.files import write_whole
     from ...common.port.protocol import WithKernel
     from ...impls import get_port
+    from ..processes.child import collect_less_garbage
     from .files import Kept, encode
     from .parts import look_at_parts
     from .ports import look_at_port
 
+    collect_less_garbage()
     # whatever JAX_ENABLE_X64 says here, as each fact names its dtype
     with enable_x64(False), programs_kept_in(None if request.programs is None else Path(request.programs)):
         for number, name in enumerate(request.names):

@@ -192,16 +192,20 @@ def _split(equation: Any, dtype: Any) -> Function:
     return lambda a: [a[part] for part in parts]
 
 
-def _pad(equation: Any, dtype: Any) -> Function | None:
+def _pad(equation: Any, dtype: Any) -> Function:
     config, shape = equation.params["padding_config"], equation.outvars[0].aval.shape
-    if any(inner or low < 0 or high < 0 for low, high, inner in config):
-        return None
-    index = (slice(None), *(slice(low, size - high) for (low, high, _), size in zip(config, shape, strict=True)))
+    source, index = [slice(None)], [slice(None)]
+    for (low, _, inner), length, size in zip(config, equation.invars[0].aval.shape, shape, strict=True):
+        step = inner + 1
+        first = max(0, -(low // step))  # the number of the first that stays, where padding is negative
+        kept = max(0, min(length - first, len(range(low + first * step, size, step))))
+        source.append(slice(first, first + kept))
+        index.append(slice(low + first * step, low + (first + kept) * step - inner, step) if kept else slice(0))
 
     def run(a: Array, value: Array) -> Array:
         a, value = together([a, value])
         found = np.broadcast_to(value.reshape(-1, *[1] * len(shape)), (len(a), *shape)).copy()
-        found[index] = a
+        found[tuple(index)] = a[tuple(source)]
         return found
 
     return run
@@ -228,8 +232,9 @@ RULES: dict[str, Rule] = {
     "logistic": lambda e, dtype: None if e.outvars[0].aval.dtype.kind == "c" else _widened(special.expit),
     "erf": _elementwise(_widened(special.erf)), "erf_inv": _elementwise(_widened(special.erfinv)),
     "select_n": _elementwise(_select), "shift_right_logical": _elementwise(_shift_right_logical),
+    "clamp": _elementwise(lambda least, a, most: np.minimum(np.maximum(a, least), most)),
     "bitcast_convert_type": _bitcast, "convert_element_type": _convert, "dot_general": _dot_general,
-    # what moves values; reshaped with axes in another order, and padded within, they are handed to JAX
+    # what moves values; reshaped with axes in another order, they are handed to JAX
     "iota": _iota, "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
     "reshape": lambda e, dtype: None if e.params.get("dimensions") else _to_shape(e, dtype),
     "rev": lambda e, dtype: partial(np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])),

@@ -20,7 +20,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from ....common.compat import enable_x64
 from ..files import Kept
-from ..functions import Called, Example, kept_bytes, look_at
+from ..functions import Called, Example, bytes_of, look_at
 from ..functions import Rows as Parts
 from ..noticing import survived
 from ..record import Subject
@@ -107,9 +107,9 @@ def computed(function: Callable[..., Any], *arrays: Any) -> Callable[[], Example
     return lambda: Example(lambda _, *arrays: function(*arrays), inputs=arrays)
 
 
-def called(call: Callable[[], Any]) -> Callable[[], Called]:
-    """A row of a call that is made as it is."""
-    return lambda: Called(lambda _: call)
+def called(call: Callable[[], Any], *, counted: bool = True) -> Callable[[], Called]:
+    """A row of a call that is made as it is. It is made once where what it costs does not count."""
+    return lambda: Called(lambda _: call, counted=counted)
 
 
 def deletes(call: Callable[[Any], Any]) -> Callable[[], Any]:
@@ -136,10 +136,8 @@ def policies_of(checkpoint: Callable[..., Any]) -> dict[str, Any]:
     some = {name: getattr(policies, name) for name in plain}
     some |= {name: getattr(policies, name)("first") for name in of_names}
     some["both"] = policies.save_from_both_policies(policies.dots_saveable, some["save_only_these_names"])
-    return {
-        name: np.asarray(kept_bytes(checkpoint(forward, policy=policy), [normal(B, H)]))
-        for name, policy in some.items()
-    }
+    pulled = {name: partial(jax.vjp, checkpoint(forward, policy=policy)) for name, policy in some.items()}
+    return {name: np.asarray(bytes_of(jax.eval_shape(pull, normal(B, H))[1])) for name, pull in pulled.items()}
 
 
 def letters(*texts: object) -> list[np.ndarray]:
@@ -216,7 +214,7 @@ class Lines:
                     found.append(jax.eval_shape(lambda: self.value(line)))
             return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), found)
 
-        return {f"dtypes of {line}": called(partial(zeros, line)) for line in lines_of(text)}
+        return {f"dtypes of {line}": called(partial(zeros, line), counted=False) for line in lines_of(text)}
 
     def refused(self, text: str) -> Callable[[], Called]:
         """A row of which lines of a table, which are mistakes, are refused, by an exception of any kind."""
@@ -230,7 +228,7 @@ class Lines:
                 return np.asarray(True)
             return np.asarray(False)
 
-        return called(lambda: {line: is_refused(line) for line in lines_of(text)})
+        return called(lambda: {line: is_refused(line) for line in lines_of(text)}, counted=False)
 
 
 def lines_of(text: str) -> list[str]:

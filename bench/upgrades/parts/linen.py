@@ -1,7 +1,7 @@
 """Parts of Flax linen."""
 
 from collections.abc import Callable
-from functools import partial, reduce  # noqa: F401  (in a table)
+from functools import cache, partial, reduce  # noqa: F401  (in a table)
 from importlib import import_module  # noqa: F401
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from flax.training.dynamic_scale import DynamicScale
 from flax.training.early_stopping import EarlyStopping  # noqa: F401
 from flax.training.train_state import TrainState
 
+from ....common.program import evaluate
 from ..functions import Example
 from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal, paths  # noqa: F401
 
@@ -53,11 +54,8 @@ Each([nn.RNN(cell(H)) for cell in (nn.OptimizedLSTMCell, nn.LSTMCell, nn.SimpleC
 nn.SimpleCell(H, residual=True), CARRY, FRAME
 nn.MGUCell(H, reset_gate=False), CARRY, FRAME
 nn.ConvLSTMCell(2, (3,)), (normal(B, T, 2), normal(B, T, 2, seed=1)), X
-nn.Dense(H)
-nn.DenseGeneral((2, 3), axis=-1)
-nn.Einsum((D, H), "btd,dh->bth")
-nn.Conv(H, (3,))
-nn.ConvTranspose(H, (3,))
+Each([nn.Dense(H), nn.DenseGeneral((2, 3), axis=-1), nn.Einsum((D, H), "btd,dh->bth")])
+Each([nn.Conv(H, (3,)), nn.ConvTranspose(H, (3,))])
 nn.ConvTranspose(H, (4,), padding="CIRCULAR")
 Each([nn.Conv(H, (4,), padding=padding) for padding in ("SAME", "VALID", "CAUSAL", "CIRCULAR", "REFLECT")])
 nn.Conv(2 * D, (4,), 2, 1, input_dilation=2, kernel_dilation=2, feature_group_count=D)
@@ -68,10 +66,7 @@ Each([nn.LayerNorm(0.1, reduction_axes=(1, 2)), nn.RMSNorm(0.1), nn.GroupNorm(No
 nn.BatchNorm(False, axis=1, momentum=0.5, epsilon=0.1)
 nn.Embed(T, D), INDICES
 nn.Embed(T, D), FRAME, dict(method="attend")
-nn.LayerNorm()
-nn.RMSNorm()
-nn.GroupNorm(num_groups=D)
-nn.BatchNorm(use_running_average=False)
+Each([nn.LayerNorm(), nn.RMSNorm(), nn.GroupNorm(num_groups=D), nn.BatchNorm(use_running_average=False)])
 Each([nn.LayerNorm(), nn.RMSNorm(), nn.InstanceNorm(), nn.GroupNorm(D), nn.BatchNorm(False)]), X, dict(mask=SOME)
 nn.BatchNorm(use_running_average=True)
 nn.Sequential([nn.Dense(H), nn.relu])
@@ -91,6 +86,7 @@ nn.max_pool(x[None], (3, 2), (1, 2)), nn.max_pool(x[None], (2, 3), (2, 1), "SAME
 nn.avg_pool(x[None], (3, 2), (1, 2)), nn.avg_pool(x[None], (2, 3), (2, 1), ((1, 0), (0, 2))), nn.avg_pool(x, (2,))
 nn.pooling.min_pool(x[None], (2, 3), (2, 1)), nn.pool(x, 0.0, jax.lax.add, (3,), (2,), "SAME")
 nn.dot_product_attention(x, x, x)
+nn.dot_product_attention(x, x, x, normal(1, B, B), np.tri(B, k=1)[None] > 0), nn.BatchApply(jnp.tanh)(x)
 """
 RANDOM = """
 nn.Dropout(0.3, deterministic=False).apply({}, x, rngs={"dropout": KEY})
@@ -130,6 +126,8 @@ letters(nn.get_partition_spec({"a": box()}), nn.logical_to_mesh_axes(("a", "b"),
 nn.combine_masks(nn.make_causal_mask(FRAME), nn.make_attention_mask(FRAME > 0, FRAME < 1))
 flax.core.pop(flax.core.freeze(TREE), "a")[0], flax.core.copy(TREE, {"e": CARRY}), flax.core.freeze(TREE).copy({"a": 1})
 common_utils.stack_forest([TREE, TREE]), jax_utils.replicate(TREE), jax_utils.pad_shard_unpad(jnp.tanh, ())(X)
+letters(*(of(jnp.ones, ("a", None))((2, 3)) for of in (nn.with_partitioning, nn.with_logical_partitioning)))
+Setup().bind({"perturbations": {"a": CARRY}}).perturb("a", CARRY), nn.meta.unbox({"a": box()})
 paths((everything(), Struct(0)))
 flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
 letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
@@ -230,20 +228,22 @@ def variables_of(module: Any, *inputs: Any, **options: Any) -> Any:
     return filled(jax.eval_shape(lambda: module.init(KEY, *inputs, **options)))
 
 
+@cache
+def _initialized(line: str) -> Any:
+    """The function that draws the variables of a row; it is traced once."""
+    module, inputs, options = HERE.model(line, X)
+    return jax.jit(lambda: module.init(KEY, *inputs, **options))
+
+
 def _of(line: str, *, compiled: bool = False) -> Callable[[], Example]:
     """A row of a module, with the collections that a call changes."""
 
     def example() -> Example:
         module, inputs, options = HERE.model(line, X)
         apply = partial(module.apply, mutable=CHANGED, **options)
-        return Example(apply, variables_of(module, *inputs, **options), tuple(inputs), compiled=compiled)
+        return Example(apply, filled(jax.eval_shape(_initialized(line))), tuple(inputs), compiled=compiled)
 
     return example
-
-
-def _draw() -> dict[str, Any]:
-    models = {line: HERE.model(line, X) for line in lines_of(MODULES)}
-    return {line: module.init(KEY, *inputs, **options) for line, (module, inputs, options) in models.items()}
 
 
 def everything() -> dict[str, Any]:
@@ -283,7 +283,7 @@ PARTS: Parts = {
     "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
     **HERE.called(JITTED),
     "linen in half precision": HERE.in_half_precision(HALVES),
-    "parameters": lambda: Example(drawn=jax.jit(_draw)()),
+    "parameters": lambda: Example(drawn=evaluate(lambda: {line: _initialized(line)() for line in lines_of(MODULES)})),
     **HERE.traced(PLAIN, x=X),
     "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),
     "DynamicScale": lambda: Example(_scaled, CARRY),

@@ -30,11 +30,9 @@ nnx.Bidirectional(rnn(rngs), rnn(rngs), rngs=rngs)
 nnx.Bidirectional(rnn(rngs), rnn(rngs), return_carry=True, rngs=rngs), X, dict(seq_lengths=LENGTHS)
 [nnx.RNN(of(D, H, rngs=rngs)) for of in (nnx.OptimizedLSTMCell, nnx.LSTMCell, nnx.SimpleCell)]
 nnx.SimpleCell(D, H, residual=True, rngs=rngs), CARRY, FRAME
-nnx.Linear(D, H, rngs=rngs)
-nnx.LinearGeneral(D, (2, 3), rngs=rngs)
+[nnx.Linear(D, H, rngs=rngs), nnx.LinearGeneral(D, (2, 3), rngs=rngs)]
 nnx.Einsum("btd,dh->bth", (D, H), (H,), rngs=rngs)
-nnx.Conv(D, H, (3,), rngs=rngs)
-nnx.ConvTranspose(D, H, (3,), rngs=rngs)
+[nnx.Conv(D, H, (3,), rngs=rngs), nnx.ConvTranspose(D, H, (3,), rngs=rngs)]
 [nnx.Conv(D, H, (4,), padding=padding, rngs=rngs) for padding in ("SAME", "CAUSAL", "CIRCULAR", "REFLECT")]
 nnx.Conv(D, 2 * D, (4,), 2, padding=1, input_dilation=2, kernel_dilation=2, feature_group_count=D, rngs=rngs)
 [nnx.ConvTranspose(D, H, (4,), (2,), padding=padding, rngs=rngs) for padding in ("SAME", "VALID", "CIRCULAR")]
@@ -44,9 +42,7 @@ nnx.BatchNorm(T, axis=1, momentum=0.5, epsilon=0.1, rngs=rngs)
 nnx.InstanceNorm(D, rngs=rngs), X, dict(mask=SOME)
 [of(nnx.Linear(D, H, rngs=rngs), rngs=rngs) for of in (nnx.WeightNorm, nnx.SpectralNorm)]
 nnx.Embed(T, D, rngs=rngs), INDICES
-nnx.LayerNorm(D, rngs=rngs)
-nnx.RMSNorm(D, rngs=rngs)
-nnx.GroupNorm(D, num_groups=D, rngs=rngs)
+[nnx.LayerNorm(D, rngs=rngs), nnx.RMSNorm(D, rngs=rngs), nnx.GroupNorm(D, num_groups=D, rngs=rngs)]
 nnx.GroupNorm(D, num_groups=D, rngs=rngs), X, dict(mask=SOME)
 nnx.BatchNorm(D, rngs=rngs)
 [of(D, rngs=rngs) for of in (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm)], X, dict(mask=SOME)
@@ -94,7 +90,7 @@ paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("b
 paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
 paths(nnx.state(norm(), nnx.PathContains("sca", exact=False)))
 [(r.params(), nnx.reseed(r, params=3), keys(r))[2] for r in [nnx.Rngs(0, params=1)]]
-paths(nnx.state(nnx.Sequential(*(nnx.Linear(1, 1, rngs=nnx.Rngs(0)) for _ in range(12))), nnx.Param))
+paths(nnx.state(nnx.List([nnx.Param(0) for _ in range(12)]), nnx.Param))
 letters(*(path for path, _ in nnx.iter_graph(twice())), nnx.find_duplicates(twice()))
 letters(*nnx.to_flat_state(nnx.state(norm())).paths), paths(nnx.filter_state(nnx.state(norm()), nnx.BatchStat, ...))
 tags(Tagged())
@@ -105,8 +101,15 @@ letters(nnx.restore_int_paths({"b": {"2": 3}} | {str(n): n for n in range(12)}))
 nnx.merge(*nnx.split(nnx.clone(fixed()), nnx.Param, ...))(CARRY, FRAME), nnx.to_pure_dict(nnx.state(fixed(), nnx.Param))
 [nnx.update(m, jax.tree.map(lambda a: 2 * a, nnx.state(m, nnx.Param))) or m(CARRY, FRAME) for m in [fixed()]]
 [nnx.replace_by_pure_dict(s, jax.tree.map(jnp.sin, nnx.to_pure_dict(s))) or s for s in [nnx.state(fixed(), nnx.Param)]]
+[nnx.replace_by_pure_dict(s, {"0": CARRY}) or s for s in [nnx.state(nnx.List([nnx.Param(jnp.ones((B, H)))]))]]
+[[of.update(Tagged(2)), m.weight[...]][1] for of in [nnx.EMA(Tagged(), 0.9)] for m in [of.apply_to(Tagged(3))]]
+[[of.update(nnx.state(of.model)), of.model.weight[...]][1] for of in [nnx.ModelAndOptimizer(Tagged(), optax.sgd(0.1))]]
 [[keys(r), nnx.restore_rngs(b), keys(r)] for r in [nnx.Rngs(a=0, b=1)] for b in [nnx.split_rngs(r, splits=3, only="a")]]
 keys(nnx.Rngs(a=0, b=1).fork()), [(nnx.reseed(r, params=3), keys(r))[1] for r in [nnx.Rngs(0, params=1)]]
+paths(nnx.state(nnx.List([norm(), nnx.Dict(a=nnx.Param(CARRY))]))), letters(*(p for p, _ in nnx.iter_modules(twice())))
+[paths(some) for some in nnx.split_state(nnx.state(norm()), nnx.Param, ...)]
+nnx.to_pure_dict(nnx.from_flat_state(nnx.to_flat_state(nnx.state(fixed(), nnx.Param))))
+[np.asarray(a.shape) for a in jax.tree.leaves(nnx.eval_shape(lambda: nnx.state(norm())))]
 nnx.Dropout(0.0)(FRAME), [(nnx.Dropout(0.0)(FRAME, rngs=r), jax.random.key_data(r.dropout())) for r in [nnx.Rngs(0)]]
 nnx.to_pure_dict(nnx.merge_state(*(jax.tree.map(lambda a: a + n, nnx.state(norm(), nnx.Param)) for n in (0, 7))))
 """
@@ -152,8 +155,8 @@ def cell(rngs: Any, **options: Any) -> Any:
 class Tagged(nnx.Module):
     """A module that writes something beside its parameter."""
 
-    def __init__(self) -> None:
-        self.weight = nnx.Param(jnp.asarray(CARRY), mine="a tag")
+    def __init__(self, factor: float = 1.0) -> None:
+        self.weight = nnx.Param(jnp.asarray(factor * CARRY), mine="a tag")
 
 
 def _call(module: Any, *inputs: Any, **options: Any) -> Any:
@@ -215,13 +218,15 @@ def tags(module: Any) -> list[np.ndarray]:
 
 def _metrics(x: Any) -> dict[str, Any]:
     """Metrics after two updates, and after another that follows a reset."""
+    masks = {"mean": np.tri(T, D) > 0, "hits": np.tri(B, T) > 0}
     some, labels = nnx.metrics, np.array([[0, 2, 1, 0], [1, 1, 4, 2], [3, 0, 0, 2]])
     metrics = {
         "Average": (some.Average(), {}),
-        "Average with a mask": (some.Average(), {"mask": np.tri(T, D) > 0}),
-        "Accuracy with a mask": (some.Accuracy(), {"mask": np.tri(B, T) > 0}),
+        "Average with a mask": (some.Average(), {"mask": masks["mean"]}),
+        "Accuracy with a mask": (some.Accuracy(), {"mask": masks["hits"]}),
         "Accuracy with a threshold": (some.Accuracy(0.3), {"logits": x[..., 0]}),
         "Welford": (some.Welford(), {}),
+        "MultiMetric with a mask each": (some.MultiMetric(mean=some.Average(), hits=some.Accuracy()), {"mask": masks}),
         "MultiMetric": (some.MultiMetric(loss=some.Average("loss"), accuracy=some.Accuracy()), {}),
     }
     found = {}
@@ -256,7 +261,7 @@ HERE = Lines(
     }
 )
 PARTS: Parts = {
-    "bytes kept by the policies of nnx.remat": called(partial(policies_of, nnx.remat)),
+    "bytes kept by the policies of nnx.remat": called(partial(policies_of, nnx.remat), counted=False),
     **{line: _of("cell(rngs), CARRY, STEPS", HERE.function(line, "m", "h", "x")) for line in lines_of(SCAN)},
     **{line: _of("nnx.Linear(D, H, rngs=rngs), FRAME", HERE.function(line, "m", "x")) for line in lines_of(DERIVED)},
     **{line: _of(line) for line in lines_of(MODULES)},

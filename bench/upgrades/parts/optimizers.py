@@ -17,9 +17,10 @@ HALVED, AFTER, SKIP_LARGE = optax.scale(0.5), lambda n: n > 0, partial(optax.ski
 #: Of which all defaults but the learning rate are taken.
 PLAIN = (
     "adam adamw rmsprop lion adagrad adamax adamaxw nadam radam adabelief lamb adafactor novograd yogi amsgrad sgd "
-    "adan lars fromage rprop sm3 adadelta sign_sgd polyak_sgd optimistic_gradient_descent"
+    "adan lars fromage rprop sm3 adadelta sign_sgd polyak_sgd optimistic_gradient_descent "
+    "nadamw optimistic_adam_v2"
 )
-CONTRIB = "acprop ademamix cocob dadapt_adamw prodigy adopt dog madgrad momo muon"
+CONTRIB = "dowg schedule_free_adamw acprop ademamix cocob dadapt_adamw prodigy adopt dog madgrad momo muon"
 OPTIMIZERS = """
 optax.sgd(0.5, momentum=0.9)
 optax.sgd(0.5, momentum=0.9, nesterov=True)
@@ -49,6 +50,10 @@ optax.zero_nans()
 optax.named_chain(("a", optax.flatten(optax.scale_by_adam())), ("b", optax.scale(-0.1)))
 optax.chain(optax.normalize_by_update_norm(2.0), optax.scale_by_trust_ratio(eps=0.1), optax.apply_every(2))
 optax.lbfgs(0.1, linesearch=None)
+optax.chain(optax.stateless(lambda g, p: g + p), optax.scale_by_stddev(), optax.scale_by_schedule(jnp.exp))
+optax.multi_transform({"a": optax.set_to_zero(), "b": optax.identity()}, "a")
+optax.contrib.mechanize(optax.sgd(0.1))
+optax.chain(optax.contrib.normalize(), optax.scale_by_learning_rate(0.1, flip_sign=False))
 """
 OVER_STEPS = """
 optax.apply_if_finite(optax.sgd(0.1), 1), one, (1.0, np.nan, 2.0)
@@ -86,6 +91,10 @@ optax.global_norm([a, b]), optax.projections.projection_simplex(a[0])
 optax.losses.multiclass_hinge_loss(a, np.array([0, 3, 2])), optax.losses.perceptron_loss(a, jnp.sign(b))
 optax.ctc_loss(a[None], np.zeros((1, B)), np.array([[2]]), np.zeros((1, 1)))
 optax.losses.poly_loss_cross_entropy(a, jax.nn.softmax(b)), optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b))
+optax.losses.triplet_margin_loss(a, b, b[::-1]), optax.losses.dice_loss(a, jax.nn.softmax(b))
+optax.projections.projection_box(a, -0.5, 0.5), optax.projections.projection_non_negative(a)
+[optax.safe_norm(a, least) for least in (0.1, 9.0)], optax.safe_root_mean_squares(a, 9.0), optax.scale_gradient(a, 0.5)
+[optax.periodic_update(a, b, jnp.asarray(n), 2) for n in (1, 2)]
 optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b), where=(b > 0) & (np.arange(B) > 0)[:, None])
 """
 SCHEDULES = """
@@ -113,12 +122,13 @@ optax.tree.where(True, x, y), optax.tree.where(False, x, y)
 optax.tree.clip(x, -0.5, 1.0), optax.tree.clip(x, None, 0.5), optax.tree.clip(x, 0.1, None)
 optax.tree.norm(x), optax.tree.norm(x, squared=True)
 optax.tree.sum(x), optax.tree.vdot(x, y)
+optax.tree.cast(x, jnp.bfloat16), optax.tree.real(x), optax.tree.allclose(x, y)
 optax.tree.zeros_like(x), optax.tree.ones_like(x), optax.tree.full_like(x, 3.0)
 optax.tree.get(optax.adam(1e-2).init(x), "mu"), optax.tree.set(optax.adam(1e-2).init(x), mu=y)[0].mu
 optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.asarray(3))
 """
 CALLS = """
-optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6))
+optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6)), optax.safe_increment(np.asarray([1, 2**31 - 1], "int32"))
 optax.per_example_global_norm_clip([PAIR[0]], 1.0)
 optax.tree_map_params(optax.adam(1e-2), lambda a: a + 1, optax.adam(1e-2).init(TWO))
 [of.update(TWO, of.init(TWO))[0] for of in [optax.masked(optax.sgd(0.1), lambda two: [a.ndim > 1 for a in two])]]

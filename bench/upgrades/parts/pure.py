@@ -11,6 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree  # noqa: F401  (in a table)
 from jax.scipy import special  # noqa: F401
 
+from ....common.program import evaluate
 from ..functions import Example
 from . import B, D, H, Lines, Parts, T, called, computed, deletes, normal, optimizers, paths, policies_of, traced  # noqa: F401
 
@@ -53,6 +54,7 @@ jnp.var(a, ddof=1), jnp.quantile(a, 0.3), jnp.cov(a), jnp.average(a, weights=jnp
 [jnp.interp(a, np.arange(3.0), np.array([1.0, 3.0, 2.0]), period=period) for period in (None, 2.5)]
 jnp.linspace(a[0], b[0], 3), jnp.linspace(a[0], b[0], 3, endpoint=False)
 jax.nn.one_hot(np.array([0, 2, 9]), 4), jax.nn.one_hot(np.array([0, 2]), 4, axis=0)
+jnp.isin(a, b[0]), jnp.unique(a > 0, return_counts=True, size=2), jnp.searchsorted(np.arange(3.0), a, "right")
 jax.lax.top_k(a, 2), jax.ops.segment_sum(a, np.array([0, 1, 0]), 2)
 jnp.convolve(a[0], b[0], "same"), jax.lax.conv(a[None], b[:2, None, :2].repeat(3, 1), (1,), "SAME")
 jnp.sum(a, 1, where=SOME, initial=2.0), jnp.mean(a, 0, where=SOME), jnp.var(a, 1, where=SOME, ddof=1)
@@ -158,7 +160,6 @@ paths(TREE)
 [part(ravel_pytree(tree)) for tree in (TREE, MIXED) for part in (lambda of: of[0], lambda of: of[1](of[0]))]
 jax.tree.all([True, False]), jax.tree.all([True]), jax.tree.all([])
 jax.tree.transpose(jax.tree.structure([0, 0]), jax.tree.structure({"a": 0}), [{"a": 1}, {"a": 2}])
-jnp.unique(CARRY > 0, return_counts=True), jnp.isin(CARRY, CARRY[0]), jnp.searchsorted(np.arange(3.0), CARRY, "right")
 """
 Point = namedtuple("Point", "y x")
 TREE = {"b": [CARRY, (CARRY + 1, None)], "a": OrderedDict(z=CARRY + 2, c=CARRY + 3), "p": Point(CARRY + 4, CARRY + 5)}
@@ -216,9 +217,9 @@ PARTS: Parts = {
     **HERE.traced(DERIVED, a=CARRY, b=normal(B, H, seed=4)),
     "jax.lax.scan": _scan(),
     "jax.checkpoint": _scan(jax.checkpoint),
-    "bytes kept by the policies of jax.checkpoint": called(partial(policies_of, jax.checkpoint)),
+    "bytes kept by the policies of jax.checkpoint": called(partial(policies_of, jax.checkpoint), counted=False),
     **HERE.called(JITTED),
-    "jax.random and jax.nn.initializers": lambda: Example(drawn=jax.jit(_initial)(jax.random.key(1))),
+    "jax.random and jax.nn.initializers": lambda: Example(drawn=evaluate(_initial, jax.random.key(1))),
     **HERE.calls(TREES),
     **HERE.dtypes(DTYPES),
     "jax in half precision": HERE.in_half_precision(HALVES),

@@ -124,6 +124,18 @@ def test_what_is_no_array_among_parameters_is_left_as_it_is():
     assert np.allclose(arrays[values["result"]], X * X[:1])
 
 
+def test_the_gradient_is_that_of_half_the_sum_of_squares_also_of_complex_results():
+    snapshot, arrays = of(Example(lambda x: ((1 + 2j) * x, x > 0), X))
+    gradient = arrays[snapshot.subjects[0].values["part in float64"]["gradient of the parameter"]]
+    assert np.allclose(gradient, 5 * X)
+
+
+def test_a_call_whose_cost_does_not_count_is_made_once():
+    made = []
+    snapshot, _ = of(Called(lambda _: lambda: made.append(1) or X, counted=False))
+    assert (made, list(snapshot.subjects[0].values), snapshot.subjects[0].calls) == ([1], ["part"], {})
+
+
 LIBRARY = {"time": time, "warnings": warnings}
 CODE = """
 def wait():
