@@ -153,24 +153,23 @@ def test_the_least_difference_that_is_seen_four_times_in_five_by_hand(floor):
     assert of(0.9, 1.1, 5) == pytest.approx(max(half, least) + t.ppf(0.8, 4) * half / t.ppf(0.975, 4))
 
 
-def test_one_that_is_tied_with_others_that_change_places_is_no_fastest():
-    noisy = np.tile([0.7e-4, 1.05e-4, 1.5e-4], 5)
-    runs = [
-        timed({"pure[jit]": 1e-4, "linen[apply]": ours, "nnx[split-merge]": theirs, "equinox[partition]": noisy}, size)
-        for size, ours, theirs in (("tiny", 1e-4, 1.1e-4), ("question", 1.1e-4, 1e-4))
-    ]
-    found = answer(make_results([b for run in runs for b in run]))
-    assert [row.fastest["functional"] for row in found.rows] == [["linen", "equinox"], ["nnx", "equinox"]]
-    by_size = "linen and Equinox at T=8, NNX and Equinox at T=50"
-    assert fastest_lines(found) == ["Forward pass, fastest:", f"  functional: {by_size}."]
+#: Of Equinox, which is told apart from nobody in the first size.
+NOISY = {"first": np.tile([0.7e-4, 1.05e-4, 1.5e-4], 5), "neither": np.tile([0.7e-4, 1.2e-4, 1.5e-4], 5)}
 
 
-def test_a_ratio_of_some_rows_says_of_which():
-    """In the other row the framework is not among the fastest, nor shown to be slower."""
-    noisy = np.tile([0.7e-4, 1.2e-4, 1.5e-4], 5)
+@pytest.mark.parametrize(
+    ("times", "line"),
+    [
+        (((1e-4, 1.1e-4, NOISY["first"]), (1.1e-4, 1e-4, NOISY["first"])),
+         "linen and Equinox at T=8, NNX and Equinox at T=50."),
+        (((1.1e-4, 1e-4, NOISY["neither"]), (1.1e-4, 1e-4, 1.5e-4)), "NNX (linen takes 1.10x, Equinox 1.50x at T=50)."),
+    ],
+)  # fmt: skip
+def test_one_that_is_too_noisy_is_among_the_fastest_or_not_named(times, line):
+    arms = ("pure[jit]", "linen[apply]", "nnx[split-merge]", "equinox[partition]")
     runs = [
-        timed({"pure[jit]": 1e-4, "linen[apply]": 1.1e-4, "nnx[split-merge]": 1e-4, "equinox[partition]": its}, size)
-        for size, its in (("tiny", noisy), ("question", 1.5e-4))
+        timed(dict(zip(arms, (1e-4, *of), strict=True)), size)
+        for of, size in zip(times, ("tiny", "question"), strict=True)
     ]
-    _, line = fastest_lines(answer(make_results([b for run in runs for b in run])))
-    assert line == "  functional: NNX (linen takes 1.10x, Equinox 1.50x at T=50)."
+    found = fastest_lines(answer(make_results([b for run in runs for b in run])))
+    assert found == ["Forward pass, fastest:", f"  functional: {line}"]

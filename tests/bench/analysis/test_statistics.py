@@ -9,11 +9,6 @@ from trigru.bench.analysis import statistics
 from trigru.bench.analysis.statistics import Comparison, Effect, beyond_chance, compare, compare_effects, effect_of
 
 
-def paired(rng, ratio, rounds=40, noise=0.01):
-    machine = np.exp(np.cumsum(rng.normal(0, 0.05, rounds)))  # drifts, by the end by about a third
-    return [factor * machine * rng.lognormal(0, noise, rounds) for factor in (ratio, 1.0)]
-
-
 def in_processes(rng, processes, rounds, luck, noise):
     """Log-ratios whose truth is 0: each process has its luck, each round its noise."""
     process = np.repeat(np.arange(processes), rounds)
@@ -58,7 +53,8 @@ def test_two_to_four_processes_are_widened_no_others_and_no_arm_against_itself(r
 
 
 def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):
-    slow, base = paired(rng, 1.02)
+    machine = np.exp(np.cumsum(rng.normal(0, 0.05, 40)))  # drifts, by the end by about a third
+    slow, base = (factor * machine * rng.lognormal(0, 0.01, 40) for factor in (1.02, 1.0))
     first = compare(slow, base, seed=3)
     statistics._bootstrap.cache_clear()
     assert compare(slow, base, seed=3) == first

@@ -35,12 +35,6 @@ def test_the_rate_is_multiplied(options, factor):
     np.testing.assert_allclose(updates["cell"], -RATE * gradient["cell"], rtol=1e-6)
 
 
-def module_of_nnx():
-    """One that has a module called `initial_carry`, and an array."""
-    inner = nnx.Dict(initial_carry=nnx.Param(jnp.ones(3)))
-    return nnx.state(nnx.Dict(initial_carry=nnx.Linear(2, 3, rngs=nnx.Rngs(0)), inner=inner))
-
-
 class Module(eqx.Module):
     """The same in Equinox."""
 
@@ -48,12 +42,13 @@ class Module(eqx.Module):
     inner: dict
 
 
+OF_NNX = nnx.Dict(initial_carry=nnx.Param(jnp.ones(3)))
 #: Trees as users pass them, and how many arrays in them are no initial carries.
 TREES = {
     "layers": ({"a": {"cell": 1.0, "initial_carry": 1.0}, "b": {"initial_carry": 1.0}}, 1),
     "a dict of that name": ({"initial_carry": {"w": 1.0, "initial_carry": 1.0}, "initial_carry_proj": 1.0}, 2),
     "a box of linen's": ({"initial_carry": nn.Partitioned(jnp.ones(3), ("units",)), "w": jnp.ones(2)}, 1),
-    "a module of NNX": (module_of_nnx(), 2),
+    "a module of NNX": (nnx.state(nnx.Dict(initial_carry=nnx.Linear(2, 3, rngs=nnx.Rngs(0)), inner=OF_NNX)), 2),
     "a module of Equinox": (Module(eqx.nn.Linear(2, 3, key=jax.random.key(0)), {"initial_carry": jnp.ones(3)}), 2),
 }
 

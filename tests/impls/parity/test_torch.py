@@ -145,10 +145,6 @@ def recurrent(**keywords):
     return Model.linen(module, module.init(jax.random.key(0), SEQUENCES))
 
 
-def torch_block():
-    return torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
-
-
 class Block(nnx.Module):
     def __init__(self, rngs):
         self.in_proj = nnx.Linear(8, 24, rngs=rngs)
@@ -204,7 +200,8 @@ def in_place(first=0.1):
 @pytest.mark.parametrize(("module", "candidate", "x", "pair"), [
     (TorchMLP, linen_mlp, X, ("first/kernel", ("first/weight",), "transposed")),
     (torch_lstm, recurrent, SEQUENCES, ("bias_hh", ("bias_hh_l0",), "as it is")),
-    (torch_block, block, TOKENS, ("in_proj/kernel", ("self_attn/in_proj_weight",), "transposed")),
+    (lambda: torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), block, TOKENS,
+     ("in_proj/kernel", ("self_attn/in_proj_weight",), "transposed")),
     (TorchInPlace, in_place, X, ("kernel", ("first/weight",), "transposed")),
 ])  # fmt: skip
 def test_the_same_function(module, candidate, x, pair):
