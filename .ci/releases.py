@@ -49,7 +49,8 @@ def upgrade() -> str:
     before, after = rows[number - 1].versions, rows[number]
     moved = [f"{name} {before[name]} -> {after.versions[name]}" for name in ("jax", "flax")]
     head, *rest = change_lines(after.moved, [FAIL_ON])
-    head = head.replace(f"of {len(after.moved)}.", f"of {sum(after.counts.values())}.")  # of which some are kept
+    total = sum(sum(kinds.values()) for kinds in after.counts.values())  # of which few are in the file
+    head = head.replace(f"of {len(after.moved)}.", f"of {total}.")
     lines = [head, f"Versions: {', '.join(moved)}, and others.", *rest]
     cut = [shorten(line, LONGEST, placeholder=" [...]") for line in lines[:LINES]]
     return "\n".join(["```text", *cut, "[...]", "```"])

@@ -71,7 +71,7 @@ def compare(
     format: given.Format = "text",
     output: given.Folder = None,
 ) -> None:
-    """Verify, then time. Prints the answer on one screen; writes results.json and report.html.
+    """Verify, then time. Prints the answer; writes results.json and report.html.
 
     A port that fails a check gets no number. A run that was stopped is continued by the same command, and another
     trigru that times on this machine is waited for. Exit code 1 if any check failed, or nothing has a number.

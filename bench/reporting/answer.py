@@ -1,7 +1,6 @@
 """The answer of a run in sentences and on one screen: the fastest, times, what to write, and how sure it is."""
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from textwrap import wrap
 
 from ...common.gru.kernels import STOCK
@@ -116,8 +115,9 @@ def problem_lines(found: Answer) -> list[str]:
     untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
     more = len(untimed) - MOST_UNTIMED
     lines += untimed[:MOST_UNTIMED] + [f"... and {more} more (--details)."] * (more > 0)
-    if floors := [row.baseline.floor for row in found.rows if row.baseline.floor > NOISY_FLOOR]:
-        where = "every row" if len(floors) == len(found.rows) else f"{len(floors)} of {len(found.rows)} rows"
+    rows = _shown_rows(found)
+    if floors := [row.baseline.floor for row in rows if row.baseline.floor > NOISY_FLOOR]:
+        where = "every row" if len(floors) == len(rows) else f"{len(floors)} of {len(rows)} rows"
         hidden = from_to(floors, "{:.0%}".format)
         lines.append(f"Too noisy to choose in {where}: differences of {hidden} do not show.")
     return lines
@@ -128,9 +128,7 @@ def sure_lines(found: Answer) -> list[str]:
     blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        shown = [row for row in found.rows if row.phase in shown_phases(found)]
-        clocks = chain.from_iterable((row, row.other) for row in shown)
-        least = [row.least for row in clocks if row and row.least is not None]
+        least = [row.least for row in _shown_rows(found) if row.least is not None]
         gaps = from_to(least, "{:.0%}".format).replace("% to ", "-") if least else ""
         unseen = f" (tie limit by row: {gaps})" if gaps else ""
         lines.append(f"{STAR}{unseen}.")
@@ -234,16 +232,19 @@ def _times(found: Answer) -> Iterator[str]:
         called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
         yield f"{'Median time':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
         yield line(processes, "JAX ", [[f"{name} " for name in names]] * len(beside))
-        phases = shown_phases(found)
-        for rows in grouped((row for row in found.rows if row.phase in phases), lambda row: str(row.workload)).values():
+        for rows in grouped(_shown_rows(found), lambda row: str(row.workload)).values():
             yield describe(rows[0].workload)
-            for row in chain.from_iterable((row, row.other) for row in rows):
-                if row is None:
-                    continue
+            for row in rows:
                 by_clock = f"{row.phase.partition('_')[0]}, {WAITING[row.clock]}"
-                first = f" {by_clock if row.other or row not in rows else PHASES[row.phase]}"
+                first = f" {by_clock if row.other or row not in found.rows else PHASES[row.phase]}"
                 times = ([_cell(row, way, port) for port in found.ports] for way in beside)
                 yield line(first, f"{format_time(row.baseline.median_s)} ", times)
+
+
+def _shown_rows(found: Answer) -> list[Row]:
+    """The rows of the table, one for each clock."""
+    shown = (row for row in found.rows if row.phase in shown_phases(found))
+    return [row for both in shown for row in (both, both.other) if row]
 
 
 def _cell(row: Row, way: str, port: str) -> str:

@@ -103,7 +103,7 @@ def _first_of(rows: list[Row], way: str, first: Iterable[str], where: str, brief
         texts.append(f"{name_of(port)} {_times_text(ratio for *_, ratio in of)}{at}")
     most = max(ratio for of in over.values() for *_, ratio in of)
     if most < NEAR:
-        texts = [f"all within {ceil((most - 1) * 100)}%"]
+        texts = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"]
     elif brief:
         texts = []
     in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
