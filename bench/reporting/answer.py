@@ -19,6 +19,8 @@ from .numbers import count, format_time, from_to, json_text
 from .provenance import load_warnings, measured_on, provenance_lines
 from .times import overhead_tables, speedup_tables, time_tables
 
+#: A dtype in which the whole contract is checked, and a first look is not.
+WHOLE = "bfloat16"
 #: Of a screen. Where there are more, none is left empty.
 LINES = 24
 PHASE_WIDTH, TIME_WIDTH, GAP = 16, 8, "  "
@@ -30,8 +32,6 @@ WORTH = 1.1
 MOST_UNTIMED = 3
 #: What begins the line on what a run can show, below a table.
 STAR = "*: fastest in its row and style, or tied"
-#: What the styles are.
-STYLES = "Documented: {}; functional: jax.jit, given arrays."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
 CHANGED = "Our jax {} run: linen's B=1 training takes {}x plain JAX's; {}: {}x."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
@@ -66,7 +66,8 @@ def show_run(run: Results, *, details: bool = False, json: bool = False) -> None
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     """The screen, of at most 80 columns where no more than three frameworks are compared.
 
-    What is of other versions, then what the styles are, is left out where there would be too many lines.
+    Where that makes the lines fit, sentences are brief, and what is of other versions, then what the styles are, is
+    left out.
 
     Args:
         warnings: of the machine's load.
@@ -76,27 +77,35 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         how = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
-    above, times, below = [*warnings, *head_lines(found)], list(_times(found)), more_lines(found)
-    versions, apart = version_lines(found), list[str]()
-    for left_out in ([], versions, [*versions, *style_lines(found)]):
+    times, versions, whole = list(_times(found)), version_lines(found), list[str]()
+    for brief, left_out in ((False, []), (True, []), (True, versions), (True, [*versions, *style_lines(found)])):
+        above, below = [*warnings, *head_lines(found, brief=brief)], more_lines(found)
         first, last = (folded(line for line in lines if line not in left_out) for lines in (above, below))
         apart = [line for part in (first, times, last) if part for line in ("", *part)][1:]
         if len(apart) > LINES:
             apart = [line for line in apart if line]
         if len(apart) <= LINES:
-            break
-    return apart
+            return apart
+        whole = whole or apart
+    return whole
 
 
-def head_lines(found: Answer) -> list[str]:
-    """What failed or is missing, then which framework is the fastest in each situation and style."""
-    fastest = fastest_lines(found)
-    return [*problem_lines(found), *fastest, *(style_lines(found) if fastest else [])]
+def head_lines(found: Answer, *, brief: bool = False) -> list[str]:
+    """What failed or is missing, then which framework is the fastest in each situation and style.
+
+    Args:
+        brief: as in `trigru.bench.reporting.fastest.fastest_lines`.
+    """
+    return [*problem_lines(found), *fastest_lines(found, brief=brief), *style_lines(found)]
 
 
 def style_lines(found: Answer) -> list[str]:
-    """What the styles are."""
-    return [STYLES.format(", ".join(JITS[port] for port in found.ports if port in JITS))]
+    """What the styles of the table are, in a line, or none."""
+    jits = ", ".join(JITS[port] for port in found.ports if port in JITS)
+    called = {DOCUMENTED: f"documented: {jits}" * bool(jits), FUNCTIONAL: "functional: jax.jit, given arrays"}
+    parts = [text for way, text in called.items() if text and any(way in row.cells for row in found.rows)]
+    line = "; ".join(parts)
+    return [f"{line[0].upper()}{line[1:]}."] if parts else []
 
 
 def more_lines(found: Answer) -> list[str]:
@@ -130,7 +139,7 @@ def sure_lines(found: Answer) -> list[str]:
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         least = [row.least for row in _shown_rows(found) if row.least is not None]
         gaps = from_to(least, "{:.0%}".format).replace("% to ", "-") if least else ""
-        unseen = f" (tie limit by row: {gaps})" if gaps else ""
+        unseen = f"; gaps under {gaps} may not show" if gaps else ""
         lines.append(f"{STAR}{unseen}.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
@@ -206,7 +215,9 @@ def proof_lines(found: Answer) -> list[str]:
     if found.proofs is None:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
-        proven = "Same values and gradients" + ("" if is_all else f" ({', '.join(equal)})")
+        whole = any(m.dtype == WHOLE for m in found.run.trigru.begun.equality or ())
+        proven = "Same values and gradients" if whole else "Same results where timed"
+        proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
     return [*[proven] * bool(proven), measured_on(found.run)]

@@ -24,20 +24,23 @@ WAITING = {"blocked": "waited", "pipelined": "queued"}
 LOOPS = {"blocked": "each call waited for", "pipelined": "calls queued, waited for at the end"}
 
 
-def fastest_lines(found: Answer) -> list[str]:
+def fastest_lines(found: Answer, *, brief: bool = False) -> list[str]:
     """Which framework is the fastest, as documented and in functional style, in one step and in training.
 
-    Steps are waited for, and train steps are not, where the run has both. Where waiting for train steps makes others
-    the fastest, that is a sentence of its own.
+    Steps are waited for, and train steps are not, where the run has both. If one of the fastest frameworks is slower
+    where train steps are waited for, a line says so.
+
+    Args:
+        brief: leave out that line, and the times of slower frameworks where they do not fit one line.
     """
     lines = []
     for phase in shown_phases(found):
         rows = [row for row in found.rows if row.phase == phase]
         others = [row.other for row in rows if row.other]
         situation, waited = (others, rows) if len(others) == len(rows) else (rows, [])
-        lines += _sentence(phase, situation)
-        if phase == "train_step" and any(map(_is_another, situation, waited)):
-            lines += _sentence(phase, waited, brief=True)
+        lines += _sentence(phase, situation, brief=brief)
+        if phase == "train_step" and not brief and (slower := [*_slower_if_waited(situation, waited)]):
+            lines.append(f"  each call waited for: {'; '.join(slower)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes ", line, count=1) if n == first else line for n, line in enumerate(lines)]
 
@@ -48,28 +51,30 @@ def shown_phases(found: Answer) -> list[str]:
     return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
 
 
-def _is_another(row: Row, other: Row) -> bool:
-    """Whether none of the fastest frameworks of a row is among those of another, in one of the styles."""
-    fastest = [(set(row.fastest.get(way, ())), set(other.fastest.get(way, ()))) for way in WAYS]
-    return any(one and two and not one & two for one, two in fastest)
+def _slower_if_waited(situation: list[Row], waited: list[Row]) -> Iterator[str]:
+    """How many times the least time some of the fastest frameworks take where calls are waited for."""
+    for way in WAYS:
+        for row, other in zip(situation, waited, strict=False):
+            over = dict(_slower(other, way, other.fastest[way])) if other.fastest.get(way) else {}
+            at = f" at {_sizes([other], waited)}" if len(waited) > 1 else ""
+            for port in row.fastest.get(way, ()):
+                if over.get(port, 1.0) >= NEAR:
+                    yield f"{CALLED[way]}, {name_of(port)} takes {_times_text([over[port]])}{at}"
 
 
-def _sentence(phase: str, rows: list[Row], *, brief: bool = False) -> list[str]:
-    """A line for a situation and one for each style, or none.
-
-    Args:
-        brief: without the times of those that are slower. A line that is too long is brief, too.
-    """
+def _sentence(phase: str, rows: list[Row], *, brief: bool) -> list[str]:
+    """A line for a situation and one for each style, or none."""
     subject = f"{SUBJECTS[phase]} ({LOOPS[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
     lines = []
     for way in WAYS:
-        if text := _fastest(rows, way, brief):
+        if text := _fastest(rows, way, brief=False):
             line = f"  {CALLED[way]}: {text}."
-            lines.append(line if len(line) <= WIDTH - TAKES else f"  {CALLED[way]}: {_fastest(rows, way, True)}.")
+            is_long = brief and len(line) > WIDTH - TAKES
+            lines.append(f"  {CALLED[way]}: {_fastest(rows, way, brief=True)}." if is_long else line)
     return [f"{subject}, fastest:", *lines] if lines else []
 
 
-def _fastest(rows: list[Row], way: str, brief: bool) -> str | None:
+def _fastest(rows: list[Row], way: str, *, brief: bool) -> str | None:
     """Which frameworks are the fastest in one style, in each row where they differ; None where that is unknown."""
     rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
     if not rows or not all(row.fastest.get(way) for row in rows):
@@ -94,31 +99,33 @@ def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, flo
 
 def _first_of(rows: list[Row], way: str, first: Iterable[str], where: str, brief: bool) -> str:
     """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
+    in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
     over = grouped(((row, *of) for row in rows for of in _slower(row, way, first)), lambda of: of[1])
-    if not over:
+    times = [[b.median_s for b in row.cells[way].values()] for row in rows]
+    most = max(max(of) / min(of) for of in times)
+    everybody = {port for row in rows for cells in row.cells.values() for port in cells}
+    is_all = all(row.cells[way].keys() == everybody for row in rows)
+    is_all = is_all and not any(row.apart(b) for row in rows for b in row.cells[way].values())
+    if not over and is_all:
         return f"all tied{where}"
     texts = []
     for port, of in over.items():
         at = f" at {_sizes([row for row, *_ in of], rows)}" if len(of) < len(rows) else ""
         texts.append(f"{name_of(port)} {_times_text(ratio for *_, ratio in of)}{at}")
-    most = max(ratio for of in over.values() for *_, ratio in of)
-    if most < NEAR:
+    if is_all and most < NEAR:
         texts = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"]
     elif brief:
         texts = []
-    in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
     return listed(map(name_of, in_order)) + where + f" ({', '.join(texts)})" * bool(texts)
 
 
 def _times_text(ratios: Iterable[float]) -> str:
     """How many times as long something takes, in all of some rows.
 
-    >>> _times_text([1.764, 2.31]), _times_text([1.151])
-    ('1.8-2.3x', '1.15x')
+    >>> _times_text([1.064, 2.31]), _times_text([1.151])
+    ('1.06-2.3x', '1.15x')
     """
-    found = [*ratios]
-    digits = 1 if max(found) >= 1.95 else 2
-    return from_to(found, f"{{:.{digits}f}}".format).replace(" to ", "-") + "x"
+    return from_to(ratios, lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}").replace(" to ", "-") + "x"
 
 
 def _sizes(some: list[Row], rows: list[Row]) -> str:
