@@ -50,8 +50,14 @@ class Kept:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def keep(self, array: Any) -> str:
-        """Keep an array, and name it."""
+        """Keep an array, and name it; one that has no numbers is kept as the letters that print it.
+
+        >>> (kept := Kept()).keep(np.array(["a", "b"])), [*kept.arrays.values()][0].tobytes()
+        ('a3607e97ad4ed901', b"['a', 'b']")
+        """
         array = np.asarray(array, order="C")
+        if array.dtype.kind in "OSU":
+            array = np.frombuffer(str(array.tolist()).encode(), np.uint8)
         name = name_of(array)
         self.arrays.setdefault(name, array)
         return name

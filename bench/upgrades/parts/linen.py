@@ -99,6 +99,7 @@ nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deter
 CALLS = """
 nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
 common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0)
+nn.initializers.truncated_normal()(KEY, (B, H))
 jax_utils.unreplicate({"a": CARRY, "b": jnp.asarray(FRAME)})
 letters(*(box().add_axis(axis, LAYERS).names for axis in (0, 1, 2)))
 letters(*(box("layers", "a", "b").remove_axis(0, LAYERS).names, box("a", "b", "layers").remove_axis(2, LAYERS).names))

@@ -112,6 +112,9 @@ nnx.to_pure_dict(nnx.from_flat_state(nnx.to_flat_state(nnx.state(fixed(), nnx.Pa
 [np.asarray(a.shape) for a in jax.tree.leaves(nnx.eval_shape(lambda: nnx.state(norm())))]
 nnx.Dropout(0.0)(FRAME), [(nnx.Dropout(0.0)(FRAME, rngs=r), jax.random.key_data(r.dropout())) for r in [nnx.Rngs(0)]]
 nnx.to_pure_dict(nnx.merge_state(*(jax.tree.map(lambda a: a + n, nnx.state(norm(), nnx.Param)) for n in (0, 7))))
+paths(nnx.grad(lambda m: m(FRAME).sum())(norm())), nnx.initializers.truncated_normal()(jax.random.key(0), (B, H))
+nnx.vmap(lambda x: x - jax.lax.pmean(x, "examples"), axis_name="examples")(CARRY)
+[[decayed(m).update(m, nnx.state(m, nnx.Param)), m.weight[...]][1] for m in [Tagged()]]
 """
 HALVES = """
 nnx.LayerNorm(D, rngs=nnx.Rngs(0))(x), nnx.GroupNorm(D, num_groups=1, rngs=nnx.Rngs(0))(x), norm()(x)
@@ -256,6 +259,7 @@ HERE = Lines(
         "rnn": lambda rngs, **options: nnx.RNN(cell(rngs), **options),
         "stacked": lambda module: jax.tree.map(lambda a: jnp.stack([a, 2 * a, a]), module),
         "plateau": lambda m: nnx.Optimizer(m, optax.contrib.reduce_on_plateau(0.5, patience=1), wrt=nnx.Param),
+        "decayed": lambda m: nnx.Optimizer(m, optax.adamw(0.1, weight_decay=0.5), wrt=nnx.Param),
         "norm": lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
         "twice": lambda: nnx.Bidirectional(*[nnx.RNN(cell(nnx.Rngs(0)))] * 2, rngs=nnx.Rngs(0)),
     }
