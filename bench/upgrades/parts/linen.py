@@ -236,6 +236,12 @@ def _initialized(line: str) -> Any:
     return jax.jit(lambda: module.init(KEY, *inputs, **options))
 
 
+def _draw() -> dict[str, Any]:
+    """The variables of all rows; the models are built before, since `evaluate` traces what it calls."""
+    draws = {line: _initialized(line) for line in lines_of(MODULES)}
+    return evaluate(lambda: {line: draw() for line, draw in draws.items()})
+
+
 def _of(line: str, *, compiled: bool = False) -> Callable[[], Example]:
     """A row of a module, with the collections that a call changes."""
 
@@ -284,7 +290,7 @@ PARTS: Parts = {
     "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
     **HERE.called(JITTED),
     "linen in half precision": HERE.in_half_precision(HALVES),
-    "parameters": lambda: Example(drawn=evaluate(lambda: {line: _initialized(line)() for line in lines_of(MODULES)})),
+    "parameters": lambda: Example(drawn=_draw()),
     **HERE.traced(PLAIN, x=X),
     "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),
     "DynamicScale": lambda: Example(_scaled, CARRY),

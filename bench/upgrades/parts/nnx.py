@@ -90,6 +90,7 @@ paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("b
 paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
 paths(nnx.state(norm(), nnx.PathContains("sca", exact=False)))
 [(r.params(), nnx.reseed(r, params=3), keys(r))[2] for r in [nnx.Rngs(0, params=1)]]
+paths(nnx.state(nnx.Sequential(*(nnx.Linear(1, 1, rngs=nnx.Rngs(0)) for _ in range(12))), nnx.Param))
 paths(nnx.state(nnx.List([nnx.Param(0) for _ in range(12)]), nnx.Param))
 letters(*(path for path, _ in nnx.iter_graph(twice())), nnx.find_duplicates(twice()))
 letters(*nnx.to_flat_state(nnx.state(norm())).paths), paths(nnx.filter_state(nnx.state(norm()), nnx.BatchStat, ...))
