@@ -33,6 +33,7 @@ OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "car
 BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
 TWELVE, LAST_FIRST = list(range(12)), {str(n): n**2 for n in (11, *range(11))}
+BATCH_NORM = {"batch_stats": {"mean": np.zeros(D), "var": np.ones(D)}, "params": {"bias": HALF[:D], "scale": HALF[:D]}}
 
 MODULES = """
 nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H), CARRY, STEPS
@@ -59,6 +60,7 @@ Each([nn.Conv(H, (3,)), nn.ConvTranspose(H, (3,))])
 nn.ConvTranspose(H, (4,), padding="CIRCULAR")
 Each([nn.Conv(H, (4,), padding=padding) for padding in ("SAME", "VALID", "CAUSAL", "CIRCULAR", "REFLECT")])
 nn.Conv(2 * D, (4,), 2, 1, input_dilation=2, kernel_dilation=2, feature_group_count=D)
+nn.Conv(H, (2,), padding="CAUSAL", kernel_dilation=2)
 Each([nn.ConvTranspose(H, (4,), (2,), padding) for padding in ("SAME", "VALID", "CIRCULAR")])
 Each([nn.Conv(H, (2, 4), (2, 1)), nn.ConvTranspose(D, (2, 4), (2, 1), transpose_kernel=True)]), X[None]
 Each([nn.DenseGeneral(H, axis=(1, 2)), nn.DenseGeneral(H, batch_dims=(0,)), nn.ConvLocal(H, (2,))])
@@ -70,6 +72,7 @@ Each([nn.LayerNorm(), nn.RMSNorm(), nn.GroupNorm(num_groups=D), nn.BatchNorm(use
 Each([nn.LayerNorm(), nn.RMSNorm(), nn.InstanceNorm(), nn.GroupNorm(D), nn.BatchNorm(False)]), X, dict(mask=SOME)
 nn.BatchNorm(use_running_average=True)
 nn.Sequential([nn.Dense(H), nn.relu])
+nn.Sequential([nn.BatchNorm(False), nn.Dense(H), nn.tanh])
 nn.MultiHeadDotProductAttention(1)
 nn.MultiHeadDotProductAttention(1), X, dict(mask=nn.make_causal_mask(X[..., 0]))
 nn.MultiHeadDotProductAttention(2, qkv_features=H, out_features=D, normalize_qk=True), X, X[:, :2]
@@ -100,6 +103,10 @@ CALLS = """
 nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
 common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0)
 nn.initializers.truncated_normal()(KEY, (B, H))
+nn.OptimizedLSTMCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
+nn.RNN(nn.OptimizedLSTMCell(H, dtype=jnp.bfloat16), return_carry=True).init_with_output(KEY, X)[0]
+jax.vmap(lambda x: nn.BatchNorm(False, axis_name="i").apply(BATCH_NORM, x, mutable=CHANGED)[0], axis_name="i")(STEPS)
+[m.apply(m.init(KEY, X), FRAME[:, None], mutable=["cache"]) for m in [nn.MultiHeadDotProductAttention(1, decode=True)]]
 jax_utils.unreplicate({"a": CARRY, "b": jnp.asarray(FRAME)})
 letters(*(box().add_axis(axis, LAYERS).names for axis in (0, 1, 2)))
 letters(*(box("layers", "a", "b").remove_axis(0, LAYERS).names, box("a", "b", "layers").remove_axis(2, LAYERS).names))

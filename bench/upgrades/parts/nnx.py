@@ -25,6 +25,7 @@ rnn(rngs, return_carry=True), X, dict(initial_carry=CARRY)
 rnn(rngs, return_carry=True), X, dict(seq_lengths=LENGTHS)
 rnn(rngs, reverse=True, return_carry=True), X, dict(seq_lengths=LENGTHS)
 rnn(rngs, time_major=True), STEPS
+rnn(rngs), STEPS, dict(time_major=True)
 nnx.RNN(cell(rngs, gate_fn=nnx.hard_sigmoid, activation_fn=nnx.relu, **OTHER), unroll=2), X, BACKWARD
 nnx.Bidirectional(rnn(rngs), rnn(rngs), rngs=rngs)
 nnx.Bidirectional(rnn(rngs), rnn(rngs), return_carry=True, rngs=rngs), X, dict(seq_lengths=LENGTHS)
@@ -33,6 +34,7 @@ nnx.SimpleCell(D, H, residual=True, rngs=rngs), CARRY, FRAME
 [nnx.Linear(D, H, rngs=rngs), nnx.LinearGeneral(D, (2, 3), rngs=rngs)]
 nnx.Einsum("btd,dh->bth", (D, H), (H,), rngs=rngs)
 [nnx.Conv(D, H, (3,), rngs=rngs), nnx.ConvTranspose(D, H, (3,), rngs=rngs)]
+nnx.Conv(D, H, (3,), rngs=rngs), X[0]
 [nnx.Conv(D, H, (4,), padding=padding, rngs=rngs) for padding in ("SAME", "CAUSAL", "CIRCULAR", "REFLECT")]
 nnx.Conv(D, 2 * D, (4,), 2, padding=1, input_dilation=2, kernel_dilation=2, feature_group_count=D, rngs=rngs)
 [nnx.ConvTranspose(D, H, (4,), (2,), padding=padding, rngs=rngs) for padding in ("SAME", "VALID", "CIRCULAR")]
@@ -45,10 +47,13 @@ nnx.Embed(T, D, rngs=rngs), INDICES
 [nnx.LayerNorm(D, rngs=rngs), nnx.RMSNorm(D, rngs=rngs), nnx.GroupNorm(D, num_groups=D, rngs=rngs)]
 nnx.GroupNorm(D, num_groups=D, rngs=rngs), X, dict(mask=SOME)
 nnx.BatchNorm(D, rngs=rngs)
+nnx.Sequential(nnx.BatchNorm(D, rngs=rngs), nnx.Linear(D, H, rngs=rngs), jnp.tanh)
+nnx.LayerNorm(D, use_fast_variance=False, rngs=rngs), X + 1e4
 [of(D, rngs=rngs) for of in (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm)], X, dict(mask=SOME)
 nnx.Sequential(nnx.Linear(D, H, rngs=rngs), nnx.relu)
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs)
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]))
+nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]), sow_weights=True)
 nnx.MultiHeadAttention(2, D, H, normalize_qk=True, decode=False, rngs=rngs), X, X[:, :2]
 nnx.LoRA(D, 2, H, base_module=nnx.Linear(D, H, rngs=rngs), rngs=rngs), FRAME
 nnx.LoRALinear(D, H, lora_rank=2, rngs=rngs), FRAME
@@ -73,6 +78,7 @@ RANDOM = """
 nnx.Dropout(0.3, rngs=rngs)(x)
 nnx.Dropout(0.3, broadcast_dims=(1,), rngs=rngs)(x)
 nnx.Dropout(0.3)(x, rngs=nnx.Rngs(1))
+nnx.Dropout(0.3, rngs=nnx.Rngs(params=0, dropout=1))(x)
 nnx.Dropout(1.0, rngs=rngs)(x)
 nnx.dot_product_attention(two, two, two, dropout_rng=rngs.dropout(), dropout_rate=0.3)
 """
@@ -103,7 +109,7 @@ nnx.merge(*nnx.split(nnx.clone(fixed()), nnx.Param, ...))(CARRY, FRAME), nnx.to_
 [nnx.update(m, jax.tree.map(lambda a: 2 * a, nnx.state(m, nnx.Param))) or m(CARRY, FRAME) for m in [fixed()]]
 [nnx.replace_by_pure_dict(s, jax.tree.map(jnp.sin, nnx.to_pure_dict(s))) or s for s in [nnx.state(fixed(), nnx.Param)]]
 [nnx.replace_by_pure_dict(s, {"0": CARRY}) or s for s in [nnx.state(nnx.List([nnx.Param(jnp.ones((B, H)))]))]]
-[[of.update(Tagged(2)), m.weight[...]][1] for of in [nnx.EMA(Tagged(), 0.9)] for m in [of.apply_to(Tagged(3))]]
+[[of.update(Tagged(2.0)), m.weight[...]][1] for of in [nnx.EMA(Tagged(), 0.9)] for m in [of.apply_to(Tagged(3.0))]]
 [[of.update(nnx.state(of.model)), of.model.weight[...]][1] for of in [nnx.ModelAndOptimizer(Tagged(), optax.sgd(0.1))]]
 [[keys(r), nnx.restore_rngs(b), keys(r)] for r in [nnx.Rngs(a=0, b=1)] for b in [nnx.split_rngs(r, splits=3, only="a")]]
 keys(nnx.Rngs(a=0, b=1).fork()), [(nnx.reseed(r, params=3), keys(r))[1] for r in [nnx.Rngs(0, params=1)]]
