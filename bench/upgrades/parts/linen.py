@@ -72,7 +72,7 @@ Each([nn.LayerNorm(), nn.RMSNorm(), nn.GroupNorm(num_groups=D), nn.BatchNorm(use
 Each([nn.LayerNorm(), nn.RMSNorm(), nn.InstanceNorm(), nn.GroupNorm(D), nn.BatchNorm(False)]), X, dict(mask=SOME)
 nn.BatchNorm(use_running_average=True)
 nn.Sequential([nn.Dense(H), nn.relu])
-nn.Sequential([nn.BatchNorm(False), nn.Dense(H), nn.tanh])
+nn.Sequential([nn.Dense(H), nn.BatchNorm(False), nn.tanh])
 nn.MultiHeadDotProductAttention(1)
 nn.MultiHeadDotProductAttention(1), X, dict(mask=nn.make_causal_mask(X[..., 0]))
 nn.MultiHeadDotProductAttention(2, qkv_features=H, out_features=D, normalize_qk=True), X, X[:, :2]

@@ -47,8 +47,8 @@ nnx.Embed(T, D, rngs=rngs), INDICES
 [nnx.LayerNorm(D, rngs=rngs), nnx.RMSNorm(D, rngs=rngs), nnx.GroupNorm(D, num_groups=D, rngs=rngs)]
 nnx.GroupNorm(D, num_groups=D, rngs=rngs), X, dict(mask=SOME)
 nnx.BatchNorm(D, rngs=rngs)
-nnx.Sequential(nnx.BatchNorm(D, rngs=rngs), nnx.Linear(D, H, rngs=rngs), jnp.tanh)
-nnx.LayerNorm(D, use_fast_variance=False, rngs=rngs), X + 1e4
+nnx.Sequential(nnx.Linear(D, H, rngs=rngs), nnx.BatchNorm(H, rngs=rngs), jnp.tanh)
+nnx.LayerNorm(D, use_fast_variance=False, rngs=rngs), X + 1e6
 [of(D, rngs=rngs) for of in (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm)], X, dict(mask=SOME)
 nnx.Sequential(nnx.Linear(D, H, rngs=rngs), nnx.relu)
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs)
