@@ -200,3 +200,4 @@ def test_two_sizes_of_the_published_run_fit_one_screen_also_on_a_busy_machine():
         assert len(lines) <= 24
         assert lines[: len(warnings) + 1] == [*warnings, "INTERRUPTED: not all was measured."]
         assert lines[-1].startswith("AMD EPYC")
+    assert "Too noisy" in "".join(answer_lines(answer(load(ROOT / "docs/results/cpu-py311.json.gz")))), "queued rows"
