@@ -80,10 +80,12 @@ def _fastest(rows: list[Row], way: str, *, brief: bool) -> str | None:
     if not rows or not all(row.fastest.get(way) for row in rows):
         return None
     groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
-    sizes = (f" at {_sizes(of, rows)}" if len(groups) > 1 else "" for of in groups.values())
-    return ", ".join(
-        _first_of(of, way, ports, at, brief) for (ports, of), at in zip(groups.items(), sizes, strict=True)
-    )
+    everybody = {port for row in rows for cells in row.cells.values() for port in cells}
+    texts = []
+    for ports, of in groups.items():
+        at = f" at {_sizes(of, rows)}" if len(groups) > 1 else ""
+        texts.append(_first_of(of, way, ports, everybody, at, brief))
+    return ", ".join(texts)
 
 
 def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
@@ -97,13 +99,12 @@ def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, flo
     yield from ((port, max(row.cells[way][port].median_s / least_s, 1.0)) for port in slower)
 
 
-def _first_of(rows: list[Row], way: str, first: Iterable[str], where: str, brief: bool) -> str:
+def _first_of(rows: list[Row], way: str, first: Iterable[str], everybody: set[str], where: str, brief: bool) -> str:
     """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
     in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
     over = grouped(((row, *of) for row in rows for of in _slower(row, way, first)), lambda of: of[1])
     times = [[b.median_s for b in row.cells[way].values()] for row in rows]
     most = max(max(of) / min(of) for of in times)
-    everybody = {port for row in rows for cells in row.cells.values() for port in cells}
     is_all = all(row.cells[way].keys() == everybody for row in rows)
     is_all = is_all and not any(row.apart(b) for row in rows for b in row.cells[way].values())
     if not over and is_all:

@@ -122,10 +122,8 @@ def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
         return [line.partition(": ")[2] for line in lines]
 
     assert styles({}) == ["linen (NNX takes 3.5x, Equinox 1.40x).", "all tied."]
-    assert styles({}, {"equinox[filter_jit]": 0.5e-4}) == [
-        "linen at T=8 (NNX takes 3.5x, Equinox 1.40x), Equinox at T=50 (linen 2.0x, NNX 7.0x).",
-        "all tied.",
-    ]
+    depends = styles({}, {"equinox[filter_jit]": 0.5e-4})[0]
+    assert depends == "linen at T=8 (NNX takes 3.5x, Equinox 1.40x), Equinox at T=50 (linen 2.0x, NNX 7.0x)."
     nearly = dict.fromkeys(("nnx[nnx.jit]", "equinox[filter_jit]"), 1e-4)
     assert styles({}, nearly)[0] == "linen at T=8 (NNX takes 3.5x, Equinox 1.40x), all tied at T=50."
     turned = {"linen[apply]": 2e-4, "nnx[nnx.jit]": 1e-4}
@@ -163,12 +161,13 @@ NOISY = {"first": np.tile([0.7e-4, 1.05e-4, 1.5e-4], 5), "neither": np.tile([0.7
         (((1e-4, 1.1e-4, NOISY["first"]), (1.1e-4, 1e-4, NOISY["first"])),
          "linen and Equinox at T=8 (NNX takes 1.10x), NNX and Equinox at T=50 (linen 1.10x)."),
         (((1.04e-4, 1e-4, NOISY["neither"]),), "NNX (linen takes 1.04x)."),
+        (((1e-4, 2e-4, 2e-4), (1e-4, 1e-4)), "linen at T=8 (NNX takes 2.0x, Equinox 2.0x), linen and NNX at T=50."),
         (((1.1e-4, 1e-4, NOISY["neither"]), (1.1e-4, 1e-4, 1.5e-4)), "NNX (linen takes 1.10x, Equinox 1.50x at T=50)."),
     ],
 )  # fmt: skip
 def test_one_that_is_too_noisy_is_among_the_fastest_or_not_named(times, line):
     arms = ("pure[jit]", "linen[apply]", "nnx[split-merge]", "equinox[partition]")
     sizes = dict(zip(("tiny", "question"), times, strict=False))
-    runs = [timed(dict(zip(arms, (1e-4, *of), strict=True)), size) for size, of in sizes.items()]
+    runs = [timed(dict(zip(arms, (1e-4, *of), strict=False)), size) for size, of in sizes.items()]
     found = fastest_lines(answer(make_results([b for run in runs for b in run])))
     assert found == ["Forward pass, fastest:", f"  functional: {line}"]
