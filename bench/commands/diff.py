@@ -23,7 +23,8 @@ from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.reading import unread
 from ..upgrades.record import FAILING, KINDS, Snapshot
-from ..upgrades.tables import change_lines, change_table, finding_of
+from ..upgrades.sources import unnamed
+from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of
 from ..upgrades.versions import installed, with_candidates
 from .arguments import Names
 from .report import write_diff
@@ -54,10 +55,10 @@ def diff(
         results = _results(old, new, candidates or (), kinds, **how)
     if format == "text":
         for result in results:
-            show_lines([*result.head, *result.lines])
+            show_lines([*result.head, *result.lines, *result.notes])
             show(result.sections, above=[""], details=details)
     else:
-        head = [line for result in results for line in result.head]
+        head = [line for result in results for line in (*result.head, *result.notes)]
         findings = [finding for result in results for finding in result.findings]
         is_judged = all(result.code != 125 for result in results)
         typer.echo(written(format, "trigru diff", head, findings, is_judged=is_judged))
@@ -75,7 +76,8 @@ class _Result:
 
     Args:
         head: sentences on the whole.
-        lines: that follow on a screen.
+        lines: that follow on a screen, one for each cause.
+        notes: what else there is to know.
         sections: tables below them.
     """
 
@@ -83,6 +85,7 @@ class _Result:
     head: list[str]
     findings: list[Finding]
     lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
 
 
@@ -176,5 +179,7 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     findings = [finding_of(change, failed=change.kind in fail_on) for change in found]
     tables = [change_table("All changes", found)] if found else []
     code = int(any(finding.failed for finding in findings))
-    lines += [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
-    return _Result(code, [head, said], findings, [*lines, *reservations(old[0], new[0])], tables)
+    files = unnamed(old, new, found)
+    notes = [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
+    notes = [*files_line(files), *notes, *reservations(old[0], new[0])]
+    return _Result(code, [head, said], findings, lines, notes, [*tables, *files_table(files)])

@@ -1,9 +1,10 @@
-"""The source files of installed packages: other code under the same version is a fact.
+"""The source files of installed packages: other code under the same version is a fact, under another version a lead.
 
 A release that was edited where it is installed, or built again with a patch, has the version of the release. A snapshot
 runs a part of each package; the rest may be what was changed, so that the files themselves are compared.
 """
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
@@ -20,6 +21,8 @@ from .versions import installed
 PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
 #: Folders whose files nobody imports.
 LEFT_OUT = {"tests", "benchmarks"}
+#: Files that are other ones in each release.
+OF_RELEASES = {"version.py", "_version.py"}
 #: The hash of a file's content, and of each of its lines.
 _File = tuple[int, bytes]
 
@@ -50,14 +53,35 @@ def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
 
 def edited(old: Read, new: Read) -> Iterator[Change]:
     """A change for each file that a package has otherwise under the same version, at the first line that differs."""
-    versions = [snapshot.machine.versions for snapshot, _ in (old, new)]
-    for name in sorted(old[0].sources.keys() & new[0].sources.keys()):
-        if versions[0].get(name) != versions[1].get(name):
-            continue
-        was, now = (_files(read, name) for read in (old, new))
-        other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
-        for place in (_place(file, was, now) for file in other):
+    for name, places in _differing(old, new, same_version=True).items():
+        for place in places:
             yield Change("code", name, "other code under the same version", "", place, place)
+
+
+def unnamed(old: Read, new: Read, found: Iterable[Change]) -> dict[str, list[str]]:
+    """The files that another version of a package has otherwise and no change names: what nothing here may have run.
+
+    Those that computed something here come first.
+    """
+    named = " ".join(f"{change.what} {change.new} {change.line}" for change in found)
+    run = {line.partition(":")[0] for s in new[0].subjects for trail in s.trails.values() for line in trail.lines}
+    left: dict[str, list[str]] = {}
+    for name, places in _differing(old, new, same_version=False).items():
+        files = {place: re.split(r":\d| \(", place)[0] for place in places}
+        rest = [place for place, file in files.items() if file not in named and not OF_RELEASES & {Path(file).name}]
+        left[name] = sorted(rest, key=lambda place: files[place] not in run)
+    return {name: places for name, places in left.items() if places}
+
+
+def _differing(old: Read, new: Read, *, same_version: bool) -> dict[str, list[str]]:
+    """The first line that differs of each file, by package, of the packages with the same or another version."""
+    versions, found = [snapshot.machine.versions for snapshot, _ in (old, new)], {}
+    for name in sorted(old[0].sources.keys() & new[0].sources.keys()):
+        if (versions[0].get(name) == versions[1].get(name)) == same_version:
+            was, now = (_files(read, name) for read in (old, new))
+            other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
+            found[name] = [_place(file, was, now) for file in other]
+    return found
 
 
 def _files(read: Read, name: str) -> dict[str, _File]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..reporting.findings import Finding
 from ..reporting.inert import for_terminal
+from ..reporting.numbers import count
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
 from ..results.machine import version_differences
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 #: The most lines about changes on a screen, which has twenty with what stands around them; and the longest text of one
 #: thing in them.
 MOST_LINES, LONGEST = 15, 160
+#: The most files that a line names of a package, and of one that has more of them.
+MOST_FILES, OF_MANY = 5, 2
 #: The most ports and parts that a line names.
 MOST_NAMES = 4
 
@@ -88,6 +91,22 @@ def _said_of(change: Change) -> str:
     """A change in words, without its kind and subject."""
     was = f", was {_short(change.old)}" if change.old else ""
     return f"{_short(change.what)}: {_short(change.new or 'none')}{was}"
+
+
+def files_line(places: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line on the files of each package, if there are any, that have other code and that no change names."""
+    said = []
+    for package, some in places.items():
+        shown = some if len(some) <= MOST_FILES else [*some[:OF_MANY], f"and {len(some) - OF_MANY} more"]
+        said.append(f"{count(len(some), 'file')} of {package} ({', '.join(shown)})")
+    return [f"Other code that no change above leads to: {'; '.join(said)}."] * bool(said)
+
+
+def files_table(places: Mapping[str, Sequence[str]]) -> list[Section]:
+    """As details, all of these files, each with the first line that differs."""
+    rows = [(package, place) for package, some in places.items() for place in some]
+    columns = (Words("package"), Prose("first line that differs"))
+    return [Section("Other code that no change leads to", columns, rows, detail=True)] * bool(rows)
 
 
 def change_table(title: str, found: Iterable[Change]) -> Section:

@@ -12,8 +12,10 @@ from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
 from trigru.common.equality.measurement import Measurement
 
 
-def snapshot_of(*subjects: Subject, equality: list[Measurement] | None = None, machine: Machine = MACHINE) -> Snapshot:
-    return Snapshot(SCHEMA, [], ENDED, machine, equality, list(subjects))
+def snapshot_of(
+    *subjects: Subject, equality: list[Measurement] | None = None, machine: Machine = MACHINE, **facts: Any
+) -> Snapshot:
+    return Snapshot(SCHEMA, [], ENDED, machine, equality, list(subjects), **facts)
 
 
 def leave(folder: Path, *subjects: Subject, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> None:

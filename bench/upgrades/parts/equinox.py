@@ -89,7 +89,7 @@ eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
 eqx.filter_vmap(lambda x: x, in_axes=(eqx.if_array(1),))(normal(2, 3))
 eqx.tree_at(lambda t: (t["a"][0], t["b"][0]), TREE, (7, 8)), eqx.tree_at(lambda t: t["a"], TREE, replace_fn=len)
 letters(eqx.tree_pformat(TREE), eqx.tree_pformat(fixed()), eqx.tree_pformat(CARRY, short_arrays=False))
-eqx.filter_pure_callback(np.sin, CARRY, result_shape_dtypes=CARRY), eqx.Partial(jnp.clip, max=0.5)(CARRY, 0)
+eqx.Partial(jnp.clip, max=0.5)(CARRY, 0)
 [[getattr(eqx, f"is_{name}")(thing) for thing in THINGS] for name in KINDS]
 eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin).shape
 eqx.nn.inference_mode(eqx.nn.Dropout(0.5))(FRAME), Mine(normal(H), H)(CARRY)
@@ -233,6 +233,9 @@ PARTS: Parts = {
     "eqx.filter_checkpoint": _of("cell(), CARRY, STEPS", _scanned(eqx.filter_checkpoint)),
     "bytes kept by the policies of eqx.filter_checkpoint": called(
         partial(policies_of, eqx.filter_checkpoint), counted=False
+    ),
+    "eqx.filter_pure_callback": called(  # runs in another thread
+        lambda: eqx.filter_pure_callback(np.sin, CARRY, result_shape_dtypes=CARRY), counted=False
     ),
     **{line: _of(SQUARE, HERE.function(line, "m", "x", "h")) for line in lines_of(DERIVED)},
     **{line: _of(line) for line in lines_of(MODULES)},

@@ -15,12 +15,13 @@ from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import UNREAD, read_kinds
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError
 from trigru.bench.upgrades.files import load, name_of
-from trigru.bench.upgrades.record import CONTENT, FAILING, KINDS, Change, Subject
+from trigru.bench.upgrades.record import CONTENT, FAILING, KINDS, Change, Source, Subject
 from trigru.bench.upgrades.tables import change_lines
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import InputError
 
 ARRAYS = np.arange(3.0), np.arange(3.0) + 1
+HASH = np.zeros(1, np.uint8)
 
 
 @pytest.fixture
@@ -117,14 +118,18 @@ def test_each_kind_is_shown_before_a_second_change_of_one_and_first_what_fails(f
 def test_a_diff_goes_from_old_to_new_and_is_printed_for_machines_too(tmp_path):
     for name, lines, jax in (("old", 100, "0.5.0"), ("new", 200, "0.6.0")):
         machine = msgspec.structs.replace(MACHINE, versions=MACHINE.versions | {"jax": jax})
-        leave(tmp_path / name, Subject("pure", "pure", calls=step_calls(lines)), machine=machine)
+        sources, hashes = {"jax": Source({"jax/nn.py": (lines, 1)}, name_of(HASH))}, {name_of(HASH): HASH}
+        subject = Subject("pure", "pure", calls=step_calls(lines))
+        leave(tmp_path / name, subject, machine=machine, arrays=hashes, sources=sources)
     words = ("diff", str(tmp_path / "old"), str(tmp_path / "new"))
     text, content = invoke(*words).stdout, json.loads(invoke(*words, "--format", "json").stdout)
     (finding,) = content["findings"]
     assert (finding["kind"], finding["subject"], finding["failed"]) == ("calls", "pure", True)
     assert finding["text"] == "train_step jit adam float32: 200 lines, was 100 lines"
-    for line in ("Versions: jax 0.5.0 -> 0.6.0.", f"calls: pure: {finding['text']}"):
+    other = "Other code that no change above leads to: 1 file of jax (jax/nn.py)."
+    for line in ("Versions: jax 0.5.0 -> 0.6.0.", f"calls: pure: {finding['text']}", other):
         assert line in text
+    assert other in content["head"]
     leave(tmp_path / "mine", Subject("mine", "mine"))
     code, _, err = call("diff", str(tmp_path / "old"), str(tmp_path / "mine"))
     assert (code, "no port in common" in err) == (125, True)

@@ -12,8 +12,9 @@ from support.snapshots import snapshot_of
 from trigru.bench.upgrades import sources
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import FILE, Kept, SnapshotError, is_snapshot, load, name_of, save
-from trigru.bench.upgrades.record import Subject
-from trigru.bench.upgrades.sources import edited, sources_of
+from trigru.bench.upgrades.record import Change, Subject, Trail
+from trigru.bench.upgrades.sources import edited, sources_of, unnamed
+from trigru.bench.upgrades.tables import files_line, files_table
 
 ARRAYS = {name_of(array): array for array in (np.linspace(0, 1, 7), np.ones(3, ml_dtypes.bfloat16))}
 SUBJECT = Subject("pure", "pure", values={"forward jit": {"carry": next(iter(ARRAYS))}})
@@ -94,6 +95,18 @@ def test_files_that_are_gone_or_new_are_named(package, files, other):
     assert [change.line for change in edited(now, was)] == [f"{name}/{file}.py (is new)" for file in other]
 
 
-def test_another_version_may_have_other_files(package):
-    snapshot, _ = package
-    assert not list(edited(snapshot(a=CODE), snapshot("1.1", a="")))
+def test_another_version_has_other_files_that_are_listed_where_no_change_names_them(package):
+    snapshot, name = package
+    old = snapshot(a=CODE, b=CODE, c=CODE, a__version=CODE, ab=CODE)
+    trail = Trail([f"{name}/c.py:1 (mul of shape 4)"], "", "")
+    newer = snapshot("1.1", a=CODE + "1", c=CODE + "1", a__version=CODE + "1", ab=CODE, d=CODE)
+    new = replace(newer[0], subjects=[Subject("mine", "mine", trails={"forward": trail})]), newer[1]
+    assert not list(edited(old, new))
+    places = [f"{name}/{file}" for file in ("c.py:10", "a.py:10", "b.py (is gone)", "d.py (is new)")]
+    assert unnamed(old, new, []) == {name: places}
+    named = Change("function", "mine", "it", "", "2", f"{name}/a.py:3 (mul)")
+    assert unnamed(old, new, [named]) == {name: [places[0], *places[2:]]}
+    assert unnamed(old, snapshot(a="1"), []) == {}
+    (line,) = files_line({name: places, "other": ["x.py:1"] * 7})
+    assert line.endswith(f": 4 files of {name} ({', '.join(places)}); 7 files of other (x.py:1, x.py:1, and 5 more).")
+    assert files_line({}) == files_table({}) == []
