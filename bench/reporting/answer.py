@@ -33,7 +33,7 @@ MOST_UNTIMED = 3
 #: What begins the line on what a run can show, below a table.
 STAR = "*: fastest in its row and style, or tied"
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "Our jax {} run: linen's B=1 training takes {}x plain JAX's; {}: {}x."
+CHANGED = "From jax {} to {}, linen's B=1 training gets {:.1f}x faster over plain JAX's."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -102,7 +102,7 @@ def head_lines(found: Answer, *, brief: bool = False) -> list[str]:
 def style_lines(found: Answer) -> list[str]:
     """What the styles of the table are, in a line, or none."""
     jits = ", ".join(JITS[port] for port in found.ports if port in JITS)
-    called = {DOCUMENTED: f"documented: {jits}" * bool(jits), FUNCTIONAL: "functional: jax.jit, given arrays"}
+    called = {DOCUMENTED: f"documented: {jits}" * bool(jits), FUNCTIONAL: "functional: jax.jit(f)(params, x)"}
     parts = [text for way, text in called.items() if text and any(way in row.cells for row in found.rows)]
     line = "; ".join(parts)
     return [f"{line[0].upper()}{line[1:]}."] if parts else []
@@ -137,9 +137,8 @@ def sure_lines(found: Answer) -> list[str]:
     blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        least = [row.least for row in _shown_rows(found) if row.least is not None]
-        gaps = from_to(least, "{:.0%}".format).replace("% to ", "-") if least else ""
-        unseen = f"; gaps under {gaps} may not show" if gaps else ""
+        least = [max(row.least, *_tied_gaps(row)) for row in _shown_rows(found) if row.least is not None]
+        unseen = f"; noise may hide gaps of up to {max(least):.0%}" if least else ""
         lines.append(f"{STAR}{unseen}.")
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
@@ -147,6 +146,13 @@ def sure_lines(found: Answer) -> list[str]:
         lines.append("One process does not show how processes differ: small differences may be chance.")
     apart = {(port, why) for row, _, cells in blocks for port, b in cells.items() if (why := row.apart(b))}
     return lines + sorted(f"In brackets, {name_of(port)} is not compared: {why}." for port, why in apart)
+
+
+def _tied_gaps(row: Row) -> Iterator[float]:
+    """By how much the fastest frameworks of a row differ in each style, as a fraction: it was not enough to tell."""
+    for way, cells in row.cells.items():
+        times = [cells[port].median_s for port in row.fastest.get(way, ())]
+        yield max(times, default=1.0) / min(times, default=1.0) - 1
 
 
 def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
@@ -178,12 +184,12 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         return "", []
     size = describe(row.workload).partition(":")[0]
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    than = "Faster than the table" if fastest else "Faster than both" if FUNCTIONAL in row.cells else "Faster"
+    than = "Faster than both styles" if FUNCTIONAL in row.cells else "Faster"
     lines = [
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    return f"{than}, {phase}, {size} (trigru styles prints f):", lines
+    return f"{than}, {phase}, {size} (for f: trigru styles):", lines
 
 
 def _made_once(summary: str) -> str:
@@ -204,7 +210,7 @@ def version_lines(found: Answer) -> list[str]:
         return []
     is_known = ".".join(found.run.trigru.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(older, then, newer, now)] * is_known
+    return [CHANGED.format(older, newer, then / now)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
@@ -216,7 +222,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = any(m.dtype == WHOLE for m in found.run.trigru.begun.equality or ())
-        proven = "Same values and gradients" if whole else "Same results where timed"
+        proven = "Same values and gradients" if whole else "Same results"
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."

@@ -11,7 +11,7 @@ from .naming import CALLED, describe, name_of
 from .numbers import from_to
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One time step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
+SUBJECTS = {"step": "One GRU time step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
 MAIN = ("step", "train_step")
 #: Where all times differ by less, as a ratio, a sentence says so.
 NEAR = 1.05
@@ -31,7 +31,7 @@ def fastest_lines(found: Answer, *, brief: bool = False) -> list[str]:
     where train steps are waited for, a line says so.
 
     Args:
-        brief: leave out that line, and the times of slower frameworks where they do not fit one line.
+        brief: leave out that line, and all but the largest ratio of slower frameworks where they do not fit one line.
     """
     lines = []
     for phase in shown_phases(found):
@@ -67,36 +67,46 @@ def _sentence(phase: str, rows: list[Row], *, brief: bool) -> list[str]:
     subject = f"{SUBJECTS[phase]} ({LOOPS[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
     lines = []
     for way in WAYS:
-        if text := _fastest(rows, way, brief=False):
-            line = f"  {CALLED[way]}: {text}."
-            is_long = brief and len(line) > WIDTH - TAKES
-            lines.append(f"  {CALLED[way]}: {_fastest(rows, way, brief=True)}." if is_long else line)
+        if texts := [f"  {CALLED[way]}: {text}." for text in _fastest(rows, way)]:
+            full, *shorter = texts
+            is_long = brief and len(full) > WIDTH - TAKES
+            lines.append(next((line for line in shorter if len(line) <= WIDTH), shorter[-1]) if is_long else full)
     return [f"{subject}, fastest:", *lines] if lines else []
 
 
-def _fastest(rows: list[Row], way: str, *, brief: bool) -> str | None:
-    """Which frameworks are the fastest in one style, in each row where they differ; None where that is unknown."""
+def _fastest(rows: list[Row], way: str) -> list[str]:
+    """Which frameworks are the fastest in one style, in each row where they differ; nothing where that is unknown.
+
+    In words for all ratios of the others, for the largest one, and for none.
+    """
     rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
     if not rows or not all(row.fastest.get(way) for row in rows):
-        return None
+        return []
     groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
+    most = max((ratio for row in rows for _, ratio in _slower(row, way, row.fastest[way])), default=1.0)
     everybody = {port for row in rows for cells in row.cells.values() for port in cells}
-    texts = []
-    for ports, of in groups.items():
-        at = f" at {_sizes(of, rows)}" if len(groups) > 1 else ""
-        texts.append(_first_of(of, way, ports, everybody, at, brief))
-    return ", ".join(texts)
+    where = {ports: f" at {_sizes(of, rows)}" if len(groups) > 1 else "" for ports, of in groups.items()}
+    full, short = (
+        ", ".join(_first_of(of, way, ports, everybody, where[ports], brief) for ports, of in groups.items())
+        for brief in (False, True)
+    )
+    return [full, f"{short} (others up to {most:.1f}x)", short]
 
 
 def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
     """The frameworks that are slower than one of the fastest: the ratio of the shown times to the least of these."""
-    least_s, slower = min(row.cells[way][port].median_s for port in first), dict[str, None]()
+    times_s, slower = {port: _as_shown(b.median_s) for port, b in row.cells[way].items()}, dict[str, None]()
     for d in row.pairs[way]:
         two = [name.partition("[")[0] for name in (d.one, d.other)]
         slow, fast = two if d.ratio > 1 else two[::-1]
         if d.is_real and fast in first:
             slower[slow] = None
-    yield from ((port, max(row.cells[way][port].median_s / least_s, 1.0)) for port in slower)
+    yield from ((port, max(times_s[port] / min(times_s[port] for port in first), 1.0)) for port in slower)
+
+
+def _as_shown(time_s: float) -> float:
+    """A time with the digits that tables show of it, so that readers find the same ratios."""
+    return float(f"{time_s:.3g}")
 
 
 def _first_of(rows: list[Row], way: str, first: Iterable[str], everybody: set[str], where: str, brief: bool) -> str:
@@ -115,9 +125,10 @@ def _first_of(rows: list[Row], way: str, first: Iterable[str], everybody: set[st
         texts.append(f"{name_of(port)} {_times_text(ratio for *_, ratio in of)}{at}")
     if is_all and most < NEAR:
         texts = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"]
-    elif brief:
+    if brief:
         texts = []
-    return listed(map(name_of, in_order)) + where + f" ({', '.join(texts)})" * bool(texts)
+    tied = " tied" * (len(in_order) > 1)
+    return listed(map(name_of, in_order)) + tied + where + f" ({', '.join(texts)})" * bool(texts)
 
 
 def _times_text(ratios: Iterable[float]) -> str:
