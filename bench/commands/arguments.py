@@ -142,7 +142,7 @@ WithTimes = Annotated[bool, Option("--time", help=
 Source = Annotated[Path, Argument(metavar="IN", help="A file.")]
 Target = Annotated[Path, Argument(metavar="OUT", help="The suffix gives the type of file to write.")]
 To = Annotated[str | None, Option("--to", help=
-    "canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold.")]
+    "canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold, where that is only one.")]
 At = Annotated[Names, Option("--at", help=
     "The GRU's place in a larger file, as params.GRU_0 (repeatable with --whole).")]
 OwnNames = Annotated[Names, Option("--name", help="A name of the file's own, as weight_ih=Wi (repeatable).")]

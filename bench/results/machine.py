@@ -13,7 +13,7 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         gemm_gflop_per_s: of a large square matrix product, in the dtype and precision of the arms.
-        copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
+        copy_gbyte_per_s: bytes read plus bytes written, when a large array is updated in place.
         loop_step_s: seconds for each step of a float32 loop that does almost nothing; None in files without it.
     """
 

@@ -27,7 +27,7 @@ class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
         equality: every measurement of equality with the oracle that was made before timing; None where there is none.
         backend: the platform on which equality was measured. The processes must run on it, too.
         command: its words, without the folder of the results.
-        load: runnable processes on the machine before the run; None where not known.
+        load: runnable processes on the machine, in the mean of the minute before the run; None where not known.
         since: when it began, in UTC.
         versions, commit: with which it began, and with which its proof was made.
     """
@@ -132,7 +132,7 @@ class Ended(Struct, frozen=True, tag=True):
 
     Args:
         datetime: when it did.
-        load: runnable processes on the machine after the run; None where not known.
+        load: runnable processes on the machine, in the mean of the minute before that; None where not known.
     """
 
     datetime: str
