@@ -42,7 +42,7 @@ class UnknownNameError(TrigruError, LookupError):
 
 
 class UnavailableError(TrigruError, ImportError):
-    """A port or call style that exists, but does not work with the packages that are installed."""
+    """A port, call style or file format that exists, but does not work with the packages that are installed."""
 
 
 #: The extra of trigru that brings a module; what all ports and `trigru port` need comes without one.

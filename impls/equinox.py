@@ -37,9 +37,9 @@ class GRU(eqx.Module):
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `eqx.nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
-            on processors where it was faster at most measured sizes.
+        remat: recompute the gates in the backward pass instead of keeping them.
+        kernel: "stock" scans `eqx.nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding;
+            "auto" is "fused" in float32 on an AMD CPU under Linux, else "stock".
         key: for the parameters.
 
     Raises:
@@ -117,7 +117,7 @@ class GRU(eqx.Module):
             The final carry (H,) and the outputs (T, H), in the dtype of the computation.
 
         Raises:
-            InputError: arrays or flags that do not fit each other or the model, before anything is traced.
+            InputError: arrays or flags that do not fit each other or the model.
         """
         loop = recurrence.begin(x, carry, lengths, resets, reverse, **self._fields())
         cell = recurrence.cast(self.cell, loop.dtype)

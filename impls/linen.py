@@ -38,9 +38,9 @@ class GRU(nn.Module):
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
-            on processors where it was faster at most measured sizes.
+        remat: recompute the gates in the backward pass instead of keeping them.
+        kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding; "auto"
+            is "fused" in float32 on an AMD CPU under Linux, else "stock".
         kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of `nn.GRUCell`.
 
     Raises:
@@ -110,7 +110,7 @@ class GRU(nn.Module):
             The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
 
         Raises:
-            InputError: arrays or flags that do not fit each other or the model, before anything is traced.
+            InputError: arrays or flags that do not fit each other or the model.
         """
         loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype) and self._params():  # else the cell makes its parameters first

@@ -90,9 +90,9 @@ class GRU(nnx.Module):
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `GRUCell`, "fused" runs `common.gru.fused`, to the same values; "auto" is "fused"
-            on processors where it was faster at most measured sizes.
+        remat: recompute the gates in the backward pass instead of keeping them.
+        kernel: "stock" scans `GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding; "auto"
+            is "fused" in float32 on an AMD CPU under Linux, else "stock".
         rngs: for the parameters.
 
     Raises:
@@ -159,7 +159,7 @@ class GRU(nnx.Module):
             The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
 
         Raises:
-            InputError: arrays or flags that do not fit each other or the model, before anything is traced.
+            InputError: arrays or flags that do not fit each other or the model.
         """
         loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype):

@@ -1,8 +1,7 @@
-"""The GRU in plain JAX: the floor that every framework's cost is measured from.
+"""The GRU in plain JAX, the baseline of times.
 
 Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) matrices with the gates in
-the order r, z, n, which multiply from the right. Equinox's cell, whose layout is the canonical (3H, features_in), takes
-1.1 to 1.3 times as long with 200 units on one sequence on a CPU; why is not known (docs/measurement-method.md).
+the order r, z, n, which multiply from the right.
 """
 
 from collections.abc import Callable
@@ -94,15 +93,15 @@ def gru(
         time_major: inputs, resets and outputs are (T, *batch, ...).
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`, to the same values; "auto" is
-            "fused" on processors where it was faster at most measured sizes.
+        remat: recompute the gates in the backward pass instead of keeping them.
+        kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`, to the same values up to
+            rounding; "auto" is "fused" in float32 on an AMD CPU under Linux, else "stock".
 
     Returns:
         The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
 
     Raises:
-        InputError: arrays, flags or options that do not fit, before anything is traced.
+        InputError: arrays, flags or options that do not fit.
 
     >>> params = init(4, 8, key=jax.random.key(0))
     >>> carry, outputs = gru(params, jnp.ones((2, 5, 4)))

@@ -17,13 +17,13 @@ class Measurement:
         check: its name, or the names of the levels with which a row failed.
         quantity: what was compared, and where.
         dtype: of the port's computation.
-        style: the call style, where the check asks each.
-        error: largest difference, relative to the largest reference magnitude; None where there is none.
+        style: the call style, if one was asked.
+        error: of the quantity, relative to the magnitude of the reference; None where there is none.
         bound: the largest error that passes.
         problem: why there is no error to compare, or None.
         kernel: that of the port's models, as users write it.
-        levels: of a row of the contract, those that are not the usual ones, by factor; of one that failed, the fewest
-            with which it does. None where no row was asked.
+        levels: of a row of the contract, those that are not the usual ones, by factor; of one that failed, those
+            that were found to be needed for that. None where no row was asked.
         place: the line at which the program of a row that failed parts from plain JAX's, where that was found.
     """
 

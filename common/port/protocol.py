@@ -134,7 +134,7 @@ class CallStyle:
         missing: None where the installed versions have the style, else why they don't.
         labels: of LABELS; "documented" follows from the place among the port's styles.
         phases: of PHASES, those that it has.
-        source: address of the documentation that leads with it; "" where none does.
+        source: address of documentation that shows it; "" for none.
         caution: printed where the style is recommended: how it differs from the documented one for its users.
         keeps_updates: whether it replaces the documented style for less time, but for its caution: what a call
             changes in the model stays changed, or is returned.

@@ -25,7 +25,7 @@ def shared_styles(
     caution: str = "",
     keeps_updates: bool = False,
 ) -> tuple[CallStyle, ...]:
-    """The styles that every port has: functional, leaves, donated. To be joined to a port's own.
+    """The styles that a port shares with others: functional, leaves, donated. To be joined to its own.
 
     Args:
         split: parts a model into its parameters and a function that makes a model of them inside `jax.jit`.
