@@ -13,7 +13,7 @@ from ..results.record import Results
 from .console import say, show, show_lines
 from .equality import equality_tables
 from .exports import answer_record
-from .fastest import NEAR, WAITING, WIDTH, fastest_lines, shown_phases
+from .fastest import NEAR, WAITING, WIDTH, fastest_lines, shown_phases, sizes_of
 from .naming import CALLED, CELLS, JITS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to, json_text
 from .provenance import load_warnings, measured_on, provenance_lines
@@ -30,10 +30,11 @@ SIDE_BY_SIDE = 3
 WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
-#: What begins the line on what a run can show, below a table.
-STAR = "*: fastest in its row and style, or tied"
+FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), of arrays."
+#: What stands below a table in which some are marked.
+STAR = "*: fastest in its row and style at 95% confidence; several are tied."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "From jax {} to {}, linen/plain JAX falls by {:.0%} at D=20 (train, waited)."
+CHANGED = "From jax {} to {}, linen's time over plain JAX's falls {:.0%} (training, D=20)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -66,8 +67,8 @@ def show_run(run: Results, *, details: bool = False, json: bool = False) -> None
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     """The screen, of at most 80 columns where no more than three frameworks are compared.
 
-    Where that makes the lines fit, sentences are brief, and what is of other versions, then what the styles are, is
-    left out.
+    Where that makes the lines fit, the line on waiting, then ratios, what is of other versions, and what the styles are
+    is left out.
 
     Args:
         warnings: of the machine's load.
@@ -78,8 +79,9 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
     times, versions, whole = list(_times(found)), version_lines(found), list[str]()
-    for brief, left_out in ((False, []), (True, []), (True, versions), (True, [*versions, *style_lines(found)])):
-        above, below = [*warnings, *head_lines(found, brief=brief)], more_lines(found)
+    shorter = ((False, []), (True, []), (True, versions), (True, [*versions, *style_lines(found)]))
+    for waited, (brief, left_out) in ((True, shorter[0]), *((False, some) for some in shorter)):
+        above, below = [*warnings, *head_lines(found, waited=waited, brief=brief)], more_lines(found)
         first, last = (folded(line for line in lines if line not in left_out) for lines in (above, below))
         apart = [line for part in (first, times, last) if part for line in ("", *part)][1:]
         if len(apart) > LINES:
@@ -90,22 +92,23 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     return whole
 
 
-def head_lines(found: Answer, *, brief: bool = False) -> list[str]:
+def head_lines(found: Answer, **how: bool) -> list[str]:
     """What failed or is missing, then which framework is the fastest in each situation and style.
 
     Args:
-        brief: as in `trigru.bench.reporting.fastest.fastest_lines`.
+        how: as in `trigru.bench.reporting.fastest.fastest_lines`.
     """
-    return [*problem_lines(found), *fastest_lines(found, brief=brief), *style_lines(found)]
+    return [*problem_lines(found), *fastest_lines(found, **how), *style_lines(found)]
 
 
 def style_lines(found: Answer) -> list[str]:
-    """What the styles of the table are, in a line, or none."""
-    jits = ", ".join(JITS[port] for port in found.ports if port in JITS)
-    called = {DOCUMENTED: f"documented: {jits}" * bool(jits), FUNCTIONAL: "functional: jax.jit(f)(params, x)"}
-    parts = [text for way, text in called.items() if text and any(way in row.cells for row in found.rows)]
-    line = "; ".join(parts)
-    return [f"{line[0].upper()}{line[1:]}."] if parts else []
+    """What the styles of the table are, a line for each."""
+    jits = ", ".join(f"{name_of(port)} {JITS[port]}" for port in found.ports if port in JITS)
+    calls = {
+        DOCUMENTED: f"Documented: {jits}." * bool(jits),
+        FUNCTIONAL: "Functional: jax.jit(f)(params, x), of arrays.",
+    }
+    return [text for way, text in calls.items() if text and any(way in row.cells for row in found.rows)]
 
 
 def more_lines(found: Answer) -> list[str]:
@@ -133,26 +136,17 @@ def problem_lines(found: Answer) -> list[str]:
 
 
 def sure_lines(found: Answer) -> list[str]:
-    """What a star and brackets mean, and which differences the run can show."""
+    """What a star and brackets mean, and whether the run can tell frameworks apart."""
     blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        least = [max(row.least, *_tied_gaps(row)) for row in _shown_rows(found) if row.least is not None]
-        unseen = f"; noise may hide gaps of up to {max(least):.0%}" if least else ""
-        lines.append(f"{STAR}{unseen}.")
+        lines.append(STAR)
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
         lines.append("Where no framework is marked, too few rounds were measured to tell.")
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
     apart = {(port, why) for row, _, cells in blocks for port, b in cells.items() if (why := row.apart(b))}
     return lines + sorted(f"In brackets, {name_of(port)} is not compared: {why}." for port, why in apart)
-
-
-def _tied_gaps(row: Row) -> Iterator[float]:
-    """By how much the fastest frameworks of a row differ in each style, as a fraction: it was not enough to tell."""
-    for way, cells in row.cells.items():
-        times = [cells[port].median_s for port in row.fastest.get(way, ())]
-        yield max(times, default=1.0) / min(times, default=1.0) - 1
 
 
 def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
@@ -182,14 +176,13 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
     fastest = [of for of in advised if of[2] < min(shown_s, default=0.0)]
     if not advised:
         return "", []
-    size = describe(row.workload).partition(":")[0]
+    at = sizes_of([row], [other for other in found.rows if other.phase == row.phase])
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
-    than = "Faster than both styles" if FUNCTIONAL in row.cells else "Faster"
     lines = [
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    return f"{than}, {phase}, {size} (for f: trigru styles):", lines
+    return f"Other calls take less time, {phase} at {at} (`trigru styles` prints f):", lines
 
 
 def _made_once(summary: str) -> str:

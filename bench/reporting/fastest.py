@@ -24,22 +24,22 @@ WAITING = {"blocked": "waited", "pipelined": "queued"}
 LOOPS = {"blocked": "each call waited for", "pipelined": "calls queued, waited for at the end"}
 
 
-def fastest_lines(found: Answer, *, brief: bool = False) -> list[str]:
+def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) -> list[str]:
     """Which framework is the fastest, as documented and in functional style, in one step and in training.
 
-    Steps are waited for, and train steps are not, where the run has both. If one of the fastest frameworks is slower
-    where train steps are waited for, a line says so.
+    Steps are waited for, and train steps are not, where the run has both.
 
     Args:
-        brief: leave out that line, and all but the largest ratio of slower frameworks where they do not fit one line.
+        waited: if one of the fastest frameworks is slower where train steps are waited for, a line says so.
+        brief: leave out the ratios of slower frameworks where they do not fit one line.
     """
     lines = []
     for phase in shown_phases(found):
         rows = [row for row in found.rows if row.phase == phase]
         others = [row.other for row in rows if row.other]
-        situation, waited = (others, rows) if len(others) == len(rows) else (rows, [])
+        situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
         lines += _sentence(phase, situation, brief=brief)
-        if phase == "train_step" and not brief and (slower := [*_slower_if_waited(situation, waited)]):
+        if phase == "train_step" and waited and (slower := [*_slower_if_waited(situation, blocked)]):
             lines.append(f"  each call waited for: {'; '.join(slower)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes ", line, count=1) if n == first else line for n, line in enumerate(lines)]
@@ -56,7 +56,7 @@ def _slower_if_waited(situation: list[Row], waited: list[Row]) -> Iterator[str]:
     for way in WAYS:
         for row, other in zip(situation, waited, strict=False):
             over = dict(_slower(other, way, other.fastest[way])) if other.fastest.get(way) else {}
-            at = f" at {_sizes([other], waited)}" if len(waited) > 1 else ""
+            at = f" at {sizes_of([other], waited)}" if len(waited) > 1 else ""
             for port in row.fastest.get(way, ()):
                 if over.get(port, 1.0) >= NEAR:
                     yield f"{CALLED[way]}, {name_of(port)} takes {_times_text([over[port]])}{at}"
@@ -68,29 +68,25 @@ def _sentence(phase: str, rows: list[Row], *, brief: bool) -> list[str]:
     lines = []
     for way in WAYS:
         if texts := [f"  {CALLED[way]}: {text}." for text in _fastest(rows, way)]:
-            full, *shorter = texts
-            is_long = brief and len(full) > WIDTH - TAKES
-            lines.append(next((line for line in shorter if len(line) <= WIDTH), shorter[-1]) if is_long else full)
+            lines.append(texts[brief and len(texts[0]) > WIDTH - TAKES])
     return [f"{subject}, fastest:", *lines] if lines else []
 
 
 def _fastest(rows: list[Row], way: str) -> list[str]:
     """Which frameworks are the fastest in one style, in each row where they differ; nothing where that is unknown.
 
-    In words for all ratios of the others, for the largest one, and for none.
+    With the ratios of the others in brackets, and without.
     """
     rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
     if not rows or not all(row.fastest.get(way) for row in rows):
         return []
     groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
-    most = max((ratio for row in rows for _, ratio in _slower(row, way, row.fastest[way])), default=1.0)
     everybody = {port for row in rows for cells in row.cells.values() for port in cells}
-    where = {ports: f" at {_sizes(of, rows)}" if len(groups) > 1 else "" for ports, of in groups.items()}
-    full, short = (
+    where = {ports: f" at {sizes_of(of, rows)}" if len(groups) > 1 else "" for ports, of in groups.items()}
+    return [
         ", ".join(_first_of(of, way, ports, everybody, where[ports], brief) for ports, of in groups.items())
         for brief in (False, True)
-    )
-    return [full, f"{short} (others up to {most:.1f}x)", short]
+    ]
 
 
 def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
@@ -121,7 +117,7 @@ def _first_of(rows: list[Row], way: str, first: Iterable[str], everybody: set[st
         return f"all tied{where}"
     texts = []
     for port, of in over.items():
-        at = f" at {_sizes([row for row, *_ in of], rows)}" if len(of) < len(rows) else ""
+        at = f" at {sizes_of([row for row, *_ in of], rows)}" if len(of) < len(rows) else ""
         texts.append(f"{name_of(port)} {_times_text(ratio for *_, ratio in of)}{at}")
     if is_all and most < NEAR:
         texts = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"]
@@ -140,7 +136,7 @@ def _times_text(ratios: Iterable[float]) -> str:
     return from_to(ratios, lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}").replace(" to ", "-") + "x"
 
 
-def _sizes(some: list[Row], rows: list[Row]) -> str:
+def sizes_of(some: list[Row], rows: list[Row]) -> str:
     """What tells some of the rows apart: the first of B, T, D and H that does, or all."""
     shapes = [describe(row.workload).partition(":")[0] for row in rows]
     letters = zip(*(shape.split() for shape in shapes), strict=False)

@@ -1,14 +1,11 @@
 """Which framework is named as the fastest, by which clock, and what is not compared."""
 
-import re
-
 import numpy as np
 import pytest
 from scipy.stats import t
 from support.runs import FAST, make_arm, make_benchmark, make_results, with_benchmarks, with_facts, with_timed
 from trigru.bench.analysis.answer import answer, least_seen
 from trigru.bench.analysis.pairs import by_other_clock
-from trigru.bench.reporting.answer import sure_lines
 from trigru.bench.reporting.fastest import fastest_lines
 
 
@@ -175,5 +172,3 @@ def test_one_that_is_too_noisy_is_among_the_fastest_or_not_named(times, line):
     runs = [timed(dict(zip(arms, (1e-4, *of), strict=False)), size) for size, of in sizes.items()]
     found = answer(make_results([b for run in runs for b in run]))
     assert fastest_lines(found) == ["Forward pass, fastest:", f"  functional: {line}"]
-    (hidden,) = re.findall(r"up to (\d+)%", sure_lines(found)[0])
-    assert int(hidden) >= 5 * line.startswith("linen and Equinox tied")  # by what the tied times differ
