@@ -262,8 +262,8 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
     notes = (
         f"Medians of {from_to((port.starts for port in ports), str)} starts of each port, each in a fresh process. "
         "The total also has its range.",
-        "Import contains JAX and Optax in every port, and the port's framework. So pure is the floor. Init starts "
-        "JAX's backend, draws the parameters and constructs the model.",
+        "Import contains JAX, Optax and the port's framework, which pure does not have. Init starts JAX's backend, "
+        "draws the parameters and constructs the model.",
         f"First step is the whole first train step of {WORKLOAD}: trace, lower and compile, without a cache of "
         "compiled programs; make the optimiser's state; run the step. Total is import + init + first step. It does not "
         "contain the start of Python itself.",

@@ -60,7 +60,7 @@ DEPARTURES = (
         "https://github.com/google/flax/issues/5594",
     ),
     Departure("nnx.RNN", "has no initial state among its parameters", ("start",)),
-    Departure("nnx.RNN", "has no rematerialisation", ("remat",)),
+    Departure("nnx.RNN", "has no option for rematerialisation", ("remat",)),
     Departure("nnx.RNN", "one orthogonal draw for the fused matrix", ("draws",)),
     Departure("nnx.RNN", "can't be closed over by a transform of JAX", ("export",)),
     *(Departure("nnx.RNN", what, checks) for what, checks in _OF_BOTH),

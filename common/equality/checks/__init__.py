@@ -47,7 +47,7 @@ def _selected(selection: Selection) -> Check:
 CHECKS: tuple[Check, ...] = (
     Check(
         "contract",
-        "other equations; two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, "
+        "other equations; two levels of what a call depends on that are wrong together: sizes, masks, flags, dtypes, "
         "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
         "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
         "accurate than NumPy",
@@ -64,17 +64,17 @@ CHECKS: tuple[Check, ...] = (
     Check("export",
           "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its "
           "batch size, or that differs when it is read back", compiled.export),
-    Check("mesh", "a call that `jax.shard_map` or a mesh of explicit axes does not take, be it of one device",
+    Check("mesh", "a call that `jax.shard_map` or a mesh of explicit axes does not take, on one device",
           compiled.on_one_device),
-    Check("held", "padding that is computed and multiplied by zero, so that what is not finite goes through it",
+    Check("held", "padding that is multiplied by zero, so that a carry that is not finite becomes another one in it",
           calls.held),
     Check("life",
           "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
-          "(dtype, unroll, remat, kernel) that is lost on the way, or a kernel with an argument of a call",
+          "(dtype, unroll, remat, kernel) that is lost on the way, or a kernel that an argument of a call loses",
           life.life),
     Check("draws",
           "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
-          "`carry_init` that is not asked, or for something else", draws.draws),
+          "`carry_init` that is not called, or for another shape or dtype", draws.draws),
     Check("refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused",
           calls.refusals),
     Check("class",
@@ -82,14 +82,15 @@ CHECKS: tuple[Check, ...] = (
           "not learned, bad options that go through, and the ways in which programs of its framework make and call it",
           classes.uses, is_for=class_of),
     Check("memory",
-          "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled; a "
-          "gradient that keeps 1.3 times as much as JAX's derivative of the equations; a donated train step that keeps "
-          "what it replaces", compiled.memory),
+          "`remat` that keeps more than three quarters of what is kept without it, or is merged with the forward pass "
+          "when unrolled; a gradient that keeps more than 1.3 times what JAX's derivative of the equations keeps, or "
+          "with another kernel more than with stock; a donated train step that keeps what it replaces",
+          compiled.memory),
 )  # fmt: skip
 #: Rows of the contract by what they ask: for whoever wants to know about one thing.
 SELECTIONS: tuple[Check, ...] = (
     *map(_selected, selections.SELECTIONS),
-    Check("singly", "one level of what a call depends on that is not the usual one",
+    Check("singly", "rows in float64 with one level that is not the usual one, or as few as go together",
           rows=lambda port: one_by_one(), by_levels=True),
     Check("scale", "accuracy at large sizes (minutes, about 10 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
           rows=lambda port: [whole_row(row) for row in SCALE]),

@@ -106,7 +106,7 @@ RULES = (
     ),
     Rule({"entry": ("chunks",)}, {"time": ("17", "2", "130")}, "one step cannot be cut"),
     Rule({"unroll": ("dividing",)}, {"time": ("2", "130")}, "1 has no divisor above 1, and 17 only itself"),
-    Rule({"unroll": ("not dividing",)}, {"time": ("17", "130")}, "every number below divides it"),
+    Rule({"unroll": ("not dividing",)}, {"time": ("17", "130")}, "1 and 2 have no smaller number but their divisors"),
     Rule({"lengths": ("none",)}, {"lengths dtype": ("int32",)}, "without lengths they have no dtype"),
     Rule({"transform": ("vmap",)}, {"batch": ("3", "1", "2x1x3"), "time-major": ("no",)}, "it maps batch axes alone"),
     Rule({"transform": ("checkpoint",)}, {"phase": ("gradient", "hvp")}, "what it keeps is kept for a gradient"),
@@ -115,9 +115,9 @@ RULES = (
     Rule(
         {"style": (DOCUMENTED, FUNCTIONAL, LEAVES)},
         {"phase": ("gradient", "forward", "train_step"), "transform": ("jit",)},
-        "what a style has",
+        "no style has forward mode or second derivatives, and none is called within a transform",
     ),
-    Rule({"style": (DONATED,)}, {"phase": ("train_step",), "transform": ("jit",)}, "a train step alone donates"),
+    Rule({"style": (DONATED,)}, {"phase": ("train_step",), "transform": ("jit",)}, "only train steps donate"),
 )  # fmt: skip
 
 _MANY_STEPS = {"time": ("17", "130")}
@@ -126,11 +126,15 @@ SHORT = {"time": ("17", "1", "130"), "hidden": ("6", "33"), "unroll": ("1", "not
          "batch": ("3", "none", "2x1x3"), "style": (NO_STYLE, FUNCTIONAL)}  # fmt: skip
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
 COARSE_RULES = (
-    Rule({}, {"phase": ("gradient", "forward", "train_step")}, "NumPy has no other way to these in a coarse dtype"),
+    Rule(
+        {},
+        {"phase": ("gradient", "forward", "train_step")},
+        "the others need complex numbers, and half precision has none",
+    ),
     Rule(
         {"carry": ("other dtype",)},
         {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
-        "half precision has none that is narrower",
+        "no dtype that a carry may have is narrower than half precision",
     ),
     Rule(
         {"arrays": ("weak",)},
@@ -140,7 +144,7 @@ COARSE_RULES = (
     Rule({}, {"lengths dtype": ("int32", "uint8", "int8")}, "JAX makes int32 of int64 without x64"),
     Rule({"lengths": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
     Rule({"resets": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
-    Rule({"reverse": ("yes",)}, _MANY_STEPS, "one or two steps, in chunks, have no direction"),
+    Rule({"reverse": ("yes",)}, _MANY_STEPS, "one step has no direction"),
 )
 
 

@@ -39,7 +39,7 @@ SELECTIONS = (
     Selection("vmap", "under `jax.vmap`", "transform", ("vmap", "ensemble", "per example")),
     Selection("frozen", "with the derivative of some arguments while all others are held", "transform", ("apart",)),
     Selection("eager", "that run outside of jit", "transform", ("eager",)),
-    Selection("compiled", "that run as XLA compiles them", "transform", COMPILED),
+    Selection("compiled", "that XLA compiles", "transform", COMPILED),
     Selection("faint", "with results near 0", "params", ("faint",)),
     Selection("closed", "with gates near 0", "params", ("closed",)),
     Selection("promotion", "with one array that is wider than the others", "wide"),
