@@ -30,11 +30,11 @@ SIDE_BY_SIDE = 3
 WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
-FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), of arrays."
+FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), with params as arrays."
 #: What stands below a table in which some are marked.
-STAR = "*: fastest in its row and style at 95% confidence; several are tied."
+STAR = "*: fastest in its row and style at 95% confidence; several stars: tied."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "From jax {} to {}, linen's time over plain JAX's falls {:.0%} (training, D=20)."
+CHANGED = "From jax {} to {}, linen/plain JAX training time falls {:.0%} (at D=20)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -106,7 +106,7 @@ def style_lines(found: Answer) -> list[str]:
     jits = ", ".join(f"{name_of(port)} {JITS[port]}" for port in found.ports if port in JITS)
     calls = {
         DOCUMENTED: f"Documented: {jits}." * bool(jits),
-        FUNCTIONAL: "Functional: jax.jit(f)(params, x), of arrays.",
+        FUNCTIONAL: "Functional: jax.jit(f)(params, x), with params as arrays.",
     }
     return [text for way, text in calls.items() if text and any(way in row.cells for row in found.rows)]
 
@@ -182,7 +182,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    return f"Other calls take less time, {phase} at {at} (`trigru styles` prints f):", lines
+    return f"Faster than the table's calls, {phase} at {at} (`trigru styles` prints f):", lines
 
 
 def _made_once(summary: str) -> str:

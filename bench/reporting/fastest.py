@@ -15,10 +15,10 @@ SUBJECTS = {"step": "One GRU time step", "train_step": "Training", "forward": "F
 MAIN = ("step", "train_step")
 #: Where all times differ by less, as a ratio, a sentence says so.
 NEAR = 1.05
-#: Of a line of the screen, and of the word that says once what a ratio is.
-WIDTH, TAKES = 80, len("takes ")
-#: The first framework in brackets that has a ratio.
-RATIO = re.compile(r"[(](\w+) (?=[0-9])")
+#: Of a line of the screen, and of the words that say once what a ratio is.
+WIDTH, TAKES = 80, len("takes " + " its time")
+#: The first framework in brackets that has a ratio, and that.
+RATIO = re.compile(r"[(](\w+) ([0-9.-]+x)")
 #: What a loop of calls does, by the clock: in a word, and as sentences explain it.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
 LOOPS = {"blocked": "each call waited for", "pipelined": "calls queued, waited for at the end"}
@@ -42,7 +42,7 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         if phase == "train_step" and waited and (slower := [*_slower_if_waited(situation, blocked)]):
             lines.append(f"  each call waited for: {'; '.join(slower)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
-    return [RATIO.sub(r"(\1 takes ", line, count=1) if n == first else line for n, line in enumerate(lines)]
+    return [RATIO.sub(r"(\1 takes \2 its time", line, count=1) if n == first else line for n, line in enumerate(lines)]
 
 
 def shown_phases(found: Answer) -> list[str]:

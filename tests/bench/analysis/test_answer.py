@@ -121,11 +121,11 @@ def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
         assert subject == "Forward pass, fastest:"
         return [line.partition(": ")[2] for line in lines]
 
-    assert styles({}) == ["linen (NNX takes 3.5x, Equinox 1.40x).", "all tied."]
+    assert styles({}) == ["linen (NNX takes 3.5x its time, Equinox 1.40x).", "all tied."]
     depends = styles({}, {"equinox[filter_jit]": 0.5e-4})[0]
-    assert depends == "linen at T=8 (NNX takes 3.5x, Equinox 1.40x), Equinox at T=50 (linen 2.0x, NNX 7.0x)."
+    assert depends == "linen at T=8 (NNX takes 3.5x its time, Equinox 1.40x), Equinox at T=50 (linen 2.0x, NNX 7.0x)."
     nearly = dict.fromkeys(("nnx[nnx.jit]", "equinox[filter_jit]"), 1e-4)
-    assert styles({}, nearly)[0] == "linen at T=8 (NNX takes 3.5x, Equinox 1.40x), all tied at T=50."
+    assert styles({}, nearly)[0] == "linen at T=8 (NNX takes 3.5x its time, Equinox 1.40x), all tied at T=50."
     turned = {"linen[apply]": 2e-4, "nnx[nnx.jit]": 1e-4}
     assert styles(turned, {}, nearly)[0].endswith(", linen at T=50 (NNX 3.5x, Equinox 1.40x), all tied at T=29.")
     shared, first = styles({"equinox[partition]": 1.5e-4}), styles({"equinox[partition]": 1.5e-4, "linen[apply]": 2e-4})
@@ -159,11 +159,12 @@ NOISY = {"first": np.tile([0.7e-4, 1.05e-4, 1.5e-4], 5), "neither": np.tile([0.7
     ("times", "line"),
     [
         (((1e-4, 1.1e-4, NOISY["first"]), (1.1e-4, 1e-4, NOISY["first"])),
-         "linen and Equinox tied at T=8 (NNX takes 1.10x), NNX and Equinox tied at T=50 (linen 1.10x)."),
-        (((1.04e-4, 1e-4, NOISY["neither"]),), "NNX (linen takes 1.04x)."),
+         "linen and Equinox tied at T=8 (NNX takes 1.10x its time), NNX and Equinox tied at T=50 (linen 1.10x)."),
+        (((1.04e-4, 1e-4, NOISY["neither"]),), "NNX (linen takes 1.04x its time)."),
         (((1e-4, 2e-4, 2e-4), (1e-4, 1e-4)),
-         "linen at T=8 (NNX takes 2.0x, Equinox 2.0x), linen and NNX tied at T=50."),
-        (((1.1e-4, 1e-4, NOISY["neither"]), (1.1e-4, 1e-4, 1.5e-4)), "NNX (linen takes 1.10x, Equinox 1.50x at T=50)."),
+         "linen at T=8 (NNX takes 2.0x its time, Equinox 2.0x), linen and NNX tied at T=50."),
+        (((1.1e-4, 1e-4, NOISY["neither"]), (1.1e-4, 1e-4, 1.5e-4)),
+         "NNX (linen takes 1.10x its time, Equinox 1.50x at T=50)."),
     ],
 )  # fmt: skip
 def test_one_that_is_too_noisy_is_among_the_fastest_or_not_named(times, line):
