@@ -33,7 +33,7 @@ MOST_UNTIMED = 3
 #: What begins the line on what a run can show, below a table.
 STAR = "*: fastest in its row and style, or tied"
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "Our jax {} run: linen's B=1 training takes {}x plain JAX's; {}: {}x."
+CHANGED = "Our jax {} run: linen's B=1 training, waited: {}x plain JAX's; {}: {}x."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
