@@ -34,7 +34,7 @@ FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), with params as arrays."
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style at 95% confidence; several stars: tied."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "From jax {} to {}, linen/plain JAX training time falls {:.0%} (at D=20)."
+CHANGED = "From jax {} to {}, linen/plain JAX training time falls {:.0%} (D=20, waited)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
