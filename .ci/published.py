@@ -224,12 +224,12 @@ def sentences() -> str:
     found = published("cpu").answer
     found = replace(found, rows=[row for row in found.rows if str(row.workload) in QUICK])
     heading, advice = advice_of(found)
-    sure = (line.replace(STAR, "Tied: not told apart at 95 % confidence.") for line in sure_lines(found))
+    sure = (line.replace(STAR, "Tied: not told apart at 95%.") for line in sure_lines(found))
     last = " ".join((*sure, *version_lines(found), *proof_lines(found)))
     return "\n".join(
         [
             *(re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line) for line in head_lines(found)),
-            f"- {heading}",
+            f"- {heading.replace("the table's calls", 'both')}",
             *(f"    - {who}: `{code}`" for who, code in advice),
             f"- {last}",
         ]
