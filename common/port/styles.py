@@ -53,7 +53,7 @@ def shared_styles(
 
         return CallStyle(name or label, summary, build, labels=(label,), caution=caution, **fields)
 
-    leaves = "call = jax.jit(f); call(leaves(model), x)"  # f puts the leaves together
+    leaves = "call = jax.jit(f); call(leaves, x)"  # a list made once; f puts them together
     donated = "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)"
     donate = partial(jax.jit, donate_argnums=(0, 1))
     return (
