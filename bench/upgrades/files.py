@@ -54,9 +54,11 @@ class Kept:
 
         >>> (kept := Kept()).keep(np.array(["a", "b"])), [*kept.arrays.values()][0].tobytes()
         ('a3607e97ad4ed901', b"['a', 'b']")
+        >>> kept.keep(np.zeros(1, "V2")), [*kept.arrays.values()][1].tobytes()
+        ('539e38d84535452d', b"[b'\\x00\\x00']")
         """
         array = np.asarray(array, order="C")
-        if array.dtype.kind in "OSU":
+        if array.dtype.kind in "OSUMm" or array.dtype.type is np.void:  # of bfloat16, whose kind is V, it is another
             array = np.frombuffer(str(array.tolist()).encode(), np.uint8)
         name = name_of(array)
         self.arrays.setdefault(name, array)
