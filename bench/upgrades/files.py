@@ -50,7 +50,7 @@ class Kept:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def keep(self, array: Any) -> str:
-        """Keep an array, and name it; one that has no numbers is kept as the letters that print it.
+        r"""Keep an array, and name it; one that has no numbers is kept as the letters that print it.
 
         >>> (kept := Kept()).keep(np.array(["a", "b"])), [*kept.arrays.values()][0].tobytes()
         ('a3607e97ad4ed901', b"['a', 'b']")
