@@ -175,11 +175,11 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     found = [*(unread(old) if is_here else ()), *changes(old, new)]
     other = version_differences(old[0].machine.versions, versions)
     said = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
-    head, *lines = change_lines(found, fail_on)
+    files = unnamed(old, new, found)
+    head, *lines = change_lines(found, fail_on, other_code=bool(files))
     findings = [finding_of(change, failed=change.kind in fail_on) for change in found]
     tables = [change_table("All changes", found)] if found else []
     code = int(any(finding.failed for finding in findings))
-    files = unnamed(old, new, found)
     notes = [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
     notes = [*files_line(files), *notes, *reservations(old[0], new[0])]
     return _Result(code, [head, said], findings, lines, notes, [*tables, *files_table(files)])

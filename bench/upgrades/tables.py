@@ -25,14 +25,17 @@ MOST_FILES, OF_MANY = 5, 2
 MOST_NAMES = 4
 
 
-def change_lines(found: Sequence[Change], fail_on: Collection[str]) -> list[str]:
+def change_lines(found: Sequence[Change], fail_on: Collection[str], *, other_code: bool = False) -> list[str]:
     """The verdict, then a line for each cause, and one below it for the line of code where there is room for it.
 
     What several parts have in common is told once. Where there is too much, each kind is shown before a second change
     of one, and each port or part before a second of its own; the rest is counted where its kind is shown.
+
+    Args:
+        other_code: whether a package has code that no change leads to.
     """
     if not found:
-        return ["Nothing changed."]
+        return ["Nothing that is checked changed." if other_code else "Nothing changed."]
     failing = [change for change in found if change.kind in fail_on]
     counts = _said(Counter(change.kind for change in failing or found))
     of = f" of {len(found)}" if failing and len(failing) < len(found) else ""
@@ -99,7 +102,7 @@ def files_line(places: Mapping[str, Sequence[str]]) -> list[str]:
     for package, some in places.items():
         shown = some if len(some) <= MOST_FILES else [*some[:OF_MANY], f"and {len(some) - OF_MANY} more"]
         said.append(f"{count(len(some), 'file')} of {package} ({', '.join(shown)})")
-    return [f"Other code that no change above leads to: {'; '.join(said)}."] * bool(said)
+    return [f"Other code that no change leads to: {'; '.join(said)}."] * bool(said)
 
 
 def files_table(places: Mapping[str, Sequence[str]]) -> list[Section]:

@@ -130,6 +130,7 @@ def nnx(GRU: Any) -> ModelClass:
     def in_loop(model, x, **given):
         return jax.lax.map(lambda given: model(**given), {"x": x, **given})
 
+    boxed = nnx.with_metadata(nnx.initializers.zeros, mine="a tag")
     of_rnn = ("carry", "reverse", "time_major")
     return ModelClass(
         construct,
@@ -137,6 +138,7 @@ def nnx(GRU: Any) -> ModelClass:
         uses=(
             Use("one stream of Rngs", by_one_stream),
             Use("made in nnx.jit", in_jit, draws_alike=True),
+            Use("a boxed start", partial(construct, carry_init=boxed), takes=()),
             Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
             Use("closed over by a loop", call=in_loop, takes=_ARRAYS),
             ensemble("nnx.vmap", construct, nnx.vmap),

@@ -44,6 +44,7 @@ nnx.BatchNorm(T, axis=1, momentum=0.5, epsilon=0.1, rngs=rngs)
 nnx.InstanceNorm(D, rngs=rngs), X, dict(mask=SOME)
 [of(nnx.Linear(D, H, rngs=rngs), rngs=rngs) for of in (nnx.WeightNorm, nnx.SpectralNorm)]
 nnx.Embed(T, D, rngs=rngs), INDICES
+nnx.Embed(T, D, rngs=rngs), INDICES.astype("uint8")
 [nnx.LayerNorm(D, rngs=rngs), nnx.RMSNorm(D, rngs=rngs), nnx.GroupNorm(D, num_groups=D, rngs=rngs)]
 nnx.GroupNorm(D, num_groups=D, rngs=rngs), X, dict(mask=SOME)
 nnx.BatchNorm(D, rngs=rngs)
@@ -52,6 +53,7 @@ nnx.LayerNorm(D, use_fast_variance=False, rngs=rngs), X + 1e6
 [of(D, rngs=rngs) for of in (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm)], X, dict(mask=SOME)
 nnx.Sequential(nnx.Linear(D, H, rngs=rngs), nnx.relu)
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs)
+nnx.MultiHeadAttention(1, D, out_kernel_init=zeros, out_bias_init=nnx.initializers.ones, decode=False, rngs=rngs)
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]))
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]), sow_weights=True)
 nnx.MultiHeadAttention(2, D, H, normalize_qk=True, decode=False, rngs=rngs), X, X[:, :2]
@@ -92,6 +94,8 @@ CALLS = """
 mode_of(nnx.MultiHeadAttention(1, D, dropout_rate=0.5, rngs=nnx.Rngs(0)), "deterministic", True)
 [nnx.view(nnx.Dropout(0.5, deterministic=not flag), deterministic=flag).deterministic for flag in (True, False)]
 fixed(nnx.Embed(T, D, rngs=nnx.Rngs(0))).attend(FRAME)
+jax.tree.leaves(nnx.grad(lambda m: jnp.sum(m.attend(FRAME) ** 2))(fixed(nnx.Embed(T, D, rngs=nnx.Rngs(0)))))
+nnx.merge(nnx.graphdef(fixed()), nnx.to_pure_dict(nnx.state(fixed())))(CARRY, FRAME)
 paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("bias")))
 paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
 paths(nnx.state(norm(), nnx.PathContains("sca", exact=False)))

@@ -18,7 +18,7 @@ from jax.nn import initializers
 from ...compat import enable_x64
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
-from ...gru.kernels import STOCK
+from ...gru.kernels import AUTO, FUSED, STOCK, is_fused
 from ...parameters.record import leaves, random_params
 from ...port.classes import ModelClass, Use, class_of
 from ...port.compilation import configured
@@ -86,6 +86,9 @@ def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
     yield Case("float64 without jax_enable_x64", partial(_require_narrowed, listed))
     yield from _refused_options(port, listed)
     yield from _of_kernel(port, listed, STOCK)
+    if FUSED in other_kernels(port):
+        for dtype, kernel in (("float32", FUSED if is_fused(AUTO, "float32") else STOCK), ("bfloat16", STOCK)):
+            yield Case(f"kernel={AUTO!r} in {dtype}", partial(_require_kernel, port, listed, dtype, AUTO, kernel))
     for kernel in other_kernels(port):
         if listed.assign:
             assigned = partial(_require_assigned, WithKernel(port, kernel), listed)
@@ -118,6 +121,13 @@ def _require_defaults(port: Port, listed: ModelClass) -> None:
 
     if program(B, D, H) != program(np.int64(B), np.int32(D), np.int64(H), **DEFAULTS):
         raise DefectError("a model has another program than with the defaults and sizes of NumPy's")
+
+
+def _require_kernel(port: Port, listed: ModelClass, dtype: str, *kernels: str) -> None:
+    """Two names of a kernel stand for one program, of parameters and inputs in a dtype."""
+    made = (partial(listed.construct, input_size=D, hidden_size=H, param_dtype=dtype, kernel=name) for name in kernels)
+    if len({_program(make, lambda model, x: port.apply(model, x.astype(dtype))) for make in made}) > 1:
+        raise DefectError(f"it is not {kernels[-1]!r}")
 
 
 def _program(make: Callable[..., Any], call: Callable[..., Any]) -> str:
@@ -245,6 +255,10 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
         tape = oracle.forward(params, x, **start | given)  # pyright: ignore[reportArgumentType]
         run = partial(evaluate, call, model, x, arrays)
         yield Case(f"with {', '.join(given) or 'x alone'}", run, (tape.carry, tape.outputs))
+    if use.is_drawn:  # in the dtype of its parameters
+        half: Any = jax.eval_shape(lambda key: _drawn_in_half(use, listed, key, kernel), jax.random.key(0))
+        if {str(array.dtype) for array in half} != {"bfloat16"}:
+            raise DefectError("with parameters and inputs in bfloat16, it gives other dtypes")
     if not (use.refuses and drawn):
         return
     for bad in BAD_ARGUMENTS:
@@ -255,6 +269,12 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
             )
     if not use.batched:
         yield Case("a batch", partial(jax.eval_shape, partial(use.call, x=X), model), REFUSED)
+
+
+def _drawn_in_half(use: Use, listed: ModelClass, key: Array, kernel: str) -> Any:
+    """The results of a way of use that draws parameters, all in bfloat16."""
+    x = jnp.asarray(X, "bfloat16")
+    return use.call((use.make or listed.construct)(key, D, H, x, param_dtype="bfloat16", kernel=kernel), x)
 
 
 def _arranged(use: Use, given: dict[str, Any]) -> tuple[Array, dict[str, Any]]:

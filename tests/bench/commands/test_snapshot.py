@@ -116,9 +116,9 @@ def test_each_kind_is_shown_before_a_second_change_of_one_and_first_what_fails(f
 
 
 def test_a_diff_goes_from_old_to_new_and_is_printed_for_machines_too(tmp_path):
-    for name, lines, jax in (("old", 100, "0.5.0"), ("new", 200, "0.6.0")):
+    for name, lines, code, jax in (("old", 100, 1, "0.5.0"), ("new", 200, 2, "0.6.0"), ("calm", 100, 2, "0.6.0")):
         machine = msgspec.structs.replace(MACHINE, versions=MACHINE.versions | {"jax": jax})
-        sources, hashes = {"jax": Source({"jax/nn.py": (lines, 1)}, name_of(HASH))}, {name_of(HASH): HASH}
+        sources, hashes = {"jax": Source({"jax/nn.py": (code, 1)}, name_of(HASH))}, {name_of(HASH): HASH}
         subject = Subject("pure", "pure", calls=step_calls(lines))
         leave(tmp_path / name, subject, machine=machine, arrays=hashes, sources=sources)
     words = ("diff", str(tmp_path / "old"), str(tmp_path / "new"))
@@ -126,10 +126,12 @@ def test_a_diff_goes_from_old_to_new_and_is_printed_for_machines_too(tmp_path):
     (finding,) = content["findings"]
     assert (finding["kind"], finding["subject"], finding["failed"]) == ("calls", "pure", True)
     assert finding["text"] == "train_step jit adam float32: 200 lines, was 100 lines"
-    other = "Other code that no change above leads to: 1 file of jax (jax/nn.py)."
+    other = "Other code that no change leads to: 1 file of jax (jax/nn.py)."
     for line in ("Versions: jax 0.5.0 -> 0.6.0.", f"calls: pure: {finding['text']}", other):
         assert line in text
     assert other in content["head"]
+    calm = invoke(*words[:2], str(tmp_path / "calm"))
+    assert (calm.exit_code, calm.stdout.splitlines()[0]) == (0, "Nothing that is checked changed.")
     leave(tmp_path / "mine", Subject("mine", "mine"))
     code, _, err = call("diff", str(tmp_path / "old"), str(tmp_path / "mine"))
     assert (code, "no port in common" in err) == (125, True)
