@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import WAYS, Answer, Row, answer
+from ..analysis.answer import WAYS, Answer, AnswerRow, answer
 from ..analysis.statistics import Comparison
 from ..analysis.tidy import Timing, timings
 from ..results.grouping import grouped
@@ -74,7 +74,7 @@ def answer_record(found: Answer) -> dict[str, Any]:
     }
 
 
-def _row_record(row: Row) -> dict[str, Any]:
+def _row_record(row: AnswerRow) -> dict[str, Any]:
     def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
         return {
             port: {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
