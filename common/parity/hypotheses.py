@@ -15,11 +15,11 @@ from scipy import special
 from ..program import alternative
 from .departure import Search
 from .tape import Step, Tape
-from .trials import Run, Trial, with_operand
+from .trials import Trial, with_operand
 
 Array = np.ndarray
 #: What would stand in a sentence after "with", and a function of the operands in the place of the step's own.
-Change = tuple[str, Run]
+Change = tuple[str, Callable[..., Any]]
 
 #: The most steps that are changed, and the most constants of the reference in the place of one.
 STEPS, CONSTANTS = 48, 12
@@ -187,7 +187,7 @@ def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     others = [_scalar(search.reference, n) for step in search.first_of_reference() for n in step.operands]
     shares = [[c for c in dict.fromkeys(some) if c and 0 < c < 1] for some in (chain(*owns), others)]
     for own, other in product(*shares):
-        runs: dict[int, Run] = {}
+        runs: dict[int, Callable[..., Any]] = {}
         for step, constants in zip(steps, owns, strict=True):
             for place, constant in enumerate(constants):
                 for before, after in ((own, other), (1 - own, 1 - other)):
