@@ -17,7 +17,7 @@ from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
 from .pairs import baseline_of
-from .statistics import Comparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
+from .statistics import TimeComparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
@@ -42,7 +42,7 @@ class ArmChange:
     arm: Arm
     old_time_s: float
     new_time_s: float
-    comparison: Comparison
+    comparison: TimeComparison
     floor: float
     verdict: str
     chance: float

@@ -11,10 +11,10 @@ import numpy as np
 from ...common.errors import InputError
 from ...common.parity.model import EVAL, TRAIN, Model
 from ...common.parity.programs import Program
-from ...common.parity.record import Comparison as Result
+from ...common.parity.record import Comparison
 from ...common.parity.values import Arguments, as_arrays
 from ...common.port.programs import ProgramFacts, read_program
-from ..analysis.statistics import Comparison, compare, noise_floor, verdict
+from ..analysis.statistics import TimeComparison, compare, noise_floor, verdict
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
 #: Rounds of three arms each, and how long a sample lasts.
@@ -30,7 +30,7 @@ COUNTS = ("dots", "fusions", "whiles", "transposes")
 
 
 @dataclass(frozen=True)
-class Timed(Comparison):
+class Timed(TimeComparison):
     """The time of a candidate over that of the reference, by one clock.
 
     Args:
@@ -82,7 +82,7 @@ class _Arm:
         return jax.block_until_ready(outputs)
 
 
-def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Result) -> Iterator[PhaseCost]:
+def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Comparison) -> Iterator[PhaseCost]:
     """What both models cost, in each phase.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import WAYS, Answer, AnswerRow, answer
-from ..analysis.statistics import Comparison
+from ..analysis.statistics import TimeComparison
 from ..analysis.tidy import Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -139,7 +139,7 @@ def _cell(row: Timing | None, kind: Kind) -> str:
     if kind == "time":
         times: Any = row.time_s, row.time_low_s, row.time_high_s
         return format_time_range(*times)
-    text = format_interval(Comparison(row.ratio, row.low, row.high))
+    text = format_interval(TimeComparison(row.ratio, row.low, row.high))
     return f"({text})" if row.verdict == "indistinguishable" else text
 
 
