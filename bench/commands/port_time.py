@@ -30,7 +30,7 @@ COUNTS = ("dots", "fusions", "whiles", "transposes")
 
 
 @dataclass(frozen=True)
-class Timed(TimeComparison):
+class ClockComparison(TimeComparison):
     """The time of a candidate over that of the reference, by one clock.
 
     Args:
@@ -60,7 +60,7 @@ class PhaseCost:
     """
 
     phase: str
-    timed: tuple[Timed, ...]
+    timed: tuple[ClockComparison, ...]
     build_s: tuple[float, float]
     temp_bytes: tuple[int | None, int | None]
     operations: dict[str, tuple[int, int]]
@@ -146,7 +146,7 @@ def _arm(program: Program, params: Any, state: Any, inputs: tuple[Any, ...], pha
     return _Arm(function if phase == "forward" else step, (params, rest))
 
 
-def _timed(arms: list[_Arm]) -> Iterator[Timed]:
+def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
     for clock in CLOCKS:
         times = []
         how = SAMPLE_TIME_S, Calibration(clock)
@@ -159,4 +159,4 @@ def _timed(arms: list[_Arm]) -> Iterator[Timed]:
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
         found = verdict(ratio, floor, [0] * ROUNDS)
-        yield Timed(**vars(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)
+        yield ClockComparison(**vars(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)
