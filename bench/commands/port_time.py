@@ -10,7 +10,7 @@ import numpy as np
 
 from ...common.errors import InputError
 from ...common.parity.model import EVAL, TRAIN, Model
-from ...common.parity.programs import Program
+from ...common.parity.programs import TracedProgram
 from ...common.parity.record import Comparison
 from ...common.parity.values import Arguments, as_arrays
 from ...common.port.programs import ProgramFacts, read_program
@@ -96,7 +96,7 @@ def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result:
     inputs = as_arrays(inputs)
     for phase, mode in PHASES.items():
         r, c = (m.program(inputs, mode if mode in m.modes else m.modes[0]) for m in (reference, candidate))
-        if not isinstance(r, Program) or not isinstance(c, Program):
+        if not isinstance(r, TracedProgram) or not isinstance(c, TracedProgram):
             raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
         mine, given = (r, r.param_values, r.state_values), (c, result.converted, result.converted_state)
         arms = [_arm(*some, inputs, phase) for some in (mine, given, mine)]
@@ -131,7 +131,7 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
         yield f"  {cost.phase}, compiled: {', '.join(more) or same}"
 
 
-def _arm(program: Program, params: Any, state: Any, inputs: tuple[Any, ...], phase: str) -> _Arm:
+def _arm(program: TracedProgram, params: Any, state: Any, inputs: tuple[Any, ...], phase: str) -> _Arm:
     params, state = ([np.asarray(a)[None] for a in leaves] for leaves in (params, state))
     function, params, rest = program.own(Arguments(params, state, []), inputs)
 

@@ -9,7 +9,7 @@ from ..program import CodeLine, code_lines, equations
 from .layouts import LeafLayout
 from .locations import is_users, located, statements
 from .matching import Match
-from .programs import RULES, STOPS, Program, Result
+from .programs import RULES, STOPS, Result, TracedProgram
 from .record import Location, Place
 from .tape import Tape
 from .values import Arguments, largest
@@ -83,7 +83,7 @@ def left_out(
     gradients = [program.gradient(some, weights) for program, some in zip(programs, arguments, strict=True)]
     for which in (1, 0):
         program = programs[which]
-        lines = _obstacles(program.closed) if isinstance(program, Program) else {}
+        lines = _obstacles(program.closed) if isinstance(program, TracedProgram) else {}
         for here, some in list(lines.items())[:OBSTACLES]:
             pair = gradients.copy()
             pair[which] = program.gradient_without(some, arguments[which], weights)
