@@ -195,9 +195,9 @@ def refusals(port: Port) -> Iterator[Case]:
     for what, call in _bad_calls(port, model):
         yield Case(what, call, REFUSED)
     for lengths in GOOD_LENGTHS:
-        tape = oracle.forward(PARAMS, X, lengths=lengths)
+        result = oracle.forward(PARAMS, X, lengths=lengths)
         run = partial(evaluate, partial(port.apply, x=X, lengths=lengths), model)
-        yield Case(f"lengths {lengths} in {lengths.dtype}", run, (tape.carry, tape.outputs))
+        yield Case(f"lengths {lengths} in {lengths.dtype}", run, (result.carry, result.outputs))
     for call, config in ((port.apply, CONFIG), (port.classify, READOUT)):
         yield Case("lengths beyond 32 bits without jax_enable_x64", partial(_require_whole_lengths, port, call, config))
     yield Case("without jax_enable_x64", partial(_require_narrow, port))
