@@ -17,10 +17,10 @@ SEED, SHAPE = 20, (4, 9, 3, 5)  # B, T, D, H
 def oracle_answers(inputs: dict[str, Any]) -> dict[str, np.ndarray]:
     """The same from the oracle as it is now, for inputs by the names of the file."""
     params = from_leaves(inputs)
-    tape = oracle.forward(params, inputs["x"], lengths=inputs["lengths"], resets=inputs["resets"])
-    result = oracle.backward(params, tape, inputs["targets"], inputs["d_carry"])
-    gradients = {f"d {name}": array for name, array in (result.params._asdict() | {"x": result.x}).items()}
-    return {"carry": tape.carry, "outputs": tape.outputs} | gradients
+    forward = oracle.forward(params, inputs["x"], lengths=inputs["lengths"], resets=inputs["resets"])
+    backward = oracle.backward(params, forward, inputs["targets"], inputs["d_carry"])
+    gradients = {f"d {name}": array for name, array in (backward.params._asdict() | {"x": backward.x}).items()}
+    return {"carry": forward.carry, "outputs": forward.outputs} | gradients
 
 
 def write(path: Path) -> None:

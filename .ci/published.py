@@ -6,7 +6,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from msgspec.structs import replace
-from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
+from trigru.bench.analysis.answer import WAYS, Answer, AnswerRow, answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import by_other_clock, difference, speedups
 from trigru.bench.analysis.starts import load_starts
@@ -116,7 +116,7 @@ class Published:
         """The packages that tell version sets apart, with their versions."""
         return ", ".join(f"{package} {self.run.trigru.machine.versions[package]}" for package in PACKAGES)
 
-    def row(self, workload: str, phase: str) -> Row:
+    def row(self, workload: str, phase: str) -> AnswerRow:
         """A row of the answer."""
         (row,) = (row for row in self.answer.rows if (str(row.workload), row.phase) == (workload, phase))
         return row

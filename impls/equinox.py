@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.compat import dotted
 from ..common.gru import initializers, recurrence
-from ..common.parameters.layouts import NO_BIASES, Layout, Row
+from ..common.parameters.layouts import NO_BIASES, Layout, LayoutRow
 from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 from . import uses
@@ -220,10 +220,10 @@ LAYOUT = Layout(
     "equinox",
     "Equinox",
     (
-        Row("weight_ih", "weight_ih"),
-        Row("weight_hh", "weight_hh"),
-        Row("bias", "bias", if_absent=NO_BIASES),
-        Row("bias_n", "bias_n", if_absent=NO_BIASES),
+        LayoutRow("weight_ih", "weight_ih"),
+        LayoutRow("weight_hh", "weight_hh"),
+        LayoutRow("bias", "bias", if_absent=NO_BIASES),
+        LayoutRow("bias_n", "bias_n", if_absent=NO_BIASES),
     ),
 )
 

@@ -16,7 +16,7 @@ from flax.training.train_state import TrainState
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
-from ..common.parameters.layouts import FLAX_READOUT, Layout, Row
+from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
 from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
 from ..common.port.styles import carrying_program, shared_styles
 from . import uses
@@ -180,10 +180,10 @@ LAYOUT = Layout(
     "linen",
     "Flax linen",
     (
-        *(Row(f"i{gate}.kernel", "weight_ih", gate, transposed=True) for gate in "rzn"),
-        *(Row(f"i{gate}.bias", "bias", gate) for gate in "rzn"),
-        *(Row(f"h{gate}.kernel", "weight_hh", gate, transposed=True) for gate in "rzn"),
-        Row("hn.bias", "bias_n"),
+        *(LayoutRow(f"i{gate}.kernel", "weight_ih", gate, transposed=True) for gate in "rzn"),
+        *(LayoutRow(f"i{gate}.bias", "bias", gate) for gate in "rzn"),
+        *(LayoutRow(f"h{gate}.kernel", "weight_hh", gate, transposed=True) for gate in "rzn"),
+        LayoutRow("hn.bias", "bias_n"),
     ),
     readout=FLAX_READOUT,
 )

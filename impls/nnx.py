@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
-from ..common.parameters.layouts import FLAX_READOUT, Layout, Row
+from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
 from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, differentiated, own_array
 from ..common.port.styles import functional_program, shared_styles
 from . import uses
@@ -208,10 +208,10 @@ LAYOUT = Layout(
     "nnx",
     "Flax NNX",
     (
-        Row("dense_i.kernel", "weight_ih", transposed=True),
-        Row("dense_i.bias", "bias"),
-        Row("dense_h.kernel", "weight_hh", transposed=True),
-        Row("hn_bias", "bias_n", if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0."),
+        LayoutRow("dense_i.kernel", "weight_ih", transposed=True),
+        LayoutRow("dense_i.bias", "bias"),
+        LayoutRow("dense_h.kernel", "weight_hh", transposed=True),
+        LayoutRow("hn_bias", "bias_n", if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0."),
     ),
     readout=FLAX_READOUT,
 )

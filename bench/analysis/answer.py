@@ -34,7 +34,7 @@ POWER = 0.8
 NOISY_FLOOR = 0.10
 
 
-class Row(Struct, frozen=True):
+class AnswerRow(Struct, frozen=True):
     """One phase of one workload, by one clock: the arms of which its table has the times.
 
     Args:
@@ -58,7 +58,7 @@ class Row(Struct, frozen=True):
     keeping: dict[str, Benchmark]
     advised: dict[str, Difference]
     least: float | None = None
-    other: "Row | None" = None
+    other: "AnswerRow | None" = None
 
     @property
     def workload(self) -> Sized:
@@ -90,7 +90,7 @@ class Answer(Struct, frozen=True):
 
     run: Results
     ports: list[str]
-    rows: list[Row]
+    rows: list[AnswerRow]
 
     @property
     def proofs(self) -> list[Proof] | None:
@@ -123,7 +123,7 @@ def answer(run: Results) -> Answer:
     return Answer(run, [port for port in (*plan.ports, *plan.peers) if port in timed], [r for r in rows if r.cells])
 
 
-def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> Row:
+def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
     row, least = _row(results, benchmarks), sight(benchmarks)
     leads = row.clock == CLOCKS.get(row.phase, row.clock)
     others = [] if leads else [*by_other_clock(benchmarks).values()]
@@ -131,8 +131,8 @@ def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> Row:
     return replace(row, least=least, other=other)
 
 
-def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
-    row = Row(baseline_of(benchmarks), {}, {}, {}, {}, {})
+def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
+    row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {})
     for way in WAYS:
         cells = frameworks(benchmarks, way)
         if not cells:

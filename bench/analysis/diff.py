@@ -17,7 +17,7 @@ from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
 from .pairs import baseline_of
-from .statistics import Comparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
+from .statistics import TimeComparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
@@ -26,7 +26,7 @@ TOO_NOISY = 0.30
 
 
 @dataclass(frozen=True)
-class Change:
+class ArmChange:
     """One arm in both files.
 
     Args:
@@ -42,7 +42,7 @@ class Change:
     arm: Arm
     old_time_s: float
     new_time_s: float
-    comparison: Comparison
+    comparison: TimeComparison
     floor: float
     verdict: str
     chance: float
@@ -110,19 +110,19 @@ class Diff:
 
     old: Results
     new: Results
-    changes: list[Change]
+    changes: list[ArmChange]
     proofs: list[ProofChange]
     problems: list[Problem]
     fail_above: float
     anyway: bool
 
     @property
-    def judged(self) -> list[Change]:
+    def judged(self) -> list[ArmChange]:
         """The arms that get a verdict."""
         return [change for change in self.changes if change.arm.role == "arm"]
 
     @property
-    def regressions(self) -> list[Change]:
+    def regressions(self) -> list[ArmChange]:
         """Arms that are slower by more than is allowed, and believed."""
         return [change for change in self.changes if change.regression]
 
@@ -139,7 +139,7 @@ class Diff:
         return 125 if self.problems and not self.anyway else int(bool(self.regressions))
 
     @property
-    def moved(self) -> list[Change]:
+    def moved(self) -> list[ArmChange]:
         """What moved: regressions, then the largest changes first."""
         moved = [change for change in self.changes if change.moved]
         return sorted(moved, key=lambda change: (not change.regression, -abs(np.log(change.comparison.ratio))))
@@ -176,7 +176,7 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     return Diff(old, new, judge_together(changes, fail_above), proofs, problems, fail_above, anyway)
 
 
-def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
+def judge_together(changes: list[ArmChange], fail_above: float) -> list[ArmChange]:
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
     arms = [change for change in changes if change.arm.role == "arm"]
     slower, faster = (beyond_chance(chances) for chances in ([c.chance for c in arms], [1 - c.chance for c in arms]))
@@ -191,7 +191,7 @@ def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
     ]
 
 
-def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> Change:
+def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> ArmChange:
     """The change of one arm of a group, relative to the baseline; of the baseline, that of its own time."""
     both = [next(b for b in benchmarks if b.arm.id == arm) for benchmarks in (after, before)]
     new, old = both
@@ -202,7 +202,7 @@ def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> Change
     ]
     comparison, floor = compare_effects(*effects), max(b.floor for b in both)
     word = "-" if new.arm.is_baseline else verdict(comparison, floor)
-    return Change(new.arm, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
+    return ArmChange(new.arm, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:

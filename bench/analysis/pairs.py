@@ -21,7 +21,7 @@ from ..results.grouping import grouped
 from ..results.machine import Ceilings
 from ..results.record import Benchmark, Results
 from ..results.run import Clock, Timed
-from .statistics import Comparison, compare, noise_floor, verdict
+from .statistics import TimeComparison, compare, noise_floor, verdict
 
 #: The most that crossing the jit boundary was seen to take.
 BOUNDARY_LIMIT_S = 2e-3
@@ -92,7 +92,7 @@ def same_program(one: Benchmark, other: Benchmark) -> bool | None:
     return None if mine is None or its is None else mine.fingerprint == its.fingerprint
 
 
-def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
+def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, str]:
     """The time of one over that of the other, and the verdict on the first."""
     ratio = compare(one.time_s, other.time_s, one.process)
     return ratio, verdict(ratio, one.floor, one.process)
@@ -252,7 +252,7 @@ class Speedup(Struct, frozen=True):
     benchmark: Benchmark
     other: Benchmark
     arm: str
-    ratio: Comparison
+    ratio: TimeComparison
     verdict: str
 
     @property

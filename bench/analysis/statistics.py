@@ -32,7 +32,7 @@ BETWEEN_RUNS = 0.01
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TimeComparison:
     """The time of one arm over that of another, per call, with its 95 % interval."""
 
     ratio: float
@@ -40,9 +40,9 @@ class Comparison:
     high: float
 
     @property
-    def inverse(self) -> "Comparison":
+    def inverse(self) -> "TimeComparison":
         """The time of the baseline over that of the arm."""
-        return Comparison(1 / self.ratio, 1 / self.high, 1 / self.low)
+        return TimeComparison(1 / self.ratio, 1 / self.high, 1 / self.low)
 
     @property
     def reach(self) -> float:
@@ -71,7 +71,7 @@ class Effect:
 
 def compare(
     time_s: np.ndarray, baseline_time_s: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0
-) -> Comparison:
+) -> TimeComparison:
     """The paired ratio of two arms.
 
     Args:
@@ -135,7 +135,7 @@ def between_runs(processes: int) -> float:
     return BETWEEN_RUNS if 1 < processes <= FEW_PROCESSES else 0.0
 
 
-def compare_effects(new: Effect, old: Effect) -> Comparison:
+def compare_effects(new: Effect, old: Effect) -> TimeComparison:
     """How a ratio changed between two runs, whose rounds are not paired: new / old.
 
     The squared standard errors add up; degrees of freedom are Welch's. How runs of few processes differ is added for
@@ -170,18 +170,18 @@ def beyond_chance(chances: Sequence[float]) -> list[bool]:
     return [number in believed for number in range(len(chances))]
 
 
-def as_ratio(effect: Effect) -> Comparison:
+def as_ratio(effect: Effect) -> TimeComparison:
     """An effect as a ratio, as tables show it."""
-    return Comparison(*(float(np.exp(x)) for x in (effect.log_ratio, effect.low, effect.high)))
+    return TimeComparison(*(float(np.exp(x)) for x in (effect.log_ratio, effect.low, effect.high)))
 
 
-def noise_floor(duplicate: Comparison, processes: int = 1) -> float:
+def noise_floor(duplicate: TimeComparison, processes: int = 1) -> float:
     """The effect that identical code shows here, as a fraction; at least 1 %.
 
     In one process, it is how far the A/A interval reaches from 1, since that interval does not contain the difference
     between processes. In several processes, the interval contains it; there it is how far the A/A ratio lies from 1.
 
-    >>> [round(noise_floor(Comparison(1.03, 0.96, 1.05), processes), 4) for processes in (1, 5)]
+    >>> [round(noise_floor(TimeComparison(1.03, 0.96, 1.05), processes), 4) for processes in (1, 5)]
     [0.05, 0.03]
     """
     seen = (duplicate.low, duplicate.high) if processes == 1 else (duplicate.ratio,)
@@ -193,13 +193,13 @@ def enough_rounds(process: Sequence[int]) -> bool:
     return len(set(process)) > 1 or len(process) >= LEAST_ROUNDS
 
 
-def verdict(comparison: Comparison, floor: float, process: Sequence[int] | None = None) -> str:
+def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | None = None) -> str:
     """Say "faster", "slower", or, by default, "indistinguishable".
 
     A difference needs an interval that excludes 1, an effect above the noise floor, which is a fraction, and enough
     rounds, where the process of each is given.
 
-    >>> [verdict(Comparison(1.05, 1.04, 1.06), floor) for floor in (0.02, 0.08)]
+    >>> [verdict(TimeComparison(1.05, 1.04, 1.06), floor) for floor in (0.02, 0.08)]
     ['slower', 'indistinguishable']
     """
     is_certain = process is None or enough_rounds(process)

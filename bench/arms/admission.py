@@ -146,12 +146,12 @@ def _answer(phase: str, params: Any, batch: Batch) -> dict[str, Any]:
         loss, gradient = _loss_and_grad(params, batch)
         return {"loss": np.asarray(loss)} | leaves(gradient)
     if phase == "step":
-        tape = oracle.forward(params, batch.x[:, :1], batch.carry)
-        return {"carry": tape.carry, "outputs": tape.outputs[:, 0]}
+        result = oracle.forward(params, batch.x[:, :1], batch.carry)
+        return {"carry": result.carry, "outputs": result.outputs[:, 0]}
     if isinstance(params, ClassifierParams):
         return {"logits": oracle.classify(params, batch.x, batch.lengths)}
-    tape = oracle.forward(params, batch.x, lengths=batch.lengths)
-    return {"carry": tape.carry, "outputs": tape.outputs}
+    result = oracle.forward(params, batch.x, lengths=batch.lengths)
+    return {"carry": result.carry, "outputs": result.outputs}
 
 
 def _loss_and_grad(params: Any, batch: Batch) -> tuple[Any, Any]:

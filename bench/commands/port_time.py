@@ -10,11 +10,11 @@ import numpy as np
 
 from ...common.errors import InputError
 from ...common.parity.model import EVAL, TRAIN, Model
-from ...common.parity.programs import Program
-from ...common.parity.record import Comparison as Result
+from ...common.parity.programs import TracedProgram
+from ...common.parity.record import Comparison
 from ...common.parity.values import Arguments, as_arrays
 from ...common.port.programs import ProgramFacts, read_program
-from ..analysis.statistics import Comparison, compare, noise_floor, verdict
+from ..analysis.statistics import TimeComparison, compare, noise_floor, verdict
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
 #: Rounds of three arms each, and how long a sample lasts.
@@ -30,7 +30,7 @@ COUNTS = ("dots", "fusions", "whiles", "transposes")
 
 
 @dataclass(frozen=True)
-class Timed(Comparison):
+class ClockComparison(TimeComparison):
     """The time of a candidate over that of the reference, by one clock.
 
     Args:
@@ -60,7 +60,7 @@ class PhaseCost:
     """
 
     phase: str
-    timed: tuple[Timed, ...]
+    timed: tuple[ClockComparison, ...]
     build_s: tuple[float, float]
     temp_bytes: tuple[int | None, int | None]
     operations: dict[str, tuple[int, int]]
@@ -82,7 +82,7 @@ class _Arm:
         return jax.block_until_ready(outputs)
 
 
-def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Result) -> Iterator[PhaseCost]:
+def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Comparison) -> Iterator[PhaseCost]:
     """What both models cost, in each phase.
 
     Args:
@@ -96,7 +96,7 @@ def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result:
     inputs = as_arrays(inputs)
     for phase, mode in PHASES.items():
         r, c = (m.program(inputs, mode if mode in m.modes else m.modes[0]) for m in (reference, candidate))
-        if not isinstance(r, Program) or not isinstance(c, Program):
+        if not isinstance(r, TracedProgram) or not isinstance(c, TracedProgram):
             raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
         mine, given = (r, r.param_values, r.state_values), (c, result.converted, result.converted_state)
         arms = [_arm(*some, inputs, phase) for some in (mine, given, mine)]
@@ -131,7 +131,7 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
         yield f"  {cost.phase}, compiled: {', '.join(more) or same}"
 
 
-def _arm(program: Program, params: Any, state: Any, inputs: tuple[Any, ...], phase: str) -> _Arm:
+def _arm(program: TracedProgram, params: Any, state: Any, inputs: tuple[Any, ...], phase: str) -> _Arm:
     params, state = ([np.asarray(a)[None] for a in leaves] for leaves in (params, state))
     function, params, rest = program.own(Arguments(params, state, []), inputs)
 
@@ -146,7 +146,7 @@ def _arm(program: Program, params: Any, state: Any, inputs: tuple[Any, ...], pha
     return _Arm(function if phase == "forward" else step, (params, rest))
 
 
-def _timed(arms: list[_Arm]) -> Iterator[Timed]:
+def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
     for clock in CLOCKS:
         times = []
         how = SAMPLE_TIME_S, Calibration(clock)
@@ -159,4 +159,4 @@ def _timed(arms: list[_Arm]) -> Iterator[Timed]:
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
         found = verdict(ratio, floor, [0] * ROUNDS)
-        yield Timed(**vars(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)
+        yield ClockComparison(**vars(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)

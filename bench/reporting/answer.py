@@ -6,7 +6,7 @@ from textwrap import wrap
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
-from ..analysis.answer import NOISY_FLOOR, WAYS, Answer, Row, answer
+from ..analysis.answer import NOISY_FLOOR, WAYS, Answer, AnswerRow, answer
 from ..results.grouping import grouped
 from ..results.proof import Proof
 from ..results.record import Results
@@ -156,7 +156,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
     every framework's in the row, those alone.
     """
 
-    def saved(row: Row) -> float:
+    def saved(row: AnswerRow) -> float:
         return max((d.ratio for port, d in row.advised.items() if is_here(port) and d.verdict == "slower"), default=1.0)
 
     row = max((row for row in found.rows if row.phase in shown_phases(found)), key=saved, default=None)
@@ -251,13 +251,13 @@ def _times(found: Answer) -> Iterator[str]:
                 yield line(first, f"{format_time(row.baseline.median_s)} ", times)
 
 
-def _shown_rows(found: Answer) -> list[Row]:
+def _shown_rows(found: Answer) -> list[AnswerRow]:
     """The rows of the table, one for each clock."""
     shown = (row for row in found.rows if row.phase in shown_phases(found))
     return [row for both in shown for row in (both, both.other) if row]
 
 
-def _cell(row: Row, way: str, port: str) -> str:
+def _cell(row: AnswerRow, way: str, port: str) -> str:
     """The time of a framework, with a star where no other is faster; "-" where it has none."""
     b = row.cells.get(way, {}).get(port)
     if b is None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ...common.errors import UnjudgedError, listed
-from ..analysis.diff import TOO_NOISY, Change, Diff, Problem, ProofChange
+from ..analysis.diff import TOO_NOISY, ArmChange, Diff, Problem, ProofChange
 from ..results.grouping import grouped
 from ..results.machine import version_differences
 from ..results.proof import Proof
@@ -66,7 +66,7 @@ def _status(change: ProofChange) -> str:
     return f"{'' if change.new.is_equal else 'not '}equal, as before"
 
 
-def _speed(judged: list[Change]) -> str:
+def _speed(judged: list[ArmChange]) -> str:
     """How many arms moved, and of which ports."""
     if not judged:
         return "no arm is timed in both files"
@@ -112,7 +112,7 @@ def _doubts(diff: Diff) -> Iterator[str]:
         )
 
 
-def _by_port(changes: Iterable[Change], judged: Iterable[Change]) -> str:
+def _by_port(changes: Iterable[ArmChange], judged: Iterable[ArmChange]) -> str:
     """How many of each port's arms."""
     some, all_of = (grouped(of, lambda c: label(c.arm.port, c.arm.kernel)) for of in (changes, judged))
     return ", ".join(f"{port} {len(found)} of {len(all_of[port])}" for port, found in some.items())
@@ -212,7 +212,7 @@ def _all(diff: Diff) -> list[Section]:
     return [Section(f"Every arm: change of {_MEASURE}", columns, rows, notes, detail=True)] * bool(rows)
 
 
-def _cells(change: Change) -> tuple[str, str, str]:
+def _cells(change: ArmChange) -> tuple[str, str, str]:
     """The change with its interval, the noise floor and the verdict."""
     word = "too noisy to tell" if change.lost_in_noise else change.verdict
     word = "FAILED" if change.regression else "A/A" if change.arm.role == "duplicate" else word

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import WAYS, Answer, Row, answer
-from ..analysis.statistics import Comparison
+from ..analysis.answer import WAYS, Answer, AnswerRow, answer
+from ..analysis.statistics import TimeComparison
 from ..analysis.tidy import Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -74,7 +74,7 @@ def answer_record(found: Answer) -> dict[str, Any]:
     }
 
 
-def _row_record(row: Row) -> dict[str, Any]:
+def _row_record(row: AnswerRow) -> dict[str, Any]:
     def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
         return {
             port: {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
@@ -139,7 +139,7 @@ def _cell(row: Timing | None, kind: Kind) -> str:
     if kind == "time":
         times: Any = row.time_s, row.time_low_s, row.time_high_s
         return format_time_range(*times)
-    text = format_interval(Comparison(row.ratio, row.low, row.high))
+    text = format_interval(TimeComparison(row.ratio, row.low, row.high))
     return f"({text})" if row.verdict == "indistinguishable" else text
 
 

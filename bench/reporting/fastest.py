@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from math import ceil
 
 from ...common.errors import listed
-from ..analysis.answer import WAYS, Answer, Row
+from ..analysis.answer import WAYS, Answer, AnswerRow
 from ..results.grouping import grouped
 from .naming import CALLED, describe, name_of
 from .numbers import from_to
@@ -51,7 +51,7 @@ def shown_phases(found: Answer) -> list[str]:
     return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
 
 
-def _slower_if_waited(situation: list[Row], waited: list[Row]) -> Iterator[str]:
+def _slower_if_waited(situation: list[AnswerRow], waited: list[AnswerRow]) -> Iterator[str]:
     """How many times the least time some of the fastest frameworks take where calls are waited for."""
     for way in WAYS:
         for row, other in zip(situation, waited, strict=False):
@@ -62,7 +62,7 @@ def _slower_if_waited(situation: list[Row], waited: list[Row]) -> Iterator[str]:
                     yield f"{CALLED[way]}, {name_of(port)} takes {_times_text([over[port]])}{at}"
 
 
-def _sentence(phase: str, rows: list[Row], *, brief: bool) -> list[str]:
+def _sentence(phase: str, rows: list[AnswerRow], *, brief: bool) -> list[str]:
     """A line for a situation and one for each style, or none."""
     subject = f"{SUBJECTS[phase]} ({LOOPS[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
     lines = []
@@ -72,7 +72,7 @@ def _sentence(phase: str, rows: list[Row], *, brief: bool) -> list[str]:
     return [f"{subject}, fastest:", *lines] if lines else []
 
 
-def _fastest(rows: list[Row], way: str) -> list[str]:
+def _fastest(rows: list[AnswerRow], way: str) -> list[str]:
     """Which frameworks are the fastest in one style, in each row where they differ; nothing where that is unknown.
 
     With the ratios of the others in brackets, and without.
@@ -89,7 +89,7 @@ def _fastest(rows: list[Row], way: str) -> list[str]:
     ]
 
 
-def _slower(row: Row, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
+def _slower(row: AnswerRow, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
     """The frameworks that are slower than one of the fastest: the ratio of the shown times to the least of these."""
     times_s, slower = {port: _as_shown(b.median_s) for port, b in row.cells[way].items()}, dict[str, None]()
     for d in row.pairs[way]:
@@ -105,13 +105,13 @@ def _as_shown(time_s: float) -> float:
     return float(f"{time_s:.3g}")
 
 
-def _first_of(rows: list[Row], way: str, first: Iterable[str], everybody: set[str], where: str, brief: bool) -> str:
+def _first_of(rows: list[AnswerRow], way: str, first: Iterable[str], ports: set[str], where: str, brief: bool) -> str:
     """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
     in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
     over = grouped(((row, *of) for row in rows for of in _slower(row, way, first)), lambda of: of[1])
     times = [[b.median_s for b in row.cells[way].values()] for row in rows]
     most = max(max(of) / min(of) for of in times)
-    is_all = all(row.cells[way].keys() == everybody for row in rows)
+    is_all = all(row.cells[way].keys() == ports for row in rows)
     is_all = is_all and not any(row.apart(b) for row in rows for b in row.cells[way].values())
     if not over and is_all:
         return f"all tied{where}"
@@ -136,7 +136,7 @@ def _times_text(ratios: Iterable[float]) -> str:
     return from_to(ratios, lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}").replace(" to ", "-") + "x"
 
 
-def sizes_of(some: list[Row], rows: list[Row]) -> str:
+def sizes_of(some: list[AnswerRow], rows: list[AnswerRow]) -> str:
     """What tells some of the rows apart: the first of B, T, D and H that does, or all."""
     shapes = [describe(row.workload).partition(":")[0] for row in rows]
     letters = zip(*(shape.split() for shape in shapes), strict=False)

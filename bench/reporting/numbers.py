@@ -84,8 +84,8 @@ def format_throughput(flop_per_s: float, share: float) -> str:
 def format_interval(found: Interval, digits: int | None = None) -> str:
     """A ratio with its interval. Unless digits is given, its size decides the number of decimals.
 
-    >>> from trigru.bench.analysis.statistics import Comparison
-    >>> format_interval(Comparison(1.25, 1.234, 1.5)), format_interval(Comparison(12.0, 6.0, 15.0))
+    >>> from trigru.bench.analysis.statistics import TimeComparison
+    >>> format_interval(TimeComparison(1.25, 1.234, 1.5)), format_interval(TimeComparison(12.0, 6.0, 15.0))
     ('1.250 [1.234, 1.500]', '12.0 [6.0, 15.0]')
     """
     if digits is None:
@@ -96,10 +96,10 @@ def format_interval(found: Interval, digits: int | None = None) -> str:
 def format_ratio(ratio: Interval, verdict: str) -> str:
     """A ratio with the farther end of its interval, in brackets where it is indistinguishable from 1.
 
-    >>> from trigru.bench.analysis.statistics import Comparison
-    >>> format_ratio(Comparison(1.5, 1.41, 1.53), "slower")
+    >>> from trigru.bench.analysis.statistics import TimeComparison
+    >>> format_ratio(TimeComparison(1.5, 1.41, 1.53), "slower")
     '1.50 ±6%'
-    >>> format_ratio(Comparison(12.0, 6.0, 15.0), "indistinguishable")
+    >>> format_ratio(TimeComparison(12.0, 6.0, 15.0), "indistinguishable")
     '(12.0 ±50%)'
     """
     reach = max(ratio.high / ratio.ratio - 1, 1 - ratio.low / ratio.ratio)

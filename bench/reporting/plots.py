@@ -14,7 +14,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ...common.port.protocol import FUNCTIONAL
-from ..analysis.answer import WAYS, Answer, Row
+from ..analysis.answer import WAYS, Answer, AnswerRow
 from ..results.record import Benchmark
 from .inert import for_terminal
 from .naming import CALLED, PHASES, name_of
@@ -110,12 +110,12 @@ def answer_figure(found: Answer) -> "Figure":
     return figure
 
 
-def title_of(row: Row) -> str:
+def title_of(row: AnswerRow) -> str:
     """The phase and the sizes of a row."""
     return f"{PHASES[row.phase]}, {row.baseline.shape}"
 
 
-def _draw(axes: "Axes", y: float, found: Answer, row: Row, port: str) -> str:
+def _draw(axes: "Axes", y: float, found: Answer, row: AnswerRow, port: str) -> str:
     """Draw a framework's line; returns its times."""
     cells: dict[str, Benchmark] = {way: of_way[port] for way, of_way in row.cells.items() if port in of_way}
     colour, marker = colour_of(port, found.ports), marker_of(found.ports.index(port))

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from trigru.bench.analysis.statistics import Comparison, as_ratio, effect_of, noise_floor, verdict
+from trigru.bench.analysis.statistics import TimeComparison, as_ratio, effect_of, noise_floor, verdict
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.bench.timing.sampling import sample_rounds, schedule_of, warm_up
@@ -64,7 +64,7 @@ class Compiled:
 
 def measure(
     make_arms: Callable[[], Arms], what: str = "arms", processes: int = PROCESSES
-) -> dict[str, tuple[float, Comparison, str]]:
+) -> dict[str, tuple[float, TimeComparison, str]]:
     """Time arms in processes one after the other: milliseconds, the ratio to the first, and the verdict of each.
 
     `make_arms` is a function of a module, for a process to import.

@@ -166,7 +166,7 @@ class Trainer:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """One training: losses by epoch, and the test with the parameters of the epoch that validated best, from 0."""
 
     experiment: str
@@ -180,7 +180,7 @@ class Run:
     test_score: float
 
 
-def fit(trainer: Trainer, experiment: Experiment, start: str, seed: int, framework: str) -> Run:
+def fit(trainer: Trainer, experiment: Experiment, start: str, seed: int, framework: str) -> TrainingRun:
     """Train, and test the epoch that validates best.
 
     A seed decides the first parameters, the order of the minibatches and, where it is random, the validation split.
@@ -200,7 +200,7 @@ def fit(trainer: Trainer, experiment: Experiment, start: str, seed: int, framewo
     assert best_epoch >= 0, f"{experiment.name}, seed {seed}: no validation loss is finite"
     trainer.tree = best
     tested = [float(measure(trainer.predict(test), test.targets)) for measure in (experiment.loss, experiment.score)]
-    return Run(experiment.name, framework, start, seed, train_loss, validation_loss, best_epoch, *tested)
+    return TrainingRun(experiment.name, framework, start, seed, train_loss, validation_loss, best_epoch, *tested)
 
 
 def minibatches(data: Minibatch, batch_size: int, rng: np.random.Generator) -> list[Minibatch]:
@@ -216,7 +216,7 @@ def start_params(config: GRUConfig, seed: int) -> Any:
     return port.dump(port.make(config, jax.random.key(seed)))
 
 
-def main(experiments: Iterable[Experiment] = EXPERIMENTS, seeds: int = SEEDS) -> list[Run]:
+def main(experiments: Iterable[Experiment] = EXPERIMENTS, seeds: int = SEEDS) -> list[TrainingRun]:
     """Train every experiment in every framework from every start, and print what was gained, paired by seed."""
     runs = []
     for experiment in experiments:

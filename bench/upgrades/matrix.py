@@ -52,7 +52,7 @@ class Facts(TypedDict):
     lines: Count | None
 
 
-class Row(Struct, forbid_unknown_fields=True):
+class MatrixRow(Struct, forbid_unknown_fields=True):
     """One version set.
 
     Args:
@@ -89,7 +89,7 @@ class Matrix(Struct, forbid_unknown_fields=True):
     command: list[str]
     datetime: str
     device: str
-    rows: list[Row]
+    rows: list[MatrixRow]
 
 
 def fill(
@@ -114,10 +114,10 @@ def fill(
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
     matrix = Matrix(SCHEMA, command, "", "", [])
-    plan: list[tuple[VersionSet, Path, Row, bool]] = []
+    plan: list[tuple[VersionSet, Path, MatrixRow, bool]] = []
     for of in sets:
         place, day = folder / place_of(of, environments.python, arguments), of.day.isoformat() if of.day else ""
-        row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
+        row = MatrixRow(of.name, list(of.requirements), day, environments.python, list(arguments))
         is_kept = _is_kept(known.get(of.name), row, place)
         plan.append((of, place, known[of.name] if is_kept else row, is_kept))
     left, done = sum(not is_kept for *_, is_kept in plan), 0
@@ -126,7 +126,7 @@ def fill(
         if not is_kept:
             still = partial(told, done, left, of.name)
             still()
-            _fill_row(row, of, place, environments, still)
+            _take(row, of, place, environments, still)
             done += 1
         known.pop(of.name, None)
         if not row.reason:
@@ -146,7 +146,7 @@ def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
     return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{told}"
 
 
-def _is_kept(old: Row | None, new: Row, place: Path) -> bool:
+def _is_kept(old: MatrixRow | None, new: MatrixRow, place: Path) -> bool:
     """Whether nothing is left to do of the row of an earlier run."""
     if old is None or (old.python, old.arguments) != (new.python, new.arguments):
         return False
@@ -175,7 +175,7 @@ def read(folder: Path) -> Matrix:
         return matrix
 
 
-def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments, still: Callable[[], None]) -> None:
+def _take(row: MatrixRow, of: VersionSet, place: Path, environments: Environments, still: Callable[[], None]) -> None:
     """Install a set, and take its snapshot; what fails is the row's reason."""
     times_s = [time.monotonic()]
     try:
@@ -189,7 +189,7 @@ def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments,
     row.seconds = [round(b - a, 1) for a, b in pairwise(times_s)]
 
 
-def _compare(row: Row, before: Read | None, now: Read) -> None:
+def _compare(row: MatrixRow, before: Read | None, now: Read) -> None:
     """Add what changed since the row before, and what a table shows."""
     row.facts = facts_of(now[0])
     found = grouped(changes(before, now) if before else (), lambda change: (change.subject, change.kind))

@@ -67,7 +67,7 @@ class Trail(Struct, forbid_unknown_fields=True):
     signatures: str
 
 
-class Step(NamedTuple):
+class TrailStep(NamedTuple):
     """An operation of a trail: its line with what it computes, and the numbers of its operands and of its results."""
 
     where: str
@@ -75,7 +75,7 @@ class Step(NamedTuple):
     results: list[int]
 
 
-def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[Step]:
+def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[TrailStep]:
     """All operations of a trail, in their order.
 
     Args:
@@ -95,7 +95,7 @@ def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[St
         is_whole = min(operands, results) >= 0 and len(values) == operands + results
         if not (is_whole and 0 <= where < len(trail.lines) and all(0 <= n < len(signatures) for n in values)):
             raise ValueError("has steps of lines or values that are not there")
-        found.append(Step(trail.lines[where], values[:operands], values[operands:]))
+        found.append(TrailStep(trail.lines[where], values[:operands], values[operands:]))
         at += 3 + len(values)
     return found
 

@@ -10,7 +10,7 @@ from ..reporting.numbers import count
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
 from ..results.machine import version_differences
-from .matrix import Matrix, Row
+from .matrix import Matrix, MatrixRow
 from .record import KINDS, Change, Snapshot
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
     return [Section("Version sets", columns, rows, (note, *notes)), *details]
 
 
-def _ports(row: Row, fact: str) -> str:
+def _ports(row: MatrixRow, fact: str) -> str:
     """All ports alike, or those that are not as they should be."""
     said = {name: facts[fact] for name, facts in row.facts.items() if facts[fact]}
     part = [name for name, text in said.items() if text.endswith("not offered") and "failed" not in text]
@@ -208,6 +208,6 @@ def matrix_picture(matrix: Matrix) -> "Picture | None":
     return Picture(figure, text)
 
 
-def _label(row: Row) -> str:
+def _label(row: MatrixRow) -> str:
     name = for_terminal(row.name)
     return f"{name}, jax {row.versions.get('jax', '?')}" if row.day else name.replace(" ", "\n")

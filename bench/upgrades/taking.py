@@ -21,7 +21,7 @@ from .files import Arrays, Kept, decode
 from .models import snapshot_of
 from .record import PARTS_OF, Snapshot, Subject
 from .sources import sources_of
-from .work import CHECK_S, Told, Work
+from .work import CHECK_S, SnapshotWork, Told
 from .worker import Request
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
@@ -48,7 +48,7 @@ def take(
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
     subjects_of = {name: _subjects_of(name, present=name in present) for name in names}
-    work = Work(prover.programs, [*chain.from_iterable(subjects_of.values())], told)
+    work = SnapshotWork(prover.programs, [*chain.from_iterable(subjects_of.values())], told)
 
     def prove(asked: list[QuestionId]) -> list[Measurement]:
         work.begin(len(asked))
@@ -75,7 +75,7 @@ def _subjects_of(name: str, *, present: bool) -> list[str]:
     return [name] + [f"{name}:{FUSED}"] * fused + ([PARTS_OF[name]] if parts else [])
 
 
-def _look(subjects_of: dict[str, list[str]], programs: Path | None, work: Work) -> tuple[list[Subject], Arrays]:
+def _look(subjects_of: dict[str, list[str]], programs: Path | None, work: SnapshotWork) -> tuple[list[Subject], Arrays]:
     """The facts that child processes find, one for each framework."""
     stop, variables = Event(), shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}
 

@@ -16,7 +16,7 @@ from ...common.parity.tape import TraceTape
 from ...common.program import CodeLine, jax_line
 from .files import Arrays, Kept
 from .noticing import place_of
-from .record import IN_FLOAT64, SIGNATURE, Step, Subject, Trail, steps_of
+from .record import IN_FLOAT64, SIGNATURE, Subject, Trail, TrailStep, steps_of
 
 #: Signatures that are closer, relative to their size, are of one value: float64 evaluates a function no better.
 TOLERANCE = 1e-9
@@ -147,7 +147,7 @@ class _Side:
 
     def _unimportant(self, agrees: set[int]) -> set[int]:
         """The values that differ on the way to values that agree alone: the same is computed in another way."""
-        users: dict[int, list[Step]] = {}
+        users: dict[int, list[TrailStep]] = {}
         for step in self.steps:
             for value in step.operands:
                 users.setdefault(value, []).append(step)
@@ -158,7 +158,7 @@ class _Side:
             found |= {v for v in step.results if v in within and all(known.issuperset(u.results) for u in users[v])}
         return found
 
-    def _partners(self, other: "_Side") -> dict[int, Step]:
+    def _partners(self, other: "_Side") -> dict[int, TrailStep]:
         """The step of the other in the place of each, where one is."""
         operations = ([step.where.rpartition(" (")[2] for step in side.steps] for side in (self, other))
         matcher = SequenceMatcher(None, *operations, autojunk=False)

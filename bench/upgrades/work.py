@@ -19,8 +19,8 @@ SECONDS = {"jax, optax": 12.0, "linen's parts": 9.0, "nnx's parts": 10.0, "equin
 Told = Callable[[float, float | None, str], None]
 
 
-class Work:
-    """The work that is done, of all.
+class SnapshotWork:
+    """The share of a snapshot's work that is done.
 
     Args:
         folder: in which the time that it took is kept; None keeps none.

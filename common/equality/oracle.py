@@ -29,7 +29,7 @@ from ..parameters.record import ClassifierParams, GRUParams, ReadoutParams
 Array = np.ndarray
 
 
-class Tape(NamedTuple):
+class ForwardPass(NamedTuple):
     """A forward pass: its results and what `backward` needs."""
 
     carry: Array  # (*batch, H)
@@ -57,7 +57,7 @@ def forward(
     *,
     reverse: bool = False,
     time_major: bool = False,
-) -> Tape:
+) -> ForwardPass:
     """Run the GRU over a sequence.
 
     Args:
@@ -99,26 +99,26 @@ def forward(
         steps.append((t, h, r, z, n, gh_n, reset, on))  # (*batch, H), h after a reset; of the masks (*batch, 1)
         h = np.where(on, (1 - z) * n + z * h, h)
         outputs[t] = np.where(on, h, np.zeros((), h.dtype))
-    return Tape(h, np.moveaxis(outputs, 0, time_axis), frames, steps, carry is not None, time_axis)
+    return ForwardPass(h, np.moveaxis(outputs, 0, time_axis), frames, steps, carry is not None, time_axis)
 
 
 def backward(
-    params: GRUParams, tape: Tape, d_outputs: Array, d_carry: Array | None = None, *, each: int = 0
+    params: GRUParams, result: ForwardPass, d_outputs: Array, d_carry: Array | None = None, *, each: int = 0
 ) -> Gradients:
     """Backpropagate through time.
 
     Args:
-        params, tape: of the forward pass.
+        params, result: of the forward pass.
         d_outputs: gradient of a scalar with respect to the outputs, (*batch, T, H).
         d_carry: gradient with respect to the final carry, (*batch, H); None means zero.
         each: how many of the first batch axes the gradients of the parameters keep, instead of being summed over them.
     """
     W_i, W_h, _, _, h_0 = params
-    H, kept = h_0.shape[0], tape.carry.shape[:each]
+    H, kept = h_0.shape[0], result.carry.shape[:each]
     dW_i, dW_h, db, db_n, dh_0 = (np.zeros((*kept, *p.shape), p.dtype) for p in params)
-    dx = np.zeros_like(tape.frames)
-    d_outputs = np.moveaxis(d_outputs, tape.time_axis, 0)  # (T, *batch, H)
-    dh = np.zeros_like(tape.carry) if d_carry is None else d_carry
+    dx = np.zeros_like(result.frames)
+    d_outputs = np.moveaxis(d_outputs, result.time_axis, 0)  # (T, *batch, H)
+    dh = np.zeros_like(result.carry) if d_carry is None else d_carry
 
     def sum_batch(a: Array) -> Array:
         return a.reshape(*kept, -1, a.shape[-1]).sum(-2)
@@ -127,14 +127,14 @@ def backward(
         a, b = (array.reshape(*kept, -1, array.shape[-1]) for array in (a, b))
         return _product(np.swapaxes(a, -1, -2), b)
 
-    for t, h, r, z, n, gh_n, reset, on in reversed(tape.steps):
+    for t, h, r, z, n, gh_n, reset, on in reversed(result.steps):
         dh_new = np.where(on, dh + d_outputs[t], np.zeros((), dh.dtype))  # into h', where the step counted
         dn = dh_new * (1 - z) * (1 - n * n)  # (*batch, H), before tanh
         dz = dh_new * (h - n) * z * (1 - z)  # before sigmoid
         dr = dn * gh_n * r * (1 - r)  # before sigmoid
         d_gi = np.concatenate([dr, dz, dn], axis=-1)  # (*batch, 3H)
         d_gh = np.concatenate([dr, dz, dn * r], axis=-1)  # (*batch, 3H)
-        dW_i += outer(d_gi, tape.frames[t])
+        dW_i += outer(d_gi, result.frames[t])
         dW_h += outer(d_gh, h)
         db += sum_batch(d_gi)
         db_n += sum_batch(d_gh[..., 2 * H :])
@@ -143,17 +143,17 @@ def backward(
         dh_0 += sum_batch(np.where(reset, dh, np.zeros((), dh.dtype)))
         dh = np.where(reset, np.zeros((), dh.dtype), dh)
 
-    if not tape.carry_passed:
+    if not result.carry_passed:
         dh_0 += sum_batch(dh)
-    dx = np.moveaxis(dx, 0, tape.time_axis)
-    return Gradients(GRUParams(dW_i, dW_h, db, db_n, dh_0), dx, dh if tape.carry_passed else None)
+    dx = np.moveaxis(dx, 0, result.time_axis)
+    return Gradients(GRUParams(dW_i, dW_h, db, db_n, dh_0), dx, dh if result.carry_passed else None)
 
 
 def sequence_loss(params: GRUParams, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, GRUParams]:
     """Mean squared error of all outputs against targets (*batch, T, H), and its gradients."""
-    tape = forward(params, x, lengths=lengths)
-    error = tape.outputs - targets
-    gradients = backward(params, tape, 2 * error / error.dtype.type(error.size))
+    result = forward(params, x, lengths=lengths)
+    error = result.outputs - targets
+    gradients = backward(params, result, 2 * error / error.dtype.type(error.size))
     return np.mean(error**2), gradients.params
 
 
@@ -167,16 +167,16 @@ def classifier_loss(
     params: ClassifierParams, x: Array, labels: Array, lengths: Array | None = None
 ) -> tuple[Any, ClassifierParams]:
     """Mean softmax cross-entropy of the logits (B, C) against labels (B,) in [0, C), and its gradients."""
-    tape = forward(params.gru, x, lengths=lengths)
-    logits = _product(tape.carry, params.readout.weight.T) + params.readout.bias  # (B, C)
+    result = forward(params.gru, x, lengths=lengths)
+    logits = _product(result.carry, params.readout.weight.T) + params.readout.bias  # (B, C)
     logits = logits - logits.max(-1, keepdims=True)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     one_hot = np.eye(log_p.shape[-1], dtype=log_p.dtype)[labels]
     loss = -np.mean((log_p * one_hot).sum(-1))
     d_logits = (np.exp(log_p) - one_hot) / log_p.dtype.type(len(labels))  # (B, C)
-    readout = ReadoutParams(_product(d_logits.T, tape.carry), d_logits.sum(0))
+    readout = ReadoutParams(_product(d_logits.T, result.carry), d_logits.sum(0))
     d_carry = _product(d_logits, params.readout.weight)
-    gru = backward(params.gru, tape, np.zeros_like(tape.outputs), d_carry).params
+    gru = backward(params.gru, result, np.zeros_like(result.outputs), d_carry).params
     return loss, ClassifierParams(gru, readout)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, UnknownNameError
-from .layouts import CARRY, Layout, Row, flatten, nested
+from .layouts import CARRY, Layout, LayoutRow, flatten, nested
 from .record import ClassifierParams, GRUParams, leaves
 
 SHOWN = 8  # names in a message
@@ -34,7 +34,7 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
     kept = {name: leaf for name, leaf in flat.items() if "rngs" not in name.split(".")}
     if len(kept) < len(flat):
         notes.append("it has random state (rngs), which is no parameter: left out.")
-    layout, table, own_names = _only_match(kept, tuple(layouts))
+    layout, table, own_names = _only_match(kept, list(layouts))
     arrays = {name: _array(own_name, kept[own_name]) for name, own_name in own_names.items()}
     for name, array in arrays.items():
         if table[name] is CARRY and array.shape == (*(1,) * (array.ndim - 1), array.size):
@@ -55,7 +55,7 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
     return params, layout, tuple(notes)
 
 
-def _only_match(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> tuple[Layout, dict[str, Row], dict[str, str]]:
+def _only_match(flat: Mapping[str, Any], layouts: list[Layout]) -> tuple[Layout, dict[str, LayoutRow], dict[str, str]]:
     """The one layout that the names of a tree fit, its table, and the tree's names of its arrays.
 
     Where several fit, as Equinox's and the canonical one, it is that whose cell is at its place.
@@ -83,7 +83,7 @@ def _only_match(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> tuple[L
 
 def _match(
     layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]
-) -> tuple[dict[str, Row], dict[str, str], str]:
+) -> tuple[dict[str, LayoutRow], dict[str, str], str]:
     """The table of a layout whose cell is at a place, the tree's names of its arrays, and why it does not fit."""
     table = layout.table(classifier=any(_ending(flat, row.name) for row in layout.readout))
     own_names, lacks = {}, {}

@@ -20,13 +20,12 @@ GATES = "rzn"
 NO_BIASES = "it has no biases: they are 0."
 
 
-class Row(NamedTuple):
+class LayoutRow(NamedTuple):
     """One array of a layout.
 
     Args:
         name: of the array, below the cell.
-        field: the field of `leaves` that it holds, or "bias_hh", which is torch's second bias
-            (3H,): zeros for r and z, then bias_n.
+        field: the field of `leaves` that it holds, or "bias_hh", torch's second bias (3H,): 0 for r and z, then bias_n.
         gate: of "r", "z", "n" where it holds that gate's third of the field alone.
         transposed: whether it multiplies from the right.
         if_absent: the note if a file lacks it and zeros stand for it; None where it must be there. Rows that say
@@ -41,8 +40,11 @@ class Row(NamedTuple):
 
 
 #: Of a layer called `readout`, an `nn.Dense` or `nnx.Linear`.
-FLAX_READOUT = (Row("readout.kernel", "readout.weight", transposed=True), Row("readout.bias", "readout.bias"))
-CARRY = Row("initial_carry", "initial_carry", if_absent="it has no initial_carry: the initial state is 0.")
+FLAX_READOUT = (
+    LayoutRow("readout.kernel", "readout.weight", transposed=True),
+    LayoutRow("readout.bias", "readout.bias"),
+)
+CARRY = LayoutRow("initial_carry", "initial_carry", if_absent="it has no initial_carry: the initial state is 0.")
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,14 @@ class Layout:
 
     name: str
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[LayoutRow, ...]
     cell: str = "cell."
     gru: str = "gru."
-    readout: tuple[Row, ...] = (Row("readout.weight", "readout.weight"), Row("readout.bias", "readout.bias"))
+    readout: tuple[LayoutRow, ...] = tuple(LayoutRow(name, name) for name in ("readout.weight", "readout.bias"))
     nested: bool = True
     refused: tuple[tuple[str, str], ...] = ()
 
-    def table(self, *, classifier: bool = False) -> dict[str, Row]:
+    def table(self, *, classifier: bool = False) -> dict[str, LayoutRow]:
         """The row of each array by its whole name, in the framework's order."""
         gru = self.gru if classifier else ""
         table = {f"{gru}{self.cell}{row.name}": row for row in self.rows} | {f"{gru}{CARRY.name}": CARRY}
@@ -191,7 +193,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 CANONICAL = Layout(
     "canonical",
     "trigru's own",
-    (Row("weight_ih", "weight_ih"), Row("weight_hh", "weight_hh"), Row("bias", "bias"), Row("bias_n", "bias_n")),
+    tuple(LayoutRow(name, name) for name in ("weight_ih", "weight_hh", "bias", "bias_n")),
     cell="",
     gru="",
     nested=False,
@@ -201,10 +203,10 @@ TORCH = Layout(
     "torch",
     "torch.nn.GRU",
     (
-        Row("weight_ih_l0", "weight_ih"),
-        Row("weight_hh_l0", "weight_hh"),
-        Row("bias_ih_l0", "bias", if_absent=NO_BIASES),
-        Row("bias_hh_l0", "bias_hh", if_absent=NO_BIASES),
+        LayoutRow("weight_ih_l0", "weight_ih"),
+        LayoutRow("weight_hh_l0", "weight_hh"),
+        LayoutRow("bias_ih_l0", "bias", if_absent=NO_BIASES),
+        LayoutRow("bias_hh_l0", "bias_hh", if_absent=NO_BIASES),
     ),
     cell="gru.",
     gru="rnn.",

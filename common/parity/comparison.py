@@ -19,7 +19,7 @@ from .matching import Match, converted, match, match_by_values, unmatched, with_
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
 from .pairs import leaf_errors, left_out, paired_gradients, paired_outputs, parameter_gradients, with_rules
 from .places import places_of, places_of_optimizers, rounded
-from .programs import Program
+from .programs import TracedProgram
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement, copies
 from .tape import Tape
@@ -108,7 +108,7 @@ class _Comparing:
         for number, mode in enumerate(modes):
             name = f" ({mode[0]})" if len(modes) > 1 else ""
             self._mode(*(first if number == 0 else self._programs(*mode, inputs)), name)
-        if not self.failures and all(isinstance(program, Program) for program in first):
+        if not self.failures and all(isinstance(program, TracedProgram) for program in first):
             self._next_call(modes[0], modes[-1])
         if not self.failures:
             self._variations(*modes[0])
@@ -217,7 +217,7 @@ class _Comparing:
         models = (self.reference, self.candidate)
         if not any(jax.tree.leaves(model.state) for model in models):
             return
-        r, c = (Program(model, self.inputs, *modes) for model, *modes in zip(models, first, last, strict=True))
+        r, c = (TracedProgram(model, self.inputs, *modes) for model, *modes in zip(models, first, last, strict=True))
         outputs, own = r.forward(self.arguments).outputs, c.forward(self.given).outputs
         if _is_finite(outputs):
             places = partial(self._places, r, c)
@@ -333,7 +333,7 @@ class _Comparing:
         yield from left_out((r, c), (mine, given), weights, self.matches, OF_GRADIENTS * self.tolerance)
         first, second = r.gradient_tape(mine, weights), c.gradient_tape(given, weights)
         places = self._parting(first, second, paired_gradients(r, c, first, second, self.matches))
-        yield from with_rules(places, c.closed) if isinstance(c, Program) else places
+        yield from with_rules(places, c.closed) if isinstance(c, TracedProgram) else places
 
     def _parting(self, first: Tape, second: Tape, pairs: list[tuple[int, int]]) -> Iterator[Place]:
         search = Search(first, second, pairs, self.tolerance)

@@ -15,11 +15,11 @@ from scipy import special
 from ..program import alternative
 from .departure import Search
 from .tape import Step, Tape
-from .trials import Run, Trial, with_operand
+from .trials import Trial, with_operand
 
 Array = np.ndarray
 #: What would stand in a sentence after "with", and a function of the operands in the place of the step's own.
-Change = tuple[str, Run]
+StepChange = tuple[str, Callable[..., Any]]
 
 #: The most steps that are changed, and the most constants of the reference in the place of one.
 STEPS, CONSTANTS = 48, 12
@@ -76,7 +76,7 @@ def changes(search: Search, steps: Sequence[Step], result: Trial | None) -> Iter
 # Changes of one step ----------------------------------------------------------------------------------------------
 
 
-def _constants(search: Search, step: Step) -> Iterator[Change]:
+def _constants(search: Search, step: Step) -> Iterator[StepChange]:
     """A constant of the reference, of the like of its step, in the place of the candidate's."""
     others = [other for other in search.reference.steps if other.operation == step.operation]
     near = [other for other in others if any(n not in search.agrees_in_reference for n in other.results)]
@@ -93,13 +93,13 @@ def _constants(search: Search, step: Step) -> Iterator[Change]:
                 yield f"{other:.6g} instead of {own:.6g}", change
 
 
-def _comparisons(search: Search, step: Step) -> Iterator[Change]:
+def _comparisons(search: Search, step: Step) -> Iterator[StepChange]:
     for name, function in COMPARISONS.items() if step.operation in COMPARISONS else ():
         if name != step.operation:
             yield f"`{name}` instead of `{step.operation}`", lambda a, b, f=function: f(a, b)
 
 
-def _exchanged(search: Search, step: Step) -> Iterator[Change]:
+def _exchanged(search: Search, step: Step) -> Iterator[StepChange]:
     """An operand of a product or a convolution with its axes exchanged."""
     shapes = [np.shape(search.candidate.values[n]) for n in step.operands]
     if step.operation in ("dot_general", "conv_general_dilated"):
@@ -110,7 +110,7 @@ def _exchanged(search: Search, step: Step) -> Iterator[Change]:
                 yield f"axes {a - 1} and {b - 1} of operand {place + 1} exchanged", change
 
 
-def _places(search: Search, step: Step) -> Iterator[Change]:
+def _places(search: Search, step: Step) -> Iterator[StepChange]:
     """A part that starts elsewhere along an axis."""
     if step.operation not in ("slice", "dynamic_slice") or not step.operands:
         return
@@ -134,7 +134,7 @@ def _part(a: Array, axis: int, start: int, length: int) -> Array:
     return np.take(a, range(start, start + length), axis)
 
 
-def _parameters(search: Search, step: Step) -> Iterator[Change]:
+def _parameters(search: Search, step: Step) -> Iterator[StepChange]:
     """Other axes, or another padding, of as many entries."""
     if step.equation is None:
         return
@@ -154,7 +154,7 @@ def _parameters(search: Search, step: Step) -> Iterator[Change]:
                 yield f"padding {new} instead of {own}", alternative(step.equation, padding=new)
 
 
-def _orders(search: Search, step: Step) -> Iterator[Change]:
+def _orders(search: Search, step: Step) -> Iterator[StepChange]:
     """The result negative, or its blocks along the last axis in another order."""
     value = search.candidate.values[step.results[0]]
     if len(step.results) > 1 or not isinstance(value, np.ndarray) or value.dtype.kind != "f" or step.moves:
@@ -172,7 +172,7 @@ def _reordered(a: Array, order: Sequence[int]) -> Array:
     return np.concatenate([parts[n] for n in order], -1)
 
 
-Hypothesis = Callable[[Search, Step], Iterator[Change]]
+Hypothesis = Callable[[Search, Step], Iterator[StepChange]]
 HYPOTHESES: tuple[Hypothesis, ...] = (_constants, _comparisons, _places, _parameters, _exchanged, _orders)
 #: Operations that are changed although their results agree, or cannot be compared.
 WHOLE = frozenset({*COMPARISONS, "argmax", "argmin", "add", "sub", "select_n", "slice", "dynamic_slice"})
@@ -187,7 +187,7 @@ def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     others = [_scalar(search.reference, n) for step in search.first_of_reference() for n in step.operands]
     shares = [[c for c in dict.fromkeys(some) if c and 0 < c < 1] for some in (chain(*owns), others)]
     for own, other in product(*shares):
-        runs: dict[int, Run] = {}
+        runs: dict[int, Callable[..., Any]] = {}
         for step, constants in zip(steps, owns, strict=True):
             for place, constant in enumerate(constants):
                 for before, after in ((own, other), (1 - own, 1 - other)):

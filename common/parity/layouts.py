@@ -62,7 +62,7 @@ class Transform:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LeafLayout:
     """Where the numbers of a candidate's leaf stand in the reference's.
 
     Args:
@@ -101,17 +101,17 @@ class Layout:
         return self.sources, self.index.tobytes()
 
 
-def whole(number: int, of: Shape, to: Shape) -> list[Layout]:
+def whole(number: int, of: Shape, to: Shape) -> list[LeafLayout]:
     """The layouts of one leaf as another of the same size, the simplest first.
 
     Args:
         number: of the reference's leaf.
         of, to: its shape, and that of the candidate's leaf.
     """
-    return [Layout((number,), index, how) for index, how in _indices(of, to)]
+    return [LeafLayout((number,), index, how) for index, how in _indices(of, to)]
 
 
-def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[Layout]:
+def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[LeafLayout]:
     """The layouts of several leaves, each as long as it has to be, joined along an axis in this order."""
     result, starts = [], np.cumsum([0, *map(prod, shapes)])
     for axis, length in enumerate(to):
@@ -122,18 +122,18 @@ def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[L
         for key in (key for key in ways[0] if all(key in some for some in ways)):
             index = np.concatenate([some[key] + start for some, start in zip(ways, starts, strict=False)], axis)
             words = "" if key[0] == "as it is" else f"{key[0]} and "
-            result.append(Layout(tuple(numbers), index, f"{words}joined along axis {axis}"))
+            result.append(LeafLayout(tuple(numbers), index, f"{words}joined along axis {axis}"))
     return _unique(result)
 
 
-def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[Layout]:
+def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[LeafLayout]:
     """The layouts of one of several pieces of a leaf, cut along an axis, as another leaf."""
     result = []
     for axis, length in enumerate(to):
         for index, how in _indices(of, (*to[:axis], length * pieces, *to[axis + 1 :])):
             words = f"piece {which + 1} of {pieces} along axis {axis}"
             part = np.split(index, pieces, axis)[which]
-            result.append(Layout((number,), part, words if how == "as it is" else f"{how}, {words}"))
+            result.append(LeafLayout((number,), part, words if how == "as it is" else f"{how}, {words}"))
     return _unique(result)
 
 
@@ -185,8 +185,8 @@ def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
     return not rest
 
 
-def _unique(layouts: Iterable[Layout]) -> list[Layout]:
-    kept: dict[Any, Layout] = {}
+def _unique(layouts: Iterable[LeafLayout]) -> list[LeafLayout]:
+    kept: dict[Any, LeafLayout] = {}
     for layout in layouts:
         kept.setdefault(layout.key, layout)
     return list(kept.values())
@@ -208,7 +208,7 @@ def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
     return ends[0]
 
 
-def mapped(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | Layout:
+def mapped(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | LeafLayout:
     """What a mapping says that a leaf of the candidate is.
 
     Args:
@@ -250,6 +250,6 @@ def mapped(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | La
     if index.size == len(np.unique(index)) and index.min(initial=0) >= 0 and index.max(initial=0) < size:
         values = np.random.default_rng(3).uniform(0.5, 1.5, size)
         if np.allclose(result(values), values[index], rtol=1e-6, atol=0):  # values are kept, and not only their order
-            return Layout(sources, index, "by the mapping")
+            return LeafLayout(sources, index, "by the mapping")
     assert function is not None
     return Transform(sources, function)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .layouts import Layout, Leaf, Transform, find, joined, mapped, piece, whole
+from .layouts import Leaf, LeafLayout, Transform, find, joined, mapped, piece, whole
 from .tape import Tape
 
 #: The most leaves that are joined in any order, and the most that are joined at all.
@@ -53,9 +53,9 @@ class Match:
         options: all that it may be, the likeliest first; one if there is nothing to choose.
     """
 
-    layout: Layout | Transform | None
+    layout: LeafLayout | Transform | None
     by: str = "names and shapes"
-    options: list[Layout] = field(default_factory=list)
+    options: list[LeafLayout] = field(default_factory=list)
 
 
 def match(
@@ -146,11 +146,11 @@ class _Matching:
         free = [c for c, m in enumerate(self.matches) if m.layout is None]
         return unmatched(self.reference, self.matches), free
 
-    def _keep(self, c: int, options: list[Layout]) -> None:
+    def _keep(self, c: int, options: list[LeafLayout]) -> None:
         if options:
             self.matches[c] = Match(options[0], options=options)
 
-    def _ordered(self, options: list[Layout], c: int) -> list[Layout]:
+    def _ordered(self, options: list[LeafLayout], c: int) -> list[LeafLayout]:
         """The layouts of a leaf, those first that one expects."""
         return sorted(options, key=lambda option: not _usual(option, self.reference, self.candidate[c]))
 
@@ -219,7 +219,7 @@ def _ranks(leaves: Sequence[Leaf], free: Sequence[int]) -> np.ndarray:
     return np.array([groups[leaves[n].size].index(n) for n in free])
 
 
-def _usual(option: Layout, reference: Sequence[Leaf], leaf: Leaf) -> bool:
+def _usual(option: LeafLayout, reference: Sequence[Leaf], leaf: Leaf) -> bool:
     """Whether a layout is expected: products sum over the same numbers; else, a weight is a transposed kernel."""
     source = reference[option.sources[0]]
     if source.summed and leaf.summed:

@@ -93,9 +93,9 @@ class Model:
 
     def program(self, inputs: tuple[Any, ...], mode: str) -> Any:
         """The model in one mode, for inputs of these shapes, as a program that can be evaluated in float64."""
-        from .programs import Program
+        from .programs import TracedProgram
 
-        return Program(self, inputs, mode)
+        return TracedProgram(self, inputs, mode)
 
     def paths(self) -> list[str]:
         """The paths of the parameters, in the order of the leaves."""

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from ..program import CodeLine, code_lines, equations
-from .layouts import Layout
+from .layouts import LeafLayout
 from .locations import is_users, located, statements
 from .matching import Match
-from .programs import RULES, STOPS, Program, Result
+from .programs import RULES, STOPS, Result, TracedProgram
 from .record import Location, Place
 from .tape import Tape
 from .values import Arguments, largest
@@ -34,10 +34,10 @@ def parameter_gradients(matches: Sequence[Match], first: Result, second: Result)
     sets = max(map(len, first.of_params))
     totals = [np.zeros((sets, *a.shape[1:]), a.dtype) for a in first.of_params]
     for m, gradient in zip(matches, second.of_params, strict=True):
-        if isinstance(m.layout, Layout):
+        if isinstance(m.layout, LeafLayout):
             m.layout.give_back(np.broadcast_to(gradient, (sets, *gradient.shape[1:])), totals)
-    known = {n for m in matches if isinstance(m.layout, Layout) for n in m.layout.sources}
-    computed = {n for m in matches if m.layout and not isinstance(m.layout, Layout) for n in m.layout.sources}
+    known = {n for m in matches if isinstance(m.layout, LeafLayout) for n in m.layout.sources}
+    computed = {n for m in matches if m.layout and not isinstance(m.layout, LeafLayout) for n in m.layout.sources}
     for n in sorted(known - computed):
         yield largest([first.of_params[n]], [totals[n]], first.of_params)
 
@@ -83,7 +83,7 @@ def left_out(
     gradients = [program.gradient(some, weights) for program, some in zip(programs, arguments, strict=True)]
     for which in (1, 0):
         program = programs[which]
-        lines = _obstacles(program.closed) if isinstance(program, Program) else {}
+        lines = _obstacles(program.closed) if isinstance(program, TracedProgram) else {}
         for here, some in list(lines.items())[:OBSTACLES]:
             pair = gradients.copy()
             pair[which] = program.gradient_without(some, arguments[which], weights)

@@ -12,7 +12,7 @@ from .departure import Search
 from .hypotheses import changes, relation
 from .locations import argument_at, callers, hand_overs, located, location, makers, text_of
 from .model import Model, dtypes_of
-from .programs import Program
+from .programs import TracedProgram
 from .record import Location, Place
 from .tape import Step, Tape
 from .trials import Trial, first_that_mends, in_another_order, of_operands, of_results
@@ -214,7 +214,7 @@ def _origins(tape: Tape, step: Step) -> list[Step]:
 
 def rounded(program: Any) -> Iterator[Place]:
     """The lines at which a program takes numbers to a narrower dtype than those of its parameters."""
-    if not isinstance(program, Program):
+    if not isinstance(program, TracedProgram):
         return
     widest = max((jnp.finfo(dtype).bits for dtype in dtypes_of(program.model.params)), default=32)
     for equation, outside in equations(program.closed.jaxpr):

@@ -53,7 +53,7 @@ def parts_of(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
     return [list(values[a:b]) for a, b in zip([0, *ends], [*ends, None], strict=True)]
 
 
-class Program:
+class TracedProgram:
     """A model in one mode, for inputs of some shapes.
 
     Args:

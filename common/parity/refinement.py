@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import listed
 from .agreement import comparable
 from .departure import Search
-from .layouts import Layout, whole
+from .layouts import LeafLayout, whole
 from .matching import MOST_IN_ANY_ORDER, Match, converted, families, unmatched
 from .values import Arguments, largest
 
@@ -21,7 +21,7 @@ TRYING_S = 15.0
 COPIES, CHOICES = 2, 36
 
 #: Choices for some leaves of the candidate, by their numbers.
-Chosen = Mapping[int, Layout]
+Chosen = Mapping[int, LeafLayout]
 
 
 def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]) -> list[str]:
@@ -125,12 +125,12 @@ class Refinement:
                     return True
         return False
 
-    def _with_exchange(self, c: int, option: Layout) -> Chosen:
+    def _with_exchange(self, c: int, option: LeafLayout) -> Chosen:
         """An option for a leaf, and what the leaf takes that had these numbers before; empty if it can take nothing."""
         before = self._matches[c].layout
         for n, m in enumerate(self._matches):
-            if n != c and isinstance(m.layout, Layout) and m.layout.numbers & option.numbers:
-                swapped = (o for o in m.options if isinstance(before, Layout) and o.numbers == before.numbers)
+            if n != c and isinstance(m.layout, LeafLayout) and m.layout.numbers & option.numbers:
+                swapped = (o for o in m.options if isinstance(before, LeafLayout) and o.numbers == before.numbers)
                 return next(({c: option, n: other} for other in swapped), {})
         return {c: option}
 
@@ -147,9 +147,9 @@ class Refinement:
 
     def _in_another_order(self) -> Iterator[Chosen]:
         """The leaves of all that are joined of as many in another order, the same in each."""
-        groups: dict[tuple[int, str], dict[int, Layout]] = {}
+        groups: dict[tuple[int, str], dict[int, LeafLayout]] = {}
         for c, match in enumerate(self._matches):
-            if isinstance(match.layout, Layout) and len(match.layout.sources) > 1 and len(match.options) > 1:
+            if isinstance(match.layout, LeafLayout) and len(match.layout.sources) > 1 and len(match.options) > 1:
                 groups.setdefault((len(match.layout.sources), self._program.params[c].module), {})[c] = match.layout
         for (count, _), group in groups.items():
             for order in _other_orders(range(count)):
@@ -164,7 +164,7 @@ class Refinement:
         """Leaves whose paths differ in one name, as those of gates, exchanged alike wherever the names occur."""
         leaves = self._program.params
         groups: dict[frozenset[str], list[dict[str, int]]] = {}
-        layouts = {n: m.layout for n, m in enumerate(self._matches) if isinstance(m.layout, Layout)}
+        layouts = {n: m.layout for n, m in enumerate(self._matches) if isinstance(m.layout, LeafLayout)}
         for family in families(leaves, [c for c in layouts if self._matches[c].by != "the mapping"]):
             names = zip(*(leaves[c].path.split("/") for c in family), strict=True)
             varied = next(column for column in names if len(set(column)) > 1)

@@ -21,8 +21,6 @@ TRIED_STEPS, TRIED_VALUES = 24, 24
 #: How long changes of one kind are tried at most.
 TRYING_S = 8.0
 
-Run = Callable[..., Any]
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -38,7 +36,7 @@ class Trial:
 
     step: Step
     values: Mapping[int, Any] = field(default_factory=dict)
-    runs: Mapping[int, Run] = field(default_factory=dict)
+    runs: Mapping[int, Callable[..., Any]] = field(default_factory=dict)
     change: str = ""
     value: int = -1
     with_value: int = -1
@@ -89,7 +87,7 @@ def of_operands(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
 
 def _with_operands(
     search: Search, users: Sequence[Step], value: int, rounds: Sequence[Sequence[int]], numbers: Sequence[int]
-) -> dict[int, Run]:
+) -> dict[int, Callable[..., Any]]:
     """The steps that use a value, in their rounds, with values of the reference in its place, as far as these fit."""
     steps, runs = search.candidate.steps, {}
     for user, some in zip(users, rounds, strict=True):
@@ -148,7 +146,7 @@ def _as(search: Search, number: int, like: int) -> np.ndarray | None:
     return next(in_shape(value, shape), None) if isinstance(value, np.ndarray) else None
 
 
-def with_operand(run: Run, place: int, change: Callable[[Any], Any]) -> Run:
+def with_operand(run: Callable[..., Any], place: int, change: Callable[[Any], Any]) -> Callable[..., Any]:
     """A function of operands in which one of them is changed first."""
     return lambda *operands: run(*operands[:place], change(operands[place]), *operands[place + 1 :])
 

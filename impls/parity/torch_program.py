@@ -22,7 +22,7 @@ from .torch_tape import Recorder
 
 
 class TorchProgram:
-    """A module of PyTorch in one mode. See `trigru.common.parity.programs.Program`, which has the same methods."""
+    """A module of PyTorch in one mode. See `trigru.common.parity.programs.TracedProgram`, with the same methods."""
 
     gradient_trace = None
 

@@ -29,7 +29,7 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
     """The class of Flax linen's port."""
     import flax.linen as nn
 
-    class Parent(nn.Module):
+    class ParentModule(nn.Module):
         """A module that makes a GRU where it calls it."""
 
         make: Callable[[], Any]
@@ -78,7 +78,7 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
             Use("bound", call=lambda made, x, **given: made.module.bind({"params": made.params})(x, **given)),
             Use(
                 "nested in nn.compact",
-                partial(construct, kind=lambda features, **options: Parent(partial(GRU, features, **options))),
+                partial(construct, kind=lambda features, **options: ParentModule(partial(GRU, features, **options))),
                 model=lambda made: Model(made.params["GRU_0"], made.module.make()),
             ),
             Use(

@@ -55,7 +55,7 @@ def write_matrix(path: Path) -> None:
     """A matrix of two version sets."""
     facts: Any = {"python": "3.13", "versions": {"jax": "0.5.0"}, "seconds": [1.5, 20.0]}
     facts |= {"counts": {"pure": {"calls": 1}}, "facts": {"pure": {"works": "yes", "equal": "", "lines": 9}}}
-    rows = [matrix.Row(f"jax=={n}", [], "2025-01-15", **facts) for n in (1, 2)]
+    rows = [matrix.MatrixRow(f"jax=={n}", [], "2025-01-15", **facts) for n in (1, 2)]
     path.write_bytes(with_checksum(matrix.Matrix(matrix.SCHEMA, ["trigru", "matrix"], ENDED, "A CPU", rows)))
 
 

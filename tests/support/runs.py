@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from trigru.bench.analysis.statistics import Comparison, compare, noise_floor, verdict
+from trigru.bench.analysis.statistics import TimeComparison, compare, noise_floor, verdict
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan
@@ -182,7 +182,7 @@ def draw_run(
             medians = np.median(np.log(t / base_s).reshape(shape), axis=1)
             ratio = float(np.exp(np.mean(medians)))
             facts = {"ratio": ratio, "low": ratio, "high": ratio, "floor": floor}
-            facts["verdict"] = verdict(Comparison(ratio, ratio, ratio), floor)
+            facts["verdict"] = verdict(TimeComparison(ratio, ratio, ratio), floor)
             benchmarks.append(make_benchmark(make_arm(name, workload, phase), t, process, **facts))
     return make_results(benchmarks, plan=plan(ports=("pure",), processes=processes, rounds=rounds))
 

@@ -195,9 +195,9 @@ def refusals(port: Port) -> Iterator[Case]:
     for what, call in _bad_calls(port, model):
         yield Case(what, call, REFUSED)
     for lengths in GOOD_LENGTHS:
-        tape = oracle.forward(PARAMS, X, lengths=lengths)
+        result = oracle.forward(PARAMS, X, lengths=lengths)
         run = partial(evaluate, partial(port.apply, x=X, lengths=lengths), model)
-        yield Case(f"lengths {lengths} in {lengths.dtype}", run, (tape.carry, tape.outputs))
+        yield Case(f"lengths {lengths} in {lengths.dtype}", run, (result.carry, result.outputs))
     for x in (X[0], X[:, None]):
         yield Case(f"classify, x of {x.ndim} axes", partial(_classified, port, x), oracle.classify(OF_READOUT, x))
     never = replace(CONFIG, carry_init=BAD_INITIALIZERS["an initializer that raises an exception of its own"])

@@ -206,8 +206,8 @@ def _unlearned(
         sequence, step = port.apply(model, x, resets=resets), port.step(model, x[:, 0], reset=resets[:, 0])
         return [*sequence, *step, port.initial_carry(model, (B,))]
 
-    tape, first = (oracle.forward(exact, a.astype("float64"), resets=r) for a, r in ((x, resets), (x[:, :1], None)))
-    expected = tape.carry, tape.outputs, first.carry, first.carry, np.zeros((B, H))
+    result, first = (oracle.forward(exact, a.astype("float64"), resets=r) for a, r in ((x, resets), (x[:, :1], None)))
+    expected = result.carry, result.outputs, first.carry, first.carry, np.zeros((B, H))
     expected = [array.astype(computed or stored) for array in expected]
     yield Case("a sequence, a step, the start", partial(evaluate, call, model, x), expected, bound)
     if stored == "float64":
@@ -252,9 +252,9 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
         arrays = {name: value for name, value in given.items() if value is not True}
         call = partial(lambda flags, model, x, arrays: use.call(model, x, **arrays, **flags), flags)
         start = {} if use.starts_from is None else {"carry": np.full((B, H), use.starts_from)}
-        tape = oracle.forward(params, x, **start | given)  # pyright: ignore[reportArgumentType]
+        result = oracle.forward(params, x, **start | given)  # pyright: ignore[reportArgumentType]
         run = partial(evaluate, call, model, x, arrays)
-        yield Case(f"with {', '.join(given) or 'x alone'}", run, (tape.carry, tape.outputs))
+        yield Case(f"with {', '.join(given) or 'x alone'}", run, (result.carry, result.outputs))
     if use.is_drawn:  # in the dtype of its parameters
         half: Any = jax.eval_shape(lambda key: _drawn_in_half(use, listed, key, kernel), jax.random.key(0))
         if {str(array.dtype) for array in half} != {"bfloat16"}:

@@ -25,7 +25,7 @@ Array = Any
 #: What a row may pass to a model, in this order; None where it does not.
 Passed = tuple[Array, ...]  # x, carry, lengths, resets
 #: (model, x, carry, lengths, resets) -> carry and outputs, or logits, by name
-Run = Callable[..., Answers]
+Entry = Callable[..., Answers]
 #: Of results, those that are models: gradients, and moved parameters.
 GRADIENT, MOVED = "d model", "Δ model"
 #: In how many parts a model is differentiated apart: as many as a record has arrays.
@@ -121,16 +121,16 @@ def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
 
 def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
     """The function of a row that has no call style: values and gradients by name."""
-    run, phase = _run_of(row, port), row["phase"]
+    entry, phase = _entry_of(row, port), row["phase"]
     if phase == "forward":
-        return run(model, *passed)
+        return entry(model, *passed)
 
     def gradient(model: Any, passed: Passed, weights: Array, d_carry: Array) -> Answers:
         """Values, and the gradients of the model, of x, and of a carry if there is one."""
         own = passed[: 1 if passed[1] is None else 2]
 
         def of_own(model: Any, *own: Array) -> tuple[Array, Answers]:
-            values = run(model, *own, *passed[len(own) :])
+            values = entry(model, *own, *passed[len(own) :])
             return scalar_of(values, weights, d_carry), values
 
         if row["transform"] == "apart":
@@ -162,7 +162,7 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
     def of_point(model: Any, x: Array, carry: Array) -> Answers:
         given = x, carry, *passed[2:]
         if phase == "jvp":
-            return run(model, *given)
+            return entry(model, *given)
         return {name: a for name, a in gradient(model, given, weights, d_carry).items() if name.startswith("d ")}
 
     return jax.jvp(of_point, (model, *passed[:2]), along)[1]
@@ -183,7 +183,7 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     return values, structure.unflatten(found)
 
 
-def _run_of(row: Row, port: Port) -> Run:
+def _entry_of(row: Row, port: Port) -> Entry:
     """The entry of a row, under its transform."""
     reverse, time_major = row["reverse"] == "yes", row["time-major"] == "yes"
     # where none is the usual one, none is passed: their defaults count, too
@@ -228,21 +228,21 @@ def _run_of(row: Row, port: Port) -> Run:
     def classifier(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
         return {"logits": port.classify(model, x, *(() if lengths is None else (lengths,)))}
 
-    run: Run = {"whole": whole, "chunks": chunks, "steps": steps, "classifier": classifier}[row["entry"]]
+    entry: Entry = {"whole": whole, "chunks": chunks, "steps": steps, "classifier": classifier}[row["entry"]]
 
     def ensemble(model: Any, *passed: Array) -> Answers:
         """Run the second of two models."""
         models = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
-        return jax.tree.map(lambda a: a[1], jax.vmap(run, (0, None, None, None, None))(models, *passed))
+        return jax.tree.map(lambda a: a[1], jax.vmap(entry, (0, None, None, None, None))(models, *passed))
 
     def mapped(model: Any, x: Array, *masks: Array) -> Answers:
         """Run each example, of which x has the axes last."""
-        each, axes = run, range(len(sizes_of(row).batch))
+        each, axes = entry, range(len(sizes_of(row).batch))
         for _ in axes:
             each = jax.vmap(each, (None, -1, 0, 0, 0))
         return each(model, jnp.moveaxis(x, axes, [-1 - n for n in axes]), *masks)
 
-    return {"checkpoint": jax.checkpoint(run), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], run)
+    return {"checkpoint": jax.checkpoint(entry), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], entry)
 
 
 # In a call style --------------------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def in_style(
 
 def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Program:
     """A row's task in a call style, whose arrays are those that are passed."""
-    run, places = _run_of(row, port), [n for n, a in enumerate(passed) if a is not None]
+    run, places = _entry_of(row, port), [n for n, a in enumerate(passed) if a is not None]
 
     def predict(model: Any, *arrays: Array) -> Any:
         given = dict(zip(places, arrays, strict=True))

@@ -109,11 +109,11 @@ def _evaluate(
     """Results, and the gradients of what `scalar_of` returns."""
     readout = params.readout if isinstance(params, ClassifierParams) else None
     gru: Any = params if readout is None else params.gru
-    tape = oracle.forward(gru, x, carry, data.lengths, data.resets, reverse=row["reverse"] == "yes")
+    result = oracle.forward(gru, x, carry, data.lengths, data.resets, reverse=row["reverse"] == "yes")
     if readout is None:
-        values = {"carry": tape.carry, "outputs": tape.outputs}
+        values = {"carry": result.carry, "outputs": result.outputs}
     else:
-        values = {"logits": tape.carry @ readout.weight.T + readout.bias}
+        values = {"logits": result.carry @ readout.weight.T + readout.bias}
     if not gradient:
         return values
     each = 1 + (len(sizes_of(row).batch) if row["transform"] == "per example" else 0)
@@ -122,17 +122,17 @@ def _evaluate(
         return np.broadcast_to(a, like.shape).astype(like.dtype)
 
     if readout is None:
-        found = oracle.backward(gru, tape, full(weights, tape.outputs), full(d_carry, tape.carry), each=each)
+        found = oracle.backward(gru, result, full(weights, result.outputs), full(d_carry, result.carry), each=each)
         gradients = leaves(found.params)
     else:
         d_logits = full(weights, values["logits"])  # (sets, B, C)
-        found = oracle.backward(gru, tape, np.zeros_like(tape.outputs), d_logits @ readout.weight, each=each)
-        of_readout = ReadoutParams(np.swapaxes(d_logits, -1, -2) @ tape.carry, d_logits.sum(1))
+        found = oracle.backward(gru, result, np.zeros_like(result.outputs), d_logits @ readout.weight, each=each)
+        of_readout = ReadoutParams(np.swapaxes(d_logits, -1, -2) @ result.carry, d_logits.sum(1))
         gradients = leaves(ClassifierParams(found.params, of_readout))
     if row["style"] == NO_STYLE:  # a style differentiates the parameters alone
         gradients |= {"x": found.x} | ({} if found.carry is None else {"carry": found.carry})
     else:
-        sets = range(len(tape.carry))
+        sets = range(len(result.carry))
         one = [{name: a[n] for name, a in values.items()} for n in sets]
         values = {"value": np.stack([scalar_of(of_set, weights[0], d_carry[0]) for of_set in one])}
     return values | {f"d {name}": a for name, a in gradients.items()}

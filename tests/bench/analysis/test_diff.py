@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.runs import ARMS, EQUAL, GROUPS, draw_run, with_benchmarks, with_facts, with_provenance
 from trigru.bench.analysis.diff import TOO_NOISY, diff, judge_together
-from trigru.bench.analysis.statistics import Comparison
+from trigru.bench.analysis.statistics import TimeComparison
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.grouping import grouped
 from trigru.common.errors import TrigruError
@@ -37,7 +37,7 @@ def judged(found, *moved, fail_above=0.05):
     of_group = [[c for c in of if c.arm.role == "arm"] for of in grouped(found.changes, lambda c: c.arm.group).values()]
     arms = [arms[n] for n in range(len(of_group[0])) for arms in of_group]
     changed = {
-        arm.arm.id: replace(arm, verdict=way, comparison=Comparison(ratio, ratio, ratio), chance=chance)
+        arm.arm.id: replace(arm, verdict=way, comparison=TimeComparison(ratio, ratio, ratio), chance=chance)
         for arm, (way, ratio, chance) in zip(arms, moved, strict=False)
     }
     changes = judge_together([changed.get(c.arm.id, c) for c in found.changes], fail_above)
@@ -71,7 +71,7 @@ def test_an_arm_is_believed_among_all_groups_arms_in_its_direction(unmoved, move
     ((1.04, 1.03, 1.05), False),
 ])  # fmt: skip
 def test_a_baseline_moved_if_it_did_beyond_its_interval_and_the_share_of_an_arm(unmoved, interval, moved):
-    changes = [replace(c, comparison=Comparison(*interval)) if c.arm.is_baseline else c for c in unmoved.changes]
+    changes = [replace(c, comparison=TimeComparison(*interval)) if c.arm.is_baseline else c for c in unmoved.changes]
     groups = {c.arm.group for c in changes if moved}
     assert replace(unmoved, changes=changes).moved_baselines() == dict.fromkeys(groups, interval[0])
 

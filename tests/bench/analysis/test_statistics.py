@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 from trigru.bench.analysis import statistics
-from trigru.bench.analysis.statistics import Comparison, Effect, beyond_chance, compare, compare_effects, effect_of
+from trigru.bench.analysis.statistics import Effect, TimeComparison, beyond_chance, compare, compare_effects, effect_of
 
 
 def in_processes(rng, processes, rounds, luck, noise):
@@ -63,10 +63,10 @@ def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):
 
 
 def test_the_floor_reaches_as_far_as_the_duplicates_interval_or_in_several_processes_its_ratio():
-    assert statistics.noise_floor(Comparison(1.0, 0.9, 1.05)) == pytest.approx(1 / 0.9 - 1)
-    assert statistics.noise_floor(Comparison(1.0, 0.95, 1.2)) == pytest.approx(0.2)
-    assert statistics.noise_floor(Comparison(1.0, 0.999, 1.001)) == statistics.MIN_FLOOR
-    assert statistics.noise_floor(Comparison(0.97, 0.9, 1.05), processes=2) == pytest.approx(1 / 0.97 - 1)
+    assert statistics.noise_floor(TimeComparison(1.0, 0.9, 1.05)) == pytest.approx(1 / 0.9 - 1)
+    assert statistics.noise_floor(TimeComparison(1.0, 0.95, 1.2)) == pytest.approx(0.2)
+    assert statistics.noise_floor(TimeComparison(1.0, 0.999, 1.001)) == statistics.MIN_FLOOR
+    assert statistics.noise_floor(TimeComparison(0.97, 0.9, 1.05), processes=2) == pytest.approx(1 / 0.97 - 1)
 
 
 def test_verdicts_at_the_very_thresholds():
@@ -77,7 +77,7 @@ def test_verdicts_at_the_very_thresholds():
         (3.0, 1.0, 9.0, "indistinguishable"), (3.0, np.nextafter(1.0, 2.0), 9.0, "slower"),
         (0.3, 0.1, 1.0, "indistinguishable"), (0.3, 0.1, np.nextafter(1.0, 0.0), "faster"),
     ):  # fmt: skip
-        assert statistics.verdict(Comparison(ratio, low, high), floor=1.0) == expected
+        assert statistics.verdict(TimeComparison(ratio, low, high), floor=1.0) == expected
 
 
 def test_the_median_within_a_process_and_the_mean_over_processes_by_hand():

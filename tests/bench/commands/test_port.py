@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from support.cli import call
-from trigru.bench.commands.port_time import PhaseCost, Timed, cost_lines
+from trigru.bench.commands.port_time import ClockComparison, PhaseCost, cost_lines
 
 MODELS = """
 import jax.numpy as jnp
@@ -113,7 +113,7 @@ def test_the_time_of_models_that_are_the_same_function(port, monkeypatch):
 
 
 def test_the_report_on_the_cost():
-    timed = Timed(1.25, 1.2, 1.3, "pipelined", 0.01, "slower", (2e-4, 2.5e-4))
+    timed = ClockComparison(1.25, 1.2, 1.3, "pipelined", 0.01, "slower", (2e-4, 2.5e-4))
     cost = PhaseCost("forward", (timed,), (0.5, 0.75), (1_000_000, 2_500_000), {"dots": (2, 3)}, False)
     _, *lines = cost_lines([cost])
     assert lines == [

@@ -76,7 +76,7 @@ def test_a_snapshot_of_other_versions_than_its_row_is_taken_again(tmp_path, trig
 
 def test_many_changes_of_a_kind_are_counted_and_few_kept():
     trees = [{f"w{n}": f"float{bits}(3,)" for n in range(5)} for bits in (16, 32)]
-    row = matrix.Row("a set", [], "")
+    row = matrix.MatrixRow("a set", [], "")
     matrix._compare(row, *((snapshot_of(Subject("pure", "pure", tree=tree)), {}) for tree in trees))
     assert row.counts == {"pure": {"tree": 5}}
     assert len(row.moved) == matrix.MOST_KEPT
@@ -111,7 +111,7 @@ def test_what_failed_is_not_told_as_equal_in_part():
             for problem in problems
         ]
         snapshot = snapshot_of(*(Subject(port, port) for port in ("pure", "linen")), equality=measured)
-        row = matrix.Row("a set", [], "", facts=matrix.facts_of(snapshot))
+        row = matrix.MatrixRow("a set", [], "", facts=matrix.facts_of(snapshot))
         found = matrix.Matrix(schema=matrix.SCHEMA, command=[], datetime="", device="", rows=[row])
         assert matrix_picture(found) is None, "of one set"
         assert matrix_tables(found)[0].rows[0][3] == said

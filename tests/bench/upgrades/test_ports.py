@@ -17,7 +17,7 @@ from trigru.bench.upgrades.functions import look_at
 from trigru.bench.upgrades.ports import look_at_port
 from trigru.bench.upgrades.reading import unread
 from trigru.bench.upgrades.record import CONTENT, Subject
-from trigru.bench.upgrades.work import CHECK_S, FILE, Work
+from trigru.bench.upgrades.work import CHECK_S, FILE, SnapshotWork
 from trigru.bench.upgrades.worker import Request, answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
@@ -158,7 +158,7 @@ def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
 def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path):
     told = []
     for checks in (0, 0, 9):
-        work = Work(tmp_path, ["a", "b"], lambda *said: told.append(said[:2]))
+        work = SnapshotWork(tmp_path, ["a", "b"], lambda *said: told.append(said[:2]))
         work.begin(checks)
         work.add("a")
         work.add("9 checks", checks * CHECK_S)
@@ -169,5 +169,5 @@ def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path):
     assert shares[-1] == pytest.approx(1.0)
     assert [seconds is not None and 0 < seconds < 60 for seconds in last_s] == [False] * 4 + [True] + [False] * 7
     (tmp_path / FILE).write_text("damaged")
-    Work(tmp_path, ["a", "b"], lambda *said: told.append(said[:2])).begin(0)
+    SnapshotWork(tmp_path, ["a", "b"], lambda *said: told.append(said[:2])).begin(0)
     assert told[-1] == (0.0, None)

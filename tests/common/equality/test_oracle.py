@@ -49,14 +49,14 @@ def test_forward_is_the_equations(shape, seed, passed, reverse, time_major):
     case = Case.random(*shape, seed=seed)
     x, resets = (case.x.swapaxes(0, 1), case.resets.T) if time_major else (case.x, case.resets)
     options = {"resets": resets, "reverse": reverse, "time_major": time_major}
-    tape = oracle.forward(case.params.gru, x, case.carry if passed else None, case.lengths, **options)
+    result = oracle.forward(case.params.gru, x, case.carry if passed else None, case.lengths, **options)
     if time_major:
-        tape = tape._replace(outputs=tape.outputs.swapaxes(0, 1))
+        result = result._replace(outputs=result.outputs.swapaxes(0, 1))
     for b in range(shape[0]):
         start = case.carry[b] if passed else None
         carry, outputs = scalar_run(case.params.gru, case.x[b], start, case.lengths[b], case.resets[b], reverse)
-        np.testing.assert_allclose(tape.carry[b], carry, rtol=0, atol=1e-14)
-        np.testing.assert_allclose(tape.outputs[b], outputs, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(result.carry[b], carry, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(result.outputs[b], outputs, rtol=0, atol=1e-14)
 
 
 def assert_central_differences(gradient, function, at, step=1e-6):
@@ -77,15 +77,15 @@ def test_gradients_are_finite_differences(passed, masked, turned):
     masks = (case.lengths, resets) if masked else (None, None)
     at = leaves(case.params.gru) | {"x": x} | ({"carry": case.carry} if passed else {})
 
-    def tape_of(arrays):
+    def forward_of(arrays):
         options = {"reverse": turned, "time_major": turned}
         return oracle.forward(from_leaves(arrays), arrays["x"], arrays.get("carry"), *masks, **options)
 
     def scalar(arrays):
-        tape = tape_of(arrays)
-        return np.sum(tape.outputs * targets) + np.sum(tape.carry * case.d_carry)
+        result = forward_of(arrays)
+        return np.sum(result.outputs * targets) + np.sum(result.carry * case.d_carry)
 
-    found = oracle.backward(case.params.gru, tape_of(at), targets, case.d_carry)
+    found = oracle.backward(case.params.gru, forward_of(at), targets, case.d_carry)
     assert (found.carry is not None) == passed
     assert_central_differences(leaves(found.params) | {"x": found.x, "carry": found.carry}, scalar, at)
 
@@ -104,9 +104,9 @@ def test_loss_gradients_are_finite_differences(classes):
 
 def test_it_computes_in_the_dtype_that_it_is_given():
     case = Case.random(2, 4, 2, 3).astype("float32")
-    tape = oracle.forward(case.params.gru, case.x, case.carry)
-    gradients = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
-    arrays = [tape.carry, tape.outputs, gradients.x, gradients.carry, *gradients.params]
+    result = oracle.forward(case.params.gru, case.x, case.carry)
+    gradients = oracle.backward(case.params.gru, result, case.targets, case.d_carry)
+    arrays = [result.carry, result.outputs, gradients.x, gradients.carry, *gradients.params]
     for loss, gradient in (
         oracle.sequence_loss(case.params.gru, case.x, case.targets),
         oracle.classifier_loss(case.params, case.x, case.labels, case.lengths),
