@@ -64,9 +64,7 @@ PLANS = [
 
 
 @pytest.mark.parametrize(("named", "workloads", "styles", "phases"), PLANS)
-def test_the_workloads_styles_and_phases_of_a_plan_are_those_that_are_named_or_the_usual(
-    named, workloads, styles, phases
-):
+def test_a_plan_has_the_workloads_styles_and_phases_named_or_usual(named, workloads, styles, phases):
     found = asked(**named)
     assert " ".join(map(str, found.workloads)) == workloads
     assert (found.styles, " ".join(found.phases)) == (styles, phases)
