@@ -10,7 +10,6 @@ from support.processes import FakeProcesses, samples
 from trigru.bench.analysis.merge import load
 from trigru.bench.arms.arms import expand
 
-ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
 OPTIONS = ("--workload", "tiny", "--workload", "question", "--phase", "forward", "--phase", "step")
 PORTS = ("--port", "linen", "--port", "nnx", "--style", "functional", "--kernel", "stock", "--kernel", "fused")
 
@@ -18,7 +17,7 @@ PORTS = ("--port", "linen", "--port", "nnx", "--style", "functional", "--kernel"
 def compare(folder, *options, processes=None, expected=0):
     """What `trigru compare` leaves and prints, of three processes that answer at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ASK_PROCESS, processes or FakeProcesses())
+        patch.setattr("trigru.bench.timing.supervisor.ask_process", processes or FakeProcesses())
         result = invoke("compare", "--no-proof", *options, "--processes", "3", "-o", str(folder))
     assert result.exit_code == expected, result.output
     return load(folder / "results.json"), result.stdout

@@ -229,17 +229,13 @@ def test_a_missing_framework_takes_its_own_port_and_no_other():
 # The frameworks' own parts -------------------------------------------------------------------------------------------
 
 
-#: The checks that a departure explains, those that failed and passed, and what is found.
-RECORDS = [
+@pytest.mark.parametrize(("checks", "failed", "passed", "found"), [
     ((), ["chunks"], ["carry"], [("fails chunks", "explained by no departure", NEW)]),
     (("chunks",), ["chunks"], [], [("departs", "fails chunks", ON_RECORD)]),
     (("chunks", "carry"), ["chunks"], ["carry"], [("departs", "passes carry", GONE)]),
     (("chunks", "carry"), ["chunks"], [], [("departs", "fails chunks", ON_RECORD)]),
     (("chunks",), [], ["carry"], []),
-]
-
-
-@pytest.mark.parametrize(("checks", "failed", "passed", "found"), RECORDS)
+])  # fmt: skip
 def test_the_record_is_strict_about_the_checks_that_were_run(monkeypatch, checks, failed, passed, found):
     part = get_upstream("linen").PORT.name
     monkeypatch.setattr(upstream, "DEPARTURES", (Departure(part, "departs", checks),))

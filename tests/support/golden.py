@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "bench" / "reporting" / "golden"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "tests" / "bench" / "reporting" / "golden"
 
 
 def check_golden(name: str, text: str) -> None:

@@ -142,6 +142,8 @@ FAST = {
     "equinox[filter_jit]": 1.4e-4, "equinox[partition]": 1e-4,
 }  # fmt: skip
 GROUPS = ("tiny/forward", "tiny/train_step", "question@hidden=512/train_step")
+#: What makes a run a small one.
+SMALL: dict[str, Any] = {"groups": GROUPS[:1], "processes": 3, "rounds": 5}
 
 
 def draw_run(

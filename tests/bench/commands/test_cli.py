@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from safetensors.numpy import save_file
 from support.cli import call, invoke
 from support.files import COLD_STARTS
-from support.golden import FOLDER, check_golden
+from support.golden import FOLDER, ROOT, check_golden
 from support.runs import draw_run, save
 from support.snapshots import leave
 from trigru.bench.reporting.plots import Picture
@@ -24,7 +24,6 @@ from trigru.common.port.protocol import CallStyle
 from trigru.impls import checkpoints, get_port
 
 COMMANDS = ("compare", "verify", "report", "diff", "snapshot", "matrix", "bisect", "styles", "port", "convert")
-ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_of_all_commands_and_options_is_that_of_the_code():
@@ -117,17 +116,13 @@ def test_without_an_extra_a_command_says_what_to_install(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-#: By port and style or label, the styles of the code that is printed, with their phases.
-PRINTED = {
-    "nnx": [("nnx.jit", "train_step, forward, step")],
-    "linen": [("train_state", "train_step"), ("apply", "forward, step")],
-    "linen apply": [("apply", "train_step, forward, step")],
-    "equinox donated": [("donated", "train_step")],
-}
-
-
 def test_the_code_of_a_style_is_printed_by_name_or_label():
-    for words, styles in PRINTED.items():
+    for words, styles in (
+        ("nnx", [("nnx.jit", "train_step, forward, step")]),
+        ("linen", [("train_state", "train_step"), ("apply", "forward, step")]),
+        ("linen apply", [("apply", "train_step, forward, step")]),
+        ("equinox donated", [("donated", "train_step")]),
+    ):
         assert re.findall(r"call style (\S+) \((.+?)\): ", invoke("styles", *words.split()).stdout) == styles
     found = invoke("styles", "nnx", "functional").stdout
     check_golden("styles", found)

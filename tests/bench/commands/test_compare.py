@@ -37,6 +37,7 @@ ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
 TINY = ("--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward", "--port", "linen")
 FULL = ("compare", *TINY[1:])
 STEP = ("compare", "--no-proof", *TINY[:-3], "step", "--port", "pure")
+COLD = ("compare", "--cold-start", "--port", "pure")
 
 
 @pytest.fixture
@@ -99,9 +100,6 @@ def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     assert ("it broke" if breaks else "FAILED: plain JAX is not proven equal (chunks)") in result.stdout
     assert "no arm has a number: " in result.stderr
     assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
-
-
-COLD = ("compare", "--cold-start", "--port", "pure")
 
 
 @pytest.mark.parametrize(("words", "file"), [(STEP, "results.json"), (COLD, "cold_start.json")])

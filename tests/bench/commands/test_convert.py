@@ -9,17 +9,15 @@ from trigru.common.parameters.layouts import TORCH
 from trigru.common.parameters.record import random_params
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def of_torch(tmp_path, monkeypatch):
     """In an empty folder, a bare torch GRU's state dict as torch users save it in safetensors."""
     monkeypatch.chdir(tmp_path)
     state = TORCH.flat(random_params(GRUConfig(4, 3)))
     del state["initial_carry"]
     save_file({name.removeprefix("gru."): np.ascontiguousarray(a) for name, a in state.items()}, "torch.safetensors")
-    return tmp_path
 
 
-@pytest.mark.usefixtures("of_torch")
 def test_convert_goes_round_the_frameworks_and_says_what_it_did():
     code, out, err = call("convert", "torch.safetensors", "a.eqx")
     assert (code, out) == (0, "")
@@ -40,7 +38,6 @@ def test_convert_goes_round_the_frameworks_and_says_what_it_did():
         assert after[f"gru.{name}"].tobytes() == array.tobytes()
 
 
-@pytest.mark.usefixtures("of_torch")
 def test_convert_takes_one_gru_out_of_a_file_or_exchanges_it_there():
     gru = load_file("torch.safetensors")
     own = {"kernel_i": gru["weight_ih_l0"].T, "kernel_h": gru["weight_hh_l0"].T, "b": gru["bias_ih_l0"]}

@@ -37,8 +37,9 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
 
 QUICK, STANDARD = " ".join(options.QUICK), "tiny question vowels medium large"
 ALL, FEW, LOOPS = "forward train_step step", "train_step step", "forward train_step"
-#: What is named, and the workloads, call styles and phases of the plan.
-PLANS = [
+
+
+@pytest.mark.parametrize(("named", "workloads", "styles", "phases"), [
     ({}, STANDARD, None, ALL),
     ({"quick": True}, QUICK, FIRST_LOOK, FEW),
     ({"quick": True, "styles": ["donated"]}, QUICK, ("donated",), "train_step"),
@@ -60,13 +61,8 @@ PLANS = [
     ({"sizes": ["hidden=4", "time=5,6"]}, "question@hidden=4 question@time=5 question@time=6", None, ALL),
     ({"sizes": ["hidden=4,200"]}, "question@hidden=4 question@hidden=200", None, ALL),
     ({"sizes": ["hidden=4,time=6,7"]}, "question@time=6@hidden=4 question@time=7@hidden=4", None, ALL),
-]
-
-
-@pytest.mark.parametrize(("named", "workloads", "styles", "phases"), PLANS)
-def test_the_workloads_styles_and_phases_of_a_plan_are_those_that_are_named_or_the_usual(
-    named, workloads, styles, phases
-):
+])  # fmt: skip
+def test_a_plan_has_the_workloads_styles_and_phases_named_or_usual(named, workloads, styles, phases):
     found = asked(**named)
     assert " ".join(map(str, found.workloads)) == workloads
     assert (found.styles, " ".join(found.phases)) == (styles, phases)

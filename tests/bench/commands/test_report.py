@@ -8,9 +8,7 @@ import msgspec
 import pytest
 from support.cli import invoke
 from support.files import COLD_STARTS, lines_of
-from support.runs import PROOF, draw_run, run_of, save, with_machine, with_provenance
-
-SMALL = {"groups": ("tiny/forward",), "processes": 3, "rounds": 5}
+from support.runs import PROOF, SMALL, draw_run, run_of, save, with_machine, with_provenance
 
 
 @pytest.fixture

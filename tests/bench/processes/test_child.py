@@ -207,14 +207,11 @@ def test_a_child_that_nobody_needs_any_more_is_ended(child_does):
 
 # Files in the current folder
 
-#: Modules that Python, the workers and JAX import.
-NAMES = ("queue", "types", "signal", "msgspec", "jax", "numpy", "secrets")
-
 
 @pytest.fixture
 def marker(tmp_path, monkeypatch):
-    """A file that exists once one of the modules in the current folder has run."""
-    for name in NAMES:
+    """A file that exists once a module in the current folder has run. Python, the workers and JAX import such names."""
+    for name in ("queue", "types", "signal", "msgspec", "jax", "numpy", "secrets"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'a').write('{name} ')")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "marker"
@@ -243,22 +240,18 @@ def no_settings(monkeypatch):
     probe._try.cache_clear()
 
 
-#: By a setting what is said of it: without a GPU, JAX may raise an error without a word; XLA aborts.
-BAD_SETTINGS = {
-    "JAX_PLATFORMS=cuda": "",
-    "JAX_ENABLE_X64=perhaps": "perhaps",
-    "XLA_FLAGS=--xla_no_such=1": "xla_no_such",
-}
-
-
-@pytest.mark.parametrize("setting", BAD_SETTINGS)
-def test_a_bad_setting_is_one_sentence(no_settings, monkeypatch, setting):
+@pytest.mark.parametrize(("setting", "said"), [
+    ("JAX_PLATFORMS=cuda", ""),  # without a GPU, JAX may raise an error without a word
+    ("JAX_ENABLE_X64=perhaps", "perhaps"),
+    ("XLA_FLAGS=--xla_no_such=1", "xla_no_such"),  # XLA aborts
+])  # fmt: skip
+def test_a_bad_setting_is_one_sentence(no_settings, monkeypatch, setting, said):
     monkeypatch.setenv(*setting.split("=", 1))
     with pytest.raises(JaxEnvironmentError) as raised:
         check_jax()
     start, _, message = str(raised.value).partition(": ")
     assert start == f"JAX does not start with {setting}"
-    assert BAD_SETTINGS[setting] in message > ""
+    assert said in message > ""
     assert "\n" not in message
 
 

@@ -68,17 +68,14 @@ def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch)
             assert kept(PURE) is None
 
 
-OTHERS = {
-    "measurements 0": {"error": 1e-11}, "": {"when": "yesterday"}, " ": {"digest": "as it was"},
-    "measurements *": {"port": "nnx"},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("place", OTHERS)
-def test_a_proof_of_something_else_is_none(place, folder):
+@pytest.mark.parametrize(("place", "facts"), [
+    ("measurements 0", {"error": 1e-11}), ("", {"when": "yesterday"}), ("", {"digest": "as it was"}),
+    ("measurements *", {"port": "nnx"}),
+])  # fmt: skip
+def test_a_proof_of_something_else_is_none(place, facts, folder):
     keep(PURE, "cpu", [PASSED])
     (file,) = folder.iterdir()
-    rewrite(file, at(place, OTHERS[place]))
+    rewrite(file, at(place, facts))
     assert kept(PURE) is None
 
 

@@ -3,12 +3,11 @@
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import get_args
 from xml.etree import ElementTree
 
 import pytest
-from support.golden import check_golden
+from support.golden import ROOT, check_golden
 from trigru.bench.reporting.equality import equality_json, equality_table
 from trigru.bench.reporting.findings import Finding, Format, written
 from trigru.bench.results.proof import Proof, proofs_of
@@ -85,7 +84,7 @@ def test_json_says_what_passed_and_what_is_offered():
 
 
 def test_the_keys_are_those_of_the_documentation():
-    page = (Path(__file__).parents[3] / "docs" / "checks.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
     section = page.partition("## For machines")[2].partition("##")[0]
     found = json.loads(equality_json([GOOD], {}, {}, [SeenDeparture("p", "w", "s", NEW)]))
     assert set(re.findall(r"^\| `(\w+)`", section, flags=re.M)) == set(found)

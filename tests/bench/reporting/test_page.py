@@ -6,7 +6,7 @@ import matplotlib
 import msgspec
 import pytest
 from support.pages import Page
-from support.runs import EQUAL, draw_run, make_arm, make_benchmark, with_benchmarks, with_machine, with_provenance
+from support.runs import EQUAL, SMALL, draw_run, make_arm, make_benchmark, with_machine, with_provenance
 from trigru.bench.analysis.answer import answer
 from trigru.bench.commands.report import run_page
 from trigru.bench.reporting.numbers import format_time
@@ -60,7 +60,7 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
         style = HOSTILE if b.arm.style == "nnx.jit" else b.arm.style
         benchmarks.append(make_benchmark(msgspec.structs.replace(b.arm, style=style), b.time_s, b.process))
     untimed = [Untimed(make_arm(f"{HOSTILE}[x]"), HOSTILE)]
-    hostile = msgspec.structs.replace(with_benchmarks(hostile, benchmarks), untimed=untimed)
+    hostile = msgspec.structs.replace(hostile, benchmarks=benchmarks, untimed=untimed)
     read = page(hostile)
     assert {tag for tag, _ in read.elements} <= OWN_ELEMENTS, "no script is among them"
     for tag, attributes in read.elements:
@@ -72,9 +72,6 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
     assert "script" not in policy
     assert not {"\x1b", "\u202e"} & {*read.html}
     assert "<img src=x onerror=alert(1)>" in read.text
-
-
-SMALL = {"groups": ("tiny/forward",), "processes": 3, "rounds": 5}
 
 
 def test_the_summary_goes_from_the_documented_call_to_the_functional_one():

@@ -2,14 +2,13 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 from support import runs
 from support.cli import invoke, shown
-from support.golden import check_golden
+from support.golden import ROOT, check_golden
 from support.runs import ARMS, EQUAL, PROGRAM, draw_run, make_arm, make_benchmark, make_results, plan, with_provenance
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
@@ -29,7 +28,6 @@ from trigru.common.errors import UnjudgedError
 from trigru.common.port.programs import Collective
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, SeenDeparture
 
-ROOT = Path(__file__).parents[3]
 OTHER = msgspec.structs.replace(PROGRAM, fingerprint="other", dots=6)
 FAST = runs.FAST | {"linen[apply]": 1.3e-4}
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")

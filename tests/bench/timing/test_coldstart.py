@@ -17,8 +17,6 @@ from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
 from trigru.impls import pure
 
-FRAMEWORKS = {"flax", "equinox", "torch"}
-
 
 def a_start(port="pure", import_s=1.0, peak_bytes=2**28, on_device=None):
     return ColdStart(port, "jit", import_s, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.002, peak_bytes, on_device)
@@ -72,7 +70,7 @@ answer_request({port!r}, answers.append, since_s)
 (found,) = answers
 for name in ("jax", *{frameworks}):
     assert since_s < Watch.seen_s[name] < since_s + found.import_s, name
-print(sorted(set({sorted(FRAMEWORKS | {"trigru.common.equality.oracle"})}) & set(sys.modules)))
+print(sorted({{"equinox", "flax", "torch", "trigru.common.equality.oracle"}} & set(sys.modules)))
 """
     assert run_code(code) == f"{frameworks}\n"
     assert not list(tmp_path.iterdir()), "programs were kept for the next process"

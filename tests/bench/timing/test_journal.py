@@ -163,7 +163,6 @@ def test_another_machine_or_commit_cannot_go_on(path, journal, changes, message)
     assert journal_at(path, resume=True).machine == MACHINE
 
 
-AGAIN = ARMS[1]
 WITHOUT_LINEN = [arm for arm in ARMS if arm != LINEN]
 
 
@@ -191,7 +190,7 @@ def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(t
 DEATHS = {
     (0, f"compile {LINEN.id}"): ([(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)], [LINEN]),
     (0, f"time {LINEN.id}"): ([(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)], [LINEN]),
-    (0, f"compile {AGAIN.id}"): ([(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])], [AGAIN]),
+    (0, f"compile {fakes.AGAIN.id}"): ([(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])], [fakes.AGAIN]),
     (0, f"time {STEP}"): ([(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])], ARMS[:3]),
     (1, f"compile {LINEN.id}"): ([(0, ARMS), (1, ARMS), (1, ARMS), (1, WITHOUT_LINEN)], [LINEN]),
     (1, f"time {PURE.id}"): ([(0, ARMS), (1, ARMS), (1, ARMS), (1, ARMS[3:])], [PURE]),

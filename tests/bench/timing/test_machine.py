@@ -110,8 +110,7 @@ def driver(monkeypatch):
                 raise subprocess.TimeoutExpired("nvidia-smi", 1)
             return SimpleNamespace(stdout=text)
 
-        errors = {"SubprocessError": subprocess.SubprocessError}
-        monkeypatch.setattr(timing, "subprocess", SimpleNamespace(run=run, **errors))
+        monkeypatch.setattr(timing, "subprocess", SimpleNamespace(run=run, SubprocessError=subprocess.SubprocessError))
 
     return answers
 

@@ -260,14 +260,11 @@ def breaks(monkeypatch):
     return breaks
 
 
-FAILURES = [
+@pytest.mark.parametrize(("stage", "error", "reason"), [
     ("prepare", MemoryError("out of memory\nand more"), "MemoryError: out of memory"),
     ("warm_up", RuntimeError("RESOURCE_EXHAUSTED"), "RuntimeError: RESOURCE_EXHAUSTED"),
     ("sample_rounds", TrigruError("XLA compiled while the clock ran."), "XLA compiled while the clock ran."),
-]
-
-
-@pytest.mark.parametrize(("stage", "error", "reason"), FAILURES)
+])  # fmt: skip
 def test_an_arm_that_fails_loses_its_own_cell_and_says_why(breaks, answers_to, stage, error, reason):
     breaks(stage, lambda arm: arm.port == "linen", error)
     timed, without = timed_in(answers_to())

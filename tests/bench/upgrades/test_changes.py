@@ -1,15 +1,17 @@
 """What a difference between two snapshots is told as: its kind, the fact, what it was and is; and what is no change."""
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
-from support.runs import MACHINE
+from msgspec.structs import replace
+from support.runs import EQUAL, MACHINE
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import changes, reservations
 from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.files import name_of
 from trigru.bench.upgrades.record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, PRINT, Snapshot, Subject
-from trigru.common.equality.measurement import Measurement
 
 CALL, OTHER = "forward jit float64", "gradient jit float64"
 
@@ -45,7 +47,6 @@ def values(**arrays):
 
 TREE = {".w": "float32(2,)", ".b": "int8()"}
 WARNED = {"warnings": {"at call, flax/a.py": ["UserWarning: soon"]}}
-PROBLEM_OF_F = {"problems": {"f": "TypeError"}}
 PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: split: no more"}}
 
 
@@ -78,7 +79,7 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
     (program(**{EQUATIONS: 4}), program(**{EQUATIONS: 5}), ("program", CALL, f"{EQUATIONS} 4", f"{EQUATIONS} 5")),
     (calls(**{TRACES: 1}) | {"tree": TREE}, calls(**{TRACES: 7}), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
     ({"problems": {"f": "no", "g": "no"}}, {}, [("better", what, "no", "works") for what in "fg"]),
-    ({"tree": {"f w": "int8()"}}, PROBLEM_OF_F | {"tree": {"g w": "int8()"}}, [
+    ({"tree": {"f w": "int8()"}}, {"problems": {"f": "TypeError"}, "tree": {"g w": "int8()"}}, [
         ("tree", "leaves", "none", "g w"), ("broken", "f", "works", "TypeError")]),
     (calls(), calls(OTHER, lines=500), None),
     (calls() | {"styles": {"jit": ""}}, calls(lines=110) | {"styles": {"jit": "no"}}, [
@@ -195,11 +196,8 @@ def test_what_rounded_constants_new_rows_or_other_parameters_explain_is_no_other
     assert [kind for kind, *_ in told(grown[0], grown[1] | gradient | {"tree": {f"{wide} w": "f"}}, A)] == ["program"]
 
 
-PASSED = Measurement("linen", "forward", "jit", "carry", "float64", 1e-16, 1e-12)
-
-
-def measured(error, **fields):
-    return Measurement(**{**vars(PASSED), "error": error, **fields})
+PASSED = dataclasses.replace(EQUAL, check="forward", style="jit")
+FAILED = dataclasses.replace(PASSED, error=1.0)
 
 
 @pytest.mark.parametrize(("field", "value"), [
@@ -208,35 +206,35 @@ def measured(error, **fields):
 ])  # fmt: skip
 def test_a_check_is_another_if_it_differs_in_anything(field, value):
     """What failed before in another way does not hide what fails now."""
-    failing, passing = measured(1.0, **{field: value}), measured(1e-16, **{field: value})
-    old, new = snapshot_of(equality=[PASSED, failing]), snapshot_of(equality=[measured(1.0), failing])
+    failing, passing = (dataclasses.replace(of, **{field: value}) for of in (FAILED, PASSED))
+    old, new = snapshot_of(equality=[PASSED, failing]), snapshot_of(equality=[FAILED, failing])
     what = ("linen", "check forward jit carry float64")
-    assert between(old, new) == [("broken", *what, "equal", str(measured(1.0)))]
-    assert between(new, old) == [("better", *what, str(measured(1.0)), "equal")]
+    assert between(old, new) == [("broken", *what, "equal", str(FAILED))]
+    assert between(new, old) == [("better", *what, str(FAILED), "equal")]
     assert between(snapshot_of(equality=[PASSED]), snapshot_of(equality=[PASSED, passing])) == []
-    exchanged = between(*(snapshot_of(equality=[a, b]) for a, b in ((PASSED, failing), (measured(1.0), passing))))
+    exchanged = between(*(snapshot_of(equality=[a, b]) for a, b in ((PASSED, failing), (FAILED, passing))))
     assert {kind for kind, *_ in exchanged} == {"broken", "better"}
-    both = between(snapshot_of(equality=[passing, PASSED]), snapshot_of(equality=[failing, measured(1.0)]))
+    both = between(snapshot_of(equality=[passing, PASSED]), snapshot_of(equality=[failing, FAILED]))
     apart = {"port": ["nnx"], "kernel": ["linen:fused"]}.get(field, [])
     assert [subject for _, subject, *_ in both] == ["linen", *apart]
     assert apart or "and 1 more check" in both[0][2]
 
 
 def test_a_row_that_fails_is_compared_with_the_rows_that_passed_and_what_is_not_offered_is_no_failure():
-    row = measured(1e-16, check="contract", levels={"time": "1"})
-    failed = measured(1e-3, check="lengths", levels={"lengths": "passed"})
+    row = dataclasses.replace(PASSED, check="contract", levels={"time": "1"})
+    failed = dataclasses.replace(FAILED, check="lengths", levels={"lengths": "passed"})
     (found,) = between(snapshot_of(equality=[row]), snapshot_of(equality=[failed]))
     assert found[0] == "broken"
-    left_out = snapshot_of(equality=[measured(None, problem="not offered: by nn.RNN")])
-    for other in (snapshot_of(equality=[PASSED]), snapshot_of(equality=[measured(1.0)])):
+    left_out = snapshot_of(equality=[dataclasses.replace(PASSED, error=None, problem="not offered: by nn.RNN")])
+    for other in (snapshot_of(equality=[PASSED]), snapshot_of(equality=[FAILED])):
         assert between(other, left_out) == between(left_out, other) == []
-    wrong = snapshot_of(equality=[measured(0.5, bound=900.0)])  # a bound that no version sets
+    wrong = snapshot_of(equality=[dataclasses.replace(FAILED, error=0.5, bound=900.0)])  # a bound that no version sets
     assert between(snapshot_of(equality=[PASSED]), wrong)[0][0] == "broken"
 
 
 @pytest.mark.parametrize(("python", "compared"), [("3.13.9", True), ("3.12.5", False), ("4.13.5", False)])
 def test_counts_of_python_are_compared_within_a_minor_version(python, compared):
-    other = other_machine(versions={**MACHINE.versions, "python": python})
+    other = replace(MACHINE, versions=MACHINE.versions | {"python": python})
     old = snapshot_of(Subject("nnx", "nnx", **calls()))
     new = snapshot_of(Subject("nnx", "nnx", **calls(lines=1)), machine=other)
     assert bool(between(old, new)) is compared
@@ -244,16 +242,12 @@ def test_counts_of_python_are_compared_within_a_minor_version(python, compared):
     assert reservations(old, new) == ([] if compared else [said])
 
 
-def other_machine(**facts):
-    return msgspec.structs.replace(MACHINE, **facts)
-
-
 def test_what_may_explain_a_change_or_is_not_compared_is_said():
     linen, may = Subject("linen", "linen"), ": bits, programs and memory may differ for "
     plain = snapshot_of(linen)
     for more, said in (
-        (snapshot_of(linen, machine=other_machine(device="B CPU")), f"device A CPU -> B CPU{may}"),
-        (snapshot_of(linen, machine=other_machine(environment={})), f"OMP_NUM_THREADS 8 -> none{may}"),
+        (snapshot_of(linen, machine=replace(MACHINE, device="B CPU")), f"device A CPU -> B CPU{may}"),
+        (snapshot_of(linen, machine=replace(MACHINE, environment={})), f"OMP_NUM_THREADS 8 -> none{may}"),
         (snapshot_of(linen, Subject("mine", "mine")), "in one of them alone, and not compared: mine."),
         (snapshot_of(linen, equality=[]), "equality was left out in one of them, and is not compared."),
     ):

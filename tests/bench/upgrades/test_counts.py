@@ -42,17 +42,16 @@ def test_operations_of_stablehlo_are_counted_and_nothing_else():
 
 
 INF, NAN = np.inf, np.nan
-#: Two arrays, how far they are apart, relative to the largest number, and in units of the last place.
-APART = [
+
+
+# relative to the largest number, and in units of the last place
+@pytest.mark.parametrize(("a", "b", "relative", "units"), [
     ([1.0, 2.0], [1.0, 2.0], 0, 0), ([1.0, 2.0], [1.5, 2.0], 0.25, 2**51), ([1.5, 4.0], [1.0, 2.0], 0.5, 2**51),
     ([-1.0, -4.0], [-1.0, -3.0], 0.25, 2**50), ([0.0, 0.0], [0.5, 0.0], 0.5, 2**52), ([], [], 0, 0),
     ([INF, 2.0], [INF, 2.5], 0.25, 2**50), ([NAN, 2.0], [NAN, 2.0], 0, 0), ([NAN, 2.0], [1.0, 2.0], INF, INF),
     ([INF, 2.0], [-INF, 2.0], INF, INF), ([2.0, 2.0], [INF, 2.0], INF, INF), ([1 + 2j], [1 + 3j], 0.5, 2**51),
     ([1 + 2j], [2 + 2j], 0.5, 2**51),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("a", "b", "relative", "units"), APART)
+])  # fmt: skip
 def test_how_far_two_arrays_are_apart(a, b, relative, units):
     a, b = np.array(a), np.array(b)
     assert relative_difference(a, b) == relative

@@ -147,8 +147,7 @@ def test_a_check_that_raises_has_failed(problem):
     assert (found.offered, found.passed) == (not problem.startswith("not offered"), False)
 
 
-#: What is found in place of two ones, the bound, and what is wrong.
-ARRAYS = [
+@pytest.mark.parametrize(("found", "bound", "problem"), [
     (1 + 1e-11 * np.ones(2), 1e-10, None),
     (1 + 1e-11 * np.ones(2), 1e-12, "has error 1.0e-11, at most 1.0e-12 allowed"),
     (np.nan * np.ones(2), np.inf, "has error nan"),
@@ -156,11 +155,9 @@ ARRAYS = [
     (1.0, 1e-12, r"has float\(\), expected"),
     (None, 1e-12, "0 arrays, expected 1"),
     (np.nextafter(np.ones(2), 2), None, "has other bits"),
-]
-
-
-@pytest.mark.parametrize(("found", "bound", "problem"), ARRAYS)
+])  # fmt: skip
 def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
+    """Where two ones are expected."""
     measurement = measured(Case("a case", lambda: {"a": found}, {"a": np.ones(2)}, bound))
     assert measurement.passed == (problem is None)
     assert problem is None or re.search(f"a case: .*{problem}", str(measurement))
