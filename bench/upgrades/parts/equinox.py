@@ -97,6 +97,8 @@ paths((Mine(normal(H), H), cell()))
 (lambda of: [eqx.nn.State(of).get(of), eqx.nn.State(of).set(of, CARRY).get(of)])(eqx.nn.StateIndex(CARRY + 1))
 (lambda a, b: [a(1), b(FRAME)])(*eqx.nn.Shared(LAYERS, lambda of: of[1].weight, lambda of: of[0].weight)())
 eqx.filter_vmap(lambda x: x, out_axes=2)(normal(4, 2, 3))
+[[of(normal(n, H)) for n in (6, 4)] for of in [eqx.nn.RotaryPositionalEmbedding(H)]]
+eqx.nn.Dropout(0.5, inference=True)(FRAME, inference=False, key=KEY)
 """
 JITTED = """
 [eqxi.while_loop(lambda a: a[0] < 99, lambda a: 2 * a, jnp.ones(2), max_steps=steps, kind=of) for of, steps in LOOPS]
@@ -124,6 +126,8 @@ filled(eqx.nn.MultiheadAttention(1, D, dtype=jnp.bfloat16, key=KEY))(*[x[0] - 10
 DTYPES = """
 eqx.filter(cell(), eqx.is_array)
 eqx.filter(cell(dtype=jnp.bfloat16), eqx.is_array)
+[eqx.filter(of(D, H, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.LSTMCell, eqx.nn.Linear)]
+[eqx.filter(of(2, 4, 3, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.Conv1d, eqx.nn.ConvTranspose1d)]
 eqx.nn.Linear(D, H, key=KEY)(jnp.ones(D, "int8")), eqx.nn.LayerNorm(D)(jnp.ones(D, "float16"))
 """
 MISTAKES = """

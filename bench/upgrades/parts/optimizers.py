@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np  # noqa: F401  (in a table)
 import optax
 
-from . import B, H, Lines, Parts, computed, lines_of, normal
+from . import B, H, Lines, Parts, computed, lines_of, normal, paths  # noqa: F401
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
 TWO = [GRADIENT, GRADIENT[0]]
@@ -112,6 +112,8 @@ optax.piecewise_constant_schedule(0.1, {3: 0.5, 6: 0.1})
 optax.piecewise_interpolate_schedule("cosine", 0.1, {3: 0.5, 6: 0.1})
 optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10)
 optax.warmup_exponential_decay_schedule(0.0, 1.0, 3, 4, 0.5)
+optax.warmup_exponential_decay_schedule(0.0, 1.0, 2, 3, 0.5, 1, staircase=True, end_value=0.3)
+optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10, 0.2, exponent=2.0)
 optax.cosine_onecycle_schedule(10, 1.0)
 optax.sgdr_schedule([dict(init_value=0.1, peak_value=1.0, warmup_steps=2, decay_steps=4, end_value=0.2)] * 2)
 optax.warmup_constant_schedule(0.1, 1.0, 3)
@@ -131,6 +133,8 @@ optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.a
 """
 CALLS = """
 optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6)), optax.safe_increment(np.asarray([1, 2**31 - 1], "int32"))
+paths(jax.eval_shape(lambda: {name: make().init(normal(B, H)) for name, make in MADE.items()}))
+[of.update(PAIR[0], of.init(PAIR[0]))[0] for of in (optax.noisy_sgd(0.1), optax.add_noise(0.1, 0.5, 3))]
 optax.per_example_global_norm_clip([PAIR[0]], 1.0)
 optax.tree_map_params(optax.adam(1e-2), lambda a: a + 1, optax.adam(1e-2).init(TWO))
 [of.update(TWO, of.init(TWO))[0] for of in [optax.masked(optax.sgd(0.1), lambda two: [a.ndim > 1 for a in two])]]

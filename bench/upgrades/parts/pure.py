@@ -30,7 +30,7 @@ INITIALIZERS = (
     "orthogonal lecun_normal lecun_uniform glorot_normal glorot_uniform he_normal he_uniform normal uniform "
     "truncated_normal"
 )
-CARRY, SOME = normal(B, H), np.arange(B * H).reshape(B, H) % 3 > 0
+CARRY, SOME, LENGTHS = normal(B, H), np.arange(B * H).reshape(B, H) % 3 > 0, np.array([2])
 #: Inputs at which a derivative has a corner, or a part of a function overflows, in float64, too.
 EXTREMES = np.array([-1e3, -30.0, -3.0, -1.0, -1e-6, -0.0, 0.0, 1e-6, 1.0, 3.0, 30.0, 1e3], "float32")
 
@@ -66,6 +66,7 @@ jax.nn.logsumexp(a, 0, b=b**2, keepdims=True), jax.nn.standardize(a, 0, epsilon=
 jax.nn.gelu(a, approximate=False), jax.nn.leaky_relu(a, 0.3), jax.nn.elu(a, 0.5), jax.nn.celu(a, 2.0), jax.nn.glu(a, 1)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, local_window_size=1)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, is_causal=True, scale=0.5)
+jax.nn.dot_product_attention(*[a[None, :, None]] * 3, query_seq_lengths=LENGTHS, key_value_seq_lengths=LENGTHS)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, (a @ b.T)[None, None], mask=np.tri(B, dtype=bool)[None, None])
 """
 DECOMPOSED = """
@@ -151,6 +152,7 @@ JITTED = """
 partial(jax.jit(ran(lambda a, t, n, f: f(t[0] * a**n)), static_argnums=2, static_argnames="f"), CARRY, [2.0], 3, f=abs)
 deletes(jax.jit(ran(jnp.tanh), donate_argnums=0))
 deletes(jax.jit(ran(jnp.tanh)))
+partial(jax.lax.scan, ran(lambda h, _: (jnp.tanh(h), h)), CARRY, None, 3)
 """
 TREES = """
 jax.tree.leaves(TREE), jax.tree.reduce(jnp.add, TREE)
