@@ -19,11 +19,11 @@ class Selection(NamedTuple):
 
 
 SELECTIONS = (
-    Selection("sequence", "with a sequence in one call", "entry", ("whole",)),
+    Selection("sequence", "with a sequence, or one step in a call style, in one call", "entry", ("whole",)),
     Selection("chunks", "with a sequence in two calls", "entry", ("chunks",)),
     Selection("step", "with a sequence step by step", "entry", ("steps",)),
     Selection("classifier", "with a readout of the last valid state", "entry", ("classifier",)),
-    Selection("inference", "that are not differentiated", "phase", ("forward",)),
+    Selection("inference", "of forward passes alone", "phase", ("forward",)),
     Selection("jvp", "in forward mode", "phase", ("jvp",)),
     Selection("hvp", "with second derivatives", "phase", ("hvp", "penalty")),
     Selection("training", "that train for some steps", "phase", ("train_step",)),
