@@ -310,6 +310,7 @@ class EquinoxPort(Port):
             _partition,
             name="partition",
             summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); call(arrays, x)",
+            source=_DOCS,
             caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_LATE_ERRORS}",
             keeps_updates=True,
         ),

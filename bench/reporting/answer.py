@@ -32,9 +32,9 @@ WORTH = 1.1
 MOST_UNTIMED = 3
 FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), with params as arrays."
 #: What stands below a table in which some are marked.
-STAR = "*: fastest in its row and style at 95% confidence; several stars: tied."
+STAR = "*: none in its row and style was shown to be faster (95%); several stars: tied."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "From jax {} to {}, linen/plain JAX training time falls {:.0%} (D=20, waited)."
+CHANGED = "Our CPU runs, jax {} to {}: linen/plain JAX training -{:.0%} (D=20, waited)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -104,11 +104,8 @@ def head_lines(found: Answer, **how: bool) -> list[str]:
 def style_lines(found: Answer) -> list[str]:
     """What the styles of the table are, a line for each."""
     jits = ", ".join(f"{name_of(port)} {JITS[port]}" for port in found.ports if port in JITS)
-    calls = {
-        DOCUMENTED: f"Documented: {jits}." * bool(jits),
-        FUNCTIONAL: "Functional: jax.jit(f)(params, x), with params as arrays.",
-    }
-    return [text for way, text in calls.items() if text and any(way in row.cells for row in found.rows)]
+    lines = {DOCUMENTED: f"Documented: {jits}." * bool(jits), FUNCTIONAL: FUNCTIONAL_CALL}
+    return [line for way, line in lines.items() if line and any(way in row.cells for row in found.rows)]
 
 
 def more_lines(found: Answer) -> list[str]:
@@ -182,7 +179,8 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    return f"Faster than the table's calls, {phase} at {at} (`trigru styles` prints f):", lines
+    than = "the table's calls" if fastest else "its own calls above"
+    return f"Faster than {than}, {phase} at {at} (`trigru styles` prints f):", lines
 
 
 def _made_once(summary: str) -> str:
@@ -201,7 +199,8 @@ def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
     if "linen" not in found.ports:
         return []
-    is_known = ".".join(found.run.trigru.machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
+    machine = found.run.trigru.machine
+    is_known = machine.backend == "cpu" and ".".join(machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
     return [CHANGED.format(older, newer, 1 - now / then)] * is_known
 
@@ -215,7 +214,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = any(m.dtype == WHOLE for m in found.run.trigru.begun.equality or ())
-        proven = "Same values and gradients" if whole else "Same results"
+        proven = "Same values and gradients" if whole else "Same results where timed"
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."

@@ -21,8 +21,8 @@ from .versions import installed
 PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
 #: Folders whose files nobody imports.
 LEFT_OUT = {"tests", "benchmarks"}
-#: Files that are other ones in each release.
-OF_RELEASES = {"version.py", "_version.py"}
+#: Files that hold the version, alone or in so many lines.
+OF_RELEASES, OF_VERSION = {"version.py", "_version.py"}, 2
 #: The hash of a file's content, and of each of its lines.
 _File = tuple[int, bytes]
 
@@ -68,7 +68,7 @@ def unnamed(old: Read, new: Read, found: Iterable[Change]) -> dict[str, list[str
     left: dict[str, list[str]] = {}
     for name, places in _differing(old, new, same_version=False).items():
         files = {place: re.split(r":\d| \(", place)[0] for place in places}
-        rest = [place for place, file in files.items() if file not in named and not OF_RELEASES & {Path(file).name}]
+        rest = [place for place, file in files.items() if file not in named]
         left[name] = sorted(rest, key=lambda place: files[place] not in run)
     return {name: places for name, places in left.items() if places}
 
@@ -80,8 +80,18 @@ def _differing(old: Read, new: Read, *, same_version: bool) -> dict[str, list[st
         if (versions[0].get(name) == versions[1].get(name)) == same_version:
             was, now = (_files(read, name) for read in (old, new))
             other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
-            found[name] = [_place(file, was, now) for file in other]
+            found[name] = [_place(file, was, now) for file in other if same_version or not _is_version(file, was, now)]
     return found
+
+
+def _is_version(file: str, was: dict[str, _File], now: dict[str, _File]) -> bool:
+    """Whether what differs in a file is the version of its package, as far as the number of lines tells."""
+    if Path(file).name in OF_RELEASES:
+        return True
+    if not re.fullmatch("[^/]+/__init__.py", file) or file not in was or file not in now:
+        return False
+    old, new = was[file][1], now[file][1]
+    return len(old) == len(new) and sum(a != b for a, b in zip(old, new, strict=True)) <= OF_VERSION
 
 
 def _files(read: Read, name: str) -> dict[str, _File]:

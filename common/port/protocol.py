@@ -55,7 +55,8 @@ class Port(Protocol):
         """A model with the given parameters, bit for bit.
 
         Args:
-            config: with the sizes D, H and, of a classifier, C, and the dtype of the parameters.
+            config: with the sizes D, H and, of a classifier, C, and the dtype of the parameters; `carry_init` is not
+                called.
             params: canonical: weight_ih (3H, D), weight_hh (3H, H), bias (3H,), bias_n (H,), initial_carry (H,), and
                 of a classifier's readout weight (C, H), bias (C,).
 

@@ -33,14 +33,14 @@ class Departure(NamedTuple):
 
 
 #: Flax's two RNNs, linen's and NNX's, depart alike.
-_UNMAPPED = "can't be traced in jax.shard_map where its inputs alone are divided", ("mesh",)
+_UNMAPPED = "no loop of it can be traced in jax.shard_map where its inputs alone are divided: JAX's rule", ("mesh",)
 _OF_BOTH = (
     ("has no episode resets", ("golden", "resets")),
     ("seq_lengths 0 returns the padded end's carry", ("lengths", "held")),
-    ("outputs past a length are not zero", ("lengths", "held")),
+    ("outputs past a length are not zero, as its documentation says", ("lengths", "held")),
     ("NaN in the padding reaches gradients", ("lengths",)),
     ("dtype gives way to the carry's", ("carry", "life")),
-    ("parameters in half precision can't be made", ("draws",)),
+    ("the default recurrent_kernel_init, JAX's orthogonal, can't draw in half precision", ("draws",)),
     ("takes integers as inputs; bad calls go through or fail inside Flax", ("refusals",)),
     _UNMAPPED,
 )
@@ -62,7 +62,7 @@ DEPARTURES = (
     Departure("nnx.RNN", "has no initial state among its parameters", ("start",)),
     Departure("nnx.RNN", "has no option for rematerialisation", ("remat",)),
     Departure("nnx.RNN", "one orthogonal draw for the fused matrix", ("draws",)),
-    Departure("nnx.RNN", "can't be closed over by a transform of JAX", ("export",)),
+    Departure("nnx.RNN", "can't be closed over by a transform of JAX: pass it as an argument", ("export",)),
     *(Departure("nnx.RNN", what, checks) for what, checks in _OF_BOTH),
     Departure("eqx.nn.GRUCell", "has no initial state among its parameters", ("start",)),
     Departure("eqx.nn.GRUCell", *_UNMAPPED),

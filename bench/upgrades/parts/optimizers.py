@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np  # noqa: F401  (in a table)
 import optax
 
-from . import B, H, Lines, Parts, computed, lines_of, normal, paths  # noqa: F401
+from . import B, H, Lines, Parts, called, computed, lines_of, normal, paths
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
 TWO = [GRADIENT, GRADIENT[0]]
@@ -133,7 +133,6 @@ optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.a
 """
 CALLS = """
 optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6)), optax.safe_increment(np.asarray([1, 2**31 - 1], "int32"))
-paths(jax.eval_shape(lambda: {name: make().init(normal(B, H)) for name, make in MADE.items()}))
 [of.update(PAIR[0], of.init(PAIR[0]))[0] for of in (optax.noisy_sgd(0.1), optax.add_noise(0.1, 0.5, 3))]
 optax.per_example_global_norm_clip([PAIR[0]], 1.0)
 optax.tree_map_params(optax.adam(1e-2), lambda a: a + 1, optax.adam(1e-2).init(TWO))
@@ -145,6 +144,11 @@ HERE = Lines(globals())
 def _trained(make: Callable[[], Any], params: Any, gradient: Any) -> Any:
     """An optimizer after two steps, with its state."""
     return _steps(make(), params, gradient, (1.0, 2.0))[-1]
+
+
+def _state(make: Callable[[], Any]) -> list[Any]:
+    """The paths of the leaves of an optimizer's state."""
+    return paths(jax.eval_shape(make().init, normal(B, H)))
 
 
 def _steps(optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...]) -> list[Any]:
@@ -176,6 +180,7 @@ MADE |= {line: partial(HERE.value, line) for line in lines_of(OPTIMIZERS)}
 
 PARTS: Parts = {
     **{name: computed(partial(_trained, make), normal(B, H), GRADIENT) for name, make in MADE.items()},
+    **{f"state of {name}": called(partial(_state, make), counted=False) for name, make in MADE.items()},
     **{line: computed(partial(_over_steps, line), normal(B, H), GRADIENT) for line in lines_of(OVER_STEPS)},
     **HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
     **{line: computed(partial(_scheduled, line)) for line in lines_of(SCHEDULES)},

@@ -75,8 +75,9 @@ CHECKS: tuple[Check, ...] = (
     Check("draws",
           "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
           "`carry_init` that is not called, or for another shape or dtype", draws.draws),
-    Check("refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused",
-          calls.refusals),
+    Check("refusals",
+          "a bad call that goes through, or fails inside the framework; a good one that is refused; a `load` that "
+          "calls `carry_init`", calls.refusals),
     Check("class",
           "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is "
           "not learned, bad options that go through, and the ways in which programs of its framework make and call it",

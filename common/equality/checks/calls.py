@@ -201,7 +201,7 @@ def refusals(port: Port) -> Iterator[Case]:
     for x in (X[0], X[:, None]):
         yield Case(f"classify, x of {x.ndim} axes", partial(_classified, port, x), oracle.classify(OF_READOUT, x))
     never = replace(CONFIG, carry_init=BAD_INITIALIZERS["an initializer that raises an exception of its own"])
-    yield Case("load, which draws nothing", lambda: port.dump(port.load(never, PARAMS)), PARAMS, None)
+    yield Case("load, which does not call carry_init", lambda: port.dump(port.load(never, PARAMS)), PARAMS, None)
     for call, config in ((port.apply, CONFIG), (port.classify, READOUT)):
         yield Case("lengths beyond 32 bits without jax_enable_x64", partial(_require_whole_lengths, port, call, config))
     yield Case("without jax_enable_x64", partial(_require_narrow, port))

@@ -273,7 +273,7 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
 
 def _drawn_in_half(use: Use, listed: ModelClass, key: Array, kernel: str) -> Any:
     """The results of a way of use that draws parameters, all in bfloat16."""
-    x = jnp.asarray(X, "bfloat16")
+    x, _ = _arranged(use, {"x": X.astype("bfloat16")})
     return use.call((use.make or listed.construct)(key, D, H, x, param_dtype="bfloat16", kernel=kernel), x)
 
 

@@ -63,7 +63,7 @@ def package(tmp_path, monkeypatch):
 
     def snapshot(version="1.0", **files):
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        paths = {f"{name}/{path.replace('__', '/')}.py": content for path, content in files.items()}
+        paths = {f"{name}/{path.replace('_of_', '/')}.py": content for path, content in files.items()}
         (info / "RECORD").write_text("".join(f"{path},,\n" for path in paths))
         for path, content in paths.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -77,9 +77,9 @@ def package(tmp_path, monkeypatch):
 
 def test_the_first_line_that_differs_is_named(package):
     snapshot, name = package
-    was = snapshot(a=CODE, b=CODE, tests__c=CODE)
-    assert not list(edited(was, snapshot(a=CODE, b=CODE, tests__c="other")))
-    (change,) = changes(was, snapshot(a=CODE, b=CODE.replace("return x\n", "return -x\n"), tests__c=CODE))
+    was = snapshot(a=CODE, b=CODE, tests_of_c=CODE)
+    assert not list(edited(was, snapshot(a=CODE, b=CODE, tests_of_c="other")))
+    (change,) = changes(was, snapshot(a=CODE, b=CODE.replace("return x\n", "return -x\n"), tests_of_c=CODE))
     assert (change.kind, change.subject, change.line) == ("code", name, f"{name}/b.py:9")
     found = edited(was, snapshot(a=CODE.replace("x + 1", "x + 2"), b="\n" + CODE))
     assert [change.line for change in found] == [f"{name}/a.py:5", f"{name}/b.py:1"]
@@ -97,9 +97,9 @@ def test_files_that_are_gone_or_new_are_named(package, files, other):
 
 def test_another_version_has_other_files_that_are_listed_where_no_change_names_them(package):
     snapshot, name = package
-    old = snapshot(a=CODE, b=CODE, c=CODE, a__version=CODE, ab=CODE)
+    old = snapshot(a=CODE, b=CODE, c=CODE, a_of_version=CODE, ab=CODE)
     trail = Trail([f"{name}/c.py:1 (mul of shape 4)"], "", "")
-    newer = snapshot("1.1", a=CODE + "1", c=CODE + "1", a__version=CODE + "1", ab=CODE, d=CODE)
+    newer = snapshot("1.1", a=CODE + "1", c=CODE + "1", a_of_version=CODE + "1", ab=CODE, d=CODE)
     new = replace(newer[0], subjects=[Subject("mine", "mine", trails={"forward": trail})]), newer[1]
     assert not list(edited(old, new))
     places = [f"{name}/{file}" for file in ("c.py:10", "a.py:10", "b.py (is gone)", "d.py (is new)")]
@@ -107,6 +107,9 @@ def test_another_version_has_other_files_that_are_listed_where_no_change_names_t
     named = Change("function", "mine", "it", "", "2", f"{name}/a.py:3 (mul)")
     assert unnamed(old, new, [named]) == {name: [places[0], *places[2:]]}
     assert unnamed(old, snapshot(a="1"), []) == {}
+    versions = [snapshot(version, __init__=f"{CODE}__version__ = '{version}'\n") for version in ("1.0", "1.1")]
+    assert unnamed(*versions, []) == {}
+    assert unnamed(versions[0], snapshot("1.1", __init__=3 * CODE), []) == {name: [f"{name}/__init__.py:10"]}
     (line,) = files_line({name: places, "other": ["x.py:1"] * 7})
     assert line.endswith(f": 4 files of {name} ({', '.join(places)}); 7 files of other (x.py:1, x.py:1, and 5 more).")
     assert files_line({}) == files_table({}) == []
