@@ -342,7 +342,6 @@ class NNXPort(Port):
             _split,
             name="split-merge",
             summary="call = jax.jit(lambda params, x: nnx.merge(graphdef, params, rest)(x)); call(params, x)",
-            source=f"{_DOCS}/guides/performance.html",
             caution=_MUST_RETURN,
         ),
     )
