@@ -32,9 +32,9 @@ WORTH = 1.1
 MOST_UNTIMED = 3
 FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), with params as arrays."
 #: What stands below a table in which some are marked.
-STAR = "*: none in its row and style was shown to be faster (95%); several stars: tied."
+STAR = "*: fastest in its row and style, or not shown to be slower (95%); several: tied."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "Our CPU runs, jax {} to {}: linen/plain JAX training -{:.0%} (D=20, waited)."
+CHANGED = "jax {} -> {}, our CPU: linen/plain JAX time -{:.0%} (train, waited, B=1 D=20)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
