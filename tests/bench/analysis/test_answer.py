@@ -6,6 +6,7 @@ from scipy.stats import t
 from support.runs import FAST, make_arm, make_benchmark, make_results, with_benchmarks, with_facts, with_timed
 from trigru.bench.analysis.answer import answer, least_seen
 from trigru.bench.analysis.pairs import by_other_clock
+from trigru.bench.reporting.answer import advice_of
 from trigru.bench.reporting.fastest import fastest_lines
 
 
@@ -33,6 +34,10 @@ def test_the_fastest_style_that_keeps_state_is_advised_and_not_ranked():
     advised = {port: d.other for port, d in row.advised.items()}
     assert advised == {"nnx": "nnx[jit_partial]", "equinox": "equinox[partition]"}
     assert row.cells == answer(make_results(timed(FAST))).rows[0].cells
+    for time_s, than in ((0.8e-4, "the table's calls"), (1.5e-4, "its own calls above")):
+        times = FAST | {"nnx[split-merge]": 3e-4, "nnx[jit_partial]": time_s}
+        heading, _ = advice_of(answer(make_results(timed(times))))
+        assert heading.startswith(f"Faster than {than}, ")
 
 
 def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
