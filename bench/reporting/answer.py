@@ -30,11 +30,11 @@ SIDE_BY_SIDE = 3
 WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
-FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), with params as arrays."
+FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), params split from the model beforehand."
 #: What stands below a table in which some are marked.
-STAR = "*: fastest in its row and style, or not shown to be slower (95%); several: tied."
+STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "jax {} -> {}, our CPU: linen/plain JAX time -{:.0%} (train, waited, B=1 D=20)."
+CHANGED = "Our CPU: with jax {1}, linen trains in {2:.0%} less time than with {0} (B=1)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -139,7 +139,7 @@ def sure_lines(found: Answer) -> list[str]:
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         lines.append(STAR)
     if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
-        lines.append("Where no framework is marked, too few rounds were measured to tell.")
+        lines.append("Where no framework is marked, the rounds are too few or too noisy to tell.")
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
     apart = {(port, why) for row, _, cells in blocks for port, b in cells.items() if (why := row.apart(b))}
@@ -179,7 +179,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    than = "the table's calls" if fastest else "its own calls above"
+    than = "every call above" if fastest else "its own calls above"
     return f"Faster than {than}, {phase} at {at} (`trigru styles` prints f):", lines
 
 
@@ -214,7 +214,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = any(m.dtype == WHOLE for m in found.run.trigru.begun.equality or ())
-        proven = "Same values and gradients" if whole else "Same results where timed"
+        proven = "Equal in all checks" if whole else "Results checked equal"
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
@@ -230,7 +230,7 @@ def _times(found: Answer) -> Iterator[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
-    processes = f"({found.processes} process{'es' * (found.processes != 1)})"
+    processes = f"{found.processes} process{'es' * (found.processes != 1)}"
 
     def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
@@ -239,7 +239,7 @@ def _times(found: Answer) -> Iterator[str]:
     for beside in [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]:
         width = sum(widths) + len(widths) - 1
         called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
-        yield f"{'Median time':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
+        yield f"{'Median time of':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
         yield line(processes, "JAX ", [[f"{name} " for name in names]] * len(beside))
         for rows in grouped(_shown_rows(found), lambda row: str(row.workload)).values():
             yield describe(rows[0].workload)

@@ -11,7 +11,7 @@ from .naming import CALLED, describe, name_of
 from .numbers import from_to
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One GRU time step", "train_step": "Training", "forward": "Forward pass", "gradient": "Gradient"}
+SUBJECTS = {"step": "One GRU time step", "train_step": "Train steps", "forward": "Forward pass", "gradient": "Gradient"}
 MAIN = ("step", "train_step")
 #: Where all times differ by less, as a ratio, a sentence says so.
 NEAR = 1.05

@@ -34,7 +34,7 @@ def test_the_fastest_style_that_keeps_state_is_advised_and_not_ranked():
     advised = {port: d.other for port, d in row.advised.items()}
     assert advised == {"nnx": "nnx[jit_partial]", "equinox": "equinox[partition]"}
     assert row.cells == answer(make_results(timed(FAST))).rows[0].cells
-    for time_s, than in ((0.8e-4, "the table's calls"), (1.5e-4, "its own calls above")):
+    for time_s, than in ((0.8e-4, "every call above"), (1.5e-4, "its own calls above")):
         times = FAST | {"nnx[split-merge]": 3e-4, "nnx[jit_partial]": time_s}
         heading, _ = advice_of(answer(make_results(timed(times))))
         assert heading.startswith(f"Faster than {than}, ")
@@ -112,7 +112,7 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     assert {row.clock for row in found.rows} == {clock}
     one, _, step, training, _, train, *waited = fastest_lines(found)[: 7 if other == "train_step" else 6]
     assert one == "One GRU time step (each call waited for), fastest:"
-    assert training == "Training (calls queued, waited for at the end), fastest:"
+    assert training == "Train steps (calls queued, waited for at the end), fastest:"
     texts = "  functional: NNX (linen 1.33x).", "  functional: linen (NNX 1.25x)."
     assert (step, train) == (texts if other == "train_step" else texts[::-1])
     slower = "as documented, Equinox takes 2.0x; functional, linen takes 1.33x"
