@@ -229,7 +229,7 @@ def sentences() -> str:
     return "\n".join(
         [
             *(re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line) for line in head_lines(found)),
-            f"- {heading}".replace("every call above", "both"),
+            f"- {heading}".replace("all above", "both"),
             *(f"    - {who}: `{code}`" for who, code in advice),
             f"- {last}",
         ]

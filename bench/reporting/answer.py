@@ -30,11 +30,11 @@ SIDE_BY_SIDE = 3
 WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
-FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x), params split from the model beforehand."
+FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x)."
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "Our CPU: with jax {1}, linen trains in {2:.0%} less time than with {0} (B=1)."
+CHANGED = "Published: with jax {1}, linen trains in {2:.0%} less time than with {0} (B=1)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -67,7 +67,7 @@ def show_run(run: Results, *, details: bool = False, json: bool = False) -> None
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     """The screen, of at most 80 columns where no more than three frameworks are compared.
 
-    Where that makes the lines fit, the line on waiting, then ratios, what is of other versions, and what the styles are
+    Where that makes the lines fit, ratios, then the line on waiting, what is of other versions, and what the styles are
     is left out.
 
     Args:
@@ -79,8 +79,9 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
     times, versions, whole = list(_times(found)), version_lines(found), list[str]()
-    shorter = ((False, []), (True, []), (True, versions), (True, [*versions, *style_lines(found)]))
-    for waited, (brief, left_out) in ((True, shorter[0]), *((False, some) for some in shorter)):
+    without = ([], versions, [*versions, *style_lines(found)])
+    shorter = ((True, False, []), (True, True, []), (False, False, []), *((False, True, some) for some in without))
+    for waited, brief, left_out in shorter:
         above, below = [*warnings, *head_lines(found, waited=waited, brief=brief)], more_lines(found)
         first, last = (folded(line for line in lines if line not in left_out) for lines in (above, below))
         apart = [line for part in (first, times, last) if part for line in ("", *part)][1:]
@@ -102,10 +103,11 @@ def head_lines(found: Answer, **how: bool) -> list[str]:
 
 
 def style_lines(found: Answer) -> list[str]:
-    """What the styles of the table are, a line for each."""
-    jits = ", ".join(f"{name_of(port)} {JITS[port]}" for port in found.ports if port in JITS)
-    lines = {DOCUMENTED: f"Documented: {jits}." * bool(jits), FUNCTIONAL: FUNCTIONAL_CALL}
-    return [line for way, line in lines.items() if line and any(way in row.cells for row in found.rows)]
+    """What the styles of the table are, in a line."""
+    jits = ", ".join(JITS[port] for port in found.ports if port in JITS)
+    texts = {DOCUMENTED: f"Documented: {jits}." * bool(jits), FUNCTIONAL: FUNCTIONAL_CALL}
+    texts = [text for way, text in texts.items() if text and any(way in row.cells for row in found.rows)]
+    return [" ".join(texts)] if texts else []
 
 
 def more_lines(found: Answer) -> list[str]:
@@ -179,8 +181,8 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    than = "every call above" if fastest else "its own calls above"
-    return f"Faster than {than}, {phase} at {at} (`trigru styles` prints f):", lines
+    than = "all above" if fastest else "their own above"
+    return f"Other styles, faster than {than}, {phase} at {at} (`trigru styles` prints f):", lines
 
 
 def _made_once(summary: str) -> str:
@@ -214,7 +216,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = any(m.dtype == WHOLE for m in found.run.trigru.begun.equality or ())
-        proven = "Equal in all checks" if whole else "Results checked equal"
+        proven = "All checks equal" if whole else "Checked equal"
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
@@ -230,7 +232,7 @@ def _times(found: Answer) -> Iterator[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
-    processes = f"{found.processes} process{'es' * (found.processes != 1)}"
+    runs, plain = f"Median of {count(found.processes, 'run')}", PHASE_WIDTH + TIME_WIDTH - 1
 
     def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
@@ -239,8 +241,8 @@ def _times(found: Answer) -> Iterator[str]:
     for beside in [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]:
         width = sum(widths) + len(widths) - 1
         called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
-        yield f"{'Median time of':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
-        yield line(processes, "JAX ", [[f"{name} " for name in names]] * len(beside))
+        yield f"{runs}{'plain':>{plain - len(runs)}} {GAP}{called}".rstrip()
+        yield line("", "JAX ", [[f"{name} " for name in names]] * len(beside))
         for rows in grouped(_shown_rows(found), lambda row: str(row.workload)).values():
             yield describe(rows[0].workload)
             for row in rows:

@@ -11,7 +11,7 @@ from .naming import CALLED, describe, name_of
 from .numbers import from_to
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One GRU time step", "train_step": "Train steps", "forward": "Forward pass", "gradient": "Gradient"}
+SUBJECTS = {"step": "One GRU time step", "train_step": "Training updates", "forward": "Forward pass", "gradient": "Gradient"}
 MAIN = ("step", "train_step")
 #: Where all times differ by less, as a ratio, a sentence says so.
 NEAR = 1.05
@@ -21,7 +21,7 @@ WIDTH, TAKES = 80, len("takes " + " its time")
 RATIO = re.compile(r"[(](\w+) ([0-9.-]+x)")
 #: What a loop of calls does, by the clock: in a word, and as sentences explain it.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
-LOOPS = {"blocked": "each call waited for", "pipelined": "calls queued, waited for at the end"}
+LOOPS = {"blocked": "each call waited for", "pipelined": "queued; reading each loss would wait"}
 
 
 def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) -> list[str]:
@@ -40,7 +40,7 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
         lines += _sentence(phase, situation, brief=brief)
         if phase == "train_step" and waited and (slower := [*_slower_if_waited(situation, blocked)]):
-            lines.append(f"  each call waited for: {'; '.join(slower)}.")
+            lines.append(f"  waited for: {', '.join(slower)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes \2 its time", line, count=1) if n == first else line for n, line in enumerate(lines)]
 
@@ -59,7 +59,7 @@ def _slower_if_waited(situation: list[AnswerRow], waited: list[AnswerRow]) -> It
             at = f" at {sizes_of([other], waited)}" if len(waited) > 1 else ""
             for port in row.fastest.get(way, ()):
                 if over.get(port, 1.0) >= NEAR:
-                    yield f"{CALLED[way]}, {name_of(port)} takes {_times_text([over[port]])}{at}"
+                    yield f"{name_of(port)} {_times_text([over[port]])} {CALLED[way]}{at}"
 
 
 def _sentence(phase: str, rows: list[AnswerRow], *, brief: bool) -> list[str]:
@@ -69,7 +69,7 @@ def _sentence(phase: str, rows: list[AnswerRow], *, brief: bool) -> list[str]:
     for way in WAYS:
         if texts := [f"  {CALLED[way]}: {text}." for text in _fastest(rows, way)]:
             lines.append(texts[brief and len(texts[0]) > WIDTH - TAKES])
-    return [f"{subject}, fastest:", *lines] if lines else []
+    return [f"{subject}, fastest framework:", *lines] if lines else []
 
 
 def _fastest(rows: list[AnswerRow], way: str) -> list[str]:
@@ -107,7 +107,7 @@ def _as_shown(time_s: float) -> float:
 
 def _first_of(rows: list[AnswerRow], way: str, first: Iterable[str], ports: set[str], where: str, brief: bool) -> str:
     """The fastest frameworks of some rows, and in brackets how many times as long the others take."""
-    in_order = sorted(first, key=lambda port: (rows[0].cells[way][port].median_s, port))
+    in_order = [port for port in rows[0].cells[way] if port in first]
     over = grouped(((row, *of) for row in rows for of in _slower(row, way, first)), lambda of: of[1])
     times = [[b.median_s for b in row.cells[way].values()] for row in rows]
     most = max(max(of) / min(of) for of in times)

@@ -38,7 +38,7 @@ def test_it_has_all_tables_of_a_run_and_its_times(run):
     (row, *_) = answer(run).rows
     shown = read.rows("Time per call")[0]["nnx[documented]"]
     assert shown.startswith(time := format_time(row.cells["documented"]["nnx"].median_s))
-    parts = ("Train steps (each call waited for), ", "<svg ", "<details>", "Results checked equal", "<table")
+    parts = ("Training updates (each call waited for), ", "<svg ", "<details>", "Checked equal", "<table")
     places = [read.html.index(part) for part in parts]
     assert places == sorted(places), "the answer and its picture first, all else folds out"
     (picture,) = (attributes for tag, attributes in read.elements if tag == "svg")
@@ -47,7 +47,7 @@ def test_it_has_all_tables_of_a_run_and_its_times(run):
     assert "#010203" not in read.html, "ink has the colour of the page's text"
     html = page(with_provenance(run, load=99.0)).html
     warning = html.index('<p class="warning">Busy machine: 99.0 processes on')
-    assert warning < html.index("Train steps (each call waited for), "), "before any number"
+    assert warning < html.index("Training updates (each call waited for), "), "before any number"
 
 
 def test_what_a_file_holds_is_text_and_nothing_runs(run):
