@@ -34,7 +34,7 @@ FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x)."
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "Published: with jax {1}, linen trains in {2:.0%} less time than with {0} (B=1)."
+CHANGED = "Our runs: with jax {1}, linen trains in {2:.0%} less time than with {0} (B=1)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -216,7 +216,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = any(m.dtype == WHOLE for m in found.run.trigru.begun.equality or ())
-        proven = "All checks equal" if whole else "Checked equal"
+        proven = "Same in all checks" if whole else "Same results (checked)"
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."
@@ -232,7 +232,7 @@ def _times(found: Answer) -> Iterator[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
-    runs, plain = f"Median of {count(found.processes, 'run')}", PHASE_WIDTH + TIME_WIDTH - 1
+    runs = f"of {count(found.processes, 'run')}"
 
     def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
@@ -241,8 +241,8 @@ def _times(found: Answer) -> Iterator[str]:
     for beside in [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]:
         width = sum(widths) + len(widths) - 1
         called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
-        yield f"{runs}{'plain':>{plain - len(runs)}} {GAP}{called}".rstrip()
-        yield line("", "JAX ", [[f"{name} " for name in names]] * len(beside))
+        yield f"{'Median time':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
+        yield line(runs, "JAX ", [[f"{name} " for name in names]] * len(beside))
         for rows in grouped(_shown_rows(found), lambda row: str(row.workload)).values():
             yield describe(rows[0].workload)
             for row in rows:

@@ -11,7 +11,12 @@ from .naming import CALLED, describe, name_of
 from .numbers import from_to
 
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
-SUBJECTS = {"step": "One GRU time step", "train_step": "Training updates", "forward": "Forward pass", "gradient": "Gradient"}
+SUBJECTS = {
+    "step": "One GRU time step",
+    "train_step": "Training updates",
+    "forward": "Forward pass",
+    "gradient": "Gradient",
+}
 MAIN = ("step", "train_step")
 #: Where all times differ by less, as a ratio, a sentence says so.
 NEAR = 1.05
@@ -21,7 +26,7 @@ WIDTH, TAKES = 80, len("takes " + " its time")
 RATIO = re.compile(r"[(](\w+) ([0-9.-]+x)")
 #: What a loop of calls does, by the clock: in a word, and as sentences explain it.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
-LOOPS = {"blocked": "each call waited for", "pipelined": "queued; reading each loss would wait"}
+LOOPS = {"blocked": "each call waited for", "pipelined": "queued: no loss is read in between"}
 
 
 def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) -> list[str]:
@@ -30,7 +35,7 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
     Steps are waited for, and train steps are not, where the run has both.
 
     Args:
-        waited: if one of the fastest frameworks is slower where train steps are waited for, a line says so.
+        waited: if one of the fastest frameworks is slower where train steps are waited for, a line says which are fast.
         brief: leave out the ratios of slower frameworks where they do not fit one line.
     """
     lines = []
@@ -39,8 +44,10 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         others = [row.other for row in rows if row.other]
         situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
         lines += _sentence(phase, situation, brief=brief)
-        if phase == "train_step" and waited and (slower := [*_slower_if_waited(situation, blocked)]):
-            lines.append(f"  waited for: {', '.join(slower)}.")
+        if phase == "train_step" and waited and _turns(situation, blocked):
+            of_ways = ((way, _fastest(blocked, way)) for way in WAYS)
+            texts = (f"{short} ({CALLED[way]})" for way, fastest in of_ways for _, short in [fastest] * bool(fastest))
+            lines.append(f"  waited for: {'; '.join(texts)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes \2 its time", line, count=1) if n == first else line for n, line in enumerate(lines)]
 
@@ -51,15 +58,15 @@ def shown_phases(found: Answer) -> list[str]:
     return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
 
 
-def _slower_if_waited(situation: list[AnswerRow], waited: list[AnswerRow]) -> Iterator[str]:
-    """How many times the least time some of the fastest frameworks take where calls are waited for."""
-    for way in WAYS:
-        for row, other in zip(situation, waited, strict=False):
-            over = dict(_slower(other, way, other.fastest[way])) if other.fastest.get(way) else {}
-            at = f" at {sizes_of([other], waited)}" if len(waited) > 1 else ""
-            for port in row.fastest.get(way, ()):
-                if over.get(port, 1.0) >= NEAR:
-                    yield f"{name_of(port)} {_times_text([over[port]])} {CALLED[way]}{at}"
+def _turns(situation: list[AnswerRow], waited: list[AnswerRow]) -> bool:
+    """Whether some of the fastest frameworks are slower than others where calls are waited for."""
+    return any(
+        over >= NEAR and port in row.fastest.get(way, ())
+        for way in WAYS
+        for row, other in zip(situation, waited, strict=False)
+        if other.fastest.get(way)
+        for port, over in _slower(other, way, other.fastest[way])
+    )
 
 
 def _sentence(phase: str, rows: list[AnswerRow], *, brief: bool) -> list[str]:

@@ -112,11 +112,11 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     assert {row.clock for row in found.rows} == {clock}
     one, _, step, training, _, train, *waited = fastest_lines(found)[: 7 if other == "train_step" else 6]
     assert one == "One GRU time step (each call waited for), fastest framework:"
-    assert training == "Training updates (queued; reading each loss would wait), fastest framework:"
+    assert training == "Training updates (queued: no loss is read in between), fastest framework:"
     texts = "  functional: NNX (linen 1.33x).", "  functional: linen (NNX 1.25x)."
     assert (step, train) == (texts if other == "train_step" else texts[::-1])
-    slower = "Equinox 2.0x as documented, linen 1.33x functional"
-    assert waited == [f"  waited for: {slower}."] * (other == "train_step")
+    fast = "NNX (as documented); NNX (functional)"
+    assert waited == [f"  waited for: {fast}."] * (other == "train_step")
 
 
 def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
