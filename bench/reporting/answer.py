@@ -34,7 +34,7 @@ FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x)."
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "Our runs: with jax {1}, linen trains in {2:.0%} less time than with {0} (B=1)."
+CHANGED = "In our earlier runs, linen trained in {2:.0%} less time on jax {1} than {0} (B=1)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -182,7 +182,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
     than = "all above" if fastest else "their own above"
-    return f"Other styles, faster than {than}, {phase} at {at} (`trigru styles` prints f):", lines
+    return f"Other styles, faster than {than}, {phase} at {at} (code: `trigru styles`):", lines
 
 
 def _made_once(summary: str) -> str:
@@ -216,7 +216,7 @@ def proof_lines(found: Answer) -> list[str]:
         proven = "Not verified before timing: the first results of each arm were compared with the oracle."
     elif equal:
         whole = any(m.dtype == WHOLE for m in found.run.trigru.begun.equality or ())
-        proven = "Same in all checks" if whole else "Same results (checked)"
+        proven = "Proven the same" if whole else "Same results"
         proven += "" if is_all else f" ({', '.join(equal)})"
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
         proven = f"{proven}: {cells}." if cells else f"{proven}."

@@ -26,7 +26,7 @@ WIDTH, TAKES = 80, len("takes " + " its time")
 RATIO = re.compile(r"[(](\w+) ([0-9.-]+x)")
 #: What a loop of calls does, by the clock: in a word, and as sentences explain it.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
-LOOPS = {"blocked": "each call waited for", "pipelined": "queued: no loss is read in between"}
+LOOPS = {"blocked": "each call waited for", "pipelined": "queued, no loss read in between"}
 
 
 def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) -> list[str]:
@@ -46,7 +46,7 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         lines += _sentence(phase, situation, brief=brief)
         if phase == "train_step" and waited and _turns(situation, blocked):
             of_ways = ((way, _fastest(blocked, way)) for way in WAYS)
-            texts = (f"{short} ({CALLED[way]})" for way, fastest in of_ways for _, short in [fastest] * bool(fastest))
+            texts = (f"{CALLED[way]}, {short}" for way, fastest in of_ways for _, short in [fastest] * bool(fastest))
             lines.append(f"  waited for: {'; '.join(texts)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes \2 its time", line, count=1) if n == first else line for n, line in enumerate(lines)]
@@ -76,7 +76,7 @@ def _sentence(phase: str, rows: list[AnswerRow], *, brief: bool) -> list[str]:
     for way in WAYS:
         if texts := [f"  {CALLED[way]}: {text}." for text in _fastest(rows, way)]:
             lines.append(texts[brief and len(texts[0]) > WIDTH - TAKES])
-    return [f"{subject}, fastest framework:", *lines] if lines else []
+    return [f"{subject}, fastest framework by style:", *lines] if lines else []
 
 
 def _fastest(rows: list[AnswerRow], way: str) -> list[str]:

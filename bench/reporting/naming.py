@@ -14,7 +14,7 @@ PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "trai
 #: What each framework's documentation compiles a call with.
 JITS = {"linen": "jax.jit", "nnx": "nnx.jit", "equinox": "eqx.filter_jit"}
 #: The cell that each port has under its stock kernel; `nnx.GRUCell` lacks a bias.
-CELLS = {"linen": "nn.GRUCell", "nnx": "nnx.GRUCell (plus a bias)", "equinox": "eqx.nn.GRUCell"}
+CELLS = {"linen": "nn.GRUCell", "nnx": "nnx.GRUCell (bias added to match)", "equinox": "eqx.nn.GRUCell"}
 
 
 def name_of(port: str) -> str:

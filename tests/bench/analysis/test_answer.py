@@ -111,11 +111,11 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     assert [row.phase for row in found.rows if row.other] == [other]
     assert {row.clock for row in found.rows} == {clock}
     one, _, step, training, _, train, *waited = fastest_lines(found)[: 7 if other == "train_step" else 6]
-    assert one == "One GRU time step (each call waited for), fastest framework:"
-    assert training == "Training updates (queued: no loss is read in between), fastest framework:"
+    assert one == "One GRU time step (each call waited for), fastest framework by style:"
+    assert training == "Training updates (queued, no loss read in between), fastest framework by style:"
     texts = "  functional: NNX (linen 1.33x).", "  functional: linen (NNX 1.25x)."
     assert (step, train) == (texts if other == "train_step" else texts[::-1])
-    fast = "NNX (as documented); NNX (functional)"
+    fast = "as documented, NNX; functional, NNX"
     assert waited == [f"  waited for: {fast}."] * (other == "train_step")
 
 
@@ -123,7 +123,7 @@ def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
     def styles(*times):
         runs = [timed(FAST | of, size) for of, size in zip(times, ("tiny", "question", "vowels"), strict=False)]
         subject, *lines = fastest_lines(answer(make_results([b for run in runs for b in run])))
-        assert subject == "Forward pass, fastest framework:"
+        assert subject == "Forward pass, fastest framework by style:"
         return [line.partition(": ")[2] for line in lines]
 
     assert styles({}) == ["linen (NNX takes 3.5x its time, Equinox 1.40x).", "all tied."]
@@ -177,4 +177,4 @@ def test_one_that_is_too_noisy_is_among_the_fastest_or_not_named(times, line):
     sizes = dict(zip(("tiny", "question"), times, strict=False))
     runs = [timed(dict(zip(arms, (1e-4, *of), strict=False)), size) for size, of in sizes.items()]
     found = answer(make_results([b for run in runs for b in run]))
-    assert fastest_lines(found) == ["Forward pass, fastest framework:", f"  functional: {line}"]
+    assert fastest_lines(found) == ["Forward pass, fastest framework by style:", f"  functional: {line}"]
