@@ -7,10 +7,9 @@ start before that is imported.
 import hashlib
 import os
 import platform
-import queue
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -20,8 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu, shared_memory
-from ..processes.interrupts import raise_if_interrupted
+from ..processes.child import Child, ChildDiedError, Ended, SideBySide, cores, parts_of_cpu, shared_memory
 from ..processes.scratch import cache_folder, scratch
 
 WORKER = "trigru.bench.proving.questions:answer_request"
@@ -176,50 +174,31 @@ class Prover:
         return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
 
     def _of_children(self, request: ProofRequest, processes: int) -> Generator[Answered, None, None]:
-        answers: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()  # None where a process has ended
-        stop = Event()
+        taken: dict[int, int | None] = {}  # by process, once it has begun: the question that it has not answered yet
+        with SideBySide() as answers:
 
-        def work(start: float) -> None:
-            child = self._early.pop() if self._early else self._child()
-            while _take_answers(child, replace(request, start=start), answers.put, stop):
-                child = self._child()  # the one before died, and the others may not take what is left
+            def begin(process: int) -> None:
+                child = self._early.pop() if self._early else self._child()
+                answers.read(process, partial(_answers_of, child, replace(request, start=process / processes)))
 
-        with ThreadPoolExecutor(processes) as pool:
-            running = [pool.submit(work, number / processes) for number in range(processes)]
-            for future in running:
-                future.add_done_callback(lambda _: answers.put(None))
-            try:
-                while not (all(future.done() for future in running) and answers.empty()):
-                    raise_if_interrupted()
-                    with suppress(queue.Empty):
-                        if (answer := answers.get(timeout=SLICE_S)) is not None:
-                            yield answer
-            finally:
-                stop.set()
-        for future in running:
-            future.result()
-
-
-def _take_answers(child: Child, request: ProofRequest, put: Callable[[Answered], None], stop: Event) -> bool:
-    """Let a process answer, then end it. Whether it died of a question, so that another one may go on.
-
-    Raises:
-        ChildDiedError: it died before it took any.
-    """
-    begun, number, death = False, None, NO_ANSWER
-    with child:
-        try:
-            for answer in child.answers_to(request, int | Answered, LIMIT_S, stop):
-                begun, number = True, answer if isinstance(answer, int) else None
+            for process in range(processes):
+                begin(process)
+            for process, answer in answers:
+                if isinstance(answer, Ended):
+                    if answer.error and process not in taken:
+                        raise answer.error
+                    if (number := taken.pop(process, None)) is not None:
+                        yield Answered(number, death=str(answer.error or NO_ANSWER))
+                        begin(process)  # the others may not take what is left
+                    continue
+                taken[process] = answer if isinstance(answer, int) else None
                 if isinstance(answer, Answered):
-                    put(answer)
-        except ChildDiedError as error:
-            if not begun:
-                raise
-            death = str(error)
-    if number is not None:
-        put(Answered(number, death=death))
-    return number is not None and not stop.is_set()
+                    yield answer
+
+
+def _answers_of(child: Child, request: ProofRequest, stop: Event) -> Iterator[int | Answered]:
+    with child:
+        yield from child.answers_to(request, int | Answered, LIMIT_S, stop)
 
 
 def programs_folder() -> Path | None:

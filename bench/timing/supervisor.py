@@ -6,21 +6,19 @@ compiled programs. While one of them times, the other waits; see `trigru.bench.t
 
 import os
 import shutil
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from threading import Event
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from ...common.files import write_whole
 from ..arms.workloads import get_workload
-from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu
-from ..processes.interrupts import raise_if_interrupted, shielded
+from ..processes.child import Child, ChildDiedError, Ended, SideBySide, cores, parts_of_cpu
+from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
 from ..results.journal import Journal
@@ -77,15 +75,10 @@ class Stage(Struct, frozen=True, tag=True):
 #: What a measuring process sends; None where it was started, or waits for another one.
 Message = Started | Stage | Untimed | GroupTimed | None
 
-Ask = Callable[[TimingRequest, float, Event], Generator[Message, None, None]]
+Ask = Callable[[TimingRequest, float, Event], Iterator[Message]]
 
 
-#: The end of a process, with the exception of its reader.
-class _Ended(NamedTuple):
-    error: BaseException | None
-
-
-def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generator[Message, None, None]:
+def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
     """Measure in a fresh interpreter: None once it was started, then its answers. Raises as `Child.answers_to` does."""
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
@@ -138,62 +131,41 @@ def run(
         parts = sum(len({arm.group for arm in journal.todo(process)}) for process in range(plan.processes))
 
         def measure(processes: range) -> None:
-            """Measure what some processes have to, side by side: a thread reads the answers of each."""
-            answers, stop = SimpleQueue[tuple[int, Message | _Ended]](), Event()
+            """Measure what some processes have to, side by side."""
             requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
             blamed = {0}  # the first death in a later process may be chance, so that is repeated
-
-            def read(request: TimingRequest) -> None:
-                error = None
-                try:
-                    with closing((ask or ask_process)(request, LIMIT_S, stop)) as found:
-                        for answer in found:
-                            answers.put((request.process, answer))
-                except BaseException as raised:  # goes on in the main thread
-                    error = raised
-                answers.put((request.process, _Ended(error)))
 
             def begin(process: int) -> None:
                 if (request := request_of(process)).arms:
                     requests[process] = request
-                    pool.submit(read, request)
+                    answers.read(process, partial(ask or ask_process, request, LIMIT_S))
 
-            def end(process: int, error: BaseException | None) -> None:
-                request, stage = requests.pop(process), stages.pop(process, None)
+            def end(process: int, error: ChildDiedError | None) -> None:
+                request, stage = requests[process], stages.pop(process, None)
                 is_untouched = journal.todo(process) == request.arms
                 if error is None and is_untouched:
                     error = ChildDiedError("the measuring process ended without a word")
-                if error is not None and not isinstance(error, ChildDiedError):
-                    raise error
                 if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
                     if process in blamed:
                         _blame(journal, stage, request, error)
                     blamed.add(process)
 
-            with ThreadPoolExecutor(len(processes)) as pool:
-                try:
-                    for process in processes:
+            with SideBySide() as answers:
+                for process in processes:
+                    begin(process)
+                for process, answer in answers:
+                    if isinstance(answer, Stage):
+                        stages[process] = answer
+                        of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
+                        progress(answer.what + of, answer.share / parts)
+                    elif isinstance(answer, Ended):
+                        end(process, answer.error)
                         begin(process)
-                    while requests:
-                        raise_if_interrupted()
-                        try:
-                            process, answer = answers.get(timeout=SLICE_S)
-                        except Empty:
-                            continue
-                        if isinstance(answer, Stage):
-                            stages[process] = answer
-                            of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
-                            progress(answer.what + of, answer.share / parts)
-                        elif isinstance(answer, _Ended):
-                            end(process, answer.error)
-                            begin(process)
-                        elif answer is not None:
-                            if isinstance(answer, GroupTimed):
-                                stages.pop(process, None)
-                            with shielded():
-                                journal.add(answer)
-                finally:
-                    stop.set()
+                    elif answer is not None:
+                        if isinstance(answer, GroupTimed):
+                            stages.pop(process, None)
+                        with shielded():
+                            journal.add(answer)
 
         is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
         at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
