@@ -94,12 +94,11 @@ def refusing(path: Path, error: type[TrigruError], advice: str) -> Iterator[None
     """Within this context, what is wrong with a file becomes an error in a sentence, with what to do about it."""
     try:
         yield
-    except TrigruError:
-        raise
-    except OSError as reason:
-        raise error(f"{path}: {reason.strerror}. {advice}") from reason
-    except ValueError as reason:  # also what msgspec says
-        raise error(f"{path}: {brief(reason)}. {advice}") from reason
+    except (OSError, ValueError) as reason:  # also what msgspec says
+        if isinstance(reason, TrigruError):
+            raise
+        what = reason.strerror if isinstance(reason, OSError) else brief(reason)
+        raise error(f"{path}: {what}. {advice}") from reason
 
 
 def first_twice(names: Iterable[str]) -> str | None:

@@ -41,12 +41,10 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def group(self) -> str:
-        """The group of arms that it is compared with."""
         return self.arm.group
 
     @property
     def name(self) -> str:
-        """Its name within the group."""
         return self.arm.name
 
     @property
@@ -81,13 +79,7 @@ class Benchmark(Struct, frozen=True):
 
 
 class Results(Struct, frozen=True):
-    """A run.
-
-    Args:
-        trigru: its records, with all that the numbers depend on.
-        benchmarks: the arms with a number.
-        untimed: the arms without a number.
-    """
+    """A run: its records, the arms with a number, and those without."""
 
     trigru: Run
     benchmarks: list[Benchmark]

@@ -167,7 +167,6 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def plan(self) -> Plan:
-        """The arms to time."""
         return self.begun.plan
 
     @property
@@ -184,7 +183,6 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def complete(self) -> bool:
-        """Whether everything is measured."""
         return not any(map(self.todo, range(self.plan.processes)))
 
     def groups(self) -> dict[str, list[Arm]]:
@@ -200,17 +198,12 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
 
     def take(self, line: Line) -> None:
         """Add a line to the records of its kind. Raises a ValueError if it is a second beginning."""
-        match line:
-            case Begun():
-                raise ValueError("it has a second beginning")
-            case Resumed():
-                self.interruptions += 1
-            case Started():
-                self.started.append(line)
-            case Untimed():
-                self.untimed.append(line)
-            case GroupTimed():
-                self.groups_timed.append(line)
+        if isinstance(line, Begun):
+            raise ValueError("it has a second beginning")
+        if isinstance(line, Resumed):
+            self.interruptions += 1
+        else:
+            {Started: self.started, Untimed: self.untimed, GroupTimed: self.groups_timed}[type(line)].append(line)
 
     def check(self) -> None:
         """Raise a ValueError with what contradicts what, if the records cannot be of one run."""

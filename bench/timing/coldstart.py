@@ -67,14 +67,11 @@ def measure_cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[
     share = 0.0
     for number in range(repeats + 1):
         first = max(number - 1, 0) % max(len(ports), 1)
-        counted = f"({number} of {repeats})" if number else "(warm-up)"
         for port in (*ports[first:], *ports[:first]):
-            progress(f"start {port} {counted}", share)
-            cold = measure_cold_start(port)
-            if number:
-                found.append(cold)
+            progress(f"start {port} ({f'{number} of {repeats}' if number else 'warm-up'})", share)
+            found.append(measure_cold_start(port))
             share = 1 / (repeats + 1) / len(ports)
-    return found
+    return found[len(ports) :]
 
 
 def measure_cold_start(port: str) -> ColdStart:

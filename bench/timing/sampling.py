@@ -55,20 +55,16 @@ class WarmUp(NamedTuple):
         call_time_s: seconds per call in the fastest stretch.
     """
 
-    calls: int
     steady: bool
     call_time_s: float
 
 
 class Calibration(NamedTuple):
-    """How many calls a sample has.
+    """How many calls a sample has, by the clock that leads; see `trigru.bench.results.run.Samples`.
 
     Args:
-        clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.run.Samples`.
-        least_calls: of a sample, however long they take.
-        most_calls: of a sample, even if they last less than `sample_time_s`; None for no bound.
-        least_sample_s: what a sample fills at least, if that is more than `sample_time_s`, in seconds.
-        least_warm_up_s: how long the warm-up lasts at least, in seconds.
+        least_calls, most_calls: of a sample, however long they take; None for no bound.
+        least_sample_s, least_warm_up_s: what a sample and the warm-up fill at least, in seconds.
     """
 
     clock: Clock = "blocked"
@@ -80,9 +76,9 @@ class Calibration(NamedTuple):
     def calls(self, warmed: WarmUp, sample_time_s: float) -> int:
         """The calls of a sample by the clock that leads; see `trigru.bench.results.arm.Plan`.
 
-        >>> [CPU.calls(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
+        >>> [CPU.calls(WarmUp(True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
         [20, 4, 1]
-        >>> [ACCELERATOR.calls(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3)]
+        >>> [ACCELERATOR.calls(WarmUp(True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3)]
         [5000, 50]
         """
         filling = math.ceil(max(sample_time_s, self.least_sample_s) / warmed.call_time_s)
@@ -124,7 +120,6 @@ def schedule_of(
 
     Args:
         sample_time_s: see `trigru.bench.results.arm.Plan`.
-        calibration: that of the platform.
         both: take samples by the clock that does not lead, too: of four calls at least, if they are not waited for.
     """
     leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
@@ -243,19 +238,19 @@ def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration =
 
     Stretches of at least `sample_time_s` are timed until two in a row are at most 3 % faster than the fastest before.
     """
-    calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
+    spent_s, best_s, unchanged = 0.0, np.inf, 0
     at_once = calibration.least_calls
     while spent_s < MAX_WARM_UP_S:
-        n, elapsed_s = 0, 0.0
-        while n == 0 or elapsed_s < sample_time_s:
+        calls, elapsed_s = 0, 0.0
+        while calls == 0 or elapsed_s < sample_time_s:
             elapsed_s += CLOCKS[calibration.clock](arm, at_once) * at_once
-            n += at_once
-        calls, spent_s, time_s = calls + n, spent_s + elapsed_s, elapsed_s / n
+            calls += at_once
+        spent_s, time_s = spent_s + elapsed_s, elapsed_s / calls
         unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
         best_s = min(best_s, time_s)
         if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2) and spent_s >= calibration.least_warm_up_s:
-            return WarmUp(calls, True, best_s)
-    return WarmUp(calls, False, best_s)
+            return WarmUp(True, best_s)
+    return WarmUp(False, best_s)
 
 
 def _blocked(arm: Benchmarkable, calls: int) -> float:
