@@ -62,12 +62,10 @@ class AnswerRow(Struct, frozen=True):
 
     @property
     def workload(self) -> Sized:
-        """Its workload."""
         return self.baseline.arm.workload
 
     @property
     def phase(self) -> str:
-        """Its phase."""
         return self.baseline.arm.phase
 
     @property
@@ -81,12 +79,7 @@ class AnswerRow(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What a run says about frameworks.
-
-    Args:
-        run: the run.
-        ports: the frameworks, in order; without plain JAX.
-    """
+    """What a run says about frameworks: those of `ports`, in order, without plain JAX."""
 
     run: Results
     ports: list[str]
@@ -111,7 +104,6 @@ class Answer(Struct, frozen=True):
 
     @property
     def processes(self) -> int:
-        """How many measured."""
         return max((len(b.timed) for b in self.run.benchmarks), default=0)
 
 
@@ -124,18 +116,16 @@ def answer(run: Results) -> Answer:
 
 
 def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
-    row, least = _row(results, benchmarks), sight(benchmarks)
+    row = _row(results, benchmarks)
     leads = row.clock == CLOCKS.get(row.phase, row.clock)
     others = [] if leads else [*by_other_clock(benchmarks).values()]
-    other = replace(_row(results, others), least=sight(others)) if others else None
-    return replace(row, least=least, other=other)
+    return replace(row, other=_row(results, others)) if others else row
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
-    row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {})
+    row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {}, sight(benchmarks))
     for way in WAYS:
-        cells = frameworks(benchmarks, way)
-        if not cells:
+        if not (cells := frameworks(benchmarks, way)):
             continue
         alike = {port: b for port, b in cells.items() if not row.apart(b)}
         met = {two: difference(results, alike[two[0]], alike[two[1]]) for two in combinations(alike, 2)}

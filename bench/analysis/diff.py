@@ -51,7 +51,6 @@ class ArmChange:
 
     @property
     def moved(self) -> bool:
-        """Whether it is faster or slower than before, beyond the noise."""
         return self.verdict in ("faster", "slower")
 
     @property
@@ -61,7 +60,6 @@ class ArmChange:
 
     @property
     def regression(self) -> bool:
-        """Whether it is slower by more than is allowed, and believed."""
         return self.too_slow and self.believed
 
 
@@ -77,9 +75,8 @@ class ProofChange:
     @property
     def newly_failed(self) -> tuple[str, ...]:
         """The checks that fail now and did not fail before."""
-        if self.old is None or self.new is None:
-            return ()
-        return tuple(check for check in self.new.failed if check not in self.old.failed)
+        old, new = (proof.failed if proof else () for proof in (self.old, self.new))
+        return tuple(check for check in new if self.old and check not in old)
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,6 @@ class Diff:
 
     @property
     def regressions(self) -> list[ArmChange]:
-        """Arms that are slower by more than is allowed, and believed."""
         return [change for change in self.changes if change.regression]
 
     @property
@@ -165,14 +161,10 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
     before, problems = old.groups(), [*_problems(old, new), *_missing(old, new)]
-    changes = [
-        _change(before[group], benchmarks, arm)
-        for group, benchmarks in new.groups().items()
-        for arm in [b.arm.id for b in benchmarks]
-        if arm in {b.arm.id for b in before.get(group, ())}
-    ]
+    in_old = {b.arm.id for b in old.benchmarks}
+    changes = [_change(before[b.group], of, b.arm.id) for of in new.groups().values() for b in of if b.arm.id in in_old]
     was, now = ({(p.port, p.kernel): p for p in proofs_of(run.trigru.begun.equality or ())} for run in (old, new))
-    proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
+    proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in was | now]
     return Diff(old, new, judge_together(changes, fail_above), proofs, problems, fail_above, anyway)
 
 

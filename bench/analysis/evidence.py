@@ -55,7 +55,7 @@ def _planned(run: Run) -> dict[str, Arm]:
 def _arms(run: Run) -> Iterator[str]:
     """Each arm is one of the plan; of ports that are not ours, or not here, only the styles are not known."""
     plan, planned = run.plan, _planned(run)
-    here, groups = ({arm.port for arm in planned.values()}, {arm.group for arm in planned.values()})
+    here, groups = ({getattr(arm, name) for arm in planned.values()} for name in ("port", "group"))
     for name in {*plan.peers} & {*port_names()}:
         yield f"the plan has {name} as a peer, which is a port"
     for arm in run.begun.arms:
@@ -140,15 +140,11 @@ def _admission(run: Run) -> Iterator[str]:
             yield f"{arm.id} was timed by the {t.clock} clock on {t.backend}"
 
 
-def _machine(run: Run) -> Iterator[str]:
-    """The rules of a machine."""
-    if run.started:
-        yield from machine_contradictions(run.machine, {arm.port for arm, _ in _timed(run)})
-
-
-def _proof_origin(run: Run) -> Iterator[str]:
-    """A proof was made where and with what the samples were taken."""
+def _origin(run: Run) -> Iterator[str]:
+    """The machine can be, and a proof was made where and with what the samples were taken."""
     begun, machine = run.begun, run.machine
+    if run.started:
+        yield from machine_contradictions(machine, {arm.port for arm, _ in _timed(run)})
     if begun.equality is None or not run.started:
         return
     if begun.backend != machine.backend:
@@ -218,5 +214,5 @@ def _parts_of(m: Measurement) -> Iterator[str]:
 
 Rule = Callable[[Run], Iterator[str]]
 RULES: tuple[Rule, ...] = (
-    _arms, _absent, _reasons, _admission, _machine, _proof_origin, _proof_content, _proof_cover, _proof_alike,
+    _arms, _absent, _reasons, _admission, _origin, _proof_content, _proof_cover, _proof_alike,
 )  # fmt: skip

@@ -65,7 +65,6 @@ class Difference(Struct, frozen=True):
 
     @property
     def is_real(self) -> bool:
-        """Whether they differ by more than chance and the noise floor explain."""
         return self.verdict != "indistinguishable"
 
 
@@ -74,13 +73,10 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     ratio, word = _compared(one, other)
     of = (ratio.ratio, ratio.low, ratio.high)
     difference_s, low_s, high_s = ((r - 1) * other.median_s for r in of)
-    mine, its, counts = one.facts.program, other.facts.program, ()
-    if mine and its:
-        counted = [
-            (name, getattr(mine, name), getattr(its, name)) for name in ("dots", "transposes", "whiles", "fusions")
-        ]
-        differing = [(name, m, i) for name, m, i in counted if m != i]
-        counts = tuple(c for c in differing if c[0] != "fusions") or tuple(differing)
+    mine, its = one.facts.program, other.facts.program
+    names = ("dots", "transposes", "whiles", "fusions") if mine and its else ()
+    differing = [(n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))]
+    counts = tuple(count for count in differing if count[0] != "fusions") or tuple(differing)
     same = same_program(one, other)
     cause = _cause(results, one, other, word, same, difference_s)
     return Difference(one.name, other.name, *of, difference_s, low_s, high_s, word, same, cause, counts)
@@ -120,31 +116,22 @@ def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
 
     Those that were read in every process, in rounds of the baseline and its duplicate; none without these.
     """
-    turned = [
-        (b.arm, {number: _turned(t) for number, t in b.timed.items()})
-        for b in benchmarks
-        if all(t.other_s for t in b.timed.values())
-    ]
-    rounds = {arm.role: _rounds(timed) for arm, timed in turned}
-    alike = [(arm, timed) for arm, timed in turned if _rounds(timed) == rounds.get("baseline")]
-    if not {"baseline", "duplicate"} <= {arm.role for arm, _ in alike}:
+    rounds = {b.arm.id: {number: len(t.other_s) for number, t in b.timed.items()} for b in benchmarks}
+    wanted = rounds[baseline_of(benchmarks).arm.id]
+    alike = [b for b in benchmarks if rounds[b.arm.id] == wanted and all(wanted.values())]
+    if not {"baseline", "duplicate"} <= {b.arm.role for b in alike}:
         return {}
-    return {b.arm.id: b for b in judged(alike)}
-
-
-def _rounds(timed: dict[int, Timed]) -> dict[int, int]:
-    return {process: len(t.time_s) for process, t in timed.items()}
+    turned = [(b.arm, {number: _turned(t) for number, t in b.timed.items()}) for b in alike]
+    return {b.arm.id: b for b in judged(turned)}
 
 
 def _turned(t: Timed) -> Timed:
     """The samples of an arm with the other clock in the lead, whose rounds have no places and dates."""
-    rounds = len(t.other_s)
-    return replace(
-        t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=[0] * rounds, started_s=[0.0] * rounds
-    )
+    none = [0] * len(t.other_s)
+    return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
 
 
-def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
+def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:
     """The arm of a group that ratios are relative to."""
     return next(b for b in benchmarks if b.arm.is_baseline)
 

@@ -85,9 +85,8 @@ def timings(
     for number, run in enumerate(runs, 1):
         for group, items in grouped(_items(run), lambda item: item.arm.group).items():
             arm = items[0].arm
-            if workloads is not None and not {arm.workload.name, str(arm.workload)} & {*workloads}:
-                continue
-            if phases is not None and arm.phase not in phases:
+            is_work = workloads is None or {arm.workload.name, str(arm.workload)} & {*workloads}
+            if not is_work or (phases is not None and arm.phase not in phases):
                 continue
             for style in dict.fromkeys(styles):
                 # a port that is not available has no number in any style
@@ -135,8 +134,8 @@ def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[Ti
         if isinstance(item, Untimed):
             yield _row([item], item.reason)
             continue
-        time_low_s, time_s, time_high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
-        facts: dict[str, Any] = {"time_s": time_s, "time_low_s": time_low_s, "time_high_s": time_high_s}
+        quartiles_s = np.quantile(item.time_s, (0.25, 0.5, 0.75)).tolist()
+        facts: dict[str, Any] = dict(zip(("time_low_s", "time_s", "time_high_s"), quartiles_s, strict=True))
         facts |= {"ratio": item.ratio, "low": item.low, "high": item.high}
         if not item.arm.is_baseline:
             facts |= {"verdict": item.verdict, "cause": difference(run, item, reference_of(item, timed)).cause}
