@@ -4,10 +4,10 @@ In a first look on a CPU, two processes work side by side: they prepare their ar
 compiled programs. While one of them times, the other waits; see `trigru.bench.timing.turns`.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -15,14 +15,13 @@ from threading import Event
 import msgspec
 from msgspec import Struct
 
-from ...common.files import write_whole
 from ..arms.workloads import get_workload
 from ..processes.child import Child, ChildDiedError, Ended, SideBySide, cores, parts_of_cpu
 from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
 from ..results.journal import Journal
-from ..results.run import GroupTimed, Started
+from ..results.run import Begun, GroupTimed, Started
 from .machine import visible_gpu
 from .turns import Turns
 
@@ -31,28 +30,19 @@ WORKER = "trigru.bench.timing.worker:answer_request"
 LIMIT_S = 300.0
 #: How many processes work side by side, if an arm needs no more bytes than this.
 SIDE_BY_SIDE, MOST_ARM_BYTES = 2, 2**26
-#: A folder in the request's folder, of programs, where the run has no other; and a file that names the arms and
-#: the software.
-PROGRAMS, CONTENTS = "programs", "contents.json"
+#: A folder in the request's folder, of programs, where the run has no other.
+PROGRAMS = "programs"
 
 
 class TimingRequest(Struct, frozen=True):
-    """The request to a measuring process.
-
-    Args:
-        arms: those of the plan that are still to be measured, group by group.
-        backend: the expected platform; None if any platform is accepted.
-        folder: for files that the processes of a run share.
-        programs: a folder of compiled programs, from which each process takes what is there and to which it adds what
-            is not; None where the first processes compile, and the time that this takes is measured.
-    """
+    """The request to a measuring process."""
 
     plan: Plan
-    arms: list[Arm]
+    arms: list[Arm]  # those of the plan that are still to be measured, group by group
     process: int
-    backend: str | None
-    folder: str
-    programs: str | None = None
+    backend: str | None  # the expected platform; None if any is accepted
+    folder: str  # for files that the processes of a run share
+    programs: str | None = None  # where programs are taken from and kept; None where compiling them is timed
 
     @property
     def marker(self) -> Path:
@@ -89,12 +79,13 @@ def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Iterator
                 yield answer
 
 
-def keep_only(programs: Path, contents: bytes) -> None:
-    """Remove a folder of programs unless it has these contents."""
-    with suppress(OSError):
-        if (programs / CONTENTS).read_bytes() == contents:
-            return
-    shutil.rmtree(programs, ignore_errors=True)
+def programs_of(begun: Begun, folder: Path) -> Path:
+    """The folder of programs of these arms and this software, in one from which those of others are removed."""
+    own = hashlib.sha256(msgspec.json.encode([begun.arms, begun.versions, begun.commit])).hexdigest()
+    for other in folder.glob("*"):
+        if other.name != own:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder / own
 
 
 def run(
@@ -119,15 +110,8 @@ def run(
     """
     plan, begun = journal.plan, journal.begun
     with scratch() as folder:
-        shared = (programs or Path(folder) / PROGRAMS) if quick and begun.backend == "cpu" else None
-        contents = msgspec.json.encode([begun.arms, begun.versions, begun.commit])
-        if shared is not None:
-            keep_only(shared, contents)
-
-        def request_of(process: int) -> TimingRequest:
-            backend, kept = journal.machine.backend if journal.started else begun.backend, shared and str(shared)
-            return TimingRequest(plan, journal.todo(process), process, backend, folder, kept)
-
+        is_shared = quick and begun.backend == "cpu"
+        shared = str(programs_of(begun, programs or Path(folder) / PROGRAMS)) if is_shared else None
         parts = sum(len({arm.group for arm in journal.todo(process)}) for process in range(plan.processes))
 
         def measure(processes: range) -> None:
@@ -136,7 +120,9 @@ def run(
             blamed = {0}  # the first death in a later process may be chance, so that is repeated
 
             def begin(process: int) -> None:
-                if (request := request_of(process)).arms:
+                backend = journal.machine.backend if journal.started else begun.backend
+                request = TimingRequest(plan, journal.todo(process), process, backend, folder, shared)
+                if request.arms:
                     requests[process] = request
                     answers.read(process, partial(ask or ask_process, request, LIMIT_S))
 
@@ -170,11 +156,7 @@ def run(
         is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
         at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
         for first in range(0, plan.processes, at_once):
-            compiles = shared is not None and first == 0 and bool(journal.todo(0))
             measure(range(first, min(first + at_once, plan.processes)))
-            if shared and compiles:
-                with suppress(OSError):  # they are compiled again next time
-                    write_whole(shared / CONTENTS, contents)
 
 
 def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error: ChildDiedError) -> None:
