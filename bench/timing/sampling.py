@@ -47,31 +47,20 @@ class Benchmarkable(Protocol):
 
 
 class WarmUp(NamedTuple):
-    """How an arm was warmed up.
+    """How an arm was warmed up."""
 
-    Args:
-        steady: whether it was no longer getting faster: the last stretches were at most 3 % faster than the fastest
-            before, and may have been slower.
-        call_time_s: seconds per call in the fastest stretch.
-    """
-
-    steady: bool
-    call_time_s: float
+    steady: bool  # its last stretches were at most 3 % faster than the fastest before
+    call_time_s: float  # seconds per call in the fastest stretch
 
 
 class Calibration(NamedTuple):
-    """How many calls a sample has, by the clock that leads; see `trigru.bench.results.run.Samples`.
-
-    Args:
-        least_calls, most_calls: of a sample, however long they take; None for no bound.
-        least_sample_s, least_warm_up_s: what a sample and the warm-up fill at least, in seconds.
-    """
+    """How many calls a sample has, by the clock that leads; see `trigru.bench.results.run.Samples`."""
 
     clock: Clock = "blocked"
-    least_calls: int = 1
-    most_calls: int | None = SAMPLE_CALLS
-    least_sample_s: float = 0.0
-    least_warm_up_s: float = 0.0
+    least_calls: int = 1  # however long they take
+    most_calls: int | None = SAMPLE_CALLS  # however short they are; None for no bound
+    least_sample_s: float = 0.0  # what a sample fills at least, in seconds
+    least_warm_up_s: float = 0.0  # what the warm-up takes at least, in seconds
 
     def calls(self, warmed: WarmUp, sample_time_s: float) -> int:
         """The calls of a sample by the clock that leads; see `trigru.bench.results.arm.Plan`.
@@ -92,17 +81,11 @@ ACCELERATOR = Calibration("pipelined", least_calls=50, most_calls=None, least_sa
 
 
 class Schedule(NamedTuple):
-    """The samples of a group of arms that are warm, by clock; the one that leads comes first.
+    """The samples of a group of arms that are warm, by clock; the one that leads comes first."""
 
-    Args:
-        steady: whether each arm was no longer getting faster.
-        calls: of a sample of each arm.
-        round_s: about how long a round takes, in seconds.
-    """
-
-    steady: list[bool]
-    calls: dict[Clock, list[int]]
-    round_s: dict[Clock, float]
+    steady: list[bool]  # whether each arm was no longer getting faster
+    calls: dict[Clock, list[int]]  # of a sample of each arm
+    round_s: dict[Clock, float]  # about how long a round takes, in seconds
 
     def rounds(self, leading: int) -> dict[Clock, int]:
         """How many rounds there are by each clock: a quarter as many by the other."""
@@ -137,14 +120,10 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves in the caches, or does
     to the clock rate, does not affect one arm more than others. Arms and rounds are shuffled within that.
 
-    Raises a ValueError without arms.
-
     >>> orders = np.stack(list(balanced_orders(4, 8, seed=0)))
     >>> [sorted(orders[:4, position].tolist()) for position in range(4)]
     [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
     """
-    if arms < 1:
-        raise ValueError(f"{arms} arms have no order, expected at least one")
     rng = np.random.default_rng(seed)
     zigzag = np.array([(k + 1) // 2 if k % 2 else -(k // 2) for k in range(arms)])  # 0, 1, -1, 2, -2, ...
     produced = 0

@@ -79,23 +79,18 @@ def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Tu
 
 
 class Group:
-    """The arms of one group, in this process. An arm that fails loses only its own number.
-
-    Args:
-        answer: called with what happens.
-    """
+    """The arms of one group, in this process. An arm that fails loses only its own number."""
 
     def __init__(self, request: TimingRequest, arms: list[Arm], machine: Machine, answer: Callable[[Message], None]):
         self.request, self.arms, self.machine, self.answer = request, arms, machine, answer
         self.name = arms[0].group
 
     def measure(self, marker: np.ndarray, turns: Turns) -> GroupTimed:
-        """Compile the arms, compare them with the oracle, and time them.
+        """Compile the arms, compare them with the oracle, and time them. Between groups, the lock of turns is shared.
 
         Args:
             marker: gets the number of the arm that is being timed; see
                 `trigru.bench.timing.supervisor.TimingRequest`.
-            turns: of the processes side by side. Between groups this one has the shared lock.
         """
         how = self.request.plan.sample_time_s, CPU if self.machine.backend == "cpu" else ACCELERATOR
         prepared = self._compile()
@@ -173,10 +168,7 @@ def _prepare(request: TimingRequest, arm: Arm, machine: Machine) -> Ready:
     """An arm, and in the first process how long it took to build, unless processes share their programs.
 
     The last process that compiles keeps the programs of each arm, and the later ones take them from there. No arm finds
-    another's, so a duplicate has a program of its own.
-
-    Raises:
-        OtherPlatformError: it is on another device.
+    another's, so a duplicate has a program of its own. Raises an OtherPlatformError if it is on another device.
     """
     processes = request.plan.processes
     tunes = machine.backend != "cpu"  # a kept program holds what was tuned for it
