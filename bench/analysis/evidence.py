@@ -128,16 +128,16 @@ def _reasons(run: Run) -> Iterator[str]:
 
 def _admission(run: Run) -> Iterator[str]:
     """An arm with a number was compared with the oracle, or is of a peer; all ran on one machine."""
+    machine = run.machine
     for arm, t in _timed(run):
-        is_peer = arm.port in run.plan.peers
-        if t.gate is None and not is_peer:
-            yield f"{arm.id} has a number, but its first results were not compared with the oracle"
-        if is_peer:
+        if t.clock != ("blocked" if machine.backend == "cpu" else "pipelined"):
+            yield f"{arm.id} was timed by the {t.clock} clock on {machine.backend}"
+        if arm.port in run.plan.peers:
             continue
-        if (t.backend, t.device) != (run.machine.backend, run.machine.device):
-            yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {run.machine.device}"
-        if t.clock != ("blocked" if t.backend == "cpu" else "pipelined"):
-            yield f"{arm.id} was timed by the {t.clock} clock on {t.backend}"
+        if t.gate is None:
+            yield f"{arm.id} has a number, but its first results were not compared with the oracle"
+        if (t.backend, t.device) != (machine.backend, machine.device):
+            yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {machine.device}"
 
 
 def _origin(run: Run) -> Iterator[str]:
