@@ -70,8 +70,6 @@ def save(results: Results, path: Path) -> None:
     from pytest_benchmark.stats import Stats
 
     run = results.trigru
-    if run.ended is None or not run.started:
-        raise ValueError("only a run that ended has a results file")
     benchmarks, machine = [], run.machine
     for b in results.benchmarks:
         stats = Stats()
@@ -109,7 +107,7 @@ def save(results: Results, path: Path) -> None:
             "branch": "(unknown)",
         },
         "benchmarks": benchmarks,
-        "datetime": run.ended.datetime,
+        "datetime": results.datetime,
         "version": machine.versions.get("pytest-benchmark", "?"),
         "trigru": {
             "schema": SCHEMA,
@@ -126,9 +124,7 @@ def save(results: Results, path: Path) -> None:
 def read(path: Path) -> Run:
     """The records in a results file, given its path or that of the folder that a run wrote into.
 
-    Raises:
-        ResultsFileError: it cannot be read, was changed after trigru wrote it, or lacks something; an OtherFileError if
-            it is of a command that measures no run.
+    Raises a ResultsFileError; an OtherFileError if the file is of a command that measures no run.
     """
     if path.is_dir():
         path /= next((name for name in (FILE, STARTS) if (path / name).exists()), FILE)

@@ -49,14 +49,7 @@ class Journal(Run, kw_only=True):
 
     @classmethod
     def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
-        """Continue where the file ends, on the same plan and the same software.
-
-        Args:
-            versions, commit: of what is installed.
-
-        Raises:
-            ResumeError: the file is damaged, of another plan, or of other software.
-        """
+        """Continue where the file ends, on the same plan and the same software, installed now. Raises a ResumeError."""
         self = cls.read(path)
         begun = self.begun
         if self.plan != plan:

@@ -15,29 +15,19 @@ from .run import Run, Timed
 
 
 class Benchmark(Struct, frozen=True):
-    """An arm with a number.
-
-    Args:
-        timed: its samples, by process.
-        shape: sizes of the workload, as text.
-        steps: time steps of a call, without padding.
-        flops, moved_bytes: the least work of a call; see `trigru.bench.arms.workloads.work_of`.
-        ratio, low, high: time / baseline time, paired within rounds, with its 95 % interval.
-        floor: the group's noise floor, as a fraction.
-        verdict: "faster", "slower" or "indistinguishable", than the baseline.
-    """
+    """An arm with a number."""
 
     arm: Arm
-    timed: dict[Count, Timed]
-    shape: str
-    steps: Natural
-    flops: NotNegative
+    timed: dict[Count, Timed]  # its samples, by process
+    shape: str  # sizes of the workload, as text
+    steps: Natural  # time steps of a call, without padding
+    flops: NotNegative  # the least work of a call; see `trigru.bench.arms.workloads.work_of`
     moved_bytes: NotNegative
-    ratio: Positive
+    ratio: Positive  # time / baseline time, paired within rounds, with its 95 % interval
     low: Positive
     high: Positive
-    floor: NotNegative
-    verdict: Verdict
+    floor: NotNegative  # the group's noise floor, as a fraction
+    verdict: Verdict  # "faster", "slower" or "indistinguishable", than the baseline
 
     @property
     def group(self) -> str:
