@@ -27,27 +27,17 @@ TOO_NOISY = 0.30
 
 @dataclass(frozen=True)
 class ArmChange:
-    """One arm in both files.
-
-    Args:
-        old_time_s, new_time_s: median seconds per call.
-        comparison: new / old of time / baseline time; of the time itself for the baseline.
-        floor: the larger of the two groups' noise floors, as a fraction.
-        verdict: "faster", "slower" or "indistinguishable", than before; "-" for the baseline, which gets no verdict.
-        chance: how often an arm that did not change seems slower by as much.
-        believed: whether it is faster or slower beyond what chance makes of as many arms.
-        too_slow: slower by more than is allowed.
-    """
+    """One arm in both files."""
 
     arm: Arm
-    old_time_s: float
+    old_time_s: float  # median seconds per call
     new_time_s: float
-    comparison: TimeComparison
-    floor: float
-    verdict: str
-    chance: float
-    believed: bool = False
-    too_slow: bool = False
+    comparison: TimeComparison  # new / old of time / baseline time; of the time itself for the baseline
+    floor: float  # the larger of the two groups' noise floors, as a fraction
+    verdict: str  # "faster", "slower" or "indistinguishable" than before; "-" for the baseline
+    chance: float  # how often an arm that did not change seems slower by as much
+    believed: bool = False  # faster or slower beyond what chance makes of as many arms
+    too_slow: bool = False  # slower by more than is allowed
 
     @property
     def moved(self) -> bool:
@@ -81,34 +71,21 @@ class ProofChange:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why two files cannot be compared, in part or at all.
-
-    Args:
-        reason: in short.
-        detail: what differs, or why arms are missing, where the file says so.
-        arms: of one port that a file lacks, where that is the problem.
-    """
+    """Why two files cannot be compared, in part or at all."""
 
     reason: str
-    detail: str = ""
-    arms: tuple[Arm, ...] = ()
+    detail: str = ""  # what differs, or why arms are missing, where the file says so
+    arms: tuple[Arm, ...] = ()  # of one port that a file lacks
 
 
 @dataclass(frozen=True)
 class Diff:
-    """What changed between two runs.
-
-    Args:
-        changes: of each arm that both files have, in the order of the new file.
-        proofs: of equality, for each port and kernel in either file.
-        problems: why they cannot be compared, in part or at all.
-        fail_above, anyway: as in `diff`.
-    """
+    """What changed between two runs."""
 
     old: Results
     new: Results
-    changes: list[ArmChange]
-    proofs: list[ProofChange]
+    changes: list[ArmChange]  # of each arm that both files have, in the order of the new file
+    proofs: list[ProofChange]  # for each port and kernel in either file
     problems: list[Problem]
     fail_above: float
     anyway: bool
@@ -172,15 +149,10 @@ def judge_together(changes: list[ArmChange], fail_above: float) -> list[ArmChang
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
     arms = [change for change in changes if change.arm.role == "arm"]
     slower, faster = (beyond_chance(chances) for chances in ([c.chance for c in arms], [1 - c.chance for c in arms]))
-    sure = {c.arm.id: {"slower": s, "faster": f} for c, s, f in zip(arms, slower, faster, strict=True)}
-    return [
-        replace(
-            c,
-            believed=sure.get(c.arm.id, {}).get(c.verdict, False),
-            too_slow=c.arm.role == "arm" and c.verdict == "slower" and c.comparison.ratio > 1 + fail_above,
-        )
-        for c in changes
-    ]
+    sure = {(c.arm.id, "slower") for c, is_sure in zip(arms, slower, strict=True) if is_sure}
+    sure |= {(c.arm.id, "faster") for c, is_sure in zip(arms, faster, strict=True) if is_sure}
+    slow = {c.arm.id for c in arms if c.verdict == "slower" and c.comparison.ratio > 1 + fail_above}
+    return [replace(c, believed=(c.arm.id, c.verdict) in sure, too_slow=c.arm.id in slow) for c in changes]
 
 
 def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> ArmChange:

@@ -16,8 +16,7 @@ from .pairs import judged
 def load(path: Path) -> Results:
     """The run of a results file or a folder, or of a journal as far as it came.
 
-    Raises:
-        TrigruError: it cannot be read, or contradicts itself.
+    Raises a TrigruError if it cannot be read, or contradicts itself.
     """
     run = Journal.read(path) if path.suffix == Path(PARTIAL).suffix else read(path)
     try:

@@ -38,30 +38,20 @@ Over = Literal["stock", "peers", "one device"]
 
 
 class Difference(Struct, frozen=True):
-    """Two frameworks in the same call style, or one framework in two.
+    """Two frameworks in the same call style, or one framework in two: the time of one / the time of the other."""
 
-    Args:
-        one, other: port and style of each, as in "nnx[split-merge]".
-        ratio, low, high: time of one / time of the other, paired within rounds, with the 95 % interval.
-        difference_s, difference_low_s, difference_high_s: seconds per call by which one takes longer.
-        verdict: of the first: "faster", "slower" or "indistinguishable".
-        same_program: whether XLA runs the same program; None where one could not be read.
-        cause: see `Cause`.
-        counts: operations of which the programs have different numbers: name, of one, of the other.
-    """
-
-    one: str
+    one: str  # port and style, as in "nnx[split-merge]"
     other: str
-    ratio: float
+    ratio: float  # paired within rounds, with the 95 % interval
     low: float
     high: float
-    difference_s: float
+    difference_s: float  # seconds per call by which one takes longer
     difference_low_s: float
     difference_high_s: float
-    verdict: str
-    same_program: bool | None
+    verdict: str  # of the first: "faster", "slower" or "indistinguishable"
+    same_program: bool | None  # whether XLA runs the same one; None where one could not be read
     cause: Cause
-    counts: tuple[tuple[str, int, int], ...]
+    counts: tuple[tuple[str, int, int], ...]  # differing numbers of operations: name, of one, of the other
 
     @property
     def is_real(self) -> bool:
@@ -192,11 +182,7 @@ def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
 
 
 def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
-    """The size from which an arm's overhead over the baseline is negligible, and whether the intervals confirm it.
-
-    Args:
-        of_arm: by the swept size.
-    """
+    """The size from which an arm, by the swept size, has a negligible overhead, and whether intervals confirm it."""
     sure, likely = None, None
     for size, b in sorted(of_arm.items(), reverse=True):
         if b.ratio - 1 >= NEGLIGIBLE:
@@ -226,21 +212,13 @@ def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
 
 
 class Speedup(Struct, frozen=True):
-    """How much faster an arm is with a kernel or on several devices.
+    """How much faster an arm is with a kernel or on several devices."""
 
-    Args:
-        benchmark: the arm with the kernel or the devices.
-        other: what it is compared with; see `Over`.
-        arm: the name of the arm, without the kernel.
-        ratio: the other arm's time over this one's: above 1, this one is faster.
-        verdict: of the arm: "faster", "slower" or "indistinguishable".
-    """
-
-    benchmark: Benchmark
-    other: Benchmark
-    arm: str
-    ratio: TimeComparison
-    verdict: str
+    benchmark: Benchmark  # the arm with the kernel or the devices
+    other: Benchmark  # what it is compared with; see `Over`
+    arm: str  # its name, without the kernel
+    ratio: TimeComparison  # the other arm's time over this one's: above 1, this one is faster
+    verdict: str  # of the arm: "faster", "slower" or "indistinguishable"
 
     @property
     def temp_share(self) -> float | None:

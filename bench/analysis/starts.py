@@ -23,18 +23,13 @@ SCHEMA = 3
 
 
 class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file of cold starts: every start, and where they were timed.
-
-    Args:
-        datetime: in UTC, ISO 8601.
-        load_before, load_after: runnable processes; None where they are not known.
-    """
+    """The file of cold starts: every start, and where they were timed."""
 
     schema: int
     command: list[str]
-    datetime: str
+    datetime: str  # in UTC, ISO 8601
     machine: Machine
-    load_before: Load | None
+    load_before: Load | None  # runnable processes; None where not known
     load_after: Load | None
     starts: Annotated[list[ColdStart], Meta(min_length=1)]
 
@@ -57,22 +52,16 @@ def load_starts(path: Path) -> ColdStarts:
 
 @dataclass(frozen=True)
 class PortStart:
-    """Medians over the starts of one port.
-
-    Args:
-        part_s: of each of PARTS.
-        total_s: of import, init and first step together: the median, the least and the most.
-        peak_bytes, device_peak_bytes: resident memory, and that in use on the accelerator; None where not known.
-    """
+    """Medians over the starts of one port."""
 
     port: str
     style: str
     starts: int
-    part_s: tuple[float, ...]
-    total_s: tuple[float, float, float]
+    part_s: tuple[float, ...]  # of each of PARTS
+    total_s: tuple[float, float, float]  # import, init and first step together: the median, the least and the most
     second_call_s: float
-    peak_bytes: int | None
-    device_peak_bytes: int | None
+    peak_bytes: int | None  # resident memory; None where not known
+    device_peak_bytes: int | None  # in use on the accelerator; None where not known
 
 
 def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
