@@ -33,28 +33,20 @@ class NotEqualError(TrigruError):
 
 @dataclass(frozen=True)
 class Reference:
-    """The oracle's answers for a phase in float64, and the error that NumPy makes in the working dtype.
-
-    Args:
-        params: canonical; every arm loads them.
-        expected: quantities by name, float64.
-        bounds: the largest error that passes, by name.
-        steps: how many calls are compared: train steps, or 1.
-    """
+    """The oracle's answers for a phase in float64, and the error that NumPy makes in the working dtype."""
 
     phase: str
-    params: Any
+    params: Any  # canonical; every arm loads them
     batch: Batch
-    expected: dict[str, np.ndarray]
-    bounds: dict[str, float]
-    steps: int
+    expected: dict[str, np.ndarray]  # by quantity, float64
+    bounds: dict[str, float]  # the largest error that passes, by quantity
+    steps: int  # how many calls are compared: train steps, or 1
     _walk: Trajectory | None
 
     def compare(self, program: Program, call: Callable[[], Any]) -> float:
-        """Call a program, compare, and return the largest error as a share of what is allowed.
+        """The largest error of a program that is called, as a share of what is allowed.
 
-        Raises:
-            NotEqualError: that share is above 1, or a shape differs.
+        Raises a NotEqualError if that is above 1, or a shape differs.
         """
         answers = self._answers(program, call)
         shares = []

@@ -179,33 +179,26 @@ class Child:
     def answers_to(self, request: Any, kind: Any, limit_s: float, stop: Event | None = None) -> Iterator[Any]:
         """Send a request, and yield the answers.
 
+        Raises a ChildDiedError if it failed, was killed, was silent for too long, sent what is no answer, or is not
+        needed any more. The message has its last line on stderr.
+
         Args:
-            request: what msgspec encodes.
             kind: the type of the answers.
             limit_s: the longest silence of the child, in seconds.
             stop: set by another thread when nobody needs the answers any more.
-
-        Raises:
-            ChildDiedError: it failed, was killed, was silent for too long, sent what is no answer, or is not needed
-                any more. The message has its last line on stderr.
         """
         import msgspec  # here, since not every command needs it
 
         decoder = msgspec.json.Decoder(kind)
-        for line in self._lines_to(msgspec.json.encode(request), limit_s, stop):
+        with suppress(BrokenPipeError):
+            self._in.write(msgspec.json.encode(request) + b"\n")
+            self._in.flush()  # stays open: when it closes, the child knows that its parent has ended
+        while (line := self._next(limit_s, stop)).endswith(b"\n"):  # else the child died while it wrote the line
             try:
                 answer = decoder.decode(line)
             except ValueError as error:
                 raise ChildDiedError(f"the measuring process sent what is no answer: {brief(error)}") from error
             yield answer
-
-    def _lines_to(self, request: bytes, limit_s: float, stop: Event | None) -> Iterator[bytes]:
-        with suppress(BrokenPipeError):
-            self._in.write(request + b"\n")
-            self._in.flush()  # stays open: when it closes, the child knows that its parent has ended
-        while line := self._next(limit_s, stop):
-            if line.endswith(b"\n"):  # else the child died while it wrote the line
-                yield line
         try:
             code = self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
