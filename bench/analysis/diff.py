@@ -182,7 +182,6 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
 
 
 def _missing(old: Results, new: Results) -> Iterator[Problem]:
-    """What NEW lacks, then what OLD lacks."""
     for file, has, lacks in (("NEW", old, new), ("OLD", new, old)):
         there = {b.arm.id for b in lacks.benchmarks}
         reasons = {u.arm.id if u.arm.style else (u.arm.group, u.arm.port): u.reason.rstrip(".") for u in lacks.untimed}

@@ -79,7 +79,6 @@ def same_program(one: Benchmark, other: Benchmark) -> bool | None:
 
 
 def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, str]:
-    """The time of one over that of the other, and the verdict on the first."""
     ratio = compare(one.time_s, other.time_s, one.process)
     return ratio, verdict(ratio, one.floor, one.process)
 
@@ -149,7 +148,6 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
 def _cause(
     results: Results, one: Benchmark, other: Benchmark, word: str, same_program: bool | None, difference_s: float
 ) -> Cause:
-    """Why two arms of one framework, or of two in the same call style, take different times."""
     if word == "indistinguishable":
         return "none"
     if same_program is None:

@@ -111,7 +111,6 @@ def _row(items: Sequence[Item], remark: str = "", **facts: Any) -> Timing:
 
 
 def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[Timing]:
-    """Each arm, with its numbers or the reason why it has none."""
     timed = [item for item in items if isinstance(item, Benchmark)]
     for item in called:
         if item.arm.role == "duplicate":

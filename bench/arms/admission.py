@@ -1,8 +1,7 @@
 """Admission: what an arm must compute, by the oracle, before it is timed."""
 
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -83,18 +82,13 @@ OPERAND_BITS = {
 }  # fmt: skip
 
 
-@contextmanager
-def references_shared_in(folder: Path) -> Iterator[None]:
-    """Within this context, share the oracle's answers with other processes through files.
+def share_references(folder: Path) -> None:
+    """From now on, share the oracle's answers with other processes through files.
 
     The folder is private to one run, because files in it are unpickled.
     """
     global _folder
     _folder = folder
-    try:
-        yield
-    finally:
-        _folder = None
 
 
 @cache
@@ -133,7 +127,6 @@ def _compute(workload: Workload, phase: str, dtype: str, bits: int | None, steps
 
 
 def _answer(phase: str, params: Any, batch: Batch) -> dict[str, Any]:
-    """The oracle's answer for a phase without a train step, by name."""
     if phase == "gradient":
         loss, gradient = _loss_and_grad(params, batch)
         return {"loss": np.asarray(loss)} | leaves(gradient)

@@ -127,7 +127,6 @@ class Prover:
         return [a.measurement or unanswered(q, a.death) for q, a in zip(questions, given, strict=True)]
 
     def _again(self, question: QuestionId) -> Answered:
-        """The answer of a process of its own, or how that died."""
         try:
             return [*self._answers([question], 1), Answered(0)][0]
         except ChildDiedError as error:  # before it took the question

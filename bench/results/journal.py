@@ -25,17 +25,11 @@ class ResumeError(TrigruError, ValueError):
 
 
 class Journal(Run, kw_only=True):
-    """The records of a run that is not complete, in a file.
-
-    Args:
-        path: of the file.
-        checksum: of its last line.
-        made_folder: whether the file's folder was made for it.
-    """
+    """The records of a run that is not complete, in a file."""
 
     path: Path
-    checksum: str = ""
-    made_folder: bool = False
+    checksum: str = ""  # of the file's last line
+    made_folder: bool = False  # whether the file's folder was made for it
 
     @classmethod
     def begin(cls, path: Path, begun: Begun) -> "Journal":
@@ -113,6 +107,5 @@ class Journal(Run, kw_only=True):
 
 
 def _whole_lines(path: Path) -> bytes:
-    """The content of a file up to the end of its last whole line."""
     content = read_whole(path, MOST_BYTES)
     return content[: content.rfind(b"\n") + 1]

@@ -116,7 +116,6 @@ def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: f
 
 
 def _peak_bytes() -> int | None:
-    """The peak resident memory of this process."""
     # on Linux getrusage's number survives exec, so it may be that of the process that started this one
     with suppress(OSError, StopIteration), open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))

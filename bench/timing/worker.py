@@ -15,7 +15,7 @@ import numpy as np
 from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
-from ..arms.admission import references_shared_in
+from ..arms.admission import share_references
 from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
 from ..processes.child import collect_less_garbage
 from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
@@ -52,6 +52,7 @@ def answer_request(request: TimingRequest, answer: Callable[[Message], None]) ->
     """Measure in a process of its own."""
     collect_less_garbage()
     jax.config.update("jax_enable_compilation_cache", False)  # no other run's program, but from a request's folder
+    share_references(Path(request.folder))
     _TURNS.append(Turns(Path(request.folder), lambda: answer(None)))
     measure(request, answer, _TURNS[0])
 
@@ -59,23 +60,22 @@ def answer_request(request: TimingRequest, answer: Callable[[Message], None]) ->
 def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     marker = np.memmap(request.marker, "<u4", "w+", shape=1)
-    with references_shared_in(Path(request.folder)):
-        machine = describe_machine(packages_of_plan(request.plan))
-        answer(Stage("measure the machine's limits"))  # until then, the parent lets no other process time
-        if request.backend not in (None, machine.backend):
-            raise OtherPlatformError(
-                f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
-            )
-        ceilings = {}
-        turns.acquire_exclusive()
-        for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
-            with jax.default_matmul_precision(precision):
-                ceilings[name] = measure_ceilings(dtype)
-        turns.acquire_shared()
-        answer(Started(machine, ceilings))
-        for arms in grouped(request.arms, lambda arm: arm.group).values():
-            with jax.default_matmul_precision(arms[0].precision):
-                answer(Group(request, arms, machine, answer).measure(marker, turns))
+    machine = describe_machine(packages_of_plan(request.plan))
+    answer(Stage("measure the machine's limits"))  # until then, the parent lets no other process time
+    if request.backend not in (None, machine.backend):
+        raise OtherPlatformError(
+            f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
+        )
+    ceilings = {}
+    turns.acquire_exclusive()
+    for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
+        with jax.default_matmul_precision(precision):
+            ceilings[name] = measure_ceilings(dtype)
+    turns.acquire_shared()
+    answer(Started(machine, ceilings))
+    for arms in grouped(request.arms, lambda arm: arm.group).values():
+        with jax.default_matmul_precision(arms[0].precision):
+            answer(Group(request, arms, machine, answer).measure(marker, turns))
 
 
 class Group:
