@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from msgspec import Struct
 
-from ...common.port.programs import Count
-from .arm import Arm, Natural, NotNegative, Positive, Untimed, Verdict
+from .arm import Arm, Untimed
 from .grouping import grouped
 from .run import Run, Timed
 
@@ -18,16 +17,16 @@ class Benchmark(Struct, frozen=True):
     """An arm with a number."""
 
     arm: Arm
-    timed: dict[Count, Timed]  # its samples, by process
+    timed: dict[int, Timed]  # its samples, by process
     shape: str  # sizes of the workload, as text
-    steps: Natural  # time steps of a call, without padding
-    flops: NotNegative  # the least work of a call; see `trigru.bench.arms.workloads.work_of`
-    moved_bytes: NotNegative
-    ratio: Positive  # time / baseline time, paired within rounds, with its 95 % interval
-    low: Positive
-    high: Positive
-    floor: NotNegative  # the group's noise floor, as a fraction
-    verdict: Verdict  # "faster", "slower" or "indistinguishable", than the baseline
+    steps: int  # time steps of a call, without padding
+    flops: float  # the least work of a call; see `trigru.bench.arms.workloads.work_of`
+    moved_bytes: float
+    ratio: float  # time / baseline time, paired within rounds, with its 95 % interval
+    low: float
+    high: float
+    floor: float  # the group's noise floor, as a fraction
+    verdict: str  # "faster", "slower" or "indistinguishable", than the baseline
 
     @property
     def group(self) -> str:
