@@ -47,18 +47,16 @@ class Reference:
 
         Raises a NotEqualError if that is above 1, or a shape differs.
         """
-        answers = self._answers(program, call)
-        shares = []
+        answers, largest = self._answers(program, call), 0.0
         for quantity, want in self.expected.items():
             got = np.asarray(answers[quantity])
             if got.shape != want.shape:
                 raise NotEqualError(f"{quantity} has shape {got.shape}, expected {want.shape}")
-            shares.append(relative_error(got, want) / self.bounds[quantity])
-            if not shares[-1] <= 1:  # NaN is not
-                raise NotEqualError(
-                    f"not equal to the oracle: {quantity} is off by {shares[-1]:.3g} times what is allowed"
-                )
-        return max(shares)
+            share = relative_error(got, want) / self.bounds[quantity]
+            if not share <= 1:  # NaN is not
+                raise NotEqualError(f"not equal to the oracle: {quantity} is off by {share:.3g} times what is allowed")
+            largest = max(largest, share)
+        return largest
 
     def _answers(self, program: Program, call: Callable[[], Any]) -> dict[str, Any]:
         if self._walk is not None:
