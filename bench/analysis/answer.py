@@ -37,37 +37,25 @@ NOISY_FLOOR = 0.10
 class AnswerRow(Struct, frozen=True):
     """One phase of one workload, by one clock: the arms of which its table has the times.
 
-    Args:
-        baseline: plain JAX.
-        cells: by way, one of WAYS, and by port.
-        fastest: by way, the ports than which no other is faster, and whose time is below that of each slower one. All
-            of them, where they are not told apart; none, where too few rounds were measured to tell, or where there is
-            nothing to compare.
-        pairs: by way, every two frameworks.
-        keeping: by port, the fastest of the styles that keep what a call changes in the model, beside the documented
-            one; none where it has no such. See `trigru.common.port.protocol.CallStyle.keeps_updates`.
-        advised: by port, its documented style against that one, or against the functional one where there is none.
-        least: the least difference from plain JAX, as a fraction, that the run could find four times in five.
-        other: the same by the clock of its situation, where another leads and that one was read; see `CLOCKS`.
+    The fastest are the ports than which no other is faster, and whose time is below that of each slower one: all, where
+    they are not told apart; none, where too few rounds were measured to tell, or there is nothing to compare.
     """
 
-    baseline: Benchmark
-    cells: dict[str, dict[str, Benchmark]]
-    fastest: dict[str, list[str]]
-    pairs: dict[str, list[Difference]]
-    keeping: dict[str, Benchmark]
-    advised: dict[str, Difference]
-    least: float | None = None
-    other: "AnswerRow | None" = None
+    baseline: Benchmark  # plain JAX
+    cells: dict[str, dict[str, Benchmark]]  # by way, one of WAYS, and by port
+    fastest: dict[str, list[str]]  # by way
+    pairs: dict[str, list[Difference]]  # by way, every two frameworks
+    keeping: dict[str, Benchmark]  # by port, the fastest of its styles with `keeps_updates`, if it has others
+    advised: dict[str, Difference]  # by port, its documented style against that one, or else the functional one
+    least: float | None = None  # difference from plain JAX, as a fraction, that is found four times in five
+    other: "AnswerRow | None" = None  # by the clock of its situation, where another leads; see `CLOCKS`
 
     @property
     def workload(self) -> Sized:
-        """Its workload."""
         return self.baseline.arm.workload
 
     @property
     def phase(self) -> str:
-        """Its phase."""
         return self.baseline.arm.phase
 
     @property
@@ -81,12 +69,7 @@ class AnswerRow(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What a run says about frameworks.
-
-    Args:
-        run: the run.
-        ports: the frameworks, in order; without plain JAX.
-    """
+    """What a run says about frameworks: those of `ports`, in order, without plain JAX."""
 
     run: Results
     ports: list[str]
@@ -111,7 +94,6 @@ class Answer(Struct, frozen=True):
 
     @property
     def processes(self) -> int:
-        """How many measured."""
         return max((len(b.timed) for b in self.run.benchmarks), default=0)
 
 
@@ -124,18 +106,16 @@ def answer(run: Results) -> Answer:
 
 
 def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
-    row, least = _row(results, benchmarks), sight(benchmarks)
+    row = _row(results, benchmarks)
     leads = row.clock == CLOCKS.get(row.phase, row.clock)
     others = [] if leads else [*by_other_clock(benchmarks).values()]
-    other = replace(_row(results, others), least=sight(others)) if others else None
-    return replace(row, least=least, other=other)
+    return replace(row, other=_row(results, others)) if others else row
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
-    row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {})
+    row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {}, sight(benchmarks))
     for way in WAYS:
-        cells = frameworks(benchmarks, way)
-        if not cells:
+        if not (cells := frameworks(benchmarks, way)):
             continue
         alike = {port: b for port, b in cells.items() if not row.apart(b)}
         met = {two: difference(results, alike[two[0]], alike[two[1]]) for two in combinations(alike, 2)}

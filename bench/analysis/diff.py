@@ -27,31 +27,20 @@ TOO_NOISY = 0.30
 
 @dataclass(frozen=True)
 class ArmChange:
-    """One arm in both files.
-
-    Args:
-        old_time_s, new_time_s: median seconds per call.
-        comparison: new / old of time / baseline time; of the time itself for the baseline.
-        floor: the larger of the two groups' noise floors, as a fraction.
-        verdict: "faster", "slower" or "indistinguishable", than before; "-" for the baseline, which gets no verdict.
-        chance: how often an arm that did not change seems slower by as much.
-        believed: whether it is faster or slower beyond what chance makes of as many arms.
-        too_slow: slower by more than is allowed.
-    """
+    """One arm in both files."""
 
     arm: Arm
-    old_time_s: float
+    old_time_s: float  # median seconds per call
     new_time_s: float
-    comparison: TimeComparison
-    floor: float
-    verdict: str
-    chance: float
-    believed: bool = False
-    too_slow: bool = False
+    comparison: TimeComparison  # new / old of time / baseline time; of the time itself for the baseline
+    floor: float  # the larger of the two groups' noise floors, as a fraction
+    verdict: str  # "faster", "slower" or "indistinguishable" than before; "-" for the baseline
+    chance: float  # how often an arm that did not change seems slower by as much
+    believed: bool = False  # faster or slower beyond what chance makes of as many arms
+    too_slow: bool = False  # slower by more than is allowed
 
     @property
     def moved(self) -> bool:
-        """Whether it is faster or slower than before, beyond the noise."""
         return self.verdict in ("faster", "slower")
 
     @property
@@ -61,7 +50,6 @@ class ArmChange:
 
     @property
     def regression(self) -> bool:
-        """Whether it is slower by more than is allowed, and believed."""
         return self.too_slow and self.believed
 
 
@@ -77,41 +65,27 @@ class ProofChange:
     @property
     def newly_failed(self) -> tuple[str, ...]:
         """The checks that fail now and did not fail before."""
-        if self.old is None or self.new is None:
-            return ()
-        return tuple(check for check in self.new.failed if check not in self.old.failed)
+        old, new = (proof.failed if proof else () for proof in (self.old, self.new))
+        return tuple(check for check in new if self.old and check not in old)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why two files cannot be compared, in part or at all.
-
-    Args:
-        reason: in short.
-        detail: what differs, or why arms are missing, where the file says so.
-        arms: of one port that a file lacks, where that is the problem.
-    """
+    """Why two files cannot be compared, in part or at all."""
 
     reason: str
-    detail: str = ""
-    arms: tuple[Arm, ...] = ()
+    detail: str = ""  # what differs, or why arms are missing, where the file says so
+    arms: tuple[Arm, ...] = ()  # of one port that a file lacks
 
 
 @dataclass(frozen=True)
 class Diff:
-    """What changed between two runs.
-
-    Args:
-        changes: of each arm that both files have, in the order of the new file.
-        proofs: of equality, for each port and kernel in either file.
-        problems: why they cannot be compared, in part or at all.
-        fail_above, anyway: as in `diff`.
-    """
+    """What changed between two runs."""
 
     old: Results
     new: Results
-    changes: list[ArmChange]
-    proofs: list[ProofChange]
+    changes: list[ArmChange]  # of each arm that both files have, in the order of the new file
+    proofs: list[ProofChange]  # for each port and kernel in either file
     problems: list[Problem]
     fail_above: float
     anyway: bool
@@ -123,7 +97,6 @@ class Diff:
 
     @property
     def regressions(self) -> list[ArmChange]:
-        """Arms that are slower by more than is allowed, and believed."""
         return [change for change in self.changes if change.regression]
 
     @property
@@ -165,14 +138,10 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
     before, problems = old.groups(), [*_problems(old, new), *_missing(old, new)]
-    changes = [
-        _change(before[group], benchmarks, arm)
-        for group, benchmarks in new.groups().items()
-        for arm in [b.arm.id for b in benchmarks]
-        if arm in {b.arm.id for b in before.get(group, ())}
-    ]
+    in_old = {b.arm.id for b in old.benchmarks}
+    changes = [_change(before[b.group], of, b.arm.id) for of in new.groups().values() for b in of if b.arm.id in in_old]
     was, now = ({(p.port, p.kernel): p for p in proofs_of(run.trigru.begun.equality or ())} for run in (old, new))
-    proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
+    proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in was | now]
     return Diff(old, new, judge_together(changes, fail_above), proofs, problems, fail_above, anyway)
 
 
@@ -180,15 +149,10 @@ def judge_together(changes: list[ArmChange], fail_above: float) -> list[ArmChang
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
     arms = [change for change in changes if change.arm.role == "arm"]
     slower, faster = (beyond_chance(chances) for chances in ([c.chance for c in arms], [1 - c.chance for c in arms]))
-    sure = {c.arm.id: {"slower": s, "faster": f} for c, s, f in zip(arms, slower, faster, strict=True)}
-    return [
-        replace(
-            c,
-            believed=sure.get(c.arm.id, {}).get(c.verdict, False),
-            too_slow=c.arm.role == "arm" and c.verdict == "slower" and c.comparison.ratio > 1 + fail_above,
-        )
-        for c in changes
-    ]
+    sure = {(c.arm.id, "slower") for c, is_sure in zip(arms, slower, strict=True) if is_sure}
+    sure |= {(c.arm.id, "faster") for c, is_sure in zip(arms, faster, strict=True) if is_sure}
+    slow = {c.arm.id for c in arms if c.verdict == "slower" and c.comparison.ratio > 1 + fail_above}
+    return [replace(c, believed=(c.arm.id, c.verdict) in sure, too_slow=c.arm.id in slow) for c in changes]
 
 
 def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> ArmChange:
@@ -218,7 +182,6 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
 
 
 def _missing(old: Results, new: Results) -> Iterator[Problem]:
-    """What NEW lacks, then what OLD lacks."""
     for file, has, lacks in (("NEW", old, new), ("OLD", new, old)):
         there = {b.arm.id for b in lacks.benchmarks}
         reasons = {u.arm.id if u.arm.style else (u.arm.group, u.arm.port): u.reason.rstrip(".") for u in lacks.untimed}

@@ -5,7 +5,6 @@ samples. What cannot be computed, as a machine or a date, is the word of the fil
 sentence for each contradiction; adding a rule is adding a function to `RULES`.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 
@@ -55,7 +54,7 @@ def _planned(run: Run) -> dict[str, Arm]:
 def _arms(run: Run) -> Iterator[str]:
     """Each arm is one of the plan; of ports that are not ours, or not here, only the styles are not known."""
     plan, planned = run.plan, _planned(run)
-    here, groups = ({arm.port for arm in planned.values()}, {arm.group for arm in planned.values()})
+    here, groups = ({getattr(arm, name) for arm in planned.values()} for name in ("port", "group"))
     for name in {*plan.peers} & {*port_names()}:
         yield f"the plan has {name} as a peer, which is a port"
     for arm in run.begun.arms:
@@ -116,10 +115,10 @@ def _absent(run: Run) -> Iterator[str]:
 def _reasons(run: Run) -> Iterator[str]:
     """An arm has no number beside a reason why it has none, and the reason is borne out by what the file has, too."""
     failed = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}
-    measured = Counter(arm.id for arm, _ in _timed(run))
+    measured = {arm.id for arm, _ in _timed(run)}
     for name, untimed in run.reasons.items():
         arm, reason = untimed.arm, untimed.reason
-        if run.ended and measured[name]:
+        if run.ended and name in measured:
             yield f"{name} has a number, and a reason why it has none"
         is_proven = run.begun.equality and not {(arm.port, STOCK), (arm.port, arm.kernel)} & failed
         if is_proven and reason.startswith(NOT_PROVEN):
@@ -128,27 +127,23 @@ def _reasons(run: Run) -> Iterator[str]:
 
 def _admission(run: Run) -> Iterator[str]:
     """An arm with a number was compared with the oracle, or is of a peer; all ran on one machine."""
+    machine = run.machine
     for arm, t in _timed(run):
-        is_peer = arm.port in run.plan.peers
-        if t.gate is None and not is_peer:
-            yield f"{arm.id} has a number, but its first results were not compared with the oracle"
-        if is_peer:
+        if t.clock != ("blocked" if machine.backend == "cpu" else "pipelined"):
+            yield f"{arm.id} was timed by the {t.clock} clock on {machine.backend}"
+        if arm.port in run.plan.peers:
             continue
-        if (t.backend, t.device) != (run.machine.backend, run.machine.device):
-            yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {run.machine.device}"
-        if t.clock != ("blocked" if t.backend == "cpu" else "pipelined"):
-            yield f"{arm.id} was timed by the {t.clock} clock on {t.backend}"
+        if t.gate is None:
+            yield f"{arm.id} has a number, but its first results were not compared with the oracle"
+        if (t.backend, t.device) != (machine.backend, machine.device):
+            yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {machine.device}"
 
 
-def _machine(run: Run) -> Iterator[str]:
-    """The rules of a machine."""
-    if run.started:
-        yield from machine_contradictions(run.machine, {arm.port for arm, _ in _timed(run)})
-
-
-def _proof_origin(run: Run) -> Iterator[str]:
-    """A proof was made where and with what the samples were taken."""
+def _origin(run: Run) -> Iterator[str]:
+    """The machine can be, and a proof was made where and with what the samples were taken."""
     begun, machine = run.begun, run.machine
+    if run.started:
+        yield from machine_contradictions(machine, {arm.port for arm, _ in _timed(run)})
     if begun.equality is None or not run.started:
         return
     if begun.backend != machine.backend:
@@ -218,5 +213,5 @@ def _parts_of(m: Measurement) -> Iterator[str]:
 
 Rule = Callable[[Run], Iterator[str]]
 RULES: tuple[Rule, ...] = (
-    _arms, _absent, _reasons, _admission, _machine, _proof_origin, _proof_content, _proof_cover, _proof_alike,
+    _arms, _absent, _reasons, _admission, _origin, _proof_content, _proof_cover, _proof_alike,
 )  # fmt: skip

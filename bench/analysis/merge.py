@@ -16,8 +16,7 @@ from .pairs import judged
 def load(path: Path) -> Results:
     """The run of a results file or a folder, or of a journal as far as it came.
 
-    Raises:
-        TrigruError: it cannot be read, or contradicts itself.
+    Raises a TrigruError if it cannot be read, or contradicts itself.
     """
     run = Journal.read(path) if path.suffix == Path(PARTIAL).suffix else read(path)
     try:
@@ -31,14 +30,12 @@ def merge(run: Run) -> Results:
     """What a run shows. Raises a TrigruError if it has nothing, not even a reason why."""
     if not run.started and not run.reasons:
         raise TrigruError("nothing was measured.")
-    benchmarks: list[Benchmark] = []
-    untimed: list[Untimed] = []
+    found: list[Benchmark | Untimed] = []
     for group, arms in run.groups().items():
         timed = {line.process: line.timed for line in run.groups_timed if line.group == group}
-        for found in _of_group(arms, timed, run.reasons):
-            benchmarks += [found] if isinstance(found, Benchmark) else []
-            untimed += [found] if isinstance(found, Untimed) else []
-    return Results(run, benchmarks, untimed)
+        found += _of_group(arms, timed, run.reasons)
+    benchmarks = [arm for arm in found if isinstance(arm, Benchmark)]
+    return Results(run, benchmarks, [arm for arm in found if isinstance(arm, Untimed)])
 
 
 def _of_group(

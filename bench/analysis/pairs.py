@@ -38,34 +38,23 @@ Over = Literal["stock", "peers", "one device"]
 
 
 class Difference(Struct, frozen=True):
-    """Two frameworks in the same call style, or one framework in two.
+    """Two frameworks in the same call style, or one framework in two: the time of one / the time of the other."""
 
-    Args:
-        one, other: port and style of each, as in "nnx[split-merge]".
-        ratio, low, high: time of one / time of the other, paired within rounds, with the 95 % interval.
-        difference_s, difference_low_s, difference_high_s: seconds per call by which one takes longer.
-        verdict: of the first: "faster", "slower" or "indistinguishable".
-        same_program: whether XLA runs the same program; None where one could not be read.
-        cause: see `Cause`.
-        counts: operations of which the programs have different numbers: name, of one, of the other.
-    """
-
-    one: str
+    one: str  # port and style, as in "nnx[split-merge]"
     other: str
-    ratio: float
+    ratio: float  # paired within rounds, with the 95 % interval
     low: float
     high: float
-    difference_s: float
+    difference_s: float  # seconds per call by which one takes longer
     difference_low_s: float
     difference_high_s: float
-    verdict: str
-    same_program: bool | None
+    verdict: str  # of the first: "faster", "slower" or "indistinguishable"
+    same_program: bool | None  # whether XLA runs the same one; None where one could not be read
     cause: Cause
-    counts: tuple[tuple[str, int, int], ...]
+    counts: tuple[tuple[str, int, int], ...]  # differing numbers of operations: name, of one, of the other
 
     @property
     def is_real(self) -> bool:
-        """Whether they differ by more than chance and the noise floor explain."""
         return self.verdict != "indistinguishable"
 
 
@@ -74,13 +63,10 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     ratio, word = _compared(one, other)
     of = (ratio.ratio, ratio.low, ratio.high)
     difference_s, low_s, high_s = ((r - 1) * other.median_s for r in of)
-    mine, its, counts = one.facts.program, other.facts.program, ()
-    if mine and its:
-        counted = [
-            (name, getattr(mine, name), getattr(its, name)) for name in ("dots", "transposes", "whiles", "fusions")
-        ]
-        differing = [(name, m, i) for name, m, i in counted if m != i]
-        counts = tuple(c for c in differing if c[0] != "fusions") or tuple(differing)
+    mine, its = one.facts.program, other.facts.program
+    names = ("dots", "transposes", "whiles", "fusions") if mine and its else ()
+    differing = [(n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))]
+    counts = tuple(count for count in differing if count[0] != "fusions") or tuple(differing)
     same = same_program(one, other)
     cause = _cause(results, one, other, word, same, difference_s)
     return Difference(one.name, other.name, *of, difference_s, low_s, high_s, word, same, cause, counts)
@@ -93,7 +79,6 @@ def same_program(one: Benchmark, other: Benchmark) -> bool | None:
 
 
 def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, str]:
-    """The time of one over that of the other, and the verdict on the first."""
     ratio = compare(one.time_s, other.time_s, one.process)
     return ratio, verdict(ratio, one.floor, one.process)
 
@@ -120,31 +105,22 @@ def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
 
     Those that were read in every process, in rounds of the baseline and its duplicate; none without these.
     """
-    turned = [
-        (b.arm, {number: _turned(t) for number, t in b.timed.items()})
-        for b in benchmarks
-        if all(t.other_s for t in b.timed.values())
-    ]
-    rounds = {arm.role: _rounds(timed) for arm, timed in turned}
-    alike = [(arm, timed) for arm, timed in turned if _rounds(timed) == rounds.get("baseline")]
-    if not {"baseline", "duplicate"} <= {arm.role for arm, _ in alike}:
+    rounds = {b.arm.id: {number: len(t.other_s) for number, t in b.timed.items()} for b in benchmarks}
+    wanted = rounds[baseline_of(benchmarks).arm.id]
+    alike = [b for b in benchmarks if rounds[b.arm.id] == wanted and all(wanted.values())]
+    if not {"baseline", "duplicate"} <= {b.arm.role for b in alike}:
         return {}
-    return {b.arm.id: b for b in judged(alike)}
-
-
-def _rounds(timed: dict[int, Timed]) -> dict[int, int]:
-    return {process: len(t.time_s) for process, t in timed.items()}
+    turned = [(b.arm, {number: _turned(t) for number, t in b.timed.items()}) for b in alike]
+    return {b.arm.id: b for b in judged(turned)}
 
 
 def _turned(t: Timed) -> Timed:
     """The samples of an arm with the other clock in the lead, whose rounds have no places and dates."""
-    rounds = len(t.other_s)
-    return replace(
-        t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=[0] * rounds, started_s=[0.0] * rounds
-    )
+    none = [0] * len(t.other_s)
+    return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
 
 
-def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
+def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:
     """The arm of a group that ratios are relative to."""
     return next(b for b in benchmarks if b.arm.is_baseline)
 
@@ -172,7 +148,6 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
 def _cause(
     results: Results, one: Benchmark, other: Benchmark, word: str, same_program: bool | None, difference_s: float
 ) -> Cause:
-    """Why two arms of one framework, or of two in the same call style, take different times."""
     if word == "indistinguishable":
         return "none"
     if same_program is None:
@@ -205,11 +180,7 @@ def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
 
 
 def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
-    """The size from which an arm's overhead over the baseline is negligible, and whether the intervals confirm it.
-
-    Args:
-        of_arm: by the swept size.
-    """
+    """The size from which an arm, by the swept size, has a negligible overhead, and whether intervals confirm it."""
     sure, likely = None, None
     for size, b in sorted(of_arm.items(), reverse=True):
         if b.ratio - 1 >= NEGLIGIBLE:
@@ -239,21 +210,13 @@ def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
 
 
 class Speedup(Struct, frozen=True):
-    """How much faster an arm is with a kernel or on several devices.
+    """How much faster an arm is with a kernel or on several devices."""
 
-    Args:
-        benchmark: the arm with the kernel or the devices.
-        other: what it is compared with; see `Over`.
-        arm: the name of the arm, without the kernel.
-        ratio: the other arm's time over this one's: above 1, this one is faster.
-        verdict: of the arm: "faster", "slower" or "indistinguishable".
-    """
-
-    benchmark: Benchmark
-    other: Benchmark
-    arm: str
-    ratio: TimeComparison
-    verdict: str
+    benchmark: Benchmark  # the arm with the kernel or the devices
+    other: Benchmark  # what it is compared with; see `Over`
+    arm: str  # its name, without the kernel
+    ratio: TimeComparison  # the other arm's time over this one's: above 1, this one is faster
+    verdict: str  # of the arm: "faster", "slower" or "indistinguishable"
 
     @property
     def temp_share(self) -> float | None:

@@ -1,6 +1,5 @@
 """How long users of each port wait for the first train step, from the timed cold starts."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,79 +23,56 @@ SCHEMA = 3
 
 
 class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file of cold starts: every start, and where they were timed.
-
-    Args:
-        datetime: in UTC, ISO 8601.
-        load_before, load_after: runnable processes; None where they are not known.
-    """
+    """The file of cold starts: every start, and where they were timed."""
 
     schema: int
     command: list[str]
-    datetime: str
+    datetime: str  # in UTC, ISO 8601
     machine: Machine
-    load_before: Load | None
+    load_before: Load | None  # runnable processes; None where not known
     load_after: Load | None
     starts: Annotated[list[ColdStart], Meta(min_length=1)]
 
     def __post_init__(self) -> None:
         check_date(self.datetime)
 
-    def contradictions(self) -> Iterator[str]:
-        """Rules of the machine, and of the starts of each port."""
-        of_port = grouped(self.starts, lambda cold: cold.port)
-        yield from machine_contradictions(self.machine, of_port)
-        if any(len({cold.style for cold in starts}) > 1 for starts in of_port.values()):
-            yield "the starts of one port are of several call styles"
-        if first_twice(map(repr, self.starts)):
-            yield "it has a start twice, to the last digit"
-
 
 def load_starts(path: Path) -> ColdStarts:
     """Read a file of cold starts. Raises an InputError if it is missing, was changed, or is not such a file."""
     with refusing(path, InputError, f"Write it with `{STARTS_COMMAND}`."):
         found = record_of(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
-        for sentence in found.contradictions():
+        for sentence in machine_contradictions(found.machine, {cold.port for cold in found.starts}):
             raise ValueError(sentence)
+        if first_twice(port for port, _ in dict.fromkeys((cold.port, cold.style) for cold in found.starts)):
+            raise ValueError("the starts of one port are of several call styles")
+        if first_twice(map(repr, found.starts)):
+            raise ValueError("it has a start twice, to the last digit")
         return found
 
 
 @dataclass(frozen=True)
 class PortStart:
-    """Medians over the starts of one port.
-
-    Args:
-        style: the call style of the starts.
-        part_s: of each of PARTS.
-        total_s: of import, init and first step together: the median, the least and the most.
-        peak_bytes, device_peak_bytes: resident memory, and memory in use on the accelerator; None where no start knows
-            it.
-    """
+    """Medians over the starts of one port."""
 
     port: str
     style: str
     starts: int
-    part_s: tuple[float, ...]
-    total_s: tuple[float, float, float]
+    part_s: tuple[float, ...]  # of each of PARTS
+    total_s: tuple[float, float, float]  # import, init and first step together: the median, the least and the most
     second_call_s: float
-    peak_bytes: int | None
-    device_peak_bytes: int | None
+    peak_bytes: int | None  # resident memory; None where not known
+    device_peak_bytes: int | None  # in use on the accelerator; None where not known
 
 
 def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
     """Medians of each port's starts."""
-
-    def known(peaks: list[int | None]) -> int | None:
-        there = [peak for peak in peaks if peak is not None]
-        return int(median(there)) if there else None
-
-    def summary(port: str, starts: list[ColdStart]) -> PortStart:
-        parts_s = ((s.import_s, s.init_s, *astuple(s.build)) for s in starts)
-        totals_s = [cold.total_s for cold in starts]
-        return PortStart(
-            port, starts[0].style, len(starts), tuple(map(median, zip(*parts_s, strict=True))),
-            (median(totals_s), min(totals_s), max(totals_s)), median(cold.second_call_s for cold in starts),
-            known([cold.peak_bytes for cold in starts]), known([cold.device_peak_bytes for cold in starts]),
-        )  # fmt: skip
-
-    return [summary(port, starts) for port, starts in grouped(found, lambda cold: cold.port).items()]
+    summaries = []
+    for port, starts in grouped(found, lambda cold: cold.port).items():
+        part_s = zip(*((s.import_s, s.init_s, *astuple(s.build)) for s in starts), strict=True)
+        totals_s, second_s = [s.total_s for s in starts], [s.second_call_s for s in starts]
+        total_s = median(totals_s), min(totals_s), max(totals_s)
+        memory = ([getattr(s, name) for s in starts] for name in ("peak_bytes", "device_peak_bytes"))
+        peaks = (int(median(known)) if (known := [*filter(None, of)]) else None for of in memory)
+        style, parts_s = starts[0].style, tuple(map(median, part_s))
+        summaries.append(PortStart(port, style, len(starts), parts_s, total_s, median(second_s), *peaks))
+    return summaries

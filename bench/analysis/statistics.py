@@ -52,21 +52,14 @@ class TimeComparison:
 
 @dataclass(frozen=True)
 class Effect:
-    """A log-ratio with its uncertainty.
+    """A log-ratio with its uncertainty."""
 
-    Args:
-        log_ratio: the mean over processes of the median over rounds.
-        low, high: its 95 % interval.
-        standard_error: of log_ratio, as far as the processes and rounds of the run tell.
-        between_runs: a further standard deviation, known beforehand, which the interval contains.
-    """
-
-    log_ratio: float
-    low: float
+    log_ratio: float  # the mean over processes of the median over rounds
+    low: float  # the 95 % interval
     high: float
-    standard_error: float
+    standard_error: float  # of log_ratio, as far as the processes and rounds of the run tell
     processes: int
-    between_runs: float = 0.0
+    between_runs: float = 0.0  # a further standard deviation, known beforehand, which the interval contains
 
 
 def compare(
@@ -86,12 +79,7 @@ def compare(
     return as_ratio(effect_of(np.log(time_s) - np.log(baseline_time_s), process, seed))
 
 
-def effect_of(
-    log_ratio: np.ndarray,
-    process: Sequence[int] | np.ndarray | None = None,
-    seed: int = 0,
-    resamples: int | None = None,
-) -> Effect:
+def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0) -> Effect:
     """The mean over processes of the median over rounds, with its interval.
 
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
@@ -100,10 +88,6 @@ def effect_of(
     processes, the interval also contains how runs were seen to differ.
 
     Log-ratios that are exactly equal are those of an arm to itself: the interval has no width.
-
-    Args:
-        resamples: of the bootstrap; None for 4000, or for 1000 in each of several processes. The other arguments are
-            those of `compare`.
     """
     log_ratio = np.asarray(log_ratio, float)
     process = np.zeros(len(log_ratio), int) if process is None else np.asarray(process)
@@ -113,13 +97,13 @@ def effect_of(
     if np.ptp(log_ratio) == 0:
         return Effect(centre, centre, centre, 0.0, P)
     if P == 1:
-        ((low, high, error),) = _bootstrap(log_ratio.tobytes(), 1, seed, resamples or RESAMPLES)
+        ((low, high, error),) = _bootstrap(log_ratio.tobytes(), 1, seed, RESAMPLES)
         return Effect(centre, low, high, error, 1)
     varied = [rounds for rounds in by_process if np.ptp(rounds)]  # SciPy warns of what does not vary
     squared_errors = [
         error**2
         for alike in grouped(varied, len).values()
-        for _, _, error in _bootstrap(np.stack(alike).tobytes(), len(alike), seed, resamples or RESAMPLES_EACH)
+        for _, _, error in _bootstrap(np.stack(alike).tobytes(), len(alike), seed, RESAMPLES_EACH)
     ]
     of_rounds, of_processes = sum(squared_errors) ** 0.5 / P, float(np.std(medians, ddof=1)) / P**0.5
     reach = max(_t(P - 1.0) * of_processes, _t(np.inf) * of_rounds)

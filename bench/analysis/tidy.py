@@ -22,45 +22,30 @@ Over = Literal["pure", "pairwise"]
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """A row.
+    """A row: an arm, or two in a pair. Numbers are None where there are none."""
 
-    Args:
-        file: the number of its run, from 1.
-        division: the kernels that were measured in its rounds.
-        port: the framework; in pairs two, the first over the second, as in "linen/nnx".
-        style: the name or label by which the call style was chosen.
-        arm: the names of the arms.
-        time_s, time_low_s, time_high_s: seconds per call, the median of the rounds and their quartiles; None in pairs.
-        ratio, low, high: with the 95 % interval.
-        verdict: "faster", "slower" or "indistinguishable"; None where the arm is what ratios are over.
-        cause: of the difference from plain JAX, or from its framework's functional style if it has another; see
-            `trigru.bench.analysis.pairs`.
-        dots, whiles, fusions, transposes: operations of the program; None in pairs, or where it could not be read.
-        remark: what is to be heeded, or why there is no number.
-    """
-
-    file: int
+    file: int  # the number of its run, from 1
     workload: str
     phase: str
     dtype: str
-    division: str
-    port: str
-    style: str
+    division: str  # the kernels that were measured in its rounds
+    port: str  # in pairs two, the first over the second, as in "linen/nnx"
+    style: str  # the name or label by which the call style was chosen
     kernel: str
-    arm: str
-    time_s: float | None = None
-    time_low_s: float | None = None
+    arm: str  # the names of the arms
+    time_s: float | None = None  # seconds per call, the median of the rounds; None in pairs
+    time_low_s: float | None = None  # the quartiles of the rounds
     time_high_s: float | None = None
-    ratio: float | None = None
+    ratio: float | None = None  # with the 95 % interval
     low: float | None = None
     high: float | None = None
-    verdict: str | None = None
-    cause: str | None = None
-    dots: int | None = None
+    verdict: str | None = None  # "faster", "slower" or "indistinguishable"; None of what ratios are over
+    cause: str | None = None  # of the difference from plain JAX, or from its framework's functional style
+    dots: int | None = None  # operations of the program; None in pairs, or where it could not be read
     whiles: int | None = None
     fusions: int | None = None
     transposes: int | None = None
-    remark: str = ""
+    remark: str = ""  # what is to be heeded, or why there is no number
 
 
 Item = Benchmark | Untimed
@@ -85,9 +70,8 @@ def timings(
     for number, run in enumerate(runs, 1):
         for group, items in grouped(_items(run), lambda item: item.arm.group).items():
             arm = items[0].arm
-            if workloads is not None and not {arm.workload.name, str(arm.workload)} & {*workloads}:
-                continue
-            if phases is not None and arm.phase not in phases:
+            is_work = workloads is None or {arm.workload.name, str(arm.workload)} & {*workloads}
+            if not is_work or (phases is not None and arm.phase not in phases):
                 continue
             for style in dict.fromkeys(styles):
                 # a port that is not available has no number in any style
@@ -127,7 +111,6 @@ def _row(items: Sequence[Item], remark: str = "", **facts: Any) -> Timing:
 
 
 def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[Timing]:
-    """Each arm, with its numbers or the reason why it has none."""
     timed = [item for item in items if isinstance(item, Benchmark)]
     for item in called:
         if item.arm.role == "duplicate":
@@ -135,8 +118,8 @@ def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[Ti
         if isinstance(item, Untimed):
             yield _row([item], item.reason)
             continue
-        time_low_s, time_s, time_high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
-        facts: dict[str, Any] = {"time_s": time_s, "time_low_s": time_low_s, "time_high_s": time_high_s}
+        quartiles_s = np.quantile(item.time_s, (0.25, 0.5, 0.75)).tolist()
+        facts: dict[str, Any] = dict(zip(("time_low_s", "time_s", "time_high_s"), quartiles_s, strict=True))
         facts |= {"ratio": item.ratio, "low": item.low, "high": item.high}
         if not item.arm.is_baseline:
             facts |= {"verdict": item.verdict, "cause": difference(run, item, reference_of(item, timed)).cause}

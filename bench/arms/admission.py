@@ -1,8 +1,7 @@
 """Admission: what an arm must compute, by the oracle, before it is timed."""
 
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -33,41 +32,31 @@ class NotEqualError(TrigruError):
 
 @dataclass(frozen=True)
 class Reference:
-    """The oracle's answers for a phase in float64, and the error that NumPy makes in the working dtype.
-
-    Args:
-        params: canonical; every arm loads them.
-        expected: quantities by name, float64.
-        bounds: the largest error that passes, by name.
-        steps: how many calls are compared: train steps, or 1.
-    """
+    """The oracle's answers for a phase in float64, and the error that NumPy makes in the working dtype."""
 
     phase: str
-    params: Any
+    params: Any  # canonical; every arm loads them
     batch: Batch
-    expected: dict[str, np.ndarray]
-    bounds: dict[str, float]
-    steps: int
+    expected: dict[str, np.ndarray]  # by quantity, float64
+    bounds: dict[str, float]  # the largest error that passes, by quantity
+    steps: int  # how many calls are compared: train steps, or 1
     _walk: Trajectory | None
 
     def compare(self, program: Program, call: Callable[[], Any]) -> float:
-        """Call a program, compare, and return the largest error as a share of what is allowed.
+        """The largest error of a program that is called, as a share of what is allowed.
 
-        Raises:
-            NotEqualError: that share is above 1, or a shape differs.
+        Raises a NotEqualError if that is above 1, or a shape differs.
         """
-        answers = self._answers(program, call)
-        shares = []
+        answers, largest = self._answers(program, call), 0.0
         for quantity, want in self.expected.items():
             got = np.asarray(answers[quantity])
             if got.shape != want.shape:
                 raise NotEqualError(f"{quantity} has shape {got.shape}, expected {want.shape}")
-            shares.append(relative_error(got, want) / self.bounds[quantity])
-            if not shares[-1] <= 1:  # NaN is not
-                raise NotEqualError(
-                    f"not equal to the oracle: {quantity} is off by {shares[-1]:.3g} times what is allowed"
-                )
-        return max(shares)
+            share = relative_error(got, want) / self.bounds[quantity]
+            if not share <= 1:  # NaN is not
+                raise NotEqualError(f"not equal to the oracle: {quantity} is off by {share:.3g} times what is allowed")
+            largest = max(largest, share)
+        return largest
 
     def _answers(self, program: Program, call: Callable[[], Any]) -> dict[str, Any]:
         if self._walk is not None:
@@ -91,18 +80,13 @@ OPERAND_BITS = {
 }  # fmt: skip
 
 
-@contextmanager
-def references_shared_in(folder: Path) -> Iterator[None]:
-    """Within this context, share the oracle's answers with other processes through files.
+def share_references(folder: Path) -> None:
+    """From now on, share the oracle's answers with other processes through files.
 
     The folder is private to one run, because files in it are unpickled.
     """
     global _folder
     _folder = folder
-    try:
-        yield
-    finally:
-        _folder = None
 
 
 @cache
@@ -141,7 +125,6 @@ def _compute(workload: Workload, phase: str, dtype: str, bits: int | None, steps
 
 
 def _answer(phase: str, params: Any, batch: Batch) -> dict[str, Any]:
-    """The oracle's answer for a phase without a train step, by name."""
     if phase == "gradient":
         loss, gradient = _loss_and_grad(params, batch)
         return {"loss": np.asarray(loss)} | leaves(gradient)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from itertools import product
 from typing import Any
 
 from ...common.errors import UnavailableError, what_to_install
@@ -31,17 +32,11 @@ PEERS = {"torch": "torch_gru"}
 
 @dataclass(frozen=True)
 class Peer:
-    """A GRU of another library with a learned initial state, to time beside the ports. It may offer less than they do.
-
-    Args:
-        packages: the distributions whose versions can change its results.
-        call_styles: the ways to run it, the one that its documentation leads with first; their build takes
-            (config, canonical params, phase).
-    """
+    """A GRU of another library with a learned initial state, to time beside the ports. It may offer less."""
 
     name: str
-    packages: tuple[str, ...]
-    call_styles: tuple[CallStyle, ...]
+    packages: tuple[str, ...]  # the distributions whose versions can change its results
+    call_styles: tuple[CallStyle, ...]  # first that of its documentation; build takes (config, canonical params, phase)
 
 
 @cache
@@ -56,27 +51,19 @@ def get_peer(name: str) -> Peer:
 
 @dataclass(frozen=True)
 class Ready:
-    """An arm that is compiled, and whose first results are the oracle's.
-
-    Args:
-        gate: largest error of these, as a share of what is allowed.
-        first_call_s: seconds to build the program and to get its first result.
-        build: the parts of that; None where they were not measured.
-    """
+    """An arm that is compiled, and whose first results are the oracle's."""
 
     arm: Arm
     program: Program
     arguments: list[Any]
-    gate: float
-    first_call_s: float
-    build: Build | None = None
+    gate: float  # largest error of these, as a share of what is allowed
+    first_call_s: float  # seconds to build the program and to get its first result
+    build: Build | None = None  # the parts of that; None where they were not measured
 
     def call(self) -> Any:
-        """Start what the phase computes."""
         return self.program.call(*self.arguments)
 
     def wait(self, outputs: Any) -> Any:
-        """Block until outputs are ready."""
         return self.program.wait(outputs)
 
 
@@ -88,13 +75,8 @@ def expand(plan: Plan) -> list[Arm]:
     `first_look`; and where a kernel is compared with the stock cell, or one device with several,
     the documented one. Peers have all their styles.
     """
-    return [
-        arm
-        for workload in plan.workloads
-        for phase in plan.phases
-        for kernel in plan.kernels
-        for arm in _group(plan, workload, phase, kernel)
-    ]
+    groups = product(plan.workloads, plan.phases, plan.kernels)
+    return [arm for group in groups for arm in _group(plan, *group)]
 
 
 def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[Arm]:
@@ -174,9 +156,7 @@ def expected_of(arm: Arm) -> Reference:
 def prepare(arm: Arm) -> Ready:
     """Build and compile an arm, and compare its first results with the oracle.
 
-    Raises:
-        UnavailableError: the port or the style is not available here.
-        NotEqualError: the results are not those of the oracle.
+    Raises an UnavailableError if the port or the style is not available here, and a NotEqualError.
     """
     source = get_source(arm.port)
     config = workload_of(arm).config(arm.phase, arm.kernel, arm.dtype)

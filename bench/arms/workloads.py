@@ -31,27 +31,16 @@ ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Workload:
-    """Sizes and data of one model under test.
-
-    Args:
-        batch_size: B, sequences.
-        time: T, steps of the longest sequence.
-        input_size: D.
-        hidden_size: H.
-        classes: C of a readout with cross-entropy, on real utterances; None trains the outputs on random targets, with
-            a mean squared error.
-        few_styles: time only the call styles of a first look, unless the user chooses others.
-            The work takes so long that crossing the jit boundary makes no difference.
-    """
+    """Sizes and data of one model under test."""
 
     name: str
     summary: str
-    batch_size: int
-    time: int
-    input_size: int
-    hidden_size: int
-    classes: int | None = None
-    few_styles: bool = False
+    batch_size: int  # B, sequences
+    time: int  # T, steps of the longest sequence
+    input_size: int  # D
+    hidden_size: int  # H
+    classes: int | None = None  # C of a readout with cross-entropy, on real utterances; None for random targets
+    few_styles: bool = False  # those of a first look: crossing the jit boundary makes no difference to so long a call
 
     def batch(self) -> Batch:
         """The data, float32 NumPy arrays; the same at each call."""
@@ -66,11 +55,7 @@ class Workload:
         return Batch(x.astype(np.float32), targets.astype(np.float32), carry=carry)
 
     def config(self, phase: str = "forward", kernel: str = "stock", dtype: str = "float32") -> GRUConfig:
-        """The model's configuration; one time step is a GRU's, without the readout.
-
-        Args:
-            dtype: of the computation; parameters are float32.
-        """
+        """The model's configuration, computed in a dtype. One time step is a GRU's, without the readout."""
         classes = None if phase == "step" else self.classes
         computed = None if dtype == "float32" else dtype
         return GRUConfig(self.input_size, self.hidden_size, classes, kernel=kernel, dtype=computed)
@@ -167,13 +152,9 @@ def parse_workload(text: str) -> Sized:
 
 
 def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
-    """Read sizes of a model, of which each may have several values.
+    """A workload for each combination of the sizes that a text has, which may each have several values.
 
-    Args:
-        of: the workload that has the other sizes; by default `question`.
-
-    Returns:
-        A workload for each combination of the values. Raises an InputError if the text has another form.
+    The other sizes are those of a workload, by default `question`. Raises an InputError if the text has another form.
 
     >>> [str(sized) for sized in parse_size("hidden=8,32,batch=2,inputs=20")]
     ['question@batch=2@hidden=8', 'question@batch=2@hidden=32']
@@ -216,15 +197,13 @@ def _is_size(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Work:
-    """The least that any implementation of a phase does.
+    """The least that any implementation of a phase does in a call.
 
-    Args:
-        flops: floating-point operations of a call; a multiply-add is two, an activation is one.
-        moved_bytes: of a call: parameters, inputs, outputs, targets, gradients and optimiser state, each read or
-            written once, and the states that the backward pass needs, written and read once.
+    Bytes are of parameters, inputs, outputs, targets, gradients and optimiser state, each read or written once, and of
+    the states that the backward pass needs, written and read once.
     """
 
-    flops: float
+    flops: float  # a multiply-add is two, an activation is one
     moved_bytes: float
 
 

@@ -18,12 +18,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from importlib import import_module
 from threading import Event, Thread
-from typing import Any, BinaryIO, get_type_hints
+from typing import Any, BinaryIO, NamedTuple, get_type_hints
 
 from ...common.errors import TrigruError, brief
 from .interrupts import SIGNALS, raise_if_interrupted
@@ -51,6 +51,54 @@ def answers_of(
     """Run a function in a fresh interpreter, and yield its answers. See `Child`, also for the arguments."""
     with Child(target, variables) as child:
         yield from child.answers_to(request, kind, limit_s, stop)
+
+
+class Ended(NamedTuple):
+    """The end of a process's answers, and how it died, if it did."""
+
+    error: ChildDiedError | None
+
+
+class SideBySide(AbstractContextManager["SideBySide"]):
+    """The answers of several processes, as they come: a thread reads those of each. After that none is needed."""
+
+    def __init__(self):
+        self._answers, self._stop = queue.SimpleQueue[tuple[int, Any]](), Event()
+        self._threads, self._reading = list[Thread](), 0
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def read(self, number: int, answers_until: Callable[[Event], Iterator[Any]]) -> None:
+        """Read the answers of a process that has this number, until an event is set."""
+
+        def read() -> None:
+            end: Ended | BaseException = Ended(None)
+            try:
+                for answer in answers_until(self._stop):
+                    self._answers.put((number, answer))
+            except ChildDiedError as error:
+                end = Ended(error)
+            except BaseException as error:  # goes on in the main thread
+                end = error
+            self._answers.put((number, end))
+
+        self._reading += 1
+        self._threads.append(Thread(target=read))
+        self._threads[-1].start()
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        """The number of a process and an answer, or its `Ended`, until all have ended."""
+        while self._reading:
+            raise_if_interrupted()
+            with suppress(queue.Empty):
+                number, answer = self._answers.get(timeout=SLICE_S)
+                if isinstance(answer, BaseException):
+                    raise answer
+                self._reading -= isinstance(answer, Ended)
+                yield number, answer
 
 
 def parts_of_cpu(devices: int | None) -> dict[str, str]:
@@ -131,33 +179,26 @@ class Child:
     def answers_to(self, request: Any, kind: Any, limit_s: float, stop: Event | None = None) -> Iterator[Any]:
         """Send a request, and yield the answers.
 
+        Raises a ChildDiedError if it failed, was killed, was silent for too long, sent what is no answer, or is not
+        needed any more. The message has its last line on stderr.
+
         Args:
-            request: what msgspec encodes.
             kind: the type of the answers.
             limit_s: the longest silence of the child, in seconds.
             stop: set by another thread when nobody needs the answers any more.
-
-        Raises:
-            ChildDiedError: it failed, was killed, was silent for too long, sent what is no answer, or is not needed
-                any more. The message has its last line on stderr.
         """
         import msgspec  # here, since not every command needs it
 
         decoder = msgspec.json.Decoder(kind)
-        for line in self._lines_to(msgspec.json.encode(request), limit_s, stop):
+        with suppress(BrokenPipeError):
+            self._in.write(msgspec.json.encode(request) + b"\n")
+            self._in.flush()  # stays open: when it closes, the child knows that its parent has ended
+        while (line := self._next(limit_s, stop)).endswith(b"\n"):  # else the child died while it wrote the line
             try:
                 answer = decoder.decode(line)
             except ValueError as error:
                 raise ChildDiedError(f"the measuring process sent what is no answer: {brief(error)}") from error
             yield answer
-
-    def _lines_to(self, request: bytes, limit_s: float, stop: Event | None) -> Iterator[bytes]:
-        with suppress(BrokenPipeError):
-            self._in.write(request + b"\n")
-            self._in.flush()  # stays open: when it closes, the child knows that its parent has ended
-        while line := self._next(limit_s, stop):
-            if line.endswith(b"\n"):  # else the child died while it wrote the line
-                yield line
         try:
             code = self._process.wait(limit_s)
         except subprocess.TimeoutExpired:

@@ -18,11 +18,7 @@ SIGNALS_TO_LEAVE = 3
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal for this process to end.
-
-    Args:
-        number: the signal's.
-    """
+    """A signal for this process to end, by its number."""
 
     def __init__(self, number: int):
         super().__init__(f"signal {number}")

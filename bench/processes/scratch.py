@@ -40,8 +40,7 @@ class ScratchError(TrigruError):
 def scratch() -> Iterator[str]:
     """A folder that is removed at the end of the context. What killed processes left is removed now.
 
-    Raises:
-        ScratchError: others can exchange files in the folder for temporary files.
+    Raises a ScratchError if others can exchange files in the folder for temporary files.
     """
     shared = Path(tempfile.gettempdir())
     mode = shared.stat().st_mode
@@ -96,12 +95,10 @@ def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[No
     It ends with the process, however that ends. Where nothing can be written for the user, there are no claims.
 
     Args:
-        name: of the claim.
         what: that is claimed, as the subject of a sentence.
         waiting: called once with a sentence that names the other process, if there is one.
     """
-    folder = _claims()
-    if folder is None:
+    if (folder := _claims()) is None:
         yield
         return
     name = f"{name}-{platform.node()}"

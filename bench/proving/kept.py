@@ -52,15 +52,10 @@ MOST_BYTES, MOST_KEPT = 20_000_000, 40
 
 
 class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
-    """A port's measurements, all within their bounds.
-
-    Args:
-        when: UTC, as in 2026-11-28T12:03:00+00:00.
-        digest: of all that it depends on.
-    """
+    """A port's measurements, all within their bounds, and the digest of all that they depend on."""
 
     digest: str
-    when: str
+    when: str  # UTC, as in 2026-11-28T12:03:00+00:00
     measurements: list[Measurement]
 
 
@@ -77,12 +72,13 @@ def prove_ports(
 ) -> list[Measurement]:
     """The measurements of ports, from proofs that are kept where there are such; else new ones, kept for the next time.
 
+    A proof with all default checks is also taken where only the call styles that are timed are checked.
+
     Args:
         prove: gets the measurements of questions from the prover.
         checks: None for all default ones.
         styles: by phase, which call styles are asked about; None for all.
-        anew: take no proof that is kept. A proof with all default checks is also taken where only the call styles that
-            are timed are checked.
+        anew: take no proof that is kept.
         told: called with each port whose proof was kept, and since when.
     """
     asked = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
@@ -122,8 +118,7 @@ def keep(
     measurements, path = list(measurements), _path(subject, questions)
     if path is None or backend != "cpu" or not _is_whole(subject, measurements, questions):
         return
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    proof = KeptProof(digest(), when, measurements)
+    proof = KeptProof(digest(), datetime.now(UTC).isoformat(timespec="seconds"), measurements)
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
         for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
@@ -131,14 +126,9 @@ def keep(
 
 
 def kept(subject: PortId, questions: Sequence[QuestionId] | None = None) -> KeptProof | None:
-    """The proof of a port by the same code, with the same packages, on the same machine; None if there is none.
-
-    Args:
-        questions: as in `keep`.
-    """
-    path = _path(subject, questions)
+    """The proof of a port by the same code, with the same packages, on the same machine; None if there is none."""
     with suppress(OSError, ValueError):  # there is none, or it is damaged
-        if path is not None:
+        if path := _path(subject, questions):
             proof = record_of(read_whole(path, MOST_BYTES), KeptProof)
             check_date(proof.when)
             return proof if proof.digest == digest() and _is_whole(subject, proof.measurements, questions) else None
@@ -165,9 +155,6 @@ def _is_whole(subject: PortId, measurements: list[Measurement], questions: Seque
     return are_whole and all(map(passes, measurements))
 
 
-# What a proof depends on ------------------------------------------------------------------------------------------
-
-
 @cache
 def digest() -> str:
     """The digest of all that a proof depends on, as it was at this process's first call. It takes a second or two."""
@@ -180,10 +167,9 @@ def nothing_changed() -> bool:
 
 
 def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable[str], own: Iterable[Path]) -> str:
-    """The digest.
+    """The digest of what a proof depends on.
 
     Args:
-        environment: variables.
         search: where Python looks for modules. The current folder and the script's are left out, unless PYTHONPATH has
             them: what lies there then stands before the packages.
         own: folders whose files are read whole: trigru's, and those of packages that are installed editable.

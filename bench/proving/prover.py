@@ -7,10 +7,9 @@ start before that is imported.
 import hashlib
 import os
 import platform
-import queue
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -20,8 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu, shared_memory
-from ..processes.interrupts import raise_if_interrupted
+from ..processes.child import Child, ChildDiedError, Ended, SideBySide, cores, parts_of_cpu, shared_memory
 from ..processes.scratch import cache_folder, scratch
 
 WORKER = "trigru.bench.proving.questions:answer_request"
@@ -35,17 +33,11 @@ NO_ANSWER = "the process ended without an answer"
 
 
 class PortId(Struct, frozen=True):
-    """A port by name.
-
-    Args:
-        source: where it is looked up: the ports for use, the frameworks' own parts, or the planted faults.
-        name: what it is called there.
-        kernel: of its models, as users write it; None leaves the port as it is.
-    """
+    """A port by name, among the ports for use, the frameworks' own parts, or the planted faults."""
 
     source: Literal["port", "upstream", "fault"]
     name: str
-    kernel: str | None = None
+    kernel: str | None = None  # of its models, as users write it; None leaves the port as it is
 
 
 class QuestionId(Struct, frozen=True):
@@ -57,39 +49,27 @@ class QuestionId(Struct, frozen=True):
 
 
 class ProofRequest(Struct, frozen=True):
-    """The request to the processes of a proof.
+    """The request to the processes of a proof: each question is answered by the process that takes it first.
 
-    Args:
-        questions: all of them; each is answered by the process that takes it first.
-        start: which share of them this process begins with, from 0 to 1. Those of one row stand together, so that few
-            processes need the oracle's answers to it.
-        folder: in which a process leaves a mark for each question that it takes.
-        programs: the folder in which compiled programs are kept; None keeps none.
-        shrink: whether a row that fails is made smaller.
+    Questions of one row stand together, and processes start apart, so that few need the oracle's answers to it.
     """
 
     questions: list[QuestionId]
-    start: float
-    folder: str
-    programs: str | None
-    shrink: bool = True
+    start: float  # which share of the questions this process begins with, from 0 to 1
+    folder: str  # in which a process leaves a mark for each question that it takes
+    programs: str | None  # in which compiled programs are kept; None keeps none
+    shrink: bool = True  # whether a row that fails is made smaller
 
 
 class Answered(Struct, frozen=True):
-    """The measurement, its platform, and how many programs were compiled for it or found compiled.
+    """The measurement, its platform, and how many programs were compiled for it or found compiled."""
 
-    Args:
-        number: that of the question.
-        measurement: None where the process died of the question.
-        death: how it did.
-    """
-
-    number: int
-    measurement: Measurement | None = None
+    number: int  # that of the question
+    measurement: Measurement | None = None  # None where the process died of the question
     compiled: int = 0
     reused: int = 0
     backend: str | None = None
-    death: str = NO_ANSWER
+    death: str = NO_ANSWER  # how it did
 
 
 class Prover:
@@ -100,21 +80,14 @@ class Prover:
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
         devices: so many devices of a CPU in each process; None for what there is.
-
-    Attributes:
-        programs: the folder in which compiled programs are kept, and from which they are taken; None where none are.
-        processes: how many there are at most. A TPU takes one at a time, and none while this process has it.
-        backend: the platform on which questions were answered, once some were.
-        compiled, reused: how many programs were compiled for the last answers, or found compiled.
-        died: the questions that twice ended their process. Their measurement says how.
     """
 
     def __init__(self, *, fast: bool = False, early: bool = False, devices: int | None = None):
         self.programs = programs_folder()
-        self.processes = 1 if _has_tpu() else min(cores(), MOST_PROCESSES)
-        self.backend: str | None = None
-        self.compiled = self.reused = 0
-        self.died: list[QuestionId] = []
+        self.processes = 1 if _has_tpu() else min(cores(), MOST_PROCESSES)  # a TPU takes one at a time
+        self.backend: str | None = None  # on which questions were answered, once some were
+        self.compiled = self.reused = 0  # programs for the last answers
+        self.died: list[QuestionId] = []  # that twice ended their process; their measurement says how
         self._fast, self._devices = fast, devices
         self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
 
@@ -147,14 +120,13 @@ class Prover:
                 progress(len(answers), question)
         given = [answers[number] for number in range(len(questions))]
         self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
-        self.compiled, self.reused = (sum(getattr(a, name) for a in given) for name in ("compiled", "reused"))
-        self.died = [questions[number] for number, answer in enumerate(given) if answer.measurement is None]
+        self.compiled, self.reused = sum(a.compiled for a in given), sum(a.reused for a in given)
+        self.died = [question for question, answer in zip(questions, given, strict=True) if answer.measurement is None]
         from .questions import unanswered  # imports JAX, whose settings are checked before
 
         return [a.measurement or unanswered(q, a.death) for q, a in zip(questions, given, strict=True)]
 
     def _again(self, question: QuestionId) -> Answered:
-        """The answer of a process of its own, or how that died."""
         try:
             return [*self._answers([question], 1), Answered(0)][0]
         except ChildDiedError as error:  # before it took the question
@@ -176,50 +148,31 @@ class Prover:
         return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
 
     def _of_children(self, request: ProofRequest, processes: int) -> Generator[Answered, None, None]:
-        answers: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()  # None where a process has ended
-        stop = Event()
+        taken: dict[int, int | None] = {}  # by process, once it has begun: the question that it has not answered yet
+        with SideBySide() as answers:
 
-        def work(start: float) -> None:
-            child = self._early.pop() if self._early else self._child()
-            while _take_answers(child, replace(request, start=start), answers.put, stop):
-                child = self._child()  # the one before died, and the others may not take what is left
+            def begin(process: int) -> None:
+                child = self._early.pop() if self._early else self._child()
+                answers.read(process, partial(_answers_of, child, replace(request, start=process / processes)))
 
-        with ThreadPoolExecutor(processes) as pool:
-            running = [pool.submit(work, number / processes) for number in range(processes)]
-            for future in running:
-                future.add_done_callback(lambda _: answers.put(None))
-            try:
-                while not (all(future.done() for future in running) and answers.empty()):
-                    raise_if_interrupted()
-                    with suppress(queue.Empty):
-                        if (answer := answers.get(timeout=SLICE_S)) is not None:
-                            yield answer
-            finally:
-                stop.set()
-        for future in running:
-            future.result()
-
-
-def _take_answers(child: Child, request: ProofRequest, put: Callable[[Answered], None], stop: Event) -> bool:
-    """Let a process answer, then end it. Whether it died of a question, so that another one may go on.
-
-    Raises:
-        ChildDiedError: it died before it took any.
-    """
-    begun, number, death = False, None, NO_ANSWER
-    with child:
-        try:
-            for answer in child.answers_to(request, int | Answered, LIMIT_S, stop):
-                begun, number = True, answer if isinstance(answer, int) else None
+            for process in range(processes):
+                begin(process)
+            for process, answer in answers:
+                if isinstance(answer, Ended):
+                    if answer.error and process not in taken:
+                        raise answer.error
+                    if (number := taken.pop(process, None)) is not None:
+                        yield Answered(number, death=str(answer.error or NO_ANSWER))
+                        begin(process)  # the others may not take what is left
+                    continue
+                taken[process] = answer if isinstance(answer, int) else None
                 if isinstance(answer, Answered):
-                    put(answer)
-        except ChildDiedError as error:
-            if not begun:
-                raise
-            death = str(error)
-    if number is not None:
-        put(Answered(number, death=death))
-    return number is not None and not stop.is_set()
+                    yield answer
+
+
+def _answers_of(child: Child, request: ProofRequest, stop: Event) -> Iterator[int | Answered]:
+    with child:
+        yield from child.answers_to(request, int | Answered, LIMIT_S, stop)
 
 
 def programs_folder() -> Path | None:

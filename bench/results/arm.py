@@ -12,15 +12,12 @@ Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
 Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16|float16)$")]
 Precision = Annotated[str, Meta(pattern="^(highest|high|default)$")]
 Way = Literal["", "placed", "shard_map"]
-Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
 Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
 Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
-#: Numbers as a measurement gives them: seconds of a sample, other positive numbers, numbers from 0,
-#: and counts from 1.
+#: Numbers as a measurement gives them: seconds of a sample, numbers from 0, and counts from 1.
 SampleSeconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
-Positive = Annotated[float, Meta(gt=0, le=1e18)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
 Natural = Annotated[int, Meta(ge=1, le=2**53)]
 #: Runnable processes.

@@ -14,6 +14,7 @@ from msgspec import Struct
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
+from .grouping import grouped
 from .lines import MOST_BYTES, record_of, refusing, with_checksum
 from .record import Results
 from .run import GroupTimed, Run, Timed
@@ -57,12 +58,7 @@ class _File(Struct, frozen=True):
 
 
 class OtherFileError(ResultsFileError):
-    """A file is another command's, and has no run.
-
-    Args:
-        path: of the file.
-        command: that wrote it.
-    """
+    """A file is another command's, and has no run."""
 
     def __init__(self, path: Path, command: str):
         super().__init__(f"{path} is a file of `{command}`, which has no run. `trigru report` shows it.")
@@ -74,8 +70,6 @@ def save(results: Results, path: Path) -> None:
     from pytest_benchmark.stats import Stats
 
     run = results.trigru
-    if run.ended is None or not run.started:
-        raise ValueError("only a run that ended has a results file")
     benchmarks, machine = [], run.machine
     for b in results.benchmarks:
         stats = Stats()
@@ -113,7 +107,7 @@ def save(results: Results, path: Path) -> None:
             "branch": "(unknown)",
         },
         "benchmarks": benchmarks,
-        "datetime": run.ended.datetime,
+        "datetime": results.datetime,
         "version": machine.versions.get("pytest-benchmark", "?"),
         "trigru": {
             "schema": SCHEMA,
@@ -130,9 +124,7 @@ def save(results: Results, path: Path) -> None:
 def read(path: Path) -> Run:
     """The records in a results file, given its path or that of the folder that a run wrote into.
 
-    Raises:
-        ResultsFileError: it cannot be read, was changed after trigru wrote it, or lacks something; an OtherFileError if
-            it is of a command that measures no run.
+    Raises a ResultsFileError; an OtherFileError if the file is of a command that measures no run.
     """
     if path.is_dir():
         path /= next((name for name in (FILE, STARTS) if (path / name).exists()), FILE)
@@ -148,17 +140,15 @@ def _run_of(file: _File) -> Run:
     run = file.trigru
     if run.ended is None:
         raise ValueError("it has not ended")
-    arms = {arm.id: arm for arm in run.begun.arms}
-    parts: dict[tuple[int, str], list[Timed]] = {}
-    for benchmark in file.benchmarks:
-        for process, timed in benchmark.extra_info.trigru.items():
-            if timed.arm != benchmark.fullname or timed.arm not in arms:
-                raise ValueError(f"{benchmark.fullname} has samples of {timed.arm}, or is no arm of the run")
-            if benchmark.group != arms[timed.arm].group:
-                raise ValueError(f"{benchmark.fullname} is in the group {benchmark.group}")
-            parts.setdefault((process, arms[timed.arm].group), []).append(timed)
-    groups = [GroupTimed(group, process, timed) for (process, group), timed in parts.items()]
-    run.groups_timed = sorted(groups, key=lambda line: line.process)
+    group_of = {arm.id: arm.group for arm in run.begun.arms}
+    for b in file.benchmarks:
+        if {b.fullname} != {timed.arm for timed in b.extra_info.trigru.values()} or b.fullname not in group_of:
+            raise ValueError(f"{b.fullname} has samples of another arm, or is no arm of the run")
+        if b.group != group_of[b.fullname]:
+            raise ValueError(f"{b.fullname} is in the group {b.group}")
+    samples = [(process, b.group, timed) for b in file.benchmarks for process, timed in b.extra_info.trigru.items()]
+    parts = grouped(sorted(samples, key=lambda of: of[0]), lambda of: of[:2]).items()
+    run.groups_timed = [GroupTimed(group, process, [t for *_, t in of]) for (process, group), of in parts]
     run.check()
     return run
 

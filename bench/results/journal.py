@@ -18,28 +18,18 @@ PARTIAL = "results.partial.jsonl"
 
 
 class ResumeError(TrigruError, ValueError):
-    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine.
-
-    Args:
-        what: is wrong, as a sentence without its full stop.
-    """
+    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine."""
 
     def __init__(self, what: str):
         super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
 
 
 class Journal(Run, kw_only=True):
-    """The records of a run that is not complete, in a file.
-
-    Args:
-        path: of the file.
-        checksum: of its last line.
-        made_folder: whether the file's folder was made for it.
-    """
+    """The records of a run that is not complete, in a file."""
 
     path: Path
-    checksum: str = ""
-    made_folder: bool = False
+    checksum: str = ""  # of the file's last line
+    made_folder: bool = False  # whether the file's folder was made for it
 
     @classmethod
     def begin(cls, path: Path, begun: Begun) -> "Journal":
@@ -53,23 +43,15 @@ class Journal(Run, kw_only=True):
 
     @classmethod
     def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
-        """Continue where the file ends, on the same plan and the same software.
-
-        Args:
-            versions, commit: of what is installed.
-
-        Raises:
-            ResumeError: the file is damaged, of another plan, or of other software.
-        """
+        """Continue where the file ends, on the same plan and the same software, installed now. Raises a ResumeError."""
         self = cls.read(path)
         begun = self.begun
         if self.plan != plan:
             command = " ".join(begun.command)
             raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
-        software = begun.versions | {"commit": begun.commit}
-        differences = version_differences(software, versions | {"commit": commit}) if begun.versions else []
-        if differences:
-            raise ResumeError(f"{path} was begun elsewhere: {'; '.join(differences)}")
+        if begun.versions:
+            now = versions | {"commit": commit}
+            self._refuse("begun", version_differences(begun.versions | {"commit": begun.commit}, now))
         if path.is_symlink():
             raise ResumeError(f"{path}: is a symbolic link, which is not written to")
         os.truncate(path, len(_whole_lines(path)))
@@ -101,13 +83,14 @@ class Journal(Run, kw_only=True):
     def add(self, line: Line) -> None:
         """Keep a record. Raises a ResumeError if it is from another machine than those before."""
         if self.started and isinstance(line, Started):
-            before = self.machine
-            differences = machine_differences(before, line.machine)
-            differences += version_differences({"commit": before.commit}, {"commit": line.machine.commit})
-            if differences:
-                raise ResumeError(f"{self.path} was measured elsewhere: {'; '.join(differences)}")
+            commits = ({"commit": machine.commit} for machine in (self.machine, line.machine))
+            self._refuse("measured", machine_differences(self.machine, line.machine) + version_differences(*commits))
         self._write(line)
         self.take(line)
+
+    def _refuse(self, was: str, differences: list[str]) -> None:
+        if differences:
+            raise ResumeError(f"{self.path} was {was} elsewhere: {'; '.join(differences)}")
 
     def _write(self, line: Line) -> None:
         flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
@@ -124,6 +107,5 @@ class Journal(Run, kw_only=True):
 
 
 def _whole_lines(path: Path) -> bytes:
-    """The content of a file up to the end of its last whole line."""
     content = read_whole(path, MOST_BYTES)
     return content[: content.rfind(b"\n") + 1]

@@ -18,8 +18,6 @@ from ...common.errors import TrigruError, brief
 
 #: The largest file of results or lines that is read.
 MOST_BYTES = 2**28
-#: The largest integer that is read: above it floats, as which the checksum takes integers, are not all different.
-LARGEST = 2**53
 #: Where an object has the checksum of all else in it.
 CHECKSUM = "checksum"
 _CHANGED = "it was changed after trigru wrote it, or written by another version"
@@ -35,20 +33,13 @@ def with_checksum(record: Any) -> bytes:
 def record_of(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
     """A record of this kind, as `with_checksum` wrote it. Whitespace, the order of keys and forms of floats are free.
 
-    Args:
-        schema: that the content has; None of a kind that has none.
-
-    Raises:
-        ValueError: it is of another schema, was changed, or is no such record.
+    Raises a ValueError if it is of another schema, where the kind has one, was changed, or is no such record.
 
     >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b" : 2"), dict)
     {'ratio': 2}
     >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b":0.5"), dict)
     Traceback (most recent call last):
     ValueError: it was changed after trigru wrote it, or written by another version
-    >>> record_of(b'{"steps": 9007199254740993}', dict)
-    Traceback (most recent call last):
-    ValueError: an integer is 9007199254740993, expected at most 2**53
     """
     parsed = _parse(content)
     if not isinstance(parsed, dict):
@@ -94,12 +85,11 @@ def refusing(path: Path, error: type[TrigruError], advice: str) -> Iterator[None
     """Within this context, what is wrong with a file becomes an error in a sentence, with what to do about it."""
     try:
         yield
-    except TrigruError:
-        raise
-    except OSError as reason:
-        raise error(f"{path}: {reason.strerror}. {advice}") from reason
-    except ValueError as reason:  # also what msgspec says
-        raise error(f"{path}: {brief(reason)}. {advice}") from reason
+    except (OSError, ValueError) as reason:  # also what msgspec says
+        if isinstance(reason, TrigruError):
+            raise
+        what = reason.strerror if isinstance(reason, OSError) else brief(reason)
+        raise error(f"{path}: {what}. {advice}") from reason
 
 
 def first_twice(names: Iterable[str]) -> str | None:
@@ -124,7 +114,7 @@ def _checksum(parsed: Any) -> str:
 def _parse(content: bytes) -> Any:
     """JSON with integers as floats, in which no object has a field twice: readers would not agree on which counts."""
     try:
-        return json.loads(content, object_pairs_hook=_object_of, parse_int=_float_of)
+        return json.loads(content, object_pairs_hook=_object_of, parse_int=float)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -135,9 +125,3 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
         raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
     return dict(pairs)
-
-
-def _float_of(digits: str) -> float:
-    if len(digits) > len(f"-{LARGEST}") or abs(int(digits)) > LARGEST:
-        raise ValueError(f"an integer is {brief(digits)}, expected at most 2**53")
-    return float(digits)

@@ -43,22 +43,15 @@ def contradictions(found: Iterable[Measurement]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Proof:
-    """A port on a kernel: its measurements and failures, whether it is proven equal, and with what errors.
-
-    Args:
-        failed: names of the checks that failed, or that the port does not offer.
-        worst_error: the largest in float64, of those whose bound is 1e-12; None where there is none.
-        worst_share: the largest share of the allowed error of the others: in other dtypes, and where much cancels. None
-            where there is none.
-    """
+    """A port on a kernel: its measurements and failures, whether it is proven equal, and with what errors."""
 
     port: str
     kernel: str
     measurements: int
-    failed: tuple[str, ...]
+    failed: tuple[str, ...]  # names of the checks that failed, or that the port does not offer
     failures: int
-    worst_error: float | None
-    worst_share: float | None
+    worst_error: float | None  # in float64, of those whose bound is 1e-12; None where there is none
+    worst_share: float | None  # of the allowed error, of the others; None where there is none
 
     @property
     def is_equal(self) -> bool:
@@ -79,10 +72,7 @@ def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
 def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float | None]:
     """The largest error of those whose bound is 1e-12, and the largest share of the allowed error of the others."""
     measured = [m for m in measurements if m.error is not None]
-    same, others = ([m for m in measured if _is_same(m) == is_same] for is_same in (True, False))
+    groups = grouped(measured, lambda m: m.dtype == "float64" and m.bound <= SAME_BOUND)
+    same, others = (groups.get(is_same, []) for is_same in (True, False))
     shares = [(m.error or 0.0) / bound for m in others if (bound := most_allowed(m))]
     return max((m.error or 0.0 for m in same), default=None), max(shares, default=None)
-
-
-def _is_same(m: Measurement) -> bool:
-    return m.dtype == "float64" and m.bound <= SAME_BOUND

@@ -8,45 +8,32 @@ from datetime import UTC, datetime
 import numpy as np
 from msgspec import Struct
 
-from ...common.port.programs import Count
-from .arm import Arm, Natural, NotNegative, Positive, Untimed, Verdict
+from .arm import Arm, Untimed
 from .grouping import grouped
 from .run import Run, Timed
 
 
 class Benchmark(Struct, frozen=True):
-    """An arm with a number.
-
-    Args:
-        timed: its samples, by process.
-        shape: sizes of the workload, as text.
-        steps: time steps of a call, without padding.
-        flops, moved_bytes: the least work of a call; see `trigru.bench.arms.workloads.work_of`.
-        ratio, low, high: time / baseline time, paired within rounds, with its 95 % interval.
-        floor: the group's noise floor, as a fraction.
-        verdict: "faster", "slower" or "indistinguishable", than the baseline.
-    """
+    """An arm with a number."""
 
     arm: Arm
-    timed: dict[Count, Timed]
-    shape: str
-    steps: Natural
-    flops: NotNegative
-    moved_bytes: NotNegative
-    ratio: Positive
-    low: Positive
-    high: Positive
-    floor: NotNegative
-    verdict: Verdict
+    timed: dict[int, Timed]  # its samples, by process
+    shape: str  # sizes of the workload, as text
+    steps: int  # time steps of a call, without padding
+    flops: float  # the least work of a call; see `trigru.bench.arms.workloads.work_of`
+    moved_bytes: float
+    ratio: float  # time / baseline time, paired within rounds, with its 95 % interval
+    low: float
+    high: float
+    floor: float  # the group's noise floor, as a fraction
+    verdict: str  # "faster", "slower" or "indistinguishable", than the baseline
 
     @property
     def group(self) -> str:
-        """The group of arms that it is compared with."""
         return self.arm.group
 
     @property
     def name(self) -> str:
-        """Its name within the group."""
         return self.arm.name
 
     @property
@@ -81,13 +68,7 @@ class Benchmark(Struct, frozen=True):
 
 
 class Results(Struct, frozen=True):
-    """A run.
-
-    Args:
-        trigru: its records, with all that the numbers depend on.
-        benchmarks: the arms with a number.
-        untimed: the arms without a number.
-    """
+    """A run: its records, the arms with a number, and those without."""
 
     trigru: Run
     benchmarks: list[Benchmark]

@@ -167,7 +167,6 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def plan(self) -> Plan:
-        """The arms to time."""
         return self.begun.plan
 
     @property
@@ -184,7 +183,6 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def complete(self) -> bool:
-        """Whether everything is measured."""
         return not any(map(self.todo, range(self.plan.processes)))
 
     def groups(self) -> dict[str, list[Arm]]:
@@ -200,22 +198,17 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
 
     def take(self, line: Line) -> None:
         """Add a line to the records of its kind. Raises a ValueError if it is a second beginning."""
-        match line:
-            case Begun():
-                raise ValueError("it has a second beginning")
-            case Resumed():
-                self.interruptions += 1
-            case Started():
-                self.started.append(line)
-            case Untimed():
-                self.untimed.append(line)
-            case GroupTimed():
-                self.groups_timed.append(line)
+        if isinstance(line, Begun):
+            raise ValueError("it has a second beginning")
+        if isinstance(line, Resumed):
+            self.interruptions += 1
+        else:
+            {Started: self.started, Untimed: self.untimed, GroupTimed: self.groups_timed}[type(line)].append(line)
 
     def check(self) -> None:
         """Raise a ValueError with what contradicts what, if the records cannot be of one run."""
         begun, started, groups_timed = self.begun, self.started, self.groups_timed
-        arms, without = {arm.id: arm for arm in begun.arms}, {u.arm.id for u in begun.untimed}
+        arms = {arm.id: arm for arm in begun.arms}
         if twice := first_twice(arm.id for arm in begun.arms) or first_twice(u.arm.id for u in begun.untimed):
             raise ValueError(f"the arm {twice} is there twice")
         for line in [*begun.untimed, *self.untimed]:
@@ -233,9 +226,5 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
             timed = {t.arm for t in line.timed}
             if line.process >= begun.plan.processes or line.group not in groups or not timed <= groups[line.group]:
                 raise ValueError(f"process {line.process} of {line.group} is none of the run, or has other arms")
-            if timed & without:
-                raise ValueError(f"{min(timed & without)} has a number, though the run began with a reason why not")
         if len({line.process for line in groups_timed}) > len(started):
             raise ValueError("a group was timed before its process started")
-        if len({t.clock for line in groups_timed for t in line.timed}) > 1:
-            raise ValueError("it was timed by two clocks")

@@ -25,27 +25,16 @@ LIMIT_S = 300.0
 
 
 class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
-    """One start of one port.
-
-    Args:
-        style: the call style, the first that the installed versions have.
-        import_s: importing the port: JAX, Optax and the package's own modules, which every port has, and its framework.
-            Python's own start is not in it.
-        init_s: starting JAX's backend, drawing the parameters and constructing the model.
-        build: tracing, lowering, compiling, and the whole first train step that contains them.
-        second_call_s: the second train step.
-        peak_bytes: the peak resident memory; None where the platform does not report it.
-        device_peak_bytes: the peak memory in use on the accelerator; None where JAX does not know it, as on a CPU.
-    """
+    """One start of one port, in seconds and bytes."""
 
     port: str
-    style: str
-    import_s: Seconds
-    init_s: Seconds
-    build: Build
-    second_call_s: Seconds
-    peak_bytes: Count | None
-    device_peak_bytes: Count | None = None
+    style: str  # the first that the installed versions have
+    import_s: Seconds  # JAX, Optax, trigru's modules and the framework; without Python's own start
+    init_s: Seconds  # starting JAX's backend, drawing the parameters and constructing the model
+    build: Build  # tracing, lowering, compiling, and the whole first train step that contains them
+    second_call_s: Seconds  # the second train step
+    peak_bytes: Count | None  # resident memory; None where the platform does not report it
+    device_peak_bytes: Count | None = None  # in use on the accelerator; None where JAX does not know it, as on a CPU
 
     @property
     def total_s(self) -> float:
@@ -67,14 +56,11 @@ def measure_cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[
     share = 0.0
     for number in range(repeats + 1):
         first = max(number - 1, 0) % max(len(ports), 1)
-        counted = f"({number} of {repeats})" if number else "(warm-up)"
         for port in (*ports[first:], *ports[:first]):
-            progress(f"start {port} {counted}", share)
-            cold = measure_cold_start(port)
-            if number:
-                found.append(cold)
+            progress(f"start {port} ({f'{number} of {repeats}' if number else 'warm-up'})", share)
+            found.append(measure_cold_start(port))
             share = 1 / (repeats + 1) / len(ports)
-    return found
+    return found[len(ports) :]
 
 
 def measure_cold_start(port: str) -> ColdStart:
@@ -82,9 +68,7 @@ def measure_cold_start(port: str) -> ColdStart:
     from ..processes.child import ChildDiedError, answers_of
 
     try:
-        for cold in answers_of("trigru.bench.timing.coldstart:answer_request", port, ColdStart, LIMIT_S):
-            return cold
-        raise ChildDiedError("it ended without an answer")
+        return next(answers_of("trigru.bench.timing.coldstart:answer_request", port, ColdStart, LIMIT_S))
     except ChildDiedError as error:
         raise ChildDiedError(f"the cold start of {port!r} failed: {error}") from error
 
@@ -132,7 +116,6 @@ def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: f
 
 
 def _peak_bytes() -> int | None:
-    """The peak resident memory of this process."""
     # on Linux getrusage's number survives exec, so it may be that of the process that started this one
     with suppress(OSError, StopIteration), open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))

@@ -83,10 +83,9 @@ def machine_contradictions(machine: Machine, ports: Iterable[str]) -> Iterator[s
     if machine.backend == "cpu" and machine.gpus:
         yield f"it has GPUs, and ran on {machine.device}"
     for port in {*ports} & {*own_ports()}:
-        packages = () if unavailable(port) else get_port(port).packages
-        needed = [name for name in packages if name != "jaxlib"]  # which comes with jax
-        if lost := [name for name in needed if machine.versions.get(name, "not installed") == "not installed"]:
-            yield f"{port} was there, and {lost[0]} was not installed"
+        for name in () if unavailable(port) else get_port(port).packages:
+            if name != "jaxlib" and machine.versions.get(name, "not installed") == "not installed":  # it comes with jax
+                yield f"{port} was there, and {name} was not installed"
 
 
 def without_paths(value: str) -> str:
@@ -173,8 +172,7 @@ def commit_of_trigru() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        tracked = git("ls-files", "--error-unmatch", __file__)
-        commit = git("rev-parse", "HEAD") if tracked else ""
-        return commit + ("-dirty" if git("status", "--porcelain", "--", *PACKAGED) else "")
+        git("ls-files", "--error-unmatch", __file__)  # fails if this is installed beneath somebody else's repository
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", *PACKAGED) else "")
     except (OSError, subprocess.SubprocessError):
         return ""

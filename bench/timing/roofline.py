@@ -30,28 +30,21 @@ def measure_ceilings(dtype: str = "float32") -> Ceilings:
     numbers = np.random.default_rng(0).normal(size=2**20).astype(dtype)  # JAX would compile a program to draw them
     matrix = jax.device_put(np.resize(numbers, (size, size)))
     product = jax.jit(lambda a, b: a @ b)
-    gemm_s = _fastest_s(lambda: product(matrix, matrix))
+    gemm_s = _fastest_s(lambda _: product(matrix, matrix), matrix)
 
     array = jnp.zeros(COPY_BYTES.get(platform, LARGE_COPY_BYTES) // jnp.dtype(dtype).itemsize, dtype)
-    add = jax.jit(lambda x: x + 1, donate_argnums=0)  # in place: no page faults
-
-    def copy() -> Any:
-        nonlocal array
-        array = add(array)
-        return array
-
-    copy_s = _fastest_s(copy)
+    nbytes = array.nbytes
+    copy_s = _fastest_s(jax.jit(lambda x: x + 1, donate_argnums=0), array)  # in place: no page faults
     loop = jax.jit(lambda h: jax.lax.scan(lambda h, _: (jnp.tanh(h), None), h, None, length=STEPS)[0])
-    start = jnp.ones(WIDTH, jnp.float32)
-    loop_s = _fastest_s(lambda: loop(start))
-    return Ceilings(2 * size**3 / gemm_s * 1e-9, 2 * array.nbytes / copy_s * 1e-9, loop_s / STEPS)
+    loop_s = _fastest_s(loop, jnp.ones(WIDTH, jnp.float32))
+    return Ceilings(2 * size**3 / gemm_s * 1e-9, 2 * nbytes / copy_s * 1e-9, loop_s / STEPS)
 
 
-def _fastest_s(call: Callable[[], Any]) -> float:
-    jax.block_until_ready(call())
-    times_s = []
+def _fastest_s(call: Callable[[Any], Any], array: Any) -> float:
+    """Of calls that each get the result of the one before."""
+    array, times_s = jax.block_until_ready(call(array)), []
     for _ in range(CALLS):
         start = time.perf_counter()
-        jax.block_until_ready(call())
+        array = jax.block_until_ready(call(array))
         times_s.append(time.perf_counter() - start)
     return min(times_s)

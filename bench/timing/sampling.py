@@ -47,42 +47,27 @@ class Benchmarkable(Protocol):
 
 
 class WarmUp(NamedTuple):
-    """How an arm was warmed up.
+    """How an arm was warmed up."""
 
-    Args:
-        steady: whether it was no longer getting faster: the last stretches were at most 3 % faster than the fastest
-            before, and may have been slower.
-        call_time_s: seconds per call in the fastest stretch.
-    """
-
-    calls: int
-    steady: bool
-    call_time_s: float
+    steady: bool  # its last stretches were at most 3 % faster than the fastest before
+    call_time_s: float  # seconds per call in the fastest stretch
 
 
 class Calibration(NamedTuple):
-    """How many calls a sample has.
-
-    Args:
-        clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.run.Samples`.
-        least_calls: of a sample, however long they take.
-        most_calls: of a sample, even if they last less than `sample_time_s`; None for no bound.
-        least_sample_s: what a sample fills at least, if that is more than `sample_time_s`, in seconds.
-        least_warm_up_s: how long the warm-up lasts at least, in seconds.
-    """
+    """How many calls a sample has, by the clock that leads; see `trigru.bench.results.run.Samples`."""
 
     clock: Clock = "blocked"
-    least_calls: int = 1
-    most_calls: int | None = SAMPLE_CALLS
-    least_sample_s: float = 0.0
-    least_warm_up_s: float = 0.0
+    least_calls: int = 1  # however long they take
+    most_calls: int | None = SAMPLE_CALLS  # however short they are; None for no bound
+    least_sample_s: float = 0.0  # what a sample fills at least, in seconds
+    least_warm_up_s: float = 0.0  # what the warm-up takes at least, in seconds
 
     def calls(self, warmed: WarmUp, sample_time_s: float) -> int:
         """The calls of a sample by the clock that leads; see `trigru.bench.results.arm.Plan`.
 
-        >>> [CPU.calls(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
+        >>> [CPU.calls(WarmUp(True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
         [20, 4, 1]
-        >>> [ACCELERATOR.calls(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3)]
+        >>> [ACCELERATOR.calls(WarmUp(True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3)]
         [5000, 50]
         """
         filling = math.ceil(max(sample_time_s, self.least_sample_s) / warmed.call_time_s)
@@ -96,17 +81,11 @@ ACCELERATOR = Calibration("pipelined", least_calls=50, most_calls=None, least_sa
 
 
 class Schedule(NamedTuple):
-    """The samples of a group of arms that are warm, by clock; the one that leads comes first.
+    """The samples of a group of arms that are warm, by clock; the one that leads comes first."""
 
-    Args:
-        steady: whether each arm was no longer getting faster.
-        calls: of a sample of each arm.
-        round_s: about how long a round takes, in seconds.
-    """
-
-    steady: list[bool]
-    calls: dict[Clock, list[int]]
-    round_s: dict[Clock, float]
+    steady: list[bool]  # whether each arm was no longer getting faster
+    calls: dict[Clock, list[int]]  # of a sample of each arm
+    round_s: dict[Clock, float]  # about how long a round takes, in seconds
 
     def rounds(self, leading: int) -> dict[Clock, int]:
         """How many rounds there are by each clock: a quarter as many by the other."""
@@ -124,7 +103,6 @@ def schedule_of(
 
     Args:
         sample_time_s: see `trigru.bench.results.arm.Plan`.
-        calibration: that of the platform.
         both: take samples by the clock that does not lead, too: of four calls at least, if they are not waited for.
     """
     leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
@@ -142,14 +120,10 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves in the caches, or does
     to the clock rate, does not affect one arm more than others. Arms and rounds are shuffled within that.
 
-    Raises a ValueError without arms.
-
     >>> orders = np.stack(list(balanced_orders(4, 8, seed=0)))
     >>> [sorted(orders[:4, position].tolist()) for position in range(4)]
     [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
     """
-    if arms < 1:
-        raise ValueError(f"{arms} arms have no order, expected at least one")
     rng = np.random.default_rng(seed)
     zigzag = np.array([(k + 1) // 2 if k % 2 else -(k // 2) for k in range(arms)])  # 0, 1, -1, 2, -2, ...
     produced = 0
@@ -243,19 +217,19 @@ def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration =
 
     Stretches of at least `sample_time_s` are timed until two in a row are at most 3 % faster than the fastest before.
     """
-    calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
+    spent_s, best_s, unchanged = 0.0, np.inf, 0
     at_once = calibration.least_calls
     while spent_s < MAX_WARM_UP_S:
-        n, elapsed_s = 0, 0.0
-        while n == 0 or elapsed_s < sample_time_s:
+        calls, elapsed_s = 0, 0.0
+        while calls == 0 or elapsed_s < sample_time_s:
             elapsed_s += CLOCKS[calibration.clock](arm, at_once) * at_once
-            n += at_once
-        calls, spent_s, time_s = calls + n, spent_s + elapsed_s, elapsed_s / n
+            calls += at_once
+        spent_s, time_s = spent_s + elapsed_s, elapsed_s / calls
         unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
         best_s = min(best_s, time_s)
         if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2) and spent_s >= calibration.least_warm_up_s:
-            return WarmUp(calls, True, best_s)
-    return WarmUp(calls, False, best_s)
+            return WarmUp(True, best_s)
+    return WarmUp(False, best_s)
 
 
 def _blocked(arm: Benchmarkable, calls: int) -> float:

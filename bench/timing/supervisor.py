@@ -4,27 +4,24 @@ In a first look on a CPU, two processes work side by side: they prepare their ar
 compiled programs. While one of them times, the other waits; see `trigru.bench.timing.turns`.
 """
 
+import hashlib
 import os
 import shutil
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from threading import Event
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from ...common.files import write_whole
 from ..arms.workloads import get_workload
-from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu
-from ..processes.interrupts import raise_if_interrupted, shielded
+from ..processes.child import Child, ChildDiedError, Ended, SideBySide, cores, parts_of_cpu
+from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
 from ..results.journal import Journal
-from ..results.run import GroupTimed, Started
+from ..results.run import Begun, GroupTimed, Started
 from .machine import visible_gpu
 from .turns import Turns
 
@@ -33,28 +30,19 @@ WORKER = "trigru.bench.timing.worker:answer_request"
 LIMIT_S = 300.0
 #: How many processes work side by side, if an arm needs no more bytes than this.
 SIDE_BY_SIDE, MOST_ARM_BYTES = 2, 2**26
-#: A folder in the request's folder, of programs, where the run has no other; and a file that names the arms and
-#: the software.
-PROGRAMS, CONTENTS = "programs", "contents.json"
+#: A folder in the request's folder, of programs, where the run has no other.
+PROGRAMS = "programs"
 
 
 class TimingRequest(Struct, frozen=True):
-    """The request to a measuring process.
-
-    Args:
-        arms: those of the plan that are still to be measured, group by group.
-        backend: the expected platform; None if any platform is accepted.
-        folder: for files that the processes of a run share.
-        programs: a folder of compiled programs, from which each process takes what is there and to which it adds what
-            is not; None where the first processes compile, and the time that this takes is measured.
-    """
+    """The request to a measuring process."""
 
     plan: Plan
-    arms: list[Arm]
+    arms: list[Arm]  # those of the plan that are still to be measured, group by group
     process: int
-    backend: str | None
-    folder: str
-    programs: str | None = None
+    backend: str | None  # the expected platform; None if any is accepted
+    folder: str  # for files that the processes of a run share
+    programs: str | None = None  # where programs are taken from and kept; None where compiling them is timed
 
     @property
     def marker(self) -> Path:
@@ -77,15 +65,10 @@ class Stage(Struct, frozen=True, tag=True):
 #: What a measuring process sends; None where it was started, or waits for another one.
 Message = Started | Stage | Untimed | GroupTimed | None
 
-Ask = Callable[[TimingRequest, float, Event], Generator[Message, None, None]]
+Ask = Callable[[TimingRequest, float, Event], Iterator[Message]]
 
 
-#: The end of a process, with the exception of its reader.
-class _Ended(NamedTuple):
-    error: BaseException | None
-
-
-def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generator[Message, None, None]:
+def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
     """Measure in a fresh interpreter: None once it was started, then its answers. Raises as `Child.answers_to` does."""
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
@@ -96,12 +79,13 @@ def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Generato
                 yield answer
 
 
-def keep_only(programs: Path, contents: bytes) -> None:
-    """Remove a folder of programs unless it has these contents."""
-    with suppress(OSError):
-        if (programs / CONTENTS).read_bytes() == contents:
-            return
-    shutil.rmtree(programs, ignore_errors=True)
+def programs_of(begun: Begun, folder: Path) -> Path:
+    """The folder of programs of these arms and this software, in one from which those of others are removed."""
+    own = hashlib.sha256(msgspec.json.encode([begun.arms, begun.versions, begun.commit])).hexdigest()
+    for other in folder.glob("*"):
+        if other.name != own:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder / own
 
 
 def run(
@@ -126,83 +110,53 @@ def run(
     """
     plan, begun = journal.plan, journal.begun
     with scratch() as folder:
-        shared = (programs or Path(folder) / PROGRAMS) if quick and begun.backend == "cpu" else None
-        contents = msgspec.json.encode([begun.arms, begun.versions, begun.commit])
-        if shared is not None:
-            keep_only(shared, contents)
-
-        def request_of(process: int) -> TimingRequest:
-            backend, kept = journal.machine.backend if journal.started else begun.backend, shared and str(shared)
-            return TimingRequest(plan, journal.todo(process), process, backend, folder, kept)
-
+        is_shared = quick and begun.backend == "cpu"
+        shared = str(programs_of(begun, programs or Path(folder) / PROGRAMS)) if is_shared else None
         parts = sum(len({arm.group for arm in journal.todo(process)}) for process in range(plan.processes))
 
         def measure(processes: range) -> None:
-            """Measure what some processes have to, side by side: a thread reads the answers of each."""
-            answers, stop = SimpleQueue[tuple[int, Message | _Ended]](), Event()
+            """Measure what some processes have to, side by side."""
             requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
             blamed = {0}  # the first death in a later process may be chance, so that is repeated
 
-            def read(request: TimingRequest) -> None:
-                error = None
-                try:
-                    with closing((ask or ask_process)(request, LIMIT_S, stop)) as found:
-                        for answer in found:
-                            answers.put((request.process, answer))
-                except BaseException as raised:  # goes on in the main thread
-                    error = raised
-                answers.put((request.process, _Ended(error)))
-
             def begin(process: int) -> None:
-                if (request := request_of(process)).arms:
+                backend = journal.machine.backend if journal.started else begun.backend
+                request = TimingRequest(plan, journal.todo(process), process, backend, folder, shared)
+                if request.arms:
                     requests[process] = request
-                    pool.submit(read, request)
+                    answers.read(process, partial(ask or ask_process, request, LIMIT_S))
 
-            def end(process: int, error: BaseException | None) -> None:
-                request, stage = requests.pop(process), stages.pop(process, None)
+            def end(process: int, error: ChildDiedError | None) -> None:
+                request, stage = requests[process], stages.pop(process, None)
                 is_untouched = journal.todo(process) == request.arms
                 if error is None and is_untouched:
                     error = ChildDiedError("the measuring process ended without a word")
-                if error is not None and not isinstance(error, ChildDiedError):
-                    raise error
                 if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
                     if process in blamed:
                         _blame(journal, stage, request, error)
                     blamed.add(process)
 
-            with ThreadPoolExecutor(len(processes)) as pool:
-                try:
-                    for process in processes:
+            with SideBySide() as answers:
+                for process in processes:
+                    begin(process)
+                for process, answer in answers:
+                    if isinstance(answer, Stage):
+                        stages[process] = answer
+                        of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
+                        progress(answer.what + of, answer.share / parts)
+                    elif isinstance(answer, Ended):
+                        end(process, answer.error)
                         begin(process)
-                    while requests:
-                        raise_if_interrupted()
-                        try:
-                            process, answer = answers.get(timeout=SLICE_S)
-                        except Empty:
-                            continue
-                        if isinstance(answer, Stage):
-                            stages[process] = answer
-                            of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
-                            progress(answer.what + of, answer.share / parts)
-                        elif isinstance(answer, _Ended):
-                            end(process, answer.error)
-                            begin(process)
-                        elif answer is not None:
-                            if isinstance(answer, GroupTimed):
-                                stages.pop(process, None)
-                            with shielded():
-                                journal.add(answer)
-                finally:
-                    stop.set()
+                    elif answer is not None:
+                        if isinstance(answer, GroupTimed):
+                            stages.pop(process, None)
+                        with shielded():
+                            journal.add(answer)
 
         is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
         at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
         for first in range(0, plan.processes, at_once):
-            compiles = shared is not None and first == 0 and bool(journal.todo(0))
             measure(range(first, min(first + at_once, plan.processes)))
-            if shared and compiles:
-                with suppress(OSError):  # they are compiled again next time
-                    write_whole(shared / CONTENTS, contents)
 
 
 def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error: ChildDiedError) -> None:

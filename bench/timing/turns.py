@@ -1,10 +1,10 @@
 """Turns of processes that measure side by side: they prepare at the same time, and while one times, the others wait."""
 
 import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event, Thread
 
 #: How often a process that waits says so, in seconds: its parent ends one that is silent for long.
 HEARTBEAT_S = 30.0
@@ -21,7 +21,7 @@ class Turns(AbstractContextManager["Turns"]):
         waits: called every `HEARTBEAT_S` seconds while this process waits.
     """
 
-    def __init__(self, folder: Path, waits: Callable[[], None] | None = None):
+    def __init__(self, folder: Path, waits: Callable[[], None] = lambda: None):
         self._turnstile, self._lock = ((folder / name).open("wb") for name in ("turnstile.lock", "work.lock"))
         self._waits = waits
 
@@ -43,24 +43,9 @@ class Turns(AbstractContextManager["Turns"]):
 
     def _acquire(self, kind: int) -> None:
         fcntl.flock(self._lock, fcntl.LOCK_UN)
-        with _repeated(self._waits):
-            fcntl.flock(self._turnstile, kind)
-            fcntl.flock(self._lock, kind)
+        with ThreadPoolExecutor(1) as pool:
+            locked = pool.submit(lambda: [fcntl.flock(file, kind) for file in (self._turnstile, self._lock)])
+            while wait([locked], HEARTBEAT_S).not_done:
+                self._waits()
+            locked.result()
         fcntl.flock(self._turnstile, fcntl.LOCK_UN)
-
-
-@contextmanager
-def _repeated(call: Callable[[], None] | None) -> Iterator[None]:
-    done = Event()
-
-    def repeat() -> None:
-        while call is not None and not done.wait(HEARTBEAT_S):
-            call()
-
-    thread = Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -15,7 +15,7 @@ import numpy as np
 from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
-from ..arms.admission import references_shared_in
+from ..arms.admission import share_references
 from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
 from ..processes.child import collect_less_garbage
 from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
@@ -24,7 +24,7 @@ from ..results.machine import Machine
 from ..results.run import GroupTimed, Samples, Started, Timed
 from .machine import describe_machine
 from .roofline import measure_ceilings
-from .sampling import ACCELERATOR, CPU, Calibration, Schedule, WarmUp, sample_rounds, schedule_of, warm_up
+from .sampling import ACCELERATOR, CPU, Schedule, sample_rounds, schedule_of, warm_up
 from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest
 from .turns import Turns
 
@@ -52,6 +52,7 @@ def answer_request(request: TimingRequest, answer: Callable[[Message], None]) ->
     """Measure in a process of its own."""
     collect_less_garbage()
     jax.config.update("jax_enable_compilation_cache", False)  # no other run's program, but from a request's folder
+    share_references(Path(request.folder))
     _TURNS.append(Turns(Path(request.folder), lambda: answer(None)))
     measure(request, answer, _TURNS[0])
 
@@ -59,56 +60,52 @@ def answer_request(request: TimingRequest, answer: Callable[[Message], None]) ->
 def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     marker = np.memmap(request.marker, "<u4", "w+", shape=1)
-    with references_shared_in(Path(request.folder)):
-        machine = describe_machine(packages_of_plan(request.plan))
-        answer(Stage("measure the machine's limits"))  # until then, the parent lets no other process time
-        if request.backend not in (None, machine.backend):
-            raise OtherPlatformError(
-                f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
-            )
-        ceilings = {}
-        turns.acquire_exclusive()
-        for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
-            with jax.default_matmul_precision(precision):
-                ceilings[name] = measure_ceilings(dtype)
-        turns.acquire_shared()
-        answer(Started(machine, ceilings))
-        for arms in grouped(request.arms, lambda arm: arm.group).values():
-            with jax.default_matmul_precision(arms[0].precision):
-                answer(Group(request, arms, machine, answer).measure(marker, turns))
+    machine = describe_machine(packages_of_plan(request.plan))
+    answer(Stage("measure the machine's limits"))  # until then, the parent lets no other process time
+    if request.backend not in (None, machine.backend):
+        raise OtherPlatformError(
+            f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
+        )
+    ceilings = {}
+    turns.acquire_exclusive()
+    for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
+        with jax.default_matmul_precision(precision):
+            ceilings[name] = measure_ceilings(dtype)
+    turns.acquire_shared()
+    answer(Started(machine, ceilings))
+    for arms in grouped(request.arms, lambda arm: arm.group).values():
+        with jax.default_matmul_precision(arms[0].precision):
+            answer(Group(request, arms, machine, answer).measure(marker, turns))
 
 
 class Group:
-    """The arms of one group, in this process. An arm that fails loses only its own number.
-
-    Args:
-        answer: called with what happens.
-    """
+    """The arms of one group, in this process. An arm that fails loses only its own number."""
 
     def __init__(self, request: TimingRequest, arms: list[Arm], machine: Machine, answer: Callable[[Message], None]):
         self.request, self.arms, self.machine, self.answer = request, arms, machine, answer
         self.name = arms[0].group
 
     def measure(self, marker: np.ndarray, turns: Turns) -> GroupTimed:
-        """Compile the arms, compare them with the oracle, and time them.
+        """Compile the arms, compare them with the oracle, and time them. Between groups, the lock of turns is shared.
 
         Args:
             marker: gets the number of the arm that is being timed; see
                 `trigru.bench.timing.supervisor.TimingRequest`.
-            turns: of the processes side by side. Between groups this one has the shared lock.
         """
-        ready = self._compile()
+        how = self.request.plan.sample_time_s, CPU if self.machine.backend == "cpu" else ACCELERATOR
+        prepared = self._compile()
         turns.acquire_exclusive()
-        warm = self._warm_up(ready)
-        ready = [one for one, _ in warm]
+        tried = [(one, self._attempt("warm up", one.arm, partial(warm_up, one, *how))) for one in prepared]
+        ready, warmed = [one for one, warm in tried if warm], [warm for _, warm in tried if warm]
         samples: list[Samples | Exception] = []
         if {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
-            samples = self._time(ready, [w for _, w in warm], marker)
+            samples = self._time(ready, schedule_of(warmed, *how), marker)
         turns.acquire_shared()
         if not samples:
             for one in ready:
                 self.answer(Untimed(one.arm, NO_BASELINE))
-        timed = [self._timed(one, of) for one, of in zip(ready, samples, strict=False)]
+        of_arms = zip(ready, samples, strict=False)
+        timed = [self._attempt("read the program of", one.arm, partial(self._timed, one, of)) for one, of in of_arms]
         return GroupTimed(self.name, self.request.process, [t for t in timed if t])
 
     def _compile(self) -> list[Ready]:
@@ -121,51 +118,33 @@ class Group:
             made.append(self._attempt("compile", arm, step, PREPARING / len(self.arms)))
         return sorted(filter(None, made), key=lambda ready: self.arms.index(ready.arm))
 
-    def _warm_up(self, ready: list[Ready]) -> list[tuple[Ready, WarmUp]]:
-        how = self.request.plan.sample_time_s, self._calibration
-        found = [(one, self._attempt("warm up", one.arm, partial(warm_up, one, *how))) for one in ready]
-        return [(one, warmed) for one, warmed in found if warmed]
-
-    @property
-    def _calibration(self) -> Calibration:
-        return CPU if self.machine.backend == "cpu" else ACCELERATOR
-
-    def _time(self, ready: list[Ready], warmed: list[WarmUp], marker: np.ndarray) -> list[Samples | Exception]:
-        plan, numbers = self.request.plan, [self.request.arms.index(one.arm) + 1 for one in ready]
-        schedule = schedule_of(warmed, plan.sample_time_s, self._calibration)
-        rounds = rounds_in(plan, schedule, len(ready))
+    def _time(self, ready: list[Ready], schedule: Schedule, marker: np.ndarray) -> list[Samples | Exception]:
+        rounds, process = rounds_in(self.request.plan, schedule, len(ready)), self.request.process
 
         def progress(share: float) -> None:
             self.answer(Stage(f"time {self.name}", (1 - PREPARING) * share, self.name))
 
         def enter(index: int) -> None:
-            marker[0] = numbers[index]
+            marker[0] = self.request.arms.index(ready[index].arm) + 1
 
         progress(0.0)
-        process = self.request.process
         samples = sample_rounds(ready, rounds, schedule, seed=process, progress=progress, entering=enter)
         marker[0] = 0
         return samples
 
     def _attempt(self, what: str, arm: Arm, step: Callable[[], T], share: float = 0.0) -> T | None:
-        """Call a step of an arm; None if it fails."""
+        """Call a step of an arm; None if it fails, and then the arm has no number."""
         self.answer(Stage(f"{what} {arm.id}", share, self.name, arm.id))
         try:
             return step()
         except Exception as error:
-            self._fail(arm, error)
+            text = str(error).strip().partition("\n")[0]
+            self.answer(Untimed(arm, text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"))
             return None
 
-    def _fail(self, arm: Arm, error: Exception) -> None:
-        text = str(error).strip().partition("\n")[0]
-        self.answer(Untimed(arm, text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"))
-
-    def _timed(self, ready: Ready, samples: Samples | Exception) -> Timed | None:
-        """The samples of an arm, with what else is known of it; None if it failed while it was timed."""
+    def _timed(self, ready: Ready, samples: Samples | Exception) -> Timed:
         if isinstance(samples, Exception):
-            self._fail(ready.arm, samples)
-            return None
-        self.answer(Stage(f"read the program of {ready.arm.id}", 0.0, self.name, ready.arm.id))
+            raise samples
         program, facts, unreadable = ready.program, None, ""
         reads = self.request.process == 0 or self.machine.backend != "cpu"  # where each process tunes its own
         try:
@@ -188,29 +167,23 @@ class Group:
 def _prepare(request: TimingRequest, arm: Arm, machine: Machine) -> Ready:
     """An arm, and in the first process how long it took to build, unless processes share their programs.
 
-    The last process that compiles keeps the programs of each arm, and the later ones take them from there.
-
-    Raises:
-        OtherPlatformError: it is on another device.
+    The last process that compiles keeps the programs of each arm, and the later ones take them from there. No arm finds
+    another's, so a duplicate has a program of its own. Raises an OtherPlatformError if it is on another device.
     """
     processes = request.plan.processes
     tunes = machine.backend != "cpu"  # a kept program holds what was tuned for it
     compiling = processes if tunes else compiling_processes(processes)
     keeps = request.programs is not None or (compiling - 1 <= request.process and compiling < processes)
+    programs = Path(request.programs or Path(request.folder) / PROGRAMS)
+    folder = programs / hashlib.sha256(arm.id.encode()).hexdigest()
     expected_of(arm)  # what the oracle compiles is not the arm's
-    with programs_kept_in(_folder_of(request, arm) if keeps else None), watch_build() as account:
+    with programs_kept_in(folder if keeps else None), watch_build() as account:
         ready = prepare(arm)
     if (ready.program.backend or machine.backend) != machine.backend:
         raise OtherPlatformError(
             f"it runs on {ready.program.device}, and the ports on {machine.device}: they do not compare."
         )
     return ready if request.process or request.programs else replace(ready, build=account(ready.first_call_s))
-
-
-def _folder_of(request: TimingRequest, arm: Arm) -> Path:
-    """A folder for the programs of an arm alone: no arm finds another's, so a duplicate has a program of its own."""
-    programs = Path(request.programs or Path(request.folder) / PROGRAMS)
-    return programs / hashlib.sha256(arm.id.encode()).hexdigest()
 
 
 def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:

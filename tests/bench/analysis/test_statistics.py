@@ -30,11 +30,12 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, monkeypatch, 
     assert halved / trials < share, "intervals of which half would do are too wide to say anything"
 
 
-def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of_their_rounds(rng):
+def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of_their_rounds(rng, monkeypatch):
+    monkeypatch.setattr(statistics, "RESAMPLES", statistics.RESAMPLES_EACH)
     rounds = rng.normal(0, 0.02, 11)
     found = effect_of(np.tile(rounds, 3), np.repeat(np.arange(3), 11))
     assert found.log_ratio == pytest.approx(np.median(rounds))
-    of_rounds = effect_of(rounds, resamples=statistics.RESAMPLES_EACH).standard_error / 3**0.5
+    of_rounds = effect_of(rounds).standard_error / 3**0.5
     assert found.standard_error == pytest.approx(of_rounds)
     assert found.high - found.log_ratio == pytest.approx(1.959964 * np.hypot(of_rounds, 0.01))
 
@@ -139,11 +140,12 @@ def test_what_is_believed_of_many_by_hand():
     assert beyond_chance([0.011] * 5) == [False] * 5
 
 
-def test_processes_resampled_at_once_are_each_resampled_as_if_alone(rng):
+def test_processes_resampled_at_once_are_each_resampled_as_if_alone(rng, monkeypatch):
     """Of several lengths, and one whose rounds are all equal. Their medians do not differ."""
+    monkeypatch.setattr(statistics, "RESAMPLES", statistics.RESAMPLES_EACH)
     rounds = [rng.normal(0, 0.02, count) for count in (5, 7, 5, 9)] + [np.zeros(5)]
     rounds = [one - np.median(one) for one in rounds]
     found = effect_of(np.concatenate(rounds), np.repeat(np.arange(5), [len(one) for one in rounds]), seed=3)
-    alone = [effect_of(one, seed=3, resamples=statistics.RESAMPLES_EACH).standard_error for one in rounds]
+    alone = [effect_of(one, seed=3).standard_error for one in rounds]
     assert found.standard_error == pytest.approx(np.sqrt(np.sum(np.square(alone))) / 5)
     assert found.high == -found.low == pytest.approx(1.959964 * found.standard_error)

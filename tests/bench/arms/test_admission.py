@@ -12,8 +12,8 @@ import numpy as np
 import optax
 import pytest
 from support.runs import make_arm
-from trigru.bench.arms import arms
-from trigru.bench.arms.admission import NotEqualError, get_reference, references_shared_in
+from trigru.bench.arms import admission, arms
+from trigru.bench.arms.admission import NotEqualError, get_reference
 from trigru.bench.arms.arms import Peer, prepare
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
@@ -137,11 +137,11 @@ def test_the_first_call_is_the_first_of_those_that_are_compared(monkeypatch):
     assert prepare(make_arm("pure[jit]", phase="train_step")).first_call_s == 1.0
 
 
-def test_processes_share_answers_of_as_many_train_steps(tmp_path):
+def test_processes_share_answers_of_as_many_train_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(admission, "_folder", tmp_path)
     for _ in range(2):  # computed, then read
         get_reference.cache_clear()
-        with references_shared_in(tmp_path):
-            found = [get_reference(get_workload(TINY), "train_step", "float32", steps=steps) for steps in (1, 2)]
+        found = [get_reference(get_workload(TINY), "train_step", "float32", steps=steps) for steps in (1, 2)]
         assert [(reference.steps, len(reference.expected["losses"])) for reference in found] == [(1, 1), (2, 2)]
     assert len([*tmp_path.iterdir()]) == 2
 

@@ -79,10 +79,10 @@ def test_limits_are_what_was_done_in_the_time_of_the_fastest_call(monkeypatch, d
     monkeypatch.setattr(roofline, "COPY_BYTES", {jax.default_backend(): 2**16})
     results, times_s = [], iter([2e-6, 8e-6, 5e-3])
 
-    def fastest_s(call):
-        results.append(first := call())
+    def fastest_s(call, array):
+        results.append(first := call(array))
         address = first.unsafe_buffer_pointer()
-        results.append(again := call())
+        results.append(again := call(first))
         assert len(results) != 4 or (first.is_deleted() and again.unsafe_buffer_pointer() == address)
         return next(times_s)
 
@@ -101,5 +101,5 @@ def test_limits_are_what_was_done_in_the_time_of_the_fastest_call(monkeypatch, d
 def test_the_fastest_of_a_few_calls_counts_and_not_the_first(monkeypatch):
     calls, clock = [], iter(np.cumsum([0.0, 5, 1, 3, 1, 2, 1, 4, 1, 9, 1, 9, 1, 9, 1, 9]).tolist())
     monkeypatch.setattr(roofline.time, "perf_counter", lambda: next(clock))
-    assert roofline._fastest_s(lambda: calls.append(1)) == 2
+    assert roofline._fastest_s(lambda _: calls.append(1), None) == 2
     assert len(calls) == 1 + roofline.CALLS

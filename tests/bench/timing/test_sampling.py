@@ -39,8 +39,6 @@ def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms)
         np.add.at(follows, (order[:-1], order[1:]), 1)
     assert set(follows[~np.eye(arms, dtype=bool)]) == {2}
     assert len(list(sampling.balanced_orders(arms, 7, seed=1))) == 7
-    with pytest.raises(ValueError, match="0 arms have no order"):
-        next(sampling.balanced_orders(0, 1, seed=1))
 
 
 def test_orders_are_shuffled_and_seeded():
@@ -90,7 +88,7 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
         return jnp.zeros(())
 
     arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
-    compiled, failed, fine = sample([Arm(call) for call in arms], 8, warmed=[WarmUp(1, True, 1.0)] * 3)
+    compiled, failed, fine = sample([Arm(call) for call in arms], 8, warmed=[WarmUp(True, 1.0)] * 3)
     assert gc.get_freeze_count() == 0
     assert isinstance(compiled, sampling.CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
@@ -107,14 +105,14 @@ def test_arms_are_warm_before_the_clock_counts(virtual):
 
     found = sampling.warm_up(Arm(arm), sample_time_s=0.0)
     assert found.steady
-    assert found.calls == len(called) == 7
+    assert len(called) == 7
     assert found.call_time_s == pytest.approx(0.05 * 0.6**5, rel=1e-3)
 
 
 def test_steady_stretches_that_a_faster_one_parts_do_not_end_a_warm_up(virtual):
-    times_s = [1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 2e-4]
-    left = iter(times_s)
-    assert sampling.warm_up(Arm(lambda: virtual.pass_s(next(left))), sample_time_s=0.0).calls == len(times_s)
+    left = iter([1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 2e-4])
+    assert sampling.warm_up(Arm(lambda: virtual.pass_s(next(left))), sample_time_s=0.0).steady
+    assert not [*left]
 
 
 def test_a_warm_up_that_does_not_end_is_reported(virtual, monkeypatch):

@@ -129,7 +129,7 @@ def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(an
 
 
 def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to, monkeypatch):
-    monkeypatch.setattr(worker, "warm_up", lambda *_: WarmUp(17, False, call_time_s=1e-4))
+    monkeypatch.setattr(worker, "warm_up", lambda *_: WarmUp(False, call_time_s=1e-4))
     answers = answers_to(process=1, processes=2, rounds=6)
     compiled = [a.arm for a in answers if isinstance(a, Stage) and a.what.startswith("compile")]
     assert compiled != [ARMS[number].id for number in SHUFFLED], "each process gets ready in an order of its own"
