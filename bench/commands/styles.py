@@ -9,11 +9,12 @@ from ...common.errors import UnavailableError, UnknownNameError
 from ...common.port.protocol import DOCUMENTED, LABELS, CallStyle, Port
 from ...common.port.styles import labels_of
 from ...common.port.task import PHASES
-from ...impls import get_port, port_names, unavailable
+from ...impls import get_port, port_names
 from ...impls.code import code_of, has_code
 from ..reporting.console import say, show
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
+from .options import say_missing
 
 #: The phases of a program that is to show everything, in its order. The gradient is in the train step.
 SHOWN = ("train_step", "forward", "step")
@@ -26,10 +27,8 @@ def styles(port: str | None, style: str | None) -> None:
     if port is not None:
         print_code(port, style or DOCUMENTED)
         return
-    missing = {name: reason for name in port_names() if (reason := unavailable(name))}
+    missing = say_missing(port_names())
     show([style_table(get_port(name) for name in port_names() if name not in missing)])
-    for reason in missing.values():
-        say(reason)
 
 
 def style_rows(ports: Iterable[Port]) -> list[tuple[Port, CallStyle, str]]:
