@@ -44,11 +44,11 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
     With failures, the notes list each of them.
     """
     ports = dict.fromkeys((m.port, m.kernel) for m in measurements)
-    by_check = grouped(measurements, lambda m: m.check)
+    cells = grouped(measurements, lambda m: (m.check, m.port, m.kernel))
+    checks = dict.fromkeys(check for check, *_ in cells)
     rows = [
-        (check, *(_cell([m for m in by_check[check] if (m.port, m.kernel) == port]) for port in ports))
-        for check in dict.fromkeys((*(c.name for c in CHECKS), *by_check))
-        if check in by_check
+        (check, *(_cell(cells.get((check, *port), [])) for port in ports))
+        for check in dict.fromkeys((*(c.name for c in CHECKS if c.name in checks), *checks))
     ]
     failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
     listed = [

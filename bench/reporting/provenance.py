@@ -29,11 +29,15 @@ def measured_on(run: Results) -> str:
 
 def provenance_lines(results: Results) -> list[str]:
     """When, where and with what the numbers were measured, with warnings."""
-    return [*origin_lines(results), *limits_of_machine(results), *load_warnings(results.trigru)]
+    return [*origin_lines(results), *_limits(results), *load_warnings(results.trigru)]
 
 
-def limits_of_machine(results: Results) -> list[str]:
-    """What the machine can do at most, in each dtype and precision."""
+def versions_of(machine: Machine) -> str:
+    """The installed packages, with their versions."""
+    return ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+
+
+def _limits(results: Results) -> list[str]:
     lines, ceilings = [], [started.ceilings for started in results.trigru.started]
     for arithmetic in ceilings[0] if ceilings else ():
         best = best_ceilings(results, arithmetic)
@@ -58,7 +62,7 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
     known = f" ({machine.backend}, {machine.threads} threads)" if machine.threads else ", since no process started"
     return [
         f"{measured[:10]}, {machine.device}{known}: {' '.join(command)}",
-        ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
+        f"{versions_of(machine)}.",
         *[f"Set in the environment: {', '.join(f'{name}={value}' for name, value in variables.items())}."]
         * bool(variables),
         *("GPU: " + ", ".join(f"{name} {value}" for name, value in gpu.items()) + "." for gpu in machine.gpus),

@@ -6,6 +6,7 @@ Speedups are the other's time over the arm's own: above 1, the arm is faster.
 from collections.abc import Callable
 
 import numpy as np
+from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import NOISY_FLOOR
@@ -69,30 +70,19 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
-    first, baseline, rows, limit = benchmarks[0], baseline_of(benchmarks), [], ""
-    others = by_other_clock(benchmarks)
+    first, baseline, others, rows = benchmarks[0], baseline_of(benchmarks), by_other_clock(benchmarks), []
     for b in benchmarks:
-        time_s, other, (kind, share) = b.median_s, others.get(b.arm.id), limit_of(results, b)
-        limit = limit or LIMITS[kind]
-        interval = format_interval(b)
-        rows.append(
-            (
-                b.name,
-                format_time(time_s),
-                format_time(float(np.median(b.other_s))) if b.other_s else "-",
-                "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other, other.verdict),
-                format_throughput(b.flops / time_s, share),
-                "1 (baseline)" if b.arm.is_baseline else interval,
-                {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict),
-            )
-        )
-    arm, clock, processes = first.arm, first.facts.clock, len(set(first.process))
-    explained = [b for b in benchmarks if b.verdict in ("faster", "slower")]
+        other, rate = others.get(b.arm.id), format_throughput(b.flops / b.median_s, limit_of(results, b)[1])
+        other_time = format_time(float(np.median(b.other_s))) if b.other_s else "-"
+        ratios = "-" if other is None else format_ratio(other, other.verdict), format_interval(b)
+        ratio_by_other, ratio = ("1", "1 (baseline)") if b.arm.is_baseline else ratios
+        word = {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict)
+        rows.append((b.name, format_time(b.median_s), other_time, ratio_by_other, rate, ratio, word))
+    arm, clock, processes = first.arm, first.facts.clock, len(first.timed)
     return Section(
         f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, "
         f"kernel {STOCK if arm.division == STOCK else f'{arm.division} against {STOCK}'}",
-        (Prose("arm"), clock, OTHER[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]",
-         Words("verdict")),
+        (Prose("arm"), clock, OTHER[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
         rows,
         (
             f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps "
@@ -100,13 +90,17 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
             f"the last is of {clock} times.",
             f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
             + " Noisy: smaller differences cannot be seen here." * (first.floor > NOISY_FLOOR),
-            f"%: of the machine's nearer limit, here {limit}.",
+            f"%: of the machine's nearer limit, here {LIMITS[limit_of(results, first)[0]]}.",
             WHAT_OTHER_IS[clock],
             *["-: not measured."] * any(not b.other_s for b in benchmarks),
             *(f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline)),
-            *(f"{b.name}: {explain(difference(results, b, reference_of(b, benchmarks)))}." for b in explained),
+            *(
+                f"{b.name}: {explain(difference(results, b, reference_of(b, benchmarks)))}."
+                for b in benchmarks
+                if b.verdict != "indistinguishable"
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def explain(found: Difference) -> str:
@@ -129,18 +123,10 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
     rows = []
     for b in benchmarks:
         build, program = b.facts.build, b.facts.program
-        times = (build.trace_s, build.lower_s, build.compile_s, build.first_call_s) if build else ()
-        counts = (program.dots, program.whiles, program.fusions, program.transposes) if program else ()
-        rows.append(
-            (
-                b.name,
-                *(map(format_time, times) if times else 4 * ("-",)),
-                str(b.facts.leaves),
-                *(map(str, counts) if counts else 4 * ("-",)),
-                format_bytes(program.temp_bytes if program else None),
-                program.fingerprint[:5] if program else "-",
-            )
-        )
+        times = map(format_time, astuple(build)) if build else 4 * ["-"]
+        counts = (program.dots, program.whiles, program.fusions, program.transposes) if program else 4 * ["-"]
+        temp, fingerprint = (format_bytes(program.temp_bytes), program.fingerprint[:5]) if program else ("-", "-")
+        rows.append((b.name, *times, str(b.facts.leaves), *map(str, counts), temp, fingerprint))
     counted = ("leaves", "dots", "while", "fusion", "transp", "temp", "print")
     return Section(
         f"{short_group(benchmarks[0].arm)}: programs",
