@@ -81,13 +81,10 @@ def verify_ports(
     """
     missing = say_missing(names)
     subjects = _subjects(names, kernels, missing)
-
-    def tell(subject: PortId, when: str) -> None:
-        say(f"{_label(subject)}: proven at {when} by the same code; --anew proves again.")
-
     measurements = prove_ports(
         subjects, partial(_measure, prover=prover),
-        dtypes=dtypes, checks=checks, styles=styles, anew=anew, prover=prover, told=tell,
+        dtypes=dtypes, checks=checks, styles=styles, anew=anew, prover=prover,
+        told=lambda of, when: say(f"{_label(of)}: proven at {when} by the same code; --anew proves again."),
     )  # fmt: skip
     if devices is not None:
         with Prover(devices=devices) as other:
@@ -123,11 +120,11 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     chosen = choose("port with an upstream part", names, upstream.NAMES)
     missing = say_missing(chosen)
     present = [name for name in chosen if name not in missing]
-    subjects = [PortId("upstream", name) for name in present]
     chosen_checks = read_checks(checks)
     recorded = {check.name for check in OF_PARTS}.union(*(departure.checks for departure in upstream.DEPARTURES))
     if others := [check.name for check in chosen_checks or () if check.name not in recorded]:
         raise typer.BadParameter(f"the record of --upstream does not have the check {', '.join(others)}.")
+    subjects = [PortId("upstream", name) for name in present]
     asked = expand(subjects, choose("dtype", dtypes, DTYPES), chosen_checks or OF_PARTS)
     measurements = _measure(asked, prover=prover)
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
@@ -232,7 +229,6 @@ def _print(
 
 
 def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
-    """Each measurement that failed; and for each check of a port that passed, how many there were."""
     found = [
         Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in measurements if not m.passed
     ]
