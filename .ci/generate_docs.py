@@ -16,7 +16,7 @@ import releases
 import typer.main
 from published import table
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
-from trigru.bench.commands.app import app
+from trigru.bench.cli import app
 from trigru.bench.commands.styles import style_rows
 from trigru.bench.upgrades.record import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS

@@ -16,7 +16,7 @@ from ..results.record import Benchmark, Results
 from .inert import for_csv
 from .numbers import format_interval, format_time_range, json_text
 from .page import sheet
-from .provenance import origin_lines, versions_of
+from .provenance import origin_lines, versions_text
 from .sections import Section, Words, latex, markdown_section
 
 #: What is in a cell: a ratio to plain JAX, one of two frameworks, or seconds.
@@ -100,7 +100,7 @@ def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:
     for row in rows:
         run = runs[row.file - 1]
         machine = run.trigru.machine
-        origin = (run.datetime, machine.device, machine.backend, machine.threads, versions_of(machine))
+        origin = (run.datetime, machine.device, machine.backend, machine.threads, versions_text(machine))
         writer.writerow([for_csv(cell) if isinstance(cell, str) else cell for cell in (*astuple(row), *origin)])
     return out.getvalue()
 

@@ -17,13 +17,9 @@ WIDE = 7
 class Words(str):
     """The heading of a column of words, aligned to the left. Headings of numbers are plain strings."""
 
-    __slots__ = ()
-
 
 class Prose(Words):
     """The heading of a column of words that may be folded if the table is too wide."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True)
