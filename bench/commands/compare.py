@@ -1,9 +1,9 @@
 """`trigru compare`: prove what is to be timed, time what is proven, then print the answer and write files."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -72,10 +72,10 @@ def compare(
         anew: take no proof that is kept.
         details, json: see `trigru.bench.reporting.answer.show_run`.
     """
-    path, equality = folder / PARTIAL, None
+    path, equality, show_it = folder / PARTIAL, None, partial(show_run, details=details, json=json)
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
     if journal is None and prover is not None:
-        with _no_memory_kept(), prover:
+        with prover:
             equality = _prove(plan, prover, quick=quick, anew=anew)
     try:
         if journal is None:
@@ -88,11 +88,11 @@ def compare(
             run(journal, progress.add, quick=quick, programs=kept_in and kept_in / TIMED_PROGRAMS)
     except (KeyboardInterrupt, TrigruError, OSError) as error:
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
-            show_run(merge(journal), details=details, json=json)
+            show_it(merge(journal))
         if journal:
             say(what_is_left(journal))
         raise
-    results = _finish(journal, folder, details=details, json=json)
+    results = _finish(journal, folder, show_it)
     if not all(m.passed for m in results.trigru.begun.equality or ()):
         raise typer.Exit(1)
 
@@ -135,12 +135,12 @@ def what_is_left(journal: Journal) -> str:
     return f"{parts(journal)} are kept in {journal.path}, which `trigru report` reads. The same command continues it."
 
 
-def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Results:
+def _finish(journal: Journal, folder: Path, show_it: Callable[[Results], None]) -> Results:
     """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
     journal.ended = Ended(datetime.now(UTC).isoformat(), load_average())
     results, file = merge(journal), folder / FILE
     if not results.benchmarks:
-        show_run(results, details=details, json=json)
+        show_it(results)
         say(f"no arm has a number: {folder} is as it was.")
         journal.discard()
         raise typer.Exit(1)
@@ -156,7 +156,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
             journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
             say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {what_is_left(journal)}")
-        show_run(results, details=details, json=json)
+        show_it(results)
         try:
             page = write_page(folder, results)
         except OSError:
@@ -168,15 +168,18 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
 
 
 def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> list[Measurement]:
-    """Compare with the oracle what a plan times."""
     names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
     kernels = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # stock in every division
     scope = (("float64", plan.dtype), checks_of(plan)) if quick else (DTYPES, None)
     of_phase = (*plan.styles, BASELINE[1]) if plan.styles else None  # the baseline is always timed
     styles = dict.fromkeys(plan.phases, of_phase) if quick else None
     devices = min(max(plan.devices), MOST_DEVICES) if len(plan.devices) > 1 else None
-    measurements, _ = verify_ports(names, *scope, kernels, styles, devices=devices, prover=prover, anew=anew)
-    return measurements
+    os.environ |= (variables := shared_memory())  # of a GPU: the rest is left to the measuring processes
+    try:
+        return verify_ports(names, *scope, kernels, styles, devices=devices, prover=prover, anew=anew)[0]
+    finally:
+        for name in variables:
+            del os.environ[name]
 
 
 def _begun(plan: Plan, equality: list[Measurement] | None, backend: str | None, load: float | None) -> Begun:
@@ -203,14 +206,3 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
         finally:  # what cannot be written is shown at least
             show(cold_start_tables(content))
         say(f"written: {folder / STARTS}")
-
-
-@contextmanager
-def _no_memory_kept() -> Iterator[None]:
-    """On a GPU, take only the memory that is needed, and leave the rest to the measuring processes."""
-    os.environ |= (variables := shared_memory())
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]

@@ -13,6 +13,7 @@ from ...impls import get_port, port_names, unavailable
 from ..analysis.evidence import PHASE_CHECKS
 from ..arms.arms import BASELINE, PEERS, first_look, get_peer
 from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
+from ..reporting.console import say
 from ..reporting.numbers import format_bytes
 from ..results.arm import Plan, Sized
 from ..timing.machine import memory
@@ -107,6 +108,14 @@ def read_ports(names: Names) -> tuple[str, ...]:
     for name in names or ():
         get_port(name)
     return tuple(dict.fromkeys(names or port_names()))
+
+
+def say_missing(names: Iterable[str]) -> dict[str, str]:
+    """The ports that are not available, with the reasons, which are also said."""
+    missing = {name: reason for name in names if (reason := unavailable(name))}
+    for reason in missing.values():
+        say(reason)
+    return missing
 
 
 def read_sources(names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:

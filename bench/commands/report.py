@@ -44,7 +44,13 @@ def report(
     if format != "text":
         if details or output:
             raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
-        export(results, format, ratio, workloads=workloads, phases=phases, styles=styles or WAYS)
+        runs = [load(path) for path in results]
+        chosen: dict[str, Any] = {"workloads": workloads, "phases": phases, "styles": styles or WAYS}
+        check_names(runs, **chosen)
+        rows = timings(runs, "pairwise" if ratio == "pairwise" else "pure", **chosen)
+        if not rows:
+            raise InputError("there is no number of these frameworks, phases and call styles in these results.")
+        typer.echo(exported(rows, ratio, runs, format), nl=False)
         return
     if ratio != "pure" or workloads or phases or styles:
         raise typer.BadParameter(
@@ -67,24 +73,13 @@ def report(
             say(f"written: {write_page(output, run)}")
 
 
-def export(paths: Sequence[Path], to: str, ratio: Kind, **chosen: Any) -> None:
-    """Print the table of some runs in a format, as `trigru.bench.analysis.tidy.timings` makes it of what was chosen."""
-    runs = [load(path) for path in paths]
-    check_names(runs, **chosen)
-    rows = timings(runs, "pairwise" if ratio == "pairwise" else "pure", **chosen)
-    if not rows:
-        raise InputError("there is no number of these frameworks, phases and call styles in these results.")
-    typer.echo(exported(rows, ratio, runs, to), nl=False)
-
-
 def show_starts(path: Path, output: Path | None) -> None:
     """Print the tables of cold starts; with a folder, write a page of them into it."""
     found = load_starts(path)
     tables, origin = cold_start_tables(found), origin_of(found.datetime, found.machine, found.command)
     show(tables, above=origin)
     if output is not None:
-        write_whole(output / STARTS_PAGE, sheet("cold starts", [], [], tables, origin).encode())
-        say(f"written: {output / STARTS_PAGE}")
+        say(f"written: {_write(output / STARTS_PAGE, sheet('cold starts', [], [], tables, origin))}")
 
 
 def run_page(run: Results) -> str:
@@ -102,13 +97,16 @@ def run_page(run: Results) -> str:
 
 def write_page(folder: Path, run: Results) -> Path:
     """Write the page of a run, and return its path. Raises an OSError if it cannot be written."""
-    write_whole(folder / PAGE, run_page(run).encode())
-    return folder / PAGE
+    return _write(folder / PAGE, run_page(run))
 
 
 def write_diff(folder: Path, found: Diff) -> Path:
     """Write the page of what changed between two runs, and return its path. Raises an OSError if it cannot."""
     runs = {"OLD": found.old, "NEW": found.new}
     origins = [f"{name}: {line}" for name, run in runs.items() for line in origin_lines(run)]
-    write_whole(folder / DIFF_PAGE, sheet("what changed", outcome(found), [], diff_tables(found), origins).encode())
-    return folder / DIFF_PAGE
+    return _write(folder / DIFF_PAGE, sheet("what changed", outcome(found), [], diff_tables(found), origins))
+
+
+def _write(path: Path, page: str) -> Path:
+    write_whole(path, page.encode())
+    return path

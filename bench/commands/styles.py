@@ -7,13 +7,14 @@ import typer
 
 from ...common.errors import UnavailableError, UnknownNameError
 from ...common.port.protocol import DOCUMENTED, LABELS, CallStyle, Port
-from ...common.port.styles import labels_of
+from ...common.port.styles import labels_of, styles_called
 from ...common.port.task import PHASES
-from ...impls import get_port, port_names, unavailable
+from ...impls import get_port, port_names
 from ...impls.code import code_of, has_code
 from ..reporting.console import say, show
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
+from .options import say_missing
 
 #: The phases of a program that is to show everything, in its order. The gradient is in the train step.
 SHOWN = ("train_step", "forward", "step")
@@ -26,10 +27,8 @@ def styles(port: str | None, style: str | None) -> None:
     if port is not None:
         print_code(port, style or DOCUMENTED)
         return
-    missing = {name: reason for name in port_names() if (reason := unavailable(name))}
+    missing = say_missing(port_names())
     show([style_table(get_port(name) for name in port_names() if name not in missing)])
-    for reason in missing.values():
-        say(reason)
 
 
 def style_rows(ports: Iterable[Port]) -> list[tuple[Port, CallStyle, str]]:
@@ -68,7 +67,13 @@ def print_code(name: str, style: str) -> None:
     if not has_code(name):
         known = "; ".join(f"{s.name}, {s.summary}" for s in port.call_styles)
         raise UnavailableError(f"port {name!r} comes from another package: trigru has no code of it. Styles: {known}.")
-    chosen = _by_phase(port, style)
+    styles = {style.name: style for style in port.call_styles}
+    chosen = {phase: styles[called[0]] for phase in PHASES if (called := styles_called(port, [style], phase))}
+    if not chosen:
+        known = [
+            word for phase in PHASES for name, labels in labels_of(port, phase).items() for word in (name, *labels)
+        ]
+        raise UnknownNameError(f"call style of {name}", style, list(dict.fromkeys(known)))
     chosen = {phase: chosen[phase] for phase in SHOWN if phase in chosen}
     for found in dict.fromkeys(chosen.values()):
         if reason := found.missing():
@@ -77,22 +82,7 @@ def print_code(name: str, style: str) -> None:
     typer.echo(code_of(name, {phase: found.name for phase, found in chosen.items()}), nl=False)
 
 
-def _by_phase(port: Port, word: str) -> dict[str, CallStyle]:
-    """The call style with this name or label, for each phase in which there is one."""
-    styles = {style.name: style for style in port.call_styles}
-    found, known = {}, {}
-    for phase in PHASES:
-        for name, labels in labels_of(port, phase).items():
-            known |= dict.fromkeys((name, *labels))
-            if word in (name, *labels):
-                found.setdefault(phase, styles[name])
-    if not found:
-        raise UnknownNameError(f"call style of {port.name}", word, list(known))
-    return found
-
-
 def _comment(port: Port, styles: Mapping[str, CallStyle]) -> str:
-    """What stands above the code of a port that shows these styles, by phase."""
     lines = []
     for phases in grouped(styles, lambda phase: styles[phase].name).values():
         style = styles[phases[0]]

@@ -1,6 +1,6 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ...common.equality.measurement import Measurement
 from ...common.equality.verification import verify as verify_equal
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
-from ...impls import faults, get_port, pure, unavailable, upstream
+from ...impls import faults, get_port, pure, upstream
 from ..processes.hosts import check_same, join, quiet, read_hosts
 from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
@@ -26,7 +26,7 @@ from ..reporting.findings import Finding, Format, written
 from ..results.grouping import grouped
 from ..timing.machine import versions_of
 from .arguments import Names
-from .options import choose, read_checks, read_kernels, read_ports
+from .options import choose, read_checks, read_kernels, read_ports, say_missing
 
 #: Where scripts of failed rows are written, and how many at most.
 SCRIPTS, MOST_SCRIPTS = Path("verify-failures"), 8
@@ -79,14 +79,13 @@ def verify_ports(
         checks, styles, anew: see `trigru.bench.proving.kept.prove_ports`.
         devices: ask also with the batch spread over so many devices.
     """
-    missing = _missing(names)
+    missing = say_missing(names)
     subjects = _subjects(names, kernels, missing)
-
-    def tell(subject: PortId, when: str) -> None:
-        say(f"{_label(subject)}: proven at {when} by the same code; --anew proves again.")
-
-    of = {"dtypes": dtypes, "checks": checks, "styles": styles, "anew": anew}
-    measurements = prove_ports(subjects, partial(_measure, prover=prover), **of, prover=prover, told=tell)
+    measurements = prove_ports(
+        subjects, partial(_measure, prover=prover),
+        dtypes=dtypes, checks=checks, styles=styles, anew=anew, prover=prover,
+        told=lambda of, when: say(f"{_label(of)}: proven at {when} by the same code; --anew proves again."),
+    )  # fmt: skip
     if devices is not None:
         with Prover(devices=devices) as other:
             measurements += _measure(expand(subjects, ("float64",), ON_DEVICES), prover=other)
@@ -104,7 +103,7 @@ def verify_together(names: Names, kernels: Names, where: str, *, format: Format,
     join(read_hosts(where), devices)
     import jax
 
-    missing = _missing(ports)
+    missing = say_missing(ports)
     subjects = _subjects(ports, read_kernels(kernels, ports), missing)
     with quiet():
         check_same(jax.__version__, *map(_label, subjects))
@@ -119,13 +118,13 @@ def verify_together(names: Names, kernels: Names, where: str, *, format: Format,
 def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Format, prover: Prover) -> None:
     """Compare the frameworks' own parts with the oracle. Exit 1 if they do not differ as recorded."""
     chosen = choose("port with an upstream part", names, upstream.NAMES)
-    missing = _missing(chosen)
+    missing = say_missing(chosen)
     present = [name for name in chosen if name not in missing]
-    subjects = [PortId("upstream", name) for name in present]
     chosen_checks = read_checks(checks)
     recorded = {check.name for check in OF_PARTS}.union(*(departure.checks for departure in upstream.DEPARTURES))
     if others := [check.name for check in chosen_checks or () if check.name not in recorded]:
         raise typer.BadParameter(f"the record of --upstream does not have the check {', '.join(others)}.")
+    subjects = [PortId("upstream", name) for name in present]
     asked = expand(subjects, choose("dtype", dtypes, DTYPES), chosen_checks or OF_PARTS)
     measurements = _measure(asked, prover=prover)
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
@@ -152,30 +151,17 @@ def report_self_test(*, prover: Prover) -> None:
         plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
         sound += [plain] * (plain not in sound)
     measurements = _prove("self-test", asked + sound, prover=prover)
-    noticed: dict[str, list[str]] = {fault.name: [] for fault in faults.FAULTS}
-    for question, m in zip(asked, measurements, strict=False):
-        failed = not m.passed and m.offered
-        names = noticed[question.subject.name]
-        if failed and question not in prover.died and question.check not in names:  # a death says nothing of the check
-            names.append(question.check)
+    failed = [q for q, m in zip(asked, measurements, strict=False) if m.offered and not m.passed]
+    noticed = {q.subject.name for q in failed if q not in prover.died}  # a death says nothing of the check
     show([shown.self_test_table(noticed)])
     is_sound = all(m.passed for m in measurements[len(asked) :])
     if not is_sound:
         say("the port without a fault failed, too: the above says nothing.")
-    if not is_sound or not all(noticed.values()):
+    if not is_sound or len(noticed) < len(faults.FAULTS):
         raise typer.Exit(1)
 
 
-def _missing(names: Iterable[str]) -> dict[str, str]:
-    """The ports that are not available, with the reasons, which are also said."""
-    missing = {name: reason for name in names if (reason := unavailable(name))}
-    for reason in missing.values():
-        say(reason)
-    return missing
-
-
 def _subjects(names: Sequence[str], kernels: Sequence[str], missing: Mapping[str, str]) -> list[PortId]:
-    """Each available port on each kernel that it offers."""
     return [
         PortId("port", name, None if kernel == STOCK else kernel)
         for kernel in kernels
@@ -185,13 +171,13 @@ def _subjects(names: Sequence[str], kernels: Sequence[str], missing: Mapping[str
 
 
 def _label(subject: PortId) -> str:
-    return label(subject.name, subject.kernel or STOCK)
+    return label(subject.name, subject.kernel)
 
 
 def _measure(asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
     """The measurements of questions; says how many pairs and triples of levels the rows of each subject cover."""
     measurements = _prove("verify", asked, prover=prover)
-    for subject, pairs in grouped(zip(asked, measurements, strict=True), lambda pair: pair[0].subject).items():
+    for subject, pairs in grouped(zip(asked, measurements, strict=True), lambda pair: _label(pair[0].subject)).items():
         rows = [
             question.row
             for question, m in pairs
@@ -200,12 +186,11 @@ def _measure(asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
         ]
         if rows:
             covered, of = coverage_of(rows)
-            say(f"{_label(subject)}: {len(rows)} rows cover {covered} of {of} pairs and triples of levels.")
+            say(f"{subject}: {len(rows)} rows cover {covered} of {of} pairs and triples of levels.")
     return measurements
 
 
 def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
-    """The measurements of questions, under a progress bar. Says what was compiled."""
     if not asked:
         return []
     with Progress(what) as progress:
@@ -244,7 +229,6 @@ def _print(
 
 
 def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
-    """Each measurement that failed; and for each check of a port that passed, how many there were."""
     found = [
         Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in measurements if not m.passed
     ]
@@ -255,7 +239,6 @@ def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
 
 
 def _write_scripts(measurements: list[Measurement]) -> None:
-    """A script for each kind of row that failed."""
     failed = [m for m in measurements if m.levels is not None and not m.passed and m.offered]
     for key, alike in list(grouped(failed, lambda m: (m.port, m.kernel, m.check)).items())[:MOST_SCRIPTS]:
         name = "-".join(key).replace("stock-", "").replace(" ", "-").replace("@", "-")

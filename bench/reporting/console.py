@@ -23,9 +23,7 @@ def show(sections: "list[Section]", *, above: Iterable[str] = (), details: bool 
 
     from .sections import terminal
 
-    console = Console()
-    if not console.is_terminal:  # a pipe has no width of its own; tables are made for 100 columns
-        console = Console(width=100)
+    console = Console(width=None if Console().is_terminal else 100)  # a pipe has no width of its own
     for line in above:
         console.print(for_terminal(line), markup=False, highlight=False)
     if shown := [section for section in sections if details or not section.detail]:
@@ -78,7 +76,7 @@ class Progress:
         elapsed_s = task.elapsed or 0.0
         if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:
             self._next_line_s = elapsed_s + LINE_EVERY_S
-            left_s = max(0.0, elapsed_s * (1 / task.completed - 1)) if task.completed else None
-            left = "" if left_s is None else f", about {left_s:.0f} s left"
+            left_s = max(0.0, elapsed_s * (1 / task.completed - 1)) if task.completed else 0.0
+            left = f", about {left_s:.0f} s left" if task.completed else ""
             say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
         raise_if_interrupted()

@@ -38,7 +38,9 @@ def check_comparable(diff: Diff) -> None:
 def outcome(diff: Diff) -> list[str]:
     """What became of equality, speed and the baseline; then what was upgraded, what fails, and reasons to doubt it."""
     versions = version_differences(diff.old.trigru.machine.versions, diff.new.trigru.machine.versions)
-    lines = [f"Equality: {_equality(diff.proofs)}.", f"Speed: {_speed(diff.judged)}."]
+    by_status = grouped(diff.proofs, _status).items()
+    proofs = "; ".join(f"{listed(label(p.port, p.kernel) for p in of)}: {status}" for status, of in by_status)
+    lines = [f"Equality: {proofs or 'no port has a proof in either file'}.", f"Speed: {_speed(diff.judged)}."]
     if beyond := diff.moved_baselines():
         times = from_to(beyond.values(), "{:.2f}".format)
         lines.append(
@@ -47,13 +49,6 @@ def outcome(diff: Diff) -> list[str]:
         )
     lines.append(f"Versions: {'; '.join(versions) or 'the same in both files'}.")
     return [*lines, *_failures(diff), *_doubts(diff)]
-
-
-def _equality(proofs: list[ProofChange]) -> str:
-    """What became of the proofs."""
-    by_status = grouped(proofs, _status).items()
-    parts = [f"{listed(label(p.port, p.kernel) for p in of)}: {status}" for status, of in by_status]
-    return "; ".join(parts) or "no port has a proof in either file"
 
 
 def _status(change: ProofChange) -> str:
@@ -67,15 +62,13 @@ def _status(change: ProofChange) -> str:
 
 
 def _speed(judged: list[ArmChange]) -> str:
-    """How many arms moved, and of which ports."""
     if not judged:
         return "no arm is timed in both files"
     parts = []
-    for believed, one, more, doubt in ((True, "is", "are", ""), (False, "seems", "seem", ", maybe by chance")):
+    for believed, verbs, doubt in ((True, ("is", "are"), ""), (False, ("seems", "seem"), ", maybe by chance")):
         for way in ("slower", "faster"):
             if some := [c for c in judged if c.verdict == way and c.believed == believed]:
-                verb = one if len(some) == 1 else more
-                parts.append(f"{len(some)} {verb} {way}{doubt} ({_by_port(some, judged)})")
+                parts.append(f"{len(some)} {verbs[len(some) > 1]} {way}{doubt} ({_by_port(some, judged)})")
     if not any(change.believed for change in judged):
         reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
         parts.insert(0, f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})")
@@ -98,7 +91,6 @@ def _failures(diff: Diff) -> Iterator[str]:
 
 
 def _doubts(diff: Diff) -> Iterator[str]:
-    """Reasons why the runs may be too noisy to tell, or are not what the reader thinks."""
     if diff.new.datetime < diff.old.datetime:
         days = f"{diff.new.datetime[:16]}, {diff.old.datetime[:16]}"
         yield f"NEW was measured before OLD ({days}): are they swapped?"
@@ -113,7 +105,6 @@ def _doubts(diff: Diff) -> Iterator[str]:
 
 
 def _by_port(changes: Iterable[ArmChange], judged: Iterable[ArmChange]) -> str:
-    """How many of each port's arms."""
     some, all_of = (grouped(of, lambda c: label(c.arm.port, c.arm.kernel)) for of in (changes, judged))
     return ", ".join(f"{port} {len(found)} of {len(all_of[port])}" for port, found in some.items())
 
@@ -144,11 +135,10 @@ def diff_tables(diff: Diff) -> list[Section]:
 
 
 def _problem(problem: Problem) -> tuple[str, str]:
-    """A row; of missing arms, how many of which port, and which."""
     if not problem.arms:
         return problem.reason, problem.detail
-    places = grouped(problem.arms, short_group)
-    where = [f"{group} {', '.join(arm.name for arm in arms)}" for group, arms in places.items()]
+    places = grouped(problem.arms, short_group).items()
+    where = [f"{group} {', '.join(arm.name for arm in arms)}" for group, arms in places]
     shown = "; ".join(where) if len(where) <= NAMED else f"{len(where)} groups"
     arms = f"{count(len(problem.arms), 'arm')} of {problem.arms[0].port}"
     return f"{arms} {problem.reason}", ": ".join(part for part in (shown, problem.detail) if part)
@@ -159,9 +149,9 @@ def _proof(proof: Proof | None) -> str:
         return "not checked"
     if not proof.is_equal:
         return f"{proof.failures} of {count(proof.measurements, 'measurement')} failed: {', '.join(proof.failed)}"
-    parts = [count(proof.measurements, "measurement")]
-    parts += [] if proof.worst_error is None else [f"error {proof.worst_error:.0e}"]
-    return ", ".join(parts + ([] if proof.worst_share is None else [f"{proof.worst_share:.0%}"]))
+    error = "" if proof.worst_error is None else f", error {proof.worst_error:.0e}"
+    share = "" if proof.worst_share is None else f", {proof.worst_share:.0%}"
+    return f"{count(proof.measurements, 'measurement')}{error}{share}"
 
 
 def _moved(diff: Diff) -> Section:
@@ -182,7 +172,6 @@ def _moved(diff: Diff) -> Section:
 
 
 def _notes(diff: Diff) -> Iterator[str]:
-    """Facts that a reader of the changes should know, but that are no reason to fail."""
     old, new = diff.old.trigru, diff.new.trigru
     if old.machine.commit != new.machine.commit:
         yield f"Commit of trigru: {new.machine.commit or 'unknown'}, was {old.machine.commit or 'unknown'}."
@@ -213,7 +202,6 @@ def _all(diff: Diff) -> list[Section]:
 
 
 def _cells(change: ArmChange) -> tuple[str, str, str]:
-    """The change with its interval, the noise floor and the verdict."""
     word = "too noisy to tell" if change.lost_in_noise else change.verdict
     word = "FAILED" if change.regression else "A/A" if change.arm.role == "duplicate" else word
     return format_interval(change.comparison), f"±{change.floor:.1%}", word

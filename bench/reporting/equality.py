@@ -1,6 +1,6 @@
 """The measurements of `verify` as tables, as a line, and as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -24,13 +24,13 @@ _OF_ROWS = (
 )
 
 
-def label(port: str, kernel: str) -> str:
+def label(port: str, kernel: str | None) -> str:
     """The name of a port on a kernel; on the stock cell, only the port's name.
 
     >>> label("linen", "stock"), label("linen", "fused")
     ('linen', 'linen:fused')
     """
-    return port if kernel == STOCK else f"{port}:{kernel}"
+    return port if kernel in (None, STOCK) else f"{port}:{kernel}"
 
 
 def equality_tables(measurements: list[Measurement]) -> list[Section]:
@@ -44,11 +44,11 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
     With failures, the notes list each of them.
     """
     ports = dict.fromkeys((m.port, m.kernel) for m in measurements)
-    by_check = grouped(measurements, lambda m: m.check)
+    cells = grouped(measurements, lambda m: (m.check, m.port, m.kernel))
+    checks = dict.fromkeys(check for check, *_ in cells)
     rows = [
-        (check, *(_cell([m for m in by_check[check] if (m.port, m.kernel) == port]) for port in ports))
-        for check in dict.fromkeys((*(c.name for c in CHECKS), *by_check))
-        if check in by_check
+        (check, *(_cell(cells.get((check, *port), [])) for port in ports))
+        for check in dict.fromkeys((*(c.name for c in CHECKS if c.name in checks), *checks))
     ]
     failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
     listed = [
@@ -76,14 +76,14 @@ def departures_table(findings: list[SeenDeparture]) -> Section:
     return Section("Where the frameworks' own parts depart", columns, rows)
 
 
-def self_test_table(noticed: dict[str, list[str]]) -> Section:
-    """Which checks notice each planted fault, by its name."""
+def self_test_table(noticed: Container[str]) -> Section:
+    """The planted faults, with the check that noticed each of these names."""
     from ...impls.faults import FAULTS
 
-    rows = [(fault.name, fault.what, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]
-    killed = sum(bool(checks) for checks in noticed.values())
+    rows = [(fault.name, fault.what, fault.check if fault.name in noticed else "NONE") for fault in FAULTS]
     columns = ("name", Words("fault"), Prose("noticed by"))
-    return Section("Planted faults", columns, rows, (f"{killed} of {len(rows)} noticed.",))
+    notes = (f"{sum(name in noticed for name, *_ in rows)} of {len(rows)} noticed.",)
+    return Section("Planted faults", columns, rows, notes)
 
 
 def equality_json(

@@ -5,17 +5,19 @@ import io
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from msgspec.structs import astuple
+
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import WAYS, Answer, AnswerRow, answer
 from ..analysis.statistics import TimeComparison
 from ..analysis.tidy import Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from .inert import for_csv, for_markdown
+from .inert import for_csv
 from .numbers import format_interval, format_time_range, json_text
 from .page import sheet
-from .provenance import origin_lines
-from .sections import Section, Words, latex, markdown_table
+from .provenance import origin_lines, versions_text
+from .sections import Section, Words, latex, markdown_section
 
 #: What is in a cell: a ratio to plain JAX, one of two frameworks, or seconds.
 Kind = Literal["pure", "pairwise", "time"]
@@ -51,7 +53,7 @@ def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -
         return latex(table)
     if to == "html":
         return sheet("times", [], [], [table], [line for run in runs for line in origin_lines(run)])
-    return "\n".join([markdown_table(table), "", *(f"- {for_markdown(note)}" for note in table.notes), ""])
+    return f"{markdown_section(table)}\n"
 
 
 def answer_record(found: Answer) -> dict[str, Any]:
@@ -92,17 +94,14 @@ def _row_record(row: AnswerRow) -> dict[str, Any]:
 
 
 def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:
-    """Each row says what it is from."""
-    out, names = io.StringIO(), Timing.__struct_fields__
+    out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*names, "date", "device", "backend", "threads", "versions"])
+    writer.writerow([*Timing.__struct_fields__, "date", "device", "backend", "threads", "versions"])
     for row in rows:
         run = runs[row.file - 1]
         machine = run.trigru.machine
-        versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-        origin = (run.datetime, machine.device, machine.backend, machine.threads, versions)
-        cells = (*(getattr(row, name) for name in names), *origin)
-        writer.writerow([for_csv(cell) if isinstance(cell, str) else cell for cell in cells])
+        origin = (run.datetime, machine.device, machine.backend, machine.threads, versions_text(machine))
+        writer.writerow([for_csv(cell) if isinstance(cell, str) else cell for cell in (*astuple(row), *origin)])
     return out.getvalue()
 
 
@@ -134,17 +133,16 @@ def pivoted(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> Section:
 
 
 def _cell(row: Timing | None, kind: Kind) -> str:
-    if row is None or row.ratio is None or row.low is None or row.high is None:
+    if row is None or row.ratio is None:
         return "-"
+    known: Any = row  # with a ratio, a row has all other numbers
     if kind == "time":
-        times: Any = row.time_s, row.time_low_s, row.time_high_s
-        return format_time_range(*times)
-    text = format_interval(TimeComparison(row.ratio, row.low, row.high))
+        return format_time_range(known.time_s, known.time_low_s, known.time_high_s)
+    text = format_interval(TimeComparison(known.ratio, known.low, known.high))
     return f"({text})" if row.verdict == "indistinguishable" else text
 
 
 def _notes(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> list[str]:
-    """What the numbers are; which styles the labels name; remarks, and why numbers are missing; where they are from."""
     notes = [KINDS[kind][1]]
     for style, of_style in grouped((row for row in rows if row.ratio is not None), lambda row: row.style).items():
         arms = dict.fromkeys(name for row in of_style for name in row.arm.split("/") if f"[{style}]" not in name)

@@ -3,23 +3,18 @@
 import json
 from collections.abc import Callable, Iterable
 from math import floor, log10
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 
+from ..analysis.pairs import Difference
+from ..analysis.statistics import TimeComparison
+from ..results.record import Benchmark
+
 _TIMES = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
-
-
-@runtime_checkable
-class Interval(Protocol):
-    """A ratio with the ends of its 95 % interval, as a comparison, a cell of the answer and a difference have it."""
-
-    @property
-    def ratio(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
+_BYTES = {"GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0}
+#: What has a ratio with the ends of its 95 % interval.
+Interval = TimeComparison | Difference | Benchmark
 
 
 def count(number: int, what: str) -> str:
@@ -46,9 +41,7 @@ def format_time(time_s: float) -> str:
     >>> format_time(12.3e-6), format_time(0.055), format_time(1.2), format_time(347e-6), format_time(999.7e-6)
     ('12.3 µs', '55.0 ms', '1.20 s', '347 µs', '1000 µs')
     """
-    unit, scale = _unit(time_s, _TIMES)
-    number = time_s / scale
-    return f"{number:#.3g}".rstrip(".") + f" {unit}" if number < 999.5 else f"{number:.0f} {unit}"
+    return _scaled(time_s, _TIMES, "#.3g")
 
 
 def format_time_range(time_s: float, low_s: float, high_s: float) -> str:
@@ -68,7 +61,7 @@ def format_bytes(count: int | None) -> str:
     >>> format_bytes(4324), format_bytes(52_428_800), format_bytes(1_030_000)
     ('4.22 KiB', '50 MiB', '1006 KiB')
     """
-    return "-" if count is None else _scaled(float(count), {"GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0})
+    return "-" if count is None else _scaled(float(count), _BYTES, ".3g")
 
 
 def format_throughput(flop_per_s: float, share: float) -> str:
@@ -84,7 +77,6 @@ def format_throughput(flop_per_s: float, share: float) -> str:
 def format_interval(found: Interval, digits: int | None = None) -> str:
     """A ratio with its interval. Unless digits is given, its size decides the number of decimals.
 
-    >>> from trigru.bench.analysis.statistics import TimeComparison
     >>> format_interval(TimeComparison(1.25, 1.234, 1.5)), format_interval(TimeComparison(12.0, 6.0, 15.0))
     ('1.250 [1.234, 1.500]', '12.0 [6.0, 15.0]')
     """
@@ -96,7 +88,6 @@ def format_interval(found: Interval, digits: int | None = None) -> str:
 def format_ratio(ratio: Interval, verdict: str) -> str:
     """A ratio with the farther end of its interval, in brackets where it is indistinguishable from 1.
 
-    >>> from trigru.bench.analysis.statistics import TimeComparison
     >>> format_ratio(TimeComparison(1.5, 1.41, 1.53), "slower")
     '1.50 ±6%'
     >>> format_ratio(TimeComparison(12.0, 6.0, 15.0), "indistinguishable")
@@ -118,11 +109,10 @@ def from_to(numbers: Iterable[float], text: Callable[[float], str]) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _scaled(number: float, units: dict[str, float]) -> str:
-    """A number in the first unit that is not larger, with at least three digits, and without an exponent."""
+def _scaled(number: float, units: dict[str, float], digits: str) -> str:
     unit, scale = _unit(number, units)
     number /= scale
-    return f"{number:.3g} {unit}" if number < 999.5 else f"{number:.0f} {unit}"
+    return f"{number:{digits if number < 999.5 else '.0f'}}".rstrip(".") + f" {unit}"
 
 
 def _unit(number: float, units: dict[str, float]) -> tuple[str, float]:

@@ -1,8 +1,7 @@
 """A page: one HTML file of sentences, pictures and tables. It opens without a network and runs no script."""
 
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
-from typing import Any
+from pathlib import Path
 
 import jinja2
 from markupsafe import Markup, escape
@@ -10,8 +9,6 @@ from markupsafe import Markup, escape
 from .inert import for_terminal
 from .plots import Picture, inline
 from .sections import Section
-
-TEMPLATE, STYLE = ((files("trigru.bench.reporting") / f"page.{kind}").read_text("utf-8") for kind in ("html", "css"))
 
 
 def sheet(
@@ -30,18 +27,16 @@ def sheet(
         more: sentences that fold out below the pictures.
     """
     environment = jinja2.Environment(
-        autoescape=True, finalize=_inert, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else for_terminal(str(value)),
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     environment.filters["coded"] = _coded
-    page = environment.from_string(TEMPLATE).render(
-        title=title, lines=lines, more=more, sections=sections, provenance=provenance, style=Markup(STYLE),
+    page = environment.get_template("page.html").render(
+        title=title, lines=lines, more=more, sections=sections, provenance=provenance,
         pictures=[Markup(inline(picture.figure, picture.description)) for picture in pictures],
     )  # fmt: skip
     return page.lstrip()
-
-
-def _inert(value: Any) -> Any:
-    return for_terminal(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _coded(line: str) -> Markup:

@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,27 +12,25 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ...common.port.protocol import FUNCTIONAL
 from ..analysis.answer import WAYS, Answer, AnswerRow
-from ..results.record import Benchmark
 from .inert import for_terminal
 from .naming import CALLED, PHASES, name_of
-from .numbers import Interval, format_time
+from .numbers import format_time
 from .provenance import measured_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: The colour of text: almost black in a file, and in a page whatever its text has.
+INK = "#010203"
 #: Okabe and Ito's colours by port, which colour-blind people can distinguish (https://jfly.uni-koeln.de/color/). Plain
 #: JAX and everything that is no framework is drawn in the colour of text.
-COLOURS = {"linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}
+COLOURS = {"pure": INK, "linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}
 #: Blue that is light enough for a dark background.
 BLUE, LIGHT_BLUE = "#0072b2", "#56b4e9"
 OTHERS = ("#CC79A7", "#D55E00", "#56B4E9")
 MARKERS = "osD^vPX"
-#: The colour of text: almost black in a file, and in a page whatever its text has.
-INK = "#010203"
 GREY = "#888888"
 #: Inches: of the picture, as wide as a phone's screen, of a line in it, of its margins and of its legend.
 WIDTH, LINE, MARGINS, LEGEND = 4.4, 0.2, 1.3, 0.25
@@ -93,8 +90,7 @@ def answer_figure(found: Answer) -> "Figure":
             y += HEADING
             spans.append((y - 0.5, y - 0.5 + len(ports)))
             low, high = 1 / (1 + row.baseline.floor), 1 + row.baseline.floor
-            floor = Rectangle((low, y - 0.5), high - low, len(ports), color=GREY, alpha=0.35, linewidth=0)
-            axes.add_patch(floor)
+            axes.add_patch(Rectangle((low, y - 0.5), high - low, len(ports), color=GREY, alpha=0.35, linewidth=0))
             for port in ports:
                 axes.annotate(_draw(axes, y, found, row, port), (1.02, y), **at)
                 ticks[y] = for_terminal(name_of(port))
@@ -116,28 +112,17 @@ def title_of(row: AnswerRow) -> str:
 
 
 def _draw(axes: "Axes", y: float, found: Answer, row: AnswerRow, port: str) -> str:
-    """Draw a framework's line; returns its times."""
-    cells: dict[str, Benchmark] = {way: of_way[port] for way, of_way in row.cells.items() if port in of_way}
-    colour, marker = colour_of(port, found.ports), marker_of(found.ports.index(port))
-    first, then = next(iter(cells.values())), cells.get(FUNCTIONAL)
-    moves = then is not None and then.name != first.name
-    _draw_ratio(axes, y, first, colour, marker, fill="none" if moves else colour)
+    """Draw a framework's line, from the documented call to the functional one; returns its times."""
+    shown = list({cells[port].name: cells[port] for cells in row.cells.values() if port in cells}.values())
+    colour = colour_of(port, found.ports)
+    look: dict[str, Any] = {"marker": marker_of(found.ports.index(port)), "markersize": 4.5, "color": colour}
+    axes.plot([b.ratio for b in shown], [y] * len(shown), color=colour, linewidth=0.8, alpha=0.6)
+    for b in shown:
+        fill, whiskers = colour if b is shown[-1] else "none", [[b.ratio - b.low], [b.high - b.ratio]]
+        axes.errorbar([b.ratio], [y], xerr=whiskers, markerfacecolor=fill, linewidth=1.4, capsize=2.5, **look)
     if kept := row.keeping.get(port):
-        look: dict[str, Any] = {"fillstyle": "left", "markerfacecoloralt": "none", "markersize": 4.5, "color": colour}
-        axes.plot([kept.ratio], [y], marker=marker, **look)
-    if then is None or not moves:
-        return format_time(first.median_s)
-    axes.plot([first.ratio, then.ratio], [y, y], color=colour, linewidth=0.8, alpha=0.6)
-    _draw_ratio(axes, y, then, colour, marker, fill=colour)
-    return f"{format_time(first.median_s)} → {format_time(then.median_s)}"
-
-
-def _draw_ratio(axes: "Axes", y: float, ratio: Interval, colour: str, marker: str, fill: str) -> None:
-    """A ratio with its interval, as a marker with whiskers."""
-    axes.errorbar(
-        [ratio.ratio], [y], xerr=[[ratio.ratio - ratio.low], [ratio.high - ratio.ratio]],
-        color=colour, marker=marker, markersize=4.5, markerfacecolor=fill, linewidth=1.4, capsize=2.5,
-    )  # fmt: skip
+        axes.plot([kept.ratio], [y], fillstyle="left", markerfacecoloralt="none", **look)
+    return " → ".join(format_time(b.median_s) for b in shown)
 
 
 def _ratio_axis(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
@@ -162,9 +147,7 @@ def _ratio_axis(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
 
 def colour_of(port: str, ports: Sequence[str]) -> str:
     """The colour of a port among those of a picture."""
-    if port == "pure":
-        return INK
-    others = [name for name in ports if name not in COLOURS and name != "pure"]
+    others = [name for name in ports if name not in COLOURS]
     return COLOURS.get(port) or OTHERS[others.index(port) % len(OTHERS)]
 
 
@@ -193,7 +176,7 @@ def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) 
 def inline(figure: "Figure", description: str) -> str:
     """A picture as a part of a page, in the colour of its text and in the page's blue, with a text alternative."""
     text = _svg(figure, description, {INK: "currentColor", BLUE: f"var(--blue, {BLUE})"})
-    return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg ") :], flags=re.DOTALL)
+    return text[text.index("<svg ") :]
 
 
 def label_of(description: str) -> str:
@@ -208,7 +191,9 @@ def _svg(figure: "Figure", description: str, colours: dict[str, str]) -> str:
         if (engine := figure.get_layout_engine()) is not None:  # once, and not again for each theme: it takes long
             engine.execute(figure)
             figure.set_layout_engine(None)
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     text = buffer.getvalue().decode()
     for old, new in colours.items():
         text = text.replace(old, new)

@@ -29,13 +29,17 @@ def measured_on(run: Results) -> str:
 
 def provenance_lines(results: Results) -> list[str]:
     """When, where and with what the numbers were measured, with warnings."""
-    return [*origin_lines(results), *limits_of_machine(results), *load_warnings(results.trigru)]
+    return [*origin_lines(results), *_limits(results), *load_warnings(results.trigru)]
 
 
-def limits_of_machine(results: Results) -> list[str]:
-    """What the machine can do at most, in each dtype and precision."""
-    lines, ceilings = [], [started.ceilings for started in results.trigru.started]
-    for arithmetic in ceilings[0] if ceilings else ():
+def versions_text(machine: Machine) -> str:
+    """The installed packages, with their versions."""
+    return ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+
+
+def _limits(results: Results) -> list[str]:
+    lines, started = [], results.trigru.started
+    for arithmetic in started[0].ceilings if started else ():
         best = best_ceilings(results, arithmetic)
         step = "" if best.loop_step_s is None else f", {1e6 * best.loop_step_s:.2g} µs for each step of a loop"
         lines.append(
@@ -48,19 +52,19 @@ def limits_of_machine(results: Results) -> list[str]:
 def origin_lines(results: Results) -> list[str]:
     """When, where and with what the numbers were measured, and whether that is all."""
     run = results.trigru
-    interrupted = [] if run.complete else ["INTERRUPTED: not all was measured."]
+    interrupted = ["INTERRUPTED: not all was measured."] * (not run.complete)
     return [*interrupted, *origin_of(results.datetime, run.machine, run.begun.command)]
 
 
 def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[str]:
     """When, where and with what something was measured, at a time in ISO 8601."""
     variables = ({"XLA_FLAGS": machine.xla_flags} if machine.xla_flags else {}) | machine.environment
+    is_set = f"Set in the environment: {', '.join(f'{name}={value}' for name, value in variables.items())}."
     known = f" ({machine.backend}, {machine.threads} threads)" if machine.threads else ", since no process started"
     return [
         f"{measured[:10]}, {machine.device}{known}: {' '.join(command)}",
-        ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
-        *[f"Set in the environment: {', '.join(f'{name}={value}' for name, value in variables.items())}."]
-        * bool(variables),
+        f"{versions_text(machine)}.",
+        *[is_set] * bool(variables),
         *("GPU: " + ", ".join(f"{name} {value}" for name, value in gpu.items()) + "." for gpu in machine.gpus),
     ]
 

@@ -17,13 +17,9 @@ WIDE = 7
 class Words(str):
     """The heading of a column of words, aligned to the left. Headings of numbers are plain strings."""
 
-    __slots__ = ()
-
 
 class Prose(Words):
     """The heading of a column of words that may be folded if the table is too wide."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,10 @@ class Section:
     notes: tuple[str, ...] = ()
     detail: bool = False
 
-    def is_left(self, number: int) -> bool:
-        """Whether a column is aligned to the left."""
-        return number == 0 or isinstance(self.columns[number], Words)
+    @property
+    def sides(self) -> str:
+        """To which side each column is aligned: "l" for left, "r" for right."""
+        return "l" + "".join("l" if isinstance(column, Words) else "r" for column in self.columns[1:])
 
 
 def terminal(sections: Iterable[Section]) -> RenderableType:
@@ -51,13 +48,9 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
     for section in sections:
         gap = 1 if len(section.columns) < WIDE else 0
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
-        for number, column in enumerate(section.columns):
-            table.add_column(
-                Text(for_terminal(column)),
-                justify="left" if section.is_left(number) else "right",
-                no_wrap=not isinstance(column, Prose),
-                overflow="fold",
-            )
+        for column, side in zip(section.columns, section.sides, strict=True):
+            justify, no_wrap = "left" if side == "l" else "right", not isinstance(column, Prose)
+            table.add_column(Text(for_terminal(column)), justify=justify, no_wrap=no_wrap, overflow="fold")
         for row in section.rows:
             table.add_row(*(Text(for_terminal(cell), style=_style(cell)) for cell in row))
         parts += [
@@ -73,14 +66,19 @@ def markdown(title: str, lines: Iterable[str], sections: Iterable[Section]) -> s
     """A page: a title, lines that say where the numbers come from, and the sections."""
     parts = [f"# {title}", *map(for_markdown, lines)]
     for section in sections:
-        parts += [f"## {for_markdown(section.title)}", markdown_table(section)]
-        parts += ["\n".join(f"- {for_markdown(note)}" for note in section.notes)] * bool(section.notes)
+        parts += [f"## {for_markdown(section.title)}", markdown_section(section)]
     return "\n\n".join(parts) + "\n"
+
+
+def markdown_section(section: Section) -> str:
+    """The rows and notes of a section, without its title."""
+    notes = [f"- {for_markdown(note)}" for note in section.notes]
+    return "\n".join([markdown_table(section), *([""] if notes else []), *notes])
 
 
 def markdown_table(section: Section) -> str:
     """The rows of a section, without title and notes."""
-    rule = ["---" if section.is_left(number) else "---:" for number in range(len(section.columns))]
+    rule = ["---" if side == "l" else "---:" for side in section.sides]
     lines = section.columns, rule, *section.rows
     return "\n".join(f"| {' | '.join(for_markdown(cell, cell=True) for cell in line)} |" for line in lines)
 
@@ -88,14 +86,13 @@ def markdown_table(section: Section) -> str:
 def latex(section: Section) -> str:
     """A floating table that needs the package booktabs; the first note is its caption, an interval below its number."""
     caption, *notes = section.notes
-    kinds = "".join("l" if section.is_left(number) else "r" for number in range(len(section.columns)))
     rows = "\n".join(_latex_row(row, " [") for row in section.rows)
     below = "".join(f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {for_latex(note)}}}\n" for note in notes)
     return rf"""% \usepackage{{booktabs}}
 \begin{{table}}
 \centering\footnotesize\setlength{{\tabcolsep}}{{4pt}}
 \caption{{{for_latex(caption)}}}
-\begin{{tabular}}{{{kinds}}}
+\begin{{tabular}}{{{section.sides}}}
 \toprule
 {_latex_row(section.columns, "[")}
 \midrule
@@ -107,7 +104,6 @@ def latex(section: Section) -> str:
 
 
 def _latex_row(cells: Iterable[str], below: str) -> str:
-    """A row, with what begins with a bracket below the rest of its cell."""
     shown = []
     for cell in cells:
         first, found, rest = cell.partition(below)

@@ -6,25 +6,11 @@ Speedups are the other's time over the arm's own: above 1, the arm is faster.
 from collections.abc import Callable
 
 import numpy as np
+from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
+from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR
-from ..analysis.pairs import (
-    NEGLIGIBLE,
-    OTHER,
-    Difference,
-    Over,
-    Speedup,
-    baseline_of,
-    by_other_clock,
-    by_size,
-    difference,
-    limit_of,
-    negligible_from,
-    reference_of,
-    same_program,
-    speedups,
-)
 from ..analysis.starts import PARTS, ColdStarts, summarise_starts
 from ..analysis.tidy import remarks
 from ..results.grouping import grouped
@@ -69,30 +55,19 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
-    first, baseline, rows, limit = benchmarks[0], baseline_of(benchmarks), [], ""
-    others = by_other_clock(benchmarks)
+    first, baseline, others, rows = benchmarks[0], pairs.baseline_of(benchmarks), pairs.by_other_clock(benchmarks), []
     for b in benchmarks:
-        time_s, other, (kind, share) = b.median_s, others.get(b.arm.id), limit_of(results, b)
-        limit = limit or LIMITS[kind]
-        interval = format_interval(b)
-        rows.append(
-            (
-                b.name,
-                format_time(time_s),
-                format_time(float(np.median(b.other_s))) if b.other_s else "-",
-                "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other, other.verdict),
-                format_throughput(b.flops / time_s, share),
-                "1 (baseline)" if b.arm.is_baseline else interval,
-                {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict),
-            )
-        )
-    arm, clock, processes = first.arm, first.facts.clock, len(set(first.process))
-    explained = [b for b in benchmarks if b.verdict in ("faster", "slower")]
+        other, rate = others.get(b.arm.id), format_throughput(b.flops / b.median_s, pairs.limit_of(results, b)[1])
+        other_time = format_time(float(np.median(b.other_s))) if b.other_s else "-"
+        ratios = "-" if other is None else format_ratio(other, other.verdict), format_interval(b)
+        ratio_by_other, ratio = ("1", "1 (baseline)") if b.arm.is_baseline else ratios
+        word = {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict)
+        rows.append((b.name, format_time(b.median_s), other_time, ratio_by_other, rate, ratio, word))
+    arm, clock, processes = first.arm, first.facts.clock, len(first.timed)
     return Section(
         f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, "
         f"kernel {STOCK if arm.division == STOCK else f'{arm.division} against {STOCK}'}",
-        (Prose("arm"), clock, OTHER[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]",
-         Words("verdict")),
+        (Prose("arm"), clock, pairs.OTHER[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
         rows,
         (
             f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps "
@@ -100,22 +75,26 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
             f"the last is of {clock} times.",
             f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
             + " Noisy: smaller differences cannot be seen here." * (first.floor > NOISY_FLOOR),
-            f"%: of the machine's nearer limit, here {limit}.",
+            f"%: of the machine's nearer limit, here {LIMITS[pairs.limit_of(results, first)[0]]}.",
             WHAT_OTHER_IS[clock],
             *["-: not measured."] * any(not b.other_s for b in benchmarks),
             *(f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline)),
-            *(f"{b.name}: {explain(difference(results, b, reference_of(b, benchmarks)))}." for b in explained),
+            *(
+                f"{b.name}: {explain(pairs.difference(results, b, pairs.reference_of(b, benchmarks)))}."
+                for b in benchmarks
+                if b.verdict != "indistinguishable"
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
-def explain(found: Difference) -> str:
+def explain(found: pairs.Difference) -> str:
     """Why an arm takes longer or shorter than another, and by how much.
 
-    >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
+    >>> explain(pairs.Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
     'crossing the jit boundary with the same program: +3.0 [+2.0, +4.0] µs a call over a[y]'
     >>> dots = (("dots", 6, 2),)
-    >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
+    >>> explain(pairs.Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
     'another program, of 6 dots, not 2: +300.0 [+200.0, +400.0] µs a call over b[x]'
     """
     counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in found.counts)
@@ -129,18 +108,10 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
     rows = []
     for b in benchmarks:
         build, program = b.facts.build, b.facts.program
-        times = (build.trace_s, build.lower_s, build.compile_s, build.first_call_s) if build else ()
-        counts = (program.dots, program.whiles, program.fusions, program.transposes) if program else ()
-        rows.append(
-            (
-                b.name,
-                *(map(format_time, times) if times else 4 * ("-",)),
-                str(b.facts.leaves),
-                *(map(str, counts) if counts else 4 * ("-",)),
-                format_bytes(program.temp_bytes if program else None),
-                program.fingerprint[:5] if program else "-",
-            )
-        )
+        times = map(format_time, astuple(build)) if build else 4 * ["-"]
+        counts = (program.dots, program.whiles, program.fusions, program.transposes) if program else 4 * ["-"]
+        temp, fingerprint = (format_bytes(program.temp_bytes), program.fingerprint[:5]) if program else ("-", "-")
+        rows.append((b.name, *times, str(b.facts.leaves), *map(str, counts), temp, fingerprint))
     counted = ("leaves", "dots", "while", "fusion", "transp", "temp", "print")
     return Section(
         f"{short_group(benchmarks[0].arm)}: programs",
@@ -160,11 +131,11 @@ def speedup_tables(results: Results) -> list[Section]:
     return [
         _speedups(over, kernel, found)
         for over in _SPEEDUPS
-        for kernel, found in grouped(speedups(results, over), lambda s: str(s.benchmark.arm.kernel)).items()
+        for kernel, found in grouped(pairs.speedups(results, over), lambda s: str(s.benchmark.arm.kernel)).items()
     ]
 
 
-def _speedups(over: Over, kernel: str, found: list[Speedup]) -> Section:
+def _speedups(over: pairs.Over, kernel: str, found: list[pairs.Speedup]) -> Section:
     title, note, last, cell = _SPEEDUPS[over]
     rows = [
         (
@@ -187,11 +158,11 @@ def _speedups(over: Over, kernel: str, found: list[Speedup]) -> Section:
     return Section(title.format(kernel=kernel), columns, rows, notes)
 
 
-def _memory(found: Speedup) -> str:
+def _memory(found: pairs.Speedup) -> str:
     return "-" if found.temp_share is None else f"{found.temp_share:.2f}"
 
 
-def _exchanged(found: Speedup) -> str:
+def _exchanged(found: pairs.Speedup) -> str:
     """What each device exchanges in a call: bytes in all, those of a loop apart."""
     program, parts = found.benchmark.facts.program, []
     if program is None:
@@ -205,7 +176,7 @@ def _exchanged(found: Speedup) -> str:
 
 _OF_MEMORY = "Memory: the kernel's temporary memory over that of "
 #: Of each table: its title, its note, and its last column with what stands in it.
-_SPEEDUPS: dict[Over, tuple[str, str, str, Callable[[Speedup], str]]] = {
+_SPEEDUPS: dict[pairs.Over, tuple[str, str, str, Callable[[pairs.Speedup], str]]] = {
     "one device": (
         "Several devices, kernel {kernel}",
         "The same batch is spread over the devices. Where these are parts of one CPU, the one device has all of its "
@@ -225,23 +196,23 @@ _SPEEDUPS: dict[Over, tuple[str, str, str, Callable[[Speedup], str]]] = {
 
 def overhead_tables(results: Results) -> list[Section]:
     """Overhead against the swept size; no table where none is swept."""
-    found = by_size(results)
+    found = pairs.by_size(results)
     sizes = sorted({size for of_arm in found.values() for size in of_arm})
 
     def share(b: Benchmark) -> str:
-        return f"{b.ratio - 1:+.1%}" + "*" * (not same_program(b, baseline_of(results.groups()[b.group])))
+        return f"{b.ratio - 1:+.1%}" + "*" * (not pairs.same_program(b, pairs.baseline_of(results.groups()[b.group])))
 
     rows = []
     for (arm, phase), of_arm in found.items():
-        size, is_sure = negligible_from(of_arm)
+        size, is_sure = pairs.negligible_from(of_arm)
         least = "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure)
         rows.append((f"{arm} {phase}", *(share(of_arm[s]) if s in of_arm else "-" for s in sizes), least))
     table = Section(
         f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
-        (Prose("arm"), *map(str, sizes), f"under {NEGLIGIBLE:.0%} from"),
+        (Prose("arm"), *map(str, sizes), f"under {pairs.NEGLIGIBLE:.0%} from"),
         rows,
         (
-            f"Under {NEGLIGIBLE:.0%}: from this size on, the upper end of the interval stays below it. "
+            f"Under {pairs.NEGLIGIBLE:.0%}: from this size on, the upper end of the interval stays below it. "
             '"by estimate": the estimates do, but the intervals do not. *: it runs another program.',
         ),
     )
