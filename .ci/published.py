@@ -108,7 +108,6 @@ class Published:
 
     @cached_property
     def answer(self) -> Answer:
-        """The answer of the run."""
         return answer(self.run)
 
     @property
@@ -117,7 +116,6 @@ class Published:
         return ", ".join(f"{package} {self.run.trigru.machine.versions[package]}" for package in PACKAGES)
 
     def row(self, workload: str, phase: str) -> AnswerRow:
-        """A row of the answer."""
         (row,) = (row for row in self.answer.rows if (str(row.workload), row.phase) == (workload, phase))
         return row
 
@@ -219,10 +217,14 @@ def _moved(before: Interval, after: Interval) -> str:
     return f"**{text}**" if before.high < after.low or after.high < before.low else text
 
 
+def quick(whole: Answer) -> Answer:
+    """The answer at the sizes of `--quick` alone."""
+    return replace(whole, rows=[row for row in whole.rows if str(row.workload) in QUICK])
+
+
 def sentences() -> str:
     """The answer of the published run at the sizes of `--quick`, in the sentences of the screen."""
-    found = published("cpu").answer
-    found = replace(found, rows=[row for row in found.rows if str(row.workload) in QUICK])
+    found = quick(published("cpu").answer)
     heading, advice = advice_of(found)
     sure = (line.replace(STAR, "Tied: not told apart at 95%.") for line in sure_lines(found))
     last = " ".join((*sure, *version_lines(found), *proof_lines(found)))

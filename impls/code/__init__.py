@@ -14,7 +14,7 @@ import jinja2
 
 from ...common.errors import UnavailableError
 
-__all__ = ["code_of", "has_code"]
+__all__ = ["PORTS", "code_of"]
 
 #: All that a program may import, as ruff sorts it.
 IMPORTS = """\
@@ -139,15 +139,6 @@ STYLES = {
 }
 
 
-def has_code(port: str) -> bool:
-    """Whether there is code of a port, which there is of trigru's own.
-
-    >>> has_code("nnx"), has_code("by-hand")
-    (True, False)
-    """
-    return port in PORTS
-
-
 def code_of(port: str, styles: Mapping[str, str]) -> str:
     """A program of a port that imports what it needs, makes a model, and uses it in each phase that is given.
 
@@ -176,7 +167,7 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
     print(f"forward: carry {carry.shape}, outputs {outputs.shape}")
     <BLANKLINE>
     """
-    if not has_code(port):
+    if port not in PORTS:
         raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
     chosen = {phase: STYLES[port][style] for phase, style in styles.items()}
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
@@ -190,7 +181,6 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
 
 
 def _imports(port: str, body: str) -> str:
-    """The imports that code needs."""
     lines = []
     for line in IMPORTS.format(port=port).splitlines():
         head, names = line.rsplit("import ", 1)
