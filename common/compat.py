@@ -110,8 +110,8 @@ def watch_events() -> Iterator[dict[str, list[float]]]:
     """
     events: dict[str, list[float]] = defaultdict(list)
 
-    def listen(event: str, duration_s: float = 0.0, **_: str | int) -> None:
-        events[event.rpartition("/")[2]].append(duration_s)
+    def listen(event: str, *duration_s: Any, **_: Any) -> None:
+        events[event.rpartition("/")[2]].append(sum(duration_s, 0.0))
 
     monitoring.register_event_listener(listen)
     monitoring.register_event_duration_secs_listener(listen)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
-from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
+from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, differentiated, own_array
 from ..common.port.styles import functional_program, shared_styles
 from . import uses
 
@@ -300,7 +300,7 @@ class NNXPort(Port):
         return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
 
     def value_and_grad(self, function, *, has_aux=False):
-        return super().value_and_grad(function, has_aux=has_aux, by=nnx.value_and_grad)
+        return differentiated(nnx.value_and_grad, function, has_aux)
 
     call_styles = (
         CallStyle("nnx.jit", "nnx.jit(f)(model, x)", _in_place, source=f"{_DOCS}/nnx_basics.html"),

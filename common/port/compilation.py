@@ -1,6 +1,5 @@
 """How programs are compiled for a check: without optimisation where they run once, and kept for the next time."""
 
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -20,8 +19,6 @@ _SLOW_TO_COMPILE = {
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
-#: JAX's warning about an entry of a folder.
-_DAMAGE = "Error (reading|writing) persistent compilation cache entry"
 #: A program that takes less time to compile is not kept: reading it takes as long.
 LEAST_KEPT_S = 0.004
 #: The most bytes of programs that a folder keeps; those used last stay, until so much is free.
@@ -60,18 +57,14 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
             with suppress(OSError):  # another process may remove it
                 if not entry.stat().st_size:
                     entry.unlink()
-    with configured(ours), warnings.catch_warnings(record=True) as noticed:
-        warnings.filterwarnings("always", _DAMAGE)
+    with configured(ours), _damage_noticed() as damaged:
         compilation_cache.reset_cache()
         try:
             yield
         finally:
             compilation_cache.reset_cache()
-    others = [w for w in noticed if not re.match(_DAMAGE, str(w.message))]
-    for w in others:
-        warnings.showwarning(w.message, w.category, w.filename, w.lineno)
-    if folder is not None:  # JAX replaces nothing that it could not read, and names it not
-        _tidy(folder, 0 if len(others) < len(noticed) else CACHE_BYTES)
+    if folder is not None:
+        _tidy(folder, 0 if damaged else CACHE_BYTES)  # JAX replaces nothing that it could not read, and names it not
 
 
 def _tidy(folder: Path, most_bytes: int) -> None:
@@ -87,6 +80,24 @@ def _tidy(folder: Path, most_bytes: int) -> None:
             left -= nbytes
             with suppress(OSError):
                 entry.unlink()
+
+
+@contextmanager
+def _damage_noticed() -> Iterator[list[str]]:
+    """Collects JAX's warnings about entries that it could not read."""
+    damaged: list[str] = []
+    show = warnings.showwarning
+
+    def notice(message: Warning | str, *rest: Any) -> None:
+        if "persistent compilation cache entry" in str(message):
+            damaged.append(str(message))
+        else:
+            show(message, *rest)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", "Error (reading|writing) persistent compilation cache entry")
+        warnings.showwarning = notice
+        yield damaged
 
 
 @contextmanager
