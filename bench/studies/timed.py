@@ -11,8 +11,8 @@ import numpy as np
 from trigru.bench.analysis.statistics import TimeComparison, as_ratio, effect_of, noise_floor, verdict
 from trigru.bench.timing.sampling import sample_rounds, schedule_of, warm_up
 
-#: By name, what makes a jitted function and its arguments; the first arm is the baseline.
-Arms = dict[str, Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]]
+#: By name, what makes a jitted function, its arguments and anything else; the first arm is the baseline.
+Arms = dict[str, Callable[[], tuple[Any, ...]]]
 DUPLICATE = "duplicate"
 PROCESSES, ROUNDS, SAMPLE_TIME_S = 8, 22, 2.5e-3
 
@@ -44,7 +44,7 @@ def time_arms(make_arms: Callable[[], Arms], number: int) -> dict[str, np.ndarra
     makers = {baseline: makers[baseline], DUPLICATE: makers[baseline], **makers}
     names, made = list(makers), {}
     for index in np.random.default_rng(number).permutation(len(names)):
-        function, arguments = makers[names[index]]()
+        function, arguments, *_ = makers[names[index]]()
         made[names[index]] = SimpleNamespace(call=partial(function, *arguments), wait=jax.block_until_ready)
         jax.block_until_ready(function(*arguments))
     arms = [made[name] for name in names]
