@@ -107,19 +107,14 @@ def _shared(functional: str, setup: str = "", it: str = "{}") -> dict[str, _Styl
     }
 
 
-def _in_place(jit: str = "@nnx.jit", bind: str = "") -> _Style:
-    """A style of NNX's that changes the model and the optimiser that it is passed."""
-    return _Style("model", jit=jit, bind=bind, trains="in place")
-
-
 STYLES = {
     "pure": _shared("jit"),
     "linen": {"train_state": _Style(trains="train_state"), **_shared("apply")},
     "nnx": {
-        "nnx.jit": _in_place(),
-        "nnx.jit-tree": _in_place("@partial(nnx.jit, graph=False)"),
-        "jit_partial": _in_place("", "nnx.jit_partial({}, {}, graph=False)"),
-        "cached_partial": _in_place(bind="nnx.cached_partial({}, {})"),
+        "nnx.jit": _Style("model", jit="@nnx.jit", trains="in place"),
+        "nnx.jit-tree": _Style("model", jit="@partial(nnx.jit, graph=False)", trains="in place"),
+        "jit_partial": _Style("model", jit="", bind="nnx.jit_partial({}, {}, graph=False)", trains="in place"),
+        "cached_partial": _Style("model", jit="@nnx.jit", bind="nnx.cached_partial({}, {})", trains="in place"),
         "pytree": _Style("model"),
         **_shared(
             "split-merge", "graphdef, params, rest = nnx.split(model, nnx.Param, ...)", "nnx.merge(graphdef, {}, rest)"
