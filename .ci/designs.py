@@ -6,7 +6,8 @@ The rows hold every pair of levels that can go together, and the triples that ar
 import json
 import math
 import random
-from itertools import product
+from collections import Counter
+from itertools import chain, product
 
 from trigru.common.equality.contract.designs import FILE, Combination, combined, covered, digest
 from trigru.common.equality.contract.factors import COARSE_SPACE, SPACE, Row, Space
@@ -34,30 +35,27 @@ def cover(space: Space, only: str | None, size: int) -> list[Row]:
         RuntimeError: they were not found.
     """
     rng = random.Random(0)
-    wanted = sorted(sorted(levels) for levels in combinations_of(space, only))
-    number = {frozenset(levels): n for n, levels in enumerate(wanted)}
+    wanted = sorted(combinations_of(space, only), key=sorted)
     rows = [space.usual | {"style": "none"}] * size
-    held = [{number[levels] for levels in covered(space, [row], only)} for row in rows]
-    count = [sum(n in one for one in held) for n in range(len(wanted))]
+    held = [covered(space, [row], only) for row in rows]
+    count = Counter(chain(*held))
     for step in range(STEPS):
-        missing = [n for n, times in enumerate(count) if not times] if step % 20 == 0 else missing
+        missing = [levels for levels in wanted if not count[levels]] if step % 20 == 0 else missing
         if not missing:
             return rows
         place, factor = rng.randrange(size), rng.choice(space.factors)
         is_needed = rng.random() < NEEDED
-        levels = dict(wanted[rng.choice(missing)]) if is_needed else {factor.name: rng.choice(factor.levels)}
+        levels = dict(rng.choice(missing)) if is_needed else {factor.name: rng.choice(factor.levels)}
         row = completed(rows[place] | levels, set(levels), space, rng)
         if row is None or row == rows[place]:
             continue
-        now = {number[levels] for levels in covered(space, [row], only)}
+        now = covered(space, [row], only)
         lost, gained = held[place] - now, now - held[place]
-        worse = sum(count[n] == 1 for n in lost) - sum(count[n] == 0 for n in gained)
+        worse = sum(count[levels] == 1 for levels in lost) - sum(count[levels] == 0 for levels in gained)
         if worse <= 0 or rng.random() < math.exp(-worse / max(COLD, HOT * (1 - step / STEPS))):
             rows[place], held[place] = row, now
-            for n in lost:
-                count[n] -= 1
-            for n in gained:
-                count[n] += 1
+            count.subtract(lost)
+            count.update(gained)
     raise RuntimeError(f"{len(missing)} combinations are in none of {size} rows.")
 
 
