@@ -1,4 +1,4 @@
-"""Write the rows of the contract anew, after a change of its factors or rules. Takes some minutes.
+"""Write the rows of the contract anew, after a change of its factors or rules. Takes half a minute.
 
 The rows hold every pair of levels that can go together, and the triples that are asked for.
 """
@@ -6,7 +6,8 @@ The rows hold every pair of levels that can go together, and the triples that ar
 import json
 import math
 import random
-from itertools import product
+from collections import Counter
+from itertools import chain, product
 
 from trigru.common.equality.contract.designs import FILE, Combination, combined, covered, digest
 from trigru.common.equality.contract.factors import COARSE_SPACE, SPACE, Row, Space
@@ -14,9 +15,9 @@ from trigru.common.equality.contract.factors import COARSE_SPACE, SPACE, Row, Sp
 #: The spaces, and how many rows each gets: fewer were not found.
 DESIGNS = ((SPACE, None, 35), (COARSE_SPACE, "dtype", 16))
 #: How many changes are tried, and the temperatures at the first and the last of them.
-STEPS, HOT, COLD = 1_500_000, 0.9, 0.12
-#: How often a change is one that a missing combination needs, and how often its row is mended for the rules.
-NEEDED, MENDED = 0.7, 6
+STEPS, HOT, COLD = 30_000, 0.9, 0.12
+#: How often a change is one that a missing combination needs.
+NEEDED = 0.7
 
 
 def cover(space: Space, only: str | None, size: int) -> list[Row]:
@@ -34,48 +35,41 @@ def cover(space: Space, only: str | None, size: int) -> list[Row]:
         RuntimeError: they were not found.
     """
     rng = random.Random(0)
-    wanted = sorted(sorted(levels) for levels in combinations_of(space, only))
-    number = {frozenset(levels): n for n, levels in enumerate(wanted)}
+    wanted = sorted(combinations_of(space, only), key=sorted)
     rows = [space.usual | {"style": "none"}] * size
-    held = [{number[levels] for levels in covered(space, [row], only)} for row in rows]
-    count = [sum(n in one for one in held) for n in range(len(wanted))]
+    held = [covered(space, [row], only) for row in rows]
+    count = Counter(chain(*held))
     for step in range(STEPS):
-        missing = [n for n, times in enumerate(count) if not times] if step % 20 == 0 else missing
+        missing = [levels for levels in wanted if not count[levels]] if step % 20 == 0 else missing
         if not missing:
             return rows
         place, factor = rng.randrange(size), rng.choice(space.factors)
         is_needed = rng.random() < NEEDED
-        levels = dict(wanted[rng.choice(missing)]) if is_needed else {factor.name: rng.choice(factor.levels)}
-        row = _mended(rows[place] | levels, set(levels), space, rng)
+        levels = dict(rng.choice(missing)) if is_needed else {factor.name: rng.choice(factor.levels)}
+        row = completed(rows[place] | levels, set(levels), space, rng)
         if row is None or row == rows[place]:
             continue
-        now = {number[levels] for levels in covered(space, [row], only)}
+        now = covered(space, [row], only)
         lost, gained = held[place] - now, now - held[place]
-        worse = sum(count[n] == 1 for n in lost) - sum(count[n] == 0 for n in gained)
+        worse = sum(count[levels] == 1 for levels in lost) - sum(count[levels] == 0 for levels in gained)
         if worse <= 0 or rng.random() < math.exp(-worse / max(COLD, HOT * (1 - step / STEPS))):
             rows[place], held[place] = row, now
-            for n in lost:
-                count[n] -= 1
-            for n in gained:
-                count[n] += 1
+            count.subtract(lost)
+            count.update(gained)
     raise RuntimeError(f"{len(missing)} combinations are in none of {size} rows.")
 
 
-def _mended(row: Row, fixed: set[str], space: Space, rng: random.Random) -> Row | None:
-    """The row with other levels of some factors, so that it keeps every rule; None where that was not found."""
-    for _ in range(MENDED):
-        broken = [rule for rule in space.rules if not rule.allows(row)]
-        if not broken:
-            return row
-        rule = rng.choice(broken)
-        known = {factor.name: factor.levels for factor in space.factors if factor.name not in fixed}
-        others = [(n, level) for n, levels in rule.then.items() for level in known.get(n, ()) if level in levels]
-        others += [(n, level) for n, levels in rule.when.items() for level in known.get(n, ()) if level not in levels]
-        if not others:
-            return None
-        name, level = rng.choice(others)
-        row = row | {name: level}
-    return None
+def completed(row: Row, fixed: set[str], space: Space, rng: random.Random) -> Row | None:
+    """The row with other levels of some factors that are not fixed, so that it keeps every rule; None if none does."""
+    broken = [rule for rule in space.rules if not rule.allows(row)]
+    if not broken:
+        return row
+    rule = rng.choice(broken)
+    free = {factor.name: factor.levels for factor in space.factors if factor.name not in fixed}
+    others = [(n, level) for n, levels in rule.then.items() for level in free.get(n, ()) if level in levels]
+    others += [(n, level) for n, levels in rule.when.items() for level in free.get(n, ()) if level not in levels]
+    rows = (completed(row | {n: level}, fixed | {n}, space, rng) for n, level in rng.sample(others, len(others)))
+    return next(filter(None, rows), None)
 
 
 def combinations_of(space: Space, only: str | None = None) -> set[Combination]:
@@ -89,22 +83,8 @@ def combinations_of(space: Space, only: str | None = None) -> set[Combination]:
         for some in combined(space, only)
         for levels in product(*(factor.levels for factor in some))
     )
-    return {frozenset(row.items()) for row in rows if can_be_completed(space, row)}
-
-
-def can_be_completed(space: Space, row: Row) -> bool:
-    """Whether some row that keeps every rule has these levels."""
-    if not space.allows(row):
-        return False
-    if space.allows({**space.usual, **row}):
-        return True
-    ruled = {name for rule in space.rules for name in (*rule.when, *rule.then)}
-    rest = [factor for factor in space.factors if factor.name in ruled - row.keys()]
-    if not rest:
-        return True
-    left = {f.name: [level for level in f.levels if space.allows({**row, f.name: level})] for f in rest}
-    name = min(left, key=lambda name: len(left[name]))  # that factor first which has the fewest levels left
-    return any(can_be_completed(space, {**row, name: level}) for level in left[name])
+    rng = random.Random(0)
+    return {frozenset(row.items()) for row in rows if completed(space.usual | row, {*row}, space, rng)}
 
 
 def main() -> None:

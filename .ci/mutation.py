@@ -69,35 +69,26 @@ def plan(judge: str, session: str, number: int, seed: int = 0) -> None:
 
 
 def judge(by: str) -> int:
-    """The exit code of what judges the changed file."""
-    file, line = changed_line()
-    verify = [Path(sys.executable).with_name("trigru"), "verify", "--anew", *VERIFIED.get(file, ())]
-    tests = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x"]
-    return subprocess.run(verify if by == "verify" else [*tests, *tests_of(file, line, ".coverage")]).returncode
+    """The exit code of what judges the changed file.
 
-
-def tests_of(file: str, line: int, recorded: str) -> list[str]:
-    """The tests that run a line; of one that runs at import, all tests of its room.
-
-    A test whose fixture runs it stands for all tests of its file, which may share the fixture.
+    A test whose fixture runs the changed line stands for all tests of its file, which may share the fixture; where a
+    line runs at import, all tests of its room judge it.
     """
     from coverage import CoverageData
 
-    data = CoverageData(recorded)
-    data.read()
-    contexts = data.contexts_by_lineno(str(Path(file).resolve())).get(line, ())
-    names = [context.rpartition("|") for context in contexts if context]
-    tests = {test if phase == "run" else test.partition("::")[0] for test, _, phase in names}
-    return sorted(tests) or [next(f"tests/{room}" for room in Path(file).parents if Path("tests", room).is_dir())]
-
-
-def changed_line() -> tuple[str, int]:
-    """The changed file, and the line of its first change."""
-    command = ["git", "diff", "--unified=0", "--no-prefix", "HEAD", "--", "bench", "common", "impls"]
-    diff = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    match = re.search(r"^--- (.+)\n.*\n@@ -(\d+)", diff, re.MULTILINE)
-    assert match, "no file is changed"
-    return match[1], int(match[2])
+    diff = subprocess.run(["git", "diff", "-U0", "--no-prefix", "HEAD"], capture_output=True, text=True, check=True)
+    found = re.search(r"^--- (.+)\n.*\n@@ -(\d+)", diff.stdout, re.MULTILINE)
+    assert found, "no file is changed"
+    file, line = found[1], int(found[2])
+    if by == "verify":
+        trigru = Path(sys.executable).with_name("trigru")
+        return subprocess.run([trigru, "verify", "--anew", *VERIFIED.get(file, ())]).returncode
+    recorded = CoverageData(".coverage")
+    recorded.read()
+    runs = [run.rpartition("|") for run in recorded.contexts_by_lineno(str(Path(file).resolve())).get(line, ()) if run]
+    tests = {test if phase == "run" else test.partition("::")[0] for test, _, phase in runs}
+    room = next(f"tests/{room}" for room in Path(file).parents if Path("tests", room).is_dir())
+    return subprocess.run([sys.executable, "-m", "pytest", "-n0", "-q", "-x", *(sorted(tests) or [room])]).returncode
 
 
 def report(*sessions: str) -> None:
@@ -141,13 +132,10 @@ def change_of(diff: str) -> str:
 @cache
 def left_out(file: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """The places of annotations and of what is raised."""
-    places = []
-    for node in ast.walk(ast.parse(Path(file).read_text())):
-        inner = (
-            node if isinstance(node, ast.Raise) else getattr(node, "returns", None) or getattr(node, "annotation", None)
-        )
-        places += [inner] if inner is not None else []
-    return [((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)) for node in places]
+    nodes = list(ast.walk(ast.parse(Path(file).read_text())))
+    left = [node for node in nodes if isinstance(node, ast.Raise)]
+    left += [inner for node in nodes for name in ("returns", "annotation") if (inner := getattr(node, name, None))]
+    return [((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)) for node in left]
 
 
 if __name__ == "__main__":

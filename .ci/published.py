@@ -31,15 +31,12 @@ from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 #: What people do, as a workload and a phase of the published run.
-STEP = "One time step a call", "question", "step"
-SHORT = "Training on one sequence", "question", "train_step"
-COMMON = "Training a model of common size", "medium", "train_step"
 SITUATIONS = (
-    STEP,
+    ("One time step a call", "question", "step"),
     ("Streaming, a chunk a call", "question", "forward"),
-    SHORT,
+    ("Training on one sequence", "question", "train_step"),
     ("Training on small batches", "vowels", "train_step"),
-    COMMON,
+    ("Training a model of common size", "medium", "train_step"),
     ("Training a large model", "large", "train_step"),
 )
 #: The smallest model, whose calls take as long as those that most public claims are about, then the situations.
@@ -108,7 +105,6 @@ class Published:
 
     @cached_property
     def answer(self) -> Answer:
-        """The answer of the run."""
         return answer(self.run)
 
     @property
@@ -117,32 +113,26 @@ class Published:
         return ", ".join(f"{package} {self.run.trigru.machine.versions[package]}" for package in PACKAGES)
 
     def row(self, workload: str, phase: str) -> AnswerRow:
-        """A row of the answer."""
         (row,) = (row for row in self.answer.rows if (str(row.workload), row.phase) == (workload, phase))
         return row
 
-    def arm(self, workload: str, phase: str, port: str, style: str) -> Benchmark | None:
+    def arm(self, at: Sequence[str], called: Called, in_flight: bool) -> Benchmark | None:
         """A port in a call style, by its name or label; None where it has no number."""
-        group = self.run.groups()[f"{workload}/{phase}/float32/stock"]
+        (port, style), group = called, self.run.groups()["{}/{}/float32/stock".format(*at)]
         own = (b for b in group if b.arm.port == port and b.arm.role == "arm")
-        return next((b for b in own if style == b.arm.style or style in b.arm.labels), None)
+        arm = next((b for b in own if style == b.arm.style or style in b.arm.labels), None)
+        return by_other_clock(group).get(arm.arm.id) if arm and in_flight else arm
 
-    def _in_flight(self, arm: Benchmark) -> Benchmark | None:
-        return by_other_clock(self.run.groups()[arm.group]).get(arm.arm.id)
-
-    def time(self, arm: Benchmark | None, *, in_flight: bool) -> str:
+    def time(self, at: Sequence[str], called: Called, in_flight: bool) -> str:
         """The median time of a call, and its ratio to plain JAX's."""
-        arm = self._in_flight(arm) if arm and in_flight else arm
-        if arm is None:
-            return NOT_MEASURED
-        return f"{_whole(format_time(arm.median_s))}, {_ratio(arm, arm.verdict)}"
+        arm = self.arm(at, called, in_flight)
+        return f"{_whole(format_time(arm.median_s))}, {_ratio(arm, arm.verdict)}" if arm else NOT_MEASURED
 
-    def ratio(self, one: Benchmark | None, other: Benchmark | None, *, in_flight: bool) -> str:
+    def ratio(self, at: Sequence[str], in_flight: bool, *called: Called) -> str:
         """The ratio of two arms; of two styles of one framework that are waited for, also the difference."""
-        arms = [self._in_flight(arm) if arm and in_flight else arm for arm in (one, other)]
-        if None in arms:
+        first, second = (self.arm(at, one, in_flight) for one in called)
+        if first is None or second is None:
             return NOT_MEASURED
-        first, second = (arm for arm in arms if arm)
         d = difference(self.run, first, second)
         if in_flight or first.arm.port != second.arm.port or d.verdict != "slower":
             return _ratio(d, d.verdict)
@@ -179,7 +169,7 @@ def times(*, in_flight: bool) -> str:
     """A row for each way of calling that has a number, a column for each situation."""
     of, rows = published("cpu"), []
     for arm, name in ARMS.items():
-        cells = [of.time(of.arm(*at, *arm), in_flight=in_flight) for _, *at in SITUATIONS]
+        cells = [of.time(at, arm, in_flight) for _, *at in SITUATIONS]
         if {*cells} != {NOT_MEASURED}:
             rows.append((name, *cells))
     return table(("called", *(f"{text}: {size(*at)}" for text, *at in SITUATIONS)), rows)
@@ -196,8 +186,8 @@ def claims(part: str) -> str:
     """A table of docs/claims.md: a row for each situation, those columns that have a number."""
     of = published("cpu")
     columns = {"situation": [f"{text}: {size(*at)}" for text, *at in CLAIMED]}
-    for heading, in_flight, one, other in CLAIMS[part]:
-        columns[heading] = [of.ratio(of.arm(*at, *one), of.arm(*at, *other), in_flight=in_flight) for _, *at in CLAIMED]
+    for heading, *pair in CLAIMS[part]:
+        columns[heading] = [of.ratio(at, *pair) for _, *at in CLAIMED]
     return table([*columns], list(zip(*columns.values(), strict=True)))
 
 
@@ -219,10 +209,14 @@ def _moved(before: Interval, after: Interval) -> str:
     return f"**{text}**" if before.high < after.low or after.high < before.low else text
 
 
+def quick(whole: Answer) -> Answer:
+    """The answer at the sizes of `--quick` alone."""
+    return replace(whole, rows=[row for row in whole.rows if str(row.workload) in QUICK])
+
+
 def sentences() -> str:
     """The answer of the published run at the sizes of `--quick`, in the sentences of the screen."""
-    found = published("cpu").answer
-    found = replace(found, rows=[row for row in found.rows if str(row.workload) in QUICK])
+    found = quick(published("cpu").answer)
     heading, advice = advice_of(found)
     sure = (line.replace(STAR, "Tied: not told apart at 95%.") for line in sure_lines(found))
     last = " ".join((*sure, *version_lines(found), *proof_lines(found)))

@@ -2,14 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from textwrap import shorten
 
-import msgspec
+from published import quick  # which stands beside this script
 from trigru.bench.analysis.answer import Answer, answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.plots import Picture, answer_figure, answer_text, label_of, themed
 from trigru.bench.reporting.sections import markdown_table
 from trigru.bench.upgrades.matrix import Matrix, read
@@ -76,21 +75,15 @@ def draw_pictures(*, check: bool) -> list[Path]:
     return stale
 
 
-def _answer_picture(of: Answer) -> Picture:
-    return Picture(answer_figure(of), answer_text(of))
-
-
-def _quick_picture(path: Path) -> Picture | None:
-    """The picture of those workloads alone that --quick has."""
-    whole = answer(load(path))
-    rows = [row for row in whole.rows if str(row.workload) in QUICK]
-    return _answer_picture(msgspec.structs.replace(whole, rows=rows))
+def _answer_picture(path: Path, of: Callable[[Answer], Answer] = lambda whole: whole) -> Picture:
+    some = of(answer(load(path)))
+    return Picture(answer_figure(some), answer_text(some))
 
 
 #: Each picture with its results and the function that draws it.
 PICTURES: dict[str, tuple[str, Callable[[Path], Picture | None]]] = {
-    "answer": ("cpu.json.gz", _quick_picture),
-    "answer-all": ("cpu.json.gz", lambda path: _answer_picture(answer(load(path)))),
+    "answer": ("cpu.json.gz", partial(_answer_picture, of=quick)),
+    "answer-all": ("cpu.json.gz", _answer_picture),
     "releases": ("releases.json", lambda path: matrix_picture(read(path))),
 }
 PARTS: dict[str, Callable[[], str]] = {"releases-sets": sets, "releases-picture": picture, "upgrade": upgrade}

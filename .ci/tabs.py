@@ -62,9 +62,11 @@ def parts_of(path: str) -> dict[str, str]:
     (model,) = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == "GRU")
     parts = dict.fromkeys(METHODS.values(), "")
     for node in model.body:
-        name = node.name if isinstance(node, ast.FunctionDef) else "__init__"
         if isinstance(node, ast.FunctionDef | ast.AnnAssign):
-            parts[METHODS.get(name, METHODS[""])] += _code(text.splitlines(), node)
+            code = ast.get_source_segment(text, node, padded=True) or ""
+            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+                code = code.replace(f"{ast.get_source_segment(text, node.body[0], padded=True)}\n", "")
+            parts[METHODS.get(getattr(node, "name", "__init__"), METHODS[""])] += textwrap.dedent(f"{code}\n")
     return {heading: _ruff(code, "format", f"--line-length={COLUMN}") for heading, code in parts.items()}
 
 
@@ -72,15 +74,6 @@ def _ruff(code: str, *words: str) -> str:
     """The code as ruff changes it."""
     command = [sys.executable, "-m", "ruff", *words, "--stdin-filename=part.py", "-"]
     return subprocess.run(command, input=code, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-
-
-def _code(lines: list[str], node: ast.FunctionDef | ast.AnnAssign) -> str:
-    """The lines of a field or method, without indentation and docstring."""
-    kept = lines[node.lineno - 1 : node.end_lineno]
-    if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
-        docstring = node.body[0]
-        kept = lines[node.lineno - 1 : docstring.lineno - 1] + lines[docstring.end_lineno : node.end_lineno]
-    return textwrap.dedent("\n".join(kept)) + "\n"
 
 
 class Doctests(Extension):

@@ -1,5 +1,6 @@
 """Functions that older versions of JAX and Optax name otherwise, or lack: features are detected, not versions."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -102,16 +103,26 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
 
 
 @contextmanager
-def listening(listener: Callable[..., None], *, of_durations: bool) -> Iterator[None]:
-    """Within this context, a listener of `jax.monitoring` is called; from JAX 0.6 on, the module can take it away."""
-    kind, unit = ("event_duration", "_secs") if of_durations else ("event", "")
-    getattr(monitoring, f"register_{kind}{unit}_listener")(listener)
+def watch_events() -> Iterator[dict[str, list[float]]]:
+    """The events of `jax.monitoring` within this context, by the last part of their names: how long each took.
+
+    In seconds; 0 where JAX does not say. From JAX 0.6 on, the module can take a listener away.
+    """
+    events: dict[str, list[float]] = defaultdict(list)
+
+    def listen(event: str, *duration_s: Any, **_: Any) -> None:
+        events[event.rpartition("/")[2]].append(sum(duration_s, 0.0))
+
+    monitoring.register_event_listener(listen)
+    monitoring.register_event_duration_secs_listener(listen)
     try:
-        yield
+        yield events
     finally:
-        if hasattr(monitoring, name := f"unregister_{kind}_listener"):
-            getattr(monitoring, name)(listener)
+        if hasattr(monitoring, "unregister_event_listener"):
+            monitoring.unregister_event_listener(listen)
+            monitoring.unregister_event_duration_listener(listen)
         else:
             from jax._src import monitoring as inner
 
-            getattr(inner, f"_unregister_{kind}_listener_by_callback")(listener)
+            for kind in ("event", "event_duration"):
+                getattr(inner, f"_unregister_{kind}_listener_by_callback")(listen)

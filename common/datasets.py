@@ -29,16 +29,3 @@ def japanese_vowels(split: str = "train") -> Utterances:
     """
     with np.load(str(files("trigru.common") / "data" / "japanese_vowels.npz"), allow_pickle=False) as archive:
         return Utterances(*(archive[f"{split}_{field}"] for field in Utterances._fields))
-
-
-@cache
-def sunspots() -> np.ndarray:
-    """Yearly mean sunspot numbers, 1700 to 2008: float64 (309,).
-
-    Source: NOAA's National Geophysical Data Center, public domain.
-
-    >>> sunspots()[[0, -1]].tolist()
-    [5.0, 2.9]
-    """
-    table = (files("trigru.common") / "data" / "sunspots.csv").read_text(encoding="utf-8")
-    return np.loadtxt(table.splitlines(), delimiter=",", skiprows=1, usecols=1)

@@ -10,7 +10,7 @@ from ...common.port.protocol import DOCUMENTED, LABELS, CallStyle, Port
 from ...common.port.styles import labels_of, styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names
-from ...impls.code import code_of, has_code
+from ...impls.code import PORTS, code_of
 from ..reporting.console import say, show
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
@@ -64,7 +64,7 @@ def style_table(ports: Iterable[Port]) -> Section:
 def print_code(name: str, style: str) -> None:
     """Print a program of a port that its user can run, in a call style of this name or label."""
     port = get_port(name)
-    if not has_code(name):
+    if name not in PORTS:
         known = "; ".join(f"{s.name}, {s.summary}" for s in port.call_styles)
         raise UnavailableError(f"port {name!r} comes from another package: trigru has no code of it. Styles: {known}.")
     styles = {style.name: style for style in port.call_styles}

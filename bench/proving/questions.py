@@ -99,9 +99,9 @@ def answers_to(request: ProofRequest) -> Iterator[int | Answered]:
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
         for number in _taken(request):
             yield number
-            with count_programs() as programs:
+            with count_programs() as count:
                 measurement = examiner.ask(find(request.questions[number]))
-            yield Answered(number, measurement, programs.compiled, programs.reused, jax.default_backend())
+            yield Answered(number, measurement, *count(), jax.default_backend())
 
 
 def _taken(request: ProofRequest) -> Iterator[int]:

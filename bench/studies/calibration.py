@@ -5,19 +5,40 @@ stretched while the clock runs, which should be called slower. docs/measurement.
 arms on one machine, and docs/results/calibration.json each verdict.
 """
 
+import time
 from collections import Counter
 from functools import partial
 from typing import Any
 
+import jax
+import optax
 from scipy.stats import binomtest
-from timed import Arms, measure, program_of
+from timed import Arms, measure
+from trigru.bench.arms.workloads import get_workload
+from trigru.bench.results.arm import Sized
+from trigru.common.parameters.record import random_params
+from trigru.common.port.styles import make_task
+from trigru.impls.pure import PORT
 
 WORKLOADS, GROUPS, COPIES, SLOWED = ("tiny", "question", "vowels"), 10, 7, (0.02, 0.03, 0.05)
 
 
-def arm(workload: str, slowed: float = 0.0) -> tuple[Any, ...]:
-    """A copy of the baseline, compiled anew: a function, its arguments, and the share by which it is slowed."""
-    return *program_of("pure", "jit", workload), slowed
+def arm(workload: str, slowed: float = 0.0) -> tuple[Any, tuple[Any, ...]]:
+    """A copy of the baseline, compiled anew, with its arguments; its calls take longer by the share `slowed`."""
+    sized = get_workload(Sized(workload))
+    config = sized.config("forward")
+    forward = jax.jit(make_task(PORT, config, "forward", optax.identity()).predict)
+
+    def stretched(*arguments: Any) -> Any:
+        start = time.perf_counter()
+        outputs = jax.block_until_ready(forward(*arguments))
+        until = start + (time.perf_counter() - start) * (1 + slowed)
+        while time.perf_counter() < until:
+            pass
+        return outputs
+
+    given = PORT.load(config, random_params(config)), *jax.device_put(sized.batch().arguments("forward"))
+    return stretched if slowed else forward, given
 
 
 def arms(workload: str) -> Arms:

@@ -11,12 +11,12 @@ each, xland's own and otherwise written here, is compared in float64, and then t
 
 # pyright: reportMissingImports=false
 
-import functools
 import importlib
 import json
 import subprocess
 import sys
 import types
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,22 +175,21 @@ PROGRAMS = {
 }
 
 
-def differences(name: str, path: Path, sizes: dict[str, int]) -> dict[str, float]:
+def arms(name: str, path: Path, sizes: dict[str, int]) -> Arms:
+    """The program as it is, and with each kernel."""
+    return {kernel: partial(PROGRAMS[name][0], path, kernel, **sizes) for kernel in (OWN, STOCK, FUSED)}
+
+
+def differences(made: Arms) -> dict[str, float]:
     """The largest relative difference, in float64, of the numbers that the train steps report."""
     results = {}
     with jax.enable_x64(True):
-        for kernel in (OWN, STOCK, FUSED):
-            function, arguments, reported = PROGRAMS[name][0](path, kernel, **sizes)
+        for kernel, make in made.items():
+            function, arguments, reported = make()
             leaves = jax.tree.leaves(reported(function(*arguments)))
             results[kernel] = np.array([np.asarray(leaf).sum() for leaf in leaves])
     own = results.pop(OWN)
     return {kernel: float(np.max(np.abs(result - own) / np.abs(own).max())) for kernel, result in results.items()}
-
-
-def arms(name: str, path: Path, sizes: dict[str, int]) -> Arms:
-    """The program as it is, and with each kernel."""
-    make, _ = PROGRAMS[name]
-    return {kernel: lambda kernel=kernel: make(path, kernel, **sizes)[:2] for kernel in (OWN, STOCK, FUSED)}
 
 
 def main(given: list[str]) -> None:
@@ -201,8 +200,8 @@ def main(given: list[str]) -> None:
         commit = subprocess.run(["git", "-C", path, "log", "-1", "--format=%h of %as"], capture_output=True, text=True)
         print(f"{name}, commit {commit.stdout.strip()}; jax {jax.__version__}")
         for sizes in PROGRAMS[name][1]:
-            print(f"  {sizes}: differences {differences(name, path, sizes)}")
-            times = measure(functools.partial(arms, name, path, sizes), name, PROCESSES)
+            print(f"  {sizes}: differences {differences(arms(name, path, sizes))}")
+            times = measure(partial(arms, name, path, sizes), name, PROCESSES)
             for kernel, (time_ms, r, word) in times.items():
                 print(f"  {kernel}: {time_ms:.4g} ms, {r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}], {word}")
 

@@ -7,8 +7,9 @@ has what was found on one machine, and docs/results/training.json the numbers.
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,8 @@ import numpy as np
 import optax
 from scipy.stats import ttest_1samp
 from trigru.common.config import GRUConfig
-from trigru.common.datasets import japanese_vowels, sunspots
+from trigru.common.datasets import japanese_vowels
 from trigru.common.gru.optimizers import carry_learning_rate
-from trigru.common.parameters.record import ClassifierParams
 from trigru.common.port.task import cross_entropy
 from trigru.impls import get_port
 
@@ -29,12 +29,16 @@ FRAMEWORKS = ("linen", "nnx", "equinox")
 SEEDS = 20
 #: Training ends when validation has not improved for this many epochs.
 PATIENCE = 40
+#: Of an experiment, by the parameters that validated best.
+TESTED = ("loss", "score")
 #: How the initial state is trained, from zero. The others are compared with the first.
 STARTS: dict[str, Callable[[optax.GradientTransformation], optax.GradientTransformation]] = {
     "fixed at zero": lambda adam: carry_learning_rate(adam, scale=0.0),
     "learned": lambda adam: adam,
     "10 × the rate": lambda adam: carry_learning_rate(adam, scale=10.0),
 }
+#: Yearly means, 1700 to 2008.
+SUNSPOTS = Path(__file__).with_name("sunspots.csv")
 #: The ends of the training years and of the validation years, counted from 1700. The rest are for the test.
 TRAIN_YEARS, VALIDATION_YEARS = 200, 250
 
@@ -50,30 +54,19 @@ class Minibatch(NamedTuple):
 Split = tuple[Minibatch, Minibatch, Minibatch]
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """A task on real sequences.
-
-    Args:
-        loss, score: (predictions, targets) -> the number that training minimises, and the one that is reported.
-        sign: 1 where a higher score is better, else -1.
-        split: seed -> sequences for training, for validation and for the test, float32.
-        every_step: whether to predict at every step, or only from the last valid one.
-        batch_size: sequences of one optimiser step.
-        epochs: the most passes over the training sequences.
-        learning_rate: of Adam.
-    """
+class Experiment(NamedTuple):
+    """A task on real sequences."""
 
     name: str
     config: GRUConfig
-    loss: Callable[[Any, Any], Any]
-    score: Callable[[Any, Any], Any]
-    sign: int
-    split: Callable[[int], Split]
-    every_step: bool
+    loss: Callable[[Any, Any], Any]  # (predictions, targets) -> what training minimises
+    score: Callable[[Any, Any], Any]  # (predictions, targets) -> what is reported
+    sign: int  # 1 where a higher score is better, else -1
+    split: Callable[[int], Split]  # seed -> sequences for training, for validation and for the test, float32
+    every_step: bool  # whether to predict at every step, or only from the last valid one
     batch_size: int
-    epochs: int
-    learning_rate: float
+    epochs: int  # at most
+    learning_rate: float  # of Adam
 
 
 def vowels(seed: int) -> Split:
@@ -92,7 +85,8 @@ def vowels(seed: int) -> Split:
 
 def windows(length: int, seed: int) -> Split:
     """All windows of `length` years, each within one part of the series, and the years one later as targets."""
-    numbers = np.sqrt(sunspots())  # the spread of counts grows with the counts
+    counts = np.loadtxt(SUNSPOTS, delimiter=",", skiprows=1, usecols=1)
+    numbers = np.sqrt(counts)  # whose spread grows with the counts
     seen = numbers[:TRAIN_YEARS]
     series = ((numbers - seen.mean()) / seen.std()).astype(np.float32)
     parts = []
@@ -126,81 +120,50 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 )  # fmt: skip
 
 
-class Trainer:
-    """A port's GRU with a linear readout, and the state of its optimiser; `start` sets both.
+def programs_of(framework: str, experiment: Experiment, tx: optax.GradientTransformation) -> tuple[Any, Any]:
+    """How a port's GRU with a linear readout, (model, weight, bias), predicts, and its train step; both jitted.
 
     docs/recipes/training.md has the loops that users of each framework write.
     """
+    port = get_port(framework)
 
-    def __init__(self, framework: str, experiment: Experiment, config: GRUConfig, tx: optax.GradientTransformation):
-        self.port, self.config, self.tx = get_port(framework), replace(config, classes=None), tx
-
-        def predict(tree: Any, data: Minibatch) -> Any:
-            model, weight, bias = tree
-            carry, outputs = self.port.apply(model, data.x, lengths=data.lengths)
-            return (outputs if experiment.every_step else carry) @ weight.T + bias
-
-        def step(tree: Any, state: Any, batch: Minibatch) -> tuple[Any, Any, Any]:
-            def loss(tree: Any) -> Any:
-                return experiment.loss(predict(tree, batch), batch.targets)
-
-            value, gradients = jax.value_and_grad(loss)(tree)
-            updates, state = tx.update(gradients, state, tree)
-            return optax.apply_updates(tree, updates), state, value
-
-        self._predict, self._step = jax.jit(predict), jax.jit(step)
-
-    def start(self, params: ClassifierParams) -> None:
-        """Start from these parameters, with a new optimiser state."""
-        self.tree: Any = (self.port.load(self.config, params.gru), *map(jnp.asarray, params.readout))
-        self.state = self.tx.init(self.tree)
-
-    def step(self, batch: Minibatch) -> Any:
-        """One optimiser step on a minibatch; returns the loss before it, a scalar on the device."""
-        self.tree, self.state, loss = self._step(self.tree, self.state, batch)
-        return loss
-
-    def predict(self, data: Minibatch) -> Any:
+    def predict(tree: Any, data: Minibatch) -> Any:
         """Predictions of the last valid step (B, C), or of every step (B, T, C)."""
-        return self._predict(self.tree, data)
+        model, weight, bias = tree
+        carry, outputs = port.apply(model, data.x, lengths=data.lengths)
+        return (outputs if experiment.every_step else carry) @ weight.T + bias
+
+    def step(tree: Any, state: Any, batch: Minibatch) -> tuple[Any, Any, Any]:
+        loss_of = jax.value_and_grad(lambda tree: experiment.loss(predict(tree, batch), batch.targets))
+        loss, gradients = loss_of(tree)
+        updates, state = tx.update(gradients, state, tree)
+        return optax.apply_updates(tree, updates), state, loss
+
+    return jax.jit(predict), jax.jit(step)
 
 
-@dataclass(frozen=True)
-class TrainingRun:
-    """One training: losses by epoch, and the test with the parameters of the epoch that validated best, from 0."""
-
-    experiment: str
-    framework: str
-    start: str
-    seed: int
-    train_loss: list[float]
-    validation_loss: list[float]
-    best_epoch: int
-    test_loss: float
-    test_score: float
-
-
-def fit(trainer: Trainer, experiment: Experiment, start: str, seed: int, framework: str) -> TrainingRun:
-    """Train, and test the epoch that validates best.
+def fit(predict: Any, step: Any, tree: Any, state: Any, experiment: Experiment, seed: int) -> dict[str, Any]:
+    """Train: the losses by epoch, and the test with the parameters of the epoch that validated best, counted from 0.
 
     A seed decides the first parameters, the order of the minibatches and, where it is random, the validation split.
     """
     train, validation, test = experiment.split(seed)
     rng = np.random.default_rng(seed)
-    trainer.start(start_params(experiment.config, seed))
-    train_loss, validation_loss, best, best_loss, best_epoch = [], [], trainer.tree, np.inf, -1
+    train_loss, validation_loss, best, best_loss, best_epoch = [], [], tree, np.inf, -1
     for epoch in range(experiment.epochs):
-        losses = [trainer.step(batch) for batch in minibatches(train, experiment.batch_size, rng)]
+        losses = []
+        for batch in minibatches(train, experiment.batch_size, rng):
+            tree, state, loss = step(tree, state, batch)
+            losses.append(loss)
         train_loss.append(float(np.mean(jax.device_get(losses))))
-        validation_loss.append(float(experiment.loss(trainer.predict(validation), validation.targets)))
+        validation_loss.append(float(experiment.loss(predict(tree, validation), validation.targets)))
         if validation_loss[-1] < best_loss:  # which no loss that is not finite is
-            best, best_loss, best_epoch = trainer.tree, validation_loss[-1], epoch
+            best, best_loss, best_epoch = tree, validation_loss[-1], epoch
         if epoch - best_epoch >= PATIENCE:
             break
     assert best_epoch >= 0, f"{experiment.name}, seed {seed}: no validation loss is finite"
-    trainer.tree = best
-    tested = [float(measure(trainer.predict(test), test.targets)) for measure in (experiment.loss, experiment.score)]
-    return TrainingRun(experiment.name, framework, start, seed, train_loss, validation_loss, best_epoch, *tested)
+    tested = {f"test_{name}": float(getattr(experiment, name)(predict(best, test), test.targets)) for name in TESTED}
+    return {"train_loss": train_loss, "validation_loss": validation_loss, "best_epoch": best_epoch, **tested}
 
 
 def minibatches(data: Minibatch, batch_size: int, rng: np.random.Generator) -> list[Minibatch]:
@@ -210,30 +173,30 @@ def minibatches(data: Minibatch, batch_size: int, rng: np.random.Generator) -> l
     return [jax.tree.map(lambda array, row=row: array[row], data) for row in rows]
 
 
-def start_params(config: GRUConfig, seed: int) -> Any:
-    """Canonical parameters, drawn as every port draws them, with an initial state of zero."""
-    port = get_port("pure")
-    return port.dump(port.make(config, jax.random.key(seed)))
-
-
-def main(experiments: Iterable[Experiment] = EXPERIMENTS, seeds: int = SEEDS) -> list[TrainingRun]:
+def main(experiments: Iterable[Experiment] = EXPERIMENTS, seeds: int = SEEDS) -> list[dict[str, Any]]:
     """Train every experiment in every framework from every start, and print what was gained, paired by seed."""
-    runs = []
-    for experiment in experiments:
-        for framework in FRAMEWORKS:
-            scores: dict[str, np.ndarray] = {}
-            for start, optimizer in STARTS.items():
-                tx = optimizer(optax.adam(experiment.learning_rate))
-                trainer = Trainer(framework, experiment, experiment.config, tx)
-                own = [fit(trainer, experiment, start, seed, framework) for seed in range(seeds)]
-                runs += own
-                scores[start] = np.array([run.test_score for run in own])
-                gains = experiment.sign * (scores[start] - scores["fixed at zero"])
+    runs, drawn = [], get_port("pure")  # every port starts from what it draws, with an initial state of zero
+    for experiment, framework in product(experiments, FRAMEWORKS):
+        port, config, fixed = get_port(framework), replace(experiment.config, classes=None), None
+        for start, optimizer in STARTS.items():
+            tx = optimizer(optax.adam(experiment.learning_rate))
+            programs, own = programs_of(framework, experiment, tx), []
+            for seed in range(seeds):
+                params = drawn.dump(drawn.make(experiment.config, jax.random.key(seed)))
+                tree = (port.load(config, params.gru), *map(jnp.asarray, params.readout))
+                names = {"experiment": experiment.name, "framework": framework, "start": start, "seed": seed}
+                own.append(names | fit(*programs, tree, tx.init(tree), experiment, seed))
+            runs += own
+            scores, better = np.array([run["test_score"] for run in own]), ""
+            if fixed is None:
+                fixed = scores
+            else:
+                gains = experiment.sign * (scores - fixed)
                 low, high = ttest_1samp(gains, 0.0).confidence_interval()
-                better = f", better by {gains.mean():+.4f} [{low:+.4f}, {high:+.4f}]" if len(scores) > 1 else ""
-                print(f"{experiment.name}, {framework}, {start}: test {scores[start].mean():.3f}{better}", flush=True)
+                better = f", better by {gains.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
+            print(f"{experiment.name}, {framework}, {start}: test {scores.mean():.3f}{better}", flush=True)
     return runs
 
 
 if __name__ == "__main__":
-    Path("training.json").write_text(json.dumps([asdict(run) for run in main()]), encoding="utf-8")
+    Path("training.json").write_text(json.dumps(main()), encoding="utf-8")

@@ -6,11 +6,13 @@ docs/training.md has what was found, and docs/results/vanishing.json the numbers
 """
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import jax
 import numpy as np
 import optax
+from scipy.linalg import norm  # whose squares do not underflow
 from training import FRAMEWORKS, mean_squared
 from trigru.common.compat import enable_x64
 from trigru.common.config import GRUConfig
@@ -41,24 +43,16 @@ def norms(framework: str, loss: str, length: int, seed: int) -> list[float]:
     _, (tree, *_) = jax.jit(port.value_and_grad(scalar))(port.load(CONFIG, params), x, targets)
     gradient, tx = port.dump(tree), carry_learning_rate(optax.sgd(1.0), length=length)
     update: Any = tx.update(gradient, tx.init(params), params)[0]
-    return [euclidean(array) for array in (gradient.initial_carry, update.initial_carry, gradient.weight_hh)]
-
-
-def euclidean(array: np.ndarray) -> float:
-    """The Euclidean norm, also if the squares of the entries are too small for float64."""
-    largest = np.abs(array).max()
-    return float(largest * np.linalg.norm(array / largest)) if largest else 0.0
+    return [norm(array) for array in (gradient.initial_carry, update.initial_carry, gradient.weight_hh)]
 
 
 def main(lengths: tuple[int, ...] = LENGTHS, seeds: int = SEEDS) -> None:
     """Print medians over draws, for each framework, loss and length."""
     with enable_x64(True):
-        for framework in FRAMEWORKS:
-            for loss in LOSSES:
-                for length in lengths:
-                    medians = np.median([norms(framework, loss, length, seed) for seed in range(seeds)], axis=0)
-                    gradient, update, weights = (f"{norm:.2g}" for norm in medians)
-                    print(f"{framework}, {loss}, T={length}: {gradient}, × T {update}, weights {weights}", flush=True)
+        for framework, loss, length in product(FRAMEWORKS, LOSSES, lengths):
+            medians = np.median([norms(framework, loss, length, seed) for seed in range(seeds)], axis=0)
+            gradient, update, weights = (f"{norm:.2g}" for norm in medians)
+            print(f"{framework}, {loss}, T={length}: {gradient}, × T {update}, weights {weights}", flush=True)
 
 
 if __name__ == "__main__":

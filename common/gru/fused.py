@@ -132,7 +132,7 @@ def _derivative(scan: _Scan, primals: Any, tangents: Any) -> Any:
 
     last, (states, residuals) = _run(scan, weights, h, initial, x, resets, active, keep)
     after = jnp.concatenate([last[None], states[:-1]] if scan.reverse else [states[1:], last[None]])  # each step
-    u, u_n = _outside(weights, t_weights, x, t_x, _restart(resets, initial, states))
+    u, u_n = _outside(weights, t_weights, x, t_x, restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
     t_initial = t_initial if resets is None else each(t_initial, x)
 
@@ -140,14 +140,14 @@ def _derivative(scan: _Scan, primals: Any, tangents: Any) -> Any:
         def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
             u, u_n, h, reset, on, residuals = step
             t_before = t_h
-            h, t_h = _restart(reset, initial, h), _restart(reset, t_initial, t_h)
+            h, t_h = restart(reset, initial, h), restart(reset, t_initial, t_h)
             r, z, n, a = residuals
             r_slope, z_slope, n_slope, h_by_z = r * (1 - r), z * (1 - z), 1 - n * n, h - n  # each (*batch, H)
             t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
             t_r, t_z = r_slope * t_r, z_slope * t_z
             t_n = n_slope * (u_n + t_r * a + r * t_a)
             t_next = (1 - z) * t_n + z * t_h + h_by_z * t_z
-            t_next = _pause(on, t_next, t_before)
+            t_next = pause(on, t_next, t_before)
             return t_next, t_next
 
         # what follows from r, z, n and a is computed again in the backward pass: only these are kept
@@ -169,9 +169,9 @@ def _run(
 
     def advance(h: Array, step: Any) -> tuple[Array, Any]:
         x, reset, on = step
-        before, h = h, _restart(reset, initial, h)
+        before, h = h, restart(reset, initial, h)
         after, residuals = cell(weights, h, x if first else x @ weights.kernel_i)
-        after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
+        after = pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, residuals)
 
     return scan.run(advance, h, (x @ weights.kernel_i if first else x, resets, active))
@@ -200,12 +200,12 @@ def cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
     return (1 - z) * n + z * h, (r, z, n, a)
 
 
-def _restart(reset: Any, initial: Array, h: Array) -> Array:
+def restart(reset: Any, initial: Array, h: Array) -> Array:
     """The initial state where there is a reset; of one step or of all."""
     return h if reset is None else jnp.where(reset[..., None], initial, h)
 
 
-def _pause(on: Any, after: Array, before: Array) -> Array:
+def pause(on: Any, after: Array, before: Array) -> Array:
     """The state after a step where it counts, that before it elsewhere."""
     return after if on is None else jnp.where(on[..., None], after, before)
 
@@ -227,7 +227,7 @@ def _outputs(after: Array, active: Any) -> Array:
     Under jax.vmap, `_loop` and its derivative must have the mapped axis in the same place. JAX does not ensure this
     where the two are traced apart, as in a loop over chunks. Adding and removing an axis puts it first in both.
     """
-    outputs = after if active is None else jnp.where(active[..., None], after, jnp.zeros_like(after))
+    outputs = pause(active, after, jnp.zeros_like(after))
     return jnp.squeeze(jnp.expand_dims(outputs, -1), -1)
 
 

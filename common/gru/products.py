@@ -46,10 +46,6 @@ def is_zero(term: Any) -> bool:
     return term is None or isinstance(term, SymbolicZero)
 
 
-def _product(x: Array, kernel: Array, *, precision: Any) -> Array:
-    return jnp.matmul(x, kernel, precision=precision)
-
-
 def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
     """Σ xᵀ t over all axes between the first few and the last (*batch, D, K), without gathering a spread batch."""
     mapped, summed = tuple(range(batch)), tuple(range(batch, x.ndim - 1))
@@ -97,7 +93,7 @@ def _abstract_gradient(x: Any, t: Any, *, precision: Any, batch: int) -> Any:
 def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
     (x, kernel), (x_axis, kernel_axis) = arguments, axes
     if kernel_axis is not None:
-        return jax.vmap(partial(_product, precision=precision), axes)(x, kernel), 0
+        return jax.vmap(partial(jnp.matmul, precision=precision), axes)(x, kernel), 0
     if x_axis == x.ndim - 1:
         x, x_axis = jnp.moveaxis(x, x_axis, 0), 0
     return _product_p.bind(x, kernel, precision=precision), x_axis
@@ -123,9 +119,9 @@ def _times(batch: int, precision: Any) -> Any:
 # The product is a primitive, so that it has the transpose above. Under jax.vmap the examples become one more leading
 # axis, and the gradient is still one product of matrices.
 _product_p = Primitive("all_steps_product")
-_product_p.def_impl(_product)
+_product_p.def_impl(jnp.matmul)
 _product_p.def_abstract_eval(_abstract_product)
-mlir.register_lowering(_product_p, mlir.lower_fun(_product, multiple_results=False))
+mlir.register_lowering(_product_p, mlir.lower_fun(jnp.matmul, multiple_results=False))
 batching.primitive_batchers[_product_p] = _batched_product
 ad.defbilinear(
     _product_p,

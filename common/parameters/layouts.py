@@ -126,16 +126,6 @@ class Layout:
                     fields["bias"] = np.concatenate([r + second[0], z + second[1], n])
         return from_leaves(fields)
 
-    def shapes(self, input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
-        """The shape of each array for D = input_size, H = hidden_size and, of a classifier, C = classes."""
-        fields = leaf_shapes(input_size, hidden_size, classes) | {"bias_hh": (3 * hidden_size,)}
-        shapes = {}
-        for name, row in self.table(classifier=classes is not None).items():
-            first, *rest = fields[row.field]
-            shape = (first // 3 if row.gate else first, *rest)
-            shapes[name] = shape[::-1] if row.transposed else shape
-        return shapes
-
     def check(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> None:
         """Raise InputError unless arrays have the shapes of parameters, one dtype, and values that are finite.
 
@@ -146,13 +136,20 @@ class Layout:
         called = called or {name: name for name in flat}
         columns: dict[str, int] = {}
         bias = flat.get(self.readout[1].name)
-        for name, row in self.table(classifier=bias is not None).items():
+        table = self.table(classifier=bias is not None)
+        for name, row in table.items():
             if row.field in MATRICES:
                 matrix = flat[name].T if row.transposed else flat[name]
                 columns.setdefault(row.field, columns_of(called[name], matrix))
-        shapes = self.shapes(columns["weight_ih"], columns["weight_hh"], None if bias is None else bias.size)
-        expected = {called[name]: shape for name, shape in shapes.items() if name in flat}
-        check_arrays({called[name]: array for name, array in flat.items()}, expected)
+        D, H = columns["weight_ih"], columns["weight_hh"]
+        fields = leaf_shapes(D, H, None if bias is None else bias.size) | {"bias_hh": (3 * H,)}
+        shapes = {}
+        for name, row in table.items():
+            if name in flat:
+                first, *rest = fields[row.field]
+                shape = (first // 3 if row.gate else first, *rest)
+                shapes[called[name]] = shape[::-1] if row.transposed else shape
+        check_arrays({called[name]: array for name, array in flat.items()}, shapes)
 
 
 def flatten(tree: Any) -> dict[str, Any]:

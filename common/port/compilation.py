@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from ..compat import listening
+from ..compat import watch_events
 
 #: Options of XLA without which it compiles faster on the CPU, to the same values. Not every version has each of them.
 _SLOW_TO_COMPILE = {
@@ -100,27 +100,12 @@ def _damage_noticed() -> Iterator[list[str]]:
         yield damaged
 
 
-class Programs:
-    """Counts of the programs that were compiled, and of those that were taken from a folder."""
-
-    compiled = 0
-    reused = 0
-
-
 @contextmanager
-def count_programs() -> Iterator[Programs]:
-    """Count the programs that this process compiles, or takes from a folder, within a context."""
-    programs = Programs()
-
-    def count(event: str, duration_secs: float, **_: str | int) -> None:
-        programs.compiled += event == "/jax/core/compile/backend_compile_duration"
-
-    def count_hit(event: str, **_: str | int) -> None:
-        hit = event == "/jax/compilation_cache/cache_hits"  # of which JAX says that it was compiled, too
-        programs.compiled, programs.reused = programs.compiled - hit, programs.reused + hit
-
-    with listening(count, of_durations=True), listening(count_hit, of_durations=False):
-        yield programs
+def count_programs() -> Iterator[Callable[[], tuple[int, int]]]:
+    """Count the programs that this process compiles, and those that it takes from a folder: a function gives both."""
+    with watch_events() as events:
+        # of a hit, JAX says that it was compiled, too
+        yield lambda: (len(events["backend_compile_duration"]) - (hits := len(events["cache_hits"])), hits)
 
 
 @cache

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
+from math import fsum, prod
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -85,27 +85,18 @@ class ProgramFacts(Struct, frozen=True):
     tuned: str = ""
 
 
-#: Fields of Build by JAX's name of the event.
-_DURATIONS = {
-    "jaxpr_trace_duration": "trace_s",
-    "jaxpr_to_mlir_module_duration": "lower_s",
-    "backend_compile_duration": "compile_s",
-}
-
-
 @contextmanager
 def watch_build() -> Iterator[Callable[[float], Build]]:
     """Collect how long JAX traces, lowers and compiles: a function of the first call's time in seconds -> a Build."""
-    from ..compat import listening  # here, as JAX is
+    from ..compat import watch_events  # here, as JAX is
 
-    spent = dict.fromkeys(_DURATIONS.values(), 0.0)
-
-    def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        if name := _DURATIONS.get(event.rpartition("/")[2]):
-            spent[name] += duration_secs
-
-    with listening(listen, of_durations=True):
-        yield lambda first_call_s: Build(**spent, first_call_s=first_call_s)
+    with watch_events() as events:
+        yield lambda first_call_s: Build(
+            trace_s=fsum(events["jaxpr_trace_duration"]),
+            lower_s=fsum(events["jaxpr_to_mlir_module_duration"]),
+            compile_s=fsum(events["backend_compile_duration"]),
+            first_call_s=first_call_s,
+        )
 
 
 def read_program(lowered: Any) -> ProgramFacts:

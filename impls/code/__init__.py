@@ -14,7 +14,7 @@ import jinja2
 
 from ...common.errors import UnavailableError
 
-__all__ = ["code_of", "has_code"]
+__all__ = ["PORTS", "code_of"]
 
 #: All that a program may import, as ruff sorts it.
 IMPORTS = """\
@@ -107,19 +107,14 @@ def _shared(functional: str, setup: str = "", it: str = "{}") -> dict[str, _Styl
     }
 
 
-def _in_place(jit: str = "@nnx.jit", bind: str = "") -> _Style:
-    """A style of NNX's that changes the model and the optimiser that it is passed."""
-    return _Style("model", jit=jit, bind=bind, trains="in place")
-
-
 STYLES = {
     "pure": _shared("jit"),
     "linen": {"train_state": _Style(trains="train_state"), **_shared("apply")},
     "nnx": {
-        "nnx.jit": _in_place(),
-        "nnx.jit-tree": _in_place("@partial(nnx.jit, graph=False)"),
-        "jit_partial": _in_place("", "nnx.jit_partial({}, {}, graph=False)"),
-        "cached_partial": _in_place(bind="nnx.cached_partial({}, {})"),
+        "nnx.jit": _Style("model", jit="@nnx.jit", trains="in place"),
+        "nnx.jit-tree": _Style("model", jit="@partial(nnx.jit, graph=False)", trains="in place"),
+        "jit_partial": _Style("model", jit="", bind="nnx.jit_partial({}, {}, graph=False)", trains="in place"),
+        "cached_partial": _Style("model", jit="@nnx.jit", bind="nnx.cached_partial({}, {})", trains="in place"),
         "pytree": _Style("model"),
         **_shared(
             "split-merge", "graphdef, params, rest = nnx.split(model, nnx.Param, ...)", "nnx.merge(graphdef, {}, rest)"
@@ -137,15 +132,6 @@ STYLES = {
         **_shared("partition", "params, static = eqx.partition(model, eqx.is_array)", "eqx.combine({}, static)"),
     },
 }
-
-
-def has_code(port: str) -> bool:
-    """Whether there is code of a port, which there is of trigru's own.
-
-    >>> has_code("nnx"), has_code("by-hand")
-    (True, False)
-    """
-    return port in PORTS
 
 
 def code_of(port: str, styles: Mapping[str, str]) -> str:
@@ -176,7 +162,7 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
     print(f"forward: carry {carry.shape}, outputs {outputs.shape}")
     <BLANKLINE>
     """
-    if not has_code(port):
+    if port not in PORTS:
         raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
     chosen = {phase: STYLES[port][style] for phase, style in styles.items()}
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
@@ -190,7 +176,6 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
 
 
 def _imports(port: str, body: str) -> str:
-    """The imports that code needs."""
     lines = []
     for line in IMPORTS.format(port=port).splitlines():
         head, names = line.rsplit("import ", 1)
