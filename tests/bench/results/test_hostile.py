@@ -57,7 +57,7 @@ def read(path):
 
 BEGUN, PLAN, PROVEN = "trigru begun", "trigru begun plan", "trigru begun equality"
 OF_LINEN = "benchmarks 2 extra_info trigru 0"
-MACHINES = "trigru started * machine"
+EACH, MACHINES = "benchmarks * extra_info trigru *", "trigru started * machine"
 OF_SUBJECT, OF_TRAIL = "subjects 0", "subjects 0 trails forward"
 
 
@@ -136,7 +136,7 @@ LIES = {"results.json": {
         f"{OF_LINEN} {name}": lambda values: values.append(1) for name in ("time_s", "started_s", "position")
     },
     "has samples of .*, or is no arm of the run": {OF_LINEN: {"arm": "another"}},
-    "timed by the pipelined clock on cpu": {OF_LINEN: {"clock": "pipelined"}},
+    "timed by the pipelined clock on cpu": {EACH: {"clock": "pipelined"}},
     # processes and machines
     "was there, and flax was not installed": {f"{MACHINES} versions": lambda versions: versions.pop("flax")},
     "it has GPUs, and ran on": {MACHINES: {"gpus": [{}]}},
