@@ -196,6 +196,7 @@ def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(t
         assert taken("first") == [False] * 3
         assert taken("again") == [True] * 3
         assert taken("other", versions={"jax": "other"}) == [False] * 3
+        assert len([*(tmp_path / "programs").iterdir()]) == 1, "those of the software before are removed"
         assert taken("gpu or unknown", backend=None, versions={"jax": "other"}) == [False] * 3
 
 
