@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from ..arms.workloads import get_workload
-from ..processes.child import Child, ChildDiedError, Ended, SideBySide, cores, parts_of_cpu
+from ..processes.child import Child, ChildDiedError, ProcessEnded, SideBySide, cores, parts_of_cpu
 from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
@@ -144,7 +144,7 @@ def run(
                         stages[process] = answer
                         of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
                         progress(answer.what + of, answer.share / parts)
-                    elif isinstance(answer, Ended):
+                    elif isinstance(answer, ProcessEnded):
                         end(process, answer.error)
                         begin(process)
                     elif answer is not None:
