@@ -60,7 +60,7 @@ class ProcessEnded(NamedTuple):
 
 
 class SideBySide(AbstractContextManager["SideBySide"]):
-    """The answers of several processes, as they come: a thread reads those of each. After that none is needed."""
+    """The answers of several processes, as they come: a thread reads those of each. On exit, all are stopped."""
 
     def __init__(self):
         self._answers, self._stop = queue.SimpleQueue[tuple[int, Any]](), Event()

@@ -80,7 +80,7 @@ def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Iterator
 
 
 def programs_of(begun: Begun, folder: Path) -> Path:
-    """The folder of programs of these arms and this software, in one from which those of others are removed."""
+    """The subfolder for the programs of these arms and this software. All others are removed."""
     own = hashlib.sha256(msgspec.json.encode([begun.arms, begun.versions, begun.commit])).hexdigest()
     for other in folder.glob("*"):
         if other.name != own:
