@@ -45,7 +45,7 @@ class AnswerRow(Struct, frozen=True):
     cells: dict[str, dict[str, Benchmark]]  # by way, one of WAYS, and by port
     fastest: dict[str, list[str]]  # by way
     pairs: dict[str, list[Difference]]  # by way, every two frameworks
-    keeping: dict[str, Benchmark]  # by port, the fastest of its styles with `keeps_updates`, if it has others
+    keeping: dict[str, Benchmark]  # by port, the fastest of its styles with `keeps_updates`, if it has any
     advised: dict[str, Difference]  # by port, its documented style against that one, or else the functional one
     least: float | None = None  # difference from plain JAX, as a fraction, that is found four times in five
     other: "AnswerRow | None" = None  # by the clock of its situation, where another leads; see `CLOCKS`

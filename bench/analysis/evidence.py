@@ -54,7 +54,7 @@ def _planned(run: Run) -> dict[str, Arm]:
 def _arms(run: Run) -> Iterator[str]:
     """Each arm is one of the plan; of ports that are not ours, or not here, only the styles are not known."""
     plan, planned = run.plan, _planned(run)
-    here, groups = ({getattr(arm, name) for arm in planned.values()} for name in ("port", "group"))
+    here, groups = {arm.port for arm in planned.values()}, {arm.group for arm in planned.values()}
     for name in {*plan.peers} & {*port_names()}:
         yield f"the plan has {name} as a peer, which is a port"
     for arm in run.begun.arms:
@@ -139,11 +139,15 @@ def _admission(run: Run) -> Iterator[str]:
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {machine.device}"
 
 
-def _origin(run: Run) -> Iterator[str]:
-    """The machine can be, and a proof was made where and with what the samples were taken."""
-    begun, machine = run.begun, run.machine
+def _machine(run: Run) -> Iterator[str]:
+    """The rules of a machine."""
     if run.started:
-        yield from machine_contradictions(machine, {arm.port for arm, _ in _timed(run)})
+        yield from machine_contradictions(run.machine, {arm.port for arm, _ in _timed(run)})
+
+
+def _proof_origin(run: Run) -> Iterator[str]:
+    """A proof was made where and with what the samples were taken."""
+    begun, machine = run.begun, run.machine
     if begun.equality is None or not run.started:
         return
     if begun.backend != machine.backend:
@@ -213,5 +217,5 @@ def _parts_of(m: Measurement) -> Iterator[str]:
 
 Rule = Callable[[Run], Iterator[str]]
 RULES: tuple[Rule, ...] = (
-    _arms, _absent, _reasons, _admission, _origin, _proof_content, _proof_cover, _proof_alike,
+    _arms, _absent, _reasons, _admission, _machine, _proof_origin, _proof_content, _proof_cover, _proof_alike,
 )  # fmt: skip

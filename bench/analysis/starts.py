@@ -72,7 +72,7 @@ def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
         totals_s, second_s = [s.total_s for s in starts], [s.second_call_s for s in starts]
         total_s = median(totals_s), min(totals_s), max(totals_s)
         memory = ([getattr(s, name) for s in starts] for name in ("peak_bytes", "device_peak_bytes"))
-        peaks = (int(median(known)) if (known := [*filter(None, of)]) else None for of in memory)
+        peaks = (int(median(known)) if (known := [peak for peak in of if peak is not None]) else None for of in memory)
         style, parts_s = starts[0].style, tuple(map(median, part_s))
         summaries.append(PortStart(port, style, len(starts), parts_s, total_s, median(second_s), *peaks))
     return summaries

@@ -53,14 +53,14 @@ def answers_of(
         yield from child.answers_to(request, kind, limit_s, stop)
 
 
-class Ended(NamedTuple):
+class ProcessEnded(NamedTuple):
     """The end of a process's answers, and how it died, if it did."""
 
     error: ChildDiedError | None
 
 
 class SideBySide(AbstractContextManager["SideBySide"]):
-    """The answers of several processes, as they come: a thread reads those of each. After that none is needed."""
+    """The answers of several processes, as they come: a thread reads those of each. On exit, all are stopped."""
 
     def __init__(self):
         self._answers, self._stop = queue.SimpleQueue[tuple[int, Any]](), Event()
@@ -75,12 +75,12 @@ class SideBySide(AbstractContextManager["SideBySide"]):
         """Read the answers of a process that has this number, until an event is set."""
 
         def read() -> None:
-            end: Ended | BaseException = Ended(None)
+            end: ProcessEnded | BaseException = ProcessEnded(None)
             try:
                 for answer in answers_until(self._stop):
                     self._answers.put((number, answer))
             except ChildDiedError as error:
-                end = Ended(error)
+                end = ProcessEnded(error)
             except BaseException as error:  # goes on in the main thread
                 end = error
             self._answers.put((number, end))
@@ -90,14 +90,14 @@ class SideBySide(AbstractContextManager["SideBySide"]):
         self._threads[-1].start()
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """The number of a process and an answer, or its `Ended`, until all have ended."""
+        """The number of a process and an answer, or its `ProcessEnded`, until all have ended."""
         while self._reading:
             raise_if_interrupted()
             with suppress(queue.Empty):
                 number, answer = self._answers.get(timeout=SLICE_S)
                 if isinstance(answer, BaseException):
                     raise answer
-                self._reading -= isinstance(answer, Ended)
+                self._reading -= isinstance(answer, ProcessEnded)
                 yield number, answer
 
 

@@ -25,9 +25,10 @@ Exit = tuple[int, str] | None
 def run_command(
     command: Sequence[str], variables: Mapping[str, str], limit_s: float, still: Callable[[], None] = lambda: None
 ) -> tuple[int, str]:
-    """Run a command; its exit code, and, if that is not 0, its last line on stderr. Raises a ChildDiedError.
+    """Run a command; its exit code, and, if that is not 0, its last line on stderr.
 
     A process between this one and the command ends it: it alone would not notice that this one was killed.
+    Raises a ChildDiedError if that process died, or was silent for a minute.
 
     Args:
         variables: the command's whole environment.

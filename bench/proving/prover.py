@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ..processes.child import Child, ChildDiedError, Ended, SideBySide, cores, parts_of_cpu, shared_memory
+from ..processes.child import Child, ChildDiedError, ProcessEnded, SideBySide, cores, parts_of_cpu, shared_memory
 from ..processes.scratch import cache_folder, scratch
 
 WORKER = "trigru.bench.proving.questions:answer_request"
@@ -158,7 +158,7 @@ class Prover:
             for process in range(processes):
                 begin(process)
             for process, answer in answers:
-                if isinstance(answer, Ended):
+                if isinstance(answer, ProcessEnded):
                     if answer.error and process not in taken:
                         raise answer.error
                     if (number := taken.pop(process, None)) is not None:

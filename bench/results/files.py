@@ -142,10 +142,11 @@ def _run_of(file: _File) -> Run:
         raise ValueError("it has not ended")
     group_of = {arm.id: arm.group for arm in run.begun.arms}
     for b in file.benchmarks:
-        if {b.fullname} != {timed.arm for timed in b.extra_info.trigru.values()} or b.fullname not in group_of:
-            raise ValueError(f"{b.fullname} has samples of another arm, or is no arm of the run")
-        if b.group != group_of[b.fullname]:
-            raise ValueError(f"{b.fullname} is in the group {b.group}")
+        for timed in b.extra_info.trigru.values():
+            if timed.arm != b.fullname or timed.arm not in group_of:
+                raise ValueError(f"{b.fullname} has samples of {timed.arm}, or is no arm of the run")
+            if b.group != group_of[timed.arm]:
+                raise ValueError(f"{b.fullname} is in the group {b.group}")
     samples = [(process, b.group, timed) for b in file.benchmarks for process, timed in b.extra_info.trigru.items()]
     parts = grouped(sorted(samples, key=lambda of: of[0]), lambda of: of[:2]).items()
     run.groups_timed = [GroupTimed(group, process, [t for *_, t in of]) for (process, group), of in parts]

@@ -18,6 +18,8 @@ from ...common.errors import TrigruError, brief
 
 #: The largest file of results or lines that is read.
 MOST_BYTES = 2**28
+#: The largest integer that is read: above it floats, as which the checksum takes integers, are not all different.
+LARGEST = 2**53
 #: Where an object has the checksum of all else in it.
 CHECKSUM = "checksum"
 _CHANGED = "it was changed after trigru wrote it, or written by another version"
@@ -40,6 +42,9 @@ def record_of(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
     >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b":0.5"), dict)
     Traceback (most recent call last):
     ValueError: it was changed after trigru wrote it, or written by another version
+    >>> record_of(b'{"steps": 9007199254740993}', dict)
+    Traceback (most recent call last):
+    ValueError: an integer is 9007199254740993, expected at most 2**53
     """
     parsed = _parse(content)
     if not isinstance(parsed, dict):
@@ -114,7 +119,7 @@ def _checksum(parsed: Any) -> str:
 def _parse(content: bytes) -> Any:
     """JSON with integers as floats, in which no object has a field twice: readers would not agree on which counts."""
     try:
-        return json.loads(content, object_pairs_hook=_object_of, parse_int=float)
+        return json.loads(content, object_pairs_hook=_object_of, parse_int=_float_of)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -125,3 +130,9 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
         raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
     return dict(pairs)
+
+
+def _float_of(digits: str) -> float:
+    if len(digits) > len(f"-{LARGEST}") or abs(int(digits)) > LARGEST:
+        raise ValueError(f"an integer is {brief(digits)}, expected at most 2**53")
+    return float(digits)

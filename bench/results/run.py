@@ -208,7 +208,7 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
     def check(self) -> None:
         """Raise a ValueError with what contradicts what, if the records cannot be of one run."""
         begun, started, groups_timed = self.begun, self.started, self.groups_timed
-        arms = {arm.id: arm for arm in begun.arms}
+        arms, without = {arm.id: arm for arm in begun.arms}, {u.arm.id for u in begun.untimed}
         if twice := first_twice(arm.id for arm in begun.arms) or first_twice(u.arm.id for u in begun.untimed):
             raise ValueError(f"the arm {twice} is there twice")
         for line in [*begun.untimed, *self.untimed]:
@@ -226,5 +226,9 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
             timed = {t.arm for t in line.timed}
             if line.process >= begun.plan.processes or line.group not in groups or not timed <= groups[line.group]:
                 raise ValueError(f"process {line.process} of {line.group} is none of the run, or has other arms")
+            if timed & without:
+                raise ValueError(f"{min(timed & without)} has a number, though the run began with a reason why not")
         if len({line.process for line in groups_timed}) > len(started):
             raise ValueError("a group was timed before its process started")
+        if len({t.clock for line in groups_timed for t in line.timed}) > 1:
+            raise ValueError("it was timed by two clocks")

@@ -68,7 +68,9 @@ def measure_cold_start(port: str) -> ColdStart:
     from ..processes.child import ChildDiedError, answers_of
 
     try:
-        return next(answers_of("trigru.bench.timing.coldstart:answer_request", port, ColdStart, LIMIT_S))
+        for cold in answers_of("trigru.bench.timing.coldstart:answer_request", port, ColdStart, LIMIT_S):
+            return cold
+        raise ChildDiedError("it ended without an answer")
     except ChildDiedError as error:
         raise ChildDiedError(f"the cold start of {port!r} failed: {error}") from error
 

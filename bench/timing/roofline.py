@@ -41,7 +41,7 @@ def measure_ceilings(dtype: str = "float32") -> Ceilings:
 
 
 def _fastest_s(call: Callable[[Any], Any], array: Any) -> float:
-    """Of calls that each get the result of the one before."""
+    """Seconds of the fastest call after the first. Each gets the result of the one before, and may ignore it."""
     array, times_s = jax.block_until_ready(call(array)), []
     for _ in range(CALLS):
         start = time.perf_counter()

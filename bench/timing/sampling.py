@@ -114,7 +114,7 @@ def schedule_of(
 
 
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
-    """An order of the arms for each round, balanced for position and for what ran just before.
+    """An order of the arms, at least one, for each round, balanced for position and for what ran just before.
 
     Over every `arms` rounds each arm takes each position once; over twice as many, each arm follows each other
     equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves in the caches, or does

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from ..arms.workloads import get_workload
-from ..processes.child import Child, ChildDiedError, Ended, SideBySide, cores, parts_of_cpu
+from ..processes.child import Child, ChildDiedError, ProcessEnded, SideBySide, cores, parts_of_cpu
 from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
@@ -80,7 +80,7 @@ def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Iterator
 
 
 def programs_of(begun: Begun, folder: Path) -> Path:
-    """The folder of programs of these arms and this software, in one from which those of others are removed."""
+    """The subfolder for the programs of these arms and this software. All others are removed."""
     own = hashlib.sha256(msgspec.json.encode([begun.arms, begun.versions, begun.commit])).hexdigest()
     for other in folder.glob("*"):
         if other.name != own:
@@ -144,7 +144,7 @@ def run(
                         stages[process] = answer
                         of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
                         progress(answer.what + of, answer.share / parts)
-                    elif isinstance(answer, Ended):
+                    elif isinstance(answer, ProcessEnded):
                         end(process, answer.error)
                         begin(process)
                     elif answer is not None:

@@ -93,13 +93,13 @@ class Group:
                 `trigru.bench.timing.supervisor.TimingRequest`.
         """
         how = self.request.plan.sample_time_s, CPU if self.machine.backend == "cpu" else ACCELERATOR
-        prepared = self._compile()
+        ready = self._compile()
         turns.acquire_exclusive()
-        tried = [(one, self._attempt("warm up", one.arm, partial(warm_up, one, *how))) for one in prepared]
-        ready, warmed = [one for one, warm in tried if warm], [warm for _, warm in tried if warm]
+        warmed = [self._attempt("warm up", one.arm, partial(warm_up, one, *how)) for one in ready]
+        ready = [one for one, warm in zip(ready, warmed, strict=True) if warm]  # the others' arrays are freed
         samples: list[Samples | Exception] = []
         if {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
-            samples = self._time(ready, schedule_of(warmed, *how), marker)
+            samples = self._time(ready, schedule_of([warm for warm in warmed if warm], *how), marker)
         turns.acquire_shared()
         if not samples:
             for one in ready:

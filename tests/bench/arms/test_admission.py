@@ -13,7 +13,7 @@ import optax
 import pytest
 from support.runs import make_arm
 from trigru.bench.arms import admission, arms
-from trigru.bench.arms.admission import NotEqualError, get_reference
+from trigru.bench.arms.admission import NotEqualError, get_reference, share_references
 from trigru.bench.arms.arms import Peer, prepare
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
@@ -138,7 +138,8 @@ def test_the_first_call_is_the_first_of_those_that_are_compared(monkeypatch):
 
 
 def test_processes_share_answers_of_as_many_train_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(admission, "_folder", tmp_path)
+    monkeypatch.setattr(admission, "_folder", None)  # as it is again after the test
+    share_references(tmp_path)
     for _ in range(2):  # computed, then read
         get_reference.cache_clear()
         found = [get_reference(get_workload(TINY), "train_step", "float32", steps=steps) for steps in (1, 2)]

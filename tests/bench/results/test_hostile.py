@@ -57,7 +57,7 @@ def read(path):
 
 BEGUN, PLAN, PROVEN = "trigru begun", "trigru begun plan", "trigru begun equality"
 OF_LINEN = "benchmarks 2 extra_info trigru 0"
-MACHINES = "trigru started * machine"
+EACH, MACHINES = "benchmarks * extra_info trigru *", "trigru started * machine"
 OF_SUBJECT, OF_TRAIL = "subjects 0", "subjects 0 trails forward"
 
 
@@ -100,6 +100,7 @@ LIES = {"results.json": {
     "have, or that the plan did not ask for": {PLAN: {"styles": ["leaves", "functional"]}},
     "has a number, and a reason why": {"trigru": reasons("linen")},
     "linen.* has neither a number nor a reason": {"benchmarks": lambda arms: arms.pop(2)},
+    "linen.apply., which has neither a number": {"benchmarks 2 extra_info": {"trigru": {}}},
     "ports of the plan have nnx twice": {f"{PLAN} ports": lambda ports: ports.append("nnx")},
     "cannot be the arm of its group": {f"{BEGUN} arms 0": {"role": "arm"}},
     "is not what the plan has under its name": {f"{BEGUN} arms 3": {"way": "placed"}},
@@ -135,8 +136,8 @@ LIES = {"results.json": {
     "have other numbers of rounds": {
         f"{OF_LINEN} {name}": lambda values: values.append(1) for name in ("time_s", "started_s", "position")
     },
-    "has samples of .*, or is no arm of the run": {OF_LINEN: {"arm": "another"}},
-    "timed by the pipelined clock on cpu": {OF_LINEN: {"clock": "pipelined"}},
+    "has samples of another, or is no arm of the run": {OF_LINEN: {"arm": "another"}},
+    "timed by the pipelined clock on cpu": {EACH: {"clock": "pipelined"}},
     # processes and machines
     "was there, and flax was not installed": {f"{MACHINES} versions": lambda versions: versions.pop("flax")},
     "it has GPUs, and ran on": {MACHINES: {"gpus": [{}]}},

@@ -41,7 +41,7 @@ def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(mon
 def test_the_table():
     """Medians and the range of the total; memory that nobody knows, of an accelerator, and columns of their widest."""
     wide = Build(0.1234, 0.1234, 0.1234, 12.345)
-    starts = [a_start(import_s=import_s, on_device=n * 2**20) for n, import_s in ((7, 1.0), (5, 4.0), (6, 2.0))]
+    starts = [a_start(import_s=import_s, on_device=n * 2**20) for n, import_s in ((7, 1.0), (0, 4.0), (6, 2.0))]
     starts += [a_start("linen", peak_bytes=None)]
     starts += [ColdStart("equinox", "filter_jit", s, 12.345, wide, 0.1, 1100 * 2**20) for s in (12.345, 98.765)]
     found = ColdStarts(SCHEMA, [], "2026-11-24T01:02:03+00:00", MACHINE, 0.24, None, starts)
@@ -102,7 +102,7 @@ def test_import_init_and_second_step_are_told_apart_and_the_step_is_waited_for(m
     assert found.second_call_s > 0.4
 
 
-def test_a_start_of_plain_jax_is_measured():
+def test_a_start_of_plain_jax_is_measured(monkeypatch):
     found = measure_cold_start("pure")
     build = found.build
     assert (found.port, found.style) == ("pure", "jit")
@@ -114,6 +114,9 @@ def test_a_start_of_plain_jax_is_measured():
     assert found.device_peak_bytes is None, "on a CPU"
     with pytest.raises(ChildDiedError, match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: p"):
         measure_cold_start("jaxx")
+    monkeypatch.setattr("trigru.bench.processes.child.answers_of", lambda *_: iter(()))
+    with pytest.raises(ChildDiedError, match="^the cold start of 'pure' failed: it ended without an answer"):
+        measure_cold_start("pure")
 
 
 def test_memory_is_the_peak_of_the_process_and_not_of_its_parent(monkeypatch):

@@ -96,6 +96,7 @@ def test_discarding_removes_the_file_and_the_folder_that_was_made_for_it(path, j
 WHOLE = lines_of([begun(), LOST, fakes.STARTED, Resumed()])
 FIRST, SECOND, THIRD, FOURTH = WHOLE.splitlines(keepends=True)
 _, OTHER = lines_of([begun(), fakes.STARTED]).splitlines(keepends=True)
+CLOCKED = GroupTimed(STEP, 0, [fakes.timed(0, PURE), msgspec.structs.replace(fakes.timed(0, LINEN), clock="pipelined")])
 CHANGED = "changed after trigru wrote it"
 UNREADABLE = {
     "no file": (None, "No such file or directory"),
@@ -103,6 +104,8 @@ UNREADABLE = {
     "JSON of something else": (b'{"benchmarks": []}\n', "not a run of this trigru"),
     "no beginning": (lines_of([LOST]), "has no beginning"),
     "a second beginning": (lines_of([begun(), begun()]), "has a second beginning"),
+    "a number and a reason": (lines_of([begun(untimed=[LOST]), fakes.STARTED, CLOCKED]), "though the run began with"),
+    "two clocks": (lines_of([begun(), fakes.STARTED, CLOCKED]), "timed by two clocks"),
     "a field twice": (WHOLE.replace(b'"reason"', b'"reason":"","reason"'), "has reason twice"),
     "another fact": (WHOLE.replace(b"it broke", b"it BROKE"), CHANGED),
     "a control character": (lines_of([begun(), {"type": "\x9b31m"}]), r"Invalid value '\\x9b31m'"),
