@@ -238,7 +238,7 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
         f"First step is the whole first train step of {WORKLOAD}: trace, lower and compile, without a cache of "
         "compiled programs; make the optimiser's state; run the step. Total is import + init + first step. It does not "
         "contain the start of Python itself.",
-        f"The second step takes {from_to((port.second_call_s for port in ports), format_time)}. "
+        f"The second step takes {from_to((p.second_call_s for p in ports), format_time)}, as medians of the ports. "
         f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
         ARITHMETIC,
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
