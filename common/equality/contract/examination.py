@@ -45,9 +45,8 @@ def examine(row: Row, port: Port) -> Measurement:
     farthest = blank = unmeasured(port, told(unusual(row)), row)
     found: list[Measurement] = []
     for n, got in enumerate(answers_of(row, port, data)):
-        one = {name: array[n] for name, array in reference.items()}, {name: a[n] for name, a in in_dtype.items()}
-        for m in _compare(row, data.of_set(n), got, *one, blank):
-            found.append(replace(m, quantity=f"{m.quantity} of {data.values[n].name}"))
+        one = ({name: array[n] for name, array in answers.items()} for answers in (reference, in_dtype))
+        found += _compare(row, data.of_set(n), got, *one, blank)
         farthest = max(found, key=lambda m: np.inf if m.error is None else m.error / m.bound, default=farthest)
         if not farthest.passed:
             break
@@ -74,8 +73,9 @@ def _compare(
     evaluated: list[tuple[Answers, Answers]] = []
     for name, want in reference.items():
         expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
+        quantity = f"{name} of {data.values[0].name}"
         if problem := problem_of(got.get(name), want, expected):
-            yield replace(blank, quantity=name, problem=problem)
+            yield replace(blank, quantity=quantity, problem=problem)
             continue
         coarsest = max(computed, expected, key=lambda kind: jnp.finfo(kind).eps)
         error_of = partial(_error, name, dtype=coarsest, least=_least(row, data, name, saturating))
@@ -94,10 +94,8 @@ def _compare(
                 ulps *= 1 + log2(data.x.shape[-2])
             factor = CANCELLING_FACTOR if saturating else COARSE_FACTOR
             bound = min(ACCURACY_FACTOR * ulps + factor * error_of(in_dtype[name], want), MOST)
-        if np.isfinite(error):
-            yield replace(blank, quantity=name, error=error, bound=float(bound), problem=None)
-        else:
-            yield replace(blank, quantity=name, problem=NOT_FINITE)
+        known = {"error": error, "bound": float(bound)} if np.isfinite(error) else {}
+        yield replace(blank, quantity=quantity, problem=None if known else NOT_FINITE, **known)
 
 
 def _evaluated(row: Row, data: Data, known: list[tuple[Answers, Answers]]) -> Iterator[tuple[Answers, Answers]]:
@@ -132,11 +130,8 @@ def problem_of(array: Any, reference: Any, dtype: str) -> str | None:
     if array is None or np.shape(array) != np.shape(reference):
         given = "nothing" if array is None else f"shape {np.shape(array)}"
         return f"{given}, expected shape {np.shape(reference)}"
-    if not hasattr(array, "dtype"):
-        return f"a {type(array).__name__}, expected an array"
-    if str(array.dtype) != dtype:
-        return f"dtype {array.dtype}, expected {dtype}"
-    return None
+    given = str(getattr(array, "dtype", type(array).__name__))
+    return None if given == dtype else f"dtype {given}, expected {dtype}"
 
 
 def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float:

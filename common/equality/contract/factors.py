@@ -124,29 +124,20 @@ _MANY_STEPS = {"time": ("17", "130")}
 #: The levels of some factors in rows in the other dtypes. That every call style keeps a dtype is in named rows.
 SHORT = {"time": ("17", "1", "130"), "hidden": ("6", "33"), "unroll": ("1", "not dividing"),
          "batch": ("3", "none", "2x1x3"), "style": (NO_STYLE, FUNCTIONAL)}  # fmt: skip
+#: Those in which there is a narrower dtype for a carry, and of which some array is in JAX's default dtype.
+_WITH_FLOAT32 = {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")}
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
 COARSE_RULES = (
-    Rule(
-        {},
-        {"phase": ("gradient", "forward", "train_step")},
-        "the others need complex numbers, and half precision has none",
-    ),
-    Rule(
-        {"carry": ("other dtype",)},
-        {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
-        "no dtype that a carry may have is narrower than half precision",
-    ),
-    Rule(
-        {"arrays": ("weak",)},
-        {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
-        "a weak type is that of JAX's default, float32",
-    ),
+    Rule({}, {"phase": ("gradient", "forward", "train_step")},
+         "the others need complex numbers, and half precision has none"),
+    Rule({"carry": ("other dtype",)}, _WITH_FLOAT32,
+         "no dtype that a carry may have is narrower than half precision"),
+    Rule({"arrays": ("weak",)}, _WITH_FLOAT32, "a weak type is that of JAX's default, float32"),
     Rule({}, {"lengths dtype": ("int32", "uint8", "int8")}, "JAX makes int32 of int64 without x64"),
     Rule({"lengths": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
     Rule({"resets": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
     Rule({"reverse": ("yes",)}, _MANY_STEPS, "one step has no direction"),
-)
-
+)  # fmt: skip
 
 #: What a covering design covers in float64, and in the other dtypes.
 SPACE = Space(FACTORS, RULES)
@@ -215,18 +206,11 @@ LOOP: Row = {"unroll": "not dividing", "remat": "yes"}
 #: In which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
 OF_KERNELS: tuple[Row, ...] = (
     {**_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes", "batch": "2x1x3"},
-    {
-        **_MASKED,
-        "carry": "passed",
-        "phase": "jvp",
-        "time-major": "yes",
-        "unroll": "beyond",
-        "remat": "yes",
-        "inputs": "64",
-    },
+    {**_MASKED, "carry": "passed", "phase": "jvp", "time-major": "yes", "unroll": "beyond", "remat": "yes",
+     "inputs": "64"},
     {**_MASKED, "carry": "passed", "phase": "penalty", "transform": "per example"},
     {"dtype": "bfloat16 of float32", "transform": "vmap"},
-)
+)  # fmt: skip
 #: Accuracy at the sizes that people run.
 SCALE: tuple[Row, ...] = tuple(
     {"transform": "compiled", "batch": "64", "time": "1024", "inputs": "64", "hidden": "512", "dtype": dtype}
@@ -269,7 +253,7 @@ def one_by_one() -> list[Row]:
 
     For what is known to depart from the contract: what fails then tells why.
     """
-    rows = [SPACE.usual | {"style": NO_STYLE}]
+    rows = [SPACE.usual]
     for factor in SPACE.factors:
         for level in factor.levels[1:]:
             more = ({}, {"phase": "train_step"}, {"lengths": "passed"}, {"time": "130"})
