@@ -27,6 +27,7 @@ from scipy.special import expit
 from ..parameters.record import ClassifierParams, GRUParams, ReadoutParams
 
 Array = np.ndarray
+Params = GRUParams | ClassifierParams
 
 
 class ForwardPass(NamedTuple):
@@ -42,13 +43,13 @@ class ForwardPass(NamedTuple):
 class Gradients(NamedTuple):
     """The gradients of a scalar with respect to all inputs."""
 
-    params: Any  # GRUParams, or ClassifierParams
+    params: Any  # as those of the forward pass
     x: Array  # (*batch, T, D)
     carry: Array | None  # (*batch, H); None when the sequence began from the initial carry
 
 
 def forward(
-    params: GRUParams | ClassifierParams,
+    params: Params,
     x: Array,
     carry: Array | None = None,
     lengths: Array | None = None,
@@ -94,21 +95,26 @@ def forward(
 
 
 def backward(
-    params: GRUParams, result: ForwardPass, d_outputs: Array, d_carry: Array | None = None, *, each: int = 0
+    params: Params, result: ForwardPass, d_values: Array, d_carry: Array | None = None, *, each: int = 0
 ) -> Gradients:
     """Backpropagate through time.
 
     Args:
         params, result: of the forward pass.
-        d_outputs: gradient of a scalar with respect to the outputs, (*batch, T, H).
-        d_carry: gradient with respect to the final carry, (*batch, H); None means zero.
+        d_values: gradient of a scalar with respect to the outputs, (*batch, T, H), or to logits, (*batch, C).
+        d_carry: gradient with respect to the final carry, (*batch, H); None means zero. Not of a classifier.
         each: how many of the first batch axes the gradients of the parameters keep, instead of being summed over them.
     """
+    if isinstance(params, ClassifierParams):
+        d_carry = _product(d_values, params.readout.weight)
+        found = backward(params.gru, result, np.zeros_like(result.outputs), d_carry, each=each)
+        readout = ReadoutParams(_product(np.swapaxes(d_values, -1, -2), result.carry), d_values.sum(-2))
+        return found._replace(params=ClassifierParams(found.params, readout))
     W_i, W_h, _, _, h_0 = params
     H, kept = h_0.shape[0], result.carry.shape[:each]
     dW_i, dW_h, db, db_n, dh_0 = (np.zeros((*kept, *p.shape), p.dtype) for p in params)
     dx = np.zeros_like(result.frames)
-    d_outputs = np.moveaxis(d_outputs, -2, 0)  # (T, *batch, H)
+    d_outputs = np.moveaxis(d_values, -2, 0)  # (T, *batch, H)
     dh = np.zeros_like(result.carry) if d_carry is None else d_carry
 
     def sum_batch(a: Array) -> Array:
@@ -140,34 +146,28 @@ def backward(
     return Gradients(d_params, np.moveaxis(dx, 0, -2), dh if result.carry_passed else None)
 
 
-def backward_logits(params: ClassifierParams, result: ForwardPass, d_logits: Array, *, each: int = 0) -> Gradients:
-    """Backpropagate from the gradient with respect to logits (*batch, C), as `backward` does; those of `params` too."""
-    d_carry = _product(d_logits, params.readout.weight)
-    found = backward(params.gru, result, np.zeros_like(result.outputs), d_carry, each=each)
-    readout = ReadoutParams(_product(np.swapaxes(d_logits, -1, -2), result.carry), d_logits.sum(-2))
-    return found._replace(params=ClassifierParams(found.params, readout))
-
-
 def logits_of(params: ClassifierParams, result: ForwardPass) -> Array:
     """Logits (*batch, C) from the final carry of a forward pass."""
     return _product(result.carry, params.readout.weight.T) + params.readout.bias
 
 
-def loss_and_grad(params: Any, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, Any]:
+def loss_and_grad(params: Params, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, Any]:
     """A loss and its gradients: mean squared error of all outputs against targets (*batch, T, H).
 
     Of a classifier, mean softmax cross-entropy of the logits (B, C) against labels (B,) in [0, C).
     """
     result = forward(params, x, lengths=lengths)
-    if isinstance(params, GRUParams):
+    if isinstance(params, ClassifierParams):
+        logits = logits_of(params, result)
+        logits = logits - logits.max(-1, keepdims=True)
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        one_hot = np.eye(log_p.shape[-1], dtype=log_p.dtype)[targets]
+        loss = -np.mean((log_p * one_hot).sum(-1))
+        d_values = (np.exp(log_p) - one_hot) / log_p.dtype.type(len(targets))  # (B, C)
+    else:
         error = result.outputs - targets
-        return np.mean(error**2), backward(params, result, 2 * error / error.dtype.type(error.size)).params
-    logits = logits_of(params, result)
-    logits = logits - logits.max(-1, keepdims=True)
-    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    one_hot = np.eye(log_p.shape[-1], dtype=log_p.dtype)[targets]
-    d_logits = (np.exp(log_p) - one_hot) / log_p.dtype.type(len(targets))  # (B, C)
-    return -np.mean((log_p * one_hot).sum(-1)), backward_logits(params, result, d_logits).params
+        loss, d_values = np.mean(error**2), 2 * error / error.dtype.type(error.size)
+    return loss, backward(params, result, d_values).params
 
 
 #: Significant bits of what goes into a matrix product; None for all.

@@ -15,7 +15,7 @@ import optax
 
 from ...compat import enable_x64
 from ...gru.optimizers import carry_learning_rate
-from ...parameters.record import GRUParams, from_leaves, leaves
+from ...parameters.record import ClassifierParams, GRUParams, from_leaves, leaves
 from ...program import Traced
 from .. import oracle
 from .data import Data, batch_of, data_of, dtypes_of
@@ -108,24 +108,18 @@ def scalar_of(values: Answers, weights: Any, d_carry: Any) -> Any:
 
 def _evaluate(row: Row, data: Data, *, gradient: bool) -> Answers:
     """Results, and the gradients of what `scalar_of` returns."""
-    is_gru, reverse = isinstance(data.params, GRUParams), row["reverse"] == "yes"
+    reverse = row["reverse"] == "yes"
     result = oracle.forward(data.params, data.x, data.carry, data.lengths, data.resets, reverse=reverse)
-    if is_gru:
-        values = {"carry": result.carry, "outputs": result.outputs}
-    else:
+    values = {"carry": result.carry, "outputs": result.outputs}
+    if isinstance(data.params, ClassifierParams):
         values = {"logits": oracle.logits_of(data.params, result)}
     if not gradient:
         return values
     each = 1 + (len(batch_of(row)) if row["transform"] == "per example" else 0)
-
-    def full(a: Any, like: Any) -> Any:
-        return np.broadcast_to(a, like.shape).astype(like.dtype)
-
-    if is_gru:
-        d_outputs, d_carry = full(data.weights, result.outputs), full(data.d_carry, result.carry)
-        found = oracle.backward(data.params, result, d_outputs, d_carry, each=each)
-    else:
-        found = oracle.backward_logits(data.params, result, full(data.weights, values["logits"]), each=each)
+    *_, weighted = values.values()
+    linear = zip((data.weights, data.d_carry), (weighted, result.carry), strict=True)
+    d_values, d_carry = (np.broadcast_to(a, like.shape).astype(like.dtype) for a, like in linear)
+    found = oracle.backward(data.params, result, d_values, d_carry, each=each)
     gradients = leaves(found.params)
     if row["style"] == NO_STYLE:  # a style differentiates the parameters alone
         gradients |= {"x": found.x} | ({} if found.carry is None else {"carry": found.carry})
