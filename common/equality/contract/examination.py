@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from math import log2
 from typing import Any
 
@@ -45,8 +45,8 @@ def examine(row: Row, port: Port) -> Measurement:
     farthest = blank = unmeasured(port, told(unusual(row)), row)
     found: list[Measurement] = []
     for n, got in enumerate(answers_of(row, port, data)):
-        one = ({name: array[n] for name, array in answers.items()} for answers in (reference, in_dtype))
-        found += _compare(row, data.of_set(n), got, *one, blank)
+        want, rounded = ({name: array[n] for name, array in answers.items()} for answers in (reference, in_dtype))
+        found += _compare(row, data.of_set(n), got, want, rounded, blank)
         farthest = max(found, key=lambda m: np.inf if m.error is None else m.error / m.bound, default=farthest)
         if not farthest.passed:
             break
@@ -70,7 +70,7 @@ def _compare(
     if row["wide"] != "all":
         stored, given = str(data.params.bias.dtype), str(data.x.dtype)
     carry = OTHER_DTYPES.get(dtype, given) if row["carry"] == "other dtype" else given
-    evaluated: list[tuple[Answers, Answers]] = []
+    evaluated = cache(partial(_evaluated, row, data))
     for name, want in reference.items():
         expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
         quantity = f"{name} of {data.values[0].name}"
@@ -84,8 +84,8 @@ def _compare(
         if dtype == "float64":
             bound = max(SAME_BOUND, ulps * (coarsest != "float64"))
             if error > bound:  # rounding, where much cancels, or a difference
-                for own, wider in _evaluated(row, data, evaluated):
-                    error = error_of(array, evaluated[0][1][name])
+                for own, wider in map(evaluated, NEARBY):
+                    error = error_of(array, evaluated(NEARBY[0])[1][name])
                     bound = max(bound, CANCELLING_FACTOR * error_of(own[name], wider[name]))
                     if error <= bound:
                         break
@@ -98,19 +98,16 @@ def _compare(
         yield replace(blank, quantity=quantity, problem=None if known else NOT_FINITE, **known)
 
 
-def _evaluated(row: Row, data: Data, known: list[tuple[Answers, Answers]]) -> Iterator[tuple[Answers, Answers]]:
-    """NumPy's answers in float64 and in longdouble, on the inputs of one set and then nearby.
+def _evaluated(row: Row, data: Data, factor: float) -> tuple[Answers, Answers]:
+    """NumPy's answers in float64 and in longdouble, on the inputs of one set times a factor.
 
     Where longdouble has no more digits, instead of it those of inputs that end one unit higher.
     """
-    for number, factor in enumerate(NEARBY):
-        if number == len(known):
-            near = wider = replace(data, x=data.x * factor)
-            if not HAS_LONGDOUBLE:
-                wider = replace(near, x=np.nextafter(near.x, np.inf))
-            both = expect(row, near, np.float64), expect(row, wider, np.longdouble)
-            known.append(tuple({name: a[0] for name, a in answers.items()} for answers in both))  # pyright: ignore[reportArgumentType]
-        yield known[number]
+    near = wider = replace(data, x=data.x * factor)
+    if not HAS_LONGDOUBLE:
+        wider = replace(near, x=np.nextafter(near.x, np.inf))
+    own, wide = expect(row, near, np.float64), expect(row, wider, np.longdouble)
+    return {name: a[0] for name, a in own.items()}, {name: a[0] for name, a in wide.items()}
 
 
 def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
