@@ -76,7 +76,11 @@ def _given(**changes: Callable[[Any], Any]) -> Callable[..., Any]:
 
 def _results(change: Callable[..., Any]) -> Callable[..., Any]:
     """A call with its carry and outputs changed."""
-    return lambda call, *arguments, **options: change(*call(*arguments, **options), **options)
+
+    def call(right, model, x, carry=None, **options):
+        return change(*right(model, x, carry, **options), **options)
+
+    return call
 
 
 def _styled(build: Callable[..., Any]) -> Faulty:
