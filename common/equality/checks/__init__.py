@@ -35,8 +35,9 @@ def get_checks(*names: str) -> "tuple[Check, ...]":
 
 def _golden(port: Port) -> list[Case]:
     row = whole_row({"lengths": "passed", "resets": "passed", "batch": "4", "time": "9", "inputs": "3", "hidden": "5"})
-    x, *masks, weights, d_carry = (golden()[n][None] for n in ("x", "lengths", "resets", "targets", "d_carry"))
-    data = Data((USUAL,), from_leaves(golden()), x, None, *masks, weights, d_carry)
+    names = ("x", "lengths", "resets", "targets", "d_carry")
+    x, lengths, resets, weights, d_carry = (golden()[name][None] for name in names)
+    data = Data((USUAL,), from_leaves(golden()), x, None, lengths, resets, weights, d_carry)
     answers = {n.removeprefix("answer "): array for n, array in golden().items() if n.startswith("answer ")}
     return [Case("the answers in the file", lambda: answers_of(row, port, data)[0], answers)]
 

@@ -56,13 +56,10 @@ def start(port: Port) -> Iterator[Case]:
 
 def held(port: Port) -> Iterator[Case]:
     """Carries that are not finite go through padding as they are."""
-
-    def call(model: Any, x: Array, carry: Array, lengths: Array, resets: Array | None) -> Any:
-        return port.apply(model, x, carry, lengths=lengths, resets=resets)
-
     model, expected = port.load(CONFIG, PARAMS), (ENDLESS, np.zeros((*X.shape[:2], H)))
     for what, resets in (("", None), (" with resets", RESETS)):
-        run = partial(evaluate, call, model, X, ENDLESS, np.zeros(B, np.int32), resets)
+        call = partial(evaluate, lambda model, x, carry, masks: port.apply(model, x, carry, **masks))
+        run = partial(call, model, X, ENDLESS, {"lengths": np.zeros(B, np.int32), "resets": resets})
         yield Case(f"lengths 0, carry and outputs{what}", run, expected, bound=None)
 
 

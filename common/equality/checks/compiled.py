@@ -189,7 +189,7 @@ def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -
     model, arrays = _spread(model, NamedSharding(mesh, P())), _spread(arrays, NamedSharding(mesh, P(AXIS)))
     function: Callable[..., Any] = partial(direct, row, port, along=None)
     with jax.set_mesh(mesh) if way is EXPLICIT else nullcontext():
-        jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
+        jitted = jit_without_optimization(_mapped(row, function, way, mesh) if way.mapped else function)
         compiled = jitted.lower(model, *arrays).compile()
         results = gathered(compiled(model, *arrays))
     answers = named_answers(row, port, data, results)
@@ -207,7 +207,7 @@ def _spread(arrays: Any, sharding: Any) -> Any:
     return jax.tree.map(spread, arrays)
 
 
-def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
+def _mapped(row: Row, function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
     """The function on each device's part; the gradient of the parameters is the sum over devices."""
 
     def local(model: Any, *data: Any) -> Any:
@@ -216,13 +216,9 @@ def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., 
         found = function(jax.tree.map(lambda array: vary_over(array, [AXIS]), model), *data)
         return found | {"d model": jax.lax.psum(found["d model"], AXIS)}
 
-    def whole(model: Any, passed: Any, *data: Any) -> Any:
-        names = ("carry", "outputs", "d model", "d x", *(() if passed[1] is None else ("d carry",)))
-        out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
-        in_specs = (P(), *[P(AXIS)] * (1 + len(data)))
-        return jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=out_specs)(model, passed, *data)
-
-    return whole
+    names = ("carry", "outputs", "d x", *(("d carry",) if row["carry"] == "passed" else ()))
+    out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
+    return jax.shard_map(local, mesh=mesh, in_specs=(P(), *[P(AXIS)] * 3), out_specs=out_specs)
 
 
 def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) -> None:
