@@ -76,7 +76,6 @@ def counted(port: Port) -> Iterator[Case]:
     yield Case(f"lengths {COUNTED}, carry", run, np.zeros((len(COUNTED) - 1, H)))
 
 
-X_BY_TIME = np.moveaxis(X, 1, 0)
 #: The arguments of a call that are changed, by what is wrong with them.
 BadCalls = dict[str, dict[str, Any]]
 
@@ -125,7 +124,7 @@ BAD_APPLY: BadCalls = {
     **{f"{flag}={value!r}": {flag: value} for flag in ("reverse", "time_major") for value in (1, 0, None, np.True_)},
     "time-major, a carry of as many states as steps before the batch": {"time_major": True, "carry": CARRY},
     "time-major, lengths of the other axis": {"time_major": True, "lengths": LENGTHS},
-    "time-major, resets with the batch first": {"time_major": True, "x": X_BY_TIME, "resets": RESETS},
+    "time-major, resets with the batch first": {"time_major": True, "x": X.swapaxes(0, 1), "resets": RESETS},
 }
 BAD_STEP: BadCalls = {
     **_bad_inputs(X[:, 0]),

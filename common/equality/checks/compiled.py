@@ -35,7 +35,6 @@ from .check import Case, one_set, require_cases
 # Exported artefacts -------------------------------------------------------------------------------------------------
 
 MASKS = ("lengths", "resets")
-EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
@@ -59,7 +58,8 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
     jitted: Any = jax.jit(flat)
     if effects := jitted.trace(*leaves).jaxpr.effects:
         raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
-    artefact = jax.export.deserialize(jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(*leaves).serialize())
+    exported = jax.export.export(jitted, platforms=("cpu", "cuda", "tpu"))(*leaves)
+    artefact = jax.export.deserialize(exported.serialize())
     found = jit_without_optimization(artefact.call)(*jax.tree.leaves((*models, *arrays)))
     return named_answers(row, port, data, jax.tree.unflatten(of_results, found))
 

@@ -33,7 +33,6 @@ FLUSHED = 1000
 #: In other dtypes, the largest bound: an answer of zeros is off by 1.
 MOST = 0.75
 HAS_LONGDOUBLE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
-NOT_FINITE = "values that are not finite"
 
 
 def examine(row: Row, port: Port) -> Measurement:
@@ -95,7 +94,7 @@ def _compare(
             factor = CANCELLING_FACTOR if saturating else COARSE_FACTOR
             bound = min(ACCURACY_FACTOR * ulps + factor * error_of(in_dtype[name], want), MOST)
         known = {"error": error, "bound": float(bound)} if np.isfinite(error) else {}
-        yield replace(blank, quantity=quantity, problem=None if known else NOT_FINITE, **known)
+        yield replace(blank, quantity=quantity, problem=None if known else "values that are not finite", **known)
 
 
 def _evaluated(row: Row, data: Data, factor: float) -> tuple[Answers, Answers]:

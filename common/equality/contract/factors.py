@@ -93,17 +93,14 @@ COARSE = DTYPES[1:]
 #: Those of a covering design. A trace in float16 differs from one in bfloat16 in its range alone: it has named rows.
 _DESIGNED = tuple(dtype for dtype in COARSE if dtype != "float16")
 
-_ONE_CALL = {"unroll": ("1",), "remat": ("no",)}
-_NO_MASKS = {"lengths": ("none",), "reverse": ("no",), "time-major": ("no",)}
-
 RULES = (
-    Rule({"entry": ("steps",)}, {**_NO_MASKS, **_ONE_CALL}, "one step has no time axis, and no loop to unroll"),
-    Rule(
-        {"entry": ("classifier",)},
-        {"carry": ("none",), "resets": ("none",), "reverse": ("no",), "time-major": ("no",), "batch": ("3", "1"),
-         "transform": ("jit", "ensemble", "checkpoint")},
-        "a classifier takes a batch of sequences and their lengths",
-    ),
+    Rule({"entry": ("steps",)},
+         {"lengths": ("none",), "reverse": ("no",), "time-major": ("no",), "unroll": ("1",), "remat": ("no",)},
+         "one step has no time axis, and no loop to unroll"),
+    Rule({"entry": ("classifier",)},
+         {"carry": ("none",), "resets": ("none",), "reverse": ("no",), "time-major": ("no",), "batch": ("3", "1"),
+          "transform": ("jit", "ensemble", "checkpoint")},
+         "a classifier takes a batch of sequences and their lengths"),
     Rule({"entry": ("chunks",)}, {"time": ("17", "2", "130")}, "one step cannot be cut"),
     Rule({"unroll": ("dividing",)}, {"time": ("2", "130")}, "1 has no divisor above 1, and 17 only itself"),
     Rule({"unroll": ("not dividing",)}, {"time": ("17", "130")}, "1 and 2 have no smaller number but their divisors"),
@@ -112,11 +109,9 @@ RULES = (
     Rule({"transform": ("checkpoint",)}, {"phase": ("gradient", "hvp")}, "what it keeps is kept for a gradient"),
     Rule({"arrays": ("weak",)}, {"transform": ("jit", "vmap", "checkpoint")}, "an ensemble makes arrays of them"),
     Rule({"style": (NO_STYLE,)}, {"phase": ("gradient", "forward", "jvp", "hvp")}, "a train step has a style"),
-    Rule(
-        {"style": (DOCUMENTED, FUNCTIONAL, LEAVES)},
-        {"phase": ("gradient", "forward", "train_step"), "transform": ("jit",)},
-        "no style has forward mode or second derivatives, and none is called within a transform",
-    ),
+    Rule({"style": (DOCUMENTED, FUNCTIONAL, LEAVES)},
+         {"phase": ("gradient", "forward", "train_step"), "transform": ("jit",)},
+         "no style has forward mode or second derivatives, and none is called within a transform"),
     Rule({"style": (DONATED,)}, {"phase": ("train_step",), "transform": ("jit",)}, "only train steps donate"),
 )  # fmt: skip
 
