@@ -111,10 +111,10 @@ def _compute(workload: Workload, phase: str, dtype: str, bits: int | None, steps
     params, batch, own = random_params(workload.config(phase)), workload.batch(), jnp.dtype(dtype)
     if phase == "train_step":
         wide, narrow = (partial(_loss_and_grad, batch=cast(batch, to)) for to in ("float64", own))
-        walk = trajectory(cast(params, "float64"), wide, OPTIMIZER, steps, weighted=True)
+        walk = trajectory(cast(params, "float64"), wide, OPTIMIZER, steps)
         with oracle.operands_rounded(bits):
-            rounded = trajectory(params, narrow, OPTIMIZER, steps, weighted=True, dtype=own)
-        exact, in_dtype = walk.answers(), {"losses": rounded.losses} | walk.moved(rounded.end)
+            rounded = trajectory(params, narrow, OPTIMIZER, steps, own)
+        exact, in_dtype = ({"losses": path.losses} | walk.moved(path.end) for path in (walk, rounded))
     else:
         walk, steps = None, 1
         exact = _answer(phase, cast(params, "float64"), cast(batch, "float64"))
@@ -131,12 +131,11 @@ def _answer(phase: str, params: Any, batch: Batch) -> dict[str, Any]:
     if phase == "step":
         result = oracle.forward(params, batch.x[:, :1], batch.carry)
         return {"carry": result.carry, "outputs": result.outputs[:, 0]}
-    if isinstance(params, ClassifierParams):
-        return {"logits": oracle.classify(params, batch.x, batch.lengths)}
     result = oracle.forward(params, batch.x, lengths=batch.lengths)
+    if isinstance(params, ClassifierParams):
+        return {"logits": oracle.logits_of(params, result)}
     return {"carry": result.carry, "outputs": result.outputs}
 
 
 def _loss_and_grad(params: Any, batch: Batch) -> tuple[Any, Any]:
-    loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
-    return loss_and_grad(params, batch.x, batch.targets, batch.lengths)
+    return oracle.loss_and_grad(params, batch.x, batch.targets, batch.lengths)

@@ -27,6 +27,7 @@ from scipy.special import expit
 from ..parameters.record import ClassifierParams, GRUParams, ReadoutParams
 
 Array = np.ndarray
+Params = GRUParams | ClassifierParams
 
 
 class ForwardPass(NamedTuple):
@@ -37,48 +38,39 @@ class ForwardPass(NamedTuple):
     frames: Array  # (T, *batch, D)
     steps: list[tuple[Any, ...]]  # in the order in which they ran, as `forward` appends them
     carry_passed: bool
-    time_axis: int  # of inputs and outputs
 
 
 class Gradients(NamedTuple):
     """The gradients of a scalar with respect to all inputs."""
 
-    params: GRUParams
+    params: Any  # as those of the forward pass
     x: Array  # (*batch, T, D)
     carry: Array | None  # (*batch, H); None when the sequence began from the initial carry
 
 
 def forward(
-    params: GRUParams,
+    params: Params,
     x: Array,
     carry: Array | None = None,
     lengths: Array | None = None,
     resets: Array | None = None,
     *,
     reverse: bool = False,
-    time_major: bool = False,
 ) -> ForwardPass:
     """Run the GRU over a sequence.
 
     Args:
-        params: canonical parameters, D inputs and H units.
+        params: canonical parameters, D inputs and H units; of a classifier, those of its GRU.
         x: inputs (*batch, T, D).
         carry: starting state (*batch, H); None starts from `params.initial_carry`.
         lengths: valid steps (*batch), integers; None means all.
         resets: (*batch, T) booleans; None means none.
         reverse: run from the last step to the first; outputs stay beside their inputs.
-        time_major: inputs, resets and outputs are (T, *batch, ...).
-
-    >>> from trigru.common.config import GRUConfig
-    >>> from trigru.common.parameters.record import random_params
-    >>> forward(random_params(GRUConfig(2, 3)), np.ones((5, 7, 2), "float32")).outputs.shape
-    (5, 7, 3)
     """
-    W_i, W_h, b, b_n, h_0 = params
-    time_axis = 0 if time_major else x.ndim - 2
-    frames = np.moveaxis(x, time_axis, 0)  # (T, *batch, D)
+    W_i, W_h, b, b_n, h_0 = params.gru if isinstance(params, ClassifierParams) else params
+    frames = np.moveaxis(x, -2, 0)  # (T, *batch, D)
     T, *batch, _ = frames.shape
-    resets = np.zeros((T, *batch), bool) if resets is None else np.moveaxis(np.asarray(resets), time_axis, 0)
+    resets = np.zeros((T, *batch), bool) if resets is None else np.moveaxis(np.asarray(resets), -1, 0)
     active = np.ones((T, *batch), bool)
     if lengths is not None:
         active = np.moveaxis(np.arange(T) < np.asarray(lengths)[..., None], -1, 0)  # (T, *batch)
@@ -99,25 +91,30 @@ def forward(
         steps.append((t, h, r, z, n, gh_n, reset, on))  # (*batch, H), h after a reset; of the masks (*batch, 1)
         h = np.where(on, (1 - z) * n + z * h, h)
         outputs[t] = np.where(on, h, np.zeros((), h.dtype))
-    return ForwardPass(h, np.moveaxis(outputs, 0, time_axis), frames, steps, carry is not None, time_axis)
+    return ForwardPass(h, np.moveaxis(outputs, 0, -2), frames, steps, carry is not None)
 
 
 def backward(
-    params: GRUParams, result: ForwardPass, d_outputs: Array, d_carry: Array | None = None, *, each: int = 0
+    params: Params, result: ForwardPass, d_values: Array, d_carry: Array | None = None, *, each: int = 0
 ) -> Gradients:
     """Backpropagate through time.
 
     Args:
         params, result: of the forward pass.
-        d_outputs: gradient of a scalar with respect to the outputs, (*batch, T, H).
-        d_carry: gradient with respect to the final carry, (*batch, H); None means zero.
+        d_values: gradient of a scalar with respect to the outputs, (*batch, T, H), or to logits, (*batch, C).
+        d_carry: gradient with respect to the final carry, (*batch, H); None means zero. Not of a classifier.
         each: how many of the first batch axes the gradients of the parameters keep, instead of being summed over them.
     """
+    if isinstance(params, ClassifierParams):
+        d_carry = _product(d_values, params.readout.weight)
+        found = backward(params.gru, result, np.zeros_like(result.outputs), d_carry, each=each)
+        readout = ReadoutParams(_product(np.swapaxes(d_values, -1, -2), result.carry), d_values.sum(-2))
+        return found._replace(params=ClassifierParams(found.params, readout))
     W_i, W_h, _, _, h_0 = params
     H, kept = h_0.shape[0], result.carry.shape[:each]
     dW_i, dW_h, db, db_n, dh_0 = (np.zeros((*kept, *p.shape), p.dtype) for p in params)
     dx = np.zeros_like(result.frames)
-    d_outputs = np.moveaxis(d_outputs, result.time_axis, 0)  # (T, *batch, H)
+    d_outputs = np.moveaxis(d_values, -2, 0)  # (T, *batch, H)
     dh = np.zeros_like(result.carry) if d_carry is None else d_carry
 
     def sum_batch(a: Array) -> Array:
@@ -145,39 +142,32 @@ def backward(
 
     if not result.carry_passed:
         dh_0 += sum_batch(dh)
-    dx = np.moveaxis(dx, 0, result.time_axis)
-    return Gradients(GRUParams(dW_i, dW_h, db, db_n, dh_0), dx, dh if result.carry_passed else None)
+    d_params = GRUParams(dW_i, dW_h, db, db_n, dh_0)
+    return Gradients(d_params, np.moveaxis(dx, 0, -2), dh if result.carry_passed else None)
 
 
-def sequence_loss(params: GRUParams, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, GRUParams]:
-    """Mean squared error of all outputs against targets (*batch, T, H), and its gradients."""
+def logits_of(params: ClassifierParams, result: ForwardPass) -> Array:
+    """Logits (*batch, C) from the final carry of a forward pass."""
+    return _product(result.carry, params.readout.weight.T) + params.readout.bias
+
+
+def loss_and_grad(params: Params, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, Any]:
+    """A loss and its gradients: mean squared error of all outputs against targets (*batch, T, H).
+
+    Of a classifier, mean softmax cross-entropy of the logits (B, C) against labels (B,) in [0, C).
+    """
     result = forward(params, x, lengths=lengths)
-    error = result.outputs - targets
-    gradients = backward(params, result, 2 * error / error.dtype.type(error.size))
-    return np.mean(error**2), gradients.params
-
-
-def classify(params: ClassifierParams, x: Array, lengths: Array | None = None) -> Array:
-    """Logits (*batch, C) from the final carry."""
-    carry = forward(params.gru, x, lengths=lengths).carry
-    return _product(carry, params.readout.weight.T) + params.readout.bias
-
-
-def classifier_loss(
-    params: ClassifierParams, x: Array, labels: Array, lengths: Array | None = None
-) -> tuple[Any, ClassifierParams]:
-    """Mean softmax cross-entropy of the logits (B, C) against labels (B,) in [0, C), and its gradients."""
-    result = forward(params.gru, x, lengths=lengths)
-    logits = _product(result.carry, params.readout.weight.T) + params.readout.bias  # (B, C)
-    logits = logits - logits.max(-1, keepdims=True)
-    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    one_hot = np.eye(log_p.shape[-1], dtype=log_p.dtype)[labels]
-    loss = -np.mean((log_p * one_hot).sum(-1))
-    d_logits = (np.exp(log_p) - one_hot) / log_p.dtype.type(len(labels))  # (B, C)
-    readout = ReadoutParams(_product(d_logits.T, result.carry), d_logits.sum(0))
-    d_carry = _product(d_logits, params.readout.weight)
-    gru = backward(params.gru, result, np.zeros_like(result.outputs), d_carry).params
-    return loss, ClassifierParams(gru, readout)
+    if isinstance(params, ClassifierParams):
+        logits = logits_of(params, result)
+        logits = logits - logits.max(-1, keepdims=True)
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        one_hot = np.eye(log_p.shape[-1], dtype=log_p.dtype)[targets]
+        loss = -np.mean((log_p * one_hot).sum(-1))
+        d_values = (np.exp(log_p) - one_hot) / log_p.dtype.type(len(targets))  # (B, C)
+    else:
+        error = result.outputs - targets
+        loss, d_values = np.mean(error**2), 2 * error / error.dtype.type(error.size)
+    return loss, backward(params, result, d_values).params
 
 
 #: Significant bits of what goes into a matrix product; None for all.

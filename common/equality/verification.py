@@ -1,8 +1,4 @@
-"""Is a port the same function as the oracle, and as accurate as its dtype allows?
-
-The checks are in `trigru.common.equality.checks`, the bounds in `trigru.common.equality.bounds` and
-`trigru.common.equality.contract.examination`.
-"""
+"""Is a port the same function as the oracle, and as accurate as its dtype allows?"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -41,19 +37,9 @@ class Question:
     check: Check
     row: Row | None = None  # of the port's design, where the check has rows
 
-    @property
-    def dtype(self) -> str:
-        """That of the computation."""
-        return "float64" if self.row is None else dtypes_of(self.row["dtype"])[0]
-
 
 def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Check]) -> list[Question]:
-    """The questions of `verify`. A row of several ports stands together, since the oracle's answers are the same.
-
-    Raises:
-        UnknownNameError: a dtype that no check has.
-        InputError: a port or a check that is none, a port that lacks a method, or no check at all.
-    """
+    """The questions of `verify`, with its errors. A row of several ports stands together, for the oracle."""
     for name, argument in {"ports": ports, "dtypes": dtypes, "checks": checks}.items():
         if isinstance(argument, str) or not isinstance(argument, Iterable):
             raise InputError(f"{name}: got {argument!r}, expected a sequence of them.")
@@ -75,11 +61,11 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
         if len(checks) > 1 and not check.is_for(port):
             return []
         rows = [None] if check.rows is None else check.rows(port) or [None]
-        return [Question(port, check, row) for row in rows]
+        computed = ["float64" if row is None else dtypes_of(row["dtype"])[0] for row in rows]
+        return [Question(port, check, row) for row, dtype in zip(rows, computed, strict=True) if dtype in dtypes]
 
     by_row = chain(*(zip_longest(*(of(port, check) for port in ports)) for check in checks))
-    asked = (question for some in by_row for question in some if question is not None)
-    return [question for question in asked if question.dtype in dtypes]
+    return [question for some in by_row for question in some if question is not None]
 
 
 class Examiner:
@@ -100,18 +86,16 @@ class Examiner:
         That of a row is the answer farthest from the oracle; if it fails, that of the smallest row that still fails.
         """
         port, check, row = question.port, question.check, question.row
-        if row is None:
-            return _measure(port, check)
-        measured = _examine(row, port)
-        if check.by_levels:
+        measured = _measure(port, check, row)
+        if row is None or check.by_levels:
             return measured
         if not (self._shrink and _fails(measured)):
             return replace(measured, check=check.name)
         known = self._failed.setdefault((port.name, measured.kernel), [])
         before = next((failure for failure in known if (failure.levels or {}).items() <= row.items()), None)
         if before is None:
-            least = smallest(row, SPACE, lambda smaller: _fails(_examine(smaller, port)))
-            before, place = _examine(least, port), None
+            least = smallest(row, SPACE, lambda smaller: _fails(_measure(port, check, smaller)))
+            before, place = _measure(port, check, least), None
             if self._reference is not None and self._reference.name != port.name:
                 with _precision("float64"), suppress(Exception):  # a port may fail in any way
                     place = parting_of(least, port, self._reference)
@@ -129,7 +113,6 @@ def verify(
     """Compare ports with the oracle.
 
     Args:
-        ports: what to check.
         dtypes: of the computation: "float64" asks whether a port is the same function, the others whether it is
             accurate. Checks that have no rows are asked in float64.
         checks: by default those of CHECKS.
@@ -165,24 +148,17 @@ def assert_equivalent(port: Port, **options: Any) -> None:
 
 
 def _fails(measured: Measurement) -> bool:
-    """Whether the port has what was asked, and it is wrong."""
     return measured.offered and not measured.passed
 
 
-def _examine(row: Row, port: Port) -> Measurement:
-    """The measurement of a row, under the names of its levels; a port may fail in any way."""
-    with _precision(row["dtype"]):
+def _measure(port: Port, check: Check, row: Row | None) -> Measurement:
+    """The measurement of a row, under its levels' names, or of a check without rows; a port may fail in any way."""
+    blank = unmeasured(port, check.name) if row is None else unmeasured(port, told(unusual(row)), row)
+    with _precision("float64" if row is None else row["dtype"]):
         try:
-            return examine(row, port)
-        except Exception as error:
-            return replace(unmeasured(port, told(unusual(row)), row), problem=_problem(port, error))
-
-
-def _measure(port: Port, check: Check) -> Measurement:
-    """The measurement of a check that has no rows, in float64; a port may fail in any way."""
-    blank = replace(unmeasured(port, check.name), quantity="cases")
-    with _precision("float64"):
-        try:
+            if row is not None:
+                return examine(row, port)
+            blank = replace(blank, quantity="cases")
             if check.cases is None:
                 raise NotOfferedError("no row of the contract is about this")
             return replace(blank, error=require_cases(check.cases(port)), bound=SAME_BOUND, problem=None)

@@ -1,10 +1,7 @@
 """Evaluates a traced program in NumPy, equation by equation.
 
 What a function computes is what JAX traces of it. To compile a trace takes longer than to evaluate it once on small
-arrays. Here each equation becomes a call of NumPy:
-
-    closed = jax.make_jaxpr(function)(x)
-    (y,) = Evaluator(closed)(x[None])
+arrays. Here each equation becomes a call of NumPy.
 
 Every array has one more axis in front, for several sets of values that are evaluated at once. Its length is their
 number, or 1 where all sets have the same array. Calls (jit, custom derivatives, remat) are entered, loops run step by
@@ -41,11 +38,7 @@ class Evaluator:
         self._run = function_of(closed, self._how)
 
     def __call__(self, *operands: np.ndarray) -> list[np.ndarray]:
-        """The results, each with the axis of sets in front.
-
-        Args:
-            operands: arrays of one more axis than the trace has; where it is wide, of any floating-point dtype.
-        """
+        """The results, of arrays of any floating-point dtype where the evaluation is wide; each has an axis of sets."""
         given = [
             operand if is_key(aval) else np.asarray(operand, self._how.dtype(aval.dtype))
             for aval, operand in zip(self._avals, operands, strict=True)
@@ -55,25 +48,12 @@ class Evaluator:
 
 
 def alternative(equation: Any, **params: Any) -> Callable[..., Any]:
-    """The function of an equation's operands, in float64, if some of its parameters were others.
-
-    Args:
-        equation: of a trace; its result has the same shape then.
-        params: of the primitive.
-    """
+    """The function of an equation's operands, in float64, if some parameters of its primitive were others."""
     return evaluation(equation.replace(params={**equation.params, **params}), How(wide=True))
 
 
 class Traced:
-    """A function of pytrees, traced once.
-
-    Args:
-        function: what `jax.jit` takes; its results are a pytree of arrays.
-        arguments: pytrees of arrays, or of `jax.ShapeDtypeStruct`.
-        how: the fields of `trigru.common.program.interpreter.How`.
-
-    Attributes:
-        closed: the trace.
+    """A function of pytrees, traced once on arrays or `jax.ShapeDtypeStruct`; `closed` is the trace.
 
     >>> Traced(lambda tree: {"sum": tree["a"] + tree["b"]}, {"a": 1.0, "b": 2.0}).closed.eqns[0].primitive
     add
@@ -96,12 +76,7 @@ class Traced:
         return found
 
     def of_sets(self, arguments: Any, sets: int) -> list[Any]:
-        """The results for each of several sets of arguments.
-
-        Args:
-            arguments: a tuple of them, each array with an axis in front: as long as there are sets, or of length 1.
-            sets: their number.
-        """
+        """The results for each set of arguments: each array has an axis in front, as long as there are sets, or 1."""
         found = self._evaluate(*jax.tree.leaves(arguments))
         return [jax.tree.unflatten(self._results, [a[n if len(a) > 1 else 0] for a in found]) for n in range(sets)]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,27 +18,11 @@ from .sets import at_step, chosen, is_key, keys_of, of_steps
 Array = np.ndarray
 #: Primitives that call a traced function, and stand for nothing else.
 CALLS = (
-    *("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"),
-    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "custom_vmap_call"),
-)
+    "jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2", "custom_jvp_call", "custom_vjp_call",
+    "custom_vjp_call_jaxpr", "custom_vmap_call",
+)  # fmt: skip
 #: The parameters of equations that may hold the function that is called.
 CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
-
-
-@runtime_checkable
-class Observer(Protocol):
-    """Follows an evaluation. An operand is the very object that was a result before, an argument or a constant."""
-
-    def enter(self, equation: Any) -> None:
-        """The equations that follow are of a function that this equation calls, or of its loop."""
-
-    def leave(self) -> None:
-        """The end of what was entered last."""
-
-    def step(
-        self, equation: Any, function: Callable[..., Any], operands: Sequence[Any], results: Sequence[Any]
-    ) -> None:
-        """An equation was evaluated: the function of its operands is these results. A scan takes steps apart by it."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +31,15 @@ class How:
 
     Args:
         wide: compute in float64, whatever floating-point dtypes the trace has.
-        observe: follows the evaluation, equation by equation.
+        observe: follows the evaluation: its `step(equation, function, operands, results)` is called after an equation,
+            `enter(equation)` before and `leave()` after those of the function or loop that it calls. An operand is the
+            very object that was a result before, an argument or a constant. A scan takes steps apart by `step`.
         constants: changes the constants of the program: a function of an array and of its type in the trace.
         draws: draw random bits; else they are those of 0.25 drawn uniformly from 0 to 1, wherever they are drawn.
     """
 
     wide: bool = False
-    observe: Observer | None = None
+    observe: Any = None
     constants: Callable[[Array, Any], Array] | None = None
     draws: bool = True
 
@@ -147,7 +133,6 @@ def evaluation(equation: Any, how: How) -> Callable[..., Any]:
 
 def _observed(equation: Any, how: How) -> Callable[..., Any]:
     function, observer = evaluation(equation, how), how.observe
-    assert observer is not None
 
     def step(*operands: Array) -> Any:
         found = function(*operands)
@@ -172,18 +157,12 @@ def _constant(value: Any, aval: Any, how: How) -> Any:
 
 
 def _called(equation: Any) -> Any:
-    """The closed trace that an equation calls."""
     found = next(equation.params[name] for name in CALLED if name in equation.params)
-    return found if hasattr(found, "consts") else _closed(found)
+    return found if hasattr(found, "consts") else _closed(found, ())
 
 
-@lru_cache(maxsize=4096)
-def _closed(jaxpr: Any) -> Any:
-    """A trace without constants, closed: once for each, so that `function_of` knows it again."""
-    return ClosedJaxpr(jaxpr, ())
-
-
-# What has no rule -------------------------------------------------------------------------------------------------
+#: Once for each trace without constants, so that `function_of` knows it again.
+_closed = lru_cache(maxsize=4096)(ClosedJaxpr)
 
 
 def _of_implementation(equation: Any, how: How) -> Callable[..., Any] | None:
@@ -221,7 +200,6 @@ def _handed(equation: Any, how: How) -> Callable[..., Any]:
 
 
 def _of_jax(equation: Any, how: How) -> Callable[..., Any]:
-    """JAX's function of an equation's operands."""
     primitive, params = equation.primitive, equation.params
     if how.wide and primitive.name.startswith("scatter"):  # whose parameters hold a function of the dtypes in the trace
         names = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
@@ -230,17 +208,14 @@ def _of_jax(equation: Any, how: How) -> Callable[..., Any]:
     if how.wide:
         params = {name: wide(value) if isinstance(value, np.dtype) else value for name, value in params.items()}
     try:
-        return _compiled(primitive, tuple(sorted(params.items())))
+        return _compiled(primitive, frozenset(params.items()))
     except TypeError:  # parameters that have no hash
         return partial(primitive.bind, **params)
 
 
 @lru_cache(maxsize=1024)
-def _compiled(primitive: Any, params: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+def _compiled(primitive: Any, params: frozenset[tuple[str, Any]]) -> Callable[..., Any]:
     return jit_without_optimization(partial(primitive.bind, **dict(params)))
-
-
-# Loops ------------------------------------------------------------------------------------------------------------
 
 
 def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
@@ -269,10 +244,7 @@ def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
 
 
 def scan_counts(equation: Any) -> tuple[int, int]:
-    """How many operands of a scan are constants, and how many the carry has. What is stacked has one more axis.
-
-    Parameters of the equation say so, too, but not by the same names in every version of JAX.
-    """
+    """How many operands of a scan are constants, and how many the carry has: versions of JAX name them otherwise."""
     body = equation.params["jaxpr"]
     by_time = sum(v.aval.ndim > aval.ndim for v, aval in zip(equation.invars, body.in_avals, strict=True))
     carries = sum(v.aval.ndim == aval.ndim for v, aval in zip(equation.outvars, body.out_avals, strict=True))

@@ -6,7 +6,6 @@ function of the operands, or None for what it is not about, which JAX then evalu
 
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from math import prod
 from operator import methodcaller
 from typing import Any
@@ -26,10 +25,8 @@ IDENTITIES = (
     *("sharding_constraint", "mesh_cast", "pcast"),
 )
 
-# Of numbers, each for itself ----------------------------------------------------------------------------------------
 
-
-def _elementwise(function: Function, *, cast: bool = False) -> Rule:
+def _elementwise(function: Function) -> Rule:
     """A function of numbers. A scalar operand stands beside arrays of any shape."""
 
     def rule(equation: Any, dtype: Any) -> Function:
@@ -40,58 +37,23 @@ def _elementwise(function: Function, *, cast: bool = False) -> Rule:
             given = list(operands)
             for n in scalars:
                 given[n] = given[n].reshape(-1, *[1] * out.ndim)
-            found = function(*given)
-            return found.astype(dtype(out.dtype), copy=False) if cast else found
+            return function(*given)
 
-        return run if scalars or cast else function
+        return run if scalars else function
 
     return rule
 
 
 def _widened(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """A function of SciPy's, which knows no half precision."""
-
-    def run(a: Array) -> Array:
-        if a.dtype in (np.float32, np.float64):
-            return function(a)
-        return function(a.astype(np.float32)).astype(a.dtype)
-
-    return run
+    """A function of SciPy's, which knows no bfloat16."""
+    return lambda a: function(a.astype(np.promote_types(a.dtype, np.float32), copy=False)).astype(a.dtype, copy=False)
 
 
-def _divide(a: Array, b: Array) -> Array:
-    if not np.issubdtype(a.dtype, np.integer):
-        return a / b
-    quotient = a // np.where(b == 0, 1, b).astype(b.dtype)  # rounded down, where JAX rounds towards 0
-    inexact = (quotient * b != a) & ((a < 0) != (b < 0))
-    return np.where(b == 0, np.array(-1).astype(a.dtype), quotient + inexact).astype(a.dtype)
-
-
-def _power(equation: Any, dtype: Any) -> Function:
-    y = equation.params["y"]
-
-    def run(a: Array) -> Array:
-        found = np.ones_like(a)
-        for _ in range(abs(y)):
-            found = found * a
-        return found if y >= 0 else np.ones((), a.dtype) / found
-
-    return run
-
-
-def _convert(equation: Any, dtype: Any) -> Function:
+def _convert(equation: Any, dtype: Any) -> Function | None:
     to, of = dtype(equation.params["new_dtype"]), dtype(equation.invars[0].aval.dtype)
-    if to.kind not in "iu" or of.kind in "iub":
-        return lambda a: a.astype(to, copy=False)
-    least, most = np.iinfo(to).min, np.iinfo(to).max
-
-    def run(a: Array) -> Array:
-        """Convert like XLA: a number that is too large becomes the largest integer, and NaN becomes 0."""
-        wide = np.nan_to_num(a.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
-        found = np.where((wide > least) & (wide < most), wide, 0).astype(to)
-        return np.where(wide >= most, to.type(most), np.where(wide <= least, to.type(least), found))
-
-    return run
+    if to.kind in "iu" and of.kind not in "iub":  # XLA clips what is too large
+        return None
+    return lambda a: a.astype(to, copy=False)
 
 
 def _select(which: Array, *cases: Array) -> Array:
@@ -112,9 +74,6 @@ def _shift_right_logical(a: Array, by: Array) -> Array:
     return np.right_shift(a.view(unsigned), by.astype(unsigned)).view(a.dtype)
 
 
-# Reductions and products --------------------------------------------------------------------------------------------
-
-
 def _adding(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype in which XLA adds up: float32 for half precision."""
     return np.dtype(np.float32) if dtype.itemsize < 4 and dtype.kind not in "iub" else dtype
@@ -124,10 +83,9 @@ def _reduce(function: np.ufunc) -> Rule:
     def rule(equation: Any, dtype: Any) -> Function | None:
         axes = tuple(axis + 1 for axis in equation.params["axes"])
         to = dtype(equation.outvars[0].aval.dtype)
-        adds = function in (np.add, np.multiply)
-        if 0 in equation.invars[0].aval.shape and not adds:
+        if 0 in equation.invars[0].aval.shape and function not in (np.add, np.multiply):
             return None
-        inner = _adding(to) if adds else to
+        inner = _adding(to)
         return lambda a: function.reduce(a.astype(inner, copy=False), axis=axes).astype(to, copy=False)
 
     return rule
@@ -155,17 +113,6 @@ def _dot_general(equation: Any, dtype: Any) -> Function:
     return run
 
 
-# What moves values and computes nothing -----------------------------------------------------------------------------
-
-
-def _iota(equation: Any, dtype: Any) -> Function:
-    params = equation.params
-    shape, axis = params["shape"], params["dimension"]
-    along = np.arange(shape[axis]).astype(dtype(params["dtype"]))
-    whole = np.broadcast_to(along.reshape(-1, *[1] * (len(shape) - 1 - axis)), shape)[None]
-    return lambda: whole
-
-
 def _broadcast(equation: Any, dtype: Any) -> Function:
     shape, axes = equation.params["shape"], equation.params["broadcast_dimensions"]
     sizes = dict(zip(axes, equation.invars[0].aval.shape, strict=True))
@@ -186,26 +133,16 @@ def _slice(equation: Any, dtype: Any) -> Function:
     return lambda a: a[index]
 
 
-def _split(equation: Any, dtype: Any) -> Function:
-    before, ends = (slice(None),) * (equation.params["axis"] + 1), np.cumsum([0, *equation.params["sizes"]]).tolist()
-    parts = [(*before, slice(*pair)) for pair in pairwise(ends)]
-    return lambda a: [a[part] for part in parts]
-
-
-def _pad(equation: Any, dtype: Any) -> Function:
+def _pad(equation: Any, dtype: Any) -> Function | None:
     config, shape = equation.params["padding_config"], equation.outvars[0].aval.shape
-    source, index = [slice(None)], [slice(None)]
-    for (low, _, inner), length, size in zip(config, equation.invars[0].aval.shape, shape, strict=True):
-        step = inner + 1
-        first = max(0, -(low // step))  # the number of the first that stays, where padding is negative
-        kept = max(0, min(length - first, len(range(low + first * step, size, step))))
-        source.append(slice(first, first + kept))
-        index.append(slice(low + first * step, low + (first + kept) * step - inner, step) if kept else slice(0))
+    if any(low < 0 or high < 0 or inner for low, high, inner in config):
+        return None
+    index = (slice(None), *(slice(low, size - high) for (low, high, _), size in zip(config, shape, strict=True)))
 
     def run(a: Array, value: Array) -> Array:
         a, value = together([a, value])
         found = np.broadcast_to(value.reshape(-1, *[1] * len(shape)), (len(a), *shape)).copy()
-        found[tuple(index)] = a[tuple(source)]
+        found[index] = a
         return found
 
     return run
@@ -227,7 +164,9 @@ RULES: dict[str, Rule] = {
         "sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum, "or": np.bitwise_or,
         "and": np.bitwise_and,
     }.items()},
-    "div": _elementwise(_divide), "pow": _elementwise(np.power, cast=True), "integer_pow": _power,
+    "div": lambda e, dtype: None if e.outvars[0].aval.dtype.kind in "iu" else _elementwise(np.divide)(e, dtype),
+    "pow": _elementwise(lambda a, b: np.power(a, b.astype(a.dtype))),
+    "integer_pow": lambda e, dtype: lambda a: np.power(a, np.asarray(e.params["y"], a.dtype)),
     "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)),
     "logistic": lambda e, dtype: None if e.outvars[0].aval.dtype.kind == "c" else _widened(special.expit),
     "erf": _elementwise(_widened(special.erf)), "erf_inv": _elementwise(_widened(special.erfinv)),
@@ -235,11 +174,15 @@ RULES: dict[str, Rule] = {
     "clamp": _elementwise(lambda least, a, most: np.minimum(np.maximum(a, least), most)),
     "bitcast_convert_type": _bitcast, "convert_element_type": _convert, "dot_general": _dot_general,
     # what moves values; reshaped with axes in another order, they are handed to JAX
-    "iota": _iota, "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
+    "iota": lambda e, dtype: (
+        lambda: np.indices(e.params["shape"])[[e.params["dimension"]]].astype(dtype(e.params["dtype"]))
+    ),
+    "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
     "reshape": lambda e, dtype: None if e.params.get("dimensions") else _to_shape(e, dtype),
     "rev": lambda e, dtype: partial(np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])),
     "transpose": lambda e, dtype: methodcaller("transpose", (0, *(n + 1 for n in e.params["permutation"]))),
-    "slice": _slice, "pad": _pad, "split": _split,
+    "slice": _slice, "pad": _pad,
+    "split": lambda e, dtype: lambda a: np.split(a, np.cumsum(e.params["sizes"][:-1]), e.params["axis"] + 1),
     "concatenate": lambda e, dtype: lambda *arrays: np.concatenate(together(arrays), e.params["dimension"] + 1),
     "stack": lambda e, dtype: lambda *arrays: np.stack(together(arrays), e.params["axis"] + 1),
     "unstack": lambda e, dtype: lambda a: list(np.moveaxis(a, e.params["axis"] + 1, 0)),

@@ -28,9 +28,7 @@ class CodeLine(NamedTuple):
 def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ...]:
     """The lines that led to an equation, the innermost first, without JAX's own. None where JAX kept no traceback.
 
-    Args:
-        equation: of a trace.
-        callers: the equations whose function or loop it is in, the outermost first: they know the lines outside of it.
+    Callers are the equations whose function or loop it is in, the outermost first: they know the lines outside of it.
 
     >>> closed = jax.make_jaxpr(lambda x: x + 1)(2.0)
     >>> code_lines(closed.eqns[0])  # nothing led here from a file
@@ -45,14 +43,9 @@ def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ..
 
 
 def jax_line(equations: Sequence[Any]) -> CodeLine | None:
-    """JAX's own line that made an equation, in the function of JAX that was called; None where that says nothing.
+    """JAX's own line that made the last of equations, which are each in the function or loop of the one before.
 
-    Args:
-        equations: the one, after those whose function or loop it is in, the outermost first.
-
-    >>> line = jax_line(jax.make_jaxpr(lambda x: jax.lax.cumsum(x))(jax.numpy.ones(2)).eqns)
-    >>> line is None or line.file.startswith(_JAX)
-    True
+    It is that of the function of JAX that was called; None where that says nothing.
     """
     for equation in reversed(equations):
         inside = takewhile(lambda frame: frame.file_name.startswith(_JAX), _frames(equation))
@@ -67,7 +60,7 @@ def _passes_on(file: str) -> bool:
 
 
 def _own(equation: Any) -> tuple[CodeLine, ...]:
-    return tuple(_line(frame) for frame in _frames(equation) if not frame.file_name.startswith((_JAX, "<")))
+    return tuple(map(_line, (f for f in _frames(equation) if not f.file_name.startswith((_JAX, "<")))))
 
 
 def _frames(equation: Any) -> Sequence[Any]:

@@ -19,7 +19,7 @@ from ...common.errors import InputError
 from ...common.parameters.record import from_leaves, leaves
 from ...common.port.protocol import CallStyle, Port
 from ...common.port.styles import functional_program
-from ..pure import CLASS, PORT, Params, PurePort
+from ..pure import CLASS, PORT, PurePort
 
 __all__ = ["FAULTS", "Fault", "get_fault"]
 
@@ -49,25 +49,36 @@ class Faulty(PurePort):
             setattr(self, name, partial(change, right) if callable(right) else change)
 
 
-def _edited(change: Callable[[Params], dict[str, Any]]) -> Callable[..., Any]:
-    """A call of a model in which some parameters are replaced."""
-
-    def call(right, model, *arguments, **options):
-        return right(replace(model, params=model.params._replace(**change(model.params))), *arguments, **options)
-
-    return call
+def _edited(change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A call of another model."""
+    return lambda call, model, *arguments, **options: call(change(model), *arguments, **options)
 
 
 def _told(**options: Any) -> Callable[..., Any]:
     """A call of a model with other options than it was made with."""
-    return lambda call, model, *arguments, **others: call(replace(model, **options), *arguments, **others)
+    return _edited(lambda model: replace(model, **options))
 
 
-def _of_lengths(change: Callable[[Any], Any]) -> Callable[..., Any]:
-    """A call with lengths changed where they are passed."""
+def _changed(name: str, change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A call of a model with one array of its parameters changed."""
+    return _edited(lambda m: replace(m, params=m.params._replace(**{name: change(getattr(m.params, name))})))
 
-    def call(right, model, x, carry=None, *, lengths=None, **options):
-        return right(model, x, carry, lengths=None if lengths is None else change(jnp.asarray(lengths)), **options)
+
+def _given(**changes: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A call with some arguments changed where they are passed."""
+
+    def call(right, *arguments, **options):
+        passed = {name: value for name, value in options.items() if value is not None and name in changes}
+        return right(*arguments, **options | {name: changes[name](value) for name, value in passed.items()})
+
+    return call
+
+
+def _results(change: Callable[..., Any]) -> Callable[..., Any]:
+    """A call with its carry and outputs changed."""
+
+    def call(right, model, x, carry=None, **options):
+        return change(*right(model, x, carry, **options), **options)
 
     return call
 
@@ -77,25 +88,9 @@ def _styled(build: Callable[..., Any]) -> Faulty:
     return Faulty(call_styles=(CallStyle("faulty", "", build),))
 
 
-def _reverse_flipped(call, model, x, carry=None, **options):
-    carry, outputs = call(model, x, carry, **options)
-    return carry, outputs[..., ::-1, :] if options.get("reverse") else outputs
-
-
-def _through_padding(call, model, x, carry=None, **options):
-    carry, outputs = call(model, x, carry, **options)
-    return carry if options.get("lengths") is None else carry + 0 * carry, outputs
-
-
-def _truthy_flags(call, model, x, carry=None, *, reverse=False, time_major=False, **options):
-    return call(model, x, carry, reverse=bool(reverse), time_major=bool(time_major), **options)
-
-
-def _by_a_loop_from_zeros(call, model, x, carry=None, **options):
+def _by_a_loop_from_zeros(carry, outputs, **options):
     """Outputs by way of a loop that begins with zeros, which vary over no device."""
-    carry, outputs = call(model, x, carry, **options)
-    _, same = jax.lax.scan(lambda _, output: (output, output), jnp.zeros_like(outputs[0]), outputs)
-    return carry, same
+    return carry, jax.lax.scan(lambda _, output: (output, output), jnp.zeros_like(outputs[0]), outputs)[1]
 
 
 def _asks_for_the_batch(call, model, x, carry=None, **options):
@@ -118,8 +113,8 @@ def _steps_too_far(port, model, task):
     return functional_program(port, model, replace(task, optimizer=optax.chain(task.optimizer, optax.scale(1.001))))
 
 
-_DETACHED = _edited(lambda p: {"initial_carry": jax.lax.stop_gradient(p.initial_carry)})
-_NO_B_HN = _edited(lambda p: {"bias_n": jnp.zeros_like(p.bias_n)})
+_DETACHED = _changed("initial_carry", jax.lax.stop_gradient)
+_NO_B_HN = _changed("bias_n", jnp.zeros_like)
 
 #: In the order of the checks.
 FAULTS: tuple[Fault, ...] = (
@@ -128,11 +123,11 @@ FAULTS: tuple[Fault, ...] = (
           {"phase": "gradient"}),
     Fault("readout-of-padding", "readout after the padding", "classifier",
           Faulty(classify=lambda call, model, x, lengths=None: call(model, x)), {"lengths": "passed"}),
-    Fault("length-off-by-one", "one step too many", "lengths", Faulty(apply=_of_lengths(lambda n: n + 1))),
-    Fault("no-resets", "resets ignored", "resets",
-          Faulty(apply=lambda call, *arguments, resets=None, **options: call(*arguments, **options)),
-          {"entry": "whole"}),
-    Fault("reverse-flipped", "backwards, outputs in the order of the run", "reverse", Faulty(apply=_reverse_flipped),
+    Fault("length-off-by-one", "one step too many", "lengths", Faulty(apply=_given(lengths=lambda n: n + 1))),
+    Fault("no-resets", "resets ignored", "resets", Faulty(apply=_given(resets=lambda n: None)), {"entry": "whole"}),
+    Fault("reverse-flipped", "backwards, outputs in the order of the run", "reverse",
+          Faulty(apply=_results(lambda carry, outputs, reverse=False, **_:
+                                (carry, outputs[..., ::-1, :] if reverse else outputs))),
           {"time-major": "no"}),
     Fault("dtype-ignored", "dtype ignored", "dtype", Faulty(apply=_told(dtype=None)), {"dtype": "bfloat16 of float32"}),
     Fault("style-other-model", "a call style runs another model", "styles",
@@ -142,15 +137,18 @@ FAULTS: tuple[Fault, ...] = (
     Fault("too-far", "steps a thousandth too long", "training", _styled(_steps_too_far)),
     Fault("start-as-stored", "the start is handed out as stored", "start", Faulty(initial_carry=_told(dtype=None))),
     Fault("counted-short", "lengths counted in 16 bits", "counted",
-          Faulty(apply=_of_lengths(lambda n: jnp.maximum(n, 0).astype(jnp.uint16)))),
+          Faulty(apply=_given(lengths=lambda n: jnp.maximum(n, 0).astype(jnp.uint16)))),
     Fault("known-batch", "asks how large the batch is", "export", Faulty(apply=_asks_for_the_batch)),
-    Fault("zeros-alike", "a loop begins with what varies over no device", "mesh", Faulty(apply=_by_a_loop_from_zeros)),
-    Fault("padding-multiplied", "padding is multiplied by zero", "held", Faulty(apply=_through_padding)),
+    Fault("zeros-alike", "a loop begins with what varies over no device", "mesh",
+          Faulty(apply=_results(_by_a_loop_from_zeros))),
+    Fault("padding-multiplied", "padding is multiplied by zero", "held",
+          Faulty(apply=_results(lambda carry, outputs, lengths=None, **_:
+                                (carry if lengths is None else carry + 0 * carry, outputs)))),
     Fault("load-forgets", "loaded, unroll is lost", "life",
           Faulty(load=lambda load, config, params: load(replace(config, unroll=1), params))),
     Fault("too-wide", "parameters drawn a tenth too wide", "draws",
           Faulty(make=lambda make, config, key: jax.tree.map(lambda p: 1.1 * p, make(config, key)))),
-    Fault("truthy-flags", "reverse=1 goes through", "refusals", Faulty(apply=_truthy_flags)),
+    Fault("truthy-flags", "reverse=1 goes through", "refusals", Faulty(apply=_given(reverse=bool, time_major=bool))),
     Fault("none-learned", "carry_init=None is learned", "class",
           Faulty(model_class=replace(CLASS, construct=_construct_learned))),
     Fault("remat-ignored", "remat ignored", "memory", Faulty(apply=_told(remat=False))),

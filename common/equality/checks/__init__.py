@@ -4,14 +4,16 @@ Adding a check is adding a row to CHECKS, or to a row's factors in `trigru.commo
 """
 
 from ...errors import UnknownNameError
+from ...parameters.record import from_leaves
 from ...port.classes import class_of
 from ...port.protocol import Port
+from ..cases import golden
 from ..contract import selections
+from ..contract.data import USUAL, Data
 from ..contract.designs import design_of
 from ..contract.factors import SCALE, Row, one_by_one, whole_row
 from ..contract.programs import answers_of
 from ..contract.selections import Selection
-from ..golden import golden_answers, golden_data
 from . import calls, classes, compiled, draws, life
 from .check import DTYPES, Case, Check
 
@@ -32,9 +34,12 @@ def get_checks(*names: str) -> "tuple[Check, ...]":
 
 
 def _golden(port: Port) -> list[Case]:
-    sizes = {"batch": "4", "time": "9", "inputs": "3", "hidden": "5"}
-    row = whole_row({"lengths": "passed", "resets": "passed", **sizes})
-    return [Case("the answers in the file", lambda: answers_of(row, port, golden_data())[0], golden_answers())]
+    row = whole_row({"lengths": "passed", "resets": "passed", "batch": "4", "time": "9", "inputs": "3", "hidden": "5"})
+    names = ("x", "lengths", "resets", "targets", "d_carry")
+    x, lengths, resets, weights, d_carry = (golden()[name][None] for name in names)
+    data = Data((USUAL,), from_leaves(golden()), x, None, lengths, resets, weights, d_carry)
+    answers = {n.removeprefix("answer "): array for n, array in golden().items() if n.startswith("answer ")}
+    return [Case("the answers in the file", lambda: answers_of(row, port, data)[0], answers)]
 
 
 def _selected(selection: Selection) -> Check:
@@ -45,14 +50,11 @@ def _selected(selection: Selection) -> Check:
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(
-        "contract",
-        "other equations; two levels of what a call depends on that are wrong together: sizes, masks, flags, dtypes, "
-        "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
-        "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
-        "accurate than NumPy",
-        rows=design_of,
-    ),
+    Check("contract",
+          "other equations; two levels of what a call depends on that are wrong together: sizes, masks, flags, dtypes, "
+          "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
+          "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
+          "accurate than NumPy", rows=design_of),
     Check("conversion",
           "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
           "file", life.conversions),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -35,37 +36,30 @@ COUNTED = np.array([2**16 + 1, 2**15 + 1, 3, 2**16 + 2])
 ENDLESS = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], B)[:, None], CARRY.shape)
 
 
-# Good calls at the edge ------------------------------------------------------------------------------------------
-
-
 def start(port: Port) -> Iterator[Case]:
     """The initial carry, in the dtype of the computation, for each batch."""
-
-    def expected(batch: tuple[int, ...], dtype: str) -> np.ndarray:
-        return np.tile(PARAMS.initial_carry, (*batch, 1)).astype(dtype)
 
     def of_batches(model: Any) -> dict[str, Array]:
         return {str(batch): port.initial_carry(model, batch) for batch in BATCHES}
 
+    def expected(dtype: str) -> dict[str, np.ndarray]:
+        return {str(batch): np.tile(PARAMS.initial_carry, (*batch, 1)).astype(dtype) for batch in BATCHES}
+
     for dtype in STARTS:
-        model = port.load(replace(CONFIG, dtype=dtype), PARAMS)
-        wanted = {str(batch): expected(batch, dtype or "float64") for batch in BATCHES}
-        yield Case(f"dtype={dtype!r}, by batch_shape", partial(evaluate, of_batches, model), wanted)
+        run = partial(evaluate, of_batches, port.load(replace(CONFIG, dtype=dtype), PARAMS))
+        yield Case(f"dtype={dtype!r}, by batch_shape", run, expected(dtype or "float64"))
     model = port.load(CONFIG, PARAMS)
     cast = jax.tree.map(lambda p: p.astype("float32"), model)
     for what, some, dtype in (("outside of jit", model, "float64"), ("of parameters that were cast", cast, "float32")):
-        yield Case(what, partial(port.initial_carry, some, (B,)), expected((B,), dtype))
+        yield Case(what, partial(port.initial_carry, some, (B,)), expected(dtype)[str((B,))])
 
 
 def held(port: Port) -> Iterator[Case]:
     """Carries that are not finite go through padding as they are."""
-
-    def call(model: Any, x: Array, carry: Array, lengths: Array, resets: Array | None) -> Any:
-        return port.apply(model, x, carry, lengths=lengths, resets=resets)
-
     model, expected = port.load(CONFIG, PARAMS), (ENDLESS, np.zeros((*X.shape[:2], H)))
     for what, resets in (("", None), (" with resets", RESETS)):
-        run = partial(evaluate, call, model, X, ENDLESS, np.zeros(B, np.int32), resets)
+        call = partial(evaluate, lambda model, x, carry, masks: port.apply(model, x, carry, **masks))
+        run = partial(call, model, X, ENDLESS, {"lengths": np.zeros(B, np.int32), "resets": resets})
         yield Case(f"lengths 0, carry and outputs{what}", run, expected, bound=None)
 
 
@@ -82,18 +76,8 @@ def counted(port: Port) -> Iterator[Case]:
     yield Case(f"lengths {COUNTED}, carry", run, np.zeros((len(COUNTED) - 1, H)))
 
 
-# Bad calls -------------------------------------------------------------------------------------------------------
-
-X_BY_TIME = np.moveaxis(X, 1, 0)
 #: The arguments of a call that are changed, by what is wrong with them.
 BadCalls = dict[str, dict[str, Any]]
-
-
-class _Foreign:
-    """An array of a library that JAX doesn't know, as a torch tensor."""
-
-    def __init__(self, array: Any):
-        self.shape, self.ndim, self.dtype = array.shape, array.ndim, f"torch.{array.dtype}"
 
 
 _WIDER = ("longdouble",) if np.longdouble(0).itemsize > 8 else ()  # on some machines, it is float64
@@ -109,7 +93,7 @@ def _bad_arrays(name: str, array: Any, **others: Any) -> BadCalls:
     """An argument that is nothing that JAX computes with, or of a dtype of another kind, or others that are bad."""
     bad = {
         "text": "x",
-        "of another library": _Foreign(array),
+        "of another library": SimpleNamespace(shape=array.shape, ndim=array.ndim, dtype=f"torch.{array.dtype}"),
         "without values": jax.ShapeDtypeStruct(array.shape, array.dtype),
         "with a mask": np.ma.array(array),
         "a list": array.tolist(),
@@ -140,7 +124,7 @@ BAD_APPLY: BadCalls = {
     **{f"{flag}={value!r}": {flag: value} for flag in ("reverse", "time_major") for value in (1, 0, None, np.True_)},
     "time-major, a carry of as many states as steps before the batch": {"time_major": True, "carry": CARRY},
     "time-major, lengths of the other axis": {"time_major": True, "lengths": LENGTHS},
-    "time-major, resets with the batch first": {"time_major": True, "x": X_BY_TIME, "resets": RESETS},
+    "time-major, resets with the batch first": {"time_major": True, "x": X.swapaxes(0, 1), "resets": RESETS},
 }
 BAD_STEP: BadCalls = {
     **_bad_inputs(X[:, 0]),
@@ -159,6 +143,15 @@ BAD_INITIALIZERS: dict[str, Any] = {
     "no initializer": 0.0,
 }
 BAD_BATCH_SHAPES: tuple[Any, ...] = (B, "8", None, (1.5,), (-1,), (2**70,), (2, 0), (True,), np.ones((B, H)))
+_CHANGES: dict[str, Callable[[np.ndarray], Any]] = {
+    "transposed, or with two axes": lambda p: p.T if p.ndim == 2 else p[None],
+    "of another size": lambda p: p[:-1],
+    "as one number": lambda p: p.ravel()[0],
+    "in another dtype": lambda p: p.astype(np.float32),
+    "as integers": lambda p: p.astype(np.int64),
+    "as a list": lambda p: p.tolist(),
+    "left out": lambda p: None,
+}
 BAD_LOAD: dict[str, Any] = {
     "a dict": PARAMS._asdict(),
     "a classifier's": OF_READOUT,
@@ -166,17 +159,8 @@ BAD_LOAD: dict[str, Any] = {
     "one matrix as weight_hh": PARAMS._replace(weight_hh=np.ones((H, H))),
     "initial_carry for each example": PARAMS._replace(initial_carry=CARRY),
     "all in another dtype": GRUParams(*(p.astype(np.float32) for p in PARAMS)),
-    **{f"{name} {what}": PARAMS._replace(**{name: change(array)})
-       for name, array in PARAMS._asdict().items()
-       for what, change in {
-           "transposed, or with two axes": lambda p: p.T if p.ndim == 2 else p[None],
-           "of another size": lambda p: p[:-1],
-           "as one number": lambda p: p.ravel()[0],
-           "in another dtype": lambda p: p.astype(np.float32),
-           "as integers": lambda p: p.astype(np.int64),
-           "as a list": lambda p: p.tolist(),
-           "left out": lambda p: None,
-       }.items()},
+    **{f"{name} {what}": PARAMS._replace(**{name: change(getattr(PARAMS, name))})
+       for name in PARAMS._fields for what, change in _CHANGES.items()},
 }  # fmt: skip
 
 #: Lengths that look odd, and are good. All others are in rows of the contract.
@@ -190,7 +174,7 @@ BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
 
 def refusals(port: Port) -> Iterator[Case]:
-    """Bad calls, each refused by an InputError, and good ones at the edge, which go through."""
+    """Bad calls, and good ones at the edge."""
     model = port.load(CONFIG, PARAMS)
     for what, call in _bad_calls(port, model):
         yield Case(what, call, REFUSED)
@@ -199,7 +183,8 @@ def refusals(port: Port) -> Iterator[Case]:
         run = partial(evaluate, partial(port.apply, x=X, lengths=lengths), model)
         yield Case(f"lengths {lengths} in {lengths.dtype}", run, (result.carry, result.outputs))
     for x in (X[0], X[:, None]):
-        yield Case(f"classify, x of {x.ndim} axes", partial(_classified, port, x), oracle.classify(OF_READOUT, x))
+        run = partial(lambda x: evaluate(partial(port.classify, x=x), port.load(READOUT, OF_READOUT)), x)
+        yield Case(f"classify, x of {x.ndim} axes", run, oracle.logits_of(OF_READOUT, oracle.forward(OF_READOUT, x)))
     never = replace(CONFIG, carry_init=BAD_INITIALIZERS["an initializer that raises an exception of its own"])
     yield Case("load, which does not call carry_init", lambda: port.dump(port.load(never, PARAMS)), PARAMS, None)
     for call, config in ((port.apply, CONFIG), (port.classify, READOUT)):
@@ -207,12 +192,7 @@ def refusals(port: Port) -> Iterator[Case]:
     yield Case("without jax_enable_x64", partial(_require_narrow, port))
 
 
-def _classified(port: Port, x: Array) -> Any:
-    return evaluate(partial(port.classify, x=x), port.load(READOUT, OF_READOUT))
-
-
 def _bad_calls(port: Port, model: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Each bad call with a description."""
     key, apply = jax.random.key(0), partial(port.apply, model)
 
     def narrow(call: Callable[..., Any], *arguments: Any) -> Any:
@@ -232,8 +212,9 @@ def _bad_calls(port: Port, model: Any) -> Iterator[tuple[str, Callable[[], Any]]
         yield f"initial_carry, batch_shape={shape!r}", partial(port.initial_carry, model, shape)
     for what, params in BAD_LOAD.items():
         yield f"load, {what}", partial(port.load, CONFIG, params)
-    for what, init in BAD_INITIALIZERS.items():
-        yield f"make, {what}", lambda init=init: port.make(replace(CONFIG, carry_init=init), key)
+    for what, init in BAD_INITIALIZERS.items():  # traced, which compiles no draws
+        made = partial(lambda init, key: port.make(replace(CONFIG, carry_init=init), key), init)
+        yield f"make, {what}", partial(jax.eval_shape, made, key)
     yield "load, a GRU's parameters for a classifier", partial(port.load, READOUT, PARAMS)
     yield "load, float64 without jax_enable_x64", partial(narrow, port.load, CONFIG, PARAMS)
     yield "make, float64 without jax_enable_x64", partial(narrow, port.make, CONFIG, key)

@@ -1,8 +1,9 @@
 """The record of a check, and cases: what checks that have no rows run and compare."""
 
+import re
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from ...errors import DefectError, InputError, NotOfferedError, brief
 from ...port.protocol import Port
 from ..bounds import SAME_BOUND, relative_error
-from ..contract.data import Data, data_of
+from ..contract.data import Data, config_of, data_of
 from ..contract.factors import Row
 from ..contract.programs import arguments_of
 
@@ -45,11 +46,17 @@ class Check:
     by_levels: bool = False  # measurements of rows are named by their unusual levels
 
 
-def one_set(row: Row, port: Port) -> tuple[Data, Any, tuple[Any, Any, Any]]:
-    """Data of one set of values, a model, and the arrays of its `direct` call without an axis of sets."""
+def one_set(row: Row, port: Port, **options: Any) -> tuple[Data, Any, tuple[Any, Any, Any]]:
+    """Data of one set of values, a model with other options, and the arrays of its call without an axis of sets."""
     data = data_of(row).of_set(0)
-    model, arrays = arguments_of(row, port, data)
+    _, arrays = arguments_of(row, port, data)
+    model = port.load(replace(config_of(row), **options), data.params)
     return data, model, jax.tree.map(lambda a: a[0], arrays[:3])
+
+
+def text_of(jaxpr: Any) -> str:
+    """A trace as text without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(jaxpr))
 
 
 def require_cases(cases: Iterable[Case]) -> float:
@@ -89,15 +96,13 @@ def _error_of(case: Case) -> float:
             if refused:
                 warnings.simplefilter("ignore")
             found = case.run()
-    except (InputError, NotOfferedError) as error:
-        if refused:  # what a port does not offer, it need not refuse
-            return 0.0
-        if isinstance(error, NotOfferedError):
-            raise
-        raise DefectError(f"InputError: {brief(error)}") from error
     except DefectError:
         raise
     except Exception as error:  # a port may fail in any way
+        if refused and isinstance(error, InputError | NotOfferedError):  # what a port lacks, it need not refuse
+            return 0.0
+        if isinstance(error, NotOfferedError):
+            raise
         expected = ", expected an InputError" if refused else f": {brief(error)}"
         raise DefectError(f"{type(error).__name__}{expected}") from error
     if refused:

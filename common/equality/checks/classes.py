@@ -1,13 +1,13 @@
 """The check of a port's own class, made and called as programs of its framework do.
 
 The other checks make and call models through the port alone, which passes every option, and no more than its protocol
-has. What stands in `trigru.common.port.classes` lists the rest: here it is compared with the oracle.
+has. The rest is what a port lists by `trigru.common.port.classes`.
 """
 
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from typing import Any
 
 import jax
@@ -29,42 +29,35 @@ from ..bounds import SAME_BOUND
 from ..cases import CARRY, LENGTHS, RESETS, B, D, H, X
 from ..contract.factors import other_kernels
 from .calls import BAD_APPLY
-from .check import REFUSED, Case, require_cases
+from .check import REFUSED, Case, require_cases, text_of
 
 Array = Any
-#: The arguments of a call: none, and all that a way of use takes.
-GIVEN: dict[str, Any] = {"carry": CARRY, "lengths": LENGTHS, "resets": RESETS, **{"reverse": True, "time_major": True}}
-#: What a class does where an option is left out.
+#: The arguments of a call, as far as a way of use takes them.
+GIVEN: dict[str, Any] = {"carry": CARRY, "lengths": LENGTHS, "resets": RESETS, "reverse": True, "time_major": True}
+SIZES = {"input_size": D, "hidden_size": H}
+#: What a class does where an option is left out, and sizes of NumPy's.
 DEFAULTS: dict[str, Any] = {
-    "carry_init": initializers.zeros,
-    "dtype": None,
-    "param_dtype": jnp.float32,
-    "unroll": np.int64(1),
-    "remat": False,
-    "kernel": STOCK,
-}
+    "input_size": np.int32(D), "hidden_size": np.int64(H), "carry_init": initializers.zeros, "dtype": None,
+    "param_dtype": jnp.float32, "unroll": np.int64(1), "remat": False, "kernel": STOCK,
+}  # fmt: skip
 #: The dtypes of parameters and computation, and the error that they allow.
 UNLEARNED = (("float64", None, SAME_BOUND), ("bfloat16", None, 0.1), ("bfloat16", "float32", 1e-4))
-#: Options that no model has, and the calls that are refused for them.
-BAD_OPTIONS: tuple[tuple[str, Any], ...] = (
-    *(("hidden_size", size) for size in (0, -3, 2.0, True, "8", None)),
-    ("input_size", 0),
-    *(("unroll", steps) for steps in (0, 2.0, True, None)),
-    *(("remat", flag) for flag in (1, None, np.True_)),
-    *(("kernel", kernel) for kernel in (None, 1, "", "fast")),
-    *((name, wrong) for name in ("dtype", "param_dtype") for wrong in ("int32", complex, "float8_e4m3fn")),
-    ("param_dtype", None),
-    ("carry_init", 0.0),
-    ("carry_init", initializers.lecun_normal()),
-)
+#: Values of options that no model has.
+BAD_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "hidden_size": (0, -3, 2.0, True, "8", None),
+    "input_size": (0,),
+    "unroll": (0, 2.0, True, None),
+    "remat": (1, None, np.True_),
+    "kernel": (None, 1, "", "fast"),
+    "dtype": ("int32", complex, "float8_e4m3fn"),
+    "param_dtype": ("int32", complex, "float8_e4m3fn", None),
+    "carry_init": (0.0, initializers.lecun_normal()),
+}
 #: Bad arguments that a class refuses itself.
-BAD_ARGUMENTS = tuple(
-    BAD_APPLY[what]
-    for what in (
-        *("x: one feature too many", "x: int32", "carry: of other units", "carry: int32", "lengths: float"),
-        *("resets: int32", "reverse=1", "time_major=1"),
-    )
-)
+BAD_ARGUMENTS = (
+    "x: one feature too many", "x: int32", "carry: of other units", "carry: int32", "lengths: float", "resets: int32",
+    "reverse=1", "time_major=1",
+)  # fmt: skip
 
 
 def uses(port: Port) -> list[Case]:
@@ -82,13 +75,14 @@ def _require_class(port: Port) -> None:
 
 
 def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
-    yield Case("without options", partial(_require_defaults, port, listed))
+    yield Case("without options", partial(_require_alike, port, listed, "float32", {}, DEFAULTS))
     yield Case("float64 without jax_enable_x64", partial(_require_narrowed, listed))
     yield from _refused_options(port, listed)
     yield from _of_kernel(port, listed, STOCK)
     if FUSED in other_kernels(port):
         for dtype, kernel in (("float32", FUSED if is_fused(AUTO, "float32") else STOCK), ("bfloat16", STOCK)):
-            yield Case(f"kernel={AUTO!r} in {dtype}", partial(_require_kernel, port, listed, dtype, AUTO, kernel))
+            options = ({"param_dtype": dtype, "kernel": name} for name in (AUTO, kernel))
+            yield Case(f"kernel={AUTO!r} in {dtype}", partial(_require_alike, port, listed, dtype, *options))
     for kernel in other_kernels(port):
         if listed.assign:
             assigned = partial(_require_assigned, WithKernel(port, kernel), listed)
@@ -109,31 +103,20 @@ def _of_kernel(port: Port, listed: ModelClass, kernel: str, *, values_alone: boo
         yield Case(use.name, partial(require_cases, _use(port, listed, use, kernel, drawn)))
 
 
-# The constructor ----------------------------------------------------------------------------------------------------
+def _require_alike(port: Port, listed: ModelClass, dtype: str, *options: dict[str, Any]) -> None:
+    """Several options stand for one program of a model that is made, and called on inputs of a dtype."""
 
+    def program(options: dict[str, Any]) -> str:
+        sizes, kind = SIZES | options, type(options.get("hidden_size", H))
 
-def _require_defaults(port: Port, listed: ModelClass) -> None:
-    """A model without options is one with the defaults, whose sizes are NumPy's integers."""
+        def made_and_called(key: Array, x: Array) -> Any:
+            model = listed.construct(key, **sizes)
+            return port.apply(model, x), port.initial_carry(model, (kind(B),))
 
-    def program(batch: Any, input_size: Any, hidden_size: Any, **options: Any) -> str:
-        make = partial(listed.construct, input_size=input_size, hidden_size=hidden_size, **options)
-        return _program(make, lambda model, x: (port.apply(model, x), port.initial_carry(model, (batch,))))
+        return text_of(jax.make_jaxpr(made_and_called)(jax.random.key(0), X.astype(dtype)))
 
-    if program(B, D, H) != program(np.int64(B), np.int32(D), np.int64(H), **DEFAULTS):
-        raise DefectError("a model has another program than with the defaults and sizes of NumPy's")
-
-
-def _require_kernel(port: Port, listed: ModelClass, dtype: str, *kernels: str) -> None:
-    """Two names of a kernel stand for one program, of parameters and inputs in a dtype."""
-    made = (partial(listed.construct, input_size=D, hidden_size=H, param_dtype=dtype, kernel=name) for name in kernels)
-    if len({_program(make, lambda model, x: port.apply(model, x.astype(dtype))) for make in made}) > 1:
-        raise DefectError(f"it is not {kernels[-1]!r}")
-
-
-def _program(make: Callable[..., Any], call: Callable[..., Any]) -> str:
-    """The program of a model that is made and called, as text without addresses."""
-    made_and_called = jax.make_jaxpr(lambda key, x: call(make(key), x))
-    return re.sub(r" at 0x[0-9a-f]+", "", str(made_and_called(jax.random.key(0), X.astype("float32"))))
+    if len(set(map(program, options))) > 1:
+        raise DefectError("a model has another program than with the options that these stand for")
 
 
 def _require_narrowed(listed: ModelClass) -> None:
@@ -149,14 +132,13 @@ def _refused_options(port: Port, listed: ModelClass) -> Iterator[Case]:
     """Bad options are refused before anything is computed: made and called, and called for one step."""
 
     def called(options: dict[str, Any], call: Callable[[Any], Any]) -> Any:
-        sizes = {"input_size": D, "hidden_size": H}
-        return jax.eval_shape(lambda key: call(listed.construct(key, **sizes | options)), jax.random.key(0))
+        return jax.eval_shape(lambda key: call(listed.construct(key, **SIZES | options)), jax.random.key(0))
 
-    for name, value in BAD_OPTIONS:
+    for name, values in BAD_OPTIONS.items():
         calls = [(lambda model: model) if name == "input_size" else (lambda model: port.apply(model, X))]
         if name == "dtype":
             calls += [lambda model: port.step(model, X[:, 0]), lambda model: port.initial_carry(model, (B,))]
-        for call in calls:
+        for value, call in product(values, calls):
             yield Case(f"{name}={value!r}", partial(called, {name: value}, call), REFUSED)
 
 
@@ -228,63 +210,54 @@ def _require_assigned(port: Port, listed: ModelClass) -> None:
     require_cases([Case("results", lambda: found, [np.asarray(array) for array in expected])])
 
 
-# Ways of use --------------------------------------------------------------------------------------------------------
-
-
 def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str, Array] | None) -> Iterator[Case]:
-    """A way of use draws what it should, gives what the oracle does, and refuses bad arguments.
+    """A way of use draws what the class drew, gives what the oracle does, and refuses bad arguments.
 
-    Args:
-        drawn: the arrays that the class draws by the same key, in float64; None where values alone are compared.
+    With drawn=None, values alone are compared.
     """
+    construct, key = use.make or listed.construct, jax.random.key(0)
     options: dict[str, Any] = {"param_dtype": "float64", "kernel": kernel}
     if use.is_drawn:  # zeros would hide much
         options |= dict.fromkeys(("carry_init", *listed.initializers), initializers.normal(0.5))
     make = evaluate if use.is_drawn or (use.draws_alike and drawn) else jax.eval_shape
-    made = make(lambda key: (use.make or listed.construct)(key, D, H, X, **options), jax.random.key(0))
+    made = make(lambda key: construct(key, D, H, X, **options), key)
     if use.draws_alike and drawn:
         yield Case("drawn", partial(leaves, port.dump(use.model(made))), drawn)
     model = made if use.is_drawn else _filled(made)
     params, takes = port.dump(use.model(model)), set(use.takes)
     for names in (takes - {"carry"}, takes & {"carry"}) if drawn else (takes,):
-        x, given = _arranged(use, {name: GIVEN[name] for name in use.takes if name in names})
-        flags: Any = {name: value for name, value in given.items() if value is True}
-        arrays = {name: value for name, value in given.items() if value is not True}
-        call = partial(lambda flags, model, x, arrays: use.call(model, x, **arrays, **flags), flags)
+        given = _of_use(use, {name: value for name, value in GIVEN.items() if name in names})
+        time_major, reverse = given.pop("time_major", False), given.pop("reverse", False)
         start = {} if use.starts_from is None else {"carry": np.full((B, H), use.starts_from)}
-        result = oracle.forward(params, x, **start | given)  # pyright: ignore[reportArgumentType]
-        run = partial(evaluate, call, model, x, arrays)
-        yield Case(f"with {', '.join(given) or 'x alone'}", run, (result.carry, result.outputs))
+        result = oracle.forward(params, **start | given, reverse=reverse)  # pyright: ignore[reportArgumentType]
+        outputs = np.moveaxis(result.outputs, 1, 0) if time_major else result.outputs
+        flags = dict.fromkeys(names & {"reverse", "time_major"}, True)
+        call = partial(lambda flags, model, arrays: use.call(model, **arrays, **flags), flags)
+        run = partial(evaluate, call, model, _by_time(given) if time_major else given)
+        yield Case(f"with {', '.join((*given, *flags))}", run, (result.carry, outputs))
     if use.is_drawn:  # in the dtype of its parameters
-        half: Any = jax.eval_shape(lambda key: _drawn_in_half(use, listed, key, kernel), jax.random.key(0))
+        x = _of_use(use, {"x": X.astype("bfloat16")})["x"]
+        options = {"param_dtype": "bfloat16", "kernel": kernel}
+        half: Any = jax.eval_shape(lambda key: use.call(construct(key, D, H, x, **options), x), key)
         if {str(array.dtype) for array in half} != {"bfloat16"}:
             raise DefectError("with parameters and inputs in bfloat16, it gives other dtypes")
     if not (use.refuses and drawn):
         return
-    for bad in BAD_ARGUMENTS:
-        if bad.keys() <= {"x", *use.takes}:
-            x, given = _arranged(use, bad)
-            yield Case(
-                f"a bad {', '.join(bad)}", partial(jax.eval_shape, partial(use.call, x=x, **given), model), REFUSED
-            )
-    if not use.batched:
-        yield Case("a batch", partial(jax.eval_shape, partial(use.call, x=X), model), REFUSED)
+    bad = {what: BAD_APPLY[what] for what in BAD_ARGUMENTS if BAD_APPLY[what].keys() <= {"x", *takes}}
+    refused = {what: _of_use(use, given) for what, given in bad.items()}
+    refused |= {} if use.batched else {"a batch": {"x": X}}
+    for what, given in refused.items():
+        yield Case(what, partial(jax.eval_shape, partial(use.call, **given), model), REFUSED)
 
 
-def _drawn_in_half(use: Use, listed: ModelClass, key: Array, kernel: str) -> Any:
-    """The results of a way of use that draws parameters, all in bfloat16."""
-    x, _ = _arranged(use, {"x": X.astype("bfloat16")})
-    return use.call((use.make or listed.construct)(key, D, H, x, param_dtype="bfloat16", kernel=kernel), x)
-
-
-def _arranged(use: Use, given: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
-    """The inputs and the arguments as a way of use takes them: of one example, or with time first."""
+def _of_use(use: Use, given: dict[str, Any]) -> dict[str, Any]:
+    """The inputs and some arguments as a way of use takes them: of one example, neither empty nor full, or of all."""
     given = {"x": X} | given
-    if not use.batched:  # the last example, which is neither empty nor full
-        given = {name: value[-1] if isinstance(value, np.ndarray) else value for name, value in given.items()}
-    if given.get("time_major") is True:
-        given |= {name: np.moveaxis(given[name], 1, 0) for name in ("x", "resets") if name in given}
-    return given.pop("x"), given
+    return given if use.batched else {n: a[-1] if isinstance(a, np.ndarray) else a for n, a in given.items()}
+
+
+def _by_time(given: dict[str, Any]) -> dict[str, Any]:
+    return {n: np.moveaxis(a, 1, 0) if n in ("x", "resets") else a for n, a in given.items()}
 
 
 def _filled(shapes: Any) -> Any:

@@ -1,10 +1,7 @@
 """Checks of what only a program of XLA shows: exported artefacts, memory, and a batch that is spread over devices.
 
-**Memory**: what a gradient keeps is what the loops of its trace stack up. Where all steps are unrolled, no loop keeps
-what `remat` computes again apart from the forward pass: XLA merges both, unless the trace prevents it.
-
-**Devices**: the parameters are on every device, and the batch is spread in the ways of a user of JAX. Values and
-gradients are compared, and what the compiled program exchanges for them.
+What a gradient keeps is what the loops of its trace stack up. On devices, parameters are on each, and the batch is
+spread in the ways of a user of JAX: values and gradients are compared, and what the program exchanges for them.
 """
 
 import itertools
@@ -22,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 
 from ...compat import vary_over
 from ...errors import DefectError, NotOfferedError
-from ...gru.kernels import STOCK
+from ...gru.kernels import FUSED, STOCK
 from ...port.compilation import jit_without_optimization
 from ...port.programs import collectives_of, gathered
 from ...port.protocol import DONATED, CallStyle, Port, WithKernel
@@ -32,21 +29,16 @@ from ...program import equations, scan_counts
 from ..cases import CONFIG, PARAMS, H, X
 from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import direct, named_answers
-from ..contract.reference import Answers, expect_one
+from ..contract.reference import Answers, expect_one, is_of_parameters
 from .check import Case, one_set, require_cases
 
 # Exported artefacts -------------------------------------------------------------------------------------------------
 
 MASKS = ("lengths", "resets")
-EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
-    """Answers of an artefact of jax.export for any batch size and three platforms, written to bytes and read back.
-
-    Args:
-        closed: whether the program is closed over the model, which is an argument otherwise.
-    """
+    """Answers of an artefact of jax.export, written to bytes and read back, that holds or takes the model."""
     import jax.export  # which older versions import on request alone
 
     (size,) = jax.export.symbolic_shape("size")
@@ -66,7 +58,8 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
     jitted: Any = jax.jit(flat)
     if effects := jitted.trace(*leaves).jaxpr.effects:
         raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
-    artefact = jax.export.deserialize(jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(*leaves).serialize())
+    exported = jax.export.export(jitted, platforms=("cpu", "cuda", "tpu"))(*leaves)
+    artefact = jax.export.deserialize(exported.serialize())
     found = jit_without_optimization(artefact.call)(*jax.tree.leaves((*models, *arrays)))
     return named_answers(row, port, data, jax.tree.unflatten(of_results, found))
 
@@ -196,7 +189,7 @@ def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -
     model, arrays = _spread(model, NamedSharding(mesh, P())), _spread(arrays, NamedSharding(mesh, P(AXIS)))
     function: Callable[..., Any] = partial(direct, row, port, along=None)
     with jax.set_mesh(mesh) if way is EXPLICIT else nullcontext():
-        jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
+        jitted = jit_without_optimization(_mapped(row, function, way, mesh) if way.mapped else function)
         compiled = jitted.lower(model, *arrays).compile()
         results = gathered(compiled(model, *arrays))
     answers = named_answers(row, port, data, results)
@@ -209,13 +202,12 @@ def _spread(arrays: Any, sharding: Any) -> Any:
     """The arrays on several devices. `jax.device_put` refuses NaN on several hosts: it is not the same on each."""
 
     def spread(array: Any) -> Any:
-        values = np.asarray(array)
-        return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+        return jax.make_array_from_callback(array.shape, sharding, np.asarray(array).__getitem__)
 
     return jax.tree.map(spread, arrays)
 
 
-def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
+def _mapped(row: Row, function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
     """The function on each device's part; the gradient of the parameters is the sum over devices."""
 
     def local(model: Any, *data: Any) -> Any:
@@ -224,33 +216,26 @@ def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., 
         found = function(jax.tree.map(lambda array: vary_over(array, [AXIS]), model), *data)
         return found | {"d model": jax.lax.psum(found["d model"], AXIS)}
 
-    def whole(model: Any, passed: Any, *data: Any) -> Any:
-        names = ("carry", "outputs", "d model", "d x", *(() if passed[1] is None else ("d carry",)))
-        out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
-        in_specs = (P(), *[P(AXIS)] * (1 + len(data)))
-        return jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=out_specs)(model, passed, *data)
-
-    return whole
+    names = ("carry", "outputs", "d x", *(("d carry",) if row["carry"] == "passed" else ()))
+    out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
+    return jax.shard_map(local, mesh=mesh, in_specs=(P(), *[P(AXIS)] * 3), out_specs=out_specs)
 
 
 def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) -> None:
     """Raise a DefectError where more is exchanged than each gradient of a parameter, once."""
     exchanged = collectives_of(program)
     if not exchanged:
-        raise DefectError(f"{way.name}: nothing is exchanged, so that the gradient is that of a part of the batch.")
-    fused = isinstance(port, WithKernel) and port.kernel == "fused"
-    if not (fused or way.varying):
+        raise DefectError("nothing is exchanged, so that the gradient is that of a part of the batch")
+    if not (way.varying or (isinstance(port, WithKernel) and port.kernel == FUSED)):
         return
     if inside := [str(c) for c in exchanged if c.in_loop]:
-        raise DefectError(f"{way.name}: devices exchange data at every step: {'; '.join(inside)}.")
-    own = [a for name, a in answers.items() if name.startswith("d ") and name not in ("d x", "d carry")]
+        raise DefectError(f"devices exchange data at every step: {'; '.join(inside)}")
+    own = [a for name, a in answers.items() if is_of_parameters(name)]
     own.append(answers["d initial_carry"])  # twice: as the start, and where there are resets
     most, total = sum(np.asarray(a).nbytes for a in own), sum(c.nbytes for c in exchanged)
     if total > most:
-        raise DefectError(
-            f"{way.name}: devices exchange {total:,} bytes ({'; '.join(map(str, exchanged))}), expected at most "
-            f"{most:,}: those of the gradient."
-        )
+        names = "; ".join(map(str, exchanged))
+        raise DefectError(f"devices exchange {total:,} bytes ({names}), expected at most {most:,}: the gradient's")
 
 
 def _traces(port: Port) -> Iterator[Case]:

@@ -7,9 +7,8 @@ copied or stored in another way is still the same model: JAX traces the same pro
 
 import copy
 import pickle
-import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,10 +30,8 @@ from ..cases import OF_READOUT, PARAMS
 from ..contract.data import config_of as config_of_row
 from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import choices_of, direct, named_answers
-from ..contract.reference import Answers, expect, expect_one
-from .check import Case, one_set, require_cases
-
-# Parameters ------------------------------------------------------------------------------------------------------
+from ..contract.reference import Answers, expect_one
+from .check import Case, one_set, require_cases, text_of
 
 #: Records with a -0.0, whose sign an addition loses; of one unit, of which no shape tells axes apart; and in each dtype
 #: of storage.
@@ -80,8 +77,6 @@ def _through_file(params: GRUParams) -> GRUParams:
         return GRUParams.open(path)
 
 
-# Models ----------------------------------------------------------------------------------------------------------
-
 #: What is chosen beside the parameters; each choice has to stay.
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
 #: What may be given to a call, in which a choice may be lost that is kept in a plain one.
@@ -106,17 +101,15 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 
 def life(port: Port) -> Iterator[Case]:
     """A model that is made, loaded or copied stays what it is, and so it does in each call and call style."""
-    options = [{"unroll": 1}, {"remat": False}, *({"kernel": kernel} for kernel in other_kernels(port))]
     levels = {"entry": "classifier", "lengths": "passed"}
     yield Case("a classifier", partial(require_cases, chain(_origins(port, levels), _choices(port, levels))))
-    yield from chain(_origins(port, {}), _choices(port, {}), _differences(port, options), _calls(port))
+    yield from chain(_origins(port, {}), _choices(port, {}), _differences(port), _calls(port))
 
 
 def _origins(port: Port, levels: Row) -> Iterator[Case]:
     """Models that are made and loaded alike are alike, and each has its own parameters."""
     row = whole_row({"phase": "forward", **levels})
-    data, model, arrays = one_set(row, port)
-    config, key = config_of_row(row), jax.random.key(0)
+    (data, model, arrays), config, key = one_set(row, port), config_of_row(row), jax.random.key(0)
 
     def answers(model: Any) -> Answers:
         return named_answers(row, port, data, evaluate(partial(direct, row, port, along=None), model, *arrays))
@@ -131,8 +124,7 @@ def _origins(port: Port, levels: Row) -> Iterator[Case]:
     made, twin = (evaluate(partial(port.make, config), key) for _ in range(2))
     params = port.dump(made)
     yield Case("made twice with one key", partial(port.dump, twin), params, None)
-    expected = {name: a[0] for name, a in expect(row, replace(data, params=params), np.float64).items()}
-    yield Case("made, against the oracle on its dumped parameters", partial(answers, made), expected)
+    yield Case("made, against the oracle on its dumped parameters", partial(answers, made), expect_one(row, params))
     alike = model, loaded, other, made, twin, port.load(config, params)
     yield Case("made or loaded alike", partial(_require_one_structure, *alike))
 
@@ -148,78 +140,70 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
     Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
     """
     row = whole_row({"phase": "forward", **levels})
-    data, _, arrays = one_set(row, port)
-    chosen = replace(config_of_row(row), **CHOICES)
-    model = port.load(chosen, data.params)
-
-    traced = partial(_traced, row, port, arrays)
-    program, results = traced(model)
+    data, model, arrays = one_set(row, port, **CHOICES)
+    program, results = _traced(row, port, model, arrays)
     dtypes = {str(array.dtype) for name, array in results.items() if name in ("carry", "outputs", "logits")}
-    if dtypes != {chosen.dtype}:
-        raise DefectError(f"with dtype={chosen.dtype!r}, a model gives {', '.join(sorted(dtypes))}.")
+    if dtypes != {CHOICES["dtype"]}:
+        raise DefectError(f"with dtype={CHOICES['dtype']!r}, a model gives {', '.join(sorted(dtypes))}.")
 
     def kept(copied: Callable[[], Any]) -> Params:
         other = copied()
-        if jax.tree.structure(other) != jax.tree.structure(model) and traced(other)[0] != program:
+        is_alike = jax.tree.structure(other) == jax.tree.structure(model)
+        if not is_alike and text_of(_traced(row, port, other, arrays)[0]) != text_of(program):
             raise DefectError("a model has another program: dtype, unroll, remat or kernel is lost")
         return port.dump(other)
 
     for what, again in COPIES.items():
         yield Case(what, partial(kept, partial(again, model)), data.params, None)
-    made = evaluate(partial(port.make, chosen), jax.random.key(0))
+    made = evaluate(partial(port.make, replace(config_of_row(row), **CHOICES)), jax.random.key(0))
     yield Case("made", partial(kept, lambda: made), port.dump(made), None)
     unflattened = COPIES["flattened and unflattened"](model)
     yield Case("flattened and unflattened", partial(_require_one_structure, model, unflattened))
     yield Case("after its copies were used", partial(port.dump, model), data.params, None)
 
 
-def _differences(port: Port, options: Sequence[dict[str, Any]]) -> Iterator[Case]:
+def _differences(port: Port) -> Iterator[Case]:
     """Each option makes another program, and a model for which JAX does not run that of another."""
     row = whole_row({"phase": "forward"})
-    data, _, arrays = one_set(row, port)
-    chosen = replace(config_of_row(row), **CHOICES)
-    model = port.load(chosen, data.params)
-    program, _ = _traced(row, port, arrays, model)
+    _, model, arrays = one_set(row, port, **CHOICES)
+    program = text_of(_traced(row, port, model, arrays)[0])
 
     def require_another_program(other: Port, option: dict[str, Any]) -> None:
-        differs = other.load(replace(chosen, **option), data.params)
-        if _traced(row, other, arrays, differs)[0] == program:
+        _, differs, _ = one_set(row, other, **CHOICES | option)
+        if text_of(_traced(row, other, differs, arrays)[0]) == program:
             raise DefectError("it makes no difference to the program")
         is_leaf = jax.tree.leaves(model)[0] is model  # as NNX's modules before flax 0.12
         if option and not is_leaf and jax.tree.structure(differs) == jax.tree.structure(model):
             raise DefectError("it makes no difference to jax.tree.structure, so that jax.jit runs the former program")
 
+    options = [{"unroll": 1}, {"remat": False}, *({"kernel": kernel} for kernel in other_kernels(port))]
     for option in (*options, {"dtype": "float32"}):
         yield Case(str(option), partial(require_another_program, port, option))
     if isinstance(port, WithKernel) and port.kernel != STOCK:
         yield Case(f"kernel={port.kernel}", partial(require_another_program, WithKernel(port, STOCK), {}))
 
 
-def _traced(row: Row, port: Port, arrays: Sequence[Any], model: Any) -> tuple[str, Any]:
-    """The program as text without addresses, and the shapes and dtypes of the results."""
-    program, results = jax.make_jaxpr(partial(direct, row, port, along=None), return_shape=True)(model, *arrays)
-    return re.sub(r" at 0x[0-9a-f]+", "", str(program)), results
-
-
 def _calls(port: Port) -> Iterator[Case]:
     """Each argument alone, and all without it, leave a call's kernel what it is. Rows ask it of all other choices."""
+
+    def choices_in(levels: Row) -> set[tuple[str, Any]]:
+        row = whole_row({"phase": "forward", **levels})
+        return choices_of(_traced(row, port, *one_set(row, port, **CHOICES)[1:])[0].jaxpr)
+
+    def require_choices(known: set[tuple[str, Any]], levels: Row) -> None:
+        if lost := known - choices_in(levels):
+            names = listed(map(str, sorted(lost)))
+            raise DefectError(f"the model loses its kernel, dtype, unroll or remat: its program has no {names}")
+
     rows = [{"batch": "none"}, *({name: GIVEN[name]} for name in GIVEN)]
     rows += [{name: level for name, level in GIVEN.items() if name != absent} for absent in GIVEN]
     rows += [{"entry": "classifier"}, {"entry": "classifier", "lengths": "passed"}]
     for kernel in other_kernels(port):
-        plain = whole_row({"phase": "forward", "kernel": kernel})
-        known = _choices_in(port, plain)
+        known = choices_in({"kernel": kernel})
         for levels in rows:
-            yield Case(f"{levels}, kernel={kernel}", partial(_require_choices, known, port, plain | levels))
+            run = partial(require_choices, known, {"kernel": kernel, **levels})
+            yield Case(f"{levels}, kernel={kernel}", run)
 
 
-def _require_choices(known: set[tuple[str, Any]], port: Port, row: Row) -> None:
-    if lost := known - _choices_in(port, row):
-        names = listed(map(str, sorted(lost)))
-        raise DefectError(f"the model loses its kernel, dtype, unroll or remat: its program has no {names}")
-
-
-def _choices_in(port: Port, row: Row) -> set[tuple[str, Any]]:
-    data, _, arrays = one_set(row, port)
-    model = port.load(replace(config_of_row(row), **CHOICES), data.params)
-    return choices_of(jax.make_jaxpr(partial(direct, row, port, along=None))(model, *arrays).jaxpr)
+def _traced(row: Row, port: Port, model: Any, arrays: Any) -> tuple[Any, Any]:
+    return jax.make_jaxpr(partial(direct, row, port, along=None), return_shape=True)(model, *arrays)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,37 +24,20 @@ OTHER_DTYPES = {
 }  # fmt: skip
 
 
-class Sizes(NamedTuple):
-    """The numbers of a row."""
-
-    batch: tuple[int, ...]
-    time: int
-    inputs: int
-    hidden: int
-
-
 @dataclass(frozen=True)
 class Values:
-    """Values and masks that a row is asked about.
+    """Values and masks that a row is asked about."""
 
-    Args:
-        name: as failures tell it.
-        scale: (dtype) -> by which usual inputs are multiplied, and carries by at most CARRY_SCALE.
-        lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype. int64
-            has some beyond 32 bits, which JAX without x64 would cut off.
-        resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
-        spoiled: whether a carry that is reset before the first step is NaN.
-        saturating: whether gates are at their ends, so that gradients are what rounding leaves of 0.
-        everywhere: whether they are asked about in other dtypes than float64, and of compiled programs, too.
-    """
-
-    name: str
-    scale: Callable[[str], float]
+    name: str  # as failures tell it
+    scale: Callable[[str], float]  # (dtype) -> by which usual inputs are multiplied, and carries by at most CARRY_SCALE
+    #: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype. int64 has some
+    #: beyond 32 bits, which JAX without x64 would cut off.
     lengths: Callable[[int, int, int], list[int]]
+    #: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets
     resets: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    spoiled: bool = False
-    saturating: bool = False
-    everywhere: bool = False
+    spoiled: bool = False  # whether a carry that is reset before the first step is NaN
+    saturating: bool = False  # whether gates are at their ends, so that gradients are what rounding leaves of 0
+    everywhere: bool = False  # whether they are asked about in other dtypes than float64, and of compiled programs, too
 
 
 @dataclass(frozen=True)
@@ -105,10 +88,9 @@ VALUES = (
 AGAIN = replace(USUAL, name="usual values again")
 
 
-def sizes_of(row: Row) -> Sizes:
-    """The sizes of a row, from its levels."""
-    batch = () if row["batch"] == "none" else tuple(int(size) for size in row["batch"].split("x"))
-    return Sizes(batch, *(int(row[name]) for name in ("time", "inputs", "hidden")))
+def batch_of(row: Row) -> tuple[int, ...]:
+    """The sizes of the batch axes of a row."""
+    return () if row["batch"] == "none" else tuple(map(int, row["batch"].split("x")))
 
 
 def dtypes_of(dtype: str) -> tuple[str, str, str]:
@@ -119,16 +101,16 @@ def dtypes_of(dtype: str) -> tuple[str, str, str]:
 
 def config_of(row: Row) -> GRUConfig:
     """The model of a row."""
-    sizes, (computed, stored, given) = sizes_of(row), dtypes_of(row["dtype"])
-    T, is_promoted = sizes.time, jnp.promote_types(given, stored) == computed
+    T, (computed, stored, given) = int(row["time"]), dtypes_of(row["dtype"])
+    is_promoted = jnp.promote_types(given, stored) == computed
     unrolls = {
         "dividing": next((n for n in range(2, T + 1) if T % n == 0), 1),
         "not dividing": next((n for n in range(2, T) if T % n), 1),
         "beyond": T + 1,
     }
     return GRUConfig(
-        sizes.inputs,
-        sizes.hidden,
+        int(row["inputs"]),
+        int(row["hidden"]),
         CLASSES if row["entry"] == "classifier" else None,
         dtype=None if is_promoted and row["told"] == "no" else computed,
         param_dtype=stored if row["wide"] in ("all", "parameters") else NARROW,
@@ -151,11 +133,11 @@ def values_of(row: Row) -> tuple[Values, ...]:
 
 def data_of(row: Row) -> Data:
     """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded."""
-    sizes, dtype, (computed, stored, given) = sizes_of(row), row["dtype"], dtypes_of(row["dtype"])
-    rng, batch, T, H = np.random.default_rng(0), sizes.batch, sizes.time, sizes.hidden
-    values, classes = values_of(row), CLASSES if row["entry"] == "classifier" else None
-    params = _params_of(row["params"], random_params(GRUConfig(sizes.inputs, H, classes, param_dtype="float64")))
-    usual_x, usual_carry = rng.normal(size=(*batch, T, sizes.inputs)), rng.normal(size=(*batch, H))
+    dtype, (computed, stored, given) = row["dtype"], dtypes_of(row["dtype"])
+    batch, (T, D, H) = batch_of(row), (int(row[name]) for name in ("time", "inputs", "hidden"))
+    rng, values, classes = np.random.default_rng(0), values_of(row), CLASSES if row["entry"] == "classifier" else None
+    params = _params_of(row["params"], random_params(GRUConfig(D, H, classes, param_dtype="float64")))
+    usual_x, usual_carry = rng.normal(size=(*batch, T, D)), rng.normal(size=(*batch, H))
     if row["params"] == "faint":
         usual_x, usual_carry = usual_x * FAINT, usual_carry * FAINT
     drawn = rng.random((*batch, T)) < 0.3

@@ -49,11 +49,7 @@ def covered(space: Space, rows: Iterable[Row], only: str | None = None) -> set[C
 
 
 def combined(space: Space, only: str | None = None) -> list[tuple[Factor, ...]]:
-    """The factors whose levels are to meet: each two, and three where that is asked for.
-
-    Args:
-        only: a factor; pairs with it alone.
-    """
+    """The factors whose levels are to meet: each two, and three where that is asked for; or pairs with one alone."""
     pairs: list[tuple[Factor, ...]] = list(combinations(space.factors, 2))
     if only is not None:
         return [pair for pair in pairs if only in (factor.name for factor in pair)]

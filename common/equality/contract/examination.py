@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from math import log2
 from typing import Any
 
@@ -33,7 +33,6 @@ FLUSHED = 1000
 #: In other dtypes, the largest bound: an answer of zeros is off by 1.
 MOST = 0.75
 HAS_LONGDOUBLE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
-NOT_FINITE = "values that are not finite"
 
 
 def examine(row: Row, port: Port) -> Measurement:
@@ -45,9 +44,8 @@ def examine(row: Row, port: Port) -> Measurement:
     farthest = blank = unmeasured(port, told(unusual(row)), row)
     found: list[Measurement] = []
     for n, got in enumerate(answers_of(row, port, data)):
-        one = {name: array[n] for name, array in reference.items()}, {name: a[n] for name, a in in_dtype.items()}
-        for m in _compare(row, data.of_set(n), got, *one, blank):
-            found.append(replace(m, quantity=f"{m.quantity} of {data.values[n].name}"))
+        want, rounded = ({name: array[n] for name, array in answers.items()} for answers in (reference, in_dtype))
+        found += _compare(row, data.of_set(n), got, want, rounded, blank)
         farthest = max(found, key=lambda m: np.inf if m.error is None else m.error / m.bound, default=farthest)
         if not farthest.passed:
             break
@@ -71,11 +69,12 @@ def _compare(
     if row["wide"] != "all":
         stored, given = str(data.params.bias.dtype), str(data.x.dtype)
     carry = OTHER_DTYPES.get(dtype, given) if row["carry"] == "other dtype" else given
-    evaluated: list[tuple[Answers, Answers]] = []
+    evaluated = cache(partial(_evaluated, row, data))
     for name, want in reference.items():
         expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
+        quantity = f"{name} of {data.values[0].name}"
         if problem := problem_of(got.get(name), want, expected):
-            yield replace(blank, quantity=name, problem=problem)
+            yield replace(blank, quantity=quantity, problem=problem)
             continue
         coarsest = max(computed, expected, key=lambda kind: jnp.finfo(kind).eps)
         error_of = partial(_error, name, dtype=coarsest, least=_least(row, data, name, saturating))
@@ -84,8 +83,8 @@ def _compare(
         if dtype == "float64":
             bound = max(SAME_BOUND, ulps * (coarsest != "float64"))
             if error > bound:  # rounding, where much cancels, or a difference
-                for own, wider in _evaluated(row, data, evaluated):
-                    error = error_of(array, evaluated[0][1][name])
+                for own, wider in map(evaluated, NEARBY):
+                    error = error_of(array, evaluated(NEARBY[0])[1][name])
                     bound = max(bound, CANCELLING_FACTOR * error_of(own[name], wider[name]))
                     if error <= bound:
                         break
@@ -94,25 +93,20 @@ def _compare(
                 ulps *= 1 + log2(data.x.shape[-2])
             factor = CANCELLING_FACTOR if saturating else COARSE_FACTOR
             bound = min(ACCURACY_FACTOR * ulps + factor * error_of(in_dtype[name], want), MOST)
-        if np.isfinite(error):
-            yield replace(blank, quantity=name, error=error, bound=float(bound), problem=None)
-        else:
-            yield replace(blank, quantity=name, problem=NOT_FINITE)
+        known = {"error": error, "bound": float(bound)} if np.isfinite(error) else {}
+        yield replace(blank, quantity=quantity, problem=None if known else "values that are not finite", **known)
 
 
-def _evaluated(row: Row, data: Data, known: list[tuple[Answers, Answers]]) -> Iterator[tuple[Answers, Answers]]:
-    """NumPy's answers in float64 and in longdouble, on the inputs of one set and then nearby.
+def _evaluated(row: Row, data: Data, factor: float) -> tuple[Answers, Answers]:
+    """NumPy's answers in float64 and in longdouble, on the inputs of one set times a factor.
 
     Where longdouble has no more digits, instead of it those of inputs that end one unit higher.
     """
-    for number, factor in enumerate(NEARBY):
-        if number == len(known):
-            near = wider = replace(data, x=data.x * factor)
-            if not HAS_LONGDOUBLE:
-                wider = replace(near, x=np.nextafter(near.x, np.inf))
-            both = expect(row, near, np.float64), expect(row, wider, np.longdouble)
-            known.append(tuple({name: a[0] for name, a in answers.items()} for answers in both))  # pyright: ignore[reportArgumentType]
-        yield known[number]
+    near = wider = replace(data, x=data.x * factor)
+    if not HAS_LONGDOUBLE:
+        wider = replace(near, x=np.nextafter(near.x, np.inf))
+    own, wide = expect(row, near, np.float64), expect(row, wider, np.longdouble)
+    return {name: a[0] for name, a in own.items()}, {name: a[0] for name, a in wide.items()}
 
 
 def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
@@ -132,11 +126,8 @@ def problem_of(array: Any, reference: Any, dtype: str) -> str | None:
     if array is None or np.shape(array) != np.shape(reference):
         given = "nothing" if array is None else f"shape {np.shape(array)}"
         return f"{given}, expected shape {np.shape(reference)}"
-    if not hasattr(array, "dtype"):
-        return f"a {type(array).__name__}, expected an array"
-    if str(array.dtype) != dtype:
-        return f"dtype {array.dtype}, expected {dtype}"
-    return None
+    given = str(getattr(array, "dtype", type(array).__name__))
+    return None if given == dtype else f"dtype {given}, expected {dtype}"
 
 
 def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float:

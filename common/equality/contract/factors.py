@@ -93,17 +93,14 @@ COARSE = DTYPES[1:]
 #: Those of a covering design. A trace in float16 differs from one in bfloat16 in its range alone: it has named rows.
 _DESIGNED = tuple(dtype for dtype in COARSE if dtype != "float16")
 
-_ONE_CALL = {"unroll": ("1",), "remat": ("no",)}
-_NO_MASKS = {"lengths": ("none",), "reverse": ("no",), "time-major": ("no",)}
-
 RULES = (
-    Rule({"entry": ("steps",)}, {**_NO_MASKS, **_ONE_CALL}, "one step has no time axis, and no loop to unroll"),
-    Rule(
-        {"entry": ("classifier",)},
-        {"carry": ("none",), "resets": ("none",), "reverse": ("no",), "time-major": ("no",), "batch": ("3", "1"),
-         "transform": ("jit", "ensemble", "checkpoint")},
-        "a classifier takes a batch of sequences and their lengths",
-    ),
+    Rule({"entry": ("steps",)},
+         {"lengths": ("none",), "reverse": ("no",), "time-major": ("no",), "unroll": ("1",), "remat": ("no",)},
+         "one step has no time axis, and no loop to unroll"),
+    Rule({"entry": ("classifier",)},
+         {"carry": ("none",), "resets": ("none",), "reverse": ("no",), "time-major": ("no",), "batch": ("3", "1"),
+          "transform": ("jit", "ensemble", "checkpoint")},
+         "a classifier takes a batch of sequences and their lengths"),
     Rule({"entry": ("chunks",)}, {"time": ("17", "2", "130")}, "one step cannot be cut"),
     Rule({"unroll": ("dividing",)}, {"time": ("2", "130")}, "1 has no divisor above 1, and 17 only itself"),
     Rule({"unroll": ("not dividing",)}, {"time": ("17", "130")}, "1 and 2 have no smaller number but their divisors"),
@@ -112,11 +109,9 @@ RULES = (
     Rule({"transform": ("checkpoint",)}, {"phase": ("gradient", "hvp")}, "what it keeps is kept for a gradient"),
     Rule({"arrays": ("weak",)}, {"transform": ("jit", "vmap", "checkpoint")}, "an ensemble makes arrays of them"),
     Rule({"style": (NO_STYLE,)}, {"phase": ("gradient", "forward", "jvp", "hvp")}, "a train step has a style"),
-    Rule(
-        {"style": (DOCUMENTED, FUNCTIONAL, LEAVES)},
-        {"phase": ("gradient", "forward", "train_step"), "transform": ("jit",)},
-        "no style has forward mode or second derivatives, and none is called within a transform",
-    ),
+    Rule({"style": (DOCUMENTED, FUNCTIONAL, LEAVES)},
+         {"phase": ("gradient", "forward", "train_step"), "transform": ("jit",)},
+         "no style has forward mode or second derivatives, and none is called within a transform"),
     Rule({"style": (DONATED,)}, {"phase": ("train_step",), "transform": ("jit",)}, "only train steps donate"),
 )  # fmt: skip
 
@@ -124,29 +119,20 @@ _MANY_STEPS = {"time": ("17", "130")}
 #: The levels of some factors in rows in the other dtypes. That every call style keeps a dtype is in named rows.
 SHORT = {"time": ("17", "1", "130"), "hidden": ("6", "33"), "unroll": ("1", "not dividing"),
          "batch": ("3", "none", "2x1x3"), "style": (NO_STYLE, FUNCTIONAL)}  # fmt: skip
+#: Those in which there is a narrower dtype for a carry, and of which some array is in JAX's default dtype.
+_WITH_FLOAT32 = {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")}
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
 COARSE_RULES = (
-    Rule(
-        {},
-        {"phase": ("gradient", "forward", "train_step")},
-        "the others need complex numbers, and half precision has none",
-    ),
-    Rule(
-        {"carry": ("other dtype",)},
-        {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
-        "no dtype that a carry may have is narrower than half precision",
-    ),
-    Rule(
-        {"arrays": ("weak",)},
-        {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
-        "a weak type is that of JAX's default, float32",
-    ),
+    Rule({}, {"phase": ("gradient", "forward", "train_step")},
+         "the others need complex numbers, and half precision has none"),
+    Rule({"carry": ("other dtype",)}, _WITH_FLOAT32,
+         "no dtype that a carry may have is narrower than half precision"),
+    Rule({"arrays": ("weak",)}, _WITH_FLOAT32, "a weak type is that of JAX's default, float32"),
     Rule({}, {"lengths dtype": ("int32", "uint8", "int8")}, "JAX makes int32 of int64 without x64"),
     Rule({"lengths": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
     Rule({"resets": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
     Rule({"reverse": ("yes",)}, _MANY_STEPS, "one step has no direction"),
-)
-
+)  # fmt: skip
 
 #: What a covering design covers in float64, and in the other dtypes.
 SPACE = Space(FACTORS, RULES)
@@ -215,18 +201,11 @@ LOOP: Row = {"unroll": "not dividing", "remat": "yes"}
 #: In which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
 OF_KERNELS: tuple[Row, ...] = (
     {**_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes", "batch": "2x1x3"},
-    {
-        **_MASKED,
-        "carry": "passed",
-        "phase": "jvp",
-        "time-major": "yes",
-        "unroll": "beyond",
-        "remat": "yes",
-        "inputs": "64",
-    },
+    {**_MASKED, "carry": "passed", "phase": "jvp", "time-major": "yes", "unroll": "beyond", "remat": "yes",
+     "inputs": "64"},
     {**_MASKED, "carry": "passed", "phase": "penalty", "transform": "per example"},
     {"dtype": "bfloat16 of float32", "transform": "vmap"},
-)
+)  # fmt: skip
 #: Accuracy at the sizes that people run.
 SCALE: tuple[Row, ...] = tuple(
     {"transform": "compiled", "batch": "64", "time": "1024", "inputs": "64", "hidden": "512", "dtype": dtype}
@@ -269,7 +248,7 @@ def one_by_one() -> list[Row]:
 
     For what is known to depart from the contract: what fails then tells why.
     """
-    rows = [SPACE.usual | {"style": NO_STYLE}]
+    rows = [SPACE.usual]
     for factor in SPACE.factors:
         for level in factor.levels[1:]:
             more = ({}, {"phase": "train_step"}, {"lengths": "passed"}, {"time": "130"})

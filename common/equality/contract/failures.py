@@ -14,7 +14,6 @@ from ...parity.places import places_of
 from ...parity.record import Location
 from ...parity.tape import Tape, TraceTape
 from ...port.protocol import Port
-from ...program import Traced
 from ..measurement import Measurement
 from .data import data_of
 from .factors import NO_STYLE, Row, Space, whole_row
@@ -54,9 +53,8 @@ def parting_of(row: Row, port: Port, reference: Port) -> Location | None:
     def tape_of(port: Port, n: int) -> Tape:
         model, arrays = arguments_of(row, port, data.of_set(n))
         specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), arrays)
-        traced = Traced(partial(direct, row, port), model, *specs)
         operands: Any = jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays
-        return TraceTape(traced.closed, jax.tree.leaves(operands))
+        return TraceTape(jax.make_jaxpr(partial(direct, row, port))(model, *specs), jax.tree.leaves(operands))
 
     for n in range(min(len(data.values), INFORMATIVE)):
         first, second = tape_of(reference, n), tape_of(port, n)
@@ -87,10 +85,8 @@ data = data.of_set([values.name for values in data.values].index("{values}"))
 (found,) = answers_of(row, port, data)  # port.apply, port.step, port.classify or a call style
 for name, (want,) in expect(row, data, np.float64).items():
     got = np.asarray(found.get(name, np.nan)).astype(np.float64)
-    if got.shape != want.shape:
-        print(f"{{name}}: shape {{got.shape}}, expected {{want.shape}}")
-        continue
-    print(f"{{name}}: largest difference {{np.abs(got - want).max():.1e}}, largest value {{np.abs(want).max():.1e}}")
+    off = np.abs(got - want).max() if got.shape == want.shape else np.nan
+    print(f"{{name}}: largest difference {{off:.1e}}, largest value {{np.abs(want).max():.1e}}, shape {{got.shape}}")
 '''
 
 

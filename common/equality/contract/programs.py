@@ -17,8 +17,8 @@ from ...port.protocol import Port, Program, WithKernel
 from ...port.styles import available_styles
 from ...port.task import Task, mean_squared_error
 from ...program import Traced, equations
-from .data import Data, config_of, dtypes_of, sizes_of
-from .factors import COMPILED, Row, style_of, whole_row
+from .data import Data, batch_of, config_of, dtypes_of
+from .factors import COMPILED, NO_STYLE, Row, style_of, whole_row
 from .reference import OPTIMIZERS, STEPS, Answers, direction_of, moves, scalar_of
 
 Array = Any
@@ -35,15 +35,29 @@ PARTS = 5
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     """The port's answers to a row, for each set of values: evaluated in NumPy from the trace, or as XLA compiles it."""
     model, arrays = arguments_of(row, port, data)
-    style, sets = style_of(row, port), len(data.values)
+    call, sets = _call_of(row, port), len(data.values)
     if row["transform"] in COMPILED:
         with configured({"jax_disable_most_optimizations": row["transform"] != "compiled"}):
-            found = _compiled(row, port, style, model, arrays, sets)
+            found = _compiled(row, port, call, model, arrays, sets)
     else:
-        traced = Traced(partial(in_style, row, port, style), model, *jax.tree.map(partial(_spec, row), arrays))
+        traced = Traced(call, model, *jax.tree.map(partial(_spec, row), arrays))
         _require_choices(row, port, choices_of(traced.closed.jaxpr))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
     return [named_answers(row, port, data, results) for results in found]
+
+
+def _call_of(row: Row, port: Port) -> Callable[..., Any]:
+    """The function of a row: called directly, or in its call style, by one program for all calls."""
+    if (style := style_of(row, port)) is None:
+        return partial(direct, row, port)
+    program: Program | None = None
+
+    def call(model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
+        nonlocal program
+        program = program or _program(row, port, style, model, passed)
+        return _called(row, program, passed, weights, d_carry)
+
+    return call
 
 
 def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]]:
@@ -60,10 +74,10 @@ def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     """Answers by quantity, of results among which there are models, or as many of one as there are examples."""
     answers = {name: array for name, array in results.items() if name not in (GRADIENT, MOVED)}
     if row["transform"] == "per example" and row["phase"] == "gradient":
-        batch = sizes_of(row).batch
+        batch = batch_of(row)
         each = [jax.tree.map(lambda a, at=at: a[at], results[GRADIENT]) for at in np.ndindex(batch)]
         named = [named_answers(whole_row({}), port, data, {GRADIENT: one}) for one in each]
-        return {k: np.stack([one[k] for one in named]).reshape(*batch, *named[0][k].shape) for k in named[0]}
+        return jax.tree.map(lambda *a: np.stack(a).reshape(*batch, *a[0].shape), *named)
     if GRADIENT in results:
         answers |= {f"d {name}": array for name, array in leaves(port.dump(results[GRADIENT])).items()}
     if MOVED in results:
@@ -99,7 +113,7 @@ def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
 
     The answers are the same without it.
     """
-    config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], sizes_of(row).time
+    config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], int(row["time"])
     calls = ((T + 1) // 2, T // 2) if row["entry"] == "chunks" else (T,)  # a loop has no more steps to unroll
     needed: list[tuple[str, Any]] = [("remat", True)] if config.remat else []
     is_fused = FUSED in (config.kernel, port.kernel if isinstance(port, WithKernel) else None)
@@ -116,9 +130,6 @@ def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
             raise DefectError(f"{kind} is lost: {has}.")
 
 
-# What is called ---------------------------------------------------------------------------------------------------
-
-
 def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
     """The function of a row that has no call style: values and gradients by name."""
     entry, phase = _entry_of(row, port), row["phase"]
@@ -126,7 +137,6 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
         return entry(model, *passed)
 
     def gradient(model: Any, passed: Passed, weights: Array, d_carry: Array) -> Answers:
-        """Values, and the gradients of the model, of x, and of a carry if there is one."""
         own = passed[: 1 if passed[1] is None else 2]
 
         def of_own(model: Any, *own: Array) -> tuple[Array, Answers]:
@@ -140,16 +150,14 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
         return values | dict(zip((GRADIENT, "d x", "d carry"), gradients, strict=False))
 
     def of_model(model: Any) -> Any:
-        """The gradient of the model, of all examples together or of each."""
         one = lambda model, *data: gradient(model, data[:4], *data[4:])[GRADIENT]  # noqa: E731
-        for _ in sizes_of(row).batch if row["transform"] == "per example" else ():
+        for _ in batch_of(row) if row["transform"] == "per example" else ():
             one = jax.vmap(one, (None, *[0] * 6))
         return one(model, *passed, weights, d_carry)
 
     if phase == "penalty":
 
         def slope(model: Any) -> Any:
-            """The derivative along a direction, whose gradient is the product with the Hessian."""
             pairs = zip(jax.tree.leaves(of_model(model)), jax.tree.leaves(along[0]), strict=True)
             return sum(jnp.sum(g * v) for g, v in pairs)
 
@@ -184,7 +192,6 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 
 def _entry_of(row: Row, port: Port) -> Entry:
-    """The entry of a row, under its transform."""
     reverse, time_major = row["reverse"] == "yes", row["time-major"] == "yes"
     # where none is the usual one, none is passed: their defaults count, too
     flags: Any = {"reverse": reverse, "time_major": time_major} if reverse or time_major else {}
@@ -200,7 +207,6 @@ def _entry_of(row: Row, port: Port) -> Entry:
         return {"carry": carry, "outputs": jnp.moveaxis(outputs, 0, -2) if time_major else outputs}
 
     def chunks(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
-        """In two calls, the second from the carry of the first."""
         half, outputs = (x.shape[-2] + 1) // 2, []
         for part in (slice(half, None), slice(half)) if reverse else (slice(half), slice(half, None)):
             rest = lengths
@@ -213,8 +219,6 @@ def _entry_of(row: Row, port: Port) -> Entry:
         return {"carry": carry, "outputs": jnp.concatenate(outputs[::-1] if reverse else outputs, axis=-2)}
 
     def steps(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
-        """Step by step: the first as it is passed, the others each from the one before."""
-
         def step(carry: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:
             x, reset = frame
             return port.step(model, x, carry, **({} if reset is None else {"reset": reset}))
@@ -231,21 +235,17 @@ def _entry_of(row: Row, port: Port) -> Entry:
     entry: Entry = {"whole": whole, "chunks": chunks, "steps": steps, "classifier": classifier}[row["entry"]]
 
     def ensemble(model: Any, *passed: Array) -> Answers:
-        """Run the second of two models."""
         models = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
         return jax.tree.map(lambda a: a[1], jax.vmap(entry, (0, None, None, None, None))(models, *passed))
 
     def mapped(model: Any, x: Array, *masks: Array) -> Answers:
         """Run each example, of which x has the axes last."""
-        each, axes = entry, range(len(sizes_of(row).batch))
+        each, axes = entry, range(len(batch_of(row)))
         for _ in axes:
             each = jax.vmap(each, (None, -1, 0, 0, 0))
         return each(model, jnp.moveaxis(x, axes, [-1 - n for n in axes]), *masks)
 
     return {"checkpoint": jax.checkpoint(entry), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], entry)
-
-
-# In a call style --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -261,22 +261,10 @@ class _Undumped:
     """A port whose styles hand out models, and not their canonical parameters, which a trace does not have."""
 
     def __init__(self, port: Port):
-        self._port = port
+        self._port, self.dump = port, lambda tree: tree
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._port, name)
-
-    def dump(self, tree: Any) -> Any:
-        return tree
-
-
-def in_style(
-    row: Row, port: Port, style: str | None, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any
-) -> Any:
-    """The function of a row in a call style, or called directly."""
-    if style is None:
-        return direct(row, port, model, passed, weights, d_carry, along)
-    return _called(row, _program(row, port, style, model, passed), passed, weights, d_carry)
 
 
 def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Program:
@@ -301,7 +289,6 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
 
 
 def _called(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Array) -> Any:
-    """Call a program as the phase of a row does."""
     arrays = [array for array in passed if array is not None]
     if row["phase"] == "step":
         x, carry, outputs = passed[0], passed[1], []
@@ -318,29 +305,18 @@ def _called(row: Row, program: Program, passed: Passed, weights: Array, d_carry:
     return {"losses": jnp.stack(losses), MOVED: program.params()}
 
 
-# As XLA compiles it -----------------------------------------------------------------------------------------------
-
-
-def _compiled(row: Row, port: Port, style: str | None, model: Any, arrays: tuple[Any, ...], sets: int) -> list[Any]:
-    """The results of each set, one after the other, from one program."""
-    call = partial(direct, row, port)
-    call = call if row["transform"] == "eager" else jax.jit(call)
-    program, found = None, []
+def _compiled(row: Row, port: Port, call: Callable[..., Any], model: Any, arrays: Any, sets: int) -> list[Any]:
+    call = jax.jit(call) if row["style"] == NO_STYLE and row["transform"] != "eager" else call
+    found = []
     for n in range(sets):
         passed, *others = jax.tree.map(lambda a, n=n: a[n if len(a) > 1 else 0], arrays)
         if row["arrays"] == "strided":  # NumPy's, with values that are not side by side
             passed = jax.tree.map(lambda a: np.stack([a, a], -1)[..., 0], passed)
         else:
             passed = jax.device_put(passed)
-        weights, d_carry, along = jax.device_put(others)
-        if style is None:
-            found.append(call(model, passed, weights, d_carry, along))
-        else:
-            program = program or _program(row, port, style, model, passed)
-            found.append(_called(row, program, passed, weights, d_carry))
-    if style is not None:
-        try:
-            port.dump(model)
-        except RuntimeError as error:  # its arrays were donated
-            raise DefectError(f"after a call, the model that it began with cannot be read: {error}") from error
+        found.append(call(model, passed, *jax.device_put(others)))
+    try:
+        port.dump(model)
+    except RuntimeError as error:  # its arrays were donated
+        raise DefectError(f"after a call, the model that it began with cannot be read: {error}") from error
     return found

@@ -4,7 +4,7 @@ Each answer has the axis of sets in front.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,10 +15,10 @@ import optax
 
 from ...compat import enable_x64
 from ...gru.optimizers import carry_learning_rate
-from ...parameters.record import ClassifierParams, GRUParams, ReadoutParams, from_leaves, leaves
+from ...parameters.record import ClassifierParams, GRUParams, from_leaves, leaves
 from ...program import Traced
 from .. import oracle
-from .data import Data, data_of, dtypes_of, sizes_of
+from .data import Data, batch_of, data_of, dtypes_of
 from .factors import NO_STYLE, Row
 
 #: Arrays by quantity.
@@ -59,29 +59,32 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
         dtype: of the computation: NumPy's, as float64 or longdouble.
         stored: of the parameters, their gradients and their moves; None for that of the computation.
     """
-    given, phase = (data.params, data.x, data.carry, data.weights, data.d_carry), row["phase"]
-    params, x, carry, weights, d_carry = jax.tree.map(lambda a: a.astype(dtype), given)
+    phase, of_data = row["phase"], data
+    floats = {name: getattr(data, name) for name in ("params", "x", "carry", "weights", "d_carry")}
+    data = replace(data, **jax.tree.map(lambda a: a.astype(dtype), floats))
     with np.errstate(all="ignore"):  # saturating values overflow, as they may
         if phase == "train_step":
-            return _train(row, data, (params, x, carry), (weights, d_carry), stored or dtype)
+            return _train(row, data, stored or dtype)
         if phase in ("jvp", "hvp", "penalty"):
-            along, is_of = direction_of(data), lambda name: name.startswith("d ") == (phase != "jvp")
+            along, is_of = direction_of(of_data), lambda name: name.startswith("d ") == (phase != "jvp")
             if phase == "penalty":  # of parameters alone, summed over the examples
-                along, row = (along[0], *jax.tree.map(np.zeros_like, (x, carry))), row | {"transform": "jit"}
+                along, row = (along[0], *jax.tree.map(np.zeros_like, along[1:])), row | {"transform": "jit"}
                 is_of = is_of_parameters
-            step = np.asarray(COMPLEX_STEP, dtype)
-            params, x, carry = jax.tree.map(lambda a, v: a + step * 1j * v.astype(dtype), (params, x, carry), along)
-            found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=phase != "jvp")
+            step, at = np.asarray(COMPLEX_STEP, dtype), (data.params, data.x, data.carry)
+            params, x, carry = jax.tree.map(lambda a, v: a + step * 1j * v.astype(dtype), at, along)
+            found = _evaluate(row, replace(data, params=params, x=x, carry=carry), gradient=phase != "jvp")
             return {name: a.imag / step for name, a in found.items() if is_of(name)}
-        found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=phase == "gradient")
+        found = _evaluate(row, data, gradient=phase == "gradient")
         if row["transform"] == "per example":
             found = {name: a for name, a in found.items() if is_of_parameters(name)}
         return {name: a.astype(stored) if stored and is_of_parameters(name) else a for name, a in found.items()}
 
 
-def expect_one(row: Row) -> Answers:
-    """NumPy's answers to a row in float64, for the first set of values, without the axis of sets."""
-    return {name: array[0] for name, array in expect(row, data_of(row).of_set(0), np.float64).items()}
+def expect_one(row: Row, params: Any = None) -> Answers:
+    """NumPy's answers to a row in float64 for the first set of values, whose axis they lack, and some parameters."""
+    data = data_of(row).of_set(0)
+    data = replace(data, params=params or data.params)
+    return {name: array[0] for name, array in expect(row, data, np.float64).items()}
 
 
 def is_of_parameters(name: str) -> bool:
@@ -103,42 +106,28 @@ def scalar_of(values: Answers, weights: Any, d_carry: Any) -> Any:
     return (values["outputs"] * weights).sum() + (values["carry"] * d_carry).sum()
 
 
-def _evaluate(
-    row: Row, data: Data, params: Any, x: Any, carry: Any, weights: Any, d_carry: Any, *, gradient: bool
-) -> Answers:
+def _evaluate(row: Row, data: Data, *, gradient: bool) -> Answers:
     """Results, and the gradients of what `scalar_of` returns."""
-    readout = params.readout if isinstance(params, ClassifierParams) else None
-    gru: Any = params if readout is None else params.gru
-    result = oracle.forward(gru, x, carry, data.lengths, data.resets, reverse=row["reverse"] == "yes")
-    if readout is None:
-        values = {"carry": result.carry, "outputs": result.outputs}
-    else:
-        values = {"logits": result.carry @ readout.weight.T + readout.bias}
+    reverse = row["reverse"] == "yes"
+    result = oracle.forward(data.params, data.x, data.carry, data.lengths, data.resets, reverse=reverse)
+    values = {"carry": result.carry, "outputs": result.outputs}
+    if isinstance(data.params, ClassifierParams):
+        values = {"logits": oracle.logits_of(data.params, result)}
     if not gradient:
         return values
-    each = 1 + (len(sizes_of(row).batch) if row["transform"] == "per example" else 0)
-
-    def full(a: Any, like: Any) -> Any:
-        return np.broadcast_to(a, like.shape).astype(like.dtype)
-
-    if readout is None:
-        found = oracle.backward(gru, result, full(weights, result.outputs), full(d_carry, result.carry), each=each)
-        gradients = leaves(found.params)
-    else:
-        d_logits = full(weights, values["logits"])  # (sets, B, C)
-        found = oracle.backward(gru, result, np.zeros_like(result.outputs), d_logits @ readout.weight, each=each)
-        of_readout = ReadoutParams(np.swapaxes(d_logits, -1, -2) @ result.carry, d_logits.sum(1))
-        gradients = leaves(ClassifierParams(found.params, of_readout))
+    each = 1 + (len(batch_of(row)) if row["transform"] == "per example" else 0)
+    *_, weighted = values.values()
+    linear = zip((data.weights, data.d_carry), (weighted, result.carry), strict=True)
+    d_values, d_carry = (np.broadcast_to(a, like.shape).astype(like.dtype) for a, like in linear)
+    found = oracle.backward(data.params, result, d_values, d_carry, each=each)
+    gradients = leaves(found.params)
     if row["style"] == NO_STYLE:  # a style differentiates the parameters alone
         gradients |= {"x": found.x} | ({} if found.carry is None else {"carry": found.carry})
     else:
         sets = range(len(result.carry))
         one = [{name: a[n] for name, a in values.items()} for n in sets]
-        values = {"value": np.stack([scalar_of(of_set, weights[0], d_carry[0]) for of_set in one])}
+        values = {"value": np.stack([scalar_of(of_set, data.weights[0], data.d_carry[0]) for of_set in one])}
     return values | {f"d {name}": a for name, a in gradients.items()}
-
-
-# Training -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -148,20 +137,15 @@ class Trajectory:
     losses: np.ndarray  # before each step, (steps,)
     start: Any  # parameters before the first step
     end: Any  # parameters after the last
-    weights: dict[str, np.ndarray]  # how much each entry's move counts, by name
+    weights: dict[str, np.ndarray]  # of each entry, the magnitude of its first gradient, relative to the largest
 
     def moved(self, end: Any) -> dict[str, np.ndarray]:
-        """How far parameters moved from the start, by name, weighted.
+        """How far parameters moved from the start, by name, each entry times its weight.
 
-        Where accuracy is asked for, an entry's weight is its gradient's magnitude: Adam divides by that magnitude, so
-        where a gradient is no larger than its rounding error, the sign of the move is noise, which does not
-        change the loss. Where sameness is asked for, in float64, every entry counts alike.
+        Adam divides by a gradient's magnitude, so where a gradient is no larger than its rounding error, the sign of
+        the move is noise, which does not change the loss.
         """
-        return {name: self.weights.get(name[2:], 1) * move for name, move in moves(self.start, end).items()}
-
-    def answers(self) -> dict[str, np.ndarray]:
-        """Losses and moves by quantity."""
-        return {"losses": self.losses} | self.moved(self.end)
+        return {name: self.weights[name[2:]] * move for name, move in moves(self.start, end).items()}
 
 
 def moves(start: Any, end: Any) -> dict[str, np.ndarray]:
@@ -175,8 +159,6 @@ def trajectory(
     loss_and_grad: Callable[[Any], tuple[Any, Any]],
     optimizer: optax.GradientTransformation,
     steps: int,
-    *,
-    weighted: bool = False,
     dtype: Any = None,
 ) -> Trajectory:
     """Train with the oracle's gradients. The optimiser moves the parameters in their own dtype.
@@ -185,7 +167,6 @@ def trajectory(
         params: a canonical record.
         loss_and_grad: of parameters; the same batch at every step.
         dtype: in which loss and gradient are computed, with parameters that are cast to it; None means theirs.
-        weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
     init, update = _traced(optimizer, jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype), params))
     state = init(params)
@@ -194,7 +175,7 @@ def trajectory(
         loss, gradient = loss_and_grad(jax.tree.map(lambda p: p.astype(dtype or p.dtype), params))
         gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, params)
         losses.append(loss)
-        if weighted and not weights:
+        if not weights:
             weights = {name: np.abs(g) / (np.abs(g).max() or 1) for name, g in leaves(gradient).items()}
         updates, state = update(gradient, state, params)
         params = jax.tree.map(lambda p, u: p + np.asarray(u), params, updates)
@@ -209,18 +190,15 @@ def _traced(optimizer: optax.GradientTransformation, params: Any) -> tuple[Trace
         return Traced(optimizer.init, params), Traced(optimizer.update, params, state, params)
 
 
-def _train(row: Row, data: Data, given: tuple[Any, Any, Any], linear: tuple[Any, Any], stored: Any) -> Answers:
-    """The answers for one set of values."""
-    computed, x, carry = given
-
+def _train(row: Row, data: Data, stored: Any) -> Answers:
     def loss_and_grad(params: Any) -> tuple[Any, Any]:
-        found = _evaluate(row, data, params, x, carry, *linear, gradient=True)
+        found = _evaluate(row, replace(data, params=params), gradient=True)
         return found["value"][0], from_leaves({name: found[f"d {name}"][0] for name in leaves(params)})
 
-    start = jax.tree.map(lambda p: p.astype(np.float64 if stored is np.longdouble else stored), computed)
+    start = jax.tree.map(lambda p: p.astype(np.float64 if stored is np.longdouble else stored), data.params)
     optimizer = _OF_RECORDS.get(row["optimizer"], OPTIMIZERS[row["optimizer"]])
-    path = trajectory(start, loss_and_grad, optimizer, STEPS, dtype=x.dtype)
-    return {name: array[None] for name, array in path.answers().items()}
+    path = trajectory(start, loss_and_grad, optimizer, STEPS, data.x.dtype)
+    return {name: array[None] for name, array in ({"losses": path.losses} | moves(start, path.end)).items()}
 
 
 _REST, _SCALE, _LENGTH = optax.adamw(1e-2, weight_decay=0.1), 3.0, 17
