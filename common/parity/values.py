@@ -122,11 +122,6 @@ def key_set(key: Any) -> np.ndarray:
     return result
 
 
-def weights_of(outputs: Sequence[Any]) -> list[np.ndarray]:
-    """A weight for each number of the outputs: their weighted sum is what is differentiated."""
-    return [np.random.default_rng(90 + n).standard_normal(a.shape)[None] for n, a in enumerate(outputs)]
-
-
 def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Other inputs of the same kind: the first example alone, and a shorter second axis."""
     leaves = [a for a in jax.tree.leaves(inputs) if not is_key(a)]
