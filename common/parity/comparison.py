@@ -146,7 +146,6 @@ class _Comparing:
         return Pair(r, c, arguments, given, matches, states)
 
     def _mode(self, pair: Pair, name: str) -> None:
-        """Compare outputs, state, gradients and training."""
         if pair.r.draws or pair.c.draws:
             self.result.remarks.append(
                 f"Random numbers are drawn{name}: each is replaced by the same number in both, since two frameworks "
@@ -232,7 +231,6 @@ class _Comparing:
                 self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance)
 
     def _accuracy(self, pair: Pair) -> None:
-        """Whether the candidate is as accurate as the reference, in the dtypes that they have, compiled and not."""
         if pair.r.draws or pair.c.draws:
             return
         self.say("Run both in their own dtypes.")
@@ -288,11 +286,9 @@ class _Comparing:
         result.places = list(places())
 
     def _places(self, pair: Pair) -> Iterator[Place]:
-        """The lines where the outputs and the new states part."""
         return self._parting(*pair.one(OTHERS).tapes())
 
     def _places_of_gradients(self, pair: Pair) -> Iterator[Place]:
-        """The lines where gradients part."""
         pair = pair.one(OTHERS)
         yield from pair.left_out(OF_GRADIENTS * self.tolerance)
         places = self._parting(*pair.gradient_tapes())

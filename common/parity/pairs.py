@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,22 +38,14 @@ class Pair:
     states: list[Match]
 
     def one(self, which: int) -> "Pair":
-        """Both with one set of values."""
         return replace(self, mine=self.mine.one(which), given=self.given.one(which))
-
-    @cached_property
-    def weights(self) -> list[np.ndarray]:
-        """A weight for each number of the outputs: their weighted sum is what is differentiated."""
-        return [np.random.default_rng(90 + n).standard_normal(a.shape)[None] for n, a in enumerate(self.r.outputs)]
 
     @property
     def sides(self) -> tuple[tuple[Any, Arguments], tuple[Any, Arguments]]:
-        """Each program, with what it is called with."""
         return (self.r, self.mine), (self.c, self.given)
 
     def gradients(self) -> list[Result]:
-        """The results of both, with gradients."""
-        return [program.gradient(arguments, self.weights) for program, arguments in self.sides]
+        return [program.gradient(arguments) for program, arguments in self.sides]
 
     def gradient_errors(self, first: Result, second: Result) -> dict[str, float]:
         """The largest difference of the gradient of each input, and of the parameters, by the name of the quantity.
@@ -87,7 +78,7 @@ class Pair:
 
     def gradient_tapes(self) -> tuple[Tape, Tape, list[tuple[int, int]]]:
         """As `tapes`, on the way to the gradients."""
-        first, second = (program.gradient_tape(arguments, self.weights) for program, arguments in self.sides)
+        first, second = (program.gradient_tape(arguments) for program, arguments in self.sides)
         of_r = first.outputs[len(self.r.outputs) + len(self.r.states) :]
         of_c = second.outputs[len(self.c.outputs) + len(self.c.states) :]
         inputs = zip(of_r[len(self.r.params) :], of_c[len(self.c.params) :], strict=False)
@@ -101,7 +92,7 @@ class Pair:
             lines = obstacles(program.closed) if isinstance(program, TracedProgram) else {}
             for here, some in list(lines.items())[:OBSTACLES]:
                 both = gradients.copy()
-                both[which] = program.gradient_without(some, arguments, self.weights)
+                both[which] = program.gradient_without(some, arguments)
                 if max(self.gradient_errors(*both).values()) > tolerance:
                     continue
                 if which:

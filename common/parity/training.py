@@ -32,10 +32,10 @@ def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
     """
     params = pair.mine.params
     steps = STEPS_IF_LARGE if sum(p.size for p in params) > LARGE else STEPS
-    steepest = max(np.abs(g).max(initial=0) for g in pair.r.gradient(pair.mine, pair.weights).of_params)
+    steepest = max(np.abs(g).max(initial=0) for g in pair.r.gradient(pair.mine).of_params)
     rate = SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / steepest if steepest else 0.0
     for name, optimizer in {"SGD": optax.sgd(float(rate)), "Adam": optax.adam(ADAM_RATE)}.items():
-        ways = (_steps(program, optimizer, some, pair.weights) for program, some in pair.sides)
+        ways = (_steps(program, optimizer, some) for program, some in pair.sides)
         first, second = (list(islice(way, steps))[-1] for way in ways)
         yield f"{steps} steps of {name}", max(leaf_errors(pair.matches, first, second, first), default=0.0)
 
@@ -49,7 +49,7 @@ def difference_of_steps(pair: Pair) -> tuple[float, str]:
     def leaves(tree: Any) -> list[np.ndarray]:
         return [np.asarray(leaf)[None] for leaf in jax.tree.leaves(tree) if is_float(leaf)]
 
-    both = (_steps(p, p.model.optimizer, some, pair.weights, p.tree, leaves) for p, some in pair.sides)
+    both = (_steps(p, p.model.optimizer, some, p.tree, leaves) for p, some in pair.sides)
     worst, where = 0.0, ""
     for step, (first, second) in enumerate(islice(zip(*both, strict=True), OWN_STEPS), 1):
         mine = [after - before for after, before in zip(first, pair.mine.params, strict=True)]
@@ -66,7 +66,6 @@ def _steps(
     program: Any,
     optimizer: Any,
     arguments: Arguments,
-    weights: Sequence[Any],
     together: Callable[[Any], Any] | None = None,
     apart: Callable[[Any], list[np.ndarray]] | None = None,
 ) -> Iterator[list[np.ndarray]]:
@@ -86,7 +85,7 @@ def _steps(
         state = optimizer.init(together(params))
     while True:
         with enable_x64(True):  # not around the yield: whoever goes on would compute in 64 bits, too
-            gradient = program.gradient(replace(arguments, params=params), weights).of_params
+            gradient = program.gradient(replace(arguments, params=params)).of_params
             updates, state = optimizer.update(together(gradient), state, together(params))
             params = apart(optax.apply_updates(together(params), updates))
         yield params
