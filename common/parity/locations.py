@@ -17,11 +17,11 @@ from ..program import CodeLine
 from .record import Location, shown
 from .tape import Step, Tape
 
-_HERE = Path(__file__).parents[2]
 #: Folders of libraries: a line of another file is the user's.
 _LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
 #: trigru's own files that trace models.
-_TRACING = tuple(str(_HERE / room) for room in ("common/parity", "common/program", "common/equality", "impls/parity"))
+_ROOMS = ("common/parity", "common/program", "common/equality", "impls/parity", "parity")
+_TRACING = tuple(f"{Path(__file__).parents[2]}/{room}/" for room in _ROOMS)
 
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 #: The keywords of a module's constructor on which an operation depends.
