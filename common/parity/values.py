@@ -153,5 +153,6 @@ def _difference(a: np.ndarray, b: np.ndarray, floor: float) -> float:
     axes = tuple(range(1, a.ndim))
     sizes, differences = np.maximum(np.abs(a).max(axes, initial=0), floor), np.abs(a - b).max(axes, initial=0)
     errors = np.where(sizes > 0, differences / sizes, differences > 0)
+    errors = np.where(np.isnan(differences), np.inf, errors)
     comparable = np.broadcast_to(np.isfinite(a).all(axes), errors.shape)
-    return float(np.where(np.isnan(errors), np.inf, errors)[comparable].max(initial=0))
+    return float(errors[comparable].max(initial=0))

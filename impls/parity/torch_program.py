@@ -92,7 +92,7 @@ class TorchProgram:
         params = list(_parameters(module).values())
         leaves = [_tensor(a[0]) for a in arguments.inputs]
         leaves = [a.double().requires_grad_(gradient) if a.is_floating_point() else a for a in leaves]
-        by = [torch.from_numpy(a[0]) for a in weights_of(self.outputs)] if gradient else []
+        by = [torch.from_numpy(np.array(a[0])) for a in weights_of(self.outputs)] if gradient else []
         recorder.begin([*params, *_floating(module).values(), *leaves, *by])
         with torch.set_grad_enabled(gradient), _in_float64(), recorder:
             results = self._called(module, leaves)
