@@ -113,16 +113,16 @@ def _look_in(folder: Path) -> None:
 
     An old and a new version of a project have modules of the same names.
     """
-    for other in [place for place in _FOLDERS if place != folder]:
-        _FOLDERS.remove(other)
+    if folder in _FOLDERS:
+        return
+    for other in _FOLDERS:
         sys.path[:] = [place for place in sys.path if place != str(other)]
         for name, module in list(sys.modules.items()):
             path = getattr(module, "__file__", None) or ""
             if path.startswith(f"{other}/") and "site-packages" not in path and not name.startswith("trigru"):
                 del sys.modules[name]
-    if folder not in _FOLDERS:
-        _FOLDERS.append(folder)
-        sys.path.insert(0, str(folder))
+    _FOLDERS[:] = [folder]
+    sys.path.insert(0, str(folder))
 
 
 def _model(module: ModuleType, name: str) -> Model:

@@ -12,7 +12,7 @@ from ...common.errors import InputError
 from ...common.parity.model import EVAL, TRAIN, Model
 from ...common.parity.programs import TracedProgram
 from ...common.parity.record import Comparison
-from ...common.parity.values import Arguments, as_arrays
+from ...common.parity.values import as_arrays
 from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import TimeComparison, compare, noise_floor, verdict
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
@@ -31,10 +31,9 @@ COUNTS = ("dots", "fusions", "whiles", "transposes")
 
 @dataclass(frozen=True)
 class ClockComparison(TimeComparison):
-    """The time of a candidate over that of the reference, by one clock.
+    """The time of a candidate over that of the reference, by one clock of `CLOCKS`.
 
     Args:
-        clock: "blocked" if each call is waited for, "pipelined" if calls are in flight.
         noise_floor: what a second copy of the reference differs by, as a fraction.
         verdict: "faster", "slower" or "indistinguishable".
         time_s: seconds per call of the reference and of the candidate.
@@ -48,15 +47,12 @@ class ClockComparison(TimeComparison):
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """What a reference and a candidate cost in one phase, in this order.
+    """What a reference and a candidate cost in one phase of `PHASES`, in this order.
 
     Args:
-        phase: "forward" or "train step".
-        timed: by each clock.
         build_s: seconds to trace and compile.
-        temp_bytes: temporary memory in bytes; None if XLA does not say.
+        temp_bytes: temporary memory; None if XLA does not say.
         operations: how many there are in the compiled programs, of the kinds of which one has more.
-        same_program: whether both compile to the same program.
     """
 
     phase: str
@@ -68,9 +64,19 @@ class PhaseCost:
 
 
 class _Arm:
-    def __init__(self, function: Any, arrays: tuple[Any, ...]):
+    def __init__(self, program: TracedProgram, params: Any, state: Any, inputs: tuple[Any, ...], phase: str):
+        function, *arrays = program.own(params, state, inputs)
+
+        def step(params: Any, rest: Any) -> Any:
+            def loss(params: Any) -> Any:
+                outputs = [y for y in jax.tree.leaves(function(params, rest)) if np.issubdtype(y.dtype, np.inexact)]
+                return sum((abs(y) ** 2).mean() for y in outputs)
+
+            value, gradient = jax.value_and_grad(loss)(params)
+            return value, [p - RATE * g for p, g in zip(params, gradient, strict=True)]
+
         begun = time.perf_counter()
-        lowered = jax.jit(function).lower(*arrays)
+        lowered = jax.jit(function if phase == "forward" else step).lower(*arrays)
         self._compiled, self._arrays = lowered.compile(), jax.device_put(arrays)
         self.build_s = time.perf_counter() - begun
         self.facts: ProgramFacts = read_program(lowered)
@@ -83,15 +89,10 @@ class _Arm:
 
 
 def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Comparison) -> Iterator[PhaseCost]:
-    """What both models cost, in each phase.
-
-    Args:
-        reference, candidate: models of JAX that are the same function.
-        inputs: what both are called with.
-        result: of comparing them, with the parameters that the candidate gets.
+    """What two models of JAX cost, in each phase.
 
     Raises:
-        InputError: a model that JAX cannot compile.
+        InputError: one is a module of PyTorch, or fails.
     """
     inputs = as_arrays(inputs)
     for phase, mode in PHASES.items():
@@ -99,7 +100,7 @@ def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result:
         if not isinstance(r, TracedProgram) or not isinstance(c, TracedProgram):
             raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
         mine, given = (r, r.param_values, r.state_values), (c, result.converted, result.converted_state)
-        arms = [_arm(*some, inputs, phase) for some in (mine, given, mine)]
+        arms = [_Arm(*some, inputs, phase) for some in (mine, given, mine)]
         first, second = (arm.facts for arm in arms[:2])
         counts = {name: (getattr(first, name), getattr(second, name)) for name in COUNTS}
         yield PhaseCost(
@@ -113,7 +114,7 @@ def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result:
 
 
 def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
-    """The lines of the report on time and memory."""
+    """The report on time and memory."""
     yield "Time of the candidate over that of the reference, both compiled by jax.jit and called alike:"
     for cost in costs:
         for timed in cost.timed:
@@ -129,21 +130,6 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
         more = [f"{b} {name} against {a}" for name, (a, b) in cost.operations.items()]
         same = "the same program" if cost.same_program else "as many operations of each kind, another program"
         yield f"  {cost.phase}, compiled: {', '.join(more) or same}"
-
-
-def _arm(program: TracedProgram, params: Any, state: Any, inputs: tuple[Any, ...], phase: str) -> _Arm:
-    params, state = ([np.asarray(a)[None] for a in leaves] for leaves in (params, state))
-    function, params, rest = program.own(Arguments(params, state, []), inputs)
-
-    def step(params: Any, rest: Any) -> Any:
-        def loss(params: Any) -> Any:
-            outputs = [y for y in jax.tree.leaves(function(params, rest)) if np.issubdtype(y.dtype, np.inexact)]
-            return sum((abs(y) ** 2).mean() for y in outputs)
-
-        value, gradient = jax.value_and_grad(loss)(params)
-        return value, [p - RATE * g for p, g in zip(params, gradient, strict=True)]
-
-    return _Arm(function if phase == "forward" else step, (params, rest))
 
 
 def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:

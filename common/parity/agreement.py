@@ -26,9 +26,7 @@ class Signed(NamedTuple):
 class Known:
     """The values of a program, so that others can be looked up among them.
 
-    Args:
-        values: arrays; None or an array of keys where a value cannot be compared.
-        tolerance: the largest difference of values that are the same, relative to the largest magnitude.
+    Values are the same up to a tolerance, relative to the largest magnitude.
     """
 
     def __init__(self, values: Sequence[Any], tolerance: float):
@@ -52,10 +50,9 @@ class Known:
     def shuffled(self, value: np.ndarray) -> Iterator[int]:
         """The numbers of the values that have the same entries, in whatever order."""
         some = _signed(value)
-        mine = np.sort(some.value, axis=None)
         for number, other in self._near(some):
-            other = np.sort(other, axis=None)
-            if _close(mine, other, self.tolerance * np.abs(other).max()):
+            slack = self.tolerance * np.abs(other).max()
+            if _close(np.sort(some.value, axis=None), np.sort(other, axis=None), slack):
                 yield number
 
     def _near(self, some: Signed) -> Iterator[tuple[int, np.ndarray]]:
@@ -83,7 +80,6 @@ class Known:
         return size <= MOST_ENTRIES and self._parts_of(size).partner(value) is not None
 
     def _parts_of(self, size: int) -> "Known":
-        """The parts of its values that have so many entries."""
         if size not in self._slices:
             larger = [some.value for some in self.signed if some is not None and some.value.size > size]
             wholes = [value for value in larger if value.size % size == 0]

@@ -1,7 +1,7 @@
 """Compares two models: parameters, outputs, gradients and training in float64, then accuracy in their own dtypes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -12,31 +12,19 @@ import numpy as np
 
 from ..errors import InputError, brief, listed
 from ..program import is_key
-from .departure import Search, moved_starts
+from .departure import Search
 from .draws import different_draws
 from .layouts import Transform
-from .matching import Match, converted, match, match_by_values, unmatched, with_uses
+from .matching import converted, match, match_by_values, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
-from .pairs import leaf_errors, left_out, paired_gradients, paired_outputs, parameter_gradients, with_rules
+from .pairs import Pair, leaf_errors, with_rules
 from .places import places_of, places_of_optimizers, rounded
 from .programs import TracedProgram
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement, copies
 from .tape import Tape
-from .training import difference_of_steps, rates, steps_of, trained
-from .values import (
-    AS_GIVEN,
-    OTHERS,
-    Arguments,
-    as_arrays,
-    input_sets,
-    key_set,
-    largest,
-    param_sets,
-    state_sets,
-    varied,
-    weights_of,
-)
+from .training import difference_of_steps, errors_of_training
+from .values import AS_GIVEN, OTHERS, Arguments, as_arrays, input_sets, key_set, largest, param_sets, state_sets, varied
 
 #: The largest difference in float64, relative to the largest magnitude, that is rounding.
 ROUNDING = 1e-9
@@ -78,43 +66,30 @@ def compare(
         return _Comparing(*models, as_arrays(inputs), mapping, say).result
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """A quantity that differs.
-
-    Args:
-        name: of the quantity.
-        reason: how it differs, as the start of a sentence.
-        places: a function without arguments that looks for the lines that compute it.
-    """
-
-    name: str
-    reason: str
-    places: Callable[[], Iterable[Place]] = tuple
-
-
 class _Comparing:
     """The steps of a comparison, each of which adds to its result."""
 
     def __init__(self, reference: Model, candidate: Model, inputs: tuple[Any, ...], mapping: Any, say: Say):
         self.reference, self.candidate, self.inputs, self.say = reference, candidate, inputs, say
         self.result = Comparison(reference.name, candidate.name)
-        self.failures: list[_Failure] = []
+        #: Of each quantity that differs, how it does, and a function that looks for the lines that compute it.
+        self.failures: dict[str, tuple[str, Callable[[], Iterable[Place]]]] = {}
         self.tolerance = ROUNDING
         modes = self._modes()
         say(f"Trace {reference.name} and {candidate.name}.")
-        first = self._programs(*modes[0], inputs)
-        self._match(*first, mapping)
-        for number, mode in enumerate(modes):
-            name = f" ({mode[0]})" if len(modes) > 1 else ""
-            self._mode(*(first if number == 0 else self._programs(*mode, inputs)), name)
-        if not self.failures and all(isinstance(program, TracedProgram) for program in first):
-            self._next_call(modes[0], modes[-1])
+        first = pair = self._match(*self._programs(*modes[0]), mapping)
+        for mode in modes:
+            if mode != modes[0]:
+                r, c = self._programs(*mode)
+                pair = replace(first, r=r, c=c)
+            self._mode(pair, f" ({mode[0]})" if len(modes) > 1 else "")
+        if not self.failures and all(isinstance(program, TracedProgram) for program in (first.r, first.c)):
+            self._next_call(first, modes[0], modes[-1])
         if not self.failures:
-            self._variations(*modes[0])
+            self._variations(first, *modes[0])
         if not self.failures:
-            self._accuracy(*first)
-        self.result.draws = different_draws(reference, candidate, self.matches)
+            self._accuracy(first)
+        self.result.draws = different_draws(reference, candidate, first.matches)
         self._decide()
 
     # What is compared -------------------------------------------------------------------------------------------
@@ -129,8 +104,8 @@ class _Comparing:
             return [(CALL, EVAL)]
         return [(EVAL, EVAL), (TRAIN, TRAIN)]
 
-    def _programs(self, mode_r: str, mode_c: str, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-        r, c = self.reference.program(inputs, mode_r), self.candidate.program(inputs, mode_c)
+    def _programs(self, mode_r: str, mode_c: str) -> tuple[Any, Any]:
+        r, c = self.reference.program(self.inputs, mode_r), self.candidate.program(self.inputs, mode_c)
         if len(r.outputs) != len(c.outputs):
             raise InputError(
                 f"{self.candidate.name} returns {len(c.outputs)} arrays, {self.reference.name} {len(r.outputs)}. Give "
@@ -138,141 +113,129 @@ class _Comparing:
             )
         return r, c
 
-    def _match(self, r: Any, c: Any, mapping: Any) -> None:
+    def _match(self, r: Any, c: Any, mapping: Any) -> Pair:
         """Choose which leaf is which, first by names, then by function."""
-        remarks, inputs = self.result.remarks, input_sets(jax.tree.leaves(self.inputs))
-        self.state_matches = match(r.states, c.states)
-        state = state_sets(r.state_values, unmatched(r.states, self.state_matches))
-        self.arguments = Arguments(param_sets(r.param_values), state, inputs)
-        own_state = converted(self.state_matches, state, state_sets(c.state_values, range(len(c.states))))
+        result, inputs = self.result, input_sets(jax.tree.leaves(self.inputs))
+        states = match(r.states, c.states)
+        state = state_sets(r.state_values, unmatched(r.states, states))
+        arguments = Arguments(param_sets(r.param_values), state, inputs)
+        own_state = converted(states, state, state_sets(c.state_values, range(len(c.states))))
         own = Arguments(param_sets(c.param_values, seed=1000), own_state, inputs)
-        both = self.arguments.one(OTHERS), own.one(OTHERS)
+        both = arguments.one(OTHERS), own.one(OTHERS)
         reference, first = r.tape(both[0]), c.tape(both[1])
-        self.matches: list[Match] = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
+        matches = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
         del first  # all values of a large program: they are not needed again
-        match_by_values(self.matches, r.param_values, c.param_values)
-        if any(len(m.options) > 1 for m in self.matches):
+        match_by_values(matches, r.param_values, c.param_values)
+        if any(len(m.options) > 1 for m in matches):
             self.say("Match the parameters by what is computed of them.")
-            Refinement(reference, c, *both, self.matches).run()
-        remarks += copies(r, c, *both, self.matches)
-        self.result.parameters = Parameters.of(r.params, c.params, self.matches)
-        for leaf, m in zip(c.params, self.matches, strict=True):
+            Refinement(reference, c, *both, matches).run()
+        result.remarks += copies(r, c, *both, matches)
+        result.parameters = Parameters.of(r.params, c.params, matches)
+        for leaf, m in zip(c.params, matches, strict=True):
             if isinstance(m.layout, Transform):
-                remarks.append(
+                result.remarks.append(
                     f"The mapping computes {leaf.path} from {listed(r.params[n].path for n in m.layout.sources)}, so "
                     "that it may train at another rate: gradients of these and steps of training are not compared."
                 )
-        self.given = replace(own, params=converted(self.matches, self.arguments.params, own.params))
-        given = self.given.one(AS_GIVEN)
-        self.result.converted, self.result.converted_state = [a[0] for a in given.params], [a[0] for a in given.state]
-        states = Parameters.of(r.states, c.states, self.state_matches)
-        for whose, paths in (("reference", states.only_reference), ("candidate", states.only_candidate)):
+        given = replace(own, params=converted(matches, arguments.params, own.params))
+        result.converted, result.converted_state = ([a[0] for a in some] for some in (given.params, given.state))
+        of_state = Parameters.of(r.states, c.states, states)
+        for whose, paths in (("reference", of_state.only_reference), ("candidate", of_state.only_candidate)):
             if paths:
-                remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
+                result.remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
+        return Pair(r, c, arguments, given, matches, states)
 
-    def _mode(self, r: Any, c: Any, name: str) -> None:
-        """Compare outputs, state, gradients and training."""
-        if r.draws or c.draws:
+    def _mode(self, pair: Pair, name: str) -> None:
+        if pair.r.draws or pair.c.draws:
             self.result.remarks.append(
                 f"Random numbers are drawn{name}: each is replaced by the same number in both, since two frameworks "
                 "draw differently from one key."
             )
         self.say(f"Compare outputs, gradients and training{name}.")
-        if self._outputs(r, c, name) and any(is_float(a) for a in r.outputs):
+        if self._outputs(pair, name) and any(is_float(a) for a in pair.r.outputs):
             try:
-                _ = r.gradient_trace, c.gradient_trace  # they are traced here
+                _ = pair.r.gradient_trace, pair.c.gradient_trace  # they are traced here
             except InputError as error:
                 self.result.remarks.append(f"Gradients are not compared: {error}")
                 return
-            self._gradients(r, c, name)
+            self._gradients(pair, name)
 
-    def _outputs(self, r: Any, c: Any, name: str) -> bool:
-        first, second = r.forward(self.arguments), c.forward(self.given)
+    def _outputs(self, pair: Pair, name: str) -> bool:
+        first, second = pair.r.forward(pair.mine), pair.c.forward(pair.given)
         if not _is_finite(a[AS_GIVEN] for a in first.outputs):
             raise InputError(
                 f"{self.reference.name} returns NaN or infinity for these inputs: nothing can be compared with it."
             )
         tolerance = ROUNDING
-        if r.narrow_constants or c.narrow_constants:
-            moved = largest(first.outputs, r.forward(self.arguments, jitter=1).outputs)
-            moved += largest(second.outputs, c.forward(self.given, jitter=2).outputs)
+        if pair.r.narrow_constants or pair.c.narrow_constants:
+            moved = largest(first.outputs, pair.r.forward(pair.mine, jitter=1).outputs)
+            moved += largest(second.outputs, pair.c.forward(pair.given, jitter=2).outputs)
             tolerance = max(ROUNDING, 4 * moved)
         self.tolerance = max(self.tolerance, tolerance)
-        shapes = [[list(a.shape[1:]) for a in result.outputs] for result in (second, first)]
-        if shapes[0] != shapes[1]:
-            remark = (
-                f"The outputs have the shapes {listed(map(str, shapes[0]))}, expected {listed(map(str, shapes[1]))}"
-            )
+        own, wanted = ([list(a.shape[1:]) for a in result.outputs] for result in (second, first))
+        if own != wanted:
+            remark = f"The outputs have the shapes {listed(map(str, own))}, expected {listed(map(str, wanted))}"
             self.result.remarks.append(f"{remark}. {self.candidate.hint}".rstrip())
-        places = partial(self._places, r, c)
+        places = partial(self._places, pair)
         same = self._record(f"outputs{name}", largest(first.outputs, second.outputs), tolerance, places)
-        errors = leaf_errors(self.state_matches, first.state, second.state)
-        for leaf, m, error in zip(c.states, self.state_matches, errors, strict=True):
+        errors = leaf_errors(pair.states, first.state, second.state)
+        for leaf, m, error in zip(pair.c.states, pair.states, errors, strict=True):
             if m.layout is not None:
                 same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
         return same
 
-    def _next_call(self, first: tuple[str, str], last: tuple[str, str]) -> None:
+    def _next_call(self, pair: Pair, first: tuple[str, str], last: tuple[str, str]) -> None:
         """Compare the outputs of a call from the state that a call returns, which may count calls."""
         models = (self.reference, self.candidate)
         if not any(jax.tree.leaves(model.state) for model in models):
             return
         r, c = (TracedProgram(model, self.inputs, *modes) for model, *modes in zip(models, first, last, strict=True))
-        outputs, own = r.forward(self.arguments).outputs, c.forward(self.given).outputs
-        if _is_finite(outputs):
-            places = partial(self._places, r, c)
-            self._record("outputs of the next call", largest(outputs, own), self.tolerance, places)
+        wanted, own = r.forward(pair.mine).outputs, c.forward(pair.given).outputs
+        if _is_finite(wanted):
+            places = partial(self._places, replace(pair, r=r, c=c))
+            self._record("outputs of the next call", largest(wanted, own), self.tolerance, places)
 
-    def _gradients(self, r: Any, c: Any, name: str) -> None:
-        weights, tolerance = weights_of(r.outputs), OF_GRADIENTS * self.tolerance
-        places = partial(self._places_of_gradients, r, c)
-        first = r.gradient(self.arguments.first(2), weights)
-        second = c.gradient(self.given.first(2), weights)
-        for n, (a, b) in enumerate(zip(first.of_inputs, second.of_inputs, strict=False)):
-            which = f" {n + 1}" if len(first.of_inputs) > 1 else ""
-            self._record(f"gradient of input{which}{name}", largest([a], [b], first.of_inputs), tolerance, places)
-        worst = max(parameter_gradients(self.matches, first, second), default=0.0)
-        agree = self._record(f"gradients of parameters{name}", worst, tolerance, places)
-        if agree and not any(isinstance(m.layout, Transform) for m in self.matches):
-            self._training(r, c, name, weights)
-
-    def _training(self, r: Any, c: Any, name: str, weights: Any) -> None:
-        """Compare the parameters after a few steps of SGD and of Adam, and of the models' own optimizers."""
-        mine, given, tolerance = self.arguments.one(OTHERS), self.given.one(OTHERS), OF_TRAINING * self.tolerance
-        for which, optimizer in rates(mine.params, r.gradient(mine, weights).of_params).items():
-            first, second = trained(r, optimizer, mine, weights), trained(c, optimizer, given, weights)
-            error = max(leaf_errors(self.matches, first, second, first), default=0.0)
-            places = partial(self._places_of_gradients, r, c)
-            self._record(f"{steps_of(mine.params)} steps of {which}{name}", error, tolerance, places)
+    def _gradients(self, pair: Pair, name: str) -> None:
+        """Compare gradients; and parameters after some steps of SGD, of Adam, and of the models' own optimizers."""
+        tolerance, places = OF_GRADIENTS * self.tolerance, partial(self._places_of_gradients, pair)
+        few = replace(pair, mine=pair.mine.first(2), given=pair.given.first(2))
+        agree = True
+        for quantity, error in few.gradient_errors(*few.gradients()).items():
+            agree = self._record(f"{quantity}{name}", error, tolerance, places)
+        if not agree or any(isinstance(m.layout, Transform) for m in pair.matches):
+            return
+        pair = pair.one(OTHERS)
+        for steps, error in errors_of_training(pair):
+            self._record(f"{steps}{name}", error, OF_TRAINING * self.tolerance, places)
         if self.reference.optimizer is not None and self.candidate.optimizer is not None:
-            error, where = difference_of_steps(r, c, mine, given, self.matches, weights)
+            error, where = difference_of_steps(pair)
             reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
             places = partial(places_of_optimizers, self.reference, self.candidate)
+            tolerance = OF_TRAINING * self.tolerance
             self._record(f"steps of their own optimizers{name}", error, tolerance, places, reason)
 
-    def _variations(self, mode_r: str, mode_c: str) -> None:
+    def _variations(self, pair: Pair, mode_r: str, mode_c: str) -> None:
         """A batch of one, and another length, where both take them."""
         for name, inputs in varied(self.inputs):
             arrays = [key_set(a) if is_key(a) else np.asarray(a)[None] for a in jax.tree.leaves(inputs)]
             try:
-                first = self.reference.program(inputs, mode_r).forward(replace(self.arguments, inputs=arrays))
+                first = self.reference.program(inputs, mode_r).forward(replace(pair.mine, inputs=arrays))
             except Exception:  # the model is made for the sizes that were given
                 continue
             try:
-                second = self.candidate.program(inputs, mode_c).forward(replace(self.given, inputs=arrays))
+                second = self.candidate.program(inputs, mode_c).forward(replace(pair.given, inputs=arrays))
             except Exception as error:
                 self.result.remarks.append(f"The reference takes {name}, the candidate does not: {brief(error)}")
                 continue
             if _is_finite(first.outputs):
                 self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance)
 
-    def _accuracy(self, r: Any, c: Any) -> None:
-        """Whether the candidate is as accurate as the reference, in the dtypes that they have, compiled and not."""
-        if r.draws or c.draws:
+    def _accuracy(self, pair: Pair) -> None:
+        if pair.r.draws or pair.c.draws:
             return
         self.say("Run both in their own dtypes.")
-        mine, given = self.arguments.one(AS_GIVEN), self.given.one(AS_GIVEN)
-        exact = r.forward(mine).outputs
+        pair = pair.one(AS_GIVEN)
+        exact = pair.r.forward(pair.mine).outputs
 
         def error_of(outputs: list[Any]) -> float:
             pairs = [(np.asarray(a), b) for a, b in zip(outputs, exact, strict=True) if b.dtype.kind in "fc"]
@@ -280,8 +243,8 @@ class _Comparing:
 
         try:
             with jax.default_matmul_precision("highest"):
-                own = r.run(mine, self.inputs, jit=True)
-                outputs = {jit: c.run(given, self.inputs, jit=jit) for jit in (True, False)}
+                own = pair.r.run(pair.mine, self.inputs, jit=True)
+                outputs = {jit: pair.c.run(pair.given, self.inputs, jit=jit) for jit in (True, False)}
         except Exception as error:
             self.result.remarks.append(f"Not run in its own dtype: {type(error).__name__}: {brief(error)}")
             return
@@ -289,7 +252,7 @@ class _Comparing:
         for jit, arrays in outputs.items():
             error, name = error_of(arrays), "error in its own dtype" + ("" if jit else ", not compiled")
             reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
-            self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, c), reason)
+            self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, pair.c), reason)
 
     def _record(
         self, name: str, error: float, tolerance: float, places: Callable[[], Any] = tuple, reason: str = ""
@@ -300,7 +263,7 @@ class _Comparing:
             return True
         verb = "differs" if name.startswith(("gradient of", "new state")) else "differ"
         by = f" by {error:.1e} of the largest magnitude" if isfinite(error) else ""
-        self.failures.append(_Failure(name, reason or f"{name} {verb}{by}", places))
+        self.failures[name] = reason or f"{name} {verb}{by}", places
         return False
 
     # What is reported -------------------------------------------------------------------------------------------
@@ -312,31 +275,27 @@ class _Comparing:
             agree = listed(name for name in result.errors if not name.startswith("error"))
             result.reason = f"These agree: {agree}."
             return
-        failure = self.failures[0]
+        (_, (reason, places)), *others = self.failures.items()
         result.verdict = UNKNOWN if parameters.only_candidate and parameters.only_reference else ANOTHER
-        result.reason = f"The {failure.reason}."
-        if others := [other.name for other in self.failures[1:]]:
-            result.reason += f" These differ, too: {listed(others)}."
+        result.reason = f"The {reason}."
+        if others:
+            result.reason += f" These differ, too: {listed(name for name, _ in others)}."
         if alone := [*parameters.only_candidate, *parameters.only_reference]:
             result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
         self.say("Look for the place where they part.")
-        result.places = list(failure.places())
+        result.places = list(places())
 
-    def _places(self, r: Any, c: Any) -> Iterator[Place]:
-        """The lines where the outputs and the new states part."""
-        first, second = moved_starts(r.tape(self.arguments.one(OTHERS)), c.tape(self.given.one(OTHERS)))
-        return self._parting(first, second, paired_outputs(r, c, first, second, self.state_matches))
+    def _places(self, pair: Pair) -> Iterator[Place]:
+        return self._parting(*pair.one(OTHERS).tapes())
 
-    def _places_of_gradients(self, r: Any, c: Any) -> Iterator[Place]:
-        """The lines where gradients part."""
-        mine, given, weights = self.arguments.one(OTHERS), self.given.one(OTHERS), weights_of(r.outputs)
-        yield from left_out((r, c), (mine, given), weights, self.matches, OF_GRADIENTS * self.tolerance)
-        first, second = r.gradient_tape(mine, weights), c.gradient_tape(given, weights)
-        places = self._parting(first, second, paired_gradients(r, c, first, second, self.matches))
-        yield from with_rules(places, c.closed) if isinstance(c, TracedProgram) else places
+    def _places_of_gradients(self, pair: Pair) -> Iterator[Place]:
+        pair = pair.one(OTHERS)
+        yield from pair.left_out(OF_GRADIENTS * self.tolerance)
+        places = self._parting(*pair.gradient_tapes())
+        yield from with_rules(places, pair.c.closed) if isinstance(pair.c, TracedProgram) else places
 
-    def _parting(self, first: Tape, second: Tape, pairs: list[tuple[int, int]]) -> Iterator[Place]:
-        search = Search(first, second, pairs, self.tolerance)
+    def _parting(self, first: Tape, second: Tape, outputs: list[tuple[int, int]]) -> Iterator[Place]:
+        search = Search(first, second, outputs, self.tolerance)
         if not search.wrong:  # they part for other values alone
             return iter(())
         self.result.agreed = search.counts()

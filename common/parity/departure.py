@@ -6,7 +6,7 @@ values have again. The programs part at the steps whose operands all agree, and 
 the cause is found by trying: a value of the reference is put in place of the candidate's, and the rest played again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,12 @@ class Search:
 
     Attributes:
         wrong: the outputs that differ.
+        known: the values of the reference.
         reached: the values of the candidate on the way to these outputs, and these.
         same: those of them that the reference has, too.
-        agrees, agrees_in_reference: the values that agree, of each program.
+        apart: those of them that do not agree.
+        agrees_in_reference: the values of the reference that agree.
+        first, first_of_reference: the steps of each whose operands all agree, and whose results do not.
     """
 
     def __init__(self, reference: Tape, candidate: Tape, outputs: Sequence[tuple[int, int]], tolerance: float):
@@ -40,26 +43,19 @@ class Search:
         self.wrong = [pair for pair in outputs if not self.equal(*pair)]
         if not self.wrong:
             return
-        self._of_reference, self._of_candidate = reference.known(tolerance), candidate.known(tolerance)
-        theirs, own = [r for r, _ in self.wrong], [c for _, c in self.wrong]
-        self.reached, self._reached_in_reference = set(candidate.before(own)), set(reference.before(theirs))
-        self.same, self.agrees = _agreeing(candidate, self._of_candidate, self._of_reference, own, self.reached)
-        _, self.agrees_in_reference = _agreeing(
-            reference, self._of_reference, self._of_candidate, theirs, self._reached_in_reference
-        )
-
-    def first(self) -> list[Step]:
-        """The steps whose operands all agree, and whose results do not, in the candidate's order."""
-        return _first_without(self.candidate, self.agrees, self.reached)
-
-    def first_of_reference(self) -> list[Step]:
-        """The steps of the reference whose operands all agree, and whose results do not."""
-        return _first_without(self.reference, self.agrees_in_reference, self._reached_in_reference)
+        self.known, self._own = reference.known(tolerance), candidate.known(tolerance)
+        theirs, own = zip(*self.wrong, strict=True)
+        self.reached, in_reference = set(candidate.before(own)), set(reference.before(theirs))
+        self.same, agrees = _agreeing(candidate, self._own, self.known, own, self.reached)
+        _, self.agrees_in_reference = _agreeing(reference, self.known, self._own, theirs, in_reference)
+        self.apart = self.reached - agrees
+        self.first = _first(candidate, self.apart)
+        self.first_of_reference = _first(reference, in_reference - self.agrees_in_reference)
 
     def counts(self) -> tuple[int, int]:
         """How many values on the candidate's way to the outputs agree, and how many can be compared."""
-        some = [n for n in self.reached if self._of_candidate.signed[n] is not None]
-        return sum(n in self.agrees for n in some), len(some)
+        some = {n for n in self.reached if self._own.signed[n] is not None}
+        return len(some - self.apart), len(some)
 
     def equal(self, r: int, c: int, value: np.ndarray | None = None) -> bool:
         """Whether an output of the candidate, or another value in its place, is that of the reference."""
@@ -69,37 +65,32 @@ class Search:
         slack = self.tolerance * max(np.abs(wanted).max(initial=0), 1e-300)
         return bool((np.abs(own - wanted) <= slack).all())
 
-    def counterpart(self, step: Step) -> Step | None:
-        """The step of the reference that computes the like of some of the same operands, and another result."""
-        return next(iter(self.counterparts(step)), None)
-
     def counterparts(self, step: Step) -> list[Step]:
-        """All such steps, those first that have most in common with a step of the candidate."""
+        """The steps of the reference that compute the like of some of the same operands, and another result.
+
+        Those are first that have most in common with the step of the candidate.
+        """
         mine = [self.partners(n) for n in step.operands]
         scored = []
         for other in self.reference.steps:
-            if other.operation != step.operation or any(n in self.agrees_in_reference for n in other.results):
+            if other.operation != step.operation or not self.agrees_in_reference.isdisjoint(other.results):
                 continue
             bases = [self.reference.base(n) for n in other.operands]
             hits = [not partners.isdisjoint(bases) for partners in mine]
             same = [n in partners for n, partners in zip(bases, mine, strict=False)]
             if any(hits):
-                scored.append((-(sum(hits) + 0.1 * sum(same) + 0.01 * same[0]), len(scored), other))
-        return [other for *_, other in sorted(scored, key=lambda entry: entry[:2])]
+                scored.append((sum(hits) + 0.1 * sum(same) + 0.01 * same[0], other))
+        return [other for _, other in sorted(scored, key=lambda entry: -entry[0])]
 
     def partners(self, number: int) -> set[int]:
         """The values of the reference that are this one, without what only moves them."""
-        some = self._of_candidate.signed[self.candidate.base(number)]
-        return set() if some is None else {self.reference.base(n) for n in self._of_reference.same(some)}
+        some = self._own.signed[self.candidate.base(number)]
+        return set() if some is None else {self.reference.base(n) for n in self.known.same(some)}
 
     def has_some(self, values: Sequence[Any]) -> bool:
         """Whether the reference has one of these values; those that cannot be compared are in each program."""
         some = [value for value in values if comparable(value)]
-        return not some or any(self._of_reference.partner(value) is not None for value in some)
-
-    def shuffled(self, value: np.ndarray) -> Iterator[int]:
-        """The values of the reference that have the same numbers, in whatever order."""
-        return self._of_reference.shuffled(value)
+        return not some or any(self.known.partner(value) is not None for value in some)
 
 
 def _agreeing(
@@ -116,20 +107,18 @@ def _agreeing(
     agrees = same | {n for n in small if other.composed(tape.values[n])}
     for step in reversed(tape.steps):
         if not agrees.isdisjoint(step.results):
-            agrees.update(n for n in step.operands if n in reached)
-    agrees.update(n for n in reached if n not in tape.maker)
+            agrees.update(reached.intersection(step.operands))
+    agrees.update(reached.difference(tape.maker))
     for step in tape.steps:
-        if agrees.issuperset(n for n in step.operands if n in reached):
+        if agrees.issuperset(reached.intersection(step.operands)):
             for n in reached.intersection(step.results).difference(outputs, agrees):
                 if own.signed[n] is None or other.composed(signed[n].value):
                     agrees.add(n)
     return same, agrees
 
 
-def _first_without(tape: Tape, agrees: set[int], reached: set[int]) -> list[Step]:
-    """The steps on the way to some outputs whose operands agree, and whose results do not."""
-    apart = (step for step in tape.steps if any(n in reached and n not in agrees for n in step.results))
-    return [step for step in apart if agrees.issuperset(n for n in step.operands if n in reached)]
+def _first(tape: Tape, apart: set[int]) -> list[Step]:
+    return [s for s in tape.steps if apart.isdisjoint(s.operands) and not apart.isdisjoint(s.results)]
 
 
 # Loops that start at zero: a carry of zeros hides what is computed of it in the first round ----------------------
@@ -165,7 +154,7 @@ def _is_start(tape: Tape, number: int, value: Any) -> bool:
 def _uses(tape: Tape, number: int) -> set[str]:
     """The operations that compute with a value, also after it was moved; joined beside others, it pads them."""
     operations: set[str] = set()
-    for step in (tape.steps[n] for n in tape.used.get(number, ())):
+    for step in tape.users(number):
         same_length = tape.values[step.results[0]].shape[-1:] == tape.values[number].shape[-1:]
         if step.operation == "concatenate" and same_length:
             operations.add("pad")

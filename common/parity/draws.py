@@ -26,11 +26,7 @@ def different_draws(reference: Model, candidate: Model, matches: Sequence[Match]
     """A sentence for each leaf of the candidate that is drawn from another distribution than in the reference.
 
     Means, standard deviations and distributions of the numbers are compared over some keys, with a correction for the
-    number of leaves; and whether a leaf is constant, or a matrix orthogonal.
-
-    Args:
-        reference, candidate: models that have `make`; of one that has none, nothing is drawn.
-        matches: one for each leaf of the candidate.
+    number of leaves; and whether a leaf is constant, or a matrix orthogonal. It needs `make` of both models.
 
     Raises:
         InputError: `make` fails, or returns other leaves than those of the model.
@@ -45,7 +41,7 @@ def different_draws(reference: Model, candidate: Model, matches: Sequence[Match]
 
 
 def drawn(model: Model) -> list[np.ndarray]:
-    """The parameters of new models, each leaf with an axis of keys in front."""
+    """The leaves of new models, with an axis of keys in front."""
     keys = jax.random.split(jax.random.key(0), KEYS)
     make: Any = model.make
     try:
@@ -71,7 +67,7 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
         chance: the probability that a test calls equal distributions different.
     """
     a, b = (np.stack([np.real(x), np.imag(x)], -1) if x.dtype.kind == "c" else x for x in (a, b))
-    return next((difference for difference in _differences(a, b, chance) if difference), "")
+    return next(filter(None, _differences(a, b, chance)), "")
 
 
 def _differences(a: np.ndarray, b: np.ndarray, chance: float) -> Iterator[str]:
@@ -105,14 +101,14 @@ def _differences(a: np.ndarray, b: np.ndarray, chance: float) -> Iterator[str]:
         )
 
 
+@np.errstate(all="ignore")
 def _apart(first: np.ndarray, second: np.ndarray, size: float, chance: float) -> bool:
     """Whether the means of two samples differ, by more than chance and by more than rounding."""
     if abs(first.mean() - second.mean()) <= ROUNDING * size:
         return False
     from scipy.stats import ttest_ind  # here, since it takes long to import
 
-    with np.errstate(all="ignore"):
-        test: Any = ttest_ind(first, second, equal_var=False)
+    test: Any = ttest_ind(first, second, equal_var=False)
     return bool(test.pvalue < chance)
 
 

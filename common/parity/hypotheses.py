@@ -47,28 +47,21 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def changes(search: Search, steps: Sequence[Step], result: Trial | None) -> Iterator[Trial]:
-    """Changes of steps, those first at which the programs part.
-
-    Args:
-        search: what both programs agree on.
-        steps: at which the programs part.
-        result: a step that mends the candidate with a value of the reference, if there is one.
-    """
+    """Changes of steps: first of what mends the candidate with a value of the reference, and where both part."""
     tape = search.candidate
-    wrong = [s for s in tape.steps if any(n in search.reached and n not in search.agrees for n in s.results)]
+    wrong = [step for step in tape.steps if not search.apart.isdisjoint(step.results)]
     near = [*([result.step] if result else []), *steps]
     before = set(tape.before([n for step in [*near, *wrong[:STEPS]] for n in step.operands]))
     bases = {tape.base(n) for step in steps[:4] for n in step.operands}
     whole = [s for s in tape.steps if any(n in bases or (n in before and s.operation in WHOLE) for n in s.results)]
-    order = {id(step): n for n, step in enumerate(tape.steps)}
-    tried: set[Any] = set()
-    for step in [*near, *sorted([*whole[:STEPS], *wrong[:STEPS]], key=lambda s: order[id(s)])]:
-        site = tape.site(step)
-        if site not in tried:
-            tried.add(site)
+    tried: set[int] = set()
+    for step in [*near, *sorted([*whole[:STEPS], *wrong[:STEPS]], key=lambda step: step.number)]:
+        rounds = tape.rounds(step)
+        if rounds[0] not in tried:
+            tried.add(rounds[0])
             for hypothesis in HYPOTHESES:
                 for change, run in hypothesis(search, step):
-                    yield Trial(step, runs=dict.fromkeys(tape.sites[site], run), change=change)
+                    yield Trial(step, runs=dict.fromkeys(rounds, run), change=change)
     yield from _shares(search, wrong[:STEPS])
     yield from _functions(search, near)
 
@@ -79,7 +72,7 @@ def changes(search: Search, steps: Sequence[Step], result: Trial | None) -> Iter
 def _constants(search: Search, step: Step) -> Iterator[StepChange]:
     """A constant of the reference, of the like of its step, in the place of the candidate's."""
     others = [other for other in search.reference.steps if other.operation == step.operation]
-    near = [other for other in others if any(n not in search.agrees_in_reference for n in other.results)]
+    near = [other for other in others if not search.agrees_in_reference.issuperset(other.results)]
     known = [c for other in [*near, *others] for n in other.operands if (c := _scalar(search.reference, n)) is not None]
     for place, number in enumerate(step.operands):
         own = _scalar(search.candidate, number)
@@ -96,7 +89,7 @@ def _constants(search: Search, step: Step) -> Iterator[StepChange]:
 def _comparisons(search: Search, step: Step) -> Iterator[StepChange]:
     for name, function in COMPARISONS.items() if step.operation in COMPARISONS else ():
         if name != step.operation:
-            yield f"`{name}` instead of `{step.operation}`", lambda a, b, f=function: f(a, b)
+            yield f"`{name}` instead of `{step.operation}`", function
 
 
 def _exchanged(search: Search, step: Step) -> Iterator[StepChange]:
@@ -120,18 +113,11 @@ def _places(search: Search, step: Step) -> Iterator[StepChange]:
         return
     (axis,) = axes
     length = part.shape[axis]
-    starts = range(whole.shape[axis] - length + 1)
-    own = next((s for s in starts if np.array_equal(_part(whole, axis, s, length), part)), None)
-    for start in starts if own is not None else ():
+    takes = [lambda a, *_, n=n: np.take(a, range(n, n + length), axis) for n in range(whole.shape[axis] - length + 1)]
+    own = next((n for n, take in enumerate(takes) if np.array_equal(take(whole), part)), None)
+    for start, take in enumerate(takes if own is not None else ()):
         if start != own:
-            yield (
-                f"entry {start} instead of {own} of axis {axis - 1}",
-                lambda a, *_, s=start: _part(a, axis, s, length),
-            )
-
-
-def _part(a: Array, axis: int, start: int, length: int) -> Array:
-    return np.take(a, range(start, start + length), axis)
+            yield f"entry {start} instead of {own} of axis {axis - 1}", take
 
 
 def _parameters(search: Search, step: Step) -> Iterator[StepChange]:
@@ -161,15 +147,12 @@ def _orders(search: Search, step: Step) -> Iterator[StepChange]:
         return
     yield "the other sign", lambda *operands: -step.run(*operands)
     if value.ndim > 1 and step.operation in ("add", "dot_general"):
-        for blocks in (k for k in BLOCKS if value.shape[-1] % k == 0 and value.shape[-1] > k):
+        places = np.arange(value.shape[-1])
+        for blocks in (k for k in BLOCKS if len(places) % k == 0 and len(places) > k):
             for order in list(permutations(range(blocks)))[1:]:
+                new = places.reshape(blocks, -1)[list(order)].reshape(-1)
                 words = f"the {blocks} blocks of its last axis in the order {list(order)}"
-                yield words, lambda *operands, o=order: _reordered(step.run(*operands), o)
-
-
-def _reordered(a: Array, order: Sequence[int]) -> Array:
-    parts = np.split(a, len(order), -1)
-    return np.concatenate([parts[n] for n in order], -1)
+                yield words, lambda *operands, new=new: step.run(*operands)[..., new]
 
 
 Hypothesis = Callable[[Search, Step], Iterator[StepChange]]
@@ -184,7 +167,7 @@ WHOLE = frozenset({*COMPARISONS, "argmax", "argmin", "add", "sub", "select_n", "
 def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     """Another number from 0 to 1 wherever a constant stands, and what is left to 1 with it, as of a momentum."""
     owns = [[_scalar(search.candidate, n) for n in step.operands] for step in steps]
-    others = [_scalar(search.reference, n) for step in search.first_of_reference() for n in step.operands]
+    others = [_scalar(search.reference, n) for step in search.first_of_reference for n in step.operands]
     shares = [[c for c in dict.fromkeys(some) if c and 0 < c < 1] for some in (chain(*owns), others)]
     for own, other in product(*shares):
         runs: dict[int, Callable[..., Any]] = {}
@@ -202,7 +185,7 @@ def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     """Another function of an operand, in the place of all that is computed of it in the next steps."""
     tape = search.candidate
     for step in steps[:4]:
-        first = tape.steps.index(step)
+        first = step.number
         for place, number in enumerate(step.operands):
             x = tape.values[number]
             if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.size < 2 or number in tape.arguments:
@@ -210,8 +193,7 @@ def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
             functions = FUNCTIONS | {
                 f"softmax over axis {n - 1}": lambda x, n=n: special.softmax(x, n) for n in range(1, x.ndim)
             }
-            with np.errstate(all="ignore"):
-                values = {name: function(x) for name, function in functions.items()}
+            values = {name: function(x) for name, function in functions.items()}
             for last in range(min(first + 16, len(tape.steps)) - 1, first - 1, -1):
                 result = tape.values[tape.steps[last].results[0]]
                 same = (name for name, v in values.items() if np.allclose(v, result, 1e-9, 1e-12, equal_nan=True))
@@ -229,28 +211,27 @@ def _in_rounds(tape: Tape, where: tuple[int, int, int], function: Callable[[Arra
     for begins, ends in zip(tape.rounds(tape.steps[first]), tape.rounds(tape.steps[last]), strict=False):
         number = tape.steps[begins].operands[place]
         x = tape.played(changed).get(number, tape.values[number]) if changed else tape.values[number]
-        with np.errstate(all="ignore"):
-            changed[tape.steps[ends].results[0]] = function(x)
+        changed[tape.steps[ends].results[0]] = function(x)
     return changed
 
 
+@np.errstate(all="ignore")
 def relation(search: Search, result: Trial) -> Trial | None:
     """A trial with a value of the reference, with how that follows from the candidate's; None if not simply."""
-    numbers = [(result.value, result.with_value)]
+    tape, numbers = search.candidate, [(result.value, result.with_value)]
     other = search.reference.made(result.with_value)
     if other is not None and other.operation == result.step.operation and len(result.step.operands) == 1:
         numbers.append((result.step.operands[0], other.operands[0]))
     for c, r in numbers:
-        if change := _relation_of(search, search.candidate.values[c], search.reference.values[r]):
-            return replace(result, change=change, step=search.candidate.made(search.candidate.base(c)) or result.step)
+        if change := _relation_of(search, tape.values[c], search.reference.values[r]):
+            return replace(result, change=change, step=tape.made(tape.base(c)) or result.step)
     return None
 
 
 def _relation_of(search: Search, mine: Array, other: Array) -> str:
     if np.size(mine) < 2 or np.shape(mine) != np.shape(other):
         return ""
-    with np.errstate(all="ignore"):
-        ratio, difference = other / mine, other - mine
+    ratio, difference = other / mine, other - mine
     if _is_constant(ratio, search.tolerance):
         return f"{ratio.flat[0]:.6g} times the value"
     if _is_constant(difference, search.tolerance):

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import permutations
+from itertools import accumulate, permutations
 from math import prod
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -28,21 +29,21 @@ class Leaf:
         used: when it is used first, among all leaves of the model.
         summed: how far apart its numbers are, flattened, over which the first product with it sums, in groups; empty
             if it is in none.
+        number: among the leaves of its model.
     """
 
     path: str
     shape: tuple[int, ...]
     used: tuple[int, int] = (0, 0)
     summed: tuple[frozenset[int], ...] = ()
+    number: int = -1
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
         return prod(self.shape)
 
     @property
     def module(self) -> str:
-        """The path of the module that has it."""
         return self.path.rpartition("/")[0]
 
 
@@ -82,13 +83,11 @@ class LeafLayout:
 
     def give_back(self, leaf: np.ndarray, totals: Sequence[np.ndarray]) -> None:
         """Add a candidate's leaf, as a gradient, to arrays of the shapes of the reference's."""
-        place = 0
-        for n in self.sources:
-            size = totals[n][0].size
-            inside = (self.index >= place) & (self.index < place + size)
-            for one, some in zip(totals[n].reshape(len(totals[n]), -1), leaf, strict=True):
-                np.add.at(one, self.index[inside] - place, some[inside])
-            place += size
+        sizes = [totals[n][0].size for n in self.sources]
+        flat = np.zeros((len(leaf), sum(sizes)), leaf.dtype)
+        flat[:, self.index] = leaf
+        for n, part in zip(self.sources, np.split(flat, np.cumsum(sizes)[:-1], 1), strict=True):
+            np.add(totals[n], part.reshape(totals[n].shape), out=totals[n])
 
     @cached_property
     def numbers(self) -> frozenset[tuple[int, int]]:
@@ -102,12 +101,7 @@ class LeafLayout:
 
 
 def whole(number: int, of: Shape, to: Shape) -> list[LeafLayout]:
-    """The layouts of one leaf as another of the same size, the simplest first.
-
-    Args:
-        number: of the reference's leaf.
-        of, to: its shape, and that of the candidate's leaf.
-    """
+    """The layouts of a leaf of the reference, by its number and shape, as another of its size, the simplest first."""
     return [LeafLayout((number,), index, how) for index, how in _indices(of, to)]
 
 
@@ -175,14 +169,7 @@ def _ways(of: Shape, to: Shape) -> Iterator[tuple[np.ndarray, str]]:
 
 def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
     """Whether axes next to each other make up those of the other shape."""
-    rest = list(fine)
-    for length in coarse:
-        product = 1
-        while rest and product < length:
-            product *= rest.pop(0)
-        if product != length:
-            return False
-    return not rest
+    return prod(fine) == prod(coarse) and set(accumulate(coarse, mul)) <= set(accumulate(fine, mul))
 
 
 def _unique(layouts: Iterable[LeafLayout]) -> list[LeafLayout]:
@@ -209,12 +196,7 @@ def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
 
 
 def mapped(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | LeafLayout:
-    """What a mapping says that a leaf of the candidate is.
-
-    Args:
-        target: a path of the reference, or several, alone or with a function of these leaves.
-        reference: all leaves of the reference.
-        leaf: of the candidate.
+    """What a mapping says that a leaf of the candidate is: paths of the reference, alone or with a function.
 
     Raises:
         InputError: the mapping names a leaf that there is not, or gives one of another shape.

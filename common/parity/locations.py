@@ -5,7 +5,7 @@ import linecache
 import re
 import sysconfig
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,13 @@ from ..program import CodeLine
 from .record import Location, shown
 from .tape import Step, Tape
 
-_HERE = Path(__file__).parents[1]
 #: Folders of libraries: a line of another file is the user's.
 _LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
 #: trigru's own files that trace models.
-_TRACING = (
-    str(_HERE / "parity"),
-    str(_HERE / "program"),
-    str(_HERE / "equality"),
-    str(_HERE.parent / "impls" / "parity"),
-)
+_ROOMS = ("common/parity", "common/program", "common/equality", "impls/parity", "parity")
+_TRACING = tuple(f"{Path(__file__).parents[2]}/{room}/" for room in _ROOMS)
 
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 #: The keywords of a module's constructor on which an operation depends.
 KEYWORDS = {
     "conv_general_dilated": "padding strides stride kernel_dilation dilation feature_group_count groups use_bias",
@@ -38,8 +34,10 @@ KEYWORDS = {
 }
 
 
-def location(step: Step, tape: Tape) -> Location | None:
-    """The line of the user's code that led to a step; None if JAX kept no traceback."""
+def location(step: Step | None, tape: Tape) -> Location | None:
+    """The line of the user's code that led to a step; None if JAX kept no traceback, or for no step."""
+    if step is None:
+        return None
     values = (tape.values[n] for n in step.operands)
     operands = tuple(f"{getattr(a, 'dtype', 'key')}{list(np.shape(a)[1:])}" for a in values)
     return located(step.lines(), step.operation, tape.values[step.results[0]].shape[1:], operands)
@@ -57,20 +55,20 @@ def located(
     return Location(own.file, own.line, text_of(own), operation, shape, library, operands)
 
 
-def callers(step: Step) -> list[CodeLine]:
-    """The lines of the user's code that led to a step, the innermost first."""
-    return [line for line in step.lines() if is_users(line) and not line.file.startswith(_TRACING)]
+def of_user(lines: Iterable[CodeLine]) -> list[CodeLine]:
+    """Those of some lines that are of the user's code."""
+    return [line for line in lines if is_users(line) and not line.file.startswith(_TRACING)]
 
 
 def is_users(line: CodeLine) -> bool:
-    """Whether a line is of the user's code, and not of a library."""
+    """Whether a line is of no library."""
     return not line.file.startswith(_LIBRARIES) and "site-packages" not in line.file
 
 
 def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputError:
     """An error that names a model which raised another one, the arrays that it was given, and the user's line."""
     given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in inputs)
-    own = _own_line(traceback.extract_tb(error.__traceback__))
+    own = _innermost(traceback.extract_tb(error.__traceback__))
     where = f" at {shown(own.file)}:{own.line}" if own else ""
     message = f"{model.name} fails{where} with the inputs {given}: {type(error).__name__}: {brief(error)}"
     advice = _advice(error) or model.hint
@@ -97,13 +95,12 @@ def _advice(error: BaseException) -> str:
 
 def calling_line() -> CodeLine | None:
     """The line of the user's code that is being run; None if there is none."""
-    return _own_line(traceback.extract_stack())
+    return _innermost(traceback.extract_stack())
 
 
-def _own_line(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
-    """The innermost line of the user's code of some frames; None if there is none."""
-    lines = [CodeLine(frame.filename, frame.lineno or 0, frame.name) for frame in reversed(frames)]
-    return next((line for line in lines if is_users(line) and not line.file.startswith(_TRACING)), None)
+def _innermost(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
+    lines = (CodeLine(frame.filename, frame.lineno or 0, frame.name) for frame in reversed(frames))
+    return next(iter(of_user(lines)), None)
 
 
 def argument_at(line: CodeLine, keyword: str) -> CodeLine:
@@ -119,16 +116,14 @@ def argument_at(line: CodeLine, keyword: str) -> CodeLine:
 
 
 def text_of(line: CodeLine) -> str:
-    """The text of a line, without the blanks around it."""
+    """The text of a line."""
     return linecache.getline(line.file, line.line).strip()
 
 
 def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
     """The lines where the modules are made that a line calls as attributes, as `self.norm = LayerNorm(...)`.
 
-    Args:
-        lines: that led to a step, the innermost first.
-        operation: of the step; of a call of several lines, the one with the keyword that it depends on is taken.
+    Of a call of several lines, it is the one with the keyword on which the operation of the step depends.
     """
     place = next((n for n, line in enumerate(lines) if is_users(line)), 0)
     own, classes = lines[place], {line.function.split(".")[0] for line in lines[:place]}
@@ -161,11 +156,7 @@ def _calls(file: str, line: int) -> tuple[tuple[str, str, ast.Call], ...]:
 
 
 def hand_overs(made: Sequence[CodeLine], used: Sequence[CodeLine]) -> list[CodeLine]:
-    """The lines that hand a value on and compute nothing, as `return carry, memory` or `skip = h`.
-
-    Args:
-        made, used: the lines that led to where it is made, and to where it is used, the innermost first.
-    """
+    """The lines that hand a value on between where it is made and used, as `return carry, memory` or `skip = h`."""
     own = next((line for line in made if is_users(line)), None)
     function = None if own is None else _function_at(own)
     if own is None or function is None:
@@ -184,17 +175,12 @@ def hand_overs(made: Sequence[CodeLine], used: Sequence[CodeLine]) -> list[CodeL
     return [line for line in lines if _function_at(line) is function]
 
 
-def statements(line: CodeLine, most: int = 3) -> list[CodeLine]:
-    """The first lines of a function that compute something.
-
-    Args:
-        line: the first of the function.
-        most: how many lines.
-    """
-    function = next((node for node in _functions(line.file) if node.lineno >= line.line), None)
-    nodes = [] if function is None else function.body
+def statements(line: CodeLine) -> list[CodeLine]:
+    """The first three lines that compute something, of the function that begins at a line."""
+    functions = [node for node in _nodes(line.file, FUNCTION) if node.lineno >= line.line]
+    nodes = min(functions, key=lambda node: node.lineno).body if functions else []
     some = [node for node in nodes if not isinstance(node, ast.Expr) and not _is_plain(getattr(node, "value", None))]
-    return [line._replace(line=node.lineno) for node in some[:most]]
+    return [line._replace(line=node.lineno) for node in some[:3]]
 
 
 def _is_plain(node: ast.expr | None) -> bool:
@@ -207,18 +193,12 @@ def _is_plain(node: ast.expr | None) -> bool:
 
 
 def _function_at(line: CodeLine) -> ast.AST | None:
-    """The innermost function in which a line stands."""
-    around = [node for node in _functions(line.file) if node.lineno <= line.line <= (node.end_lineno or 0)]
+    around = [node for node in _nodes(line.file, FUNCTION) if node.lineno <= line.line <= (node.end_lineno or 0)]
     return max(around, key=lambda node: node.lineno, default=None)
 
 
-def _functions(file: str) -> list[Any]:
-    functions = [*_nodes(file, ast.FunctionDef), *_nodes(file, ast.AsyncFunctionDef)]
-    return sorted(functions, key=lambda node: node.lineno)
-
-
 @lru_cache(maxsize=256)
-def _nodes(file: str, kind: type[ast.AST]) -> list[Any]:
+def _nodes(file: str, kind: Any) -> list[Any]:
     """The nodes of one kind of a file; none if it is no Python."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
@@ -228,6 +208,5 @@ def _nodes(file: str, kind: type[ast.AST]) -> list[Any]:
 
 
 def _short(file: str) -> str:
-    """The file of a library, from the folder of all libraries."""
     folders = [folder for folder in _LIBRARIES if file.startswith(f"{folder}/")]
     return shown(file.removeprefix(f"{max(folders, key=len)}/") if folders else file)

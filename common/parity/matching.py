@@ -1,10 +1,10 @@
 """Which parameter of the candidate is which of the reference, by names, in whatever framework, and shapes."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import chain, combinations, permutations
+from itertools import chain, combinations, permutations, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,12 +61,7 @@ class Match:
 def match(
     reference: Sequence[Leaf], candidate: Sequence[Leaf], mapping: Mapping[str, Any] | None = None
 ) -> list[Match]:
-    """A match for each leaf of the candidate.
-
-    Args:
-        reference, candidate: the leaves of both.
-        mapping: the path of a candidate's leaf, and what it is: a path of the reference's, or several, alone or with a
-            function of these leaves: `{"weight": ("kernel", lambda kernel: kernel.T)}`.
+    """A match for each leaf of the candidate; the mapping is that of `compare`.
 
     Raises:
         InputError: the mapping names a leaf that there is not, or gives one of another shape.
@@ -82,12 +77,7 @@ def match(
 
 
 def match_by_values(matches: Sequence[Match], reference: Sequence[np.ndarray], candidate: Sequence[np.ndarray]) -> None:
-    """Choose a layout by which the candidate has the reference's very values: that tells which leaf is which.
-
-    Args:
-        matches: what is known of each leaf of the candidate; it is changed.
-        reference, candidate: the values of the leaves of both, in float64.
-    """
+    """Choose, in matches, a layout by which the candidate has the reference's very values, in float64."""
     leaves = [a[None] for a in reference]
     for m, value in zip(matches, candidate, strict=True):
         if m.by != "the mapping" and value.size > 1 and np.ptp(np.abs(value)) > 0:
@@ -118,17 +108,21 @@ def with_uses(leaves: Sequence[Leaf], tape: Tape) -> list[Leaf]:
     return result
 
 
-def families(leaves: Sequence[Leaf], free: Sequence[int]) -> list[list[int]]:
-    """Leaves of one shape whose paths differ in one name, in the order of their names and numbers."""
-    groups: dict[Any, list[int]] = {}
-    for n in free:
-        parts = leaves[n].path.split("/")
-        for place in range(len(parts)):
-            key = (*parts[:place], None, *parts[place + 1 :]), leaves[n].shape
-            groups.setdefault(key, []).append(n)
+def numbered(leaves: Sequence[Leaf]) -> list[Leaf]:
+    """The leaves, each with its number."""
+    return [replace(leaf, number=n) for n, leaf in enumerate(leaves)]
 
-    def natural(n: int) -> list[Any]:
-        texts = re.findall(r"\D+|\d+", leaves[n].path)
+
+def families(leaves: Sequence[Leaf]) -> list[list[Leaf]]:
+    """Leaves of one shape whose paths differ in one name, in the order of their names and numbers."""
+    groups: dict[Any, list[Leaf]] = {}
+    for leaf in leaves:
+        parts = leaf.path.split("/")
+        for place in range(len(parts)):
+            groups.setdefault(((*parts[:place], None, *parts[place + 1 :]), leaf.shape), []).append(leaf)
+
+    def natural(leaf: Leaf) -> list[Any]:
+        texts = re.findall(r"\D+|\d+", leaf.path)
         return [(0, int(text), "") if text.isdigit() else (1, 0, text) for text in texts]
 
     return [sorted(group, key=natural) for group in groups.values() if len(group) > 1]
@@ -138,153 +132,131 @@ class _Matching:
     """The matches of the leaves of two models, while they are found."""
 
     def __init__(self, reference: Sequence[Leaf], candidate: Sequence[Leaf]):
-        self.reference, self.candidate = reference, candidate
+        self.reference, self.candidate = numbered(reference), numbered(candidate)
         self.matches = [Match(None) for _ in candidate]
 
-    def _free(self) -> tuple[list[int], list[int]]:
-        """The leaves of both that have no partner yet."""
-        free = [c for c, m in enumerate(self.matches) if m.layout is None]
-        return unmatched(self.reference, self.matches), free
+    def _free(self) -> tuple[list[Leaf], list[Leaf]]:
+        """Those without a partner."""
+        alone = unmatched(self.reference, self.matches)
+        return [self.reference[r] for r in alone], [c for c in self.candidate if self.matches[c.number].layout is None]
 
-    def _keep(self, c: int, options: list[LeafLayout]) -> None:
+    def _is_usual(self, option: LeafLayout, leaf: Leaf) -> bool:
+        """Whether a layout is expected: products sum over the same numbers; else, a weight is a transposed kernel."""
+        source = self.reference[option.sources[0]]
+        if source.summed and leaf.summed:
+            flat = option.index.reshape(-1)
+            mine = [{int(flat[stride] - flat[0]) for stride in group} for group in leaf.summed]
+            if len(mine) == len(source.summed):
+                return all(group <= other for group, other in zip(mine, source.summed, strict=True))
+            return set().union(*mine) - {0} <= frozenset().union(*source.summed)
+        turned = source.path.endswith("kernel") != leaf.path.endswith("kernel") and "weight" in words(source.path)[-1:]
+        return turned == ("transposed" in option.how)
+
+    def _keep(self, leaf: Leaf, ways: Iterable[list[LeafLayout]]) -> None:
+        """Keep the layouts of a leaf, if it has any: in each way, those first that are usual."""
+        options = [o for some in ways for o in sorted(some, key=lambda option: not self._is_usual(option, leaf))]
         if options:
-            self.matches[c] = Match(options[0], options=options)
-
-    def _ordered(self, options: list[LeafLayout], c: int) -> list[LeafLayout]:
-        """The layouts of a leaf, those first that one expects."""
-        return sorted(options, key=lambda option: not _usual(option, self.reference, self.candidate[c]))
+            self.matches[leaf.number] = Match(options[0], options=options)
 
     def by_mapping(self, mapping: Mapping[str, Any]) -> None:
-        """Match the leaves that the user maps."""
         for path, target in mapping.items():
-            c = find(path, self.candidate, "candidate")
-            if self.matches[c].layout is not None:
-                raise InputError(f"the mapping names {self.candidate[c].path!r} twice.")
-            layout = mapped(target, self.reference, self.candidate[c])
-            self.matches[c] = Match(layout, "the mapping")
+            leaf = self.candidate[find(path, self.candidate, "candidate")]
+            if self.matches[leaf.number].layout is not None:
+                raise InputError(f"the mapping names {leaf.path!r} twice.")
+            self.matches[leaf.number] = Match(mapped(target, self.reference, leaf), "the mapping")
 
     def join(self) -> None:
         """Match leaves of the candidate that are several of the reference's in one."""
         free_r, free_c = self._free()
-        for c, ways in _bundles(self.candidate, self.reference, free_c, free_r):
-            to = self.candidate[c].shape
-            some = (joined(parts, [self.reference[p].shape for p in parts], to) for parts in ways)
-            self._keep(c, [layout for each in some for layout in self._ordered(each, c)])
+        for c, ways in _bundles(free_c, free_r):
+            self._keep(c, (joined([r.number for r in some], [r.shape for r in some], c.shape) for some in ways))
 
     def split(self) -> None:
         """Match leaves of the candidate that are pieces of one of the reference's."""
-        free_r, free_c = self._free()
-        for r, (parts, *_) in _bundles(self.reference, self.candidate, free_r, free_c):
+        for r, (parts, *_) in _bundles(*self._free()):
             k = len(parts)
-            if len({self.candidate[c].shape for c in parts}) > 1:
+            if len({c.shape for c in parts}) > 1:
                 continue  # the reference's leaf of unequal pieces: a mapping has to say
             for place, c in enumerate(parts):
                 places = [place, *(n for n in range(k) if n != place)] if k <= MOST_IN_ANY_ORDER else [place]
-                of, to = self.reference[r].shape, self.candidate[c].shape
-                self._keep(c, [way for n in places for way in self._ordered(piece(r, of, to, n, k), c)])
+                self._keep(c, [piece(r.number, r.shape, c.shape, n, k) for n in places])
 
     def assign(self) -> None:
         """Match leaves of one size, so that all names are as much alike as they can be."""
         free_r, free_c = self._free()
         if not free_r or not free_c:
             return
-        reference, candidate = self.reference, self.candidate
-        named = np.array([[alike_names(reference[r].path, candidate[c].path) for r in free_r] for c in free_c])
-        options = {
-            (i, j): some
-            for i, c in enumerate(free_c)
-            for j, r in enumerate(free_r)
-            if reference[r].size == candidate[c].size
-            if (some := self._ordered(whole(r, reference[r].shape, candidate[c].shape), c))
-        }
-        ranks = [_ranks(reference, free_r), _ranks(candidate, free_c)]
-        fits, alike = np.zeros(named.shape, bool), named + 0.5 / (1 + np.abs(ranks[1][:, None] - ranks[0][None]))
-        for (i, j), some in options.items():
-            fits[i, j] = True
-            alike[i, j] += 0.2 * _usual(some[0], reference, candidate[free_c[i]])
+        named = np.array([[alike_names(r.path, c.path) for r in free_r] for c in free_c])
+        fits, options = np.zeros(named.shape, bool), {}
+        alike = named + 0.5 / (1 + np.abs(_ranks(free_c)[:, None] - _ranks(free_r)))
+        for (i, c), (j, r) in product(enumerate(free_c), enumerate(free_r)):
+            if r.size == c.size and (some := whole(r.number, r.shape, c.shape)):
+                options[i, j], fits[i, j] = some, True
+                alike[i, j] += 0.2 * any(self._is_usual(option, c) for option in some)
         from scipy.optimize import linear_sum_assignment  # here, since it takes long to import
 
-        rows, columns = linear_sum_assignment(np.where(fits, -alike, 10.0))
-        for i, j in zip(rows, columns, strict=True):
+        for i, j in zip(*linear_sum_assignment(np.where(fits, -alike, 10.0)), strict=True):
             if fits[i, j]:
                 rivals = [k for k in np.argsort(-alike[i]) if fits[i, k] and named[i, k] > named[i, j] - MARGIN]
-                self._keep(free_c[i], [way for k in [j, *(k for k in rivals if k != j)] for way in options[i, k]])
+                self._keep(free_c[i], [options[i, k] for k in [j, *(k for k in rivals if k != j)]])
 
 
-def _ranks(leaves: Sequence[Leaf], free: Sequence[int]) -> np.ndarray:
+def _ranks(leaves: Sequence[Leaf]) -> np.ndarray:
     """For each leaf, how many of its size are used before it."""
-    groups: dict[int, list[int]] = {}
-    for n in sorted(free, key=lambda n: leaves[n].used):
-        groups.setdefault(leaves[n].size, []).append(n)
-    return np.array([groups[leaves[n].size].index(n) for n in free])
-
-
-def _usual(option: LeafLayout, reference: Sequence[Leaf], leaf: Leaf) -> bool:
-    """Whether a layout is expected: products sum over the same numbers; else, a weight is a transposed kernel."""
-    source = reference[option.sources[0]]
-    if source.summed and leaf.summed:
-        flat = option.index.reshape(-1)
-        mine = [{int(flat[stride] - flat[0]) for stride in group} for group in leaf.summed]
-        if len(mine) == len(source.summed):
-            return all(group <= other for group, other in zip(mine, source.summed, strict=True))
-        return set().union(*mine) - {0} <= frozenset().union(*source.summed)
-    turned = source.path.endswith("kernel") != leaf.path.endswith("kernel") and "weight" in words(source.path)[-1:]
-    return turned == ("transposed" in option.how)
+    groups: dict[int, list[Leaf]] = {}
+    for leaf in sorted(leaves, key=lambda leaf: leaf.used):
+        groups.setdefault(leaf.size, []).append(leaf)
+    return np.array([groups[leaf.size].index(leaf) for leaf in leaves])
 
 
 # Leaves that are several of the other model's in one --------------------------------------------------------------
 
 
-def _bundles(
-    wholes: Sequence[Leaf], parts: Sequence[Leaf], free_w: list[int], free_p: list[int]
-) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
+def _bundles(wholes: Sequence[Leaf], parts: Sequence[Leaf]) -> Iterator[tuple[Leaf, list[tuple[Leaf, ...]]]]:
     """Each leaf that is several of the other model's in one, with the orders of these, the likeliest first.
 
     Those are of the modules whose other leaves are joined already, as biases beside kernels; else their names decide.
     """
     modules: dict[str, list[str]] = {}
-    taken: set[int] = set()
-    alone = [w for w in free_w if not any(_may_be_the_same(parts[p], wholes[w]) for p in free_p)]
-    for w in sorted(alone, key=lambda w: -len(wholes[w].shape)):
-        free = [p for p in free_p if p not in taken]
-        wanted = modules.get(wholes[w].module, [])
-        near = [p for p in free if parts[p].module in wanted]  # they may be few where a whole family is too large
-        likely: dict[tuple[int, ...], tuple[bool, int]] = {}
-        families_of = (_of_families(parts, some, wholes[w]) for some in (near, free))
-        for some in chain(*families_of, _of_a_module(parts, free, wholes[w])):
-            names = sum(alike_names(parts[p].path, wholes[w].path) for p in some) / len(some)
-            likely[some] = [parts[p].module for p in some] == wanted, round(20 * names)
+    free = list(parts)
+    alone = [w for w in wholes if not any(_may_be_the_same(p, w) for p in parts)]
+    for w in sorted(alone, key=lambda w: -len(w.shape)):
+        wanted = modules.get(w.module, [])
+        near = [p for p in free if p.module in wanted]  # they may be few where a whole family is too large
+        likely: dict[tuple[Leaf, ...], tuple[bool, int]] = {}
+        for some in chain(_of_families(near, w), _of_families(free, w), _of_a_module(free, w)):
+            names = sum(alike_names(p.path, w.path) for p in some) / len(some)
+            likely[some] = [p.module for p in some] == wanted, round(20 * names)
         if ways := sorted(likely, key=lambda some: likely[some], reverse=True):
-            modules.setdefault(wholes[w].module, [parts[p].module for p in ways[0]])
-            taken.update(ways[0])
+            modules.setdefault(w.module, [p.module for p in ways[0]])
+            free = [p for p in free if p not in ways[0]]
             yield w, ways
 
 
-def _of_families(leaves: Sequence[Leaf], free: Sequence[int], of: Leaf) -> Iterator[tuple[int, ...]]:
+def _of_families(leaves: Sequence[Leaf], of: Leaf) -> Iterator[tuple[Leaf, ...]]:
     """Leaves of one shape whose paths differ in one name, as many as make up another leaf, in each order."""
-    for family in families(leaves, free):
-        each = leaves[family[0]]
-        count, rest = divmod(of.size, each.size)
-        if rest or not 1 < count <= MOST_JOINED or not joined(range(count), [each.shape] * count, of.shape):
+    for family in families(leaves):
+        shape = family[0].shape
+        count, rest = divmod(of.size, family[0].size)
+        if rest or not 1 < count <= MOST_JOINED or not joined(range(count), [shape] * count, of.shape):
             continue
         if count <= MOST_IN_ANY_ORDER and len(family) <= MOST_IN_A_FAMILY:
-            by_use = sorted(family, key=lambda n: leaves[n].used)
+            by_use = sorted(family, key=lambda leaf: leaf.used)
             yield from (order for some in combinations(by_use, count) for order in permutations(some))
         elif count > MOST_IN_ANY_ORDER and len(family) == count:
             yield tuple(family)
 
 
-def _of_a_module(leaves: Sequence[Leaf], free: Sequence[int], of: Leaf) -> Iterator[tuple[int, int]]:
+def _of_a_module(leaves: Sequence[Leaf], of: Leaf) -> Iterator[tuple[Leaf, Leaf]]:
     """Pairs of leaves of one module, of different shapes and the same kind, that make up another leaf."""
-    for pair in permutations(free, 2):
-        a, b = (leaves[n] for n in pair)
+    for a, b in permutations(leaves, 2):
         together = a.size + b.size == of.size and a.module == b.module and a.shape != b.shape
-        if together and len(a.shape) == len(b.shape) > 1 and _is_one_kind(a, b):
-            yield from [pair] if joined(pair, [a.shape, b.shape], of.shape) else []
+        alike = len(a.shape) == len(b.shape) > 1 and _is_one_kind(a, b)
+        if together and alike and joined((0, 1), [a.shape, b.shape], of.shape):
+            yield a, b
 
 
 def _is_one_kind(a: Leaf, b: Leaf) -> bool:
-    """Whether both may be the same kind of parameter: a weight is no bias."""
     roles = {parts_of(a.path).role, parts_of(b.path).role}
     return len(roles) == 1 or "" in roles
 
@@ -319,7 +291,7 @@ def alike_names(a: str, b: str) -> float:
 
 
 class Parts(NamedTuple):
-    """What tells a path: its words, pairs of their letters, numbers, and the role of the leaf."""
+    """What a path tells: its words, pairs of their letters, numbers, and the role of the leaf."""
 
     texts: frozenset[str]
     letters: frozenset[str]
@@ -329,7 +301,7 @@ class Parts(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def parts_of(path: str) -> Parts:
-    """What tells a path."""
+    """What a path tells."""
     every = words(path)
     texts = [word for word in every if not word.isdigit()]
     role = next((word for word in reversed(texts) if word in ("weight", "bias", "mean", "var")), "")

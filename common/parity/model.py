@@ -40,8 +40,8 @@ class Model:
 
     #: The framework whose file formats can hold the model; empty for none.
     framework = ""
-    #: The framework's own module, with these parameters and this state; None for a model of no framework.
-    whole: Callable[[Any, Any], Any] | None = None
+    #: What makes the framework's own module of parameters and a state, for its file formats.
+    whole: Any = None
     #: The paths of the leaves of the state; None where its pytree tells them.
     state_paths: Sequence[str] | None = None
     #: A sentence on what may be wrong if a call fails or its outputs have other shapes; empty for none.
@@ -83,7 +83,6 @@ class Model:
         return result
 
     def given(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """This model's inputs, of the shared ones."""
         own = inputs if self._inputs is None else self._inputs(*inputs)
         return own if isinstance(own, tuple) else (own,)
 
@@ -98,19 +97,14 @@ class Model:
         return TracedProgram(self, inputs, mode)
 
     def paths(self) -> list[str]:
-        """The paths of the parameters, in the order of the leaves."""
         return [leaf.path for leaf in leaves_of(self.params)[0]]
 
 
 def checked(model: Any, which: str) -> Model:
     """The model.
 
-    Args:
-        model: anything.
-        which: it is, for the message.
-
     Raises:
-        InputError: it is no model.
+        InputError: it is none; the message begins with which it is.
     """
     if not isinstance(model, Model):
         raise InputError(
@@ -122,12 +116,10 @@ def checked(model: Any, which: str) -> Model:
 
 def named_apart(reference: Model, candidate: Model) -> tuple[Model, Model]:
     """Both models; if they have one name, with names by which reports can tell them apart."""
-    if reference.name != candidate.name:
-        return reference, candidate
-    models = copy.copy(reference), copy.copy(candidate)
-    for model, which in zip(models, ("reference", "candidate"), strict=True):
-        model.name = f"{model.name} ({which})"
-    return models
+    if reference.name == candidate.name:
+        reference, candidate = copy.copy(reference), copy.copy(candidate)
+        reference.name, candidate.name = f"{reference.name} (reference)", f"{candidate.name} (candidate)"
+    return reference, candidate
 
 
 def is_float(leaf: Any) -> bool:
@@ -136,9 +128,10 @@ def is_float(leaf: Any) -> bool:
     return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
 
 
-def dtypes_of(tree: Any) -> list[Any]:
-    """The dtypes of the floating-point leaves of a tree."""
-    return [leaf.dtype for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+def in_dtypes_of(tree: Any, values: Sequence[Any]) -> list[np.ndarray]:
+    """Values in the dtypes of the floating-point leaves of a tree."""
+    leaves = filter(is_float, jax.tree.leaves(tree))
+    return [np.asarray(value, leaf.dtype) for value, leaf in zip(values, leaves, strict=True)]
 
 
 def leaves_of(tree: Any) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:

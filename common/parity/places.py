@@ -1,17 +1,18 @@
 """The lines of code at which two models part, the likeliest cause first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..program import CodeLine, code_lines, equations
 from .departure import Search
 from .hypotheses import changes, relation
-from .locations import argument_at, callers, hand_overs, located, location, makers, text_of
-from .model import Model, dtypes_of
+from .locations import argument_at, hand_overs, located, location, makers, of_user, text_of
+from .model import Model, is_float
 from .programs import TracedProgram
 from .record import Location, Place
 from .tape import Step, Tape
@@ -39,14 +40,14 @@ def places_of(search: Search) -> Iterator[Place]:
 
 
 def _places(search: Search) -> Iterator[Place]:
-    steps, others = search.first(), search.first_of_reference()
+    steps, others = search.first, search.first_of_reference
     if not steps:
         yield from (Place(None, location(other, search.reference), LACKS) for other in others)
         return
     result = first_that_mends(search, of_results(search, steps))
     mend = first_that_mends(search, changes(search, steps, result)) or (result and relation(search, result))
     if mend:
-        other = search.counterpart(mend.step) or next(iter(others), None)
+        other = _counterpart(search, mend.step, others)
         yield _at(search, mend.step, other, mend=f"With {mend.change}, the outputs agree.")
         yield from _makers(search, mend.step)
         yield from _shared(search, steps)
@@ -63,12 +64,13 @@ def _of_function(
     """The lines that compute, make or call the steps at which the programs part."""
     healed = [_at(search, result.step, search.reference.made(result.with_value), HEALS)] if result else []
     apart = [
-        _at(search, step, search.counterpart(step) or next(iter(others), None), APART)
+        _at(search, step, _counterpart(search, step, others), APART)
         for step in steps
         if not (result and step is result.step)
     ]
     origins = (_at(search, origin, None, OPERAND) for step in steps for origin in _origins(search.candidate, step))
-    nearby = [*_makers(search, steps[0]), *origins, *_callers(search, steps[0])]
+    callers = of_user(steps[0].lines())[1:3]
+    nearby = [*_makers(search, steps[0]), *origins, *_elsewhere(search, steps[0], callers, CALLED)]
     # The steps of one line, as in the rounds of a loop, only heal together, which may be far from where they part.
     of_one_line = len(steps) > 1 and len(set(map(_line, steps))) == 1
     yield from _shared(search, steps)
@@ -78,34 +80,33 @@ def _of_function(
 # The lines of a step ----------------------------------------------------------------------------------------------
 
 
+def _counterpart(search: Search, step: Step, others: Sequence[Step]) -> Step | None:
+    return next(iter([*search.counterparts(step), *others]), None)
+
+
 def _at(search: Search, step: Step, other: Step | None, cause: str = "", mend: str = "") -> Place:
-    """The line of a step, and that of the reference."""
-    there = location(other, search.reference) if other else None
-    return Place(location(step, search.candidate), there, cause, mend)
+    return Place(location(step, search.candidate), location(other, search.reference), cause, mend)
 
 
 def _makers(search: Search, step: Step) -> Iterator[Place]:
-    """The lines that make the module of a library that computes a step."""
     here = location(step, search.candidate)
     if here is not None and here.library:
-        yield from (Place(_moved(here, line), None, MADE) for line in makers(step.lines(), here.operation))
+        yield from _elsewhere(search, step, makers(step.lines(), step.operation), MADE)
 
 
-def _callers(search: Search, step: Step) -> Iterator[Place]:
-    """The lines that call the function of a step."""
+def _elsewhere(
+    search: Search, step: Step, lines: Iterable[CodeLine], cause: str, there: Location | None = None
+) -> Iterator[Place]:
+    """What a step computes, on other lines than its own."""
     here = location(step, search.candidate)
-    yield from (Place(_moved(here, line), None, CALLED) for line in callers(step)[1:3] if here is not None)
-
-
-def _moved(here: Location, line: CodeLine) -> Location:
-    """A location on another line; as it is if that is its own."""
-    if here.line == line.line:
-        return here
-    return Location(line.file, line.line, text_of(line), here.operation, here.shape)
+    if here is not None:
+        for line in lines:
+            moved = Location(line.file, line.line, text_of(line), here.operation, here.shape)
+            yield Place(here if here.line == line.line else moved, there, cause)
 
 
 def _line(step: Step) -> CodeLine | None:
-    return next(iter(callers(step)), None)
+    return next(iter(of_user(step.lines())), None)
 
 
 # Operands of the right operation that are others ------------------------------------------------------------------
@@ -116,12 +117,9 @@ def _choices(search: Search, steps: Sequence[Step], result: Trial | None) -> Ite
     chosen = first_that_mends(search, of_operands(search, steps))
     if chosen is None and result and result.step.moves and len(result.step.operands) > 1:
         chosen = result
-    here = location(chosen.step, search.candidate) if chosen else None
-    if chosen and here:
-        other = search.reference.made(chosen.with_value)
-        there = location(other, search.reference) if other else None
-        for line in dict.fromkeys(_lines_of_choice(search, chosen)):
-            yield Place(_moved(here, line), there, CHOICE)
+    if chosen:
+        there = location(search.reference.made(chosen.with_value), search.reference)
+        yield from _elsewhere(search, chosen.step, _lines_of_choice(search, chosen), CHOICE, there)
 
 
 def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
@@ -132,15 +130,13 @@ def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
     """
     trial = _of_parts(search, trial)
     moved, made = _way(search.candidate, trial.value)
-    own = callers(trial.step)[:1]
+    own = [_line(trial.step)]
     if search.reference.base(trial.with_value) in search.partners(trial.value):
-        yield from (line for step in [*moved, *made] for line in callers(step)[:1])
-        yield from own
-        return
-    for step in [*made, *moved]:
-        yield from hand_overs(step.lines(), trial.step.lines())
-    yield from own
-    yield from (line for step in made for line in callers(step)[:1])
+        lines = [*map(_line, [*moved, *made]), *own]
+    else:
+        handed = (line for step in [*made, *moved] for line in hand_overs(step.lines(), trial.step.lines()))
+        lines = [*handed, *own, *map(_line, made)]
+    return (line for line in dict.fromkeys(lines) if line)
 
 
 def _of_parts(search: Search, trial: Trial) -> Trial:
@@ -183,9 +179,9 @@ def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:
     """The last step that moves what a step made, before several others take it."""
     last = made
     while True:
-        users = [tape.steps[n] for n in dict.fromkeys(tape.used.get(last.results[0], ()))]
+        users = tape.users(last.results[0])
         alone = len(users) == 1 and users[0].moves and len(users[0].operands) == len(users[0].results) == 1
-        if not alone or any(users[0] is step for step in steps):
+        if not alone or users[0] in steps:
             return last
         last = users[0]
 
@@ -193,7 +189,7 @@ def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:
 def _origins(tape: Tape, step: Step) -> list[Step]:
     """The steps on other lines that make the operands of a step, the nearest first."""
     line, rest = _line(step), list(step.operands)
-    origins: dict[int, Step] = {}
+    origins: set[Step] = set()
     reached: set[int] = set()
     while rest and len(reached) < 64:
         value = rest.pop(0)
@@ -204,9 +200,9 @@ def _origins(tape: Tape, step: Step) -> list[Step]:
         if _line(made) in (None, line):
             rest.extend(made.operands)
         else:
-            origins[tape.maker[value]] = made
+            origins.add(made)
             rest.extend(made.operands if made.moves and made.operation != "scan" else ())
-    return [origins[number] for number in sorted(origins, reverse=True)]
+    return sorted(origins, key=lambda step: step.number, reverse=True)
 
 
 # Of quantities that no search compares: accuracy, and the updates of optimizers -----------------------------------
@@ -216,7 +212,7 @@ def rounded(program: Any) -> Iterator[Place]:
     """The lines at which a program takes numbers to a narrower dtype than those of its parameters."""
     if not isinstance(program, TracedProgram):
         return
-    widest = max((jnp.finfo(dtype).bits for dtype in dtypes_of(program.model.params)), default=32)
+    widest = max(jnp.finfo(leaf.dtype).bits for leaf in filter(is_float, jax.tree.leaves(program.model.params)))
     for equation, outside in equations(program.closed.jaxpr):
         new = equation.params.get("new_dtype")
         if equation.primitive.name != "convert_element_type" or not jnp.issubdtype(new, jnp.floating):

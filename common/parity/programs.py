@@ -17,9 +17,9 @@ from ..compat import enable_x64
 from ..errors import InputError
 from ..program import Evaluator, wide
 from .locations import failed
-from .model import Model, dtypes_of, is_float, leaves_of
+from .model import Model, in_dtypes_of, is_float, leaves_of
 from .tape import Tape, TraceTape
-from .values import NARROW, Arguments
+from .values import NARROW, Arguments, weights_of
 
 #: Arrays of at most so many constants are read as decimals.
 DECIMALS = 64
@@ -33,13 +33,7 @@ RANDOM = ("random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", "ra
 
 @dataclass(frozen=True)
 class Result:
-    """What a program returns for some sets of values, each array with the axis of sets in front.
-
-    Args:
-        outputs: the leaves of the outputs.
-        state: the floating-point leaves of the new state.
-        of_params, of_inputs: gradients; empty where none were computed.
-    """
+    """What a program returns: leaves with an axis of sets in front; no gradients where none were computed."""
 
     outputs: list[Any]
     state: list[Any]
@@ -48,19 +42,13 @@ class Result:
 
 
 def parts_of(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
-    """Values in parts of these sizes, one behind the other, and the rest."""
+    """Values in parts of these sizes, and the rest."""
     ends = list(accumulate(sizes))
     return [list(values[a:b]) for a, b in zip([0, *ends], [*ends, None], strict=True)]
 
 
 class TracedProgram:
-    """A model in one mode, for inputs of some shapes.
-
-    Args:
-        model: it.
-        inputs: a tuple of pytrees of arrays, whose shapes and dtypes count alone.
-        mode: of the model.
-        before: the mode of a call before, with the same inputs, which returns the state; "" for none.
+    """A model in one mode, for inputs of some shapes and dtypes; after a call in the mode `before`, if there is one.
 
     Raises:
         InputError: the model does not take these inputs.
@@ -79,40 +67,37 @@ class TracedProgram:
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
         constants = _Constants(jitter)
-        values = self._evaluated(self.closed, constants, arguments.all())
+        values = _evaluator(self.closed, constants)(*arguments.all())
         self.narrow_constants = constants.narrow
         return Result(*parts_of(values, len(self.outputs)))
 
-    def gradient(self, arguments: Arguments, weights: Sequence[Any]) -> Result:
+    def gradient(self, arguments: Arguments) -> Result:
         """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
-        return self._of_gradient(self._evaluate_gradient(*arguments.all(), *weights))
+        return self._of_gradient(self._evaluate_gradient(*arguments.all(), *self._weights))
 
-    def gradient_without(self, some: Sequence[Any], arguments: Arguments, weights: Sequence[Any]) -> Result:
+    def gradient_without(self, some: Sequence[Any], arguments: Arguments) -> Result:
         """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
         forward = jaxpr_as_fun(_without(self.closed, some))
         trace = self._traced(partial(self._backward, forward=forward), self.outputs)
-        return self._of_gradient(self._evaluated(trace, _Constants(), [*arguments.all(), *weights]))
+        return self._of_gradient(_evaluator(trace, _Constants())(*arguments.all(), *self._weights))
 
     def tree(self, leaves: Sequence[np.ndarray]) -> Any:
         """The model's own pytree of parameters, of leaves with an axis of one set in front."""
         return self._to_params([jnp.asarray(a[0]) for a in leaves])
 
     def tape(self, arguments: Arguments) -> Tape:
-        """All values on the way to the outputs, for one set."""
         return TraceTape(self.closed, arguments.all(), _Constants())
 
-    def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
+    def gradient_tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs and the gradients, for one set."""
-        return TraceTape(self.gradient_trace, [*arguments.all(), *weights], _Constants())
+        return TraceTape(self.gradient_trace, [*arguments.all(), *self._weights], _Constants())
 
     @cached_property
     def draws(self) -> bool:
-        """Whether random numbers are drawn."""
         return any(name in str(self.closed) for name in RANDOM)
 
     @property
     def outputs(self) -> list[Any]:
-        """The shapes and dtypes of the outputs."""
         return list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
 
     @cached_property
@@ -122,23 +107,21 @@ class TracedProgram:
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs for the first set of parameters, as JAX computes them in the model's own dtypes."""
-        function, *given = self.own(arguments, inputs)
+        params, state = ([a[0] for a in some] for some in (arguments.params, arguments.state))
+        function, *given = self.own(params, state, inputs)
         return jax.tree.leaves((jax.jit(function) if jit else function)(*given))
 
-    def own(self, arguments: Arguments, inputs: tuple[Any, ...]) -> tuple[Any, list[Any], tuple[Any, Any]]:
+    def own(self, params: Any, state: Any, inputs: tuple[Any, ...]) -> tuple[Any, list[Any], tuple[Any, Any]]:
         """The model in its own dtypes: a function that returns the outputs, and its two arguments.
 
         They are a list of the parameters, and a pair of the state and the inputs.
         """
-        params, state = (
-            [np.asarray(a[0], dtype) for a, dtype in zip(leaves, dtypes_of(tree), strict=True)]
-            for leaves, tree in ((arguments.params, self.model.params), (arguments.state, self.model.state))
-        )
 
         def function(params: list[Any], rest: tuple[Any, Any]) -> Any:
             return self.model(self._to_params(params), *rest, self.mode)[0]
 
-        return function, params, (self._to_state(state), inputs)
+        state = self._to_state(in_dtypes_of(self.model.state, state))
+        return function, in_dtypes_of(self.model.params, params), (state, inputs)
 
     # How it is traced and evaluated ------------------------------------------------------------------------------
 
@@ -176,19 +159,18 @@ class TracedProgram:
         return [*results, *of_params, *of_reals]
 
     def _by_kind(self, leaves: Sequence[Any]) -> list[list[Any]]:
-        """Parameters, state, inputs and weights."""
         return parts_of(leaves, len(self.params), len(self.states), len(self._input_leaves))
 
     def _of_gradient(self, values: Sequence[Any]) -> Result:
-        """The results of a trace of gradients."""
         return Result(*parts_of(values, len(self.outputs), len(self.states), len(self.params)))
 
-    def _evaluated(self, closed: Any, constants: Any, values: Sequence[Any]) -> list[Any]:
-        return Evaluator(closed, wide=True, constants=constants, draws=False)(*values)
+    @cached_property
+    def _weights(self) -> list[np.ndarray]:
+        return weights_of(self.outputs)
 
     @cached_property
-    def _evaluate_gradient(self) -> Any:
-        return Evaluator(self.gradient_trace, wide=True, constants=_Constants(), draws=False)
+    def _evaluate_gradient(self) -> Evaluator:
+        return _evaluator(self.gradient_trace, _Constants())
 
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
         trees = (self.model.params, self.model.state)
@@ -207,28 +189,28 @@ class TracedProgram:
         raise failed(self.model, self._input_leaves, failure) from failure
 
 
+def _evaluator(closed: Any, constants: Any) -> Evaluator:
+    return Evaluator(closed, wide=True, constants=constants, draws=False)
+
+
 class _Constants:
     """Changes the constants of a program: a narrow one becomes the shortest decimal that is rounded to it.
 
-    Args:
-        jitter: a seed with which what is no short decimal is moved within its rounding; 0 moves nothing.
-
-    Attributes:
-        narrow: whether there are such constants.
+    What is no short decimal is `narrow`, and moved within its rounding, with jitter as a seed; 0 moves nothing.
     """
 
     def __init__(self, jitter: int = 0):
         self._random = np.random.default_rng(jitter) if jitter else None
         self.narrow = False
 
+    @np.errstate(over="ignore")
     def __call__(self, array: np.ndarray, aval: Any) -> np.ndarray:
         dtype = aval.dtype
         if not jnp.issubdtype(dtype, jnp.floating):
             return array
         if dtype == np.float64:
-            with np.errstate(over="ignore"):
-                if not (array == array.astype(np.float32)).all():
-                    return array
+            if not (array == array.astype(np.float32)).all():
+                return array
             dtype = np.dtype(np.float32)  # no number of float64 has so few digits by chance
         moves = array * 1024 != np.rint(array * 1024)
         if array.size <= DECIMALS:

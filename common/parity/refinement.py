@@ -10,7 +10,7 @@ from ..errors import listed
 from .agreement import comparable
 from .departure import Search
 from .layouts import LeafLayout, whole
-from .matching import MOST_IN_ANY_ORDER, Match, converted, families, unmatched
+from .matching import MOST_IN_ANY_ORDER, Match, converted, families, numbered, unmatched
 from .values import Arguments, largest
 
 #: The largest difference of values that are the same, relative to the largest magnitude.
@@ -27,25 +27,14 @@ Chosen = Mapping[int, LeafLayout]
 def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]) -> list[str]:
     """Match leaves of the candidate that are copies of one of the reference, if the outputs agree with these.
 
-    Args:
-        r, c: the programs of both.
-        mine, own: the arguments of the reference and of the candidate, of one set.
-        matches: one for each leaf of the candidate; it is changed.
-
-    Returns:
-        A sentence for each copy.
+    It changes the matches, and returns a sentence for each copy.
     """
     alone = [n for n, m in enumerate(matches) if m.layout is None]
     if not 0 < len(alone) <= COPIES or unmatched(r.params, matches):
         return []
     options = [
-        [
-            way
-            for n, leaf in enumerate(r.params)
-            if leaf.size == c.params[a].size
-            for way in whole(n, leaf.shape, c.params[a].shape)
-        ]
-        for a in alone
+        [way for n, of in enumerate(r.params) if of.size == to.size for way in whole(n, of.shape, to.shape)]
+        for to in (c.params[n] for n in alone)
     ]
     wanted = r.forward(mine).outputs
     for ways in islice(product(*options), CHOICES):
@@ -69,10 +58,8 @@ class Refinement:
     """Tries other choices for the leaves of the candidate, while its outputs are not the reference's.
 
     Args:
-        reference: the tape of the reference.
-        program: the candidate.
-        mine: the reference's arguments, of one set.
-        given: the candidate's; of those leaves that are matched, the values are not used.
+        reference, program: the tape of the reference, and the candidate.
+        mine, given: the arguments of both, of one set.
         matches: the first choice for each leaf of the candidate; changed in place.
     """
 
@@ -82,7 +69,6 @@ class Refinement:
         self._ends = time.monotonic() + TRYING_S
 
     def run(self) -> None:
-        """Choose until the outputs agree, or nothing helps."""
         seen: set[int] = set()
         self._search = self._searched({})
         while self._search.wrong and not self._is_late():
@@ -105,7 +91,7 @@ class Refinement:
         """The leaves with a choice that go into the steps at which the programs part, the nearest first."""
         tape = self._search.candidate
         number = {value: c for c, value in enumerate(tape.arguments[: len(self._matches)])}
-        leaves = (number.get(value) for step in self._search.first() for value in tape.before(step.operands))
+        leaves = (number.get(value) for step in self._search.first for value in tape.before(step.operands))
         return list(dict.fromkeys(c for c in leaves if c is not None and len(self._matches[c].options) > 1))
 
     def _one_at_a_time(self, near: Sequence[int], seen: set[int]) -> bool:
@@ -162,13 +148,14 @@ class Refinement:
 
     def _exchanged(self) -> Iterator[Chosen]:
         """Leaves whose paths differ in one name, as those of gates, exchanged alike wherever the names occur."""
-        leaves = self._program.params
         groups: dict[frozenset[str], list[dict[str, int]]] = {}
         layouts = {n: m.layout for n, m in enumerate(self._matches) if isinstance(m.layout, LeafLayout)}
-        for family in families(leaves, [c for c in layouts if self._matches[c].by != "the mapping"]):
-            names = zip(*(leaves[c].path.split("/") for c in family), strict=True)
+        some = [leaf for leaf in numbered(self._program.params) if leaf.number in layouts]
+        for family in families([leaf for leaf in some if self._matches[leaf.number].by != "the mapping"]):
+            names = zip(*(leaf.path.split("/") for leaf in family), strict=True)
             varied = next(column for column in names if len(set(column)) > 1)
-            groups.setdefault(frozenset(varied), []).append(dict(zip(varied, family, strict=True)))
+            numbers = (leaf.number for leaf in family)
+            groups.setdefault(frozenset(varied), []).append(dict(zip(varied, numbers, strict=True)))
         for names, some in groups.items():
             for order in _other_orders(sorted(names)):
                 places = dict(zip(sorted(names), order, strict=True))
@@ -196,7 +183,7 @@ def _other_orders(some: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 def _parting(search: Search) -> tuple[int, int]:
     """At how many steps the programs part, and the first of them."""
-    steps = search.first() if search.wrong else []
+    steps = search.first if search.wrong else []
     if not steps:
         return -bool(not search.wrong), 0
-    return len(steps), next(n for n, step in enumerate(search.candidate.steps) if step is steps[0])
+    return len(steps), steps[0].number

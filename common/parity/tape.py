@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -24,7 +24,7 @@ MOVES = frozenset(
 PART = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """A value, or several, that one operation computed.
 
@@ -35,6 +35,7 @@ class Step:
         lines: a function without arguments that returns the lines that led to it, the innermost first.
         summed: of a product or a convolution, the groups of axes of each operand that are summed over.
         equations: the equation of JAX that it is, behind those around it; empty where there is none.
+        number: its own, among the steps of the tape.
     """
 
     operation: str
@@ -44,10 +45,10 @@ class Step:
     lines: Callable[[], tuple[CodeLine, ...]]
     summed: tuple[tuple[tuple[int, ...], ...], ...] = ()
     equations: tuple[Any, ...] = ()
+    number: int = -1
 
     @property
     def equation(self) -> Any:
-        """The equation of JAX that it is; None where there is none."""
         return self.equations[-1] if self.equations else None
 
     @property
@@ -76,7 +77,6 @@ class Tape:
         self._known: dict[float, Known] = {}
 
     def known(self, tolerance: float) -> Known:
-        """Its values, so that others can be looked up among them."""
         if tolerance not in self._known:
             self._known[tolerance] = Known(self.values, tolerance)
         return self._known[tolerance]
@@ -88,14 +88,18 @@ class Tape:
 
     def record(self, step: Step) -> None:
         """Add a step, whose values have numbers."""
+        number = len(self.steps)
         for value in set(step.operands):
-            self.used.setdefault(value, []).append(len(self.steps))
-        self.maker.update((value, len(self.steps)) for value in step.results if value not in step.operands)
-        self.steps.append(step)
+            self.used.setdefault(value, []).append(number)
+        self.maker.update((value, number) for value in step.results if value not in step.operands)
+        self.steps.append(replace(step, number=number))
 
     def made(self, value: int) -> Step | None:
         """The step that computed a value; None for a constant and an argument."""
         return self.steps[self.maker[value]] if value in self.maker else None
+
+    def users(self, value: int) -> list[Step]:
+        return [self.steps[n] for n in self.used.get(value, ())]
 
     def before(self, values: Sequence[int]) -> Iterator[int]:
         """These values and all that they are computed of, the nearest first."""
@@ -116,9 +120,10 @@ class Tape:
         return value
 
     def rounds(self, step: Step) -> list[int]:
-        """The numbers of the steps that are this one in the rounds of a loop, itself among them."""
-        return self.sites[self.site(step)]
+        """The numbers of the steps that stand on one line and are the same, as in a loop, this one among them."""
+        return self._sites[self._site(step)]
 
+    @np.errstate(all="ignore")
     def played(
         self,
         changed: Mapping[int, Any],
@@ -133,21 +138,19 @@ class Tape:
             goes_on: whether to go on, given the new values of the last steps; it is called after some steps each.
         """
         new, runs, last = dict(changed), runs or {}, []
-        with np.errstate(all="ignore"):
-            for number, step in enumerate(self.steps):
-                if not new.keys().isdisjoint(step.results):
-                    continue
-                if number not in runs and new.keys().isdisjoint(step.operands):
-                    continue
-                run = runs.get(number, step.run)
-                result = run(*[new.get(value, self.values[value]) for value in step.operands])
-                results = result if isinstance(result, list | tuple) else [result]
-                new.update(zip(step.results, results, strict=True))
-                last += results
-                if goes_on is not None and len(last) >= PART:
-                    if not goes_on(last):
-                        break
-                    last = []
+        for number, step in enumerate(self.steps):
+            depends = number in runs or not new.keys().isdisjoint(step.operands)
+            if not depends or not new.keys().isdisjoint(step.results):
+                continue
+            run = runs.get(number, step.run)
+            result = run(*[new.get(value, self.values[value]) for value in step.operands])
+            results = result if isinstance(result, list | tuple) else [result]
+            new.update(zip(step.results, results, strict=True))
+            last += results
+            if goes_on is not None and len(last) >= PART:
+                if not goes_on(last):
+                    break
+                last = []
         return new
 
     def changed(self, changed: Mapping[int, Any]) -> "Tape":
@@ -166,15 +169,13 @@ class Tape:
         return set(range(len(self.values))) - depends
 
     @cached_property
-    def sites(self) -> dict[Any, list[int]]:
-        """The numbers of the steps that stand on one line and are the same, in their order, by operation and place."""
+    def _sites(self) -> dict[Any, list[int]]:
         sites: dict[Any, list[int]] = {}
-        for number, step in enumerate(self.steps):
-            sites.setdefault(self.site(step), []).append(number)
+        for step in self.steps:
+            sites.setdefault(self._site(step), []).append(step.number)
         return sites
 
-    def site(self, step: Step) -> Any:
-        """What the steps of one line have in common."""
+    def _site(self, step: Step) -> Any:
         shapes = tuple(np.shape(self.values[n]) for n in step.results)
         return step.operation, _site(step.equations) if step.equations else step.lines(), shapes
 
@@ -183,7 +184,7 @@ class Tape:
         rest = [(number, np.arange(self.values[number].size).reshape(self.values[number].shape))]
         while rest:
             value, places = rest.pop(0)
-            for step in (self.steps[n] for n in self.used.get(value, ())):
+            for step in self.users(value):
                 if step.summed:
                     groups = step.summed[step.operands.index(value)]
                     return tuple(frozenset(_apart(places, axis + 1) for axis in group) for group in groups)
@@ -196,12 +197,11 @@ class Tape:
 
 
 class TraceTape(Tape):
-    """The values of a program that JAX has traced, evaluated in float64.
+    """The values of a program that JAX has traced, evaluated in float64; it is an `Observer` of that.
 
     Args:
-        closed: the trace.
+        closed, constants: as `Evaluator` takes them.
         arguments: arrays with an axis of sets of length 1 in front.
-        constants: changes the constants of the program, as `Evaluator` takes it.
     """
 
     def __init__(self, closed: Any, arguments: Sequence[np.ndarray], constants: Any = None):
@@ -217,23 +217,20 @@ class TraceTape(Tape):
         self.outputs = tuple(map(self._number, evaluator(*given)))
 
     def enter(self, equation: Any) -> None:
-        """The steps that follow are of a function that this equation calls."""
         self._callers.append(equation)
 
     def leave(self) -> None:
-        """The end of the function that was entered last."""
         self._callers.pop()
 
     def step(
         self, equation: Any, function: Callable[..., Any], operands: Sequence[Any], results: Sequence[Any]
     ) -> None:
-        """Keep what an equation computed, unless it handed on a value."""
         if all(id(result) in self._numbers for result in results):
-            return
+            return  # it handed on a value
         ins, outs = tuple(map(self._number, operands)), tuple(map(self._number, results))
-        lines = partial(code_lines, equation, tuple(self._callers))
-        around = (*self._callers, equation)
-        self.record(Step(equation.primitive.name, function, ins, outs, lines, _summed(equation), around))
+        around = tuple(self._callers)
+        lines, name = partial(code_lines, equation, around), equation.primitive.name
+        self.record(Step(name, function, ins, outs, lines, _summed(equation), (*around, equation)))
 
     def _number(self, value: Any) -> int:
         if id(value) not in self._numbers:

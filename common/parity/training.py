@@ -1,4 +1,4 @@
-"""A few steps of training of a program, in float64."""
+"""A few steps of training of both programs, in float64."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,9 +10,9 @@ import numpy as np
 import optax
 
 from ..compat import enable_x64
-from .matching import Match
 from .model import is_float
-from .values import Arguments, largest
+from .pairs import Pair, leaf_errors
+from .values import Arguments
 
 #: How many steps; how far the first of SGD moves the largest parameter; and Adam's learning rate.
 STEPS, SGD_MOVES, ADAM_RATE = 10, 0.01, 1e-3
@@ -24,65 +24,39 @@ OWN_STEPS = 3
 DIFFERENT = 1e-4
 
 
-def rates(params: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> dict[str, Any]:
-    """The optimizers, by name; the learning rate of SGD is such that nothing diverges."""
-    steepest = max((np.abs(g).max(initial=0) for g in gradients), default=0.0)
-    rate = SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / steepest if steepest else 0.0
-    return {"SGD": optax.sgd(float(rate)), "Adam": optax.adam(ADAM_RATE)}
+def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
+    """How many steps of which optimizer, and the largest difference of the parameters after them.
 
-
-def steps_of(params: Sequence[np.ndarray]) -> int:
-    """How many steps a model is trained for."""
-    return STEPS_IF_LARGE if sum(p.size for p in params) > LARGE else STEPS
-
-
-def trained(program: Any, optimizer: Any, arguments: Arguments, weights: Sequence[Any]) -> list[np.ndarray]:
-    """The parameters after some steps. The optimizer sees them as one vector, so that JAX compiles it once.
-
-    Args:
-        program: of which the gradient is taken.
-        optimizer: of Optax.
-        arguments: one set of values.
-        weights: of the outputs, whose weighted sum goes down.
+    The learning rate of SGD is such that nothing diverges. An optimizer sees the parameters as one vector, so that JAX
+    compiles it once.
     """
-    shapes = [p.shape for p in arguments.params]
-    ends = np.cumsum([p.size for p in arguments.params])[:-1]
-
-    def together(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate([np.asarray(a).reshape(-1) for a in arrays])
-
-    def apart(vector: Any) -> list[np.ndarray]:
-        return [part.reshape(shape) for part, shape in zip(np.split(np.asarray(vector), ends), shapes, strict=True)]
-
-    *_, last = islice(_steps(program, optimizer, arguments, weights, together, apart), steps_of(arguments.params))
-    return last
+    params = pair.mine.params
+    steps = STEPS_IF_LARGE if sum(p.size for p in params) > LARGE else STEPS
+    steepest = max(np.abs(g).max(initial=0) for g in pair.r.gradient(pair.mine).of_params)
+    rate = SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / steepest if steepest else 0.0
+    for name, optimizer in {"SGD": optax.sgd(float(rate)), "Adam": optax.adam(ADAM_RATE)}.items():
+        ways = (_steps(program, optimizer, some) for program, some in pair.sides)
+        first, second = (list(islice(way, steps))[-1] for way in ways)
+        yield f"{steps} steps of {name}", max(leaf_errors(pair.matches, first, second, first), default=0.0)
 
 
-def difference_of_steps(
-    r: Any, c: Any, mine: Arguments, given: Arguments, matches: Sequence[Match], weights: Sequence[Any]
-) -> tuple[float, str]:
+def difference_of_steps(pair: Pair) -> tuple[float, str]:
     """The largest difference of an update of the first step in which updates differ, and which update that is.
 
-    Args:
-        r, c: the programs of both; their models have optimizers, which see the models' own pytrees.
-        mine, given: the arguments of both, of one set.
-        matches: one for each leaf of the candidate.
-        weights: of the outputs, whose weighted sum goes down.
+    The optimizers are those of the models, and see the models' own pytrees.
     """
 
     def leaves(tree: Any) -> list[np.ndarray]:
         return [np.asarray(leaf)[None] for leaf in jax.tree.leaves(tree) if is_float(leaf)]
 
-    both = (
-        _steps(program, program.model.optimizer, arguments, weights, program.tree, leaves)
-        for program, arguments in ((r, mine), (c, given))
-    )
+    both = (_steps(p, p.model.optimizer, some, p.tree, leaves) for p, some in pair.sides)
     worst, where = 0.0, ""
-    for step, (first, second) in enumerate(islice(zip(*both, strict=True), OWN_STEPS)):
-        for leaf, m, before, after in zip(c.params, matches, given.params, second, strict=True):
-            error = 0.0 if m.layout is None else largest([m.layout.convert(first) - before], [after - before], first)
+    for step, (first, second) in enumerate(islice(zip(*both, strict=True), OWN_STEPS), 1):
+        mine = [after - before for after, before in zip(first, pair.mine.params, strict=True)]
+        given = [after - before for after, before in zip(second, pair.given.params, strict=True)]
+        for leaf, error in zip(pair.c.params, leaf_errors(pair.matches, mine, given, first), strict=True):
             if error > worst:
-                worst, where = error, f"update of {leaf.path} after step {step + 1}"
+                worst, where = error, f"update of {leaf.path} after step {step}"
         if worst > DIFFERENT:
             break
     return worst, where
@@ -92,17 +66,26 @@ def _steps(
     program: Any,
     optimizer: Any,
     arguments: Arguments,
-    weights: Sequence[Any],
-    together: Callable[[Any], Any],
-    apart: Callable[[Any], list[np.ndarray]],
+    together: Callable[[Any], Any] | None = None,
+    apart: Callable[[Any], list[np.ndarray]] | None = None,
 ) -> Iterator[list[np.ndarray]]:
     """The parameters after each step; `together` makes of leaves what the optimizer sees, `apart` leaves of it."""
     params = list(arguments.params)
+
+    def vector(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate([np.asarray(a).reshape(-1) for a in arrays])
+
+    def parts(vector: Any) -> list[np.ndarray]:
+        ends = np.cumsum([p.size for p in arguments.params])[:-1]
+        pairs = zip(np.split(np.asarray(vector), ends), arguments.params, strict=True)
+        return [part.reshape(p.shape) for part, p in pairs]
+
+    together, apart = together or vector, apart or parts
     with enable_x64(True):
         state = optimizer.init(together(params))
     while True:
         with enable_x64(True):  # not around the yield: whoever goes on would compute in 64 bits, too
-            gradient = program.gradient(replace(arguments, params=params), weights).of_params
+            gradient = program.gradient(replace(arguments, params=params)).of_params
             updates, state = optimizer.update(together(gradient), state, together(params))
             params = apart(optax.apply_updates(together(params), updates))
         yield params

@@ -42,6 +42,7 @@ class Trial:
     with_value: int = -1
 
 
+@np.errstate(all="ignore")
 def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
     """The first change with which the outputs are equal; None if there is none, or time is up."""
     ends, tape = time.monotonic() + TRYING_S, search.candidate
@@ -60,9 +61,9 @@ def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
 
 def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     """Steps whose result is a value of the reference: those at which the programs part, then those that follow."""
-    tape, first, wrong = search.candidate, set(map(id, steps)), search.reached - search.agrees
-    later = [s for s in tape.steps if id(s) not in first and not s.moves and not wrong.isdisjoint(s.results)]
-    for step in [*steps, *later[:TRIED_STEPS]]:
+    apart = (step for step in search.candidate.steps if not search.apart.isdisjoint(step.results))
+    later = (step for step in apart if not step.moves and step not in steps)
+    for step in [*steps, *islice(later, TRIED_STEPS)]:
         for result in step.results:
             for number, value in _in_its_place(search, result):
                 yield Trial(step, {result: value}, value=result, with_value=number)
@@ -89,13 +90,13 @@ def _with_operands(
     search: Search, users: Sequence[Step], value: int, rounds: Sequence[Sequence[int]], numbers: Sequence[int]
 ) -> dict[int, Callable[..., Any]]:
     """The steps that use a value, in their rounds, with values of the reference in its place, as far as these fit."""
-    steps, runs = search.candidate.steps, {}
+    tape, runs = search.candidate, {}
     for user, some in zip(users, rounds, strict=True):
         at = user.operands.index(value)
         for n, number in zip(some, numbers, strict=False):
-            shaped = _as(search, number, steps[n].operands[at])
-            if shaped is not None:
-                runs[n] = with_operand(steps[n].run, at, lambda _, new=shaped: new)
+            shape, other = np.shape(tape.values[tape.steps[n].operands[at]]), search.reference.values[number]
+            for new in islice(in_shape(other, shape), 1) if isinstance(other, np.ndarray) else ():
+                runs[n] = with_operand(tape.steps[n].run, at, lambda _, new=new: new)
     return runs
 
 
@@ -106,7 +107,7 @@ def in_another_order(search: Search) -> Iterator[Trial]:
     moves = [step for step in moves if comparable(tape.values[step.results[0]])]
     for step in sorted(moves, key=lambda step: step.results[0] in search.same):
         number = step.results[0]
-        for other in search.shuffled(tape.values[number]):
+        for other in search.known.shuffled(tape.values[number]):
             for way in in_shape(search.reference.values[other], tape.values[number].shape):
                 if not np.array_equal(way, tape.values[number]):
                     yield Trial(step, {number: way}, value=number, with_value=other)
@@ -127,23 +128,12 @@ def _for_operand(search: Search, step: Step, place: int, rounds: int) -> Iterato
 
 def _in_its_place(search: Search, result: int) -> Iterator[tuple[int, np.ndarray]]:
     """Values of the reference that nothing of the candidate agrees with, in the shape of one of the candidate's."""
-    value, reference = search.candidate.values[result], search.reference
-    others = (n for n in range(len(reference.values)) if n in reference.maker and n not in search.agrees_in_reference)
-    alike = (n for n in others if comparable(reference.values[n]) and _may_replace(reference.values[n], value))
-    for number in islice(alike, TRIED_VALUES):
-        yield from ((number, shaped) for shaped in in_shape(reference.values[number], value.shape))
-
-
-def _may_replace(other: Any, value: Any) -> bool:
-    """Whether a value of the reference may stand in the place of one of the candidate: as many numbers of its dtype."""
-    arrays = isinstance(value, np.ndarray) and isinstance(other, np.ndarray)
-    return arrays and value.dtype.kind in "fc" and (other.size, other.dtype) == (value.size, value.dtype)
-
-
-def _as(search: Search, number: int, like: int) -> np.ndarray | None:
-    """A value of the reference in the shape of one of the candidate; None if there is none."""
-    value, shape = search.reference.values[number], search.candidate.values[like].shape
-    return next(in_shape(value, shape), None) if isinstance(value, np.ndarray) else None
+    value, values = search.candidate.values[result], search.reference.values
+    if isinstance(value, np.ndarray):
+        others = (n for n in sorted(search.reference.maker) if n not in search.agrees_in_reference)
+        alike = (n for n in others if comparable(a := values[n]) and (a.size, a.dtype) == (value.size, value.dtype))
+        for number in islice(alike, TRIED_VALUES):
+            yield from ((number, shaped) for shaped in in_shape(values[number], value.shape))
 
 
 def with_operand(run: Callable[..., Any], place: int, change: Callable[[Any], Any]) -> Callable[..., Any]:

@@ -19,26 +19,19 @@ NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex12
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a program is called with.
-
-    Args:
-        params, state, inputs: the leaves of each, with an axis of sets in front, whose length is 1 where all are alike.
-    """
+    """What a program is called with: leaves with an axis of sets in front, whose length is 1 where all are alike."""
 
     params: list[Any]
     state: list[Any]
     inputs: list[Any]
 
     def one(self, which: int) -> "Arguments":
-        """One set of values."""
         return self._each(lambda a: a[which : which + 1] if len(a) > 1 else a)
 
     def first(self, number: int) -> "Arguments":
-        """The first sets of values."""
         return self._each(lambda a: a[:number])
 
     def all(self) -> list[Any]:
-        """The leaves, one after the other."""
         return [*self.params, *self.state, *self.inputs]
 
     def _each(self, function: Any) -> "Arguments":
@@ -82,9 +75,7 @@ def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
 def state_sets(values: Sequence[np.ndarray], fixed: Collection[int] = ()) -> list[np.ndarray]:
     """A state as it is, and twice moved; what is not negative, as a variance, stays so.
 
-    Args:
-        values: the leaves.
-        fixed: the numbers of those that are not moved, as a table of constants that only one of the models keeps.
+    Leaves whose numbers are `fixed` are not moved, as a table of constants that only one of the models keeps.
     """
     result = []
     for n, value in enumerate(values):
@@ -148,9 +139,7 @@ def largest(
 ) -> float:
     """The largest difference of arrays, of each set relative to its largest magnitude; infinity for other shapes.
 
-    Args:
-        wanted, found: arrays with the axis of sets in front.
-        among: arrays whose largest magnitude counts a thousandth, so that rounding of a gradient that is 0 is none.
+    The largest magnitude `among` some arrays counts a thousandth, so that rounding of a gradient that is 0 is none.
     """
     floor = max((np.abs(a).max(initial=0) for a in among or ()), default=0.0) * 1e-3
     return max((_difference(a, b, floor) for a, b in zip(wanted, found, strict=True)), default=0.0)
@@ -161,13 +150,9 @@ def _difference(a: np.ndarray, b: np.ndarray, floor: float) -> float:
         return float("inf")
     if a.dtype.kind not in "fc":
         return float((a != b).any())
-    worst = 0.0
-    for n in range(max(len(a), len(b))):
-        x, y = a[n if len(a) > 1 else 0], b[n if len(b) > 1 else 0]
-        if not np.isfinite(x).all():
-            continue  # nothing can be compared with it
-        size, difference = max(np.abs(x).max(initial=0), floor), np.abs(x - y).max(initial=0)
-        if np.isnan(difference):
-            return float("inf")
-        worst = max(worst, float(difference / size if size else difference > 0))
-    return worst
+    axes = tuple(range(1, a.ndim))
+    sizes, differences = np.maximum(np.abs(a).max(axes, initial=0), floor), np.abs(a - b).max(axes, initial=0)
+    errors = np.where(sizes > 0, differences / sizes, differences > 0)
+    errors = np.where(np.isnan(differences), np.inf, errors)
+    comparable = np.broadcast_to(np.isfinite(a).all(axes), errors.shape)
+    return float(errors[comparable].max(initial=0))

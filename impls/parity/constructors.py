@@ -14,7 +14,7 @@ __all__ = ["Model"]
 
 
 class Options(TypedDict, total=False):
-    """What all constructors take, as `Model` does."""
+    """What all constructors take, as `Model` does; `train` and `eval` are keywords of the call in each mode."""
 
     name: str
     train: Mapping[str, Any] | None
@@ -47,8 +47,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: as `module.apply` takes it.
             rngs: random keys, as `module.apply` takes them.
             mutable: the collections that change in a call; all but `params` while training, none otherwise.
-            options: `train` and `eval`, keywords of the call in each mode, as `{"deterministic": True}`; and `name`,
-                `make`, `inputs`, `outputs`, `optimizer`, as `Model` takes them; `make` returns variables.
+            options: those of `Options`, as `train={"deterministic": False}`; `make` returns variables.
         """
         from flax.core import meta, unfreeze
         from flax.linen import Module
@@ -82,8 +81,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: `train` and `eval`, keywords of the call in each mode; and `name`, `make`, `inputs`, `outputs`,
-                `optimizer`, as `Model` takes them; `make` returns a module.
+            options: those of `Options`; `make` returns a module.
         """
         from flax import nnx
 
@@ -111,8 +109,9 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             return nnx.to_pure_dict(merge(params, state))
 
         flags = ("deterministic", "use_running_average")
-        has_modes = any(hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in flags)
-        return _OfFramework("nnx", params, state, call, params_of, whole, options, has_modes=has_modes)
+        if any(hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in flags):
+            options["train"] = options.get("train") or {}
+        return _OfFramework("nnx", params, state, call, params_of, whole, options)
 
     @classmethod
     def equinox(
@@ -135,8 +134,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: the name of the method that is called.
             key: a random key, passed on as the keyword `key`; a batch gets one for each example.
             axis_name: of the batch, as batch normalization asks for it.
-            options: `train` and `eval`, keywords of the call in each mode; and `name`, `make`, `inputs`, `outputs`,
-                `optimizer`, as `Model` takes them; `make` returns a module.
+            options: those of `Options`; `make` returns a module.
         """
         import equinox as eqx
 
@@ -169,8 +167,9 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             return eqx.filter(new, eqx.is_inexact_array)
 
         parts = jax.tree.leaves(model, is_leaf=lambda part: hasattr(part, "inference"))
-        has_modes = any(hasattr(part, "inference") for part in parts)
-        result = _OfFramework("equinox", params, states, call, params_of, whole, options, has_modes=has_modes)
+        if any(hasattr(part, "inference") for part in parts):
+            options["train"] = options.get("train") or {}
+        result = _OfFramework("equinox", params, states, call, params_of, whole, options)
         if isinstance(state, eqx.nn.State):
             result.state_paths = _state_paths(model, state, eqx)
         if not batched:
@@ -184,9 +183,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: `train` and `eval`, keywords of the call in each mode; and `name`, `inputs`, `outputs`, as `Model`
-                takes them, which get tensors; `make` is a function without arguments that returns a new module, with
-                PyTorch's generator seeded.
+            options: those of `Options` but `optimizer`; `inputs` and `outputs` get tensors; `make` is a function
+                without arguments that returns a new module, with PyTorch's generator seeded.
         """
         from torch.nn import Module  # pyright: ignore[reportMissingImports]
 
@@ -206,16 +204,12 @@ class _OfFramework(Model):
         params_of: Callable[[Any], Any],
         whole: Callable[[Any, Any], Any] | None,
         options: Options,
-        *,
-        has_modes: bool = False,
     ):
-        make = options.pop("make", None)
-        of_key = None if make is None else lambda key: params_of(make(key))
+        if (make := options.get("make")) is not None:
+            options["make"] = lambda key: params_of(make(key))
         named: Any = {"name": framework} | options
-        super().__init__(params, function, state=state, make=of_key, **named)
+        super().__init__(params, function, state=state, **named)
         self.framework, self.whole = framework, whole
-        if has_modes:
-            self.modes = (EVAL, TRAIN)
 
     def _called(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
         return self._function(params, state, inputs, mode, self.keywords[mode])
@@ -225,13 +219,13 @@ class _TorchModel(_OfFramework):
     def __init__(self, module: Any, method: str, options: Options):
         if (make := options.get("make")) is not None:
             options["make"] = lambda key: _seeded(make, key)
+        options["train"] = options.get("train") or {}
         state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
         function, params = getattr(module, method), _torch_params(module)
-        super().__init__("torch", params, state, function, _torch_params, None, options, has_modes=True)
+        super().__init__("torch", params, state, function, _torch_params, None, options)
         self._module, self._method = module, method
 
     def program(self, inputs: tuple[Any, ...], mode: str) -> Any:
-        """The module in one mode, as a program that can be evaluated in float64."""
         from .torch_program import TorchProgram
 
         return TorchProgram(self, self._module, self._method, inputs, mode)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...common.errors import InputError, listed
 from ...common.files import write_whole
-from ...common.parity.model import Model, dtypes_of, is_float, leaves_of
+from ...common.parity.model import Model, in_dtypes_of, is_float, leaves_of
 from ...common.parity.record import Comparison
 
 
@@ -21,11 +21,6 @@ def save(path: Path, model: Model, comparison: Comparison) -> None:
     A safetensors file has each array under its path. A msgpack file is read by `flax.serialization`: it has the
     variables of a linen module, or `nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.RngState)))` of an NNX module. An
     eqx file is read by `equinox.tree_deserialise_leaves`: it has the model, or the pair of the model and its state.
-
-    Args:
-        path: the file; its suffix is that of a format.
-        model: the candidate.
-        comparison: its comparison with a reference.
 
     Raises:
         InputError: no format of the model has this suffix, or leaves of the candidate have no partner.
@@ -38,7 +33,7 @@ def save(path: Path, model: Model, comparison: Comparison) -> None:
             "are."
         )
     params, state = (
-        leaves_of(tree)[2]([np.asarray(a, dtype) for a, dtype in zip(values, dtypes_of(tree), strict=True)])
+        leaves_of(tree)[2](in_dtypes_of(tree, values))
         for tree, values in ((model.params, comparison.converted), (model.state, comparison.converted_state))
     )
     _, content = FORMATS[path.suffix.lower()]
@@ -46,11 +41,7 @@ def save(path: Path, model: Model, comparison: Comparison) -> None:
 
 
 def check_suffix(path: Path, model: Model) -> None:
-    """Refuse a file that a model cannot be written to.
-
-    Raises:
-        InputError: no format of the model has the suffix of this file.
-    """
+    """Raise an InputError if no format of the model has the suffix of a file."""
     known = [suffix for suffix, (frameworks, _) in FORMATS.items() if model.framework in frameworks]
     if path.suffix.lower() not in known:
         raise InputError(
@@ -72,22 +63,19 @@ def _safetensors(model: Model, params: Any, state: Any) -> bytes:
 def _msgpack(model: Model, params: Any, state: Any) -> bytes:
     from flax.serialization import to_bytes
 
-    assert model.whole is not None
     return to_bytes(model.whole(params, state))
 
 
 def _eqx(model: Model, params: Any, state: Any) -> bytes:
     import equinox as eqx
 
-    assert model.whole is not None
     buffer = io.BytesIO()
-    whole = model.whole(params, state)
-    eqx.tree_serialise_leaves(buffer, jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray) else a, whole))
+    params, state = jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray) else a, (params, state))
+    eqx.tree_serialise_leaves(buffer, model.whole(params, state))
     return buffer.getvalue()
 
 
-#: The formats by the suffix of their files: the frameworks whose models they hold, and a function that gives the bytes
-#: of a file, of a model, parameters and state.
+#: By the suffix of a file, the frameworks whose models it may hold, and a function that gives its bytes.
 FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Model, Any, Any], bytes]]] = {
     ".safetensors": (("", "linen", "nnx", "equinox", "torch"), _safetensors),
     ".msgpack": (("linen", "nnx"), _msgpack),

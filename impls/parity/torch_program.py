@@ -2,8 +2,9 @@
 
 import copy
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,17 +13,16 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch.nn.attention import SDPBackend, sdpa_kernel  # pyright: ignore[reportMissingImports]
 
-from ...common.parity.layouts import Leaf
 from ...common.parity.locations import failed
-from ...common.parity.model import TRAIN
+from ...common.parity.model import TRAIN, leaves_of
 from ...common.parity.programs import ROUNDING, Result, parts_of
 from ...common.parity.tape import Tape
-from ...common.parity.values import Arguments
+from ...common.parity.values import Arguments, weights_of
 from .torch_tape import Recorder
 
 
 class TorchProgram:
-    """A module of PyTorch in one mode. See `trigru.common.parity.programs.TracedProgram`, with the same methods."""
+    """A module of PyTorch in one mode, with the methods of `trigru.common.parity.programs.TracedProgram`."""
 
     gradient_trace = None
 
@@ -33,24 +33,22 @@ class TorchProgram:
             for name, value in vars(part).items():
                 if isinstance(value, torch.Tensor) and value.is_floating_point():
                     setattr(part, name, value.double())
-        params, buffers = _parameters(self._module), _floating(self._module)
+        params, self.param_values, _ = leaves_of(model.params)
+        states, self.state_values, _ = leaves_of(model.state)
         self.params, self.states = (
-            [Leaf(name.replace(".", "/"), tuple(a.shape)) for name, a in named.items()] for named in (params, buffers)
-        )
-        self.param_values, self.state_values = (
-            [a.detach().numpy().copy() for a in named.values()] for named in (params, buffers)
+            [replace(leaf, path=leaf.path.replace(".", "/")) for leaf in leaves] for leaves in (params, states)
         )
         self._leaves, self._to_inputs = jax.tree.flatten(inputs)
         self.draws = False
-        values = ([np.asarray(a)[None] for a in some] for some in (self.param_values, self.state_values, self._leaves))
-        given = Arguments(*values)
+        kinds = (self.param_values, self.state_values, self._leaves)
+        given = Arguments(*([np.asarray(a)[None] for a in some] for some in kinds))
         try:
             after = self._recorded(given, training=True)
             self._module.train(mode == TRAIN)
             tape = self._recorded(given, with_steps=True)
         except Exception as error:
             raise failed(model, self._leaves, error) from error
-        count = len(tape.outputs) - len(buffers)
+        count = len(tape.outputs) - len(states)
         self.outputs = [
             jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for a in (tape.values[n] for n in tape.outputs[:count])
         ]
@@ -61,28 +59,23 @@ class TorchProgram:
         self.narrow_constants = bool(self._narrow or _constants(tape))
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
-        """The outputs and the new state, for each set; with a jitter, narrow constants are moved in their rounding."""
-        sets = map(arguments.one, range(_sets(arguments)))
-        tapes = (self._recorded(some, with_steps=jitter > 0) for some in sets)
-        values = _stacked(map(partial(self._moved, jitter=jitter), tapes) if jitter else tapes)
-        return Result(*parts_of(values, len(self.outputs)))
+        def record(some: Arguments) -> Tape:
+            return self._moved(self.tape(some), jitter) if jitter else self._recorded(some)
 
-    def gradient(self, arguments: Arguments, weights: Sequence[Any]) -> Result:
-        """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
-        values = _stacked(self._recorded(arguments.one(k), weights) for k in range(_sets(arguments)))
+        return Result(*parts_of(_stacked(record, arguments), len(self.outputs)))
+
+    def gradient(self, arguments: Arguments) -> Result:
+        values = _stacked(partial(self._recorded, gradient=True), arguments)
         return Result(*parts_of(values, len(self.outputs), len(self.states), len(self.params)))
 
     def tape(self, arguments: Arguments) -> Tape:
-        """All values on the way to the outputs, for one set."""
         return self._recorded(arguments, with_steps=True)
 
-    def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
-        """All values on the way to the outputs and the gradients, for one set."""
+    def gradient_tape(self, arguments: Arguments) -> Tape:
         with torch.autograd.set_detect_anomaly(True, check_nan=False), warnings.catch_warnings(action="ignore"):
-            return self._recorded(arguments, weights, with_steps=True)
+            return self._recorded(arguments, gradient=True, with_steps=True)
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
-        """The outputs in the module's own dtype. It is not compiled."""
         own = copy.deepcopy(self._own)
         own.train(self._module.training)
         _put(own, arguments)
@@ -90,21 +83,16 @@ class TorchProgram:
             return [_own_dtype(a) for a in self._called(own, list(map(_tensor, jax.tree.leaves(inputs))))]
 
     def _recorded(
-        self,
-        arguments: Arguments,
-        weights: Sequence[Any] | None = None,
-        *,
-        training: bool = False,
-        with_steps: bool = False,
+        self, arguments: Arguments, *, gradient: bool = False, training: bool = False, with_steps: bool = False
     ) -> Tape:
-        """The outputs for the first set of arguments, with steps all values; with weights, those of gradients, too."""
-        module, recorder, gradient = copy.deepcopy(self._module), Recorder(with_steps=with_steps), weights is not None
+        """The outputs for the first set of arguments; with steps, all values; with a gradient, those of it, too."""
+        module, recorder = copy.deepcopy(self._module), Recorder(with_steps=with_steps)
         module.train(training or self._module.training)
         _put(module, arguments)
         params = list(_parameters(module).values())
         leaves = [_tensor(a[0]) for a in arguments.inputs]
         leaves = [a.double().requires_grad_(gradient) if a.is_floating_point() else a for a in leaves]
-        by = [torch.from_numpy(np.array(a[0])) for a in weights or ()]
+        by = [torch.from_numpy(np.array(a[0])) for a in weights_of(self.outputs)] if gradient else []
         recorder.begin([*params, *_floating(module).values(), *leaves, *by])
         with torch.set_grad_enabled(gradient), _in_float64(), recorder:
             results = self._called(module, leaves)
@@ -135,25 +123,21 @@ class TorchProgram:
 
 
 def _constants(tape: Tape) -> list[int]:
-    """The numbers of values that are rounded to float32, and neither arguments nor computed."""
+    """The values that are rounded to float32, and neither arguments nor computed."""
     made = {*tape.arguments, *tape.maker}
     return [n for n, value in enumerate(tape.values) if n not in made and _is_rounded(value)]
 
 
 def _put(module: torch.nn.Module, arguments: Arguments) -> None:
-    """Give a module the first set of parameters and of buffers."""
     with torch.no_grad():
         targets = [*_parameters(module).values(), *_floating(module).values()]
         for target, value in zip(targets, [*arguments.params, *arguments.state], strict=True):
             target.copy_(torch.from_numpy(np.array(value[0])))
 
 
-def _sets(arguments: Arguments) -> int:
-    return max(map(len, arguments.all()), default=1)
-
-
-def _stacked(tapes: Iterable[Tape]) -> list[np.ndarray]:
-    """The outputs of tapes, one for each set."""
+def _stacked(record: Callable[[Arguments], Tape], arguments: Arguments) -> list[np.ndarray]:
+    """The outputs of the tapes of all sets of arguments."""
+    tapes = (record(arguments.one(k)) for k in range(max(map(len, arguments.all()), default=1)))
     sets = [[tape.values[n][0] for n in tape.outputs] for tape in tapes]
     return [np.stack(column) for column in zip(*sets, strict=True)]
 
@@ -197,7 +181,6 @@ def _parameters(module: torch.nn.Module) -> dict[str, Any]:
 
 
 def _floating(module: torch.nn.Module) -> dict[str, Any]:
-    """The buffers of floating-point numbers, in the same order."""
     return dict(sorted((name, a) for name, a in module.named_buffers() if a.is_floating_point()))
 
 

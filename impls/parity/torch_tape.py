@@ -60,9 +60,6 @@ class Recorder(TorchDispatchMode):
 
     Args:
         with_steps: whether what leads to the outputs is recorded; it takes longer.
-
-    Attributes:
-        draws: whether numbers were drawn.
     """
 
     def __init__(self, *, with_steps: bool):
@@ -75,32 +72,27 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and record it."""
         args, kwargs = tree_map_only(torch.dtype, lambda d: torch.float64 if d in NARROW else d, (args, kwargs or {}))
-        self.draws = self.draws or func.overloadpacket.__name__ in RANDOM
+        name = str(func.overloadpacket.__name__)
+        self.draws = self.draws or name in RANDOM
         if not self._with_steps:
             return _run(func, args, kwargs)
-        if func.overloadpacket.__name__ in WHOLES and func in decomposition_table:
+        if name in WHOLES and func in decomposition_table:
             with self:
                 return decomposition_table[func](*args, **kwargs)
-        operands: list[Any] = []
-        tree_map_only(torch.Tensor, operands.append, (args, kwargs))
+        operands = _tensors((args, kwargs))
         numbers = tuple(map(self._number, operands))
         found = _run(func, args, kwargs)
-        again = _Again(func, tree_map_only(torch.Tensor, lambda _: _HOLE, (args, kwargs)))
-        name, lines = str(func.overloadpacket.__name__), _lines()
-        results = _tensors(found)
-        if all(map(self._known, results)) and not any(map(self._changed, operands)):
-            return found
+        lines, results = _lines(), _tensors(found)
         changed = [n for n, a in enumerate(operands) if self._changed(a)]
-        again.changed = changed
-        new = tuple(map(self._new, [*results, *[operands[n] for n in changed]]))
-        summed = _summed(name, operands)
-        self._tape.record(Step(NAMES.get(name, name), again, numbers, new, lambda: lines, summed))
-        for n in changed:
-            self._others(operands[n], lines)
+        if changed or not all(map(self._known, results)):
+            new = tuple(map(self._new, [*results, *(operands[n] for n in changed)]))
+            again, summed = _again(func, (args, kwargs), changed), _summed(name, operands)
+            self._tape.record(Step(NAMES.get(name, name), again, numbers, new, lambda: lines, summed))
+            for n in changed:
+                self._others(operands[n], lines)
         return found
 
     def finished(self, outputs: Sequence[Any]) -> Tape:
-        """The tape."""
         self._tape.outputs = tuple(map(self._number if self._with_steps else self._new, outputs))
         return self._tape
 
@@ -129,57 +121,42 @@ class Recorder(TorchDispatchMode):
         own, source = _place(written), self._number(written)
         for place, tensor in list(self._tensors.items()):
             if place[0] == own[0] and place != own and self._changed(tensor):
-                before = self._numbers[place]
-                share = _Share(tensor, written)
+                operands = self._numbers[place], source
                 self._numbers[place] = self._tape.add(_numpy(tensor)[None])
-                self._tape.record(
-                    Step("dynamic_update_slice", share, (before, source), (self._numbers[place],), lambda: lines)
-                )
+                share, new = _share(tensor, written), (self._numbers[place],)
+                self._tape.record(Step("dynamic_update_slice", share, operands, new, lambda: lines))
 
 
 _HOLE = object()
 
 
-class _Again:
-    """An operation that can be run with other operands.
+def _again(func: Any, call: Any, changed: Sequence[int]) -> Any:
+    """An operation as a function of its operands, arrays with an axis of sets in front.
 
-    Args:
-        func: the operation.
-        call: its arguments and keywords, with a mark in place of each operand.
+    It returns its results, and those operands to which it writes.
     """
+    call = tree_map_only(torch.Tensor, lambda _: _HOLE, call)
 
-    def __init__(self, func: Any, call: Any):
-        self._func, self._call = func, call
-        self.changed: list[int] = []
-
-    def __call__(self, *operands: Any) -> Any:
-        """Its results, and the operands that it writes to, each with an axis of sets in front."""
+    def run(*operands: Any) -> Any:
         tensors = [torch.from_numpy(np.array(a[0])) for a in operands]
         rest = iter(tensors)
-        args, kwargs = tree_map_only(object, lambda a: next(rest) if a is _HOLE else a, self._call)
+        args, kwargs = tree_map_only(object, lambda a: next(rest) if a is _HOLE else a, call)
         with torch.no_grad():
-            results = [_numpy(a)[None] for a in _tensors(_run(self._func, args, kwargs))]
-        results += [_numpy(tensors[n])[None] for n in self.changed]
-        return results[0] if len(results) == 1 else results
+            results = _tensors(_run(func, args, kwargs))
+        arrays = [_numpy(a)[None] for a in (*results, *(tensors[n] for n in changed))]
+        return arrays[0] if len(arrays) == 1 else arrays
+
+    return run
 
 
-class _Share:
-    """What a tensor becomes when another one that shares its memory is written to."""
-
-    def __init__(self, tensor: Any, written: Any):
-        size = tensor.untyped_storage().nbytes() // tensor.element_size()
-        places = torch.arange(size)
-        mine, other = (
-            places.as_strided(a.shape, a.stride(), a.storage_offset()).numpy().copy() for a in (tensor, written)
-        )
-        self._source = np.full(size, -1)
-        self._source[other.reshape(-1)] = np.arange(other.size)
-        self._places = self._source[mine]
-
-    def __call__(self, before: Any, written: Any) -> Any:
-        """The tensor's numbers."""
-        new = np.asarray(written[0]).reshape(-1)[self._places]
-        return np.where(self._places >= 0, new, before[0])[None]
+def _share(tensor: Any, written: Any) -> Any:
+    """What a tensor becomes of its numbers before, and of those of another one in its memory, which is written to."""
+    places = torch.arange(tensor.untyped_storage().nbytes() // tensor.element_size())
+    mine, other = (places.as_strided(a.shape, a.stride(), a.storage_offset()).numpy() for a in (tensor, written))
+    sources = np.full(len(places), -1)
+    sources[other.reshape(-1)] = np.arange(other.size)
+    source = sources[mine]
+    return lambda before, new: np.where(source >= 0, np.asarray(new[0]).reshape(-1)[source], before[0])[None]
 
 
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
@@ -205,7 +182,6 @@ def _numpy(tensor: Any) -> np.ndarray:
 
 
 def _place(tensor: Any) -> tuple[Any, ...]:
-    """Where the numbers of a tensor are in memory."""
     storage = tensor.untyped_storage().data_ptr()
     return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
 
