@@ -21,7 +21,7 @@ from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
-from ..upgrades.reading import unread
+from ..upgrades.ports import unread
 from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.sources import unnamed
 from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of

@@ -337,5 +337,5 @@ def _warnings(pair: Pair) -> Iterator[Change]:
             yield pair.change("warnings", where, "", text, pair.new.lines.get(f"{where}: {text}", ""))
 
 
-#: Each compares a fact of two subjects. A file is compared where it is read: `reading`.
+#: Each compares a fact of two subjects. A file is compared where it is read: `ports.unread`.
 COMPARED = (_works, _values, _draws, _tree, _signatures, _programs, _calls, _warnings)

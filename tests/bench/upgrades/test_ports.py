@@ -10,14 +10,13 @@ import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
-from trigru.bench.upgrades import ports, reading, taking
+from trigru.bench.upgrades import ports, taking
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import look_at
-from trigru.bench.upgrades.ports import look_at_port
-from trigru.bench.upgrades.reading import unread
+from trigru.bench.upgrades.ports import look_at_port, unread
 from trigru.bench.upgrades.record import CONTENT, Subject
-from trigru.bench.upgrades.work import CHECK_S, FILE, SnapshotWork
+from trigru.bench.upgrades.taking import CHECK_S, FILE, SnapshotWork
 from trigru.bench.upgrades.worker import Request, answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
@@ -131,7 +130,7 @@ def test_a_pickle_is_not_read(monkeypatch):
     snapshot, arrays = saved(get_port("linen"))
     (subject,) = snapshot.subjects
     subject.checkpoints = {".pt": subject.checkpoints[".msgpack"], "/../x": subject.checkpoints[".msgpack"]}
-    monkeypatch.setattr(reading.checkpoints, "read", None)
+    monkeypatch.setattr(ports.checkpoints, "read", None)
     assert list(unread((snapshot, arrays))) == []
 
 
