@@ -14,12 +14,7 @@ from .port import models_of
 
 
 def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover) -> Snapshot:
-    """Take a snapshot of some ports under a progress bar, and write it into a folder.
-
-    Args:
-        equality: whether it is proven.
-        anew: take no proof that is kept.
-    """
+    """Take a snapshot of some ports under a progress bar, and write it into a folder. See `take` for the options."""
     with Progress("snapshot") as progress:
 
         def told(share: float, last_s: float | None, what: str) -> None:

@@ -82,8 +82,6 @@ def same_python(old: Snapshot, new: Snapshot) -> bool:
 
 def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     """One change for the checks of a port that passed and fail now, and for the reverse."""
-    if old.equality is None or new.equality is None:
-        return
     was, now = (grouped(snapshot.equality or (), _check_of) for snapshot in (old, new))
     moved: list[tuple[Change, Hashable]] = []
     for port, check in sorted(was.keys() & now.keys()):
@@ -117,9 +115,7 @@ class Pair:
     def line(self, where: str, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
         """The line at which a program that has a trail, or is of a phase that has one, parts from the older one.
 
-        Args:
-            where: the program.
-            was, now: one of its results, where the trail has it.
+        It is that of one of its results, as it was and is now, where the trail has it.
         """
         names = self.old.trails.keys() & self.new.trails.keys()
         name = max((name for name in names if where.startswith(name)), key=len, default="forward")
@@ -154,7 +150,6 @@ def _once(found: Iterable[tuple[Change, Hashable]], what: str = "call") -> Itera
 
 
 def _only(some: Iterable[_T], others: Collection[_T]) -> list[_T]:
-    """The items that are not among others."""
     return [item for item in some if item not in others]
 
 

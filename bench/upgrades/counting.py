@@ -41,8 +41,7 @@ def call_facts(
     """What is kept of a call that ran once already.
 
     Args:
-        call: run it, and wait for the result.
-        dispatch: run it, and do not wait.
+        call, dispatch: run it, and wait for the result or not.
         leaves_in: arrays that cross the jit boundary inwards.
         traced: how often it was traced; once is enough.
     """
@@ -75,7 +74,6 @@ def waiting_line(call: Callable[[], Any]) -> str:
 
 
 def _waits_s(call: Callable[[], Any]) -> dict[str, float]:
-    """The seconds that each line waited for functions of C."""
     found: dict[str, float] = {}
     idle_s = time.perf_counter() - time.process_time()
 
@@ -97,11 +95,7 @@ def _waits_s(call: Callable[[], Any]) -> dict[str, float]:
 
 
 def count_python(call: Callable[[], Any]) -> Counter[str]:
-    """How many functions of Python and lines a call runs: by "call" and "line". No garbage is collected meanwhile.
-
-    >>> count_python(lambda: sorted([2, 1], key=lambda n: n))["call"]
-    3
-    """
+    """How many functions of Python and lines a call runs: by "call" and "line". No garbage is collected meanwhile."""
     found: Counter[str] = Counter()
 
     def trace(frame: Any, event: str, argument: Any) -> Any:

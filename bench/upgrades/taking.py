@@ -55,7 +55,10 @@ def take(
         The snapshot, and the arrays that it names.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
-    subjects_of = {name: _subjects_of(name, present=name in present) for name in names}
+    subjects_of = {name: [name] for name in names}
+    for name in present:
+        subjects_of[name] += [f"{name}:{FUSED}"] * (FUSED in get_port(name).kernels)
+        subjects_of[name] += [PARTS_OF[name]] if name in PARTS_OF else []
     work = SnapshotWork(prover.programs, [*chain.from_iterable(subjects_of.values())], told)
 
     def prove(asked: list[QuestionId]) -> list[Measurement]:
@@ -111,12 +114,6 @@ class SnapshotWork:
 
 def _expected_s(subject: str) -> float:
     return SECONDS.get(subject) or (FUSED_S if ":" in subject else OTHER_S)
-
-
-def _subjects_of(name: str, *, present: bool) -> list[str]:
-    fused = present and FUSED in get_port(name).kernels
-    parts = present and name in PARTS_OF
-    return [name] + [f"{name}:{FUSED}"] * fused + ([PARTS_OF[name]] if parts else [])
 
 
 def _look(subjects_of: dict[str, list[str]], programs: Path | None, work: SnapshotWork, kept: Kept) -> list[Subject]:

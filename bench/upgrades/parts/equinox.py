@@ -169,27 +169,17 @@ class Mine(eqx.Module):
         return x @ self.weight * self.scale
 
 
-def cell(**options: Any) -> Any:
-    """A cell."""
-    return eqx.nn.GRUCell(D, H, key=KEY, **options)
-
-
-def fixed() -> Any:
-    """A cell whose parameters are not those that were drawn."""
-    return filled(cell())
-
-
 def call(module: Any, *inputs: Any, **options: Any) -> Any:
     """The results of a module, or of each."""
     return [call(m, *inputs) for m in module] if isinstance(module, list) else module(*inputs, **options)
 
 
-def written(tree: Any) -> io.BytesIO:
-    """A file of the leaves of a tree, from its beginning on."""
+def read_as(tree: Any, other: Any) -> Any:
+    """A tree that is written to a file, and read as one with the leaves of another."""
     file = io.BytesIO()
     eqx.tree_serialise_leaves(file, tree)
     file.seek(0)
-    return file
+    return eqx.tree_deserialise_leaves(file, other)
 
 
 def _of(line: str, call: Callable[..., Any] = call, *, compiled: bool = False) -> Callable[[], Example]:
@@ -227,7 +217,8 @@ HERE = Lines(
         **globals(),
         "loss": lambda cell, x, h: jnp.sum(cell(x, h) ** 2),
         "is_list": lambda thing: isinstance(thing, list),
-        "read_as": lambda tree, other: eqx.tree_deserialise_leaves(written(tree), other),
+        "cell": lambda **options: eqx.nn.GRUCell(D, H, key=KEY, **options),
+        "fixed": lambda: filled(eqx.nn.GRUCell(D, H, key=KEY)),  # whose parameters are not those that were drawn
     }
 )
 SQUARE = "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY"

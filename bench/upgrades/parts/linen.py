@@ -1,9 +1,10 @@
 """Parts of Flax linen."""
 
+from collections import namedtuple
 from collections.abc import Callable
 from functools import cache, partial, reduce  # noqa: F401  (in a table)
 from importlib import import_module  # noqa: F401
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.core
 import flax.linen as nn
@@ -28,6 +29,7 @@ X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, 
 KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
 LOSSES = (1.0, 0.5, 0.45, 0.6, 0.7, 0.3)
 CHANGED = ["batch_stats", "counts", "intermediates"]
+Point = namedtuple("Point", "x y")
 TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, "b": {"c": {}, "d": CARRY}}
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"), nn.initializers.ones)
 BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
@@ -219,13 +221,6 @@ class Setup(nn.Module):
         return self.norm(x)
 
 
-class Point(NamedTuple):
-    """A tuple in a file."""
-
-    x: Any
-    y: Any
-
-
 @flax.struct.dataclass
 class Struct:
     """A dataclass in a file."""
@@ -273,11 +268,6 @@ def everything() -> dict[str, Any]:
     }
 
 
-def box(*names: str) -> Any:
-    """A parameter whose axes have names."""
-    return nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b"))
-
-
 def _scaled(x: Any) -> list[Any]:
     """The scale of losses in half precision: it grows after two finite gradients, and backs off after another."""
     scale, found = DynamicScale(growth_interval=2, scale=8.0), []
@@ -291,6 +281,7 @@ def _scaled(x: Any) -> list[Any]:
 HERE = Lines(
     {
         **globals(),
+        "box": lambda *names: nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b")),
         "variables": lambda: variables_of(Setup(), FRAME),
         "nothing": lambda: jax.tree.map(jnp.zeros_like, everything()),
     }
