@@ -22,20 +22,7 @@ from ..results.proof import passes
 from .counting import TRACES, WAITS
 from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
 from .files import Read
-from .record import (
-    EQUATIONS,
-    IN_FLOAT64,
-    KEPT,
-    KINDS,
-    MEMORY,
-    OPERATIONS,
-    PARTS_OF,
-    PRINT,
-    ArrayNames,
-    Change,
-    Snapshot,
-    Subject,
-)
+from .record import EQUATIONS, IN_FLOAT64, KEPT, KINDS, MEMORY, OPERATIONS, PARTS_OF, PRINT, Change, Snapshot, Subject
 from .sources import edited
 from .trails import Partings
 
@@ -129,7 +116,7 @@ class Pair:
     def _partings(self) -> dict[str, Partings]:
         return {}
 
-    def moved(self, was: ArrayNames, now: ArrayNames) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def moved(self, was: dict[str, str], now: dict[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""
         return {name: (self.was[1][a], self.now[1][b]) for name, a, b in _alike(was, now)}
 
@@ -181,7 +168,7 @@ def _values(pair: Pair) -> Iterator[Change]:
     yield from _once((change, (change.kind, change.line or (change.what if alone else ""))) for change in found)
 
 
-def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator[Change]:
+def _moved(pair: Pair, where: str, was: dict[str, str], now: dict[str, str]) -> Iterator[Change]:
     """One change for the results of a call that changed at one line, or one for all that are rounded in another way."""
     row, leaves = where.removesuffix(IN_FLOAT64), pair.old.tree.keys() | pair.new.tree.keys()
     # what is a leaf of the tree is told there

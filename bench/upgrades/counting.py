@@ -35,31 +35,7 @@ SHORT_S = 3e-3
 TRACES, WAITS = f"traces in {WARM_CALLS} calls", "ms of waiting"
 
 
-def call_facts(
-    call: Callable[[], Any], dispatch: Callable[[], Any], leaves_in: int, traced: Callable[[], float]
-) -> dict[str, int]:
-    """What is kept of a call that ran once already.
-
-    Args:
-        call, dispatch: run it, and wait for the result or not.
-        leaves_in: arrays that cross the jit boundary inwards.
-        traced: how often it was traced; once is enough.
-    """
-    before, waits_s = traced(), [_waited_s(call) for _ in range(WARM_CALLS)]
-    again = traced() - before
-    while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:  # on a busy machine a call waits for the processor
-        waits_s.append(_waited_s(call))
-    counted = count_python(dispatch)
-    return {
-        TRACES: 1 + round(again),
-        WAITS: int(1e3 * min(waits_s)),
-        "leaves": leaves_in,
-        "functions": counted["call"],
-        "lines": counted["line"],
-    }
-
-
-def _waited_s(call: Callable[[], Any]) -> float:
+def waited_s(call: Callable[[], Any]) -> float:
     """How long a call did nothing: the time that passed without the processor's; 0 for one that computes for long."""
     start, start_cpu = time.perf_counter(), time.process_time()
     call()

@@ -1,7 +1,7 @@
 """Taking a snapshot: equality is proven, and a process for each framework collects the other facts."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import chain
@@ -20,6 +20,7 @@ from ..processes.interrupts import raise_if_interrupted
 from ..processes.scratch import scratch
 from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
+from ..reporting.console import Progress, say
 from .files import Arrays, Kept, decode
 from .models import snapshot_of
 from .record import PARTS_OF, Snapshot, Subject
@@ -37,12 +38,10 @@ FILE, MOST_BYTES = "snapshot_seconds.json", 2**16
 #: About how many seconds a question of a proof takes, and a subject: fused kernels, some others, and all else.
 CHECK_S, FUSED_S, OTHER_S = 0.17, 2.0, 7.0
 SECONDS = {"jax, optax": 12.0, "linen's parts": 9.0, "nnx's parts": 10.0, "equinox's parts": 9.0}
-#: Called with the share of the work that is done, at first the seconds of all if known, and what was done last.
-Told = Callable[[float, float | None, str], None]
 
 
 def take(
-    names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover, told: Told = lambda *_: None
+    names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover, progress: Progress
 ) -> tuple[Snapshot, Arrays]:
     """Collect what is true of some ports, and of their frameworks' parts.
 
@@ -59,12 +58,12 @@ def take(
     for name in present:
         subjects_of[name] += [f"{name}:{FUSED}"] * (FUSED in get_port(name).kernels)
         subjects_of[name] += [PARTS_OF[name]] if name in PARTS_OF else []
-    work = SnapshotWork(prover.programs, [*chain.from_iterable(subjects_of.values())], told)
+    work = SnapshotWork(prover.programs, [*chain.from_iterable(subjects_of.values())], progress)
 
     def prove(asked: list[QuestionId]) -> list[Measurement]:
         work.begin(len(asked))
-        progress = lambda _, last: work.add(f"{last.subject.name} {last.check}", CHECK_S)  # noqa: E731
-        return prover.prove(asked, progress) if asked else []
+        answered = lambda _, last: work.add(f"{last.subject.name} {last.check}", CHECK_S)  # noqa: E731
+        return prover.prove(asked, answered) if asked else []
 
     proven = [PortId("port", name) for name in present] if equality else []
     measured, kept = prove_ports(proven, prove, anew=anew, prover=prover), Kept()
@@ -83,26 +82,28 @@ class SnapshotWork:
         subjects: what is looked at.
     """
 
-    def __init__(self, folder: Path | None, subjects: Sequence[str], told: Told):
+    def __init__(self, folder: Path | None, subjects: Sequence[str], progress: Progress):
         versions = sorted(installed(["jax", "flax", "equinox", "optax"]).items())
         self._of = [*map("==".join, versions), *subjects]
-        self._path, self._told, self._begun = folder and folder / FILE, told, time.monotonic()
+        self._path, self._progress, self._begun = folder and folder / FILE, progress, time.monotonic()
         self._all_s = self._left_s = sum(map(_expected_s, subjects))
 
     def begin(self, checks: int) -> None:
-        """Begin, with so many questions of a proof; tells how long as much work took the last time."""
+        """Begin, with so many questions of a proof; says how long as much work took the last time."""
         self._of.append(str(checks))
         self._left_s = self._all_s = self._all_s + CHECK_S * checks
         last: dict[str, float] = {}
         with suppress(OSError, ValueError):
             if self._path is not None:
                 last = msgspec.json.decode(read_whole(self._path, MOST_BYTES), type=dict[str, float])
-        self._told(0.0, last.get(" ".join(self._of)), "nothing")
+        if (last_s := last.get(" ".join(self._of))) is not None:
+            say(f"snapshot: about {last_s:.0f} s, as the last one")
+        self._progress.to(0.0, "snapshot: nothing done")
 
     def add(self, name: str, expected_s: float | None = None) -> None:
         """Count a subject, or what else was expected to take so long."""
         self._left_s -= _expected_s(name) if expected_s is None else expected_s
-        self._told(1 - self._left_s / self._all_s, None, name)
+        self._progress.to(1 - self._left_s / self._all_s, f"snapshot: {name} done")
 
     def keep(self) -> None:
         """Keep the time for the next snapshot. That it cannot be kept costs an estimate alone."""
