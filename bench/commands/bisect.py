@@ -1,6 +1,7 @@
 """`trigru bisect`: which release changed something."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -40,7 +41,7 @@ def bisect(
     format: Format,
     output: Path,
 ) -> None:
-    """Find the release, and print it with what differs. Raises a BisectError if nothing is found between them."""
+    """Find the release, and print it with what differs. Raises a TrigruError if nothing is found between them."""
     words = command or []
     with claim_folder(output, timing=False):
         if (fact is None) == (not words):
@@ -52,11 +53,15 @@ def bisect(
         if (sets[0].day is None) != (sets[1].day is None):
             raise InputError("GOOD and BAD have to be both days, or both versions.")
         environments = Environments(python, more or ())
-        snapshots = _Snapshots(environments, output, ports, proven=fact in PROVEN)
+        arguments = [f"--port={name}" for name in ports or ()] + ["--no-equality"] * (fact not in PROVEN)
+        between = partial(_changes, environments, output, ports, arguments)
 
         def judge(of: VersionSet) -> bool | None:
             try:
-                is_good = by_command(words, environments, of) if fact is None else snapshots.is_good(fact, sets[0], of)
+                if fact is None:
+                    is_good = by_command(words, environments, of)
+                else:
+                    is_good = all(change.kind != fact for change in between(sets[0], of))
             except EnvironmentFailedError as error:
                 say(f"{of.name}: {error}")
                 is_good = None
@@ -72,12 +77,11 @@ def bisect(
         ]
         if found.skipped:
             answer.append(f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}")
-        between = snapshots.changes(found.good, found.bad) if fact is not None else []
-        between = [change for change in between if change.kind != "better"]
+        changed = [] if fact is None else [c for c in between(found.good, found.bad) if c.kind != "better"]
         if format != "text":
-            typer.echo(written(format, "trigru bisect", answer, [finding_of(change) for change in between]))
+            typer.echo(written(format, "trigru bisect", answer, [finding_of(change) for change in changed]))
         else:
-            show_lines([*answer, *(["", *change_lines(between, (fact,))] if fact is not None else [])])
+            show_lines([*answer, *([] if fact is None else ["", *change_lines(changed, (fact,))])])
 
 
 def by_command(command: Sequence[str], environments: Environments, of: VersionSet) -> bool | None:
@@ -88,27 +92,15 @@ def by_command(command: Sequence[str], environments: Environments, of: VersionSe
     return None if code == SKIP or not 0 <= code < 128 else code == 0  # 128 + a signal
 
 
-class _Snapshots:
-    """Snapshots of version sets, each taken once and kept in a folder."""
-
-    def __init__(self, environments: Environments, folder: Path, ports: Sequence[str] | None, *, proven: bool):
-        self._environments, self._folder = environments, folder
-        self._ports = set(ports or port_names())
-        self._arguments = [f"--port={name}" for name in ports or ()] + ([] if proven else ["--no-equality"])
-
-    def get(self, of: VersionSet) -> Read:
-        """The snapshot of a set. Raises an EnvironmentFailedError where it does not install or run."""
-        place = self._folder / place_of(of, self._environments.python, self._arguments)
+def _changes(
+    environments: Environments, folder: Path, ports: Names, arguments: Sequence[str], old: VersionSet, new: VersionSet
+) -> list[Change]:
+    """What changed between two sets, in some ports and their frameworks' parts; snapshots are taken once, and kept."""
+    read: list[Read] = []
+    for of in (old, new):
+        place = folder / place_of(of, environments.python, arguments)
         if not is_snapshot(place):
-            self._environments.get(of).snapshot(place, self._arguments)
-        return load(place)
-
-    def changes(self, old: VersionSet, new: VersionSet) -> list[Change]:
-        """What changed between two sets, in the ports that were asked for and in their frameworks' own parts."""
-        was, now = self.get(old), self.get(new)
-        mine = {subject.name for subject in was[0].subjects if subject.framework in self._ports}
-        return [change for change in changes(was, now) if change.subject in mine]
-
-    def is_good(self, fact: str, good: VersionSet, of: VersionSet) -> bool:
-        """Whether nothing of a kind changed since a good set."""
-        return not any(change.kind == fact for change in self.changes(good, of))
+            environments.get(of).snapshot(place, arguments)
+        read.append(load(place))
+    mine = {subject.name for subject in read[0][0].subjects if not ports or subject.framework in ports}
+    return [change for change in changes(*read) if change.subject in mine]

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Read, is_snapshot, load
-from ..upgrades.reading import unread
+from ..upgrades.ports import unread
 from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.sources import unnamed
 from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of
@@ -72,27 +72,19 @@ UNREAD = "the first snapshot's parameter files were not read: here are other pac
 
 @dataclass
 class _Result:
-    """The result of comparing two snapshots or two runs.
-
-    Args:
-        head: sentences on the whole.
-        lines: that follow on a screen, one for each cause.
-        notes: what else there is to know.
-        sections: tables below them.
-    """
+    """The result of comparing two snapshots or two runs."""
 
     code: int
-    head: list[str]
+    head: list[str]  # sentences on the whole
     findings: list[Finding]
-    lines: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    sections: list[Section] = field(default_factory=list)
+    sections: list[Section]  # tables below the lines
+    lines: Sequence[str] = ()  # that follow on a screen, one for each cause
+    notes: Sequence[str] = ()  # what else there is to know
 
 
 def _results(
     old: Path, new: Path | None, candidates: Sequence[str], fail_on: Sequence[str], **how: Any
 ) -> list[_Result]:
-    """What is compared of what two folders hold."""
     if new is None:
         if not is_snapshot(old):
             raise InputError(f"{old}: has no snapshot to compare --now with. Take one: trigru snapshot.")
@@ -164,7 +156,7 @@ def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Res
         *(Finding("broken", p.port, f"no longer equal: {', '.join(p.newly_failed)}", True) for p in found.lost_proofs),
         *(Finding(c.verdict, c.arm.id, f"{c.comparison.ratio:.3g} times as long", c.regression) for c in found.moved),
     ]
-    return _Result(found.exit_code, outcome(found), findings, sections=diff_tables(found))
+    return _Result(found.exit_code, outcome(found), findings, diff_tables(found))
 
 
 def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
@@ -182,4 +174,4 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     code = int(any(finding.failed for finding in findings))
     notes = [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
     notes = [*files_line(files), *notes, *reservations(old[0], new[0])]
-    return _Result(code, [head, said], findings, lines, notes, [*tables, *files_table(files)])
+    return _Result(code, [head, said], findings, [*tables, *files_table(files)], lines, notes)

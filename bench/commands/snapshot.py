@@ -14,20 +14,9 @@ from .port import models_of
 
 
 def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover) -> Snapshot:
-    """Take a snapshot of some ports under a progress bar, and write it into a folder.
-
-    Args:
-        equality: whether it is proven.
-        anew: take no proof that is kept.
-    """
+    """Take a snapshot of some ports under a progress bar, and write it into a folder. See `take` for the options."""
     with Progress("snapshot") as progress:
-
-        def told(share: float, last_s: float | None, what: str) -> None:
-            if last_s is not None:
-                say(f"snapshot: about {last_s:.0f} s, as the last one")
-            progress.to(share, f"snapshot: {what} done")
-
-        found, arrays = take(names, equality=equality, anew=anew, prover=prover, told=told)
+        found, arrays = take(names, equality=equality, anew=anew, prover=prover, progress=progress)
     save(folder, found, arrays)
     return found
 

@@ -11,60 +11,45 @@ from itertools import accumulate
 from packaging.version import Version
 
 from ...common.errors import InputError, TrigruError, UnjudgedError
+from ..results.grouping import grouped
 from .versions import SUBJECTS, VersionSet
 
 #: Whether a set is good: None where it cannot be told, since it does not install or run.
 Judge = Callable[[VersionSet], bool | None]
-#: The versions of packages, by name.
+#: The versions of packages, by name; and all those of a package, from the oldest to the newest.
 Versions = dict[str, str]
-
-
-class BisectError(TrigruError):
-    """The search has no answer."""
+Releases = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Culprit:
-    """The result of a bisection.
-
-    Args:
-        good, bad: the nearest sets that differ.
-        changed: the packages that differ between them, with both versions.
-        asked: how many sets were judged.
-        skipped: sets that could not be judged.
-    """
+    """The nearest sets of which one is good and one is bad."""
 
     good: VersionSet
     bad: VersionSet
-    changed: dict[str, tuple[str, str]]
-    asked: int
-    skipped: list[str]
+    changed: dict[str, tuple[str, str]]  # the packages that differ between them, with both versions
+    asked: int  # how many sets were judged
+    skipped: list[str]  # sets that could not be judged
 
 
 def bisect(
-    good: VersionSet,
-    bad: VersionSet,
-    judge: Judge,
-    resolve: Callable[[VersionSet], Versions],
-    releases: Callable[[str], Sequence[str]],
+    good: VersionSet, bad: VersionSet, judge: Judge, resolve: Callable[[VersionSet], Versions], releases: Releases
 ) -> Culprit:
-    """Find the neighbouring releases between which something changed.
+    """Find the neighbouring releases between which something changed. Each set of versions is judged once.
 
     Args:
         good, bad: both by days, or both by versions of the same packages.
-        judge: each set of versions is judged once.
         resolve: says which versions a set gets.
-        releases: of a package, all its versions, from the oldest to the newest.
 
     Raises:
-        BisectError: the good set is not good, the bad one is, or no framework moved between the nearest days.
+        TrigruError: the good set is not good, the bad one is, or no framework moved between the nearest days.
         UnjudgedError: one of the two cannot be judged.
     """
     _check_order(good, bad)
     judged: dict[VersionSet, bool | None] = {}
 
     def is_good(of: VersionSet) -> bool | None:
-        if of not in judged:  # each once, whatever it is called
+        if of not in judged:  # whatever it is called
             judged[of] = judge(of)
         return judged[of]
 
@@ -72,7 +57,7 @@ def bisect(
         if is_good(of) is None:
             raise UnjudgedError(f"{of.name} cannot be judged: it does not install, or the check does not run with it.")
         if is_good(of) != wanted:
-            raise BisectError(f"{of.name} {what}: there is nothing between GOOD and BAD to be found.")
+            raise TrigruError(f"{of.name} {what}: there is nothing between GOOD and BAD to be found.")
     if good.day is not None and bad.day is not None:
         days = (good.day + timedelta(days=n) for n in range((bad.day - good.day).days + 1))
         nearest = _first_bad([VersionSet(day.isoformat(), good.requirements, day) for day in days], is_good)
@@ -84,7 +69,7 @@ def bisect(
     good, bad = _first_bad([good, *map(_pinned, between), bad], is_good)
     changed = _moved(_versions(good), _versions(bad))
     if not changed:
-        raise BisectError("none of the frameworks moved between the nearest days: what changed is another package.")
+        raise TrigruError("none of the frameworks moved between the nearest days: what changed is another package.")
     return Culprit(good, bad, changed, len(judged), [of.name for of, answer in judged.items() if answer is None])
 
 
@@ -114,13 +99,12 @@ def _first_bad(sets: Sequence[VersionSet], is_good: Judge) -> tuple[VersionSet, 
 def _packages(was: Versions, now: Versions) -> list[Versions]:
     """Versions that move one package after the other; jax and jaxlib together, since they are bound to each other."""
     moved = [name for name in dict.fromkeys((*SUBJECTS, *now)) if name in _moved(was, now)]
-    together = [name for name in moved if name in ("jax", "jaxlib")]
-    groups = [together] * bool(together) + [[name] for name in moved if name not in together]
+    groups = grouped(moved, lambda name: name.replace("jaxlib", "jax")).values()
     steps = accumulate(groups, lambda step, group: step | {name: now[name] for name in group}, initial=was)
     return [*[*steps][: max(len(groups), 1)], now]
 
 
-def _releases(was: Versions, now: Versions, releases: Callable[[str], Sequence[str]]) -> Iterator[Versions]:
+def _releases(was: Versions, now: Versions, releases: Releases) -> Iterator[Versions]:
     """Where one package is left, the versions with each of its releases between."""
     moved = _moved(was, now)
     names = [name for name in moved if name != "jaxlib"]
@@ -132,7 +116,6 @@ def _releases(was: Versions, now: Versions, releases: Callable[[str], Sequence[s
 
 
 def _moved(was: Versions, now: Versions) -> dict[str, tuple[str, str]]:
-    """The packages whose versions differ, with both."""
     return {name: (was.get(name, "none"), now[name]) for name in now if was.get(name) != now[name]}
 
 

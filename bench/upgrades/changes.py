@@ -22,20 +22,7 @@ from ..results.proof import passes
 from .counting import TRACES, WAITS
 from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
 from .files import Read
-from .record import (
-    EQUATIONS,
-    IN_FLOAT64,
-    KEPT,
-    KINDS,
-    MEMORY,
-    OPERATIONS,
-    PARTS_OF,
-    PRINT,
-    ArrayNames,
-    Change,
-    Snapshot,
-    Subject,
-)
+from .record import EQUATIONS, IN_FLOAT64, KEPT, KINDS, MEMORY, OPERATIONS, PARTS_OF, PRINT, Change, Snapshot, Subject
 from .sources import edited
 from .trails import Partings
 
@@ -82,8 +69,6 @@ def same_python(old: Snapshot, new: Snapshot) -> bool:
 
 def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     """One change for the checks of a port that passed and fail now, and for the reverse."""
-    if old.equality is None or new.equality is None:
-        return
     was, now = (grouped(snapshot.equality or (), _check_of) for snapshot in (old, new))
     moved: list[tuple[Change, Hashable]] = []
     for port, check in sorted(was.keys() & now.keys()):
@@ -117,9 +102,7 @@ class Pair:
     def line(self, where: str, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
         """The line at which a program that has a trail, or is of a phase that has one, parts from the older one.
 
-        Args:
-            where: the program.
-            was, now: one of its results, where the trail has it.
+        It is that of one of its results, as it was and is now, where the trail has it.
         """
         names = self.old.trails.keys() & self.new.trails.keys()
         name = max((name for name in names if where.startswith(name)), key=len, default="forward")
@@ -133,7 +116,7 @@ class Pair:
     def _partings(self) -> dict[str, Partings]:
         return {}
 
-    def moved(self, was: ArrayNames, now: ArrayNames) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def moved(self, was: dict[str, str], now: dict[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""
         return {name: (self.was[1][a], self.now[1][b]) for name, a, b in _alike(was, now)}
 
@@ -154,7 +137,6 @@ def _once(found: Iterable[tuple[Change, Hashable]], what: str = "call") -> Itera
 
 
 def _only(some: Iterable[_T], others: Collection[_T]) -> list[_T]:
-    """The items that are not among others."""
     return [item for item in some if item not in others]
 
 
@@ -186,7 +168,7 @@ def _values(pair: Pair) -> Iterator[Change]:
     yield from _once((change, (change.kind, change.line or (change.what if alone else ""))) for change in found)
 
 
-def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator[Change]:
+def _moved(pair: Pair, where: str, was: dict[str, str], now: dict[str, str]) -> Iterator[Change]:
     """One change for the results of a call that changed at one line, or one for all that are rounded in another way."""
     row, leaves = where.removesuffix(IN_FLOAT64), pair.old.tree.keys() | pair.new.tree.keys()
     # what is a leaf of the tree is told there
@@ -337,5 +319,5 @@ def _warnings(pair: Pair) -> Iterator[Change]:
             yield pair.change("warnings", where, "", text, pair.new.lines.get(f"{where}: {text}", ""))
 
 
-#: Each compares a fact of two subjects. A file is compared where it is read: `reading`.
+#: Each compares a fact of two subjects. A file is compared where it is read: `ports.unread`.
 COMPARED = (_works, _values, _draws, _tree, _signatures, _programs, _calls, _warnings)

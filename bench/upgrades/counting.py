@@ -35,32 +35,7 @@ SHORT_S = 3e-3
 TRACES, WAITS = f"traces in {WARM_CALLS} calls", "ms of waiting"
 
 
-def call_facts(
-    call: Callable[[], Any], dispatch: Callable[[], Any], leaves_in: int, traced: Callable[[], float]
-) -> dict[str, int]:
-    """What is kept of a call that ran once already.
-
-    Args:
-        call: run it, and wait for the result.
-        dispatch: run it, and do not wait.
-        leaves_in: arrays that cross the jit boundary inwards.
-        traced: how often it was traced; once is enough.
-    """
-    before, waits_s = traced(), [_waited_s(call) for _ in range(WARM_CALLS)]
-    again = traced() - before
-    while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:  # on a busy machine a call waits for the processor
-        waits_s.append(_waited_s(call))
-    counted = count_python(dispatch)
-    return {
-        TRACES: 1 + round(again),
-        WAITS: int(1e3 * min(waits_s)),
-        "leaves": leaves_in,
-        "functions": counted["call"],
-        "lines": counted["line"],
-    }
-
-
-def _waited_s(call: Callable[[], Any]) -> float:
+def waited_s(call: Callable[[], Any]) -> float:
     """How long a call did nothing: the time that passed without the processor's; 0 for one that computes for long."""
     start, start_cpu = time.perf_counter(), time.process_time()
     call()
@@ -75,7 +50,6 @@ def waiting_line(call: Callable[[], Any]) -> str:
 
 
 def _waits_s(call: Callable[[], Any]) -> dict[str, float]:
-    """The seconds that each line waited for functions of C."""
     found: dict[str, float] = {}
     idle_s = time.perf_counter() - time.process_time()
 
@@ -97,11 +71,7 @@ def _waits_s(call: Callable[[], Any]) -> dict[str, float]:
 
 
 def count_python(call: Callable[[], Any]) -> Counter[str]:
-    """How many functions of Python and lines a call runs: by "call" and "line". No garbage is collected meanwhile.
-
-    >>> count_python(lambda: sorted([2, 1], key=lambda n: n))["call"]
-    3
-    """
+    """How many functions of Python and lines a call runs: by "call" and "line". No garbage is collected meanwhile."""
     found: Counter[str] = Counter()
 
     def trace(frame: Any, event: str, argument: Any) -> Any:

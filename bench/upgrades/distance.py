@@ -38,11 +38,7 @@ FEW_ULPS = 64
 
 
 def how_different(a: np.ndarray, b: np.ndarray) -> str:
-    """How an array differs from an earlier one, in words.
-
-    >>> how_different(np.array([1.0, 2.0]), np.array([1.01, 2.02])), how_different(np.arange(3.0), np.arange(3.0)[::-1])
-    ('1.01 times as large', 'the same numbers in another order')
-    """
+    """How an array differs from an earlier one, in words, as "1.01 times as large"."""
     if (a.shape, a.dtype) != (b.shape, b.dtype):
         return f"{b.dtype}{b.shape} instead of {a.dtype}{a.shape}"
     if not is_floating(a):
@@ -77,10 +73,7 @@ def _numbers(array: np.ndarray, at: int = 0) -> str:
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:
-    """The largest difference, relative to the largest finite magnitude of the first; inf where one is not finite.
-
-    Differences up to `noise` are none.
-    """
+    """The largest difference beyond `noise`, relative to the largest finite magnitude of the first; it may be inf."""
     a, b = _reals(a), _reals(b)
     scale = _largest(a) or 1.0
     differences = _differences(a, b)
@@ -98,11 +91,7 @@ def noise_of(arrays: Iterable[np.ndarray]) -> float:
 
 
 def ulps(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference in units in the last place of the larger number.
-
-    >>> ulps(np.float32([1.0]), np.nextafter(np.float32([1.0]), np.float32(2)))
-    1.0
-    """
+    """The largest difference in units in the last place of the larger number."""
     kind = ml_dtypes.finfo(a.dtype)
     a, b = _reals(a), _reals(b)
     larger = np.maximum(np.maximum(np.abs(a), np.abs(b)), float(kind.tiny))

@@ -32,11 +32,7 @@ print(json.dumps({d.name.lower().replace("_", "-"): d.version for d in distribut
 
 
 class EnvironmentFailedError(TrigruError):
-    """A version set could not be installed, or has no snapshot.
-
-    Args:
-        lasting: whether it never will be.
-    """
+    """A version set could not be installed, or has no snapshot; `lasting` if it never will."""
 
     def __init__(self, reason: str, *, lasting: bool):
         super().__init__(reason)
@@ -45,15 +41,10 @@ class EnvironmentFailedError(TrigruError):
 
 @dataclass(frozen=True)
 class Environment:
-    """An installed version set.
+    """An installed version set."""
 
-    Args:
-        command: which runs the command that follows it with these versions and this trigru.
-        versions: what is installed, by name.
-    """
-
-    command: tuple[str, ...]
-    versions: dict[str, str]
+    command: tuple[str, ...]  # which runs the command that follows it with these versions and this trigru
+    versions: dict[str, str]  # what is installed, by name
 
     def run(self, command: Sequence[str], limit_s: float, still: Callable[[], None] = lambda: None) -> tuple[int, str]:
         """Run a command outside of this Python's environment; see `trigru.bench.processes.commands.run_command`."""
@@ -62,12 +53,7 @@ class Environment:
             return run_command([*self.command, *command], own | {"TMPDIR": place}, limit_s, still)
 
     def snapshot(self, folder: Path, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> None:
-        """Take a snapshot with these versions into a folder. Raises an EnvironmentFailedError if there is none.
-
-        Args:
-            arguments: of `trigru snapshot`.
-            still: called every second.
-        """
+        """Take a snapshot, with these arguments. Raises an EnvironmentFailedError if there is none."""
         words = ["snapshot", *arguments, "-o", str(folder)]
         command = interpreter("-m", "trigru.bench.cli", *words, python="python")
         if problem := self.run(command, SNAPSHOT_LIMIT_S, still)[1]:
@@ -92,11 +78,7 @@ class Environments:
         atexit.register(shutil.rmtree, self._place, ignore_errors=True)
 
     def get(self, of: VersionSet) -> Environment:
-        """The environment of a set, installed now unless uv has it.
-
-        Raises:
-            EnvironmentFailedError: it cannot be installed.
-        """
+        """The environment of a set, installed now unless uv has it. Raises an EnvironmentFailedError if it fails."""
         sources = [requirement for requirement in of.requirements if is_source(requirement)]
         limits = [] if sources else ["--no-build"]  # wheels alone, but for a clone
         for name in SUBJECTS if of.day is not None else ():  # all else is no part of the question
@@ -111,11 +93,7 @@ class Environments:
         return Environment(tuple(command), json.loads(_run([*command, *interpreter("-c", _VERSIONS, python="python")])))
 
     def releases(self, package: str) -> list[str]:
-        """The releases of a package that have wheels for this Python, from the oldest to the newest.
-
-        Raises:
-            EnvironmentFailedError: the registry does not answer.
-        """
+        """The releases with wheels for this Python, from the oldest on. Raises an EnvironmentFailedError, as `get`."""
         index = ["python", "-m", "pip", "index", "versions", package, "--only-binary", ":all:"]
         lines = _run([*self._command(["--with=pip"]), *index]).splitlines()
         listed = next((line for line in lines if line.startswith("Available versions:")), "")

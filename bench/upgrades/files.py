@@ -16,7 +16,7 @@ from ...impls import own_ports
 from ..results import lines, proof
 from ..results.lines import MOST_BYTES, check_date, first_twice, refusing
 from ..timing.machine import machine_contradictions
-from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, Subject, steps_of
+from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, steps_of
 
 FILE = "trigru-snapshot.safetensors"
 #: The names in the file's metadata of the record, and of dtypes that NumPy lacks.
@@ -29,7 +29,7 @@ Read = tuple[Snapshot, Arrays]
 
 
 class SnapshotError(TrigruError, ValueError):
-    """A snapshot is not there, damaged, or of another schema."""
+    """A snapshot, or a matrix of them, is not there, damaged, or of another schema."""
 
 
 def name_of(array: Any) -> str:
@@ -129,7 +129,6 @@ def load(folder: Path) -> Read:
 
 
 def _named(snapshot: Snapshot) -> set[str]:
-    """The arrays that a record names."""
     facts = [facts for s in snapshot.subjects for facts in (s.values, s.draws, s.checkpoints)]
     trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
     named = {array for trail in trails for array in (trail.steps, trail.signatures)}
@@ -141,41 +140,28 @@ def _named(snapshot: Snapshot) -> set[str]:
 
 
 def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
-    """A sentence for each. What another version may name otherwise is no matter of these rules.
-
-    Each subject is there once; a proof has the ports that were called; each line of a source has a hash.
-    """
+    """A sentence for each. What another version may name otherwise is no matter of these rules."""
     for name, source in snapshot.sources.items():
         hashes = arrays[source.lines]
         if hashes.dtype != np.uint8 or hashes.shape != (sum(number for _, number in source.files.values()),):
             yield f"the files of {name} have other numbers of lines than their hashes"
     if twice := first_twice(subject.name for subject in snapshot.subjects):
         yield f"it has {twice} twice"
-    for subject in snapshot.subjects:
-        if subject.missing and _was_called(subject):
+    called = [s for s in snapshot.subjects if s.values or s.programs or s.calls or s.trails or s.draws or s.tree]
+    for subject in called:
+        if subject.missing:
             yield f"{subject.name} was not there ({subject.missing}), and has facts"
-    called = [subject for subject in snapshot.subjects if _was_called(subject)]
     yield from machine_contradictions(snapshot.machine, [subject.framework for subject in called])
     yield from proof.contradictions(snapshot.equality or ())
     measured = {m.port for m in snapshot.equality or ()}
     if measured and (lost := {subject.name for subject in called} & {*own_ports()} - measured):
         yield f"its proof lacks {min(lost)}"
     for subject in snapshot.subjects:
-        yield from _of_subject(subject, arrays)
-
-
-def _was_called(subject: Subject) -> bool:
-    """Whether a subject has facts that it has only if it is there."""
-    return any((subject.values, subject.programs, subject.calls, subject.trails, subject.draws, subject.tree))
-
-
-def _of_subject(subject: Subject, arrays: Arrays) -> Iterator[str]:
-    """What failed has no result, and trails are of values that are there."""
-    ended = {*subject.calls, *(where for where in subject.values if where.endswith(IN_FLOAT64))}
-    if both := subject.problems.keys() & ended:
-        yield f"{subject.name}: {min(both)} failed, and has results"
-    for name, trail in subject.trails.items():
-        try:
-            steps_of(trail, arrays[trail.steps], arrays[trail.signatures])
-        except ValueError as error:
-            yield f"{subject.name}: the trail of {name} {error}"
+        ended = {*subject.calls, *(where for where in subject.values if where.endswith(IN_FLOAT64))}
+        if both := subject.problems.keys() & ended:
+            yield f"{subject.name}: {min(both)} failed, and has results"
+        for name, trail in subject.trails.items():
+            try:
+                steps_of(trail, arrays[trail.steps], arrays[trail.signatures])
+            except ValueError as error:
+                yield f"{subject.name}: the trail of {name} {error}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...common.port.compilation import compiled_quickly
 from ...common.program import equations
-from .counting import WAITS, call_facts, program_facts, waiting_line
+from .counting import MOST_CALLS, TRACES, WAITS, WARM_CALLS, count_python, program_facts, waited_s, waiting_line
 from .files import Kept
 from .noticing import noticed, survived
 from .record import EQUATIONS, IN_FLOAT64, KEPT, Subject
@@ -23,55 +23,34 @@ Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @dataclass(frozen=True)
 class Example:
-    """A function that JAX can compile, with what it is called with, or parameters that are drawn alone.
+    """A function that JAX can compile, with what it is called with, or parameters that are drawn alone."""
 
-    Args:
-        function: (params, *inputs) -> a pytree of arrays; None where parameters are drawn alone.
-        params: a pytree; what is no array in it is left as it is.
-        inputs: pytrees of arrays.
-        drawn: parameters that were drawn from a fixed key; None where nothing is drawn.
-        compiled: whether it is also compiled and called, as users have it, and not only traced.
-    """
-
-    function: Callable[..., Any] | None = None
-    params: Any = ()
-    inputs: tuple[Any, ...] = ()
-    drawn: Any = None
-    compiled: bool = False
+    function: Callable[..., Any] | None = None  # (params, *inputs) -> a pytree of arrays; None where params are drawn
+    params: Any = ()  # a pytree; what is no array in it is left as it is
+    inputs: tuple[Any, ...] = ()  # pytrees of arrays
+    drawn: Any = None  # parameters that were drawn from a fixed key; None where nothing is drawn
+    compiled: bool = False  # whether it is also compiled and called, as users have it, and not only traced
 
 
 @dataclass(frozen=True)
 class Called:
-    """A call that is made as it is: it crosses the jit boundary by itself, or cannot be traced.
+    """A call that is made as it is: it crosses the jit boundary by itself, or cannot be traced."""
 
-    Args:
-        make: returns what is called, or a `Call` that says more of it.
-        compiled: whether it is compiled as users have it, whose bits count, or without LLVM's optimisations.
-        counted: whether what the call costs counts, too; else it is made once.
-    """
-
-    make: "Callable[[Ran], Callable[[], Any] | Call]"
-    compiled: bool = False
-    counted: bool = True
+    make: "Callable[[Ran], Callable[[], Any] | Call]"  # returns what is called, or a `Call` that says more of it
+    compiled: bool = False  # as users have it, whose bits count, or without LLVM's optimisations
+    counted: bool = True  # whether what the call costs counts, too; else it is made once
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call with its program.
+    """A call with its program."""
 
-    Args:
-        run: make the call, and do not wait.
-        results: its results by name, of a function that makes the call and waits.
-        lower: what XLA is given; None where that cannot be had.
-        leaves: arrays that cross the jit boundary inwards.
-        wait: until what it returned is computed.
-    """
-
-    run: Callable[[], Any]
+    run: Callable[[], Any]  # makes the call, and does not wait
+    #: Its results by name, of a function that makes the call and waits.
     results: Callable[[Callable[[], Any]], dict[str, Any]] = lambda run: paths_of(run(), "result")
-    lower: Callable[[], Any] | None = None
-    leaves: int = 0
-    wait: Callable[[Any], Any] = jax.block_until_ready
+    lower: Callable[[], Any] | None = None  # what XLA is given; None where that cannot be had
+    leaves: int = 0  # arrays that cross the jit boundary inwards
+    wait: Callable[[Any], Any] = jax.block_until_ready  # until what it returned is computed
 
 
 Rows = Mapping[str, Callable[[], Example | Called]]
@@ -171,8 +150,14 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
         return
     if call.lower is not None:
         subject.programs.setdefault(name, {}).update(program_facts(call.lower()))
-    subject.calls[name] = call_facts(run, call.run, call.leaves, lambda: ran / max(first, 1))
-    if subject.calls[name][WAITS]:
+    before, waits_s = ran, [waited_s(run) for _ in range(WARM_CALLS)]
+    again = (ran - before) / max(first, 1)
+    while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:  # on a busy machine a call waits for the processor
+        waits_s.append(waited_s(run))
+    cost = {TRACES: 1 + round(again), WAITS: int(1e3 * min(waits_s)), "leaves": call.leaves}
+    python = count_python(call.run)
+    subject.calls[name] = cost | {"functions": python["call"], "lines": python["line"]}
+    if cost[WAITS]:
         subject.lines[name] = waiting_line(run)
 
 

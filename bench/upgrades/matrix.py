@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
 from ..reporting.numbers import count
@@ -34,52 +33,29 @@ SCHEMA, FILE = 4, "matrix.json"
 MOST_KEPT = 3
 
 
-class MatrixFileError(TrigruError, ValueError):
-    """A matrix's file is damaged, or of another schema."""
-
-
 class Facts(TypedDict):
-    """A few facts of a port or part that a table shows.
+    """A few facts of a port or part that a table shows."""
 
-    Args:
-        works: "yes", or what does not.
-        equal: "yes", what failed, or "" where nothing was measured.
-        lines: of Python in one train step as documented; None where they were not counted.
-    """
-
-    works: str
-    equal: str
-    lines: Count | None
+    works: str  # "yes", or what does not
+    equal: str  # "yes", what failed, or "" where nothing was measured
+    lines: Count | None  # of Python in one train step as documented; None where they were not counted
 
 
 class MatrixRow(Struct, forbid_unknown_fields=True):
-    """One version set.
-
-    Args:
-        name, requirements, day: of the set.
-        python: its version.
-        arguments: of `trigru snapshot`.
-        versions: of the frameworks; empty if it could not be installed.
-        reason: why there is no snapshot; "" if there is one.
-        lasting: whether trying again is no use.
-        seconds: that it took to install, and to take the snapshot.
-        counts: changes since the row before that has a snapshot: of each port and part, by kind.
-        moved: some of them, the worst first.
-        facts: of each port, a few that a table shows.
-    """
+    """One version set."""
 
     name: str
     requirements: list[str]
     day: str
-    python: str = ""
-    arguments: list[str] = []
-    versions: dict[str, str] = {}
-    reason: str = ""
-    lasting: bool = False
-    seconds: list[NotNegative] = []
-    counts: dict[str, dict[str, Count]] = {}
-    moved: list[Change] = []
-    facts: dict[str, Facts] = {}
+    python: str = ""  # its version
+    arguments: list[str] = []  # of `trigru snapshot`
+    versions: dict[str, str] = {}  # of the frameworks; empty if it could not be installed
+    reason: str = ""  # why there is no snapshot; "" if there is one
+    lasting: bool = False  # whether trying again is no use
+    seconds: list[NotNegative] = []  # that it took to install, and to take the snapshot
+    counts: dict[str, dict[str, Count]] = {}  # changes since the last row with a snapshot: of each port, by kind
+    moved: list[Change] = []  # some of them, the worst first
+    facts: dict[str, Facts] = {}  # of each port, a few that a table shows
 
 
 class Matrix(Struct, forbid_unknown_fields=True):
@@ -106,8 +82,7 @@ def fill(
     What an earlier run of the same folder has is not done again.
 
     Args:
-        folder: matrix.json, and a folder for each set.
-        command: of the record.
+        folder: of matrix.json, and of a folder for each set.
         arguments: of `trigru snapshot`.
         told: of the progress, at each set and every second: how many are done, of how many that are no earlier run's,
             and the set at work.
@@ -142,12 +117,11 @@ def fill(
 
 def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
     """The name of the folder of a set's snapshot; another for each Python, and for other arguments."""
-    told = hashlib.sha256("\n".join([of.name, python, *arguments]).encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{told}"
+    digest = hashlib.sha256("\n".join([of.name, python, *arguments]).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{digest}"
 
 
 def _is_kept(old: MatrixRow | None, new: MatrixRow, place: Path) -> bool:
-    """Whether nothing is left to do of the row of an earlier run."""
     if old is None or (old.python, old.arguments) != (new.python, new.arguments):
         return False
     if any(map(is_source, new.requirements)):
@@ -161,9 +135,9 @@ def _is_kept(old: MatrixRow | None, new: MatrixRow, place: Path) -> bool:
 
 
 def read(folder: Path) -> Matrix:
-    """The matrix of a folder. Raises a MatrixFileError if it is none."""
+    """The matrix of a folder. Raises a SnapshotError if it is none."""
     path = folder / FILE if folder.is_dir() else folder
-    with refusing(path, MatrixFileError, "Pass a folder that trigru matrix wrote, or fill another one."):
+    with refusing(path, SnapshotError, "Pass a folder that trigru matrix wrote, or fill another one."):
         matrix = record_of(read_whole(path, MOST_BYTES), Matrix, SCHEMA)
         if twice := first_twice(row.name for row in matrix.rows):
             raise ValueError(f"it has the version set {twice} twice")

@@ -26,17 +26,12 @@ ARGUMENTS = "the arguments"
 
 
 def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str = "", source: str = "") -> Subject:
-    """The facts of a model or a function.
+    """The facts of a model or a function. Raises an InputError if it fails.
 
     Args:
         thing: a `trigru.parity.Model`, a callable pytree with arrays, as a module, or a function of arrays.
         arguments: that it is called with; a function is differentiated by all of them, a model by its parameters.
-        kept: where arrays are kept.
-        name: of the subject; by default its own.
-        source: where it comes from; by default its name.
-
-    Raises:
-        InputError: it fails.
+        name, source: of the subject, and where it comes from; by default its own name.
     """
     name = name or getattr(thing, "name", None) or getattr(thing, "__name__", type(thing).__name__)
     subject = Subject(name, source or name)
@@ -69,12 +64,7 @@ def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
 def snapshot_of(
     subjects: Sequence[Subject], equality: list[Measurement] | None = None, packages: Iterable[str] = ()
 ) -> Snapshot:
-    """A snapshot of subjects, as of now.
-
-    Args:
-        equality: of `Snapshot`.
-        packages: whose versions count, beside those that trigru requires.
-    """
+    """A snapshot of subjects, as of now, with the versions of packages beside those that trigru requires."""
     when, machine = datetime.now(UTC).isoformat(timespec="seconds"), describe_machine()
     versions = machine.versions | installed(["trigru", *packages])
     if machine.commit:

@@ -22,11 +22,7 @@ _OWN = Path(__file__).parents[2]
 
 @cache
 def place_of(file: str) -> str:
-    """A file's name from the folder of its package on; it may otherwise identify a user.
-
-    >>> place_of("/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py")
-    'flax/nnx/graph.py'
-    """
+    """A file's name from the folder of its package on, as flax/nnx/graph.py; it may otherwise identify a user."""
     path = Path(file)
     shortened = _PACKAGES.sub("", path.as_posix())
     if shortened == path.as_posix() and path.is_relative_to(_OWN):

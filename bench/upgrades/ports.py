@@ -1,4 +1,4 @@
-"""The facts of a port: what it offers, draws and saves, its functions, and its calls in each style."""
+"""The facts of a port: what it offers, draws, saves and reads, its functions, and its calls in each style."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,16 +12,18 @@ import numpy as np
 import optax
 
 from ...common.config import GRUConfig
+from ...common.errors import TrigruError, UnavailableError, brief
 from ...common.parameters.layouts import CANONICAL, Layout
 from ...common.parameters.record import leaves, random_params
 from ...common.port.protocol import CallStyle, Port, Program
 from ...common.port.styles import available_styles, make_task
 from ...common.port.task import PHASES, Batch
+from ...impls import checkpoints, port_names, unavailable
 from ...impls.checkpoints.containers import CONTAINERS
-from .files import Kept
+from .files import Kept, Read, name_of
 from .functions import Call, Called, Example, Ran, look_at, paths_of
 from .noticing import noticed, survived
-from .record import CONTENT, Subject
+from .record import CONTENT, ArrayNames, Change, Subject
 
 #: The model and the data, all random and fixed; no two sizes are equal.
 B, T, D, H, C = 3, 7, 5, 6, 4
@@ -48,7 +50,6 @@ def look_at_port(port: Port, subject: Subject, kept: Kept) -> None:
 
 
 def _save(port: Port, subject: Subject, kept: Kept) -> None:
-    """A file of parameters in each format that needs no pickle."""
     layout = getattr(port, "layout", None)
     if not isinstance(layout, Layout):
         return
@@ -56,12 +57,39 @@ def _save(port: Port, subject: Subject, kept: Kept) -> None:
     for container in CONTAINERS:
         if container.optional or (container.layouts and layout.name not in container.layouts):
             continue
-        suffix = container.suffixes[0]
-        with survived(subject, container.title), noticed(subject, "call"), tempfile.TemporaryDirectory() as place:
-            path = Path(place) / f"parameters{suffix}"
-            container.write(path, layout.flat(params), layout.name)
-            content = np.frombuffer(path.read_bytes(), np.uint8)
-            subject.checkpoints[suffix] = kept.keep_all({CONTENT: content, **CANONICAL.flat(params)})
+        with survived(subject, container.title), noticed(subject, "call"):
+            content = np.frombuffer(container.encode(layout.flat(params), layout.name), np.uint8)
+            subject.checkpoints[container.suffixes[0]] = kept.keep_all({CONTENT: content, **CANONICAL.flat(params)})
+
+
+def unread(old: Read) -> Iterator[Change]:
+    """The files that what is installed does not read, or reads as something else. No code in one is run."""
+    snapshot, arrays = old
+    known = {suffix for container in CONTAINERS for suffix in container.suffixes if not container.optional}
+    for subject in snapshot.subjects:
+        if subject.framework not in port_names() or unavailable(subject.framework):
+            continue
+        for suffix, written in subject.checkpoints.items():
+            content = arrays.get(written.get(CONTENT, ""))
+            problem = _misread(suffix, content, written) if content is not None and suffix in known else ""
+            if problem:
+                yield Change("checkpoints", subject.name, f"reading a file as {suffix}", "reads", problem)
+
+
+def _misread(suffix: str, content: np.ndarray, written: ArrayNames) -> str:
+    """How a file differs from what was written into it; "" if it does not, or if its reader is not installed."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / f"parameters{suffix}"
+        path.write_bytes(content.tobytes())
+        try:
+            read = checkpoints.read(path)
+        except UnavailableError:
+            return ""
+        except (TrigruError, OSError) as error:
+            return brief(error)
+    found = {CONTENT: content, **CANONICAL.flat(read.params)}
+    other = [name for name, array in written.items() if name not in found or name_of(found[name]) != array]
+    return f"other bits in {', '.join(other)}" if other else ""
 
 
 def _rows(port: Port, *, whole: bool) -> Iterator[tuple[str, Callable[[], Example | Called]]]:
@@ -80,7 +108,6 @@ def _rows(port: Port, *, whole: bool) -> Iterator[tuple[str, Callable[[], Exampl
 
 
 def _call(port: Port, model: Callable[[], Any], style: CallStyle, phase: str, ran: Ran) -> Call:
-    """A phase in a call style."""
     task = make_task(port, GRU, phase, OPTIMIZER)
     program = style.build(port, model(), replace(task, predict=ran(task.predict)))
     arguments = [program.put(array) for array in BATCH.arguments(phase)]

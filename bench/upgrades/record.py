@@ -53,37 +53,25 @@ ArrayNames = dict[str, str]
 
 
 class Trail(Struct, forbid_unknown_fields=True):
-    """What a program computes, value by value, and on which lines.
+    """What a program computes, value by value, and on which lines."""
 
-    Args:
-        lines: each line once, with what it computes, as "flax/linen/recurrent.py:593 (mul of shape 4x8)".
-        steps: the name of an array of whole numbers, one operation after the other: its line, how many operands and
-            results it has, the numbers of these operands, and those of the results.
-        signatures: the name of an array with a row of numbers for each value.
-    """
-
-    lines: list[str]
+    lines: list[str]  # each once, with what it computes, as "flax/linen/recurrent.py:593 (mul of shape 4x8)"
+    #: Names an array of whole numbers, one operation after the other: its line, how many operands and results it has,
+    #: the numbers of these operands, and those of the results.
     steps: str
-    signatures: str
+    signatures: str  # names an array with a row of numbers for each value
 
 
 class TrailStep(NamedTuple):
-    """An operation of a trail: its line with what it computes, and the numbers of its operands and of its results."""
+    """An operation of a trail."""
 
-    where: str
-    operands: list[int]
+    where: str  # its line, with what it computes
+    operands: list[int]  # numbers of values, as the results
     results: list[int]
 
 
 def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[TrailStep]:
-    """All operations of a trail, in their order.
-
-    Args:
-        steps, signatures: the arrays that it names.
-
-    Raises:
-        ValueError: they are of another form, or of lines or values that there are not.
-    """
+    """All operations of a trail, of the arrays that it names. Raises a ValueError if these contradict the trail."""
     if steps.ndim != 1 or steps.dtype.kind != "i" or signatures.ndim != 2 or signatures.dtype.kind != "f":
         raise ValueError("has other arrays than numbers of steps and rows of a signature")
     if signatures.shape[1] != SIGNATURE:
@@ -101,15 +89,10 @@ def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[Tr
 
 
 class Source(Struct, forbid_unknown_fields=True):
-    """The source files of an installed package.
+    """The source files of an installed package."""
 
-    Args:
-        files: by path, the CRC-32 of the content, and the number of lines.
-        lines: the name of an array of 8 bits of the CRC-32 of each line, file by file.
-    """
-
-    files: dict[str, tuple[Count, Count]]
-    lines: str
+    files: dict[str, tuple[Count, Count]]  # by path, the CRC-32 of the content, and the number of lines
+    lines: str  # names an array of 8 bits of the CRC-32 of each line, file by file
 
 
 class Subject(Struct, forbid_unknown_fields=True):
@@ -117,79 +100,50 @@ class Subject(Struct, forbid_unknown_fields=True):
 
     Its facts are those of `missing` and below. A call of a port is told by its phase, style, dtype and devices, as in
     "train_step apply float32".
-
-    Args:
-        name: "linen", "linen:fused" or "linen's parts".
-        framework: the name of the port that has the same framework.
-        missing: why it is not there; "" if it is.
-        styles: its call styles, with the reason where the installed versions lack one, else "".
-        draws: of each model, the parameters that it draws from a fixed key, by path.
-        tree: the leaves of models and results by path, in their order, with dtype and shape.
-        checkpoints: of each format of files by its suffix, the content of a file of parameters, as bytes under the name
-            of CONTENT, and these parameters by their canonical names.
-        signatures: of each function or class that a user calls, the arguments with their defaults; "" for none.
-        values: of each call, the arrays that came out.
-        trails: of each traced program, its values and the lines that compute them.
-        programs: of each call, operations in its program, by kind, and what XLA made of it.
-        calls: of each call, its cost apart from its program, in counts: they stand for dispatch time and have no noise.
-        warnings: what warned, by when and where, without the number of the line, which moves with each release.
-        lines: of a warning, as "at call, flax/a.py: UserWarning: soon", and of a call that waits, the line of code.
-        problems: what did not work, with the exception.
     """
 
-    name: str
-    framework: str
-    missing: str = ""
-    styles: dict[str, str] = {}
-    draws: dict[str, ArrayNames] = {}
-    tree: dict[str, str] = {}
+    name: str  # "linen", "linen:fused" or "linen's parts"
+    framework: str  # the name of the port that has the same framework
+    missing: str = ""  # why it is not there; "" if it is
+    styles: dict[str, str] = {}  # its call styles, with the reason where the installed versions lack one, else ""
+    draws: dict[str, ArrayNames] = {}  # of each model, the parameters that it draws from a fixed key, by path
+    tree: dict[str, str] = {}  # dtype and shape of the leaves of models and results by path, in their order
+    #: Of each format of files by its suffix, the content of a file of parameters, as bytes under the name of CONTENT,
+    #: and these parameters by their canonical names.
     checkpoints: dict[str, ArrayNames] = {}
+    #: Of each function or class that a user calls, the arguments with their defaults; "" for none.
     signatures: dict[str, dict[str, str]] = {}
-    values: dict[str, ArrayNames] = {}
-    trails: dict[str, Trail] = {}
+    values: dict[str, ArrayNames] = {}  # of each call, the arrays that came out
+    trails: dict[str, Trail] = {}  # of each traced program, its values and the lines that compute them
+    #: Of each call, operations in its program, by kind, and what XLA made of it.
     programs: dict[str, dict[str, Count | str | None]] = {}
+    #: Of each call, its cost apart from its program, in counts: they stand for dispatch time and have no noise.
     calls: dict[str, dict[str, Count]] = {}
+    #: What warned, by when and where, without the number of the line, which moves with each release.
     warnings: dict[str, list[str]] = {}
+    #: Of a warning, as "at call, flax/a.py: UserWarning: soon", and of a call that waits, the line of code.
     lines: dict[str, str] = {}
-    problems: dict[str, str] = {}
+    problems: dict[str, str] = {}  # what did not work, with the exception
 
 
 class Snapshot(Struct, forbid_unknown_fields=True):
-    """All that is true of what is installed, apart from the clock.
+    """All that is true of what is installed, apart from the clock."""
 
-    Args:
-        schema: the version of this format.
-        command: the words of the command, without the folder.
-        datetime: when it was taken.
-        machine: the machine, and the installed versions.
-        equality: every measurement of `verify`; None if it was left out.
-        subjects: what was looked at.
-        sources: of each installed package that the ports need and is a release, its source files.
-    """
-
-    schema: int
-    command: list[str]
-    datetime: str
-    machine: Machine
-    equality: list[Measurement] | None
-    subjects: list[Subject]
-    sources: dict[str, Source] = {}
+    schema: int  # the version of this format
+    command: list[str]  # its words, without the folder
+    datetime: str  # when it was taken
+    machine: Machine  # with the installed versions
+    equality: list[Measurement] | None  # every measurement of `verify`; None if it was left out
+    subjects: list[Subject]  # what was looked at
+    sources: dict[str, Source] = {}  # of each installed package that the ports need and is a release
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
-    """One fact that is not as it was.
+    """One fact that is not as it was."""
 
-    Args:
-        kind: of KINDS.
-        subject: a name of `Subject`.
-        what: the fact, in words.
-        old, new: what it was, and is.
-        line: of code that computes something else, and what stood there before; "" where none is known.
-    """
-
-    kind: str
-    subject: str
-    what: str
+    kind: str  # of KINDS
+    subject: str  # the name of a `Subject`
+    what: str  # the fact, in words
     old: str
     new: str
-    line: str = ""
+    line: str = ""  # of code that computes something else, and what stood there before; "" where none is known

@@ -31,9 +31,6 @@ def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
     """The Python files of `PACKAGES` that some packages require, without their tests.
 
     What is installed from a folder, a commit or a file is left out: its code may change under one version.
-
-    Args:
-        kept: where the hashes of all lines are kept, 8 bits a line.
     """
     found: dict[str, Source] = {}
     for name, version in installed(packages).items():

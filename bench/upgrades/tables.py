@@ -30,9 +30,6 @@ def change_lines(found: Sequence[Change], fail_on: Collection[str], *, other_cod
 
     What several parts have in common is told once. Where there is too much, each kind is shown before a second change
     of one, and each port or part before a second of its own; the rest is counted where its kind is shown.
-
-    Args:
-        other_code: whether a package has code that no change leads to.
     """
     if not found:
         return ["Nothing that is checked changed." if other_code else "Nothing changed."]
@@ -61,7 +58,6 @@ def change_lines(found: Sequence[Change], fail_on: Collection[str], *, other_cod
 
 
 def _shown(groups: Sequence[Sequence[Change]]) -> list[Sequence[Change]]:
-    """The groups for which there is room, in their order."""
     seen: Counter[object] = Counter()
     ranks: list[tuple[int, int, int]] = []
     for number, (first, *_) in enumerate(groups):
@@ -142,11 +138,8 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
             rows.append((row.name, "", "", "", "no snapshot"))
             notes.append(f"No snapshot of {row.name}: {row.reason}")
             continue
-        new = (
-            version_differences(before.versions, row.versions)
-            if before
-            else [f"{n} {v}" for n, v in row.versions.items()]
-        )
+        first = [f"{name} {version}" for name, version in row.versions.items()]
+        new = version_differences(before.versions, row.versions) if before else first
         moved = _said(sum(map(Counter, row.counts.values()), Counter())) if before else "the first"
         rows.append((row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), moved))
         details.append(change_table(f"Changed with {row.name}", row.moved))
@@ -177,11 +170,11 @@ def _said(counts: Mapping[str, int]) -> str:
 def matrix_picture(matrix: Matrix) -> "Picture | None":
     """The lines of Python that one train step of each port runs, over the version sets; None of fewer than two."""
     rows = [row for row in matrix.rows if not row.reason]
-    names = dict.fromkeys(name for row in rows for name in row.facts if ":" not in name)
-    lines = {
-        port: [(at, n) for at, row in enumerate(rows) if (n := row.facts.get(port, {}).get("lines"))] for port in names
-    }
-    lines = {port: known for port, known in lines.items() if known}
+    lines: dict[str, list[tuple[int, int]]] = {}
+    for at, row in enumerate(rows):
+        for port, facts in row.facts.items():
+            if ":" not in port and facts["lines"]:
+                lines.setdefault(port, []).append((at, facts["lines"]))
     if len(rows) < 2 or not lines:
         return None
     from ..reporting.plots import Picture, colour_of, drawing, marker_of  # half a second

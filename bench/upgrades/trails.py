@@ -30,13 +30,7 @@ _DRIVING = tuple(
 
 
 def trail_of(closed: Any, arguments: Sequence[Any], kept: Kept) -> tuple[Trail, list[np.ndarray]]:
-    """The trail of a trace, and its outputs in float64.
-
-    Args:
-        closed: of JAX, as `jax.make_jaxpr` returns it.
-        arguments: the arrays that it takes.
-        kept: where the signatures are kept.
-    """
+    """The trail of a trace, as `jax.make_jaxpr` returns it, and its outputs in float64."""
     tape = TraceTape(closed, [np.asarray(argument)[None] for argument in arguments])
     numbers: dict[str, int] = {}
     steps: list[int] = []
@@ -175,12 +169,7 @@ def _alike(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 class Partings:
-    """Where the new trail of a program parts from the old one.
-
-    Args:
-        program: its name.
-        old, new: the subjects that have it, with the arrays that each names.
-    """
+    """Where the new trail of a program parts from the old one, each in a subject with the arrays that it names."""
 
     def __init__(self, program: str, old: tuple[Subject, Arrays], new: tuple[Subject, Arrays]):
         self._was, self._now = _Side(program, *old), _Side(program, *new)
@@ -189,8 +178,7 @@ class Partings:
     def line(self, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
         """The first line of the new trail that computes something else, and that of the old one which it stands for.
 
-        Args:
-            was, now: a result that differs, whose lines alone count; None for any.
+        Of a result that differs, its lines alone count.
         """
         before = self._was.place(self._parted[0], was, self._now)
         after = self._now.place(self._parted[1], now, self._was)

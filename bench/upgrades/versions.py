@@ -26,29 +26,18 @@ _EVERY = re.compile(r"(\d{0,15}) ?(day|week|month|year)s?")
 
 @dataclass(frozen=True)
 class VersionSet:
-    """Requirements to install together.
+    """Requirements to install together."""
 
-    Args:
-        name: as tables show it, and as a user may write it.
-        requirements: with versions; the newest of what is not named.
-        day: only releases of before the end of this day count; None for all.
-    """
-
-    name: str = field(compare=False)
-    requirements: tuple[str, ...] = ()
-    day: date | None = None
+    name: str = field(compare=False)  # as tables show it, and as a user may write it
+    requirements: tuple[str, ...] = ()  # with versions; the newest of what is not named
+    day: date | None = None  # only releases of before the end of this day count; None for all
 
 
 def read_set(text: str) -> VersionSet:
     """A set as users write it: a day, as 2025-01-31 or 2025-01, or what is installed, as "jax==0.6.2 ./flax".
 
     Beside versions, a part may be the folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main.
-
-    Raises:
-        InputError: it is neither.
-
-    >>> read_set("2025-01").day, read_set("jax==0.6.2 flax==0.11.2").requirements
-    (datetime.date(2025, 1, 1), ('jax==0.6.2', 'flax==0.11.2'))
+    Raises an InputError if it is none of these.
     """
     text = " ".join(text.split())
     if _DAY.fullmatch(text):
@@ -79,11 +68,7 @@ def is_source(requirement: str) -> bool:
 def source_name(source: str) -> str:
     """The distribution in a folder, a wheel, or at an address, which ends with its name and maybe a commit.
 
-    Raises:
-        InputError: the folder has no pyproject.toml that names one.
-
-    >>> source_name("git+file:///home/me/flax@0123abc"), source_name("/tmp/equinox-0.13.2-py3-none-any.whl")
-    ('flax', 'equinox')
+    Raises an InputError if the folder has no pyproject.toml that names one.
     """
     place = Path(source)
     if not place.is_dir():
@@ -111,11 +96,7 @@ def name_of(requirement: str) -> str:
 
 
 def read_day(text: str) -> date:
-    """A day, or the first of a month.
-
-    Raises:
-        InputError: it is none, or lies in the future.
-    """
+    """A day, or the first of a month. Raises an InputError if it is none, or lies in the future."""
     try:
         day = date.fromisoformat(text if len(text) > 7 else f"{text}-01")
     except ValueError as error:
@@ -131,14 +112,7 @@ def today() -> date:
 
 
 def days_between(first: date, every: str, end: date | None = None) -> list[VersionSet]:
-    """A set for each of some days, from the first to today, which is always the end.
-
-    Args:
-        every: "2months", "week", "10 days".
-
-    >>> [s.name for s in days_between(date(2025, 11, 30), "month", end=date(2026, 2, 10))]
-    ['2025-11-30', '2025-12-30', '2026-01-30', '2026-02-10']
-    """
+    """A set for each of some days, every "2months", "week" or "10 days", and for today, which is always the end."""
     step = _EVERY.fullmatch(every.strip().lower())
     if not step or int(step[1] or 1) == 0:
         raise InputError(f"--every {every!r}: expected a time, as 2months, week or 10days.")
@@ -157,9 +131,6 @@ def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
     """The requirements of trigru with `EXTRAS`: with bounds, and for `SUBJECTS` the name alone.
 
     A set decides about these; what the package says of them is what it was tested with.
-
-    >>> requirements_of(["jax>=0.10", "rich>=13", "torch; extra == 'peers'"])
-    (['jax'], ['rich>=13'])
     """
     needed = [requirement for requirement in map(Requirement, requires) if _holds(requirement, EXTRAS)]
     subjects = [requirement.name for requirement in needed if requirement.name.lower() in SUBJECTS]
@@ -168,9 +139,7 @@ def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
-    """The versions of distributions and of all that they require, where they are here; with the origin of a checkout.
-
-    Of trigru that is with `EXTRAS`.
+    """The versions of distributions and of all that they require, trigru with `EXTRAS`; with the origin of a checkout.
 
     >>> {"jax", "jaxlib", "flax", "orbax-checkpoint", "ml-dtypes"} <= installed().keys()
     True

@@ -12,19 +12,12 @@ from .record import PARTS_OF, Subject
 
 
 class Request(Struct, frozen=True):
-    """The request to a process: the subjects of one framework, so that its import is its own.
+    """The request to a process: the subjects of one framework, so that its import is its own."""
 
-    Args:
-        framework: the name of the port.
-        names: of the subjects: the port, one of its kernels, as "linen:fused", or the framework's parts.
-        arrays: how the files begin in which the process leaves the arrays of each subject.
-        programs: the folder in which compiled programs are kept; None keeps none.
-    """
-
-    framework: str
-    names: list[str]
-    arrays: str
-    programs: str | None
+    framework: str  # the name of the port
+    names: list[str]  # of the subjects: the port, one of its kernels, as "linen:fused", or the framework's parts
+    arrays: str  # how the files begin in which the process leaves the arrays of each subject
+    programs: str | None  # the folder in which compiled programs are kept; None keeps none
 
 
 def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:

@@ -20,8 +20,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from ....common.compat import enable_x64
 from ..files import Kept
-from ..functions import Called, Example, bytes_of, look_at
-from ..functions import Rows as Parts
+from ..functions import Called, Example, Rows, bytes_of, look_at
 from ..noticing import survived
 from ..record import Subject
 
@@ -187,24 +186,24 @@ class Lines:
         model, *inputs = value if isinstance(value, tuple) else (value, x)
         return model, inputs, inputs.pop() if isinstance(inputs[-1], dict) else {}
 
-    def traced(self, text: str, **arrays: Any) -> Parts:
-        """A row for each line of a table: a function of arrays, the first of which is differentiated."""
-        return {line: traced(self.function(line, *arrays), *arrays.values()) for line in lines_of(text)}
+    def traced(self, **arrays: Any) -> Callable[[str], Rows]:
+        """Makes a row for each line of a table: a function of arrays, the first of which is differentiated."""
+        return rows(lambda line: traced(self.function(line, *arrays), *arrays.values()))
 
     def in_half_precision(self, text: str) -> Callable[[], Called]:
         """A row of all lines of a table, compiled, whose `x` is in bfloat16, and so far from 0 that sums in it fail."""
         x = jax.numpy.asarray(100 + normal(B, T, D), "bfloat16")
         return called(jax.jit(lambda: self.values(text, x=x)))
 
-    def calls(self, text: str) -> Parts:
+    def calls(self, text: str) -> Rows:
         """A row for each line of a table: a call that is made as it is, whose numbers count as arrays, too."""
-        return {line: called(lambda line=line: jax.tree.map(np.asarray, self.value(line))) for line in lines_of(text)}
+        return rows(lambda line: called(lambda: jax.tree.map(np.asarray, self.value(line))))(text)
 
-    def called(self, text: str) -> Parts:
+    def called(self, text: str) -> Rows:
         """A row for each line of a table: a function that is called as it is, in which `ran` counts what it traces."""
-        return {line: lambda line=line: Called(lambda ran: self.value(line, ran=ran)) for line in lines_of(text)}
+        return rows(lambda line: lambda: Called(lambda ran: self.value(line, ran=ran)))(text)
 
-    def dtypes(self, text: str) -> Parts:
+    def dtypes(self, text: str) -> Rows:
         """A row for each line of a table: the dtypes of the arrays that it makes, without and with x64."""
 
         def zeros(line: str) -> list[Any]:
@@ -229,6 +228,11 @@ class Lines:
             return np.asarray(False)
 
         return called(lambda: {line: is_refused(line) for line in lines_of(text)}, counted=False)
+
+
+def rows(make: Callable[[str], Callable[[], Example | Called]]) -> Callable[[str], Rows]:
+    """Makes a row for each line of a table, which is its name."""
+    return lambda text: {line: make(line) for line in lines_of(text)}
 
 
 def lines_of(text: str) -> list[str]:

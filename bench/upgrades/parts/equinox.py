@@ -12,94 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..functions import Example
-from . import B, D, H, Lines, Parts, T, called, deletes, filled, letters, lines_of, normal, paths, policies_of  # noqa: F401
+from . import B, D, H, Lines, Rows, T, called, deletes, filled, letters, normal, paths, policies_of, rows  # noqa: F401
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
 KEY, MASK, X6 = jax.random.key(0), np.tri(T, dtype=bool), normal(T, H)
 IMAGE = normal(2, 5, 6)
 
-MODULES = """
-eqx.nn.GRUCell(D, H, key=KEY), FRAME, CARRY
-eqx.nn.GRUCell(D, H, use_bias=False, key=KEY), FRAME, CARRY
-eqx.nn.LSTMCell(D, H, key=KEY), FRAME, (CARRY, normal(H, seed=1))
-[eqx.nn.Linear(D, H, key=KEY), eqx.nn.Linear(D, H, use_bias=False, key=KEY)]
-eqx.nn.MLP(D, H, 4, 3, key=KEY)
-eqx.nn.Sequential([eqx.nn.Linear(D, D, key=KEY), eqx.nn.Lambda(jax.nn.relu)])
-[eqx.nn.LayerNorm(D), eqx.nn.RMSNorm(D)]
-eqx.nn.GroupNorm(2, T), X
-eqx.nn.Embedding(T, D, key=KEY), jnp.asarray(2)
-eqx.nn.Conv1d(T, H, 3, padding=1, key=KEY), X
-eqx.nn.ConvTranspose1d(T, H, 3, key=KEY), X
-[eqx.nn.AvgPool1d(2, 2), eqx.nn.MaxPool1d(2, 2), eqx.nn.GroupNorm(2, T, 0.1, channelwise_affine=False)], X
-[eqx.nn.Conv1d(T, H, 4, padding=padding, key=KEY) for padding in ("SAME", "SAME_LOWER", "VALID")], X
-[eqx.nn.Conv1d(T, H, 4, padding=2, padding_mode=mode, key=KEY) for mode in ("REFLECT", "CIRCULAR", "REPLICATE")], X
-eqx.nn.Conv2d(2, H, (2, 3), (1, 2), ((1, 0), (0, 2)), dilation=(2, 1), groups=2, key=KEY), IMAGE
-eqx.nn.ConvTranspose2d(2, H, (2, 3), (1, 2), output_padding=(0, 1), padding=1, dilation=(2, 1), key=KEY), IMAGE
-[pool((3, 2), (1, 2), 1, use_ceil=True) for pool in (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)], IMAGE
-[pool(2, 2, use_ceil=True) for pool in (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)], normal(2, 3, 5)
-[eqx.nn.AvgPool2d((2, 3), (2, 1)), eqx.nn.AdaptiveAvgPool2d((2, 3)), eqx.nn.AdaptiveMaxPool2d((2, 3))], IMAGE
-[eqx.nn.LayerNorm(D, 0.1, use_bias=False), eqx.nn.LayerNorm(D, use_weight=False), eqx.nn.RMSNorm(D, 0.1)]
-eqx.nn.MLP(D, "scalar", 4, 1, jnp.tanh, jnp.sin, use_bias=False, use_final_bias=False, key=KEY)
-[eqx.nn.WeightNorm(eqx.nn.Linear(D, H, key=KEY)), eqx.nn.Linear(D, "scalar", key=KEY), eqx.nn.PReLU(0.5)]
-[eqx.nn.Identity(1, a=2), eqx.nn.AdaptiveAvgPool1d(2), eqx.nn.AdaptiveMaxPool1d(2)], X
-eqx.nn.PReLU()
-eqx.nn.MultiheadAttention(1, D, key=KEY), X, X, X, dict(mask=MASK)
-eqx.nn.MultiheadAttention(2, H, key=KEY), X6, X6, X6, dict(mask=np.stack([MASK, ~np.asarray(MASK)]))
-eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=KEY), X6, X6, X6
-eqx.nn.MultiheadAttention(2, H, D, D, 3, 2, 4, use_key_bias=True, use_value_bias=True, key=KEY), X6, X, X
-eqx.nn.RotaryPositionalEmbedding(H), normal(T, H)
-"""
 SCAN = "jax.lax.scan(wrap(lambda h, x: (m(x, h),) * 2), h, x)"
-DERIVED = """
-eqx.filter_grad(loss)(m, x[0], h), eqx.filter_value_and_grad(loss)(m, x[0], h)
-eqx.filter_grad(lambda m, x, h: (loss(m, x, h), x), has_aux=True)(m, x[0], h)
-eqx.filter_jvp(lambda h: m(x[0], h), (h,), (h,)), eqx.filter_vjp(call, m, x[0], h)[1](h)
-eqx.filter_vmap(call, in_axes=(None, 0, None))(m, x, h)
-eqx.filter_vmap(call, in_axes=(None, 0, None), out_axes=1)(m, x, h)
-eqx.filter_hessian(lambda h: loss(m, x[0], h))(h), eqx.filter_jacrev(lambda h: m(x[0], h))(h)
-eqx.filter_jacfwd(lambda h: m(x[0], h))(h), eqx.filter_closure_convert(lambda h: m(x[0], h), h)(h)
-eqx.filter_vmap(lambda h: h, in_axes=None, axis_size=2)(h)
-eqx.filter_grad(lambda h: jnp.sum(_with_jvp(h, power=2)))(h)
-eqx.filter_grad(lambda h: jnp.sum(_with_vjp(h, power=2)))(h)
-eqx.filter_vmap(call)(jax.tree.map(lambda a: jnp.stack([a] * B), m), x, x)
-"""
-CALLS = """
-eqx.error_if(jnp.ones(3), jnp.array([False, True]), "wrong", on_error="nan")
-eqx.filter(TREE, eqx.is_inexact_array, inverse=True)
-eqx.filter(TREE, eqx.is_inexact_array, replace=8)
-eqx.filter(TREE, is_list, is_leaf=is_list)
-eqx.filter(TREE, {"a": True, "b": False}, inverse=True)
-eqx.filter([jnp.ones(H, jnp.bfloat16), np.arange(3)], eqx.is_inexact_array)
-eqx.partition(TREE, eqx.is_inexact_array, replace=7)
-eqx.combine(*eqx.partition(fixed(), eqx.is_inexact_array))(FRAME, CARRY)
-eqx.tree_at(lambda c: c.bias_n, fixed(), 2 + CARRY)(FRAME, CARRY)
-eqx.tree_at(lambda c: c.bias_n, fixed(), replace_fn=lambda a: a * 0)(FRAME, CARRY)
-eqx.apply_updates(fixed(), jax.tree.map(lambda a: a / 2, eqx.filter(fixed(), eqx.is_inexact_array)))(FRAME, CARRY)
-eqx.filter(read_as(EVERYTHING, NOTHING), eqx.is_array_like)
-(lambda f: eqx.tree_serialise_leaves(f, [fixed(), *EVERYTHING]) or np.frombuffer(f.getvalue(), np.uint8))(io.BytesIO())
-eqx.combine([None, jnp.ones(2), None], [jnp.zeros(2), 2 * jnp.ones(2), None], [None, None, 3 * jnp.ones(2)])
-eqx.combine({"a": None, "b": [1, 2]}, {"a": [3], "b": None}, is_leaf=is_list)
-eqx.apply_updates([jnp.ones(2, jnp.bfloat16), jnp.ones(3)], [jnp.arange(2.0), None])
-eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
-[eqx.nn.inference_mode(eqx.nn.Dropout(0.5, inference=a), value=b).inference for a in FLAGS for b in FLAGS]
-[[eqx.tree_equal(a, b) for a in TREES] for b in TREES]
-[eqx.tree_equal(CARRY, 1.01 * CARRY, rtol=rtol, atol=atol) for rtol, atol in ((0.02, 0.0), (0.0, 1.0), (1e-3, 1e-3))]
-[eqx.tree_equal(jnp.ones(3), np.ones(3, "float32"), typematch=flag) for flag in FLAGS]
-[eqx.tree_equal(np.ones(3, "float32"), jnp.ones(3), typematch=flag) for flag in FLAGS]
-eqx.filter_vmap(lambda x: x, in_axes=(eqx.if_array(1),))(normal(2, 3))
-eqx.tree_at(lambda t: (t["a"][0], t["b"][0]), TREE, (7, 8)), eqx.tree_at(lambda t: t["a"], TREE, replace_fn=len)
-letters(eqx.tree_pformat(TREE), eqx.tree_pformat(fixed()), eqx.tree_pformat(CARRY, short_arrays=False))
-eqx.Partial(jnp.clip, max=0.5)(CARRY, 0)
-[[getattr(eqx, f"is_{name}")(thing) for thing in THINGS] for name in KINDS]
-eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin).shape
-eqx.nn.inference_mode(eqx.nn.Dropout(0.5))(FRAME), Mine(normal(H), H)(CARRY)
-paths((Mine(normal(H), H), cell()))
-(lambda of: [eqx.nn.State(of).get(of), eqx.nn.State(of).set(of, CARRY).get(of)])(eqx.nn.StateIndex(CARRY + 1))
-(lambda a, b: [a(1), b(FRAME)])(*eqx.nn.Shared(LAYERS, lambda of: of[1].weight, lambda of: of[0].weight)())
-eqx.filter_vmap(lambda x: x, out_axes=2)(normal(4, 2, 3))
-[[of(normal(n, H)) for n in (6, 4)] for of in [eqx.nn.RotaryPositionalEmbedding(H)]]
-eqx.nn.Dropout(0.5, inference=True)(FRAME, inference=False, key=KEY)
-"""
 JITTED = """
 [eqxi.while_loop(lambda a: a[0] < 99, lambda a: 2 * a, jnp.ones(2), max_steps=steps, kind=of) for of, steps in LOOPS]
 eqx.nn.Dropout(0.3)(X, key=KEY)
@@ -108,41 +27,6 @@ jax.grad(lambda p: jnp.sum(eqx.nn.Dropout(p)(jnp.asarray(X), key=KEY)))(0.3)
 [eqx.nn.RotaryPositionalEmbedding(H)(normal(tokens, H)) for tokens in (5, 6)]
 [filled(eqx.nn.ConvTranspose1d(T, H, 4, padding=padding, key=KEY))(X) for padding in ("SAME", "SAME_LOWER")]
 eqx.nn.AvgPool3d(2)(normal(1, 2, 3, 4))
-"""
-CALLED = """
-partial(eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power)), fixed(), FRAME, CARRY, 2, jnp.tanh)
-partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))
-deletes(eqx.filter_jit(ran(jnp.tanh), donate="all"))
-deletes(eqx.filter_jit(ran(jnp.tanh)))
-deletes(eqx.filter_jit(ran(jnp.tanh), donate="all-except-first"))
-deletes(partial(eqx.filter_jit(ran(lambda _, a: jnp.tanh(a)), donate="all-except-first"), None))
-partial(eqx.filter_jit(eqx.Partial(ran(lambda cell, x, h: cell(x, h)), fixed())), FRAME, CARRY)
-partial(eqx.filter_jit(eqx.debug.assert_max_traces(ran(jnp.tanh), max_traces=1)), CARRY)
-"""
-HALVES = """
-[jax.vmap(jax.vmap(norm(D)))(x) for norm in (eqx.nn.LayerNorm, eqx.nn.RMSNorm)], jax.vmap(eqx.nn.GroupNorm(1, T))(x)
-filled(eqx.nn.MultiheadAttention(1, D, dtype=jnp.bfloat16, key=KEY))(*[x[0] - 100] * 3)
-"""
-DTYPES = """
-eqx.filter(cell(), eqx.is_array)
-eqx.filter(cell(dtype=jnp.bfloat16), eqx.is_array)
-[eqx.filter(of(D, H, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.LSTMCell, eqx.nn.Linear)]
-[eqx.filter(of(2, 4, 3, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.Conv1d, eqx.nn.ConvTranspose1d)]
-eqx.nn.Linear(D, H, key=KEY)(jnp.ones(D, "int8")), eqx.nn.LayerNorm(D)(jnp.ones(D, "float16"))
-"""
-MISTAKES = """
-read_as(FRAME, CARRY)
-read_as(FRAME, FRAME.astype("int32"))
-read_as(normal(3, 2), normal(2, 3))
-eqx.nn.Dropout(0.5)(jnp.asarray(FRAME))
-setattr(Mine(normal(H), H), "size", 3)
-Mine(normal(H), 0)
-cell()(CARRY, CARRY)
-eqx.tree_at(lambda _: CARRY, cell(), FRAME)
-eqx.tree_at(lambda c: (c.bias, c.bias), cell(), (CARRY, CARRY))
-eqx.tree_at(lambda c: c.bias, cell(use_bias=False), CARRY)
-eqx.filter_grad(lambda x: jnp.sum(x))(jnp.arange(3))
-(lambda layer: eqx.tree_check([layer, layer]))(cell())
 """
 EVERYTHING = (jnp.ones(H, jnp.bfloat16), np.arange(3), normal(H), 2, 1.5, True)
 NOTHING = (jnp.zeros(H, jnp.bfloat16), np.zeros(3, int), np.zeros(H, "float32"), 0, 0.0, False)
@@ -169,27 +53,17 @@ class Mine(eqx.Module):
         return x @ self.weight * self.scale
 
 
-def cell(**options: Any) -> Any:
-    """A cell."""
-    return eqx.nn.GRUCell(D, H, key=KEY, **options)
-
-
-def fixed() -> Any:
-    """A cell whose parameters are not those that were drawn."""
-    return filled(cell())
-
-
 def call(module: Any, *inputs: Any, **options: Any) -> Any:
     """The results of a module, or of each."""
     return [call(m, *inputs) for m in module] if isinstance(module, list) else module(*inputs, **options)
 
 
-def written(tree: Any) -> io.BytesIO:
-    """A file of the leaves of a tree, from its beginning on."""
+def read_as(tree: Any, other: Any) -> Any:
+    """A tree that is written to a file, and read as one with the leaves of another."""
     file = io.BytesIO()
     eqx.tree_serialise_leaves(file, tree)
     file.seek(0)
-    return file
+    return eqx.tree_deserialise_leaves(file, other)
 
 
 def _of(line: str, call: Callable[..., Any] = call, *, compiled: bool = False) -> Callable[[], Example]:
@@ -227,13 +101,14 @@ HERE = Lines(
         **globals(),
         "loss": lambda cell, x, h: jnp.sum(cell(x, h) ** 2),
         "is_list": lambda thing: isinstance(thing, list),
-        "read_as": lambda tree, other: eqx.tree_deserialise_leaves(written(tree), other),
+        "cell": lambda **options: eqx.nn.GRUCell(D, H, key=KEY, **options),
+        "fixed": lambda: filled(eqx.nn.GRUCell(D, H, key=KEY)),  # whose parameters are not those that were drawn
     }
 )
 SQUARE = "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY"
 SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
-PARTS: Parts = {
+PARTS: Rows = {
     "eqx.filter_checkpoint": _of("cell(), CARRY, STEPS", _scanned(eqx.filter_checkpoint)),
     "bytes kept by the policies of eqx.filter_checkpoint": called(
         partial(policies_of, eqx.filter_checkpoint), counted=False
@@ -241,16 +116,125 @@ PARTS: Parts = {
     "eqx.filter_pure_callback": called(  # runs in another thread
         lambda: eqx.filter_pure_callback(np.sin, CARRY, result_shape_dtypes=CARRY), counted=False
     ),
-    **{line: _of(SQUARE, HERE.function(line, "m", "x", "h")) for line in lines_of(DERIVED)},
-    **{line: _of(line) for line in lines_of(MODULES)},
+    **rows(lambda line: _of(SQUARE, HERE.function(line, "m", "x", "h")))("""
+eqx.filter_grad(loss)(m, x[0], h), eqx.filter_value_and_grad(loss)(m, x[0], h)
+eqx.filter_grad(lambda m, x, h: (loss(m, x, h), x), has_aux=True)(m, x[0], h)
+eqx.filter_jvp(lambda h: m(x[0], h), (h,), (h,)), eqx.filter_vjp(call, m, x[0], h)[1](h)
+eqx.filter_vmap(call, in_axes=(None, 0, None))(m, x, h)
+eqx.filter_vmap(call, in_axes=(None, 0, None), out_axes=1)(m, x, h)
+eqx.filter_hessian(lambda h: loss(m, x[0], h))(h), eqx.filter_jacrev(lambda h: m(x[0], h))(h)
+eqx.filter_jacfwd(lambda h: m(x[0], h))(h), eqx.filter_closure_convert(lambda h: m(x[0], h), h)(h)
+eqx.filter_vmap(lambda h: h, in_axes=None, axis_size=2)(h)
+eqx.filter_grad(lambda h: jnp.sum(_with_jvp(h, power=2)))(h)
+eqx.filter_grad(lambda h: jnp.sum(_with_vjp(h, power=2)))(h)
+eqx.filter_vmap(call)(jax.tree.map(lambda a: jnp.stack([a] * B), m), x, x)
+"""),
+    **rows(_of)("""
+eqx.nn.GRUCell(D, H, key=KEY), FRAME, CARRY
+eqx.nn.GRUCell(D, H, use_bias=False, key=KEY), FRAME, CARRY
+eqx.nn.LSTMCell(D, H, key=KEY), FRAME, (CARRY, normal(H, seed=1))
+[eqx.nn.Linear(D, H, key=KEY), eqx.nn.Linear(D, H, use_bias=False, key=KEY)]
+eqx.nn.MLP(D, H, 4, 3, key=KEY)
+eqx.nn.Sequential([eqx.nn.Linear(D, D, key=KEY), eqx.nn.Lambda(jax.nn.relu)])
+[eqx.nn.LayerNorm(D), eqx.nn.RMSNorm(D)]
+eqx.nn.GroupNorm(2, T), X
+eqx.nn.Embedding(T, D, key=KEY), jnp.asarray(2)
+eqx.nn.Conv1d(T, H, 3, padding=1, key=KEY), X
+eqx.nn.ConvTranspose1d(T, H, 3, key=KEY), X
+[eqx.nn.AvgPool1d(2, 2), eqx.nn.MaxPool1d(2, 2), eqx.nn.GroupNorm(2, T, 0.1, channelwise_affine=False)], X
+[eqx.nn.Conv1d(T, H, 4, padding=padding, key=KEY) for padding in ("SAME", "SAME_LOWER", "VALID")], X
+[eqx.nn.Conv1d(T, H, 4, padding=2, padding_mode=mode, key=KEY) for mode in ("REFLECT", "CIRCULAR", "REPLICATE")], X
+eqx.nn.Conv2d(2, H, (2, 3), (1, 2), ((1, 0), (0, 2)), dilation=(2, 1), groups=2, key=KEY), IMAGE
+eqx.nn.ConvTranspose2d(2, H, (2, 3), (1, 2), output_padding=(0, 1), padding=1, dilation=(2, 1), key=KEY), IMAGE
+[pool((3, 2), (1, 2), 1, use_ceil=True) for pool in (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)], IMAGE
+[pool(2, 2, use_ceil=True) for pool in (eqx.nn.AvgPool2d, eqx.nn.MaxPool2d)], normal(2, 3, 5)
+[eqx.nn.AvgPool2d((2, 3), (2, 1)), eqx.nn.AdaptiveAvgPool2d((2, 3)), eqx.nn.AdaptiveMaxPool2d((2, 3))], IMAGE
+[eqx.nn.LayerNorm(D, 0.1, use_bias=False), eqx.nn.LayerNorm(D, use_weight=False), eqx.nn.RMSNorm(D, 0.1)]
+eqx.nn.MLP(D, "scalar", 4, 1, jnp.tanh, jnp.sin, use_bias=False, use_final_bias=False, key=KEY)
+[eqx.nn.WeightNorm(eqx.nn.Linear(D, H, key=KEY)), eqx.nn.Linear(D, "scalar", key=KEY), eqx.nn.PReLU(0.5)]
+[eqx.nn.Identity(1, a=2), eqx.nn.AdaptiveAvgPool1d(2), eqx.nn.AdaptiveMaxPool1d(2)], X
+eqx.nn.PReLU()
+eqx.nn.MultiheadAttention(1, D, key=KEY), X, X, X, dict(mask=MASK)
+eqx.nn.MultiheadAttention(2, H, key=KEY), X6, X6, X6, dict(mask=np.stack([MASK, ~np.asarray(MASK)]))
+eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=KEY), X6, X6, X6
+eqx.nn.MultiheadAttention(2, H, D, D, 3, 2, 4, use_key_bias=True, use_value_bias=True, key=KEY), X6, X, X
+eqx.nn.RotaryPositionalEmbedding(H), normal(T, H)
+"""),
     "lax.scan of eqx.nn.GRUCell": _of("cell(), CARRY, STEPS", _scanned(lambda f: f), compiled=True),
-    "eqx in half precision": HERE.in_half_precision(HALVES),
+    "eqx in half precision": HERE.in_half_precision("""
+[jax.vmap(jax.vmap(norm(D)))(x) for norm in (eqx.nn.LayerNorm, eqx.nn.RMSNorm)], jax.vmap(eqx.nn.GroupNorm(1, T))(x)
+filled(eqx.nn.MultiheadAttention(1, D, dtype=jnp.bfloat16, key=KEY))(*[x[0] - 100] * 3)
+"""),
     **{f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), _normalized) for mode in ("mode='batch'", "mode='ema'")},
     "eqx.nn.SpectralNorm": _of(SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))),
-    **HERE.called(CALLED),
+    **HERE.called("""
+partial(eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power)), fixed(), FRAME, CARRY, 2, jnp.tanh)
+partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))
+deletes(eqx.filter_jit(ran(jnp.tanh), donate="all"))
+deletes(eqx.filter_jit(ran(jnp.tanh)))
+deletes(eqx.filter_jit(ran(jnp.tanh), donate="all-except-first"))
+deletes(partial(eqx.filter_jit(ran(lambda _, a: jnp.tanh(a)), donate="all-except-first"), None))
+partial(eqx.filter_jit(eqx.Partial(ran(lambda cell, x, h: cell(x, h)), fixed())), FRAME, CARRY)
+partial(eqx.filter_jit(eqx.debug.assert_max_traces(ran(jnp.tanh), max_traces=1)), CARRY)
+"""),
     "eqx.internal.while_loop and dropout": called(eqx.filter_jit(lambda: HERE.values(JITTED))),
-    **HERE.calls(CALLS),
-    **HERE.dtypes(DTYPES),
-    "mistakes": HERE.refused(MISTAKES),
+    **HERE.calls("""
+eqx.error_if(jnp.ones(3), jnp.array([False, True]), "wrong", on_error="nan")
+eqx.filter(TREE, eqx.is_inexact_array, inverse=True)
+eqx.filter(TREE, eqx.is_inexact_array, replace=8)
+eqx.filter(TREE, is_list, is_leaf=is_list)
+eqx.filter(TREE, {"a": True, "b": False}, inverse=True)
+eqx.filter([jnp.ones(H, jnp.bfloat16), np.arange(3)], eqx.is_inexact_array)
+eqx.partition(TREE, eqx.is_inexact_array, replace=7)
+eqx.combine(*eqx.partition(fixed(), eqx.is_inexact_array))(FRAME, CARRY)
+eqx.tree_at(lambda c: c.bias_n, fixed(), 2 + CARRY)(FRAME, CARRY)
+eqx.tree_at(lambda c: c.bias_n, fixed(), replace_fn=lambda a: a * 0)(FRAME, CARRY)
+eqx.apply_updates(fixed(), jax.tree.map(lambda a: a / 2, eqx.filter(fixed(), eqx.is_inexact_array)))(FRAME, CARRY)
+eqx.filter(read_as(EVERYTHING, NOTHING), eqx.is_array_like)
+(lambda f: eqx.tree_serialise_leaves(f, [fixed(), *EVERYTHING]) or np.frombuffer(f.getvalue(), np.uint8))(io.BytesIO())
+eqx.combine([None, jnp.ones(2), None], [jnp.zeros(2), 2 * jnp.ones(2), None], [None, None, 3 * jnp.ones(2)])
+eqx.combine({"a": None, "b": [1, 2]}, {"a": [3], "b": None}, is_leaf=is_list)
+eqx.apply_updates([jnp.ones(2, jnp.bfloat16), jnp.ones(3)], [jnp.arange(2.0), None])
+eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
+[eqx.nn.inference_mode(eqx.nn.Dropout(0.5, inference=a), value=b).inference for a in FLAGS for b in FLAGS]
+[[eqx.tree_equal(a, b) for a in TREES] for b in TREES]
+[eqx.tree_equal(CARRY, 1.01 * CARRY, rtol=rtol, atol=atol) for rtol, atol in ((0.02, 0.0), (0.0, 1.0), (1e-3, 1e-3))]
+[eqx.tree_equal(jnp.ones(3), np.ones(3, "float32"), typematch=flag) for flag in FLAGS]
+[eqx.tree_equal(np.ones(3, "float32"), jnp.ones(3), typematch=flag) for flag in FLAGS]
+eqx.filter_vmap(lambda x: x, in_axes=(eqx.if_array(1),))(normal(2, 3))
+eqx.tree_at(lambda t: (t["a"][0], t["b"][0]), TREE, (7, 8)), eqx.tree_at(lambda t: t["a"], TREE, replace_fn=len)
+letters(eqx.tree_pformat(TREE), eqx.tree_pformat(fixed()), eqx.tree_pformat(CARRY, short_arrays=False))
+eqx.Partial(jnp.clip, max=0.5)(CARRY, 0)
+[[getattr(eqx, f"is_{name}")(thing) for thing in THINGS] for name in KINDS]
+eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin).shape
+eqx.nn.inference_mode(eqx.nn.Dropout(0.5))(FRAME), Mine(normal(H), H)(CARRY)
+paths((Mine(normal(H), H), cell()))
+(lambda of: [eqx.nn.State(of).get(of), eqx.nn.State(of).set(of, CARRY).get(of)])(eqx.nn.StateIndex(CARRY + 1))
+(lambda a, b: [a(1), b(FRAME)])(*eqx.nn.Shared(LAYERS, lambda of: of[1].weight, lambda of: of[0].weight)())
+eqx.filter_vmap(lambda x: x, out_axes=2)(normal(4, 2, 3))
+[[of(normal(n, H)) for n in (6, 4)] for of in [eqx.nn.RotaryPositionalEmbedding(H)]]
+eqx.nn.Dropout(0.5, inference=True)(FRAME, inference=False, key=KEY)
+"""),
+    **HERE.dtypes("""
+eqx.filter(cell(), eqx.is_array)
+eqx.filter(cell(dtype=jnp.bfloat16), eqx.is_array)
+[eqx.filter(of(D, H, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.LSTMCell, eqx.nn.Linear)]
+[eqx.filter(of(2, 4, 3, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.Conv1d, eqx.nn.ConvTranspose1d)]
+eqx.nn.Linear(D, H, key=KEY)(jnp.ones(D, "int8")), eqx.nn.LayerNorm(D)(jnp.ones(D, "float16"))
+"""),
+    "mistakes": HERE.refused("""
+read_as(FRAME, CARRY)
+read_as(FRAME, FRAME.astype("int32"))
+read_as(normal(3, 2), normal(2, 3))
+eqx.nn.Dropout(0.5)(jnp.asarray(FRAME))
+setattr(Mine(normal(H), H), "size", 3)
+Mine(normal(H), 0)
+cell()(CARRY, CARRY)
+eqx.tree_at(lambda _: CARRY, cell(), FRAME)
+eqx.tree_at(lambda c: (c.bias, c.bias), cell(), (CARRY, CARRY))
+eqx.tree_at(lambda c: c.bias, cell(use_bias=False), CARRY)
+eqx.filter_grad(lambda x: jnp.sum(x))(jnp.arange(3))
+(lambda layer: eqx.tree_check([layer, layer]))(cell())
+"""),
 }
 PUBLIC = ("equinox", "equinox.nn")

@@ -1,9 +1,10 @@
 """Parts of Flax linen."""
 
+from collections import namedtuple
 from collections.abc import Callable
 from functools import cache, partial, reduce  # noqa: F401  (in a table)
 from importlib import import_module  # noqa: F401
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.core
 import flax.linen as nn
@@ -22,12 +23,13 @@ from flax.training.train_state import TrainState
 
 from ....common.program import evaluate
 from ..functions import Example
-from . import B, D, H, Lines, Parts, T, called, filled, letters, lines_of, normal, paths  # noqa: F401
+from . import B, D, H, Lines, Rows, T, called, filled, letters, lines_of, normal, paths, rows  # noqa: F401
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
 LOSSES = (1.0, 0.5, 0.45, 0.6, 0.7, 0.3)
 CHANGED = ["batch_stats", "counts", "intermediates"]
+Point = namedtuple("Point", "x y")
 TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, "b": {"c": {}, "d": CARRY}}
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"), nn.initializers.ones)
 BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
@@ -84,15 +86,6 @@ nn.SpectralNorm(nn.Dense(H)), X, dict(update_stats=True)
 Compact()
 Setup()
 """
-PLAIN = """
-nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
-[nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
-nn.max_pool(x[None], (3, 2), (1, 2)), nn.max_pool(x[None], (2, 3), (2, 1), "SAME"), nn.max_pool(x, (2,))
-nn.avg_pool(x[None], (3, 2), (1, 2)), nn.avg_pool(x[None], (2, 3), (2, 1), ((1, 0), (0, 2))), nn.avg_pool(x, (2,))
-nn.pooling.min_pool(x[None], (2, 3), (2, 1)), nn.pool(x, 0.0, jax.lax.add, (3,), (2,), "SAME")
-nn.dot_product_attention(x, x, x)
-nn.dot_product_attention(x, x, x, normal(1, B, B), np.tri(B, k=1)[None] > 0), nn.BatchApply(jnp.tanh)(x)
-"""
 RANDOM = """
 nn.Dropout(0.3, deterministic=False).apply({}, x, rngs={"dropout": KEY})
 nn.Dropout(0.3, deterministic=False, broadcast_dims=(1,)).apply({}, x, rngs={"dropout": KEY})
@@ -100,73 +93,6 @@ nn.Dropout(1.0, deterministic=False).apply({}, x)
 nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False)
 nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False, broadcast_dropout=False)
 nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=True)
-"""
-CALLS = """
-nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
-common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0)
-nn.initializers.truncated_normal()(KEY, (B, H))
-nn.OptimizedLSTMCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
-nn.RNN(nn.OptimizedLSTMCell(H, dtype=jnp.bfloat16), return_carry=True).init_with_output(KEY, X)[0]
-jax.vmap(lambda x: nn.BatchNorm(False, axis_name="i").apply(BATCH_NORM, x, mutable=CHANGED)[0], axis_name="i")(STEPS)
-[m.apply(m.init(KEY, X), FRAME[:, None], mutable=["cache"]) for m in [nn.MultiHeadDotProductAttention(1, decode=True)]]
-jax_utils.unreplicate({"a": CARRY, "b": jnp.asarray(FRAME)})
-letters(*(box().add_axis(axis, LAYERS).names for axis in (0, 1, 2)))
-letters(*(box("layers", "a", "b").remove_axis(0, LAYERS).names, box("a", "b", "layers").remove_axis(2, LAYERS).names))
-np.frombuffer(flax.serialization.to_bytes(everything()), np.uint8)
-flax.serialization.from_bytes(nothing(), flax.serialization.to_bytes(everything()))
-flax.serialization.from_state_dict(nothing(), flax.serialization.to_state_dict(everything()))
-flax.serialization.msgpack_restore(flax.serialization.to_bytes(everything()))
-everything()["train"].apply_gradients(grads={"w": CARRY}, apply_fn=jnp.cos).apply_fn(CARRY)
-everything()["train"].apply_gradients(grads={"w": CARRY}).apply_gradients(grads={"w": 2 * CARRY})
-Setup().bind(variables()).layers[0](FRAME), Setup().apply(variables(), FRAME, capture_intermediates=True)
-(lambda unbound: unbound[0].apply(unbound[1], FRAME))(Setup().bind(variables()).unbind())
-[reduce(EarlyStopping.update, LOSSES[:n], EarlyStopping(min_delta=0.1, patience=2)) for n in (1, 2, 3, 4, 5, 6)]
-flax.core.freeze(TREE).unfreeze(), Struct(FRAME).replace(a=CARRY)
-flax.traverse_util.path_aware_map(lambda path, a: a * len(path), TREE)
-letters(*flax.traverse_util.flatten_dict(TREE, is_leaf=lambda path, _: path == ("b",)))
-letters(*flax.traverse_util.flatten_dict(TREE, sep="/"), *flax.traverse_util.flatten_dict(EMPTY, True, sep="/"))
-letters(*flax.traverse_util.path_aware_map(lambda _, a: a, EMPTY))
-letters(type(flax.serialization.msgpack_restore(flax.serialization.msgpack_serialize({"a": np.float32(2)}))["a"]))
-(lambda m: [m.sow("a", "b", n * CARRY) for n in (1, 2)] and dict(m.variables))(Setup().bind({}, mutable=True))
-letters(*jax.tree.leaves(flax.traverse_util.path_aware_map(lambda path, _: "/".join(path), TREE)))
-flax.traverse_util.ModelParamTraversal(lambda path, _: path.endswith("d")).update(lambda a: 2 * a, TREE)
-flax.serialization.from_bytes(TWELVE, flax.serialization.to_bytes([2 * n for n in TWELVE]))
-letters(*flax.serialization.to_state_dict(TWELVE)), flax.serialization.from_state_dict(TWELVE, LAST_FIRST)
-letters(*import_module("flax.training.checkpoints").natural_sort(["a_10", "a_9", "a_-1"]))
-letters(nn.get_partition_spec({"a": box()}), nn.logical_to_mesh_axes(("a", "b"), [("a", "x"), ("b", "x"), ("b", "y")]))
-nn.combine_masks(nn.make_causal_mask(FRAME), nn.make_attention_mask(FRAME > 0, FRAME < 1))
-flax.core.pop(flax.core.freeze(TREE), "a")[0], flax.core.copy(TREE, {"e": CARRY}), flax.core.freeze(TREE).copy({"a": 1})
-common_utils.stack_forest([TREE, TREE]), jax_utils.replicate(TREE), jax_utils.pad_shard_unpad(jnp.tanh, ())(X)
-letters(*(of(jnp.ones, ("a", None))((2, 3)) for of in (nn.with_partitioning, nn.with_logical_partitioning)))
-Setup().bind({"perturbations": {"a": CARRY}}).perturb("a", CARRY), nn.meta.unbox({"a": box()})
-paths((everything(), Struct(0)))
-flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
-letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
-"""
-JITTED = """
-partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRUCell(H), CARRY, FRAME), CARRY, FRAME)
-"""
-HALVES = """
-[module.init_with_output(KEY, x)[0] for module in (nn.LayerNorm(), nn.GroupNorm(1), nn.BatchNorm(False), nn.RMSNorm())]
-"""
-DTYPES = """
-nn.GRUCell(H).init(KEY, CARRY, FRAME)
-[nn.Dense(H, dtype).init_with_output(KEY, np.ones(D, kind)) for dtype in (None, "bfloat16") for kind in ("i4", "f2")]
-nn.Embed(T, D, "float16").init_with_output(KEY, INDICES), nn.LayerNorm().init_with_output(KEY, HALF)
-[nn.Embed(T, D, kind).init_with_output(KEY, FRAME, method="attend") for kind in (None, "bfloat16", "float16")]
-[of.init_with_output(KEY, X) for of in (nn.Conv(H, 2, dtype="float16"), nn.BatchNorm(False, dtype="float16"))]
-nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16, **OTHER).init_with_output(KEY, CARRY, FRAME)
-"""
-MISTAKES = """
-nn.Dropout(0.5, deterministic=False).apply({}, FRAME)
-nn.Dense(H).apply({"params": {"bias": CARRY[0]}}, FRAME)
-nn.Dense(H).apply({"params": {"bias": FRAME, "kernel": FRAME}}, FRAME)
-nn.BatchNorm(use_running_average=False).apply(variables_of(nn.BatchNorm(use_running_average=False), X), X)
-nn.BatchNorm().init(KEY, X)
-Compact().init(KEY, FRAME, twice=True)
-flax.serialization.from_state_dict({"a": CARRY, "b": CARRY}, {"a": CARRY})
-flax.serialization.from_state_dict({"a": CARRY}, {"a": CARRY, "b": CARRY})
-flax.serialization.from_bytes({"b": CARRY}, flax.serialization.to_bytes({"a": CARRY}))
 """
 
 
@@ -219,13 +145,6 @@ class Setup(nn.Module):
         return self.norm(x)
 
 
-class Point(NamedTuple):
-    """A tuple in a file."""
-
-    x: Any
-    y: Any
-
-
 @flax.struct.dataclass
 class Struct:
     """A dataclass in a file."""
@@ -273,11 +192,6 @@ def everything() -> dict[str, Any]:
     }
 
 
-def box(*names: str) -> Any:
-    """A parameter whose axes have names."""
-    return nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b"))
-
-
 def _scaled(x: Any) -> list[Any]:
     """The scale of losses in half precision: it grows after two finite gradients, and backs off after another."""
     scale, found = DynamicScale(growth_interval=2, scale=8.0), []
@@ -291,22 +205,93 @@ def _scaled(x: Any) -> list[Any]:
 HERE = Lines(
     {
         **globals(),
+        "box": lambda *names: nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b")),
         "variables": lambda: variables_of(Setup(), FRAME),
         "nothing": lambda: jax.tree.map(jnp.zeros_like, everything()),
     }
 )
-PARTS: Parts = {
-    **{line: _of(line) for line in lines_of(MODULES)},
+PARTS: Rows = {
+    **rows(_of)(MODULES),
     "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
-    **HERE.called(JITTED),
-    "linen in half precision": HERE.in_half_precision(HALVES),
+    **HERE.called("""
+partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRUCell(H), CARRY, FRAME), CARRY, FRAME)
+"""),
+    "linen in half precision": HERE.in_half_precision("""
+[module.init_with_output(KEY, x)[0] for module in (nn.LayerNorm(), nn.GroupNorm(1), nn.BatchNorm(False), nn.RMSNorm())]
+"""),
     "parameters": lambda: Example(drawn=_draw()),
-    **HERE.traced(PLAIN, x=X),
+    **HERE.traced(x=X)("""
+nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
+[nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
+nn.max_pool(x[None], (3, 2), (1, 2)), nn.max_pool(x[None], (2, 3), (2, 1), "SAME"), nn.max_pool(x, (2,))
+nn.avg_pool(x[None], (3, 2), (1, 2)), nn.avg_pool(x[None], (2, 3), (2, 1), ((1, 0), (0, 2))), nn.avg_pool(x, (2,))
+nn.pooling.min_pool(x[None], (2, 3), (2, 1)), nn.pool(x, 0.0, jax.lax.add, (3,), (2,), "SAME")
+nn.dot_product_attention(x, x, x)
+nn.dot_product_attention(x, x, x, normal(1, B, B), np.tri(B, k=1)[None] > 0), nn.BatchApply(jnp.tanh)(x)
+"""),
     "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),
     "DynamicScale": lambda: Example(_scaled, CARRY),
-    **HERE.calls(CALLS),
-    **HERE.dtypes(DTYPES),
-    "mistakes": HERE.refused(MISTAKES),
+    **HERE.calls("""
+nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
+common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0)
+nn.initializers.truncated_normal()(KEY, (B, H))
+nn.OptimizedLSTMCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
+nn.RNN(nn.OptimizedLSTMCell(H, dtype=jnp.bfloat16), return_carry=True).init_with_output(KEY, X)[0]
+jax.vmap(lambda x: nn.BatchNorm(False, axis_name="i").apply(BATCH_NORM, x, mutable=CHANGED)[0], axis_name="i")(STEPS)
+[m.apply(m.init(KEY, X), FRAME[:, None], mutable=["cache"]) for m in [nn.MultiHeadDotProductAttention(1, decode=True)]]
+jax_utils.unreplicate({"a": CARRY, "b": jnp.asarray(FRAME)})
+letters(*(box().add_axis(axis, LAYERS).names for axis in (0, 1, 2)))
+letters(*(box("layers", "a", "b").remove_axis(0, LAYERS).names, box("a", "b", "layers").remove_axis(2, LAYERS).names))
+np.frombuffer(flax.serialization.to_bytes(everything()), np.uint8)
+flax.serialization.from_bytes(nothing(), flax.serialization.to_bytes(everything()))
+flax.serialization.from_state_dict(nothing(), flax.serialization.to_state_dict(everything()))
+flax.serialization.msgpack_restore(flax.serialization.to_bytes(everything()))
+everything()["train"].apply_gradients(grads={"w": CARRY}, apply_fn=jnp.cos).apply_fn(CARRY)
+everything()["train"].apply_gradients(grads={"w": CARRY}).apply_gradients(grads={"w": 2 * CARRY})
+Setup().bind(variables()).layers[0](FRAME), Setup().apply(variables(), FRAME, capture_intermediates=True)
+(lambda unbound: unbound[0].apply(unbound[1], FRAME))(Setup().bind(variables()).unbind())
+[reduce(EarlyStopping.update, LOSSES[:n], EarlyStopping(min_delta=0.1, patience=2)) for n in (1, 2, 3, 4, 5, 6)]
+flax.core.freeze(TREE).unfreeze(), Struct(FRAME).replace(a=CARRY)
+flax.traverse_util.path_aware_map(lambda path, a: a * len(path), TREE)
+letters(*flax.traverse_util.flatten_dict(TREE, is_leaf=lambda path, _: path == ("b",)))
+letters(*flax.traverse_util.flatten_dict(TREE, sep="/"), *flax.traverse_util.flatten_dict(EMPTY, True, sep="/"))
+letters(*flax.traverse_util.path_aware_map(lambda _, a: a, EMPTY))
+letters(type(flax.serialization.msgpack_restore(flax.serialization.msgpack_serialize({"a": np.float32(2)}))["a"]))
+(lambda m: [m.sow("a", "b", n * CARRY) for n in (1, 2)] and dict(m.variables))(Setup().bind({}, mutable=True))
+letters(*jax.tree.leaves(flax.traverse_util.path_aware_map(lambda path, _: "/".join(path), TREE)))
+flax.traverse_util.ModelParamTraversal(lambda path, _: path.endswith("d")).update(lambda a: 2 * a, TREE)
+flax.serialization.from_bytes(TWELVE, flax.serialization.to_bytes([2 * n for n in TWELVE]))
+letters(*flax.serialization.to_state_dict(TWELVE)), flax.serialization.from_state_dict(TWELVE, LAST_FIRST)
+letters(*import_module("flax.training.checkpoints").natural_sort(["a_10", "a_9", "a_-1"]))
+letters(nn.get_partition_spec({"a": box()}), nn.logical_to_mesh_axes(("a", "b"), [("a", "x"), ("b", "x"), ("b", "y")]))
+nn.combine_masks(nn.make_causal_mask(FRAME), nn.make_attention_mask(FRAME > 0, FRAME < 1))
+flax.core.pop(flax.core.freeze(TREE), "a")[0], flax.core.copy(TREE, {"e": CARRY}), flax.core.freeze(TREE).copy({"a": 1})
+common_utils.stack_forest([TREE, TREE]), jax_utils.replicate(TREE), jax_utils.pad_shard_unpad(jnp.tanh, ())(X)
+letters(*(of(jnp.ones, ("a", None))((2, 3)) for of in (nn.with_partitioning, nn.with_logical_partitioning)))
+Setup().bind({"perturbations": {"a": CARRY}}).perturb("a", CARRY), nn.meta.unbox({"a": box()})
+paths((everything(), Struct(0)))
+flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
+letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
+"""),
+    **HERE.dtypes("""
+nn.GRUCell(H).init(KEY, CARRY, FRAME)
+[nn.Dense(H, dtype).init_with_output(KEY, np.ones(D, kind)) for dtype in (None, "bfloat16") for kind in ("i4", "f2")]
+nn.Embed(T, D, "float16").init_with_output(KEY, INDICES), nn.LayerNorm().init_with_output(KEY, HALF)
+[nn.Embed(T, D, kind).init_with_output(KEY, FRAME, method="attend") for kind in (None, "bfloat16", "float16")]
+[of.init_with_output(KEY, X) for of in (nn.Conv(H, 2, dtype="float16"), nn.BatchNorm(False, dtype="float16"))]
+nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16, **OTHER).init_with_output(KEY, CARRY, FRAME)
+"""),
+    "mistakes": HERE.refused("""
+nn.Dropout(0.5, deterministic=False).apply({}, FRAME)
+nn.Dense(H).apply({"params": {"bias": CARRY[0]}}, FRAME)
+nn.Dense(H).apply({"params": {"bias": FRAME, "kernel": FRAME}}, FRAME)
+nn.BatchNorm(use_running_average=False).apply(variables_of(nn.BatchNorm(use_running_average=False), X), X)
+nn.BatchNorm().init(KEY, X)
+Compact().init(KEY, FRAME, twice=True)
+flax.serialization.from_state_dict({"a": CARRY, "b": CARRY}, {"a": CARRY})
+flax.serialization.from_state_dict({"a": CARRY}, {"a": CARRY, "b": CARRY})
+flax.serialization.from_bytes({"b": CARRY}, flax.serialization.to_bytes({"a": CARRY}))
+"""),
 }
 PUBLIC = (
     *("flax.linen", "flax.linen.initializers", "flax.training.train_state", "flax.serialization", "flax.struct"),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np  # noqa: F401  (in a table)
 import optax
 
-from . import B, H, Lines, Parts, called, computed, lines_of, normal, paths
+from . import B, H, Lines, Rows, called, computed, lines_of, normal, paths, rows
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
 TWO = [GRADIENT, GRADIENT[0]]
@@ -56,69 +56,6 @@ optax.multi_transform({"a": optax.set_to_zero(), "b": optax.identity()}, "a")
 optax.contrib.mechanize(optax.sgd(0.1))
 optax.chain(optax.contrib.normalize(), optax.scale_by_learning_rate(0.1, flip_sign=False))
 """
-OVER_STEPS = """
-optax.apply_if_finite(optax.sgd(0.1), 1), one, (1.0, np.nan, 2.0)
-optax.apply_if_finite(optax.sgd(0.1), 1), one, (np.inf, np.nan, np.nan)
-optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=optax.skip_not_finite), one, (1.0, np.nan, 2.0)
-optax.contrib.reduce_on_plateau(0.5, patience=1, cooldown=2), one, (1.0,) * 8
-optax.contrib.schedule_free_sgd(0.1), one, (1.0, 2.0, 3.0)
-optax.inject_hyperparams(optax.adam)(1e-2), two, (1.0,)
-optax.lookahead(optax.sgd(0.1), 2, 0.3), (optax.LookaheadParams.init_synced(one[0]), one[1]), (1.0, 2.0, 3.0)
-optax.adamw(1e-2, weight_decay=0.5, mask=[True, False]), two, (1.0,)
-optax.chain(optax.clip_by_global_norm(1e-4), optax.adamw(1e-2)), two, (1.0,)
-optax.MultiSteps(optax.adam(0.1), 3), one, (1.0, 2.0, 3.0, 4.0)
-optax.chain(optax.conditionally_transform(HALVED, AFTER), optax.conditionally_mask(HALVED, AFTER)), one, (1.0, 2.0)
-optax.MultiSteps(optax.sgd(0.1), lambda step: 1 + step), one, (1.0, 2.0, 3.0)
-optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=SKIP_LARGE), one, (1.0, 9.0, 2.0)
-"""
-LOSSES = """
-optax.l2_loss(a, b), optax.squared_error(a, b), optax.log_cosh(a, b)
-optax.huber_loss(a, b), optax.huber_loss(3 * a, b, delta=0.5)
-optax.cosine_similarity(a, b), optax.cosine_similarity(a, b, epsilon=2.0), optax.cosine_distance(a, b)
-optax.cosine_similarity(a, b, where=np.tri(B, H) > 0)
-optax.softmax_cross_entropy(a, jax.nn.softmax(b)), optax.softmax_cross_entropy(a, jax.nn.softmax(b), axis=0)
-optax.softmax_cross_entropy(b, jax.nn.softmax(a)), optax.safe_softmax_cross_entropy(b, jax.nn.softmax(a))
-optax.softmax_cross_entropy_with_integer_labels(a, np.array([0, 3, 2]))
-optax.sigmoid_binary_cross_entropy(a, jax.nn.softmax(b))
-optax.sigmoid_focal_loss(a, jax.nn.softmax(b), alpha=0.3, gamma=1.5)
-optax.hinge_loss(a, jnp.sign(b))
-optax.kl_divergence(jax.nn.log_softmax(a), jax.nn.softmax(b)), optax.losses.kl_divergence_with_log_targets(a, b)
-optax.losses.convex_kl_divergence(a, jax.nn.softmax(b))
-optax.smooth_labels(jax.nn.softmax(b), 0.1)
-optax.incremental_update(a, b, 0.1)
-optax.contrib.schedule_free_eval_params(optax.contrib.schedule_free_sgd(0.1).init(a), b)
-optax.global_norm([a, b]), optax.projections.projection_simplex(a[0])
-[getattr(optax.projections, f"projection_l{n}_ball")(a) for n in ("1", "2", "inf")]
-optax.losses.multiclass_hinge_loss(a, np.array([0, 3, 2])), optax.losses.perceptron_loss(a, jnp.sign(b))
-optax.ctc_loss(a[None], np.zeros((1, B)), np.array([[2]]), np.zeros((1, 1)))
-optax.losses.poly_loss_cross_entropy(a, jax.nn.softmax(b)), optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b))
-optax.losses.triplet_margin_loss(a, b, b[::-1])
-optax.losses.dice_loss(a, jax.nn.softmax(b))
-optax.projections.projection_box(a, -0.5, 0.5), optax.projections.projection_non_negative(a)
-[optax.safe_norm(a, least) for least in (0.1, 9.0)], optax.safe_root_mean_squares(a, 9.0), optax.scale_gradient(a, 0.5)
-[optax.periodic_update(a, b, jnp.asarray(n), 2) for n in (1, 2)]
-optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b), where=(b > 0) & (np.arange(B) > 0)[:, None])
-"""
-SCHEDULES = """
-optax.constant_schedule(0.1)
-optax.cosine_decay_schedule(0.1, 10, 0.2)
-optax.exponential_decay(0.1, 4, 0.5)
-optax.linear_schedule(0.1, 1.0, 5)
-optax.polynomial_schedule(0.1, 1.0, 2, 8)
-optax.polynomial_schedule(0.1, 1.0, 2, 4, transition_begin=2)
-optax.exponential_decay(0.1, 4, 0.5, staircase=True, transition_begin=1, end_value=0.04)
-optax.linear_onecycle_schedule(10, 1.0)
-optax.piecewise_constant_schedule(0.1, {3: 0.5, 6: 0.1})
-optax.piecewise_interpolate_schedule("cosine", 0.1, {3: 0.5, 6: 0.1})
-optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10)
-optax.warmup_exponential_decay_schedule(0.0, 1.0, 3, 4, 0.5)
-optax.warmup_exponential_decay_schedule(0.0, 1.0, 2, 3, 0.5, 1, staircase=True, end_value=0.3)
-optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10, 0.2, exponent=2.0)
-optax.cosine_onecycle_schedule(10, 1.0)
-optax.sgdr_schedule([dict(init_value=0.1, peak_value=1.0, warmup_steps=2, decay_steps=4, end_value=0.2)] * 2)
-optax.warmup_constant_schedule(0.1, 1.0, 3)
-optax.join_schedules([optax.constant_schedule(1.0), optax.constant_schedule(2.0)], [4])
-"""
 TREES = """
 optax.tree.add(x, y), optax.tree.sub(x, y), optax.tree.mul(x, y), optax.tree.div(x, y)
 optax.tree.scale(2.0, x), optax.tree.add_scale(x, 2.0, y)
@@ -130,13 +67,6 @@ optax.tree.cast(x, jnp.bfloat16), optax.tree.real(x), optax.tree.allclose(x, y)
 optax.tree.zeros_like(x), optax.tree.ones_like(x), optax.tree.full_like(x, 3.0)
 optax.tree.get(optax.adam(1e-2).init(x), "mu"), optax.tree.set(optax.adam(1e-2).init(x), mu=y)[0].mu
 optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.asarray(3))
-"""
-CALLS = """
-optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6)), optax.safe_increment(np.asarray([1, 2**31 - 1], "int32"))
-[of.update(PAIR[0], of.init(PAIR[0]))[0] for of in (optax.noisy_sgd(0.1), optax.add_noise(0.1, 0.5, 3))]
-optax.per_example_global_norm_clip([PAIR[0]], 1.0)
-optax.tree_map_params(optax.adam(1e-2), lambda a: a + 1, optax.adam(1e-2).init(TWO))
-[of.update(TWO, of.init(TWO))[0] for of in [optax.masked(optax.sgd(0.1), lambda two: [a.ndim > 1 for a in two])]]
 """
 HERE = Lines(globals())
 
@@ -178,13 +108,79 @@ MADE = {name: partial(make, 1e-2) for name, make in PLAINLY.items()}
 MADE |= {line: partial(HERE.value, line) for line in lines_of(OPTIMIZERS)}
 
 
-PARTS: Parts = {
+PARTS: Rows = {
     **{name: computed(partial(_trained, make), normal(B, H), GRADIENT) for name, make in MADE.items()},
     **{f"state of {name}": called(partial(_state, make), counted=False) for name, make in MADE.items()},
-    **{line: computed(partial(_over_steps, line), normal(B, H), GRADIENT) for line in lines_of(OVER_STEPS)},
-    **HERE.traced(LOSSES, a=normal(B, H), b=normal(B, H, seed=5)),
-    **{line: computed(partial(_scheduled, line)) for line in lines_of(SCHEDULES)},
-    **HERE.calls(CALLS),
-    **(HERE.traced(TREES, x=PAIR, y=PAIR[::-1]) if hasattr(optax, "tree") else {}),
+    **rows(lambda line: computed(partial(_over_steps, line), normal(B, H), GRADIENT))("""
+optax.apply_if_finite(optax.sgd(0.1), 1), one, (1.0, np.nan, 2.0)
+optax.apply_if_finite(optax.sgd(0.1), 1), one, (np.inf, np.nan, np.nan)
+optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=optax.skip_not_finite), one, (1.0, np.nan, 2.0)
+optax.contrib.reduce_on_plateau(0.5, patience=1, cooldown=2), one, (1.0,) * 8
+optax.contrib.schedule_free_sgd(0.1), one, (1.0, 2.0, 3.0)
+optax.inject_hyperparams(optax.adam)(1e-2), two, (1.0,)
+optax.lookahead(optax.sgd(0.1), 2, 0.3), (optax.LookaheadParams.init_synced(one[0]), one[1]), (1.0, 2.0, 3.0)
+optax.adamw(1e-2, weight_decay=0.5, mask=[True, False]), two, (1.0,)
+optax.chain(optax.clip_by_global_norm(1e-4), optax.adamw(1e-2)), two, (1.0,)
+optax.MultiSteps(optax.adam(0.1), 3), one, (1.0, 2.0, 3.0, 4.0)
+optax.chain(optax.conditionally_transform(HALVED, AFTER), optax.conditionally_mask(HALVED, AFTER)), one, (1.0, 2.0)
+optax.MultiSteps(optax.sgd(0.1), lambda step: 1 + step), one, (1.0, 2.0, 3.0)
+optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=SKIP_LARGE), one, (1.0, 9.0, 2.0)
+"""),
+    **HERE.traced(a=normal(B, H), b=normal(B, H, seed=5))("""
+optax.l2_loss(a, b), optax.squared_error(a, b), optax.log_cosh(a, b)
+optax.huber_loss(a, b), optax.huber_loss(3 * a, b, delta=0.5)
+optax.cosine_similarity(a, b), optax.cosine_similarity(a, b, epsilon=2.0), optax.cosine_distance(a, b)
+optax.cosine_similarity(a, b, where=np.tri(B, H) > 0)
+optax.softmax_cross_entropy(a, jax.nn.softmax(b)), optax.softmax_cross_entropy(a, jax.nn.softmax(b), axis=0)
+optax.softmax_cross_entropy(b, jax.nn.softmax(a)), optax.safe_softmax_cross_entropy(b, jax.nn.softmax(a))
+optax.softmax_cross_entropy_with_integer_labels(a, np.array([0, 3, 2]))
+optax.sigmoid_binary_cross_entropy(a, jax.nn.softmax(b))
+optax.sigmoid_focal_loss(a, jax.nn.softmax(b), alpha=0.3, gamma=1.5)
+optax.hinge_loss(a, jnp.sign(b))
+optax.kl_divergence(jax.nn.log_softmax(a), jax.nn.softmax(b)), optax.losses.kl_divergence_with_log_targets(a, b)
+optax.losses.convex_kl_divergence(a, jax.nn.softmax(b))
+optax.smooth_labels(jax.nn.softmax(b), 0.1)
+optax.incremental_update(a, b, 0.1)
+optax.contrib.schedule_free_eval_params(optax.contrib.schedule_free_sgd(0.1).init(a), b)
+optax.global_norm([a, b]), optax.projections.projection_simplex(a[0])
+[getattr(optax.projections, f"projection_l{n}_ball")(a) for n in ("1", "2", "inf")]
+optax.losses.multiclass_hinge_loss(a, np.array([0, 3, 2])), optax.losses.perceptron_loss(a, jnp.sign(b))
+optax.ctc_loss(a[None], np.zeros((1, B)), np.array([[2]]), np.zeros((1, 1)))
+optax.losses.poly_loss_cross_entropy(a, jax.nn.softmax(b)), optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b))
+optax.losses.triplet_margin_loss(a, b, b[::-1])
+optax.losses.dice_loss(a, jax.nn.softmax(b))
+optax.projections.projection_box(a, -0.5, 0.5), optax.projections.projection_non_negative(a)
+[optax.safe_norm(a, least) for least in (0.1, 9.0)], optax.safe_root_mean_squares(a, 9.0), optax.scale_gradient(a, 0.5)
+[optax.periodic_update(a, b, jnp.asarray(n), 2) for n in (1, 2)]
+optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b), where=(b > 0) & (np.arange(B) > 0)[:, None])
+"""),
+    **rows(lambda line: computed(partial(_scheduled, line)))("""
+optax.constant_schedule(0.1)
+optax.cosine_decay_schedule(0.1, 10, 0.2)
+optax.exponential_decay(0.1, 4, 0.5)
+optax.linear_schedule(0.1, 1.0, 5)
+optax.polynomial_schedule(0.1, 1.0, 2, 8)
+optax.polynomial_schedule(0.1, 1.0, 2, 4, transition_begin=2)
+optax.exponential_decay(0.1, 4, 0.5, staircase=True, transition_begin=1, end_value=0.04)
+optax.linear_onecycle_schedule(10, 1.0)
+optax.piecewise_constant_schedule(0.1, {3: 0.5, 6: 0.1})
+optax.piecewise_interpolate_schedule("cosine", 0.1, {3: 0.5, 6: 0.1})
+optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10)
+optax.warmup_exponential_decay_schedule(0.0, 1.0, 3, 4, 0.5)
+optax.warmup_exponential_decay_schedule(0.0, 1.0, 2, 3, 0.5, 1, staircase=True, end_value=0.3)
+optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10, 0.2, exponent=2.0)
+optax.cosine_onecycle_schedule(10, 1.0)
+optax.sgdr_schedule([dict(init_value=0.1, peak_value=1.0, warmup_steps=2, decay_steps=4, end_value=0.2)] * 2)
+optax.warmup_constant_schedule(0.1, 1.0, 3)
+optax.join_schedules([optax.constant_schedule(1.0), optax.constant_schedule(2.0)], [4])
+"""),
+    **HERE.calls("""
+optax.apply_updates(jnp.ones(6, jnp.bfloat16), normal(6)), optax.safe_increment(np.asarray([1, 2**31 - 1], "int32"))
+[of.update(PAIR[0], of.init(PAIR[0]))[0] for of in (optax.noisy_sgd(0.1), optax.add_noise(0.1, 0.5, 3))]
+optax.per_example_global_norm_clip([PAIR[0]], 1.0)
+optax.tree_map_params(optax.adam(1e-2), lambda a: a + 1, optax.adam(1e-2).init(TWO))
+[of.update(TWO, of.init(TWO))[0] for of in [optax.masked(optax.sgd(0.1), lambda two: [a.ndim > 1 for a in two])]]
+"""),
+    **(HERE.traced(x=PAIR, y=PAIR[::-1])(TREES) if hasattr(optax, "tree") else {}),
     "mistakes of optax": HERE.refused('optax.partition({"a": optax.sgd(0.1)}, ["a", "b"]).init([GRADIENT] * 2)'),
 }

@@ -13,7 +13,7 @@ from jax.scipy import special  # noqa: F401
 
 from ....common.program import evaluate
 from ..functions import Example
-from . import B, D, H, Lines, Parts, T, called, computed, deletes, normal, optimizers, paths, policies_of, traced  # noqa: F401
+from . import B, D, H, Lines, Rows, T, called, computed, deletes, normal, optimizers, paths, policies_of, traced  # noqa: F401
 
 ACTIVATIONS = (
     "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
@@ -34,7 +34,79 @@ CARRY, SOME, LENGTHS = normal(B, H), np.arange(B * H).reshape(B, H) % 3 > 0, np.
 #: Inputs at which a derivative has a corner, or a part of a function overflows, in float64, too.
 EXTREMES = np.array([-1e3, -30.0, -3.0, -1.0, -1e-6, -0.0, 0.0, 1e-6, 1.0, 3.0, 30.0, 1e3], "float32")
 
-ARRAYS = """
+DECOMPOSED = """
+jnp.linalg.inv(a @ a.T), jnp.linalg.solve(a @ a.T, a), jnp.linalg.det(a @ a.T), jnp.linalg.cholesky(a @ a.T)
+jnp.linalg.eigvalsh(a @ a.T), jnp.abs(jnp.linalg.qr(a.T)[0]), jnp.abs(jnp.fft.rfft(a))
+"""
+AT_EXTREMES = """
+special.erf
+special.log_ndtr
+lambda x: special.xlogy(x, x)
+lambda x: [jnp.logaddexp(x, -x), jnp.hypot(x, x), jnp.arctan2(x, x)]
+lambda x: [x**0.5, x**2, x**3]
+lambda x: [jnp.clip(x, -1.0, 1.0), jnp.maximum(x, 0.0)]
+lambda x: [jnp.linalg.norm(x), jnp.linalg.norm(0 * x)]
+lambda x: [jnp.max(x), jnp.max(0 * x), jnp.min(0 * x), jnp.prod(x), jnp.std(0 * x)]
+"""
+DRAWS = """
+jax.random.normal(key, (D, H)), jax.random.uniform(key, (D, H))
+jax.random.uniform(key, (H,), jnp.bfloat16, 1.0, 2.0)
+[jax.random.normal(k, (H,)) for k in (*jax.random.split(key), jax.random.fold_in(key, 3))]
+jax.random.normal(jax.random.PRNGKey(3), (H,))
+jax.random.truncated_normal(key, -1.0, 2.0, (D, H)), 1.0 * jax.random.bernoulli(key, 0.3, (D, H))
+jax.random.randint(key, (D, H), 0, 1000), jax.random.permutation(key, jnp.arange(1000.0))
+jax.random.choice(key, 2000, (H,), replace=False), jax.random.categorical(key, normal(20, H))
+jax.random.choice(key, 5, (H,), p=np.arange(5.0) / 10)
+[getattr(jax.random, name)(key, shape=(H,)) for name in ("exponential", "gumbel", "laplace", "logistic")]
+[jax.nn.initializers.delta_orthogonal()(key, (*window, D, H)) for window in ((3,), (4,), (4, 2))]
+1.0 * jax.random.rademacher(key, (D, H)), jax.random.cauchy(key, (H,)), jax.random.bits(key, (H,), "uint16")
+jax.random.gamma(key, 2.0, (H,)), 1.0 * jax.random.poisson(key, 3.0, (H,)), jax.random.ball(key, 2, shape=(B,))
+jax.random.key_data(jax.random.split(key, (2, 3))), jax.random.multivariate_normal(key, np.ones(2), np.eye(2), (3,))
+jax.nn.initializers.orthogonal(2.0)(key, (D, H)), jax.nn.initializers.orthogonal(column_axis=0)(key, (D, H))
+jax.nn.initializers.variance_scaling(2.0, "fan_avg", "uniform", in_axis=0, out_axis=1)(key, (D, H))
+jax.nn.initializers.variance_scaling(2.0, "fan_in", "uniform", batch_axis=0)(key, (B, D, H))
+[jax.nn.initializers.variance_scaling(2.0, f"fan_{fan}", "normal")(key, (3, D, H)) for fan in FANS]
+"""
+Point = namedtuple("Point", "y x")
+TREE = {"b": [CARRY, (CARRY + 1, None)], "a": OrderedDict(z=CARRY + 2, c=CARRY + 3), "p": Point(CARRY + 4, CARRY + 5)}
+FANS = ("in", "out", "avg", "geo_avg")
+MIXED = [CARRY, jnp.ones(H, jnp.bfloat16) / 3]
+KINDS, KEY = ("bool", "int8", "int32", "uint32", "bfloat16", "float16", "float32", "complex64"), jax.random.key(0)
+
+
+_with_vjp, _with_jvp = jax.custom_vjp(lambda x: jnp.sin(x)), jax.custom_jvp(lambda x: jnp.sin(x))
+_with_vjp.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (2 * g * x,))
+_with_jvp.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 3 * xs[0] * ts[0]))
+HERE = Lines(
+    {
+        **globals(),
+        "step": lambda h, x: (jnp.tanh(h + x), h * x),
+        "loss": lambda x: jnp.sum(jnp.tanh(x) ** 2),
+        "row": lambda x: jnp.tanh(x) * normal(H, seed=4),
+    }
+)
+
+
+def _at_extremes(function: Callable[[Any], Any], x: Any) -> Any:
+    """A function at extreme inputs, with its gradient there."""
+    value, pull = jax.vjp(function, x)
+    return value, *pull(jax.tree.map(jnp.ones_like, value))
+
+
+def _scan(wrap: Callable[..., Any] = lambda f: f) -> Callable[[], Example]:
+    step = wrap(lambda h, x: (jnp.tanh(h + x @ h.T @ h), h))
+    return traced(lambda h, x: jax.lax.scan(step, h, x), CARRY, normal(T, B, H))
+
+
+def _initial(key: Any) -> dict[str, Any]:
+    made = HERE.each("jax.nn.initializers", INITIALIZERS)
+    return {name: initializer()(key, (H, D)) for name, initializer in made.items()} | HERE.values(DRAWS, key=key)
+
+
+EXTREME = HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", SMOOTH) | HERE.values(AT_EXTREMES)
+PARTS: Rows = {
+    **{name: traced(f) for name, f in (HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", FUNCTIONS)).items()},
+    **HERE.traced(a=CARRY, b=normal(B, H, seed=2))("""
 a @ b.T, jnp.einsum("bi,ci->bc", a, b), jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())))
 jnp.tensordot(a, b, ((0, 1), (0, 1))), jnp.vdot(a, b), jnp.matmul(a[:, None], b[:, :, None])
 jnp.where(a > 0, a, b), jnp.maximum(a, b), jnp.clip(a, -0.5, 0.5)
@@ -68,12 +140,10 @@ jax.nn.dot_product_attention(*[a[None, :, None]] * 3, local_window_size=1)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, is_causal=True, scale=0.5)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, query_seq_lengths=LENGTHS, key_value_seq_lengths=LENGTHS)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, (a @ b.T)[None, None], mask=np.tri(B, dtype=bool)[None, None])
-"""
-DECOMPOSED = """
-jnp.linalg.inv(a @ a.T), jnp.linalg.solve(a @ a.T, a), jnp.linalg.det(a @ a.T), jnp.linalg.cholesky(a @ a.T)
-jnp.linalg.eigvalsh(a @ a.T), jnp.abs(jnp.linalg.qr(a.T)[0]), jnp.abs(jnp.fft.rfft(a))
-"""
-LOOPS = """
+"""),
+    **{f"{name} at extreme inputs": computed(partial(_at_extremes, f), EXTREMES) for name, f in EXTREME.items()},
+    "jax.numpy.linalg and fft": called(partial(jax.jit(lambda a: HERE.values(DECOMPOSED, a=a)), normal(B, H, seed=6))),
+    **HERE.traced(a=CARRY, b=normal(B, H, seed=3))("""
 jax.lax.scan(step, a[0], b), jax.lax.scan(step, a[0], b, unroll=2)
 jax.lax.scan(step, a[0], b, reverse=True, unroll=2)
 jax.lax.scan(lambda h, _: (jnp.tanh(h), h), a, length=3)
@@ -89,8 +159,8 @@ jax.lax.cummin(a, 1), jax.lax.cumprod(a, reverse=True), jax.lax.sort([a, b], num
 jax.lax.dynamic_update_slice(a, b[:2, :2], (2, 5)), jax.lax.dynamic_index_in_dim(a, 9, 1)
 jax.lax.conv_transpose(a.T[None], b[:2, None, :3].repeat(3, 1), (2,), "SAME")
 jax.lax.clamp(-0.5, a, 0.5), jax.lax.rem(a, b), jax.lax.erf_inv(jnp.tanh(a)), jax.lax.digamma(jnp.exp(a))
-"""
-DERIVED = """
+"""),
+    **HERE.traced(a=CARRY, b=normal(B, H, seed=4))("""
 jax.grad(loss)(a), jax.value_and_grad(loss)(a), jax.grad(lambda x: (loss(x), x), has_aux=True)(a)
 jax.grad(lambda x, y: jnp.sum(x * y), argnums=(0, 1))(a, b)
 row(a[0]), jax.vjp(row, a[0])[1](row(a[0])), jax.jvp(row, (a[0],), (b[1],)), jax.linearize(row, a[0])[1](b[1])
@@ -106,55 +176,18 @@ jax.grad(lambda x: jnp.sum(jax.nn.relu(0 * x) + jnp.abs(0 * x)))(a)
 jax.grad(lambda x: jnp.sum(jnp.where(x > 0, jnp.sqrt(jnp.abs(x)), 0.0)))(a)
 jax.grad(jnp.max)(np.array([1.0, 2.0, 2.0])), jax.vjp(jax.lax.max, a[0], a[0])[1](b[0])
 [jax.grad(jnp.logaddexp, (0, 1))(x, y) for x, y in ((np.inf, 0.0), (0.0, np.inf), (-np.inf, 0.0))]
-"""
-AT_EXTREMES = """
-special.erf
-special.log_ndtr
-lambda x: special.xlogy(x, x)
-lambda x: [jnp.logaddexp(x, -x), jnp.hypot(x, x), jnp.arctan2(x, x)]
-lambda x: [x**0.5, x**2, x**3]
-lambda x: [jnp.clip(x, -1.0, 1.0), jnp.maximum(x, 0.0)]
-lambda x: [jnp.linalg.norm(x), jnp.linalg.norm(0 * x)]
-lambda x: [jnp.max(x), jnp.max(0 * x), jnp.min(0 * x), jnp.prod(x), jnp.std(0 * x)]
-"""
-DRAWS = """
-jax.random.normal(key, (D, H)), jax.random.uniform(key, (D, H))
-jax.random.uniform(key, (H,), jnp.bfloat16, 1.0, 2.0)
-[jax.random.normal(k, (H,)) for k in (*jax.random.split(key), jax.random.fold_in(key, 3))]
-jax.random.normal(jax.random.PRNGKey(3), (H,))
-jax.random.truncated_normal(key, -1.0, 2.0, (D, H)), 1.0 * jax.random.bernoulli(key, 0.3, (D, H))
-jax.random.randint(key, (D, H), 0, 1000), jax.random.permutation(key, jnp.arange(1000.0))
-jax.random.choice(key, 2000, (H,), replace=False), jax.random.categorical(key, normal(20, H))
-jax.random.choice(key, 5, (H,), p=np.arange(5.0) / 10)
-[getattr(jax.random, name)(key, shape=(H,)) for name in ("exponential", "gumbel", "laplace", "logistic")]
-[jax.nn.initializers.delta_orthogonal()(key, (*window, D, H)) for window in ((3,), (4,), (4, 2))]
-1.0 * jax.random.rademacher(key, (D, H)), jax.random.cauchy(key, (H,)), jax.random.bits(key, (H,), "uint16")
-jax.random.gamma(key, 2.0, (H,)), 1.0 * jax.random.poisson(key, 3.0, (H,)), jax.random.ball(key, 2, shape=(B,))
-jax.random.key_data(jax.random.split(key, (2, 3))), jax.random.multivariate_normal(key, np.ones(2), np.eye(2), (3,))
-jax.nn.initializers.orthogonal(2.0)(key, (D, H)), jax.nn.initializers.orthogonal(column_axis=0)(key, (D, H))
-jax.nn.initializers.variance_scaling(2.0, "fan_avg", "uniform", in_axis=0, out_axis=1)(key, (D, H))
-jax.nn.initializers.variance_scaling(2.0, "fan_in", "uniform", batch_axis=0)(key, (B, D, H))
-[jax.nn.initializers.variance_scaling(2.0, f"fan_{fan}", "normal")(key, (3, D, H)) for fan in FANS]
-"""
-DTYPES = """
-[jnp.ones(2, a) + jnp.ones(2, b) for a in KINDS for b in KINDS]
-[jnp.ones(2, kind) * n for kind in KINDS for n in (2, 2.0, np.float32(2), True)]
-jnp.zeros(2), jnp.arange(3), jnp.asarray(1), jnp.asarray(1.0), jnp.array([True]), jnp.linspace(0, 1, 3), jnp.eye(2)
-jnp.mean(jnp.ones(2, "int32")), jnp.mean(jnp.ones(2, "bfloat16")), jnp.sum(jnp.ones(2, "int8")), jnp.sqrt(2)
-jnp.argmax(jnp.ones(2, "int8")), jnp.ones(2, "int32") / 2, jnp.where(True, 1, jnp.ones(2, "float16"))
-jax.nn.one_hot(jnp.ones(2, "int32"), 3), jax.random.normal(jax.random.key(0)), jax.random.randint(KEY, (), 0, 2)
-"""
-HALVES = """
-jnp.var(x), jnp.std(x, 1), jnp.mean(x), jnp.sum(jnp.tile(x, (9, 9, 9))), jnp.cumsum(x.ravel()), jnp.linalg.norm(x)
-jax.nn.softmax(x), jax.nn.standardize(x), jax.nn.logsumexp(x), jnp.einsum("btd,bsd->bts", x, x)
-"""
-JITTED = """
+"""),
+    "jax.lax.scan": _scan(),
+    "jax.checkpoint": _scan(jax.checkpoint),
+    "bytes kept by the policies of jax.checkpoint": called(partial(policies_of, jax.checkpoint), counted=False),
+    **HERE.called("""
 partial(jax.jit(ran(lambda a, t, n, f: f(t[0] * a**n)), static_argnums=2, static_argnames="f"), CARRY, [2.0], 3, f=abs)
 deletes(jax.jit(ran(jnp.tanh), donate_argnums=0))
 deletes(jax.jit(ran(jnp.tanh)))
 partial(jax.lax.scan, ran(lambda h, _: (jnp.tanh(h), h)), CARRY, None, 3)
-"""
-TREES = """
+"""),
+    "jax.random and jax.nn.initializers": lambda: Example(drawn=evaluate(_initial, jax.random.key(1))),
+    **HERE.calls("""
 jax.tree.leaves(TREE), jax.tree.reduce(jnp.add, TREE)
 jax.tree.unflatten(jax.tree.structure(TREE), jax.tree.leaves(TREE))
 jax.tree.map(lambda a: 0 if a is None else a, TREE, is_leaf=lambda a: a is None)
@@ -162,13 +195,21 @@ paths(TREE)
 [part(ravel_pytree(tree)) for tree in (TREE, MIXED) for part in (lambda of: of[0], lambda of: of[1](of[0]))]
 jax.tree.all([True, False]), jax.tree.all([True]), jax.tree.all([])
 jax.tree.transpose(jax.tree.structure([0, 0]), jax.tree.structure({"a": 0}), [{"a": 1}, {"a": 2}])
-"""
-Point = namedtuple("Point", "y x")
-TREE = {"b": [CARRY, (CARRY + 1, None)], "a": OrderedDict(z=CARRY + 2, c=CARRY + 3), "p": Point(CARRY + 4, CARRY + 5)}
-FANS = ("in", "out", "avg", "geo_avg")
-MIXED = [CARRY, jnp.ones(H, jnp.bfloat16) / 3]
-KINDS, KEY = ("bool", "int8", "int32", "uint32", "bfloat16", "float16", "float32", "complex64"), jax.random.key(0)
-MISTAKES = """
+"""),
+    **HERE.dtypes("""
+[jnp.ones(2, a) + jnp.ones(2, b) for a in KINDS for b in KINDS]
+[jnp.ones(2, kind) * n for kind in KINDS for n in (2, 2.0, np.float32(2), True)]
+jnp.zeros(2), jnp.arange(3), jnp.asarray(1), jnp.asarray(1.0), jnp.array([True]), jnp.linspace(0, 1, 3), jnp.eye(2)
+jnp.mean(jnp.ones(2, "int32")), jnp.mean(jnp.ones(2, "bfloat16")), jnp.sum(jnp.ones(2, "int8")), jnp.sqrt(2)
+jnp.argmax(jnp.ones(2, "int8")), jnp.ones(2, "int32") / 2, jnp.where(True, 1, jnp.ones(2, "float16"))
+jax.nn.one_hot(jnp.ones(2, "int32"), 3), jax.random.normal(jax.random.key(0)), jax.random.randint(KEY, (), 0, 2)
+"""),
+    "jax in half precision": HERE.in_half_precision("""
+jnp.var(x), jnp.std(x, 1), jnp.mean(x), jnp.sum(jnp.tile(x, (9, 9, 9))), jnp.cumsum(x.ravel()), jnp.linalg.norm(x)
+jax.nn.softmax(x), jax.nn.standardize(x), jax.nn.logsumexp(x), jnp.einsum("btd,bsd->bts", x, x)
+"""),
+    **optimizers.PARTS,
+    "mistakes": HERE.refused("""
 jnp.ones(3) + jnp.ones(4)
 jax.jit(lambda x: x if x.sum() > 0 else -x)(jnp.ones(3))
 jax.grad(lambda x: x * 2)(3)
@@ -177,56 +218,7 @@ jax.lax.scan(lambda h, x: (h.astype("int32"), x), jnp.ones(()), jnp.ones(3))
 jax.tree.map(jnp.add, [1, 2], [1])
 jax.numpy_rank_promotion("raise")(lambda: jnp.ones(3) + jnp.ones((2, 3)))()
 jnp.ones(3)[1.0]
-"""
-
-
-_with_vjp, _with_jvp = jax.custom_vjp(lambda x: jnp.sin(x)), jax.custom_jvp(lambda x: jnp.sin(x))
-_with_vjp.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (2 * g * x,))
-_with_jvp.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 3 * xs[0] * ts[0]))
-HERE = Lines(
-    {
-        **globals(),
-        "step": lambda h, x: (jnp.tanh(h + x), h * x),
-        "loss": lambda x: jnp.sum(jnp.tanh(x) ** 2),
-        "row": lambda x: jnp.tanh(x) * normal(H, seed=4),
-    }
-)
-
-
-def _at_extremes(function: Callable[[Any], Any], x: Any) -> Any:
-    """A function at extreme inputs, with its gradient there."""
-    value, pull = jax.vjp(function, x)
-    return value, *pull(jax.tree.map(jnp.ones_like, value))
-
-
-def _scan(wrap: Callable[..., Any] = lambda f: f) -> Callable[[], Example]:
-    step = wrap(lambda h, x: (jnp.tanh(h + x @ h.T @ h), h))
-    return traced(lambda h, x: jax.lax.scan(step, h, x), CARRY, normal(T, B, H))
-
-
-def _initial(key: Any) -> dict[str, Any]:
-    made = HERE.each("jax.nn.initializers", INITIALIZERS)
-    return {name: initializer()(key, (H, D)) for name, initializer in made.items()} | HERE.values(DRAWS, key=key)
-
-
-EXTREME = HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", SMOOTH) | HERE.values(AT_EXTREMES)
-PARTS: Parts = {
-    **{name: traced(f) for name, f in (HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", FUNCTIONS)).items()},
-    **HERE.traced(ARRAYS, a=CARRY, b=normal(B, H, seed=2)),
-    **{f"{name} at extreme inputs": computed(partial(_at_extremes, f), EXTREMES) for name, f in EXTREME.items()},
-    "jax.numpy.linalg and fft": called(partial(jax.jit(lambda a: HERE.values(DECOMPOSED, a=a)), normal(B, H, seed=6))),
-    **HERE.traced(LOOPS, a=CARRY, b=normal(B, H, seed=3)),
-    **HERE.traced(DERIVED, a=CARRY, b=normal(B, H, seed=4)),
-    "jax.lax.scan": _scan(),
-    "jax.checkpoint": _scan(jax.checkpoint),
-    "bytes kept by the policies of jax.checkpoint": called(partial(policies_of, jax.checkpoint), counted=False),
-    **HERE.called(JITTED),
-    "jax.random and jax.nn.initializers": lambda: Example(drawn=evaluate(_initial, jax.random.key(1))),
-    **HERE.calls(TREES),
-    **HERE.dtypes(DTYPES),
-    "jax in half precision": HERE.in_half_precision(HALVES),
-    **optimizers.PARTS,
-    "mistakes": HERE.refused(MISTAKES),
+"""),
 }
 PUBLIC = (
     *("jax", "jax.numpy", "jax.lax", "jax.nn", "jax.nn.initializers", "jax.random", "jax.tree", "jax.tree_util"),

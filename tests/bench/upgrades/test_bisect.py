@@ -9,11 +9,11 @@ from support.environments import RELEASES as MADE_UP
 from support.environments import Made, release_of
 from support.snapshots import leave, step_calls
 from trigru.bench.commands import bisect as command
-from trigru.bench.upgrades.bisect import BisectError, bisect
+from trigru.bench.upgrades.bisect import bisect
 from trigru.bench.upgrades.environments import Environment
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.versions import VersionSet, read_set
-from trigru.common.errors import InputError, UnjudgedError
+from trigru.common.errors import InputError, TrigruError, UnjudgedError
 
 START = date(2025, 1, 1)
 JAX = {0: "0.4.37", 9: "0.4.38", 17: "0.5.0", 30: "0.5.1"}
@@ -83,9 +83,9 @@ def test_what_cannot_be_judged_is_gone_around_and_told():
 
 
 def test_ends_that_are_alike_or_not_judged_have_no_answer():
-    with pytest.raises(BisectError, match="is as GOOD is"):
+    with pytest.raises(TrigruError, match="is as GOOD is"):
         World(("jax", "0.5.1")).search(0, 20)
-    with pytest.raises(BisectError, match="is not good"):
+    with pytest.raises(TrigruError, match="is not good"):
         World(("jax", "0.4.38")).search(10, 40)
     with pytest.raises(UnjudgedError, match="cannot be judged"):
         World(("jax", "0.5.0"), broken=[("flax", "0.10.3")]).search()
@@ -107,7 +107,7 @@ def test_a_package_that_comes_or_whose_releases_are_not_known_is_named_as_it_is(
 def test_what_changed_with_no_framework_is_said():
     world = World(("jax", "0.5.1"))
     sets = [VersionSet(day.isoformat(), (), day) for day in (START + timedelta(days=n) for n in (1, 4))]
-    with pytest.raises(BisectError, match="none of the frameworks moved"):
+    with pytest.raises(TrigruError, match="none of the frameworks moved"):
         bisect(*sets, lambda of: of.day is not None and of.day < sets[1].day, world.resolve, RELEASES.__getitem__)
 
 

@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import replace
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +11,14 @@ import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
-from trigru.bench.upgrades import ports, reading, taking
+from trigru.bench.reporting.console import Progress
+from trigru.bench.upgrades import ports, taking
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import look_at
-from trigru.bench.upgrades.ports import look_at_port
-from trigru.bench.upgrades.reading import unread
+from trigru.bench.upgrades.ports import look_at_port, unread
 from trigru.bench.upgrades.record import CONTENT, Subject
-from trigru.bench.upgrades.work import CHECK_S, FILE, SnapshotWork
+from trigru.bench.upgrades.taking import CHECK_S, FILE, SnapshotWork
 from trigru.bench.upgrades.worker import Request, answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
@@ -131,7 +132,7 @@ def test_a_pickle_is_not_read(monkeypatch):
     snapshot, arrays = saved(get_port("linen"))
     (subject,) = snapshot.subjects
     subject.checkpoints = {".pt": subject.checkpoints[".msgpack"], "/../x": subject.checkpoints[".msgpack"]}
-    monkeypatch.setattr(reading.checkpoints, "read", None)
+    monkeypatch.setattr(ports.checkpoints, "read", None)
     assert list(unread((snapshot, arrays))) == []
 
 
@@ -142,7 +143,7 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
 
     monkeypatch.setattr(taking, "answers_of", answers_of)
     with Prover() as prover:
-        found, _ = taking.take(("pure",), equality=False, prover=prover)
+        found, _ = taking.take(("pure",), equality=False, prover=prover, progress=Mock(Progress))
     said = {s.name: s.problems.get("import") for s in found.subjects}
     assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
 
@@ -155,19 +156,20 @@ def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
     assert missing == dict.fromkeys(["nnx", "nnx:fused"], "nnx is not installed")
 
 
-def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path):
-    told = []
+def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path, capsys):
+    said, progress = [], Mock(Progress)
     for checks in (0, 0, 9):
-        work = SnapshotWork(tmp_path, ["a", "b"], lambda *said: told.append(said[:2]))
+        work = SnapshotWork(tmp_path, ["a", "b"], progress)
         work.begin(checks)
+        said.append(capsys.readouterr().err)
         work.add("a")
         work.add("9 checks", checks * CHECK_S)
         work.add("b")
         work.keep()
-    shares, last_s = zip(*told, strict=True)
-    assert shares[:4] == (0.0, 0.5, 0.5, 1.0)
+    shares = [call.args[0] for call in progress.to.call_args_list]
+    assert shares[:4] == [0.0, 0.5, 0.5, 1.0]
     assert shares[-1] == pytest.approx(1.0)
-    assert [seconds is not None and 0 < seconds < 60 for seconds in last_s] == [False] * 4 + [True] + [False] * 7
+    assert said == ["", "snapshot: about 0 s, as the last one\n", ""]
     (tmp_path / FILE).write_text("damaged")
-    SnapshotWork(tmp_path, ["a", "b"], lambda *said: told.append(said[:2])).begin(0)
-    assert told[-1] == (0.0, None)
+    SnapshotWork(tmp_path, ["a", "b"], progress).begin(0)
+    assert capsys.readouterr().err == ""
