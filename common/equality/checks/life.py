@@ -135,12 +135,14 @@ def _require_one_structure(*models: Any) -> None:
 
 
 def _choices(port: Port, levels: Row) -> Iterator[Case]:
-    """Each choice is in the program of a model and of each of its copies.
+    """Each choice, also a kernel that is not stock, is in the program of a model and of each of its copies.
 
     Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
     """
     row = whole_row({"phase": "forward", **levels})
-    data, model, arrays = one_set(row, port, **CHOICES)
+    others = other_kernels(port)
+    choices = CHOICES | ({"kernel": others[-1]} if others else {})
+    data, model, arrays = one_set(row, port, **choices)
     program, results = _traced(row, port, model, arrays)
     dtypes = {str(array.dtype) for name, array in results.items() if name in ("carry", "outputs", "logits")}
     if dtypes != {CHOICES["dtype"]}:
@@ -155,7 +157,7 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
 
     for what, again in COPIES.items():
         yield Case(what, partial(kept, partial(again, model)), data.params, None)
-    made = evaluate(partial(port.make, replace(config_of_row(row), **CHOICES)), jax.random.key(0))
+    made = evaluate(partial(port.make, replace(config_of_row(row), **choices)), jax.random.key(0))
     yield Case("made", partial(kept, lambda: made), port.dump(made), None)
     unflattened = COPIES["flattened and unflattened"](model)
     yield Case("flattened and unflattened", partial(_require_one_structure, model, unflattened))

@@ -20,7 +20,7 @@ from trigru.common.errors import DefectError, InputError, NotOfferedError, Trigr
 from trigru.common.gru import optimizers
 from trigru.common.parameters.record import from_leaves, leaf_shapes
 from trigru.common.port.protocol import WithKernel
-from trigru.impls import faults, get_port
+from trigru.impls import faults, get_port, pure
 from trigru.impls.pure import PurePort
 
 PURE = get_port("pure")
@@ -89,6 +89,15 @@ def test_remat_that_is_lost_where_all_steps_are_unrolled_is_noticed():
     found = Examiner(shrink=False).ask(question)
     assert "remat is lost" in str(found)
     assert found.check == "contract", "not that of the smallest row"
+
+
+def test_copies_that_lose_a_kernel_are_noticed(monkeypatch):
+    def losing(model, memo):
+        return replace(model, kernel="stock")
+
+    monkeypatch.setattr(pure.Model, "__deepcopy__", losing, raising=False)
+    (found,) = verify([PURE], checks=get_checks("life"))
+    assert "copied by copy.deepcopy: a model has another program" in str(found)
 
 
 WRONG = {
