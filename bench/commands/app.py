@@ -213,7 +213,8 @@ def report(
     results: Annotated[list[Path], Argument(metavar="RESULTS", help=
         "Files results.json, their folders, or results.partial.jsonl.")],
     format: Annotated[Literal["text", "markdown", "csv", "latex", "json", "html"], Option("--format", help=
-        "text, markdown, csv, latex (with booktabs), json or html.")] = "text",
+        "text, markdown, csv, latex (with booktabs), json or html. text takes no --ratio, --workload, --phase or "
+        "--style.")] = "text",
     ratio: Annotated[Literal["pure", "pairwise", "time"], Option("--ratio", help=
         "pure: time / plain JAX's. pairwise: each two frameworks in the same call style. time: seconds per "
         "call.")] = "pure",

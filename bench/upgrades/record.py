@@ -18,7 +18,7 @@ SCHEMA = 8
 KINDS = {
     "code": "is a package with other code under the same version",
     "tree": "has other leaves, or in another order",
-    "arguments": "takes other arguments, or has other defaults",
+    "arguments": "lacks a public name or an argument, needs a new one, or has other defaults or another order",
     "function": "computes something else, beyond rounding",
     "draws": "draws other parameters from the same key",
     "checkpoints": "no longer reads old files as they were written",
