@@ -11,7 +11,6 @@ import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
-from trigru.bench.reporting.console import Progress
 from trigru.bench.upgrades import ports, taking
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import Kept
@@ -143,7 +142,7 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
 
     monkeypatch.setattr(taking, "answers_of", answers_of)
     with Prover() as prover:
-        found, _ = taking.take(("pure",), equality=False, prover=prover, progress=Mock(Progress))
+        found, _ = taking.take(("pure",), equality=False, prover=prover, progress=Mock(taking.Progress))
     said = {s.name: s.problems.get("import") for s in found.subjects}
     assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
 
@@ -157,7 +156,7 @@ def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
 
 
 def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path, capsys):
-    said, progress = [], Mock(Progress)
+    said, progress = [], Mock(taking.Progress)
     for checks in (0, 0, 9):
         work = SnapshotWork(tmp_path, ["a", "b"], progress)
         work.begin(checks)
@@ -167,8 +166,7 @@ def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path, 
         work.add("b")
         work.keep()
     shares = [call.args[0] for call in progress.to.call_args_list]
-    assert shares[:4] == [0.0, 0.5, 0.5, 1.0]
-    assert shares[-1] == pytest.approx(1.0)
+    assert [*shares[:4], shares[-1]] == pytest.approx([0.0, 0.5, 0.5, 1.0, 1.0])
     assert said == ["", "snapshot: about 0 s, as the last one\n", ""]
     (tmp_path / FILE).write_text("damaged")
     SnapshotWork(tmp_path, ["a", "b"], progress).begin(0)
