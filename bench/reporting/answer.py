@@ -34,7 +34,7 @@ FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x)."
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "In our earlier runs, linen trained in {2:.0%} less time on jax {1} than {0} (B=1)."
+CHANGED = "Our runs, train, waited, D=20: linen {2}x plain JAX on jax {0}, {3}x on {1}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -181,7 +181,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    than = "all above" if fastest else "their own above"
+    than = "both above" if fastest else "their own above"
     return f"Other styles, faster than {than}, {phase} at {at} (code: `trigru styles`):", lines
 
 
@@ -204,7 +204,7 @@ def version_lines(found: Answer) -> list[str]:
     machine = found.run.trigru.machine
     is_known = machine.backend == "cpu" and ".".join(machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(older, newer, 1 - now / then)] * is_known
+    return [CHANGED.format(older, newer, then, now)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
@@ -232,7 +232,7 @@ def _times(found: Answer) -> Iterator[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
-    runs = f"of {count(found.processes, 'run')}"
+    processes = f"of {found.processes} process{'es' * (found.processes != 1)}"
 
     def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
@@ -242,7 +242,7 @@ def _times(found: Answer) -> Iterator[str]:
         width = sum(widths) + len(widths) - 1
         called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
         yield f"{'Median time':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
-        yield line(runs, "JAX ", [[f"{name} " for name in names]] * len(beside))
+        yield line(processes, "JAX ", [[f"{name} " for name in names]] * len(beside))
         for rows in grouped(_shown_rows(found), lambda row: str(row.workload)).values():
             yield describe(rows[0].workload)
             for row in rows:

@@ -26,7 +26,7 @@ WIDTH, TAKES = 80, len("takes " + " its time")
 RATIO = re.compile(r"[(](\w+) ([0-9.-]+x)")
 #: What a loop of calls does, by the clock: in a word, and as sentences explain it.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
-LOOPS = {"blocked": "each call waited for", "pipelined": "queued, no loss read in between"}
+LOOPS = {"blocked": "each call waited for", "pipelined": "queued, none waited for"}
 
 
 def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) -> list[str]:
@@ -35,7 +35,7 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
     Steps are waited for, and train steps are not, where the run has both.
 
     Args:
-        waited: if one of the fastest frameworks is slower where train steps are waited for, a line says which are fast.
+        waited: if one of the fastest frameworks is slower where train steps are waited for, say which is not.
         brief: leave out the ratios of slower frameworks where they do not fit one line.
     """
     lines = []
@@ -44,10 +44,10 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         others = [row.other for row in rows if row.other]
         situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
         lines += _sentence(phase, situation, brief=brief)
-        if phase == "train_step" and waited and _turns(situation, blocked):
-            of_ways = ((way, _fastest(blocked, way)) for way in WAYS)
-            texts = (f"{CALLED[way]}, {short}" for way, fastest in of_ways for _, short in [fastest] * bool(fastest))
-            lines.append(f"  waited for: {'; '.join(texts)}.")
+        if phase == "train_step" and waited:
+            turned = (way for way in WAYS if _turns(situation, blocked, way))
+            texts = [f"{CALLED[way]}, {of[-1]}" for way in turned if (of := _fastest(blocked, way))]
+            lines += [f"  waited for: {'; '.join(texts)}."] * bool(texts)
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes \2 its time", line, count=1) if n == first else line for n, line in enumerate(lines)]
 
@@ -58,11 +58,10 @@ def shown_phases(found: Answer) -> list[str]:
     return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
 
 
-def _turns(situation: list[AnswerRow], waited: list[AnswerRow]) -> bool:
-    """Whether some of the fastest frameworks are slower than others where calls are waited for."""
+def _turns(situation: list[AnswerRow], waited: list[AnswerRow], way: str) -> bool:
+    """Whether one of the fastest frameworks in a style is slower than others where calls are waited for."""
     return any(
         over >= NEAR and port in row.fastest.get(way, ())
-        for way in WAYS
         for row, other in zip(situation, waited, strict=False)
         if other.fastest.get(way)
         for port, over in _slower(other, way, other.fastest[way])
