@@ -99,7 +99,7 @@ def _first_bad(sets: Sequence[VersionSet], is_good: Judge) -> tuple[VersionSet, 
 def _packages(was: Versions, now: Versions) -> list[Versions]:
     """Versions that move one package after the other; jax and jaxlib together, since they are bound to each other."""
     moved = [name for name in dict.fromkeys((*SUBJECTS, *now)) if name in _moved(was, now)]
-    groups = grouped(moved, lambda name: name.replace("jaxlib", "jax")).values()
+    groups = grouped(moved, lambda name: "jax" if name == "jaxlib" else name).values()
     steps = accumulate(groups, lambda step, group: step | {name: now[name] for name in group}, initial=was)
     return [*[*steps][: max(len(groups), 1)], now]
 

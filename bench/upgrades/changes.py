@@ -102,7 +102,8 @@ class Pair:
     def line(self, where: str, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
         """The line at which a program that has a trail, or is of a phase that has one, parts from the older one.
 
-        It is that of one of its results, as it was and is now, where the trail has it.
+        Args:
+            was, now: one of its results, in both; None for any.
         """
         names = self.old.trails.keys() & self.new.trails.keys()
         name = max((name for name in names if where.startswith(name)), key=len, default="forward")

@@ -73,7 +73,10 @@ def _numbers(array: np.ndarray, at: int = 0) -> str:
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:
-    """The largest difference beyond `noise`, relative to the largest finite magnitude of the first; it may be inf."""
+    """The largest difference that is not below `noise`, over the largest finite magnitude of the first.
+
+    It is inf where one of two numbers is not finite.
+    """
     a, b = _reals(a), _reals(b)
     scale = _largest(a) or 1.0
     differences = _differences(a, b)

@@ -25,7 +25,7 @@ Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Example:
     """A function that JAX can compile, with what it is called with, or parameters that are drawn alone."""
 
-    function: Callable[..., Any] | None = None  # (params, *inputs) -> a pytree of arrays; None where params are drawn
+    function: Callable[..., Any] | None = None  # (params, *inputs) -> a pytree of arrays; None if all is `drawn`
     params: Any = ()  # a pytree; what is no array in it is left as it is
     inputs: tuple[Any, ...] = ()  # pytrees of arrays
     drawn: Any = None  # parameters that were drawn from a fixed key; None where nothing is drawn

@@ -53,7 +53,7 @@ class MatrixRow(Struct, forbid_unknown_fields=True):
     reason: str = ""  # why there is no snapshot; "" if there is one
     lasting: bool = False  # whether trying again is no use
     seconds: list[NotNegative] = []  # that it took to install, and to take the snapshot
-    counts: dict[str, dict[str, Count]] = {}  # changes since the last row with a snapshot: of each port, by kind
+    counts: dict[str, dict[str, Count]] = {}  # changes since the row before with a snapshot: by subject, kind
     moved: list[Change] = []  # some of them, the worst first
     facts: dict[str, Facts] = {}  # of each port, a few that a table shows
 

@@ -130,7 +130,7 @@ class Snapshot(Struct, forbid_unknown_fields=True):
     """All that is true of what is installed, apart from the clock."""
 
     schema: int  # the version of this format
-    command: list[str]  # its words, without the folder
+    command: list[str]  # words of the command, without the folder
     datetime: str  # when it was taken
     machine: Machine  # with the installed versions
     equality: list[Measurement] | None  # every measurement of `verify`; None if it was left out

@@ -93,7 +93,7 @@ class SnapshotWork:
         self._of.append(str(checks))
         self._left_s = self._all_s = self._all_s + CHECK_S * checks
         last: dict[str, float] = {}
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, msgspec.MsgspecError):  # which is no ValueError before msgspec 0.21
             if self._path is not None:
                 last = msgspec.json.decode(read_whole(self._path, MOST_BYTES), type=dict[str, float])
         if (last_s := last.get(" ".join(self._of))) is not None:
@@ -118,6 +118,7 @@ def _expected_s(subject: str) -> float:
 
 
 def _look(subjects_of: dict[str, list[str]], programs: Path | None, work: SnapshotWork, kept: Kept) -> list[Subject]:
+    """Look at all subjects, and fill `kept`."""
     stop, variables = Event(), shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}
 
     def look(request: Request) -> list[Subject]:

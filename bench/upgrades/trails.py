@@ -178,7 +178,8 @@ class Partings:
     def line(self, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
         """The first line of the new trail that computes something else, and that of the old one which it stands for.
 
-        Of a result that differs, its lines alone count.
+        Args:
+            was, now: a result that differs: its lines alone count; None for any.
         """
         before = self._was.place(self._parted[0], was, self._now)
         after = self._now.place(self._parted[1], now, self._was)

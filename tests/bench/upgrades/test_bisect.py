@@ -83,10 +83,11 @@ def test_what_cannot_be_judged_is_gone_around_and_told():
 
 
 def test_ends_that_are_alike_or_not_judged_have_no_answer():
-    with pytest.raises(TrigruError, match="is as GOOD is"):
+    with pytest.raises(TrigruError, match="is as GOOD is") as alike:
         World(("jax", "0.5.1")).search(0, 20)
-    with pytest.raises(TrigruError, match="is not good"):
+    with pytest.raises(TrigruError, match="is not good") as bad:
         World(("jax", "0.4.38")).search(10, 40)
+    assert alike.type is bad.type is TrigruError, "which exits with 1 or 2, and is not passed over as UnjudgedError is"
     with pytest.raises(UnjudgedError, match="cannot be judged"):
         World(("jax", "0.5.0"), broken=[("flax", "0.10.3")]).search()
 

@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import replace
+from itertools import count
 from unittest.mock import Mock
 
 import jax
@@ -155,8 +156,9 @@ def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
     assert missing == dict.fromkeys(["nnx", "nnx:fused"], "nnx is not installed")
 
 
-def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path, capsys):
+def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path, capsys, monkeypatch):
     said, progress = [], Mock(taking.Progress)
+    monkeypatch.setattr(taking, "time", Mock(monotonic=Mock(side_effect=count(0.0, 40.0))))
     for checks in (0, 0, 9):
         work = SnapshotWork(tmp_path, ["a", "b"], progress)
         work.begin(checks)
@@ -167,7 +169,7 @@ def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path, 
         work.keep()
     shares = [call.args[0] for call in progress.to.call_args_list]
     assert [*shares[:4], shares[-1]] == pytest.approx([0.0, 0.5, 0.5, 1.0, 1.0])
-    assert said == ["", "snapshot: about 0 s, as the last one\n", ""]
+    assert said == ["", "snapshot: about 40 s, as the last one\n", ""]
     (tmp_path / FILE).write_text("damaged")
     SnapshotWork(tmp_path, ["a", "b"], progress).begin(0)
     assert capsys.readouterr().err == ""
