@@ -76,7 +76,8 @@ def judge(by: str) -> int:
     """
     from coverage import CoverageData
 
-    diff = subprocess.run(["git", "diff", "-U0", "--no-prefix", "HEAD"], capture_output=True, text=True, check=True)
+    command = ["git", "diff", "-U0", "--no-prefix", "HEAD", "--", "bench", "common", "impls"]
+    diff = subprocess.run(command, capture_output=True, text=True, check=True)
     found = re.search(r"^--- (.+)\n.*\n@@ -(\d+)", diff.stdout, re.MULTILINE)
     assert found, "no file is changed"
     file, line = found[1], int(found[2])

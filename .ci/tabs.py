@@ -59,14 +59,17 @@ def side_by_side() -> str:
 def parts_of(path: str) -> dict[str, str]:
     """The code of the class `GRU` of a port, by the headings of `METHODS`."""
     text = (ROOT / path).read_text(encoding="utf-8")
+    lines = text.splitlines()
     (model,) = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == "GRU")
     parts = dict.fromkeys(METHODS.values(), "")
     for node in model.body:
         if isinstance(node, ast.FunctionDef | ast.AnnAssign):
-            code = ast.get_source_segment(text, node, padded=True) or ""
+            code = lines[node.lineno - 1 : node.end_lineno]
             if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
-                code = code.replace(f"{ast.get_source_segment(text, node.body[0], padded=True)}\n", "")
-            parts[METHODS.get(getattr(node, "name", "__init__"), METHODS[""])] += textwrap.dedent(f"{code}\n")
+                docstring = node.body[0]
+                code = lines[node.lineno - 1 : docstring.lineno - 1] + lines[docstring.end_lineno : node.end_lineno]
+            name = getattr(node, "name", "__init__")
+            parts[METHODS.get(name, METHODS[""])] += textwrap.dedent("\n".join([*code, ""]))
     return {heading: _ruff(code, "format", f"--line-length={COLUMN}") for heading, code in parts.items()}
 
 

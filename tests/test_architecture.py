@@ -112,6 +112,7 @@ def test_modules_fit_in_the_head():
 LOADS_LITTLE = {f"trigru.impls.{name}": FRAMEWORKS - own for name, own in OF_PORT.items()}
 LOADS_LITTLE |= {"trigru.common": {"jax", "optax", "scipy"}, "trigru.common.equality.oracle": {"jax"}}
 LOADS_LITTLE |= {"trigru.impls.faults": FRAMEWORKS, "trigru.bench.arms.arms": {"torch"}}
+LOADS_LITTLE |= {f"trigru.bench.commands.{name}": {"scipy.stats"} for name in ("styles", "verify")}
 LOADS_LITTLE |= {f"trigru.bench.{name}": {"jax", "numpy"} for name in ("cli", "timing.coldstart", "upgrades.plugin")}
 
 

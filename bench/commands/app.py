@@ -25,7 +25,6 @@ app = typer.Typer(
 )
 
 
-# fmt: off
 def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"trigru {metadata.version('trigru')}")
@@ -37,7 +36,7 @@ def _print_version(wanted: bool) -> bool:
 def before_any_command(
     version: Annotated[bool, Option("--version", callback=_print_version, is_eager=True, help=
         "Print the version and exit.")] = False,
-) -> None:
+) -> None:  # fmt: skip
     """Options that need no command."""
 
 
@@ -81,7 +80,7 @@ def compare(
     format: given.Format = "text",
     output: Annotated[Path | None, given.output_folder(
         "Folder for results.json and report.html. Default: results; of --size, results-hidden8 or the like.")] = None,
-) -> None:
+) -> None:  # fmt: skip
     """Verify, then time. Prints the answer; writes results.json and report.html.
 
     A port that fails a check gets no number. A run that was stopped is continued by the same command, and another
@@ -108,12 +107,12 @@ def compare(
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, processes=processes, sizes=sizes, dtype=dtype, precision=precision, devices=devices,
-        )
+        )  # fmt: skip
         compare.compare(
             plan, output,
             prover=prover, load=load, fresh=fresh, quick=quick or options.is_quick(sizes),
             anew=anew, details=details, json=format == "json",
-        )
+        )  # fmt: skip
 
 
 @app.command()
@@ -136,7 +135,7 @@ def verify(
     upstream: Annotated[bool, Option("--upstream", help=
         "Verify the frameworks' own parts. Fails if they do not differ as recorded.")] = False,
     anew: given.Anew = False,
-) -> None:
+) -> None:  # fmt: skip
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     from ..proving.prover import Prover
 
@@ -181,7 +180,7 @@ def port(
     time: Annotated[bool, Option("--time", help=
         "Also time both, if they are the same function: forward, and a step of SGD.")] = False,
     format: given.Format = "text",
-) -> None:
+) -> None:  # fmt: skip
     """Compare two models of your own: the same function? where do they part?
 
     Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2 for a bad file or input.
@@ -199,7 +198,7 @@ def convert(
     name: Annotated[Names, Option("--name", help="A name of the file's own, as weight_ih=Wi (repeatable).")] = None,
     whole: Annotated[bool, Option("--whole", help=
         "Write the other arrays of the file, too. Default --at: every GRU.")] = False,
-) -> None:
+) -> None:  # fmt: skip
     """Convert the parameters of a GRU from one framework's layout to another's.
 
     Containers: .safetensors, .msgpack, .eqx, .pt and .pth (docs/convert.md).
@@ -224,7 +223,7 @@ def report(
         "A call style or a label (repeatable). Default: documented and functional.")] = None,
     details: given.Details = False,
     output: Annotated[Path | None, given.output_folder("Folder for report.html, of one run.")] = None,
-) -> None:
+) -> None:  # fmt: skip
     """Print the answer of runs again, print their times in another format, or write the page of one."""
 
 
@@ -233,7 +232,7 @@ def styles(
     port: Annotated[str | None, Argument(metavar="PORT", help="pure, linen, nnx or equinox.")] = None,
     style: Annotated[str | None, Argument(metavar="STYLE", help=
         "A call style, or a label: documented (the default), functional, leaves or donated.")] = None,
-) -> None:
+) -> None:  # fmt: skip
     """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
 
 
@@ -245,7 +244,7 @@ def snapshot(
     equality: given.Equality = True,
     anew: given.Anew = False,
     output: Annotated[Path, given.output_folder("Folder for the snapshot, which is replaced.")] = Path("snapshot"),
-) -> None:
+) -> None:  # fmt: skip
     """Write down what the installed versions do, apart from the clock: `trigru diff` compares it.
 
     Equality, the bits of results and of training, values with their lines of code, draws, trees, checkpoints,
@@ -290,7 +289,7 @@ def diff(
     details: given.Details = False,
     format: given.FindingsFormat = "text",
     output: Annotated[Path | None, given.output_folder("Folder for diff.html.")] = None,
-) -> None:
+) -> None:  # fmt: skip
     """Show what changed between two snapshots, by what it means, or between two runs.
 
     Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
@@ -312,7 +311,7 @@ def matrix(
     details: given.Details = False,
     format: given.FindingsFormat = "text",
     output: Annotated[Path, given.output_folder("Folder for matrix.json and the snapshots.")] = Path("matrix"),
-) -> None:
+) -> None:  # fmt: skip
     """Take a snapshot of several version sets, each in an environment of its own, and show what each changed.
 
     Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
@@ -332,7 +331,7 @@ def bisect(
     more: Annotated[Names, Option("--with", help="A further package that COMMAND needs (repeatable).")] = None,
     format: given.FindingsFormat = "text",
     output: Annotated[Path, given.output_folder("Folder for snapshots.")] = Path("bisect"),
-) -> None:
+) -> None:  # fmt: skip
     """Find the release that changed something: the day, then the package, then its release.
 
     Environments and snapshots are kept for the next time.

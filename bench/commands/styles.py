@@ -9,12 +9,11 @@ from ...common.errors import UnavailableError, UnknownNameError
 from ...common.port.protocol import DOCUMENTED, LABELS, CallStyle, Port
 from ...common.port.styles import labels_of, styles_called
 from ...common.port.task import PHASES
-from ...impls import get_port, port_names
+from ...impls import get_port, port_names, unavailable
 from ...impls.code import PORTS, code_of
 from ..reporting.console import say, show
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
-from .options import say_missing
 
 #: The phases of a program that is to show everything, in its order. The gradient is in the train step.
 SHOWN = ("train_step", "forward", "step")
@@ -27,8 +26,10 @@ def styles(port: str | None, style: str | None) -> None:
     if port is not None:
         print_code(port, style or DOCUMENTED)
         return
-    missing = say_missing(port_names())
+    missing = {name: reason for name in port_names() if (reason := unavailable(name))}
     show([style_table(get_port(name) for name in port_names() if name not in missing)])
+    for reason in missing.values():
+        say(reason)
 
 
 def style_rows(ports: Iterable[Port]) -> list[tuple[Port, CallStyle, str]]:

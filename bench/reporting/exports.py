@@ -135,7 +135,7 @@ def pivoted(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> Section:
 def _cell(row: Timing | None, kind: Kind) -> str:
     if row is None or row.ratio is None:
         return "-"
-    known: Any = row  # with a ratio, a row has all other numbers
+    known: Any = row  # with a ratio, a row has its interval, and the row of a single arm its times
     if kind == "time":
         return format_time_range(known.time_s, known.time_low_s, known.time_high_s)
     text = format_interval(TimeComparison(known.ratio, known.low, known.high))

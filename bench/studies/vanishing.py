@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from scipy.linalg import norm  # whose squares do not underflow
+from scipy.linalg import norm  # of a vector: its squares do not underflow
 from training import FRAMEWORKS, mean_squared
 from trigru.common.compat import enable_x64
 from trigru.common.config import GRUConfig
@@ -43,7 +43,7 @@ def norms(framework: str, loss: str, length: int, seed: int) -> list[float]:
     _, (tree, *_) = jax.jit(port.value_and_grad(scalar))(port.load(CONFIG, params), x, targets)
     gradient, tx = port.dump(tree), carry_learning_rate(optax.sgd(1.0), length=length)
     update: Any = tx.update(gradient, tx.init(params), params)[0]
-    return [norm(array) for array in (gradient.initial_carry, update.initial_carry, gradient.weight_hh)]
+    return [norm(array.ravel()) for array in (gradient.initial_carry, update.initial_carry, gradient.weight_hh)]
 
 
 def main(lengths: tuple[int, ...] = LENGTHS, seeds: int = SEEDS) -> None:

@@ -147,7 +147,7 @@ def _derivative(scan: _Scan, primals: Any, tangents: Any) -> Any:
             t_r, t_z = r_slope * t_r, z_slope * t_z
             t_n = n_slope * (u_n + t_r * a + r * t_a)
             t_next = (1 - z) * t_n + z * t_h + h_by_z * t_z
-            t_next = pause(on, t_next, t_before)
+            t_next = _pause(on, t_next, t_before)
             return t_next, t_next
 
         # what follows from r, z, n and a is computed again in the backward pass: only these are kept
@@ -171,7 +171,7 @@ def _run(
         x, reset, on = step
         before, h = h, restart(reset, initial, h)
         after, residuals = cell(weights, h, x if first else x @ weights.kernel_i)
-        after = pause(on, after, before)  # and not h: where a step does not count, nor does its reset
+        after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, residuals)
 
     return scan.run(advance, h, (x @ weights.kernel_i if first else x, resets, active))
@@ -205,7 +205,7 @@ def restart(reset: Any, initial: Array, h: Array) -> Array:
     return h if reset is None else jnp.where(reset[..., None], initial, h)
 
 
-def pause(on: Any, after: Array, before: Array) -> Array:
+def _pause(on: Any, after: Array, before: Array) -> Array:
     """The state after a step where it counts, that before it elsewhere."""
     return after if on is None else jnp.where(on[..., None], after, before)
 
@@ -227,7 +227,7 @@ def _outputs(after: Array, active: Any) -> Array:
     Under jax.vmap, `_loop` and its derivative must have the mapped axis in the same place. JAX does not ensure this
     where the two are traced apart, as in a loop over chunks. Adding and removing an axis puts it first in both.
     """
-    outputs = pause(active, after, jnp.zeros_like(after))
+    outputs = after if active is None else jnp.where(active[..., None], after, jnp.zeros_like(after))
     return jnp.squeeze(jnp.expand_dims(outputs, -1), -1)
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from ..compat import broadcast_as, vary_alike, varying_axes
 from ..config import check_fields
 from ..errors import InputError, listed
-from .fused import Weights, cell, fused_scan, pause, prevent_cse, restart
+from .fused import Weights, cell, fused_scan, prevent_cse, restart
 from .kernels import AUTO, KERNELS, is_fused
 
 __all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "cast", "cell", "check_model", "initial_carry"]
@@ -150,7 +150,10 @@ def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inp
     """
     x, reset, active = inputs
     h_next = cell(restart(reset, initial, h), x)
-    return pause(active, h_next, h), pause(active, h_next, jnp.zeros_like(h_next))
+    if active is None:
+        return h_next, h_next
+    on = active[..., None]
+    return jnp.where(on, h_next, h), jnp.where(on, h_next, jnp.zeros_like(h_next))
 
 
 # The checks of a call before any tracing, so that an error names the caller's arguments -------------------------------

@@ -133,6 +133,11 @@ def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
     check_golden("styles-all", invoke("styles").stdout)
 
 
+def test_why_a_port_is_missing_is_said_below_the_table_of_styles(monkeypatch):
+    monkeypatch.setattr("trigru.bench.commands.styles.unavailable", {"nnx": "no nnx here."}.get)
+    assert invoke("styles").output.endswith("\nno nnx here.\n")
+
+
 def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatch):
     port = get_port("nnx")
     lacking = [CallStyle(**(vars(style) | {"missing": lambda: "this flax is old"})) for style in port.call_styles]
