@@ -215,7 +215,7 @@ def _bad_calls(port: Port, model: Any) -> Iterator[tuple[str, Callable[[], Any]]
     for what, params in BAD_LOAD.items():
         yield f"load, {what}", partial(port.load, CONFIG, params)
     for what, init in BAD_INITIALIZERS.items():  # traced, which compiles no draws
-        made = partial(port.make, replace(CONFIG, carry_init=init))
+        made = partial(lambda init, key: port.make(replace(CONFIG, carry_init=init), key), init)
         yield f"make, {what}", partial(jax.eval_shape, made, key)
         if what in CONCRETE:
             yield f"make outside of jit, {what}", partial(made, key)
