@@ -104,6 +104,7 @@ def backward(
         d_values: gradient of a scalar with respect to the outputs, (*batch, T, H), or to logits, (*batch, C).
         d_carry: gradient with respect to the final carry, (*batch, H); None means zero. Not of a classifier.
         each: how many of the first batch axes the gradients of the parameters keep, instead of being summed over them.
+            Those of a classifier's readout are summed over the last batch axis alone, whatever `each` is.
     """
     if isinstance(params, ClassifierParams):
         d_carry = _product(d_values, params.readout.weight)

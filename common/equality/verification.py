@@ -113,6 +113,7 @@ def verify(
     """Compare ports with the oracle.
 
     Args:
+        ports: what to check.
         dtypes: of the computation: "float64" asks whether a port is the same function, the others whether it is
             accurate. Checks that have no rows are asked in float64.
         checks: by default those of CHECKS.

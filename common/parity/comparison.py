@@ -178,8 +178,8 @@ class _Comparing:
             self.result.remarks.append(f"{remark}. {self.candidate.hint}".rstrip())
         places = partial(self._places, pair)
         same = self._record(f"outputs{name}", largest(first.outputs, second.outputs), tolerance, places)
-        errors = leaf_errors(pair.states, first.state, second.state)
-        for leaf, m, error in zip(pair.c.states, pair.states, errors, strict=True):
+        errors = leaf_errors(pair.state_matches, first.state, second.state)
+        for leaf, m, error in zip(pair.c.states, pair.state_matches, errors, strict=True):
             if m.layout is not None:
                 same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
         return same

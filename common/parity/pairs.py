@@ -27,7 +27,7 @@ class Pair:
     Args:
         r, c: of the reference and of the candidate.
         mine, given: what each is called with.
-        matches, states: one for each leaf of the candidate's parameters, and of its state.
+        matches, state_matches: one for each leaf of the candidate's parameters, and of its state.
     """
 
     r: Any
@@ -35,7 +35,7 @@ class Pair:
     mine: Arguments
     given: Arguments
     matches: list[Match]
-    states: list[Match]
+    state_matches: list[Match]
 
     def one(self, which: int) -> "Pair":
         return replace(self, mine=self.mine.one(which), given=self.given.one(which))
@@ -74,7 +74,7 @@ class Pair:
         first, second = moved_starts(self.r.tape(self.mine), self.c.tape(self.given))
         n = len(self.r.outputs)
         outputs = zip(first.outputs[:n], second.outputs[:n], strict=True)
-        return first, second, [*outputs, *_paired(self.states, first.outputs[n:], second.outputs[n:])]
+        return first, second, [*outputs, *_paired(self.state_matches, first.outputs[n:], second.outputs[n:])]
 
     def gradient_tapes(self) -> tuple[Tape, Tape, list[tuple[int, int]]]:
         """As `tapes`, on the way to the gradients."""

@@ -197,7 +197,7 @@ class Tape:
 
 
 class TraceTape(Tape):
-    """The values of a program that JAX has traced, evaluated in float64; it is an `Observer` of that.
+    """The values of a program that JAX has traced, evaluated in float64; it is what `How.observe` takes.
 
     Args:
         closed, constants: as `Evaluator` takes them.

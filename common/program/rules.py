@@ -113,6 +113,12 @@ def _dot_general(equation: Any, dtype: Any) -> Function:
     return run
 
 
+def _iota(equation: Any, dtype: Any) -> Function:
+    shape, axis = equation.params["shape"], equation.params["dimension"]
+    along = np.indices(shape, sparse=True)[axis].astype(dtype(equation.params["dtype"]))
+    return lambda: np.broadcast_to(along, (1, *shape))
+
+
 def _broadcast(equation: Any, dtype: Any) -> Function:
     shape, axes = equation.params["shape"], equation.params["broadcast_dimensions"]
     sizes = dict(zip(axes, equation.invars[0].aval.shape, strict=True))
@@ -166,7 +172,10 @@ RULES: dict[str, Rule] = {
     }.items()},
     "div": lambda e, dtype: None if e.outvars[0].aval.dtype.kind in "iu" else _elementwise(np.divide)(e, dtype),
     "pow": _elementwise(lambda a, b: np.power(a, b.astype(a.dtype))),
-    "integer_pow": lambda e, dtype: lambda a: np.power(a, np.asarray(e.params["y"], a.dtype)),
+    # in fewer than 64 bits, JAX multiplies, which overflows and rounds on the way
+    "integer_pow": lambda e, dtype: None if dtype(e.outvars[0].aval.dtype).itemsize < 8 else (
+        lambda a: np.power(a, np.asarray(e.params["y"], a.dtype))
+    ),
     "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)),
     "logistic": lambda e, dtype: None if e.outvars[0].aval.dtype.kind == "c" else _widened(special.expit),
     "erf": _elementwise(_widened(special.erf)), "erf_inv": _elementwise(_widened(special.erfinv)),
@@ -174,9 +183,7 @@ RULES: dict[str, Rule] = {
     "clamp": _elementwise(lambda least, a, most: np.minimum(np.maximum(a, least), most)),
     "bitcast_convert_type": _bitcast, "convert_element_type": _convert, "dot_general": _dot_general,
     # what moves values; reshaped with axes in another order, they are handed to JAX
-    "iota": lambda e, dtype: (
-        lambda: np.indices(e.params["shape"])[[e.params["dimension"]]].astype(dtype(e.params["dtype"]))
-    ),
+    "iota": _iota,
     "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
     "reshape": lambda e, dtype: None if e.params.get("dimensions") else _to_shape(e, dtype),
     "rev": lambda e, dtype: partial(np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])),

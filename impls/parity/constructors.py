@@ -47,7 +47,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: as `module.apply` takes it.
             rngs: random keys, as `module.apply` takes them.
             mutable: the collections that change in a call; all but `params` while training, none otherwise.
-            options: those of `Options`, as `train={"deterministic": False}`; `make` returns variables.
+            options: `train`, `eval`: keywords of the call in each mode, as `train={"deterministic": False}`; `name`,
+                `make`, `inputs`, `outputs`, `optimizer`: as `Model` takes them; `make` returns variables.
         """
         from flax.core import meta, unfreeze
         from flax.linen import Module
@@ -81,7 +82,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: those of `Options`; `make` returns a module.
+            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`,
+                `optimizer`: as `Model` takes them; `make` returns a module.
         """
         from flax import nnx
 
@@ -134,7 +136,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: the name of the method that is called.
             key: a random key, passed on as the keyword `key`; a batch gets one for each example.
             axis_name: of the batch, as batch normalization asks for it.
-            options: those of `Options`; `make` returns a module.
+            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`,
+                `optimizer`: as `Model` takes them; `make` returns a module.
         """
         import equinox as eqx
 
@@ -183,8 +186,9 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: those of `Options` but `optimizer`; `inputs` and `outputs` get tensors; `make` is a function
-                without arguments that returns a new module, with PyTorch's generator seeded.
+            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`: as `Model`
+                takes them; `inputs` and `outputs` get tensors; `make` is a function without arguments that returns a
+                new module, with PyTorch's generator seeded.
         """
         from torch.nn import Module  # pyright: ignore[reportMissingImports]
 

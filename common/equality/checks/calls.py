@@ -142,6 +142,8 @@ BAD_INITIALIZERS: dict[str, Any] = {
     "an initializer that takes no dtype": lambda key, shape: np.zeros(shape),
     "no initializer": 0.0,
 }
+#: Those with which a model is made outside of jit, too.
+CONCRETE = ("an initializer that gives another size", "an initializer that gives another dtype")
 BAD_BATCH_SHAPES: tuple[Any, ...] = (B, "8", None, (1.5,), (-1,), (2**70,), (2, 0), (True,), np.ones((B, H)))
 _CHANGES: dict[str, Callable[[np.ndarray], Any]] = {
     "transposed, or with two axes": lambda p: p.T if p.ndim == 2 else p[None],
@@ -215,6 +217,8 @@ def _bad_calls(port: Port, model: Any) -> Iterator[tuple[str, Callable[[], Any]]
     for what, init in BAD_INITIALIZERS.items():  # traced, which compiles no draws
         made = partial(lambda init, key: port.make(replace(CONFIG, carry_init=init), key), init)
         yield f"make, {what}", partial(jax.eval_shape, made, key)
+        if what in CONCRETE:
+            yield f"make outside of jit, {what}", partial(made, key)
     yield "load, a GRU's parameters for a classifier", partial(port.load, READOUT, PARAMS)
     yield "load, float64 without jax_enable_x64", partial(narrow, port.load, CONFIG, PARAMS)
     yield "make, float64 without jax_enable_x64", partial(narrow, port.make, CONFIG, key)

@@ -107,7 +107,8 @@ def _require_alike(port: Port, listed: ModelClass, dtype: str, *options: dict[st
     """Several options stand for one program of a model that is made, and called on inputs of a dtype."""
 
     def program(options: dict[str, Any]) -> str:
-        sizes, kind = SIZES | options, type(options.get("hidden_size", H))
+        sizes = SIZES | options
+        kind = type(sizes["hidden_size"])  # of the batch, too: NumPy's integers are sizes wherever Python's are
 
         def made_and_called(key: Array, x: Array) -> Any:
             model = listed.construct(key, **sizes)
@@ -116,7 +117,8 @@ def _require_alike(port: Port, listed: ModelClass, dtype: str, *options: dict[st
         return text_of(jax.make_jaxpr(made_and_called)(jax.random.key(0), X.astype(dtype)))
 
     if len(set(map(program, options))) > 1:
-        raise DefectError("a model has another program than with the options that these stand for")
+        expected = f"the options that these stand for, among them kernel={options[-1]['kernel']!r}"
+        raise DefectError(f"a model has another program than with {expected}")
 
 
 def _require_narrowed(listed: ModelClass) -> None:
@@ -231,7 +233,7 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
         start = {} if use.starts_from is None else {"carry": np.full((B, H), use.starts_from)}
         result = oracle.forward(params, **start | given, reverse=reverse)  # pyright: ignore[reportArgumentType]
         outputs = np.moveaxis(result.outputs, 1, 0) if time_major else result.outputs
-        flags = dict.fromkeys(names & {"reverse", "time_major"}, True)
+        flags = {name: True for name in ("reverse", "time_major") if name in names}
         call = partial(lambda flags, model, arrays: use.call(model, **arrays, **flags), flags)
         run = partial(evaluate, call, model, _by_time(given) if time_major else given)
         yield Case(f"with {', '.join((*given, *flags))}", run, (result.carry, outputs))

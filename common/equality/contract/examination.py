@@ -126,8 +126,9 @@ def problem_of(array: Any, reference: Any, dtype: str) -> str | None:
     if array is None or np.shape(array) != np.shape(reference):
         given = "nothing" if array is None else f"shape {np.shape(array)}"
         return f"{given}, expected shape {np.shape(reference)}"
-    given = str(getattr(array, "dtype", type(array).__name__))
-    return None if given == dtype else f"dtype {given}, expected {dtype}"
+    if not hasattr(array, "dtype"):
+        return f"a {type(array).__name__}, expected an array"
+    return None if str(array.dtype) == dtype else f"dtype {array.dtype}, expected {dtype}"
 
 
 def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float:

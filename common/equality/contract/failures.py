@@ -86,7 +86,8 @@ data = data.of_set([values.name for values in data.values].index("{values}"))
 for name, (want,) in expect(row, data, np.float64).items():
     got = np.asarray(found.get(name, np.nan)).astype(np.float64)
     off = np.abs(got - want).max() if got.shape == want.shape else np.nan
-    print(f"{{name}}: largest difference {{off:.1e}}, largest value {{np.abs(want).max():.1e}}, shape {{got.shape}}")
+    shapes = f"shape {{got.shape}}, expected {{want.shape}}"
+    print(f"{{name}}: largest difference {{off:.1e}}, largest value {{np.abs(want).max():.1e}}, {{shapes}}")
 '''
 
 

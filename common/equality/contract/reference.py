@@ -59,22 +59,22 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
         dtype: of the computation: NumPy's, as float64 or longdouble.
         stored: of the parameters, their gradients and their moves; None for that of the computation.
     """
-    phase, of_data = row["phase"], data
+    phase = row["phase"]
     floats = {name: getattr(data, name) for name in ("params", "x", "carry", "weights", "d_carry")}
-    data = replace(data, **jax.tree.map(lambda a: a.astype(dtype), floats))
+    cast = replace(data, **jax.tree.map(lambda a: a.astype(dtype), floats))
     with np.errstate(all="ignore"):  # saturating values overflow, as they may
         if phase == "train_step":
-            return _train(row, data, stored or dtype)
+            return _train(row, cast, stored or dtype)
         if phase in ("jvp", "hvp", "penalty"):
-            along, is_of = direction_of(of_data), lambda name: name.startswith("d ") == (phase != "jvp")
+            along, is_of = direction_of(data), lambda name: name.startswith("d ") == (phase != "jvp")
             if phase == "penalty":  # of parameters alone, summed over the examples
                 along, row = (along[0], *jax.tree.map(np.zeros_like, along[1:])), row | {"transform": "jit"}
                 is_of = is_of_parameters
-            step, at = np.asarray(COMPLEX_STEP, dtype), (data.params, data.x, data.carry)
+            step, at = np.asarray(COMPLEX_STEP, dtype), (cast.params, cast.x, cast.carry)
             params, x, carry = jax.tree.map(lambda a, v: a + step * 1j * v.astype(dtype), at, along)
-            found = _evaluate(row, replace(data, params=params, x=x, carry=carry), gradient=phase != "jvp")
+            found = _evaluate(row, replace(cast, params=params, x=x, carry=carry), gradient=phase != "jvp")
             return {name: a.imag / step for name, a in found.items() if is_of(name)}
-        found = _evaluate(row, data, gradient=phase == "gradient")
+        found = _evaluate(row, cast, gradient=phase == "gradient")
         if row["transform"] == "per example":
             found = {name: a for name, a in found.items() if is_of_parameters(name)}
         return {name: a.astype(stored) if stored and is_of_parameters(name) else a for name, a in found.items()}

@@ -178,6 +178,13 @@ def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, is_refused):
     assert not measured(Case("bad", lambda: 1, REFUSED)).passed
 
 
+def test_a_bad_initializer_has_to_be_refused_outside_of_jit_too(monkeypatch, unchecked):
+    make = PurePort.make
+    monkeypatch.setattr(PurePort, "make", lambda *given: isinstance(given[-1], jax.core.Tracer) and make(*given))
+    (found,) = verify([PURE], checks=get_checks("refusals"))
+    assert re.search("outside of jit, .* another size: .* outside of jit, .* another dtype", str(found))
+
+
 def test_what_is_not_offered_is_left_out_beside_the_rest():
     one, other = Case("one", raising(NOT_OFFERED)), Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13))
     assert measured(one, other).error == pytest.approx(1e-13, rel=0.01)

@@ -144,6 +144,7 @@ CALLS = {
     "a mapped function": (jax.vmap(lambda x, y: x @ y), X, Y), "no arguments": (lambda: jnp.arange(3) * 2,),
     "a result that is an argument": (lambda x: (x, x, 1.0), X), "a constant": (lambda x: x + jnp.asarray(Y), X),
     "a nested jit": (jax.jit(lambda x: jax.jit(jnp.sin)(x) + jax.jit(jnp.sin)(x[::-1])), X),
+    "an overflow on the way": (lambda x: x**-2 * 1e38, np.float32(1e20)),
     "a sort": (lambda x: jnp.sort(x, axis=1), X), "a gather": (lambda x, n: x[n % 3, n % 4], X, N),
     "a scatter": (lambda x: x.at[1].add(2.0), X), "a convolution": (lambda x: jnp.convolve(x[0], x[1]), X),
     "a QR decomposition": (jnp.linalg.qr, X), "a clamp": (lambda x: lax.clamp(-0.5, x, 0.5), X),
