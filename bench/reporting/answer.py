@@ -34,7 +34,7 @@ FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x)."
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "Our runs, train, waited, D=20: linen {2}x plain JAX on jax {0}, {3}x on {1}."
+CHANGED = "docs/releases.md, training: linen {2}x plain JAX on jax {0}, {3}x on {1}."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 

@@ -117,12 +117,12 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     texts = "  functional: NNX (linen 1.33x).", "  functional: linen (NNX 1.25x)."
     assert (step, train) == (texts if other == "train_step" else texts[::-1])
     fast = "as documented, NNX; functional, NNX"
-    assert waited == [f"  waited for: {fast}."] * (other == "train_step")
+    assert waited == [f"Each waited for: {fast}."] * (other == "train_step")
     train = next(row for row in found.rows if row.phase == "train_step")
     for unknown in ({}, {"functional": ["nnx"]}):  # of a second size: who is fast where each call is waited for
         lines = fastest_lines(replace(found, rows=[*found.rows, replace(train, fastest=unknown)]))
-        waited = [line for line in lines if line.startswith("  waited for")]
-        assert waited == ["  waited for: functional, NNX."] * bool(unknown and train.other)
+        waited = [line for line in lines if line.startswith("Each waited for")]
+        assert waited == ["Each waited for: functional, NNX."] * bool(unknown and train.other)
 
 
 def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
