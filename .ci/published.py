@@ -223,7 +223,7 @@ def sentences() -> str:
     return "\n".join(
         [
             *(re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line) for line in head_lines(found)),
-            f"- {heading}".replace("both above", "both"),
+            f"- {heading}".replace("those above", "both"),
             *(f"    - {who}: `{code}`" for who, code in advice),
             f"- {last}",
         ]

@@ -34,7 +34,7 @@ FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x)."
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
-CHANGED = "docs/releases.md, training: linen {2}x plain JAX on jax {0}, {3}x on {1}."
+CHANGED = "On jax {1}, linen trains {2:.1f}x as fast at D=20 as on {0} (docs/releases.md)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 
 
@@ -181,7 +181,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
         for code, of in grouped(fastest or advised, lambda of: of[0]).items()
     ]
-    than = "both above" if fastest else "their own above"
+    than = "those above" if fastest else "their own above"
     return f"Other styles, faster than {than}, {phase} at {at} (code: `trigru styles`):", lines
 
 
@@ -204,7 +204,7 @@ def version_lines(found: Answer) -> list[str]:
     machine = found.run.trigru.machine
     is_known = machine.backend == "cpu" and ".".join(machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(older, newer, then, now)] * is_known
+    return [CHANGED.format(older, newer, then / now)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:

@@ -47,7 +47,7 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         if phase == "train_step" and waited:
             turned = (way for way in WAYS if _turns(situation, blocked, way))
             texts = [f"{CALLED[way]}, {of[-1]}" for way in turned if (of := _fastest(blocked, way))]
-            lines += [f"Each waited for: {'; '.join(texts)}."] * bool(texts)
+            lines += [f"Waited updates: {'; '.join(texts)}."] * bool(texts)
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes \2 its time", line, count=1) if n == first else line for n, line in enumerate(lines)]
 

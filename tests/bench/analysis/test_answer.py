@@ -35,7 +35,7 @@ def test_the_fastest_style_that_keeps_state_is_advised_and_not_ranked():
     advised = {port: d.other for port, d in row.advised.items()}
     assert advised == {"nnx": "nnx[jit_partial]", "equinox": "equinox[partition]"}
     assert row.cells == answer(make_results(timed(FAST))).rows[0].cells
-    for time_s, than in ((0.8e-4, "both above"), (1.5e-4, "their own above")):
+    for time_s, than in ((0.8e-4, "those above"), (1.5e-4, "their own above")):
         times = FAST | {"nnx[split-merge]": 3e-4, "nnx[jit_partial]": time_s}
         heading, _ = advice_of(answer(make_results(timed(times))))
         assert heading.startswith(f"Other styles, faster than {than}, ")
@@ -117,12 +117,12 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     texts = "  functional: NNX (linen 1.33x).", "  functional: linen (NNX 1.25x)."
     assert (step, train) == (texts if other == "train_step" else texts[::-1])
     fast = "as documented, NNX; functional, NNX"
-    assert waited == [f"Each waited for: {fast}."] * (other == "train_step")
+    assert waited == [f"Waited updates: {fast}."] * (other == "train_step")
     train = next(row for row in found.rows if row.phase == "train_step")
     for unknown in ({}, {"functional": ["nnx"]}):  # of a second size: who is fast where each call is waited for
         lines = fastest_lines(replace(found, rows=[*found.rows, replace(train, fastest=unknown)]))
-        waited = [line for line in lines if line.startswith("Each waited for")]
-        assert waited == ["Each waited for: functional, NNX."] * bool(unknown and train.other)
+        waited = [line for line in lines if line.startswith("Waited updates")]
+        assert waited == ["Waited updates: functional, NNX."] * bool(unknown and train.other)
 
 
 def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
