@@ -44,10 +44,8 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         others = [row.other for row in rows if row.other]
         situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
         lines += _sentence(phase, situation, brief=brief)
-        if phase == "train_step" and waited:
-            turned = (way for way in WAYS if _turns(situation, blocked, way))
-            texts = [f"{CALLED[way]}, {of[-1]}" for way in turned if (of := _fastest(blocked, way))]
-            lines += [f"Waited updates: {'; '.join(texts)}."] * bool(texts)
+        if phase == "train_step" and waited and (texts := [*_turned(situation, blocked)]):
+            lines.append(f"Waited updates: {', '.join(texts)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes \2 its time", line, count=1) if n == first else line for n, line in enumerate(lines)]
 
@@ -58,14 +56,18 @@ def shown_phases(found: Answer) -> list[str]:
     return [phase for phase in phases if phase in MAIN] if {*MAIN} <= {*phases} else phases
 
 
-def _turns(situation: list[AnswerRow], waited: list[AnswerRow], way: str) -> bool:
-    """Whether one of the fastest frameworks in a style is slower than others where calls are waited for."""
-    return any(
-        over >= NEAR and port in row.fastest.get(way, ())
-        for row, other in zip(situation, waited, strict=False)
-        if other.fastest.get(way)
-        for port, over in _slower(other, way, other.fastest[way])
-    )
+def _turned(situation: list[AnswerRow], waited: list[AnswerRow]) -> Iterator[str]:
+    """The fastest where calls are waited for, in rows in which one of the fastest of the situation is slower then."""
+    for way in WAYS:
+        turned = [
+            other
+            for row, other in zip(situation, waited, strict=False)
+            for over in [dict(_slower(other, way, other.fastest[way])) if other.fastest.get(way) else {}]
+            if any(over.get(port, 1.0) >= NEAR for port in row.fastest.get(way, ()))
+        ]
+        for ports, of in grouped(turned, lambda row, way=way: tuple(row.fastest[way])).items():
+            at = f" at {sizes_of(of, waited)}" if len(waited) > 1 else ""
+            yield f"{listed(map(name_of, ports))}{' tied' * (len(ports) > 1)} {CALLED[way]}{at}"
 
 
 def _sentence(phase: str, rows: list[AnswerRow], *, brief: bool) -> list[str]:
