@@ -45,7 +45,7 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
         lines += _sentence(phase, situation, brief=brief)
         if phase == "train_step" and waited and (texts := [*_turned(situation, blocked)]):
-            lines.append(f"If waited for, new fastest: {', '.join(texts)}.")
+            lines.append(f"If waited for, fastest: {', '.join(texts)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
     return [RATIO.sub(r"(\1 takes \2 its time", line, count=1) if n == first else line for n, line in enumerate(lines)]
 

@@ -117,12 +117,12 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     texts = "  functional: NNX (linen 1.33x).", "  functional: linen (NNX 1.25x)."
     assert (step, train) == (texts if other == "train_step" else texts[::-1])
     fast = "NNX as documented, NNX functional"
-    assert waited == [f"If waited for, new fastest: {fast}."] * (other == "train_step")
+    assert waited == [f"If waited for, fastest: {fast}."] * (other == "train_step")
     train = next(row for row in found.rows if row.phase == "train_step")
     unknown = replace(train, fastest={})  # who is fast where each call is waited for
     for rows, known in (([unknown], False), ([train, unknown], bool(train.other))):
         told = [line for line in fastest_lines(replace(found, rows=rows)) if line.startswith("If waited")]
-        assert [line.partition(" at ")[0] for line in told] == ["If waited for, new fastest: NNX as documented"] * known
+        assert [line.partition(" at ")[0] for line in told] == ["If waited for, fastest: NNX as documented"] * known
 
 
 def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
