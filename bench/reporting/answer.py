@@ -33,7 +33,8 @@ MOST_UNTIMED = 3
 FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x)."
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
-#: The ratio to plain JAX that versions change the most, by the series of jax, of the published runs: docs/releases.md.
+#: The time over plain JAX's that versions change the most, by the series of jax, of the published runs; the line tells
+#: by which factor: docs/releases.md.
 CHANGED = "At B=1 H=200, linen trains {2:.1f}x as fast on jax {1} as {0} (docs/releases.md)."
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.61}, "2026-11-29"
 

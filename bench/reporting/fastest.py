@@ -35,7 +35,7 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
     Steps are waited for, and train steps are not, where the run has both.
 
     Args:
-        waited: if one of the fastest frameworks is slower where train steps are waited for, say which is not.
+        waited: where one of the fastest frameworks is slower if train steps are waited for, name the fastest then.
         brief: leave out the ratios of slower frameworks where they do not fit one line.
     """
     lines = []
