@@ -12,8 +12,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from ..compat import enable_x64
 from ..port.compilation import jit_without_optimization
-from .rules import IDENTITIES, RULES
-from .sets import at_step, chosen, is_key, keys_of, of_steps
+from .rules import IDENTITIES, RULES, at_step, chosen, is_key, keys_of, of_steps
 
 Array = np.ndarray
 #: Primitives that call a traced function, and stand for nothing else.

@@ -1,19 +1,20 @@
-"""The rule of each JAX primitive in NumPy. Arrays have one more axis in front: see `trigru.common.program.evaluator`.
+"""The rule of each JAX primitive in NumPy, and arrays with one more axis in front: see `trigru.common.program`.
 
 A rule takes an equation, and a function that says in which dtype values of the trace are computed. It returns a
-function of the operands, or None for what it is not about, which JAX then evaluates.
+function of the operands, or None for what it is not about, which JAX then evaluates. The axis in front has length 1
+where all sets of values have the same array.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 from operator import methodcaller
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import special
-
-from .sets import together
 
 Array = np.ndarray
 Function = Callable[..., Any]
@@ -194,3 +195,44 @@ RULES: dict[str, Rule] = {
     "stack": lambda e, dtype: lambda *arrays: np.stack(together(arrays), e.params["axis"] + 1),
     "unstack": lambda e, dtype: lambda a: list(np.moveaxis(a, e.params["axis"] + 1, 0)),
 }  # fmt: skip
+
+
+def one_set(array: Any) -> Array:
+    """An array, with an axis of sets in front that has length 1."""
+    return keys_of([array]) if isinstance(array, jax.Array) and is_key(array) else np.asarray(array)[None]
+
+
+def together(arrays: Sequence[Array]) -> Sequence[Array]:
+    """The arrays, each with as many sets of values as the one that has most."""
+    most = max(map(len, arrays))
+    return [a if len(a) == most else np.broadcast_to(a, (most, *a.shape[1:])) for a in arrays]
+
+
+def chosen(which: Array, one: Array, other: Array) -> Array:
+    """For each set, one of two arrays; which (sets,) says."""
+    return one if which.all() else np.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)
+
+
+def at_step(a: Array, t: int) -> Array:
+    """The arrays of one step."""
+    return keys_of([key[t] for key in a]) if a.dtype == object else a[:, t]
+
+
+def of_steps(*column: Array) -> Array:
+    """The results of all steps, with the axis of steps behind that of sets."""
+    if column[0].dtype == object:
+        return keys_of([jnp.stack(keys) for keys in zip(*together(column), strict=True)])
+    return np.stack(together(column), axis=1)
+
+
+def is_key(thing: Any) -> bool:
+    """Whether an atom, or its type, is of random keys, of which NumPy has no arrays."""
+    return jnp.issubdtype(getattr(thing, "aval", thing).dtype, jax.dtypes.extended)
+
+
+def keys_of(keys: Sequence[Any]) -> Array:
+    """Arrays of random keys, one for each set, in an array of objects."""
+    found = np.empty(len(keys), object)
+    for n, key in enumerate(keys):  # an assignment of all would ask for their entries
+        found[n] = key
+    return found
