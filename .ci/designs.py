@@ -13,31 +13,26 @@ from trigru.common.equality.contract.designs import FILE, Combination, combined,
 from trigru.common.equality.contract.factors import COARSE_SPACE, SPACE, Row, Space
 
 #: The spaces, and how many rows each gets: fewer were not found.
-DESIGNS = ((SPACE, None, 35), (COARSE_SPACE, "dtype", 16))
+DESIGNS = ((SPACE, 35), (COARSE_SPACE, 16))
 #: How many changes are tried, and the temperatures at the first and the last of them.
 STEPS, HOT, COLD = 30_000, 0.9, 0.12
 #: How often a change is one that a missing combination needs.
 NEEDED = 0.7
 
 
-def cover(space: Space, only: str | None, size: int) -> list[Row]:
+def cover(space: Space, size: int) -> list[Row]:
     """Rows that hold every combination of `combinations_of`. The same rows for the same space.
 
     They are found by simulated annealing, as Garvin, Cohen and Dwyer (2011) do, https://doi.org/10.1007/s10664-010-9135-7:
     a row takes the levels of a combination that no row holds, or another level of one factor, and the levels that the
     rules then ask for. The change stays if no fewer combinations are held than before, or by chance.
 
-    Args:
-        only: a factor; pairs with its levels alone.
-        size: the number of rows.
-
-    Raises:
-        RuntimeError: they were not found.
+    Raises a RuntimeError if they were not found.
     """
     rng = random.Random(0)
-    wanted = sorted(combinations_of(space, only), key=sorted)
+    wanted = sorted(combinations_of(space), key=sorted)
     rows = [space.usual | {"style": "none"}] * size
-    held = [covered(space, [row], only) for row in rows]
+    held = [covered(space, [row]) for row in rows]
     count = Counter(chain(*held))
     for step in range(STEPS):
         missing = [levels for levels in wanted if not count[levels]] if step % 20 == 0 else missing
@@ -49,7 +44,7 @@ def cover(space: Space, only: str | None, size: int) -> list[Row]:
         row = completed(rows[place] | levels, set(levels), space, rng)
         if row is None or row == rows[place]:
             continue
-        now = covered(space, [row], only)
+        now = covered(space, [row])
         lost, gained = held[place] - now, now - held[place]
         worse = sum(count[levels] == 1 for levels in lost) - sum(count[levels] == 0 for levels in gained)
         if worse <= 0 or rng.random() < math.exp(-worse / max(COLD, HOT * (1 - step / STEPS))):
@@ -72,15 +67,11 @@ def completed(row: Row, fixed: set[str], space: Space, rng: random.Random) -> Ro
     return next(filter(None, rows), None)
 
 
-def combinations_of(space: Space, only: str | None = None) -> set[Combination]:
-    """The pairs of levels of any two factors that some row can have, and the triples where they are asked for.
-
-    Args:
-        only: a factor; pairs with its levels alone.
-    """
+def combinations_of(space: Space) -> set[Combination]:
+    """The pairs of levels of any two factors that some row can have, and the triples where they are asked for."""
     rows = (
         dict(zip([factor.name for factor in some], levels, strict=True))
-        for some in combined(space, only)
+        for some in combined(space)
         for levels in product(*(factor.levels for factor in some))
     )
     rng = random.Random(0)
@@ -91,12 +82,10 @@ def main() -> None:
     """Find and write the designs of both spaces."""
     designs = {
         digest(space): {
-            "combinations": len(combinations_of(space, only)),
-            "rows": [
-                "".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in cover(space, only, size)
-            ],
+            "combinations": len(combinations_of(space)),
+            "rows": ["".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in cover(space, size)],
         }
-        for space, only, size in DESIGNS
+        for space, size in DESIGNS
     }
     FILE.write_text(json.dumps(designs, indent=1, sort_keys=True) + "\n")
 

@@ -18,10 +18,10 @@ from .bounds import SAME_BOUND
 from .checks import CHECKS, DTYPES, Check
 from .checks.check import require_cases
 from .contract.data import dtypes_of
+from .contract.designs import told
 from .contract.examination import examine, unmeasured
-from .contract.factors import SPACE, Row, unusual
+from .contract.factors import SPACE, Row
 from .contract.failures import parting_of, smallest
-from .contract.selections import told
 from .measurement import NOT_OFFERED, Measurement
 
 #: What JAX says of an argument that is no pytree of arrays, and Python of a leaf that is no array.
@@ -154,7 +154,7 @@ def _fails(measured: Measurement) -> bool:
 
 def _measure(port: Port, check: Check, row: Row | None) -> Measurement:
     """The measurement of a row, under its levels' names, or of a check without rows; a port may fail in any way."""
-    blank = unmeasured(port, check.name) if row is None else unmeasured(port, told(unusual(row)), row)
+    blank = unmeasured(port, check.name if row is None else told(row), row)
     with _precision("float64" if row is None else row["dtype"]):
         try:
             if row is not None:

@@ -3,17 +3,19 @@
 Adding a check is adding a row to CHECKS, or to a row's factors in `trigru.common.equality.contract`.
 """
 
+from importlib.resources import files
+
+import numpy as np
+from safetensors.numpy import load
+
 from ...errors import UnknownNameError
 from ...parameters.record import from_leaves
 from ...port.classes import class_of
 from ...port.protocol import Port
-from ..cases import golden
-from ..contract import selections
+from ..contract import designs
 from ..contract.data import USUAL, Data
-from ..contract.designs import design_of
-from ..contract.factors import SCALE, Row, one_by_one, whole_row
+from ..contract.factors import SCALE, one_by_one, whole_row
 from ..contract.programs import answers_of
-from ..contract.selections import Selection
 from . import calls, classes, compiled, draws, life
 from .check import DTYPES, Case, Check
 
@@ -33,20 +35,23 @@ def get_checks(*names: str) -> "tuple[Check, ...]":
     return tuple(known[name] for name in names)
 
 
+def golden() -> dict[str, np.ndarray]:
+    """What the oracle once gave in float64: parameters, inputs, and answers from the learned start, with both masks.
+
+    Four sequences of 9 steps, 3 inputs, 5 units, lengths 0 and 9 among them; gradients are those of Σ outputs · targets
+    + Σ carry · d_carry. The other checks compare ports with the oracle as it is now: a change in both, or in NumPy,
+    shows only here. `.ci/golden.py` writes the file, which changes only together with the equations.
+    """
+    return load((files("trigru.common") / "data" / "golden.safetensors").read_bytes())
+
+
 def _golden(port: Port) -> list[Case]:
     row = whole_row({"lengths": "passed", "resets": "passed", "batch": "4", "time": "9", "inputs": "3", "hidden": "5"})
-    names = ("x", "lengths", "resets", "targets", "d_carry")
-    x, lengths, resets, weights, d_carry = (golden()[name][None] for name in names)
-    data = Data((USUAL,), from_leaves(golden()), x, None, lengths, resets, weights, d_carry)
-    answers = {n.removeprefix("answer "): array for n, array in golden().items() if n.startswith("answer ")}
+    known, names = golden(), ("x", "lengths", "resets", "targets", "d_carry")
+    x, lengths, resets, weights, d_carry = (known[name][None] for name in names)
+    data = Data((USUAL,), from_leaves(known), x, None, lengths, resets, weights, d_carry)
+    answers = {n.removeprefix("answer "): array for n, array in sorted(known.items()) if n.startswith("answer ")}
     return [Case("the answers in the file", lambda: answers_of(row, port, data)[0], answers)]
-
-
-def _selected(selection: Selection) -> Check:
-    def rows(port: Port) -> list[Row]:
-        return [row for row in design_of(port) if selection.has(row[selection.factor])]
-
-    return Check(selection.name, f"rows of the contract {selection.what}", rows=rows)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -54,7 +59,7 @@ CHECKS: tuple[Check, ...] = (
           "other equations; two levels of what a call depends on that are wrong together: sizes, masks, flags, dtypes, "
           "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
           "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
-          "accurate than NumPy", rows=design_of),
+          "accurate than NumPy", rows=designs.design_of),
     Check("conversion",
           "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
           "file", life.conversions),
@@ -92,7 +97,7 @@ CHECKS: tuple[Check, ...] = (
 )  # fmt: skip
 #: Rows of the contract by what they ask: for whoever wants to know about one thing.
 SELECTIONS: tuple[Check, ...] = (
-    *map(_selected, selections.SELECTIONS),
+    *(Check(some.name, f"rows of the contract {some.what}", rows=some.rows) for some in designs.SELECTIONS),
     Check("singly", "rows in float64 with one level that is not the usual one, or as few as go together",
           rows=lambda port: one_by_one(), by_levels=True),
     Check("scale", "accuracy at large sizes (minutes, about 10 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",

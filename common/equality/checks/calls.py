@@ -23,8 +23,7 @@ from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
-from ..cases import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, RESETS, B, D, H, T, X
-from .check import REFUSED, Case, require_cases
+from .check import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, REFUSED, RESETS, B, Case, D, H, X, require_cases
 
 Array = Any
 #: Batch shapes and dtypes of the computation for which the initial carry is handed out.
@@ -172,7 +171,7 @@ GOOD_LENGTHS = (
     LENGTHS.astype("int4"),
 )
 #: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
-BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
+BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([5, 0, 5])
 
 
 def refusals(port: Port) -> Iterator[Case]:
@@ -239,7 +238,7 @@ def _require_whole_lengths(port: Port, call: Callable[..., Any], config: GRUConf
 def _require_narrow(port: Port) -> None:
     """NumPy's 64-bit arrays are float32 without jax_enable_x64, and nothing warns but what JAX does by itself."""
     plain = replace(CONFIG, param_dtype="float32")
-    x, resets, lengths = X[0], RESETS[0], np.asarray(T, np.int64)  # one example: jax.vmap may warn by itself
+    x, resets, lengths = X[0], RESETS[0], np.asarray(5, np.int64)  # one example: jax.vmap may warn by itself
 
     def calls(model: Any) -> Any:
         applied = [port.apply(model, x, carry, lengths=lengths, resets=resets) for carry in (None, CARRY[0])]

@@ -1,4 +1,4 @@
-"""The record of a check, and cases: what checks that have no rows run and compare."""
+"""The record of a check; cases: what checks that have no rows run and compare; and the data of most of them."""
 
 import re
 import warnings
@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ...config import GRUConfig
 from ...errors import DefectError, InputError, NotOfferedError, brief
+from ...parameters.record import random_params
 from ...port.protocol import Port
 from ..bounds import SAME_BOUND, relative_error
 from ..contract.data import Data, config_of, data_of
@@ -20,6 +22,15 @@ from ..contract.programs import arguments_of
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 #: How many failed cases of one part are named; then no more are run.
 NAMED = 3
+#: A batch of short sequences, and models. All sizes are different, so that no axis passes for another.
+B, T, D, H, C = 3, 5, 4, 6, 2
+CONFIG = GRUConfig(D, H, param_dtype="float64")
+READOUT = replace(CONFIG, classes=C)
+PARAMS, OF_READOUT = random_params(CONFIG), random_params(READOUT)
+RNG = np.random.default_rng(0)
+X, CARRY = RNG.normal(size=(B, T, D)), RNG.normal(size=(B, H))
+RESETS = RNG.random((B, T)) < 0.3
+LENGTHS = np.array([0, 5, 3], np.int32)
 #: What is expected of a call that has to be refused by an InputError.
 REFUSED = object()
 

@@ -26,10 +26,9 @@ from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
 from ..bounds import SAME_BOUND
-from ..cases import CARRY, LENGTHS, RESETS, B, D, H, X
 from ..contract.factors import other_kernels
 from .calls import BAD_APPLY
-from .check import REFUSED, Case, require_cases, text_of
+from .check import CARRY, LENGTHS, REFUSED, RESETS, B, Case, D, H, X, require_cases, text_of
 
 Array = Any
 #: The arguments of a call, as far as a way of use takes them.

@@ -26,11 +26,10 @@ from ...port.protocol import DONATED, CallStyle, Port, WithKernel
 from ...port.spread import AXIS
 from ...port.styles import available_styles, make_task
 from ...program import equations, scan_counts
-from ..cases import CONFIG, PARAMS, H, X
 from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import direct, named_answers
 from ..contract.reference import Answers, expect_one, is_of_parameters
-from .check import Case, one_set, require_cases
+from .check import CONFIG, PARAMS, Case, H, X, one_set, require_cases
 
 # Exported artefacts -------------------------------------------------------------------------------------------------
 

@@ -26,12 +26,11 @@ from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
 from ...port.protocol import Params, Port, WithKernel
 from ...program import evaluate
-from ..cases import OF_READOUT, PARAMS
 from ..contract.data import config_of as config_of_row
 from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import choices_of, direct, named_answers
 from ..contract.reference import Answers, expect_one
-from .check import Case, one_set, require_cases, text_of
+from .check import OF_READOUT, PARAMS, Case, one_set, require_cases, text_of
 
 #: Records with a -0.0, whose sign an addition loses; of one unit, of which no shape tells axes apart; and in each dtype
 #: of storage.

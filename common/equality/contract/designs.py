@@ -1,4 +1,4 @@
-"""The rows that each port is checked by: found once by `.ci/designs.py`, and stored in a file."""
+"""The rows that each port is checked by, of which `.ci/designs.py` found most once; and what they are about."""
 
 import hashlib
 import json
@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 from ...port.protocol import Port
-from .factors import COARSE_SPACE, SPACE, Factor, Row, Space, named_rows, whole_row
+from .factors import COARSE, COARSE_SPACE, COMPILED, SPACE, Factor, Row, Space, named_rows, unusual, whole_row
 
 #: By the digest of a space: its rows, each a string of the numbers of its levels, and how many combinations of levels
 #: some row can have.
@@ -36,23 +37,23 @@ def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
     Rows in other dtypes count for pairs with a dtype alone: their bounds would hide faults of another pair.
     """
     rows, count = list(rows), 0
-    for space, only in ((SPACE, None), (COARSE_SPACE, "dtype")):
+    for space in (SPACE, COARSE_SPACE):
         usable = [row for row in rows if all(row[factor.name] in factor.levels for factor in space.factors)]
-        count += len(covered(space, [row for row in usable if only or row["dtype"] == "float64"], only))
+        count += len(covered(space, [row for row in usable if space is COARSE_SPACE or row["dtype"] == "float64"]))
     return count, sum(stored()[digest(space)]["combinations"] for space in (SPACE, COARSE_SPACE))
 
 
-def covered(space: Space, rows: Iterable[Row], only: str | None = None) -> set[Combination]:
-    """The pairs and triples of levels that rows hold; arguments are those of `combined`."""
-    some = combined(space, only)
+def covered(space: Space, rows: Iterable[Row]) -> set[Combination]:
+    """The pairs and triples of levels that rows hold."""
+    some = combined(space)
     return {frozenset((factor.name, row[factor.name]) for factor in factors) for row in rows for factors in some}
 
 
-def combined(space: Space, only: str | None = None) -> list[tuple[Factor, ...]]:
+def combined(space: Space) -> list[tuple[Factor, ...]]:
     """The factors whose levels are to meet: each two, and three where that is asked for; or pairs with one alone."""
     pairs: list[tuple[Factor, ...]] = list(combinations(space.factors, 2))
-    if only is not None:
-        return [pair for pair in pairs if only in (factor.name for factor in pair)]
+    if space.only is not None:
+        return [pair for pair in pairs if space.only in (factor.name for factor in pair)]
     return pairs + list(combinations([factor for factor in space.factors if factor.in_triples], 3))
 
 
@@ -67,3 +68,67 @@ def digest(space: Space) -> str:
     factors = [(factor.name, factor.levels, factor.in_triples) for factor in space.factors]
     rules = [(sorted(rule.when.items()), sorted(rule.then.items())) for rule in space.rules]
     return hashlib.sha256(json.dumps([factors, rules]).encode()).hexdigest()[:16]
+
+
+class Selection(NamedTuple):
+    """The rows that have one of some levels of a factor: the name of a check, and of what failures are told under."""
+
+    name: str  # stable, lower case
+    what: str  # such rows are, after "rows of the contract"
+    factor: str
+    levels: tuple[str, ...] = ()  # none for all but the usual one
+
+    def has(self, level: str) -> bool:
+        """Whether a level of the factor is one of these."""
+        return level in self.levels if self.levels else level != whole_row({})[self.factor]
+
+    def rows(self, port: Port) -> list[Row]:
+        """The rows of a port that have one of them."""
+        return [row for row in design_of(port) if self.has(row[self.factor])]
+
+
+SELECTIONS = (
+    Selection("sequence", "with a sequence, or one step in a call style, in one call", "entry", ("whole",)),
+    Selection("chunks", "with a sequence in two calls", "entry", ("chunks",)),
+    Selection("step", "with a sequence step by step", "entry", ("steps",)),
+    Selection("classifier", "with a readout of the last valid state", "entry", ("classifier",)),
+    Selection("inference", "of forward passes alone", "phase", ("forward",)),
+    Selection("jvp", "in forward mode", "phase", ("jvp",)),
+    Selection("hvp", "with second derivatives", "phase", ("hvp", "penalty")),
+    Selection("training", "that train for some steps", "phase", ("train_step",)),
+    Selection("batch-axes", "with no batch axis, or several", "batch", ("none", "2x3", "2x1x3")),
+    Selection("long", "of more than a thousand steps", "time", ("1100", "1280")),
+    Selection("carry", "with a passed carry", "carry"),
+    Selection("lengths", "with lengths", "lengths"),
+    Selection("resets", "with resets", "resets"),
+    Selection("reverse", "that run backwards", "reverse"),
+    Selection("time-major", "in which time comes first", "time-major"),
+    Selection("unroll", "with an unrolled loop", "unroll"),
+    Selection("remat", "that recompute the gates", "remat"),
+    Selection("vmap", "under `jax.vmap`", "transform", ("vmap", "ensemble", "per example")),
+    Selection("frozen", "with the derivative of some arguments while all others are held", "transform", ("apart",)),
+    Selection("eager", "that run outside of jit", "transform", ("eager",)),
+    Selection("compiled", "that XLA compiles", "transform", COMPILED),
+    Selection("faint", "with results near 0", "params", ("faint",)),
+    Selection("closed", "with gates near 0", "params", ("closed",)),
+    Selection("promotion", "with one array that is wider than the others", "wide"),
+    Selection("dtype", "in other dtypes than float64", "dtype", COARSE),
+    Selection("kernels", "in another kernel than the stock one", "kernel"),
+    Selection("styles", "in a call style", "style"),
+)
+#: What failures of other levels are told under, by level or factor.
+OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "step": "step", "optimizer": "training"}
+
+
+def told(row: Row) -> str:
+    """The names of the selections that a failure of a row is told under; "sequence" for the usual row.
+
+    >>> told({"reverse": "yes", "entry": "chunks"})
+    'chunks+reverse'
+    """
+
+    def name_of(factor: str, level: str) -> str:
+        known = (selection.name for selection in SELECTIONS if selection.factor == factor and selection.has(level))
+        return next(known, OTHERS.get(level, OTHERS.get(factor, factor)))
+
+    return "+".join(sorted({name_of(*pair) for pair in unusual(row).items()})) or "sequence"

@@ -14,10 +14,10 @@ from ...port.protocol import Port, WithKernel
 from ..bounds import ACCURACY_FACTOR, ACCURACY_ULPS, SAME_BOUND
 from ..measurement import Measurement
 from .data import OTHER_DTYPES, Data, dtypes_of
+from .designs import told
 from .factors import Row, style_of, unusual
 from .programs import answers_of
 from .reference import Answers, expect, is_of_parameters, known_answers
-from .selections import told
 
 #: Quantities whose last axis is that of units, features or classes: their errors are taken for each example and step.
 BY_STEP = ("carry", "outputs", "logits", "d carry", "d x")
@@ -41,7 +41,7 @@ def examine(row: Row, port: Port) -> Measurement:
     The first set of values on which an answer is beyond its bound is the last that is compared.
     """
     data, reference, in_dtype = known_answers(row)
-    farthest = blank = unmeasured(port, told(unusual(row)), row)
+    farthest = blank = unmeasured(port, told(row), row)
     found: list[Measurement] = []
     for n, got in enumerate(answers_of(row, port, data)):
         want, rounded = ({name: array[n] for name, array in answers.items()} for answers in (reference, in_dtype))

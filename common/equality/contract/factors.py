@@ -6,7 +6,6 @@ with levels that would be asked in vain in each combination. What changes data a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...gru.kernels import STOCK
@@ -38,25 +37,25 @@ class Rule(NamedTuple):
     then: Mapping[str, tuple[str, ...]]
     why: str  # what stands against the others
 
-    def allows(self, row: Mapping[str, str]) -> bool:
+    def allows(self, row: Row) -> bool:
         """Whether a row, or as much of it as is known, keeps the rule."""
         applies = all(row.get(name) in levels for name, levels in self.when.items())
         return not applies or all(row.get(name, levels[0]) in levels for name, levels in self.then.items())
 
 
-@dataclass(frozen=True, eq=False)
-class Space:
+class Space(NamedTuple):
     """All rows that a covering design can have."""
 
     factors: tuple[Factor, ...]
     rules: tuple[Rule, ...]
+    only: str | None = None  # a factor: pairs with its levels alone are covered
 
     @property
     def usual(self) -> Row:
         """The row of the usual levels."""
         return {factor.name: factor.levels[0] for factor in self.factors}
 
-    def allows(self, row: Mapping[str, str]) -> bool:
+    def allows(self, row: Row) -> bool:
         """Whether a row, or as much of it as is known, keeps every rule."""
         return all(rule.allows(row) for rule in self.rules)
 
@@ -137,7 +136,7 @@ COARSE_RULES = (
 #: What a covering design covers in float64, and in the other dtypes.
 SPACE = Space(FACTORS, RULES)
 _SHORTENED = (factor._replace(levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS)
-COARSE_SPACE = Space((*_SHORTENED, Factor("dtype", _DESIGNED)), (*RULES, *COARSE_RULES))
+COARSE_SPACE = Space((*_SHORTENED, Factor("dtype", _DESIGNED)), (*RULES, *COARSE_RULES), only="dtype")
 
 _MASKED = {"lengths": "passed", "resets": "passed"}
 #: Rows beside the covering design, by levels that are not the usual ones. Some of these levels occur here alone.
