@@ -49,19 +49,19 @@ class Faulty(PurePort):
             setattr(self, name, partial(change, right) if callable(right) else change)
 
 
-def _edited(change: Callable[[Any], Any]) -> Callable[..., Any]:
-    """A call of another model."""
-    return lambda call, model, *arguments, **options: call(change(model), *arguments, **options)
-
-
 def _told(**options: Any) -> Callable[..., Any]:
     """A call of a model with other options than it was made with."""
-    return _edited(lambda model: replace(model, **options))
+    return lambda call, model, *arguments, **given: call(replace(model, **options), *arguments, **given)
 
 
 def _changed(name: str, change: Callable[[Any], Any]) -> Callable[..., Any]:
     """A call of a model with one array of its parameters changed."""
-    return _edited(lambda m: replace(m, params=m.params._replace(**{name: change(getattr(m.params, name))})))
+
+    def call(right, model, *arguments, **options):
+        params = model.params._replace(**{name: change(getattr(model.params, name))})
+        return right(replace(model, params=params), *arguments, **options)
+
+    return call
 
 
 def _given(**changes: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -76,21 +76,11 @@ def _given(**changes: Callable[[Any], Any]) -> Callable[..., Any]:
 
 def _results(change: Callable[..., Any]) -> Callable[..., Any]:
     """A call with its carry and outputs changed."""
-
-    def call(right, model, x, carry=None, **options):
-        return change(*right(model, x, carry, **options), **options)
-
-    return call
+    return lambda call, model, x, carry=None, **options: change(*call(model, x, carry, **options), **options)
 
 
 def _styled(build: Callable[..., Any]) -> Faulty:
-    """A port with one call style."""
     return Faulty(call_styles=(CallStyle("faulty", "", build),))
-
-
-def _by_a_loop_from_zeros(carry, outputs, **options):
-    """Outputs by way of a loop that begins with zeros, which vary over no device."""
-    return carry, jax.lax.scan(lambda _, output: (output, output), jnp.zeros_like(outputs[0]), outputs)[1]
 
 
 def _asks_for_the_batch(call, model, x, carry=None, **options):
@@ -101,16 +91,8 @@ def _asks_for_the_batch(call, model, x, carry=None, **options):
 
 def _dump_transposed(dump, tree):
     arrays = leaves(dump(tree))
-    gates = np.split(arrays["weight_hh"], 3)
-    return from_leaves(arrays | {"weight_hh": np.concatenate([gate.T for gate in gates])})
-
-
-def _construct_learned(*sizes, carry_init=None, **options):
-    return CLASS.construct(*sizes, carry_init=carry_init or initializers.zeros, **options)
-
-
-def _steps_too_far(port, model, task):
-    return functional_program(port, model, replace(task, optimizer=optax.chain(task.optimizer, optax.scale(1.001))))
+    gates = [gate.T for gate in np.split(arrays["weight_hh"], 3)]
+    return from_leaves(arrays | {"weight_hh": np.concatenate(gates)})
 
 
 _DETACHED = _changed("initial_carry", jax.lax.stop_gradient)
@@ -134,13 +116,16 @@ FAULTS: tuple[Fault, ...] = (
           _styled(lambda port, model, task: functional_program(port, jax.tree.map(lambda p: p + 1e-9, model), task)),
           {"phase": "forward"}),
     Fault("dump-transposed", "dumped matrices transposed", "conversion", Faulty(dump=_dump_transposed)),
-    Fault("too-far", "steps a thousandth too long", "training", _styled(_steps_too_far)),
+    Fault("too-far", "steps a thousandth too long", "training",
+          _styled(lambda port, model, task: functional_program(
+              port, model, replace(task, optimizer=optax.chain(task.optimizer, optax.scale(1.001)))))),
     Fault("start-as-stored", "the start is handed out as stored", "start", Faulty(initial_carry=_told(dtype=None))),
     Fault("counted-short", "lengths counted in 16 bits", "counted",
           Faulty(apply=_given(lengths=lambda n: jnp.maximum(n, 0).astype(jnp.uint16)))),
     Fault("known-batch", "asks how large the batch is", "export", Faulty(apply=_asks_for_the_batch)),
     Fault("zeros-alike", "a loop begins with what varies over no device", "mesh",
-          Faulty(apply=_results(_by_a_loop_from_zeros))),
+          Faulty(apply=_results(lambda carry, outputs, **_:
+                                (carry, jax.lax.scan(lambda _, h: (h, h), jnp.zeros_like(outputs[0]), outputs)[1])))),
     Fault("padding-multiplied", "padding is multiplied by zero", "held",
           Faulty(apply=_results(lambda carry, outputs, lengths=None, **_:
                                 (carry if lengths is None else carry + 0 * carry, outputs)))),
@@ -150,6 +135,7 @@ FAULTS: tuple[Fault, ...] = (
           Faulty(make=lambda make, config, key: jax.tree.map(lambda p: 1.1 * p, make(config, key)))),
     Fault("truthy-flags", "reverse=1 goes through", "refusals", Faulty(apply=_given(reverse=bool, time_major=bool))),
     Fault("none-learned", "carry_init=None is learned", "class",
-          Faulty(model_class=replace(CLASS, construct=_construct_learned))),
+          Faulty(model_class=replace(CLASS, construct=lambda *sizes, carry_init=None, **options:
+                                     CLASS.construct(*sizes, carry_init=carry_init or initializers.zeros, **options)))),
     Fault("remat-ignored", "remat ignored", "memory", Faulty(apply=_told(remat=False))),
 )  # fmt: skip
