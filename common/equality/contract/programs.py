@@ -1,7 +1,6 @@
 """How a port is called for a row, and how its answers are had: from a trace, or from XLA."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ from ...parameters.record import leaves
 from ...port.compilation import configured
 from ...port.protocol import Port, Program, WithKernel
 from ...port.styles import available_styles
-from ...port.task import Task, mean_squared_error
+from ...port.task import Task
 from ...program import Traced, equations
 from .data import Data, batch_of, config_of, dtypes_of
 from .factors import COMPILED, NO_STYLE, Row, style_of, whole_row
@@ -28,8 +27,6 @@ Passed = tuple[Array, ...]  # x, carry, lengths, resets
 Entry = Callable[..., Answers]
 #: Of results, those that are models: gradients, and moved parameters.
 GRADIENT, MOVED = "d model", "Δ model"
-#: In how many parts a model is differentiated apart: as many as a record has arrays.
-PARTS = 5
 
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
@@ -109,10 +106,7 @@ def choices_of(jaxpr: Any) -> set[tuple[str, Any]]:
 
 
 def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
-    """Require a row's program to have what was chosen for its model. One without loops or products has no such choice.
-
-    The answers are the same without it.
-    """
+    """Require a row's program to have what was chosen for its model: the answers are the same without it."""
     config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], int(row["time"])
     calls = ((T + 1) // 2, T // 2) if row["entry"] == "chunks" else (T,)  # a loop has no more steps to unroll
     needed: list[tuple[str, Any]] = [("remat", True)] if config.remat else []
@@ -130,7 +124,7 @@ def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
             raise DefectError(f"{kind} is lost: {has}.")
 
 
-def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
+def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any = None) -> Any:
     """The function of a row that has no call style: values and gradients by name."""
     entry, phase = _entry_of(row, port), row["phase"]
     if phase == "forward":
@@ -180,7 +174,7 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
     arrays, structure = jax.tree.flatten(arguments)
     own, values, found = len(arrays) - len(arguments) + 1, None, list(arrays)
-    for some in (*(range(n, own, PARTS) for n in range(min(PARTS, own))), *([n] for n in range(own, len(arrays)))):
+    for some in (*(range(n, own, 5) for n in range(min(5, own))), *([n] for n in range(own, len(arrays)))):  # 5 parts
 
         def of_some(moved: dict[int, Array]) -> Any:
             return function(*structure.unflatten([moved.get(n, constant) for n, constant in enumerate(arrays)]))
@@ -193,8 +187,7 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 def _entry_of(row: Row, port: Port) -> Entry:
     reverse, time_major = row["reverse"] == "yes", row["time-major"] == "yes"
-    # where none is the usual one, none is passed: their defaults count, too
-    flags: Any = {"reverse": reverse, "time_major": time_major} if reverse or time_major else {}
+    flags: Any = {"reverse": reverse, "time_major": time_major} if reverse or time_major else {}  # defaults count, too
 
     def whole(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
         if row["carry"] == "handed out":
@@ -248,15 +241,6 @@ def _entry_of(row: Row, port: Port) -> Entry:
     return {"checkpoint": jax.checkpoint(entry), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], entry)
 
 
-@dataclass(frozen=True)
-class _RowTask(Task):
-    """A row in a call style, with an objective of its own."""
-
-    def objective(self, model: Any, *arrays: Array) -> Array:
-        *passed, weights, d_carry = arrays
-        return scalar_of(self.predict(model, *passed), weights, d_carry)
-
-
 class _Undumped:
     """A port whose styles hand out models, and not their canonical parameters, which a trace does not have."""
 
@@ -275,7 +259,7 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
         given = dict(zip(places, arrays, strict=True))
         return port.step(model, *arrays) if row["phase"] == "step" else run(model, *map(given.get, range(len(passed))))
 
-    task = _RowTask(row["phase"], predict, mean_squared_error, OPTIMIZERS[row["optimizer"]])
+    task = Task(row["phase"], predict, lambda values, of: scalar_of(values, *of), OPTIMIZERS[row["optimizer"]])
     built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
@@ -288,20 +272,20 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
     return program
 
 
-def _called(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Array) -> Any:
-    arrays = [array for array in passed if array is not None]
+def _called(row: Row, program: Program, passed: Passed, *weights: Array) -> Any:
+    x, *others = [array for array in passed if array is not None]
     if row["phase"] == "step":
-        x, carry, outputs = passed[0], passed[1], []
+        (carry,), outputs = others, []
         for t in range(x.shape[-2]):
             carry, output = program.call(x[..., t, :], carry)
             outputs.append(output)
         return {"carry": carry, "outputs": jnp.stack(outputs, axis=-2)}
     if row["phase"] == "forward":
-        return program.call(*arrays)
+        return program.call(x, *others)
     if row["phase"] == "gradient":
-        value, gradient = program.call(*arrays, weights, d_carry)
+        value, gradient = program.call(x, weights, *others)
         return {"value": value, GRADIENT: program.read(gradient)}
-    losses = [program.call(*arrays, weights, d_carry) for _ in range(STEPS)]
+    losses = [program.call(x, weights, *others) for _ in range(STEPS)]
     return {"losses": jnp.stack(losses), MOVED: program.params()}
 
 
