@@ -22,11 +22,9 @@ def relative_error(got: Any, reference: Any) -> float:
 
 
 def accuracy_bound(in_dtype: Any, reference: Any, dtype: str, operand_bits: int | None = None) -> float:
-    """The bound in a working dtype: 4 times NumPy's own error in it, plus 4 units in the last place.
+    """The bound in a working dtype: 4 times the error of NumPy's answer in it, plus 4 units in the last place.
 
-    Args:
-        in_dtype: NumPy's answer in it.
-        operand_bits: significant bits to which what goes into a matrix product is rounded; None where it is not.
+    Operand bits are the significant bits to which what goes into a matrix product is rounded; None where it is not.
     """
     last_place = max(float(jnp.finfo(dtype).eps), 0.0 if operand_bits is None else 2.0 ** (1 - operand_bits))
     return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * last_place

@@ -65,7 +65,6 @@ def forward(
         carry: starting state (*batch, H); None starts from `params.initial_carry`.
         lengths: valid steps (*batch), integers; None means all.
         resets: (*batch, T) booleans; None means none.
-        reverse: run from the last step to the first; outputs stay beside their inputs.
     """
     W_i, W_h, b, b_n, h_0 = params.gru if isinstance(params, ClassifierParams) else params
     frames = np.moveaxis(x, -2, 0)  # (T, *batch, D)
@@ -100,7 +99,6 @@ def backward(
     """Backpropagate through time.
 
     Args:
-        params, result: of the forward pass.
         d_values: gradient of a scalar with respect to the outputs, (*batch, T, H), or to logits, (*batch, C).
         d_carry: gradient with respect to the final carry, (*batch, H); None means zero. Not of a classifier.
         each: how many of the first batch axes the gradients of the parameters keep, instead of being summed over them.
@@ -179,8 +177,7 @@ _operand_bits: int | None = None
 def operands_rounded(bits: int | None) -> Iterator[None]:
     """Within this context, what goes into a matrix product is rounded, as accelerators do that are asked for speed.
 
-    Args:
-        bits: significant bits that are kept: 11 as in TF32, 8 as in bfloat16. None keeps all.
+    So many significant bits are kept: 11 as in TF32, 8 as in bfloat16. None keeps all.
     """
     global _operand_bits
     before, _operand_bits = _operand_bits, bits
@@ -190,21 +187,17 @@ def operands_rounded(bits: int | None) -> Iterator[None]:
         _operand_bits = before
 
 
-def round_to(a: Array, bits: int) -> Array:
-    """Each number to the nearest with so many significant bits, ties to even; exponents as they are.
-
-    >>> round_to(np.array([1.0, 1 + 2**-10, 1 + 2**-12, 3e5 + 0.3]), 11).tolist()
-    [1.0, 1.0009765625, 1.0, 300032.0]
-    """
-    fraction, exponent = np.frexp(a)
-    return np.ldexp(np.round(np.ldexp(fraction, bits)), exponent - bits).astype(a.dtype)
-
-
 def _product(a: Array, b: Array) -> Array:
     """A matrix product in the dtype of its arguments: of bfloat16, NumPy's would be float32."""
     if _operand_bits is not None:
-        a, b = (round_to(operand, _operand_bits) for operand in (a, b))
+        a, b = _rounded(a, _operand_bits), _rounded(b, _operand_bits)
     return (a @ b).astype(a.dtype, copy=False)
+
+
+def _rounded(a: Array, bits: int) -> Array:
+    """Each number to the nearest with so many significant bits, ties to even; exponents as they are."""
+    fraction, exponent = np.frexp(a)
+    return np.ldexp(np.round(np.ldexp(fraction, bits)), exponent - bits).astype(a.dtype)
 
 
 def _sigmoid(a: Array) -> Array:

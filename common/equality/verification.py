@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
-from typing import Any
+from dataclasses import replace
+from itertools import chain, compress, zip_longest
+from typing import Any, NamedTuple
 
 import jax
 
@@ -29,8 +29,7 @@ NO_PYTREE = ("TypeError: Error interpreting argument", "is not a valid JAX type"
              "TypeError: Cannot interpret value of", "has no attribute 'astype'")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """A check of one port, or one row of it: the least piece of work."""
 
     port: Port
@@ -61,20 +60,15 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
         if len(checks) > 1 and not check.is_for(port):
             return []
         rows = [None] if check.rows is None else check.rows(port) or [None]
-        computed = ["float64" if row is None else dtypes_of(row["dtype"])[0] for row in rows]
-        return [Question(port, check, row) for row, dtype in zip(rows, computed, strict=True) if dtype in dtypes]
+        is_in = [("float64" if row is None else dtypes_of(row["dtype"])[0]) in dtypes for row in rows]
+        return [Question(port, check, row) for row in compress(rows, is_in)]
 
     by_row = chain(*(zip_longest(*(of(port, check) for port in ports)) for check in checks))
     return [question for some in by_row for question in some if question is not None]
 
 
 class Examiner:
-    """Asks questions.
-
-    Args:
-        shrink: whether a row that fails is made smaller, which takes many more rows.
-        reference: a port that is right; the line is searched at which a row that fails parts from it.
-    """
+    """Asks questions. A row that fails is made smaller, and the line is searched at which it parts from a reference."""
 
     def __init__(self, *, shrink: bool = True, reference: Port | None = None):
         self._shrink, self._reference = shrink, reference
@@ -172,26 +166,19 @@ def _problem(port: Port, error: Exception) -> str:
     if isinstance(error, NotOfferedError):
         return f"{NOT_OFFERED}: {error}"
     problem = brief(error) if isinstance(error, DefectError) else f"{type(error).__name__}: {brief(error)}"
-    if any(words in problem for words in NO_PYTREE) and not _has_pytrees(port):
-        versions = f"the installed versions of {', '.join(port.packages)}"
-        return f"{NOT_OFFERED}: a model that is a pytree, with {versions} ({problem})"
+    if any(words in problem for words in NO_PYTREE):
+        with suppress(Exception):  # a port may fail in any way
+            model = port.load(GRUConfig(1, 1), random_params(GRUConfig(1, 1)))
+            if not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(model)):
+                versions = f"the installed versions of {', '.join(port.packages)}"
+                return f"{NOT_OFFERED}: a model that is a pytree, with {versions} ({problem})"
     return problem
-
-
-def _has_pytrees(port: Port) -> bool:
-    with suppress(Exception):  # a port may fail in any way
-        model = port.load(GRUConfig(1, 1), random_params(GRUConfig(1, 1)))
-        return all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(model))
-    return True
 
 
 @contextmanager
 def _precision(dtype: str) -> Iterator[None]:
-    """JAX with 64-bit types only where asked for, and products that are not silently TF32.
-
-    A TPU has no float64: what is asked in it is asked on the CPU of the same process.
-    """
-    elsewhere = dtype == "float64" and jax.default_backend() == "tpu"
+    """JAX with 64-bit types only where asked for, and products that are not silently TF32."""
+    elsewhere = dtype == "float64" and jax.default_backend() == "tpu"  # which has no float64
     device = jax.default_device(jax.devices("cpu")[0]) if elsewhere else nullcontext()
     how = configured({"jax_traceback_filtering": "off"})  # which takes longer than many a call that has to be refused
     with device, how, enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):

@@ -26,21 +26,15 @@ CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 
 @dataclass(frozen=True)
 class How:
-    """How a trace is evaluated.
+    """How a trace is evaluated."""
 
-    Args:
-        wide: compute in float64, whatever floating-point dtypes the trace has.
-        observe: follows the evaluation: its `step(equation, function, operands, results)` is called after an equation,
-            `enter(equation)` before and `leave()` after those of the function or loop that it calls. An operand is the
-            very object that was a result before, an argument or a constant. A scan takes steps apart by `step`.
-        constants: changes the constants of the program: a function of an array and of its type in the trace.
-        draws: draw random bits; else they are those of 0.25 drawn uniformly from 0 to 1, wherever they are drawn.
-    """
-
-    wide: bool = False
+    wide: bool = False  # compute in float64, whatever floating-point dtypes the trace has
+    #: Its `step(equation, function, operands, results)` is called after an equation, `enter(equation)` before and
+    #: `leave()` after those of the function or loop that it calls. An operand is the very object that was a result
+    #: before, an argument or a constant. A scan takes steps apart by `step`.
     observe: Any = None
-    constants: Callable[[Array, Any], Array] | None = None
-    draws: bool = True
+    constants: Callable[[Array, Any], Array] | None = None  # changes an array, of some type in the trace
+    draws: bool = True  # draw random bits; else they are those of 0.25 drawn uniformly from 0 to 1
 
     def dtype(self, dtype: Any) -> Any:
         """The dtype in which values are computed that have this one in the trace."""
@@ -118,7 +112,8 @@ def evaluation(equation: Any, how: How) -> Callable[..., Any]:
         bits = np.full((1, *out.shape), 1 << (8 * out.dtype.itemsize - 2), out.dtype)
         return lambda *_: bits
     if name in CALLS:
-        return function_of(_called(equation), how)
+        called = next(equation.params[name] for name in CALLED if name in equation.params)
+        return function_of(called if hasattr(called, "consts") else _closed(called, ()), how)
     if name in _LOOPS:
         return _LOOPS[name](equation, how)
     if any(map(is_key, (*equation.invars, *equation.outvars))):
@@ -153,11 +148,6 @@ def _constant(value: Any, aval: Any, how: How) -> Any:
         return keys_of([value])
     array = np.asarray(value, how.dtype(aval.dtype)).reshape(1, *aval.shape)
     return array if how.constants is None else how.constants(array, aval)
-
-
-def _called(equation: Any) -> Any:
-    found = next(equation.params[name] for name in CALLED if name in equation.params)
-    return found if hasattr(found, "consts") else _closed(found, ())
 
 
 #: Once for each trace without constants, so that `function_of` knows it again.

@@ -85,8 +85,9 @@ def require_cases(cases: Iterable[Case]) -> float:
                 errors.append(error if case.bound == SAME_BOUND else 0.0)
             except NotOfferedError as unoffered:
                 missing = unoffered
-            except DefectError as defect:
-                problems.append(f"{case.what}: {brief(defect).rstrip('.')}")
+            except Exception as problem:  # a port may fail in any way
+                kind = "" if isinstance(problem, DefectError) else f"{type(problem).__name__}: "
+                problems.append(f"{case.what}: {kind}{brief(problem).rstrip('.')}")
                 if len(problems) == NAMED:
                     break
     except Exception:  # of what makes the cases
@@ -100,25 +101,18 @@ def require_cases(cases: Iterable[Case]) -> float:
 
 
 def _error_of(case: Case) -> float:
-    """The largest error of the arrays of a case. Raises a DefectError if it fails."""
-    refused = case.expected is REFUSED
+    """The largest error of the arrays of a case. Raises a DefectError if there is another defect."""
+    if case.expected is not REFUSED:
+        return _largest_error(case.run(), case.expected, case.bound)
     try:
         with warnings.catch_warnings():
-            if refused:
-                warnings.simplefilter("ignore")
-            found = case.run()
-    except DefectError:
-        raise
-    except Exception as error:  # a port may fail in any way
-        if refused and isinstance(error, InputError | NotOfferedError):  # what a port lacks, it need not refuse
-            return 0.0
-        if isinstance(error, NotOfferedError):
-            raise
-        expected = ", expected an InputError" if refused else f": {brief(error)}"
-        raise DefectError(f"{type(error).__name__}{expected}") from error
-    if refused:
-        raise DefectError("not refused by an InputError")
-    return _largest_error(found, case.expected, case.bound)
+            warnings.simplefilter("ignore")
+            case.run()
+    except (InputError, NotOfferedError):  # what a port lacks, it need not refuse
+        return 0.0
+    except Exception as error:
+        raise DefectError(f"{type(error).__name__}, expected an InputError") from error
+    raise DefectError("not refused by an InputError")
 
 
 def _largest_error(found: Any, expected: Any, bound: float | None) -> float:

@@ -233,8 +233,10 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
         result = oracle.forward(params, **start | given, reverse=reverse)  # pyright: ignore[reportArgumentType]
         outputs = np.moveaxis(result.outputs, 1, 0) if time_major else result.outputs
         flags = {name: True for name in ("reverse", "time_major") if name in names}
+        if time_major:
+            given = {n: np.moveaxis(a, 1, 0) if n in ("x", "resets") else a for n, a in given.items()}
         call = partial(lambda flags, model, arrays: use.call(model, **arrays, **flags), flags)
-        run = partial(evaluate, call, model, _by_time(given) if time_major else given)
+        run = partial(evaluate, call, model, given)
         yield Case(f"with {', '.join((*given, *flags))}", run, (result.carry, outputs))
     if use.is_drawn:  # in the dtype of its parameters
         x = _of_use(use, {"x": X.astype("bfloat16")})["x"]
@@ -255,10 +257,6 @@ def _of_use(use: Use, given: dict[str, Any]) -> dict[str, Any]:
     """The inputs and some arguments as a way of use takes them: of one example, neither empty nor full, or of all."""
     given = {"x": X} | given
     return given if use.batched else {n: a[-1] if isinstance(a, np.ndarray) else a for n, a in given.items()}
-
-
-def _by_time(given: dict[str, Any]) -> dict[str, Any]:
-    return {n: np.moveaxis(a, 1, 0) if n in ("x", "resets") else a for n, a in given.items()}
 
 
 def _filled(shapes: Any) -> Any:

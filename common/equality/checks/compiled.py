@@ -50,7 +50,7 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
     def flat(*leaves: Any) -> list[Any]:
         nonlocal of_results
         *given, passed, weights, d_carry = jax.tree.unflatten(structure, leaves)
-        results = direct(row, port, (given or [model])[0], passed, weights, d_carry, along=None)
+        results = direct(row, port, (given or [model])[0], passed, weights, d_carry)
         arrays, of_results = jax.tree.flatten(results)
         return arrays
 
@@ -120,7 +120,7 @@ def _gradient(port: Port, **levels: str) -> Iterator[tuple[Any, tuple[Any, ...]]
 
     def differentiate(model: Any, passed: Any) -> Any:
         def scalar(model: Any) -> Any:
-            *_, values = direct(row, port, model, passed, None, None, along=None).values()  # outputs
+            *_, values = direct(row, port, model, passed, None, None).values()  # outputs
             return jnp.sum(values**2)
 
         return port.value_and_grad(scalar)(model)
@@ -185,8 +185,12 @@ def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -
             "JAX_PLATFORMS=cpu"
         )
     mesh, (data, model, arrays) = way.mesh(devices), one_set(row, port)
-    model, arrays = _spread(model, NamedSharding(mesh, P())), _spread(arrays, NamedSharding(mesh, P(AXIS)))
-    function: Callable[..., Any] = partial(direct, row, port, along=None)
+
+    def spread(spec: P, array: Any) -> Any:  # by jax.device_put, NaN is refused on several hosts
+        return jax.make_array_from_callback(array.shape, NamedSharding(mesh, spec), np.asarray(array).__getitem__)
+
+    model, arrays = jax.tree.map(partial(spread, P()), model), jax.tree.map(partial(spread, P(AXIS)), arrays)
+    function: Callable[..., Any] = partial(direct, row, port)
     with jax.set_mesh(mesh) if way is EXPLICIT else nullcontext():
         jitted = jit_without_optimization(_mapped(row, function, way, mesh) if way.mapped else function)
         compiled = jitted.lower(model, *arrays).compile()
@@ -195,15 +199,6 @@ def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -
     if devices is None:
         _require_one_exchange(way, port, answers, compiled.as_text())
     return answers
-
-
-def _spread(arrays: Any, sharding: Any) -> Any:
-    """The arrays on several devices. `jax.device_put` refuses NaN on several hosts: it is not the same on each."""
-
-    def spread(array: Any) -> Any:
-        return jax.make_array_from_callback(array.shape, sharding, np.asarray(array).__getitem__)
-
-    return jax.tree.map(spread, arrays)
 
 
 def _mapped(row: Row, function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
@@ -246,7 +241,7 @@ def _traces(port: Port) -> Iterator[Case]:
     for entry, passed in itertools.product(("whole", "steps"), ((), ("carry",), MASKS, ("carry", *MASKS))):
         row = _row(passed, 1) | {"entry": entry, "phase": "forward"}
         _, model, (arrays, *_) = one_set(row, port)
-        call = partial(direct, row, port, weights=None, d_carry=None, along=None)
+        call = partial(direct, row, port, weights=None, d_carry=None)
         for alike in (P(AXIS), P()) if passed else (P(AXIS),):
             in_specs = P(), (P(AXIS), *[alike] * 3)
             mapped = jax.shard_map(call, mesh=mesh, in_specs=in_specs, out_specs=P(AXIS))
@@ -254,15 +249,14 @@ def _traces(port: Port) -> Iterator[Case]:
             yield Case(what, partial(jax.eval_shape, mapped, model, arrays))
 
 
-def _row(passed: Sequence[str], devices: int | None) -> Row:
-    batch = str(EACH * (devices or jax.device_count()))
-    return whole_row({"batch": batch, **dict.fromkeys(passed, "passed")})
+def _row(passed: Sequence[str], devices: int) -> Row:
+    return whole_row({"batch": str(EACH * devices), **dict.fromkeys(passed, "passed")})
 
 
 def on_all_devices(port: Port) -> Iterator[Case]:
     """Each way, from the learned carry with masks and from a passed one."""
     for way, passed in itertools.product(WAYS, (MASKS, ("carry",))):
-        row = _row(passed, None)
+        row = _row(passed, jax.device_count())
         yield Case(f"{way.name}, with {' and '.join(passed)}", partial(_answer_spread, port, row, way), expect_one(row))
 
 

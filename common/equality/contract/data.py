@@ -14,11 +14,9 @@ from .factors import COMPILED, Row
 
 CLASSES = 5
 #: By which inputs and carries are multiplied that are faint, and by which a carry is at most; the steps from which on
-#: resets are rare.
-FAINT, CARRY_SCALE, DENSE = 1e-9, 30.0, 1000
-#: The dtype of the other arrays where one is wider.
-NARROW = "float32"
-#: That of a carry of another dtype than the computation's.
+#: resets are rare; and the dtype of the other arrays where one is wider.
+FAINT, CARRY_SCALE, DENSE, NARROW = 1e-9, 30.0, 1000, "float32"
+#: The dtype of a carry of another one than the computation's.
 OTHER_DTYPES = {
     "float64": "float32", "float32": "bfloat16", "float32 of bfloat16": "bfloat16", "bfloat16 of float32": "float32",
 }  # fmt: skip
@@ -66,10 +64,6 @@ def _first(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.arange(drawn.shape[-1]) == 0, drawn.shape)
 
 
-def _in_padding(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    return padding if padding.any() else _first(drawn, padding)[..., ::-1]
-
-
 USUAL = Values("usual values", lambda dtype: 1.0, lambda T, least, most: [T // 2 + 1, 0, T],
                lambda drawn, padding: drawn, everywhere=True)  # fmt: skip
 #: In this order.
@@ -81,7 +75,8 @@ VALUES = (
            lambda T, least, most: [most, least + 2 if least < -(2**31) else max(least, -3), 1],
            _first, saturating=True, everywhere=True),
     Values("denormal values", lambda dtype: float(jnp.finfo(dtype).tiny) / 4,
-           lambda T, least, most: [T, max(T - 2, 0)], _in_padding),
+           lambda T, least, most: [T, max(T - 2, 0)],
+           lambda drawn, padding: padding if padding.any() else _first(drawn, padding)[..., ::-1]),
     Values("zeros", lambda dtype: 0.0, lambda T, least, most: [0], lambda drawn, padding: np.zeros_like(drawn)),
 )  # fmt: skip
 #: A compiled program is called on these last, since it has no memory.
@@ -179,8 +174,7 @@ def _params_of(kind: str, params: Any) -> Any:
     closed: r and z are near 1e-9 at every state, and the start is near 1e8, of which they let pass a part near 1.
     """
     if kind == "faint":
-        names = "bias", "bias_n", "initial_carry"
-        return params._replace(**{name: np.zeros_like(getattr(params, name)) for name in names})
+        return params._replace(**{n: np.zeros_like(getattr(params, n)) for n in ("bias", "bias_n", "initial_carry")})
     if kind == "closed":
         r_and_z = np.arange(len(params.bias)) < 2 * len(params.bias_n)
         weight, bias = np.where(r_and_z[:, None], 0, params.weight_hh), params.bias - 20 * r_and_z

@@ -23,8 +23,7 @@ from .reference import Answers, expect, is_of_parameters, known_answers
 BY_STEP = ("carry", "outputs", "logits", "d carry", "d x")
 #: In float64, times what NumPy loses against longdouble: XLA's tanh is less exact than NumPy's, and 1 - tanh² cancels.
 CANCELLING_FACTOR = 32
-#: By how much inputs are multiplied to see what NumPy loses nearby: of a single number, one rounding may be exact by
-#: chance, which says nothing of the others.
+#: By how much inputs are multiplied to see what NumPy loses nearby: one rounding may be exact by chance.
 NEARBY = (1.0, 1 + 2.0**-20, 1 + 2.0**-19, 1 + 2.0**-18)
 #: In other dtypes, times what NumPy loses there: a row may have one number, of which cancelling left little.
 COARSE_FACTOR = 4 * ACCURACY_FACTOR
@@ -73,7 +72,7 @@ def _compare(
     for name, want in reference.items():
         expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
         quantity = f"{name} of {data.values[0].name}"
-        if problem := problem_of(got.get(name), want, expected):
+        if problem := _problem_of(got.get(name), want, expected):
             yield replace(blank, quantity=quantity, problem=problem)
             continue
         coarsest = max(computed, expected, key=lambda kind: jnp.finfo(kind).eps)
@@ -121,7 +120,7 @@ def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
     return 0.0
 
 
-def problem_of(array: Any, reference: Any, dtype: str) -> str | None:
+def _problem_of(array: Any, reference: Any, dtype: str) -> str | None:
     """Why an answer cannot be compared, or None."""
     if array is None or np.shape(array) != np.shape(reference):
         given = "nothing" if array is None else f"shape {np.shape(array)}"
@@ -135,11 +134,9 @@ def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float
     """The largest difference, relative to the largest magnitude of its example and step; inf where there is a NaN.
 
     In a coarse dtype, it is relative to the largest of its example: one number of a step may be what cancelling left.
-
-    Args:
-        least: where that magnitude is below, the difference is relative to this. It is at least so large that what is
-            lost where a processor flushes denormal numbers to zero makes no difference. Of float16, none flushes them,
-            and its smallest normal number, 6e-5, is too large to be called lost.
+    Where that is below `least`, the difference is relative to `least`, which is so large that what is lost where a
+    processor flushes denormal numbers makes no difference. Of float16, none flushes them, and its smallest normal
+    number, 6e-5, is too large to be called lost.
     """
     kind = jnp.finfo(dtype)
     lost = FLUSHED * float(kind.smallest_subnormal if dtype == "float16" else kind.tiny)

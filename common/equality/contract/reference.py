@@ -28,7 +28,7 @@ Answers = dict[str, Any]
 STEPS = 3
 #: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
-#: Factors that change the program and not what it should compute. Of the style, it counts whether there is one.
+#: Factors, and levels of one, that change the program and not what it should compute.
 FORM = ("unroll", "remat", "time-major", "arrays", "kernel")
 SAME = ("vmap", "ensemble", "checkpoint", "apart")
 
@@ -37,7 +37,7 @@ def known_answers(row: Row) -> tuple[Data, Answers, Answers]:
     """The data of a row, the reference, and NumPy's answers in its dtype: once for all rows that ask the same."""
     changed = {"style": "any" if row["style"] != NO_STYLE else NO_STYLE} | dict.fromkeys(FORM, "any")
     changed |= {"transform": "jit"} if row["transform"] in SAME else {}
-    return _known(tuple((row | {name: level for name, level in changed.items() if name in row}).items()))
+    return _known(tuple((row | changed).items()))
 
 
 @lru_cache(maxsize=64)
@@ -51,13 +51,10 @@ def _known(levels: tuple[tuple[str, str], ...]) -> tuple[Data, Answers, Answers]
 
 
 def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
-    """NumPy's answers to a row, computed in a dtype.
+    """NumPy's answers to a row, of which entry, phase, style, transform and reverse count here.
 
-    Args:
-        row: entry, phase, style, transform and reverse count here.
-        data: of the row.
-        dtype: of the computation: NumPy's, as float64 or longdouble.
-        stored: of the parameters, their gradients and their moves; None for that of the computation.
+    They are computed in a dtype, which may be longdouble. That of parameters, their gradients and their moves is the
+    same, unless it is given as `stored`.
     """
     phase = row["phase"]
     floats = {name: getattr(data, name) for name in ("params", "x", "carry", "weights", "d_carry")}
@@ -80,10 +77,9 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
         return {name: a.astype(stored) if stored and is_of_parameters(name) else a for name, a in found.items()}
 
 
-def expect_one(row: Row, params: Any = None) -> Answers:
-    """NumPy's answers to a row in float64 for the first set of values, whose axis they lack, and some parameters."""
-    data = data_of(row).of_set(0)
-    data = replace(data, params=params or data.params)
+def expect_one(row: Row, **changed: Any) -> Answers:
+    """NumPy's answers to a row in float64 for the first set of values, whose axis they lack, with some other data."""
+    data = replace(data_of(row).of_set(0), **changed)
     return {name: array[0] for name, array in expect(row, data, np.float64).items()}
 
 
@@ -161,12 +157,10 @@ def trajectory(
     steps: int,
     dtype: Any = None,
 ) -> Trajectory:
-    """Train with the oracle's gradients. The optimiser moves the parameters in their own dtype.
+    """Train with the oracle's gradients of some parameters, a canonical record, with the same batch at every step.
 
-    Args:
-        params: a canonical record.
-        loss_and_grad: of parameters; the same batch at every step.
-        dtype: in which loss and gradient are computed, with parameters that are cast to it; None means theirs.
+    The optimiser moves the parameters in their own dtype, in which loss and gradient are computed unless another is
+    given.
     """
     init, update = _traced(optimizer, jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype), params))
     state = init(params)
