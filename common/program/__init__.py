@@ -1,14 +1,9 @@
-"""Evaluates a traced program in NumPy, equation by equation.
-
-What a function computes is what JAX traces of it. To compile a trace takes longer than to evaluate it once on small
-arrays. Here each equation becomes a call of NumPy.
+"""Evaluates a traced program in NumPy, equation by equation, in less time than it takes to compile it.
 
 Every array has one more axis in front, for several sets of values that are evaluated at once. Its length is their
 number, or 1 where all sets have the same array. Calls (jit, custom derivatives, remat) are entered, loops run step by
 step, and a primitive for which `trigru.common.program.rules` has no rule is handed to JAX, one equation at a time.
-
-What only a compiled program shows is not seen here: what XLA does with it, memory, donation, and how many devices it
-runs on.
+What only a compiled program shows is not seen here: what XLA does with it, memory, donation, devices.
 """
 
 from collections.abc import Callable
@@ -28,11 +23,7 @@ __all__ = [
 
 
 class Evaluator:
-    """A traced program that NumPy evaluates.
-
-    Args:
-        closed: what `jax.make_jaxpr(function)(*arguments)` returns.
-        how: the fields of `trigru.common.program.interpreter.How`.
+    """A traced program, as `jax.make_jaxpr(function)(*arguments)` returns it, that NumPy evaluates; see `How`.
 
     >>> closed = jax.make_jaxpr(lambda x: jax.numpy.tanh(x).sum())(np.ones(3, "float32"))
     >>> Evaluator(closed)(np.zeros((2, 3), "float32"))

@@ -20,8 +20,7 @@ CALLS = (
     "jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2", "custom_jvp_call", "custom_vjp_call",
     "custom_vjp_call_jaxpr", "custom_vmap_call",
 )  # fmt: skip
-#: The parameters of equations that may hold the function that is called.
-CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
+CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")  # the parameters that may hold the function that is called
 
 
 @dataclass(frozen=True)

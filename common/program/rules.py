@@ -1,8 +1,7 @@
 """The rule of each JAX primitive in NumPy, and arrays with one more axis in front: see `trigru.common.program`.
 
 A rule takes an equation, and a function that says in which dtype values of the trace are computed. It returns a
-function of the operands, or None for what it is not about, which JAX then evaluates. The axis in front has length 1
-where all sets of values have the same array.
+function of the operands, or None for what it is not about, which JAX then evaluates.
 """
 
 from collections.abc import Callable, Sequence

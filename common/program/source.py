@@ -48,9 +48,9 @@ def jax_line(equations: Sequence[Any]) -> CodeLine | None:
     It is that of the function of JAX that was called; None where that says nothing.
     """
     for equation in reversed(equations):
-        inside = takewhile(lambda frame: frame.file_name.startswith(_JAX), _frames(equation))
-        if telling := [frame for frame in inside if not _passes_on(frame.file_name)]:
-            return _line(telling[-1])
+        inside = takewhile(lambda line: line.file.startswith(_JAX), _lines(equation))
+        if telling := [line for line in inside if not _passes_on(line.file)]:
+            return telling[-1]
     return None
 
 
@@ -60,16 +60,13 @@ def _passes_on(file: str) -> bool:
 
 
 def _own(equation: Any) -> tuple[CodeLine, ...]:
-    return tuple(map(_line, (f for f in _frames(equation) if not f.file_name.startswith((_JAX, "<")))))
+    return tuple(line for line in _lines(equation) if not line.file.startswith((_JAX, "<")))
 
 
-def _frames(equation: Any) -> Sequence[Any]:
+def _lines(equation: Any) -> list[CodeLine]:
     traceback = getattr(getattr(equation, "source_info", None), "traceback", None)
-    return () if traceback is None else traceback.frames
-
-
-def _line(frame: Any) -> CodeLine:
-    return CodeLine(frame.file_name, frame.line_num, frame.function_name)
+    frames = () if traceback is None else traceback.frames
+    return [CodeLine(frame.file_name, frame.line_num, frame.function_name) for frame in frames]
 
 
 def equations(jaxpr: Any, callers: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
