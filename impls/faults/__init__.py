@@ -1,8 +1,4 @@
-"""Ports with one planted fault each: what `trigru verify` must notice. `trigru verify --self-test` runs them.
-
-There is one for each check, for whoever wants to see a check fail. How much `verify` notices is measured by mutation
-testing (docs/equality-method.md). Adding a fault is adding a row to FAULTS.
-"""
+"""Ports with one planted fault each, which `trigru verify --self-test` must notice: one for each check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,7 +17,7 @@ from ...common.port.protocol import CallStyle, Port
 from ...common.port.styles import functional_program
 from ..pure import CLASS, PORT, PurePort
 
-__all__ = ["FAULTS", "Fault", "get_fault"]
+__all__ = ["FAULTS", "Fault"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +29,6 @@ class Fault:
     check: str  # the one that is there for this fault; others may notice it too
     port: Port
     levels: dict[str, str] = field(default_factory=dict)  # with which it shows, where the check has rows
-
-
-def get_fault(name: str) -> Fault:
-    """The fault of that name."""
-    return next(fault for fault in FAULTS if fault.name == name)
 
 
 class Faulty(PurePort):
