@@ -1,7 +1,4 @@
-"""Checks of what a call takes and what it refuses: good calls at the edge, and bad ones, each with an `InputError`.
-
-A bad call is a row: the arguments that it changes. What a port does not offer, it need not refuse.
-"""
+"""Checks of what a call takes and what it refuses: good calls at the edge, and bad ones, each with an `InputError`."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,9 +23,8 @@ from .. import oracle
 from .check import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, REFUSED, RESETS, B, Case, D, H, X, require_cases
 
 Array = Any
-#: Batch shapes and dtypes of the computation for which the initial carry is handed out.
-BATCHES = ((), (B,), (2, B))
-STARTS = (None, "float32", "bfloat16")
+BadCalls = dict[str, dict[str, Any]]  # the arguments of a call that are changed, by what is wrong with them
+BATCHES = ((), (B,), (2, B))  # the shapes for which the initial carry is handed out
 #: Lengths, of which most are more steps than 16 bits count. The last is that of the sequence.
 COUNTED = np.array([2**16 + 1, 2**15 + 1, 3, 2**16 + 2])
 #: Carries that are not finite, each in all units of an example.
@@ -44,7 +40,7 @@ def start(port: Port) -> Iterator[Case]:
     def expected(dtype: str) -> dict[str, np.ndarray]:
         return {str(batch): np.tile(PARAMS.initial_carry, (*batch, 1)).astype(dtype) for batch in BATCHES}
 
-    for dtype in STARTS:
+    for dtype in (None, "float32", "bfloat16"):
         run = partial(evaluate, of_batches, port.load(replace(CONFIG, dtype=dtype), PARAMS))
         yield Case(f"dtype={dtype!r}, by batch_shape", run, expected(dtype or "float64"))
     model = port.load(CONFIG, PARAMS)
@@ -75,10 +71,6 @@ def counted(port: Port) -> Iterator[Case]:
     yield Case(f"lengths {COUNTED}, carry", run, np.zeros((len(COUNTED) - 1, H)))
 
 
-#: The arguments of a call that are changed, by what is wrong with them.
-BadCalls = dict[str, dict[str, Any]]
-
-
 _WIDER = ("longdouble",) if np.longdouble(0).itemsize > 8 else ()  # on some machines, it is float64
 #: Dtypes that no argument of a kind has.
 BAD_DTYPES: dict[str, tuple[str, ...]] = {
@@ -102,12 +94,11 @@ def _bad_arrays(name: str, array: Any, **others: Any) -> BadCalls:
     return {f"{name}: {what}": {name: wrong} for what, wrong in bad.items()}
 
 
-def _bad_inputs(x: Any) -> BadCalls:
-    wider = np.concatenate([x, x[..., :1]], axis=-1)
-    return _bad_arrays("x", x, none=None, one_feature_too_many=wider, an_empty_batch=x[:0])
-
-
-_SEQUENCES = _bad_inputs(X) | _bad_arrays("x", X, no_steps=X[:, :0], one_axis=np.ones(D))
+_SEQUENCES, _FRAMES = (
+    _bad_arrays("x", x, none=None, one_feature_too_many=np.concatenate([x, x[..., :1]], -1), an_empty_batch=x[:0])
+    for x in (X, X[:, 0])
+)
+_SEQUENCES |= _bad_arrays("x", X, no_steps=X[:, :0], one_axis=np.ones(D))
 _CARRIES = _bad_arrays(
     "carry", CARRY, of_one_example=CARRY[:1], of_other_units=np.ones((B, H + 1)), without_a_batch=np.ones(H)
 )
@@ -126,12 +117,12 @@ BAD_APPLY: BadCalls = {
     "time-major, resets with the batch first": {"time_major": True, "x": X.swapaxes(0, 1), "resets": RESETS},
 }
 BAD_STEP: BadCalls = {
-    **_bad_inputs(X[:, 0]),
+    **_FRAMES,
     **_CARRIES,
     **_bad_arrays("reset", RESETS[:, 0], of_another_batch=np.zeros(B + 1, bool)),
 }
 BAD_CLASSIFY = _SEQUENCES | _LENGTHS
-#: Initializers of no initial carry. In all ports alike they are told when a model is made.
+#: Initializers of no initial carry.
 BAD_INITIALIZERS: dict[str, Any] = {
     "an initializer that needs two axes": jax.nn.initializers.lecun_normal(),
     "an initializer that gives two axes": lambda key, shape, dtype: np.zeros((1, *shape), dtype),
@@ -164,7 +155,7 @@ BAD_LOAD: dict[str, Any] = {
        for name in PARAMS._fields for what, change in _CHANGES.items()},
 }  # fmt: skip
 
-#: Lengths that look odd, and are good. All others are in rows of the contract.
+#: Lengths that look odd, and are good.
 GOOD_LENGTHS = (
     np.array([2**40, 2**32 + 2, -1]),  # more than 32 bits hold
     np.array([2**63, 2**64 - 1, 2], np.uint64),  # more than int64 holds

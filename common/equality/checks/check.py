@@ -16,12 +16,10 @@ from ...port.protocol import Port
 from ..bounds import SAME_BOUND, relative_error
 from ..contract.data import Data, config_of, data_of
 from ..contract.factors import Row
-from ..contract.programs import arguments_of
 
 #: In float64, a row asks whether a port is the same function; in the others, whether it is accurate enough.
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-#: How many failed cases of one part are named; then no more are run.
-NAMED = 3
+NAMED = 3  # failed cases of one part; then no more are run
 #: A batch of short sequences, and models. All sizes are different, so that no axis passes for another.
 B, T, D, H, C = 3, 5, 4, 6, 2
 CONFIG = GRUConfig(D, H, param_dtype="float64")
@@ -31,8 +29,7 @@ RNG = np.random.default_rng(0)
 X, CARRY = RNG.normal(size=(B, T, D)), RNG.normal(size=(B, H))
 RESETS = RNG.random((B, T)) < 0.3
 LENGTHS = np.array([0, 5, 3], np.int32)
-#: What is expected of a call that has to be refused by an InputError.
-REFUSED = object()
+REFUSED = object()  # expected of a call that has to be refused by an InputError
 
 
 class Case(NamedTuple):
@@ -60,9 +57,9 @@ class Check:
 def one_set(row: Row, port: Port, **options: Any) -> tuple[Data, Any, tuple[Any, Any, Any]]:
     """Data of one set of values, a model with other options, and the arrays of its call without an axis of sets."""
     data = data_of(row).of_set(0)
-    _, arrays = arguments_of(row, port, data)
     model = port.load(replace(config_of(row), **options), data.params)
-    return data, model, jax.tree.map(lambda a: a[0], arrays[:3])
+    arrays = (data.x, data.carry, data.lengths, data.resets), data.weights, data.d_carry
+    return data, model, jax.tree.map(lambda a: a[0], arrays)
 
 
 def text_of(jaxpr: Any) -> str:

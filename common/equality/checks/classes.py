@@ -1,8 +1,4 @@
-"""The check of a port's own class, made and called as programs of its framework do.
-
-The other checks make and call models through the port alone, which passes every option, and no more than its protocol
-has. The rest is what a port lists by `trigru.common.port.classes`.
-"""
+"""The check of a port's own class, made and called as programs of its framework do (`trigru.common.port.classes`)."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -61,16 +57,16 @@ BAD_ARGUMENTS = (
 
 def uses(port: Port) -> list[Case]:
     """A port's class, in all the ways in which programs use it. A warning is wrong, too."""
-    return [Case("as programs use it", partial(_require_class, port))]
-
-
-def _require_class(port: Port) -> None:
     if (listed := class_of(port)) is None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
-    own = isinstance(port, WithKernel)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        require_cases(_of_kernel(port, listed, port.kernel) if own else _of_all_kernels(port, listed))
+
+    def run() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            own = isinstance(port, WithKernel)
+            require_cases(_of_kernel(port, listed, port.kernel) if own else _of_all_kernels(port, listed))
+
+    return [Case("as programs use it", run)]
 
 
 def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:

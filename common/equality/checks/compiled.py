@@ -1,8 +1,4 @@
-"""Checks of what only a program of XLA shows: exported artefacts, memory, and a batch that is spread over devices.
-
-What a gradient keeps is what the loops of its trace stack up. On devices, parameters are on each, and the batch is
-spread in the ways of a user of JAX: values and gradients are compared, and what the program exchanges for them.
-"""
+"""Checks of what only a program of XLA shows: exported artefacts, memory, and a batch that is spread over devices."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +26,6 @@ from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import direct, named_answers
 from ..contract.reference import Answers, expect_one, is_of_parameters
 from .check import CONFIG, PARAMS, Case, H, X, one_set, require_cases
-
-# Exported artefacts -------------------------------------------------------------------------------------------------
 
 MASKS = ("lengths", "resets")
 
@@ -73,9 +67,7 @@ def export(port: Port) -> Iterator[Case]:
         yield Case(f"{levels}, the model {'closed over' if closed else 'passed'}", run, expect_one(row))
 
 
-# Memory -------------------------------------------------------------------------------------------------------------
-
-#: Parameters and their gradients weigh little beside what is kept.
+#: In the check of memory, parameters and their gradients weigh little beside what is kept.
 SIZES = {"batch": "16", "inputs": "5", "hidden": "8"}
 LONG, UNROLLED = "64", 4
 #: How many states, arrays (B, H), a gradient may keep for each step: JAX's derivative of the equations keeps 10.
@@ -149,14 +141,8 @@ def _require_donated(port: Port, style: CallStyle) -> None:
             raise DefectError(f"it gives up {sum(donated)} of the {program.leaves} arrays that it replaces")
 
 
-# Devices ------------------------------------------------------------------------------------------------------------
-
-#: Examples on each device.
-EACH = 3
-
-
 class Way(NamedTuple):
-    """How a batch is spread."""
+    """How a batch is spread over devices."""
 
     name: str  # as results name it
     axes: str = "Auto"  # or "Explicit", of the mesh
@@ -173,6 +159,7 @@ class Way(NamedTuple):
         return jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
 
 
+EACH = 3  # examples on each device
 EXPLICIT, MAPPED = Way("explicit axes", "Explicit"), Way("shard_map", mapped=True)
 WAYS = (Way("automatic axes"), EXPLICIT, MAPPED, Way("shard_map, varying parameters", mapped=True, varying=True))
 
@@ -233,16 +220,13 @@ def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) 
 
 
 def _traces(port: Port) -> Iterator[Case]:
-    """Each way of passing arguments in a `jax.shard_map` has a trace: JAX refuses a loop whose carry begins to vary.
-
-    The batch varies over the devices; the model does not, nor does a carry or a mask that is the same on all.
-    """
+    """Each way of passing arguments in a `jax.shard_map` has a trace: JAX refuses a loop whose carry begins to vary."""
     mesh = MAPPED.mesh(1)
     for entry, passed in itertools.product(("whole", "steps"), ((), ("carry",), MASKS, ("carry", *MASKS))):
         row = _row(passed, 1) | {"entry": entry, "phase": "forward"}
         _, model, (arrays, *_) = one_set(row, port)
         call = partial(direct, row, port, weights=None, d_carry=None)
-        for alike in (P(AXIS), P()) if passed else (P(AXIS),):
+        for alike in (P(AXIS), P()) if passed else (P(AXIS),):  # a carry or a mask may be the same on all
             in_specs = P(), (P(AXIS), *[alike] * 3)
             mapped = jax.shard_map(call, mesh=mesh, in_specs=in_specs, out_specs=P(AXIS))
             what = f"{entry}, {', '.join(passed) or 'inputs alone'}: no trace in a jax.shard_map"

@@ -1,7 +1,6 @@
 """The check of what `make` draws: the distributions of docs/model.md, and nothing twice.
 
-Bounds are five standard errors, so that a sound port fails one time in a million; keys are fixed. Half precision adds
-some units in its last place, since its draws are coarse.
+Bounds are five standard errors, and of half precision some units in its last place; keys are fixed.
 """
 
 import itertools
@@ -100,9 +99,10 @@ def _statistics(params: Params, dtype: str) -> Iterator[tuple[str, float, float]
             yield (f"{what}, largest entry in untruncated standard deviations", largest, CUT * (1 + 2 * eps))
         else:
             yield (f"{what}, orthogonality", np.abs(block @ block.T - np.eye(H)).max(), 16 * eps)
-    # each trace has variance 1, whatever the size; not so where the signs of a QR decomposition are not drawn
     arrays = leaves(params)
-    traces = sum(np.trace(block) for block in np.split(arrays["weight_hh"], 3))
+    traces = sum(
+        np.trace(block) for block in np.split(arrays["weight_hh"], 3)
+    )  # each has variance 1 if signs are drawn
     yield ("sum of the traces of the recurrent gates", abs(traces), ERRORS * 3**0.5)
     for name, array in arrays.items():
         if "bias" in name or (name == "initial_carry" and dtype != "float64"):  # where no carry_init draws it

@@ -1,8 +1,7 @@
 """The checks of a model's life, and of its parameters on their way: into a port and back, in layouts, through a file.
 
-`trigru convert` and checkpoints go through the layouts. Each value has to keep its bits and its place. A model that is
-copied or stored in another way is still the same model: JAX traces the same program of it. What was chosen for it
-(dtype, unroll, remat, kernel) is in the program; rows of the contract ask the same of every call and call style.
+A model that is copied or stored in another way is still the same model: JAX traces the same program of it, with what
+was chosen for it (dtype, unroll, remat, kernel). Rows of the contract ask the same of every call and call style.
 """
 
 import copy
@@ -76,8 +75,7 @@ def _through_file(params: GRUParams) -> GRUParams:
         return GRUParams.open(path)
 
 
-#: What is chosen beside the parameters; each choice has to stay.
-CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
+CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}  # each of which has to stay
 #: What may be given to a call, in which a choice may be lost that is kept in a plain one.
 GIVEN = {"lengths": "passed", "resets": "passed", "carry": "passed", "reverse": "yes", "time-major": "yes"}
 
