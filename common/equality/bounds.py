@@ -1,8 +1,4 @@
-"""How far an answer may be from the oracle's.
-
-Two questions, never mixed: in float64, where a real difference and rounding are many orders apart, is it the same
-function; in a working dtype, is it as accurate as NumPy's own evaluation in that dtype (or in the coarsest involved)?
-"""
+"""How far an answer may be from the oracle's: as the same function in float64, or as accurate as NumPy elsewhere."""
 
 from typing import Any
 

@@ -169,8 +169,7 @@ def loss_and_grad(params: Params, x: Array, targets: Array, lengths: Array | Non
     return loss, backward(params, result, d_values).params
 
 
-#: Significant bits of what goes into a matrix product; None for all.
-_operand_bits: int | None = None
+_operand_bits: int | None = None  # significant bits of what goes into a matrix product; None for all
 
 
 @contextmanager

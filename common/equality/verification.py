@@ -79,7 +79,7 @@ class Examiner:
 
         That of a row is the answer farthest from the oracle; if it fails, that of the smallest row that still fails.
         """
-        port, check, row = question.port, question.check, question.row
+        port, check, row = question
         measured = _measure(port, check, row)
         if row is None or check.by_levels:
             return measured

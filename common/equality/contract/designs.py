@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +13,8 @@ from .factors import COARSE, COARSE_SPACE, COMPILED, SPACE, Factor, Row, Space, 
 #: By the digest of a space: its rows, each a string of the numbers of its levels, and how many combinations of levels
 #: some row can have.
 FILE = Path(__file__).with_name("rows.json")
-#: Some levels of some factors, by the factor's name: what one row can cover.
-Combination = frozenset[tuple[str, str]]
+_STORED: dict[str, dict] = json.loads(FILE.read_text())
+Combination = frozenset[tuple[str, str]]  # some factors, each with a level: what one row can cover
 
 
 def design_of(port: Port) -> list[Row]:
@@ -27,7 +26,7 @@ def designed_rows(space: Space) -> list[Row]:
     """The rows of a space that cover it."""
     return [
         whole_row({factor.name: factor.levels[int(n)] for factor, n in zip(space.factors, row, strict=True)})
-        for row in stored()[digest(space)]["rows"]
+        for row in _STORED[digest(space)]["rows"]
     ]
 
 
@@ -40,7 +39,7 @@ def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
     for space in (SPACE, COARSE_SPACE):
         usable = [row for row in rows if all(row[factor.name] in factor.levels for factor in space.factors)]
         count += len(covered(space, [row for row in usable if space is COARSE_SPACE or row["dtype"] == "float64"]))
-    return count, sum(stored()[digest(space)]["combinations"] for space in (SPACE, COARSE_SPACE))
+    return count, sum(_STORED[digest(space)]["combinations"] for space in (SPACE, COARSE_SPACE))
 
 
 def covered(space: Space, rows: Iterable[Row]) -> set[Combination]:
@@ -55,12 +54,6 @@ def combined(space: Space) -> list[tuple[Factor, ...]]:
     if space.only is not None:
         return [pair for pair in pairs if space.only in (factor.name for factor in pair)]
     return pairs + list(combinations([factor for factor in space.factors if factor.in_triples], 3))
-
-
-@cache
-def stored() -> dict[str, dict]:
-    """The designs of the file."""
-    return json.loads(FILE.read_text())
 
 
 def digest(space: Space) -> str:

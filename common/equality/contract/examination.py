@@ -97,12 +97,9 @@ def _compare(
 
 
 def _evaluated(row: Row, data: Data, factor: float) -> tuple[Answers, Answers]:
-    """NumPy's answers in float64 and in longdouble, on the inputs of one set times a factor.
-
-    Where longdouble has no more digits, instead of it those of inputs that end one unit higher.
-    """
+    """NumPy's answers in float64 and in longdouble, on the inputs of one set times a factor."""
     near = wider = replace(data, x=data.x * factor)
-    if not HAS_LONGDOUBLE:
+    if not HAS_LONGDOUBLE:  # those of inputs that end one unit higher instead
         wider = replace(near, x=np.nextafter(near.x, np.inf))
     own, wide = expect(row, near, np.float64), expect(row, wider, np.longdouble)
     return {name: a[0] for name, a in own.items()}, {name: a[0] for name, a in wide.items()}
@@ -134,9 +131,8 @@ def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float
     """The largest difference, relative to the largest magnitude of its example and step; inf where there is a NaN.
 
     In a coarse dtype, it is relative to the largest of its example: one number of a step may be what cancelling left.
-    Where that is below `least`, the difference is relative to `least`, which is so large that what is lost where a
-    processor flushes denormal numbers makes no difference. Of float16, none flushes them, and its smallest normal
-    number, 6e-5, is too large to be called lost.
+    Where that is below `least`, it is relative to `least`, beside which denormal numbers that a processor flushes are
+    nothing. Of float16, none flushes them: its smallest normal number, 6e-5, is too large to be called lost.
     """
     kind = jnp.finfo(dtype)
     lost = FLUSHED * float(kind.smallest_subnormal if dtype == "float16" else kind.tiny)

@@ -1,8 +1,7 @@
 """The factors that a call depends on, with their levels; levels that exclude each other; and named rows.
 
 A row takes one level of each factor. Most rows come from a covering design over the levels of FACTORS; NAMED are rows
-with levels that would be asked in vain in each combination. What changes data alone is in
-`trigru.common.equality.contract.data`, and is asked within each row.
+with levels that would be asked in vain in each combination. What changes data alone is asked within each row.
 """
 
 from collections.abc import Mapping
@@ -12,11 +11,8 @@ from ...gru.kernels import STOCK
 from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port, WithKernel
 from ...port.styles import available_styles, labels_of, styles_called
 
-#: A level of each factor, by the factor's name.
-Row = dict[str, str]
-
-#: The function is called directly, and not in one of the port's call styles.
-NO_STYLE = "none"
+Row = dict[str, str]  # a level of each factor, by the factor's name
+NO_STYLE = "none"  # the function is called directly, and not in one of the port's call styles
 #: Transforms of rows that run as XLA compiles them, the first with all optimisations, the others with few. All other
 #: rows are evaluated from their trace.
 COMPILED = ("compiled", "quick", "eager")
@@ -89,8 +85,6 @@ FACTORS = (
 #: the same function; those in the others whether it is as accurate as NumPy is in them.
 DTYPES = ("float64", "float32", "bfloat16", "float16", "float32 of bfloat16", "bfloat16 of float32")
 COARSE = DTYPES[1:]
-#: Those of a covering design. A trace in float16 differs from one in bfloat16 in its range alone: it has named rows.
-_DESIGNED = tuple(dtype for dtype in COARSE if dtype != "float16")
 
 RULES = (
     Rule({"entry": ("steps",)},
@@ -136,7 +130,8 @@ COARSE_RULES = (
 #: What a covering design covers in float64, and in the other dtypes.
 SPACE = Space(FACTORS, RULES)
 _SHORTENED = (factor._replace(levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS)
-COARSE_SPACE = Space((*_SHORTENED, Factor("dtype", _DESIGNED)), (*RULES, *COARSE_RULES), only="dtype")
+_WITHOUT_FLOAT16 = tuple(dtype for dtype in COARSE if dtype != "float16")  # whose traces are those of bfloat16
+COARSE_SPACE = Space((*_SHORTENED, Factor("dtype", _WITHOUT_FLOAT16)), (*RULES, *COARSE_RULES), only="dtype")
 
 _MASKED = {"lengths": "passed", "resets": "passed"}
 #: Rows beside the covering design, by levels that are not the usual ones. Some of these levels occur here alone.
@@ -195,8 +190,7 @@ AS_COMPILED: tuple[Row, ...] = (
     {"dtype": "bfloat16 of float32", "entry": "classifier", "lengths": "passed"},
     {"dtype": "float32", "resets": "passed", "inputs": "33", "hidden": "16"},
 )
-#: What is chosen for a model that each call style has to keep, beside the dtype.
-LOOP: Row = {"unroll": "not dividing", "remat": "yes"}
+LOOP: Row = {"unroll": "not dividing", "remat": "yes"}  # what each call style has to keep, beside the dtype
 #: In which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
 OF_KERNELS: tuple[Row, ...] = (
     {**_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes", "batch": "2x1x3"},
@@ -243,10 +237,7 @@ def other_kernels(port: Port) -> list[str]:
 
 
 def one_by_one() -> list[Row]:
-    """Rows in float64 in which one level is not the usual one, or as few as go together, the usual row first.
-
-    For what is known to depart from the contract: what fails then tells why.
-    """
+    """Rows in float64 in which one level is not the usual one, or as few as go together: what fails tells why."""
     rows = [SPACE.usual]
     for factor in SPACE.factors:
         for level in factor.levels[1:]:

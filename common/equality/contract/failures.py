@@ -23,8 +23,7 @@ from .programs import arguments_of, direct
 MOST, LONGEST_S = 60, 90.0
 #: The first sets of values of a row; in the others, saturated gates and zeros hide where programs part.
 INFORMATIVE = 2
-#: The largest difference of values that are the same, relative to the largest magnitude.
-SAME = 1e-9
+SAME = 1e-9  # the largest difference of values that are the same, relative to the largest magnitude
 
 
 def smallest(row: Row, space: Space, fails: Callable[[Row], bool]) -> Row:
@@ -78,8 +77,7 @@ from trigru.impls import get_port
 jax.config.update("jax_enable_x64", {wide})
 jax.config.update("jax_default_matmul_precision", "highest")
 
-port = {port}
-row = {row}
+port, row = {port}, {row}
 data = data_of(row)
 data = data.of_set([values.name for values in data.values].index("{values}"))
 (found,) = answers_of(row, port, data)  # port.apply, port.step, port.classify or a call style

@@ -21,10 +21,8 @@ from .factors import COMPILED, NO_STYLE, Row, style_of, whole_row
 from .reference import OPTIMIZERS, STEPS, Answers, direction_of, moves, scalar_of
 
 Array = Any
-#: What a row may pass to a model, in this order; None where it does not.
-Passed = tuple[Array, ...]  # x, carry, lengths, resets
-#: (model, x, carry, lengths, resets) -> carry and outputs, or logits, by name
-Entry = Callable[..., Answers]
+Passed = tuple[Array, ...]  # x, carry, lengths, resets; None where a row does not pass one
+Entry = Callable[..., Answers]  # (model, *passed) -> carry and outputs, or logits, by name
 #: Of results, those that are models: gradients, and moved parameters.
 GRADIENT, MOVED = "d model", "Δ model"
 

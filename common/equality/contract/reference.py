@@ -1,7 +1,4 @@
-"""NumPy's answers to a row: in float64 as the reference, in another dtype to see what rounding alone does there.
-
-Each answer has the axis of sets in front.
-"""
+"""NumPy's answers to a row, with the axis of sets in front: in float64, and in a dtype, to see what rounding does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,11 +18,8 @@ from .. import oracle
 from .data import Data, batch_of, data_of, dtypes_of
 from .factors import NO_STYLE, Row
 
-#: Arrays by quantity.
-Answers = dict[str, Any]
-
-#: Steps of training.
-STEPS = 3
+Answers = dict[str, Any]  # arrays by quantity
+STEPS = 3  # of training
 #: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
 #: Factors, and levels of one, that change the program and not what it should compute.
@@ -157,11 +151,7 @@ def trajectory(
     steps: int,
     dtype: Any = None,
 ) -> Trajectory:
-    """Train with the oracle's gradients of some parameters, a canonical record, with the same batch at every step.
-
-    The optimiser moves the parameters in their own dtype, in which loss and gradient are computed unless another is
-    given.
-    """
+    """Train with the oracle's gradients; in a dtype, if one is given. The optimiser moves parameters in their own."""
     init, update = _traced(optimizer, jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype), params))
     state = init(params)
     losses, start, weights = [], params, {}
