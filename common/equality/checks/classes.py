@@ -59,12 +59,12 @@ def uses(port: Port) -> list[Case]:
     """A port's class, in all the ways in which programs use it. A warning is wrong, too."""
     if (listed := class_of(port)) is None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
+    cases = _of_kernel(port, listed, port.kernel) if isinstance(port, WithKernel) else _of_all_kernels(port, listed)
 
     def run() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            own = isinstance(port, WithKernel)
-            require_cases(_of_kernel(port, listed, port.kernel) if own else _of_all_kernels(port, listed))
+            require_cases(cases)
 
     return [Case("as programs use it", run)]
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cases import Case
-from trigru.common.equality import oracle
+from trigru.common.equality import checks, oracle
 from trigru.common.equality.bounds import accuracy_bound
-from trigru.common.equality.checks import golden, load
 from trigru.common.parameters.record import from_leaves, leaves
 
 sizes = st.integers(1, 4)
@@ -143,7 +142,7 @@ def test_a_bound_is_no_finer_than_what_goes_into_products():
 
 def test_it_still_gives_the_golden_vectors_whose_file_can_be_made_again(tmp_path):
     runpy.run_path(str(Path(__file__).parents[3] / ".ci" / "golden.py"))["write"](tmp_path / "again")
-    again = load((tmp_path / "again").read_bytes())
-    assert set(again) == set(golden())
-    for name, kept in golden().items():
+    again = checks.load((tmp_path / "again").read_bytes())
+    assert set(again) == set(checks.golden())
+    for name, kept in checks.golden().items():
         np.testing.assert_allclose(again[name], kept, rtol=0, atol=1e-14 * np.abs(kept).max(), err_msg=name)
