@@ -29,10 +29,6 @@ VERIFIED = {
     **{f"common/gru/{name}.py": () for name in ("recurrence", "initializers")},
     **{f"common/parameters/{name}.py": () for name in ("layouts", "record")},
 }
-#: Why a mutant is not noticed, by the line that was changed and what it became: because it changes nothing, or because
-#: nothing asks for what it changes.
-EXPLAINED = Path(__file__).with_name("survivors.json")
-CHANGES_NOTHING, NOT_ASKED = "changes nothing", "not asked"
 
 
 def plan(judge: str, session: str, number: str, seed: str = "0") -> None:
@@ -75,20 +71,23 @@ def judge(by: str) -> int:
 
 
 def report(session: str) -> None:
-    """Print the score with its 95 % interval, and the survivors with what explains them."""
+    """Print the score with its 95 % interval, and the survivors, each with why nothing asks for what it changes.
+
+    Those of which `survivors.json` says that they change nothing do not count.
+    """
     from cosmic_ray.work_db import WorkDB
     from cosmic_ray.work_item import TestOutcome
     from scipy.stats import binomtest
 
-    explained = json.loads(EXPLAINED.read_text())
+    explained = json.loads(Path(__file__).with_name("survivors.json").read_text())
     results = [result for _, result in WorkDB(session, WorkDB.Mode.open).results]
     noticed = sum(result.is_killed and result.test_outcome != TestOutcome.INCOMPETENT for result in results)
     survivors = sorted(change_of(result.diff) for result in results if not result.is_killed)
-    survivors = [change for change in survivors if change not in explained[CHANGES_NOTHING]]
+    survivors = [change for change in survivors if change not in explained["changes nothing"]]
     low, high = binomtest(noticed, noticed + len(survivors)).proportion_ci(method="wilson")
     print(f"{noticed} of {noticed + len(survivors)} noticed [{low:.1%}, {high:.1%}]")
     for change in survivors:
-        print(f"{change}: {explained[NOT_ASKED].get(change, 'UNEXPLAINED')}")
+        print(f"{change}: {explained['not asked'].get(change, 'UNEXPLAINED')}")
 
 
 def change_of(diff: str) -> str:
