@@ -203,14 +203,13 @@ def cold_start() -> str:
 def kernel(name: str) -> str:
     """The fused kernel against each port's own cell, and plain JAX's against peers: a column for each size."""
     of, rows = published(name), {}
-    for s in (*speedups(of.run), *speedups(of.run, "peers")):
-        arm, other = s.benchmark.arm, s.other.arm
-        own = "plain JAX: a scan by hand" if arm.port == "pure" else name_of(arm.port)
-        if other.port == arm.port or arm.port == "pure":
-            row = rows.setdefault(own if other.port == arm.port else other.name, {})
-            row[_sizes((str(arm.workload), arm.phase))] = _ratio(s.ratio, s.verdict)
+    own = [(name_of(s.other.arm.port).replace("JAX", "JAX: a scan by hand"), s) for s in speedups(of.run)]
+    peers = [(s.other.name, s) for s in speedups(of.run, "peers") if s.benchmark.arm.port == "pure"]
+    for title, s in own + peers:
+        at = str(s.benchmark.arm.workload), s.benchmark.arm.phase
+        rows.setdefault(title, {})[_sizes(at)] = _ratio(s.ratio, s.verdict)
     columns = dict.fromkeys(words for row in rows.values() for words in row)
-    cells = [(own, *(row.get(words, "-") for words in columns)) for own, row in rows.items()]
+    cells = [(title, *(row.get(words, "-") for words in columns)) for title, row in rows.items()]
     machine = of.run.trigru.machine
     origin = f"{of.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {_packages(of)}."
     return f"{table(['own cell / fused', *columns], cells)}\n\n{origin}"
