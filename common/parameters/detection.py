@@ -131,8 +131,8 @@ def below(tree: Any, at: str, names: Mapping[str, str] | None = None) -> dict[st
     if at := _dotted(at):
         arrays = {name.removeprefix(f"{at}."): leaf for name, leaf in flat.items() if name.startswith(f"{at}.")}
         if not arrays:
-            places = list(dict.fromkeys(name.rpartition(".")[0] for name in flat if "." in name))[:SHOWN]
-            raise InputError(f"has no arrays below {at}. Its places: {', '.join(places) or 'none'}.")
+            places = dict.fromkeys(name.rpartition(".")[0] for name in flat if "." in name)
+            raise InputError(f"has no arrays below {at}. Its places: {_names(places)}.")
         flat = arrays
     return _renamed(flat, names) if names else flat
 
@@ -170,7 +170,7 @@ def _with(tree: Any, at: str, part: Mapping[str, Any]) -> Any:
         if f"{at}.".startswith(f"{name}.") and (isinstance(tree[key], Mapping) or not old):
             return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
     if not old:
-        raise InputError(f"has no dict with the key {at}. Its keys there: {', '.join(keys) or 'none'}.")
+        raise InputError(f"has no dict with the key {at}. Its keys there: {_names(keys)}.")
     others = {key: tree[key] for name, key in keys.items() if name not in old}
     return others | {f"{at}.{name}": array for name, array in part.items()}
 
@@ -193,7 +193,7 @@ def _renamed(flat: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
         name = name.replace("/", ".")
         places = _places(flat, name)
         if not places:
-            raise InputError(f"has no array called {name}, for {field}. Its arrays: {', '.join(flat)}.")
+            raise InputError(f"has no array called {name}, for {field}. Its arrays: {_names(flat)}.")
         canonical |= {place + name: place + field for place in places}
     renamed = {canonical.get(name, name): leaf for name, leaf in flat.items()}
     for place in _places(renamed, "weight_hh"):
