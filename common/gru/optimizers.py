@@ -65,11 +65,11 @@ def carry_learning_rate(
     {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
     """
     given: Any = scale
-    if array := isinstance(given, jax.Array | np.ndarray):
+    if array := isinstance(scale, jax.Array | np.ndarray):
         is_floating = given.ndim == 0 and jnp.issubdtype(given.dtype, jnp.floating)
-        fits = is_floating and (isinstance(given, Tracer) or bool(0 <= given < jnp.inf))
+        fits = is_floating and (isinstance(scale, Tracer) or bool(0 <= given < jnp.inf))
     else:
-        fits = isinstance(given, Real) and not isinstance(given, bool) and 0 <= given <= LARGEST
+        fits = isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= given <= LARGEST
     if not fits:
         raise InputError(
             f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}, or a floating-point JAX "

@@ -106,11 +106,12 @@ class Layout:
                     fields["bias"] = np.concatenate([r + second[0], z + second[1], n])
         return from_leaves(fields)
 
-    def check(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str]) -> None:
+    def check(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> None:
         """Raise InputError unless arrays have the shapes of parameters, one dtype, and values that are finite.
 
-        By name, and by what a message calls them; those that may be absent may be absent.
+        By name, and by what a message calls them, if something else; those that may be absent may be absent.
         """
+        called = called or {name: name for name in flat}
         bias = flat.get(self.readout[1].name)
         table = {name: row for name, row in self.table(classifier=bias is not None).items() if name in flat}
         columns: dict[str, int] = {}
