@@ -160,18 +160,17 @@ def exchanged(tree: Any, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     return dict(tree)
 
 
-def _with(tree: Any, at: str, part: Mapping[str, Any]) -> Any:
+def _with(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[Any, Any]:
     """A dict with another part at one place. Keys are joined by dots or slashes on the way to it, or in a flat dict."""
     if not at:
         return part
-    keys = {str(key).replace("/", "."): key for key in tree} if isinstance(tree, Mapping) else {}
-    old = [name for name in keys if name.startswith(f"{at}.")]  # of a flat dict
-    for name, key in keys.items():
-        if f"{at}.".startswith(f"{name}.") and (isinstance(tree[key], Mapping) or not old):
+    names = {key: str(key).replace("/", ".") for key in tree}
+    for key, name in names.items():
+        if isinstance(tree[key], Mapping) and f"{at}.".startswith(f"{name}."):
             return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
-    if not old:
-        raise InputError(f"has no dict with the key {at}. Its keys there: {_names(keys)}.")
-    others = {key: tree[key] for name, key in keys.items() if name not in old}
+    others = {key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")}
+    if len(others) == len(tree):
+        raise InputError(f"has no dict with the key {at}. Its keys there: {_names(names.values())}.")
     return others | {f"{at}.{name}": array for name, array in part.items()}
 
 
