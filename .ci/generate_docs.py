@@ -87,14 +87,11 @@ def rules() -> str:
     def listed(levels: Any) -> str:
         return " and ".join(f"{name} {' or '.join(some)}" for name, some in levels.items())
 
-    elsewhere = "in other dtypes than float64, "
-    placed = [("", rule) for rule in RULES] + [(elsewhere, rule) for rule in COARSE_RULES]
-    lines = [
-        f"- {where}{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}."
-        for where, rule in placed
-    ]
-    few = f"- {elsewhere}pairs have only {listed(SHORT)}; float16 has no pairs, but named rows."
-    return "\n".join([*lines, few])
+    elsewhere, lines = "in other dtypes than float64, ", []
+    for where, some in (("", RULES), (elsewhere, COARSE_RULES)):
+        only = (f"{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}." for rule in some)
+        lines += [f"- {where}{text}" for text in only]
+    return "\n".join([*lines, f"- {elsewhere}pairs have only {listed(SHORT)}; float16 has no pairs, but named rows."])
 
 
 def tabs(blocks: Iterable[tuple[str, str]]) -> str:
