@@ -1,6 +1,7 @@
 """Write the rows of the contract anew, after a change of its factors or rules. Takes half a minute.
 
-The rows hold every pair of levels that can go together, and the triples that are asked for.
+The rows hold every pair of levels that can go together, and the triples that are asked for. They are found by simulated
+annealing, as Garvin, Cohen and Dwyer (2011) do, https://doi.org/10.1007/s10664-010-9135-7.
 """
 
 import json
@@ -20,17 +21,13 @@ STEPS, HOT, COLD = 30_000, 0.9, 0.12
 NEEDED = 0.7
 
 
-def cover(space: Space, size: int) -> list[Row]:
-    """Rows that hold every combination of `combinations_of`. The same rows for the same space.
+def cover(space: Space, size: int, wanted: list[Combination]) -> list[Row]:
+    """Rows that hold every combination.
 
-    They are found by simulated annealing, as Garvin, Cohen and Dwyer (2011) do, https://doi.org/10.1007/s10664-010-9135-7:
-    a row takes the levels of a combination that no row holds, or another level of one factor, and the levels that the
+    A row takes the levels of a combination that no row holds, or another level of one factor, and the levels that the
     rules then ask for. The change stays if no fewer combinations are held than before, or by chance.
-
-    Raises a RuntimeError if they were not found.
     """
     rng = random.Random(0)
-    wanted = sorted(combinations_of(space), key=sorted)
     rows = [space.usual | {"style": "none"}] * size
     held = [covered(space, [row]) for row in rows]
     count = Counter(chain(*held))
@@ -67,26 +64,16 @@ def completed(row: Row, fixed: set[str], space: Space, rng: random.Random) -> Ro
     return next(filter(None, rows), None)
 
 
-def combinations_of(space: Space) -> set[Combination]:
-    """The pairs of levels of any two factors that some row can have, and the triples where they are asked for."""
-    rows = (
-        dict(zip([factor.name for factor in some], levels, strict=True))
-        for some in combined(space)
-        for levels in product(*(factor.levels for factor in some))
-    )
-    rng = random.Random(0)
-    return {frozenset(row.items()) for row in rows if completed(space.usual | row, {*row}, space, rng)}
-
-
 def main() -> None:
     """Find and write the designs of both spaces."""
-    designs = {
-        digest(space): {
-            "combinations": len(combinations_of(space)),
-            "rows": ["".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in cover(space, size)],
-        }
-        for space, size in DESIGNS
-    }
+    designs, rng = {}, random.Random(0)
+    for space, size in DESIGNS:
+        each = ([[(f.name, level) for level in f.levels] for f in factors] for factors in combined(space))
+        parts = [dict(levels) for factors in each for levels in product(*factors)]
+        wanted = [frozenset(part.items()) for part in parts if completed(space.usual | part, {*part}, space, rng)]
+        rows = cover(space, size, sorted(wanted, key=sorted))
+        stored = ["".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows]
+        designs[digest(space)] = {"combinations": len(wanted), "rows": stored}
     FILE.write_text(json.dumps(designs, indent=1, sort_keys=True) + "\n")
 
 

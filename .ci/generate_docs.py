@@ -6,13 +6,11 @@ What is listed here is what the code has: checks, factors, faults, workloads, ca
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import published  # this and the next stand beside this script
-import releases
+import published  # which stands beside this script
 import typer.main
 from published import table
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
@@ -89,24 +87,22 @@ def rules() -> str:
     def listed(levels: Any) -> str:
         return " and ".join(f"{name} {' or '.join(some)}" for name, some in levels.items())
 
-    elsewhere = "in other dtypes than float64, "
-    placed = [("", rule) for rule in RULES] + [(elsewhere, rule) for rule in COARSE_RULES]
-    lines = [
-        f"- {where}{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}."
-        for where, rule in placed
-    ]
-    few = f"- {elsewhere}pairs have only {listed(SHORT)}; float16 has no pairs, but named rows."
-    return "\n".join([*lines, few])
+    elsewhere, lines = "in other dtypes than float64, ", []
+    for where, some in (("", RULES), (elsewhere, COARSE_RULES)):
+        only = (f"{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}." for rule in some)
+        lines += [f"- {where}{text}" for text in only]
+    return "\n".join([*lines, f"- {elsewhere}pairs have only {listed(SHORT)}; float16 has no pairs, but named rows."])
+
+
+def tabs(blocks: Iterable[tuple[str, str]]) -> str:
+    """A tab for each framework, by its title."""
+    return "\n\n".join(f'=== "{title}"\n\n{textwrap.indent(block, "    ")}' for title, block in blocks)
 
 
 def train_step(label: str) -> str:
     """The code of a train step in a call style, in a tab for each framework."""
-    tabs = []
-    for port in PORTS[1:]:
-        (style,) = styles_called(port, (label,), "train_step")
-        block = f"```python\n{code_of(port.name, {'train_step': style})}```"
-        tabs.append(f'=== "{port.title}"\n\n{textwrap.indent(block, "    ")}')
-    return "\n\n".join(tabs)
+    of = [(port, *styles_called(port, (label,), "train_step")) for port in PORTS[1:]]
+    return tabs((port.title, f"```python\n{code_of(port.name, {'train_step': style})}```") for port, style in of)
 
 
 def containers() -> str:
@@ -136,36 +132,26 @@ def commands() -> str:
     )
 
 
-def fenced(language: str, path: Path) -> str:
-    """A file as a block of code."""
-    return f"```{language}\n{path.read_text(encoding='utf-8')}```"
+def example(language: str, name: str) -> str:
+    """A file of the port that stands in a package of its own."""
+    return f"```{language}\n{(EXAMPLE / name).read_text(encoding='utf-8')}```"
 
 
 def answers() -> str:
     """The answers of the README, in a tab for each framework."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    tabs = []
-    for title in ("Flax linen", "Flax NNX", "Equinox"):
-        (block,) = re.findall(rf"^\*\*{title}\*\*\n\n(```python\n.*?^```)$", text, re.MULTILINE | re.DOTALL)
-        tabs.append(f'=== "{title}"\n\n{textwrap.indent(block, "    ")}')
-    return "\n\n".join(tabs)
+    return tabs(re.findall(r"^\*\*([\w ]+)\*\*\n\n(```python\n.*?^```)$", text, re.MULTILINE | re.DOTALL))
 
 
-#: The marker of each part, and the function that writes it.
-PARTS: dict[str, Callable[[], str]] = {
-    **{name: partial(table, *of) for name, of in TABLES.items()},
-    "coverage": coverage,
-    "rules": rules,
-    **{f"train-step-{label}": partial(train_step, label) for label in ("documented", "functional")},
-    "layouts": containers,
-    "commands": commands,
-    **published.PARTS,
-    **releases.PARTS,
-    "example": lambda: fenced("python", EXAMPLE / "gru_by_hand.py"),
-    "example-project": lambda: fenced("toml", EXAMPLE / "pyproject.toml"),
-    "answers": answers,
-}
-MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- generated: (\S+)(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def written(part: re.Match[str]) -> str:
+    """A part as the code has it now: a table, or what the function gives that the marker names with its arguments."""
+    begin, name, words, end = part.groups()
+    functions = vars(published) | globals()
+    text = table(*TABLES[name]) if name in TABLES else functions[name](*words.split())
+    return f"{begin}\n{text}\n\n{end}"
 
 
 def main() -> int:
@@ -173,12 +159,12 @@ def main() -> int:
     check, stale = "--check" in sys.argv, []
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         old = page.read_text(encoding="utf-8")
-        new = MARKED.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n\n{part[3]}", old)
+        new = MARKED.sub(written, old)
         if new != old:
             stale.append(page)
             if not check:
                 page.write_text(new, encoding="utf-8")
-    stale += releases.draw_pictures(check=check)
+    stale += published.draw_pictures(check=check)
     for path in stale if check else ():
         print(f"{path.relative_to(ROOT)} is stale: run .venv/bin/python .ci/generate_docs.py", file=sys.stderr)
     return int(check and bool(stale))

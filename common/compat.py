@@ -1,9 +1,8 @@
-"""Functions that older versions of JAX and Optax name otherwise, or lack: features are detected, not versions."""
+"""Functions that older versions of JAX and Optax lack or name otherwise, detected by name where they have one."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
 from typing import Any
 
 import jax
@@ -29,25 +28,9 @@ def dotted(path: Sequence[Any]) -> str:
 
 def linear(function: Callable[..., Any]) -> Callable[..., Any]:
     """A linear function of arrays with a `jax.lax.scan`, such that JAX can transpose it: from JAX 0.10 on, as it is."""
-    if _transposes_scans():
+    if jax.__version_info__ >= (0, 10):
         return function
-
-    def transposable(*arguments: Any) -> Any:
-        return jax.jvp(function, tuple(map(jnp.zeros_like, arguments)), arguments)[1]
-
-    return transposable
-
-
-@cache
-def _transposes_scans() -> bool:
-    def summed(start: Any, terms: Any) -> Any:
-        return jax.lax.scan(lambda carry, x: (carry * x[1] + x[0], None), start, (terms, jnp.ones(2)))[0]
-
-    try:
-        jax.make_jaxpr(jax.linear_transpose(summed, 0.0, jnp.ones(2)))(1.0)
-    except Exception:  # of which kind depends on the version
-        return False
-    return True
+    return lambda *arguments: jax.jvp(function, tuple(map(jnp.zeros_like, arguments)), arguments)[1]
 
 
 def varying_axes(array: Any) -> frozenset[str]:
@@ -88,9 +71,7 @@ def sharded(sharding: Any, *axes: Any) -> Any:
 def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) -> Any:
     """An array broadcast to (*batch, K), spread over an explicit mesh as frames (..., *batch, features) are.
 
-    Args:
-        shape: of whole numbers, or of symbolic sizes.
-        first: the first axis of the frames that the shape has, too.
+    `first` is the first axis of the frames that the shape has, too; sizes may be symbolic.
     """
     sharding = explicit_sharding(frames)
     if sharding is None:

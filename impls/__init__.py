@@ -26,18 +26,12 @@ def port_names() -> list[str]:
     >>> port_names()[:4]
     ['pure', 'linen', 'nnx', 'equinox']
     """
-    own = own_ports()
-    return own + sorted(set(_third_party()) - set(own))
+    return own_ports() + sorted({*_third_party()} - {*own_ports()})
 
 
 @cache
 def get_port(name: str) -> Port:
-    """The port of that name.
-
-    Raises:
-        UnknownNameError: there is none.
-        UnavailableError: its framework is not installed, or does not import.
-    """
+    """The port of that name; an UnknownNameError, or an UnavailableError if its framework does not import."""
     if name not in port_names():
         raise UnknownNameError("port", name, port_names())
     own = name in own_ports()
@@ -65,17 +59,11 @@ def unavailable(name: str) -> str | None:
 
 
 def get_style(port: Any, name: str) -> Any:
-    """A call style by name, of a port or of anything else that has some.
-
-    Raises:
-        UnknownNameError: the port has none of that name.
-        UnavailableError: the installed versions lack it.
-    """
+    """A call style of a port by name; an UnknownNameError, or an UnavailableError if the installed versions lack it."""
     styles = {style.name: style for style in port.call_styles}
     if name not in styles:
         raise UnknownNameError(f"call style of {port.name}", name, list(styles))
-    missing = styles[name].missing()
-    if missing:
+    if missing := styles[name].missing():
         raise UnavailableError(f"call style {name!r} of {port.name} is not available: {missing}.")
     return styles[name]
 

@@ -16,7 +16,6 @@ The equations are those of `trigru.common.equality.oracle`. docs/kernel.md has t
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -76,22 +75,17 @@ def fused_scan(
     >>> carry.shape, outputs.shape
     ((2, 8), (5, 2, 8))
     """
-    T = x.shape[0]
     # in a jax.shard_map, each gradient is summed over the steps before devices exchange it
     x, carry, initial, *own = vary_alike(x, carry, initial, *weights)
     weights = Weights(*own)
-    scan = _Scan(reverse, unroll)
 
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
-        return _loop(scan, weights, h, initial, *by_time)
+        return _loop(reverse, unroll, weights, h, initial, *by_time)
 
     by_time = (x, resets, active)
     if not remat:
         return advance(carry, by_time)
-    chunk = math.isqrt(T - 1) + 1
-    if chunk >= T:
-        return jax.checkpoint(advance)(carry, by_time)
-    chunks, left = _cut(by_time, chunk, reverse)
+    chunks, left = _cut(by_time, math.isqrt(x.shape[0] - 1) + 1, reverse)
     one_chunk = jax.checkpoint(advance, prevent_cse=prevent_cse(1, chunks[0]))
     carry, outputs = jax.lax.scan(one_chunk, carry, chunks, reverse=reverse)
     outputs = outputs.reshape(-1, *outputs.shape[2:])
@@ -106,32 +100,26 @@ def prevent_cse(unroll: int, x: Array) -> bool:
     return unroll >= x.shape[0]
 
 
-class _Scan(NamedTuple):
-    reverse: bool
-    unroll: int
-
-    def run(self, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
-        return jax.lax.scan(advance, start, by_time, reverse=self.reverse, unroll=self.unroll)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _loop(scan: _Scan, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _loop(
+    reverse: bool, unroll: int, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any
+) -> Any:
     """Run all steps in one loop. Without a derivative, nothing is kept for one."""
+    scan = partial(jax.lax.scan, reverse=reverse, unroll=unroll)
     last, after = _run(scan, weights, h, initial, x, resets, active, lambda before, after, residuals: after)
     return last, _outputs(after, active)
 
 
 @partial(_loop.defjvp, symbolic_zeros=True)
-def _derivative(scan: _Scan, primals: Any, tangents: Any) -> Any:
+def _derivative(reverse: bool, unroll: int, primals: Any, tangents: Any) -> Any:
     """The rule in this module's docstring; names with t_ are tangents."""
+    scan = partial(jax.lax.scan, reverse=reverse, unroll=unroll)
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
 
-    def keep(before: Array, after: Array, residuals: Any) -> Any:
-        return before, residuals
-
-    last, (states, residuals) = _run(scan, weights, h, initial, x, resets, active, keep)
-    after = jnp.concatenate([last[None], states[:-1]] if scan.reverse else [states[1:], last[None]])  # each step
+    kept = _run(scan, weights, h, initial, x, resets, active, lambda before, after, residuals: (before, residuals))
+    last, (states, residuals) = kept
+    after = jnp.concatenate([last[None], states[:-1]] if reverse else [states[1:], last[None]])  # each step
     u, u_n = _outside(weights, t_weights, x, t_x, restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
     t_initial = t_initial if resets is None else each(t_initial, x)
@@ -151,15 +139,15 @@ def _derivative(scan: _Scan, primals: Any, tangents: Any) -> Any:
             return t_next, t_next
 
         # what follows from r, z, n and a is computed again in the backward pass: only these are kept
-        advance = jax.checkpoint(advance, prevent_cse=prevent_cse(scan.unroll, x))
-        return scan.run(advance, t_h, (u, u_n, states, resets, active, residuals))
+        advance = jax.checkpoint(advance, prevent_cse=prevent_cse(unroll, x))
+        return scan(advance, t_h, (u, u_n, states, resets, active, residuals))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
     return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
 
 
 def _run(
-    scan: _Scan, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, keep: Any
+    scan: Any, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, keep: Any
 ) -> tuple[Array, Any]:
     """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at each step, stacked.
 
@@ -174,7 +162,7 @@ def _run(
         after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, residuals)
 
-    return scan.run(advance, h, (x @ weights.kernel_i if first else x, resets, active))
+    return scan(advance, h, (x @ weights.kernel_i if first else x, resets, active))
 
 
 def _multiplies_first(x: Array) -> bool:

@@ -72,17 +72,12 @@ def begin(
     dtype: Any,
     **sizes: Any,
 ) -> Loop:
-    """Check a call on sequences, and arrange its arrays by time.
+    """Check a call on sequences by `check_call`, and arrange its arrays by time.
 
     Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included, reaches a gradient.
-    A scan from the last step to the first reads the same.
 
-    Args:
-        x, carry, lengths, resets, reverse, time_major: of the call; shapes are those of `check_call`.
-        params: a pytree of the cell's parameters as they are now, or of their dtype where none are made yet.
-        initial_carry: of the model, (H,); None for zeros that are not learned.
-        dtype: of the computation; None promotes those of `params`, `initial_carry`, `x` and `carry`.
-        sizes: input_size, hidden_size and batched of `check_call`, which raises an InputError.
+    The parameters are the cell's as they are now, or their dtype where none are made yet. An initial carry (H,) that is
+    None means zeros that are not learned; without a dtype, those of all arrays are promoted.
     """
     check_call(x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major, **sizes)
     dtype, initial = _initial(params, initial_carry, dtype, sizes["hidden_size"], x, carry)
@@ -104,11 +99,7 @@ def begin(
 def begin_step(
     x: Any, carry: Any, reset: Any, *, params: Any, initial_carry: Any, dtype: Any, **sizes: Any
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
-    """Check a call on one step, with arguments as of `begin`.
-
-    Returns:
-        The state after a reset (*batch, H) and the inputs (*batch, D), in the dtype of the computation.
-    """
+    """Check a call on one step: the state after a reset and the inputs, in the dtype of the computation."""
     check_call(x, carry, reset=reset, time=False, **sizes)
     dtype, initial = _initial(params, initial_carry, dtype, sizes["hidden_size"], x, carry)
     x = jnp.asarray(x, dtype)
@@ -138,11 +129,7 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 
 def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inputs: Any) -> tuple[Array, Array]:
-    """One step of a scan of a cell, (h, x) -> the next h: reset, cell, padding.
-
-    Args:
-        h, initial: the states before the step and after a reset (*batch, H).
-        inputs: one step of `Loop.by_time`.
+    """One step of a scan of a cell, (h, x) -> the next h, with one step of `Loop.by_time`: reset, cell, padding.
 
     Returns:
         The state after the step and the output (*batch, H): where the step does not count, the state before, which no
@@ -258,11 +245,8 @@ def start(h: Any, frames: Any, *, time: bool = True) -> Any:
     """A state for every example of a batch, spread over devices as the frames are.
 
     In a `jax.shard_map`, and on a mesh with explicit axes, a loop has to start with a carry of the type that its steps
-    have. Elsewhere, XLA spreads it.
-
-    Args:
-        h: a state (H,), or (*batch, H).
-        frames: (time, *batch, features), or without `time` (*batch, features).
+    have. Elsewhere, XLA spreads it. The state is (H,) or (*batch, H); frames have a first axis of time unless that is
+    False.
     """
     h, frames = jnp.asarray(h), jnp.asarray(frames)  # which may be variables of NNX
     if varying_axes(frames) - varying_axes(h):

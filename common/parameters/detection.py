@@ -1,4 +1,4 @@
-"""Detection of a layout, and of GRUs within a larger tree, by the names of the arrays."""
+"""Detection of a layout, and of GRUs within a larger tree, by the names of the arrays. A tree may be a flat dict."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, UnknownNameError
-from .layouts import CARRY, Layout, LayoutRow, flatten, nested
+from .layouts import CARRY, Layout, flatten, nested
 from .record import ClassifierParams, GRUParams, leaves
 
 SHOWN = 8  # names in a message
@@ -14,27 +14,18 @@ ADDED = "its two biases of r and of z are added, as the model has one of each: t
 
 
 def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | ClassifierParams, Layout, tuple[str, ...]]:
-    """The parameters in a tree.
+    """The parameters in a tree, copied to NumPy; the layout that they had; what was assumed or lost, in sentences.
 
     The arrays of the cell must have the names of a layout, all in one place, as `params.GRUCell_0` or `rnn.cell`. The
-    initial carry and the readout are known by their own names, wherever they are.
-
-    Args:
-        tree: any pytree of arrays, or a flat dict: linen's variables, an NNX state, an Equinox model, torch's state
-            dict.
-        layouts: to choose from.
-
-    Returns:
-        The canonical parameters, copied to NumPy; the layout that they had; and what was assumed or lost, in sentences.
-
-    Raises:
-        InputError: the names are those of no layout or of two, or the arrays are not a GRU's parameters.
+    initial carry and the readout are known by their own names, wherever they are. Raises an InputError if the names are
+    those of no layout or of two, or the arrays are not a GRU's parameters.
     """
     flat, notes = flatten(tree), []
     kept = {name: leaf for name, leaf in flat.items() if "rngs" not in name.split(".")}
     if len(kept) < len(flat):
         notes.append("it has random state (rngs), which is no parameter: left out.")
-    layout, table, own_names = _only_match(kept, list(layouts))
+    layout, own_names = _only_match(kept, list(layouts))
+    table = layout.table(classifier=layout.readout[0].name in own_names)
     arrays = {name: _array(own_name, kept[own_name]) for name, own_name in own_names.items()}
     for name, array in arrays.items():
         if table[name] is CARRY and array.shape == (*(1,) * (array.ndim - 1), array.size):
@@ -45,53 +36,49 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
         raise InputError(f"as {layout.name}: {error}") from error
     notes += dict.fromkeys(row.if_absent for name, row in table.items() if row.if_absent and name not in arrays)
     params = layout.record(arrays)
-    second = next((arrays[name] for name, row in table.items() if row.field == "bias_hh" and name in arrays), None)
-    if second is not None and second[: -len(second) // 3].any():
+    if any(array[: -len(array) // 3].any() for name, array in arrays.items() if table[name].field == "bias_hh"):
         notes.append(ADDED)
-        if not np.isfinite(leaves(params)["bias"]).all():
-            raise InputError(
-                f"as {layout.name}: bias has values that are not finite: a sum is too large for its dtype."
-            )
+    if not np.isfinite(leaves(params)["bias"]).all():
+        raise InputError(f"as {layout.name}: bias has values that are not finite: a sum is too large for its dtype.")
     return params, layout, tuple(notes)
 
 
-def _only_match(flat: Mapping[str, Any], layouts: list[Layout]) -> tuple[Layout, dict[str, LayoutRow], dict[str, str]]:
-    """The one layout that the names of a tree fit, its table, and the tree's names of its arrays.
+def _only_match(flat: Mapping[str, Any], layouts: list[Layout]) -> tuple[Layout, dict[str, str]]:
+    """The one layout that the names of a tree fit, and the tree's names of its arrays.
 
     Where several fit, as Equinox's and the canonical one, it is that whose cell is at its place.
     """
-    fits, problems = [], []
+    fits, problems = [], {}
     for layout in layouts:
         places = _places(flat, layout.rows[0].name)
         for at in places:
-            table, own_names, problem = _match(layout, flat, at, places)
-            closeness = len(layout.cell) if at.endswith(layout.cell) else -1
-            fits += [] if problem else [(closeness, layout, table, own_names)]
-            problems.append(f"as {layout.name}: {problem}")
+            own_names, problem = _match(layout, flat, at, places)
+            if problem:
+                problems[f"as {layout.name}: {problem}"] = None
+            else:
+                fits.append((len(layout.cell) if at.endswith(layout.cell) else -1, layout, own_names))
     if not fits:
         whose = "the layout's" if len(layouts) == 1 else "one layout's"
         expected = "; ".join(f"{layout.name} has {_names(row.name for row in layout.rows)}" for layout in layouts)
-        why = ". ".join(dict.fromkeys(problems)) or f"Expected {whose}, in one place: {expected}"
+        why = ". ".join(problems) or f"Expected {whose}, in one place: {expected}"
         raise InputError(f"has the arrays {_names(flat)}. {why}.")
     closest = max(closeness for closeness, *_ in fits)
-    first, *others = (match for closeness, *match in fits if closeness == closest)
+    first, *others = ((layout, own_names) for closeness, layout, own_names in fits if closeness == closest)
     if others:
-        names = " and ".join(layout.name for layout, *_ in (first, *others))
+        names = " and ".join(layout.name for layout, _ in (first, *others))
         raise InputError(f"has the arrays of {names} alike, so that nobody can tell which it is.")
-    return first[0], first[1], first[2]
+    return first
 
 
-def _match(
-    layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]
-) -> tuple[dict[str, LayoutRow], dict[str, str], str]:
-    """The table of a layout whose cell is at a place, the tree's names of its arrays, and why it does not fit."""
+def _match(layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]) -> tuple[dict[str, str], str]:
+    """The tree's names of the arrays of a layout whose cell is at a place, and why it does not fit."""
     table = layout.table(classifier=any(_ending(flat, row.name) for row in layout.readout))
     own_names, lacks = {}, {}
     for name, row in table.items():
         expected = at + row.name if row in layout.rows else row.name
-        names = [expected] if row in layout.rows else _ending(flat, expected)
-        if len(names) == 1 and names[0] in flat:
-            own_names[name] = names[0]
+        names = {expected} & flat.keys() if row in layout.rows else _ending(flat, expected)
+        if len(names) == 1:
+            (own_names[name],) = names
         else:
             lacks[expected] = row
     present = {table[name].if_absent for name in own_names if table[name] is not CARRY}
@@ -103,7 +90,7 @@ def _match(
     elif not problems:
         problems = [f"it lacks {_names(missing)}"] if missing else []
         problems += [f"it has {_names(beside)} beside"] if beside else []
-    return table, own_names, "; ".join(problems[:2])
+    return own_names, "; ".join(problems[:2])
 
 
 def _ending(flat: Iterable[str], name: str) -> list[str]:
@@ -133,17 +120,9 @@ def _names(names: Iterable[str]) -> str:
 
 
 def below(tree: Any, at: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The arrays below one place of a tree, by name.
+    """The arrays below one place of a tree, by name; arguments are those of `trigru.impls.checkpoints.convert`.
 
-    Args:
-        tree: any pytree of arrays, or a flat dict.
-        at: the keys on the way to the place, joined by dots or slashes; "" for the whole tree.
-        names: what the tree calls `weight_ih`, `weight_hh`, `bias`, `bias_n` and `initial_carry`, where these are
-            names of its own. Its gates are in the order r, z, n; matrices that multiply from the right, (D, 3H) and
-            (H, 3H), are transposed.
-
-    Raises:
-        InputError: there are no arrays, or none of a name.
+    Raises an InputError if there are none, or none of a name of the tree's own.
 
     >>> list(below({"a": {"gru": {"Wi": 1.0, "Wh": 2.0}}, "b": 3.0}, "a/gru"))
     ['Wh', 'Wi']
@@ -152,8 +131,8 @@ def below(tree: Any, at: str, names: Mapping[str, str] | None = None) -> dict[st
     if at := _dotted(at):
         arrays = {name.removeprefix(f"{at}."): leaf for name, leaf in flat.items() if name.startswith(f"{at}.")}
         if not arrays:
-            places = list(dict.fromkeys(name.rpartition(".")[0] for name in flat if "." in name))[:SHOWN]
-            raise InputError(f"has no arrays below {at}. Its places: {', '.join(places) or 'none'}.")
+            places = dict.fromkeys(name.rpartition(".")[0] for name in flat if "." in name)
+            raise InputError(f"has no arrays below {at}. Its places: {_names(places)}.")
         flat = arrays
     return _renamed(flat, names) if names else flat
 
@@ -172,14 +151,7 @@ def cells(tree: Any, layouts: Iterable[Layout]) -> list[str]:
 
 
 def exchanged(tree: Any, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """A tree of dicts, or a flat dict, with other arrays below some of its places. The tree itself is left alone.
-
-    Args:
-        parts: for each place, its new arrays by name.
-
-    Raises:
-        InputError: the tree is no dict, or its keys are not those on the way to a place.
-    """
+    """A copy of a tree of dicts with other arrays below some of its places, which are given by name for each place."""
     if not isinstance(tree, Mapping):
         raise InputError(f"is a {type(tree).__name__}, expected a dict of arrays.")
     flat = not any(isinstance(child, Mapping) for child in tree.values())
@@ -188,18 +160,17 @@ def exchanged(tree: Any, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     return dict(tree)
 
 
-def _with(tree: Any, at: str, part: Mapping[str, Any]) -> Any:
+def _with(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[Any, Any]:
     """A dict with another part at one place. Keys are joined by dots or slashes on the way to it, or in a flat dict."""
     if not at:
         return part
-    keys = {str(key).replace("/", "."): key for key in tree} if isinstance(tree, Mapping) else {}
-    old = [name for name in keys if name.startswith(f"{at}.")]  # of a flat dict
-    for name, key in keys.items():
-        if f"{at}.".startswith(f"{name}.") and (isinstance(tree[key], Mapping) or not old):
+    names = {key: str(key).replace("/", ".") for key in tree}
+    for key, name in names.items():
+        if isinstance(tree[key], Mapping) and f"{at}.".startswith(f"{name}."):
             return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
-    if not old:
-        raise InputError(f"has no dict with the key {at}. Its keys there: {', '.join(keys) or 'none'}.")
-    others = {key: tree[key] for name, key in keys.items() if name not in old}
+    others = {key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")}
+    if len(others) == len(tree):
+        raise InputError(f"has no dict with the key {at}. Its keys there: {_names(names.values())}.")
     return others | {f"{at}.{name}": array for name, array in part.items()}
 
 
@@ -208,7 +179,10 @@ def _dotted(place: str) -> str:
 
 
 def _renamed(flat: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The arrays of a tree, of which some have names of their own for a GRU's, by the canonical names."""
+    """The arrays of a tree, of which some have names of their own for a GRU's, by the canonical names.
+
+    Matrices that multiply from the right, (D, 3H) and (H, 3H), are transposed.
+    """
     if len({*names.values()}) < len(names):
         raise InputError("has one name for two arrays of a GRU.")
     canonical = {}
@@ -218,7 +192,7 @@ def _renamed(flat: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
         name = name.replace("/", ".")
         places = _places(flat, name)
         if not places:
-            raise InputError(f"has no array called {name}, for {field}. Its arrays: {', '.join(flat)}.")
+            raise InputError(f"has no array called {name}, for {field}. Its arrays: {_names(flat)}.")
         canonical |= {place + name: place + field for place in places}
     renamed = {canonical.get(name, name): leaf for name, leaf in flat.items()}
     for place in _places(renamed, "weight_hh"):

@@ -23,19 +23,14 @@ NO_BIASES = "it has no biases: they are 0."
 class LayoutRow(NamedTuple):
     """One array of a layout.
 
-    Args:
-        name: of the array, below the cell.
-        field: the field of `leaves` that it holds, or "bias_hh", torch's second bias (3H,): 0 for r and z, then bias_n.
-        gate: of "r", "z", "n" where it holds that gate's third of the field alone.
-        transposed: whether it multiplies from the right.
-        if_absent: the note if a file lacks it and zeros stand for it; None where it must be there. Rows that say
-            the same are absent together.
+    It holds a field of `leaves`, or "bias_hh", torch's second bias (3H,): 0 for r and z, then bias_n. If a file lacks
+    it, zeros stand for it where there is a note that says so. Rows with the same note are absent together.
     """
 
-    name: str
+    name: str  # below the cell
     field: str
-    gate: str | None = None
-    transposed: bool = False
+    gate: str | None = None  # of "r", "z", "n" where it holds that gate's third of the field alone
+    transposed: bool = False  # whether it multiplies from the right
     if_absent: str | None = None
 
 
@@ -51,30 +46,20 @@ CARRY = LayoutRow("initial_carry", "initial_carry", if_absent="it has no initial
 class Layout:
     """A table of arrays.
 
-    Args:
-        name: what the command line calls it.
-        title: what tables call it.
-        rows: the arrays of the cell, in the framework's order. The initial carry comes after them.
-        cell: where the cell is.
-        gru: where the GRU is in a classifier, which has it beside a readout.
-        readout: the kernel and bias of a classifier's readout.
-        nested: whether its users hold a tree, not a flat dict.
-        refused: parts of names that tell a model which is not the one here, and what that model is.
-
     >>> from trigru.common.config import GRUConfig
     >>> from trigru.common.parameters.record import random_params
     >>> list(TORCH.flat(random_params(GRUConfig(2, 3))))[:2]
     ['gru.weight_ih_l0', 'gru.weight_hh_l0']
     """
 
-    name: str
-    title: str
-    rows: tuple[LayoutRow, ...]
-    cell: str = "cell."
-    gru: str = "gru."
+    name: str  # on the command line
+    title: str  # in tables
+    rows: tuple[LayoutRow, ...]  # the cell's, in the framework's order; the initial carry comes after them
+    cell: str = "cell."  # where the cell is
+    gru: str = "gru."  # where the GRU of a classifier is, beside its readout, whose kernel and bias are the next
     readout: tuple[LayoutRow, ...] = tuple(LayoutRow(name, name) for name in ("readout.weight", "readout.bias"))
-    nested: bool = True
-    refused: tuple[tuple[str, str], ...] = ()
+    nested: bool = True  # whether its users hold a tree, not a flat dict
+    refused: tuple[tuple[str, str], ...] = ()  # parts of names that tell another model, and what that model is
 
     def table(self, *, classifier: bool = False) -> dict[str, LayoutRow]:
         """The row of each array by its whole name, in the framework's order."""
@@ -99,14 +84,9 @@ class Layout:
         return nested(self.flat(params))
 
     def record(self, flat: Mapping[str, Any]) -> GRUParams | ClassifierParams:
-        """The canonical record of this layout's arrays, and the inverse of `flat`.
+        """The canonical record of arrays by name, with the shapes of this layout; the inverse of `flat`.
 
-        Args:
-            flat: by name, with the shapes of this layout.
-
-        Returns:
-            GRUParams, or ClassifierParams where there is a readout. Zeros stand for arrays that may be absent, and for
-            a bias_n that the layout has no row for.
+        Zeros stand for arrays that may be absent, and for a bias_n that the layout has no row for.
         """
         parts: dict[str, list[np.ndarray]] = {}
         for name, row in self.table(classifier=self.readout[0].name in flat).items():
@@ -129,33 +109,27 @@ class Layout:
     def check(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> None:
         """Raise InputError unless arrays have the shapes of parameters, one dtype, and values that are finite.
 
-        Args:
-            flat: by name; arrays that may be absent may be absent.
-            called: their names in the message, where it has others.
+        By name, and by what a message calls them, if something else; those that may be absent may be absent.
         """
         called = called or {name: name for name in flat}
-        columns: dict[str, int] = {}
         bias = flat.get(self.readout[1].name)
-        table = self.table(classifier=bias is not None)
+        table = {name: row for name, row in self.table(classifier=bias is not None).items() if name in flat}
+        columns: dict[str, int] = {}
         for name, row in table.items():
             if row.field in MATRICES:
-                matrix = flat[name].T if row.transposed else flat[name]
-                columns.setdefault(row.field, columns_of(called[name], matrix))
+                columns.setdefault(row.field, columns_of(called[name], flat[name].T if row.transposed else flat[name]))
         D, H = columns["weight_ih"], columns["weight_hh"]
         fields = leaf_shapes(D, H, None if bias is None else bias.size) | {"bias_hh": (3 * H,)}
         shapes = {}
         for name, row in table.items():
-            if name in flat:
-                first, *rest = fields[row.field]
-                shape = (first // 3 if row.gate else first, *rest)
-                shapes[called[name]] = shape[::-1] if row.transposed else shape
+            first, *rest = fields[row.field]
+            shape = (first // 3 if row.gate else first, *rest)
+            shapes[called[name]] = shape[::-1] if row.transposed else shape
         check_arrays({called[name]: array for name, array in flat.items()}, shapes)
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """The leaves of any pytree by name, which is the keys on the way to it, joined by dots.
-
-    A slash in a key becomes a dot, and the `value` that some versions of NNX put behind a parameter is left out.
+    """The leaves of any pytree by the keys on the way, joined by dots, without the `value` of some versions of NNX.
 
     >>> flatten({"cell": {"hn": {"bias": {"value": 1.0}}}, "a/b": 2.0})
     {'a.b': 2.0, 'cell.hn.bias': 1.0}

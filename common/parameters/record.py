@@ -113,13 +113,10 @@ def leaf_shapes(input_size: int, hidden_size: int, classes: int | None = None) -
 
 
 def random_params(config: GRUConfig, seed: int = 0) -> Any:
-    """Draw parameters that hide no defect: every entry, biases included, random and away from zero.
+    """Draw GRUParams, or ClassifierParams when `config.classes` is set: NumPy arrays of dtype param_dtype.
 
-    Magnitudes are uniform in [0.25, 1] / sqrt(H) with a random sign: zeros hide a missing bias, and
+    Magnitudes are uniform in [0.25, 1] / sqrt(H) with a random sign, also of biases: zeros hide a missing bias, and
     constants hide a transpose or a swap of gates.
-
-    Returns:
-        GRUParams, or ClassifierParams when `config.classes` is set: NumPy arrays of dtype param_dtype.
     """
     rng = np.random.default_rng(seed)
     scale = config.hidden_size**-0.5
@@ -177,9 +174,7 @@ def check_arrays(
 ) -> None:
     """Raise InputError unless arrays have these shapes, with at least one entry, and one dtype.
 
-    Args:
-        why: the shapes are expected, as the message ends.
-        dtype: that is expected; None for NumPy arrays of whatever floating-point dtype, whose values are finite.
+    Where no dtype is given, they are NumPy's, of whatever floating-point dtype, and their values finite.
     """
     first = next(iter(shapes))
     for name, shape in shapes.items():

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError, brief, either
+from ...common.errors import (
+    InputError,
+    ParamsFileError,
+    TrigruError,
+    UnavailableError,
+    UnknownNameError,
+    brief,
+    either,
+    what_to_install,
+)
+from ...common.files import read_whole, write_whole
 from ...common.parameters.detection import below, cells, exchanged, recognise
 from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout
 from ...common.parameters.record import ClassifierParams, GRUParams
@@ -18,17 +28,11 @@ __all__ = ["Converted", "convert", "exchange", "exchange_in_file", "layouts", "r
 
 @dataclass(frozen=True)
 class Converted:
-    """Parameters, and what they were converted from.
+    """Parameters, of which `trigru.common.config_of` gives the configuration, and what they were converted from."""
 
-    Args:
-        params: canonical, NumPy arrays. `trigru.common.config_of` gives the configuration to load them with.
-        layout: the name of the layout that they had.
-        notes: what was assumed or lost, in sentences; empty where every bit is as it was.
-    """
-
-    params: GRUParams | ClassifierParams
-    layout: str
-    notes: tuple[str, ...] = ()
+    params: GRUParams | ClassifierParams  # canonical, NumPy arrays
+    layout: str  # the name of the layout that they had
+    notes: tuple[str, ...] = ()  # what was assumed or lost, in sentences; empty where every bit is as it was
 
     def to(self, layout: str) -> dict[str, Any]:
         """The arrays in a layout: by name, in a tree of dicts where the framework keeps one."""
@@ -82,7 +86,7 @@ def convert(tree: Any, at: str = "", names: Mapping[str, str] | None = None) -> 
 def exchange(
     tree: Any, to: str, at: Iterable[str] = (), names: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], dict[str, Converted]]:
-    """Put GRUs of a larger tree into another layout, and leave its other arrays as they are.
+    """A tree with its GRUs in another layout and its other arrays as they are, and what was converted at each place.
 
     A GRU without an initial carry stays one, for a model that is made with `carry_init=None`.
 
@@ -91,9 +95,6 @@ def exchange(
         to: the name of the layout.
         at: the places of the GRUs, as in `convert`; none for all whose names are those of a layout.
         names: as in `convert`.
-
-    Returns:
-        The new tree, and what was converted at each place.
 
     Raises:
         InputError: the tree has no GRU, or there is none at a place.
@@ -119,12 +120,7 @@ def exchange(
 
 
 def read(path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | None = None) -> Converted:
-    """Read parameters from a file; its suffix says how.
-
-    Args:
-        path: a container of `trigru.impls.checkpoints.containers`.
-        at: the place of the GRU in a larger file, as in `convert`.
-        names: as in `convert`.
+    """Read parameters from a file, whose suffix names a container; `at` and `names` are as in `convert`.
 
     Raises:
         ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
@@ -138,11 +134,8 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     """Write parameters, whole or not at all. A file that is there is replaced.
 
     Args:
-        path: a container of `trigru.impls.checkpoints.containers`.
-        layout: the name of the layout to write; None where the container has one alone.
-
-    Returns:
-        The name of the layout.
+        path: whose suffix names a container.
+        layout: the name of the layout to write, which is returned; None where the container has one alone.
 
     Raises:
         InputError: the suffix is unknown, the container does not take the layout, or takes several and none is given,
@@ -156,7 +149,7 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         params = recognise(CANONICAL.flat(params), [CANONICAL])[0]  # checked, and in this machine's byte order
     except InputError as error:
         raise InputError(f"{path}: not written: {error}") from error
-    container.write(path, chosen.flat(params), chosen.name)
+    _write(path, container, chosen.flat(params), chosen)
     return chosen.name
 
 
@@ -180,26 +173,35 @@ def exchange_in_file(
     if layout.name == "equinox" and container.layouts:
         raise InputError(f"{target}: {container.title}s hold one GRU alone, since their arrays have no names.")
     tree, converted = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
-    try:
-        container.write(target, tree, layout.name)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{target}: {container.title}s cannot hold all of {path}: {brief(error)}.") from error
+    _write(target, container, tree, layout)
     return layout.name, converted
 
 
 def _read(path: Path, use: Callable[[Any], Any]) -> Any:
     container = get_container(path)
     try:
-        return use(container.read(path))
+        return use(container.decode(read_whole(path)))
     except InputError as error:
         raise ParamsFileError(f"{path}: {error}") from error
     except TrigruError:
         raise
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error
     except Exception as error:  # a damaged file may fail anywhere in the library that reads it
         if isinstance(error, OSError) and error.filename == str(path):
             raise ParamsFileError(f"{path}: {error.strerror}.") from error
         reason = f"not a readable {container.title} ({type(error).__name__}: {brief(error)})"
         raise ParamsFileError(f"{path}: {reason}. It may be damaged; write it again.") from error
+
+
+def _write(path: Path, container: Container, arrays: Mapping[str, Any], layout: Layout) -> None:
+    try:
+        content = container.encode(arrays, layout.name)
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {container.title}s cannot hold all of these arrays: {brief(error)}.") from error
+    write_whole(path, content)
 
 
 def _target(path: Path, layout: str | None) -> tuple[Container, Layout]:

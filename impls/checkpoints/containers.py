@@ -8,16 +8,14 @@ library is imported only by the container that needs it.
 # torch is optional.
 
 import io
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...common.errors import InputError, UnavailableError, what_to_install
-from ...common.files import read_whole, write_whole
+from ...common.errors import InputError
 from ...common.parameters.layouts import Layout, flatten, nested
 from ...common.parameters.record import tensors_content, tensors_of
 from .. import get_port
@@ -37,31 +35,9 @@ class Container:
     layouts: tuple[str, ...] | None = None  # that its readers expect in it; None where names are written
     optional: bool = False  # whether its library is installed on request alone
 
-    def read(self, path: Path) -> Any:
-        """The tree of arrays in a file. Raises an UnavailableError where its library is missing, or any other error."""
-        with self._library():
-            return self.decode(read_whole(path))
-
-    def write(self, path: Path, arrays: Arrays, layout: str) -> None:
-        """Write arrays, whole or not at all. Raises an UnavailableError where its library is missing, or an OSError."""
-        with self._library():
-            content = self.encode(arrays, layout)
-        write_whole(path, content)
-
-    @contextmanager
-    def _library(self) -> Iterator[None]:
-        try:
-            yield
-        except ModuleNotFoundError as error:
-            raise UnavailableError(f"{self.title}s: {what_to_install(error) or error}") from error
-
 
 def get_container(path: Path) -> Container:
-    """The container of a file, by its suffix.
-
-    Raises:
-        InputError: no container has the suffix.
-    """
+    """The container of a file, by its suffix; an InputError if none has it."""
     by_suffix = {suffix: container for container in CONTAINERS for suffix in container.suffixes}
     if path.suffix.lower() not in by_suffix:
         what = f"unknown suffix {path.suffix!r}" if path.suffix else "no suffix, which would tell the type of file"

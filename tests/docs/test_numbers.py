@@ -1,35 +1,23 @@
 """Sentences of the docs about published results say what the results say, page by page."""
 
-from functools import cache
-from pathlib import Path
-
 import numpy as np
+from published import DOCS, RESULTS, SITUATIONS, published, row_at
 from support.runs import PORTS
-from trigru.bench.analysis.answer import WAYS, answer
-from trigru.bench.analysis.merge import load
+from trigru.bench.analysis.answer import WAYS
 from trigru.bench.analysis.pairs import difference, labelled, speedups
 from trigru.bench.reporting.answer import BY_SERIES, PUBLISHED
 from trigru.bench.upgrades.matrix import read
 
-DOCS = Path(__file__).parents[2] / "docs"
-PHASES = ("step", "forward", "train_step")
-#: The rows that docs/which-framework.md and docs/claims.md show, and before them those of the smallest model.
-SITUATIONS = (
-    *(("question", phase) for phase in PHASES),
-    *((workload, "train_step") for workload in ("vowels", "medium", "large")),
-)
-SMALLEST = [("tiny", phase) for phase in PHASES]
+SMALLEST = [("tiny", phase) for phase in ("step", "forward", "train_step")]
 
 
-@cache
 def run(name):
-    return load(DOCS / "results" / f"{name}.json.gz")
+    return published(name).run
 
 
-@cache
-def rows():
-    """The rows of the published answer, by situation."""
-    return {(str(row.workload), row.phase): row for row in answer(run("cpu")).rows}
+def row(*at):
+    """The row of the published answer in a situation."""
+    return row_at(published("cpu"), at)
 
 
 def facts(workload, phase, *names, of="cpu"):
@@ -52,7 +40,7 @@ def text_of(page):
 
 def test_why_an_arm_is_slower():
     for way in WAYS:
-        assert rows()["tiny", "train_step"].fastest[way] == ["linen"]
+        assert row("tiny", "train_step").fastest[way] == ["linen"]
     for workload in ("tiny", "question", "vowels", "medium", "large"):
         equinox, pure = facts(workload, "train_step", "equinox[partition]", "pure[jit]")
         more = equinox.facts.program.transposes - pure.facts.program.transposes
@@ -85,11 +73,11 @@ def test_the_fused_kernel():
 
 def test_which_framework():
     for workload in ("tiny", "question", "vowels", "medium"):
-        step = rows()[workload, "step"]
+        step = row(workload, "step")
         between = max(max(d.ratio, 1 / d.ratio) for d in step.pairs["functional"])
         assert max(d.ratio for d in against_functional(workload, "step").values()) > between, workload
     for way in ("documented", "functional"):
-        assert all(0.91 < d.ratio < 1.1 for d in rows()["large", "train_step"].pairs[way])
+        assert all(0.91 < d.ratio < 1.1 for d in row("large", "train_step").pairs[way])
     new, old = (facts("question", "train_step", "linen[train_state]", of=name)[0] for name in ("cpu", "cpu-py311"))
     assert {"0.10": round(old.ratio, 2), "0.12": round(new.ratio, 2)} == BY_SERIES
     assert {run(name).datetime[:10] for name in ("cpu", "cpu-py311")} <= {"2026-11-26", PUBLISHED}
@@ -97,7 +85,7 @@ def test_which_framework():
 
 def over_equinox(port, at, way="documented"):
     """The ratio of a framework to Equinox in a row of the published run."""
-    ports = {(d.one.partition("[")[0], d.other.partition("[")[0]): d.ratio for d in rows()[at].pairs[way]}
+    ports = {(d.one.partition("[")[0], d.other.partition("[")[0]): d.ratio for d in row(*at).pairs[way]}
     return ports[port, "equinox"]
 
 
@@ -128,7 +116,7 @@ def test_the_page_of_claims():
 
 
 def test_what_each_release_changed():
-    sets = read(DOCS / "results" / "releases.json").rows
+    sets = read(RESULTS / "releases.json").rows
     by_day = {row.name: row for row in sets}
     assert {(row.reason, row.python) for row in sets} == {("", "3.13")}
     assert not any("function" in row.counts.get(port, ()) for row in sets for port in PORTS)

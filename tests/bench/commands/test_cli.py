@@ -40,8 +40,8 @@ def test_stale_pages_and_pictures_of_other_results_are_exit_code_1(tmp_path, mon
     (tmp_path / "docs" / "results").mkdir(parents=True)
     (tmp_path / "README.md").write_text("<!-- generated: rules -->\n<!-- end -->\n")
     monkeypatch.setattr(docs, "ROOT", tmp_path)
-    monkeypatch.setattr(docs.releases, "DOCS", tmp_path / "docs")
-    monkeypatch.setattr(docs.releases, "PICTURES", {"a": ("a.json", lambda _: Picture(Figure(), "words"))})
+    monkeypatch.setattr(docs.published, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(docs.published, "PICTURES", {"a": ("a.json", lambda _: Picture(Figure(), "words"))})
     for content in ("one", "other"):
         (tmp_path / "docs" / "results" / "a.json").write_text(content)
         for arguments, code in (["--check"], 1), ([], 0), (["--check"], 0):
