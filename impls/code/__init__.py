@@ -135,32 +135,10 @@ STYLES = {
 
 
 def code_of(port: str, styles: Mapping[str, str]) -> str:
-    """A program of a port that imports what it needs, makes a model, and uses it in each phase that is given.
+    """A program of one of trigru's own ports that imports what it needs, makes a model, and uses it in some phases.
 
-    Args:
-        port: the name of one of trigru's own.
-        styles: the call style to show each phase in, of forward, step and train_step, in the order of the program.
-
-    Raises:
-        UnavailableError: there is no code of the port.
-
-    >>> print(code_of("equinox", {"forward": "filter_jit"}))
-    import equinox as eqx
-    import jax
-    from trigru.impls.equinox import GRU
-    <BLANKLINE>
-    model = GRU(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))
-    x = jax.random.normal(jax.random.key(1), (16, 20, 8))  # (batch, time, inputs)
-    <BLANKLINE>
-    <BLANKLINE>
-    @eqx.filter_jit
-    def forward(model, x):
-        return jax.vmap(model)(x)
-    <BLANKLINE>
-    <BLANKLINE>
-    carry, outputs = forward(model, x)
-    print(f"forward: carry {carry.shape}, outputs {outputs.shape}")
-    <BLANKLINE>
+    `styles` gives the call style to show each phase in, of forward, step and train_step, in the order of the program.
+    Raises an UnavailableError for another port.
     """
     if port not in PORTS:
         raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
