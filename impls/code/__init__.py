@@ -76,9 +76,6 @@ class _Style:
     setup: str = ""
     it: str = "{}"
     jit: str = "@jax.jit"
-    params: str = ""
-    value_and_grad: str = "jax.value_and_grad"
-    apply_updates: str = "optax.apply_updates"
     bind: str = ""
     trains: str = "functional"
 
@@ -89,8 +86,6 @@ class _Style:
         return vars(self) | {
             "call": port.call(it),
             "step": port.step(it),
-            "jit": self.jit and f"{self.jit}\n",
-            "params": self.params or self.model,
             "bound": f"bound_{phase} = {self.bind.format(phase, passed)}\n" if self.bind else "",
             "called": f"bound_{phase}(" if self.bind else f"{phase}({passed}, ",
         }
@@ -121,13 +116,7 @@ STYLES = {
         ),
     },
     "equinox": {
-        "filter_jit": _Style(
-            "model",
-            jit="@eqx.filter_jit",
-            params="eqx.filter(model, eqx.is_inexact_array)",
-            value_and_grad="eqx.filter_value_and_grad",
-            apply_updates="eqx.apply_updates",
-        ),
+        "filter_jit": _Style("model", jit="@eqx.filter_jit"),
         "jit": _Style("model"),
         **_shared("partition", "params, static = eqx.partition(model, eqx.is_array)", "eqx.combine({}, static)"),
     },
