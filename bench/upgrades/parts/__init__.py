@@ -78,6 +78,11 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype("float32")
 
 
+X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
+KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
+BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
+
+
 def filled(tree: Any) -> Any:
     """A tree of fixed random arrays in the shapes and dtypes of another, so that what is drawn changes no result.
 
@@ -211,14 +216,12 @@ class Lines:
     def dtypes(self, text: str) -> Rows:
         """Rows of the dtypes of the arrays that a line makes, without and with x64."""
 
-        def zeros(line: str) -> list[Any]:
-            found = []
-            for x64 in (False, True):
-                with enable_x64(x64):
-                    found.append(jax.eval_shape(lambda: self.value(line)))
-            return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), found)
+        def zeros(line: str, x64: bool) -> Any:
+            with enable_x64(x64):
+                made = jax.eval_shape(lambda: self.value(line))
+            return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), made)
 
-        made = rows(lambda line: called(partial(zeros, line), counted=False))(text)
+        made = rows(lambda line: called(lambda: [zeros(line, x64) for x64 in (False, True)], counted=False))(text)
         return {f"dtypes of {line}": make for line, make in made.items()}
 
     def refused(self, text: str) -> Called:

@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..functions import Example
-from . import B, D, H, Lines, Rows, T, called, filled, half, normal, policies_of, rows
+from . import KEY, B, D, H, Lines, Rows, T, called, filled, half, normal, policies_of, rows
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
-KEY, MASK, X6 = jax.random.key(0), np.tri(T, dtype=bool), normal(T, H)
-IMAGE = normal(2, 5, 6)
+MASK, X6, IMAGE = np.tri(T, dtype=bool), normal(T, H), normal(2, 5, 6)
 
 EVERYTHING = (jnp.ones(H, jnp.bfloat16), np.arange(3), normal(H), 2, 1.5, True)
 NOTHING = (jnp.zeros(H, jnp.bfloat16), np.zeros(3, int), np.zeros(H, "float32"), 0, 0.0, False)

@@ -21,16 +21,13 @@ from flax.training.train_state import TrainState
 
 from ....common.program import evaluate
 from ..functions import Example
-from . import B, D, H, Lines, Rows, T, filled, half, lines_of, normal, rows
+from . import CARRY, FRAME, KEY, D, H, Lines, Rows, X, filled, half, lines_of, rows
 
-X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
-KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
 LOSSES = (1.0, 0.5, 0.45, 0.6, 0.7, 0.3)
 CHANGED = ["batch_stats", "counts", "intermediates"]
 Point = namedtuple("Point", "x y")
 TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, "b": {"c": {}, "d": CARRY}}
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"), nn.initializers.ones)
-BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
 TWELVE, LAST_FIRST = list(range(12)), {str(n): n**2 for n in (11, *range(11))}
 BATCH_NORM = {"batch_stats": {"mean": np.zeros(D), "var": np.ones(D)}, "params": {"bias": HALF[:D], "scale": HALF[:D]}}

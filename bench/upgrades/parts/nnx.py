@@ -11,12 +11,9 @@ import optax
 from flax import nnx
 
 from ..functions import Example
-from . import B, D, H, Lines, Rows, T, filled, half, letters, normal, policies_of, rows
+from . import CARRY, FRAME, B, D, H, Lines, Rows, T, X, filled, half, letters, policies_of, rows
 
-X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
-LENGTHS, INDICES, SOME = np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones)
-BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 
 UPDATED = "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]"
 zeros = nnx.initializers.zeros
