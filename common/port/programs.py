@@ -125,11 +125,9 @@ def fingerprint(text: str) -> str:
     """Twelve hexadecimal digits of optimised HLO, shared by programs that compute the same by the same operations.
 
     An instruction counts by its operation, shape, layout, attributes and operands; a computation by its instructions.
-    Choices for one machine (see `tuned`), names, metadata, the order of instructions, and the order of parameters and
-    results do not count, so that two frameworks that sort their leaves in another way are not different for that. For
-    the same reason it does not count which of several arguments of one shape is which, nor do constants of more than
-    ten numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and is no proof
-    of that itself.
+    Choices for one machine (see `tuned`), names, metadata and all order do not count, as two frameworks may sort their
+    leaves in other ways, nor does which of several arguments of one shape is which, nor constants of more than ten
+    numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and proves nothing.
     """
     hashes = {"": ""}
     for name, lines in computations(text).items():

@@ -220,11 +220,7 @@ def check_load(port: Port, config: GRUConfig, params: Params) -> None:
 
 
 class WithKernel(Port):
-    """A port whose every model has one kernel, whatever the configuration says.
-
-    Raises:
-        InputError: it offers no such kernel.
-    """
+    """A port whose every model has one kernel, whatever the configuration says. Raises InputError if it lacks that."""
 
     name = title = ""  # until they are the port's, as all else
     packages = call_styles = ()

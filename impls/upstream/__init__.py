@@ -90,10 +90,8 @@ class SeenDeparture:
 def find_departures(name: str, measurements: Iterable[Measurement]) -> list[SeenDeparture]:
     """Every departure on record whose checks were run, then every failed check that none of them explains."""
     part = get_upstream(name).PORT.name
-    failed = dict[str, bool]()  # by the checks that were run
-    for m in measurements:
-        if m.port == part:
-            failed[m.check] = failed.get(m.check, False) or not m.passed
+    of_part = [m for m in measurements if m.port == part]
+    failed = {m.check: False for m in of_part} | {m.check: True for m in of_part if not m.passed}
     findings, explained = [], set[str]()
     for _, what, checks, _ in (departure for departure in DEPARTURES if departure.part == part):
         explained |= {*checks}
