@@ -14,8 +14,6 @@ import jinja2
 
 from ...common.errors import UnavailableError
 
-__all__ = ["PORTS", "code_of"]
-
 #: All that a program may import, as ruff sorts it.
 IMPORTS = """\
 from functools import partial
@@ -139,14 +137,10 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
         setups=dict.fromkeys(style.setup for style in chosen.values() if style.setup),
         phases={phase: style.slots(PORTS[port], phase) for phase, style in chosen.items()},
     )
-    return f"{_imports(port, body)}\n\n{body}"
-
-
-def _imports(port: str, body: str) -> str:
-    lines = []
+    imports = ""
     for line in IMPORTS.format(port=port).splitlines():
         head, names = line.rsplit("import ", 1)
         used = [name for name in names.split(", ") if re.search(rf"(?<![.\w]){name.split()[-1]}[.(]", body)]
         if used:
-            lines.append(f"{head}import {', '.join(used)}" + ("\n" if head == "from functools " else ""))
-    return "\n".join(lines)
+            imports += f"{head}import {', '.join(used)}\n" + "\n" * (head == "from functools ")
+    return f"{imports}\n{body}"
