@@ -16,8 +16,6 @@ from jax import numpy as jnp
 from ...common.equality.measurement import Measurement
 from ...common.errors import NotOfferedError
 
-__all__ = ["DEPARTURES", "NAMES", "ON_RECORD", "Departure", "SeenDeparture", "find_departures", "get_upstream"]
-
 #: By the names of trigru's own ports.
 NAMES = ("linen", "nnx", "equinox")
 ON_RECORD, GONE, NEW = "on record", "GONE", "NEW"

@@ -21,7 +21,6 @@ class GRU(eqx.Module):
     remat: bool = eqx.field(static=True)
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
-        """Run like `trigru.impls.equinox.GRU`, without masks."""
         require_none("a scan over eqx.nn.GRUCell", lengths=lengths, resets=resets)
 
         def advance(h, x):
@@ -33,7 +32,6 @@ class GRU(eqx.Module):
         return jax.lax.scan(advance, h, x, reverse=reverse, unroll=self.unroll)
 
     def step(self, x, carry=None, *, reset=None):
-        """Run one time step by the cell alone."""
         require_none("eqx.nn.GRUCell", reset=reset)
         h = self.cell(x, self.initial_carry if carry is None else carry)
         return h, h

@@ -13,8 +13,6 @@ import jax.numpy as jnp
 from ...common.gru import initializers
 from ...common.port.classes import ModelClass, Use, ensemble, second
 
-__all__ = ["equinox", "linen", "nnx"]
-
 _ARRAYS = ("carry", "lengths", "resets")
 #: The initializers that linen's and NNX's classes take, by the arrays that they draw.
 _DRAWN = {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")}

@@ -174,7 +174,6 @@ class Lines:
         return eval(compile(line, __file__, "eval"), {**globals(), **self.names, **self.more, **more})
 
     def values(self, text: str, **more: Any) -> dict[str, Any]:
-        """The value of each line of a table, under the line itself."""
         return {line: self.value(line, **more) for line in lines_of(text)}
 
     def each(self, module: str, names: str) -> dict[str, Any]:
