@@ -52,6 +52,9 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
     def apply_lazily(made, x, **given):
         return made.module.apply({}, x, **given, rngs={"params": jax.random.key(0)}, mutable=["params"])[0]
 
+    def unbox(made):
+        return Model(nn.meta.unbox(made.params), made.module)
+
     boxed = {
         "kernel_init": nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model")),
         "recurrent_kernel_init": nn.with_partitioning(initializers.orthogonal, (None, "model")),
@@ -75,12 +78,7 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
                 partial(construct, kind=lambda features, **options: ParentModule(partial(GRU, features, **options))),
                 model=lambda made: Model(made.params["GRU_0"], made.module.make()),
             ),
-            Use(
-                "boxed",
-                partial(construct, **boxed),
-                model=lambda made: Model(nn.meta.unbox(made.params), made.module),
-                draws_alike=True,
-            ),
+            Use("boxed", partial(construct, **boxed), model=unbox, draws_alike=True),
             Use("in nn.jit", partial(construct, kind=nn.jit(GRU)), takes=_ARRAYS),
             Use("in nn.remat", partial(construct, kind=nn.remat(GRU)), takes=_ARRAYS, draws_alike=True),
             Use(
