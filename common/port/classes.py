@@ -64,13 +64,7 @@ class ModelClass:
     assign: Callable[[Any, Any], None] | None = None
 
 
-def ensemble(
-    name: str,
-    construct: Callable[..., Any],
-    vmap: Callable[..., Any],
-    call: Callable[..., Any] = lambda model, x, **arguments: model(x, **arguments),
-    takes: tuple[str, ...] = ARGUMENTS,
-) -> Use:
+def ensemble(name: str, construct: Any, vmap: Any, call: Any = Use.call, takes: tuple[str, ...] = ARGUMENTS) -> Use:
     """Two models that a framework's `vmap` makes as one, by keys of their own, and calls: the second is compared."""
 
     def make(key: Any, *sizes: Any, **options: Any) -> Any:

@@ -37,13 +37,9 @@ def compiled_quickly() -> AbstractContextManager[None]:
 
 @contextmanager
 def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None]:
-    """Take compiled programs from a folder, and keep new ones there; None compiles everything anew and keeps nothing.
+    """Take compiled programs from a folder of nothing else, and keep there those that took so long to compile.
 
-    A folder that cannot be read or written, and an entry that is damaged, cost time alone.
-
-    Args:
-        folder: of programs, and of nothing else.
-        least_s: a program that took less time to compile is not kept.
+    None compiles everything anew. A folder that cannot be read or written, and a damaged entry, cost time alone.
     """
     ours: dict[str, Any] = {"jax_enable_compilation_cache": folder is not None}
     if folder is not None:
@@ -57,7 +53,17 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
             with suppress(OSError):  # another process may remove it
                 if not entry.stat().st_size:
                     entry.unlink()
-    with configured(ours), _damage_noticed() as damaged:
+    damaged, show = [], warnings.showwarning
+
+    def notice(message: Warning | str, *rest: Any) -> None:
+        if "persistent compilation cache entry" in str(message):
+            damaged.append(message)
+        else:
+            show(message, *rest)
+
+    with configured(ours), warnings.catch_warnings():
+        warnings.filterwarnings("always", "Error (reading|writing) persistent compilation cache entry")
+        warnings.showwarning = notice
         compilation_cache.reset_cache()
         try:
             yield
@@ -80,24 +86,6 @@ def _tidy(folder: Path, most_bytes: int) -> None:
             left -= nbytes
             with suppress(OSError):
                 entry.unlink()
-
-
-@contextmanager
-def _damage_noticed() -> Iterator[list[str]]:
-    """Collects JAX's warnings about entries that it could not read."""
-    damaged: list[str] = []
-    show = warnings.showwarning
-
-    def notice(message: Warning | str, *rest: Any) -> None:
-        if "persistent compilation cache entry" in str(message):
-            damaged.append(str(message))
-        else:
-            show(message, *rest)
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", "Error (reading|writing) persistent compilation cache entry")
-        warnings.showwarning = notice
-        yield damaged
 
 
 @contextmanager

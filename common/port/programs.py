@@ -125,11 +125,9 @@ def fingerprint(text: str) -> str:
     """Twelve hexadecimal digits of optimised HLO, shared by programs that compute the same by the same operations.
 
     An instruction counts by its operation, shape, layout, attributes and operands; a computation by its instructions.
-    Choices for one machine (see `tuned`), names, metadata, the order of instructions, and the order of parameters and
-    results do not count, so that two frameworks that sort their leaves in another way are not different for that. For
-    the same reason it does not count which of several arguments of one shape is which, nor do constants of more than
-    ten numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and is no proof
-    of that itself.
+    Choices for one machine (see `tuned`), names, metadata and all order do not count, as two frameworks may sort their
+    leaves in other ways, nor does which of several arguments of one shape is which, nor constants of more than ten
+    numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and proves nothing.
     """
     hashes = {"": ""}
     for name, lines in computations(text).items():
@@ -141,11 +139,7 @@ def fingerprint(text: str) -> str:
 
 
 def tuned(text: str) -> str:
-    """A fingerprint of the choices for one machine in optimised HLO: of its `backend_config`s, whatever their order.
-
-    >>> tuned('%a = f32[2] add(%x, %x), metadata={op_name="a"}')
-    ''
-    """
+    """A fingerprint of the choices for one machine in optimised HLO: of its `backend_config`s, whatever their order."""
     configs = sorted(config for line in text.splitlines() if (config := _split_config(line)[1]))
     return _hash(*configs) if configs else ""
 
@@ -219,15 +213,7 @@ def gathered(tree: Any) -> Any:
 
 
 def collectives_of(text: str) -> list[Collective]:
-    """The collectives of a program, from its optimised HLO.
-
-    >>> collectives_of('''
-    ... ENTRY %main (x: f32[4,2]) -> f32[4,2] {
-    ...   %x = f32[4,2]{1,0} parameter(0)
-    ...   ROOT %sum = f32[4,2]{1,0} all-reduce(%x), to_apply=%add
-    ... }''')
-    [Collective(kind='all-reduce', nbytes=32, runs=1, in_loop=False)]
-    """
+    """The collectives of a program, from its optimised HLO."""
     known = computations(text)
     return list(_walk(known, [*known][-1], 1, in_loop=False)) if known else []
 
@@ -247,10 +233,8 @@ def computations(text: str) -> dict[str, dict[str, str]]:
     return known
 
 
-def _walk(
-    computations: dict[str, dict[str, str]], name: str, runs: int | None, *, in_loop: bool
-) -> Iterator[Collective]:
-    for line in computations.get(name, {}).values():
+def _walk(known: dict[str, dict[str, str]], name: str, runs: int | None, *, in_loop: bool) -> Iterator[Collective]:
+    for line in known.get(name, {}).values():
         if exchange := _COLLECTIVE.match(line):
             begins = bool(exchange[3]) and exchange[2] != "all-reduce"  # whose tuple has its operands, too
             yield Collective(exchange[2], _bytes(exchange[1], last=begins), runs, in_loop)
@@ -259,7 +243,7 @@ def _walk(
         inner = runs if not loop else runs * int(trips[1]) if trips and runs is not None else None
         for called in _CALLED.findall(line):
             for callee in re.findall(r"%([\w.\-]+)", called):
-                yield from _walk(computations, callee, inner, in_loop=in_loop or loop)
+                yield from _walk(known, callee, inner, in_loop=in_loop or loop)
 
 
 def _bytes(shape: str, *, last: bool) -> int:

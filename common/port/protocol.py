@@ -116,6 +116,7 @@ class Port(Protocol):
         return differentiated(jax.value_and_grad, function, has_aux)
 
 
+_NEEDED = [name for name in dict.fromkeys([*Port.__annotations__, *vars(Port)]) if not name.startswith("_")]
 #: The labels of call styles, whatever their ports call them. Frameworks are compared in styles of one label.
 #: documented: what the framework's documentation leads with; it is the first style of the port that has the phase.
 #: functional: the parameters are one pytree, which goes in and out of `jax.jit`.
@@ -186,13 +187,9 @@ class Program:
 
 def check_port(port: Any) -> None:
     """Raise InputError unless an object has all that a port needs."""
-    if missing := [name for name in _needed() if not hasattr(port, name)]:
+    if missing := [name for name in _NEEDED if not hasattr(port, name)]:
         called = getattr(port, "name", type(port).__name__)
         raise InputError(f"port {called} lacks {listed(missing)}, which trigru.common.Port needs.")
-
-
-def _needed() -> list[str]:
-    return [name for name in dict.fromkeys([*Port.__annotations__, *vars(Port)]) if not name.startswith("_")]
 
 
 def check_config(port: Port, config: GRUConfig) -> None:
@@ -223,11 +220,7 @@ def check_load(port: Port, config: GRUConfig, params: Params) -> None:
 
 
 class WithKernel(Port):
-    """A port whose every model has one kernel, whatever the configuration says.
-
-    Raises:
-        InputError: it offers no such kernel.
-    """
+    """A port whose every model has one kernel, whatever the configuration says. Raises InputError if it lacks that."""
 
     name = title = ""  # until they are the port's, as all else
     packages = call_styles = ()
@@ -235,7 +228,7 @@ class WithKernel(Port):
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))
         port = port._port if isinstance(port, WithKernel) else port
-        vars(self).update({name: getattr(port, name) for name in _needed()})
+        vars(self).update({name: getattr(port, name) for name in _NEEDED})
         self._port, self.kernel, self.model_class = port, kernel, getattr(port, "model_class", None)
         self.make = lambda config, key: port.make(replace(config, kernel=kernel), key)
         self.load = lambda config, params: port.load(replace(config, kernel=kernel), params)

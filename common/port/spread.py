@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import NamedSharding
@@ -18,24 +19,12 @@ AXIS = "data"
 WAYS = {"gradient": ("placed", "shard_map"), "train_step": ("placed", "shard_map")}
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Several devices, over which a batch is spread: "placed", or by "shard_map" where there is a gradient."""
+class Spread(NamedTuple):
+    """What spreads a program over several devices."""
 
-    mesh: Any
-    way: str
-
-    def model(self, model: Any) -> Any:
-        """The model, whole on every device."""
-        return jax.device_put(model, NamedSharding(self.mesh, P()))
-
-    def put(self, array: Any) -> Any:
-        """An array of the batch, in as many parts as there are devices."""
-        return jax.device_put(array, NamedSharding(self.mesh, P(AXIS)))
-
-    def task(self, task: Task) -> Task:
-        """The task; by shard_map, each device computes the loss of its part."""
-        return _Mapped(**vars(task), mesh=self.mesh) if self.way != "placed" else task
+    model: Callable[[Any], Any]  # makes a model whole on every device
+    put: Callable[[Any], Any]  # parts an array of the batch among the devices
+    task: Callable[[Task], Task]  # lets each device compute the loss of its part, by shard_map
 
 
 def spread_of(devices: int, way: str) -> Spread:
@@ -46,7 +35,9 @@ def spread_of(devices: int, way: str) -> Spread:
     kind = getattr(getattr(jax.sharding, "AxisType", None), "Auto", None)
     if kind is None or not hasattr(jax, "shard_map"):
         raise UnavailableError("spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes.")
-    return Spread(jax.make_mesh((devices,), (AXIS,), axis_types=(kind,), devices=known[:devices]), way)
+    mesh = jax.make_mesh((devices,), (AXIS,), axis_types=(kind,), devices=known[:devices])
+    model, put = (partial(jax.device_put, device=NamedSharding(mesh, spec)) for spec in (P(), P(AXIS)))
+    return Spread(model, put, lambda task: task if way == "placed" else _Mapped(**vars(task), mesh=mesh))
 
 
 @dataclass(frozen=True)

@@ -102,12 +102,9 @@ def functional_program(
 def carrying_program(
     port: Any, jitted: Any, passed: list[Any], rebuild: Callable[[Any], Any], *, trains: bool = False
 ) -> Program:
-    """The program of a jitted function that takes some pytrees, and then the arrays.
+    """The program of a jitted function (*passed, *arrays) -> a result; where it trains, (*passed, loss).
 
-    Args:
-        port: anything whose `dump` reads a rebuilt tree.
-        jitted: (*passed, *arrays) -> a result; where it trains, (*passed, loss), with pytrees for the next call.
-        rebuild: makes a model of the first pytree.
+    A port's `dump` reads what `rebuild` makes of the first pytree that is passed.
     """
 
     def call(*arrays):
@@ -135,18 +132,13 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
         return Task(phase, port.step, mean_squared_error, optimizer)
     if config.classes is not None:
         return Task(phase, port.classify, cross_entropy, optimizer)
-
-    def predict(model, x, lengths=None):
-        return port.apply(model, x, lengths=lengths)
-
-    return Task(phase, predict, mean_squared_error, optimizer)
+    return Task(phase, lambda gru, x, lengths=None: port.apply(gru, x, lengths=lengths), mean_squared_error, optimizer)
 
 
 def labels_of(port: Any, phase: str) -> dict[str, tuple[str, ...]]:
     """The call styles that a port has for a phase, by name, in its order, and what else each is called: of LABELS."""
-    first, *others = [style for style in port.call_styles if phase in style.phases] or [None]
-    documented = {first.name: (DOCUMENTED, *first.labels)} if first else {}
-    return documented | {style.name: style.labels for style in others}
+    having = [style for style in port.call_styles if phase in style.phases]
+    return {style.name: (DOCUMENTED,) * (style is having[0]) + style.labels for style in having}
 
 
 def styles_called(port: Any, names: Sequence[str] | None, phase: str) -> list[str]:

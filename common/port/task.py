@@ -36,20 +36,14 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """A phase of a workload.
+    """A phase of a workload."""
 
-    Args:
-        phase: one of PHASES.
-        predict: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits (B, C) of a classifier; in the
-            step phase, (model, frame, carry) -> (carry, output).
-        loss: (prediction, targets) -> scalar.
-        optimizer: of the train_step phase.
-    """
-
-    phase: str
+    phase: str  # of PHASES
+    #: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits (B, C) of a classifier; in the step phase,
+    #: (model, frame, carry) -> (carry, output).
     predict: Callable[..., Any]
-    loss: Callable[[Any, Any], Any]
-    optimizer: optax.GradientTransformation
+    loss: Callable[[Any, Any], Any]  # (prediction, targets) -> scalar
+    optimizer: optax.GradientTransformation  # of the train_step phase
 
     def objective(self, model: Any, *arrays: Any) -> Any:
         """The scalar that training minimises, of inputs, targets and, where they are passed, lengths."""
@@ -59,8 +53,7 @@ class Task:
 
 def mean_squared_error(prediction: tuple[Any, Any], targets: Any) -> Any:
     """The loss at every step: the mean over (B, T, H) of the squared error of a GRU's outputs."""
-    _, outputs = prediction
-    return jnp.mean((outputs - targets) ** 2)
+    return jnp.mean((prediction[1] - targets) ** 2)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:

@@ -14,8 +14,6 @@ import jinja2
 
 from ...common.errors import UnavailableError
 
-__all__ = ["PORTS", "code_of"]
-
 #: All that a program may import, as ruff sorts it.
 IMPORTS = """\
 from functools import partial
@@ -76,9 +74,6 @@ class _Style:
     setup: str = ""
     it: str = "{}"
     jit: str = "@jax.jit"
-    params: str = ""
-    value_and_grad: str = "jax.value_and_grad"
-    apply_updates: str = "optax.apply_updates"
     bind: str = ""
     trains: str = "functional"
 
@@ -89,8 +84,6 @@ class _Style:
         return vars(self) | {
             "call": port.call(it),
             "step": port.step(it),
-            "jit": self.jit and f"{self.jit}\n",
-            "params": self.params or self.model,
             "bound": f"bound_{phase} = {self.bind.format(phase, passed)}\n" if self.bind else "",
             "called": f"bound_{phase}(" if self.bind else f"{phase}({passed}, ",
         }
@@ -121,13 +114,7 @@ STYLES = {
         ),
     },
     "equinox": {
-        "filter_jit": _Style(
-            "model",
-            jit="@eqx.filter_jit",
-            params="eqx.filter(model, eqx.is_inexact_array)",
-            value_and_grad="eqx.filter_value_and_grad",
-            apply_updates="eqx.apply_updates",
-        ),
+        "filter_jit": _Style("model", jit="@eqx.filter_jit"),
         "jit": _Style("model"),
         **_shared("partition", "params, static = eqx.partition(model, eqx.is_array)", "eqx.combine({}, static)"),
     },
@@ -135,32 +122,10 @@ STYLES = {
 
 
 def code_of(port: str, styles: Mapping[str, str]) -> str:
-    """A program of a port that imports what it needs, makes a model, and uses it in each phase that is given.
+    """A program of one of trigru's own ports that imports what it needs, makes a model, and uses it in some phases.
 
-    Args:
-        port: the name of one of trigru's own.
-        styles: the call style to show each phase in, of forward, step and train_step, in the order of the program.
-
-    Raises:
-        UnavailableError: there is no code of the port.
-
-    >>> print(code_of("equinox", {"forward": "filter_jit"}))
-    import equinox as eqx
-    import jax
-    from trigru.impls.equinox import GRU
-    <BLANKLINE>
-    model = GRU(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))
-    x = jax.random.normal(jax.random.key(1), (16, 20, 8))  # (batch, time, inputs)
-    <BLANKLINE>
-    <BLANKLINE>
-    @eqx.filter_jit
-    def forward(model, x):
-        return jax.vmap(model)(x)
-    <BLANKLINE>
-    <BLANKLINE>
-    carry, outputs = forward(model, x)
-    print(f"forward: carry {carry.shape}, outputs {outputs.shape}")
-    <BLANKLINE>
+    `styles` gives the call style to show each phase in, of forward, step and train_step, in the order of the program.
+    Raises an UnavailableError for another port.
     """
     if port not in PORTS:
         raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
@@ -172,14 +137,10 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
         setups=dict.fromkeys(style.setup for style in chosen.values() if style.setup),
         phases={phase: style.slots(PORTS[port], phase) for phase, style in chosen.items()},
     )
-    return f"{_imports(port, body)}\n\n{body}"
-
-
-def _imports(port: str, body: str) -> str:
-    lines = []
+    imports = ""
     for line in IMPORTS.format(port=port).splitlines():
         head, names = line.rsplit("import ", 1)
         used = [name for name in names.split(", ") if re.search(rf"(?<![.\w]){name.split()[-1]}[.(]", body)]
         if used:
-            lines.append(f"{head}import {', '.join(used)}" + ("\n" if head == "from functools " else ""))
-    return "\n".join(lines)
+            imports += f"{head}import {', '.join(used)}\n" + "\n" * (head == "from functools ")
+    return f"{imports}\n{body}"

@@ -16,8 +16,6 @@ from jax import numpy as jnp
 from ...common.equality.measurement import Measurement
 from ...common.errors import NotOfferedError
 
-__all__ = ["DEPARTURES", "NAMES", "ON_RECORD", "Departure", "SeenDeparture", "find_departures", "get_upstream"]
-
 #: By the names of trigru's own ports.
 NAMES = ("linen", "nnx", "equinox")
 ON_RECORD, GONE, NEW = "on record", "GONE", "NEW"
@@ -33,6 +31,7 @@ class Departure(NamedTuple):
 
 
 #: Flax's two RNNs, linen's and NNX's, depart alike.
+_NO_START = "has no initial state among its parameters", ("start",)
 _UNMAPPED = "no loop of it can be traced in jax.shard_map where its inputs alone are divided: JAX's rule", ("mesh",)
 _OF_BOTH = (
     ("has no episode resets", ("golden", "resets")),
@@ -50,27 +49,25 @@ _WITH_BIASES = (
     *("styles+training", "conversion", "life"),
 )
 
-DEPARTURES = (
-    Departure("nn.RNN", "has no initial state among its parameters", ("start",)),
-    *(Departure("nn.RNN", what, checks) for what, checks in _OF_BOTH),
-    Departure(
-        "nnx.RNN",
-        "has no b_hn, which its documentation has",
-        _WITH_BIASES,
-        "https://github.com/google/flax/issues/5594",
+_OF_PARTS = {
+    "nn.RNN": (_NO_START, *_OF_BOTH),
+    "nnx.RNN": (
+        ("has no b_hn, which its documentation has", _WITH_BIASES, "https://github.com/google/flax/issues/5594"),
+        _NO_START,
+        ("has no option for rematerialisation", ("remat",)),
+        ("one orthogonal draw for the fused matrix", ("draws",)),
+        ("can't be closed over by a transform of JAX: pass it as an argument", ("export",)),
+        *_OF_BOTH,
     ),
-    Departure("nnx.RNN", "has no initial state among its parameters", ("start",)),
-    Departure("nnx.RNN", "has no option for rematerialisation", ("remat",)),
-    Departure("nnx.RNN", "one orthogonal draw for the fused matrix", ("draws",)),
-    Departure("nnx.RNN", "can't be closed over by a transform of JAX: pass it as an argument", ("export",)),
-    *(Departure("nnx.RNN", what, checks) for what, checks in _OF_BOTH),
-    Departure("eqx.nn.GRUCell", "has no initial state among its parameters", ("start",)),
-    Departure("eqx.nn.GRUCell", *_UNMAPPED),
-    Departure("eqx.nn.GRUCell", "has no lengths", ("lengths", "golden", "counted", "held", "refusals")),
-    Departure("eqx.nn.GRUCell", "has no episode resets", ("resets", "golden")),
-    Departure("eqx.nn.GRUCell", "draws weights and biases uniformly", ("draws",)),
-    Departure("eqx.nn.GRUCell", "has no option for the dtype of the computation", ("carry", "life")),
-)
+    "eqx.nn.GRUCell": (
+        *(_NO_START, _UNMAPPED),
+        ("has no lengths", ("lengths", "golden", "counted", "held", "refusals")),
+        ("has no episode resets", ("resets", "golden")),
+        ("draws weights and biases uniformly", ("draws",)),
+        ("has no option for the dtype of the computation", ("carry", "life")),
+    ),
+}
+DEPARTURES = tuple(Departure(part, *row) for part, rows in _OF_PARTS.items() for row in rows)
 
 
 def get_upstream(name: str) -> ModuleType:
@@ -91,10 +88,8 @@ class SeenDeparture:
 def find_departures(name: str, measurements: Iterable[Measurement]) -> list[SeenDeparture]:
     """Every departure on record whose checks were run, then every failed check that none of them explains."""
     part = get_upstream(name).PORT.name
-    failed = dict[str, bool]()  # by the checks that were run
-    for m in measurements:
-        if m.port == part:
-            failed[m.check] = failed.get(m.check, False) or not m.passed
+    of_part = [m for m in measurements if m.port == part]
+    failed = {m.check: False for m in of_part} | {m.check: True for m in of_part if not m.passed}
     findings, explained = [], set[str]()
     for _, what, checks, _ in (departure for departure in DEPARTURES if departure.part == part):
         explained |= {*checks}

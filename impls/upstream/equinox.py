@@ -20,15 +20,7 @@ class GRU(eqx.Module):
     unroll: int = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
 
-    def __init__(self, config: Any, *, key: Any):
-        cell_key, carry_key = jax.random.split(key)
-        H, dtype = config.hidden_size, jnp.dtype(config.param_dtype)
-        self.cell = eqx.nn.GRUCell(config.input_size, H, dtype=dtype, key=cell_key)
-        self.initial_carry = (config.carry_init or initializers.zeros)(carry_key, (H,), dtype)
-        self.unroll, self.remat = config.unroll, config.remat
-
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
-        """Run like `trigru.impls.equinox.GRU`, without masks."""
         require_none("a scan over eqx.nn.GRUCell", lengths=lengths, resets=resets)
 
         def advance(h, x):
@@ -40,7 +32,6 @@ class GRU(eqx.Module):
         return jax.lax.scan(advance, h, x, reverse=reverse, unroll=self.unroll)
 
     def step(self, x, carry=None, *, reset=None):
-        """Run one time step by the cell alone."""
         require_none("eqx.nn.GRUCell", reset=reset)
         h = self.cell(x, self.initial_carry if carry is None else carry)
         return h, h
@@ -55,7 +46,11 @@ class UpstreamEquinoxPort(OwnParts, EquinoxPort):
     def _gru(self, config, key) -> Any:
         if config.dtype is not None and config.dtype != config.param_dtype:
             raise NotOfferedError("eqx.nn.GRUCell has no dtype of the computation beside that of its parameters")
-        return GRU(config, key=key)
+        cell_key, carry_key = jax.random.split(key)
+        H, dtype = config.hidden_size, jnp.dtype(config.param_dtype)
+        cell = eqx.nn.GRUCell(config.input_size, H, dtype=dtype, key=cell_key)
+        start = (config.carry_init or initializers.zeros)(carry_key, (H,), dtype)
+        return GRU(cell, start, config.unroll, config.remat)
 
 
 PORT = UpstreamEquinoxPort()

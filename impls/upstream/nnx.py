@@ -16,17 +16,13 @@ class GRU(nnx.Module):
     """The GRU of the README: `nnx.Param` for the initial carry, everything else NNX's own."""
 
     __call__, step = run, step
+    cell = property(lambda self: self.rnn.cell)  # as trigru's GRU has it
 
     def __init__(self, config: Any, *, rngs: nnx.Rngs):
         H, param_dtype = config.hidden_size, jnp.dtype(config.param_dtype)
         cell = nnx.GRUCell(config.input_size, H, dtype=config.dtype, param_dtype=param_dtype, rngs=rngs)
         self.rnn = nnx.RNN(cell, return_carry=True, unroll=config.unroll, rngs=False)
         self.initial_carry = nnx.Param((config.carry_init or initializers.zeros)(rngs.params(), (H,), param_dtype))
-
-    @property
-    def cell(self) -> Any:
-        """The attribute of that name of trigru's GRU."""
-        return self.rnn.cell
 
 
 class UpstreamNNXPort(OwnParts, NNXPort):

@@ -13,15 +13,9 @@ import jax.numpy as jnp
 from ...common.gru import initializers
 from ...common.port.classes import ModelClass, Use, ensemble, second
 
-__all__ = ["equinox", "linen", "nnx"]
-
 _ARRAYS = ("carry", "lengths", "resets")
 #: The initializers that linen's and NNX's classes take, by the arrays that they draw.
-_INITIALIZERS = {
-    "kernel_init": ("weight_ih",),
-    "recurrent_kernel_init": ("weight_hh",),
-    "bias_init": ("bias", "bias_n"),
-}
+_DRAWN = {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")}
 
 
 @cache
@@ -58,6 +52,9 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
     def apply_lazily(made, x, **given):
         return made.module.apply({}, x, **given, rngs={"params": jax.random.key(0)}, mutable=["params"])[0]
 
+    def unbox(made):
+        return Model(nn.meta.unbox(made.params), made.module)
+
     boxed = {
         "kernel_init": nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model")),
         "recurrent_kernel_init": nn.with_partitioning(initializers.orthogonal, (None, "model")),
@@ -68,7 +65,7 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
     own_draw: Any = {"is_drawn": True, "refuses": False}  # of its sizes, it knows none before
     return ModelClass(
         construct,
-        _INITIALIZERS,
+        _DRAWN,
         gates_apart=True,
         uses=(
             Use("init by step", partial(construct, init=init_by_step), draws_alike=True),
@@ -81,12 +78,7 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
                 partial(construct, kind=lambda features, **options: ParentModule(partial(GRU, features, **options))),
                 model=lambda made: Model(made.params["GRU_0"], made.module.make()),
             ),
-            Use(
-                "boxed",
-                partial(construct, **boxed),
-                model=lambda made: Model(nn.meta.unbox(made.params), made.module),
-                draws_alike=True,
-            ),
+            Use("boxed", partial(construct, **boxed), model=unbox, draws_alike=True),
             Use("in nn.jit", partial(construct, kind=nn.jit(GRU)), takes=_ARRAYS),
             Use("in nn.remat", partial(construct, kind=nn.remat(GRU)), takes=_ARRAYS, draws_alike=True),
             Use(
@@ -105,11 +97,8 @@ def nnx(GRU: Any) -> ModelClass:
     """The class of Flax NNX's port."""
     from flax import nnx
 
-    def construct(key, input_size, hidden_size, x=None, **options) -> Any:
-        return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(params=key))
-
-    def by_one_stream(key, input_size, hidden_size, x, **options):
-        return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(key))
+    def construct(key, input_size, hidden_size, x=None, *, rngs: Any = lambda key: nnx.Rngs(params=key), **options):
+        return GRU(input_size, hidden_size, **options, rngs=rngs(key))
 
     def in_jit(key, *sizes, **options):
         return nnx.jit(lambda key: construct(key, *sizes, **options))(key)
@@ -134,9 +123,9 @@ def nnx(GRU: Any) -> ModelClass:
     of_rnn = ("carry", "reverse", "time_major")
     return ModelClass(
         construct,
-        _INITIALIZERS,
+        _DRAWN,
         uses=(
-            Use("one stream of Rngs", by_one_stream),
+            Use("one stream of Rngs", partial(construct, rngs=nnx.Rngs)),
             Use("made in nnx.jit", in_jit, draws_alike=True),
             Use("a boxed start", partial(construct, carry_init=boxed), takes=()),
             Use("split and merged", call=lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),

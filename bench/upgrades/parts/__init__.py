@@ -7,14 +7,14 @@ arguments and defaults of all that the modules in `PUBLIC` offer are kept, too.
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce  # noqa: F401  (in tables, as all names of this module)
 from importlib import import_module
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
@@ -78,6 +78,11 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype("float32")
 
 
+X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
+KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
+BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
+
+
 def filled(tree: Any) -> Any:
     """A tree of fixed random arrays in the shapes and dtypes of another, so that what is drawn changes no result.
 
@@ -87,56 +92,55 @@ def filled(tree: Any) -> Any:
     before: Counter[tuple[int, ...]] = Counter()
 
     def fill(leaf: Any) -> Any:
-        if not hasattr(leaf, "dtype") or not jax.numpy.issubdtype(leaf.dtype, np.floating):
+        if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, np.floating):
             return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
         shape = np.shape(leaf)
         before[shape] += 1
-        return jax.numpy.asarray(normal(*shape, seed=before[shape]), leaf.dtype)
+        return jnp.asarray(normal(*shape, seed=before[shape]), leaf.dtype)
 
     return jax.tree.map(fill, tree)
 
 
-def traced(function: Callable[..., Any], *arrays: Any) -> Callable[[], Example]:
-    """A row of a function of arrays, the first of which is differentiated; by default it is one of random numbers."""
-    return lambda: Example(function, arrays[0] if arrays else normal(B, H), arrays[1:])
+def half() -> dict[str, Any]:
+    """An `x` in bfloat16, so far from 0 that sums in it fail."""
+    return {"x": jnp.asarray(100 + normal(B, T, D), "bfloat16")}
 
 
-def computed(function: Callable[..., Any], *arrays: Any) -> Callable[[], Example]:
-    """A row of a function of arrays that is not differentiated."""
-    return lambda: Example(lambda _, *arrays: function(*arrays), inputs=arrays)
-
-
-def called(call: Callable[[], Any], *, counted: bool = True) -> Callable[[], Called]:
-    """A row of a call that is made as it is. It is made once where what it costs does not count."""
-    return lambda: Called(lambda _: call, counted=counted)
+def called(call: Callable[[], Any], *, counted: bool = True) -> Called:
+    """A call that is made as it is. It is made once where what it costs does not count."""
+    return Called(lambda _: call, counted=counted)
 
 
 def deletes(call: Callable[[Any], Any]) -> Callable[[], Any]:
     """A function that says whether a call deletes the array that it is given, since it donates it."""
 
     def check() -> Any:
-        array = jax.numpy.asarray(normal(B, H))
+        array = jnp.asarray(normal(B, H))
         call(array)
         return np.asarray(array.is_deleted())
 
     return check
 
 
-def policies_of(checkpoint: Callable[..., Any]) -> dict[str, Any]:
+def policies_of(checkpoint: Callable[..., Any]) -> Called:
     """The bytes that each policy of a `jax.checkpoint` keeps; both named values and both products have other sizes."""
     matrices, matrix, policies = normal(B, H, T), normal(T, D), jax.checkpoint_policies
 
     def forward(x: Any) -> Any:
-        first = checkpoint_name(jax.numpy.sin(jax.numpy.einsum("bi,bij->bj", x, matrices)), "first")
-        return jax.numpy.sin(checkpoint_name(jax.numpy.sin(first @ matrix), "second"))
+        first = checkpoint_name(jnp.sin(jnp.einsum("bi,bij->bj", x, matrices)), "first")
+        return jnp.sin(checkpoint_name(jnp.sin(first @ matrix), "second"))
 
     plain = ("everything_saveable", "nothing_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable")
     of_names = ("save_only_these_names", "save_any_names_but_these", "save_anything_except_these_names")
     some = {name: getattr(policies, name) for name in plain}
     some |= {name: getattr(policies, name)("first") for name in of_names}
     some["both"] = policies.save_from_both_policies(policies.dots_saveable, some["save_only_these_names"])
-    pulled = {name: partial(jax.vjp, checkpoint(forward, policy=policy)) for name, policy in some.items()}
-    return {name: np.asarray(bytes_of(jax.eval_shape(pull, normal(B, H))[1])) for name, pull in pulled.items()}
+
+    def kept(policy: Any) -> np.ndarray:
+        _, pull = jax.eval_shape(partial(jax.vjp, checkpoint(forward, policy=policy)), normal(B, H))
+        return np.asarray(bytes_of(pull))
+
+    return called(lambda: {name: kept(policy) for name, policy in some.items()}, counted=False)
 
 
 def letters(*texts: object) -> list[np.ndarray]:
@@ -149,15 +153,28 @@ def paths(tree: Any) -> list[np.ndarray]:
     return letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)))
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Programs in tables of text, each a line of Python, that use the names of a module."""
+def lines_of(text: str) -> list[str]:
+    """The programs of a table."""
+    return text.strip().splitlines()
 
-    names: Mapping[str, Any]
+
+def rows(make: Callable[[str], Example | Called]) -> Callable[[str], Rows]:
+    """Makes a row for each line of a table, which is its name."""
+    return lambda text: {line: partial(make, line) for line in lines_of(text)}
+
+
+class Lines:
+    """Programs in tables of text, each a line of Python, with the names of a module, some more, and those of this."""
+
+    def __init__(self, names: dict[str, Any], **more: Any):
+        self.names, self.more = names, more
 
     def value(self, line: str, **more: Any) -> Any:
         """The value of a line, in which more names are known."""
-        return eval(compile(line, __file__, "eval"), {**self.names, **more})
+        return eval(compile(line, __file__, "eval"), {**globals(), **self.names, **self.more, **more})
+
+    def values(self, text: str, **more: Any) -> dict[str, Any]:
+        return {line: self.value(line, **more) for line in lines_of(text)}
 
     def each(self, module: str, names: str) -> dict[str, Any]:
         """The functions of a module by their dotted names, of names as in "relu linalg.norm"."""
@@ -171,52 +188,43 @@ class Lines:
         """The function of a line, whose arguments have names in it."""
         return lambda *values: self.value(line, **dict(zip(names, values, strict=True)))
 
-    def values(self, text: str, **more: Any) -> dict[str, Any]:
-        """The value of each line of a table, under the line itself."""
-        return {line: self.value(line, **more) for line in lines_of(text)}
-
-    def model(self, line: str, x: Any, **more: Any) -> tuple[Any, list[Any], dict[str, Any]]:
-        """A model, the inputs that it is called with, and the options of the call.
-
-        Args:
-            line: as "nn.RNN(cell), X, dict(seq_lengths=LENGTHS)"; all but the model may be left out.
-            x: the inputs where the line has none.
-        """
+    def model(self, line: str, x: Any, **more: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """A model, inputs and options of a line as "nn.RNN(cell), X, dict(mask=MASK)"; x are the inputs by default."""
         value = self.value(line, **more)
         model, *inputs = value if isinstance(value, tuple) else (value, x)
-        return model, inputs, inputs.pop() if isinstance(inputs[-1], dict) else {}
+        options = inputs.pop() if isinstance(inputs[-1], dict) else {}
+        return model, tuple(inputs), options
 
     def traced(self, **arrays: Any) -> Callable[[str], Rows]:
-        """Makes a row for each line of a table: a function of arrays, the first of which is differentiated."""
-        return rows(lambda line: traced(self.function(line, *arrays), *arrays.values()))
-
-    def in_half_precision(self, text: str) -> Callable[[], Called]:
-        """A row of all lines of a table, compiled, whose `x` is in bfloat16, and so far from 0 that sums in it fail."""
-        x = jax.numpy.asarray(100 + normal(B, T, D), "bfloat16")
-        return called(jax.jit(lambda: self.values(text, x=x)))
+        """Makes rows of functions of arrays, the first of which is differentiated."""
+        first, *others = arrays.values()
+        return rows(lambda line: Example(self.function(line, *arrays), first, tuple(others)))
 
     def calls(self, text: str) -> Rows:
-        """A row for each line of a table: a call that is made as it is, whose numbers count as arrays, too."""
+        """Rows of calls that are made as they are, whose numbers count as arrays, too."""
         return rows(lambda line: called(lambda: jax.tree.map(np.asarray, self.value(line))))(text)
 
     def called(self, text: str) -> Rows:
-        """A row for each line of a table: a function that is called as it is, in which `ran` counts what it traces."""
-        return rows(lambda line: lambda: Called(lambda ran: self.value(line, ran=ran)))(text)
+        """Rows of functions that are called as they are, in which `ran` counts what it traces."""
+        return rows(lambda line: Called(lambda ran: self.value(line, ran=ran)))(text)
+
+    def compiled(self, names: Callable[[], dict[str, Any]], jit: Any = jax.jit) -> Callable[[str], Any]:
+        """Makes a row of all lines of a table, compiled, in which more names are known."""
+        return lambda text: lambda: called(jit(lambda: self.values(text, **names())))
 
     def dtypes(self, text: str) -> Rows:
-        """A row for each line of a table: the dtypes of the arrays that it makes, without and with x64."""
+        """Rows of the dtypes of the arrays that a line makes, without and with x64."""
 
-        def zeros(line: str) -> list[Any]:
-            found = []
-            for x64 in (False, True):
-                with enable_x64(x64):
-                    found.append(jax.eval_shape(lambda: self.value(line)))
-            return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), found)
+        def zeros(line: str, x64: bool) -> Any:
+            with enable_x64(x64):
+                made = jax.eval_shape(lambda: self.value(line))
+            return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), made)
 
-        return {f"dtypes of {line}": called(partial(zeros, line), counted=False) for line in lines_of(text)}
+        made = rows(lambda line: called(lambda: [zeros(line, x64) for x64 in (False, True)], counted=False))(text)
+        return {f"dtypes of {line}": make for line, make in made.items()}
 
-    def refused(self, text: str) -> Callable[[], Called]:
-        """A row of which lines of a table, which are mistakes, are refused, by an exception of any kind."""
+    def refused(self, text: str) -> Called:
+        """Which lines of a table, which are mistakes, are refused, by an exception of any kind."""
 
         def is_refused(line: str) -> np.ndarray:
             try:
@@ -228,13 +236,3 @@ class Lines:
             return np.asarray(False)
 
         return called(lambda: {line: is_refused(line) for line in lines_of(text)}, counted=False)
-
-
-def rows(make: Callable[[str], Callable[[], Example | Called]]) -> Callable[[str], Rows]:
-    """Makes a row for each line of a table, which is its name."""
-    return lambda text: {line: make(line) for line in lines_of(text)}
-
-
-def lines_of(text: str) -> list[str]:
-    """The programs of a table."""
-    return text.strip().splitlines()

@@ -12,22 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..functions import Example
-from . import B, D, H, Lines, Rows, T, called, deletes, filled, letters, normal, paths, policies_of, rows  # noqa: F401
+from . import KEY, B, D, H, Lines, Rows, T, called, filled, half, normal, policies_of, rows
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
-KEY, MASK, X6 = jax.random.key(0), np.tri(T, dtype=bool), normal(T, H)
-IMAGE = normal(2, 5, 6)
+MASK, X6, IMAGE = np.tri(T, dtype=bool), normal(T, H), normal(2, 5, 6)
 
-SCAN = "jax.lax.scan(wrap(lambda h, x: (m(x, h),) * 2), h, x)"
-JITTED = """
-[eqxi.while_loop(lambda a: a[0] < 99, lambda a: 2 * a, jnp.ones(2), max_steps=steps, kind=of) for of, steps in LOOPS]
-eqx.nn.Dropout(0.3)(X, key=KEY)
-eqx.nn.MultiheadAttention(1, D, dropout_p=0.3, key=KEY)(X, X, X, key=KEY)
-jax.grad(lambda p: jnp.sum(eqx.nn.Dropout(p)(jnp.asarray(X), key=KEY)))(0.3)
-[eqx.nn.RotaryPositionalEmbedding(H)(normal(tokens, H)) for tokens in (5, 6)]
-[filled(eqx.nn.ConvTranspose1d(T, H, 4, padding=padding, key=KEY))(X) for padding in ("SAME", "SAME_LOWER")]
-eqx.nn.AvgPool3d(2)(normal(1, 2, 3, 4))
-"""
 EVERYTHING = (jnp.ones(H, jnp.bfloat16), np.arange(3), normal(H), 2, 1.5, True)
 NOTHING = (jnp.zeros(H, jnp.bfloat16), np.zeros(3, int), np.zeros(H, "float32"), 0, 0.0, False)
 LOOPS = [(kind, steps) for kind in ("lax", "bounded") for steps in (3, 16)]
@@ -66,19 +55,16 @@ def read_as(tree: Any, other: Any) -> Any:
     return eqx.tree_deserialise_leaves(file, other)
 
 
-def _of(line: str, call: Callable[..., Any] = call, *, compiled: bool = False) -> Callable[[], Example]:
-    """A row of a module."""
-
-    def example() -> Example:
-        drawn, inputs, options = HERE.model(line, FRAME)
-        arrays = eqx.filter(drawn, eqx.is_array)
-        return Example(partial(call, **options), filled(drawn), tuple(inputs), arrays, compiled)
-
-    return example
+def _of(line: str, call: Callable[..., Any] = call, *, compiled: bool = False) -> Example:
+    """A module."""
+    drawn, inputs, options = HERE.model(line, FRAME)
+    return Example(partial(call, **options), filled(drawn), inputs, eqx.filter(drawn, eqx.is_array), compiled)
 
 
-def _scanned(wrap: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda m, h, x: HERE.value(SCAN, wrap=wrap, m=m, h=h, x=x)
+def _scanned(wrap: Callable[..., Any], *, compiled: bool = False) -> Example:
+    """A loop of a cell over time."""
+    loop = "jax.lax.scan(wrap(lambda h, x: (m(x, h),) * 2), h, x)"
+    return _of("cell(), CARRY, STEPS", lambda m, h, x: HERE.value(loop, wrap=wrap, m=m, h=h, x=x), compiled=compiled)
 
 
 def _normalized(m: Any, x: Any) -> Any:
@@ -97,23 +83,19 @@ _with_vjp.def_fwd(lambda _, x, *, power: (jnp.sin(x) ** power, x))
 _with_vjp.def_bwd(lambda x, g, _, given, *, power: power * g * x * given)
 _with_jvp.def_jvp(lambda xs, ts, *, power: (jnp.sin(xs[0]) ** power, power * ts[0]))
 HERE = Lines(
-    {
-        **globals(),
-        "loss": lambda cell, x, h: jnp.sum(cell(x, h) ** 2),
-        "is_list": lambda thing: isinstance(thing, list),
-        "cell": lambda **options: eqx.nn.GRUCell(D, H, key=KEY, **options),
-        "fixed": lambda: filled(eqx.nn.GRUCell(D, H, key=KEY)),  # whose parameters are not those that were drawn
-    }
+    globals(),
+    loss=lambda cell, x, h: jnp.sum(cell(x, h) ** 2),
+    is_list=lambda thing: isinstance(thing, list),
+    cell=lambda **options: eqx.nn.GRUCell(D, H, key=KEY, **options),
+    fixed=lambda: filled(eqx.nn.GRUCell(D, H, key=KEY)),  # whose parameters are not those that were drawn
 )
 SQUARE = "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY"
 SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
-STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', {}), FRAMES"
+STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', mode='{}'), FRAMES"
 PARTS: Rows = {
-    "eqx.filter_checkpoint": _of("cell(), CARRY, STEPS", _scanned(eqx.filter_checkpoint)),
-    "bytes kept by the policies of eqx.filter_checkpoint": called(
-        partial(policies_of, eqx.filter_checkpoint), counted=False
-    ),
-    "eqx.filter_pure_callback": called(  # runs in another thread
+    "eqx.filter_checkpoint": partial(_scanned, eqx.filter_checkpoint),
+    "bytes kept by the policies of eqx.filter_checkpoint": partial(policies_of, eqx.filter_checkpoint),
+    "eqx.filter_pure_callback": lambda: called(  # runs in another thread
         lambda: eqx.filter_pure_callback(np.sin, CARRY, result_shape_dtypes=CARRY), counted=False
     ),
     **rows(lambda line: _of(SQUARE, HERE.function(line, "m", "x", "h")))("""
@@ -160,13 +142,14 @@ eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=K
 eqx.nn.MultiheadAttention(2, H, D, D, 3, 2, 4, use_key_bias=True, use_value_bias=True, key=KEY), X6, X, X
 eqx.nn.RotaryPositionalEmbedding(H), normal(T, H)
 """),
-    "lax.scan of eqx.nn.GRUCell": _of("cell(), CARRY, STEPS", _scanned(lambda f: f), compiled=True),
-    "eqx in half precision": HERE.in_half_precision("""
+    "lax.scan of eqx.nn.GRUCell": partial(_scanned, lambda f: f, compiled=True),
+    "eqx in half precision": HERE.compiled(half)("""
 [jax.vmap(jax.vmap(norm(D)))(x) for norm in (eqx.nn.LayerNorm, eqx.nn.RMSNorm)], jax.vmap(eqx.nn.GroupNorm(1, T))(x)
 filled(eqx.nn.MultiheadAttention(1, D, dtype=jnp.bfloat16, key=KEY))(*[x[0] - 100] * 3)
 """),
-    **{f"eqx.nn.BatchNorm, {mode}": _of(STATEFUL.format(mode), _normalized) for mode in ("mode='batch'", "mode='ema'")},
-    "eqx.nn.SpectralNorm": _of(SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))),
+    "eqx.nn.BatchNorm, mode='batch'": partial(_of, STATEFUL.format("batch"), _normalized),
+    "eqx.nn.BatchNorm, mode='ema'": partial(_of, STATEFUL.format("ema"), _normalized),
+    "eqx.nn.SpectralNorm": lambda: _of(SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))),
     **HERE.called("""
 partial(eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power)), fixed(), FRAME, CARRY, 2, jnp.tanh)
 partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))
@@ -177,7 +160,15 @@ deletes(partial(eqx.filter_jit(ran(lambda _, a: jnp.tanh(a)), donate="all-except
 partial(eqx.filter_jit(eqx.Partial(ran(lambda cell, x, h: cell(x, h)), fixed())), FRAME, CARRY)
 partial(eqx.filter_jit(eqx.debug.assert_max_traces(ran(jnp.tanh), max_traces=1)), CARRY)
 """),
-    "eqx.internal.while_loop and dropout": called(eqx.filter_jit(lambda: HERE.values(JITTED))),
+    "eqx.internal.while_loop and dropout": HERE.compiled(dict, eqx.filter_jit)("""
+[eqxi.while_loop(lambda a: a[0] < 99, lambda a: 2 * a, jnp.ones(2), max_steps=steps, kind=of) for of, steps in LOOPS]
+eqx.nn.Dropout(0.3)(X, key=KEY)
+eqx.nn.MultiheadAttention(1, D, dropout_p=0.3, key=KEY)(X, X, X, key=KEY)
+jax.grad(lambda p: jnp.sum(eqx.nn.Dropout(p)(jnp.asarray(X), key=KEY)))(0.3)
+[eqx.nn.RotaryPositionalEmbedding(H)(normal(tokens, H)) for tokens in (5, 6)]
+[filled(eqx.nn.ConvTranspose1d(T, H, 4, padding=padding, key=KEY))(X) for padding in ("SAME", "SAME_LOWER")]
+eqx.nn.AvgPool3d(2)(normal(1, 2, 3, 4))
+"""),
     **HERE.calls("""
 eqx.error_if(jnp.ones(3), jnp.array([False, True]), "wrong", on_error="nan")
 eqx.filter(TREE, eqx.is_inexact_array, inverse=True)
@@ -222,7 +213,7 @@ eqx.filter(cell(dtype=jnp.bfloat16), eqx.is_array)
 [eqx.filter(of(2, 4, 3, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.Conv1d, eqx.nn.ConvTranspose1d)]
 eqx.nn.Linear(D, H, key=KEY)(jnp.ones(D, "int8")), eqx.nn.LayerNorm(D)(jnp.ones(D, "float16"))
 """),
-    "mistakes": HERE.refused("""
+    "mistakes": lambda: HERE.refused("""
 read_as(FRAME, CARRY)
 read_as(FRAME, FRAME.astype("int32"))
 read_as(normal(3, 2), normal(2, 3))

@@ -1,9 +1,7 @@
 """Parts of Flax linen."""
 
 from collections import namedtuple
-from collections.abc import Callable
-from functools import cache, partial, reduce  # noqa: F401  (in a table)
-from importlib import import_module  # noqa: F401
+from functools import cache, partial
 from typing import Any
 
 import flax.core
@@ -23,16 +21,13 @@ from flax.training.train_state import TrainState
 
 from ....common.program import evaluate
 from ..functions import Example
-from . import B, D, H, Lines, Rows, T, called, filled, letters, lines_of, normal, paths, rows  # noqa: F401
+from . import CARRY, FRAME, KEY, D, H, Lines, Rows, X, filled, half, lines_of, rows
 
-X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
-KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
 LOSSES = (1.0, 0.5, 0.45, 0.6, 0.7, 0.3)
 CHANGED = ["batch_stats", "counts", "intermediates"]
 Point = namedtuple("Point", "x y")
 TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, "b": {"c": {}, "d": CARRY}}
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"), nn.initializers.ones)
-BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
 TWELVE, LAST_FIRST = list(range(12)), {str(n): n**2 for n in (11, *range(11))}
 BATCH_NORM = {"batch_stats": {"mean": np.zeros(D), "var": np.ones(D)}, "params": {"bias": HALF[:D], "scale": HALF[:D]}}
@@ -85,14 +80,6 @@ nn.WeightNorm(nn.Dense(H))
 nn.SpectralNorm(nn.Dense(H)), X, dict(update_stats=True)
 Compact()
 Setup()
-"""
-RANDOM = """
-nn.Dropout(0.3, deterministic=False).apply({}, x, rngs={"dropout": KEY})
-nn.Dropout(0.3, deterministic=False, broadcast_dims=(1,)).apply({}, x, rngs={"dropout": KEY})
-nn.Dropout(1.0, deterministic=False).apply({}, x)
-nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False)
-nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False, broadcast_dropout=False)
-nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=True)
 """
 
 
@@ -153,11 +140,6 @@ class Struct:
     b: Any = flax.struct.field(pytree_node=False, default=2)
 
 
-def variables_of(module: Any, *inputs: Any, **options: Any) -> Any:
-    """Fixed variables of a module."""
-    return filled(jax.eval_shape(lambda: module.init(KEY, *inputs, **options)))
-
-
 @cache
 def _initialized(line: str) -> Any:
     """The function that draws the variables of a row; it is traced once."""
@@ -165,21 +147,17 @@ def _initialized(line: str) -> Any:
     return jax.jit(lambda: module.init(KEY, *inputs, **options))
 
 
-def _draw() -> dict[str, Any]:
+def _draw() -> Example:
     """The variables of all rows; the models are built before, since `evaluate` traces what it calls."""
     draws = {line: _initialized(line) for line in lines_of(MODULES)}
-    return evaluate(lambda: {line: draw() for line, draw in draws.items()})
+    return Example(drawn=evaluate(lambda: {line: draw() for line, draw in draws.items()}))
 
 
-def _of(line: str, *, compiled: bool = False) -> Callable[[], Example]:
-    """A row of a module, with the collections that a call changes."""
-
-    def example() -> Example:
-        module, inputs, options = HERE.model(line, X)
-        apply = partial(module.apply, mutable=CHANGED, **options)
-        return Example(apply, filled(jax.eval_shape(_initialized(line))), tuple(inputs), compiled=compiled)
-
-    return example
+def _of(line: str, *, compiled: bool = False) -> Example:
+    """A module, with the collections that a call changes."""
+    module, inputs, options = HERE.model(line, X)
+    apply = partial(module.apply, mutable=CHANGED, **options)
+    return Example(apply, filled(jax.eval_shape(_initialized(line))), inputs, compiled=compiled)
 
 
 def everything() -> dict[str, Any]:
@@ -203,23 +181,22 @@ def _scaled(x: Any) -> list[Any]:
 
 
 HERE = Lines(
-    {
-        **globals(),
-        "box": lambda *names: nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b")),
-        "variables": lambda: variables_of(Setup(), FRAME),
-        "nothing": lambda: jax.tree.map(jnp.zeros_like, everything()),
-    }
+    globals(),
+    box=lambda *names: nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b")),
+    variables_of=lambda module, *inputs: filled(jax.eval_shape(lambda: module.init(KEY, *inputs))),
+    variables=lambda: filled(jax.eval_shape(lambda: Setup().init(KEY, FRAME))),
+    nothing=lambda: jax.tree.map(jnp.zeros_like, everything()),
 )
 PARTS: Rows = {
     **rows(_of)(MODULES),
-    "nn.RNN(nn.GRUCell(H))": _of("nn.RNN(nn.GRUCell(H))", compiled=True),
+    "nn.RNN(nn.GRUCell(H))": partial(_of, "nn.RNN(nn.GRUCell(H))", compiled=True),
     **HERE.called("""
 partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRUCell(H), CARRY, FRAME), CARRY, FRAME)
 """),
-    "linen in half precision": HERE.in_half_precision("""
+    "linen in half precision": HERE.compiled(half)("""
 [module.init_with_output(KEY, x)[0] for module in (nn.LayerNorm(), nn.GroupNorm(1), nn.BatchNorm(False), nn.RMSNorm())]
 """),
-    "parameters": lambda: Example(drawn=_draw()),
+    "parameters": _draw,
     **HERE.traced(x=X)("""
 nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
 [nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
@@ -229,7 +206,14 @@ nn.pooling.min_pool(x[None], (2, 3), (2, 1)), nn.pool(x, 0.0, jax.lax.add, (3,),
 nn.dot_product_attention(x, x, x)
 nn.dot_product_attention(x, x, x, normal(1, B, B), np.tri(B, k=1)[None] > 0), nn.BatchApply(jnp.tanh)(x)
 """),
-    "dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2)))),
+    "dropout": HERE.compiled(lambda: {"x": X, "two": jnp.stack([X, 2 * X], 2)})("""
+nn.Dropout(0.3, deterministic=False).apply({}, x, rngs={"dropout": KEY})
+nn.Dropout(0.3, deterministic=False, broadcast_dims=(1,)).apply({}, x, rngs={"dropout": KEY})
+nn.Dropout(1.0, deterministic=False).apply({}, x)
+nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False)
+nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False, broadcast_dropout=False)
+nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=True)
+"""),
     "DynamicScale": lambda: Example(_scaled, CARRY),
     **HERE.calls("""
 nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
@@ -281,7 +265,7 @@ nn.Embed(T, D, "float16").init_with_output(KEY, INDICES), nn.LayerNorm().init_wi
 [of.init_with_output(KEY, X) for of in (nn.Conv(H, 2, dtype="float16"), nn.BatchNorm(False, dtype="float16"))]
 nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16, **OTHER).init_with_output(KEY, CARRY, FRAME)
 """),
-    "mistakes": HERE.refused("""
+    "mistakes": lambda: HERE.refused("""
 nn.Dropout(0.5, deterministic=False).apply({}, FRAME)
 nn.Dense(H).apply({"params": {"bias": CARRY[0]}}, FRAME)
 nn.Dense(H).apply({"params": {"bias": FRAME, "kernel": FRAME}}, FRAME)

@@ -1,7 +1,7 @@
 """Parts of Flax NNX."""
 
 from collections.abc import Callable
-from functools import partial, reduce  # noqa: F401  (in a table)
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,28 +11,12 @@ import optax
 from flax import nnx
 
 from ..functions import Example
-from . import B, D, H, Lines, Rows, T, called, deletes, filled, letters, normal, paths, policies_of, rows  # noqa: F401
+from . import CARRY, FRAME, B, D, H, Lines, Rows, T, X, filled, half, letters, policies_of, rows
 
-X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
-LENGTHS, INDICES, SOME = np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones)
-BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 
-RANDOM = """
-nnx.Dropout(0.3, rngs=rngs)(x)
-nnx.Dropout(0.3, broadcast_dims=(1,), rngs=rngs)(x)
-nnx.Dropout(0.3)(x, rngs=nnx.Rngs(1))
-nnx.Dropout(0.3, rngs=nnx.Rngs(params=0, dropout=1))(x)
-nnx.Dropout(1.0, rngs=rngs)(x)
-nnx.dot_product_attention(two, two, two, dropout_rng=rngs.dropout(), dropout_rate=0.3)
-"""
 UPDATED = "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]"
 zeros = nnx.initializers.zeros
-
-
-def cell(rngs: Any, **options: Any) -> Any:
-    """A cell."""
-    return nnx.GRUCell(D, H, rngs=rngs, **options)
 
 
 class Tagged(nnx.Module):
@@ -49,25 +33,21 @@ def _call(module: Any, *inputs: Any, **options: Any) -> Any:
     return module(*inputs, **options), jax.tree.leaves(nnx.state(module, nnx.BatchStat))
 
 
-def _of(line: str, call: Callable[..., Any] = _call, *, compiled: bool = False) -> Callable[[], Example]:
-    """A row of a module."""
+def _of(line: str, call: Callable[..., Any] = _call, *, compiled: bool = False) -> Example:
+    """A module."""
+    module, inputs, options = HERE.model(line, X, rngs=nnx.Rngs(0))
+    graph, drawn, rest = nnx.split(module, nnx.Param, ...)
 
-    def example() -> Example:
-        module, inputs, options = HERE.model(line, X, rngs=nnx.Rngs(0))
-        graph, drawn, rest = nnx.split(module, nnx.Param, ...)
+    def function(params: Any, *inputs: Any) -> Any:
+        own = jax.tree.map(lambda a: a, rest)  # random streams, which a call moves on
+        return call(nnx.merge(graph, params, own), *inputs, **options)
 
-        def function(params: Any, *inputs: Any) -> Any:
-            own = jax.tree.map(lambda a: a, rest)  # random streams, which a call moves on
-            return call(nnx.merge(graph, params, own), *inputs, **options)
-
-        return Example(function, filled(drawn), tuple(inputs), drawn, compiled)
-
-    return example
+    return Example(function, filled(drawn), inputs, drawn, compiled)
 
 
 def fixed(module: Any = None) -> Any:
     """A module, by default a cell, whose parameters are not those that were drawn."""
-    module = module or cell(nnx.Rngs(0))
+    module = module or nnx.GRUCell(D, H, rngs=nnx.Rngs(0))
     nnx.update(module, filled(nnx.state(module, nnx.Param)))
     return module
 
@@ -122,30 +102,25 @@ def _metrics(x: Any) -> dict[str, Any]:
     return found
 
 
-def mode_of(layer: Any, mode: str, value: bool) -> list[Any]:
-    """The mode of a layer after each way to set it."""
-    return [layer.set_attributes(**{mode: value}), getattr(layer, mode), layer.eval(), getattr(layer, mode)]
-
-
-def keys(rngs: Any) -> list[Any]:
-    """The keys and counts of random streams."""
-    some = jax.tree.leaves(nnx.state(rngs))
-    return [jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a for a in some]
-
-
 HERE = Lines(
-    {
-        **globals(),
-        "rnn": lambda rngs, **options: nnx.RNN(cell(rngs), **options),
-        "stacked": lambda module: jax.tree.map(lambda a: jnp.stack([a, 2 * a, a]), module),
-        "plateau": lambda m: nnx.Optimizer(m, optax.contrib.reduce_on_plateau(0.5, patience=1), wrt=nnx.Param),
-        "decayed": lambda m: nnx.Optimizer(m, optax.adamw(0.1, weight_decay=0.5), wrt=nnx.Param),
-        "norm": lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
-        "twice": lambda: nnx.Bidirectional(*[nnx.RNN(cell(nnx.Rngs(0)))] * 2, rngs=nnx.Rngs(0)),
-    }
+    globals(),
+    cell=lambda rngs, **options: nnx.GRUCell(D, H, rngs=rngs, **options),
+    rnn=lambda rngs, **options: nnx.RNN(nnx.GRUCell(D, H, rngs=rngs), **options),
+    stacked=lambda module: jax.tree.map(lambda a: jnp.stack([a, 2 * a, a]), module),
+    plateau=lambda m: nnx.Optimizer(m, optax.contrib.reduce_on_plateau(0.5, patience=1), wrt=nnx.Param),
+    decayed=lambda m: nnx.Optimizer(m, optax.adamw(0.1, weight_decay=0.5), wrt=nnx.Param),
+    norm=lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
+    twice=lambda: nnx.Bidirectional(*[nnx.RNN(nnx.GRUCell(D, H, rngs=nnx.Rngs(0)))] * 2, rngs=nnx.Rngs(0)),
+    # the mode of a layer after each way to set it
+    mode_of=lambda of, mode, on: [of.set_attributes(**{mode: on}), getattr(of, mode), of.eval(), getattr(of, mode)],
+    # the keys and counts of random streams
+    keys=lambda rngs: [
+        jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a
+        for a in jax.tree.leaves(nnx.state(rngs))
+    ],
 )
 PARTS: Rows = {
-    "bytes kept by the policies of nnx.remat": called(partial(policies_of, nnx.remat), counted=False),
+    "bytes kept by the policies of nnx.remat": partial(policies_of, nnx.remat),
     **rows(lambda line: _of("cell(rngs), CARRY, STEPS", HERE.function(line, "m", "h", "x")))("""
 nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 0), out_axes=(nnx.Carry, 0))(h, m, x)
 nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 1), out_axes=(nnx.Carry, 1), reverse=True)(h, m, X)
@@ -204,15 +179,15 @@ nnx.MultiHeadAttention(2, D, H, normalize_qk=True, decode=False, rngs=rngs), X, 
 nnx.LoRA(D, 2, H, base_module=nnx.Linear(D, H, rngs=rngs), rngs=rngs), FRAME
 nnx.LoRALinear(D, H, lora_rank=2, rngs=rngs), FRAME
 """),
-    "rnn(rngs)": _of("rnn(rngs)", compiled=True),
-    "modes of nnx.BatchNorm": _of(
+    "rnn(rngs)": partial(_of, "rnn(rngs)", compiled=True),
+    "modes of nnx.BatchNorm": lambda: _of(
         "nnx.BatchNorm(D, rngs=rngs)", lambda m, x: [(getattr(m, mode)(), m(x))[1] for mode in ("eval", "train")]
     ),
-    "decode of nnx.MultiHeadAttention": _of(
+    "decode of nnx.MultiHeadAttention": lambda: _of(
         "nnx.MultiHeadAttention(1, D, decode=True, rngs=rngs)",
         lambda m, x: (m.init_cache(x.shape), [m(x[:, n : n + 1]) for n in range(3)])[1],
     ),
-    "nnx in half precision": HERE.in_half_precision("""
+    "nnx in half precision": HERE.compiled(half)("""
 nnx.LayerNorm(D, rngs=nnx.Rngs(0))(x), nnx.GroupNorm(D, num_groups=1, rngs=nnx.Rngs(0))(x), norm()(x)
 nnx.LayerNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x), nnx.RMSNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x)
 """),
@@ -226,7 +201,14 @@ trained(lambda *of: nnx.jit_partial(ran(step), *of, graph=False))
 trained(lambda *of: nnx.cached_partial(nnx.jit(ran(step)), *of))
 """),
     **(HERE.traced(x=FRAME[0])(UPDATED) if hasattr(nnx, "ModelAndOptimizer") else {}),
-    "nnx.Dropout": called(jax.jit(lambda: HERE.values(RANDOM, x=X, two=jnp.stack([X, 2 * X], 2), rngs=nnx.Rngs(0)))),
+    "nnx.Dropout": HERE.compiled(lambda: {"x": X, "two": jnp.stack([X, 2 * X], 2), "rngs": nnx.Rngs(0)})("""
+nnx.Dropout(0.3, rngs=rngs)(x)
+nnx.Dropout(0.3, broadcast_dims=(1,), rngs=rngs)(x)
+nnx.Dropout(0.3)(x, rngs=nnx.Rngs(1))
+nnx.Dropout(0.3, rngs=nnx.Rngs(params=0, dropout=1))(x)
+nnx.Dropout(1.0, rngs=rngs)(x)
+nnx.dot_product_attention(two, two, two, dropout_rng=rngs.dropout(), dropout_rate=0.3)
+"""),
     **HERE.calls("""
 [cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0), *init) for init in ((), (nnx.initializers.ones,))]
 [jax.random.key_data(key) for rngs in [nnx.Rngs(0, dropout=1)] for key in (rngs.params(), rngs.dropout(), rngs.other())]
@@ -280,7 +262,7 @@ nnx.state(cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.
 cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros)(CARRY, FRAME)
 cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=zeros).initialize_carry((B, D), nnx.Rngs(0))
 """),
-    "mistakes": HERE.refused("""
+    "mistakes": lambda: HERE.refused("""
 nnx.Dropout(0.5)(FRAME)
 nnx.Optimizer(nnx.Linear(D, H, rngs=nnx.Rngs(0)), optax.sgd(1.0))
 (lambda m: setattr(m, "layers", [norm()]) or nnx.split(m))(norm())

@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np  # noqa: F401  (in a table)
 import optax
 
-from . import B, H, Lines, Rows, called, computed, lines_of, normal, paths, rows
+from ..functions import Called, Example
+from . import B, H, Lines, Rows, called, lines_of, normal, paths, rows
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
-TWO = [GRADIENT, GRADIENT[0]]
+TWO, INPUTS = [GRADIENT, GRADIENT[0]], (normal(B, H), GRADIENT)
 HALVED, AFTER, SKIP_LARGE = optax.scale(0.5), lambda n: n > 0, partial(optax.skip_large_updates, max_squared_norm=1e-6)
 #: Of which all defaults but the learning rate are taken.
 PLAIN = (
@@ -71,16 +71,6 @@ optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.a
 HERE = Lines(globals())
 
 
-def _trained(make: Callable[[], Any], params: Any, gradient: Any) -> Any:
-    """An optimizer after two steps, with its state."""
-    return _steps(make(), params, gradient, (1.0, 2.0))[-1]
-
-
-def _state(make: Callable[[], Any]) -> list[Any]:
-    """The paths of the leaves of an optimizer's state."""
-    return paths(jax.eval_shape(make().init, normal(B, H)))
-
-
 def _steps(optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...]) -> list[Any]:
     """The parameters and the optimizer's state after each step, whose gradient is so many times another."""
     update = optax.with_extra_args_support(optimizer).update
@@ -92,26 +82,38 @@ def _steps(optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...
     return found
 
 
-def _over_steps(line: str, params: Any, gradient: Any) -> list[Any]:
+def _over_steps(line: str) -> Example:
     """What depends on several steps, as gradients that are not finite, or on parameters of two dtypes."""
-    two = [[array, array[0].astype(jnp.bfloat16)] for array in (params, gradient)]
-    optimizer, (start, slope), factors = HERE.value(line, one=(params, gradient), two=two)
-    return _steps(optimizer, start, slope, factors)
+
+    def steps(_: Any, params: Any, gradient: Any) -> list[Any]:
+        two = [[array, array[0].astype(jnp.bfloat16)] for array in (params, gradient)]
+        optimizer, (start, slope), factors = HERE.value(line, one=(params, gradient), two=two)
+        return _steps(optimizer, start, slope, factors)
+
+    return Example(steps, inputs=INPUTS)
 
 
-def _scheduled(line: str) -> Any:
-    return jnp.stack([jnp.asarray(HERE.value(line)(count)) for count in (0, 1, 2, 3, 4, 6, 9, 12)])
+def _trained(make: Callable[[], Any]) -> Example:
+    """An optimizer after two steps, with its state."""
+    return Example(lambda _, start, slope: _steps(make(), start, slope, (1.0, 2.0))[-1], inputs=INPUTS)
+
+
+def _state(make: Callable[[], Any]) -> Called:
+    """The paths of the leaves of an optimizer's state."""
+    return called(lambda: paths(jax.eval_shape(make().init, normal(B, H))), counted=False)
+
+
+def _scheduled(line: str) -> Example:
+    return Example(lambda _: jnp.stack([jnp.asarray(HERE.value(line)(n)) for n in (0, 1, 2, 3, 4, 6, 9, 12)]))
 
 
 PLAINLY = HERE.each("optax", PLAIN) | HERE.each("optax.contrib", CONTRIB)
 MADE = {name: partial(make, 1e-2) for name, make in PLAINLY.items()}
 MADE |= {line: partial(HERE.value, line) for line in lines_of(OPTIMIZERS)}
-
-
 PARTS: Rows = {
-    **{name: computed(partial(_trained, make), normal(B, H), GRADIENT) for name, make in MADE.items()},
-    **{f"state of {name}": called(partial(_state, make), counted=False) for name, make in MADE.items()},
-    **rows(lambda line: computed(partial(_over_steps, line), normal(B, H), GRADIENT))("""
+    **{name: partial(_trained, make) for name, make in MADE.items()},
+    **{f"state of {name}": partial(_state, make) for name, make in MADE.items()},
+    **rows(_over_steps)("""
 optax.apply_if_finite(optax.sgd(0.1), 1), one, (1.0, np.nan, 2.0)
 optax.apply_if_finite(optax.sgd(0.1), 1), one, (np.inf, np.nan, np.nan)
 optax.MultiSteps(optax.sgd(0.1), 2, should_skip_update_fn=optax.skip_not_finite), one, (1.0, np.nan, 2.0)
@@ -154,7 +156,7 @@ optax.projections.projection_box(a, -0.5, 0.5), optax.projections.projection_non
 [optax.periodic_update(a, b, jnp.asarray(n), 2) for n in (1, 2)]
 optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b), where=(b > 0) & (np.arange(B) > 0)[:, None])
 """),
-    **rows(lambda line: computed(partial(_scheduled, line)))("""
+    **rows(_scheduled)("""
 optax.constant_schedule(0.1)
 optax.cosine_decay_schedule(0.1, 10, 0.2)
 optax.exponential_decay(0.1, 4, 0.5)
@@ -182,5 +184,7 @@ optax.tree_map_params(optax.adam(1e-2), lambda a: a + 1, optax.adam(1e-2).init(T
 [of.update(TWO, of.init(TWO))[0] for of in [optax.masked(optax.sgd(0.1), lambda two: [a.ndim > 1 for a in two])]]
 """),
     **(HERE.traced(x=PAIR, y=PAIR[::-1])(TREES) if hasattr(optax, "tree") else {}),
-    "mistakes of optax": HERE.refused('optax.partition({"a": optax.sgd(0.1)}, ["a", "b"]).init([GRADIENT] * 2)'),
+    "mistakes of optax": lambda: HERE.refused("""
+optax.partition({"a": optax.sgd(0.1)}, ["a", "b"]).init([GRADIENT] * 2)
+"""),
 }

@@ -13,7 +13,7 @@ from jax.scipy import special  # noqa: F401
 
 from ....common.program import evaluate
 from ..functions import Example
-from . import B, D, H, Lines, Rows, T, called, computed, deletes, normal, optimizers, paths, policies_of, traced  # noqa: F401
+from . import CARRY, B, D, H, Lines, Rows, T, called, half, normal, optimizers, policies_of
 
 ACTIVATIONS = (
     "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
@@ -30,7 +30,7 @@ INITIALIZERS = (
     "orthogonal lecun_normal lecun_uniform glorot_normal glorot_uniform he_normal he_uniform normal uniform "
     "truncated_normal"
 )
-CARRY, SOME, LENGTHS = normal(B, H), np.arange(B * H).reshape(B, H) % 3 > 0, np.array([2])
+SOME, LENGTHS = np.arange(B * H).reshape(B, H) % 3 > 0, np.array([2])
 #: Inputs at which a derivative has a corner, or a part of a function overflows, in float64, too.
 EXTREMES = np.array([-1e3, -30.0, -3.0, -1.0, -1e-6, -0.0, 0.0, 1e-6, 1.0, 3.0, 30.0, 1e3], "float32")
 
@@ -71,31 +71,33 @@ Point = namedtuple("Point", "y x")
 TREE = {"b": [CARRY, (CARRY + 1, None)], "a": OrderedDict(z=CARRY + 2, c=CARRY + 3), "p": Point(CARRY + 4, CARRY + 5)}
 FANS = ("in", "out", "avg", "geo_avg")
 MIXED = [CARRY, jnp.ones(H, jnp.bfloat16) / 3]
-KINDS, KEY = ("bool", "int8", "int32", "uint32", "bfloat16", "float16", "float32", "complex64"), jax.random.key(0)
+KINDS = ("bool", "int8", "int32", "uint32", "bfloat16", "float16", "float32", "complex64")
 
 
 _with_vjp, _with_jvp = jax.custom_vjp(lambda x: jnp.sin(x)), jax.custom_jvp(lambda x: jnp.sin(x))
 _with_vjp.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (2 * g * x,))
 _with_jvp.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 3 * xs[0] * ts[0]))
 HERE = Lines(
-    {
-        **globals(),
-        "step": lambda h, x: (jnp.tanh(h + x), h * x),
-        "loss": lambda x: jnp.sum(jnp.tanh(x) ** 2),
-        "row": lambda x: jnp.tanh(x) * normal(H, seed=4),
-    }
+    globals(),
+    step=lambda h, x: (jnp.tanh(h + x), h * x),
+    loss=lambda x: jnp.sum(jnp.tanh(x) ** 2),
+    row=lambda x: jnp.tanh(x) * normal(H, seed=4),
 )
 
 
-def _at_extremes(function: Callable[[Any], Any], x: Any) -> Any:
+def _at_extremes(function: Callable[[Any], Any]) -> Example:
     """A function at extreme inputs, with its gradient there."""
-    value, pull = jax.vjp(function, x)
-    return value, *pull(jax.tree.map(jnp.ones_like, value))
+
+    def both(_: Any, x: Any) -> Any:
+        value, pull = jax.vjp(function, x)
+        return value, *pull(jax.tree.map(jnp.ones_like, value))
+
+    return Example(both, inputs=(EXTREMES,))
 
 
-def _scan(wrap: Callable[..., Any] = lambda f: f) -> Callable[[], Example]:
+def _scan(wrap: Callable[..., Any]) -> Example:
     step = wrap(lambda h, x: (jnp.tanh(h + x @ h.T @ h), h))
-    return traced(lambda h, x: jax.lax.scan(step, h, x), CARRY, normal(T, B, H))
+    return Example(lambda h, x: jax.lax.scan(step, h, x), CARRY, (normal(T, B, H),))
 
 
 def _initial(key: Any) -> dict[str, Any]:
@@ -103,9 +105,10 @@ def _initial(key: Any) -> dict[str, Any]:
     return {name: initializer()(key, (H, D)) for name, initializer in made.items()} | HERE.values(DRAWS, key=key)
 
 
+NAMED = HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", FUNCTIONS)
 EXTREME = HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", SMOOTH) | HERE.values(AT_EXTREMES)
 PARTS: Rows = {
-    **{name: traced(f) for name, f in (HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", FUNCTIONS)).items()},
+    **{name: partial(Example, f, CARRY) for name, f in NAMED.items()},
     **HERE.traced(a=CARRY, b=normal(B, H, seed=2))("""
 a @ b.T, jnp.einsum("bi,ci->bc", a, b), jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())))
 jnp.tensordot(a, b, ((0, 1), (0, 1))), jnp.vdot(a, b), jnp.matmul(a[:, None], b[:, :, None])
@@ -141,8 +144,10 @@ jax.nn.dot_product_attention(*[a[None, :, None]] * 3, is_causal=True, scale=0.5)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, query_seq_lengths=LENGTHS, key_value_seq_lengths=LENGTHS)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, (a @ b.T)[None, None], mask=np.tri(B, dtype=bool)[None, None])
 """),
-    **{f"{name} at extreme inputs": computed(partial(_at_extremes, f), EXTREMES) for name, f in EXTREME.items()},
-    "jax.numpy.linalg and fft": called(partial(jax.jit(lambda a: HERE.values(DECOMPOSED, a=a)), normal(B, H, seed=6))),
+    **{f"{name} at extreme inputs": partial(_at_extremes, f) for name, f in EXTREME.items()},
+    "jax.numpy.linalg and fft": lambda: called(
+        partial(jax.jit(partial(HERE.values, DECOMPOSED)), a=normal(B, H, seed=6))
+    ),
     **HERE.traced(a=CARRY, b=normal(B, H, seed=3))("""
 jax.lax.scan(step, a[0], b), jax.lax.scan(step, a[0], b, unroll=2)
 jax.lax.scan(step, a[0], b, reverse=True, unroll=2)
@@ -177,9 +182,9 @@ jax.grad(lambda x: jnp.sum(jnp.where(x > 0, jnp.sqrt(jnp.abs(x)), 0.0)))(a)
 jax.grad(jnp.max)(np.array([1.0, 2.0, 2.0])), jax.vjp(jax.lax.max, a[0], a[0])[1](b[0])
 [jax.grad(jnp.logaddexp, (0, 1))(x, y) for x, y in ((np.inf, 0.0), (0.0, np.inf), (-np.inf, 0.0))]
 """),
-    "jax.lax.scan": _scan(),
-    "jax.checkpoint": _scan(jax.checkpoint),
-    "bytes kept by the policies of jax.checkpoint": called(partial(policies_of, jax.checkpoint), counted=False),
+    "jax.lax.scan": partial(_scan, lambda f: f),
+    "jax.checkpoint": partial(_scan, jax.checkpoint),
+    "bytes kept by the policies of jax.checkpoint": partial(policies_of, jax.checkpoint),
     **HERE.called("""
 partial(jax.jit(ran(lambda a, t, n, f: f(t[0] * a**n)), static_argnums=2, static_argnames="f"), CARRY, [2.0], 3, f=abs)
 deletes(jax.jit(ran(jnp.tanh), donate_argnums=0))
@@ -204,12 +209,12 @@ jnp.mean(jnp.ones(2, "int32")), jnp.mean(jnp.ones(2, "bfloat16")), jnp.sum(jnp.o
 jnp.argmax(jnp.ones(2, "int8")), jnp.ones(2, "int32") / 2, jnp.where(True, 1, jnp.ones(2, "float16"))
 jax.nn.one_hot(jnp.ones(2, "int32"), 3), jax.random.normal(jax.random.key(0)), jax.random.randint(KEY, (), 0, 2)
 """),
-    "jax in half precision": HERE.in_half_precision("""
+    "jax in half precision": HERE.compiled(half)("""
 jnp.var(x), jnp.std(x, 1), jnp.mean(x), jnp.sum(jnp.tile(x, (9, 9, 9))), jnp.cumsum(x.ravel()), jnp.linalg.norm(x)
 jax.nn.softmax(x), jax.nn.standardize(x), jax.nn.logsumexp(x), jnp.einsum("btd,bsd->bts", x, x)
 """),
     **optimizers.PARTS,
-    "mistakes": HERE.refused("""
+    "mistakes": lambda: HERE.refused("""
 jnp.ones(3) + jnp.ones(4)
 jax.jit(lambda x: x if x.sum() > 0 else -x)(jnp.ones(3))
 jax.grad(lambda x: x * 2)(3)
