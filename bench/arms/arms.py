@@ -24,7 +24,8 @@ from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-#: With so many processes or fewer, one of them compiles.
+#: With so many processes or fewer, as in a first look, one of them compiles; else two do, since compiling is a part of
+#: how processes differ.
 FEW_PROCESSES = 4
 #: The peers, and the modules beside this one that have them as `PEER`.
 PEERS = {"torch": "torch_gru"}
@@ -110,14 +111,6 @@ def first_look(ports: Iterable[str]) -> tuple[str, ...]:
     styles = (style for port in ports if is_here(port) for style in get_source(port).call_styles)
     keeping = (style.name for style in styles if style.keeps_updates)
     return tuple(dict.fromkeys((DOCUMENTED, *keeping, FUNCTIONAL, LEAVES)))
-
-
-def compiling_processes(processes: int) -> int:
-    """The number of a run's processes that compile its arms; the others take the programs of the last of them.
-
-    Compiling is a part of how processes differ, so two do; of a few, as in a first look, one.
-    """
-    return 2 if processes > FEW_PROCESSES else 1
 
 
 def packages_of_plan(plan: Plan) -> list[str]:

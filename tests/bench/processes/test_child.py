@@ -15,8 +15,7 @@ from trigru.bench.processes import probe
 from trigru.bench.processes.child import Child, ChildDiedError, answers_of, environment, interpreter, parts_of_cpu
 from trigru.bench.processes.commands import run_command
 from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
-from trigru.bench.timing.supervisor import Stage, TimingRequest, ask_process
-from trigru.bench.timing.turns import Turns
+from trigru.bench.timing.supervisor import Stage, TimingRequest, Turns, ask_process
 
 REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", ".")
 LINE = '{"type":"Stage","what":"sit","share":0.5}'
