@@ -29,9 +29,7 @@ from ...common.errors import TrigruError, brief
 from .interrupts import SIGNALS, raise_if_interrupted
 
 _PARENT = "TRIGRU_PARENT"
-_PR_SET_PDEATHSIG = 1
-#: Thresholds of a child's garbage collection, which by default takes a tenth of the time of a trace.
-_GARBAGE = 200_000, 20, 20
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 #: How long the parent listens before it looks at the child again, in seconds.
 SLICE_S = 0.5
 
@@ -41,12 +39,7 @@ class ChildDiedError(TrigruError):
 
 
 def answers_of(
-    target: str,
-    request: Any,
-    kind: Any,
-    limit_s: float,
-    variables: Mapping[str, str] | None = None,
-    stop: Event | None = None,
+    target: str, request: Any, kind: Any, limit_s: float, variables: Mapping[str, str] = {}, stop: Event | None = None
 ) -> Generator[Any, None, None]:
     """Run a function in a fresh interpreter, and yield its answers. See `Child`, also for the arguments."""
     with Child(target, variables) as child:
@@ -79,10 +72,8 @@ class SideBySide(AbstractContextManager["SideBySide"]):
             try:
                 for answer in answers_until(self._stop):
                     self._answers.put((number, answer))
-            except ChildDiedError as error:
-                end = ProcessEnded(error)
-            except BaseException as error:  # goes on in the main thread
-                end = error
+            except BaseException as error:  # all but a death goes on in the main thread
+                end = ProcessEnded(error) if isinstance(error, ChildDiedError) else error
             self._answers.put((number, end))
 
         self._reading += 1
@@ -102,14 +93,11 @@ class SideBySide(AbstractContextManager["SideBySide"]):
 
 
 def parts_of_cpu(devices: int | None) -> dict[str, str]:
-    """The variable of a child that divides a CPU into so many devices; empty for None, or for one.
-
-    XLA's flag comes after those of this process, since XLA takes the last.
-    """
+    """The variable of a child that divides a CPU into so many devices; empty for None, or for one."""
     if not devices or devices == 1:
         return {}
     flag = f"--xla_force_host_platform_device_count={devices}"
-    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}
+    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}  # XLA takes the last
 
 
 def shared_memory() -> dict[str, str]:
@@ -124,11 +112,7 @@ def cores() -> int:
 
 
 def interpreter(*arguments: str, python: str | None = None) -> list[str]:
-    """The command that runs Python in safe-path mode, so that a file in the current folder is not imported.
-
-    >>> interpreter("-m", "trigru.bench.cli", python="python")
-    ['python', '-P', '-m', 'trigru.bench.cli']
-    """
+    """The command that runs Python in safe-path mode, so that a file in the current folder is not imported."""
     return [python or sys.executable, "-P", *arguments]
 
 
@@ -145,12 +129,12 @@ class Child:
         variables: of its environment, beside or instead of this process's.
     """
 
-    def __init__(self, target: str, variables: Mapping[str, str] | None = None):
+    def __init__(self, target: str, variables: Mapping[str, str] = {}):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         modules = [__name__, target] if ":" in target else [target]
         self._process = subprocess.Popen(
             interpreter("-m", *modules), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            start_new_session=True, env=environment() | dict(variables or {}),
+            start_new_session=True, env=environment() | dict(variables),
         )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018
         self._in, self._out, self._lines = self._process.stdin, self._process.stdout, queue.SimpleQueue[bytes]()
@@ -177,15 +161,11 @@ class Child:
         self._errors.close()
 
     def answers_to(self, request: Any, kind: Any, limit_s: float, stop: Event | None = None) -> Iterator[Any]:
-        """Send a request, and yield the answers.
+        """Send a request, and yield the answers, of the type `kind`.
 
-        Raises a ChildDiedError if it failed, was killed, was silent for too long, sent what is no answer, or is not
-        needed any more. The message has its last line on stderr.
-
-        Args:
-            kind: the type of the answers.
-            limit_s: the longest silence of the child, in seconds.
-            stop: set by another thread when nobody needs the answers any more.
+        Raises a ChildDiedError if the child failed, was killed, was silent for longer than `limit_s` seconds, sent what
+        is no answer, or is not needed any more, since another thread set `stop`. The message has its last line on
+        stderr.
         """
         import msgspec  # here, since not every command needs it
 
@@ -211,11 +191,8 @@ class Child:
             raise ChildDiedError(f"the measuring process died: {how or f'exit code {code}'}")
 
     def _next(self, limit_s: float, stop: Event | None) -> bytes:
-        """The next line, or b"" at the end.
-
-        The wait is cut into slices, so that time in which the whole run was stopped counts as one of them.
-        """
-        slices = math.ceil(limit_s / SLICE_S)
+        """The next line, or b"" at the end."""
+        slices = math.ceil(limit_s / SLICE_S)  # time in which the whole run was stopped counts as one of them
         for _ in range(slices + 1):
             raise_if_interrupted()
             ended = self._process.poll() is not None
@@ -238,8 +215,15 @@ class Parent:
     @cached_property
     def request(self) -> bytes:
         """The line, as soon as it is there. From then on, the child ends when its stdin closes."""
+
+        def end_with_stdin() -> None:
+            os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
+            if os.getpgid(0) == os.getpid():
+                os.killpg(0, signal.SIGKILL)  # with all processes that this one started
+            os._exit(1)
+
         request = sys.stdin.buffer.readline()
-        Thread(target=_end_with_stdin, daemon=True).start()
+        Thread(target=end_with_stdin, daemon=True).start()
         return request
 
     def answer(self, line: bytes) -> None:
@@ -258,7 +242,7 @@ def adopt() -> Parent:
         signal.signal(number, signal.SIG_IGN)
     parent = os.environ.pop(_PARENT, None)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
             os._exit(1)
     answers = os.fdopen(os.dup(1), "wb")
@@ -283,14 +267,7 @@ def work(parent: Parent, target: str) -> None:
 def collect_less_garbage() -> None:
     """Leave what is imported alone, and collect rarely: by default, that takes a tenth of the time of a trace."""
     gc.freeze()
-    gc.set_threshold(*_GARBAGE)
-
-
-def _end_with_stdin() -> None:
-    os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
-    if os.getpgid(0) == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # with all processes that this one started
-    os._exit(1)
+    gc.set_threshold(200_000, 20, 20)
 
 
 if __name__ == "__main__":

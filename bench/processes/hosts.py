@@ -42,9 +42,7 @@ def read_hosts(text: str) -> Hosts:
 def join(hosts: Hosts, devices: int | None = None) -> None:
     """Join the other hosts. JAX must not have started in this process. Raises a HostsError if the others do not come.
 
-    Args:
-        devices: of all hosts together, parts of a CPU each; None for what there is. An InputError says if hosts cannot
-            have as many.
+    All hosts together have so many devices, parts of a CPU each; None for what there is.
     """
     import jax
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from ..processes.child import cores
@@ -106,13 +106,9 @@ def without_paths(value: str) -> str:
 
 def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
     """Installed versions of Python, of the distributions that always matter, and of further ones."""
-    found = {"python": platform.python_version()}
-    for package in dict.fromkeys((*PACKAGES, *packages)):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    found = {name: next(iter(distributions(name=name)), None) for name in (*PACKAGES, *packages)}
+    versions = {name: of.version if of else "not installed" for name, of in found.items()}
+    return {"python": platform.python_version(), **versions}
 
 
 def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
@@ -133,11 +129,8 @@ def describe_gpus() -> list[dict[str, str]]:
     except (OSError, subprocess.SubprocessError):
         return []
     lines = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
-    return [
-        {name: value for name, value in zip(QUERIES.values(), values, strict=True) if value not in _ABSENT}
-        for values in lines
-        if len(values) == len(QUERIES)
-    ]
+    found = [zip(QUERIES.values(), values, strict=True) for values in lines if len(values) == len(QUERIES)]
+    return [{name: value for name, value in of_gpu if value not in _ABSENT} for of_gpu in found]
 
 
 def memory() -> int | None:
