@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from ...common.gru.kernels import STOCK
 from .lines import first_twice
@@ -153,16 +154,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     arithmetic = property(_arithmetic)
 
     def __post_init__(self) -> None:
-        values = {
-            "workloads": map(str, self.workloads),
-            "phases": self.phases,
-            "ports": (*self.ports, *self.peers),
-            "styles": self.styles or (),
-            "kernels": self.kernels,
-            "devices": map(str, self.devices),
-        }
-        for name, of_name in values.items():
-            if twice := first_twice(of_name):
+        for name, values in (asdict(self) | {"ports": (*self.ports, *self.peers)}).items():
+            if isinstance(values, tuple) and (twice := first_twice(map(str, values))):
                 raise ValueError(f"{name} of the plan have {twice} twice")
         if 1 not in self.devices:
             raise ValueError("devices of the plan lack 1, which the others are compared with")
@@ -170,8 +163,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def swept(self) -> str | None:
         """The one size in which the workloads differ; None where they differ in another way."""
-        first = self.workloads[0]
-        if any((w.name, w.sizes.keys()) != (first.name, first.sizes.keys()) for w in self.workloads):
+        if len({(w.name, frozenset(w.sizes)) for w in self.workloads}) > 1:
             return None
-        varied = [size for size in first.sizes if len({w.sizes[size] for w in self.workloads}) > 1]
+        varied = [size for size in self.workloads[0].sizes if len({w.sizes[size] for w in self.workloads}) > 1]
         return varied[0] if len(varied) == 1 else None

@@ -23,7 +23,7 @@ LARGEST = 2**53
 #: Where an object has the checksum of all else in it.
 CHECKSUM = "checksum"
 _CHANGED = "it was changed after trigru wrote it, or written by another version"
-_T = TypeVar("_T")
+T = TypeVar("T")
 
 
 def with_checksum(record: Any) -> bytes:
@@ -32,7 +32,7 @@ def with_checksum(record: Any) -> bytes:
     return msgspec.json.encode(msgspec.json.decode(content) | {CHECKSUM: _checksum(_parse(content))})
 
 
-def record_of(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
+def record_of(content: bytes, kind: type[T], schema: int | None = None) -> T:
     """A record of this kind, as `with_checksum` wrote it. Whitespace, the order of keys and forms of floats are free.
 
     Raises a ValueError if it is of another schema, where the kind has one, was changed, or is no such record.
