@@ -20,10 +20,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from functools import cached_property
 from importlib import import_module
 from threading import Event, Thread
-from typing import Any, BinaryIO, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from ...common.errors import TrigruError, brief
 from .interrupts import SIGNALS, raise_if_interrupted
@@ -117,23 +116,20 @@ def interpreter(*arguments: str, python: str | None = None) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a process which calls `adopt`. What that starts runs in safe-path mode, too."""
+    """The environment of a child. What that starts runs in safe-path mode, too."""
     return os.environ | {_PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
 
 
 class Child:
-    """A fresh interpreter that runs a function. Within its context it lives; then it is ended, with all it started.
+    """A fresh interpreter that runs MODULE:FUNCTION, with variables beside or instead of this process's.
 
-    Args:
-        target: MODULE:FUNCTION; or a module that calls `adopt` before anything else.
-        variables: of its environment, beside or instead of this process's.
+    Within its context it lives; then it is ended, with all it started.
     """
 
     def __init__(self, target: str, variables: Mapping[str, str] = {}):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        modules = [__name__, target] if ":" in target else [target]
         self._process = subprocess.Popen(
-            interpreter("-m", *modules), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            interpreter("-m", __name__, target), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
             start_new_session=True, env=environment() | dict(variables),
         )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018
@@ -206,62 +202,43 @@ class Child:
         raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended")
 
 
-class Parent:
-    """A child's connection to its parent: the line that it sends, and where the answers are written, one a line."""
+def work(target: str) -> None:
+    """Answer one request, as a child, by a function that takes a `request` and an `answer` to call.
 
-    def __init__(self, answers: BinaryIO):
-        self._answers = answers
-
-    @cached_property
-    def request(self) -> bytes:
-        """The line, as soon as it is there. From then on, the child ends when its stdin closes."""
-
-        def end_with_stdin() -> None:
-            os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
-            if os.getpgid(0) == os.getpid():
-                os.killpg(0, signal.SIGKILL)  # with all processes that this one started
-            os._exit(1)
-
-        request = sys.stdin.buffer.readline()
-        Thread(target=end_with_stdin, daemon=True).start()
-        return request
-
-    def answer(self, line: bytes) -> None:
-        """Send a line."""
-        self._answers.write(line + b"\n")
-        self._answers.flush()
-
-
-def adopt() -> Parent:
-    """Connect to the parent. A child calls this before its heavy imports, and keeps what it returns.
-
-    From then on it ends with its parent, on Linux by the kernel; it ignores signals that can be ignored, and sends to
-    stderr what frameworks print to stdout.
+    From the start it ends with its parent, on Linux by the kernel; it ignores signals that can be ignored, and sends to
+    stderr what frameworks print to stdout. Once it has its request, it ends when its stdin closes.
     """
     for number in SIGNALS:  # only the parent decides
         signal.signal(number, signal.SIG_IGN)
-    parent = os.environ.pop(_PARENT, None)
+    parent = int(os.environ.pop(_PARENT))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
+        if os.getppid() != parent:  # it ended before prctl
             os._exit(1)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return Parent(answers)
-
-
-def work(parent: Parent, target: str) -> None:
-    """Answer one request by a function, `MODULE:FUNCTION`, which takes a `request` and an `answer` to call."""
     module, _, name = target.partition(":")
     function = getattr(import_module(module), name)  # the first, since a module may time its imports
     import msgspec
 
-    request = msgspec.json.decode(parent.request, type=get_type_hints(function)["request"])
-    encoder = msgspec.json.Encoder()
+    line, encoder = sys.stdin.buffer.readline(), msgspec.json.Encoder()
+    Thread(target=_end_with_stdin, daemon=True).start()
+
+    def answer(message: Any) -> None:
+        answers.write(encoder.encode(message) + b"\n")
+        answers.flush()
+
     try:
-        function(request, lambda message: parent.answer(encoder.encode(message)))
+        function(msgspec.json.decode(line, type=get_type_hints(function)["request"]), answer)
     except TrigruError as error:
         sys.exit(" ".join(str(error).split()))
+
+
+def _end_with_stdin() -> None:
+    os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
+    if os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # with all processes that this one started
+    os._exit(1)
 
 
 def collect_less_garbage() -> None:
@@ -271,4 +248,4 @@ def collect_less_garbage() -> None:
 
 
 if __name__ == "__main__":
-    work(adopt(), sys.argv[1])
+    work(sys.argv[1])
