@@ -149,8 +149,8 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
 
 @pytest.mark.usefixtures("two_processes")
 def test_a_process_that_dies_before_it_asks_ends_the_proof(monkeypatch):
-    monkeypatch.setattr(prover, "WORKER", "there.is.none")
-    with pytest.raises(ChildDiedError, match="there.is.none"):
+    monkeypatch.setattr(prover, "WORKER", "there.is.none:to_answer")
+    with pytest.raises(ChildDiedError, match="No module named 'there'"):
         prove(FEW)
 
 
