@@ -1,6 +1,7 @@
 """Hooks of MkDocs: links to the anchors of tabs are checked, and the ports' models are shown from their sources.
 
-And an extension of Griffe: the `>>>` examples of a docstring are code, and not text with brackets and quotes.
+And extensions of Griffe: the `>>>` examples of a docstring are code, and not text with brackets and quotes; and the
+comments of a results file's fields are the arguments of its records.
 """
 
 import ast
@@ -86,3 +87,24 @@ class Doctests(Extension):
         """Called with every module, class, function and attribute."""
         if obj.docstring:
             obj.docstring.value = _EXAMPLE.sub(lambda m: f"```pycon\n{m[0]}\n```", obj.docstring.value)
+
+
+class Fields(Extension):
+    """Adds what a comment says, beside a field or above it after `#:`, to the docstring of its class."""
+
+    def on_object(self, *, obj: Object, **_: Any) -> None:
+        """Called with every module, class, function and attribute."""
+        if obj.is_class and obj.docstring and obj.path.startswith("bench.results."):
+            lines = obj.lines_collection[obj.filepath]
+            fields = [m for m in obj.members.values() if m.is_attribute and m.annotation and "property" not in m.labels]
+            words = [f"    {field.name}: {_comment(lines, field.lineno)}" for field in fields]
+            obj.docstring.value += "\n".join(["\n\nArgs:", *words])
+
+
+def _comment(lines: list[str], number: int) -> str:
+    above = []
+    for line in reversed(lines[: number - 1]):
+        if not line.startswith("    #: "):
+            break
+        above.insert(0, line.removeprefix("    #: "))
+    return " ".join(above) or lines[number - 1].partition("  # ")[2]

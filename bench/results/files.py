@@ -30,13 +30,9 @@ class ResultsFileError(TrigruError, ValueError):
 
 
 class Stored(Run):
-    """The records of a run as they stand in a file.
+    """The records of a run as they stand in a file."""
 
-    Args:
-        schema: the version of this format.
-    """
-
-    schema: int
+    schema: int  # the version of this format
 
 
 class _ExtraInfo(Struct, frozen=True):

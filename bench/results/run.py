@@ -19,41 +19,26 @@ from .machine import Ceilings, Machine
 
 
 class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """How a run began.
+    """How a run began."""
 
-    Args:
-        plan: the arms to time.
-        arms, untimed: of the plan, group by group, as known when the run began.
-        equality: every measurement of equality with the oracle that was made before timing; None where there is none.
-        backend: the platform on which equality was measured. The processes must run on it, too.
-        command: its words, without the folder of the results.
-        load: runnable processes on the machine, in the mean of the minute before the run; None where not known.
-        since: when it began, in UTC.
-        versions, commit: with which it began, and with which its proof was made.
-    """
-
-    plan: Plan
-    arms: list[Arm]
-    untimed: list[Untimed]
+    plan: Plan  # the arms to time
+    arms: list[Arm]  # of the plan, group by group
+    untimed: list[Untimed]  # of the plan, as known when the run began
+    #: Every measurement of equality with the oracle that was made before timing; None where there is none.
     equality: list[Measurement] | None
-    backend: str | None
-    command: list[str]
-    load: Load | None
-    since: str = ""
-    versions: dict[str, str] = {}
-    commit: str = ""
+    backend: str | None  # the platform on which equality was measured; the processes must run on it, too
+    command: list[str]  # its words, without the folder of the results
+    load: Load | None  # runnable processes on the machine, mean of the minute before the run; None where not known
+    since: str = ""  # when it began, in UTC
+    versions: dict[str, str] = {}  # with which it began, and with which its proof was made
+    commit: str = ""  # of trigru's own checkout, likewise
 
 
 class Started(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """A process that started to measure.
+    """A process that started to measure."""
 
-    Args:
-        machine: as it found it.
-        ceilings: the machine's limits, by the arms' arithmetic.
-    """
-
-    machine: Machine
-    ceilings: dict[str, Ceilings]
+    machine: Machine  # as it found it
+    ceilings: dict[str, Ceilings]  # the machine's limits, by the arms' arithmetic
 
 
 class Resumed(Struct, frozen=True, tag=True):
@@ -61,27 +46,19 @@ class Resumed(Struct, frozen=True, tag=True):
 
 
 class Samples(Struct, frozen=True, kw_only=True):
-    """The times of an arm in one process.
+    """The times of an arm in one process."""
 
-    Args:
-        calls: in a sample.
-        steady: whether the warm-up ended since calls became no faster, and not since it took too long.
-        time_s: seconds per call, one for each round.
-        clock: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are
-            started before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it
-            is the throughput of a training loop and the other one is latency.
-        other_s: seconds per call by the other clock, from separate rounds; empty where it was not measured.
-        position: the arm's place within each round.
-        started_s: when each sample began, seconds since the epoch.
-    """
-
-    calls: Natural
-    steady: bool
-    time_s: Annotated[list[SampleSeconds], Meta(min_length=1)]
+    calls: Natural  # in a sample
+    steady: bool  # whether the warm-up ended since calls became no faster, and not since it took too long
+    time_s: Annotated[list[SampleSeconds], Meta(min_length=1)]  # seconds per call, one for each round
+    #: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are started
+    #: before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it is the
+    #: throughput of a training loop and the other one is latency.
     clock: Clock
+    #: Seconds per call by the other clock, from separate rounds; empty where it was not measured.
     other_s: list[SampleSeconds]
-    position: list[Count]
-    started_s: list[NotNegative]
+    position: list[Count]  # the arm's place within each round
+    started_s: list[NotNegative]  # when each sample began, seconds since the epoch
 
     def __post_init__(self) -> None:
         for name in ("position", "started_s"):
@@ -90,27 +67,19 @@ class Samples(Struct, frozen=True, kw_only=True):
 
 
 class Timed(Samples, frozen=True, kw_only=True):
-    """An arm in one process: its samples, and what else is known of it. Further keys are ignored.
+    """An arm in one process: its samples, and what else is known of it. Further keys are ignored."""
 
-    Args:
-        arm: its id.
-        device, backend: where the arm ran.
-        gate: largest error of the first results, as a share of what its admission allows; None of a peer that an
-            earlier version did not compare.
-        leaves: arrays that cross the jit boundary inwards for model and optimiser.
-        build: how long tracing, lowering and compiling took; None where it is not known.
-        program: the program that XLA made; None where XLA did not run it, another process read it, or it is unreadable.
-        unreadable: why it could not be read; "" where it was, or nobody tried.
-    """
-
-    arm: str
-    device: str
-    backend: str
+    arm: str  # its id
+    device: str  # where the arm ran
+    backend: str  # the platform of that
+    #: Largest error of the first results, as a share of what its admission allows; None of a peer that an earlier
+    #: version did not compare.
     gate: Annotated[float, Meta(ge=0, le=1)] | None
-    leaves: Count
-    build: Build | None
+    leaves: Count  # arrays that cross the jit boundary inwards for model and optimiser
+    build: Build | None  # how long tracing, lowering and compiling took; None where it is not known
+    #: The program that XLA made; None where XLA did not run it, another process read it, or it is unreadable.
     program: ProgramFacts | None
-    unreadable: str = ""
+    unreadable: str = ""  # why it could not be read; "" where it was, or nobody tried
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -128,15 +97,10 @@ class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 class Ended(Struct, frozen=True, tag=True):
-    """How a run ended. Further keys of earlier versions are ignored.
+    """How a run ended. Further keys of earlier versions are ignored."""
 
-    Args:
-        datetime: when it did.
-        load: runnable processes on the machine, in the mean of the minute before that; None where not known.
-    """
-
-    datetime: str
-    load: Load | None
+    datetime: str  # when it did
+    load: Load | None  # runnable processes on the machine, mean of the minute before that; None where not known
 
     def __post_init__(self) -> None:
         check_date(self.datetime)
@@ -147,22 +111,15 @@ Line = Begun | Started | Resumed | Untimed | GroupTimed
 
 
 class Run(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The records of a run, each kind in the order in which they came.
+    """The records of a run, each kind in the order in which they came."""
 
-    Args:
-        begun: how it began.
-        started: one for each process that was started, before or after an interruption.
-        untimed: the arms without a number. Those with which the run began are among them in a results file alone.
-        interruptions: how often the run was stopped and resumed.
-        ended: how it ended; None if it did not.
-        groups_timed: what was measured. In a results file it stands with each arm that has a number instead.
-    """
-
-    begun: Begun
-    started: list[Started]
+    begun: Begun  # how it began
+    started: list[Started]  # one for each process that was started, before or after an interruption
+    #: The arms without a number. Those with which the run began are among them in a results file alone.
     untimed: list[Untimed]
-    interruptions: Annotated[int, Meta(ge=0, le=1000)]
-    ended: Ended | None
+    interruptions: Annotated[int, Meta(ge=0, le=1000)]  # how often the run was stopped and resumed
+    ended: Ended | None  # how it ended; None if it did not
+    #: What was measured. In a results file it stands with each arm that has a number instead.
     groups_timed: list[GroupTimed] = []
 
     @property
