@@ -110,9 +110,6 @@ def get_workload(sized: Sized) -> Workload:
     """A workload, with the sizes that were changed.
 
     Raises an UnknownNameError if there is no such workload or size, and an InputError if its data fix the size.
-
-    >>> get_workload(Sized("question", {"hidden": 64})).shape
-    'B=1 T=50 D=20 H=64'
     """
     known = {workload.name: workload for workload in WORKLOADS}
     if sized.name not in known:
@@ -134,11 +131,7 @@ def workload_of(arm: Arm) -> Workload:
 
 
 def parse_workload(text: str) -> Sized:
-    """Read a workload as users write it, with sizes or without. Raises what `get_workload` does.
-
-    >>> parse_workload("question@hidden=64")
-    Sized(name='question', sizes={'hidden': 64})
-    """
+    """Read a workload as users write it, as in "question@hidden=64". Raises what `get_workload` does."""
     name, *sizes = text.split("@")
     given = dict(size.partition("=")[::2] for size in sizes)
     get_workload(Sized(name, dict.fromkeys(given, 1)))  # refuses names that there are not

@@ -39,9 +39,6 @@ def record_of(content: bytes, kind: type[T], schema: int | None = None) -> T:
 
     >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b" : 2"), dict)
     {'ratio': 2}
-    >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b":0.5"), dict)
-    Traceback (most recent call last):
-    ValueError: it was changed after trigru wrote it, or written by another version
     >>> record_of(b'{"steps": 9007199254740993}', dict)
     Traceback (most recent call last):
     ValueError: an integer is 9007199254740993, expected at most 2**53
@@ -62,12 +59,7 @@ def record_of(content: bytes, kind: type[T], schema: int | None = None) -> T:
 
 
 def encode_line(record: Any, before: str) -> tuple[bytes, str]:
-    """A record as a line of a journal, and its checksum, which is chained to that of the line before; "" of the first.
-
-    >>> line, checksum = encode_line({"type": "Resumed"}, "")
-    >>> decode_lines(line, dict) == ([{"type": "Resumed"}], checksum)
-    True
-    """
+    """A record as a line of a journal, and its checksum, which is chained to that of the line before, or to ""."""
     content = msgspec.json.encode(record)
     checksum = _checksum([before, _parse(content)])
     return b'["%s",%s]\n' % (checksum.encode(), content), checksum

@@ -89,11 +89,7 @@ def machine_contradictions(machine: Machine, ports: Iterable[str]) -> Iterator[s
 
 
 def without_paths(value: str) -> str:
-    """A variable's value with the word PATH in place of every path, since a path may identify a user.
-
-    >>> without_paths("--xla_a=true --xla_dump_to=/home/me/dump --xla_dump_hlo_as_text")
-    '--xla_a=true --xla_dump_to=PATH --xla_dump_hlo_as_text'
-    """
+    """A variable's value with the word PATH in place of every path, since a path may identify a user."""
     words = []
     for word in _WORD.findall(value):
         name, equals, path = word.partition("=")
@@ -112,10 +108,7 @@ def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
 
 
 def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variable that leaves a process one GPU, the first, unless the user has chosen which it sees.
-
-    Empty where there is no GPU of NVIDIA's.
-    """
+    """The variable that leaves a process the first GPU of NVIDIA's, if there is one and the user has chosen none."""
     if "CUDA_VISIBLE_DEVICES" in environment or not os.path.exists("/dev/nvidia0"):
         return {}
     return {"CUDA_VISIBLE_DEVICES": "0"}
