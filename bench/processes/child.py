@@ -4,7 +4,7 @@
 child decodes one request, of the type that the function's annotation says, calls the function with it and with what
 sends an answer, and encodes each answer as a line of JSON.
 
-The parent keeps the child's stdin open. Once it has read its request, the child ends when its stdin closes, however the
+The parent keeps the child's stdin open. Once it has its request, the child ends when its stdin closes, however the
 parent ended, with all that it started. On Linux the kernel ends the child before that, at once, but not what the child
 started. A child is a session of its own, so Ctrl-C reaches only the parent, which then decides.
 """
@@ -25,7 +25,7 @@ from threading import Event, Thread
 from typing import Any, NamedTuple, get_type_hints
 
 from ...common.errors import TrigruError, brief
-from .interrupts import SIGNALS, raise_if_interrupted
+from .interrupts import ignore, raise_if_interrupted
 
 _PARENT = "TRIGRU_PARENT"
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
@@ -203,20 +203,15 @@ class Child:
 
 
 def work(target: str) -> None:
-    """Answer one request, as a child, by a function that takes a `request` and an `answer` to call.
-
-    From the start it ends with its parent, on Linux by the kernel; it ignores signals that can be ignored, and sends to
-    stderr what frameworks print to stdout. Once it has its request, it ends when its stdin closes.
-    """
-    for number in SIGNALS:  # only the parent decides
-        signal.signal(number, signal.SIG_IGN)
+    """Answer one request, as a child, by a function that takes a `request` and an `answer` to call."""
+    ignore()  # only the parent decides
     parent = int(os.environ.pop(_PARENT))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before prctl
             os._exit(1)
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    os.dup2(2, 1)  # what frameworks print
     module, _, name = target.partition(":")
     function = getattr(import_module(module), name)  # the first, since a module may time its imports
     import msgspec

@@ -50,8 +50,8 @@ class Journal(Run, kw_only=True):
             command = " ".join(begun.command)
             raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
         if begun.versions:
-            now = versions | {"commit": commit}
-            self._refuse("begun", version_differences(begun.versions | {"commit": begun.commit}, now))
+            then, now = begun.versions | {"commit": begun.commit}, versions | {"commit": commit}
+            self._refuse("begun", version_differences(then, now))
         if path.is_symlink():
             raise ResumeError(f"{path}: is a symbolic link, which is not written to")
         os.truncate(path, len(_whole_lines(path)))
@@ -93,8 +93,7 @@ class Journal(Run, kw_only=True):
             raise ResumeError(f"{self.path} was {was} elsewhere: {'; '.join(differences)}")
 
     def _write(self, line: Line) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        with open(os.open(self.path, flags), "ab") as file:
+        with open(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "ab") as file:
             content, checksum = encode_line(line, self.checksum)
             file.write(content)
         self.checksum = checksum

@@ -110,21 +110,20 @@ def _checksum(parsed: Any) -> str:
 
 def _parse(content: bytes) -> Any:
     """JSON with integers as floats, in which no object has a field twice: readers would not agree on which counts."""
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
+        return dict(pairs)
+
+    def float_of(digits: str) -> float:
+        if len(digits) > len(f"-{LARGEST}") or abs(int(digits)) > LARGEST:
+            raise ValueError(f"an integer is {brief(digits)}, expected at most 2**53")
+        return float(digits)
+
     try:
-        return json.loads(content, object_pairs_hook=_object_of, parse_int=_float_of)
+        return json.loads(content, object_pairs_hook=object_of, parse_int=float_of)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON: {error}") from error
-
-
-def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
-    return dict(pairs)
-
-
-def _float_of(digits: str) -> float:
-    if len(digits) > len(f"-{LARGEST}") or abs(int(digits)) > LARGEST:
-        raise ValueError(f"an integer is {brief(digits)}, expected at most 2**53")
-    return float(digits)

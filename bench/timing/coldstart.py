@@ -107,12 +107,10 @@ def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: f
     answer(ColdStart(request, style.name, import_s, init_s, build, second_call_s, _peak_bytes(), on_device))
 
 
-def _peak_bytes() -> int | None:
+def _peak_bytes() -> int:
     # on Linux getrusage's number survives exec, so it may be that of the process that started this one
     with suppress(OSError, StopIteration), open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
-    with suppress(ImportError):  # on Windows
-        import resource
+    import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
