@@ -139,6 +139,26 @@ def run(
             of others are removed. By default a new one.
     """
     plan, begun = journal.plan, journal.begun
+    requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
+    blamed = {0}  # the first death in a later process may be chance, so that is repeated
+
+    def begin(process: int, answers: SideBySide) -> None:
+        backend = journal.machine.backend if journal.started else begun.backend
+        request = TimingRequest(plan, journal.todo(process), process, backend, folder, shared and str(shared))
+        if request.arms:
+            requests[process] = request
+            answers.read(process, partial(ask or ask_process, request, LIMIT_S))
+
+    def end(process: int, error: ChildDiedError | None) -> None:
+        request, stage = requests[process], stages.pop(process, None)
+        is_untouched = journal.todo(process) == request.arms
+        if error is None and is_untouched:
+            error = ChildDiedError("the measuring process ended without a word")
+        if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
+            if process in blamed:
+                _blame(journal, stage, request, error)
+            blamed.add(process)
+
     with scratch() as folder:
         shared = None
         if quick and begun.backend == "cpu":
@@ -147,31 +167,12 @@ def run(
             for other in {*kept.glob("*")} - {shared}:
                 shutil.rmtree(other, ignore_errors=True)
         parts = sum(len({arm.group for arm in journal.todo(process)}) for process in range(plan.processes))
-
-        def measure(processes: range) -> None:
-            requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
-            blamed = {0}  # the first death in a later process may be chance, so that is repeated
-
-            def begin(process: int) -> None:
-                backend = journal.machine.backend if journal.started else begun.backend
-                request = TimingRequest(plan, journal.todo(process), process, backend, folder, shared and str(shared))
-                if request.arms:
-                    requests[process] = request
-                    answers.read(process, partial(ask or ask_process, request, LIMIT_S))
-
-            def end(process: int, error: ChildDiedError | None) -> None:
-                request, stage = requests[process], stages.pop(process, None)
-                is_untouched = journal.todo(process) == request.arms
-                if error is None and is_untouched:
-                    error = ChildDiedError("the measuring process ended without a word")
-                if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
-                    if process in blamed:
-                        _blame(journal, stage, request, error)
-                    blamed.add(process)
-
+        is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
+        at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
+        for first in range(0, plan.processes, at_once):
             with SideBySide() as answers:
-                for process in processes:
-                    begin(process)
+                for process in range(first, min(first + at_once, plan.processes)):
+                    begin(process, answers)
                 for process, answer in answers:
                     if isinstance(answer, Stage):
                         stages[process] = answer
@@ -179,17 +180,12 @@ def run(
                         progress(answer.what + of, answer.share / parts)
                     elif isinstance(answer, ProcessEnded):
                         end(process, answer.error)
-                        begin(process)
+                        begin(process, answers)
                     elif answer is not None:
                         if isinstance(answer, GroupTimed):
                             stages.pop(process, None)
                         with shielded():
                             journal.add(answer)
-
-        is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
-        at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
-        for first in range(0, plan.processes, at_once):
-            measure(range(first, min(first + at_once, plan.processes)))
 
 
 def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error: ChildDiedError) -> None:

@@ -1,6 +1,7 @@
 """The process that measures: it answers one request of `trigru.bench.timing.supervisor`, which starts several."""
 
 import hashlib
+import time
 from bisect import bisect
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import msgspec
 import numpy as np
 
@@ -19,10 +21,9 @@ from ..arms.arms import FEW_PROCESSES, Ready, expected_of, packages_of_plan, pre
 from ..processes.child import collect_less_garbage
 from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
 from ..results.grouping import grouped
-from ..results.machine import Machine
+from ..results.machine import Ceilings, Machine
 from ..results.run import GroupTimed, Samples, Started, Timed
 from .machine import describe_machine
-from .roofline import measure_ceilings
 from .sampling import ACCELERATOR, CPU, Schedule, sample_rounds, schedule_of, warm_up
 from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest, Turns
 
@@ -37,6 +38,11 @@ ROUNDS, MOST_ROUNDS = 11, 55
 MIN_ROUNDS = 11
 #: About which share of a group's time it takes to compile its arms.
 PREPARING = 0.5
+#: Of the machine's limits: calls of which the fastest counts; steps of a loop, of which each needs the one before, and
+#: numbers in its state; and sizes by platform, so large that neither dispatch nor the caches matter.
+CALLS, STEPS, WIDTH = 8, 1000, 128
+GEMM_SIZE, LARGE_GEMM_SIZE = {"cpu": 1024}, 8192
+COPY_BYTES, LARGE_COPY_BYTES = {"cpu": 256 * 2**20}, 2**30
 T = TypeVar("T")
 #: Kept until the process has ended, with all that JAX does then.
 _TURNS: list[Turns] = []
@@ -186,3 +192,34 @@ def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:
     if rounds == plan.rounds or rounds < arms:
         return rounds
     return max(rounds - rounds % arms, least)  # a multiple of the number of arms balances positions exactly
+
+
+def measure_ceilings(dtype: str = "float32") -> Ceilings:
+    """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs.
+
+    The matrix product is of JAX's default precision. On an accelerator the steps of a loop, and not the rate of
+    products, bind a short scan.
+    """
+    platform = jax.devices()[0].platform
+    size = GEMM_SIZE.get(platform, LARGE_GEMM_SIZE)
+    numbers = np.random.default_rng(0).normal(size=2**20).astype(dtype)  # JAX would compile a program to draw them
+    matrix = jax.device_put(np.resize(numbers, (size, size)))
+    product = jax.jit(lambda a, b: a @ b)
+    gemm_s = _fastest_s(lambda _: product(matrix, matrix), matrix)
+
+    array = jnp.zeros(COPY_BYTES.get(platform, LARGE_COPY_BYTES) // jnp.dtype(dtype).itemsize, dtype)
+    nbytes = array.nbytes
+    copy_s = _fastest_s(jax.jit(lambda x: x + 1, donate_argnums=0), array)  # in place: no page faults
+    loop = jax.jit(lambda h: jax.lax.scan(lambda h, _: (jnp.tanh(h), None), h, None, length=STEPS)[0])
+    loop_s = _fastest_s(loop, jnp.ones(WIDTH, jnp.float32))
+    return Ceilings(2 * size**3 / gemm_s * 1e-9, 2 * nbytes / copy_s * 1e-9, loop_s / STEPS)
+
+
+def _fastest_s(call: Callable[[Any], Any], array: Any) -> float:
+    """Seconds of the fastest call after the first. Each gets the result of the one before, and may ignore it."""
+    array, times_s = jax.block_until_ready(call(array)), []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        array = jax.block_until_ready(call(array))
+        times_s.append(time.perf_counter() - start)
+    return min(times_s)

@@ -14,7 +14,7 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.machine import machine_differences
-from trigru.bench.timing import roofline, worker
+from trigru.bench.timing import worker
 from trigru.bench.timing.sampling import Schedule, WarmUp, balanced_orders
 from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, Turns, run
 from trigru.common.errors import TrigruError
@@ -29,8 +29,8 @@ PURE, AGAIN, LINEN = ARMS
 def small_limits():
     """A machine's limits are measured at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(roofline, "GEMM_SIZE", {"cpu": 64})
-        patch.setattr(roofline, "COPY_BYTES", {"cpu": 2**16})
+        patch.setattr(worker, "GEMM_SIZE", {"cpu": 64})
+        patch.setattr(worker, "COPY_BYTES", {"cpu": 2**16})
         yield
 
 
