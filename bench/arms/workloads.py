@@ -67,7 +67,6 @@ class Workload:
         return self.batch_size * self.time if self.classes is None else int(self.batch().lengths.sum())
 
     def parameters(self, phase: str = "forward") -> int:
-        """The number of parameters of the model."""
         config = self.config(phase)
         return sum(map(math.prod, leaf_shapes(config.input_size, config.hidden_size, config.classes).values()))
 

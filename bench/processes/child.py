@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from threading import Event, Thread
@@ -31,6 +32,8 @@ _PARENT = "TRIGRU_PARENT"
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 #: How long the parent listens before it looks at the child again, in seconds.
 SLICE_S = 0.5
+#: More processes than anybody lets work side by side.
+MOST_AT_ONCE = 64
 
 
 class ChildDiedError(TrigruError):
@@ -56,12 +59,11 @@ class SideBySide(AbstractContextManager["SideBySide"]):
 
     def __init__(self):
         self._answers, self._stop = queue.SimpleQueue[tuple[int, Any]](), Event()
-        self._threads, self._reading = list[Thread](), 0
+        self._threads, self._reading = ThreadPoolExecutor(MOST_AT_ONCE), 0
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._threads.shutdown()
 
     def read(self, number: int, answers_until: Callable[[Event], Iterator[Any]]) -> None:
         """Read the answers of a process that has this number, until an event is set."""
@@ -76,8 +78,7 @@ class SideBySide(AbstractContextManager["SideBySide"]):
             self._answers.put((number, end))
 
         self._reading += 1
-        self._threads.append(Thread(target=read))
-        self._threads[-1].start()
+        self._threads.submit(read)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """The number of a process and an answer, or its `ProcessEnded`, until all have ended."""
@@ -120,7 +121,7 @@ def environment() -> dict[str, str]:
     return os.environ | {_PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
 
 
-class Child:
+class Child(AbstractContextManager["Child"]):
     """A fresh interpreter that runs MODULE:FUNCTION, with variables beside or instead of this process's.
 
     Within its context it lives; then it is ended, with all it started.
@@ -141,9 +142,6 @@ class Child:
         for line in self._out:
             self._lines.put(line)
         self._lines.put(b"")  # the end
-
-    def __enter__(self) -> "Child":
-        return self
 
     def __exit__(self, *_: object) -> None:
         with suppress(ProcessLookupError, PermissionError):

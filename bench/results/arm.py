@@ -95,7 +95,6 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether ratios of the group are relative to this arm."""
         return self.role == "baseline"
 
 

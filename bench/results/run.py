@@ -143,7 +143,6 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
         return not any(map(self.todo, range(self.plan.processes)))
 
     def groups(self) -> dict[str, list[Arm]]:
-        """All arms, by group."""
         return grouped(self.begun.arms, lambda arm: arm.group)
 
     def todo(self, process: int) -> list[Arm]:

@@ -37,7 +37,7 @@ class CompiledWhileTimingError(TrigruError):
 
 @runtime_checkable  # for the type checker of the tests
 class Benchmarkable(Protocol):
-    """A program: a call may return before its outputs are ready; waiting for one's, or a list of several', blocks."""
+    """A program: `call` returns outputs that may not be ready, `wait` blocks until these, or a list of several, are."""
 
     def call(self) -> Any: ...
     def wait(self, outputs: Any) -> Any: ...

@@ -90,7 +90,7 @@ def measure_group(
     answer: Callable[[Message], None],
     turns: Turns,
 ) -> GroupTimed:
-    """Compile the arms of a group, compare them with the oracle, and time them. The marker gets the number of each.
+    """Compile the arms of a group, compare them with the oracle, and time them, each with its number in the marker.
 
     An arm that fails loses only its own number. Between groups, the lock of turns is shared.
     """
