@@ -43,15 +43,14 @@ def time_arms(make_arms: Callable[[], Arms], number: int) -> dict[str, np.ndarra
     baseline = next(iter(makers))
     makers = {baseline: makers[baseline], DUPLICATE: makers[baseline], **makers}
     names, made = list(makers), {}
-    for name in (names[index] for index in np.random.default_rng(number).permutation(len(names))):
-        function, arguments, *_ = makers[name]()
-        made[name] = SimpleNamespace(call=partial(function, *arguments), wait=jax.block_until_ready)
+    for index in np.random.default_rng(number).permutation(len(names)):
+        function, arguments, *_ = makers[names[index]]()
+        made[names[index]] = SimpleNamespace(call=partial(function, *arguments), wait=jax.block_until_ready)
         jax.block_until_ready(function(*arguments))
     arms = [made[name] for name in names]
     schedule = schedule_of([warm_up(arm, SAMPLE_TIME_S) for arm in arms], SAMPLE_TIME_S)
-    times_s = {}
-    for name, sample in zip(names, sample_rounds(arms, ROUNDS, schedule, seed=number), strict=True):
+    samples = sample_rounds(arms, ROUNDS, schedule, seed=number)
+    for sample in samples:
         if isinstance(sample, Exception):
             raise sample
-        times_s[name] = np.array(sample.time_s)
-    return times_s
+    return {name: np.array(sample.time_s) for name, sample in zip(names, samples, strict=True)}
