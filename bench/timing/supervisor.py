@@ -23,8 +23,7 @@ from ..processes.child import Child, ChildDiedError, ProcessEnded, SideBySide, c
 from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
-from ..results.journal import Journal
-from ..results.run import GroupTimed, Started
+from ..results.run import GroupTimed, Journal, Started
 from .machine import visible_gpu
 
 WORKER = "trigru.bench.timing.worker:answer_request"
