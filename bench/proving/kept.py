@@ -49,6 +49,8 @@ DESCRIBED = ("METADATA", "RECORD", "entry_points.txt", "direct_url.json", "PKG-I
 LEFT_OUT = ("__pycache__", "test", "tests", "include", "idlelib", "node_modules")
 #: A proof is read up to this size, in bytes; and so many are kept.
 MOST_BYTES, MOST_KEPT = 20_000_000, 40
+#: What a proof answers; None for all questions of the default checks.
+Questions = Sequence[QuestionId] | None
 
 
 class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,10 +105,8 @@ def prove_ports(
     return [measurement for subject in subjects for measurement in found.get(subject, ())]
 
 
-def keep(
-    subject: PortId, backend: str | None, measurements: list[Measurement], questions: Sequence[QuestionId] | None = None
-) -> None:
-    """Keep a proof of these questions, None for all default ones, if it is complete and of the CPU."""
+def keep(subject: PortId, backend: str | None, measurements: list[Measurement], questions: Questions = None) -> None:
+    """Keep a proof, if it is complete and of the CPU."""
     path = _path(subject, questions)
     if path is None or backend != "cpu" or not _is_whole(subject, measurements, questions):
         return
@@ -117,7 +117,7 @@ def keep(
         write_whole(path, with_checksum(proof))
 
 
-def kept(subject: PortId, questions: Sequence[QuestionId] | None = None) -> KeptProof | None:
+def kept(subject: PortId, questions: Questions = None) -> KeptProof | None:
     """The proof of a port by the same code, with the same packages, on the same machine; None if there is none."""
     with suppress(OSError, ValueError):  # there is none, or it is damaged
         if path := _path(subject, questions):
@@ -127,7 +127,7 @@ def kept(subject: PortId, questions: Sequence[QuestionId] | None = None) -> Kept
     return None
 
 
-def _path(subject: PortId, questions: Sequence[QuestionId] | None) -> Path | None:
+def _path(subject: PortId, questions: Questions) -> Path | None:
     """The file of a proof; None where none may be kept: there is an accelerator, or the port is not trigru's own."""
     accelerated = any(find_spec(name) is not None for name in ("libtpu", "jax_plugins"))
     if accelerated or subject.source != "port" or subject.name not in own_ports():
@@ -137,7 +137,7 @@ def _path(subject: PortId, questions: Sequence[QuestionId] | None) -> Path | Non
     return folder and folder / f"{name}.json"
 
 
-def _is_whole(subject: PortId, measurements: list[Measurement], questions: Sequence[QuestionId] | None) -> bool:
+def _is_whole(subject: PortId, measurements: list[Measurement], questions: Questions) -> bool:
     """Whether each question has its answer, and all passed."""
     questions = expand([subject], DTYPES, CHECKS) if questions is None else questions
     are_whole = len(measurements) == len(questions) and all(map(is_answer, measurements, questions))

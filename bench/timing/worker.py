@@ -44,6 +44,7 @@ CALLS, STEPS, WIDTH = 8, 1000, 128
 GEMM_SIZE, LARGE_GEMM_SIZE = {"cpu": 1024}, 8192
 COPY_BYTES, LARGE_COPY_BYTES = {"cpu": 256 * 2**20}, 2**30
 T = TypeVar("T")
+Answer = Callable[[Message], None]
 #: Kept until the process has ended, with all that JAX does then.
 _TURNS: list[Turns] = []
 
@@ -52,7 +53,7 @@ class OtherPlatformError(TrigruError):
     """A process found another platform than its parent expects."""
 
 
-def answer_request(request: TimingRequest, answer: Callable[[Message], None]) -> None:
+def answer_request(request: TimingRequest, answer: Answer) -> None:
     """Measure in a process of its own."""
     collect_less_garbage()
     jax.config.update("jax_enable_compilation_cache", False)  # no other run's program, but from a request's folder
@@ -61,7 +62,7 @@ def answer_request(request: TimingRequest, answer: Callable[[Message], None]) ->
     measure(request, answer, _TURNS[0])
 
 
-def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Turns) -> None:
+def measure(request: TimingRequest, answer: Answer, turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     marker = np.memmap(request.marker, "<u4", "w+", shape=1)
     machine = describe_machine(packages_of_plan(request.plan))
@@ -83,12 +84,7 @@ def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Tu
 
 
 def measure_group(
-    request: TimingRequest,
-    arms: list[Arm],
-    machine: Machine,
-    marker: np.ndarray,
-    answer: Callable[[Message], None],
-    turns: Turns,
+    request: TimingRequest, arms: list[Arm], machine: Machine, marker: np.ndarray, answer: Answer, turns: Turns
 ) -> GroupTimed:
     """Compile the arms of a group, compare them with the oracle, and time them, each with its number in the marker.
 
