@@ -24,6 +24,8 @@ METHODS = {"setup": "Construction", "__init__": "Construction", "__call__": "A c
 METHODS |= {"get_initial_carry": "The initial carry", "": "The rest"}
 #: So many characters fit a third of a page that is 1280 pixels wide.
 COLUMN = 56
+#: The comments above the last line of a code, and beside it.
+_FIELD = re.compile(r"((?:\n    #: .*)*)\n.*?(?:  # (.*))?$")
 _EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 
 
@@ -95,16 +97,9 @@ class Fields(Extension):
     def on_object(self, *, obj: Object, **_: Any) -> None:
         """Called with every module, class, function and attribute."""
         if obj.is_class and obj.docstring and obj.path.startswith("bench.results."):
-            lines = obj.lines_collection[obj.filepath]
-            fields = [m for m in obj.members.values() if m.is_attribute and m.annotation and "property" not in m.labels]
-            words = [f"    {field.name}: {_comment(lines, field.lineno)}" for field in fields]
-            obj.docstring.value += "\n".join(["\n\nArgs:", *words])
-
-
-def _comment(lines: list[str], number: int) -> str:
-    above = []
-    for line in reversed(lines[: number - 1]):
-        if not line.startswith("    #: "):
-            break
-        above.insert(0, line.removeprefix("    #: "))
-    return " ".join(above) or lines[number - 1].partition("  # ")[2]
+            words = ["\n\nArgs:"]
+            for field in obj.members.values():
+                if field.is_attribute and field.annotation and "property" not in field.labels:
+                    above, line = _FIELD.findall("\n".join(obj.lines_collection[obj.filepath][: field.lineno]))[-1]
+                    words.append(f"    {field.name}: {' '.join(above.split()).replace('#: ', '') or line}")
+            obj.docstring.value += "\n".join(words)
