@@ -132,7 +132,7 @@ def workload_of(arm: Arm) -> Workload:
 def parse_workload(text: str) -> Sized:
     """Read a workload as users write it, as in "question@hidden=64". Raises what `get_workload` does."""
     name, *sizes = text.split("@")
-    given = dict(size.partition("=")[::2] for size in sizes)
+    given = {size: value for size, _, value in (text.partition("=") for text in sizes)}
     get_workload(Sized(name, dict.fromkeys(given, 1)))  # refuses names that there are not
     if len(given) < len(sizes) or not all(map(_is_size, given.values())):
         raise InputError(f"cannot read {text!r}: expected sizes of 1 or more, each once, as in question@hidden=64.")
