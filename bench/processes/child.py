@@ -32,8 +32,6 @@ _PARENT = "TRIGRU_PARENT"
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 #: How long the parent listens before it looks at the child again, in seconds.
 SLICE_S = 0.5
-#: More processes than anybody lets work side by side.
-MOST_AT_ONCE = 64
 
 
 class ChildDiedError(TrigruError):
@@ -59,7 +57,7 @@ class SideBySide(AbstractContextManager["SideBySide"]):
 
     def __init__(self):
         self._answers, self._stop = queue.SimpleQueue[tuple[int, Any]](), Event()
-        self._threads, self._reading = ThreadPoolExecutor(MOST_AT_ONCE), 0
+        self._threads, self._reading = ThreadPoolExecutor(64), 0  # more than there ever are
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
