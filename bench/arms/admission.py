@@ -95,7 +95,9 @@ def get_reference(
     params, batch = random_params(workload.config(phase)), workload.batch()
     exact, walk = _answer(phase, params, batch, "float64", steps)
     with oracle.operands_rounded(bits):
-        in_dtype, _ = _answer(phase, params, batch, dtype, steps)
+        in_dtype, rounded = _answer(phase, params, batch, dtype, steps)
+    if walk and rounded:  # both moves have the weights of the reference
+        exact, in_dtype = exact | walk.moved(walk.end), in_dtype | walk.moved(rounded.end)
     bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact}
     reference = Reference(phase, params, batch, exact, bounds, steps, walk)
     if path:
@@ -104,7 +106,7 @@ def get_reference(
 
 
 def _answer(phase: str, params: Any, batch: Batch, dtype: str, steps: int) -> tuple[dict[str, Any], Trajectory | None]:
-    """The oracle's answers by quantity, computed in a dtype; and of train steps, how the parameters moved."""
+    """The oracle's answers by quantity, computed in a dtype; and of train steps, how the parameters changed."""
 
     def cast(tree: Any) -> Any:
         return jax.tree.map(lambda a: a.astype(jnp.dtype(dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
@@ -116,7 +118,7 @@ def _answer(phase: str, params: Any, batch: Batch, dtype: str, steps: int) -> tu
     if phase == "train_step":  # an optimiser moves parameters in float32, but in the reference
         start = own if dtype == "float64" else params
         walk = trajectory(start, loss_and_grad, OPTIMIZER, steps, jnp.dtype(dtype))
-        return {"losses": walk.losses} | walk.moved(walk.end), walk
+        return {"losses": walk.losses}, walk
     if phase == "gradient":
         loss, gradient = loss_and_grad(own)
         return {"loss": np.asarray(loss)} | leaves(gradient), None
