@@ -93,7 +93,8 @@ def get_reference(
         return pickle.loads(path.read_bytes())
     bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
     params, batch = random_params(workload.config(phase)), workload.batch()
-    exact, walk = _answer(phase, params, batch, "float64", steps)
+    wide = jax.tree.map(lambda array: array.astype("float64"), params)
+    exact, walk = _answer(phase, wide, batch, "float64", steps)
     with oracle.operands_rounded(bits):
         in_dtype, rounded = _answer(phase, params, batch, dtype, steps)
     if walk and rounded:  # both moves have the weights of the reference
@@ -115,9 +116,8 @@ def _answer(phase: str, params: Any, batch: Batch, dtype: str, steps: int) -> tu
         return oracle.loss_and_grad(params, batch.x, batch.targets, batch.lengths)
 
     own, batch = cast(params), cast(batch)
-    if phase == "train_step":  # an optimiser moves parameters in float32, but in the reference
-        start = own if dtype == "float64" else params
-        walk = trajectory(start, loss_and_grad, OPTIMIZER, steps, jnp.dtype(dtype))
+    if phase == "train_step":  # an optimiser moves parameters in their own dtype
+        walk = trajectory(params, loss_and_grad, OPTIMIZER, steps, jnp.dtype(dtype))
         return {"losses": walk.losses}, walk
     if phase == "gradient":
         loss, gradient = loss_and_grad(own)
