@@ -1,6 +1,7 @@
 """Hooks of MkDocs: links to the anchors of tabs are checked, and the ports' models are shown from their sources.
 
-And an extension of Griffe: the `>>>` examples of a docstring are code, and not text with brackets and quotes.
+And extensions of Griffe: the `>>>` examples of a docstring are code, and not text with brackets and quotes; and the
+comments of a results file's fields are the arguments of its records.
 """
 
 import ast
@@ -23,6 +24,8 @@ METHODS = {"setup": "Construction", "__init__": "Construction", "__call__": "A c
 METHODS |= {"get_initial_carry": "The initial carry", "": "The rest"}
 #: So many characters fit a third of a page that is 1280 pixels wide.
 COLUMN = 56
+#: The comments above the last line of a code, and beside it.
+_FIELD = re.compile(r"((?:\n    #: .*)*)\n.*?(?:  # (.*))?$")
 _EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 
 
@@ -86,3 +89,17 @@ class Doctests(Extension):
         """Called with every module, class, function and attribute."""
         if obj.docstring:
             obj.docstring.value = _EXAMPLE.sub(lambda m: f"```pycon\n{m[0]}\n```", obj.docstring.value)
+
+
+class Fields(Extension):
+    """Adds what a comment says, beside a field or above it after `#:`, to the docstring of its class."""
+
+    def on_object(self, *, obj: Object, **_: Any) -> None:
+        """Called with every module, class, function and attribute."""
+        if obj.is_class and obj.docstring and obj.path.startswith("bench.results."):
+            words = ["\n\nArgs:"]
+            for field in obj.members.values():
+                if field.is_attribute and field.annotation and "property" not in field.labels:
+                    above, line = _FIELD.findall("\n".join(obj.lines_collection[obj.filepath][: field.lineno]))[-1]
+                    words.append(f"    {field.name}: {' '.join(above.split()).replace('#: ', '') or line}")
+            obj.docstring.value += "\n".join(words)

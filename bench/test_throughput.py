@@ -1,7 +1,6 @@
 """The workloads and arms of `trigru compare` as a pytest-benchmark suite: `pytest bench --benchmark-only -k tiny`.
 
-pytest-benchmark times arms one after the other, so a drift of the machine looks like a difference between them. For
-verdicts use `trigru compare`, which interleaves arms. The ids are those of results.json.
+pytest-benchmark times arms one after the other, so a drift of the machine looks like a difference between them.
 """
 
 import jax

@@ -6,9 +6,8 @@ from pathlib import Path
 from ...common.errors import TrigruError, UnknownNameError, brief
 from ..results.arm import NO_BASELINE, Arm, Untimed
 from ..results.files import ResultsFileError, read
-from ..results.journal import PARTIAL, Journal
 from ..results.record import Benchmark, Results
-from ..results.run import Run, Timed
+from ..results.run import PARTIAL, Journal, Run, Timed
 from .evidence import check_evidence
 from .pairs import judged
 

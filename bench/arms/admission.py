@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,11 @@ class Reference:
     batch: Batch
     expected: dict[str, np.ndarray]  # by quantity, float64
     bounds: dict[str, float]  # the largest error that passes, by quantity
-    steps: int  # how many calls are compared: train steps, or 1
+    steps: int  # how many train steps are compared
     _walk: Trajectory | None
 
     def compare(self, program: Program, call: Callable[[], Any]) -> float:
-        """The largest error of a program that is called, as a share of what is allowed.
-
-        Raises a NotEqualError if that is above 1, or a shape differs.
-        """
+        """The largest error of a program, as a share of what is allowed. Raises a NotEqualError if that is above 1."""
         answers, largest = self._answers(program, call), 0.0
         for quantity, want in self.expected.items():
             got = np.asarray(answers[quantity])
@@ -81,10 +78,7 @@ OPERAND_BITS = {
 
 
 def share_references(folder: Path) -> None:
-    """From now on, share the oracle's answers with other processes through files.
-
-    The folder is private to one run, because files in it are unpickled.
-    """
+    """Share the oracle's answers with other processes, in a folder private to one run: files in it are unpickled."""
     global _folder
     _folder = folder
 
@@ -98,44 +92,40 @@ def get_reference(
     if path and path.exists():
         return pickle.loads(path.read_bytes())
     bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
-    reference = _compute(workload, phase, dtype, bits, steps)
+    params, batch = random_params(workload.config(phase)), workload.batch()
+    wide = jax.tree.map(lambda array: array.astype("float64"), params)
+    exact, walk = _answer(phase, wide, batch, "float64", steps)
+    with oracle.operands_rounded(bits):
+        in_dtype, rounded = _answer(phase, params, batch, dtype, steps)
+    if walk and rounded:  # both moves have the weights of the reference
+        exact, in_dtype = exact | walk.moved(walk.end), in_dtype | walk.moved(rounded.end)
+    bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact}
+    reference = Reference(phase, params, batch, exact, bounds, steps, walk)
     if path:
         write_whole(path, pickle.dumps(reference))
     return reference
 
 
-def _compute(workload: Workload, phase: str, dtype: str, bits: int | None, steps: int) -> Reference:
-    def cast(tree: Any, to: Any) -> Any:
-        return jax.tree.map(lambda a: a.astype(to) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+def _answer(phase: str, params: Any, batch: Batch, dtype: str, steps: int) -> tuple[dict[str, Any], Trajectory | None]:
+    """The oracle's answers by quantity, computed in a dtype; and of train steps, how the parameters changed."""
 
-    params, batch, own = random_params(workload.config(phase)), workload.batch(), jnp.dtype(dtype)
-    if phase == "train_step":
-        wide, narrow = (partial(_loss_and_grad, batch=cast(batch, to)) for to in ("float64", own))
-        walk = trajectory(cast(params, "float64"), wide, OPTIMIZER, steps)
-        with oracle.operands_rounded(bits):
-            rounded = trajectory(params, narrow, OPTIMIZER, steps, own)
-        exact, in_dtype = ({"losses": path.losses} | walk.moved(path.end) for path in (walk, rounded))
-    else:
-        walk, steps = None, 1
-        exact = _answer(phase, cast(params, "float64"), cast(batch, "float64"))
-        with oracle.operands_rounded(bits):
-            in_dtype = _answer(phase, cast(params, own), cast(batch, own))
-    bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact}
-    return Reference(phase, params, batch, exact, bounds, steps, walk)
+    def cast(tree: Any) -> Any:
+        return jax.tree.map(lambda a: a.astype(jnp.dtype(dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
+    def loss_and_grad(params: Any) -> tuple[Any, Any]:
+        return oracle.loss_and_grad(params, batch.x, batch.targets, batch.lengths)
 
-def _answer(phase: str, params: Any, batch: Batch) -> dict[str, Any]:
+    own, batch = cast(params), cast(batch)
+    if phase == "train_step":  # an optimiser moves parameters in their own dtype
+        walk = trajectory(params, loss_and_grad, OPTIMIZER, steps, jnp.dtype(dtype))
+        return {"losses": walk.losses}, walk
     if phase == "gradient":
-        loss, gradient = _loss_and_grad(params, batch)
-        return {"loss": np.asarray(loss)} | leaves(gradient)
+        loss, gradient = loss_and_grad(own)
+        return {"loss": np.asarray(loss)} | leaves(gradient), None
     if phase == "step":
-        result = oracle.forward(params, batch.x[:, :1], batch.carry)
-        return {"carry": result.carry, "outputs": result.outputs[:, 0]}
-    result = oracle.forward(params, batch.x, lengths=batch.lengths)
-    if isinstance(params, ClassifierParams):
-        return {"logits": oracle.logits_of(params, result)}
-    return {"carry": result.carry, "outputs": result.outputs}
-
-
-def _loss_and_grad(params: Any, batch: Batch) -> tuple[Any, Any]:
-    return oracle.loss_and_grad(params, batch.x, batch.targets, batch.lengths)
+        result = oracle.forward(own, batch.x[:, :1], batch.carry)
+        return {"carry": result.carry, "outputs": result.outputs[:, 0]}, None
+    result = oracle.forward(own, batch.x, lengths=batch.lengths)
+    if isinstance(own, ClassifierParams):
+        return {"logits": oracle.logits_of(own, result)}, None
+    return {"carry": result.carry, "outputs": result.outputs}, None

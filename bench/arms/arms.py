@@ -5,6 +5,7 @@ An arm is one port in one call style, on one phase of one workload: `trigru.benc
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -24,7 +25,8 @@ from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-#: With so many processes or fewer, one of them compiles.
+#: With so many processes or fewer, as in a first look, one of them compiles; else two do, since compiling is a part of
+#: how processes differ.
 FEW_PROCESSES = 4
 #: The peers, and the modules beside this one that have them as `PEER`.
 PEERS = {"torch": "torch_gru"}
@@ -72,11 +74,10 @@ def expand(plan: Plan) -> list[Arm]:
 
     A group begins with the baseline and its duplicate. A port has its stock arm in every division; one that is not
     available has one arm, without a style. A plan without call styles has all of them; of a large workload those of
-    `first_look`; and where a kernel is compared with the stock cell, or one device with several,
-    the documented one. Peers have all their styles.
+    `first_look`; and where a kernel is compared with the stock cell, or one device with several, the documented one.
+    Peers have all their styles.
     """
-    groups = product(plan.workloads, plan.phases, plan.kernels)
-    return [arm for group in groups for arm in _group(plan, *group)]
+    return [arm for of in product(plan.workloads, plan.phases, plan.kernels) for arm in _group(plan, *of)]
 
 
 def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[Arm]:
@@ -87,7 +88,8 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
         styles = first_look(plan.ports)
 
     def make(port: str, style: str | None, kernel: str = STOCK, role: Any = "arm", **more: Any) -> Arm:
-        labels = labels_of(get_source(port), phase) if is_here(port) else {}
+        source = find_source(port)
+        labels = labels_of(source, phase) if source else {}
         work, copy = (workload, phase, plan.dtype, division), 2 if role == "duplicate" else 1
         return Arm(*work, port, style, kernel, role, copy, labels.get(style or "", ()), plan.precision, **more)
 
@@ -95,9 +97,8 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
     yield make(*BASELINE, role="duplicate")
     several = [(over, way) for over in plan.devices if over > 1 for way in WAYS.get(phase, ("placed",))]
     for name in (*plan.ports, *plan.peers):
-        is_port = name in plan.ports
-        names = styles_called(get_source(name), styles if is_port else None, phase) if is_here(name) else [None]
-        for style in names:
+        is_port, source = name in plan.ports, find_source(name)
+        for style in styles_called(source, styles if is_port else None, phase) if source else [None]:
             for kernel in dict.fromkeys((STOCK, division if is_port else STOCK)):
                 if (name, style, kernel) != (*BASELINE, STOCK):
                     yield make(name, style, kernel)
@@ -107,17 +108,9 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
 
 def first_look(ports: Iterable[str]) -> tuple[str, ...]:
     """The call styles of most interest: documented, those that keep state in less time, functional, and leaves."""
-    styles = (style for port in ports if is_here(port) for style in get_source(port).call_styles)
-    keeping = (style.name for style in styles if style.keeps_updates)
+    sources = filter(None, map(find_source, ports))
+    keeping = (style.name for source in sources for style in source.call_styles if style.keeps_updates)
     return tuple(dict.fromkeys((DOCUMENTED, *keeping, FUNCTIONAL, LEAVES)))
-
-
-def compiling_processes(processes: int) -> int:
-    """The number of a run's processes that compile its arms; the others take the programs of the last of them.
-
-    Compiling is a part of how processes differ, so two do; of a few, as in a first look, one.
-    """
-    return 2 if processes > FEW_PROCESSES else 1
 
 
 def packages_of_plan(plan: Plan) -> list[str]:
@@ -127,7 +120,8 @@ def packages_of_plan(plan: Plan) -> list[str]:
 
 def packages_of(name: str) -> tuple[str, ...]:
     """The distributions that can change a port's or a peer's results; empty where it is not available."""
-    return get_source(name).packages if is_here(name) else ()
+    source = find_source(name)
+    return source.packages if source else ()
 
 
 def get_source(name: str) -> Port | Peer:
@@ -135,13 +129,11 @@ def get_source(name: str) -> Port | Peer:
     return get_peer(name) if name in PEERS else get_port(name)
 
 
-def is_here(name: str) -> bool:
-    """Whether a port or a peer can be used here."""
-    try:
-        get_source(name)
-    except UnavailableError:
-        return False
-    return True
+def find_source(name: str) -> Port | Peer | None:
+    """A port, or a peer, by name; None where it is not available."""
+    with suppress(UnavailableError):
+        return get_source(name)
+    return None
 
 
 def expected_of(arm: Arm) -> Reference:

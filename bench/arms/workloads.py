@@ -6,6 +6,7 @@ Adding a workload is adding a row to `WORKLOADS`.
 import math
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,7 +67,6 @@ class Workload:
         return self.batch_size * self.time if self.classes is None else int(self.batch().lengths.sum())
 
     def parameters(self, phase: str = "forward") -> int:
-        """The number of parameters of the model."""
         config = self.config(phase)
         return sum(map(math.prod, leaf_shapes(config.input_size, config.hidden_size, config.classes).values()))
 
@@ -82,11 +82,7 @@ class Workload:
 
     @property
     def shape(self) -> str:
-        """The sizes in a few characters.
-
-        >>> get_workload(Sized("tiny")).shape
-        'B=1 T=8 D=4 H=8'
-        """
+        """The sizes in a few characters."""
         return f"B={self.batch_size} T={self.time} D={self.input_size} H={self.hidden_size}"
 
 
@@ -113,9 +109,6 @@ def get_workload(sized: Sized) -> Workload:
     """A workload, with the sizes that were changed.
 
     Raises an UnknownNameError if there is no such workload or size, and an InputError if its data fix the size.
-
-    >>> get_workload(Sized("question", {"hidden": 64})).shape
-    'B=1 T=50 D=20 H=64'
     """
     known = {workload.name: workload for workload in WORKLOADS}
     if sized.name not in known:
@@ -137,18 +130,13 @@ def workload_of(arm: Arm) -> Workload:
 
 
 def parse_workload(text: str) -> Sized:
-    """Read a workload as users write it, with sizes or without. Raises what `get_workload` does.
-
-    >>> parse_workload("question@hidden=64")
-    Sized(name='question', sizes={'hidden': 64})
-    """
+    """Read a workload as users write it, as in "question@hidden=64". Raises what `get_workload` does."""
     name, *sizes = text.split("@")
-    pairs = [size.partition("=") for size in sizes]
-    given = {size: int(value) for size, _, value in pairs if size in SIZES and _is_size(value)}
-    get_workload(Sized(name, dict.fromkeys((size for size, *_ in pairs), 1)))  # refuses names that there are not
-    if len(given) < len(sizes):
+    given = {size: value for size, _, value in (text.partition("=") for text in sizes)}
+    get_workload(Sized(name, dict.fromkeys(given, 1)))  # refuses names that there are not
+    if len(given) < len(sizes) or not all(map(_is_size, given.values())):
         raise InputError(f"cannot read {text!r}: expected sizes of 1 or more, each once, as in question@hidden=64.")
-    return Sized(name, {size: given[size] for size in SIZES if size in given})
+    return Sized(name, {size: int(given[size]) for size in SIZES if size in given})
 
 
 def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
@@ -160,8 +148,7 @@ def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
     ['question@batch=2@hidden=8', 'question@batch=2@hidden=32']
     """
     of = of or Sized(OWN)
-    given: dict[str, list[int]] = {}
-    size = ""
+    given, size = dict[str, list[int]](), ""
     for part in text.split(","):
         before, equals, value = (word.strip() for word in part.rpartition("="))
         size = before if equals else size
@@ -172,9 +159,8 @@ def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
             )
         given.setdefault(size, []).append(int(value))
     get_workload(Sized(of.name, dict.fromkeys(given, 1)))  # refuses what its data fix
-    usual = get_workload(of)
-    fixed = {size for size, values in given.items() if values == [getattr(usual, SIZES[size])]}
-    chosen = {size: dict.fromkeys(given[size]) for size in SIZES if size in given and size not in fixed}
+    usual = {size: [getattr(get_workload(of), name)] for size, name in SIZES.items()}
+    chosen = {size: dict.fromkeys(given[size]) for size in SIZES if given.get(size, usual[size]) != usual[size]}
     choices = [of.sizes | dict(zip(chosen, values, strict=True)) for values in product(*chosen.values())]
     return [Sized(of.name, {size: sizes[size] for size in SIZES if size in sizes}) for sizes in choices]
 
@@ -195,13 +181,8 @@ def _is_size(text: str) -> bool:
     return text.isdecimal() and len(text) < 20 and int(text) > 0
 
 
-@dataclass(frozen=True)
-class Work:
-    """The least that any implementation of a phase does in a call.
-
-    Bytes are of parameters, inputs, outputs, targets, gradients and optimiser state, each read or written once, and of
-    the states that the backward pass needs, written and read once.
-    """
+class Work(NamedTuple):
+    """The least that any implementation of a phase does in a call."""
 
     flops: float  # a multiply-add is two, an activation is one
     moved_bytes: float
@@ -210,8 +191,9 @@ class Work:
 def work_of(workload: Workload, phase: str, dtype: str = "float32") -> Work:
     """Analytic work of a call.
 
-    Steps at or past a sequence's length do not count as work, though most programs run them. Otherwise, a library that
-    packs the sequences would get credit for steps that it leaves out.
+    Bytes are of parameters, inputs, outputs, targets, gradients and optimiser state, each read or written once, and of
+    the states that the backward pass needs, written and read once. Steps at or past a sequence's length do not count:
+    else a library that packs the sequences would get credit for steps that it leaves out.
     """
     B, D, H = workload.batch_size, workload.input_size, workload.hidden_size
     steps = B if phase == "step" else workload.steps  # of all sequences

@@ -28,11 +28,10 @@ from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
-from ..results.journal import PARTIAL, Journal, ResumeError
 from ..results.lines import with_checksum
 from ..results.proof import proofs_of
 from ..results.record import Results
-from ..results.run import Begun, Ended
+from ..results.run import PARTIAL, Begun, Ended, Journal, ResumeError
 from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import run

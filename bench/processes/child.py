@@ -4,7 +4,7 @@
 child decodes one request, of the type that the function's annotation says, calls the function with it and with what
 sends an answer, and encodes each answer as a line of JSON.
 
-The parent keeps the child's stdin open. Once it has read its request, the child ends when its stdin closes, however the
+The parent keeps the child's stdin open. Once it has its request, the child ends when its stdin closes, however the
 parent ended, with all that it started. On Linux the kernel ends the child before that, at once, but not what the child
 started. A child is a session of its own, so Ctrl-C reaches only the parent, which then decides.
 """
@@ -19,19 +19,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from functools import cached_property
 from importlib import import_module
 from threading import Event, Thread
-from typing import Any, BinaryIO, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from ...common.errors import TrigruError, brief
-from .interrupts import SIGNALS, raise_if_interrupted
+from .interrupts import ignore, raise_if_interrupted
 
 _PARENT = "TRIGRU_PARENT"
-_PR_SET_PDEATHSIG = 1
-#: Thresholds of a child's garbage collection, which by default takes a tenth of the time of a trace.
-_GARBAGE = 200_000, 20, 20
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 #: How long the parent listens before it looks at the child again, in seconds.
 SLICE_S = 0.5
 
@@ -41,12 +39,7 @@ class ChildDiedError(TrigruError):
 
 
 def answers_of(
-    target: str,
-    request: Any,
-    kind: Any,
-    limit_s: float,
-    variables: Mapping[str, str] | None = None,
-    stop: Event | None = None,
+    target: str, request: Any, kind: Any, limit_s: float, variables: Mapping[str, str] = {}, stop: Event | None = None
 ) -> Generator[Any, None, None]:
     """Run a function in a fresh interpreter, and yield its answers. See `Child`, also for the arguments."""
     with Child(target, variables) as child:
@@ -64,12 +57,11 @@ class SideBySide(AbstractContextManager["SideBySide"]):
 
     def __init__(self):
         self._answers, self._stop = queue.SimpleQueue[tuple[int, Any]](), Event()
-        self._threads, self._reading = list[Thread](), 0
+        self._threads, self._reading = ThreadPoolExecutor(64), 0  # more than there ever are
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._threads.shutdown()
 
     def read(self, number: int, answers_until: Callable[[Event], Iterator[Any]]) -> None:
         """Read the answers of a process that has this number, until an event is set."""
@@ -79,15 +71,12 @@ class SideBySide(AbstractContextManager["SideBySide"]):
             try:
                 for answer in answers_until(self._stop):
                     self._answers.put((number, answer))
-            except ChildDiedError as error:
-                end = ProcessEnded(error)
-            except BaseException as error:  # goes on in the main thread
-                end = error
+            except BaseException as error:  # all but a death goes on in the main thread
+                end = ProcessEnded(error) if isinstance(error, ChildDiedError) else error
             self._answers.put((number, end))
 
         self._reading += 1
-        self._threads.append(Thread(target=read))
-        self._threads[-1].start()
+        self._threads.submit(read)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """The number of a process and an answer, or its `ProcessEnded`, until all have ended."""
@@ -102,14 +91,11 @@ class SideBySide(AbstractContextManager["SideBySide"]):
 
 
 def parts_of_cpu(devices: int | None) -> dict[str, str]:
-    """The variable of a child that divides a CPU into so many devices; empty for None, or for one.
-
-    XLA's flag comes after those of this process, since XLA takes the last.
-    """
+    """The variable of a child that divides a CPU into so many devices; empty for None, or for one."""
     if not devices or devices == 1:
         return {}
     flag = f"--xla_force_host_platform_device_count={devices}"
-    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}
+    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}  # XLA takes the last
 
 
 def shared_memory() -> dict[str, str]:
@@ -124,33 +110,26 @@ def cores() -> int:
 
 
 def interpreter(*arguments: str, python: str | None = None) -> list[str]:
-    """The command that runs Python in safe-path mode, so that a file in the current folder is not imported.
-
-    >>> interpreter("-m", "trigru.bench.cli", python="python")
-    ['python', '-P', '-m', 'trigru.bench.cli']
-    """
+    """The command that runs Python in safe-path mode, so that a file in the current folder is not imported."""
     return [python or sys.executable, "-P", *arguments]
 
 
 def environment() -> dict[str, str]:
-    """The environment of a process which calls `adopt`. What that starts runs in safe-path mode, too."""
+    """The environment of a child. What that starts runs in safe-path mode, too."""
     return os.environ | {_PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
 
 
-class Child:
-    """A fresh interpreter that runs a function. Within its context it lives; then it is ended, with all it started.
+class Child(AbstractContextManager["Child"]):
+    """A fresh interpreter that runs MODULE:FUNCTION, with variables beside or instead of this process's.
 
-    Args:
-        target: MODULE:FUNCTION; or a module that calls `adopt` before anything else.
-        variables: of its environment, beside or instead of this process's.
+    Within its context it lives; then it is ended, with all it started.
     """
 
-    def __init__(self, target: str, variables: Mapping[str, str] | None = None):
+    def __init__(self, target: str, variables: Mapping[str, str] = {}):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        modules = [__name__, target] if ":" in target else [target]
         self._process = subprocess.Popen(
-            interpreter("-m", *modules), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            start_new_session=True, env=environment() | dict(variables or {}),
+            interpreter("-m", __name__, target), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            start_new_session=True, env=environment() | dict(variables),
         )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018
         self._in, self._out, self._lines = self._process.stdin, self._process.stdout, queue.SimpleQueue[bytes]()
@@ -161,9 +140,6 @@ class Child:
         for line in self._out:
             self._lines.put(line)
         self._lines.put(b"")  # the end
-
-    def __enter__(self) -> "Child":
-        return self
 
     def __exit__(self, *_: object) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -177,15 +153,11 @@ class Child:
         self._errors.close()
 
     def answers_to(self, request: Any, kind: Any, limit_s: float, stop: Event | None = None) -> Iterator[Any]:
-        """Send a request, and yield the answers.
+        """Send a request, and yield the answers, of the type `kind`.
 
-        Raises a ChildDiedError if it failed, was killed, was silent for too long, sent what is no answer, or is not
-        needed any more. The message has its last line on stderr.
-
-        Args:
-            kind: the type of the answers.
-            limit_s: the longest silence of the child, in seconds.
-            stop: set by another thread when nobody needs the answers any more.
+        Raises a ChildDiedError if the child failed, was killed, was silent for longer than `limit_s` seconds, sent what
+        is no answer, or is not needed any more, since another thread set `stop`. The message has its last line on
+        stderr.
         """
         import msgspec  # here, since not every command needs it
 
@@ -211,11 +183,8 @@ class Child:
             raise ChildDiedError(f"the measuring process died: {how or f'exit code {code}'}")
 
     def _next(self, limit_s: float, stop: Event | None) -> bytes:
-        """The next line, or b"" at the end.
-
-        The wait is cut into slices, so that time in which the whole run was stopped counts as one of them.
-        """
-        slices = math.ceil(limit_s / SLICE_S)
+        """The next line, or b"" at the end."""
+        slices = math.ceil(limit_s / SLICE_S)  # time in which the whole run was stopped counts as one of them
         for _ in range(slices + 1):
             raise_if_interrupted()
             ended = self._process.poll() is not None
@@ -229,61 +198,31 @@ class Child:
         raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended")
 
 
-class Parent:
-    """A child's connection to its parent: the line that it sends, and where the answers are written, one a line."""
-
-    def __init__(self, answers: BinaryIO):
-        self._answers = answers
-
-    @cached_property
-    def request(self) -> bytes:
-        """The line, as soon as it is there. From then on, the child ends when its stdin closes."""
-        request = sys.stdin.buffer.readline()
-        Thread(target=_end_with_stdin, daemon=True).start()
-        return request
-
-    def answer(self, line: bytes) -> None:
-        """Send a line."""
-        self._answers.write(line + b"\n")
-        self._answers.flush()
-
-
-def adopt() -> Parent:
-    """Connect to the parent. A child calls this before its heavy imports, and keeps what it returns.
-
-    From then on it ends with its parent, on Linux by the kernel; it ignores signals that can be ignored, and sends to
-    stderr what frameworks print to stdout.
-    """
-    for number in SIGNALS:  # only the parent decides
-        signal.signal(number, signal.SIG_IGN)
-    parent = os.environ.pop(_PARENT, None)
+def work(target: str) -> None:
+    """Answer one request, as a child, by a function that takes a `request` and an `answer` to call."""
+    ignore()  # only the parent decides
+    parent = int(os.environ.pop(_PARENT))
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before prctl
             os._exit(1)
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return Parent(answers)
-
-
-def work(parent: Parent, target: str) -> None:
-    """Answer one request by a function, `MODULE:FUNCTION`, which takes a `request` and an `answer` to call."""
+    os.dup2(2, 1)  # what frameworks print
     module, _, name = target.partition(":")
     function = getattr(import_module(module), name)  # the first, since a module may time its imports
     import msgspec
 
-    request = msgspec.json.decode(parent.request, type=get_type_hints(function)["request"])
-    encoder = msgspec.json.Encoder()
+    line, encoder = sys.stdin.buffer.readline(), msgspec.json.Encoder()
+    Thread(target=_end_with_stdin, daemon=True).start()
+
+    def answer(message: Any) -> None:
+        answers.write(encoder.encode(message) + b"\n")
+        answers.flush()
+
     try:
-        function(request, lambda message: parent.answer(encoder.encode(message)))
+        function(msgspec.json.decode(line, type=get_type_hints(function)["request"]), answer)
     except TrigruError as error:
         sys.exit(" ".join(str(error).split()))
-
-
-def collect_less_garbage() -> None:
-    """Leave what is imported alone, and collect rarely: by default, that takes a tenth of the time of a trace."""
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE)
 
 
 def _end_with_stdin() -> None:
@@ -293,5 +232,11 @@ def _end_with_stdin() -> None:
     os._exit(1)
 
 
+def collect_less_garbage() -> None:
+    """Leave what is imported alone, and collect rarely: by default, that takes a tenth of the time of a trace."""
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
+
+
 if __name__ == "__main__":
-    work(adopt(), sys.argv[1])
+    work(sys.argv[1])

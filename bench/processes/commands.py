@@ -25,15 +25,11 @@ Exit = tuple[int, str] | None
 def run_command(
     command: Sequence[str], variables: Mapping[str, str], limit_s: float, still: Callable[[], None] = lambda: None
 ) -> tuple[int, str]:
-    """Run a command; its exit code, and, if that is not 0, its last line on stderr.
+    """Run a command in an environment; its exit code, and, if that is not 0, its last line on stderr.
 
-    A process between this one and the command ends it: it alone would not notice that this one was killed.
-    Raises a ChildDiedError if that process died, or was silent for a minute.
-
-    Args:
-        variables: the command's whole environment.
-        limit_s: the longest that it may take, in seconds; then it is ended, and its exit code is 124.
-        still: called every second while it runs.
+    After `limit_s` seconds it is ended, and its exit code is 124. A process between this one and the command ends it,
+    which would not notice that this one was killed. Raises a ChildDiedError if that process died, or was silent for a
+    minute.
     """
     code, last = 1, ""
     request: Command = list(command), dict(variables), limit_s

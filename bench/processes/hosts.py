@@ -11,7 +11,6 @@ from .child import parts_of_cpu
 
 #: Where JAX finds the hosts itself: of SLURM, Open MPI, Kubernetes, Cloud TPU.
 FOUND = "auto"
-START_S = 120
 #: HOST:PORT at which host 0 listens, how many hosts there are, and which this is, from 0; None where JAX finds them.
 Hosts = tuple[str | None, int | None, int | None]
 
@@ -42,9 +41,7 @@ def read_hosts(text: str) -> Hosts:
 def join(hosts: Hosts, devices: int | None = None) -> None:
     """Join the other hosts. JAX must not have started in this process. Raises a HostsError if the others do not come.
 
-    Args:
-        devices: of all hosts together, parts of a CPU each; None for what there is. An InputError says if hosts cannot
-            have as many.
+    All hosts together have so many devices, parts of a CPU each; None for what there is.
     """
     import jax
 
@@ -54,7 +51,7 @@ def join(hosts: Hosts, devices: int | None = None) -> None:
             raise InputError(f"{count or 'found'} hosts cannot have {devices} parts of a CPU in equal numbers.")
         os.environ |= parts_of_cpu(devices // count)
     try:
-        jax.distributed.initialize(coordinator, count, index, initialization_timeout=START_S)
+        jax.distributed.initialize(coordinator, count, index, initialization_timeout=120)
     except Exception as error:
         raise HostsError(f"this host could not join the others: {brief(error)}") from error
 

@@ -32,10 +32,7 @@ class _State:
 
 
 def listen() -> dict[signal.Signals, Any]:
-    """From now on, signals are noted; returns the handlers that were there.
-
-    A signal that is ignored, as with nohup, stays ignored.
-    """
+    """From now on, signals are noted, unless they are ignored, as with nohup; returns the handlers that were there."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -44,7 +41,7 @@ def listen() -> dict[signal.Signals, Any]:
 
 
 def ignore() -> None:
-    """Ignore the signals from now on: the process has ended, and Python's own handlers are gone before it is."""
+    """Ignore the signals from now on: Python's own handlers are gone before the process is."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -64,9 +61,8 @@ def listening() -> Iterator[None]:
 
 def raise_if_interrupted() -> None:
     """Raise an Interrupted, in the main thread, if there was a signal and it was not raised before."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if _State.number is not None and not _State.shields and not _State.was_raised:
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and _State.number is not None and not _State.shields and not _State.was_raised:
         _State.was_raised = True
         raise Interrupted(_State.number)
 

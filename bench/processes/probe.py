@@ -24,19 +24,18 @@ def check_jax() -> None:
     if find_spec("msgspec") is None:
         return
     names = ("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "TF_XLA_FLAGS", "LIBTPU_")
-    settings = tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith(names))
-    if settings and (problem := _try(settings)):
-        raise JaxEnvironmentError(problem)
+    if settings := tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith(names)):
+        _try(settings)
 
 
 @cache
-def _try(settings: tuple[tuple[str, str], ...]) -> str | None:
+def _try(settings: tuple[tuple[str, str], ...]) -> None:
     try:
         list(answers_of(TRIED, None, None, LIMIT_S))
     except ChildDiedError as error:
         message = str(error).removeprefix("the measuring process ").removeprefix("died: ")
-        return f"JAX does not start with {', '.join(f'{name}={value}' for name, value in settings)}: {message[:500]}"
-    return None
+        named = ", ".join(f"{name}={value}" for name, value in settings)
+        raise JaxEnvironmentError(f"JAX does not start with {named}: {message[:500]}") from error
 
 
 def answer_request(request: None, answer: object) -> None:

@@ -10,7 +10,6 @@ import shutil
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from .interrupts import raise_if_interrupted
 
-#: Seconds from one look at a claim that is waited for to the next.
+#: For how many seconds a claim is waited for at a time.
 LOOK_EVERY_S = 0.5
 #: The name of the claim to time on this machine.
 TIMING = "timing"
@@ -38,10 +37,7 @@ class ScratchError(TrigruError):
 
 @contextmanager
 def scratch() -> Iterator[str]:
-    """A folder that is removed at the end of the context. What killed processes left is removed now.
-
-    Raises a ScratchError if others can exchange files in the folder for temporary files.
-    """
+    """A folder that is removed at the end of the context. What killed processes left is removed now."""
     shared = Path(tempfile.gettempdir())
     mode = shared.stat().st_mode
     if mode & 0o022 and not mode & stat.S_ISVTX:
@@ -90,29 +86,27 @@ def now() -> str:
 
 @contextmanager
 def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Within this context no other process of this user has the claim, which is waited for.
+    """Within this context no other process of this user has the claim to `what`, which is waited for.
 
-    It ends with the process, however that ends. Where nothing can be written for the user, there are no claims.
-
-    Args:
-        what: that is claimed, as the subject of a sentence.
-        waiting: called once with a sentence that names the other process, if there is one.
+    It ends with the process, however that ends. Where nothing can be written for the user, there are no claims. Another
+    process that has it is named in a sentence, which `waiting` is called with once.
     """
     if (folder := _claims()) is None:
         yield
         return
     name = f"{name}-{platform.node()}"
-    lock, owner = FileLock(folder / f"{name}.lock", timeout=0), folder / f"{name}.txt"
-    is_first = True
-    while not lock.is_locked:
-        raise_if_interrupted()
-        try:
-            lock.acquire()
-        except Timeout:
-            if is_first:
-                waiting(f"{what} is in use by another trigru ({_owner(owner)}).")
-            is_first = False
-            time.sleep(LOOK_EVERY_S)
+    lock, owner = FileLock(folder / f"{name}.lock"), folder / f"{name}.txt"
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        command = "just begun"
+        with suppress(OSError, ValueError):
+            command = read_whole(owner, 2**16).decode()
+        waiting(f"{what} is in use by another trigru ({command}).")
+        while not lock.is_locked:
+            raise_if_interrupted()
+            with suppress(Timeout):
+                lock.acquire(LOOK_EVERY_S, LOOK_EVERY_S)
     try:
         command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
         write_whole(owner, f"process {os.getpid()}, since {now()} UTC: {command}".encode(errors="replace"))
@@ -120,12 +114,6 @@ def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[No
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
-
-
-def _owner(path: Path) -> str:
-    with suppress(OSError, ValueError):
-        return read_whole(path, 2**16).decode()
-    return "just begun"
 
 
 def _claims() -> Path | None:

@@ -49,6 +49,8 @@ DESCRIBED = ("METADATA", "RECORD", "entry_points.txt", "direct_url.json", "PKG-I
 LEFT_OUT = ("__pycache__", "test", "tests", "include", "idlelib", "node_modules")
 #: A proof is read up to this size, in bytes; and so many are kept.
 MOST_BYTES, MOST_KEPT = 20_000_000, 40
+#: What a proof answers; None for all questions of the default checks.
+Questions = Sequence[QuestionId] | None
 
 
 class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +77,6 @@ def prove_ports(
     A proof with all default checks is also taken where only the call styles that are timed are checked.
 
     Args:
-        prove: gets the measurements of questions from the prover.
         checks: None for all default ones.
         styles: by phase, which call styles are asked about; None for all.
         anew: take no proof that is kept.
@@ -104,18 +105,9 @@ def prove_ports(
     return [measurement for subject in subjects for measurement in found.get(subject, ())]
 
 
-def keep(
-    subject: PortId,
-    backend: str | None,
-    measurements: Iterable[Measurement],
-    questions: Sequence[QuestionId] | None = None,
-) -> None:
-    """Keep a proof, if it is complete and of the CPU. Where there is no private folder for it, none is kept.
-
-    Args:
-        questions: all that the proof answers; None for all default ones.
-    """
-    measurements, path = list(measurements), _path(subject, questions)
+def keep(subject: PortId, backend: str | None, measurements: list[Measurement], questions: Questions = None) -> None:
+    """Keep a proof, if it is complete and of the CPU."""
+    path = _path(subject, questions)
     if path is None or backend != "cpu" or not _is_whole(subject, measurements, questions):
         return
     proof = KeptProof(digest(), datetime.now(UTC).isoformat(timespec="seconds"), measurements)
@@ -125,7 +117,7 @@ def keep(
         write_whole(path, with_checksum(proof))
 
 
-def kept(subject: PortId, questions: Sequence[QuestionId] | None = None) -> KeptProof | None:
+def kept(subject: PortId, questions: Questions = None) -> KeptProof | None:
     """The proof of a port by the same code, with the same packages, on the same machine; None if there is none."""
     with suppress(OSError, ValueError):  # there is none, or it is damaged
         if path := _path(subject, questions):
@@ -135,11 +127,8 @@ def kept(subject: PortId, questions: Sequence[QuestionId] | None = None) -> Kept
     return None
 
 
-def _path(subject: PortId, questions: Sequence[QuestionId] | None) -> Path | None:
-    """The file of a port's proof; None where none may be kept.
-
-    It may for trigru's own ports, where JAX has nothing but a CPU.
-    """
+def _path(subject: PortId, questions: Questions) -> Path | None:
+    """The file of a proof; None where none may be kept: there is an accelerator, or the port is not trigru's own."""
     accelerated = any(find_spec(name) is not None for name in ("libtpu", "jax_plugins"))
     if accelerated or subject.source != "port" or subject.name not in own_ports():
         return None
@@ -148,7 +137,7 @@ def _path(subject: PortId, questions: Sequence[QuestionId] | None) -> Path | Non
     return folder and folder / f"{name}.json"
 
 
-def _is_whole(subject: PortId, measurements: list[Measurement], questions: Sequence[QuestionId] | None) -> bool:
+def _is_whole(subject: PortId, measurements: list[Measurement], questions: Questions) -> bool:
     """Whether each question has its answer, and all passed."""
     questions = expand([subject], DTYPES, CHECKS) if questions is None else questions
     are_whole = len(measurements) == len(questions) and all(map(is_answer, measurements, questions))
@@ -167,12 +156,9 @@ def nothing_changed() -> bool:
 
 
 def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable[str], own: Iterable[Path]) -> str:
-    """The digest of what a proof depends on.
+    """The digest of what a proof depends on: where Python looks for modules, and the whole of own folders.
 
-    Args:
-        search: where Python looks for modules. The current folder and the script's are left out, unless PYTHONPATH has
-            them: what lies there then stands before the packages.
-        own: folders whose files are read whole: trigru's, and those of packages that are installed editable.
+    The current folder and the script's are left out, unless PYTHONPATH has them, and so before the packages.
     """
     found = hashlib.sha256()
 
@@ -214,12 +200,7 @@ def own_roots() -> list[Path]:
 def _files(
     place: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """The files below a folder that Python imports or reads to find imports, in order; of an archive, itself.
-
-    Args:
-        everything: other files, too.
-        seen: folders on the way, to which a link may lead back.
-    """
+    """The files below a folder, to which a link may lead back, that Python imports or that say what, or all files."""
     with suppress(OSError):  # it is gone, or may not be read
         status = os.stat(place)
         here = status.st_dev, status.st_ino
@@ -234,7 +215,6 @@ def _files(
 
 
 def _content(path: str) -> str:
-    try:
+    with suppress(OSError):
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        return type(error).__name__
+    return ""

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from ...common.gru.kernels import STOCK
 from .lines import first_twice
@@ -33,16 +34,12 @@ NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
     """A workload by name, and those of its sizes that were changed.
 
-    Args:
-        name: a row of `trigru.bench.arms.workloads.WORKLOADS`.
-        sizes: "batch", "time", "inputs" or "hidden".
-
     >>> str(Sized("question", {"hidden": 64}))
     'question@hidden=64'
     """
 
-    name: str
-    sizes: dict[Size, Natural] = {}
+    name: str  # a row of `trigru.bench.arms.workloads.WORKLOADS`
+    sizes: dict[Size, Natural] = {}  # "batch", "time", "inputs" or "hidden"
 
     def __str__(self) -> str:
         """The text that users write."""
@@ -55,36 +52,26 @@ def _arithmetic(of: "Arm | Plan") -> str:
 
 
 class Arm(Struct, frozen=True, forbid_unknown_fields=True):
-    """A port in a call style, on a phase of a workload, which is timed.
+    """A port in a call style, on a phase of a workload, which is timed. Parameters are float32.
 
-    Args:
-        workload, phase, dtype, precision: the work. Arms are compared where they have these and the division in common.
-            dtype is that of the computation, and precision JAX's of matrix products. Parameters are float32.
-        division: "stock", or the name of the kernel that the group compares with the stock one.
-        port: its name, or a peer's.
-        style: the call style; None where the port is not available, so that its styles are not known.
-        kernel: the arm's own.
-        role: ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise
-            floor. An "arm" gets a verdict.
-        copy: 1; 2 for the duplicate.
-        devices: over how many the batch is spread.
-        way: in which it is: "placed", where XLA finds out the rest, or by "shard_map"; "" on one device.
-        labels: what the call style is, whatever its port calls it: of `trigru.common.port.protocol.LABELS`.
+    Arms are compared where they have workload, phase, dtype, precision and division in common.
     """
 
-    workload: Sized
-    phase: Phase
-    dtype: Dtype
-    division: str
-    port: str
-    style: str | None
-    kernel: str
+    workload: Sized  # the sizes and the data
+    phase: Phase  # what is computed
+    dtype: Dtype  # of the computation
+    division: str  # "stock", or the name of the kernel that the group compares with the stock one
+    port: str  # its name, or a peer's
+    style: str | None  # the call style; None where the port is not available, so that its styles are not known
+    kernel: str  # the arm's own
+    #: Ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise floor. An
+    #: "arm" gets a verdict.
     role: Role
-    copy: Natural
-    labels: tuple[Label, ...] = ()
-    precision: Precision = "highest"
-    devices: Natural = 1
-    way: Way = ""
+    copy: Natural  # 1; 2 for the duplicate
+    labels: tuple[Label, ...] = ()  # of `trigru.common.port.protocol.LABELS`: what the style is, whatever its name
+    precision: Precision = "highest"  # JAX's, of matrix products
+    devices: Natural = 1  # over how many the batch is spread
+    way: Way = ""  # in which it is: "placed", where XLA finds out the rest, or by "shard_map"; "" on one device
 
     arithmetic = property(_arithmetic)
 
@@ -108,61 +95,41 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether ratios of the group are relative to this arm."""
         return self.role == "baseline"
 
 
 class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """An arm without a number.
+    """An arm without a number."""
 
-    Args:
-        reason: why, in words.
-    """
-
-    arm: Arm
-    reason: Annotated[str, Meta(min_length=1)]
+    arm: Arm  # of the plan
+    reason: Annotated[str, Meta(min_length=1)]  # why, in words
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
-    """The arms that a run times, as the user chose them, and how often.
+    """The arms that a run times, as the user chose them, and how often."""
 
-    Args:
-        workloads, phases, ports, peers, kernels: by name.
-        styles: call styles; None for those of `trigru.bench.arms.arms.expand`.
-        processes: fresh interpreters, each of which measures everything.
-        rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
-        sample_time_s: a sample on a CPU is as many calls as fill this time, but at most twenty; on an accelerator, as
-            many as fill the longer of this time and 50 ms, but at least fifty.
-        dtype, precision: of all arms; see `Arm`.
-        devices: over how many each port's batch is spread; 1 is always among them.
-    """
-
-    workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
-    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
-    ports: tuple[str, ...]
-    peers: tuple[str, ...]
-    styles: tuple[str, ...] | None
-    kernels: Annotated[tuple[str, ...], Meta(min_length=1)]
-    processes: Annotated[int, Meta(ge=1, le=1000)]
+    workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]  # by name
+    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]  # by name
+    ports: tuple[str, ...]  # by name
+    peers: tuple[str, ...]  # by name: GRUs of other libraries
+    styles: tuple[str, ...] | None  # call styles; None for those of `trigru.bench.arms.arms.expand`
+    kernels: Annotated[tuple[str, ...], Meta(min_length=1)]  # by name
+    processes: Annotated[int, Meta(ge=1, le=1000)]  # fresh interpreters, each of which measures everything
+    #: For each group in each process, fewer if they would take too long; None for as many as fit a time.
     rounds: Natural | None
+    #: A sample on a CPU is as many calls as fill this time, but at most twenty; on an accelerator, as many as fill the
+    #: longer of this time and 50 ms, but at least fifty.
     sample_time_s: SampleSeconds
-    dtype: Dtype = "float32"
-    precision: Precision = "highest"
+    dtype: Dtype = "float32"  # of all arms; see `Arm`
+    precision: Precision = "highest"  # of all arms; see `Arm`
+    #: Over how many each port's batch is spread; 1 is always among them.
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)
 
     arithmetic = property(_arithmetic)
 
     def __post_init__(self) -> None:
-        values = {
-            "workloads": map(str, self.workloads),
-            "phases": self.phases,
-            "ports": (*self.ports, *self.peers),
-            "styles": self.styles or (),
-            "kernels": self.kernels,
-            "devices": map(str, self.devices),
-        }
-        for name, of_name in values.items():
-            if twice := first_twice(of_name):
+        for name, values in (asdict(self) | {"ports": (*self.ports, *self.peers)}).items():
+            if isinstance(values, tuple) and (twice := first_twice(map(str, values))):
                 raise ValueError(f"{name} of the plan have {twice} twice")
         if 1 not in self.devices:
             raise ValueError("devices of the plan lack 1, which the others are compared with")
@@ -170,8 +137,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def swept(self) -> str | None:
         """The one size in which the workloads differ; None where they differ in another way."""
-        first = self.workloads[0]
-        if any((w.name, w.sizes.keys()) != (first.name, first.sizes.keys()) for w in self.workloads):
+        if len({(w.name, frozenset(w.sizes)) for w in self.workloads}) > 1:
             return None
-        varied = [size for size in first.sizes if len({w.sizes[size] for w in self.workloads}) > 1]
+        varied = [size for size in self.workloads[0].sizes if len({w.sizes[size] for w in self.workloads}) > 1]
         return varied[0] if len(varied) == 1 else None

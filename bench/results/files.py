@@ -14,7 +14,6 @@ from msgspec import Struct
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
-from .grouping import grouped
 from .lines import MOST_BYTES, record_of, refusing, with_checksum
 from .record import Results
 from .run import GroupTimed, Run, Timed
@@ -31,13 +30,9 @@ class ResultsFileError(TrigruError, ValueError):
 
 
 class Stored(Run):
-    """The records of a run as they stand in a file.
+    """The records of a run as they stand in a file."""
 
-    Args:
-        schema: the version of this format.
-    """
-
-    schema: int
+    schema: int  # the version of this format
 
 
 class _ExtraInfo(Struct, frozen=True):
@@ -69,54 +64,35 @@ def save(results: Results, path: Path) -> None:
     """Write a run that ended, with the arms that have a number and the reasons of the others, whole or not at all."""
     from pytest_benchmark.stats import Stats
 
-    run = results.trigru
-    benchmarks, machine = [], run.machine
+    run, machine = results.trigru, results.trigru.machine
+    benchmarks = []
     for b in results.benchmarks:
         stats = Stats()
         for sample_s in b.time_s.tolist():
             stats.update(sample_s)
-        benchmarks.append(
-            {
-                "group": b.group,
-                "name": b.name,
-                "fullname": b.arm.id,
-                "params": None,
-                "param": None,
-                "extra_info": {"trigru": b.timed},
-                "options": {"disable_gc": True, "timer": "perf_counter_ns"},
-                "stats": stats.as_dict() | {"iterations": b.facts.calls},
-            }
-        )
+        names = {"group": b.group, "name": b.name, "fullname": b.arm.id, "params": None, "param": None}
+        options = {"disable_gc": True, "timer": "perf_counter_ns"}
+        facts = {"extra_info": {"trigru": b.timed}, "stats": stats.as_dict() | {"iterations": b.facts.calls}}
+        benchmarks.append(names | facts | {"options": options})
+    system, commit = platform.uname(), machine.commit.removesuffix("-dirty")
+    # trigru's own; pytest-benchmark itself would take that of the working folder
+    commit_info = {"id": commit or "unversioned", "time": None, "author_time": None, "project": "trigru"}
+    of_run = {name: getattr(run, name) for name in ("begun", "started", "interruptions", "ended")}
     file = {
         "machine_info": {
-            "machine": platform.machine(),
+            "machine": system.machine,
             "processor": machine.device,
-            "system": platform.system(),
-            "release": platform.release(),
+            "system": system.system,
+            "release": system.release,
             "python_implementation": platform.python_implementation(),
             "python_version": machine.versions.get("python", "?"),
             "cpu": {"brand_raw": machine.device if machine.backend == "cpu" else "?", "count": machine.threads},
         },
-        # trigru's own; pytest-benchmark itself would take that of the working folder
-        "commit_info": {
-            "id": machine.commit.removesuffix("-dirty") or "unversioned",
-            "time": None,
-            "author_time": None,
-            "dirty": machine.commit.endswith("-dirty"),
-            "project": "trigru",
-            "branch": "(unknown)",
-        },
+        "commit_info": commit_info | {"dirty": commit != machine.commit, "branch": "(unknown)"},
         "benchmarks": benchmarks,
         "datetime": results.datetime,
         "version": machine.versions.get("pytest-benchmark", "?"),
-        "trigru": {
-            "schema": SCHEMA,
-            "begun": run.begun,
-            "started": run.started,
-            "untimed": results.untimed,
-            "interruptions": run.interruptions,
-            "ended": run.ended,
-        },
+        "trigru": {"schema": SCHEMA, "untimed": results.untimed} | of_run,
     }
     write_whole(path, with_checksum(file))
 
@@ -132,32 +108,27 @@ def read(path: Path) -> Run:
         content = read_whole(path, MOST_BYTES)
         if b'"starts"' in content and b'"benchmarks"' not in content:
             raise OtherFileError(path, STARTS_COMMAND)
-        return _run_of(record_of(content, _File, SCHEMA))
-
-
-def _run_of(file: _File) -> Run:
-    """The run of a file, whose samples stand with each arm."""
-    run = file.trigru
-    if run.ended is None:
-        raise ValueError("it has not ended")
-    group_of = {arm.id: arm.group for arm in run.begun.arms}
-    for b in file.benchmarks:
-        for timed in b.extra_info.trigru.values():
-            if timed.arm != b.fullname or timed.arm not in group_of:
-                raise ValueError(f"{b.fullname} has samples of {timed.arm}, or is no arm of the run")
-            if b.group != group_of[timed.arm]:
-                raise ValueError(f"{b.fullname} is in the group {b.group}")
-    samples = [(process, b.group, timed) for b in file.benchmarks for process, timed in b.extra_info.trigru.items()]
-    parts = grouped(sorted(samples, key=lambda of: of[0]), lambda of: of[:2]).items()
-    run.groups_timed = [GroupTimed(group, process, [t for *_, t in of]) for (process, group), of in parts]
-    run.check()
-    return run
+        file = record_of(content, _File, SCHEMA)
+        run = file.trigru
+        if run.ended is None:
+            raise ValueError("it has not ended")
+        group_of = {arm.id: arm.group for arm in run.begun.arms}
+        parts: dict[tuple[int, str], list[Timed]] = {}
+        for b in file.benchmarks:
+            for process, timed in b.extra_info.trigru.items():
+                if timed.arm != b.fullname or timed.arm not in group_of:
+                    raise ValueError(f"{b.fullname} has samples of {timed.arm}, or is no arm of the run")
+                if b.group != group_of[timed.arm]:
+                    raise ValueError(f"{b.fullname} is in the group {b.group}")
+                parts.setdefault((process, b.group), []).append(timed)
+        in_order = sorted(parts.items(), key=lambda part: part[0][0])
+        run.groups_timed = [GroupTimed(group, process, timed) for (process, group), timed in in_order]
+        run.check()
+        return run
 
 
 def command_line() -> list[str]:
     """The command of this process, without the folder of the results."""
-    words = [Path(sys.argv[0]).name]
-    for before, word in pairwise(sys.argv):
-        if before not in ("-o", "--output") and not re.match("-o|--output(=|$)", word):
-            words.append(word)
-    return words
+    output = re.compile("-o|--output(=|$)")
+    words = [word for before, word in pairwise(sys.argv) if before not in ("-o", "--output") and not output.match(word)]
+    return [Path(sys.argv[0]).name, *words]

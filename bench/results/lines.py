@@ -23,7 +23,7 @@ LARGEST = 2**53
 #: Where an object has the checksum of all else in it.
 CHECKSUM = "checksum"
 _CHANGED = "it was changed after trigru wrote it, or written by another version"
-_T = TypeVar("_T")
+T = TypeVar("T")
 
 
 def with_checksum(record: Any) -> bytes:
@@ -32,16 +32,13 @@ def with_checksum(record: Any) -> bytes:
     return msgspec.json.encode(msgspec.json.decode(content) | {CHECKSUM: _checksum(_parse(content))})
 
 
-def record_of(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
+def record_of(content: bytes, kind: type[T], schema: int | None = None) -> T:
     """A record of this kind, as `with_checksum` wrote it. Whitespace, the order of keys and forms of floats are free.
 
     Raises a ValueError if it is of another schema, where the kind has one, was changed, or is no such record.
 
     >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b" : 2"), dict)
     {'ratio': 2}
-    >>> record_of(with_checksum({"ratio": 2.0}).replace(b":2.0", b":0.5"), dict)
-    Traceback (most recent call last):
-    ValueError: it was changed after trigru wrote it, or written by another version
     >>> record_of(b'{"steps": 9007199254740993}', dict)
     Traceback (most recent call last):
     ValueError: an integer is 9007199254740993, expected at most 2**53
@@ -62,12 +59,7 @@ def record_of(content: bytes, kind: type[_T], schema: int | None = None) -> _T:
 
 
 def encode_line(record: Any, before: str) -> tuple[bytes, str]:
-    """A record as a line of a journal, and its checksum, which is chained to that of the line before; "" of the first.
-
-    >>> line, checksum = encode_line({"type": "Resumed"}, "")
-    >>> decode_lines(line, dict) == ([{"type": "Resumed"}], checksum)
-    True
-    """
+    """A record as a line of a journal, and its checksum, which is chained to that of the line before, or to ""."""
     content = msgspec.json.encode(record)
     checksum = _checksum([before, _parse(content)])
     return b'["%s",%s]\n' % (checksum.encode(), content), checksum
@@ -118,21 +110,20 @@ def _checksum(parsed: Any) -> str:
 
 def _parse(content: bytes) -> Any:
     """JSON with integers as floats, in which no object has a field twice: readers would not agree on which counts."""
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
+        return dict(pairs)
+
+    def float_of(digits: str) -> float:
+        if len(digits) > len(f"-{LARGEST}") or abs(int(digits)) > LARGEST:
+            raise ValueError(f"an integer is {brief(digits)}, expected at most 2**53")
+        return float(digits)
+
     try:
-        return json.loads(content, object_pairs_hook=_object_of, parse_int=_float_of)
+        return json.loads(content, object_pairs_hook=object_of, parse_int=float_of)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON: {error}") from error
-
-
-def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
-    return dict(pairs)
-
-
-def _float_of(digits: str) -> float:
-    if len(digits) > len(f"-{LARGEST}") or abs(int(digits)) > LARGEST:
-        raise ValueError(f"an integer is {brief(digits)}, expected at most 2**53")
-    return float(digits)

@@ -9,40 +9,27 @@ from .arm import SampleSeconds
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The best rates measured on a device.
+    """The best rates measured on a device."""
 
-    Args:
-        gemm_gflop_per_s: of a large square matrix product, in the dtype and precision of the arms.
-        copy_gbyte_per_s: bytes read plus bytes written, when a large array is updated in place.
-        loop_step_s: seconds for each step of a float32 loop that does almost nothing; None in files without it.
-    """
-
-    gemm_gflop_per_s: Annotated[float, Meta(gt=0, le=1e8)]  # a hundred times that of any device, as the next
-    copy_gbyte_per_s: Annotated[float, Meta(gt=0, le=1e6)]
+    # the bounds are a hundred times what any device has
+    #: Of a large square matrix product, in the dtype and precision of the arms.
+    gemm_gflop_per_s: Annotated[float, Meta(gt=0, le=1e8)]
+    copy_gbyte_per_s: Annotated[float, Meta(gt=0, le=1e6)]  # read plus written, where a large array is updated in place
+    #: Seconds for each step of a float32 loop that does almost nothing; None in files without it.
     loop_step_s: SampleSeconds | None = None
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
-    """The machine and the software of a process.
+    """The machine and the software of a process."""
 
-    Args:
-        versions: of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN.
-        device, backend: as JAX calls them; for a CPU, its model.
-        threads: how many CPUs the process may use.
-        xla_flags: the environment's XLA_FLAGS, without paths.
-        environment: other variables that may change what is measured.
-        commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
-        gpus: the answer of NVIDIA's driver about each GPU when the process starts: clocks, power, memory used.
-    """
-
-    versions: dict[str, str]
-    device: str
-    backend: str
-    threads: Annotated[int, Meta(ge=1, le=2**16)]
-    xla_flags: str
-    environment: dict[str, str]
-    commit: str
-    gpus: list[dict[str, str]] = []
+    versions: dict[str, str]  # of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN
+    device: str  # as JAX calls it; for a CPU, its model
+    backend: str  # as JAX calls it
+    threads: Annotated[int, Meta(ge=1, le=2**16)]  # how many CPUs the process may use
+    xla_flags: str  # the environment's XLA_FLAGS, without paths
+    environment: dict[str, str]  # other variables that may change what is measured
+    commit: str  # of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout
+    gpus: list[dict[str, str]] = []  # what NVIDIA's driver said of each at the start: clocks, power, memory used
 
 
 def machine_differences(was: Machine, now: Machine, *, versions: bool = True) -> list[str]:

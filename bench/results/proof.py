@@ -34,7 +34,7 @@ def passes(m: Measurement) -> bool:
 
 
 def contradictions(found: Iterable[Measurement]) -> Iterator[str]:
-    """Each measurement is there once; of rows that fail, several may have one reason."""
+    """A sentence if a measurement is there twice; of rows that fail, several may have one reason."""
     once = [m for m in found if m.passed or m.levels is None]
     measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in once]
     if twice := first_twice(measured):
@@ -55,7 +55,6 @@ class Proof:
 
     @property
     def is_equal(self) -> bool:
-        """Whether all measurements are within their bounds."""
         return not self.failed
 
 

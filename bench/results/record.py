@@ -48,7 +48,6 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def median_s(self) -> float:
-        """Seconds per call, the median of the rounds."""
         return float(np.median(self.time_s))
 
     @property

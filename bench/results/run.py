@@ -1,59 +1,51 @@
-"""The records of a run: a line each in the journal. The results file has them, too, but no samples of arms that have no
-number in the end, and for each such arm one reason.
+"""The records of a run, and its journal: a file that survives the run, with a line for each record.
 
+The results file has them, too, but no samples of arms that have no number in the end, and for each such arm one reason.
 Nothing is stored that can be computed from them. The types bound every number that is read, and readers refuse records
-that contradict each other.
+that contradict each other. Each line of a journal has a checksum that is chained to the line before it.
 """
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
+from ...common.errors import TrigruError, brief
+from ...common.files import read_whole
 from ...common.port.programs import Build, Count, ProgramFacts
 from .arm import Arm, Clock, Load, Natural, NotNegative, Plan, SampleSeconds, Untimed
 from .grouping import grouped
-from .lines import check_date, first_twice
-from .machine import Ceilings, Machine
+from .lines import MOST_BYTES, check_date, decode_lines, encode_line, first_twice
+from .machine import Ceilings, Machine, machine_differences, version_differences
+
+#: Name of the file of a journal, beside the results.
+PARTIAL = "results.partial.jsonl"
 
 
 class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """How a run began.
+    """How a run began."""
 
-    Args:
-        plan: the arms to time.
-        arms, untimed: of the plan, group by group, as known when the run began.
-        equality: every measurement of equality with the oracle that was made before timing; None where there is none.
-        backend: the platform on which equality was measured. The processes must run on it, too.
-        command: its words, without the folder of the results.
-        load: runnable processes on the machine, in the mean of the minute before the run; None where not known.
-        since: when it began, in UTC.
-        versions, commit: with which it began, and with which its proof was made.
-    """
-
-    plan: Plan
-    arms: list[Arm]
-    untimed: list[Untimed]
+    plan: Plan  # the arms to time
+    arms: list[Arm]  # of the plan, group by group
+    untimed: list[Untimed]  # of the plan, as known when the run began
+    #: Every measurement of equality with the oracle that was made before timing; None where there is none.
     equality: list[Measurement] | None
-    backend: str | None
-    command: list[str]
-    load: Load | None
-    since: str = ""
-    versions: dict[str, str] = {}
-    commit: str = ""
+    backend: str | None  # the platform on which equality was measured; the processes must run on it, too
+    command: list[str]  # its words, without the folder of the results
+    load: Load | None  # runnable processes on the machine, mean of the minute before the run; None where not known
+    since: str = ""  # when it began, in UTC
+    versions: dict[str, str] = {}  # with which it began, and with which its proof was made
+    commit: str = ""  # of trigru's own checkout, likewise
 
 
 class Started(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """A process that started to measure.
+    """A process that started to measure."""
 
-    Args:
-        machine: as it found it.
-        ceilings: the machine's limits, by the arms' arithmetic.
-    """
-
-    machine: Machine
-    ceilings: dict[str, Ceilings]
+    machine: Machine  # as it found it
+    ceilings: dict[str, Ceilings]  # the machine's limits, by the arms' arithmetic
 
 
 class Resumed(Struct, frozen=True, tag=True):
@@ -61,27 +53,19 @@ class Resumed(Struct, frozen=True, tag=True):
 
 
 class Samples(Struct, frozen=True, kw_only=True):
-    """The times of an arm in one process.
+    """The times of an arm in one process."""
 
-    Args:
-        calls: in a sample.
-        steady: whether the warm-up ended since calls became no faster, and not since it took too long.
-        time_s: seconds per call, one for each round.
-        clock: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are
-            started before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it
-            is the throughput of a training loop and the other one is latency.
-        other_s: seconds per call by the other clock, from separate rounds; empty where it was not measured.
-        position: the arm's place within each round.
-        started_s: when each sample began, seconds since the epoch.
-    """
-
-    calls: Natural
-    steady: bool
-    time_s: Annotated[list[SampleSeconds], Meta(min_length=1)]
+    calls: Natural  # in a sample
+    steady: bool  # whether the warm-up ended since calls became no faster, and not since it took too long
+    time_s: Annotated[list[SampleSeconds], Meta(min_length=1)]  # seconds per call, one for each round
+    #: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are started
+    #: before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it is the
+    #: throughput of a training loop and the other one is latency.
     clock: Clock
+    #: Seconds per call by the other clock, from separate rounds; empty where it was not measured.
     other_s: list[SampleSeconds]
-    position: list[Count]
-    started_s: list[NotNegative]
+    position: list[Count]  # the arm's place within each round
+    started_s: list[NotNegative]  # when each sample began, seconds since the epoch
 
     def __post_init__(self) -> None:
         for name in ("position", "started_s"):
@@ -90,27 +74,19 @@ class Samples(Struct, frozen=True, kw_only=True):
 
 
 class Timed(Samples, frozen=True, kw_only=True):
-    """An arm in one process: its samples, and what else is known of it. Further keys are ignored.
+    """An arm in one process: its samples, and what else is known of it. Further keys are ignored."""
 
-    Args:
-        arm: its id.
-        device, backend: where the arm ran.
-        gate: largest error of the first results, as a share of what its admission allows; None of a peer that an
-            earlier version did not compare.
-        leaves: arrays that cross the jit boundary inwards for model and optimiser.
-        build: how long tracing, lowering and compiling took; None where it is not known.
-        program: the program that XLA made; None where XLA did not run it, another process read it, or it is unreadable.
-        unreadable: why it could not be read; "" where it was, or nobody tried.
-    """
-
-    arm: str
-    device: str
-    backend: str
+    arm: str  # its id
+    device: str  # where the arm ran
+    backend: str  # the platform of that
+    #: Largest error of the first results, as a share of what its admission allows; None of a peer that an earlier
+    #: version did not compare.
     gate: Annotated[float, Meta(ge=0, le=1)] | None
-    leaves: Count
-    build: Build | None
+    leaves: Count  # arrays that cross the jit boundary inwards for model and optimiser
+    build: Build | None  # how long tracing, lowering and compiling took; None where it is not known
+    #: The program that XLA made; None where XLA did not run it, another process read it, or it is unreadable.
     program: ProgramFacts | None
-    unreadable: str = ""
+    unreadable: str = ""  # why it could not be read; "" where it was, or nobody tried
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -128,15 +104,10 @@ class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 class Ended(Struct, frozen=True, tag=True):
-    """How a run ended. Further keys of earlier versions are ignored.
+    """How a run ended. Further keys of earlier versions are ignored."""
 
-    Args:
-        datetime: when it did.
-        load: runnable processes on the machine, in the mean of the minute before that; None where not known.
-    """
-
-    datetime: str
-    load: Load | None
+    datetime: str  # when it did
+    load: Load | None  # runnable processes on the machine, mean of the minute before that; None where not known
 
     def __post_init__(self) -> None:
         check_date(self.datetime)
@@ -147,22 +118,15 @@ Line = Begun | Started | Resumed | Untimed | GroupTimed
 
 
 class Run(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The records of a run, each kind in the order in which they came.
+    """The records of a run, each kind in the order in which they came."""
 
-    Args:
-        begun: how it began.
-        started: one for each process that was started, before or after an interruption.
-        untimed: the arms without a number. Those with which the run began are among them in a results file alone.
-        interruptions: how often the run was stopped and resumed.
-        ended: how it ended; None if it did not.
-        groups_timed: what was measured. In a results file it stands with each arm that has a number instead.
-    """
-
-    begun: Begun
-    started: list[Started]
+    begun: Begun  # how it began
+    started: list[Started]  # one for each process that was started, before or after an interruption
+    #: The arms without a number. Those with which the run began are among them in a results file alone.
     untimed: list[Untimed]
-    interruptions: Annotated[int, Meta(ge=0, le=1000)]
-    ended: Ended | None
+    interruptions: Annotated[int, Meta(ge=0, le=1000)]  # how often the run was stopped and resumed
+    ended: Ended | None  # how it ended; None if it did not
+    #: What was measured. In a results file it stands with each arm that has a number instead.
     groups_timed: list[GroupTimed] = []
 
     @property
@@ -186,7 +150,6 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
         return not any(map(self.todo, range(self.plan.processes)))
 
     def groups(self) -> dict[str, list[Arm]]:
-        """All arms, by group."""
         return grouped(self.begun.arms, lambda arm: arm.group)
 
     def todo(self, process: int) -> list[Arm]:
@@ -232,3 +195,96 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("a group was timed before its process started")
         if len({t.clock for line in groups_timed for t in line.timed}) > 1:
             raise ValueError("it was timed by two clocks")
+
+
+class ResumeError(TrigruError, ValueError):
+    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine."""
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
+
+
+class Journal(Run, kw_only=True):
+    """The records of a run that is not complete, in a file."""
+
+    path: Path
+    checksum: str = ""  # of the file's last line
+    made_folder: bool = False  # whether the file's folder was made for it
+
+    @classmethod
+    def begin(cls, path: Path, begun: Begun) -> "Journal":
+        """Begin a file. Raises a FileExistsError if there is one."""
+        self = cls._of(path, [begun])
+        self.made_folder = not path.parent.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("xb").close()
+        self._write(begun)
+        return self
+
+    @classmethod
+    def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
+        """Continue where the file ends, on the same plan and the same software, installed now. Raises a ResumeError."""
+        self = cls.read(path)
+        begun = self.begun
+        if self.plan != plan:
+            command = " ".join(begun.command)
+            raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
+        if begun.versions:
+            then, now = begun.versions | {"commit": begun.commit}, versions | {"commit": commit}
+            self._refuse("begun", version_differences(then, now))
+        if path.is_symlink():
+            raise ResumeError(f"{path}: is a symbolic link, which is not written to")
+        os.truncate(path, len(_whole_lines(path)))
+        self.add(Resumed())
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> "Journal":
+        """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
+        try:
+            return cls._of(path, *decode_lines(_whole_lines(path), Line))
+        except OSError as error:
+            raise TrigruError(f"{path}: {error.strerror}.") from error
+        except ValueError as error:  # also msgspec's
+            raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
+
+    @classmethod
+    def _of(cls, path: Path, lines: list[Line], checksum: str = "") -> "Journal":
+        """The journal of these lines. Raises a ValueError if they are not of one run."""
+        if not lines or not isinstance(lines[0], Begun):
+            raise ValueError("it has no beginning")
+        facts = {"begun": lines[0], "started": [], "untimed": [], "interruptions": 0, "ended": None}
+        self = cls(**facts, path=path, checksum=checksum)
+        for line in lines[1:]:
+            self.take(line)
+        self.check()
+        return self
+
+    def add(self, line: Line) -> None:
+        """Keep a record. Raises a ResumeError if it is from another machine than those before."""
+        if self.started and isinstance(line, Started):
+            commits = ({"commit": machine.commit} for machine in (self.machine, line.machine))
+            self._refuse("measured", machine_differences(self.machine, line.machine) + version_differences(*commits))
+        self._write(line)
+        self.take(line)
+
+    def _refuse(self, was: str, differences: list[str]) -> None:
+        if differences:
+            raise ResumeError(f"{self.path} was {was} elsewhere: {'; '.join(differences)}")
+
+    def _write(self, line: Line) -> None:
+        with open(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "ab") as file:
+            content, checksum = encode_line(line, self.checksum)
+            file.write(content)
+        self.checksum = checksum
+
+    def discard(self) -> None:
+        """Remove the file: its content is in the results file, or it has none."""
+        self.path.unlink(missing_ok=True)
+        if self.made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
+
+
+def _whole_lines(path: Path) -> bytes:
+    content = read_whole(path, MOST_BYTES)
+    return content[: content.rfind(b"\n") + 1]

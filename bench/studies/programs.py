@@ -53,22 +53,20 @@ def xland(path: Path, kernel: str, batch: int = 32, steps: int = 32, hidden: int
 
         @nn.compact
         def __call__(self, xs, init_state):
-            fields = {"dtype": self.dtype, "param_dtype": self.param_dtype, "kernel": kernel}
-            gru = TrigruGRU(self.hidden_dim, carry_init=None, **fields)
+            dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+            gru = TrigruGRU(self.hidden_dim, carry_init=None, kernel=kernel, **dtypes)
             nn.share_scope(self, gru)
             last, outputs = gru(xs, init_state)
             return outputs, last
 
-    rng, float_ = np.random.default_rng(0), jnp.result_type(float)
-    shape = (batch, steps)
+    rng, float_, shape = np.random.default_rng(0), jnp.result_type(float), (batch, steps)
     inputs = {
         "obs_img": rng.integers(0, 8, (*shape, 5, 5, 2)),
         "obs_dir": jax.nn.one_hot(rng.integers(0, 4, shape), 4, dtype=float_),
         "prev_action": rng.integers(0, 6, shape),
         "prev_reward": rng.random(shape),
     }
-    fields = {"rnn_hidden_dim": hidden, "head_hidden_dim": 256, "param_dtype": float_, "dtype": float_}
-    agent = network.ActorCriticRNN(6, **fields)
+    agent = network.ActorCriticRNN(6, rnn_hidden_dim=hidden, head_hidden_dim=256, param_dtype=float_, dtype=float_)
     carry = agent.initialize_carry(batch)
     params = agent.init(jax.random.key(0), inputs, carry)
     if kernel != OWN:

@@ -21,7 +21,7 @@ from scipy.stats import ttest_1samp
 from trigru.common.config import GRUConfig
 from trigru.common.datasets import japanese_vowels
 from trigru.common.gru.optimizers import carry_learning_rate
-from trigru.common.port.task import cross_entropy
+from trigru.common.port.task import Batch, cross_entropy
 from trigru.impls import get_port
 
 #: `trigru verify` proves that they train alike.
@@ -43,15 +43,8 @@ SUNSPOTS = Path(__file__).with_name("sunspots.csv")
 TRAIN_YEARS, VALIDATION_YEARS = 200, 250
 
 
-class Minibatch(NamedTuple):
-    """Sequences with their targets. A JAX pytree."""
-
-    x: Any  # (B, T, D)
-    targets: Any  # (B,) labels, or (B, T, C) values of every step
-    lengths: Any = None  # (B,) integers, or None where every step counts
-
-
-Split = tuple[Minibatch, Minibatch, Minibatch]
+#: Sequences for training, for validation and for the test.
+Split = tuple[Batch, Batch, Batch]
 
 
 class Experiment(NamedTuple):
@@ -62,7 +55,7 @@ class Experiment(NamedTuple):
     loss: Callable[[Any, Any], Any]  # (predictions, targets) -> what training minimises
     score: Callable[[Any, Any], Any]  # (predictions, targets) -> what is reported
     sign: int  # 1 where a higher score is better, else -1
-    split: Callable[[int], Split]  # seed -> sequences for training, for validation and for the test, float32
+    split: Callable[[int], Split]  # seed -> float32
     every_step: bool  # whether to predict at every step, or only from the last valid one
     batch_size: int
     epochs: int  # at most
@@ -77,22 +70,20 @@ def vowels(seed: int) -> Split:
     for speaker in np.unique(data.labels):
         own = np.flatnonzero(data.labels == speaker)
         held_out[rng.choice(own, len(own) // 5, replace=False)] = True
-    train, validation = (
-        Minibatch(data.inputs[rows], data.labels[rows], data.lengths[rows]) for rows in (~held_out, held_out)
-    )
-    return train, validation, Minibatch(test.inputs, test.labels, test.lengths)
+    parts = (data, ~held_out), (data, held_out), (test, slice(None))
+    train, validation, last = (Batch(of.inputs[rows], of.labels[rows], of.lengths[rows]) for of, rows in parts)
+    return train, validation, last
 
 
 def windows(length: int, seed: int) -> Split:
     """All windows of `length` years, each within one part of the series, and the years one later as targets."""
-    counts = np.loadtxt(SUNSPOTS, delimiter=",", skiprows=1, usecols=1)
-    numbers = np.sqrt(counts)  # whose spread grows with the counts
+    numbers = np.sqrt(np.loadtxt(SUNSPOTS, delimiter=",", skiprows=1, usecols=1))  # the spread grows with the counts
     seen = numbers[:TRAIN_YEARS]
     series = ((numbers - seen.mean()) / seen.std()).astype(np.float32)
     parts = []
     for part in np.split(series, (TRAIN_YEARS, VALIDATION_YEARS)):
         both = np.lib.stride_tricks.sliding_window_view(part, length + 1)[..., None]  # (N, length + 1, 1)
-        parts.append(Minibatch(np.ascontiguousarray(both[:, :-1]), np.ascontiguousarray(both[:, 1:])))
+        parts.append(Batch(np.ascontiguousarray(both[:, :-1]), np.ascontiguousarray(both[:, 1:])))
     train, validation, test = parts
     return train, validation, test
 
@@ -127,13 +118,13 @@ def programs_of(framework: str, experiment: Experiment, tx: optax.GradientTransf
     """
     port = get_port(framework)
 
-    def predict(tree: Any, data: Minibatch) -> Any:
+    def predict(tree: Any, data: Batch) -> Any:
         """Predictions of the last valid step (B, C), or of every step (B, T, C)."""
         model, weight, bias = tree
         carry, outputs = port.apply(model, data.x, lengths=data.lengths)
         return (outputs if experiment.every_step else carry) @ weight.T + bias
 
-    def step(tree: Any, state: Any, batch: Minibatch) -> tuple[Any, Any, Any]:
+    def step(tree: Any, state: Any, batch: Batch) -> tuple[Any, Any, Any]:
         loss_of = jax.value_and_grad(lambda tree: experiment.loss(predict(tree, batch), batch.targets))
         loss, gradients = loss_of(tree)
         updates, state = tx.update(gradients, state, tree)
@@ -166,7 +157,7 @@ def fit(predict: Any, step: Any, tree: Any, state: Any, experiment: Experiment, 
     return {"train_loss": train_loss, "validation_loss": validation_loss, "best_epoch": best_epoch, **tested}
 
 
-def minibatches(data: Minibatch, batch_size: int, rng: np.random.Generator) -> list[Minibatch]:
+def minibatches(data: Batch, batch_size: int, rng: np.random.Generator) -> list[Batch]:
     """One epoch in a new random order. Sequences that do not fill a last minibatch are left out of this epoch."""
     order = rng.permutation(len(data.x))
     rows = [order[end - batch_size : end] for end in range(batch_size, len(order) + 1, batch_size)]

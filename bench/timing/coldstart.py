@@ -46,14 +46,9 @@ def measure_cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[
     """Start each port several times, one process at a time. Raises a ChildDiedError if one ends without an answer.
 
     A first pass, which is not recorded, fills the disk cache for all ports. After that, every pass begins with another
-    port.
-
-    Args:
-        repeats: recorded starts of each port.
-        progress: called with the name of each start and the share of the whole that was done since the last call.
+    port. Progress is the name of each start, and the share of the whole that was done since the last one.
     """
-    found: list[ColdStart] = []
-    share = 0.0
+    found, share = list[ColdStart](), 0.0
     for number in range(repeats + 1):
         first = max(number - 1, 0) % max(len(ports), 1)
         for port in (*ports[first:], *ports[:first]):
@@ -76,12 +71,7 @@ def measure_cold_start(port: str) -> ColdStart:
 
 
 def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: float = STARTED_S) -> None:
-    """Import a port, make its model and train two steps, in a process that has imported none of it.
-
-    Args:
-        request: the port's name.
-        since_s: when the process began, by `time.perf_counter`.
-    """
+    """Import the port of that name, make its model and train two steps, in a process that has imported none of it."""
     from ...impls import get_port, get_style
 
     source = get_port(request)
@@ -117,12 +107,10 @@ def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: f
     answer(ColdStart(request, style.name, import_s, init_s, build, second_call_s, _peak_bytes(), on_device))
 
 
-def _peak_bytes() -> int | None:
+def _peak_bytes() -> int:
     # on Linux getrusage's number survives exec, so it may be that of the process that started this one
     with suppress(OSError, StopIteration), open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
-    with suppress(ImportError):  # on Windows
-        import resource
+    import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from ..processes.child import cores
@@ -89,11 +89,7 @@ def machine_contradictions(machine: Machine, ports: Iterable[str]) -> Iterator[s
 
 
 def without_paths(value: str) -> str:
-    """A variable's value with the word PATH in place of every path, since a path may identify a user.
-
-    >>> without_paths("--xla_a=true --xla_dump_to=/home/me/dump --xla_dump_hlo_as_text")
-    '--xla_a=true --xla_dump_to=PATH --xla_dump_hlo_as_text'
-    """
+    """A variable's value with the word PATH in place of every path, since a path may identify a user."""
     words = []
     for word in _WORD.findall(value):
         name, equals, path = word.partition("=")
@@ -106,20 +102,13 @@ def without_paths(value: str) -> str:
 
 def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
     """Installed versions of Python, of the distributions that always matter, and of further ones."""
-    found = {"python": platform.python_version()}
-    for package in dict.fromkeys((*PACKAGES, *packages)):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    found = {name: next(iter(distributions(name=name)), None) for name in (*PACKAGES, *packages)}
+    versions = {name: of.version if of else "not installed" for name, of in found.items()}
+    return {"python": platform.python_version(), **versions}
 
 
 def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variable that leaves a process one GPU, the first, unless the user has chosen which it sees.
-
-    Empty where there is no GPU of NVIDIA's.
-    """
+    """The variable that leaves a process the first GPU of NVIDIA's, if there is one and the user has chosen none."""
     if "CUDA_VISIBLE_DEVICES" in environment or not os.path.exists("/dev/nvidia0"):
         return {}
     return {"CUDA_VISIBLE_DEVICES": "0"}
@@ -133,11 +122,8 @@ def describe_gpus() -> list[dict[str, str]]:
     except (OSError, subprocess.SubprocessError):
         return []
     lines = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
-    return [
-        {name: value for name, value in zip(QUERIES.values(), values, strict=True) if value not in _ABSENT}
-        for values in lines
-        if len(values) == len(QUERIES)
-    ]
+    found = [zip(QUERIES.values(), values, strict=True) for values in lines if len(values) == len(QUERIES)]
+    return [{name: value for name, value in of_gpu if value not in _ABSENT} for of_gpu in found]
 
 
 def memory() -> int | None:

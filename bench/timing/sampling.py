@@ -37,20 +37,17 @@ class CompiledWhileTimingError(TrigruError):
 
 @runtime_checkable  # for the type checker of the tests
 class Benchmarkable(Protocol):
-    """A program that can be called and waited for."""
+    """A program: `call` returns outputs that may not be ready, `wait` blocks until these, or a list of several, are."""
 
-    def call(self) -> Any:
-        """Start a call, and return its outputs, which may not be ready."""
-
-    def wait(self, outputs: Any) -> Any:
-        """Block until outputs, or a list of the outputs of several calls, are ready."""
+    def call(self) -> Any: ...
+    def wait(self, outputs: Any) -> Any: ...
 
 
 class WarmUp(NamedTuple):
     """How an arm was warmed up."""
 
     steady: bool  # its last stretches were at most 3 % faster than the fastest before
-    call_time_s: float  # seconds per call in the fastest stretch
+    call_time_s: float  # in the fastest stretch
 
 
 class Calibration(NamedTuple):
@@ -63,12 +60,10 @@ class Calibration(NamedTuple):
     least_warm_up_s: float = 0.0  # what the warm-up takes at least, in seconds
 
     def calls(self, warmed: WarmUp, sample_time_s: float) -> int:
-        """The calls of a sample by the clock that leads; see `trigru.bench.results.arm.Plan`.
+        """The calls of a sample; see `trigru.bench.results.arm.Plan`.
 
         >>> [CPU.calls(WarmUp(True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
         [20, 4, 1]
-        >>> [ACCELERATOR.calls(WarmUp(True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3)]
-        [5000, 50]
         """
         filling = math.ceil(max(sample_time_s, self.least_sample_s) / warmed.call_time_s)
         least = self.least_calls if self.clock == "blocked" else max(self.least_calls, CALLS_IN_FLIGHT)
@@ -99,12 +94,7 @@ class Schedule(NamedTuple):
 def schedule_of(
     warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration = CPU, *, both: bool = True
 ) -> Schedule:
-    """The schedule of arms that were warmed up so.
-
-    Args:
-        sample_time_s: see `trigru.bench.results.arm.Plan`.
-        both: take samples by the clock that does not lead, too: of four calls at least, if they are not waited for.
-    """
+    """The schedule of arms that were warmed up so; with `both`, also by the clock that does not lead."""
     leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
     calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
     if both:
@@ -119,10 +109,6 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     Over every `arms` rounds each arm takes each position once; over twice as many, each arm follows each other
     equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves in the caches, or does
     to the clock rate, does not affect one arm more than others. Arms and rounds are shuffled within that.
-
-    >>> orders = np.stack(list(balanced_orders(4, 8, seed=0)))
-    >>> [sorted(orders[:4, position].tolist()) for position in range(4)]
-    [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
     """
     rng = np.random.default_rng(seed)
     zigzag = np.array([(k + 1) // 2 if k % 2 else -(k // 2) for k in range(arms)])  # 0, 1, -1, 2, -2, ...
@@ -148,22 +134,16 @@ def sample_rounds(
 
     Every arm runs once a round, in balanced shuffled order; garbage collection is off while the clock runs. All outputs
     of an XLA program become ready together, so blocking on one of them waits for all. The last rounds, a quarter as
-    many, are by the other clock.
+    many, are by the other clock. Returns the samples of each arm, or the exception that it raised.
 
     Args:
         arms: warm, and so compiled.
         rounds: how many. A multiple of the number of arms balances positions exactly.
         progress: called after each round, or each sample where rounds are long, with its share of the whole time.
         entering: called with the arm's number before each sample, outside of the timed region.
-
-    Returns:
-        The samples of each arm, or the exception that it raised: CompiledWhileTimingError if it compiled again.
     """
-    orders = [
-        (clock, order)
-        for clock, number in schedule.rounds(rounds).items()
-        for order in balanced_orders(len(arms), number, seed)
-    ]
+    of_clocks = schedule.rounds(rounds).items()
+    orders = [(clock, order) for clock, number in of_clocks for order in balanced_orders(len(arms), number, seed)]
     time_s, started_s, position = np.zeros((3, len(orders), len(arms)))
     failed: dict[int, Exception] = {}
     with _no_garbage_collection():
@@ -213,10 +193,7 @@ def _sample(arm: Benchmarkable, clock: Clock, calls: int) -> float:
 
 
 def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration = CPU) -> WarmUp:
-    """Call an arm until it becomes no faster.
-
-    Stretches of at least `sample_time_s` are timed until two in a row are at most 3 % faster than the fastest before.
-    """
+    """Call an arm until two stretches in a row are at most 3 % faster than the fastest before."""
     spent_s, best_s, unchanged = 0.0, np.inf, 0
     at_once = calibration.least_calls
     while spent_s < MAX_WARM_UP_S:
@@ -249,8 +226,7 @@ def _pipelined(arm: Benchmarkable, calls: int) -> float:
 CLOCKS: dict[Clock, Callable[[Benchmarkable, int], float]] = {"blocked": _blocked, "pipelined": _pipelined}
 
 
-def _digits(values: np.ndarray, form: str) -> list[float]:
-    """Numbers with fewer digits, for a small file."""
+def _digits(values: np.ndarray, form: str) -> list[float]:  # few, for a small file
     return [float(form.format(value)) for value in values]
 
 

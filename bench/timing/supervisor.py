@@ -1,14 +1,17 @@
 """A run: fresh processes measure, and this one adds each answer to the journal before it takes the next.
 
 In a first look on a CPU, two processes work side by side: they prepare their arms at the same time, and share the
-compiled programs. While one of them times, the other waits; see `trigru.bench.timing.turns`.
+compiled programs. While one of them times, the other waits: they take turns.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from functools import partial, partialmethod
 from pathlib import Path
 from threading import Event
 
@@ -20,10 +23,8 @@ from ..processes.child import Child, ChildDiedError, ProcessEnded, SideBySide, c
 from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
-from ..results.journal import Journal
-from ..results.run import Begun, GroupTimed, Started
+from ..results.run import GroupTimed, Journal, Started
 from .machine import visible_gpu
-from .turns import Turns
 
 WORKER = "trigru.bench.timing.worker:answer_request"
 #: A measuring process that is silent for longer is ended, and its arm has no number; in seconds.
@@ -32,6 +33,8 @@ LIMIT_S = 300.0
 SIDE_BY_SIDE, MOST_ARM_BYTES = 2, 2**26
 #: A folder in the request's folder, of programs, where the run has no other.
 PROGRAMS = "programs"
+#: How often a process that waits for its turn says so, in seconds: its parent ends one that is silent for long.
+HEARTBEAT_S = 30.0
 
 
 class TimingRequest(Struct, frozen=True):
@@ -65,7 +68,43 @@ class Stage(Struct, frozen=True, tag=True):
 #: What a measuring process sends; None where it was started, or waits for another one.
 Message = Started | Stage | Untimed | GroupTimed | None
 
-Ask = Callable[[TimingRequest, float, Event], Iterator[Message]]
+
+class Turns(AbstractContextManager["Turns"]):
+    """A lock that processes share while they prepare, and that one has for itself while it times.
+
+    A process that waits to time comes before one that would prepare again: each passes a turnstile, in which it waits.
+    The kernel releases the lock of a process that ends.
+
+    Args:
+        folder: of all processes that take turns.
+        waits: called every `HEARTBEAT_S` seconds while this process waits.
+    """
+
+    def __init__(self, folder: Path, waits: Callable[[], None] = lambda: None):
+        self._turnstile, self._lock = ((folder / name).open("wb") for name in ("turnstile.lock", "work.lock"))
+        self._waits = waits
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take no more turns: nobody waits for this process."""
+        self._lock.close()
+        self._turnstile.close()
+
+    def _acquire(self, kind: int) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        with ThreadPoolExecutor(1) as pool:
+            locked = pool.submit(lambda: [fcntl.flock(file, kind) for file in (self._turnstile, self._lock)])
+            while wait([locked], HEARTBEAT_S).not_done:
+                self._waits()
+            locked.result()
+        fcntl.flock(self._turnstile, fcntl.LOCK_UN)
+
+    #: Wait until no process times, and let none begin before this one's next turn.
+    acquire_shared = partialmethod(_acquire, fcntl.LOCK_SH)
+    #: Wait until every other process waits, and let them wait until this one's next turn.
+    acquire_exclusive = partialmethod(_acquire, fcntl.LOCK_EX)
 
 
 def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
@@ -79,66 +118,60 @@ def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Iterator
                 yield answer
 
 
-def programs_of(begun: Begun, folder: Path) -> Path:
-    """The subfolder for the programs of these arms and this software. All others are removed."""
-    own = hashlib.sha256(msgspec.json.encode([begun.arms, begun.versions, begun.commit])).hexdigest()
-    for other in folder.glob("*"):
-        if other.name != own:
-            shutil.rmtree(other, ignore_errors=True)
-    return folder / own
-
-
 def run(
     journal: Journal,
     progress: Callable[[str, float], None],
-    ask: Ask | None = None,
+    ask: Callable[[TimingRequest, float, Event], Iterator[Message]] | None = None,
     *,
     quick: bool = False,
     programs: Path | None = None,
 ) -> None:
-    """Measure what a journal's plan asks for and the journal does not have yet.
+    """Measure what a journal's plan asks for and the journal does not have yet, and add the answers to it.
 
     Raises a ChildDiedError if a process dies before it measures anything.
 
     Args:
-        journal: answers are added to it.
         progress: called with what is under way and the share of the work left that was done since the last call.
         ask: measures a request; by default `ask_process`.
         quick: on a CPU with two cores, prepare arms in two processes at a time; how long that takes is not measured.
-        programs: the folder from which such a run takes programs, and in which it keeps them; by default a new one.
-            Those of the last run alone are kept.
+        programs: the folder in which such a run keeps its programs for the next of the same arms and software; those
+            of others are removed. By default a new one.
     """
     plan, begun = journal.plan, journal.begun
+    requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
+    blamed = {0}  # the first death in a later process may be chance, so that is repeated
+
+    def begin(process: int, answers: SideBySide) -> None:
+        backend = journal.machine.backend if journal.started else begun.backend
+        request = TimingRequest(plan, journal.todo(process), process, backend, folder, shared and str(shared))
+        if request.arms:
+            requests[process] = request
+            answers.read(process, partial(ask or ask_process, request, LIMIT_S))
+
+    def end(process: int, error: ChildDiedError | None) -> None:
+        request, stage = requests[process], stages.pop(process, None)
+        is_untouched = journal.todo(process) == request.arms
+        if error is None and is_untouched:
+            error = ChildDiedError("the measuring process ended without a word")
+        if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
+            if process in blamed:
+                _blame(journal, stage, request, error)
+            blamed.add(process)
+
     with scratch() as folder:
-        is_shared = quick and begun.backend == "cpu"
-        shared = str(programs_of(begun, programs or Path(folder) / PROGRAMS)) if is_shared else None
+        shared = None
+        if quick and begun.backend == "cpu":
+            names, kept = [begun.arms, begun.versions, begun.commit], programs or Path(folder) / PROGRAMS
+            shared = kept / hashlib.sha256(msgspec.json.encode(names)).hexdigest()
+            for other in {*kept.glob("*")} - {shared}:
+                shutil.rmtree(other, ignore_errors=True)
         parts = sum(len({arm.group for arm in journal.todo(process)}) for process in range(plan.processes))
-
-        def measure(processes: range) -> None:
-            """Measure what some processes have to, side by side."""
-            requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
-            blamed = {0}  # the first death in a later process may be chance, so that is repeated
-
-            def begin(process: int) -> None:
-                backend = journal.machine.backend if journal.started else begun.backend
-                request = TimingRequest(plan, journal.todo(process), process, backend, folder, shared)
-                if request.arms:
-                    requests[process] = request
-                    answers.read(process, partial(ask or ask_process, request, LIMIT_S))
-
-            def end(process: int, error: ChildDiedError | None) -> None:
-                request, stage = requests[process], stages.pop(process, None)
-                is_untouched = journal.todo(process) == request.arms
-                if error is None and is_untouched:
-                    error = ChildDiedError("the measuring process ended without a word")
-                if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
-                    if process in blamed:
-                        _blame(journal, stage, request, error)
-                    blamed.add(process)
-
+        is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
+        at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
+        for first in range(0, plan.processes, at_once):
             with SideBySide() as answers:
-                for process in processes:
-                    begin(process)
+                for process in range(first, min(first + at_once, plan.processes)):
+                    begin(process, answers)
                 for process, answer in answers:
                     if isinstance(answer, Stage):
                         stages[process] = answer
@@ -146,17 +179,12 @@ def run(
                         progress(answer.what + of, answer.share / parts)
                     elif isinstance(answer, ProcessEnded):
                         end(process, answer.error)
-                        begin(process)
+                        begin(process, answers)
                     elif answer is not None:
                         if isinstance(answer, GroupTimed):
                             stages.pop(process, None)
                         with shielded():
                             journal.add(answer)
-
-        is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
-        at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
-        for first in range(0, plan.processes, at_once):
-            measure(range(first, min(first + at_once, plan.processes)))
 
 
 def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error: ChildDiedError) -> None:
@@ -168,7 +196,7 @@ def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error:
     if number:
         blamed = [request.arms[number - 1]]
         what = f"time {blamed[0].id}"
-    for arm in blamed:
-        if arm.id not in journal.reasons:
-            with shielded():
+    with shielded():
+        for arm in blamed:
+            if arm.id not in journal.reasons:
                 journal.add(Untimed(arm, f"{error} while trying to {what}"))

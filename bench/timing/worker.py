@@ -1,14 +1,15 @@
 """The process that measures: it answers one request of `trigru.bench.timing.supervisor`, which starts several."""
 
 import hashlib
+import time
 from bisect import bisect
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import msgspec
 import numpy as np
 
@@ -16,17 +17,15 @@ from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
 from ..arms.admission import share_references
-from ..arms.arms import Ready, compiling_processes, expected_of, packages_of_plan, prepare
+from ..arms.arms import FEW_PROCESSES, Ready, expected_of, packages_of_plan, prepare
 from ..processes.child import collect_less_garbage
 from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
 from ..results.grouping import grouped
-from ..results.machine import Machine
+from ..results.machine import Ceilings, Machine
 from ..results.run import GroupTimed, Samples, Started, Timed
 from .machine import describe_machine
-from .roofline import measure_ceilings
 from .sampling import ACCELERATOR, CPU, Schedule, sample_rounds, schedule_of, warm_up
-from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest
-from .turns import Turns
+from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest, Turns
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time by both clocks, over all
 #: processes.
@@ -39,7 +38,13 @@ ROUNDS, MOST_ROUNDS = 11, 55
 MIN_ROUNDS = 11
 #: About which share of a group's time it takes to compile its arms.
 PREPARING = 0.5
+#: Of the machine's limits: calls of which the fastest counts; steps of a loop, of which each needs the one before, and
+#: numbers in its state; and sizes by platform, so large that neither dispatch nor the caches matter.
+CALLS, STEPS, WIDTH = 8, 1000, 128
+GEMM_SIZE, LARGE_GEMM_SIZE = {"cpu": 1024}, 8192
+COPY_BYTES, LARGE_COPY_BYTES = {"cpu": 256 * 2**20}, 2**30
 T = TypeVar("T")
+Answer = Callable[[Message], None]
 #: Kept until the process has ended, with all that JAX does then.
 _TURNS: list[Turns] = []
 
@@ -48,7 +53,7 @@ class OtherPlatformError(TrigruError):
     """A process found another platform than its parent expects."""
 
 
-def answer_request(request: TimingRequest, answer: Callable[[Message], None]) -> None:
+def answer_request(request: TimingRequest, answer: Answer) -> None:
     """Measure in a process of its own."""
     collect_less_garbage()
     jax.config.update("jax_enable_compilation_cache", False)  # no other run's program, but from a request's folder
@@ -57,7 +62,7 @@ def answer_request(request: TimingRequest, answer: Callable[[Message], None]) ->
     measure(request, answer, _TURNS[0])
 
 
-def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Turns) -> None:
+def measure(request: TimingRequest, answer: Answer, turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     marker = np.memmap(request.marker, "<u4", "w+", shape=1)
     machine = describe_machine(packages_of_plan(request.plan))
@@ -75,93 +80,80 @@ def measure(request: TimingRequest, answer: Callable[[Message], None], turns: Tu
     answer(Started(machine, ceilings))
     for arms in grouped(request.arms, lambda arm: arm.group).values():
         with jax.default_matmul_precision(arms[0].precision):
-            answer(Group(request, arms, machine, answer).measure(marker, turns))
+            answer(measure_group(request, arms, machine, marker, answer, turns))
 
 
-class Group:
-    """The arms of one group, in this process. An arm that fails loses only its own number."""
+def measure_group(
+    request: TimingRequest, arms: list[Arm], machine: Machine, marker: np.ndarray, answer: Answer, turns: Turns
+) -> GroupTimed:
+    """Compile the arms of a group, compare them with the oracle, and time them, each with its number in the marker.
 
-    def __init__(self, request: TimingRequest, arms: list[Arm], machine: Machine, answer: Callable[[Message], None]):
-        self.request, self.arms, self.machine, self.answer = request, arms, machine, answer
-        self.name = arms[0].group
+    An arm that fails loses only its own number. Between groups, the lock of turns is shared.
+    """
+    group, process, sample_time_s = arms[0].group, request.process, request.plan.sample_time_s
+    how = sample_time_s, CPU if machine.backend == "cpu" else ACCELERATOR
 
-    def measure(self, marker: np.ndarray, turns: Turns) -> GroupTimed:
-        """Compile the arms, compare them with the oracle, and time them. Between groups, the lock of turns is shared.
-
-        Args:
-            marker: gets the number of the arm that is being timed; see
-                `trigru.bench.timing.supervisor.TimingRequest`.
-        """
-        how = self.request.plan.sample_time_s, CPU if self.machine.backend == "cpu" else ACCELERATOR
-        ready = self._compile()
-        turns.acquire_exclusive()
-        warmed = [self._attempt("warm up", one.arm, partial(warm_up, one, *how)) for one in ready]
-        ready = [one for one, warm in zip(ready, warmed, strict=True) if warm]  # the others' arrays are freed
-        samples: list[Samples | Exception] = []
-        if {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
-            samples = self._time(ready, schedule_of([warm for warm in warmed if warm], *how), marker)
-        turns.acquire_shared()
-        if not samples:
-            for one in ready:
-                self.answer(Untimed(one.arm, NO_BASELINE))
-        of_arms = zip(ready, samples, strict=False)
-        timed = [self._attempt("read the program of", one.arm, partial(self._timed, one, of)) for one, of in of_arms]
-        return GroupTimed(self.name, self.request.process, [t for t in timed if t])
-
-    def _compile(self) -> list[Ready]:
-        # an arm that always came first was seen to be 0.3 % slower; of two processes side by side, each compiles half
-        pair, second = divmod(self.request.process, SIDE_BY_SIDE)
-        order = np.random.default_rng(pair).permutation(len(self.arms))[:: -1 if second else 1]
-        made = []
-        for arm in (self.arms[number] for number in order):
-            step = partial(_prepare, self.request, arm, self.machine)
-            made.append(self._attempt("compile", arm, step, PREPARING / len(self.arms)))
-        return sorted(filter(None, made), key=lambda ready: self.arms.index(ready.arm))
-
-    def _time(self, ready: list[Ready], schedule: Schedule, marker: np.ndarray) -> list[Samples | Exception]:
-        rounds, process = rounds_in(self.request.plan, schedule, len(ready)), self.request.process
-
-        def progress(share: float) -> None:
-            self.answer(Stage(f"time {self.name}", (1 - PREPARING) * share, self.name))
-
-        def enter(index: int) -> None:
-            marker[0] = self.request.arms.index(ready[index].arm) + 1
-
-        progress(0.0)
-        samples = sample_rounds(ready, rounds, schedule, seed=process, progress=progress, entering=enter)
-        marker[0] = 0
-        return samples
-
-    def _attempt(self, what: str, arm: Arm, step: Callable[[], T], share: float = 0.0) -> T | None:
-        """Call a step of an arm; None if it fails, and then the arm has no number."""
-        self.answer(Stage(f"{what} {arm.id}", share, self.name, arm.id))
+    def attempt(what: str, arm: Arm, step: Callable[..., T], *of: Any, share: float = 0.0) -> T | None:
+        answer(Stage(f"{what} {arm.id}", share, group, arm.id))
         try:
-            return step()
+            return step(*of)
         except Exception as error:
             text = str(error).strip().partition("\n")[0]
-            self.answer(Untimed(arm, text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"))
+            answer(Untimed(arm, text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"))
             return None
 
-    def _timed(self, ready: Ready, samples: Samples | Exception) -> Timed:
-        if isinstance(samples, Exception):
-            raise samples
-        program, facts, unreadable = ready.program, None, ""
-        reads = self.request.process == 0 or self.machine.backend != "cpu"  # where each process tunes its own
-        try:
-            facts = read_program(program.lower(*ready.arguments)) if reads and program.lower else None
-        except Exception as error:  # the samples are kept
-            unreadable = f"{type(error).__name__}: {brief(error)}"
-        return Timed(
-            **msgspec.structs.asdict(samples),
-            arm=ready.arm.id,
-            device=program.device or self.machine.device,
-            backend=program.backend or self.machine.backend,
-            gate=ready.gate,
-            leaves=program.leaves,
-            build=ready.build,
-            program=facts,
-            unreadable=unreadable,
-        )
+    def compiled(arm: Arm) -> Ready | None:
+        return attempt("compile", arm, _prepare, request, arm, machine, share=PREPARING / len(arms))
+
+    def progress(share: float) -> None:
+        answer(Stage(f"time {group}", (1 - PREPARING) * share, group))
+
+    def enter(index: int) -> None:
+        marker[0] = request.arms.index(ready[index].arm) + 1
+
+    # an arm that always came first was seen to be 0.3 % slower; of two processes side by side, each compiles half
+    pair, second = divmod(process, SIDE_BY_SIDE)
+    order = np.random.default_rng(pair).permutation(len(arms))[:: -1 if second else 1]
+    ready = sorted(filter(None, [compiled(arms[number]) for number in order]), key=lambda one: arms.index(one.arm))
+    turns.acquire_exclusive()
+    warmed = [attempt("warm up", one.arm, warm_up, one, *how) for one in ready]
+    ready = [one for one, warm in zip(ready, warmed, strict=True) if warm]  # the others' arrays are freed
+    if not {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
+        turns.acquire_shared()
+        for one in ready:
+            answer(Untimed(one.arm, NO_BASELINE))
+        return GroupTimed(group, process, [])
+    schedule = schedule_of([warm for warm in warmed if warm], *how)
+    rounds = rounds_in(request.plan, schedule, len(ready))
+    progress(0.0)
+    samples = sample_rounds(ready, rounds, schedule, seed=process, progress=progress, entering=enter)
+    marker[0] = 0
+    turns.acquire_shared()
+    pairs = zip(ready, samples, strict=True)
+    timed = [attempt("read the program of", one.arm, _timed, one, of, process, machine) for one, of in pairs]
+    return GroupTimed(group, process, [t for t in timed if t])
+
+
+def _timed(ready: Ready, samples: Samples | Exception, process: int, machine: Machine) -> Timed:
+    if isinstance(samples, Exception):
+        raise samples
+    program, facts, unreadable = ready.program, None, ""
+    reads = process == 0 or machine.backend != "cpu"  # where each process tunes its own
+    try:
+        facts = read_program(program.lower(*ready.arguments)) if reads and program.lower else None
+    except Exception as error:  # the samples are kept
+        unreadable = f"{type(error).__name__}: {brief(error)}"
+    return Timed(
+        **msgspec.structs.asdict(samples),
+        arm=ready.arm.id,
+        device=program.device or machine.device,
+        backend=program.backend or machine.backend,
+        gate=ready.gate,
+        leaves=program.leaves,
+        build=ready.build,
+        program=facts,
+        unreadable=unreadable,
+    )
 
 
 def _prepare(request: TimingRequest, arm: Arm, machine: Machine) -> Ready:
@@ -171,8 +163,9 @@ def _prepare(request: TimingRequest, arm: Arm, machine: Machine) -> Ready:
     another's, so a duplicate has a program of its own. Raises an OtherPlatformError if it is on another device.
     """
     processes = request.plan.processes
-    tunes = machine.backend != "cpu"  # a kept program holds what was tuned for it
-    compiling = processes if tunes else compiling_processes(processes)
+    compiling = 2 if processes > FEW_PROCESSES else 1
+    if machine.backend != "cpu":  # a kept program holds what was tuned for it
+        compiling = processes
     keeps = request.programs is not None or (compiling - 1 <= request.process and compiling < processes)
     programs = Path(request.programs or Path(request.folder) / PROGRAMS)
     folder = programs / hashlib.sha256(arm.id.encode()).hexdigest()
@@ -195,3 +188,34 @@ def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:
     if rounds == plan.rounds or rounds < arms:
         return rounds
     return max(rounds - rounds % arms, least)  # a multiple of the number of arms balances positions exactly
+
+
+def measure_ceilings(dtype: str = "float32") -> Ceilings:
+    """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs.
+
+    The matrix product is of JAX's default precision. On an accelerator the steps of a loop, and not the rate of
+    products, bind a short scan.
+    """
+    platform = jax.devices()[0].platform
+    size = GEMM_SIZE.get(platform, LARGE_GEMM_SIZE)
+    numbers = np.random.default_rng(0).normal(size=2**20).astype(dtype)  # JAX would compile a program to draw them
+    matrix = jax.device_put(np.resize(numbers, (size, size)))
+    product = jax.jit(lambda a, b: a @ b)
+    gemm_s = _fastest_s(lambda _: product(matrix, matrix), matrix)
+
+    array = jnp.zeros(COPY_BYTES.get(platform, LARGE_COPY_BYTES) // jnp.dtype(dtype).itemsize, dtype)
+    nbytes = array.nbytes
+    copy_s = _fastest_s(jax.jit(lambda x: x + 1, donate_argnums=0), array)  # in place: no page faults
+    loop = jax.jit(lambda h: jax.lax.scan(lambda h, _: (jnp.tanh(h), None), h, None, length=STEPS)[0])
+    loop_s = _fastest_s(loop, jnp.ones(WIDTH, jnp.float32))
+    return Ceilings(2 * size**3 / gemm_s * 1e-9, 2 * nbytes / copy_s * 1e-9, loop_s / STEPS)
+
+
+def _fastest_s(call: Callable[[Any], Any], array: Any) -> float:
+    """Seconds of the fastest call after the first. Each gets the result of the one before, and may ignore it."""
+    array, times_s = jax.block_until_ready(call(array)), []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        array = jax.block_until_ready(call(array))
+        times_s.append(time.perf_counter() - start)
+    return min(times_s)

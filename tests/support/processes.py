@@ -11,12 +11,10 @@ import numpy as np
 from trigru.bench.arms.arms import expand
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import NO_BASELINE, Arm, Plan, Untimed
-from trigru.bench.results.journal import Journal
 from trigru.bench.results.machine import Ceilings
-from trigru.bench.results.run import Begun, GroupTimed, Started, Timed
+from trigru.bench.results.run import Begun, GroupTimed, Journal, Started, Timed
 from trigru.bench.timing import worker
-from trigru.bench.timing.supervisor import LIMIT_S, Message, Stage, TimingRequest
-from trigru.bench.timing.turns import Turns
+from trigru.bench.timing.supervisor import LIMIT_S, Message, Stage, TimingRequest, Turns
 
 from .runs import BUILD, MACHINE, plan
 

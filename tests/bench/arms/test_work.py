@@ -8,8 +8,8 @@ import pytest
 from trigru.bench.arms import workloads
 from trigru.bench.arms.workloads import WORKLOADS, Work, Workload, get_workload, work_of
 from trigru.bench.results.arm import Sized
-from trigru.bench.timing import roofline
-from trigru.bench.timing.roofline import measure_ceilings
+from trigru.bench.timing import worker
+from trigru.bench.timing.worker import measure_ceilings
 from trigru.impls import pure
 
 SMALL = [
@@ -75,8 +75,8 @@ def test_each_number_is_moved_once(workload):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_limits_are_what_was_done_in_the_time_of_the_fastest_call(monkeypatch, dtype):
     """A product, and a copy in place that starts from its own result: each byte is read and written; and a loop."""
-    monkeypatch.setattr(roofline, "GEMM_SIZE", {jax.default_backend(): 64})
-    monkeypatch.setattr(roofline, "COPY_BYTES", {jax.default_backend(): 2**16})
+    monkeypatch.setattr(worker, "GEMM_SIZE", {jax.default_backend(): 64})
+    monkeypatch.setattr(worker, "COPY_BYTES", {jax.default_backend(): 2**16})
     results, times_s = [], iter([2e-6, 8e-6, 5e-3])
 
     def fastest_s(call, array):
@@ -87,9 +87,9 @@ def test_limits_are_what_was_done_in_the_time_of_the_fastest_call(monkeypatch, d
         return next(times_s)
 
     with monkeypatch.context() as patch:
-        patch.setattr(roofline, "_fastest_s", fastest_s)
+        patch.setattr(worker, "_fastest_s", fastest_s)
         found = measure_ceilings(dtype)
-    rates = 2 * 64**3 / 2e-6 * 1e-9, 2 * 2**16 / 8e-6 * 1e-9, 5e-3 / roofline.STEPS
+    rates = 2 * 64**3 / 2e-6 * 1e-9, 2 * 2**16 / 8e-6 * 1e-9, 5e-3 / worker.STEPS
     assert (found.gemm_gflop_per_s, found.copy_gbyte_per_s, found.loop_step_s) == pytest.approx(rates)
     _, product, _, copy, *_ = results
     assert (product.shape, product.dtype, copy.nbytes, copy.dtype) == ((64, 64), dtype, 2**16, dtype)
@@ -100,6 +100,6 @@ def test_limits_are_what_was_done_in_the_time_of_the_fastest_call(monkeypatch, d
 
 def test_the_fastest_of_a_few_calls_counts_and_not_the_first(monkeypatch):
     calls, clock = [], iter(np.cumsum([0.0, 5, 1, 3, 1, 2, 1, 4, 1, 9, 1, 9, 1, 9, 1, 9]).tolist())
-    monkeypatch.setattr(roofline.time, "perf_counter", lambda: next(clock))
-    assert roofline._fastest_s(lambda _: calls.append(1), None) == 2
-    assert len(calls) == 1 + roofline.CALLS
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: next(clock))
+    assert worker._fastest_s(lambda _: calls.append(1), None) == 2
+    assert len(calls) == 1 + worker.CALLS

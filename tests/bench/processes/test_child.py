@@ -15,8 +15,7 @@ from trigru.bench.processes import probe
 from trigru.bench.processes.child import Child, ChildDiedError, answers_of, environment, interpreter, parts_of_cpu
 from trigru.bench.processes.commands import run_command
 from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
-from trigru.bench.timing.supervisor import Stage, TimingRequest, ask_process
-from trigru.bench.timing.turns import Turns
+from trigru.bench.timing.supervisor import Stage, TimingRequest, Turns, ask_process
 
 REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", ".")
 LINE = '{"type":"Stage","what":"sit","share":0.5}'
@@ -103,15 +102,15 @@ def test_silence_for_longer_than_the_limit_ends_a_child_with_all_that_it_started
         assert ends_within(int((folder / name).read_text()), 1)
 
 
-# Children that adopt a parent
+# Children whose parent ends
 
-#: What a child is busy with when its parent is killed.
+#: What a child is busy with when its parent is killed: what Python runs first, its module, or the function in that.
 MOMENTS = {
-    "starting": "say_pid(); time.sleep(0.7); adopt().request; sit()",
-    "importing": "say_pid(); adopt().request; sit()",
-    "importing before it waits": "parent = adopt(); say_pid(); sit()",
-    "measuring": "adopt().answer(b'0'); say_pid(); ctypes.PyDLL(None).sleep(20)",  # no other thread runs meanwhile
-    "ending with stdin alone": "sys.platform = 'other'; adopt().request; say_pid(); sit()",
+    "starting": ("say_pid(); time.sleep(0.7)", "", "sit()"),
+    "importing": ("", "say_pid(); sit()", "pass"),
+    "working": ("", "", "say_pid(); sit()"),
+    "measuring": ("", "", "say_pid(); ctypes.PyDLL(None).sleep(20)"),  # no other thread runs meanwhile
+    "ending with stdin alone": ("sys.platform = 'other'", "", "say_pid(); sit()"),
 }
 PARENT = """
 import sys
@@ -120,7 +119,6 @@ list(child.answers_of(sys.argv[1], {}, int, 60.0))
 """
 CHILD = f"""
 import ctypes, os, sys, time
-from trigru.bench.processes.child import adopt
 
 def say_pid():
     print(os.getpid(), file=open(os.environ["PID_FILE"], "w"), flush=True)
@@ -129,6 +127,9 @@ def sit():
     time.sleep({PATIENCE_S})
 
 """
+FUNCTION = """
+def work(request: object, answer):
+    """
 
 
 @pytest.fixture
@@ -159,8 +160,11 @@ def pid_of_child(its_children, parent, how):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_parent_that_is_killed_leaves_no_child_alive_a_second_later(its_children, moment, how):
-    (its_children / "child.py").write_text(CHILD + MOMENTS[moment])
-    pid = pid_of_child(its_children, (PARENT, "its_children.child"), how)
+    first, module, function = MOMENTS[moment]
+    first = f"{CHILD}if 'TRIGRU_PARENT' in os.environ: {first or 'pass'}"
+    (its_children.parent / "sitecustomize.py").write_text(first)
+    (its_children / "child.py").write_text(CHILD + module + FUNCTION + function)
+    pid = pid_of_child(its_children, (PARENT, "its_children.child:work"), how)
     assert ends_within(pid, 1.0 + (moment == "starting"))
 
 
@@ -186,10 +190,9 @@ def test_a_command_says_how_it_ended():
 
 
 def test_a_child_leaves_ctrl_c_to_its_parent_and_stdout_to_its_answers(its_children):
-    body = "parent = adopt(); print('noise'); os.system('echo noise'); "
-    body += f"os.kill(os.getpid(), {int(signal.SIGINT)}); parent.answer(parent.request.strip())"
-    (its_children / "child.py").write_text(CHILD + body)
-    assert list(answers_of("its_children.child", "a request", str, PATIENCE_S)) == ["a request"]
+    body = f"print('noise'); os.system('echo noise'); os.kill(os.getpid(), {int(signal.SIGINT)}); answer(request)"
+    (its_children / "child.py").write_text(CHILD + FUNCTION + body)
+    assert list(answers_of("its_children.child:work", "a request", str, PATIENCE_S)) == ["a request"]
 
 
 def test_a_child_that_nobody_needs_any_more_is_ended(child_does):

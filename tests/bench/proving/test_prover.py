@@ -64,18 +64,16 @@ def child_runs(two_processes, tmp_path, monkeypatch):
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "worker.py").write_text(f"""
 import os, time
-from trigru.bench.processes.child import adopt, work
-parent = adopt()
 from trigru.bench.proving import questions
 asked = questions.find
 def find(question):
     {before}
     return asked(question)
 questions.find = find
-work(parent, "trigru.bench.proving.questions:answer_request")
+answer_request = questions.answer_request
 """)
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-        monkeypatch.setattr(prover, "WORKER", "mine.worker")
+        monkeypatch.setattr(prover, "WORKER", "mine.worker:answer_request")
 
     return put
 
@@ -151,8 +149,8 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
 
 @pytest.mark.usefixtures("two_processes")
 def test_a_process_that_dies_before_it_asks_ends_the_proof(monkeypatch):
-    monkeypatch.setattr(prover, "WORKER", "there.is.none")
-    with pytest.raises(ChildDiedError, match="there.is.none"):
+    monkeypatch.setattr(prover, "WORKER", "there.is.none:to_answer")
+    with pytest.raises(ChildDiedError, match="No module named 'there'"):
         prove(FEW)
 
 

@@ -14,8 +14,7 @@ from support.runs import EQUAL, MACHINE
 from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.journal import Journal, ResumeError
-from trigru.bench.results.run import GroupTimed, Resumed
+from trigru.bench.results.run import GroupTimed, Journal, Resumed, ResumeError
 from trigru.bench.timing.supervisor import TimingRequest, ask_process, run
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError

@@ -4,8 +4,8 @@ import threading
 import time
 from contextlib import ExitStack
 
-from trigru.bench.timing import turns
-from trigru.bench.timing.turns import Turns
+from trigru.bench.timing import supervisor
+from trigru.bench.timing.supervisor import Turns
 
 
 def test_nobody_works_while_one_times(tmp_path):
@@ -58,7 +58,7 @@ def test_who_waits_to_time_comes_before_who_prepares_again(tmp_path):
 
 
 def test_who_waits_says_so_again_and_again_and_nobody_else_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(turns, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(supervisor, "HEARTBEAT_S", 0.01)
     said, enough = [], threading.Event()
 
     def wait(name):

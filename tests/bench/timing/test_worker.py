@@ -14,10 +14,9 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.machine import machine_differences
-from trigru.bench.timing import roofline, worker
+from trigru.bench.timing import worker
 from trigru.bench.timing.sampling import Schedule, WarmUp, balanced_orders
-from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, run
-from trigru.bench.timing.turns import Turns
+from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, Turns, run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
 
@@ -30,8 +29,8 @@ PURE, AGAIN, LINEN = ARMS
 def small_limits():
     """A machine's limits are measured at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(roofline, "GEMM_SIZE", {"cpu": 64})
-        patch.setattr(roofline, "COPY_BYTES", {"cpu": 2**16})
+        patch.setattr(worker, "GEMM_SIZE", {"cpu": 64})
+        patch.setattr(worker, "COPY_BYTES", {"cpu": 2**16})
         yield
 
 
@@ -217,7 +216,7 @@ def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(tm
 
 def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypatch):
     seen = []
-    for stage in ("measure_ceilings", "Group"):
+    for stage in ("measure_ceilings", "measure_group"):
         real = getattr(worker, stage)
 
         def watched(*given, real=real):
