@@ -1,6 +1,6 @@
 """Compares two models: parameters, outputs, gradients and training in float64, then accuracy in their own dtypes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -29,7 +29,7 @@ OF_GRADIENTS, OF_TRAINING = 100, 1000  # how much more it may be in a gradient, 
 #: How many times the reference's error the candidate's may be in the working dtype, and how many of its last digits.
 TIMES, DIGITS = 4.0, 64.0
 
-Modes = list[tuple[str, str]]  # of the reference, and of the candidate
+Modes = Sequence[tuple[str, str]]  # of the reference, and of the candidate
 
 
 def compare(
@@ -273,8 +273,8 @@ class _Comparing:
         yield from pair.left_out(OF_GRADIENTS * self.tolerance)
         yield from with_rules(self._parting(*pair.gradient_tapes()), pair.c)
 
-    def _parting(self, *tapes_and_outputs: Any) -> Iterator[Place]:
-        search = Search(*tapes_and_outputs, self.tolerance)
+    def _parting(self, first: Any, second: Any, outputs: Any) -> Iterator[Place]:
+        search = Search(first, second, outputs, self.tolerance)
         if search.wrong:  # else they part for other values alone
             self.result.agreed = search.counts()
             yield from places_of(search)

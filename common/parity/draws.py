@@ -69,21 +69,23 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
         if blocks == 1:
             return f"it is an orthogonal matrix in the {names[0]}, and none in the {names[1]}"
         return f"each of {blocks} blocks along axis {axis} is orthogonal in the {names[0]}, and not in the {names[1]}"
-    from scipy.stats import ks_2samp, ttest_ind  # here, since it takes long to import
+    import scipy.stats  # here, since it takes long
+
+    tests: Any = scipy.stats
 
     def apart(first: np.ndarray, second: np.ndarray, size: float) -> bool:
         """Whether the means of two samples differ, by more than chance and by more than rounding."""
         far = abs(first.mean() - second.mean()) > ROUNDING * size
-        return bool(far and ttest_ind(first, second, equal_var=False).pvalue < chance)
+        return bool(far and tests.ttest_ind(first, second, equal_var=False).pvalue < chance)
 
     a, b = a.reshape(KEYS, -1), b.reshape(KEYS, -1)
     if apart(a.mean(1), b.mean(1), max(a.std(), b.std())):
         return f"the mean is {b.mean():.3g} in the candidate, {a.mean():.3g} in the reference"
     spreads = [np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)]
-    if a.shape[1] > 1 and apart(*spreads, 1.0):
+    if a.shape[1] > 1 and apart(spreads[0], spreads[1], 1.0):
         return f"the standard deviation is {b.std():.3g} in the candidate, {a.std():.3g} in the reference"
     some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
-    if ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp").pvalue < chance:
+    if tests.ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp").pvalue < chance:
         return (
             "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
             f"is {np.abs(b).max():.3g} in the candidate, {np.abs(a).max():.3g} in the reference"

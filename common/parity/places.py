@@ -88,8 +88,9 @@ def _makers(search: Search, step: Step) -> Iterator[Place]:
 def _elsewhere(search: Search, step: Step, lines: Iterable[CodeLine], cause: str, there: Any = None) -> Iterator[Place]:
     """What a step computes, on other lines than its own."""
     here = location(step, search.candidate)
-    for line in lines if here is not None else ():
-        yield Place(here if here.line == line.line else located([line], here.operation, here.shape), there, cause)
+    if here is not None:
+        for line in lines:
+            yield Place(here if here.line == line.line else located([line], here.operation, here.shape), there, cause)
 
 
 def _line(step: Step) -> CodeLine | None:

@@ -97,7 +97,8 @@ class TracedProgram:
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs for the first set of parameters, as JAX computes them in the model's own dtypes."""
-        function, *given = self.own(*([a[0] for a in some] for some in (arguments.params, arguments.state)), inputs)
+        params, state = ([a[0] for a in some] for some in (arguments.params, arguments.state))
+        function, *given = self.own(params, state, inputs)
         return jax.tree.leaves((jax.jit(function) if jit else function)(*given))
 
     def own(self, params: Any, state: Any, inputs: tuple[Any, ...]) -> tuple[Any, list[Any], tuple[Any, Any]]:
