@@ -16,16 +16,13 @@ from ...common.errors import InputError, TrigruError, brief
 from ...common.parity.comparison import compare
 from ...common.parity.model import Model, checked, named_apart
 from ...common.parity.record import SAME
-from ...impls.parity.saving import check_suffix
-from ...impls.parity.saving import save as write
+from ...impls.parity import constructors
 from ..reporting.console import say, show_lines
 
-#: What a file gives, unless the user says otherwise.
-REFERENCE, CANDIDATE, INPUTS, MAPPING = "reference", "candidate", "x", "mapping"
+REFERENCE, CANDIDATE, INPUTS = "reference", "candidate", "x"  # what a file gives, unless the user says otherwise
 #: The folder of the file that was run last.
 _FOLDERS: list[Path] = []
-#: The exit code of each verdict.
-EXIT = {"same": 0, "another": 1, "unknown": 125}
+EXIT = {"same": 0, "another": 1, "unknown": 125}  # the exit code of each verdict
 
 
 def port(
@@ -42,13 +39,12 @@ def port(
         module = _load(files[0])
         reference, candidate = _model(module, REFERENCE), _model(module, CANDIDATE)
     else:
-        (module_r, name_r), (module, name_c) = _named(files[0], REFERENCE), _named(files[1], CANDIDATE)
-        reference, candidate = _model(module_r, name_r), _model(module, name_c)
-    where, name = (module, INPUTS) if inputs is None else _named(inputs, INPUTS)
-    given = _inputs(where, name)
+        first, (module, name) = _named(files[0], REFERENCE), _named(files[1], CANDIDATE)
+        reference, candidate = _model(*first), _model(module, name)
+    given = _inputs(module) if inputs is None else _inputs(*_named(inputs, INPUTS))
     if save is not None:
-        check_suffix(save, candidate)
-    result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
+        constructors.check_suffix(save, candidate)
+    result = compare(reference, candidate, *given, mapping=getattr(module, "mapping", None), say=say)
     facts, lines = result.as_json(), [str(result)]
     if costs is not None:
         cost = list(costs.cost_of(reference, candidate, given, result)) if result.verdict == SAME else []
@@ -56,10 +52,9 @@ def port(
         lines += ["", *costs.cost_lines(cost)] if cost else []
         if not cost:
             say("They are not timed, since they are not the same function.")
-    text = json.dumps(facts, indent=2) if format == "json" else "\n".join(lines)
-    show_lines(text.splitlines())
+    show_lines((json.dumps(facts, indent=2) if format == "json" else "\n".join(lines)).splitlines())
     if save is not None:
-        write(save, candidate, result)
+        constructors.save(save, candidate, result)
         say(f"{candidate.name} is saved to {save}, with the parameters of {reference.name}.")
     raise typer.Exit(EXIT[result.verdict])
 
@@ -102,17 +97,13 @@ def _load(file: str) -> ModuleType:
         kind = "" if isinstance(error, TrigruError) else f"{type(error).__name__}: "
         raise InputError(f"{file} fails{line}: {kind}{brief(error)}") from error
     except SystemExit as error:
-        raise InputError(
-            f"{file} ends by itself, with exit code {error.code}: expected models, and no script."
-        ) from error
+        message = f"{file} ends by itself, with exit code {error.code}: expected models, and no script."
+        raise InputError(message) from error
     return module
 
 
 def _look_in(folder: Path) -> None:
-    """Let files import what lies in a folder, and no longer what lies in that of the file before.
-
-    An old and a new version of a project have modules of the same names.
-    """
+    """Let files import what lies in a folder, and no longer what lies in that of the file before: an older version."""
     if folder in _FOLDERS:
         return
     for other in _FOLDERS:
@@ -129,7 +120,7 @@ def _model(module: ModuleType, name: str) -> Model:
     return checked(_value(module, name, "a trigru.parity.Model of that name"), f"{name!r} in {module.__file__}")
 
 
-def _inputs(module: ModuleType, name: str) -> tuple[Any, ...]:
+def _inputs(module: ModuleType, name: str = INPUTS) -> tuple[Any, ...]:
     given = _value(module, name, "an array, or a tuple of arrays, to call the models with")
     return given if isinstance(given, tuple) else (given,)
 
@@ -143,7 +134,7 @@ def _value(module: ModuleType, name: str, expected: str) -> Any:
 def models_of(file: str) -> tuple[list[Model], tuple[Any, ...]]:
     """The models of a file, which may lack the candidate, and the inputs that they are called with."""
     module = _load(file)
-    given = _inputs(module, INPUTS)
+    given = _inputs(module)
     names = [name for name in (REFERENCE, CANDIDATE) if getattr(module, name, None) is not None] or [REFERENCE]
     models = [_model(module, name) for name in names]
     return list(named_apart(*models)) if len(models) == 2 else models, given

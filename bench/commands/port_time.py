@@ -1,7 +1,7 @@
 """`trigru port --time`: what a port costs, over the model that it is a port of."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,56 +17,37 @@ from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import TimeComparison, compare, noise_floor, verdict
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
-#: Rounds of three arms each, and how long a sample lasts.
-ROUNDS, SAMPLE_TIME_S = 24, 5e-3
-#: The learning rate of the step of SGD that is timed.
-RATE = 1e-3
-#: How calls are timed, and what it is called.
-CLOCKS = {"blocked": "each call waited for", "pipelined": "in a loop"}
-#: What is timed, and in which mode of a model that has modes.
-PHASES = {"forward": EVAL, "train step": TRAIN}
-#: What is told of the compiled programs.
-COUNTS = ("dots", "fusions", "whiles", "transposes")
+ROUNDS, SAMPLE_TIME_S = 24, 5e-3  # rounds of three arms each, and how long a sample lasts
+RATE = 1e-3  # the learning rate of the step of SGD that is timed
+CLOCKS = {"blocked": "each call waited for", "pipelined": "in a loop"}  # how calls are timed, and what it is called
+PHASES = {"forward": EVAL, "train step": TRAIN}  # what is timed, and in which mode of a model that has modes
+COUNTS = ("dots", "fusions", "whiles", "transposes")  # what is told of the compiled programs
 
 
 @dataclass(frozen=True)
 class ClockComparison(TimeComparison):
-    """The time of a candidate over that of the reference, by one clock of `CLOCKS`.
+    """The time of a candidate over that of the reference."""
 
-    Args:
-        noise_floor: what a second copy of the reference differs by, as a fraction.
-        verdict: "faster", "slower" or "indistinguishable".
-        time_s: seconds per call of the reference and of the candidate.
-    """
-
-    clock: str
-    noise_floor: float
-    verdict: str
-    time_s: tuple[float, float]
+    clock: str  # of `CLOCKS`
+    noise_floor: float  # what a second copy of the reference differs by, as a fraction
+    verdict: str  # "faster", "slower" or "indistinguishable"
+    time_s: tuple[float, float]  # seconds per call of the reference and of the candidate
 
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """What a reference and a candidate cost in one phase of `PHASES`, in this order.
-
-    Args:
-        build_s: seconds to trace and compile.
-        temp_bytes: temporary memory; None if XLA does not say.
-        operations: how many there are in the compiled programs, of the kinds of which one has more.
-    """
+    """What a reference and a candidate cost in one phase of `PHASES`, in this order."""
 
     phase: str
     timed: tuple[ClockComparison, ...]
-    build_s: tuple[float, float]
-    temp_bytes: tuple[int | None, int | None]
-    operations: dict[str, tuple[int, int]]
+    build_s: tuple[float, float]  # seconds to trace and compile
+    temp_bytes: tuple[int | None, int | None]  # temporary memory; None if XLA does not say
+    operations: dict[str, tuple[int, int]]  # in the compiled programs, of the kinds of which one has more
     same_program: bool
 
 
 class _Arm:
-    def __init__(self, program: TracedProgram, params: Any, state: Any, inputs: tuple[Any, ...], phase: str):
-        function, *arrays = program.own(params, state, inputs)
-
+    def __init__(self, phase: str, function: Callable[..., Any], *arrays: Any):
         def step(params: Any, rest: Any) -> Any:
             def loss(params: Any) -> Any:
                 outputs = [y for y in jax.tree.leaves(function(params, rest)) if np.issubdtype(y.dtype, np.inexact)]
@@ -89,18 +70,15 @@ class _Arm:
 
 
 def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Comparison) -> Iterator[PhaseCost]:
-    """What two models of JAX cost, in each phase.
-
-    Raises:
-        InputError: one is a module of PyTorch, or fails.
-    """
+    """What two models cost, in each phase. Raises an InputError if one is a module of PyTorch, or fails."""
     inputs = as_arrays(inputs)
     for phase, mode in PHASES.items():
         r, c = (m.program(inputs, mode if mode in m.modes else m.modes[0]) for m in (reference, candidate))
         if not isinstance(r, TracedProgram) or not isinstance(c, TracedProgram):
             raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
-        mine, given = (r, r.param_values, r.state_values), (c, result.converted, result.converted_state)
-        arms = [_Arm(*some, inputs, phase) for some in (mine, given, mine)]
+        mine = r.own(r.param_values, r.state_values, inputs)
+        own = c.own(result.converted, result.converted_state, inputs)
+        arms = [_Arm(phase, *some) for some in (mine, own, mine)]
         first, second = (arm.facts for arm in arms[:2])
         counts = {name: (getattr(first, name), getattr(second, name)) for name in COUNTS}
         yield PhaseCost(
@@ -119,9 +97,8 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
     for cost in costs:
         for timed in cost.timed:
             times = ", ".join(f"{t * 1e6:.3g} µs" for t in timed.time_s)
-            interval = f"{timed.ratio:.3f} ({timed.low:.3f} to {timed.high:.3f})"
-            floor = f"noise floor {timed.noise_floor:.1%}"
-            yield f"  {cost.phase}, {CLOCKS[timed.clock]}: {interval}, {timed.verdict}; {floor} ({times})"
+            interval = f"{timed.ratio:.3f} ({timed.low:.3f} to {timed.high:.3f}), {timed.verdict}"
+            yield f"  {cost.phase}, {CLOCKS[timed.clock]}: {interval}; noise floor {timed.noise_floor:.1%} ({times})"
         r, c = cost.build_s
         yield f"  {cost.phase}, to trace and compile: {c:.2f} s, the reference {r:.2f} s"
         mine, theirs = cost.temp_bytes
@@ -134,8 +111,7 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
 
 def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
     for clock in CLOCKS:
-        times = []
-        how = SAMPLE_TIME_S, Calibration(clock)
+        times, how = [], (SAMPLE_TIME_S, Calibration(clock))
         schedule = schedule_of([warm_up(arm, *how) for arm in arms], *how, both=False)
         for sample in sample_rounds(arms, ROUNDS, schedule):
             if isinstance(sample, Exception):

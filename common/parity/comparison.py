@@ -1,6 +1,6 @@
 """Compares two models: parameters, outputs, gradients and training in float64, then accuracy in their own dtypes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -11,29 +11,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
-from ..program import is_key
+from ..program.sets import one_set
 from .departure import Search
 from .draws import different_draws
 from .layouts import Transform
 from .matching import converted, match, match_by_values, unmatched, with_uses
-from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
-from .pairs import Pair, leaf_errors, with_rules
+from .model import Model, checked, is_float, named_apart
+from .pairs import Pair, difference_of_steps, errors_of_training, leaf_errors, with_rules
 from .places import places_of, places_of_optimizers, rounded
 from .programs import TracedProgram
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement, copies
-from .tape import Tape
-from .training import difference_of_steps, errors_of_training
-from .values import AS_GIVEN, OTHERS, Arguments, as_arrays, input_sets, key_set, largest, param_sets, state_sets, varied
+from .values import AS_GIVEN, OTHERS, Arguments, as_arrays, input_sets, largest, param_sets, state_sets, varied
 
-#: The largest difference in float64, relative to the largest magnitude, that is rounding.
-ROUNDING = 1e-9
-#: How much more it may be in a gradient, and after some steps of training.
-OF_GRADIENTS, OF_TRAINING = 100, 1000
+ROUNDING = 1e-9  # the largest difference in float64, relative to the largest magnitude, that is rounding
+OF_GRADIENTS, OF_TRAINING = 100, 1000  # how much more it may be in a gradient, and after some steps of training
 #: How many times the reference's error the candidate's may be in the working dtype, and how many of its last digits.
 TIMES, DIGITS = 4.0, 64.0
 
-Say = Callable[[str], None]
+Modes = Sequence[tuple[str, str]]  # of the reference, and of the candidate
 
 
 def compare(
@@ -41,7 +37,7 @@ def compare(
     candidate: Model,
     *inputs: Any,
     mapping: Mapping[str, Any] | None = None,
-    say: Say = lambda message: None,
+    say: Callable[[str], None] = lambda message: None,
 ) -> Comparison:
     """Whether a candidate is the same function as a reference, with the reference's parameters in both.
 
@@ -67,42 +63,28 @@ def compare(
 
 
 class _Comparing:
-    """The steps of a comparison, each of which adds to its result."""
-
-    def __init__(self, reference: Model, candidate: Model, inputs: tuple[Any, ...], mapping: Any, say: Say):
+    def __init__(self, reference: Model, candidate: Model, inputs: tuple[Any, ...], mapping: Any, say: Any):
         self.reference, self.candidate, self.inputs, self.say = reference, candidate, inputs, say
         self.result = Comparison(reference.name, candidate.name)
         #: Of each quantity that differs, how it does, and a function that looks for the lines that compute it.
         self.failures: dict[str, tuple[str, Callable[[], Iterable[Place]]]] = {}
         self.tolerance = ROUNDING
-        modes = self._modes()
-        say(f"Trace {reference.name} and {candidate.name}.")
-        first = pair = self._match(*self._programs(*modes[0]), mapping)
-        for mode in modes:
-            if mode != modes[0]:
-                r, c = self._programs(*mode)
-                pair = replace(first, r=r, c=c)
-            self._mode(pair, f" ({mode[0]})" if len(modes) > 1 else "")
-        if not self.failures and all(isinstance(program, TracedProgram) for program in (first.r, first.c)):
-            self._next_call(first, modes[0], modes[-1])
-        if not self.failures:
-            self._variations(first, *modes[0])
-        if not self.failures:
-            self._accuracy(first)
-        self.result.draws = different_draws(reference, candidate, first.matches)
-        self._decide()
-
-    # What is compared -------------------------------------------------------------------------------------------
-
-    def _modes(self) -> list[tuple[str, str]]:
-        if self.candidate.modes == (CALL,):
-            return [(mode, CALL) for mode in self.reference.modes]  # it has to be the same function in all of them
-        if self.reference.modes == (CALL,):
+        # A candidate of one mode has to be the same function in all of the reference's.
+        modes = [*zip(reference.modes, candidate.modes * len(reference.modes), strict=False)]
+        if len(reference.modes) < len(candidate.modes):
             self.result.remarks.append(
                 "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
             )
-            return [(CALL, EVAL)]
-        return [(EVAL, EVAL), (TRAIN, TRAIN)]
+        say(f"Trace {reference.name} and {candidate.name}.")
+        first = self._match(*self._programs(*modes[0]), mapping)
+        for mode in modes:
+            r, c = (first.r, first.c) if mode == modes[0] else self._programs(*mode)
+            self._mode(replace(first, r=r, c=c), f" ({mode[0]})" if len(modes) > 1 else "")
+        for compared_last in (self._next_call, self._variations, self._accuracy):
+            if not self.failures:
+                compared_last(first, modes)
+        self.result.draws = different_draws(reference, candidate, first.matches)
+        self._decide()
 
     def _programs(self, mode_r: str, mode_c: str) -> tuple[Any, Any]:
         r, c = self.reference.program(self.inputs, mode_r), self.candidate.program(self.inputs, mode_c)
@@ -121,14 +103,14 @@ class _Comparing:
         arguments = Arguments(param_sets(r.param_values), state, inputs)
         own_state = converted(states, state, state_sets(c.state_values, range(len(c.states))))
         own = Arguments(param_sets(c.param_values, seed=1000), own_state, inputs)
-        both = arguments.one(OTHERS), own.one(OTHERS)
+        both = arguments.sets(OTHERS), own.sets(OTHERS)
         reference, first = r.tape(both[0]), c.tape(both[1])
         matches = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
         del first  # all values of a large program: they are not needed again
         match_by_values(matches, r.param_values, c.param_values)
         if any(len(m.options) > 1 for m in matches):
             self.say("Match the parameters by what is computed of them.")
-            Refinement(reference, c, *both, matches).run()
+            Refinement(reference, c, *both, matches)
         result.remarks += copies(r, c, *both, matches)
         result.parameters = Parameters.of(r.params, c.params, matches)
         for leaf, m in zip(c.params, matches, strict=True):
@@ -166,11 +148,11 @@ class _Comparing:
             raise InputError(
                 f"{self.reference.name} returns NaN or infinity for these inputs: nothing can be compared with it."
             )
-        tolerance = ROUNDING
+        moved = 0.0
         if pair.r.narrow_constants or pair.c.narrow_constants:
-            moved = largest(first.outputs, pair.r.forward(pair.mine, jitter=1).outputs)
+            moved += largest(first.outputs, pair.r.forward(pair.mine, jitter=1).outputs)
             moved += largest(second.outputs, pair.c.forward(pair.given, jitter=2).outputs)
-            tolerance = max(ROUNDING, 4 * moved)
+        tolerance = max(ROUNDING, 4 * moved)
         self.tolerance = max(self.tolerance, tolerance)
         own, wanted = ([list(a.shape[1:]) for a in result.outputs] for result in (second, first))
         if own != wanted:
@@ -184,12 +166,14 @@ class _Comparing:
                 same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
         return same
 
-    def _next_call(self, pair: Pair, first: tuple[str, str], last: tuple[str, str]) -> None:
+    def _next_call(self, pair: Pair, modes: Modes) -> None:
         """Compare the outputs of a call from the state that a call returns, which may count calls."""
         models = (self.reference, self.candidate)
-        if not any(jax.tree.leaves(model.state) for model in models):
+        traced = all(isinstance(program, TracedProgram) for program in (pair.r, pair.c))
+        if not traced or not any(jax.tree.leaves(model.state) for model in models):
             return
-        r, c = (TracedProgram(model, self.inputs, *modes) for model, *modes in zip(models, first, last, strict=True))
+        ways = zip(models, modes[0], modes[-1], strict=True)
+        r, c = (TracedProgram(model, self.inputs, first, last) for model, first, last in ways)
         wanted, own = r.forward(pair.mine).outputs, c.forward(pair.given).outputs
         if _is_finite(wanted):
             places = partial(self._places, replace(pair, r=r, c=c))
@@ -198,26 +182,26 @@ class _Comparing:
     def _gradients(self, pair: Pair, name: str) -> None:
         """Compare gradients; and parameters after some steps of SGD, of Adam, and of the models' own optimizers."""
         tolerance, places = OF_GRADIENTS * self.tolerance, partial(self._places_of_gradients, pair)
-        few = replace(pair, mine=pair.mine.first(2), given=pair.given.first(2))
+        few = pair.sets(slice(2))
         agree = True
         for quantity, error in few.gradient_errors(*few.gradients()).items():
             agree = self._record(f"{quantity}{name}", error, tolerance, places)
         if not agree or any(isinstance(m.layout, Transform) for m in pair.matches):
             return
-        pair = pair.one(OTHERS)
+        pair = pair.sets(OTHERS)
         for steps, error in errors_of_training(pair):
             self._record(f"{steps}{name}", error, OF_TRAINING * self.tolerance, places)
         if self.reference.optimizer is not None and self.candidate.optimizer is not None:
             error, where = difference_of_steps(pair)
             reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
             places = partial(places_of_optimizers, self.reference, self.candidate)
-            tolerance = OF_TRAINING * self.tolerance
-            self._record(f"steps of their own optimizers{name}", error, tolerance, places, reason)
+            self._record(f"steps of their own optimizers{name}", error, OF_TRAINING * self.tolerance, places, reason)
 
-    def _variations(self, pair: Pair, mode_r: str, mode_c: str) -> None:
+    def _variations(self, pair: Pair, modes: Modes) -> None:
         """A batch of one, and another length, where both take them."""
+        mode_r, mode_c = modes[0]
         for name, inputs in varied(self.inputs):
-            arrays = [key_set(a) if is_key(a) else np.asarray(a)[None] for a in jax.tree.leaves(inputs)]
+            arrays = list(map(one_set, jax.tree.leaves(inputs)))
             try:
                 first = self.reference.program(inputs, mode_r).forward(replace(pair.mine, inputs=arrays))
             except Exception:  # the model is made for the sizes that were given
@@ -230,11 +214,11 @@ class _Comparing:
             if _is_finite(first.outputs):
                 self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance)
 
-    def _accuracy(self, pair: Pair) -> None:
+    def _accuracy(self, pair: Pair, modes: Modes) -> None:
         if pair.r.draws or pair.c.draws:
             return
         self.say("Run both in their own dtypes.")
-        pair = pair.one(AS_GIVEN)
+        pair = pair.sets(AS_GIVEN)
         exact = pair.r.forward(pair.mine).outputs
 
         def error_of(outputs: list[Any]) -> float:
@@ -254,9 +238,7 @@ class _Comparing:
             reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
             self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, pair.c), reason)
 
-    def _record(
-        self, name: str, error: float, tolerance: float, places: Callable[[], Any] = tuple, reason: str = ""
-    ) -> bool:
+    def _record(self, name: str, error: float, tolerance: float, places: Any = tuple, reason: str = "") -> bool:
         """Keep the error of a quantity; whether it is within the tolerance."""
         self.result.errors[name] = error
         if error <= tolerance:
@@ -265,8 +247,6 @@ class _Comparing:
         by = f" by {error:.1e} of the largest magnitude" if isfinite(error) else ""
         self.failures[name] = reason or f"{name} {verb}{by}", places
         return False
-
-    # What is reported -------------------------------------------------------------------------------------------
 
     def _decide(self) -> None:
         result, parameters = self.result, self.result.parameters
@@ -286,20 +266,18 @@ class _Comparing:
         result.places = list(places())
 
     def _places(self, pair: Pair) -> Iterator[Place]:
-        return self._parting(*pair.one(OTHERS).tapes())
+        return self._parting(*pair.sets(OTHERS).tapes())
 
     def _places_of_gradients(self, pair: Pair) -> Iterator[Place]:
-        pair = pair.one(OTHERS)
+        pair = pair.sets(OTHERS)
         yield from pair.left_out(OF_GRADIENTS * self.tolerance)
-        places = self._parting(*pair.gradient_tapes())
-        yield from with_rules(places, pair.c.closed) if isinstance(pair.c, TracedProgram) else places
+        yield from with_rules(self._parting(*pair.gradient_tapes()), pair.c)
 
-    def _parting(self, first: Tape, second: Tape, outputs: list[tuple[int, int]]) -> Iterator[Place]:
+    def _parting(self, first: Any, second: Any, outputs: Any) -> Iterator[Place]:
         search = Search(first, second, outputs, self.tolerance)
-        if not search.wrong:  # they part for other values alone
-            return iter(())
-        self.result.agreed = search.counts()
-        return places_of(search)
+        if search.wrong:  # else they part for other values alone
+            self.result.agreed = search.counts()
+            yield from places_of(search)
 
 
 def _is_finite(arrays: Iterable[np.ndarray]) -> bool:

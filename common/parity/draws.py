@@ -1,6 +1,6 @@
 """Whether two models draw their parameters from the same distributions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,38 +10,27 @@ from ..errors import InputError, brief
 from .matching import Match
 from .model import Model, leaves_of
 
-#: From so many keys parameters are drawn.
-KEYS = 64
-#: The probability that anything is called different by chance, of all leaves and tests together.
-CHANCE = 0.001
-#: The most numbers of a leaf that are compared for each key.
-MOST_NUMBERS = 256
-#: Relative differences up to this are rounding.
-ROUNDING = 1e-4
-#: Into so many blocks a matrix may be cut, each of which is orthogonal.
-BLOCKS = (1, 2, 3, 4)
+KEYS = 64  # from so many keys parameters are drawn
+CHANCE = 0.001  # the probability that anything is called different by chance, of all leaves and tests together
+MOST_NUMBERS = 256  # the most numbers of a leaf that are compared for each key
+ROUNDING = 1e-4  # relative differences up to this are rounding
+BLOCKS = (1, 2, 3, 4)  # into so many blocks a matrix may be cut, each of which is orthogonal
 
 
 def different_draws(reference: Model, candidate: Model, matches: Sequence[Match]) -> list[str]:
-    """A sentence for each leaf of the candidate that is drawn from another distribution than in the reference.
-
-    Means, standard deviations and distributions of the numbers are compared over some keys, with a correction for the
-    number of leaves; and whether a leaf is constant, or a matrix orthogonal. It needs `make` of both models.
-
-    Raises:
-        InputError: `make` fails, or returns other leaves than those of the model.
-    """
+    """A sentence for each leaf of the candidate that is drawn from another distribution, if both models have `make`."""
     if reference.make is None or candidate.make is None:
         return []
-    first, second = drawn(reference), drawn(candidate)
-    chance = CHANCE / max(3 * len(matches), 1)
-    every = zip(candidate.paths(), matches, second, strict=True)
-    pairs = ((path, compared(m.layout.convert(first), b, chance)) for path, m, b in every if m.layout is not None)
-    return [f"{path}: {difference}." for path, difference in pairs if difference]
+    first, second = _drawn(reference), _drawn(candidate)
+    sentences = []
+    for path, m, own in zip(candidate.paths(), matches, second, strict=True):
+        difference = m.layout and compared(m.layout.convert(first), own, CHANCE / max(3 * len(matches), 1))
+        sentences += [f"{path}: {difference}."] if difference else []
+    return sentences
 
 
-def drawn(model: Model) -> list[np.ndarray]:
-    """The leaves of new models, with an axis of keys in front."""
+def _drawn(model: Model) -> list[np.ndarray]:
+    """The leaves of new models, with an axis of keys in front. Raises an InputError if `make` fails or gives others."""
     keys = jax.random.split(jax.random.key(0), KEYS)
     make: Any = model.make
     try:
@@ -59,67 +48,48 @@ def drawn(model: Model) -> list[np.ndarray]:
     return leaves
 
 
+@np.errstate(all="ignore")
 def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
-    """How the reference's draws of a leaf differ from the candidate's; empty where they do not.
-
-    Args:
-        a, b: of the reference and of the candidate, of one shape, with an axis of keys in front.
-        chance: the probability that a test calls equal distributions different.
-    """
+    """How draws of a leaf, with an axis of keys, differ, if at all; each test errs with the probability `chance`."""
     a, b = (np.stack([np.real(x), np.imag(x)], -1) if x.dtype.kind == "c" else x for x in (a, b))
-    return next(filter(None, _differences(a, b, chance)), "")
-
-
-def _differences(a: np.ndarray, b: np.ndarray, chance: float) -> Iterator[str]:
     fixed = [bool((x == x[:1]).all()) for x in (a, b)]
     if fixed[0] != fixed[1]:
         names = ("the reference", "the candidate") if fixed[0] else ("the candidate", "the reference")
         constant = (a if fixed[0] else b)[0]
         value = f"always {constant.flat[0]:.3g}" if np.ptp(constant) == 0 else "the same for each key"
-        yield f"{names[0]} has {value}, {names[1]} draws it at random"
-        return
+        return f"{names[0]} has {value}, {names[1]} draws it at random"
     if all(fixed):
-        if np.abs(a[0] - b[0]).max(initial=0) > ROUNDING * np.abs(a[0]).max(initial=0):
-            words = [f"it is {x.flat[0]:.3g}" if np.ptp(x[0]) == 0 else "it has other numbers" for x in (b, a)]
-            yield f"{words[0]} in the candidate, {words[1]} in the reference"
-        return
-    yield _orthogonal(a, b)
-    a, b = a.reshape(KEYS, -1), b.reshape(KEYS, -1)
-    if _apart(a.mean(1), b.mean(1), max(a.std(), b.std()), chance):
-        yield f"the mean is {b.mean():.3g} in the candidate, {a.mean():.3g} in the reference"
-    spreads = [np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)]
-    if a.shape[1] > 1 and _apart(spreads[0], spreads[1], 1.0, chance):
-        yield f"the standard deviation is {b.std():.3g} in the candidate, {a.std():.3g} in the reference"
-    some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
-    from scipy.stats import ks_2samp  # here, since it takes long to import
-
-    test: Any = ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp")
-    if test.pvalue < chance:
-        yield (
-            "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
-            f"is {np.abs(b).max():.3g} in the candidate, {np.abs(a).max():.3g} in the reference"
-        )
-
-
-@np.errstate(all="ignore")
-def _apart(first: np.ndarray, second: np.ndarray, size: float, chance: float) -> bool:
-    """Whether the means of two samples differ, by more than chance and by more than rounding."""
-    if abs(first.mean() - second.mean()) <= ROUNDING * size:
-        return False
-    from scipy.stats import ttest_ind  # here, since it takes long to import
-
-    test: Any = ttest_ind(first, second, equal_var=False)
-    return bool(test.pvalue < chance)
-
-
-def _orthogonal(a: np.ndarray, b: np.ndarray) -> str:
-    """How the matrices of both differ in being orthogonal: whole, or in blocks along an axis."""
-    first, second = _orthogonal_blocks(a), _orthogonal_blocks(b)
-    for axis, blocks in sorted(first ^ second, key=lambda way: way[1]):
-        names = ("reference", "candidate") if (axis, blocks) in first else ("candidate", "reference")
+        if np.abs(a[0] - b[0]).max(initial=0) <= ROUNDING * np.abs(a[0]).max(initial=0):
+            return ""
+        words = [f"it is {x.flat[0]:.3g}" if np.ptp(x[0]) == 0 else "it has other numbers" for x in (b, a)]
+        return f"{words[0]} in the candidate, {words[1]} in the reference"
+    blocks_of = [_orthogonal_blocks(x) for x in (a, b)]
+    for axis, blocks in sorted(blocks_of[0] ^ blocks_of[1], key=lambda way: way[1]):
+        names = ("reference", "candidate") if (axis, blocks) in blocks_of[0] else ("candidate", "reference")
         if blocks == 1:
             return f"it is an orthogonal matrix in the {names[0]}, and none in the {names[1]}"
         return f"each of {blocks} blocks along axis {axis} is orthogonal in the {names[0]}, and not in the {names[1]}"
+    import scipy.stats  # here, since it takes long
+
+    tests: Any = scipy.stats
+
+    def apart(first: np.ndarray, second: np.ndarray, size: float) -> bool:
+        """Whether the means of two samples differ, by more than chance and by more than rounding."""
+        far = abs(first.mean() - second.mean()) > ROUNDING * size
+        return bool(far and tests.ttest_ind(first, second, equal_var=False).pvalue < chance)
+
+    a, b = a.reshape(KEYS, -1), b.reshape(KEYS, -1)
+    if apart(a.mean(1), b.mean(1), max(a.std(), b.std())):
+        return f"the mean is {b.mean():.3g} in the candidate, {a.mean():.3g} in the reference"
+    spreads = [np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)]
+    if a.shape[1] > 1 and apart(spreads[0], spreads[1], 1.0):
+        return f"the standard deviation is {b.std():.3g} in the candidate, {a.std():.3g} in the reference"
+    some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
+    if tests.ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp").pvalue < chance:
+        return (
+            "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
+            f"is {np.abs(b).max():.3g} in the candidate, {np.abs(a).max():.3g} in the reference"
+        )
     return ""
 
 

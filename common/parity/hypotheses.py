@@ -1,7 +1,6 @@
-"""Mends of a candidate: small changes of a step, tried out until one makes the outputs equal.
+"""Mends of a candidate: small changes of a step, tried out until one makes all outputs equal.
 
-Each hypothesis is a function of a step that yields sentences, and the step as it would be then. Only what makes all
-outputs equal is reported. Adding a hypothesis is adding a row to `HYPOTHESES`.
+Adding a hypothesis is adding a row to `HYPOTHESES`: a function of a step that yields changes of it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,18 +12,14 @@ import numpy as np
 from scipy import special
 
 from ..program import alternative
-from .departure import Search
+from .departure import Search, Trial, with_operand
 from .tape import Step, Tape
-from .trials import Trial, with_operand
 
 Array = np.ndarray
-#: What would stand in a sentence after "with", and a function of the operands in the place of the step's own.
-StepChange = tuple[str, Callable[..., Any]]
+StepChange = tuple[str, Callable[..., Any]]  # what stands in a sentence after "with", and what the step runs instead
 
-#: The most steps that are changed, and the most constants of the reference in the place of one.
-STEPS, CONSTANTS = 48, 12
-#: Into so many blocks an axis is cut, whose order is changed.
-BLOCKS = (2, 3, 4)
+STEPS, CONSTANTS = 48, 12  # the most steps that are changed, and constants of the reference in the place of one
+BLOCKS = (2, 3, 4)  # into so many blocks an axis is cut, whose order is changed
 #: Comparisons, each of which may stand for another.
 COMPARISONS = {"ge": np.greater_equal, "gt": np.greater, "le": np.less_equal, "lt": np.less, "eq": np.equal}
 #: Functions of a number that stand for one another in models.
@@ -66,9 +61,6 @@ def changes(search: Search, steps: Sequence[Step], result: Trial | None) -> Iter
     yield from _functions(search, near)
 
 
-# Changes of one step ----------------------------------------------------------------------------------------------
-
-
 def _constants(search: Search, step: Step) -> Iterator[StepChange]:
     """A constant of the reference, of the like of its step, in the place of the candidate's."""
     others = [other for other in search.reference.steps if other.operation == step.operation]
@@ -93,7 +85,6 @@ def _comparisons(search: Search, step: Step) -> Iterator[StepChange]:
 
 
 def _exchanged(search: Search, step: Step) -> Iterator[StepChange]:
-    """An operand of a product or a convolution with its axes exchanged."""
     shapes = [np.shape(search.candidate.values[n]) for n in step.operands]
     if step.operation in ("dot_general", "conv_general_dilated"):
         for place, shape in enumerate(shapes):
@@ -104,7 +95,6 @@ def _exchanged(search: Search, step: Step) -> Iterator[StepChange]:
 
 
 def _places(search: Search, step: Step) -> Iterator[StepChange]:
-    """A part that starts elsewhere along an axis."""
     if step.operation not in ("slice", "dynamic_slice") or not step.operands:
         return
     whole, part = search.candidate.values[step.operands[0]], search.candidate.values[step.results[0]]
@@ -121,27 +111,26 @@ def _places(search: Search, step: Step) -> Iterator[StepChange]:
 
 
 def _parameters(search: Search, step: Step) -> Iterator[StepChange]:
-    """Other axes, or another padding, of as many entries."""
-    if step.equation is None:
+    if not step.equations:
         return
-    params, shape = step.equation.params, step.equation.outvars[0].aval.shape
+    equation = step.equations[-1]
+    params, shape = equation.params, equation.outvars[0].aval.shape
     if axes := params.get("axes") if step.operation.startswith(("reduce_", "arg")) else None:
-        given = step.equation.invars[0].aval.shape
+        given = equation.invars[0].aval.shape
         for other in permutations(range(len(given)), len(axes)):
             kept = tuple(n for a, n in enumerate(given) if a not in other)
             if kept == shape and set(other) != set(axes) and list(other) == sorted(other):
-                yield f"axes {list(other)} instead of {list(axes)}", alternative(step.equation, axes=other)
+                yield f"axes {list(other)} instead of {list(axes)}", alternative(equation, axes=other)
     if "padding" in params and step.operation in ("conv_general_dilated", "reduce_window_sum", "reduce_window_max"):
         own = tuple(map(tuple, params["padding"]))
         most = max(n for pad in own for n in pad) + 1
         for pad in product(range(min(most, 4) + 1), repeat=2):
             new = tuple(pad if max(axis) or step.operation.startswith("conv") else axis for axis in own)
             if new != own:
-                yield f"padding {new} instead of {own}", alternative(step.equation, padding=new)
+                yield f"padding {new} instead of {own}", alternative(equation, padding=new)
 
 
 def _orders(search: Search, step: Step) -> Iterator[StepChange]:
-    """The result negative, or its blocks along the last axis in another order."""
     value = search.candidate.values[step.results[0]]
     if len(step.results) > 1 or not isinstance(value, np.ndarray) or value.dtype.kind != "f" or step.moves:
         return
@@ -155,13 +144,9 @@ def _orders(search: Search, step: Step) -> Iterator[StepChange]:
                 yield words, lambda *operands, new=new: step.run(*operands)[..., new]
 
 
-Hypothesis = Callable[[Search, Step], Iterator[StepChange]]
-HYPOTHESES: tuple[Hypothesis, ...] = (_constants, _comparisons, _places, _parameters, _exchanged, _orders)
+HYPOTHESES = (_constants, _comparisons, _places, _parameters, _exchanged, _orders)
 #: Operations that are changed although their results agree, or cannot be compared.
 WHOLE = frozenset({*COMPARISONS, "argmax", "argmin", "add", "sub", "select_n", "slice", "dynamic_slice"})
-
-
-# Changes of several steps -----------------------------------------------------------------------------------------
 
 
 def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
@@ -185,7 +170,6 @@ def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     """Another function of an operand, in the place of all that is computed of it in the next steps."""
     tape = search.candidate
     for step in steps[:4]:
-        first = step.number
         for place, number in enumerate(step.operands):
             x = tape.values[number]
             if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.size < 2 or number in tape.arguments:
@@ -195,21 +179,20 @@ def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
             }
             # `first_that_mends`, which asks for the trials, silences what NumPy says of overflow
             values = {name: function(x) for name, function in functions.items()}
-            for last in range(min(first + 16, len(tape.steps)) - 1, first - 1, -1):
-                result = tape.values[tape.steps[last].results[0]]
+            for last in reversed(tape.steps[step.number : step.number + 16]):
+                result = tape.values[last.results[0]]
                 same = (name for name, v in values.items() if np.allclose(v, result, 1e-9, 1e-12, equal_nan=True))
                 own = next(same, "") if np.shape(result) == x.shape else ""
                 for name, function in functions.items() if own else ():
                     if name != own:
-                        changed = _in_rounds(tape, (first, place, last), function)
+                        changed = _in_rounds(tape, step, place, last, function)
                         yield Trial(step, changed, change=f"{name} instead of {own}")
 
 
-def _in_rounds(tape: Tape, where: tuple[int, int, int], function: Callable[[Array], Array]) -> dict[int, Array]:
+def _in_rounds(tape: Tape, first: Step, place: int, last: Step, function: Callable[[Array], Array]) -> dict[int, Array]:
     """What a step returns in each round if it is a function of what an earlier one takes."""
-    first, place, last = where
     changed: dict[int, Array] = {}
-    for begins, ends in zip(tape.rounds(tape.steps[first]), tape.rounds(tape.steps[last]), strict=False):
+    for begins, ends in zip(tape.rounds(first), tape.rounds(last), strict=False):
         number = tape.steps[begins].operands[place]
         x = tape.played(changed).get(number, tape.values[number]) if changed else tape.values[number]
         changed[tape.steps[ends].results[0]] = function(x)
@@ -224,32 +207,22 @@ def relation(search: Search, result: Trial) -> Trial | None:
     if other is not None and other.operation == result.step.operation and len(result.step.operands) == 1:
         numbers.append((result.step.operands[0], other.operands[0]))
     for c, r in numbers:
-        if change := _relation_of(search, tape.values[c], search.reference.values[r]):
-            return replace(result, change=change, step=tape.made(tape.base(c)) or result.step)
-    return None
-
-
-def _relation_of(search: Search, mine: Array, other: Array) -> str:
-    if np.size(mine) < 2 or np.shape(mine) != np.shape(other):
-        return ""
-    ratio, difference = other / mine, other - mine
-    if _is_constant(ratio, search.tolerance):
-        return f"{ratio.flat[0]:.6g} times the value"
-    if _is_constant(difference, search.tolerance):
-        return f"{difference.flat[0]:.6g} added to the value"
-    for number in search.reference.arguments:
-        leaf = search.reference.values[number]
-        if not isinstance(leaf, np.ndarray) or leaf.ndim != 2 or leaf.shape[-1] != mine.shape[-1]:
+        mine, value = tape.values[c], search.reference.values[r]
+        if np.size(mine) < 2 or np.shape(mine) != np.shape(value):
             continue
-        rest = difference - leaf.reshape(*[1] * (mine.ndim - 1), -1)
-        if np.abs(rest).max() <= search.tolerance * np.abs(leaf).max():
-            return "a parameter of the reference added to the value"
-    return ""
-
-
-def _is_constant(a: Array, tolerance: float) -> bool:
-    first = a.flat[0]
-    return bool(np.isfinite(a).all() and first and (np.abs(a - first) <= 10 * tolerance * abs(first)).all())
+        difference, found = value - mine, []
+        for how, a in (("times", value / mine), ("added to", difference)):
+            first = a.flat[0]
+            if np.isfinite(a).all() and first and (np.abs(a - first) <= 10 * search.tolerance * abs(first)).all():
+                found.append(f"{first:.6g} {how} the value")
+        for leaf in (search.reference.values[n] for n in search.reference.arguments):
+            if isinstance(leaf, np.ndarray) and leaf.ndim == 2 and leaf.shape[-1] == mine.shape[-1]:
+                rest = difference - leaf.reshape(*[1] * (mine.ndim - 1), -1)
+                if np.abs(rest).max() <= search.tolerance * np.abs(leaf).max():
+                    found.append("a parameter of the reference added to the value")
+        if found:
+            return replace(result, change=found[0], step=tape.made(tape.base(c)) or result.step)
+    return None
 
 
 def _scalar(tape: Tape, number: int) -> float | None:

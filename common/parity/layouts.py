@@ -1,7 +1,7 @@
 """How the parameters of one model hold those of another: transposed, reshaped, joined, split, or as the user says."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, permutations
@@ -12,31 +12,22 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, brief, listed
+from ..program.sets import together
 
-#: The most axes that a layout exchanges.
-MOST_AXES = 5
+MOST_AXES = 5  # the most axes that a layout exchanges
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A parameter.
+    """A parameter. Over numbers that are as far apart as those of `summed`, in groups, the first product sums."""
 
-    Args:
-        path: the names on the way to it, joined by slashes.
-        shape: of the array.
-        used: when it is used first, among all leaves of the model.
-        summed: how far apart its numbers are, flattened, over which the first product with it sums, in groups; empty
-            if it is in none.
-        number: among the leaves of its model.
-    """
-
-    path: str
+    path: str  # the names on the way to it, joined by slashes
     shape: tuple[int, ...]
-    used: tuple[int, int] = (0, 0)
+    used: tuple[int, int] = (0, 0)  # when it is used first, among all leaves of the model
     summed: tuple[frozenset[int], ...] = ()
-    number: int = -1
+    number: int = -1  # among the leaves of its model
 
     @property
     def size(self) -> int:
@@ -57,27 +48,19 @@ class Transform:
 
     def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
         """The candidate's leaf, of the reference's with an axis of sets in front."""
-        some = [leaves[n] for n in self.sources]
-        sets = max(map(len, some))
-        return np.stack([np.asarray(self.function(*[a[n if len(a) > 1 else 0] for a in some])) for n in range(sets)])
+        sets = zip(*together([leaves[n] for n in self.sources]), strict=True)
+        return np.stack([np.asarray(self.function(*arrays)) for arrays in sets])
 
 
 @dataclass(frozen=True)
 class LeafLayout:
-    """Where the numbers of a candidate's leaf stand in the reference's.
+    """Where the numbers of a candidate's leaf stand in the reference's."""
 
-    Args:
-        sources: the numbers of the reference's leaves, in the order in which they are joined.
-        index: for each number of the candidate's leaf its place in these leaves, flattened and one behind the other.
-        how: it in words.
-    """
-
-    sources: tuple[int, ...]
-    index: np.ndarray
-    how: str
+    sources: tuple[int, ...]  # the numbers of the reference's leaves, in the order in which they are joined
+    index: np.ndarray  # for each number its place in these leaves, flattened and one behind the other
+    how: str  # it in words
 
     def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
-        """The candidate's leaf of the reference's, each with an axis of sets in front."""
         flat = [leaves[n].reshape(len(leaves[n]), -1) for n in self.sources]
         return np.take(flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), self.index, axis=1)
 
@@ -117,7 +100,7 @@ def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[L
             index = np.concatenate([some[key] + start for some, start in zip(ways, starts, strict=False)], axis)
             words = "" if key[0] == "as it is" else f"{key[0]} and "
             result.append(LeafLayout(tuple(numbers), index, f"{words}joined along axis {axis}"))
-    return _unique(result)
+    return _first_of_each(result, lambda layout: layout.key)
 
 
 def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[LeafLayout]:
@@ -128,7 +111,7 @@ def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[Le
             words = f"piece {which + 1} of {pieces} along axis {axis}"
             part = np.split(index, pieces, axis)[which]
             result.append(LeafLayout((number,), part, words if how == "as it is" else f"{how}, {words}"))
-    return _unique(result)
+    return _first_of_each(result, lambda layout: layout.key)
 
 
 def _by_words(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
@@ -141,30 +124,23 @@ def _by_words(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
 
 @lru_cache(maxsize=512)
 def _indices(of: Shape, to: Shape) -> tuple[tuple[np.ndarray, str], ...]:
-    """The places of the numbers of an array of one shape in an array of another, with the layout in words."""
-    corner = tuple(slice(None, None, max(length // 4, 1)) for length in to)  # enough to tell layouts apart
-    kept: dict[bytes, tuple[np.ndarray, str]] = {}
-    for index, how in _ways(of, to):
-        kept.setdefault(index[corner].tobytes(), (index, how))
-    return tuple(kept.values())
-
-
-def _ways(of: Shape, to: Shape) -> Iterator[tuple[np.ndarray, str]]:
-    """Axes exchanged and then reshaped, or reshaped and then exchanged."""
-    places = np.arange(prod(of)).reshape(of)
+    """The places of the numbers of an array in one of another shape, reshaped and transposed, and how in words."""
+    places, ways = np.arange(prod(of)).reshape(of), []
     a, b = [n for n in of if n > 1], [n for n in to if n > 1]
     few = max(len(a), len(b)) <= MOST_AXES
     for order in permutations(range(len(a))) if few else [tuple(range(len(a)))]:
         moved = places.reshape(a).transpose(order)
         if _refines(moved.shape, b) or _refines(b, moved.shape):
             if order == tuple(range(len(a))):
-                yield moved.reshape(to), "as it is" if of == to else "reshaped"
+                ways.append((moved.reshape(to), "as it is" if of == to else "reshaped"))
             else:
-                yield moved.reshape(to), "transposed" if list(moved.shape) == b else "transposed and reshaped"
+                ways.append((moved.reshape(to), "transposed" + " and reshaped" * (list(moved.shape) != b)))
     for order in permutations(range(len(b))) if few and len(a) != len(b) else ():
         before = [b[n] for n in order]  # the axes of the result, in the order of what is reshaped
         if _refines(before, a):
-            yield places.reshape(before).transpose(np.argsort(order)).reshape(to), "reshaped and transposed"
+            ways.append((places.reshape(before).transpose(np.argsort(order)).reshape(to), "reshaped and transposed"))
+    corner = tuple(slice(None, None, max(length // 4, 1)) for length in to)  # enough to tell layouts apart
+    return tuple(_first_of_each(ways, lambda way: way[0][corner].tobytes()))
 
 
 def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
@@ -172,14 +148,11 @@ def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
     return prod(fine) == prod(coarse) and set(accumulate(coarse, mul)) <= set(accumulate(fine, mul))
 
 
-def _unique(layouts: Iterable[LeafLayout]) -> list[LeafLayout]:
-    kept: dict[Any, LeafLayout] = {}
-    for layout in layouts:
-        kept.setdefault(layout.key, layout)
+def _first_of_each(things: Iterable[Any], key: Callable[[Any], Any]) -> list[Any]:
+    kept: dict[Any, Any] = {}
+    for thing in things:
+        kept.setdefault(key(thing), thing)
     return list(kept.values())
-
-
-# The user's own word on which parameter is which ---------------------------------------------------------------------
 
 
 def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
@@ -196,11 +169,7 @@ def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
 
 
 def mapped(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | LeafLayout:
-    """What a mapping says that a leaf of the candidate is: paths of the reference, alone or with a function.
-
-    Raises:
-        InputError: the mapping names a leaf that there is not, or gives one of another shape.
-    """
+    """What a mapping says that a leaf of the candidate is. Raises an InputError if it makes no sense."""
     is_pair = isinstance(target, tuple) and len(target) == 2 and callable(target[1])
     paths, function = target if is_pair else (target, None)
     paths = [paths] if isinstance(paths, str) else paths
@@ -213,7 +182,6 @@ def mapped(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | Le
     shapes = [reference[r].shape for r in sources]
 
     def result(flat: np.ndarray) -> np.ndarray:
-        """The candidate's leaf, of the numbers of all sources."""
         ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
         given = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
         try:

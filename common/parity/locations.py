@@ -43,15 +43,15 @@ def location(step: Step | None, tape: Tape) -> Location | None:
     return located(step.lines(), step.operation, tape.values[step.results[0]].shape[1:], operands)
 
 
-def located(
-    lines: Sequence[CodeLine], operation: str, shape: tuple[int, ...], operands: tuple[str, ...] = ()
-) -> Location | None:
+def located(lines: Sequence[CodeLine], operation: str, shape: Any, operands: tuple[str, ...] = ()) -> Location | None:
     """The first of some lines that is of the user's code, the innermost first; None if there is no line."""
     lines = [line for line in lines if not line.file.startswith(_TRACING)]
     if not lines:
         return None
     own = next((line for line in lines if is_users(line)), lines[0])
-    library = "" if is_users(lines[0]) else f"{_short(lines[0].file)}:{lines[0].line}"
+    file = lines[0].file
+    folder = max((f"{path}/" for path in _LIBRARIES if file.startswith(f"{path}/")), key=len, default="")
+    library = "" if is_users(lines[0]) else f"{shown(file.removeprefix(folder))}:{lines[0].line}"
     return Location(own.file, own.line, text_of(own), operation, shape, library, operands)
 
 
@@ -68,45 +68,36 @@ def is_users(line: CodeLine) -> bool:
 def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputError:
     """An error that names a model which raised another one, the arrays that it was given, and the user's line."""
     given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in inputs)
-    own = _innermost(traceback.extract_tb(error.__traceback__))
+    own = innermost(traceback.extract_tb(error.__traceback__))
     where = f" at {shown(own.file)}:{own.line}" if own else ""
     message = f"{model.name} fails{where} with the inputs {given}: {type(error).__name__}: {brief(error)}"
-    advice = _advice(error) or model.hint
-    return InputError(f"{message.rstrip('.')}. {advice}" if advice else message)
-
-
-def _advice(error: BaseException) -> str:
-    """A sentence on what to pass where an argument or the axis of a batch is missing; empty for other errors."""
+    advice = model.hint
+    lacking = re.search(r"missing \d+ required [\w -]*arguments?: '(\w+)'", str(error))
     if axis := re.search(r"unbound axis name: (\w+)", str(error)):
-        return (
+        advice = (
             "Batch normalization looks for an axis of this name: give Model.equinox batched=True and "
             f"axis_name={axis[1]!r}; make modules of linen and NNX without axis_name."
         )
-    lacking = re.search(r"missing \d+ required [\w -]*arguments?: '(\w+)'", str(error))
-    if lacking is None:
-        return ""
-    if lacking[1] == "state":
-        return "Give the model state=, which eqx.nn.make_with_state returns beside it."
-    return (
-        f"If {lacking[1]} tells training from evaluation, give the model train={{{lacking[1]!r}: True}} and "
-        f"eval={{{lacking[1]!r}: False}}; if it is an input, pass a tuple of inputs."
-    )
+    elif lacking and lacking[1] == "state":
+        advice = "Give the model state=, which eqx.nn.make_with_state returns beside it."
+    elif lacking:
+        advice = (
+            f"If {lacking[1]} tells training from evaluation, give the model train={{{lacking[1]!r}: True}} and "
+            f"eval={{{lacking[1]!r}: False}}; if it is an input, pass a tuple of inputs."
+        )
+    return InputError(f"{message.rstrip('.')}. {advice}" if advice else message)
 
 
-def calling_line() -> CodeLine | None:
-    """The line of the user's code that is being run; None if there is none."""
-    return _innermost(traceback.extract_stack())
-
-
-def _innermost(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
+def innermost(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
+    """The innermost line of a traceback or a stack that is of the user's code; None if there is none."""
     lines = (CodeLine(frame.filename, frame.lineno or 0, frame.name) for frame in reversed(frames))
     return next(iter(of_user(lines)), None)
 
 
 def argument_at(line: CodeLine, keyword: str) -> CodeLine:
     """The line at which an argument of a call is made: of a variable, where it is assigned last before the call."""
-    calls = [node for node in _nodes(line.file, ast.Call) if node.lineno <= line.line <= (node.end_lineno or 0)]
-    value = next((word.value for call in calls for word in call.keywords if word.arg == keyword), None)
+    words = (word for call in _around(line, ast.Call) for word in call.keywords)
+    value = next((word.value for word in words if word.arg == keyword), None)
     if value is None:
         return line
     assigned = (node for node in _nodes(line.file, ast.Assign) if node.lineno < value.lineno)
@@ -126,52 +117,38 @@ def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
     Of a call of several lines, it is the one with the keyword on which the operation of the step depends.
     """
     place = next((n for n, line in enumerate(lines) if is_users(line)), 0)
-    own, classes = lines[place], {line.function.split(".")[0] for line in lines[:place]}
-    made = _calls(own.file, own.line)
-    named = [(name, call) for pattern, name, call in made if re.search(pattern, text_of(own))]
-    of_class = [(name, call) for _, name, call in made if any(name.startswith(each) for each in classes)]
-    for _, call in sorted(named, key=lambda pair: pair[0] not in classes) or of_class:
+    own, classes = lines[place], tuple(line.function.split(".")[0] for line in lines[:place])
+    named, of_class = [], []
+    for node in (node for outer in _around(own, ast.ClassDef) for node in ast.walk(outer)):
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+        patterns = [rf"\b{t.attr}\b" for t in targets if isinstance(t, ast.Attribute)]
+        patterns += [rf"\b{t.id}\(" for t in targets if isinstance(t, ast.Name)]
+        for call in ast.walk(node) if patterns else ():
+            if isinstance(call, ast.Call) and call.lineno != own.line:
+                name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                named += [(name not in classes, call)] if re.search(patterns[0], text_of(own)) else []
+                of_class += [(False, call)] if name.startswith(classes) else []
+    for _, call in sorted(named, key=lambda pair: pair[0]) or of_class:
         places = {word.arg: word.value.lineno for word in call.keywords}
         keyword = next((places[name] for name in KEYWORDS.get(operation, "").split() if name in places), call.lineno)
         yield CodeLine(own.file, keyword, "__init__")
 
 
-@lru_cache(maxsize=256)
-def _calls(file: str, line: int) -> tuple[tuple[str, str, ast.Call], ...]:
-    """The calls that make the attributes and variables of the classes around a line, which is none of them.
-
-    Before each stand a pattern of the code that calls what it makes, and the name of the class that it makes.
-    """
-    result = []
-    for outer in _nodes(file, ast.ClassDef):
-        for node in ast.walk(outer) if outer.lineno <= line <= (outer.end_lineno or 0) else ():
-            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
-            patterns = [rf"\b{t.attr}\b" for t in targets if isinstance(t, ast.Attribute)]
-            patterns += [rf"\b{t.id}\(" for t in targets if isinstance(t, ast.Name)]
-            for call in ast.walk(node) if patterns else ():
-                if isinstance(call, ast.Call) and call.lineno != line:
-                    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-                    result.append((patterns[0], name, call))
-    return tuple(result)
-
-
 def hand_overs(made: Sequence[CodeLine], used: Sequence[CodeLine]) -> list[CodeLine]:
     """The lines that hand a value on between where it is made and used, as `return carry, memory` or `skip = h`."""
     own = next((line for line in made if is_users(line)), None)
-    function = None if own is None else _function_at(own)
+    function = own and _function_at(own)
     if own is None or function is None:
         return []
     there = next((line for line in used if line.file == own.file and _function_at(line) is function), None)
-
-    def hands_over(node: ast.Return | ast.Assign) -> bool:
-        if there is None or isinstance(node, ast.Return):
-            return there is None and isinstance(node, ast.Return)
-        names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
-        between = own.line < node.lineno < there.line
-        return between and any(re.search(rf"\b{name}\b", text_of(there)) for name in names)
-
-    nodes = (node for node in ast.walk(function) if isinstance(node, ast.Return | ast.Assign))
-    lines = [own._replace(line=node.lineno) for node in nodes if _is_plain(node.value) and hands_over(node)]
+    nodes: list[Any] = []
+    for node in ast.walk(function):
+        if there is None:
+            nodes += [node] if isinstance(node, ast.Return) else []
+        elif isinstance(node, ast.Assign) and own.line < node.lineno < there.line:
+            names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+            nodes += [node] if any(re.search(rf"\b{name}\b", text_of(there)) for name in names) else []
+    lines = [own._replace(line=node.lineno) for node in nodes if _is_plain(node.value)]
     return [line for line in lines if _function_at(line) is function]
 
 
@@ -193,8 +170,11 @@ def _is_plain(node: ast.expr | None) -> bool:
 
 
 def _function_at(line: CodeLine) -> ast.AST | None:
-    around = [node for node in _nodes(line.file, FUNCTION) if node.lineno <= line.line <= (node.end_lineno or 0)]
-    return max(around, key=lambda node: node.lineno, default=None)
+    return max(_around(line, FUNCTION), key=lambda node: node.lineno, default=None)
+
+
+def _around(line: CodeLine, kind: Any) -> list[Any]:
+    return [node for node in _nodes(line.file, kind) if node.lineno <= line.line <= (node.end_lineno or 0)]
 
 
 @lru_cache(maxsize=256)
@@ -205,8 +185,3 @@ def _nodes(file: str, kind: Any) -> list[Any]:
     except SyntaxError:
         return []
     return [node for node in ast.walk(tree) if isinstance(node, kind)]
-
-
-def _short(file: str) -> str:
-    folders = [folder for folder in _LIBRARIES if file.startswith(f"{folder}/")]
-    return shown(file.removeprefix(f"{max(folders, key=len)}/") if folders else file)

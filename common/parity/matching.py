@@ -15,23 +15,17 @@ from .tape import Tape
 
 #: The most leaves that are joined in any order, and the most that are joined at all.
 MOST_IN_ANY_ORDER, MOST_JOINED, MOST_IN_A_FAMILY = 4, 64, 6
-#: Names tell two leaves apart if one is this much more alike than the next.
-MARGIN = 0.1
-#: Words that frameworks have for the same thing.
-SYNONYMS: dict[str, str] = {
-    **dict.fromkeys(("kernel", "weight", "weights", "w", "scale", "gamma", "embedding", "embeddings"), "weight"),
-    **dict.fromkeys(("bias", "b", "beta"), "bias"),
-    **dict.fromkeys(("query", "q", "wq", "queries"), "query"),
-    **dict.fromkeys(("key", "k", "wk", "keys"), "key"),
-    **dict.fromkeys(("value", "v", "wv", "values"), "value"),
-    **dict.fromkeys(("out", "o", "wo", "output"), "out"),
-    **dict.fromkeys(("dense", "linear", "fc", "proj", "projection", "lin", "layer", "layers"), "layer"),
-    **dict.fromkeys(("norm", "ln", "layernorm", "layer_norm", "rmsnorm"), "norm"),
-    **dict.fromkeys(("bn", "batchnorm"), "batchnorm"),
-    **dict.fromkeys(("mean", "running_mean"), "mean"),
-    **dict.fromkeys(("var", "running_var", "variance"), "var"),
-    **dict.fromkeys(("embed", "emb", "wte", "tok"), "embed"),
-    **dict.fromkeys(("pos", "wpe", "position", "positional"), "pos"),
+MARGIN = 0.1  # names tell two leaves apart if one is this much more alike than the next
+#: Words that frameworks have for the same thing, each with what it is called here.
+SYNONYMS = {
+    word: name
+    for name, words in {
+        "weight": "kernel weights w scale gamma embedding embeddings", "bias": "b beta", "query": "q wq queries",
+        "key": "k wk keys", "value": "v wv values", "out": "o wo output", "var": "variance", "batchnorm": "bn",
+        "layer": "dense linear fc proj projection lin layers", "norm": "ln layernorm rmsnorm", "embed": "emb wte tok",
+        "pos": "wpe position positional",
+    }.items()
+    for word in words.split()
 }  # fmt: skip
 #: Names of what is several in one.
 JOINED: dict[str, tuple[str, ...]] = {"qkv": ("query", "key", "value"), "kv": ("key", "value")}
@@ -45,35 +39,16 @@ for _gate in "ifgorzn":
 
 @dataclass
 class Match:
-    """What is known of one leaf of the candidate.
+    """What is known of one leaf of the candidate."""
 
-    Args:
-        layout: what it is of the reference; None if nothing is.
-        by: "the mapping", "names and shapes", "values" or "function".
-        options: all that it may be, the likeliest first; one if there is nothing to choose.
-    """
-
-    layout: LeafLayout | Transform | None
-    by: str = "names and shapes"
-    options: list[LeafLayout] = field(default_factory=list)
+    layout: LeafLayout | Transform | None  # what it is of the reference, if anything
+    by: str = "names and shapes"  # or "the mapping", "values" or "function"
+    options: list[LeafLayout] = field(default_factory=list)  # all that it may be, the likeliest first
 
 
-def match(
-    reference: Sequence[Leaf], candidate: Sequence[Leaf], mapping: Mapping[str, Any] | None = None
-) -> list[Match]:
-    """A match for each leaf of the candidate; the mapping is that of `compare`.
-
-    Raises:
-        InputError: the mapping names a leaf that there is not, or gives one of another shape.
-    """
-    matching = _Matching(reference, candidate)
-    matching.by_mapping(mapping or {})
-    matching.join()
-    matching.split()
-    matching.assign()
-    matching.join()  # what another leaf of its size hid: it may be several of the other model's
-    matching.split()
-    return matching.matches
+def match(reference: Sequence[Leaf], candidate: Sequence[Leaf], mapping: Any = None) -> list[Match]:
+    """A match for each leaf of the candidate. Raises an InputError if the mapping, as of `compare`, makes no sense."""
+    return _Matching(reference, candidate, mapping or {}).matches
 
 
 def match_by_values(matches: Sequence[Match], reference: Sequence[np.ndarray], candidate: Sequence[np.ndarray]) -> None:
@@ -108,11 +83,6 @@ def with_uses(leaves: Sequence[Leaf], tape: Tape) -> list[Leaf]:
     return result
 
 
-def numbered(leaves: Sequence[Leaf]) -> list[Leaf]:
-    """The leaves, each with its number."""
-    return [replace(leaf, number=n) for n, leaf in enumerate(leaves)]
-
-
 def families(leaves: Sequence[Leaf]) -> list[list[Leaf]]:
     """Leaves of one shape whose paths differ in one name, in the order of their names and numbers."""
     groups: dict[Any, list[Leaf]] = {}
@@ -129,14 +99,23 @@ def families(leaves: Sequence[Leaf]) -> list[list[Leaf]]:
 
 
 class _Matching:
-    """The matches of the leaves of two models, while they are found."""
-
-    def __init__(self, reference: Sequence[Leaf], candidate: Sequence[Leaf]):
-        self.reference, self.candidate = numbered(reference), numbered(candidate)
+    def __init__(self, reference: Sequence[Leaf], candidate: Sequence[Leaf], mapping: Mapping[str, Any]):
+        self.reference, self.candidate = (
+            [replace(leaf, number=n) for n, leaf in enumerate(leaves)] for leaves in (reference, candidate)
+        )
         self.matches = [Match(None) for _ in candidate]
+        for path, target in mapping.items():
+            leaf = self.candidate[find(path, self.candidate, "candidate")]
+            if self.matches[leaf.number].layout is not None:
+                raise InputError(f"the mapping names {leaf.path!r} twice.")
+            self.matches[leaf.number] = Match(mapped(target, self.reference, leaf), "the mapping")
+        self._join()
+        self._split()
+        self._assign()
+        self._join()  # what another leaf of its size hid: it may be several of the other model's
+        self._split()
 
     def _free(self) -> tuple[list[Leaf], list[Leaf]]:
-        """Those without a partner."""
         alone = unmatched(self.reference, self.matches)
         return [self.reference[r] for r in alone], [c for c in self.candidate if self.matches[c.number].layout is None]
 
@@ -158,20 +137,13 @@ class _Matching:
         if options:
             self.matches[leaf.number] = Match(options[0], options=options)
 
-    def by_mapping(self, mapping: Mapping[str, Any]) -> None:
-        for path, target in mapping.items():
-            leaf = self.candidate[find(path, self.candidate, "candidate")]
-            if self.matches[leaf.number].layout is not None:
-                raise InputError(f"the mapping names {leaf.path!r} twice.")
-            self.matches[leaf.number] = Match(mapped(target, self.reference, leaf), "the mapping")
-
-    def join(self) -> None:
+    def _join(self) -> None:
         """Match leaves of the candidate that are several of the reference's in one."""
         free_r, free_c = self._free()
         for c, ways in _bundles(free_c, free_r):
             self._keep(c, (joined([r.number for r in some], [r.shape for r in some], c.shape) for some in ways))
 
-    def split(self) -> None:
+    def _split(self) -> None:
         """Match leaves of the candidate that are pieces of one of the reference's."""
         for r, (parts, *_) in _bundles(*self._free()):
             k = len(parts)
@@ -181,7 +153,7 @@ class _Matching:
                 places = [place, *(n for n in range(k) if n != place)] if k <= MOST_IN_ANY_ORDER else [place]
                 self._keep(c, [piece(r.number, r.shape, c.shape, n, k) for n in places])
 
-    def assign(self) -> None:
+    def _assign(self) -> None:
         """Match leaves of one size, so that all names are as much alike as they can be."""
         free_r, free_c = self._free()
         if not free_r or not free_c:
@@ -207,9 +179,6 @@ def _ranks(leaves: Sequence[Leaf]) -> np.ndarray:
     for leaf in sorted(leaves, key=lambda leaf: leaf.used):
         groups.setdefault(leaf.size, []).append(leaf)
     return np.array([groups[leaf.size].index(leaf) for leaf in leaves])
-
-
-# Leaves that are several of the other model's in one --------------------------------------------------------------
 
 
 def _bundles(wholes: Sequence[Leaf], parts: Sequence[Leaf]) -> Iterator[tuple[Leaf, list[tuple[Leaf, ...]]]]:
@@ -257,7 +226,7 @@ def _of_a_module(leaves: Sequence[Leaf], of: Leaf) -> Iterator[tuple[Leaf, Leaf]
 
 
 def _is_one_kind(a: Leaf, b: Leaf) -> bool:
-    roles = {parts_of(a.path).role, parts_of(b.path).role}
+    roles = {_parts_of(a.path).role, _parts_of(b.path).role}
     return len(roles) == 1 or "" in roles
 
 
@@ -265,9 +234,6 @@ def _may_be_the_same(a: Leaf, b: Leaf) -> bool:
     """Whether both may be the same parameter: of one size and kind, and not the one a vector and the other none."""
     vectors = {sum(length > 1 for length in leaf.shape) <= 1 for leaf in (a, b)}
     return a.size == b.size and len(vectors) == 1 and _is_one_kind(a, b)
-
-
-# How much the names of two parameters are alike ---------------------------------------------------------------------
 
 
 def words(path: str) -> list[str]:
@@ -283,7 +249,7 @@ def words(path: str) -> list[str]:
 
 def alike_names(a: str, b: str) -> float:
     """How much two paths are alike, from 0 to 1."""
-    first, second = parts_of(a), parts_of(b)
+    first, second = _parts_of(a), _parts_of(b)
     common = len(first.texts & second.texts) / max(len(first.texts | second.texts), 1)
     letters = len(first.letters & second.letters) / max(len(first.letters | second.letters), 1)
     numbers = 0.1 * (first.numbers[:1] == second.numbers[:1]) + 0.05 * (first.numbers == second.numbers)
@@ -300,8 +266,7 @@ class Parts(NamedTuple):
 
 
 @lru_cache(maxsize=8192)
-def parts_of(path: str) -> Parts:
-    """What a path tells."""
+def _parts_of(path: str) -> Parts:
     every = words(path)
     texts = [word for word in every if not word.isdigit()]
     role = next((word for word in reversed(texts) if word in ("weight", "bias", "mean", "var")), "")

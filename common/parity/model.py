@@ -1,6 +1,7 @@
 """A model: parameters, a function of them, and the modes in which it is called."""
 
 import copy
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +11,9 @@ import numpy as np
 
 from ..errors import InputError
 from .layouts import Leaf
-from .locations import calling_line
+from .locations import innermost
 
-#: A model is evaluated, trained, or has one mode alone.
-EVAL, TRAIN, CALL = "eval", "train", "call"
+EVAL, TRAIN, CALL = "eval", "train", "call"  # a model is evaluated, trained, or has one mode alone
 
 
 class Model:
@@ -38,8 +38,10 @@ class Model:
     ['w']
     """
 
-    #: The framework whose file formats can hold the model; empty for none.
+    #: The framework that the model is written in; empty for none, whose function takes no tuple of inputs and no mode.
     framework = ""
+    #: A class of programs, in the place of `TracedProgram`.
+    programs: Callable[..., Any] | None = None
     #: What makes the framework's own module of parameters and a state, for its file formats.
     whole: Any = None
     #: The paths of the leaves of the state; None where its pytree tells them.
@@ -64,23 +66,24 @@ class Model:
         self.name, self.params, self.state, self.make, self.optimizer = name, params, state, make, optimizer
         self.modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
         self.keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
-        self.made_at = calling_line()
+        self.made_at = innermost(traceback.extract_stack())
         self._function, self._inputs, self._outputs = function, inputs, outputs
         if not any(map(is_float, jax.tree.leaves(params))):
             raise InputError(f"{name} has no parameter: expected a pytree with arrays of floating-point numbers.")
 
     def __call__(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
         """The outputs and the new state, for the shared inputs."""
-        outputs, state = self._called(params, state, self.given(inputs), mode)
+        given, keywords = self.given(inputs), self.keywords[mode]
+        if self.framework:
+            result = self._function(params, state, given, mode, keywords)
+        elif self.state is None:
+            result = self._function(params, *given, **keywords), None
+        else:
+            result = self._function(params, state, *given, **keywords)
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise InputError(f"{self.name} has a state: its function has to return (outputs, state).")
+        outputs, state = result
         return self.shared(outputs), state
-
-    def _called(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
-        if self.state is None:
-            return self._function(params, *inputs, **self.keywords[mode]), None
-        result = self._function(params, state, *inputs, **self.keywords[mode])
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise InputError(f"{self.name} has a state: its function has to return (outputs, state).")
-        return result
 
     def given(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         own = inputs if self._inputs is None else self._inputs(*inputs)
@@ -94,18 +97,14 @@ class Model:
         """The model in one mode, for inputs of these shapes, as a program that can be evaluated in float64."""
         from .programs import TracedProgram
 
-        return TracedProgram(self, inputs, mode)
+        return (self.programs or TracedProgram)(self, inputs, mode)
 
     def paths(self) -> list[str]:
         return [leaf.path for leaf in leaves_of(self.params)[0]]
 
 
 def checked(model: Any, which: str) -> Model:
-    """The model.
-
-    Raises:
-        InputError: it is none; the message begins with which it is.
-    """
+    """The model. Raises an InputError if it is none, whose message begins with which it is."""
     if not isinstance(model, Model):
         raise InputError(
             f"{which} is of type {type(model).__name__}, expected a trigru.parity.Model, such as "
@@ -138,7 +137,7 @@ def leaves_of(tree: Any) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[A
     """The leaves of floating-point numbers, their values in float64, and a function that puts others in their place."""
     everything, structure = jax.tree_util.tree_flatten_with_path(tree)
     real = [(keys, leaf) for keys, leaf in everything if is_float(leaf)]
-    leaves = [Leaf(path_of(keys), tuple(leaf.shape)) for keys, leaf in real]
+    leaves = [Leaf(path_of(keys), tuple(leaf.shape), number=n) for n, (keys, leaf) in enumerate(real)]
     values = [np.asarray(leaf) for _, leaf in real]
     values = [value.astype(np.complex128 if value.dtype.kind == "c" else np.float64) for value in values]
 

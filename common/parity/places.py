@@ -9,24 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..program import CodeLine, code_lines, equations
-from .departure import Search
+from .departure import Search, Trial, first_that_mends, in_another_order, of_operands, of_results
 from .hypotheses import changes, relation
-from .locations import argument_at, hand_overs, located, location, makers, of_user, text_of
+from .locations import argument_at, hand_overs, located, location, makers, of_user
 from .model import Model, is_float
 from .programs import TracedProgram
-from .record import Location, Place
+from .record import Place
 from .tape import Step, Tape
-from .trials import Trial, first_that_mends, in_another_order, of_operands, of_results
-
-APART = "Its operands agree with the reference, its result does not."
-HEALS = "With the reference's value here, the outputs agree."
-LACKS = "The candidate does not compute this."
-MADE = "The module that computes it is made here."
-CALLED = "It is called here."
-CHOICE = "With another value here, the outputs agree."
-REORDERED = "The reference has these numbers in another order, and with that order the outputs agree."
-SHARED = "Its result is used at several places where they part."
-OPERAND = "Its result is used where they part."
 
 
 def places_of(search: Search) -> Iterator[Place]:
@@ -42,7 +31,8 @@ def places_of(search: Search) -> Iterator[Place]:
 def _places(search: Search) -> Iterator[Place]:
     steps, others = search.first, search.first_of_reference
     if not steps:
-        yield from (Place(None, location(other, search.reference), LACKS) for other in others)
+        for other in others:
+            yield Place(None, location(other, search.reference), "The candidate does not compute this.")
         return
     result = first_that_mends(search, of_results(search, steps))
     mend = first_that_mends(search, changes(search, steps, result)) or (result and relation(search, result))
@@ -53,31 +43,31 @@ def _places(search: Search) -> Iterator[Place]:
         yield from _shared(search, steps)
         return
     if ordered := first_that_mends(search, in_another_order(search)):
-        yield _at(search, ordered.step, search.reference.made(ordered.with_value), REORDERED)
-    yield from _choices(search, steps, result)
-    yield from _of_function(search, steps, result, others)
-
-
-def _of_function(
-    search: Search, steps: Sequence[Step], result: Trial | None, others: Sequence[Step]
-) -> Iterator[Place]:
-    """The lines that compute, make or call the steps at which the programs part."""
-    healed = [_at(search, result.step, search.reference.made(result.with_value), HEALS)] if result else []
-    apart = [
-        _at(search, step, _counterpart(search, step, others), APART)
-        for step in steps
-        if not (result and step is result.step)
-    ]
-    origins = (_at(search, origin, None, OPERAND) for step in steps for origin in _origins(search.candidate, step))
+        cause = "The reference has these numbers in another order, and with that order the outputs agree."
+        yield _at(search, ordered.step, search.reference.made(ordered.with_value), cause)
+    chosen = first_that_mends(search, of_operands(search, steps))
+    if chosen is None and result and result.step.moves and len(result.step.operands) > 1:
+        chosen = result
+    if chosen:
+        there = location(search.reference.made(chosen.with_value), search.reference)
+        cause = "With another value here, the outputs agree."
+        yield from _elsewhere(search, chosen.step, _lines_of_choice(search, chosen), cause, there)
+    yield from _shared(search, steps)
+    cause = "With the reference's value here, the outputs agree."
+    healed = [_at(search, result.step, search.reference.made(result.with_value), cause)] if result else []
+    cause = "Its operands agree with the reference, its result does not."
+    rest = [step for step in steps if not (result and step is result.step)]
+    apart = [_at(search, step, _counterpart(search, step, others), cause) for step in rest]
+    origins = [origin for step in steps for origin in _origins(search.candidate, step)]
     callers = of_user(steps[0].lines())[1:3]
-    nearby = [*_makers(search, steps[0]), *origins, *_elsewhere(search, steps[0], callers, CALLED)]
+    nearby = [
+        *_makers(search, steps[0]),
+        *(_at(search, origin, None, "Its result is used where they part.") for origin in origins),
+        *_elsewhere(search, steps[0], callers, "It is called here."),
+    ]
     # The steps of one line, as in the rounds of a loop, only heal together, which may be far from where they part.
     of_one_line = len(steps) > 1 and len(set(map(_line, steps))) == 1
-    yield from _shared(search, steps)
     yield from [*apart[:1], *(nearby[:1] if of_one_line else []), *healed, *apart[1:], *nearby]
-
-
-# The lines of a step ----------------------------------------------------------------------------------------------
 
 
 def _counterpart(search: Search, step: Step, others: Sequence[Step]) -> Step | None:
@@ -91,35 +81,20 @@ def _at(search: Search, step: Step, other: Step | None, cause: str = "", mend: s
 def _makers(search: Search, step: Step) -> Iterator[Place]:
     here = location(step, search.candidate)
     if here is not None and here.library:
-        yield from _elsewhere(search, step, makers(step.lines(), step.operation), MADE)
+        lines = makers(step.lines(), step.operation)
+        yield from _elsewhere(search, step, lines, "The module that computes it is made here.")
 
 
-def _elsewhere(
-    search: Search, step: Step, lines: Iterable[CodeLine], cause: str, there: Location | None = None
-) -> Iterator[Place]:
+def _elsewhere(search: Search, step: Step, lines: Iterable[CodeLine], cause: str, there: Any = None) -> Iterator[Place]:
     """What a step computes, on other lines than its own."""
     here = location(step, search.candidate)
     if here is not None:
         for line in lines:
-            moved = Location(line.file, line.line, text_of(line), here.operation, here.shape)
-            yield Place(here if here.line == line.line else moved, there, cause)
+            yield Place(here if here.line == line.line else located([line], here.operation, here.shape), there, cause)
 
 
 def _line(step: Step) -> CodeLine | None:
     return next(iter(of_user(step.lines())), None)
-
-
-# Operands of the right operation that are others ------------------------------------------------------------------
-
-
-def _choices(search: Search, steps: Sequence[Step], result: Trial | None) -> Iterator[Place]:
-    """The lines that chose a wrong operand, if another one mends the candidate."""
-    chosen = first_that_mends(search, of_operands(search, steps))
-    if chosen is None and result and result.step.moves and len(result.step.operands) > 1:
-        chosen = result
-    if chosen:
-        there = location(search.reference.made(chosen.with_value), search.reference)
-        yield from _elsewhere(search, chosen.step, _lines_of_choice(search, chosen), CHOICE, there)
 
 
 def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
@@ -129,13 +104,17 @@ def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
     `return`, between where it is made and used; where it is used, and made.
     """
     trial = _of_parts(search, trial)
-    moved, made = _way(search.candidate, trial.value)
+    way, value = [], trial.value  # the steps that moved it last, the last first, and that which made it, if any did
+    while step := search.candidate.made(value):
+        way.append(step)
+        value = step.operands[0] if step.moves else -1
     own = [_line(trial.step)]
     if search.reference.base(trial.with_value) in search.partners(trial.value):
-        lines = [*map(_line, [*moved, *made]), *own]
+        lines = [*map(_line, way), *own]
     else:
-        handed = (line for step in [*made, *moved] for line in hand_overs(step.lines(), trial.step.lines()))
-        lines = [*handed, *own, *map(_line, made)]
+        way.sort(key=lambda step: step.moves)
+        handed = (line for step in way for line in hand_overs(step.lines(), trial.step.lines()))
+        lines = [*handed, *own, *(_line(step) for step in way if not step.moves)]
     return (line for line in dict.fromkeys(lines) if line)
 
 
@@ -150,40 +129,19 @@ def _of_parts(search: Search, trial: Trial) -> Trial:
     return trial
 
 
-def _way(tape: Tape, value: int) -> tuple[list[Step], list[Step]]:
-    """The steps that moved a value last, the last first, and that which made it, if any did."""
-    moved: list[Step] = []
-    while step := tape.made(value):
-        if not step.moves:
-            return moved, [step]
-        moved.append(step)
-        value = step.operands[0]
-    return moved, []
-
-
-# Steps before those at which the programs part --------------------------------------------------------------------
-
-
 def _shared(search: Search, steps: Sequence[Step]) -> Iterator[Place]:
-    """The steps that make operands of several steps at which the programs part."""
+    """The steps that make operands of several steps at which the programs part, or move them last before these."""
     tape = search.candidate
     makers: list[int] = []
     for step in steps:
         makers += {tape.maker[value] for value in map(tape.base, step.operands) if value in tape.maker}
-    for made in (tape.steps[n] for n in dict.fromkeys(makers) if makers.count(n) > 1):
-        if tape.constants.isdisjoint(made.results):
-            yield _at(search, _last_common(tape, made, steps), None, SHARED)
-
-
-def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:
-    """The last step that moves what a step made, before several others take it."""
-    last = made
-    while True:
-        users = tape.users(last.results[0])
-        alone = len(users) == 1 and users[0].moves and len(users[0].operands) == len(users[0].results) == 1
-        if not alone or users[0] in steps:
-            return last
-        last = users[0]
+    for last in (tape.steps[n] for n in dict.fromkeys(makers) if makers.count(n) > 1):
+        if tape.constants.isdisjoint(last.results):
+            while len(users := tape.users(last.results[0])) == 1 and users[0] not in steps:
+                if not users[0].moves or len(users[0].operands) != 1 or len(users[0].results) != 1:
+                    break
+                last = users[0]
+            yield _at(search, last, None, "Its result is used at several places where they part.")
 
 
 def _origins(tape: Tape, step: Step) -> list[Step]:
@@ -205,9 +163,6 @@ def _origins(tape: Tape, step: Step) -> list[Step]:
     return sorted(origins, key=lambda step: step.number, reverse=True)
 
 
-# Of quantities that no search compares: accuracy, and the updates of optimizers -----------------------------------
-
-
 def rounded(program: Any) -> Iterator[Place]:
     """The lines at which a program takes numbers to a narrower dtype than those of its parameters."""
     if not isinstance(program, TracedProgram):
@@ -227,6 +182,6 @@ def rounded(program: Any) -> Iterator[Place]:
 def places_of_optimizers(reference: Model, candidate: Model) -> Iterator[Place]:
     """The lines at which the optimizers of both are made."""
     lines = (model.made_at and argument_at(model.made_at, "optimizer") for model in (reference, candidate))
-    there, here = (line and Location(line.file, line.line, text_of(line), "", ()) for line in lines)
+    there, here = (line and located([line], "", ()) for line in lines)
     if here:
         yield Place(here, there, "The gradients agree, the updates that this makes of them do not.")

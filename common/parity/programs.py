@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
@@ -21,38 +21,30 @@ from .model import Model, in_dtypes_of, is_float, leaves_of
 from .tape import Tape, TraceTape
 from .values import NARROW, Arguments, weights_of
 
-#: Arrays of at most so many constants are read as decimals.
-DECIMALS = 64
-#: Constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does.
-ROUNDING = 0.5
+DECIMALS = 64  # arrays of at most so many constants are read as decimals
+ROUNDING = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
 #: Primitives that hand on a value without its derivative, or with a rule of its own.
 STOPS, RULES = frozenset({"stop_gradient"}), frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
 #: Primitives that draw random numbers.
 RANDOM = ("random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", "random_gamma")
 
 
-@dataclass(frozen=True)
 class Result:
-    """What a program returns: leaves with an axis of sets in front; no gradients where none were computed."""
+    """What a program returns: leaves with an axis of sets in front, or their numbers; gradients where there are any."""
 
-    outputs: list[Any]
-    state: list[Any]
-    of_params: list[Any] = field(default_factory=list)
-    of_inputs: list[Any] = field(default_factory=list)
+    def __init__(self, program: Any, values: Sequence[Any]):
+        sizes = len(program.outputs), len(program.states), len(program.params)
+        self.outputs, self.state, self.of_params, self.of_inputs = _parts(values, *sizes)
 
 
-def parts_of(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
+def _parts(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
     """Values in parts of these sizes, and the rest."""
     ends = list(accumulate(sizes))
     return [list(values[a:b]) for a, b in zip([0, *ends], [*ends, None], strict=True)]
 
 
 class TracedProgram:
-    """A model in one mode, for inputs of some shapes and dtypes; after a call in the mode `before`, if there is one.
-
-    Raises:
-        InputError: the model does not take these inputs.
-    """
+    """A model in one mode, for inputs of some shapes and dtypes; after a call in the mode `before`, if there is one."""
 
     def __init__(self, model: Model, inputs: tuple[Any, ...], mode: str, before: str = ""):
         self.model, self.mode, self.before = model, mode, before
@@ -63,23 +55,25 @@ class TracedProgram:
         self._input_leaves, self._to_inputs = jax.tree.flatten(inputs)
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
+        self.outputs = list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
+        self._weights = weights_of(self.outputs)
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
         constants = _Constants(jitter)
-        values = _evaluator(self.closed, constants)(*arguments.all())
+        values = _evaluator(self.closed, constants=constants)(*arguments.all())
         self.narrow_constants = constants.narrow
-        return Result(*parts_of(values, len(self.outputs)))
+        return Result(self, values)
 
     def gradient(self, arguments: Arguments) -> Result:
         """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
-        return self._of_gradient(self._evaluate_gradient(*arguments.all(), *self._weights))
+        return Result(self, self._evaluate_gradient(*arguments.all(), *self._weights))
 
     def gradient_without(self, some: Sequence[Any], arguments: Arguments) -> Result:
         """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
         forward = jaxpr_as_fun(_without(self.closed, some))
         trace = self._traced(partial(self._backward, forward=forward), self.outputs)
-        return self._of_gradient(_evaluator(trace, _Constants())(*arguments.all(), *self._weights))
+        return Result(self, _evaluator(trace, constants=_Constants())(*arguments.all(), *self._weights))
 
     def tree(self, leaves: Sequence[np.ndarray]) -> Any:
         """The model's own pytree of parameters, of leaves with an axis of one set in front."""
@@ -96,10 +90,6 @@ class TracedProgram:
     def draws(self) -> bool:
         return any(name in str(self.closed) for name in RANDOM)
 
-    @property
-    def outputs(self) -> list[Any]:
-        return list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
-
     @cached_property
     def gradient_trace(self) -> Any:
         """The trace of outputs, new state, and gradients by parameters and inputs."""
@@ -112,18 +102,13 @@ class TracedProgram:
         return jax.tree.leaves((jax.jit(function) if jit else function)(*given))
 
     def own(self, params: Any, state: Any, inputs: tuple[Any, ...]) -> tuple[Any, list[Any], tuple[Any, Any]]:
-        """The model in its own dtypes: a function that returns the outputs, and its two arguments.
-
-        They are a list of the parameters, and a pair of the state and the inputs.
-        """
+        """The outputs in the model's own dtypes, as a function of a list of the parameters, and of state and inputs."""
 
         def function(params: list[Any], rest: tuple[Any, Any]) -> Any:
             return self.model(self._to_params(params), *rest, self.mode)[0]
 
         state = self._to_state(in_dtypes_of(self.model.state, state))
         return function, in_dtypes_of(self.model.params, params), (state, inputs)
-
-    # How it is traced and evaluated ------------------------------------------------------------------------------
 
     def _forward(self, *leaves: Any) -> list[Any]:
         params, state, inputs, _ = self._by_kind(leaves)
@@ -132,15 +117,14 @@ class TracedProgram:
         if self.before:
             _, new = self.model(self._to_params(params), new, inputs, self.before)
         outputs, new = self.model(self._to_params(params), new, inputs, self.mode)
-        arrays = jax.tree.leaves(outputs)
+        arrays, new_state = jax.tree.leaves(outputs), list(filter(is_float, jax.tree.leaves(new)))
         if not arrays:
             raise InputError(f"{self.model.name} returns no array.")
-        new_leaves = [leaf for leaf in jax.tree.leaves(new) if is_float(leaf)]
-        if len(new_leaves) != len(state):
+        if len(new_state) != len(state):
             raise InputError(
-                f"{self.model.name} returns a state of {len(new_leaves)} arrays, expected {len(state)}, as it took."
+                f"{self.model.name} returns a state of {len(new_state)} arrays, expected {len(state)}, as it took."
             )
-        return [*map(jnp.asarray, arrays), *new_leaves]
+        return [*map(jnp.asarray, arrays), *new_state]
 
     def _backward(self, *leaves: Any, forward: Any = None) -> list[Any]:
         params, state, inputs, weights = self._by_kind(leaves)
@@ -159,22 +143,14 @@ class TracedProgram:
         return [*results, *of_params, *of_reals]
 
     def _by_kind(self, leaves: Sequence[Any]) -> list[list[Any]]:
-        return parts_of(leaves, len(self.params), len(self.states), len(self._input_leaves))
-
-    def _of_gradient(self, values: Sequence[Any]) -> Result:
-        return Result(*parts_of(values, len(self.outputs), len(self.states), len(self.params)))
-
-    @cached_property
-    def _weights(self) -> list[np.ndarray]:
-        return weights_of(self.outputs)
+        return _parts(leaves, len(self.params), len(self.states), len(self._input_leaves))
 
     @cached_property
     def _evaluate_gradient(self) -> Evaluator:
-        return _evaluator(self.gradient_trace, _Constants())
+        return _evaluator(self.gradient_trace, constants=_Constants())
 
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
-        trees = (self.model.params, self.model.state)
-        leaves = [leaf for tree in trees for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+        leaves = list(filter(is_float, jax.tree.leaves((self.model.params, self.model.state))))
         failure: Exception | None = None
         for in_float64 in (True, False):  # what fails in float64 may be written for float32 alone
             specs = [_spec(a, in_float64) for a in (*leaves, *self._input_leaves, *more)]
@@ -189,8 +165,7 @@ class TracedProgram:
         raise failed(self.model, self._input_leaves, failure) from failure
 
 
-def _evaluator(closed: Any, constants: Any) -> Evaluator:
-    return Evaluator(closed, wide=True, constants=constants, draws=False)
+_evaluator = partial(Evaluator, wide=True, draws=False)
 
 
 class _Constants:

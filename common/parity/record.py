@@ -70,19 +70,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Matched:
-    """A parameter of the candidate, and what it is of the reference.
+    """A parameter of the candidate, and what it is of the reference."""
 
-    Args:
-        candidate: its path.
-        reference: the paths of the leaves that it holds, in their order.
-        how: the layout: "as it is", "transposed", ...
-        by: "names and shapes", "values", "function" or "the mapping".
-    """
-
-    candidate: str
-    reference: tuple[str, ...]
-    how: str
-    by: str
+    candidate: str  # its path
+    reference: tuple[str, ...]  # the paths of the leaves that it holds, in their order
+    how: str  # the layout: "as it is", "transposed", ...
+    by: str  # "names and shapes", "values", "function" or "the mapping"
 
 
 @dataclass(frozen=True)
@@ -95,14 +88,14 @@ class Parameters:
 
     @classmethod
     def of(cls, reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: Sequence[Match]) -> "Parameters":
-        """The leaves of both, by what is known of each leaf of the candidate."""
-        pairs = tuple(
-            Matched(leaf.path, tuple(reference[n].path for n in m.layout.sources), m.layout.how, m.by)
-            for leaf, m in zip(candidate, matches, strict=True)
-            if m.layout is not None
-        )
-        alone = tuple(leaf.path for leaf, m in zip(candidate, matches, strict=True) if m.layout is None)
-        return cls(pairs, tuple(reference[n].path for n in unmatched(reference, matches)), alone)
+        known, alone = [], []
+        for leaf, m in zip(candidate, matches, strict=True):
+            if m.layout is None:
+                alone.append(leaf.path)
+            else:
+                paths = tuple(reference[n].path for n in m.layout.sources)
+                known.append(Matched(leaf.path, paths, m.layout.how, m.by))
+        return cls(tuple(known), tuple(reference[n].path for n in unmatched(reference, matches)), tuple(alone))
 
 
 @dataclass
@@ -142,10 +135,10 @@ class Comparison:
         return values | {"errors": {name: e if isfinite(e) else None for name, e in self.errors.items()}}
 
     def __str__(self) -> str:
+        """The report that `trigru port` prints."""
         return "\n".join(self._lines()).rstrip()
 
     def _lines(self) -> Iterator[str]:
-        """The report that `trigru port` prints."""
         yield f"{self.candidate} against {self.reference}: {VERDICTS[self.verdict]}. {self.reason}".rstrip()
         if self.places:
             yield "\nWhere they part:"
@@ -165,7 +158,5 @@ class Comparison:
         yield from (f"  {path}: only the candidate has it" for path in alone)
         yield from (f"  {path}: only the reference has it" for path in self.parameters.only_reference)
         if self.draws:
-            yield "\nInitial parameters are drawn differently:"
-            yield from (f"  {sentence}" for sentence in self.draws)
-            yield ""
+            yield "\n".join(["\nInitial parameters are drawn differently:", *(f"  {s}" for s in self.draws), ""])
         yield from (f"Note: {remark}" for remark in self.remarks)

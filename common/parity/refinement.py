@@ -10,28 +10,22 @@ from ..errors import listed
 from .agreement import comparable
 from .departure import Search
 from .layouts import LeafLayout, whole
-from .matching import MOST_IN_ANY_ORDER, Match, converted, families, numbered, unmatched
+from .matching import MOST_IN_ANY_ORDER, Match, converted, families, unmatched
+from .tape import Tape
 from .values import Arguments, largest
 
-#: The largest difference of values that are the same, relative to the largest magnitude.
-TOLERANCE = 1e-9
-#: How long leaves are tried at most.
-TRYING_S = 15.0
-#: The most leaves without a partner that are taken for copies, and the most choices that are tried.
-COPIES, CHOICES = 2, 36
+TOLERANCE = 1e-9  # the largest difference of values that are the same, relative to the largest magnitude
+TRYING_S = 15.0  # how long leaves are tried at most
+COPIES, CHOICES = 2, 36  # the most leaves without a partner that are taken for copies, and choices that are tried
 
-#: Choices for some leaves of the candidate, by their numbers.
-Chosen = Mapping[int, LeafLayout]
+Chosen = Mapping[int, LeafLayout]  # choices for some leaves of the candidate, by their numbers
 
 
-def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]) -> list[str]:
-    """Match leaves of the candidate that are copies of one of the reference, if the outputs agree with these.
-
-    It changes the matches, and returns a sentence for each copy.
-    """
+def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]) -> Iterator[str]:
+    """Match leaves that are copies of the reference's, if the outputs agree with them; a sentence for each copy."""
     alone = [n for n, m in enumerate(matches) if m.layout is None]
     if not 0 < len(alone) <= COPIES or unmatched(r.params, matches):
-        return []
+        return
     options = [
         [way for n, of in enumerate(r.params) if of.size == to.size for way in whole(n, of.shape, to.shape)]
         for to in (c.params[n] for n in alone)
@@ -44,36 +38,32 @@ def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]
         params = converted(tried, mine.params, own.params)
         if largest(wanted, c.forward(replace(own, params=params)).outputs) <= TOLERANCE:
             matches[:] = tried
-            pairs = list(zip(c.params, tried, strict=True))
-            same = [[leaf.path for leaf, m in pairs if m.layout and m.layout.sources == way.sources] for way in ways]
-            return [
-                f"{r.params[way.sources[0]].path} is tied in the reference: it is {listed(paths)} in the candidate, "
-                "which train apart unless you tie them, too."
-                for way, paths in zip(ways, same, strict=True)
-            ]
-    return []
+            for way in ways:
+                of = (m.layout is not None and m.layout.sources == way.sources for m in tried)
+                paths = listed(leaf.path for leaf, same in zip(c.params, of, strict=True) if same)
+                yield (
+                    f"{r.params[way.sources[0]].path} is tied in the reference: it is {paths} in the candidate, which "
+                    "train apart unless you tie them, too."
+                )
+            return
 
 
 class Refinement:
-    """Tries other choices for the leaves of the candidate, while its outputs are not the reference's.
+    """Makes other choices for the leaves of the candidate in its matches, while its outputs are not the reference's."""
 
-    Args:
-        reference, program: the tape of the reference, and the candidate.
-        mine, given: the arguments of both, of one set.
-        matches: the first choice for each leaf of the candidate; changed in place.
-    """
-
-    def __init__(self, reference: Any, program: Any, mine: Arguments, given: Arguments, matches: list[Match]):
+    def __init__(self, reference: Tape, program: Any, mine: Arguments, given: Arguments, matches: list[Match]):
         self._reference, self._program, self._matches = reference, program, matches
         self._leaves, self._given = mine.params, given
         self._ends = time.monotonic() + TRYING_S
-
-    def run(self) -> None:
-        seen: set[int] = set()
+        self._seen: set[int] = set()
         self._search = self._searched({})
         while self._search.wrong and not self._is_late():
-            near = self._near()
-            if not near or not (self._of_all() or self._one_at_a_time([c for c in near if c not in seen], seen)):
+            # the leaves with a choice that go into the steps at which the programs part, the nearest first
+            tape = self._search.candidate
+            number = {value: c for c, value in enumerate(tape.arguments[: len(matches)]) if len(matches[c].options) > 1}
+            values = (value for step in self._search.first for value in tape.before(step.operands))
+            near = list(dict.fromkeys(number[value] for value in values if value in number))
+            if not near or not (self._of_all() or self._one_at_a_time(near)):
                 return
             self._search = self._searched({})
 
@@ -87,18 +77,11 @@ class Refinement:
         tape = self._program.tape(replace(self._given, params=params))
         return Search(self._reference, tape, list(zip(self._reference.outputs, tape.outputs, strict=True)), TOLERANCE)
 
-    def _near(self) -> list[int]:
-        """The leaves with a choice that go into the steps at which the programs part, the nearest first."""
-        tape = self._search.candidate
-        number = {value: c for c, value in enumerate(tape.arguments[: len(self._matches)])}
-        leaves = (number.get(value) for step in self._search.first for value in tape.before(step.operands))
-        return list(dict.fromkeys(c for c in leaves if c is not None and len(self._matches[c].options) > 1))
-
-    def _one_at_a_time(self, near: Sequence[int], seen: set[int]) -> bool:
+    def _one_at_a_time(self, near: Sequence[int]) -> bool:
         """Another choice for one leaf, or for two that change places, with which the programs part at fewer steps."""
         best = self._score({})
-        for c in near[:12]:
-            seen.add(c)
+        for c in [c for c in near if c not in self._seen][:12]:
+            self._seen.add(c)
             match = self._matches[c]
             for option in (option for option in match.options if option is not match.layout):
                 chosen = {} if self._is_late() else self._with_exchange(c, option)
@@ -107,8 +90,7 @@ class Refinement:
                 before, after = _parting(self._search), _parting(self._searched(chosen))
                 fewer = after[0] < before[0]
                 if fewer or (len(chosen) == 1 and after[0] == before[0] and after[1] > before[1]):
-                    self._choose(chosen)
-                    return True
+                    return self._choose(chosen)
         return False
 
     def _with_exchange(self, c: int, option: LeafLayout) -> Chosen:
@@ -127,22 +109,21 @@ class Refinement:
             if self._is_late():
                 break
             if self._score(chosen)[0] > best:
-                self._choose(chosen)
-                return True
+                return self._choose(chosen)
         return False
 
     def _in_another_order(self) -> Iterator[Chosen]:
         """The leaves of all that are joined of as many in another order, the same in each."""
         groups: dict[tuple[int, str], dict[int, LeafLayout]] = {}
-        for c, match in enumerate(self._matches):
+        for leaf, match in zip(self._program.params, self._matches, strict=True):
             if isinstance(match.layout, LeafLayout) and len(match.layout.sources) > 1 and len(match.options) > 1:
-                groups.setdefault((len(match.layout.sources), self._program.params[c].module), {})[c] = match.layout
+                groups.setdefault((len(match.layout.sources), leaf.module), {})[leaf.number] = match.layout
         for (count, _), group in groups.items():
             for order in _other_orders(range(count)):
                 chosen = {}
                 for c, now in group.items():
-                    wanted = tuple(now.sources[n] for n in order)
-                    same = (o for o in self._matches[c].options if o.sources == wanted and o.how == now.how)
+                    wanted = [now.sources[n] for n in order], now.how
+                    same = (o for o in self._matches[c].options if ([*o.sources], o.how) == wanted)
                     chosen.update((c, option) for option in islice(same, 1))
                 yield chosen
 
@@ -150,7 +131,7 @@ class Refinement:
         """Leaves whose paths differ in one name, as those of gates, exchanged alike wherever the names occur."""
         groups: dict[frozenset[str], list[dict[str, int]]] = {}
         layouts = {n: m.layout for n, m in enumerate(self._matches) if isinstance(m.layout, LeafLayout)}
-        some = [leaf for leaf in numbered(self._program.params) if leaf.number in layouts]
+        some = [leaf for leaf in self._program.params if leaf.number in layouts]
         for family in families([leaf for leaf in some if self._matches[leaf.number].by != "the mapping"]):
             names = zip(*(leaf.path.split("/") for leaf in family), strict=True)
             varied = next(column for column in names if len(set(column)) > 1)
@@ -161,9 +142,10 @@ class Refinement:
                 places = dict(zip(sorted(names), order, strict=True))
                 yield {group[n]: layouts[group[places[n]]] for group in some for n in group}
 
-    def _choose(self, chosen: Chosen) -> None:
+    def _choose(self, chosen: Chosen) -> bool:
         for c, option in chosen.items():
             self._matches[c].layout, self._matches[c].by = option, "function"
+        return True
 
     def _score(self, chosen: Chosen) -> tuple[int, int]:
         """With other choices for some leaves, how many outputs agree, and how many values on the way to the others."""
@@ -182,8 +164,7 @@ def _other_orders(some: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def _parting(search: Search) -> tuple[int, int]:
-    """At how many steps the programs part, and the first of them."""
-    steps = search.first if search.wrong else []
-    if not steps:
-        return -bool(not search.wrong), 0
-    return len(steps), steps[0].number
+    """At how many steps the programs part, -1 if nowhere, and the first of them."""
+    if not search.wrong:
+        return -1, 0
+    return len(search.first), search.first[0].number if search.first else 0

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,65 +13,40 @@ from ..program import CodeLine, Evaluator, code_lines, is_key, wide
 from .agreement import Known
 
 #: Primitives that move numbers and compute none.
-MOVES = frozenset(
-    {
-        *("reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "rev", "concatenate", "pad"),
-        *("dynamic_slice", "dynamic_update_slice", "gather", "convert_element_type", "copy", "split", "stack"),
-        *("unstack", "scan", "reduce_precision", "stop_gradient", "real", "imag", "complex"),
-    }
-)
-#: After so many new values, a program that is played again may stop.
-PART = 64
+MOVES = frozenset({
+    "reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "rev", "concatenate", "pad", "copy",
+    "dynamic_slice", "dynamic_update_slice", "gather", "convert_element_type", "split", "stack", "unstack", "scan",
+    "reduce_precision", "stop_gradient", "real", "imag", "complex",
+})  # fmt: skip
+PART = 64  # after so many new values, a program that is played again may stop
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A value, or several, that one operation computed.
+    """A value, or several, that one operation computed. Values and steps have numbers in the tape."""
 
-    Args:
-        operation: the name of the primitive; `scan` where a loop takes or puts together the array of a step.
-        run: a function of the operands that returns the result, or a sequence of them.
-        operands, results: the numbers of values of the tape.
-        lines: a function without arguments that returns the lines that led to it, the innermost first.
-        summed: of a product or a convolution, the groups of axes of each operand that are summed over.
-        equations: the equation of JAX that it is, behind those around it; empty where there is none.
-        number: its own, among the steps of the tape.
-    """
-
-    operation: str
-    run: Callable[..., Any]
+    number: int
+    operation: str  # the name of the primitive; `scan` where a loop takes or puts together the array of a step
+    run: Callable[..., Any]  # of the operands; returns the result, or a sequence of them
     operands: tuple[int, ...]
     results: tuple[int, ...]
-    lines: Callable[[], tuple[CodeLine, ...]]
-    summed: tuple[tuple[tuple[int, ...], ...], ...] = ()
-    equations: tuple[Any, ...] = ()
-    number: int = -1
-
-    @property
-    def equation(self) -> Any:
-        return self.equations[-1] if self.equations else None
+    lines: Callable[[], tuple[CodeLine, ...]]  # that led to it, the innermost first
+    summed: tuple[tuple[tuple[int, ...], ...], ...] = ()  # of a product, groups of axes of each operand, summed over
+    equations: tuple[Any, ...] = ()  # the equation of JAX that it is, behind those around it
 
     @property
     def moves(self) -> bool:
-        """Whether it moves numbers and computes none."""
         return self.operation in MOVES
 
 
 class Tape:
-    """The values of a program, numbered in the order in which they were computed, and the steps between them.
-
-    Attributes:
-        values: arrays with an axis of sets in front, of length 1.
-        arguments, outputs: the numbers of the values that the program takes and returns.
-        maker: the step that computed a value, by its number; constants and arguments have none.
-        used: the steps that take a value, by its number.
-    """
+    """The values of a program, numbered in the order in which they were computed, and the steps between them."""
 
     def __init__(self):
-        self.values: list[Any] = []
+        self.values: list[Any] = []  # arrays with an axis of sets in front, of length 1
         self.steps: list[Step] = []
-        self.maker: dict[int, int] = {}
-        self.used: dict[int, list[int]] = {}
+        self.maker: dict[int, int] = {}  # the step that computed a value; constants and arguments have none
+        self.used: dict[int, list[int]] = {}  # the steps that take a value
         self.arguments: tuple[int, ...] = ()
         self.outputs: tuple[int, ...] = ()
         self._known: dict[float, Known] = {}
@@ -82,17 +57,16 @@ class Tape:
         return self._known[tolerance]
 
     def add(self, value: Any) -> int:
-        """The number of a new value."""
         self.values.append(value)
         return len(self.values) - 1
 
-    def record(self, step: Step) -> None:
-        """Add a step, whose values have numbers."""
-        number = len(self.steps)
+    def record(self, *fields: Any) -> None:
+        """Add a step of these fields behind its number; its values have numbers."""
+        step = Step(len(self.steps), *fields)
         for value in set(step.operands):
-            self.used.setdefault(value, []).append(number)
-        self.maker.update((value, number) for value in step.results if value not in step.operands)
-        self.steps.append(replace(step, number=number))
+            self.used.setdefault(value, []).append(step.number)
+        self.maker.update((value, step.number) for value in step.results if value not in step.operands)
+        self.steps.append(step)
 
     def made(self, value: int) -> Step | None:
         """The step that computed a value; None for a constant and an argument."""
@@ -124,18 +98,10 @@ class Tape:
         return self._sites[self._site(step)]
 
     @np.errstate(all="ignore")
-    def played(
-        self,
-        changed: Mapping[int, Any],
-        runs: Mapping[int, Callable[..., Any]] | None = None,
-        goes_on: Callable[[Sequence[Any]], bool] | None = None,
-    ) -> dict[int, Any]:
-        """All values that are others where some are replaced, these among them, by their numbers.
+    def played(self, changed: Mapping[int, Any], runs: Any = None, goes_on: Any = None) -> dict[int, Any]:
+        """All values that are others, where some are `changed`, or steps run other functions, by their numbers.
 
-        Args:
-            changed: the values, by their numbers.
-            runs: other functions of the operands for some steps, by the numbers of these.
-            goes_on: whether to go on, given the new values of the last steps; it is called after some steps each.
+        After some steps each, `goes_on` gets their new values, and says whether to go on.
         """
         new, runs, last = dict(changed), runs or {}, []
         for number, step in enumerate(self.steps):
@@ -176,8 +142,13 @@ class Tape:
         return sites
 
     def _site(self, step: Step) -> Any:
-        shapes = tuple(np.shape(self.values[n]) for n in step.results)
-        return step.operation, _site(step.equations) if step.equations else step.lines(), shapes
+        """Where a step was made, within the lines: two products on one line are told apart."""
+        frames = []
+        for equation in step.equations:
+            traceback = getattr(equation.source_info, "traceback", None)
+            codes, offsets = traceback.raw_frames() if traceback else ((), (id(step.equations[-1]),))
+            frames.append((*map(id, codes), *offsets))
+        return step.operation, tuple(frames) or step.lines(), *(np.shape(self.values[n]) for n in step.results)
 
     def summed_over(self, number: int) -> tuple[frozenset[int], ...]:
         """How far apart the numbers of an argument are, flattened, over which its first product sums, in groups."""
@@ -197,22 +168,15 @@ class Tape:
 
 
 class TraceTape(Tape):
-    """The values of a program that JAX has traced, evaluated in float64; it is what `How.observe` takes.
-
-    Args:
-        closed, constants: as `Evaluator` takes them.
-        arguments: arrays with an axis of sets of length 1 in front.
-    """
+    """The values of a program that JAX has traced, evaluated in float64; it is what `How.observe` takes."""
 
     def __init__(self, closed: Any, arguments: Sequence[np.ndarray], constants: Any = None):
         super().__init__()
         self._numbers: dict[int, int] = {}
         self._callers: list[Any] = []
         evaluator = Evaluator(closed, wide=True, observe=self, draws=False, constants=constants)
-        given = [
-            a if is_key(aval) else np.array(a, wide(aval.dtype))
-            for a, aval in zip(arguments, closed.in_avals, strict=True)
-        ]
+        pairs = zip(arguments, closed.in_avals, strict=True)
+        given = [a if is_key(aval) else np.array(a, wide(aval.dtype)) for a, aval in pairs]
         self.arguments = tuple(map(self._number, given))
         self.outputs = tuple(map(self._number, evaluator(*given)))
 
@@ -222,27 +186,18 @@ class TraceTape(Tape):
     def leave(self) -> None:
         self._callers.pop()
 
-    def step(
-        self, equation: Any, function: Callable[..., Any], operands: Sequence[Any], results: Sequence[Any]
-    ) -> None:
+    def step(self, equation: Any, function: Any, operands: Sequence[Any], results: Sequence[Any]) -> None:
         if all(id(result) in self._numbers for result in results):
             return  # it handed on a value
         ins, outs = tuple(map(self._number, operands)), tuple(map(self._number, results))
         around = tuple(self._callers)
         lines, name = partial(code_lines, equation, around), equation.primitive.name
-        self.record(Step(name, function, ins, outs, lines, _summed(equation), (*around, equation)))
+        self.record(name, function, ins, outs, lines, _summed(equation), (*around, equation))
 
     def _number(self, value: Any) -> int:
         if id(value) not in self._numbers:
             self._numbers[id(value)] = self.add(value)
         return self._numbers[id(value)]
-
-
-def _site(equations: Sequence[Any]) -> Any:
-    """Where equations were made, within the lines: two products on one line are told apart."""
-    tracebacks = [getattr(equation.source_info, "traceback", None) for equation in equations]
-    frames = [traceback.raw_frames() if traceback else ((), (id(equations[-1]),)) for traceback in tracebacks]
-    return tuple((*map(id, codes), *offsets) for codes, offsets in frames)
 
 
 def _apart(places: np.ndarray, axis: int) -> int:

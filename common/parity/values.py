@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief
-from ..program import is_key
+from ..program import is_key, wide
+from ..program.sets import one_set
 
-#: Parameters and inputs as given; others in the place of the parameters; and the inputs in another order, too.
-AS_GIVEN, OTHERS, SHUFFLED = range(3)
+#: The sets of values: parameters and inputs as given, and others in the place of the parameters; the third also has the
+#: inputs in another order.
+AS_GIVEN, OTHERS = slice(0, 1), slice(1, 2)
 #: Dtypes with 64 bits, and what JAX has without them.
 NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 
@@ -25,25 +27,16 @@ class Arguments:
     state: list[Any]
     inputs: list[Any]
 
-    def one(self, which: int) -> "Arguments":
-        return self._each(lambda a: a[which : which + 1] if len(a) > 1 else a)
-
-    def first(self, number: int) -> "Arguments":
-        return self._each(lambda a: a[:number])
+    def sets(self, some: slice) -> "Arguments":
+        kinds = (self.params, self.state, self.inputs)
+        return Arguments(*([a[some] if len(a) > 1 else a for a in leaves] for leaves in kinds))
 
     def all(self) -> list[Any]:
         return [*self.params, *self.state, *self.inputs]
 
-    def _each(self, function: Any) -> "Arguments":
-        return Arguments(*([function(a) for a in leaves] for leaves in (self.params, self.state, self.inputs)))
-
 
 def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Inputs as arrays that JAX has without 64 bits.
-
-    Raises:
-        InputError: there is none, or one that is no array of numbers, is empty, or has NaN or infinity.
-    """
+    """Inputs as arrays that JAX has without 64 bits. Raises an InputError if one is empty, or not of finite numbers."""
 
     def array(leaf: Any) -> Any:
         if isinstance(leaf, jax.Array) and is_key(leaf):
@@ -65,18 +58,15 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
     """Parameters as they are, and twice moved at random, so that zeros and ones hide nothing."""
     result = []
-    for n, value in enumerate(values):
+    for n, value in enumerate(values, seed):
         size = float(np.sqrt(np.mean(np.abs(value) ** 2))) if value.size else 0.0
-        moved = value + 0.3 * (size or 0.2) * np.random.default_rng(seed + n).standard_normal(value.shape)
+        moved = value + 0.3 * (size or 0.2) * np.random.default_rng(n).standard_normal(value.shape)
         result.append(np.stack([value, moved, moved]))
     return result
 
 
 def state_sets(values: Sequence[np.ndarray], fixed: Collection[int] = ()) -> list[np.ndarray]:
-    """A state as it is, and twice moved; what is not negative, as a variance, stays so.
-
-    Leaves whose numbers are `fixed` are not moved, as a table of constants that only one of the models keeps.
-    """
+    """A state as it is, and twice moved, but for `fixed` leaves; what is not negative, as a variance, stays so."""
     result = []
     for n, value in enumerate(values):
         noise = np.random.default_rng(500 + n).standard_normal(value.shape) * (n not in fixed)
@@ -92,24 +82,14 @@ def input_sets(leaves: Sequence[Any]) -> list[Any]:
     result = []
     for leaf in leaves:
         if is_key(leaf):
-            result.append(key_set(leaf))
+            result.append(one_set(leaf))
             continue
-        value = other = np.asarray(leaf)
-        real = jnp.issubdtype(value.dtype, jnp.inexact)
-        if real:
-            value = other = value.astype(np.complex128 if value.dtype.kind == "c" else np.float64)
-        if real and value.size > 1 and np.ptp(np.abs(value)) == 0:
+        value = other = np.asarray(leaf, wide(leaf.dtype))
+        if value.dtype.kind in "fc" and value.size > 1 and np.ptp(np.abs(value)) == 0:
             other = value + 0.5 * rng.standard_normal(value.shape)
         elif len(np.unique(value)) > 2:
             other = rng.permutation(value.reshape(-1)).reshape(value.shape)
         result.append(np.stack([value, value, other]))
-    return result
-
-
-def key_set(key: Any) -> np.ndarray:
-    """An array of keys as one set of values."""
-    result = np.empty(1, object)
-    result[0] = key
     return result
 
 
@@ -134,15 +114,13 @@ def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield "another length", jax.tree.map(cut, inputs)
 
 
-def largest(
-    wanted: Sequence[np.ndarray], found: Sequence[np.ndarray], among: Sequence[np.ndarray] | None = None
-) -> float:
+def largest(wanted: Sequence[np.ndarray], own: Sequence[np.ndarray], among: Sequence[np.ndarray] = ()) -> float:
     """The largest difference of arrays, of each set relative to its largest magnitude; infinity for other shapes.
 
     The largest magnitude `among` some arrays counts a thousandth, so that rounding of a gradient that is 0 is none.
     """
-    floor = max((np.abs(a).max(initial=0) for a in among or ()), default=0.0) * 1e-3
-    return max((_difference(a, b, floor) for a, b in zip(wanted, found, strict=True)), default=0.0)
+    floor = max((np.abs(a).max(initial=0) for a in among), default=0.0) * 1e-3
+    return max((_difference(a, b, floor) for a, b in zip(wanted, own, strict=True)), default=0.0)
 
 
 def _difference(a: np.ndarray, b: np.ndarray, floor: float) -> float:

@@ -1,16 +1,25 @@
-"""Models of each framework, as parameters and a function. A framework is imported when its constructor is called."""
+"""Models of each framework, as parameters and a function, and their files. A framework is imported when it is used."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ...common.errors import InputError
+from ...common.errors import InputError, listed
+from ...common.files import write_whole
 from ...common.parity import model as base
-from ...common.parity.model import CALL, EVAL, TRAIN, is_float, path_of
+from ...common.parity.model import CALL, EVAL, TRAIN, in_dtypes_of, is_float, leaves_of, path_of
+from ...common.parity.record import Comparison
 
 __all__ = ["Model"]
+
+#: The frameworks whose models a file may hold, by its suffix.
+FORMATS = {".safetensors": ("", "linen", "nnx", "equinox", "torch"), ".msgpack": ("linen", "nnx"), ".eqx": ("equinox",)}
 
 
 class Options(TypedDict, total=False):
@@ -47,8 +56,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: as `module.apply` takes it.
             rngs: random keys, as `module.apply` takes them.
             mutable: the collections that change in a call; all but `params` while training, none otherwise.
-            options: `train`, `eval`: keywords of the call in each mode, as `train={"deterministic": False}`; `name`,
-                `make`, `inputs`, `outputs`, `optimizer`: as `Model` takes them; `make` returns variables.
+            options: as `Model` takes them, as `train={"deterministic": False}`; `make` returns variables.
         """
         from flax.core import meta, unfreeze
         from flax.linen import Module
@@ -73,7 +81,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         def whole(params: Any, state: Any) -> Any:
             return {"params": params, **state}
 
-        return _OfFramework("linen", variables["params"], state, call, params_of, whole, options)
+        return _model("linen", variables["params"], state, call, params_of, whole, options)
 
     @classmethod
     def nnx(cls, module: Any, *, method: str = "__call__", **options: Unpack[Options]) -> "Model":
@@ -82,8 +90,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`,
-                `optimizer`: as `Model` takes them; `make` returns a module.
+            options: as `Model` takes them; `make` returns a module.
         """
         from flax import nnx
 
@@ -103,9 +110,6 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             result = getattr(copy, method)(*inputs, **keywords)
             return result, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
 
-        def params_of(new: Any) -> Any:
-            return nnx.split(new, nnx.Param, ...)[1]
-
         def whole(params: Any, state: Any) -> Any:
             merge = getattr(nnx, "merge_state", None) or nnx.State.merge
             return nnx.to_pure_dict(merge(params, state))
@@ -113,7 +117,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         flags = ("deterministic", "use_running_average")
         if any(hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in flags):
             options["train"] = options.get("train") or {}
-        return _OfFramework("nnx", params, state, call, params_of, whole, options)
+        return _model("nnx", params, state, call, lambda new: nnx.split(new, nnx.Param, ...)[1], whole, options)
 
     @classmethod
     def equinox(
@@ -136,11 +140,11 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: the name of the method that is called.
             key: a random key, passed on as the keyword `key`; a batch gets one for each example.
             axis_name: of the batch, as batch normalization asks for it.
-            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`,
-                `optimizer`: as `Model` takes them; `make` returns a module.
+            options: as `Model` takes them; `make` returns a module.
         """
         import equinox as eqx
 
+        params_of = partial(eqx.filter, filter_spec=eqx.is_inexact_array)
         params, static = eqx.partition(model, eqx.is_inexact_array)
         states, fixed_state = eqx.partition(state, eqx.is_array)  # counters, too, which a call moves on
 
@@ -155,8 +159,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
 
             keys, function = key, one
             if batched:
-                size = jax.tree.leaves(inputs)[0].shape[0]
-                keys = None if key is None else jax.random.split(key, size)
+                keys = None if key is None else jax.random.split(key, jax.tree.leaves(inputs)[0].shape[0])
                 axes = (None, None if key is None else 0, *([0] * len(inputs)))
                 function = jax.vmap(one, axes, 0 if state is None else (0, None), axis_name=axis_name)
             result = function(eqx.combine(states, fixed_state), keys, *inputs)
@@ -166,13 +169,10 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             module = eqx.combine(params, static)
             return module if state is None else (module, eqx.combine(states, fixed_state))
 
-        def params_of(new: Any) -> Any:
-            return eqx.filter(new, eqx.is_inexact_array)
-
         parts = jax.tree.leaves(model, is_leaf=lambda part: hasattr(part, "inference"))
         if any(hasattr(part, "inference") for part in parts):
             options["train"] = options.get("train") or {}
-        result = _OfFramework("equinox", params, states, call, params_of, whole, options)
+        result = _model("equinox", params, states, call, params_of, whole, options)
         if isinstance(state, eqx.nn.State):
             result.state_paths = _state_paths(model, state, eqx)
         if not batched:
@@ -186,68 +186,49 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`: as `Model`
-                takes them; `inputs` and `outputs` get tensors; `make` is a function without arguments that returns a
-                new module, with PyTorch's generator seeded.
+            options: as `Model` takes them; `inputs` and `outputs` get tensors; `make` is a function without arguments
+                that returns a new module, with PyTorch's generator seeded.
         """
-        from torch.nn import Module  # pyright: ignore[reportMissingImports]
+        import torch  # pyright: ignore[reportMissingImports]
 
-        _expect(module, Module, "torch.nn.Module")
-        return _TorchModel(module, method, options)
+        from .torch_program import TorchProgram
 
+        _expect(module, torch.nn.Module, "torch.nn.Module")
+        make: Any = options.get("make")
 
-class _OfFramework(Model):
-    """A model whose function also takes its inputs as a tuple, the mode, and the keywords of the mode."""
+        def seeded(key: Any) -> Any:
+            """A new module, drawn from a key of JAX; PyTorch's own generator is left as it was."""
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(jax.random.bits(key)))
+                return make()
 
-    def __init__(
-        self,
-        framework: str,
-        params: Any,
-        state: Any,
-        function: Callable[..., tuple[Any, Any]],
-        params_of: Callable[[Any], Any],
-        whole: Callable[[Any, Any], Any] | None,
-        options: Options,
-    ):
-        if (make := options.get("make")) is not None:
-            options["make"] = lambda key: params_of(make(key))
-        named: Any = {"name": framework} | options
-        super().__init__(params, function, state=state, **named)
-        self.framework, self.whole = framework, whole
-
-    def _called(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
-        return self._function(params, state, inputs, mode, self.keywords[mode])
-
-
-class _TorchModel(_OfFramework):
-    def __init__(self, module: Any, method: str, options: Options):
-        if (make := options.get("make")) is not None:
-            options["make"] = lambda key: _seeded(make, key)
+        if make is not None:
+            options["make"] = seeded
         options["train"] = options.get("train") or {}
         state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
         function, params = getattr(module, method), _torch_params(module)
-        super().__init__("torch", params, state, function, _torch_params, None, options)
-        self._module, self._method = module, method
+        result = _model("torch", params, state, function, _torch_params, None, options)
+        result.programs = partial(TorchProgram, module=module, method=method)
+        return result
 
-    def program(self, inputs: tuple[Any, ...], mode: str) -> Any:
-        from .torch_program import TorchProgram
 
-        return TorchProgram(self, self._module, self._method, inputs, mode)
+def _model(framework: str, params: Any, state: Any, call: Any, params_of: Any, whole: Any, options: Options) -> Model:
+    """A model whose function also takes its inputs as a tuple, the mode, and the keywords of the mode."""
+    if (make := options.get("make")) is not None:
+        options["make"] = lambda key: params_of(make(key))
+    named: Any = {"name": framework} | options
+    model = Model(params, call, state=state, **named)
+    model.framework, model.whole = framework, whole
+    return model
 
 
 def _state_paths(model: Any, state: Any, eqx: Any) -> list[str]:
     """The paths of the leaves of a state, by those of the indices in the model that they belong to."""
-
-    def is_index(part: Any) -> bool:
-        return isinstance(part, eqx.nn.StateIndex)
-
-    parts = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_index)[0]
-    paths = {
-        id(leaf): path_of((*keys, *inside))
-        for keys, part in parts
-        if is_index(part)
-        for inside, leaf in jax.tree_util.tree_flatten_with_path(state.get(part))[0]
-    }
+    paths, index = {}, eqx.nn.StateIndex
+    for keys, part in jax.tree_util.tree_flatten_with_path(model, is_leaf=lambda part: isinstance(part, index))[0]:
+        if isinstance(part, index):
+            for inside, leaf in jax.tree_util.tree_flatten_with_path(state.get(part))[0]:
+                paths[id(leaf)] = path_of((*keys, *inside))
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return [paths.get(id(leaf)) or path_of(keys) for keys, leaf in leaves if is_float(leaf)]
 
@@ -261,16 +242,60 @@ def _torch_params(module: Any) -> dict[str, np.ndarray]:
     return {key: _array(value) for key, value in module.named_parameters()}
 
 
-def _seeded(make: Callable[[], Any], key: Any) -> Any:
-    """A new module of PyTorch, drawn from a key of JAX; PyTorch's own generator is left as it was."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(jax.random.bits(key)))
-        return make()
-
-
 def _array(tensor: Any) -> np.ndarray:
     """The numbers of a tensor; NumPy has no bfloat16."""
     tensor = tensor.detach().cpu()
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+
+
+def save(path: Path, model: base.Model, comparison: Comparison) -> None:
+    """Write the candidate of a comparison with the reference's values, in its own dtypes, whole or not at all.
+
+    A safetensors file has each array under its path. A msgpack file is read by `flax.serialization`: it has the
+    variables of a linen module, or `nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.RngState)))` of an NNX module. An
+    eqx file is read by `equinox.tree_deserialise_leaves`: it has the model, or the pair of the model and its state.
+
+    Raises:
+        InputError: no format of the model has this suffix, or leaves of the candidate have no partner.
+        OSError: it cannot be written.
+    """
+    check_suffix(path, model)
+    if missing := comparison.parameters.only_candidate:
+        raise InputError(
+            f"{path} is not written: the reference has no values for {listed(missing)}. A mapping may tell which they "
+            "are."
+        )
+    params, state = (
+        leaves_of(tree)[2](in_dtypes_of(tree, values))
+        for tree, values in ((model.params, comparison.converted), (model.state, comparison.converted_state))
+    )
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        from safetensors.numpy import save as content_of
+
+        arrays: dict[str, np.ndarray] = {}
+        for tree in (params, state):
+            for leaf, value in zip(leaves_of(tree)[0], filter(is_float, jax.tree.leaves(tree)), strict=True):
+                arrays[f"state/{leaf.path}" if leaf.path in arrays else leaf.path] = np.ascontiguousarray(value)
+        content = content_of(arrays, metadata={"format": "np"})
+    elif suffix == ".msgpack":
+        from flax.serialization import to_bytes
+
+        content = to_bytes(model.whole(params, state))
+    else:
+        import equinox as eqx
+
+        buffer = io.BytesIO()
+        params, state = jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray) else a, (params, state))
+        eqx.tree_serialise_leaves(buffer, model.whole(params, state))
+        content = buffer.getvalue()
+    write_whole(path, content)
+
+
+def check_suffix(path: Path, model: base.Model) -> None:
+    """Raise an InputError if no format of the model has the suffix of a file."""
+    known = [suffix for suffix, frameworks in FORMATS.items() if model.framework in frameworks]
+    if path.suffix.lower() not in known:
+        raise InputError(
+            f"{path}: {model.name} cannot be saved with the suffix {path.suffix!r}, expected {' or '.join(known)}."
+        )

@@ -9,27 +9,23 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch._decomp import decomposition_table  # pyright: ignore[reportMissingImports]
 from torch.utils._python_dispatch import TorchDispatchMode  # pyright: ignore[reportMissingImports]
-from torch.utils._pytree import tree_map_only  # pyright: ignore[reportMissingImports]
+from torch.utils._pytree import tree_leaves, tree_map_only  # pyright: ignore[reportMissingImports]
 
-from ...common.parity.tape import Step, Tape
+from ...common.parity.tape import Tape
 from ...common.program import CodeLine
 
 #: JAX's names of operations, by which the steps of two programs are compared.
 NAMES = {
-    **dict.fromkeys(("mm", "bmm", "mv", "dot"), "dot_general"),
-    **dict.fromkeys(("convolution", "mkldnn_convolution"), "conv_general_dilated"),
-    **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape"), "reshape"),
-    **dict.fromkeys(("t", "permute", "transpose"), "transpose"),
-    **dict.fromkeys(("unbind", "split", "split_with_sizes", "unsafe_split", "unsafe_chunk", "chunk"), "split"),
-    **dict.fromkeys(("select", "slice", "narrow"), "slice"),
-    **dict.fromkeys(("detach", "clone", "alias", "copy_", "lift_fresh", "contiguous"), "copy"),
-    **dict.fromkeys(("add", "add_"), "add"),
-    **dict.fromkeys(("sub", "rsub"), "sub"),
-    **dict.fromkeys(("mul", "mul_"), "mul"),
-    **dict.fromkeys(("relu", "maximum", "clamp_min"), "max"),
-    **{"cat": "concatenate", "stack": "concatenate", "expand": "broadcast_in_dim", "unsqueeze": "expand_dims"},
-    **{"_to_copy": "convert_element_type", "sigmoid": "logistic", "flip": "rev", "where": "select_n"},
-    **{"index": "gather", "constant_pad_nd": "pad", "embedding": "gather"},
+    name: of_jax
+    for of_jax, names in {
+        "dot_general": "mm bmm mv dot", "conv_general_dilated": "convolution mkldnn_convolution", "rev": "flip",
+        "reshape": "view _unsafe_view _reshape_alias", "slice": "select narrow", "expand_dims": "unsqueeze",
+        "split": "unbind split_with_sizes unsafe_split unsafe_chunk chunk", "concatenate": "cat stack", "sub": "rsub",
+        "copy": "detach clone alias copy_ lift_fresh contiguous", "add": "add_", "mul": "mul_", "logistic": "sigmoid",
+        "max": "relu maximum clamp_min", "transpose": "t permute", "gather": "index embedding", "select_n": "where",
+        "convert_element_type": "_to_copy", "broadcast_in_dim": "expand", "pad": "constant_pad_nd",
+    }.items()
+    for name in names.split()
 }  # fmt: skip
 #: The axes over which a product sums, for each of its operands.
 SUMMED = {"mm": ((1,), (0,)), "mv": ((1,), (0,)), "dot": ((0,), (0,)), "bmm": ((2,), (1,))}
@@ -41,10 +37,8 @@ WHOLES = (
     *("_softmax_backward_data", "_log_softmax_backward_data", "sigmoid_backward", "tanh_backward", "silu_backward"),
     *("gelu_backward", "threshold_backward"),
 )
-#: Dtypes that are computed in float64 instead.
-NARROW = (torch.float32, torch.float16, torch.bfloat16)
-#: The number that is drawn uniformly from 0 to 1, each time, and from the normal distribution.
-UNIFORM, NORMAL = 0.25, -0.6744897501960817
+NARROW = (torch.float32, torch.float16, torch.bfloat16)  # dtypes that are computed in float64 instead
+UNIFORM, NORMAL = 0.25, -0.6744897501960817  # the number that is drawn, each time, from 0 to 1 and normally
 DRAWN = {
     **dict.fromkeys(("rand", "rand_like", "uniform_", "uniform"), UNIFORM),
     **dict.fromkeys(("randn", "randn_like", "normal_"), NORMAL),
@@ -57,20 +51,17 @@ class Recorder(TorchDispatchMode):
 
     It computes in float64 where a program asks for a narrower dtype, and draws the same number each time. A value is
     known by the place of its numbers in memory: what autograd keeps for the way back is the same value.
-
-    Args:
-        with_steps: whether what leads to the outputs is recorded; it takes longer.
     """
 
-    def __init__(self, *, with_steps: bool):
+    def __init__(self, arguments: Sequence[Any], *, with_steps: bool):
         super().__init__()
         self.draws, self._with_steps = False, with_steps
         self._tape = Tape()
         self._tensors: dict[Any, Any] = {}
         self._numbers: dict[Any, int] = {}
+        self._tape.arguments = tuple(map(self._new, arguments))  # before an operation can write to them
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and record it."""
         args, kwargs = tree_map_only(torch.dtype, lambda d: torch.float64 if d in NARROW else d, (args, kwargs or {}))
         name = str(func.overloadpacket.__name__)
         self.draws = self.draws or name in RANDOM
@@ -84,10 +75,10 @@ class Recorder(TorchDispatchMode):
         found = _run(func, args, kwargs)
         lines, results = _lines(), _tensors(found)
         changed = [n for n, a in enumerate(operands) if self._changed(a)]
-        if changed or not all(map(self._known, results)):
+        if changed or not all(_place(a) in self._numbers for a in results):
             new = tuple(map(self._new, [*results, *(operands[n] for n in changed)]))
             again, summed = _again(func, (args, kwargs), changed), _summed(name, operands)
-            self._tape.record(Step(NAMES.get(name, name), again, numbers, new, lambda: lines, summed))
+            self._tape.record(NAMES.get(name, name), again, numbers, new, lambda: lines, summed)
             for n in changed:
                 self._others(operands[n], lines)
         return found
@@ -96,15 +87,9 @@ class Recorder(TorchDispatchMode):
         self._tape.outputs = tuple(map(self._number if self._with_steps else self._new, outputs))
         return self._tape
 
-    def begin(self, arguments: Sequence[Any]) -> None:
-        """Number the arguments, before an operation can write to them."""
-        self._tape.arguments = tuple(map(self._new, arguments))
-
-    def _known(self, tensor: Any) -> bool:
-        return _place(tensor) in self._numbers
-
     def _number(self, tensor: Any) -> int:
-        return self._numbers[_place(tensor)] if self._known(tensor) else self._new(tensor)
+        place = _place(tensor)
+        return self._numbers[place] if place in self._numbers else self._new(tensor)
 
     def _new(self, tensor: Any) -> int:
         place = _place(tensor)
@@ -124,23 +109,18 @@ class Recorder(TorchDispatchMode):
                 operands = self._numbers[place], source
                 self._numbers[place] = self._tape.add(_numpy(tensor)[None])
                 share, new = _share(tensor, written), (self._numbers[place],)
-                self._tape.record(Step("dynamic_update_slice", share, operands, new, lambda: lines))
-
-
-_HOLE = object()
+                self._tape.record("dynamic_update_slice", share, operands, new, lambda: lines)
 
 
 def _again(func: Any, call: Any, changed: Sequence[int]) -> Any:
-    """An operation as a function of its operands, arrays with an axis of sets in front.
-
-    It returns its results, and those operands to which it writes.
-    """
-    call = tree_map_only(torch.Tensor, lambda _: _HOLE, call)
+    """An operation as a function of arrays with an axis of sets: its results, and the operands to which it writes."""
+    hole = object()
+    call = tree_map_only(torch.Tensor, lambda _: hole, call)
 
     def run(*operands: Any) -> Any:
         tensors = [torch.from_numpy(np.array(a[0])) for a in operands]
         rest = iter(tensors)
-        args, kwargs = tree_map_only(object, lambda a: next(rest) if a is _HOLE else a, call)
+        args, kwargs = tree_map_only(object, lambda a: next(rest) if a is hole else a, call)
         with torch.no_grad():
             results = _tensors(_run(func, args, kwargs))
         arrays = [_numpy(a)[None] for a in (*results, *(tensors[n] for n in changed))]
@@ -172,9 +152,7 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _tensors(found: Any) -> list[Any]:
-    results: list[Any] = []
-    tree_map_only(torch.Tensor, results.append, found)
-    return results
+    return [a for a in tree_leaves(found) if isinstance(a, torch.Tensor)]
 
 
 def _numpy(tensor: Any) -> np.ndarray:
@@ -187,7 +165,6 @@ def _place(tensor: Any) -> tuple[Any, ...]:
 
 
 def _summed(name: str, operands: Sequence[Any]) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """The groups of axes of each operand that are summed over, as `Step` has them."""
     if name == "convolution":
         axes = [tuple((n,) for n in range(1, a.ndim)) for a in operands[:2]]
         return (*axes, *[()] * (len(operands) - 2))
@@ -198,8 +175,7 @@ def _lines() -> tuple[CodeLine, ...]:
     """The lines that led to an operation, the innermost first; on the way back, those of the way there."""
     node: Any = torch._C._current_autograd_node()
     if node is not None:
-        texts = "".join(node.metadata.get("traceback_", ()))
-        found = re.findall(r'File "(.*?)", line (\d+), in (.*)', texts)
+        found = re.findall(r'File "(.*?)", line (\d+), in (.*)', "".join(node.metadata.get("traceback_", ())))
         lines = [CodeLine(file, int(line), function) for file, line, function in reversed(found)]
     else:
         frame, lines = sys._getframe(2), []
@@ -210,6 +186,5 @@ def _lines() -> tuple[CodeLine, ...]:
     return tuple(line for line in lines[:ends] if not any(part in line.file for part in (*_INSIDE, __file__)))
 
 
-#: Parts of the names of files that carry operations out.
-_INSIDE = ("/torch/_", "/torch/utils/_", "/jaxtyping/")
+_INSIDE = ("/torch/_", "/torch/utils/_", "/jaxtyping/")  # parts of the names of files that carry operations out
 _PROGRAM = __file__.replace("torch_tape", "torch_program")

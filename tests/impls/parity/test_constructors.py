@@ -12,7 +12,7 @@ import pytest
 from flax import nnx, serialization
 from safetensors.numpy import load_file
 from trigru.common.errors import InputError
-from trigru.impls.parity.saving import save
+from trigru.impls.parity.constructors import save
 from trigru.parity import Model, assert_same, compare
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
