@@ -1,16 +1,39 @@
-"""`trigru snapshot`: how what is installed behaves, apart from the clock."""
+"""`trigru snapshot`: how what is installed behaves, apart from the clock.
 
-from collections.abc import Sequence
+Equality is proven, and a process for each framework collects the other facts.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import chain
 from pathlib import Path
+from threading import Event
 
-from ..proving.prover import Prover
+from msgspec.structs import replace
+
+from ...common.equality.measurement import Measurement
+from ...common.gru.kernels import FUSED
+from ...impls import get_port, port_names, unavailable
+from ..processes.child import SLICE_S, ChildDiedError, answers_of, shared_memory
+from ..processes.interrupts import raise_if_interrupted
+from ..proving.kept import prove_ports
+from ..proving.prover import PortId, Prover, QuestionId
 from ..reporting.console import Progress, say, show
-from ..upgrades.files import Kept, save
+from ..upgrades.files import Arrays, Kept, decode, save
 from ..upgrades.models import snapshot_of, subject_of
-from ..upgrades.record import Snapshot
+from ..upgrades.record import PARTS_OF, Snapshot, Subject
+from ..upgrades.sources import sources_of
 from ..upgrades.tables import snapshot_table
-from ..upgrades.taking import take
+from ..upgrades.worker import Request
 from .port import models_of
+
+WORKER = "trigru.bench.upgrades.worker:answer_request"
+#: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
+LIMIT_S = 300.0
+#: Processes side by side.
+PROCESSES = 2
+#: About how many seconds a question of a proof takes, and a subject: a fused kernel, and all else.
+CHECK_S, FUSED_S, OTHER_S = 0.17, 2.0, 8.0
 
 
 def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover) -> Snapshot:
@@ -19,6 +42,71 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
         found, arrays = take(names, equality=equality, anew=anew, prover=prover, progress=progress)
     save(folder, found, arrays)
     return found
+
+
+def take(
+    names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover, progress: Progress
+) -> tuple[Snapshot, Arrays]:
+    """Collect what is true of some ports, and of their frameworks' parts; also returns the arrays that this names.
+
+    Args:
+        names: of the ports; one that is not there is a fact, too.
+        anew: take no proof that is kept.
+        prover: asks for it, and says where compiled programs are kept.
+    """
+    present = [name for name in names if name in port_names() and not unavailable(name)]
+    subjects_of = {name: [name] for name in names}
+    for name in present:
+        subjects_of[name] += [f"{name}:{FUSED}"] * (FUSED in get_port(name).kernels)
+        subjects_of[name] += [PARTS_OF[name]] if name in PARTS_OF else []
+    all_s = sum(map(_expected_s, chain.from_iterable(subjects_of.values())))
+
+    def add(name: str, expected_s: float) -> None:
+        progress.add(f"snapshot: {name} done", expected_s / all_s)
+
+    def prove(asked: list[QuestionId]) -> list[Measurement]:
+        nonlocal all_s
+        all_s += CHECK_S * len(asked)
+        return prover.prove(asked, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)) if asked else []
+
+    proven = [PortId("port", name) for name in present] if equality else []
+    measured, kept = prove_ports(proven, prove, anew=anew, prover=prover), Kept()
+    programs = None if prover.programs is None else str(prover.programs)
+    requests = [Request(name, of, programs) for name, of in subjects_of.items()]
+    subjects = _look(requests, kept, lambda name: add(name, _expected_s(name)))
+    packages = sorted({package for name in present for package in get_port(name).packages})
+    found = snapshot_of(subjects, measured if equality else None, packages)
+    return replace(found, sources=sources_of(["jax", "optax", *packages], kept)), kept.arrays
+
+
+def _expected_s(subject: str) -> float:
+    return FUSED_S if ":" in subject else OTHER_S
+
+
+def _look(requests: Sequence[Request], kept: Kept, done: Callable[[str], None]) -> list[Subject]:
+    """The subjects of requests, each answered by a process; keeps their arrays, and says the name of each."""
+    stop, variables = Event(), shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}
+
+    def look(request: Request) -> list[Subject]:
+        found: list[Subject] = []
+        try:
+            for subject, arrays in answers_of(WORKER, request, tuple[Subject, bytes], LIMIT_S, variables, stop):
+                found.append(subject)
+                kept.arrays.update(decode(arrays)[0] if arrays else {})
+                done(subject.name)
+        except ChildDiedError as error:
+            lost = request.names[len(found) :]
+            found += [Subject(name, request.framework, problems={"import": str(error)}) for name in lost]
+        return found
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        looking = [pool.submit(look, request) for request in requests]
+        try:
+            while wait(looking, timeout=SLICE_S).not_done:
+                raise_if_interrupted()
+        finally:
+            stop.set()
+        return [subject for future in looking for subject in future.result()]
 
 
 def snapshot_of_file(folder: Path, file: str) -> Snapshot:

@@ -2,7 +2,6 @@
 
 from copy import copy
 from dataclasses import replace
-from itertools import count
 from unittest.mock import Mock
 
 import jax
@@ -10,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.snapshots import snapshot_of
+from trigru.bench.commands import snapshot
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
-from trigru.bench.upgrades import ports, taking
+from trigru.bench.upgrades import ports
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import look_at
 from trigru.bench.upgrades.ports import look_at_port, unread
 from trigru.bench.upgrades.record import CONTENT, Subject
-from trigru.bench.upgrades.taking import CHECK_S, FILE, SnapshotWork
 from trigru.bench.upgrades.worker import Request, answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
@@ -138,12 +137,12 @@ def test_a_pickle_is_not_read(monkeypatch):
 
 def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
     def answers_of(*_):
-        yield Subject("pure", "pure")
+        yield Subject("pure", "pure"), b""
         raise ChildDiedError("it was killed")
 
-    monkeypatch.setattr(taking, "answers_of", answers_of)
+    monkeypatch.setattr(snapshot, "answers_of", answers_of)
     with Prover() as prover:
-        found, _ = taking.take(("pure",), equality=False, prover=prover, progress=Mock(taking.Progress))
+        found, _ = snapshot.take(("pure",), equality=False, prover=prover, progress=Mock(snapshot.Progress))
     said = {s.name: s.problems.get("import") for s in found.subjects}
     assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
 
@@ -151,25 +150,6 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
 def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
     monkeypatch.setattr("trigru.impls.unavailable", lambda name: f"{name} is not installed")
     found = []
-    answer_request(Request("nnx", ["nnx", "nnx:fused"], "", None), found.append)
-    missing = {subject.name: subject.missing for subject in found}
+    answer_request(Request("nnx", ["nnx", "nnx:fused"], None), found.append)
+    missing = {subject.name: subject.missing for subject, _ in found}
     assert missing == dict.fromkeys(["nnx", "nnx:fused"], "nnx is not installed")
-
-
-def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path, capsys, monkeypatch):
-    said, progress = [], Mock(taking.Progress)
-    monkeypatch.setattr(taking, "time", Mock(monotonic=Mock(side_effect=count(0.0, 40.0))))
-    for checks in (0, 0, 9):
-        work = SnapshotWork(tmp_path, ["a", "b"], progress)
-        work.begin(checks)
-        said.append(capsys.readouterr().err)
-        work.add("a")
-        work.add("9 checks", checks * CHECK_S)
-        work.add("b")
-        work.keep()
-    shares = [call.args[0] for call in progress.to.call_args_list]
-    assert [*shares[:4], shares[-1]] == pytest.approx([0.0, 0.5, 0.5, 1.0, 1.0])
-    assert said == ["", "snapshot: about 40 s, as the last one\n", ""]
-    (tmp_path / FILE).write_text("damaged")
-    SnapshotWork(tmp_path, ["a", "b"], progress).begin(0)
-    assert capsys.readouterr().err == ""
