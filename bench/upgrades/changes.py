@@ -19,16 +19,14 @@ from ..reporting.numbers import count
 from ..results.grouping import grouped
 from ..results.machine import machine_differences
 from ..results.proof import passes
-from .counting import TRACES, WAITS
 from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
 from .files import Read
-from .record import EQUATIONS, IN_FLOAT64, KEPT, KINDS, MEMORY, OPERATIONS, PARTS_OF, PRINT, Change, Snapshot, Subject
+from .record import GROWTH, IN_FLOAT64, KEPT, KINDS, MEMORY, PARTS_OF, PRINT, TRACES, WAITS, Change, Snapshot, Subject
 from .sources import edited
 from .trails import Partings
 
-#: The share by which Python in a call has to grow; and of each number of a program, its kind and this share.
+#: The share by which Python in a call has to grow.
 CALLS_SHARE = 0.05
-_GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
 #: The beginning of a result's name that says which entry of a row of many it is of.
 _ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")
 _T = TypeVar("_T")
@@ -247,7 +245,7 @@ def _tree(pair: Pair) -> Iterator[Change]:
 
 def _programs(pair: Pair) -> Iterator[Change]:
     for where, was, now in _alike(pair.old.programs, pair.new.programs):
-        for fact, kind, share in _GROWTH if _gradients(pair.old, where) == _gradients(pair.new, where) else ():
+        for fact, kind, share in GROWTH if _gradients(pair.old, where) == _gradients(pair.new, where) else ():
             a, b = was.get(fact), now.get(fact)
             if not isinstance(a, int) or not isinstance(b, int) or abs(b - a) <= share * max(a, 1):
                 continue

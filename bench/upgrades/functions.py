@@ -1,5 +1,10 @@
 """The facts of functions and calls: of ports, of a framework's parts as people use them, and of models of one's own."""
 
+import gc
+import re
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,15 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...common.port.compilation import compiled_quickly
+from ...common.port.programs import read_program
 from ...common.program import equations
-from .counting import MOST_CALLS, TRACES, WAITS, WARM_CALLS, count_python, program_facts, waited_s, waiting_line
 from .files import Kept
-from .noticing import noticed, survived
-from .record import EQUATIONS, IN_FLOAT64, KEPT, Subject
+from .noticing import line_of, noticed, survived
+from .record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, OPERATIONS, PRINT, TRACES, WAITS, WARM_CALLS, Subject
 from .trails import trail_of
 
 #: Takes a function, and returns one that also counts how often Python runs it.
 Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
+#: So many warm calls say whether a call waits where each does: on a busy machine a call waits for the processor.
+MOST_CALLS = 40
+#: A call that computes for longer, in seconds, is interrupted by other processes, and counts as one that does not wait.
+SHORT_S = 3e-3
 
 
 @dataclass(frozen=True)
@@ -82,18 +91,15 @@ def collect(subject: Subject, kept: Kept, name: str, given: Example | Called) ->
 def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, function: Callable[..., Any]) -> None:
     leaves, structure = jax.tree.flatten(given.params)
     real = [n for n, leaf in enumerate(leaves) if is_real(leaf)]
-
-    def forward(reals: list[Any], *inputs: Any) -> Any:
-        of_reals = dict(zip(real, reals, strict=True))
-        return function(structure.unflatten([of_reals.get(n, leaf) for n, leaf in enumerate(leaves)]), *inputs)
-
     kept_for_gradient = 0
 
     def both(reals: list[Any], *inputs: Any) -> Any:
         nonlocal kept_for_gradient
 
         def split(reals: list[Any]) -> tuple[list[Any], Any]:
-            results = forward(reals, *inputs)
+            of_reals = dict(zip(real, reals, strict=True))
+            params = structure.unflatten([of_reals.get(n, leaf) for n, leaf in enumerate(leaves)])
+            results = function(params, *inputs)
             return [a for a in jax.tree.leaves(results) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)], results
 
         some, pull, results = jax.vjp(split, reals, has_aux=True)
@@ -152,13 +158,85 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
         subject.programs.setdefault(name, {}).update(program_facts(call.lower()))
     before, waits_s = ran, [waited_s(run) for _ in range(WARM_CALLS)]
     again = (ran - before) / max(first, 1)
-    while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:  # on a busy machine a call waits for the processor
+    while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:
         waits_s.append(waited_s(run))
-    cost = {TRACES: 1 + round(again), WAITS: int(1e3 * min(waits_s)), "leaves": call.leaves}
-    python = count_python(call.run)
+    python, waited_ms = count_python(call.run), int(1e3 * min(waits_s))
+    cost = {TRACES: 1 + round(again), WAITS: waited_ms, "leaves": call.leaves}
     subject.calls[name] = cost | {"functions": python["call"], "lines": python["line"]}
-    if cost[WAITS]:
+    if waited_ms:
         subject.lines[name] = waiting_line(run)
+
+
+def program_facts(lowered: Any) -> dict[str, int | str | None]:
+    """What is kept of a program."""
+    xla = read_program(lowered)
+    return {
+        "dots": xla.dots,
+        "fusions": xla.fusions,
+        "loops": xla.whiles,
+        "transposes": xla.transposes,
+        OPERATIONS: count_operations(lowered),
+        MEMORY: xla.temp_bytes,
+        PRINT: xla.fingerprint,
+    }
+
+
+def count_operations(lowered: Any) -> int:
+    """Operations of StableHLO."""
+    return len(re.findall(r"^\s+(?:%\S+(?:, %\S+)* = )?\"?(?:stablehlo|chlo|mhlo)\.", lowered.as_text(), re.MULTILINE))
+
+
+def waited_s(call: Callable[[], Any]) -> float:
+    """How long a call did nothing: the time that passed without the processor's; 0 for one that computes for long."""
+    start, start_cpu = time.perf_counter(), time.process_time()
+    call()
+    passed_s, computed_s = time.perf_counter() - start, time.process_time() - start_cpu
+    return max(passed_s - computed_s, 0.0) if computed_s < SHORT_S else 0.0
+
+
+def waiting_line(call: Callable[[], Any]) -> str:
+    """The line that waits longest for a function of C, as for `time.sleep`, in each of three runs; "" for trigru's."""
+    runs: list[dict[str, float]] = []
+    idle_s = 0.0
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        nonlocal idle_s
+        now_s = time.perf_counter() - time.process_time()
+        if event == "c_return":
+            line = line_of(frame)
+            runs[-1][line] = runs[-1].get(line, 0.0) + now_s - idle_s
+        idle_s = now_s
+
+    before = sys.getprofile()
+    for _ in range(3):
+        runs.append({})
+        idle_s = time.perf_counter() - time.process_time()
+        sys.setprofile(profile)
+        try:
+            call()
+        finally:
+            sys.setprofile(before)
+    return max(runs[0], key=lambda line: min(run.get(line, 0.0) for run in runs), default="")
+
+
+def count_python(call: Callable[[], Any]) -> Counter[str]:
+    """How many functions of Python and lines a call runs: by "call" and "line". No garbage is collected meanwhile."""
+    found: Counter[str] = Counter()
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        found[event] += 1
+        return trace
+
+    before, collects = sys.gettrace(), gc.isenabled()
+    gc.disable()
+    try:
+        sys.settrace(trace)
+        call()
+    finally:
+        sys.settrace(before)
+        if collects:
+            gc.enable()
+    return found
 
 
 def bytes_of(tree: Any) -> int:
