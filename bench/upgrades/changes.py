@@ -1,13 +1,8 @@
-"""The changes between two snapshots, by their meaning to a user.
-
-Adding a fact is adding a field to `Subject`, what collects it (`ports`, `functions` or `parts`), and a function that
-compares it to `COMPARED`.
-"""
+"""The changes between two snapshots, by their meaning to a user."""
 
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -93,6 +88,7 @@ class Pair:
     new: Subject
     was: Read
     now: Read
+    partings: dict[str, Partings] = field(default_factory=dict)  # of programs, once they are asked for
 
     def change(self, kind: str, what: str, old: str, new: str, line: str = "") -> Change:
         return Change(kind, self.new.name, what, old, new, line)
@@ -107,13 +103,9 @@ class Pair:
         name = max((name for name in names if where.startswith(name)), key=len, default="forward")
         if name not in names:
             return ""
-        if name not in self._partings:
-            self._partings[name] = Partings(name, (self.old, self.was[1]), (self.new, self.now[1]))
-        return self._partings[name].line(was, now)
-
-    @cached_property
-    def _partings(self) -> dict[str, Partings]:
-        return {}
+        if name not in self.partings:
+            self.partings[name] = Partings(name, (self.old, self.was[1]), (self.new, self.now[1]))
+        return self.partings[name].line(was, now)
 
     def moved(self, was: dict[str, str], now: dict[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""
@@ -212,19 +204,18 @@ def _rounded(pair: Pair, row: str, result: str) -> float:
 
 def _draws(pair: Pair) -> Iterator[Change]:
     """One change for the draws of a model that changed in one way."""
+
+    def way(moved: tuple[str, tuple[np.ndarray, np.ndarray]]) -> tuple[str, str]:
+        if excess_of(*moved[1]) <= 1:  # rounded, as an orthogonal matrix may be
+            return "bits", ""
+        how = how_different(*moved[1])
+        return "draws", how if how.endswith(("large", "order")) else ""
+
     for model, was, now in _alike(pair.old.draws, pair.new.draws):
-        ways = grouped(pair.moved(was, now).items(), lambda moved: _way(*moved[1]))
+        ways = grouped(pair.moved(was, now).items(), way)
         for (kind, _), ((path, both), *others) in ways.items():
             what = f"{model}: {1 + len(others)} of {len(was)} draws, the first {path}"
             yield pair.change(kind, what, "", how_different(*both))
-
-
-def _way(a: np.ndarray, b: np.ndarray) -> tuple[str, str]:
-    """The kind of a change of draws, and in which way they differ: scaled, in another order, rounded or others."""
-    if excess_of(a, b) <= 1:  # rounded, as an orthogonal matrix may be
-        return "bits", ""
-    how = how_different(a, b)
-    return "draws", how if how.endswith(("large", "order")) else ""
 
 
 def _tree(pair: Pair) -> Iterator[Change]:

@@ -96,8 +96,9 @@ class _Side:
         for number, step in enumerate(self.steps):
             if not agrees.issuperset(step.operands):
                 continue
-            partner = partners.get(number)
-            alike = partner is None or _alike(self.signatures[step.results], other.signatures[partner.results])
+            own = self.signatures[step.results]
+            theirs = other.signatures[partners[number].results] if number in partners else own
+            alike = own.shape == theirs.shape and np.allclose(own, theirs, rtol=TOLERANCE, atol=0, equal_nan=True)
             if all(value in agrees or (not tells[value] and alike) for value in step.results):
                 agrees.update(step.results)
             elif not step.where.startswith(NOWHERE):
@@ -112,7 +113,11 @@ class _Side:
         value = None if result is None else self._number_of(result)
         if result is None or value is None:
             return self.steps[parted[0]].where if parted else ""
-        makers = self._makers_of(value)
+        makers, wanted = set[int](), {value}
+        for number in reversed(range(len(self.steps))):
+            if wanted.intersection(self.steps[number].results):
+                makers.add(number)
+                wanted.update(self.steps[number].operands)
         leading = [number for number in parted if number in makers]
         if not leading and makers and other._number_of(result) is not None:
             leading = [max(makers)]
@@ -129,15 +134,6 @@ class _Side:
         wanted = np.array(_signature(result[None]))
         same = self.near(wanted)
         return int(np.argmax(same)) if wanted[0] == 1 and same.any() else None
-
-    def _makers_of(self, value: int) -> set[int]:
-        """The numbers of the steps that lead to a value."""
-        found, wanted = set(), {value}
-        for number in reversed(range(len(self.steps))):
-            if wanted.intersection(self.steps[number].results):
-                found.add(number)
-                wanted.update(self.steps[number].operands)
-        return found
 
     def _unimportant(self, agrees: set[int]) -> set[int]:
         """The values that differ on the way to values that agree alone: the same is computed in another way."""
@@ -164,10 +160,6 @@ class _Side:
         }
 
 
-def _alike(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and np.allclose(a, b, rtol=TOLERANCE, atol=0, equal_nan=True)
-
-
 class Partings:
     """Where the new trail of a program parts from the old one, each in a subject with the arrays that it names."""
 
@@ -178,8 +170,7 @@ class Partings:
     def line(self, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
         """The first line of the new trail that computes something else, and that of the old one which it stands for.
 
-        Args:
-            was, now: a result that differs: its lines alone count; None for any.
+        Only lines that lead to a result count, `was` in the old trail and `now` in the new one; None for any.
         """
         before = self._was.place(self._parted[0], was, self._now)
         after = self._now.place(self._parted[1], now, self._was)
