@@ -19,8 +19,8 @@ from ..processes.interrupts import raise_if_interrupted
 from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
 from ..reporting.console import Progress, say, show
-from ..upgrades.files import Arrays, Kept, decode, save
-from ..upgrades.models import snapshot_of, subject_of
+from ..upgrades.files import Arrays, Kept, decode, save, snapshot_of
+from ..upgrades.functions import subject_of
 from ..upgrades.record import PARTS_OF, Snapshot, Subject
 from ..upgrades.sources import sources_of
 from ..upgrades.tables import snapshot_table

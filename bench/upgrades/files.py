@@ -1,22 +1,27 @@
 """The file of a snapshot: its record, and the arrays that it names. Nothing in it is unpickled."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
+from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ...impls import own_ports
 from ..results import lines, proof
+from ..results.files import command_line
 from ..results.lines import MOST_BYTES, check_date, first_twice, refusing
-from ..timing.machine import machine_contradictions
-from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, steps_of
+from ..timing.machine import describe_machine, machine_contradictions
+from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, Subject, steps_of
+from .versions import installed
 
 FILE = "trigru-snapshot.safetensors"
 #: The names in the file's metadata of the record, and of dtypes that NumPy lacks.
@@ -67,6 +72,18 @@ class Kept:
     def keep_all(self, arrays: dict[str, Any]) -> ArrayNames:
         """Keep arrays, each under its own name."""
         return {name: self.keep(array) for name, array in arrays.items()}
+
+
+def snapshot_of(
+    subjects: Sequence[Subject], equality: list[Measurement] | None = None, packages: Iterable[str] = ()
+) -> Snapshot:
+    """A snapshot of subjects, as of now, with the versions of packages beside those that trigru requires."""
+    when, machine = datetime.now(UTC).isoformat(timespec="seconds"), describe_machine()
+    versions = machine.versions | installed(["trigru", *packages])
+    if machine.commit:
+        versions["trigru"] += f", of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
+    machine = replace(machine, versions=versions)
+    return Snapshot(SCHEMA, command_line(), when, machine, equality, list(subjects))
 
 
 def save(folder: Path, snapshot: Snapshot, arrays: Arrays) -> None:

@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...common.errors import InputError
+from ...common.parity.model import CALL, Model
 from ...common.port.compilation import compiled_quickly
 from ...common.port.programs import read_program
 from ...common.program import equations
@@ -26,6 +29,10 @@ from .trails import trail_of
 Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
 #: So many warm calls say whether a call waits where each does: on a busy machine a call waits for the processor.
 MOST_CALLS = 40
+#: The argument that a call lacks, in Python's words.
+_LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")
+#: Under it stands what a function was called with.
+ARGUMENTS = "the arguments"
 #: A call that computes for longer, in seconds, is interrupted by other processes, and counts as one that does not wait.
 SHORT_S = 3e-3
 
@@ -63,6 +70,42 @@ class Call:
 
 
 Rows = Mapping[str, Callable[[], Example | Called]]
+
+
+def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str = "", source: str = "") -> Subject:
+    """The facts of a model or a function of a user's own. Raises an InputError if it fails.
+
+    Args:
+        thing: a `trigru.parity.Model`, a callable pytree with arrays, as a module, or a function of arrays.
+        arguments: that it is called with; a function is differentiated by all of them, a model by its parameters.
+        name, source: of the subject, and where it comes from; by default its own name.
+    """
+    name = name or getattr(thing, "name", None) or getattr(thing, "__name__", type(thing).__name__)
+    subject = Subject(name, source or name)
+    for mode, example in _examples(thing, arguments).items():
+        collect(subject, kept, mode, example)
+        subject.tree |= tree_of(example.params, "parameter ")
+    if subject.problems:
+        problem = next(iter(subject.problems.values()))
+        lacks = _LACKS.search(problem)
+        advice = f". Pass a function that has it: lambda *inputs: model(*inputs, {lacks[1]}=...)." if lacks else ""
+        raise InputError(f"{name} fails: {problem}{advice}")
+    subject.values[ARGUMENTS] = kept.keep_all(paths_of(arguments))
+    return subject
+
+
+def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
+    if hasattr(thing, "init_with_output"):
+        raise InputError(f"{type(thing).__name__} is of linen: pass its apply, then its variables, then the inputs.")
+    if isinstance(thing, Model):
+
+        def called(mode: str, params: Any, *inputs: Any) -> Any:
+            return thing(params, thing.state, inputs, mode)[0]
+
+        return {mode: Example(partial(called, mode), thing.params, arguments, compiled=True) for mode in thing.modes}
+    if any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing)):
+        return {CALL: Example(lambda module, *xs: module(*xs), thing, arguments, compiled=True)}
+    return {CALL: Example(lambda given: thing(*given), arguments, compiled=True)}
 
 
 def look_at(subject: Subject, kept: Kept, rows: Rows) -> None:
@@ -155,7 +198,11 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
     if not given.counted:
         return
     if call.lower is not None:
-        subject.programs.setdefault(name, {}).update(program_facts(call.lower()))
+        lowered = call.lower()
+        xla = read_program(lowered)
+        facts = {"dots": xla.dots, "fusions": xla.fusions, "loops": xla.whiles, "transposes": xla.transposes}
+        facts |= {OPERATIONS: count_operations(lowered), MEMORY: xla.temp_bytes, PRINT: xla.fingerprint}
+        subject.programs.setdefault(name, {}).update(facts)
     before, waits_s = ran, [waited_s(run) for _ in range(WARM_CALLS)]
     again = (ran - before) / max(first, 1)
     while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:
@@ -165,20 +212,6 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
     subject.calls[name] = cost | {"functions": python["call"], "lines": python["line"]}
     if waited_ms:
         subject.lines[name] = waiting_line(run)
-
-
-def program_facts(lowered: Any) -> dict[str, int | str | None]:
-    """What is kept of a program."""
-    xla = read_program(lowered)
-    return {
-        "dots": xla.dots,
-        "fusions": xla.fusions,
-        "loops": xla.whiles,
-        "transposes": xla.transposes,
-        OPERATIONS: count_operations(lowered),
-        MEMORY: xla.temp_bytes,
-        PRINT: xla.fingerprint,
-    }
 
 
 def count_operations(lowered: Any) -> int:

@@ -51,8 +51,8 @@ def _compare(
     """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
     from ..results.machine import version_differences
     from .changes import changes
-    from .files import Kept, is_snapshot, load, save
-    from .models import ARGUMENTS, snapshot_of, subject_of
+    from .files import Kept, is_snapshot, load, save, snapshot_of
+    from .functions import ARGUMENTS, subject_of
     from .record import FAILING
     from .tables import change_lines
 
