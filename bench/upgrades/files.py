@@ -102,9 +102,10 @@ def encode(arrays: Arrays, snapshot: Snapshot | None = None) -> bytes:
             other[name] = array.dtype.name
             array = array.view(f"u{array.dtype.itemsize}")
         stored[name] = array
-    record = {} if snapshot is None else {RECORD: lines.with_checksum(snapshot)}
-    beside = {DTYPES: msgspec.json.encode(other), **record}
-    return to_bytes(stored, metadata={name: text.decode() for name, text in beside.items()})
+    beside = {DTYPES: msgspec.json.encode(other).decode()}
+    if snapshot is not None:
+        beside[RECORD] = lines.with_checksum(snapshot).decode()
+    return to_bytes(stored, metadata=beside)
 
 
 def decode(content: bytes) -> tuple[dict[str, np.ndarray], bytes]:
@@ -137,7 +138,11 @@ def load(folder: Path) -> Read:
         snapshot = lines.record_of(record, Snapshot, SCHEMA)
         if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
             raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
-        if lost := _named(snapshot) - arrays.keys():
+        facts = [names for s in snapshot.subjects for of in (s.values, s.draws, s.checkpoints) for names in of.values()]
+        trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
+        named = {array for names in facts for array in names.values()}
+        named |= {array for trail in trails for array in (trail.steps, trail.signatures)}
+        if lost := (named | {source.lines for source in snapshot.sources.values()}) - arrays.keys():
             raise ValueError(f"array {brief(min(lost))} is missing")
         check_date(snapshot.datetime)
         for sentence in _contradictions(snapshot, arrays):
@@ -145,19 +150,8 @@ def load(folder: Path) -> Read:
         return snapshot, arrays
 
 
-def _named(snapshot: Snapshot) -> set[str]:
-    facts = [facts for s in snapshot.subjects for facts in (s.values, s.draws, s.checkpoints)]
-    trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
-    named = {array for trail in trails for array in (trail.steps, trail.signatures)}
-    named |= {source.lines for source in snapshot.sources.values()}
-    return named | {array for of in facts for names in of.values() for array in names.values()}
-
-
-# What a snapshot claims, and its other records do not bear out --------------------------------------------------------
-
-
 def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
-    """A sentence for each. What another version may name otherwise is no matter of these rules."""
+    """What a snapshot claims, and its other records do not bear out; not what another version may name otherwise."""
     for name, source in snapshot.sources.items():
         hashes = arrays[source.lines]
         if hashes.dtype != np.uint8 or hashes.shape != (sum(number for _, number in source.files.values()),):
