@@ -19,11 +19,11 @@ from ..processes.interrupts import raise_if_interrupted
 from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
 from ..reporting.console import Progress, say, show
+from ..reporting.sections import Prose, Section
 from ..upgrades.files import Arrays, Kept, decode, save, snapshot_of
 from ..upgrades.functions import subject_of
 from ..upgrades.record import PARTS_OF, Snapshot, Subject
 from ..upgrades.sources import sources_of
-from ..upgrades.tables import snapshot_table
 from ..upgrades.worker import Request
 from .port import models_of
 
@@ -120,7 +120,13 @@ def snapshot_of_file(folder: Path, file: str) -> Snapshot:
 
 def tell(folder: Path, found: Snapshot) -> None:
     """Print what a snapshot holds, and what to do with it."""
-    show([snapshot_table(found)])
+    rows = []
+    for s in found.subjects:
+        warned = sum(map(len, s.warnings.values()))
+        counted = (*map(len, (s.values, s.draws, s.tree, s.checkpoints, s.programs, s.calls)), warned)
+        rows.append((s.name, *map(str, counted), s.missing or str(len(s.problems))))
+    columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
+    show([Section("What the snapshot holds", columns, rows)])
     measured = found.equality or []
     failed = sum(not m.passed and m.offered for m in measured)
     if failed:
