@@ -88,9 +88,8 @@ class Environments:
         wanted = [*of.requirements, *(name for name in subjects if name not in named), *others, *self._more]
         # a folder is installed in place, so that what is edited there counts
         options = [f"--with{'-editable' * os.path.isdir(requirement)}={requirement}" for requirement in wanted]
-        command = self._command([*limits, *options])
-        command += ["env", f"PYTHONPATH={self._trigru}"]
-        return Environment(tuple(command), json.loads(_run([*command, *interpreter("-c", _VERSIONS, python="python")])))
+        command = (*self._command([*limits, *options]), "env", f"PYTHONPATH={self._trigru}")
+        return Environment(command, json.loads(_run([*command, *interpreter("-c", _VERSIONS, python="python")])))
 
     def releases(self, package: str) -> list[str]:
         """The releases with wheels for this Python, from the oldest on. Raises an EnvironmentFailedError, as `get`."""
