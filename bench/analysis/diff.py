@@ -63,10 +63,9 @@ class ProofChange:
     new: Proof | None
 
     @property
-    def newly_failed(self) -> tuple[str, ...]:
+    def newly_failed(self) -> list[str]:
         """The checks that fail now and did not fail before."""
-        old, new = (proof.failed if proof else () for proof in (self.old, self.new))
-        return tuple(check for check in new if self.old and check not in old)
+        return [check for check in self.new.failed if check not in self.old.failed] if self.old and self.new else []
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
-    before, problems = old.groups(), [*_problems(old, new), *_missing(old, new)]
+    before, problems = old.groups(), list(_problems(old, new))
     in_old = {b.arm.id for b in old.benchmarks}
     changes = [_change(before[b.group], of, b.arm.id) for of in new.groups().values() for b in of if b.arm.id in in_old]
     was, now = ({(p.port, p.kernel): p for p in proofs_of(run.trigru.begun.equality or ())} for run in (old, new))
@@ -157,14 +156,13 @@ def judge_together(changes: list[ArmChange], fail_above: float) -> list[ArmChang
 
 def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> ArmChange:
     """The change of one arm of a group, relative to the baseline; of the baseline, that of its own time."""
-    both = [next(b for b in benchmarks if b.arm.id == arm) for benchmarks in (after, before)]
-    new, old = both
+    new, old = (next(b for b in benchmarks if b.arm.id == arm) for benchmarks in (after, before))
     alone = 0.0 if new.arm.is_baseline else 1.0
     effects = [
         effect_of(np.log(b.time_s) - alone * np.log(baseline_of(benchmarks).time_s), b.process)
-        for b, benchmarks in zip(both, (after, before), strict=True)
+        for b, benchmarks in ((new, after), (old, before))
     ]
-    comparison, floor = compare_effects(*effects), max(b.floor for b in both)
+    comparison, floor = compare_effects(*effects), max(new.floor, old.floor)
     word = "-" if new.arm.is_baseline else verdict(comparison, floor)
     return ArmChange(new.arm, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
 
@@ -179,9 +177,6 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
         differences.append(f"calls {clocks[0]}, were {clocks[1]}")
     for detail in differences:
         yield Problem("the machine or its environment differs", detail)
-
-
-def _missing(old: Results, new: Results) -> Iterator[Problem]:
     for file, has, lacks in (("NEW", old, new), ("OLD", new, old)):
         there = {b.arm.id for b in lacks.benchmarks}
         reasons = {u.arm.id if u.arm.style else (u.arm.group, u.arm.port): u.reason.rstrip(".") for u in lacks.untimed}
