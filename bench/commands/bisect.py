@@ -16,12 +16,11 @@ from ..reporting.console import say, show_lines
 from ..reporting.findings import Format, answered, written
 from ..results.grouping import grouped
 from ..upgrades.changes import changes
-from ..upgrades.environments import EnvironmentFailedError, Environments
+from ..upgrades.environments import SUBJECTS, EnvironmentFailedError, Environments, VersionSet, read_set
 from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import place_of
 from ..upgrades.record import KINDS, Change
 from ..upgrades.tables import change_lines, finding_of
-from ..upgrades.versions import SUBJECTS, VersionSet, read_set
 from .arguments import Names, claim_folder
 from .options import choose
 

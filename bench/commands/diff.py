@@ -19,13 +19,12 @@ from ..reporting.sections import Section
 from ..results.files import FILE
 from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations
-from ..upgrades.environments import EnvironmentFailedError, Environments
+from ..upgrades.environments import EnvironmentFailedError, Environments, installed, with_candidates
 from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.ports import unread
 from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.sources import unnamed
 from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of
-from ..upgrades.versions import installed, with_candidates
 from .arguments import Names
 from .report import write_diff
 

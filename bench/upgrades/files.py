@@ -20,8 +20,8 @@ from ..results import lines, proof
 from ..results.files import command_line
 from ..results.lines import MOST_BYTES, check_date, first_twice, refusing
 from ..timing.machine import describe_machine, machine_contradictions
+from .environments import installed
 from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, Subject, steps_of
-from .versions import installed
 
 FILE = "trigru-snapshot.safetensors"
 #: The names in the file's metadata of the record, and of dtypes that NumPy lacks.

@@ -23,10 +23,9 @@ from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing, with_checksum
 from ..results.proof import passes
 from .changes import changes
-from .environments import EnvironmentFailedError, Environments
+from .environments import SUBJECTS, EnvironmentFailedError, Environments, VersionSet, is_source
 from .files import Read, SnapshotError, load
 from .record import Change, Snapshot
-from .versions import SUBJECTS, VersionSet, is_source
 
 SCHEMA, FILE = 4, "matrix.json"
 #: How many changes of one kind are kept of each port and part between two rows; more are counted.

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..results.grouping import grouped
+from .environments import installed
 from .files import Kept, Read
 from .record import Change, Source
-from .versions import installed
 
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.
 PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")

@@ -9,9 +9,8 @@ from support.environments import RELEASES as MADE_UP
 from support.environments import Made, release_of
 from support.snapshots import leave, step_calls
 from trigru.bench.commands import bisect as command
-from trigru.bench.upgrades.environments import Environment
+from trigru.bench.upgrades.environments import Environment, VersionSet, read_set
 from trigru.bench.upgrades.record import Subject
-from trigru.bench.upgrades.versions import VersionSet, read_set
 from trigru.common.errors import InputError, TrigruError, UnjudgedError
 
 START = date(2025, 1, 1)
