@@ -18,7 +18,7 @@ from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
 from .files import Read
 from .record import GROWTH, IN_FLOAT64, KEPT, KINDS, MEMORY, PARTS_OF, PRINT, TRACES, WAITS, Change, Snapshot, Subject
 from .sources import edited
-from .trails import Partings
+from .trails import Side
 
 #: The share by which Python in a call has to grow.
 CALLS_SHARE = 0.05
@@ -88,7 +88,8 @@ class Pair:
     new: Subject
     was: Read
     now: Read
-    partings: dict[str, Partings] = field(default_factory=dict)  # of programs, once they are asked for
+    #: Of programs that were asked for, both trails, and the steps at which each parts from the other.
+    partings: dict[str, tuple[Side, Side, list[int], list[int]]] = field(default_factory=dict)
 
     def change(self, kind: str, what: str, old: str, new: str, line: str = "") -> Change:
         return Change(kind, self.new.name, what, old, new, line)
@@ -96,16 +97,19 @@ class Pair:
     def line(self, where: str, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
         """The line at which a program that has a trail, or is of a phase that has one, parts from the older one.
 
-        Args:
-            was, now: one of its results, in both; None for any.
+        It is the first of the new trail that computes something else, and that of the old one which it stands for. Only
+        lines that lead to a result count, `was` in the old trail and `now` in the new one; None for any.
         """
         names = self.old.trails.keys() & self.new.trails.keys()
         name = max((name for name in names if where.startswith(name)), key=len, default="forward")
         if name not in names:
             return ""
         if name not in self.partings:
-            self.partings[name] = Partings(name, (self.old, self.was[1]), (self.new, self.now[1]))
-        return self.partings[name].line(was, now)
+            old, new = Side(name, self.old, self.was[1]), Side(name, self.new, self.now[1])
+            self.partings[name] = old, new, old.without(new), new.without(old)
+        old, new, lost, added = self.partings[name]
+        before, after = old.place(lost, was, new), new.place(added, now, old)
+        return "; ".join(line for line in (after, f"before: {before}" if before not in ("", after) else "") if line)
 
     def moved(self, was: dict[str, str], now: dict[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""

@@ -68,7 +68,7 @@ def read_set(text: str) -> VersionSet:
     parts = tuple(text.split(" "))
     for part in parts:
         if is_source(part):
-            source_name(part)  # that it has one
+            name_of(part)  # that it has one
             continue
         try:
             requirement = Requirement(part)
@@ -87,19 +87,22 @@ def is_source(requirement: str) -> bool:
     return "@ " not in requirement and ("/" in requirement or os.sep in requirement or requirement.endswith(".whl"))
 
 
-def source_name(source: str) -> str:
-    """The distribution in a folder, a wheel, or at an address, which ends with its name and maybe a commit.
+def name_of(requirement: str) -> str:
+    """The distribution that a requirement is of; an address ends with its name, and maybe a commit.
 
-    Raises an InputError if the folder has no pyproject.toml that names one.
+    Raises an InputError if a folder has no pyproject.toml that names one.
     """
-    place = Path(source)
+    place = Path(requirement)
+    if not is_source(requirement):
+        return canonicalize_name(Requirement(requirement).name)
     if not place.is_dir():
-        last = source.partition("#")[0].rpartition("/")[2].partition("@")[0]
+        last = requirement.partition("#")[0].rpartition("/")[2].partition("@")[0]
         return canonicalize_name(last.split("-")[0] if last.endswith(".whl") else last.removesuffix(".git"))
     try:
         return canonicalize_name(tomllib.loads((place / "pyproject.toml").read_text())["project"]["name"])
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{source}: expected the folder of a package, with a name in its pyproject.toml.") from error
+        text = f"{requirement}: expected the folder of a package, with a name in its pyproject.toml."
+        raise InputError(text) from error
 
 
 def with_candidates(candidates: Iterable[str]) -> VersionSet:
@@ -110,11 +113,6 @@ def with_candidates(candidates: Iterable[str]) -> VersionSet:
     here = {name: number.partition(" ")[0].rstrip(",") for name, number in installed().items()}
     kept = [f"{name}=={here[name]}" for name in SUBJECTS if name in here and name not in named]
     return VersionSet(of.name, (*of.requirements, *kept))
-
-
-def name_of(requirement: str) -> str:
-    """The distribution that a requirement is of."""
-    return source_name(requirement) if is_source(requirement) else canonicalize_name(Requirement(requirement).name)
 
 
 def read_day(text: str) -> date:

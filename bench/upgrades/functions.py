@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...common.errors import InputError
-from ...common.parity.model import CALL, Model
+from ...common.parity.model import CALL, Model, is_float
 from ...common.port.compilation import compiled_quickly
 from ...common.port.programs import read_program
 from ...common.program import equations
@@ -132,17 +132,14 @@ def collect(subject: Subject, kept: Kept, name: str, given: Example | Called) ->
 
 
 def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, function: Callable[..., Any]) -> None:
-    leaves, structure = jax.tree.flatten(given.params)
-    real = [n for n, leaf in enumerate(leaves) if is_real(leaf)]
     kept_for_gradient = 0
 
     def both(reals: list[Any], *inputs: Any) -> Any:
         nonlocal kept_for_gradient
 
         def split(reals: list[Any]) -> tuple[list[Any], Any]:
-            of_reals = dict(zip(real, reals, strict=True))
-            params = structure.unflatten([of_reals.get(n, leaf) for n, leaf in enumerate(leaves)])
-            results = function(params, *inputs)
+            rest = iter(reals)
+            results = function(jax.tree.map(lambda a: next(rest) if is_float(a) else a, given.params), *inputs)
             return [a for a in jax.tree.leaves(results) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)], results
 
         some, pull, results = jax.vjp(split, reals, has_aux=True)
@@ -150,11 +147,11 @@ def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, f
         (gradient,) = pull([jnp.conj(a) if jnp.iscomplexobj(a) else a for a in some])  # of half the sum of squares
         return results, gradient
 
-    arguments = [[leaves[n] for n in real], *given.inputs]
+    arguments = [[leaf for leaf in jax.tree.leaves(given.params) if is_float(leaf)], *given.inputs]
     closed, shapes = jax.make_jaxpr(both, return_shape=True)(*arguments)
     subject.tree |= tree_of(shapes[0], f"{name} result")
     subject.trails[name], wide = trail_of(closed, jax.tree.leaves(arguments), kept)
-    paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_real(leaf)]
+    paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_float(leaf)]
     names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]
     subject.values[f"{name}{IN_FLOAT64}"] = kept.keep_all(dict(zip(names, wide, strict=True)))
     count = sum(1 for _ in equations(closed.jaxpr))
@@ -275,11 +272,6 @@ def count_python(call: Callable[[], Any]) -> Counter[str]:
 def bytes_of(tree: Any) -> int:
     """Bytes of the arrays of a tree: of the function that `jax.vjp` returns, what is kept for the gradient."""
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def is_real(leaf: Any) -> bool:
-    """Whether a leaf is an array of floating-point or complex numbers."""
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def paths_of(model: Any, name: str = "") -> dict[str, Any]:

@@ -72,8 +72,8 @@ def _signature(value: Any) -> list[float]:
     return [0.0, float(numbers.size), float(numbers.sum()), float(numbers @ np.arange(1.0, 1 + numbers.size)), 0.0]
 
 
-class _Side:
-    """The trail of a program, and the numbers of the values that are its results."""
+class Side:
+    """The trail of a program in one of two subjects, and the numbers of the values that are its results."""
 
     def __init__(self, program: str, subject: Subject, arrays: Arrays):
         trail = subject.trails[program]
@@ -82,7 +82,7 @@ class _Side:
         results = subject.values.get(f"{program}{IN_FLOAT64}", {}).values()
         self.results = {self._number_of(arrays[name]) for name in results}
 
-    def without(self, other: "_Side") -> list[int]:
+    def without(self, other: "Side") -> list[int]:
         """The numbers of the steps whose operands the other has, too, and whose result it has not.
 
         What follows from one of them is none: each is a cause of its own.
@@ -105,7 +105,7 @@ class _Side:
                 found.append(number)
         return found
 
-    def place(self, parted: Sequence[int], result: np.ndarray | None, other: "_Side") -> str:
+    def place(self, parted: Sequence[int], result: np.ndarray | None, other: "Side") -> str:
         """The first of some steps that leads to a result, or the first of all where its numbers tell nothing.
 
         Of a result that the other computes, too, in another place, it is the step that computed it; "" for none.
@@ -148,7 +148,7 @@ class _Side:
             found |= {v for v in step.results if v in within and all(known.issuperset(u.results) for u in users[v])}
         return found
 
-    def _partners(self, other: "_Side") -> dict[int, TrailStep]:
+    def _partners(self, other: "Side") -> dict[int, TrailStep]:
         """The step of the other in the place of each, where one is."""
         operations = ([step.where.rpartition(" (")[2] for step in side.steps] for side in (self, other))
         matcher = SequenceMatcher(None, *operations, autojunk=False)
@@ -158,20 +158,3 @@ class _Side:
             if last - first == end - start
             for a, b in zip(range(first, last), range(start, end), strict=True)
         }
-
-
-class Partings:
-    """Where the new trail of a program parts from the old one, each in a subject with the arrays that it names."""
-
-    def __init__(self, program: str, old: tuple[Subject, Arrays], new: tuple[Subject, Arrays]):
-        self._was, self._now = _Side(program, *old), _Side(program, *new)
-        self._parted = self._was.without(self._now), self._now.without(self._was)
-
-    def line(self, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
-        """The first line of the new trail that computes something else, and that of the old one which it stands for.
-
-        Only lines that lead to a result count, `was` in the old trail and `now` in the new one; None for any.
-        """
-        before = self._was.place(self._parted[0], was, self._now)
-        after = self._now.place(self._parted[1], now, self._was)
-        return "; ".join(line for line in (after, f"before: {before}" if before not in ("", after) else "") if line)
