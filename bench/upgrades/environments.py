@@ -13,6 +13,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -138,13 +139,10 @@ def days_between(first: date, every: str, end: date | None = None) -> list[Versi
         raise InputError(f"--every {every!r}: expected a time, as 2months, week or 10days.")
     number, end = int(step[1] or 1), end or today()
     days: list[date] = []
-    try:
+    with suppress(OverflowError, ValueError):  # beyond the last day that there is
         while (day := first + relativedelta(**{f"{step[2]}s": len(days) * number})) < end:  # pyright: ignore[reportArgumentType]
             days.append(day)
-    except (OverflowError, ValueError):  # beyond the last day that there is
-        pass
-    days.append(end)
-    return [VersionSet(day.isoformat(), (), day) for day in days]
+    return [VersionSet(day.isoformat(), (), day) for day in (*days, end)]
 
 
 def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -174,7 +172,10 @@ def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
             of = distribution(name)
         except PackageNotFoundError:
             continue
-        found[name] = of.version + _origin(of.read_text("direct_url.json"))
+        url = json.loads(of.read_text("direct_url.json") or "{}")  # of no release; a path may identify a user
+        commit, editable = url.get("vcs_info", {}).get("commit_id"), url.get("dir_info", {}).get("editable")
+        local = ", editable" if editable else ", of a local file" if url else ""
+        found[name] = of.version + (f", of commit {commit[:12]}" if commit else local)
         extras = EXTRAS if name == "trigru" else ("",)
         rest += [r.name for r in map(Requirement, of.requires or ()) if _holds(r, extras)]
     return found
@@ -184,15 +185,6 @@ def _holds(requirement: Requirement, extras: Iterable[str]) -> bool:
     """Whether a requirement is one here, with one of these extras."""
     marker = requirement.marker
     return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
-
-
-def _origin(direct_url: str | None) -> str:
-    """How a distribution was installed that is of no release; a path may identify a user."""
-    url = json.loads(direct_url) if direct_url else {}
-    commit = url.get("vcs_info", {}).get("commit_id", "")
-    if commit:
-        return f", of commit {commit[:12]}"
-    return ", editable" if url.get("dir_info", {}).get("editable") else ", of a local file" if url else ""
 
 
 class EnvironmentFailedError(TrigruError):
