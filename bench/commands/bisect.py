@@ -131,14 +131,10 @@ def search(
 ) -> Culprit:
     """Find the neighbouring releases between which something changed. Each set of versions is judged once.
 
-    Args:
-        good, bad: both by days, or both by versions of the same packages.
-        resolve: says which versions a set gets.
+    Both sets are days, or versions of the same packages. `resolve` says which versions a set gets.
 
-    Raises:
-        InputError: the good set comes after the bad one.
-        TrigruError: the good set is not good, the bad one is, or no framework moved between the nearest days.
-        UnjudgedError: one of the two cannot be judged.
+    Raises a TrigruError where there is nothing to be found: the good set is not before the bad one, or not good, or the
+    bad one is; or no framework moved between the nearest days. An UnjudgedError: one of the two cannot be judged.
     """
     days = [] if good.day is None or bad.day is None else [good.day, bad.day]
     moved = [] if days else [ends for ends in _moved(_versions(good), _versions(bad)).values() if "none" not in ends]

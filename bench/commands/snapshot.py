@@ -49,10 +49,7 @@ def take(
 ) -> tuple[Snapshot, Arrays]:
     """Collect what is true of some ports, and of their frameworks' parts; also returns the arrays that this names.
 
-    Args:
-        names: of the ports; one that is not there is a fact, too.
-        anew: take no proof that is kept.
-        prover: asks for it, and says where compiled programs are kept.
+    A port that is not there is a fact, too. With `anew`, no proof that is kept is taken.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
     subjects_of = {name: [name] for name in names}

@@ -20,8 +20,8 @@ from .record import GROWTH, IN_FLOAT64, KEPT, KINDS, MEMORY, PARTS_OF, PRINT, TR
 from .sources import edited
 from .trails import Side
 
-#: The share by which Python in a call has to grow.
-CALLS_SHARE = 0.05
+#: The share by which the Python in a call has to grow, and another count of it.
+CALLS_SHARE, OTHERS = 0.05, {TRACES: 0.0, WAITS: 0.0, "leaves": 0.0}
 #: The beginning of a result's name that says which entry of a row of many it is of.
 _ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")
 _T = TypeVar("_T")
@@ -259,11 +259,13 @@ def _gradients(subject: Subject, where: str) -> set[str]:
 
 
 def _calls(pair: Pair) -> Iterator[Change]:
-    """One change for the calls that cost more in one way. Counts of Python compare within one version of it."""
+    """One change for the calls that cost more in one way. Most counts depend on parameters, and on Python's version."""
+    alike = same_python(pair.was[0], pair.now[0]) and pair.old.tree.keys() == pair.new.tree.keys()
     found: list[tuple[Change, Hashable]] = []
     for where, was, now in _alike(pair.old.calls, pair.new.calls):
         for kind, a, b in (("calls", was, now), ("better", now, was)):
-            other = tuple(name for name, x, y in _alike(a, b) if _is_dearer(pair, name, x, y))
+            dearer = [name for name, x, y in _alike(a, b) if y > x * (1 + OTHERS.get(name, CALLS_SHARE))]
+            other = tuple(name for name in dearer if alike or name in (TRACES, WAITS))
             if TRACES in other:  # what else it costs is that of tracing
                 other = (TRACES,)
             if other:
@@ -271,14 +273,6 @@ def _calls(pair: Pair) -> Iterator[Change]:
                 line = pair.new.lines.get(where, "") if kind == "calls" and WAITS in other else ""
                 found.append((pair.change(kind, where, old, new, line), (kind, other, line)))
     yield from _once(found)
-
-
-def _is_dearer(pair: Pair, name: str, was: int, now: int) -> bool:
-    """Whether a count grew by so much that a user may notice. Most depend on the parameters and on Python's version."""
-    if name in (TRACES, WAITS):
-        return now > was
-    alike = same_python(pair.was[0], pair.now[0]) and pair.old.tree.keys() == pair.new.tree.keys()
-    return alike and now > was * (1 if name == "leaves" else 1 + CALLS_SHARE)
 
 
 def _signatures(pair: Pair) -> Iterator[Change]:

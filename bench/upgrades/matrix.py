@@ -79,7 +79,6 @@ def fill(
     """Take a snapshot of each set, and compare each with the one before. What the folder has is not done again.
 
     Args:
-        folder: of matrix.json, and of a folder for each set.
         arguments: of `trigru snapshot`.
         told: at each set and every second: how many are done, of how many that the folder lacks, and the set at work.
     """
