@@ -48,7 +48,7 @@ def outcome(diff: Diff) -> list[str]:
             f"{_groups(diff, beyond)}; that is jax, or the machine."
         )
     lines.append(f"Versions: {'; '.join(versions) or 'the same in both files'}.")
-    return [*lines, *_failures(diff), *_doubts(diff)]
+    return [*lines, *_doubts(diff)]
 
 
 def _status(change: ProofChange) -> str:
@@ -77,8 +77,8 @@ def _speed(judged: list[ArmChange]) -> str:
     return f"of {count(len(judged), 'arm')}, {'; '.join(parts)}"
 
 
-def _failures(diff: Diff) -> Iterator[str]:
-    """Why the exit code is not 0, beside equality; and what was accepted."""
+def _doubts(diff: Diff) -> Iterator[str]:
+    """Why the exit code is not 0, beside equality, and what was accepted; then reasons to doubt the rest."""
     alike = {why: sum(len(p.arms) for p in some) for why, some in grouped(diff.problems, lambda p: p.reason).items()}
     if why := "; ".join(f"{count(arms, 'arm')} {reason}" if arms else reason for reason, arms in alike.items()):
         refused = f"FAILED: the files do not compare: {why}. Measure alike, or accept it: --anyway."
@@ -88,9 +88,6 @@ def _failures(diff: Diff) -> Iterator[str]:
             f"FAILED: {count(len(slow), 'arm')} slower by more than {diff.fail_above:.1%} "
             f"({_by_port(slow, diff.judged)}). --fail-above accepts more."
         )
-
-
-def _doubts(diff: Diff) -> Iterator[str]:
     if diff.new.datetime < diff.old.datetime:
         days = f"{diff.new.datetime[:16]}, {diff.old.datetime[:16]}"
         yield f"NEW was measured before OLD ({days}): are they swapped?"
