@@ -19,8 +19,6 @@ from ..results.record import Benchmark, Results
 from .pairs import baseline_of
 from .statistics import TimeComparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
-#: An arm that is slower by no more than this is not a regression.
-FAIL_ABOVE = 0.05
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
 
@@ -123,7 +121,7 @@ class Diff:
         return {group: c.ratio for group, c in found if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high}
 
 
-def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: bool = False) -> Diff:
+def diff(old: Results, new: Results, *, fail_above: float = 0.05, anyway: bool = False) -> Diff:
     """Compare two runs: what was proven, and arm by arm.
 
     A regression is an arm whose interval excludes no change, whose change is above the noise floor of both files, and

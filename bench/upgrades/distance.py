@@ -74,7 +74,7 @@ def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> flo
 
 
 def noise_of(arrays: Iterable[np.ndarray]) -> float:
-    """What rounding may leave of a sum that is zero in mathematics, if its terms are as large as some arrays' numbers."""
+    """What rounding may leave of a sum that is zero in mathematics, of terms as large as some arrays' numbers."""
     units = [float(ml_dtypes.finfo(a.dtype).eps) * _largest(a) for a in arrays if is_floating(a)]
     return FEW_ULPS * max(units, default=0.0)
 
