@@ -9,8 +9,6 @@ from itertools import chain
 from pathlib import Path
 from threading import Event
 
-from msgspec.structs import replace
-
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import FUSED
 from ...impls import get_port, port_names, unavailable
@@ -20,7 +18,7 @@ from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
 from ..reporting.console import Progress, say, show
 from ..reporting.sections import Prose, Section
-from ..upgrades.files import Arrays, Kept, decode, save, snapshot_of
+from ..upgrades.files import Kept, decode, save, snapshot_of
 from ..upgrades.functions import subject_of
 from ..upgrades.record import PARTS_OF, Snapshot, Subject
 from ..upgrades.sources import sources_of
@@ -37,17 +35,7 @@ CHECK_S, FUSED_S, OTHER_S = 0.17, 2.0, 8.0
 
 
 def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover) -> Snapshot:
-    """Take a snapshot of some ports under a progress bar, and write it into a folder. See `take` for the options."""
-    with Progress("snapshot") as progress:
-        found, arrays = take(names, equality=equality, anew=anew, prover=prover, progress=progress)
-    save(folder, found, arrays)
-    return found
-
-
-def take(
-    names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover, progress: Progress
-) -> tuple[Snapshot, Arrays]:
-    """Collect what is true of some ports, and of their frameworks' parts; also returns the arrays that this names.
+    """Write down what is true of some ports, and of their frameworks' parts, under a progress bar.
 
     A port that is not there is a fact, too. With `anew`, no proof that is kept is taken.
     """
@@ -56,24 +44,27 @@ def take(
     for name in present:
         subjects_of[name] += [f"{name}:{FUSED}"] * (FUSED in get_port(name).kernels)
         subjects_of[name] += [PARTS_OF[name]] if name in PARTS_OF else []
-    all_s = sum(map(_expected_s, chain.from_iterable(subjects_of.values())))
-
-    def add(name: str, expected_s: float) -> None:
-        progress.add(f"snapshot: {name} done", expected_s / all_s)
-
-    def prove(asked: list[QuestionId]) -> list[Measurement]:
-        nonlocal all_s
-        all_s += CHECK_S * len(asked)
-        return prover.prove(asked, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)) if asked else []
-
-    proven = [PortId("port", name) for name in present] if equality else []
-    measured, kept = prove_ports(proven, prove, anew=anew, prover=prover), Kept()
     programs = None if prover.programs is None else str(prover.programs)
     requests = [Request(name, of, programs) for name, of in subjects_of.items()]
-    subjects = _look(requests, kept, lambda name: add(name, _expected_s(name)))
+    all_s = sum(map(_expected_s, chain.from_iterable(subjects_of.values())))
+    with Progress("snapshot") as progress:
+
+        def add(name: str, expected_s: float) -> None:
+            progress.add(f"snapshot: {name} done", expected_s / all_s)
+
+        def prove(asked: list[QuestionId]) -> list[Measurement]:
+            nonlocal all_s
+            all_s += CHECK_S * len(asked)
+            return prover.prove(asked, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)) if asked else []
+
+        proven = [PortId("port", name) for name in present] if equality else []
+        measured, kept = prove_ports(proven, prove, anew=anew, prover=prover), Kept()
+        subjects = _look(requests, kept, lambda name: add(name, _expected_s(name)))
     packages = sorted({package for name in present for package in get_port(name).packages})
     found = snapshot_of(subjects, measured if equality else None, packages)
-    return replace(found, sources=sources_of(["jax", "optax", *packages], kept)), kept.arrays
+    found.sources = sources_of(["jax", "optax", *packages], kept)
+    save(folder, found, kept.arrays)
+    return found
 
 
 def _expected_s(subject: str) -> float:

@@ -2,7 +2,6 @@
 
 from copy import copy
 from dataclasses import replace
-from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -135,14 +134,14 @@ def test_a_pickle_is_not_read(monkeypatch):
     assert list(unread((snapshot, arrays))) == []
 
 
-def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
+def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch, tmp_path):
     def answers_of(*_):
         yield Subject("pure", "pure"), b""
         raise ChildDiedError("it was killed")
 
     monkeypatch.setattr(snapshot, "answers_of", answers_of)
     with Prover() as prover:
-        found, _ = snapshot.take(("pure",), equality=False, prover=prover, progress=Mock(snapshot.Progress))
+        found = snapshot.snapshot(tmp_path, ("pure",), equality=False, prover=prover)
     said = {s.name: s.problems.get("import") for s in found.subjects}
     assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
 
