@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -98,11 +97,8 @@ def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
     if hasattr(thing, "init_with_output"):
         raise InputError(f"{type(thing).__name__} is of linen: pass its apply, then its variables, then the inputs.")
     if isinstance(thing, Model):
-
-        def called(mode: str, params: Any, *inputs: Any) -> Any:
-            return thing(params, thing.state, inputs, mode)[0]
-
-        return {mode: Example(partial(called, mode), thing.params, arguments, compiled=True) for mode in thing.modes}
+        of = {mode: lambda params, *xs, mode=mode: thing(params, thing.state, xs, mode)[0] for mode in thing.modes}
+        return {mode: Example(function, thing.params, arguments, compiled=True) for mode, function in of.items()}
     if any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing)):
         return {CALL: Example(lambda module, *xs: module(*xs), thing, arguments, compiled=True)}
     return {CALL: Example(lambda given: thing(*given), arguments, compiled=True)}
