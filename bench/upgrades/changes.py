@@ -187,10 +187,9 @@ def _moved(pair: Pair, where: str, was: dict[str, str], now: dict[str, str]) -> 
         yield pair.change("bits", f"{where}: {worst}", "", how, pair.line(where))
         return
     results = [name for name in beyond if name.startswith("result")] or beyond[:1]  # gradients follow from results
-    first = {_ENTRY.match(name)[0]: name for name in reversed(results)}  # pyright: ignore[reportOptionalSubscript]
-    ordered = sorted(first.values(), key=results.index)
-    lines = {name: pair.line(where, *(differing[name] if wide else ())) for name in ordered}
-    for line, names in grouped(lines, lambda name: lines[name]).items():
+    entries = grouped(results, lambda name: _ENTRY.match(name)[0]).values()  # pyright: ignore[reportOptionalSubscript]
+    lines = grouped((names[0] for names in entries), lambda name: pair.line(where, *(differing[name] if wide else ())))
+    for line, names in lines.items():
         how = how_different(*differing[names[0]])
         yield pair.change("function", f"{where}: {names[0]}{_more(names, 'result')}", "", how, line)
 
