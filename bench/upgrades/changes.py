@@ -20,7 +20,7 @@ from .record import GROWTH, IN_FLOAT64, KEPT, KINDS, MEMORY, PARTS_OF, PRINT, TR
 from .sources import edited
 from .trails import Side
 
-#: The share by which the Python in a call has to grow, and another count of it.
+#: The share by which counts of Python in a call have to grow; these others have to grow at all.
 CALLS_SHARE, OTHERS = 0.05, {TRACES: 0.0, WAITS: 0.0, "leaves": 0.0}
 #: The beginning of a result's name that says which entry of a row of many it is of.
 _ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")
