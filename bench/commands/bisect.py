@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -60,7 +59,17 @@ def bisect(
             raise InputError("GOOD and BAD have to be both days, or both versions.")
         environments = Environments(python, more or ())
         arguments = [f"--port={name}" for name in ports or ()] + ["--no-equality"] * (fact not in PROVEN)
-        between = partial(_changes, environments, output, ports, arguments)
+
+        def between(old: VersionSet, new: VersionSet) -> list[Change]:
+            # of the ports asked about, and their frameworks' parts; snapshots are taken once, and kept
+            read: list[Read] = []
+            for of in (old, new):
+                place = output / place_of(of, environments.python, arguments)
+                if not is_snapshot(place):
+                    environments.get(of).snapshot(place, arguments)
+                read.append(load(place))
+            mine = {subject.name for subject in read[0][0].subjects if not ports or subject.framework in ports}
+            return [change for change in changes(*read) if change.subject in mine]
 
         def judge(of: VersionSet) -> bool | None:
             try:
@@ -96,20 +105,6 @@ def by_command(command: Sequence[str], environments: Environments, of: VersionSe
     if code in NOT_RUN:
         raise InputError(f"the command cannot be run: {said}")
     return None if code == SKIP or not 0 <= code < 128 else code == 0  # 128 + a signal
-
-
-def _changes(
-    environments: Environments, folder: Path, ports: Names, arguments: Sequence[str], old: VersionSet, new: VersionSet
-) -> list[Change]:
-    """What changed between two sets, in some ports and their frameworks' parts; snapshots are taken once, and kept."""
-    read: list[Read] = []
-    for of in (old, new):
-        place = folder / place_of(of, environments.python, arguments)
-        if not is_snapshot(place):
-            environments.get(of).snapshot(place, arguments)
-        read.append(load(place))
-    mine = {subject.name for subject in read[0][0].subjects if not ports or subject.framework in ports}
-    return [change for change in changes(*read) if change.subject in mine]
 
 
 # The search, which does not know what it looks for -------------------------------------------------------------------
