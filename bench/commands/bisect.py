@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from packaging.version import Version
 
-from ...common.errors import InputError, TrigruError, UnjudgedError, UnknownNameError
+from ...common.errors import InputError, TrigruError, UnjudgedError
 from ...impls import port_names
 from ..reporting.console import say, show_lines
 from ..reporting.findings import Format, answered, written
@@ -51,8 +51,7 @@ def bisect(
     with claim_folder(output, timing=False):
         if (fact is None) == (not words):
             raise typer.BadParameter("pass --fact, or a command after --, and not both.")
-        if fact is not None and (fact not in KINDS or fact == "better"):
-            raise UnknownNameError("fact", fact, [kind for kind in KINDS if kind != "better"])
+        choose("fact", None if fact is None else [fact], [kind for kind in KINDS if kind != "better"])
         choose("port", ports, port_names())
         sets = read_set(good), read_set(bad)
         if (sets[0].day is None) != (sets[1].day is None):

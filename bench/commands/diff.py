@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ...common.errors import InputError, UnjudgedError, UnknownNameError
+from ...common.errors import InputError, UnjudgedError
 from ...impls import port_names
 from ..analysis.diff import Diff
 from ..analysis.diff import diff as compare_runs
@@ -26,6 +26,7 @@ from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.sources import unnamed
 from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of
 from .arguments import Names
+from .options import choose
 from .report import write_diff
 
 #: Where the packages of NEW are not those that run here.
@@ -98,12 +99,9 @@ def read_kinds(text: str | None) -> tuple[str, ...]:
     """Kinds of changes, as users write them. Raises an UnknownNameError at others."""
     if text is None:
         return FAILING
-    named = [name.strip() for name in text.split(",")]
     known = {name: (name,) for name in KINDS if name != "better"}
     known |= {"all": tuple(known), "none": ()}
-    for name in named:
-        if name not in known:
-            raise UnknownNameError("kind of change", name, list(known))
+    named = choose("kind of change", [name.strip() for name in text.split(",")], list(known))
     return tuple(dict.fromkeys(kind for name in named for kind in known[name]))
 
 
