@@ -35,7 +35,7 @@ class ArmChange:
     verdict: str  # "faster", "slower" or "indistinguishable" than before; "-" for the baseline
     chance: float  # how often an arm that did not change seems slower by as much
     believed: bool = False  # faster or slower beyond what chance makes of as many arms
-    too_slow: bool = False  # slower by more than is allowed
+    regression: bool = False  # that, and slower by more than is allowed
 
     @property
     def moved(self) -> bool:
@@ -45,10 +45,6 @@ class ArmChange:
     def lost_in_noise(self) -> bool:
         """Whether the noise is so large that not even an unchanged time can be claimed."""
         return self.arm.role == "arm" and not self.moved and self.floor > TOO_NOISY
-
-    @property
-    def regression(self) -> bool:
-        return self.too_slow and self.believed
 
 
 @dataclass(frozen=True)
@@ -145,11 +141,12 @@ def diff(old: Results, new: Results, *, fail_above: float = 0.05, anyway: bool =
 def judge_together(changes: list[ArmChange], fail_above: float) -> list[ArmChange]:
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
     arms = [change for change in changes if change.arm.role == "arm"]
-    slower, faster = (beyond_chance(chances) for chances in ([c.chance for c in arms], [1 - c.chance for c in arms]))
-    sure = {(c.arm.id, "slower") for c, is_sure in zip(arms, slower, strict=True) if is_sure}
-    sure |= {(c.arm.id, "faster") for c, is_sure in zip(arms, faster, strict=True) if is_sure}
+    sure: set[str] = set()
+    for way, chances in (("slower", [c.chance for c in arms]), ("faster", [1 - c.chance for c in arms])):
+        judged = zip(arms, beyond_chance(chances), strict=True)
+        sure |= {c.arm.id for c, is_sure in judged if is_sure and c.verdict == way}
     slow = {c.arm.id for c in arms if c.verdict == "slower" and c.comparison.ratio > 1 + fail_above}
-    return [replace(c, believed=(c.arm.id, c.verdict) in sure, too_slow=c.arm.id in slow) for c in changes]
+    return [replace(c, believed=c.arm.id in sure, regression=c.arm.id in sure & slow) for c in changes]
 
 
 def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> ArmChange:
