@@ -63,7 +63,7 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
     packages = sorted({package for name in present for package in get_port(name).packages})
     found = snapshot_of(subjects, measured if equality else None, packages)
     found.sources = sources_of(["jax", "optax", *packages], kept)
-    save(folder, found, kept.arrays)
+    save(folder, found, kept)
     return found
 
 
@@ -80,7 +80,7 @@ def _look(requests: Sequence[Request], kept: Kept, done: Callable[[str], None]) 
         try:
             for subject, arrays in answers_of(WORKER, request, tuple[Subject, bytes], LIMIT_S, variables, stop):
                 found.append(subject)
-                kept.arrays.update(decode(arrays)[0] if arrays else {})
+                kept.update(decode(arrays)[0] if arrays else {})
                 done(subject.name)
         except ChildDiedError as error:
             lost = request.names[len(found) :]
@@ -102,7 +102,7 @@ def snapshot_of_file(folder: Path, file: str) -> Snapshot:
     models, inputs = models_of(file)
     kept = Kept()
     found = snapshot_of([subject_of(model, inputs, kept, source=file) for model in models])
-    save(folder, found, kept.arrays)
+    save(folder, found, kept)
     return found
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,25 +47,22 @@ def name_of(array: Any) -> str:
     return hashlib.sha256(head.encode() + array.tobytes()).hexdigest()[:DIGITS]
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(dict[str, np.ndarray]):
     """The arrays that facts name, by name."""
-
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def keep(self, array: Any) -> str:
         r"""Keep an array, and name it; one that has no numbers is kept as the letters that print it.
 
         >>> (kept := Kept()).keep(np.array(["a", "b"])), kept.keep(np.zeros(1, "V2"))
         ('a3607e97ad4ed901', '539e38d84535452d')
-        >>> [array.tobytes() for array in kept.arrays.values()]
+        >>> [array.tobytes() for array in kept.values()]
         [b"['a', 'b']", b"[b'\\x00\\x00']"]
         """
         array = np.asarray(array, order="C")
         if array.dtype.kind in "OSUMm" or array.dtype.type is np.void:  # of bfloat16, whose kind is V, it is another
             array = np.frombuffer(str(array.tolist()).encode(), np.uint8)
         name = name_of(array)
-        self.arrays.setdefault(name, array)
+        self.setdefault(name, array)
         return name
 
     def keep_all(self, arrays: dict[str, Any]) -> ArrayNames:

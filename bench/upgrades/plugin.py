@@ -58,7 +58,7 @@ def _compare(
     kept, failing = Kept(), FAILING if fail_on is None else fail_on
     now = snapshot_of([subject_of(thing, arguments, kept, name=name)])
     if request.config.getoption("trigru_update"):
-        save(place, now, kept.arrays)
+        save(place, now, kept)
         return ""
     if not is_snapshot(place):
         return f"there is no snapshot in {place}. Take one with versions that you trust: {accept}"
@@ -66,7 +66,7 @@ def _compare(
     was, new = (s.subjects[0].values.pop(ARGUMENTS, {}) for s in (old[0], now))
     if was != new:
         return f"the arguments are others than those of the snapshot, so nothing is compared. Take it anew: {accept}"
-    found = changes(old, (now, kept.arrays))
+    found = changes(old, (now, kept))
     if not any(change.kind in failing for change in found):
         return ""
     moved = version_differences(old[0].machine.versions, now.machine.versions)

@@ -51,4 +51,4 @@ def answer_request(request: Request, answer: Callable[[tuple[Subject, bytes]], N
                 with survived(subject, "import"):
                     port, kernel = get_port(request.framework), name.partition(":")[2]
                     look_at_port(WithKernel(port, kernel) if kernel else port, subject, kept)
-            answer((subject, encode(kept.arrays)))
+            answer((subject, encode(kept)))

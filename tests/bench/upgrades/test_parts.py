@@ -24,7 +24,7 @@ def of(given):
     subject, kept = Subject("parts", "pure"), Kept()
     collect(subject, kept, "part", given)
     assert subject.problems == {}
-    return snapshot_of(subject), kept.arrays
+    return snapshot_of(subject), kept
 
 
 def told(old, new):
@@ -40,7 +40,7 @@ def test_every_part_works_and_is_the_same_when_looked_at_again(framework):
         look_at_parts(new, again)
     assert old.problems == {}
     assert old.signatures
-    found = changes((snapshot_of(old), first.arrays), (snapshot_of(new), again.arrays))
+    found = changes((snapshot_of(old), first), (snapshot_of(new), again))
     assert [change for change in found if change.kind not in ("calls", "better", "warnings")] == []
 
 

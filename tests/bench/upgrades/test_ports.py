@@ -34,14 +34,14 @@ def look(port, *beginnings):
     """A snapshot of the rows of a port with these beginnings alone, and its arrays."""
     subject, kept = Subject(port.name, port.name), Kept()
     look_at(subject, kept, {name: row for name, row in ports._rows(port, whole=True) if name.startswith(beginnings)})
-    return snapshot_of(subject), kept.arrays
+    return snapshot_of(subject), kept
 
 
 def saved(port):
     """A snapshot of the files of a port alone, and its arrays."""
     subject, kept = Subject(port.name, port.name), Kept()
     ports._save(port, subject, kept)
-    return snapshot_of(subject), kept.arrays
+    return snapshot_of(subject), kept
 
 
 @pytest.fixture
