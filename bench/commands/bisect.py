@@ -7,7 +7,6 @@ from itertools import accumulate
 from pathlib import Path
 
 import typer
-from packaging.version import Version
 
 from ...common.errors import InputError, TrigruError, UnjudgedError
 from ...impls import port_names
@@ -130,6 +129,8 @@ def search(
     Raises a TrigruError where there is nothing to be found: the good set is not before the bad one, or not good, or the
     bad one is; or no framework moved between the nearest days. An UnjudgedError: one of the two cannot be judged.
     """
+    from packaging.version import Version  # here, so that a message names the first package that is missing
+
     days = [] if good.day is None or bad.day is None else [good.day, bad.day]
     moved = [] if days else [ends for ends in _moved(_versions(good), _versions(bad)).values() if "none" not in ends]
     if (days and days[0] >= days[1]) or (moved and all(Version(was) > Version(now) for was, now in moved)):
