@@ -19,8 +19,6 @@ from ..results.record import Benchmark, Results
 from .pairs import baseline_of
 from .statistics import TimeComparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
-#: An arm that is slower by no more than this is not a regression.
-FAIL_ABOVE = 0.05
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
 
@@ -37,7 +35,7 @@ class ArmChange:
     verdict: str  # "faster", "slower" or "indistinguishable" than before; "-" for the baseline
     chance: float  # how often an arm that did not change seems slower by as much
     believed: bool = False  # faster or slower beyond what chance makes of as many arms
-    too_slow: bool = False  # slower by more than is allowed
+    regression: bool = False  # that, and slower by more than is allowed
 
     @property
     def moved(self) -> bool:
@@ -47,10 +45,6 @@ class ArmChange:
     def lost_in_noise(self) -> bool:
         """Whether the noise is so large that not even an unchanged time can be claimed."""
         return self.arm.role == "arm" and not self.moved and self.floor > TOO_NOISY
-
-    @property
-    def regression(self) -> bool:
-        return self.too_slow and self.believed
 
 
 @dataclass(frozen=True)
@@ -63,10 +57,9 @@ class ProofChange:
     new: Proof | None
 
     @property
-    def newly_failed(self) -> tuple[str, ...]:
+    def newly_failed(self) -> list[str]:
         """The checks that fail now and did not fail before."""
-        old, new = (proof.failed if proof else () for proof in (self.old, self.new))
-        return tuple(check for check in new if self.old and check not in old)
+        return [check for check in self.new.failed if check not in self.old.failed] if self.old and self.new else []
 
 
 @dataclass(frozen=True)
@@ -124,7 +117,7 @@ class Diff:
         return {group: c.ratio for group, c in found if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high}
 
 
-def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: bool = False) -> Diff:
+def diff(old: Results, new: Results, *, fail_above: float = 0.05, anyway: bool = False) -> Diff:
     """Compare two runs: what was proven, and arm by arm.
 
     A regression is an arm whose interval excludes no change, whose change is above the noise floor of both files, and
@@ -137,7 +130,7 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
-    before, problems = old.groups(), [*_problems(old, new), *_missing(old, new)]
+    before, problems = old.groups(), list(_problems(old, new))
     in_old = {b.arm.id for b in old.benchmarks}
     changes = [_change(before[b.group], of, b.arm.id) for of in new.groups().values() for b in of if b.arm.id in in_old]
     was, now = ({(p.port, p.kernel): p for p in proofs_of(run.trigru.begun.equality or ())} for run in (old, new))
@@ -148,23 +141,23 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
 def judge_together(changes: list[ArmChange], fail_above: float) -> list[ArmChange]:
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
     arms = [change for change in changes if change.arm.role == "arm"]
-    slower, faster = (beyond_chance(chances) for chances in ([c.chance for c in arms], [1 - c.chance for c in arms]))
-    sure = {(c.arm.id, "slower") for c, is_sure in zip(arms, slower, strict=True) if is_sure}
-    sure |= {(c.arm.id, "faster") for c, is_sure in zip(arms, faster, strict=True) if is_sure}
+    sure: set[str] = set()
+    for way, chances in (("slower", [c.chance for c in arms]), ("faster", [1 - c.chance for c in arms])):
+        judged = zip(arms, beyond_chance(chances), strict=True)
+        sure |= {c.arm.id for c, is_sure in judged if is_sure and c.verdict == way}
     slow = {c.arm.id for c in arms if c.verdict == "slower" and c.comparison.ratio > 1 + fail_above}
-    return [replace(c, believed=(c.arm.id, c.verdict) in sure, too_slow=c.arm.id in slow) for c in changes]
+    return [replace(c, believed=c.arm.id in sure, regression=c.arm.id in sure & slow) for c in changes]
 
 
 def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> ArmChange:
     """The change of one arm of a group, relative to the baseline; of the baseline, that of its own time."""
-    both = [next(b for b in benchmarks if b.arm.id == arm) for benchmarks in (after, before)]
-    new, old = both
+    new, old = (next(b for b in benchmarks if b.arm.id == arm) for benchmarks in (after, before))
     alone = 0.0 if new.arm.is_baseline else 1.0
     effects = [
         effect_of(np.log(b.time_s) - alone * np.log(baseline_of(benchmarks).time_s), b.process)
-        for b, benchmarks in zip(both, (after, before), strict=True)
+        for b, benchmarks in ((new, after), (old, before))
     ]
-    comparison, floor = compare_effects(*effects), max(b.floor for b in both)
+    comparison, floor = compare_effects(*effects), max(new.floor, old.floor)
     word = "-" if new.arm.is_baseline else verdict(comparison, floor)
     return ArmChange(new.arm, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
 
@@ -179,9 +172,6 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
         differences.append(f"calls {clocks[0]}, were {clocks[1]}")
     for detail in differences:
         yield Problem("the machine or its environment differs", detail)
-
-
-def _missing(old: Results, new: Results) -> Iterator[Problem]:
     for file, has, lacks in (("NEW", old, new), ("OLD", new, old)):
         there = {b.arm.id for b in lacks.benchmarks}
         reasons = {u.arm.id if u.arm.style else (u.arm.group, u.arm.port): u.reason.rstrip(".") for u in lacks.untimed}

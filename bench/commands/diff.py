@@ -4,12 +4,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from ...common.errors import InputError, UnjudgedError, UnknownNameError
+from ...common.errors import InputError, UnjudgedError
 from ...impls import port_names
+from ..analysis.diff import Diff
 from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
 from ..reporting.console import say, show, show_lines
@@ -19,15 +19,30 @@ from ..reporting.sections import Section
 from ..results.files import FILE
 from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations
-from ..upgrades.environments import EnvironmentFailedError, Environments
+from ..upgrades.environments import EnvironmentFailedError, Environments, installed, with_candidates
 from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.ports import unread
 from ..upgrades.record import FAILING, KINDS, Snapshot
 from ..upgrades.sources import unnamed
 from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of
-from ..upgrades.versions import installed, with_candidates
 from .arguments import Names
+from .options import choose
 from .report import write_diff
+
+#: Where the packages of NEW are not those that run here.
+UNREAD = "the first snapshot's parameter files were not read: here are other packages than the second one's."
+
+
+@dataclass
+class _Result:
+    """The result of comparing two snapshots or two runs."""
+
+    code: int
+    head: list[str]  # sentences on the whole
+    findings: list[Finding]
+    sections: list[Section]  # tables below the lines
+    lines: Sequence[str] = ()  # that follow on a screen, one for each cause
+    notes: Sequence[str] = ()  # what else there is to know
 
 
 def diff(
@@ -50,9 +65,18 @@ def diff(
     kinds = read_kinds(fail_on)
     if output is not None and (new is None or not _are_runs(old, new)):
         raise InputError("--output writes a page of two runs, and these are snapshots: leave it out.")
-    with answered(format, "trigru diff"):
-        how = {"fail_above": fail_above, "anyway": anyway, "output": output}
-        results = _results(old, new, candidates or (), kinds, **how)
+    results: list[_Result] = []
+    with answered(format, "trigru diff"), tempfile.TemporaryDirectory() as place:
+        if new is None:
+            if not is_snapshot(old):
+                raise InputError(f"{old}: has no snapshot to compare --now with. Take one: trigru snapshot.")
+            new = Path(place) / "now"
+            _take_now(new, load(old)[0], candidates or ())
+        if (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
+            results.append(_diff_snapshots(load(old), load(new), kinds))
+        if not results or all((folder / FILE).is_file() for folder in (old, new)):
+            found = compare_runs(load_results(old), load_results(new), fail_above=fail_above, anyway=anyway)
+            results.append(_diff_runs(found, output))
     if format == "text":
         for result in results:
             show_lines([*result.head, *result.lines, *result.notes])
@@ -66,40 +90,6 @@ def diff(
         raise typer.Exit(min(codes))
 
 
-#: Where the packages of NEW are not those that run here.
-UNREAD = "the first snapshot's parameter files were not read: here are other packages than the second one's."
-
-
-@dataclass
-class _Result:
-    """The result of comparing two snapshots or two runs."""
-
-    code: int
-    head: list[str]  # sentences on the whole
-    findings: list[Finding]
-    sections: list[Section]  # tables below the lines
-    lines: Sequence[str] = ()  # that follow on a screen, one for each cause
-    notes: Sequence[str] = ()  # what else there is to know
-
-
-def _results(
-    old: Path, new: Path | None, candidates: Sequence[str], fail_on: Sequence[str], **how: Any
-) -> list[_Result]:
-    if new is None:
-        if not is_snapshot(old):
-            raise InputError(f"{old}: has no snapshot to compare --now with. Take one: trigru snapshot.")
-        with tempfile.TemporaryDirectory() as place:
-            was, now = load(old), Path(place) / "now"
-            _take_now(now, was[0], candidates)
-            return [_diff_snapshots(was, load(now), fail_on)]
-    results = []
-    if (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
-        results.append(_diff_snapshots(load(old), load(new), fail_on))
-    if not results or all((folder / FILE).is_file() for folder in (old, new)):
-        results.append(_diff_runs(old, new, **how))
-    return results
-
-
 def _are_runs(old: Path, new: Path) -> bool:
     """Whether neither is a folder with a snapshot alone."""
     return not any(is_snapshot(place) and not (place / FILE).is_file() for place in (old, new))
@@ -109,12 +99,9 @@ def read_kinds(text: str | None) -> tuple[str, ...]:
     """Kinds of changes, as users write them. Raises an UnknownNameError at others."""
     if text is None:
         return FAILING
-    named = [name.strip() for name in text.split(",")]
     known = {name: (name,) for name in KINDS if name != "better"}
     known |= {"all": tuple(known), "none": ()}
-    for name in named:
-        if name not in known:
-            raise UnknownNameError("kind of change", name, list(known))
+    named = choose("kind of change", [name.strip() for name in text.split(",")], list(known))
     return tuple(dict.fromkeys(kind for name in named for kind in known[name]))
 
 
@@ -142,13 +129,12 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
 
     if own:
         snapshot_of_file(folder, names[0])
-        return
-    with Prover() as prover:
-        snapshot(folder, names, equality=old.equality is not None, prover=prover)
+    else:
+        with Prover() as prover:
+            snapshot(folder, names, equality=old.equality is not None, prover=prover)
 
 
-def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Result:
-    found = compare_runs(load_results(old), load_results(new), **how)
+def _diff_runs(found: Diff, output: Path | None) -> _Result:
     check_comparable(found)
     if output is not None:
         say(f"written: {write_diff(output, found)}")
@@ -162,16 +148,14 @@ def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Res
 def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
         raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
-    now, versions = installed(), new[0].machine.versions
+    now, was, versions = installed(), old[0].machine.versions, new[0].machine.versions
     is_here = all(now.get(name, version) == version for name, version in versions.items() if name != "trigru")
     found = [*(unread(old) if is_here else ()), *changes(old, new)]
-    other = version_differences(old[0].machine.versions, versions)
-    said = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
-    files = unnamed(old, new, found)
-    head, *lines = change_lines(found, fail_on, other_code=bool(files))
+    other, files = version_differences(was, versions), unnamed(old, new, found)
+    verdict, *lines = change_lines(found, fail_on, other_code=bool(files))
+    head = [verdict, f"Versions: {', '.join(other)}." if other else "Both are of the same versions."]
     findings = [finding_of(change, failed=change.kind in fail_on) for change in found]
-    tables = [change_table("All changes", found)] if found else []
-    code = int(any(finding.failed for finding in findings))
-    notes = [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
-    notes = [*files_line(files), *notes, *reservations(old[0], new[0])]
-    return _Result(code, [head, said], findings, [*tables, *files_table(files)], lines, notes)
+    tables = [*([change_table("All changes", found)] if found else []), *files_table(files)]
+    unread_files = [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
+    notes = [*files_line(files), *unread_files, *reservations(old[0], new[0])]
+    return _Result(int(any(finding.failed for finding in findings)), head, findings, tables, lines, notes)

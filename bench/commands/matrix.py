@@ -13,10 +13,9 @@ from ..reporting.findings import Finding, Format, written
 from ..reporting.page import sheet
 from ..reporting.sections import markdown
 from ..results.files import command_line
-from ..upgrades.environments import Environments
+from ..upgrades.environments import Environments, VersionSet, days_between, read_day, read_set
 from ..upgrades.matrix import FILE, Matrix, fill
 from ..upgrades.tables import finding_of, matrix_picture, matrix_tables
-from ..upgrades.versions import VersionSet, days_between, read_day, read_set
 from .arguments import Names, claim_folder
 from .options import choose
 

@@ -1,24 +1,100 @@
-"""`trigru snapshot`: how what is installed behaves, apart from the clock."""
+"""`trigru snapshot`: how what is installed behaves, apart from the clock.
 
-from collections.abc import Sequence
+Equality is proven, and a process for each framework collects the other facts.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import chain
 from pathlib import Path
+from threading import Event
 
-from ..proving.prover import Prover
+from ...common.equality.measurement import Measurement
+from ...common.gru.kernels import FUSED
+from ...impls import get_port, port_names, unavailable
+from ..processes.child import SLICE_S, ChildDiedError, answers_of, shared_memory
+from ..processes.interrupts import raise_if_interrupted
+from ..proving.kept import prove_ports
+from ..proving.prover import PortId, Prover, QuestionId
 from ..reporting.console import Progress, say, show
-from ..upgrades.files import Kept, save
-from ..upgrades.models import snapshot_of, subject_of
-from ..upgrades.record import Snapshot
-from ..upgrades.tables import snapshot_table
-from ..upgrades.taking import take
+from ..reporting.sections import Prose, Section
+from ..upgrades.files import Kept, decode, save, snapshot_of
+from ..upgrades.functions import subject_of
+from ..upgrades.record import PARTS_OF, Snapshot, Subject
+from ..upgrades.sources import sources_of
+from ..upgrades.worker import Request
 from .port import models_of
+
+WORKER = "trigru.bench.upgrades.worker:answer_request"
+#: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
+LIMIT_S = 300.0
+#: Processes side by side.
+PROCESSES = 2
+#: About how many seconds a question of a proof takes, and a subject: a fused kernel, and all else.
+CHECK_S, FUSED_S, OTHER_S = 0.17, 2.0, 8.0
 
 
 def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover) -> Snapshot:
-    """Take a snapshot of some ports under a progress bar, and write it into a folder. See `take` for the options."""
+    """Write down what is true of some ports, and of their frameworks' parts, under a progress bar.
+
+    A port that is not there is a fact, too. With `anew`, no proof that is kept is taken.
+    """
+    present = [name for name in names if name in port_names() and not unavailable(name)]
+    subjects_of = {name: [name] for name in names}
+    for name in present:
+        subjects_of[name] += [f"{name}:{FUSED}"] * (FUSED in get_port(name).kernels)
+        subjects_of[name] += [PARTS_OF[name]] if name in PARTS_OF else []
+    programs = None if prover.programs is None else str(prover.programs)
+    requests = [Request(name, of, programs) for name, of in subjects_of.items()]
+    all_s = sum(map(_expected_s, chain.from_iterable(subjects_of.values())))
     with Progress("snapshot") as progress:
-        found, arrays = take(names, equality=equality, anew=anew, prover=prover, progress=progress)
-    save(folder, found, arrays)
+
+        def add(name: str, expected_s: float) -> None:
+            progress.add(f"snapshot: {name} done", expected_s / all_s)
+
+        def prove(asked: list[QuestionId]) -> list[Measurement]:
+            nonlocal all_s
+            all_s += CHECK_S * len(asked)
+            return prover.prove(asked, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)) if asked else []
+
+        proven = [PortId("port", name) for name in present] if equality else []
+        measured, kept = prove_ports(proven, prove, anew=anew, prover=prover), Kept()
+        subjects = _look(requests, kept, lambda name: add(name, _expected_s(name)))
+    packages = sorted({package for name in present for package in get_port(name).packages})
+    found = snapshot_of(subjects, measured if equality else None, packages)
+    found.sources = sources_of(["jax", "optax", *packages], kept)
+    save(folder, found, kept)
     return found
+
+
+def _expected_s(subject: str) -> float:
+    return FUSED_S if ":" in subject else OTHER_S
+
+
+def _look(requests: Sequence[Request], kept: Kept, done: Callable[[str], None]) -> list[Subject]:
+    """The subjects of requests, each answered by a process; keeps their arrays, and says the name of each."""
+    stop, variables = Event(), shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}
+
+    def look(request: Request) -> list[Subject]:
+        found: list[Subject] = []
+        try:
+            for subject, arrays in answers_of(WORKER, request, tuple[Subject, bytes], LIMIT_S, variables, stop):
+                found.append(subject)
+                kept.update(decode(arrays)[0] if arrays else {})
+                done(subject.name)
+        except ChildDiedError as error:
+            lost = request.names[len(found) :]
+            found += [Subject(name, request.framework, problems={"import": str(error)}) for name in lost]
+        return found
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        looking = [pool.submit(look, request) for request in requests]
+        try:
+            while wait(looking, timeout=SLICE_S).not_done:
+                raise_if_interrupted()
+        finally:
+            stop.set()
+        return [subject for future in looking for subject in future.result()]
 
 
 def snapshot_of_file(folder: Path, file: str) -> Snapshot:
@@ -26,13 +102,19 @@ def snapshot_of_file(folder: Path, file: str) -> Snapshot:
     models, inputs = models_of(file)
     kept = Kept()
     found = snapshot_of([subject_of(model, inputs, kept, source=file) for model in models])
-    save(folder, found, kept.arrays)
+    save(folder, found, kept)
     return found
 
 
 def tell(folder: Path, found: Snapshot) -> None:
     """Print what a snapshot holds, and what to do with it."""
-    show([snapshot_table(found)])
+    rows = []
+    for s in found.subjects:
+        warned = sum(map(len, s.warnings.values()))
+        counted = (*map(len, (s.values, s.draws, s.tree, s.checkpoints, s.programs, s.calls)), warned)
+        rows.append((s.name, *map(str, counted), s.missing or str(len(s.problems))))
+    columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
+    show([Section("What the snapshot holds", columns, rows)])
     measured = found.equality or []
     failed = sum(not m.passed and m.offered for m in measured)
     if failed:

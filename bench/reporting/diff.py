@@ -22,6 +22,10 @@ _VERDICT = (
     "larger of the two runs' noise floors. A row says FAILED where an arm is slower by more than {:.1%}, and that is "
     "beyond chance among all arms together."
 )
+_EVERY_ARM = (
+    "old and new are median times per call. The change need not equal their quotient. That of pure[jit] is of its "
+    "time, and gets no verdict: the machine itself may have become faster or slower."
+)
 
 
 def check_comparable(diff: Diff) -> None:
@@ -48,7 +52,7 @@ def outcome(diff: Diff) -> list[str]:
             f"{_groups(diff, beyond)}; that is jax, or the machine."
         )
     lines.append(f"Versions: {'; '.join(versions) or 'the same in both files'}.")
-    return [*lines, *_failures(diff), *_doubts(diff)]
+    return [*lines, *_doubts(diff)]
 
 
 def _status(change: ProofChange) -> str:
@@ -77,8 +81,8 @@ def _speed(judged: list[ArmChange]) -> str:
     return f"of {count(len(judged), 'arm')}, {'; '.join(parts)}"
 
 
-def _failures(diff: Diff) -> Iterator[str]:
-    """Why the exit code is not 0, beside equality; and what was accepted."""
+def _doubts(diff: Diff) -> Iterator[str]:
+    """Why the exit code is not 0, beside equality, and what was accepted; then reasons to doubt the rest."""
     alike = {why: sum(len(p.arms) for p in some) for why, some in grouped(diff.problems, lambda p: p.reason).items()}
     if why := "; ".join(f"{count(arms, 'arm')} {reason}" if arms else reason for reason, arms in alike.items()):
         refused = f"FAILED: the files do not compare: {why}. Measure alike, or accept it: --anyway."
@@ -88,9 +92,6 @@ def _failures(diff: Diff) -> Iterator[str]:
             f"FAILED: {count(len(slow), 'arm')} slower by more than {diff.fail_above:.1%} "
             f"({_by_port(slow, diff.judged)}). --fail-above accepts more."
         )
-
-
-def _doubts(diff: Diff) -> Iterator[str]:
     if diff.new.datetime < diff.old.datetime:
         days = f"{diff.new.datetime[:16]}, {diff.old.datetime[:16]}"
         yield f"NEW was measured before OLD ({days}): are they swapped?"
@@ -131,7 +132,13 @@ def diff_tables(diff: Diff) -> list[Section]:
         columns = ("port", Prose("old"), Prose("new"), Words("status"))
         note = "Error: the largest in float64; 1e-12 is allowed. %: the largest share that other dtypes used of theirs."
         tables.append(Section("Equality with the NumPy oracle", columns, rows, (note,)))
-    return [*tables, _moved(diff), *_all(diff)]
+    rows = [
+        (short_group(c.arm), c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s), *_cells(c))
+        for c in diff.changes
+    ]
+    columns = (Prose("workload"), Words("arm"), "old", "new", "new / old", "floor", Words("verdict"))
+    arms = Section(f"Every arm: change of {_MEASURE}", columns, rows, (_EVERY_ARM,), detail=True)
+    return [*tables, _moved(diff), *[arms] * bool(rows)]
 
 
 def _problem(problem: Problem) -> tuple[str, str]:
@@ -186,19 +193,6 @@ def _notes(diff: Diff) -> Iterator[str]:
             f"{' and '.join(unproven)}: no proof of equality. Only each arm's first results were compared with the "
             "oracle. `trigru compare` proves equality before it times."
         )
-
-
-def _all(diff: Diff) -> list[Section]:
-    rows = [
-        (short_group(c.arm), c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s), *_cells(c))
-        for c in diff.changes
-    ]
-    notes = (
-        "old and new are median times per call. The change need not equal their quotient. That of pure[jit] is of its "
-        "time, and gets no verdict: the machine itself may have become faster or slower.",
-    )
-    columns = (Prose("workload"), Words("arm"), "old", "new", "new / old", "floor", Words("verdict"))
-    return [Section(f"Every arm: change of {_MEASURE}", columns, rows, notes, detail=True)] * bool(rows)
 
 
 def _cells(change: ArmChange) -> tuple[str, str, str]:

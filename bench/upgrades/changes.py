@@ -1,13 +1,8 @@
-"""The changes between two snapshots, by their meaning to a user.
-
-Adding a fact is adding a field to `Subject`, what collects it (`ports`, `functions` or `parts`), and a function that
-compares it to `COMPARED`.
-"""
+"""The changes between two snapshots, by their meaning to a user."""
 
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -19,16 +14,14 @@ from ..reporting.numbers import count
 from ..results.grouping import grouped
 from ..results.machine import machine_differences
 from ..results.proof import passes
-from .counting import TRACES, WAITS
 from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
 from .files import Read
-from .record import EQUATIONS, IN_FLOAT64, KEPT, KINDS, MEMORY, OPERATIONS, PARTS_OF, PRINT, Change, Snapshot, Subject
+from .record import GROWTH, IN_FLOAT64, KEPT, KINDS, MEMORY, PARTS_OF, PRINT, TRACES, WAITS, Change, Snapshot, Subject
 from .sources import edited
-from .trails import Partings
+from .trails import Side
 
-#: The share by which Python in a call has to grow; and of each number of a program, its kind and this share.
-CALLS_SHARE = 0.05
-_GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
+#: The share by which counts of Python in a call have to grow; these others have to grow at all.
+CALLS_SHARE, OTHERS = 0.05, {TRACES: 0.0, WAITS: 0.0, "leaves": 0.0}
 #: The beginning of a result's name that says which entry of a row of many it is of.
 _ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")
 _T = TypeVar("_T")
@@ -95,6 +88,8 @@ class Pair:
     new: Subject
     was: Read
     now: Read
+    #: Of programs that were asked for, both trails, and the steps at which each parts from the other.
+    partings: dict[str, tuple[Side, Side, list[int], list[int]]] = field(default_factory=dict)
 
     def change(self, kind: str, what: str, old: str, new: str, line: str = "") -> Change:
         return Change(kind, self.new.name, what, old, new, line)
@@ -102,20 +97,19 @@ class Pair:
     def line(self, where: str, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
         """The line at which a program that has a trail, or is of a phase that has one, parts from the older one.
 
-        Args:
-            was, now: one of its results, in both; None for any.
+        It is the first of the new trail that computes something else, and that of the old one which it stands for. Only
+        lines that lead to a result count, `was` in the old trail and `now` in the new one; None for any.
         """
         names = self.old.trails.keys() & self.new.trails.keys()
         name = max((name for name in names if where.startswith(name)), key=len, default="forward")
         if name not in names:
             return ""
-        if name not in self._partings:
-            self._partings[name] = Partings(name, (self.old, self.was[1]), (self.new, self.now[1]))
-        return self._partings[name].line(was, now)
-
-    @cached_property
-    def _partings(self) -> dict[str, Partings]:
-        return {}
+        if name not in self.partings:
+            old, new = Side(name, self.old, self.was[1]), Side(name, self.new, self.now[1])
+            self.partings[name] = old, new, old.without(new), new.without(old)
+        old, new, lost, added = self.partings[name]
+        before, after = old.place(lost, was, new), new.place(added, now, old)
+        return "; ".join(line for line in (after, f"before: {before}" if before not in ("", after) else "") if line)
 
     def moved(self, was: dict[str, str], now: dict[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""
@@ -193,10 +187,9 @@ def _moved(pair: Pair, where: str, was: dict[str, str], now: dict[str, str]) -> 
         yield pair.change("bits", f"{where}: {worst}", "", how, pair.line(where))
         return
     results = [name for name in beyond if name.startswith("result")] or beyond[:1]  # gradients follow from results
-    first = {_ENTRY.match(name)[0]: name for name in reversed(results)}  # pyright: ignore[reportOptionalSubscript]
-    ordered = sorted(first.values(), key=results.index)
-    lines = {name: pair.line(where, *(differing[name] if wide else ())) for name in ordered}
-    for line, names in grouped(lines, lambda name: lines[name]).items():
+    entries = grouped(results, lambda name: _ENTRY.match(name)[0]).values()  # pyright: ignore[reportOptionalSubscript]
+    lines = grouped((names[0] for names in entries), lambda name: pair.line(where, *(differing[name] if wide else ())))
+    for line, names in lines.items():
         how = how_different(*differing[names[0]])
         yield pair.change("function", f"{where}: {names[0]}{_more(names, 'result')}", "", how, line)
 
@@ -214,19 +207,18 @@ def _rounded(pair: Pair, row: str, result: str) -> float:
 
 def _draws(pair: Pair) -> Iterator[Change]:
     """One change for the draws of a model that changed in one way."""
+
+    def way(moved: tuple[str, tuple[np.ndarray, np.ndarray]]) -> tuple[str, str]:
+        if excess_of(*moved[1]) <= 1:  # rounded, as an orthogonal matrix may be
+            return "bits", ""
+        how = how_different(*moved[1])
+        return "draws", how if how.endswith(("large", "order")) else ""
+
     for model, was, now in _alike(pair.old.draws, pair.new.draws):
-        ways = grouped(pair.moved(was, now).items(), lambda moved: _way(*moved[1]))
+        ways = grouped(pair.moved(was, now).items(), way)
         for (kind, _), ((path, both), *others) in ways.items():
             what = f"{model}: {1 + len(others)} of {len(was)} draws, the first {path}"
             yield pair.change(kind, what, "", how_different(*both))
-
-
-def _way(a: np.ndarray, b: np.ndarray) -> tuple[str, str]:
-    """The kind of a change of draws, and in which way they differ: scaled, in another order, rounded or others."""
-    if excess_of(a, b) <= 1:  # rounded, as an orthogonal matrix may be
-        return "bits", ""
-    how = how_different(a, b)
-    return "draws", how if how.endswith(("large", "order")) else ""
 
 
 def _tree(pair: Pair) -> Iterator[Change]:
@@ -247,7 +239,7 @@ def _tree(pair: Pair) -> Iterator[Change]:
 
 def _programs(pair: Pair) -> Iterator[Change]:
     for where, was, now in _alike(pair.old.programs, pair.new.programs):
-        for fact, kind, share in _GROWTH if _gradients(pair.old, where) == _gradients(pair.new, where) else ():
+        for fact, kind, share in GROWTH if _gradients(pair.old, where) == _gradients(pair.new, where) else ():
             a, b = was.get(fact), now.get(fact)
             if not isinstance(a, int) or not isinstance(b, int) or abs(b - a) <= share * max(a, 1):
                 continue
@@ -266,11 +258,13 @@ def _gradients(subject: Subject, where: str) -> set[str]:
 
 
 def _calls(pair: Pair) -> Iterator[Change]:
-    """One change for the calls that cost more in one way. Counts of Python compare within one version of it."""
+    """One change for the calls that cost more in one way. Most counts depend on parameters, and on Python's version."""
+    alike = same_python(pair.was[0], pair.now[0]) and pair.old.tree.keys() == pair.new.tree.keys()
     found: list[tuple[Change, Hashable]] = []
     for where, was, now in _alike(pair.old.calls, pair.new.calls):
         for kind, a, b in (("calls", was, now), ("better", now, was)):
-            other = tuple(name for name, x, y in _alike(a, b) if _is_dearer(pair, name, x, y))
+            dearer = [name for name, x, y in _alike(a, b) if y > x * (1 + OTHERS.get(name, CALLS_SHARE))]
+            other = tuple(name for name in dearer if alike or name in (TRACES, WAITS))
             if TRACES in other:  # what else it costs is that of tracing
                 other = (TRACES,)
             if other:
@@ -278,14 +272,6 @@ def _calls(pair: Pair) -> Iterator[Change]:
                 line = pair.new.lines.get(where, "") if kind == "calls" and WAITS in other else ""
                 found.append((pair.change(kind, where, old, new, line), (kind, other, line)))
     yield from _once(found)
-
-
-def _is_dearer(pair: Pair, name: str, was: int, now: int) -> bool:
-    """Whether a count grew by so much that a user may notice. Most depend on the parameters and on Python's version."""
-    if name in (TRACES, WAITS):
-        return now > was
-    alike = same_python(pair.was[0], pair.now[0]) and pair.old.tree.keys() == pair.new.tree.keys()
-    return alike and now > was * (1 if name == "leaves" else 1 + CALLS_SHARE)
 
 
 def _signatures(pair: Pair) -> Iterator[Change]:

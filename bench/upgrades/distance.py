@@ -14,6 +14,8 @@ LARGEST_BOUND = 0.1
 #: The share by which the constants of a program in float32 are rounded, which is evaluated in float64; and one by which
 #: results may move where it also rounds values, as a rematerialized one does.
 CONSTANTS, ROUNDED = 2.0**-24, 2.0**-20
+#: So many units in the last place are told as such.
+FEW_ULPS = 64
 
 
 def bound_of(dtype: Any) -> float:
@@ -33,10 +35,6 @@ def excess_of(a: np.ndarray, b: np.ndarray, noise: float = 0.0, least: float = 0
     return relative_difference(a, b, noise) / max(bound_of(a.dtype), least)
 
 
-#: So many units in the last place are told as such.
-FEW_ULPS = 64
-
-
 def how_different(a: np.ndarray, b: np.ndarray) -> str:
     """How an array differs from an earlier one, in words, as "1.01 times as large"."""
     if (a.shape, a.dtype) != (b.shape, b.dtype):
@@ -54,11 +52,8 @@ def how_different(a: np.ndarray, b: np.ndarray) -> str:
         return "the same numbers in another order"
     with np.errstate(all="ignore"):  # of numbers that are not finite
         ratio = float(x @ y / (x @ x)) if x @ x else np.inf
-    if (
-        np.isfinite(ratio)
-        and f"{ratio:.5g}" not in ("0", "1")
-        and np.allclose(y, ratio * x, rtol=1e-5, atol=1e-6 * np.abs(y).max())
-    ):
+    is_share = np.isfinite(ratio) and f"{ratio:.5g}" not in ("0", "1")
+    if is_share and np.allclose(y, ratio * x, rtol=1e-5, atol=1e-6 * np.abs(y).max()):
         return f"{ratio:.5g} times as large"
     if not y.any() or not x.any():
         return f"{_numbers(b)} instead of {_numbers(a)}"
@@ -73,23 +68,14 @@ def _numbers(array: np.ndarray, at: int = 0) -> str:
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:
-    """The largest difference that is not below `noise`, over the largest finite magnitude of the first.
-
-    It is inf where one of two numbers is not finite.
-    """
-    a, b = _reals(a), _reals(b)
-    scale = _largest(a) or 1.0
-    differences = _differences(a, b)
-    return float(np.max(differences, initial=0.0, where=differences > noise)) / scale
+    """The largest difference above `noise`, over the largest finite magnitude of the first; inf beside no number."""
+    differences = _differences(_reals(a), _reals(b))
+    return float(np.max(differences, initial=0.0, where=differences > noise)) / (_largest(a) or 1.0)
 
 
 def noise_of(arrays: Iterable[np.ndarray]) -> float:
-    """What rounding may leave of a sum that is zero in mathematics, if its terms are as large as some arrays' numbers.
-
-    >>> 0 < noise_of([np.ones(3), np.zeros(2)]) < 1e-13
-    True
-    """
-    units = [float(ml_dtypes.finfo(a.dtype).eps) * _largest(_reals(a)) for a in arrays if is_floating(a)]
+    """What rounding may leave of a sum that is zero in mathematics, of terms as large as some arrays' numbers."""
+    units = [float(ml_dtypes.finfo(a.dtype).eps) * _largest(a) for a in arrays if is_floating(a)]
     return FEW_ULPS * max(units, default=0.0)
 
 
@@ -116,7 +102,8 @@ def _reals(array: np.ndarray) -> np.ndarray:
 
 def _largest(array: np.ndarray) -> float:
     """The largest finite magnitude."""
-    return float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
+    reals = _reals(array)
+    return float(np.max(np.abs(reals), initial=0.0, where=np.isfinite(reals)))
 
 
 def _differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,22 +1,26 @@
 """The file of a snapshot: its record, and the arrays that it names. Nothing in it is unpickled."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
+from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ...impls import own_ports
 from ..results import lines, proof
+from ..results.files import command_line
 from ..results.lines import MOST_BYTES, check_date, first_twice, refusing
-from ..timing.machine import machine_contradictions
-from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, steps_of
+from ..timing.machine import describe_machine, machine_contradictions
+from .environments import installed
+from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, Subject, steps_of
 
 FILE = "trigru-snapshot.safetensors"
 #: The names in the file's metadata of the record, and of dtypes that NumPy lacks.
@@ -43,30 +47,39 @@ def name_of(array: Any) -> str:
     return hashlib.sha256(head.encode() + array.tobytes()).hexdigest()[:DIGITS]
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(dict[str, np.ndarray]):
     """The arrays that facts name, by name."""
-
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def keep(self, array: Any) -> str:
         r"""Keep an array, and name it; one that has no numbers is kept as the letters that print it.
 
-        >>> (kept := Kept()).keep(np.array(["a", "b"])), [*kept.arrays.values()][0].tobytes()
-        ('a3607e97ad4ed901', b"['a', 'b']")
-        >>> kept.keep(np.zeros(1, "V2")), [*kept.arrays.values()][1].tobytes()
-        ('539e38d84535452d', b"[b'\\x00\\x00']")
+        >>> (kept := Kept()).keep(np.array(["a", "b"])), kept.keep(np.zeros(1, "V2"))
+        ('a3607e97ad4ed901', '539e38d84535452d')
+        >>> [array.tobytes() for array in kept.values()]
+        [b"['a', 'b']", b"[b'\\x00\\x00']"]
         """
         array = np.asarray(array, order="C")
         if array.dtype.kind in "OSUMm" or array.dtype.type is np.void:  # of bfloat16, whose kind is V, it is another
             array = np.frombuffer(str(array.tolist()).encode(), np.uint8)
         name = name_of(array)
-        self.arrays.setdefault(name, array)
+        self.setdefault(name, array)
         return name
 
     def keep_all(self, arrays: dict[str, Any]) -> ArrayNames:
         """Keep arrays, each under its own name."""
         return {name: self.keep(array) for name, array in arrays.items()}
+
+
+def snapshot_of(
+    subjects: Sequence[Subject], equality: list[Measurement] | None = None, packages: Iterable[str] = ()
+) -> Snapshot:
+    """A snapshot of subjects, as of now, with the versions of packages beside those that trigru requires."""
+    when, machine = datetime.now(UTC).isoformat(timespec="seconds"), describe_machine()
+    versions = machine.versions | installed(["trigru", *packages])
+    if machine.commit:
+        versions["trigru"] += f", of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
+    machine = replace(machine, versions=versions)
+    return Snapshot(SCHEMA, command_line(), when, machine, equality, list(subjects))
 
 
 def save(folder: Path, snapshot: Snapshot, arrays: Arrays) -> None:
@@ -85,9 +98,10 @@ def encode(arrays: Arrays, snapshot: Snapshot | None = None) -> bytes:
             other[name] = array.dtype.name
             array = array.view(f"u{array.dtype.itemsize}")
         stored[name] = array
-    record = {} if snapshot is None else {RECORD: lines.with_checksum(snapshot)}
-    beside = {DTYPES: msgspec.json.encode(other), **record}
-    return to_bytes(stored, metadata={name: text.decode() for name, text in beside.items()})
+    beside = {DTYPES: msgspec.json.encode(other).decode()}
+    if snapshot is not None:
+        beside[RECORD] = lines.with_checksum(snapshot).decode()
+    return to_bytes(stored, metadata=beside)
 
 
 def decode(content: bytes) -> tuple[dict[str, np.ndarray], bytes]:
@@ -120,7 +134,11 @@ def load(folder: Path) -> Read:
         snapshot = lines.record_of(record, Snapshot, SCHEMA)
         if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
             raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
-        if lost := _named(snapshot) - arrays.keys():
+        facts = [names for s in snapshot.subjects for of in (s.values, s.draws, s.checkpoints) for names in of.values()]
+        trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
+        named = {array for names in facts for array in names.values()}
+        named |= {array for trail in trails for array in (trail.steps, trail.signatures)}
+        if lost := (named | {source.lines for source in snapshot.sources.values()}) - arrays.keys():
             raise ValueError(f"array {brief(min(lost))} is missing")
         check_date(snapshot.datetime)
         for sentence in _contradictions(snapshot, arrays):
@@ -128,19 +146,8 @@ def load(folder: Path) -> Read:
         return snapshot, arrays
 
 
-def _named(snapshot: Snapshot) -> set[str]:
-    facts = [facts for s in snapshot.subjects for facts in (s.values, s.draws, s.checkpoints)]
-    trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
-    named = {array for trail in trails for array in (trail.steps, trail.signatures)}
-    named |= {source.lines for source in snapshot.sources.values()}
-    return named | {array for of in facts for names in of.values() for array in names.values()}
-
-
-# What a snapshot claims, and its other records do not bear out --------------------------------------------------------
-
-
 def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
-    """A sentence for each. What another version may name otherwise is no matter of these rules."""
+    """What a snapshot claims, and its other records do not bear out; not what another version may name otherwise."""
     for name, source in snapshot.sources.items():
         hashes = arrays[source.lines]
         if hashes.dtype != np.uint8 or hashes.shape != (sum(number for _, number in source.files.values()),):

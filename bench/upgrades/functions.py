@@ -1,5 +1,10 @@
 """The facts of functions and calls: of ports, of a framework's parts as people use them, and of models of one's own."""
 
+import gc
+import re
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -9,16 +14,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...common.errors import InputError
+from ...common.parity.model import CALL, Model, is_float
 from ...common.port.compilation import compiled_quickly
+from ...common.port.programs import read_program
 from ...common.program import equations
-from .counting import MOST_CALLS, TRACES, WAITS, WARM_CALLS, count_python, program_facts, waited_s, waiting_line
 from .files import Kept
-from .noticing import noticed, survived
-from .record import EQUATIONS, IN_FLOAT64, KEPT, Subject
+from .noticing import line_of, noticed, survived
+from .record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, OPERATIONS, PRINT, TRACES, WAITS, WARM_CALLS, Subject
 from .trails import trail_of
 
 #: Takes a function, and returns one that also counts how often Python runs it.
 Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
+#: So many warm calls say whether a call waits where each does: on a busy machine a call waits for the processor.
+MOST_CALLS = 40
+#: The argument that a call lacks, in Python's words.
+_LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")
+#: Under it stands what a function was called with.
+ARGUMENTS = "the arguments"
+#: A call that computes for longer, in seconds, is interrupted by other processes, and counts as one that does not wait.
+SHORT_S = 3e-3
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,39 @@ class Call:
 Rows = Mapping[str, Callable[[], Example | Called]]
 
 
+def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str = "", source: str = "") -> Subject:
+    """The facts of a model or a function of a user's own. Raises an InputError if it fails.
+
+    Args:
+        thing: a `trigru.parity.Model`, a callable pytree with arrays, as a module, or a function of arrays.
+        arguments: that it is called with; a function is differentiated by all of them, a model by its parameters.
+        name, source: of the subject, and where it comes from; by default its own name.
+    """
+    name = name or getattr(thing, "name", None) or getattr(thing, "__name__", type(thing).__name__)
+    subject = Subject(name, source or name)
+    for mode, example in _examples(thing, arguments).items():
+        collect(subject, kept, mode, example)
+        subject.tree |= tree_of(example.params, "parameter ")
+    if subject.problems:
+        problem = next(iter(subject.problems.values()))
+        lacks = _LACKS.search(problem)
+        advice = f". Pass a function that has it: lambda *inputs: model(*inputs, {lacks[1]}=...)." if lacks else ""
+        raise InputError(f"{name} fails: {problem}{advice}")
+    subject.values[ARGUMENTS] = kept.keep_all(paths_of(arguments))
+    return subject
+
+
+def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
+    if hasattr(thing, "init_with_output"):
+        raise InputError(f"{type(thing).__name__} is of linen: pass its apply, then its variables, then the inputs.")
+    if isinstance(thing, Model):
+        of = {mode: lambda params, *xs, mode=mode: thing(params, thing.state, xs, mode)[0] for mode in thing.modes}
+        return {mode: Example(function, thing.params, arguments, compiled=True) for mode, function in of.items()}
+    if any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing)):
+        return {CALL: Example(lambda module, *xs: module(*xs), thing, arguments, compiled=True)}
+    return {CALL: Example(lambda given: thing(*given), arguments, compiled=True)}
+
+
 def look_at(subject: Subject, kept: Kept, rows: Rows) -> None:
     """Collect the facts of each row. What fails is a problem of its own, and the others go on."""
     for name, make in rows.items():
@@ -80,20 +128,14 @@ def collect(subject: Subject, kept: Kept, name: str, given: Example | Called) ->
 
 
 def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, function: Callable[..., Any]) -> None:
-    leaves, structure = jax.tree.flatten(given.params)
-    real = [n for n, leaf in enumerate(leaves) if is_real(leaf)]
-
-    def forward(reals: list[Any], *inputs: Any) -> Any:
-        of_reals = dict(zip(real, reals, strict=True))
-        return function(structure.unflatten([of_reals.get(n, leaf) for n, leaf in enumerate(leaves)]), *inputs)
-
     kept_for_gradient = 0
 
     def both(reals: list[Any], *inputs: Any) -> Any:
         nonlocal kept_for_gradient
 
         def split(reals: list[Any]) -> tuple[list[Any], Any]:
-            results = forward(reals, *inputs)
+            rest = iter(reals)
+            results = function(jax.tree.map(lambda a: next(rest) if is_float(a) else a, given.params), *inputs)
             return [a for a in jax.tree.leaves(results) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)], results
 
         some, pull, results = jax.vjp(split, reals, has_aux=True)
@@ -101,11 +143,11 @@ def _collect_function(subject: Subject, kept: Kept, name: str, given: Example, f
         (gradient,) = pull([jnp.conj(a) if jnp.iscomplexobj(a) else a for a in some])  # of half the sum of squares
         return results, gradient
 
-    arguments = [[leaves[n] for n in real], *given.inputs]
+    arguments = [[leaf for leaf in jax.tree.leaves(given.params) if is_float(leaf)], *given.inputs]
     closed, shapes = jax.make_jaxpr(both, return_shape=True)(*arguments)
     subject.tree |= tree_of(shapes[0], f"{name} result")
     subject.trails[name], wide = trail_of(closed, jax.tree.leaves(arguments), kept)
-    paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_real(leaf)]
+    paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_float(leaf)]
     names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]
     subject.values[f"{name}{IN_FLOAT64}"] = kept.keep_all(dict(zip(names, wide, strict=True)))
     count = sum(1 for _ in equations(closed.jaxpr))
@@ -149,26 +191,83 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
     if not given.counted:
         return
     if call.lower is not None:
-        subject.programs.setdefault(name, {}).update(program_facts(call.lower()))
+        lowered = call.lower()
+        xla = read_program(lowered)
+        facts = {"dots": xla.dots, "fusions": xla.fusions, "loops": xla.whiles, "transposes": xla.transposes}
+        facts |= {OPERATIONS: count_operations(lowered), MEMORY: xla.temp_bytes, PRINT: xla.fingerprint}
+        subject.programs.setdefault(name, {}).update(facts)
     before, waits_s = ran, [waited_s(run) for _ in range(WARM_CALLS)]
     again = (ran - before) / max(first, 1)
-    while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:  # on a busy machine a call waits for the processor
+    while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:
         waits_s.append(waited_s(run))
-    cost = {TRACES: 1 + round(again), WAITS: int(1e3 * min(waits_s)), "leaves": call.leaves}
-    python = count_python(call.run)
+    python, waited_ms = count_python(call.run), int(1e3 * min(waits_s))
+    cost = {TRACES: 1 + round(again), WAITS: waited_ms, "leaves": call.leaves}
     subject.calls[name] = cost | {"functions": python["call"], "lines": python["line"]}
-    if cost[WAITS]:
+    if waited_ms:
         subject.lines[name] = waiting_line(run)
+
+
+def count_operations(lowered: Any) -> int:
+    """Operations of StableHLO."""
+    return len(re.findall(r"^\s+(?:%\S+(?:, %\S+)* = )?\"?(?:stablehlo|chlo|mhlo)\.", lowered.as_text(), re.MULTILINE))
+
+
+def waited_s(call: Callable[[], Any]) -> float:
+    """How long a call did nothing: the time that passed without the processor's; 0 for one that computes for long."""
+    start, start_cpu = time.perf_counter(), time.process_time()
+    call()
+    passed_s, computed_s = time.perf_counter() - start, time.process_time() - start_cpu
+    return max(passed_s - computed_s, 0.0) if computed_s < SHORT_S else 0.0
+
+
+def waiting_line(call: Callable[[], Any]) -> str:
+    """The line that waits longest for a function of C, as for `time.sleep`, in each of three runs; "" for trigru's."""
+    runs: list[dict[str, float]] = []
+    idle_s = 0.0
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        nonlocal idle_s
+        now_s = time.perf_counter() - time.process_time()
+        if event == "c_return":
+            line = line_of(frame)
+            runs[-1][line] = runs[-1].get(line, 0.0) + now_s - idle_s
+        idle_s = now_s
+
+    before = sys.getprofile()
+    for _ in range(3):
+        runs.append({})
+        idle_s = time.perf_counter() - time.process_time()
+        sys.setprofile(profile)
+        try:
+            call()
+        finally:
+            sys.setprofile(before)
+    return max(runs[0], key=lambda line: min(run.get(line, 0.0) for run in runs), default="")
+
+
+def count_python(call: Callable[[], Any]) -> Counter[str]:
+    """How many functions of Python and lines a call runs: by "call" and "line". No garbage is collected meanwhile."""
+    found: Counter[str] = Counter()
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        found[event] += 1
+        return trace
+
+    before, collects = sys.gettrace(), gc.isenabled()
+    gc.disable()
+    try:
+        sys.settrace(trace)
+        call()
+    finally:
+        sys.settrace(before)
+        if collects:
+            gc.enable()
+    return found
 
 
 def bytes_of(tree: Any) -> int:
     """Bytes of the arrays of a tree: of the function that `jax.vjp` returns, what is kept for the gradient."""
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def is_real(leaf: Any) -> bool:
-    """Whether a leaf is an array of floating-point or complex numbers."""
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def paths_of(model: Any, name: str = "") -> dict[str, Any]:

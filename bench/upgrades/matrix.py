@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,7 +15,6 @@ from typing import TypedDict
 import msgspec
 from msgspec import Struct
 
-from ...common.equality.measurement import Measurement
 from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
 from ..reporting.numbers import count
@@ -23,10 +23,9 @@ from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing, with_checksum
 from ..results.proof import passes
 from .changes import changes
-from .environments import EnvironmentFailedError, Environments
+from .environments import SUBJECTS, EnvironmentFailedError, Environments, VersionSet, is_source
 from .files import Read, SnapshotError, load
 from .record import Change, Snapshot
-from .versions import SUBJECTS, VersionSet, is_source
 
 SCHEMA, FILE = 4, "matrix.json"
 #: How many changes of one kind are kept of each port and part between two rows; more are counted.
@@ -77,33 +76,25 @@ def fill(
     arguments: Sequence[str] = (),
     told: Callable[[int, int, str], None] = lambda done, of, what: None,
 ) -> Matrix:
-    """Take a snapshot of each set, one after the other, and compare each with the one before.
-
-    What an earlier run of the same folder has is not done again.
+    """Take a snapshot of each set, and compare each with the one before. What the folder has is not done again.
 
     Args:
-        folder: of matrix.json, and of a folder for each set.
         arguments: of `trigru snapshot`.
-        told: of the progress, at each set and every second: how many are done, of how many that are no earlier run's,
-            and the set at work.
+        told: at each set and every second: how many are done, of how many that the folder lacks, and the set at work.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
-    matrix = Matrix(SCHEMA, command, "", "", [])
-    plan: list[tuple[VersionSet, Path, MatrixRow, bool]] = []
+    places = {of.name: folder / place_of(of, environments.python, arguments) for of in sets}
+    asked = environments.python, list(arguments)
+    kept = {of.name for of in sets if of.name in known and _is_kept(known[of.name], of, places[of.name], asked)}
+    matrix, before, done = Matrix(SCHEMA, command, "", "", []), None, 0
     for of in sets:
-        place, day = folder / place_of(of, environments.python, arguments), of.day.isoformat() if of.day else ""
-        row = MatrixRow(of.name, list(of.requirements), day, environments.python, list(arguments))
-        is_kept = _is_kept(known.get(of.name), row, place)
-        plan.append((of, place, known[of.name] if is_kept else row, is_kept))
-    left, done = sum(not is_kept for *_, is_kept in plan), 0
-    before: Read | None = None
-    for of, place, row, is_kept in plan:
-        if not is_kept:
-            still = partial(told, done, left, of.name)
+        row, place = known.pop(of.name, None), places[of.name]
+        if row is None or of.name not in kept:
+            row = MatrixRow(of.name, list(of.requirements), of.day.isoformat() if of.day else "", *asked)
+            still = partial(told, done, len(sets) - len(kept), of.name)
             still()
             _take(row, of, place, environments, still)
             done += 1
-        known.pop(of.name, None)
         if not row.reason:
             now = load(place)  # two at a time are in memory
             _compare(row, before, now)
@@ -121,16 +112,15 @@ def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
     return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{digest}"
 
 
-def _is_kept(old: MatrixRow | None, new: MatrixRow, place: Path) -> bool:
-    if old is None or (old.python, old.arguments) != (new.python, new.arguments):
+def _is_kept(row: MatrixRow, of: VersionSet, place: Path, asked: tuple[str, list[str]]) -> bool:
+    """Whether a row is of what a set is asked for: a version of Python, and arguments of `trigru snapshot`."""
+    if (row.python, row.arguments) != asked or any(map(is_source, of.requirements)):
         return False
-    if any(map(is_source, new.requirements)):
-        return False
-    if old.reason or not old.versions:
-        return old.lasting
+    if row.reason or not row.versions:
+        return row.lasting
     with suppress(SnapshotError):
         installed = load(place)[0].machine.versions
-        return all(installed.get(name, version) == version for name, version in old.versions.items())
+        return all(installed.get(name, version) == version for name, version in row.versions.items())
     return False
 
 
@@ -165,12 +155,11 @@ def _take(row: MatrixRow, of: VersionSet, place: Path, environments: Environment
 
 def _compare(row: MatrixRow, before: Read | None, now: Read) -> None:
     """Add what changed since the row before, and what a table shows."""
-    row.facts = facts_of(now[0])
+    row.facts, row.counts = facts_of(now[0]), {}
     found = grouped(changes(before, now) if before else (), lambda change: (change.subject, change.kind))
     row.moved = [change for some in found.values() for change in some[:MOST_KEPT]]
-    row.counts = {subject: {} for subject, _ in found}
     for (subject, kind), some in found.items():
-        row.counts[subject][kind] = len(some)
+        row.counts.setdefault(subject, {})[kind] = len(some)
 
 
 def facts_of(snapshot: Snapshot) -> dict[str, Facts]:
@@ -179,17 +168,12 @@ def facts_of(snapshot: Snapshot) -> dict[str, Facts]:
     for subject in snapshot.subjects:
         port, _, kernel = subject.name.partition(":")
         measured = [m for m in snapshot.equality or () if m.port == port and (m.kernel == "stock") == (not kernel)]
+        wrong = Counter("failed" if m.offered else "not offered" for m in measured if not passes(m))
+        said = [f"{wrong[how]} {how}" for how in ("failed", "not offered") if wrong[how]]
         step = next((counted for call, counted in subject.calls.items() if call.startswith("train_step")), {})
         found[subject.name] = {
             "works": subject.missing or (count(len(subject.problems), "problem") if subject.problems else "yes"),
-            "equal": _equal(measured),
+            "equal": ", ".join(said) or ("yes" if measured else ""),
             "lines": step.get("lines"),
         }
     return found
-
-
-def _equal(measured: Sequence[Measurement]) -> str:
-    """Whether all passed; how many failed, and of how many the installed versions do not offer what is asked."""
-    failed, missing = (sum(not passes(m) and m.offered is offered for m in measured) for offered in (True, False))
-    said = [f"{failed} failed"] * bool(failed) + [f"{missing} not offered"] * bool(missing)
-    return ", ".join(said) or ("yes" if measured else "")

@@ -1,6 +1,7 @@
 """Warnings and exceptions, as a snapshot keeps them: by their place in a package, without numbers of lines."""
 
 import re
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -43,21 +44,16 @@ def noticed(subject: Subject, when: str) -> Iterator[None]:
         if text not in texts:
             texts.append(text)
             texts.sort()
-            subject.lines[f"{where}: {text}"] = _warning_line()
+            # whatever line it says that it is about, the one that called `warnings`, which called this
+            own = warnings.formatwarning.__code__.co_filename
+            frames = dropwhile(lambda frame: frame[0].f_code.co_filename != own, traceback.walk_stack(sys._getframe()))
+            line = line_of(next(frame for frame, _ in frames if frame.f_code.co_filename != own))
+            subject.lines[f"{where}: {text}"] = line
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = keep
         yield
-
-
-def _warning_line() -> str:
-    """The line that warns, whatever line it says that it is about: the one that called `warnings`, which called us."""
-    own = warnings.formatwarning.__code__.co_filename
-    frames = dropwhile(
-        lambda frame: frame.f_code.co_filename != own, (frame for frame, _ in traceback.walk_stack(None))
-    )
-    return line_of(next(frame for frame in frames if frame.f_code.co_filename != own))
 
 
 def line_of(frame: Any) -> str:

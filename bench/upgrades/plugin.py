@@ -1,6 +1,7 @@
 """The pytest plugin: the fixture `unchanged`. It imports nothing heavy before it is used."""
 
 from collections.abc import Callable, Collection
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,13 @@ def unchanged(request: pytest.FixtureRequest) -> Callable[..., None]:
     `unchanged(model_or_function, *arguments, fail_on=None)` compares with a folder beside the test, which
     `pytest --trigru-update` writes. What fails are the kinds of changes of `trigru diff`, unless `fail_on` names some.
     """
-    calls = 0
+    calls = count(1)
 
     def check(thing: Any, *arguments: Any, fail_on: Collection[str] | None = None) -> None:
-        nonlocal calls
-        calls += 1
-        name = request.node.name.replace("/", "_") + (f"-{calls}" if calls > 1 else "")
-        place = Path(request.node.path).parent / FOLDER / Path(request.node.path).stem / name
-        accept = f"pytest --trigru-update '{request.node.nodeid}'"
-        update = bool(request.config.getoption("trigru_update"))
+        number = next(calls)
+        name = request.node.name.replace("/", "_") + (f"-{number}" if number > 1 else "")
         try:
-            message = _compare(place, thing, arguments, fail_on, accept, update=update)
+            message = _compare(request, name, thing, arguments, fail_on)
         except ModuleNotFoundError as error:
             if (message := what_to_install(error)) is None:
                 raise
@@ -46,20 +43,22 @@ def unchanged(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 def _compare(
-    place: Path, thing: Any, arguments: tuple[Any, ...], fail_on: Collection[str] | None, accept: str, *, update: bool
+    request: pytest.FixtureRequest, name: str, thing: Any, arguments: tuple[Any, ...], fail_on: Collection[str] | None
 ) -> str:
     """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
     from ..results.machine import version_differences
     from .changes import changes
-    from .files import Kept, is_snapshot, load, save
-    from .models import ARGUMENTS, snapshot_of, subject_of
+    from .files import Kept, is_snapshot, load, save, snapshot_of
+    from .functions import ARGUMENTS, subject_of
     from .record import FAILING
     from .tables import change_lines
 
-    kept = Kept()
-    now = snapshot_of([subject_of(thing, arguments, kept, name=place.name)])
-    if update:
-        save(place, now, kept.arrays)
+    place = Path(request.node.path).parent / FOLDER / Path(request.node.path).stem / name
+    accept = f"pytest --trigru-update '{request.node.nodeid}'"
+    kept, failing = Kept(), FAILING if fail_on is None else fail_on
+    now = snapshot_of([subject_of(thing, arguments, kept, name=name)])
+    if request.config.getoption("trigru_update"):
+        save(place, now, kept)
         return ""
     if not is_snapshot(place):
         return f"there is no snapshot in {place}. Take one with versions that you trust: {accept}"
@@ -67,10 +66,9 @@ def _compare(
     was, new = (s.subjects[0].values.pop(ARGUMENTS, {}) for s in (old[0], now))
     if was != new:
         return f"the arguments are others than those of the snapshot, so nothing is compared. Take it anew: {accept}"
-    found = changes(old, (now, kept.arrays))
-    if not any(change.kind in (FAILING if fail_on is None else fail_on) for change in found):
+    found = changes(old, (now, kept))
+    if not any(change.kind in failing for change in found):
         return ""
     moved = version_differences(old[0].machine.versions, now.machine.versions)
     versions = f"Versions: {', '.join(moved)}." if moved else "The versions are those of the snapshot."
-    lines = change_lines(found, FAILING if fail_on is None else fail_on)
-    return "\n".join([versions, *lines, f"To accept it: {accept}"])
+    return "\n".join([versions, *change_lines(found, failing), f"To accept it: {accept}"])

@@ -71,8 +71,7 @@ def unread(old: Read) -> Iterator[Change]:
             continue
         for suffix, written in subject.checkpoints.items():
             content = arrays.get(written.get(CONTENT, ""))
-            problem = _misread(suffix, content, written) if content is not None and suffix in known else ""
-            if problem:
+            if content is not None and suffix in known and (problem := _misread(suffix, content, written)):
                 yield Change("checkpoints", subject.name, f"reading a file as {suffix}", "reads", problem)
 
 
@@ -102,9 +101,8 @@ def _rows(port: Port, *, whole: bool) -> Iterator[tuple[str, Callable[[], Exampl
     for phase in PHASES:
         styles = available_styles(port, phase)
         for style in styles if whole and phase in OF_EACH_STYLE else styles[:1]:
-            documented = whole and style is styles[0]
-            name = f"{phase} {style.name} float32"
-            yield name, lambda of=(style, phase), full=documented: Called(partial(_call, port, model, *of), full)
+            called = Called(partial(_call, port, model, style, phase), compiled=whole and style is styles[0])
+            yield f"{phase} {style.name} float32", lambda called=called: called
 
 
 def _call(port: Port, model: Callable[[], Any], style: CallStyle, phase: str, ran: Ran) -> Call:

@@ -40,6 +40,12 @@ MEMORY, PRINT = "temporary memory", "fingerprint"
 EQUATIONS, OPERATIONS = "jaxpr equations", "StableHLO operations"
 #: Bytes that the forward pass keeps for the gradient.
 KEPT = "kept for the gradient"
+#: Of each number of a program, its kind, and the share by which it has to grow.
+GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
+#: Warm calls of which the quickest says whether a call waits; frameworks fill caches of their own in the first few.
+WARM_CALLS = 6
+#: In what is kept of a call beside its leaves, functions and lines.
+TRACES, WAITS = f"traces in {WARM_CALLS} calls", "ms of waiting"
 #: The content of a file, beside the arrays in it.
 CONTENT = "content"
 #: What the subject of a framework's own parts is called, by the name of the port with the same framework.

@@ -8,14 +8,15 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
-from itertools import takewhile
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
+from ..results.grouping import grouped
+from .environments import installed
 from .files import Kept, Read
 from .record import Change, Source
-from .versions import installed
 
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.
 PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
@@ -23,8 +24,6 @@ PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-d
 LEFT_OUT = {"tests", "benchmarks"}
 #: Files that hold the version, alone or in so many lines.
 OF_RELEASES, OF_VERSION = {"version.py", "_version.py"}, 2
-#: The hash of a file's content, and of each of its lines.
-_File = tuple[int, bytes]
 
 
 def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
@@ -50,62 +49,49 @@ def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
 
 def edited(old: Read, new: Read) -> Iterator[Change]:
     """A change for each file that a package has otherwise under the same version, at the first line that differs."""
-    for name, places in _differing(old, new, same_version=True).items():
-        for place in places:
-            yield Change("code", name, "other code under the same version", "", place, place)
+    for name, _, place in _differing(old, new, same_version=True):
+        yield Change("code", name, "other code under the same version", "", place, place)
 
 
 def unnamed(old: Read, new: Read, found: Iterable[Change]) -> dict[str, list[str]]:
     """The files that another version of a package has otherwise and no change names: what nothing here may have run.
 
-    Those that computed something here come first.
+    They are told by the first line that differs. Those that computed something here come first.
     """
     named = " ".join(f"{change.what} {change.new} {change.line}" for change in found)
     run = {line.partition(":")[0] for s in new[0].subjects for trail in s.trails.values() for line in trail.lines}
-    left: dict[str, list[str]] = {}
-    for name, places in _differing(old, new, same_version=False).items():
-        files = {place: re.split(r":\d| \(", place)[0] for place in places}
-        rest = [place for place, file in files.items() if file not in named]
-        left[name] = sorted(rest, key=lambda place: files[place] not in run)
-    return {name: places for name, places in left.items() if places}
+    left = (row for row in _differing(old, new, same_version=False) if row[1] not in named)
+    of_packages = grouped(left, lambda row: row[0]).items()
+    return {name: [row[2] for row in sorted(rows, key=lambda row: row[1] not in run)] for name, rows in of_packages}
 
 
-def _differing(old: Read, new: Read, *, same_version: bool) -> dict[str, list[str]]:
-    """The first line that differs of each file, by package, of the packages with the same or another version."""
-    versions, found = [snapshot.machine.versions for snapshot, _ in (old, new)], {}
+def _differing(old: Read, new: Read, *, same_version: bool) -> Iterator[tuple[str, str, str]]:
+    """Of packages with the same or another version: package, file, and its first line that differs, as "optax/a.py:64".
+
+    Another version differs beside what holds the version, as far as the number of lines tells.
+    """
     for name in sorted(old[0].sources.keys() & new[0].sources.keys()):
-        if (versions[0].get(name) == versions[1].get(name)) == same_version:
-            was, now = (_files(read, name) for read in (old, new))
-            other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
-            found[name] = [_place(file, was, now) for file in other if same_version or not _is_version(file, was, now)]
-    return found
+        versions = {read[0].machine.versions.get(name) for read in (old, new)}
+        was, now = (_files(read, name) for read in (old, new))
+        for file in sorted(was.keys() | now.keys()) if (len(versions) == 1) == same_version else ():
+            if was.get(file) == now.get(file) or (not same_version and Path(file).name in OF_RELEASES):
+                continue
+            if file not in now or file not in was:
+                yield name, file, f"{file} ({'is gone' if file in was else 'is new'})"
+                continue
+            lines, others = was[file][1], now[file][1]
+            other = [number for number, (a, b) in enumerate(zip_longest(lines, others)) if a != b]
+            may_be_version = re.fullmatch("[^/]+/__init__.py", file) and len(lines) == len(others)
+            if same_version or not may_be_version or len(other) > OF_VERSION:
+                # without an other line, it has the same hash by chance
+                yield name, file, f"{file}:{min(other[0] + 1, len(others))}" if other else file
 
 
-def _is_version(file: str, was: dict[str, _File], now: dict[str, _File]) -> bool:
-    """Whether what differs in a file is the version of its package, as far as the number of lines tells."""
-    if Path(file).name in OF_RELEASES:
-        return True
-    if not re.fullmatch("[^/]+/__init__.py", file) or file not in was or file not in now:
-        return False
-    old, new = was[file][1], now[file][1]
-    return len(old) == len(new) and sum(a != b for a, b in zip(old, new, strict=True)) <= OF_VERSION
-
-
-def _files(read: Read, name: str) -> dict[str, _File]:
+def _files(read: Read, name: str) -> dict[str, tuple[int, bytes]]:
+    """By file, the hash of its content, and of each of its lines."""
     source, at, files = read[0].sources[name], 0, {}
     lines = read[1][source.lines].tobytes()
     for file, (whole, number) in source.files.items():
         files[file] = (whole, lines[at : at + number])
         at += number
     return files
-
-
-def _place(file: str, was: dict[str, _File], now: dict[str, _File]) -> str:
-    """The first line of a file that differs, as "optax/losses/_regression.py:64"."""
-    if file not in now or file not in was:
-        return f"{file} ({'is gone' if file in was else 'is new'})"
-    old, new = was[file][1], now[file][1]
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
-    if same == max(len(old), len(new)):  # by chance, the other line has the same hash
-        return file
-    return f"{file}:{min(same + 1, len(new))}"

@@ -1,4 +1,4 @@
-"""Tables of the changes between two snapshots, of a snapshot's content, and of a matrix, and its picture."""
+"""Tables of the changes between two snapshots, and of a matrix, and its picture."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
 from ..results.machine import version_differences
 from .matrix import Matrix, MatrixRow
-from .record import KINDS, Change, Snapshot
+from .record import KINDS, Change
 
 if TYPE_CHECKING:
     from ..reporting.plots import Picture
@@ -40,7 +40,12 @@ def change_lines(found: Sequence[Change], fail_on: Collection[str], *, other_cod
     kinds = list(KINDS)
     ordered = sorted(found, key=lambda c: (c.kind not in fail_on, kinds.index(c.kind), not c.line))
     groups = list(grouped(ordered, lambda change: _sameness(change, fail_on)).values())
-    shown = _shown(groups)
+    seen: Counter[object] = Counter()
+    ranks: list[tuple[int, int, int]] = []
+    for number, (first, *_) in enumerate(groups):
+        ranks.append((min(seen[first.kind], 1), seen[first.kind, first.subject], number))
+        seen.update((first.kind, (first.kind, first.subject)))
+    shown = [groups[number] for number in sorted(number for *_, number in sorted(ranks)[:MOST_LINES])]
     left = Counter(group[0].kind for group in groups) - Counter(group[0].kind for group in shown)
     room = MOST_LINES - len(shown)
     for number, group in enumerate(shown):
@@ -55,15 +60,6 @@ def change_lines(found: Sequence[Change], fail_on: Collection[str], *, other_cod
             lines.append(f"    {'' if place.startswith('before') else 'at '}{place}")
             room -= 1
     return lines
-
-
-def _shown(groups: Sequence[Sequence[Change]]) -> list[Sequence[Change]]:
-    seen: Counter[object] = Counter()
-    ranks: list[tuple[int, int, int]] = []
-    for number, (first, *_) in enumerate(groups):
-        ranks.append((min(seen[first.kind], 1), seen[first.kind, first.subject], number))
-        seen.update((first.kind, (first.kind, first.subject)))
-    return [groups[number] for number in sorted(number for *_, number in sorted(ranks)[:MOST_LINES])]
 
 
 def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
@@ -117,17 +113,6 @@ def change_table(title: str, found: Iterable[Change]) -> Section:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-
-
-def snapshot_table(snapshot: Snapshot) -> Section:
-    """How much a snapshot holds of each port and part."""
-    rows = []
-    for s in snapshot.subjects:
-        warned = sum(map(len, s.warnings.values()))
-        counted = (*map(len, (s.values, s.draws, s.tree, s.checkpoints, s.programs, s.calls)), warned)
-        rows.append((s.name, *map(str, counted), s.missing or str(len(s.problems))))
-    columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
-    return Section("What the snapshot holds", columns, rows)
 
 
 def matrix_tables(matrix: Matrix) -> list[Section]:
@@ -190,17 +175,10 @@ def matrix_picture(matrix: Matrix) -> "Picture | None":
         axes.set(title="Lines of Python in one train step, as documented", ylabel="lines", yscale="log")
         axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
         axes.grid(alpha=0.3)
-        axes.set_xticks(range(len(rows)), map(_label, rows), rotation=45, ha="right", rotation_mode="anchor")
+        names = [(for_terminal(row.name), f", jax {row.versions.get('jax', '?')}" if row.day else "") for row in rows]
+        labels = [f"{name}{jax}" if jax else name.replace(" ", "\n") for name, jax in names]
+        axes.set_xticks(range(len(rows)), labels, rotation=45, ha="right", rotation_mode="anchor")
         figure.legend(loc="outside right upper", frameon=False)
-    ends = [
-        f"{for_terminal(port)} from {known[0][1]} to {known[-1][1]}"
-        for port, known in lines.items()
-        if (known[0][0], known[-1][0]) == (0, len(rows) - 1)
-    ]
-    text = f"Lines of Python in one train step, over {len(rows)} version sets: {'; '.join(ends)}."
-    return Picture(figure, text)
-
-
-def _label(row: MatrixRow) -> str:
-    name = for_terminal(row.name)
-    return f"{name}, jax {row.versions.get('jax', '?')}" if row.day else name.replace(" ", "\n")
+    whole = {port: known for port, known in lines.items() if (known[0][0], known[-1][0]) == (0, len(rows) - 1)}
+    ends = "; ".join(f"{for_terminal(name)} from {known[0][1]} to {known[-1][1]}" for name, known in whole.items())
+    return Picture(figure, f"Lines of Python in one train step, over {len(rows)} version sets: {ends}.")

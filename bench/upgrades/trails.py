@@ -72,8 +72,8 @@ def _signature(value: Any) -> list[float]:
     return [0.0, float(numbers.size), float(numbers.sum()), float(numbers @ np.arange(1.0, 1 + numbers.size)), 0.0]
 
 
-class _Side:
-    """The trail of a program, and the numbers of the values that are its results."""
+class Side:
+    """The trail of a program in one of two subjects, and the numbers of the values that are its results."""
 
     def __init__(self, program: str, subject: Subject, arrays: Arrays):
         trail = subject.trails[program]
@@ -82,7 +82,7 @@ class _Side:
         results = subject.values.get(f"{program}{IN_FLOAT64}", {}).values()
         self.results = {self._number_of(arrays[name]) for name in results}
 
-    def without(self, other: "_Side") -> list[int]:
+    def without(self, other: "Side") -> list[int]:
         """The numbers of the steps whose operands the other has, too, and whose result it has not.
 
         What follows from one of them is none: each is a cause of its own.
@@ -96,15 +96,16 @@ class _Side:
         for number, step in enumerate(self.steps):
             if not agrees.issuperset(step.operands):
                 continue
-            partner = partners.get(number)
-            alike = partner is None or _alike(self.signatures[step.results], other.signatures[partner.results])
+            own = self.signatures[step.results]
+            theirs = other.signatures[partners[number].results] if number in partners else own
+            alike = own.shape == theirs.shape and np.allclose(own, theirs, rtol=TOLERANCE, atol=0, equal_nan=True)
             if all(value in agrees or (not tells[value] and alike) for value in step.results):
                 agrees.update(step.results)
             elif not step.where.startswith(NOWHERE):
                 found.append(number)
         return found
 
-    def place(self, parted: Sequence[int], result: np.ndarray | None, other: "_Side") -> str:
+    def place(self, parted: Sequence[int], result: np.ndarray | None, other: "Side") -> str:
         """The first of some steps that leads to a result, or the first of all where its numbers tell nothing.
 
         Of a result that the other computes, too, in another place, it is the step that computed it; "" for none.
@@ -112,7 +113,11 @@ class _Side:
         value = None if result is None else self._number_of(result)
         if result is None or value is None:
             return self.steps[parted[0]].where if parted else ""
-        makers = self._makers_of(value)
+        makers, wanted = set[int](), {value}
+        for number in reversed(range(len(self.steps))):
+            if wanted.intersection(self.steps[number].results):
+                makers.add(number)
+                wanted.update(self.steps[number].operands)
         leading = [number for number in parted if number in makers]
         if not leading and makers and other._number_of(result) is not None:
             leading = [max(makers)]
@@ -130,15 +135,6 @@ class _Side:
         same = self.near(wanted)
         return int(np.argmax(same)) if wanted[0] == 1 and same.any() else None
 
-    def _makers_of(self, value: int) -> set[int]:
-        """The numbers of the steps that lead to a value."""
-        found, wanted = set(), {value}
-        for number in reversed(range(len(self.steps))):
-            if wanted.intersection(self.steps[number].results):
-                found.add(number)
-                wanted.update(self.steps[number].operands)
-        return found
-
     def _unimportant(self, agrees: set[int]) -> set[int]:
         """The values that differ on the way to values that agree alone: the same is computed in another way."""
         users: dict[int, list[TrailStep]] = {}
@@ -152,7 +148,7 @@ class _Side:
             found |= {v for v in step.results if v in within and all(known.issuperset(u.results) for u in users[v])}
         return found
 
-    def _partners(self, other: "_Side") -> dict[int, TrailStep]:
+    def _partners(self, other: "Side") -> dict[int, TrailStep]:
         """The step of the other in the place of each, where one is."""
         operations = ([step.where.rpartition(" (")[2] for step in side.steps] for side in (self, other))
         matcher = SequenceMatcher(None, *operations, autojunk=False)
@@ -162,25 +158,3 @@ class _Side:
             if last - first == end - start
             for a, b in zip(range(first, last), range(start, end), strict=True)
         }
-
-
-def _alike(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and np.allclose(a, b, rtol=TOLERANCE, atol=0, equal_nan=True)
-
-
-class Partings:
-    """Where the new trail of a program parts from the old one, each in a subject with the arrays that it names."""
-
-    def __init__(self, program: str, old: tuple[Subject, Arrays], new: tuple[Subject, Arrays]):
-        self._was, self._now = _Side(program, *old), _Side(program, *new)
-        self._parted = self._was.without(self._now), self._now.without(self._was)
-
-    def line(self, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
-        """The first line of the new trail that computes something else, and that of the old one which it stands for.
-
-        Args:
-            was, now: a result that differs: its lines alone count; None for any.
-        """
-        before = self._was.place(self._parted[0], was, self._now)
-        after = self._now.place(self._parted[1], now, self._was)
-        return "; ".join(line for line in (after, f"before: {before}" if before not in ("", after) else "") if line)

@@ -16,12 +16,11 @@ class Request(Struct, frozen=True):
 
     framework: str  # the name of the port
     names: list[str]  # of the subjects: the port, one of its kernels, as "linen:fused", or the framework's parts
-    arrays: str  # how the files begin in which the process leaves the arrays of each subject
     programs: str | None  # the folder in which compiled programs are kept; None keeps none
 
 
-def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
-    """Look at the subjects of a request, one after the other; the arrays of each are written before it is told."""
+def answer_request(request: Request, answer: Callable[[tuple[Subject, bytes]], None]) -> None:
+    """Look at the subjects of a request, one after the other; each goes with the file of its arrays, if it has some."""
     imported, reason = Subject("", request.framework), None
     with noticed(imported, "import"), survived(imported, "import"):
         from ...common.port.compilation import programs_kept_in
@@ -30,11 +29,10 @@ def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
         reason = unavailable(request.framework)
     if imported.problems or reason:
         for name in request.names:
-            answer(Subject(name, request.framework, missing=reason or imported.problems["import"]))
+            answer((Subject(name, request.framework, missing=reason or imported.problems["import"]), b""))
         return
 
     from ...common.compat import enable_x64
-    from ...common.files import write_whole
     from ...common.port.protocol import WithKernel
     from ...impls import get_port
     from ..processes.child import collect_less_garbage
@@ -45,7 +43,7 @@ def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
     collect_less_garbage()
     # whatever JAX_ENABLE_X64 says here, as each fact names its dtype
     with enable_x64(False), programs_kept_in(None if request.programs is None else Path(request.programs)):
-        for number, name in enumerate(request.names):
+        for name in request.names:
             kept, subject = Kept(), deepcopy(msgspec.structs.replace(imported, name=name))
             if name == PARTS_OF.get(request.framework):
                 look_at_parts(subject, kept)
@@ -53,5 +51,4 @@ def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
                 with survived(subject, "import"):
                     port, kernel = get_port(request.framework), name.partition(":")[2]
                     look_at_port(WithKernel(port, kernel) if kernel else port, subject, kept)
-            write_whole(Path(f"{request.arrays}.{number}"), encode(kept.arrays))
-            answer(subject)
+            answer((subject, encode(kept)))

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
-from trigru.bench.upgrades.versions import VersionSet, read_set
+from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments, VersionSet, read_set
 
 RELEASES = [f"0.{n}.0" for n in range(1, 7)]
 SETS = [read_set(f"jax==0.{n}.0") for n in range(4)]

@@ -62,7 +62,7 @@ def test_an_arm_is_believed_among_all_groups_arms_in_its_direction(unmoved, move
     slow = [ids[n] for n in believed if moved[n][0] == "slower"]
     assert [c.arm.id for c in found.regressions] == slow
     doubted = [ids[n] for n, (way, *_) in enumerate(moved) if way == "slower" and n not in believed]
-    assert [c.arm.id for c in found.judged if c.too_slow and not c.believed] == doubted
+    assert [c.arm.id for c in found.judged if c.verdict == "slower" and not c.believed] == doubted
     assert found.exit_code == bool(slow)
 
 

@@ -9,10 +9,8 @@ from support.environments import RELEASES as MADE_UP
 from support.environments import Made, release_of
 from support.snapshots import leave, step_calls
 from trigru.bench.commands import bisect as command
-from trigru.bench.upgrades.bisect import bisect
-from trigru.bench.upgrades.environments import Environment
+from trigru.bench.upgrades.environments import Environment, VersionSet, read_set
 from trigru.bench.upgrades.record import Subject
-from trigru.bench.upgrades.versions import VersionSet, read_set
 from trigru.common.errors import InputError, TrigruError, UnjudgedError
 
 START = date(2025, 1, 1)
@@ -48,7 +46,7 @@ class World:
 
     def search(self, good=0, bad=40):
         sets = [VersionSet((START + timedelta(days=n)).isoformat(), (), START + timedelta(days=n)) for n in (good, bad)]
-        return bisect(*sets, self.judge, self.resolve, RELEASES.__getitem__)
+        return command.search(*sets, self.judge, self.resolve, RELEASES.__getitem__)
 
 
 def between(changed):
@@ -65,7 +63,7 @@ def test_the_release_is_named_by_days_and_by_versions(changed):
     assert len(world.judged) == len(set(world.judged)) <= 12
     good = VersionSet("old", ("jax==0.4.37", "jaxlib==0.4.37", "flax==0.10.1", "equinox==0.11", "optax==0.1"))
     bad = VersionSet("new", ("jax==0.5.1", "jaxlib==0.5.1", "flax==0.10.3", "equinox==0.12", "optax==0.2"))
-    assert bisect(good, bad, world.judge, world.resolve, RELEASES.__getitem__).changed == between(changed)
+    assert command.search(good, bad, world.judge, world.resolve, RELEASES.__getitem__).changed == between(changed)
 
 
 def test_what_cannot_be_judged_is_gone_around_and_told():
@@ -101,7 +99,7 @@ def test_a_package_that_comes_or_whose_releases_are_not_known_is_named_as_it_is(
         (("jax==3",), ["1", "2", "3"], {"jax": ("1", "2")}),
     ):
         sets, resolve = (VersionSet("a", good), VersionSet("b", bad)), World(("jax", "0.5.0")).resolve
-        found = bisect(*sets, lambda of: of.requirements == good, resolve, lambda name, of=releases: of)
+        found = command.search(*sets, lambda of: of.requirements == good, resolve, lambda name, of=releases: of)
         assert found.changed == changed
 
 
@@ -109,7 +107,7 @@ def test_what_changed_with_no_framework_is_said():
     world = World(("jax", "0.5.1"))
     sets = [VersionSet(day.isoformat(), (), day) for day in (START + timedelta(days=n) for n in (1, 4))]
     with pytest.raises(TrigruError, match="none of the frameworks moved"):
-        bisect(*sets, lambda of: of.day is not None and of.day < sets[1].day, world.resolve, RELEASES.__getitem__)
+        command.search(*sets, lambda of: bool(of.day) and of.day < sets[1].day, world.resolve, RELEASES.__getitem__)
 
 
 # The command

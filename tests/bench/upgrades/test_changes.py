@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from support.runs import EQUAL, MACHINE
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import changes, reservations
-from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.files import name_of
-from trigru.bench.upgrades.record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, PRINT, Snapshot, Subject
+from trigru.bench.upgrades.record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, PRINT, TRACES, WAITS, Snapshot, Subject
 
 CALL, OTHER = "forward jit float64", "gradient jit float64"
 

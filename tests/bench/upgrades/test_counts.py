@@ -8,8 +8,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 from trigru.bench.upgrades import noticing
-from trigru.bench.upgrades.counting import count_operations, count_python
 from trigru.bench.upgrades.distance import bound_of, is_floating, relative_difference, ulps
+from trigru.bench.upgrades.functions import count_operations, count_python
 from trigru.bench.upgrades.noticing import noticed, place_of, survived
 from trigru.bench.upgrades.record import Subject
 

@@ -70,7 +70,7 @@ def package(tmp_path, monkeypatch):
             (tmp_path / path).write_text(content)
         kept = Kept()
         taken = snapshot_of(machine=replace(MACHINE, versions=MACHINE.versions | {name: version}))
-        return replace(taken, sources=sources_of([name], kept)), kept.arrays
+        return replace(taken, sources=sources_of([name], kept)), kept
 
     return snapshot, name
 

@@ -12,11 +12,10 @@ from support.runs import MACHINE
 from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
-from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError
+from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, VersionSet
 from trigru.bench.upgrades.matrix import fill, read
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
-from trigru.bench.upgrades.versions import VersionSet
 from trigru.common.equality.measurement import Measurement
 
 

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import changes
-from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import Called, Example, collect
 from trigru.bench.upgrades.noticing import place_of
 from trigru.bench.upgrades.parts import filled, linen, look_at_parts, signatures_of, text_of
-from trigru.bench.upgrades.record import KEPT, PARTS_OF, Subject
+from trigru.bench.upgrades.record import KEPT, PARTS_OF, TRACES, WAITS, Subject
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 
@@ -25,7 +24,7 @@ def of(given):
     subject, kept = Subject("parts", "pure"), Kept()
     collect(subject, kept, "part", given)
     assert subject.problems == {}
-    return snapshot_of(subject), kept.arrays
+    return snapshot_of(subject), kept
 
 
 def told(old, new):
@@ -41,7 +40,7 @@ def test_every_part_works_and_is_the_same_when_looked_at_again(framework):
         look_at_parts(new, again)
     assert old.problems == {}
     assert old.signatures
-    found = changes((snapshot_of(old), first.arrays), (snapshot_of(new), again.arrays))
+    found = changes((snapshot_of(old), first), (snapshot_of(new), again))
     assert [change for change in found if change.kind not in ("calls", "better", "warnings")] == []
 
 

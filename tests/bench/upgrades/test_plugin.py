@@ -1,7 +1,7 @@
 """The fixture `unchanged`: what it writes, what it passes, and what a test that fails prints."""
 
 import pytest
-import trigru.bench.upgrades.models
+import trigru.bench.upgrades.functions
 import trigru.bench.upgrades.tables  # noqa: F401  (both once for all runs)
 from trigru.bench.upgrades.files import FILE
 

@@ -2,23 +2,21 @@
 
 from copy import copy
 from dataclasses import replace
-from itertools import count
-from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.snapshots import snapshot_of
+from trigru.bench.commands import snapshot
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
-from trigru.bench.upgrades import ports, taking
+from trigru.bench.upgrades import ports
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import look_at
 from trigru.bench.upgrades.ports import look_at_port, unread
 from trigru.bench.upgrades.record import CONTENT, Subject
-from trigru.bench.upgrades.taking import CHECK_S, FILE, SnapshotWork
 from trigru.bench.upgrades.worker import Request, answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
@@ -36,14 +34,14 @@ def look(port, *beginnings):
     """A snapshot of the rows of a port with these beginnings alone, and its arrays."""
     subject, kept = Subject(port.name, port.name), Kept()
     look_at(subject, kept, {name: row for name, row in ports._rows(port, whole=True) if name.startswith(beginnings)})
-    return snapshot_of(subject), kept.arrays
+    return snapshot_of(subject), kept
 
 
 def saved(port):
     """A snapshot of the files of a port alone, and its arrays."""
     subject, kept = Subject(port.name, port.name), Kept()
     ports._save(port, subject, kept)
-    return snapshot_of(subject), kept.arrays
+    return snapshot_of(subject), kept
 
 
 @pytest.fixture
@@ -136,14 +134,14 @@ def test_a_pickle_is_not_read(monkeypatch):
     assert list(unread((snapshot, arrays))) == []
 
 
-def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
+def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch, tmp_path):
     def answers_of(*_):
-        yield Subject("pure", "pure")
+        yield Subject("pure", "pure"), b""
         raise ChildDiedError("it was killed")
 
-    monkeypatch.setattr(taking, "answers_of", answers_of)
+    monkeypatch.setattr(snapshot, "answers_of", answers_of)
     with Prover() as prover:
-        found, _ = taking.take(("pure",), equality=False, prover=prover, progress=Mock(taking.Progress))
+        found = snapshot.snapshot(tmp_path, ("pure",), equality=False, prover=prover)
     said = {s.name: s.problems.get("import") for s in found.subjects}
     assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
 
@@ -151,25 +149,6 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
 def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
     monkeypatch.setattr("trigru.impls.unavailable", lambda name: f"{name} is not installed")
     found = []
-    answer_request(Request("nnx", ["nnx", "nnx:fused"], "", None), found.append)
-    missing = {subject.name: subject.missing for subject in found}
+    answer_request(Request("nnx", ["nnx", "nnx:fused"], None), found.append)
+    missing = {subject.name: subject.missing for subject, _ in found}
     assert missing == dict.fromkeys(["nnx", "nnx:fused"], "nnx is not installed")
-
-
-def test_how_long_a_snapshot_takes_is_said_by_the_last_one_of_as_much(tmp_path, capsys, monkeypatch):
-    said, progress = [], Mock(taking.Progress)
-    monkeypatch.setattr(taking, "time", Mock(monotonic=Mock(side_effect=count(0.0, 40.0))))
-    for checks in (0, 0, 9):
-        work = SnapshotWork(tmp_path, ["a", "b"], progress)
-        work.begin(checks)
-        said.append(capsys.readouterr().err)
-        work.add("a")
-        work.add("9 checks", checks * CHECK_S)
-        work.add("b")
-        work.keep()
-    shares = [call.args[0] for call in progress.to.call_args_list]
-    assert [*shares[:4], shares[-1]] == pytest.approx([0.0, 0.5, 0.5, 1.0, 1.0])
-    assert said == ["", "snapshot: about 40 s, as the last one\n", ""]
-    (tmp_path / FILE).write_text("damaged")
-    SnapshotWork(tmp_path, ["a", "b"], progress).begin(0)
-    assert capsys.readouterr().err == ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from trigru.bench.commands.matrix import read_sets
-from trigru.bench.upgrades import environments, versions
+from trigru.bench.upgrades import environments
 from trigru.bench.upgrades.environments import EnvironmentFailedError, Environments
 from trigru.common.errors import InputError, UnavailableError
 
@@ -21,23 +21,23 @@ def test_a_day_a_month_and_versions_in_any_spacing():
         ("2025-01-31", (), date(2025, 1, 31)), ("2025-02", (), date(2025, 2, 1)),
         ("  jax==0.6.2   flax>=0.11,<0.12 ", ("jax==0.6.2", "flax>=0.11,<0.12"), None),
     ):  # fmt: skip
-        found = versions.read_set(text)
+        found = environments.read_set(text)
         assert (found.requirements, found.day) == (requirements, day)
         assert found.name == (" ".join(requirements) or day.isoformat())
 
 
 def test_today_is_a_day_and_what_is_in_the_future_none():
-    assert versions.read_day(versions.today().isoformat()) == versions.today()
+    assert environments.read_day(environments.today().isoformat()) == environments.today()
     with pytest.raises(InputError, match="in the future"):
-        versions.read_day((versions.today() + timedelta(days=2)).isoformat())
+        environments.read_day((environments.today() + timedelta(days=2)).isoformat())
 
 
 def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'Ml_Dtypes'\n")
     text = f"{tmp_path} ./jax-0.7-py3-none-any.whl git+file:///home/me/flax.git@main optax==0.2.5"
-    found = versions.read_set(text)
-    assert list(map(versions.name_of, found.requirements)) == ["ml-dtypes", "jax", "flax", "optax"]
-    kept = {part.partition("==")[0] for part in versions.with_candidates([text]).requirements if "==" in part}
+    found = environments.read_set(text)
+    assert list(map(environments.name_of, found.requirements)) == ["ml-dtypes", "jax", "flax", "optax"]
+    kept = {part.partition("==")[0] for part in environments.with_candidates([text]).requirements if "==" in part}
     assert {"optax", "equinox", "numpy"} <= kept
     assert not {"ml-dtypes", "jax", "jaxlib", "flax"} & kept
 
@@ -53,8 +53,8 @@ def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path):
     (date(2025, 1, 1), "month", date(2025, 1, 1), ["2025-01-01"]),
 ])  # fmt: skip
 def test_each_day_comes_once_also_where_months_and_years_end(first, every, end, found):
-    assert [s.name for s in versions.days_between(first, every, end=end)] == found
-    assert [s.day.isoformat() for s in versions.days_between(first, every, end=end)] == found
+    assert [s.name for s in environments.days_between(first, every, end=end)] == found
+    assert [s.day.isoformat() for s in environments.days_between(first, every, end=end)] == found
 
 
 def test_a_range_goes_on_until_today_after_what_is_named():
@@ -65,7 +65,7 @@ def test_a_range_goes_on_until_today_after_what_is_named():
 def test_what_a_set_decides_about_has_no_bounds_of_ours():
     asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
     asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
-    assert versions.requirements_of(asked) == (["jax", "ml-dtypes", "flax"], ["rich>=13", "msgspec>=0.19"])
+    assert environments.requirements_of(asked) == (["jax", "ml-dtypes", "flax"], ["rich>=13", "msgspec>=0.19"])
 
 
 UV = f"""#!{sys.executable}
@@ -99,7 +99,7 @@ def commands(uv):
 
 
 def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
-    made = Environments("3.13", ["mine==1"]).get(versions.read_set("jax==0.6.2"))
+    made = Environments("3.13", ["mine==1"]).get(environments.read_set("jax==0.6.2"))
     (install,) = commands(uv)
     assert {"--isolated", "--no-project", "--no-build", "--with=jax==0.6.2", "--with=mine==1"} <= set(install)
     assert {"--with=flax", "--with=equinox"} <= set(install), "the set decides"
@@ -115,14 +115,14 @@ def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
 
 def test_a_clone_is_installed_in_place_and_may_be_built(uv, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'flax'\n")
-    Environments().get(versions.read_set(f"{tmp_path} git+file:///home/me/equinox@main"))
+    Environments().get(environments.read_set(f"{tmp_path} git+file:///home/me/equinox@main"))
     (install,) = commands(uv)
     assert {f"--with-editable={tmp_path}", "--with=git+file:///home/me/equinox@main", "--with=jax"} <= set(install)
     assert not {"--no-build", "--with=flax", "--with=equinox"} & set(install)
 
 
 def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv, tmp_path):
-    command = Environments("3.13").get(versions.read_set("jax==0.6.2")).command
+    command = Environments("3.13").get(environments.read_set("jax==0.6.2")).command
     folder = Path(command[-1].partition("=")[2])
     assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"trigru"}
     code = "import trigru.common.errors; from importlib.metadata import version; print(version('trigru'))"
@@ -132,10 +132,10 @@ def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv, tmp_pa
 
 
 def test_a_day_limits_the_frameworks_and_nothing_else(uv):
-    Environments().get(versions.read_set("2025-01-10"))
+    Environments().get(environments.read_set("2025-01-10"))
     (install,) = commands(uv)
     limits = [after for word, after in pairwise(install) if word == "--exclude-newer-package"]
-    assert limits == [f"{name}=2025-01-10T23:59:59Z" for name in versions.SUBJECTS]
+    assert limits == [f"{name}=2025-01-10T23:59:59Z" for name in environments.SUBJECTS]
     assert "--exclude-newer" not in install
 
 
@@ -150,7 +150,7 @@ def test_a_failure_is_reported_as_uv_reports_it(uv, monkeypatch):
             monkeypatch.setattr(environments, "LIMIT_S", 1e-3)
         (uv / "fails").write_text(text or "")
         with pytest.raises(EnvironmentFailedError, match=said) as raised:
-            Environments().get(versions.read_set("jax==0.6.2"))
+            Environments().get(environments.read_set("jax==0.6.2"))
         assert raised.value.lasting is lasting
 
 
