@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
-from ..program.sets import one_set
+from ..program.rules import one_set
 from .departure import Search
 from .draws import different_draws
 from .layouts import Transform

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, brief, listed
-from ..program.sets import together
+from ..program.rules import together
 
 MOST_AXES = 5  # the most axes that a layout exchanges
 

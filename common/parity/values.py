@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError, brief
 from ..program import is_key, wide
-from ..program.sets import one_set
+from ..program.rules import one_set
 
 #: The sets of values: parameters and inputs as given, and others in the place of the parameters; the third also has the
 #: inputs in another order.
