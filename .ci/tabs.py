@@ -100,6 +100,6 @@ class Fields(Extension):
             words = ["\n\nArgs:"]
             for field in obj.members.values():
                 if field.is_attribute and field.annotation and "property" not in field.labels:
-                    above, line = _FIELD.findall("\n".join(obj.lines_collection[obj.filepath][: field.lineno]))[-1]
+                    above, line = _FIELD.findall("\n".join(obj.lines_collection[obj.filepath][: field.endlineno]))[-1]
                     words.append(f"    {field.name}: {' '.join(above.split()).replace('#: ', '') or line}")
             obj.docstring.value += "\n".join(words)

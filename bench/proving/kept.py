@@ -200,7 +200,12 @@ def own_roots() -> list[Path]:
 def _files(
     place: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """The files below a folder, to which a link may lead back, that Python imports or that say what, or all files."""
+    """The files below a folder that Python imports, or that say what it imports, in order; of an archive, itself.
+
+    Args:
+        everything: other files, too.
+        seen: folders on the way, to which a link may lead back.
+    """
     with suppress(OSError):  # it is gone, or may not be read
         status = os.stat(place)
         here = status.st_dev, status.st_ino

@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..processes.child import cores
@@ -102,9 +102,13 @@ def without_paths(value: str) -> str:
 
 def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
     """Installed versions of Python, of the distributions that always matter, and of further ones."""
-    found = {name: next(iter(distributions(name=name)), None) for name in (*PACKAGES, *packages)}
-    versions = {name: of.version if of else "not installed" for name, of in found.items()}
-    return {"python": platform.python_version(), **versions}
+    found = {"python": platform.python_version()}
+    for package in dict.fromkeys((*PACKAGES, *packages)):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
 
 
 def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:

@@ -138,7 +138,7 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
 def labels_of(port: Any, phase: str) -> dict[str, tuple[str, ...]]:
     """The call styles that a port has for a phase, by name, in its order, and what else each is called: of LABELS."""
     having = [style for style in port.call_styles if phase in style.phases]
-    return {style.name: (DOCUMENTED,) * (style is having[0]) + style.labels for style in having}
+    return {style.name: (*(DOCUMENTED,) * (style is having[0]), *style.labels) for style in having}
 
 
 def styles_called(port: Any, names: Sequence[str] | None, phase: str) -> list[str]:

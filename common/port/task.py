@@ -53,7 +53,8 @@ class Task:
 
 def mean_squared_error(prediction: tuple[Any, Any], targets: Any) -> Any:
     """The loss at every step: the mean over (B, T, H) of the squared error of a GRU's outputs."""
-    return jnp.mean((prediction[1] - targets) ** 2)
+    _, outputs = prediction
+    return jnp.mean((outputs - targets) ** 2)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:
