@@ -27,9 +27,9 @@ def run_command(
 ) -> tuple[int, str]:
     """Run a command in an environment; its exit code, and, if that is not 0, its last line on stderr.
 
-    After `limit_s` seconds it is ended, and its exit code is 124. A process between this one and the command ends it: the
-    command alone would not notice that this one was killed. Raises a ChildDiedError if that process died, or was silent for a
-    minute.
+    After `limit_s` seconds it is ended, and its exit code is 124. A process between this one and the command ends it:
+    the command alone would not notice that this one was killed. Raises a ChildDiedError if that process died, or was
+    silent for a minute.
     """
     code, last = 1, ""
     request: Command = list(command), dict(variables), limit_s
