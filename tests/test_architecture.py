@@ -26,7 +26,7 @@ ORDER = {
     "bench": ("cli", "commands", "reporting", "analysis", "proving", "timing", "arms", "processes", "results"),
 }
 #: What stands beside the order, with all that it may import of its own folder, beside itself.
-BESIDE = {("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine", "analysis.merge"}}
+BESIDE = {("bench", "upgrades"): {"reporting", "results", "processes", "timing.machine"}}
 #: Folders that are installed under another name.
 NAMED = {"impls/parity/public": "trigru.parity"}
 #: What a folder may import of the others.

@@ -129,7 +129,7 @@ def search(
     Raises a TrigruError where there is nothing to be found: the good set is not before the bad one, or not good, or the
     bad one is; or no framework moved between the nearest days. An UnjudgedError: one of the two cannot be judged.
     """
-    from packaging.version import Version  # here, so that a message names the first package that is missing
+    from packaging.version import Version  # here: without the extra, the message names msgspec
 
     days = [] if good.day is None or bad.day is None else [good.day, bad.day]
     moved = [] if days else [ends for ends in _moved(_versions(good), _versions(bad)).values() if "none" not in ends]

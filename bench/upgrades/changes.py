@@ -20,10 +20,14 @@ from .record import GROWTH, IN_FLOAT64, KEPT, KINDS, MEMORY, PARTS_OF, PRINT, TR
 from .sources import edited
 from .trails import Side
 
-#: The share by which counts of Python in a call have to grow; these others have to grow at all.
-CALLS_SHARE, OTHERS = 0.05, {TRACES: 0.0, WAITS: 0.0, "leaves": 0.0}
+#: The share by which counts of a call have to grow; for these, any growth counts.
+CALLS_SHARE, EXACT = 0.05, {TRACES: 0.0, WAITS: 0.0, "leaves": 0.0}
+#: Those that neither Python's version nor other parameters change.
+ANYWHERE = (TRACES, WAITS)
 #: The beginning of a result's name that says which entry of a row of many it is of.
 _ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")
+#: A file of trigru's, which calls what warns; in another version of it, that may be another file.
+_OWN = re.compile(r"trigru/\S+\.py")
 _T = TypeVar("_T")
 
 
@@ -89,7 +93,9 @@ class Pair:
     was: Read
     now: Read
     #: Of programs that were asked for, both trails, and the steps at which each parts from the other.
-    partings: dict[str, tuple[Side, Side, list[int], list[int]]] = field(default_factory=dict)
+    partings: dict[str, tuple[Side, Side, list[int], list[int]]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def change(self, kind: str, what: str, old: str, new: str, line: str = "") -> Change:
         return Change(kind, self.new.name, what, old, new, line)
@@ -263,8 +269,8 @@ def _calls(pair: Pair) -> Iterator[Change]:
     found: list[tuple[Change, Hashable]] = []
     for where, was, now in _alike(pair.old.calls, pair.new.calls):
         for kind, a, b in (("calls", was, now), ("better", now, was)):
-            dearer = [name for name, x, y in _alike(a, b) if y > x * (1 + OTHERS.get(name, CALLS_SHARE))]
-            other = tuple(name for name in dearer if alike or name in (TRACES, WAITS))
+            dearer = [name for name, x, y in _alike(a, b) if y > x * (1 + EXACT.get(name, CALLS_SHARE))]
+            other = tuple(name for name in dearer if alike or name in ANYWHERE)
             if TRACES in other:  # what else it costs is that of tracing
                 other = (TRACES,)
             if other:
@@ -301,8 +307,9 @@ def _said(arguments: dict[str, str], names: Iterable[str]) -> str:
 
 
 def _warnings(pair: Pair) -> Iterator[Change]:
+    known = {(_OWN.sub("trigru", where), text) for where, texts in pair.old.warnings.items() for text in texts}
     for where, texts in pair.new.warnings.items():
-        for text in _only(texts, pair.old.warnings.get(where, ())):
+        for text in (text for text in texts if (_OWN.sub("trigru", where), text) not in known):
             yield pair.change("warnings", where, "", text, pair.new.lines.get(f"{where}: {text}", ""))
 
 

@@ -68,7 +68,10 @@ def _numbers(array: np.ndarray, at: int = 0) -> str:
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:
-    """The largest difference above `noise`, over the largest finite magnitude of the first; inf beside no number."""
+    """The largest difference above `noise`, over the largest finite magnitude of the first.
+
+    It is inf where one of two numbers is not finite.
+    """
     differences = _differences(_reals(a), _reals(b))
     return float(np.max(differences, initial=0.0, where=differences > noise)) / (_largest(a) or 1.0)
 

@@ -1,4 +1,7 @@
-"""The file of a snapshot: its record, and the arrays that it names. Nothing in it is unpickled."""
+"""Making, writing and reading the file of a snapshot: its record, and the arrays that it names.
+
+Nothing in it is unpickled.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence

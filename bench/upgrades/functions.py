@@ -26,7 +26,7 @@ from .trails import trail_of
 
 #: Takes a function, and returns one that also counts how often Python runs it.
 Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
-#: So many warm calls say whether a call waits where each does: on a busy machine a call waits for the processor.
+#: On a busy machine, a call may seem to wait, since it waits for the processor: at most so many calls are tried.
 MOST_CALLS = 40
 #: The argument that a call lacks, in Python's words.
 _LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")

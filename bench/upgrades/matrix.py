@@ -76,21 +76,25 @@ def fill(
     arguments: Sequence[str] = (),
     told: Callable[[int, int, str], None] = lambda done, of, what: None,
 ) -> Matrix:
-    """Take a snapshot of each set, and compare each with the one before. What the folder has is not done again.
+    """Take a snapshot of each set, and compare each with the one before.
+
+    A set that the folder has, by the same Python and arguments, is not done again, unless its sources may have changed
+    or it failed for a reason that does not last.
 
     Args:
+        folder: of matrix.json, and of a folder for each set.
         arguments: of `trigru snapshot`.
         told: at each set and every second: how many are done, of how many that the folder lacks, and the set at work.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
     places = {of.name: folder / place_of(of, environments.python, arguments) for of in sets}
-    asked = environments.python, list(arguments)
-    kept = {of.name for of in sets if of.name in known and _is_kept(known[of.name], of, places[of.name], asked)}
+    wanted = environments.python, list(arguments)
+    kept = {of.name for of in sets if of.name in known and _is_kept(known[of.name], of, places[of.name], wanted)}
     matrix, before, done = Matrix(SCHEMA, command, "", "", []), None, 0
     for of in sets:
         row, place = known.pop(of.name, None), places[of.name]
         if row is None or of.name not in kept:
-            row = MatrixRow(of.name, list(of.requirements), of.day.isoformat() if of.day else "", *asked)
+            row = MatrixRow(of.name, list(of.requirements), of.day.isoformat() if of.day else "", *wanted)
             still = partial(told, done, len(sets) - len(kept), of.name)
             still()
             _take(row, of, place, environments, still)
@@ -112,9 +116,9 @@ def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
     return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{digest}"
 
 
-def _is_kept(row: MatrixRow, of: VersionSet, place: Path, asked: tuple[str, list[str]]) -> bool:
+def _is_kept(row: MatrixRow, of: VersionSet, place: Path, wanted: tuple[str, list[str]]) -> bool:
     """Whether a row is of what a set is asked for: a version of Python, and arguments of `trigru snapshot`."""
-    if (row.python, row.arguments) != asked or any(map(is_source, of.requirements)):
+    if (row.python, row.arguments) != wanted or any(map(is_source, of.requirements)):
         return False
     if row.reason or not row.versions:
         return row.lasting

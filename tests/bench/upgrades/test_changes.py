@@ -104,6 +104,8 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
     ({}, WARNED, ("warnings", "at call, flax/a.py", "", "UserWarning: soon")),
     (WARNED, {"warnings": {"at call, flax/a.py": ["UserWarning: soon", "UserWarning: now"]}},
      ("warnings", "at call, flax/a.py", "", "UserWarning: now")),
+    ({"warnings": {"at call, trigru/a.py": ["UserWarning: soon"]}},
+     {"warnings": {"at call, trigru/b.py": ["UserWarning: soon"]}}, None),
     (WARNED, {}, None),
 ])  # fmt: skip
 def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, said):
