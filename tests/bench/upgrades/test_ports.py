@@ -10,7 +10,7 @@ import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.commands import snapshot
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.proving.prover import Prover
+from trigru.bench.proving.prover import PortId, Prover, QuestionId
 from trigru.bench.upgrades import ports
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import Kept
@@ -144,6 +144,20 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch, tmp_
         found = snapshot.snapshot(tmp_path, ("pure",), equality=False, prover=prover)
     said = {s.name: s.problems.get("import") for s in found.subjects}
     assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
+
+
+def test_the_shares_of_the_work_of_a_snapshot_add_up_to_1(monkeypatch, tmp_path):
+    shares, asked = [], [QuestionId(PortId("port", "pure"), "life")] * 100
+    monkeypatch.setattr(snapshot.Progress, "add", lambda _, what, share: shares.append(share))
+    monkeypatch.setattr(snapshot, "answers_of", lambda _, request, *rest: ((Subject(n, n), b"") for n in request.names))
+    monkeypatch.setattr(snapshot, "prove_ports", lambda subjects, prove, **_: prove(asked))
+    monkeypatch.setattr(
+        Prover, "prove", lambda _, asked, progress: [progress(n, q) for n, q in enumerate(asked)] and []
+    )
+    with Prover() as prover:
+        snapshot.snapshot(tmp_path, ("pure",), equality=True, prover=prover)
+    assert len(shares) == 103
+    assert sum(shares) == pytest.approx(1.0)
 
 
 def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
