@@ -3,14 +3,14 @@
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import WAYS, Answer, AnswerRow, answer
 from ..analysis.statistics import TimeComparison
-from ..analysis.tidy import Timing, timings
+from ..analysis.tidy import Kind, Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from .inert import for_csv
@@ -19,8 +19,6 @@ from .page import sheet
 from .provenance import origin_lines, versions_text
 from .sections import Section, Words, latex, markdown_section
 
-#: What is in a cell: a ratio to plain JAX, one of two frameworks, or seconds.
-Kind = Literal["pure", "pairwise", "time"]
 #: Of each kind, the title of its table, and what its numbers are.
 KINDS: dict[Kind, tuple[str, str]] = {
     "pure": (
@@ -107,7 +105,7 @@ def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:
 
 def way_table(run: Results, kind: Kind) -> list[Section]:
     """The table of all frameworks as documented and in functional style; none where none was timed so."""
-    rows = timings([run], "pairwise" if kind == "pairwise" else "pure", styles=WAYS)
+    rows = timings([run], kind, styles=WAYS)
     timed = [row for row in rows if row.ratio is not None]
     return [pivoted(timed, kind, [])] * bool(timed)
 
