@@ -4,6 +4,7 @@ Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
 from collections.abc import Callable
+from statistics import median
 
 import numpy as np
 from msgspec.structs import astuple
@@ -11,7 +12,7 @@ from msgspec.structs import astuple
 from ...common.gru.kernels import STOCK
 from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR
-from ..analysis.starts import PARTS, ColdStarts, summarise_starts
+from ..analysis.starts import ColdStarts
 from ..analysis.tidy import remarks
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -221,29 +222,32 @@ def overhead_tables(results: Results) -> list[Section]:
 
 def cold_start_tables(found: ColdStarts) -> list[Section]:
     """A table with the medians of each port's starts."""
-    ports = summarise_starts(found.starts)
-    on_device = any(port.device_peak_bytes is not None for port in ports)
-    rows = []
-    for port in ports:
-        peaks = (port.peak_bytes, port.device_peak_bytes) if on_device else (port.peak_bytes,)
-        total = "{:.3g} s [{:.3g}, {:.3g}]".format(*port.total_s)
-        memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
-        rows.append((port.port, *map(format_time, port.part_s), total, *memory))
+    ports, rows = grouped(found.starts, lambda cold: cold.port), []
+    memory = ["peak_bytes"] + ["device_peak_bytes"] * any(s.device_peak_bytes is not None for s in found.starts)
+    for port, starts in ports.items():
+        parts_s = zip(*((s.import_s, s.init_s, *astuple(s.build)) for s in starts), strict=True)
+        totals_s = [s.total_s for s in starts]
+        total = f"{median(totals_s):.3g} s [{min(totals_s):.3g}, {max(totals_s):.3g}]"
+        peaks = ([peak for s in starts if (peak := getattr(s, name)) is not None] for name in memory)
+        known = (format_bytes(int(median(of))) if of else "unknown" for of in peaks)
+        rows.append((port, *(format_time(median(of)) for of in parts_s), total, *known))
     before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))
+    second_s = [median(s.second_call_s for s in starts) for starts in ports.values()]
     notes = (
-        f"Medians of {from_to((port.starts for port in ports), str)} starts of each port, each in a fresh process. "
+        f"Medians of {from_to(map(len, ports.values()), str)} starts of each port, each in a fresh process. "
         "The total also has its range.",
         "Import contains JAX, Optax and the port's framework, which pure does not have. Init starts JAX's backend, "
         "draws the parameters and constructs the model.",
         f"First step is the whole first train step of {WORKLOAD}: trace, lower and compile, without a cache of "
         "compiled programs; make the optimiser's state; run the step. Total is import + init + first step. It does not "
         "contain the start of Python itself.",
-        f"The second step takes {from_to((p.second_call_s for p in ports), format_time)}, as medians of the ports. "
-        f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
+        f"The second step takes {from_to(second_s, format_time)}, as medians of the ports. "
+        f"Call styles: {', '.join(f'{port}[{starts[0].style}]' for port, starts in ports.items())}.",
         ARITHMETIC,
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
         "little.",
         f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.",
     )
-    columns = ("port", *PARTS, "total [min, max]", "peak memory", *["on the device"] * on_device)
+    parts = ("import", "init", "trace", "lower", "compile", "first step")
+    columns = ("port", *parts, "total [min, max]", *("peak memory", "on the device")[: len(memory)])
     return [Section("Cold start: from Python to the first train step", columns, rows, notes)]
