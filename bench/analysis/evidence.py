@@ -126,7 +126,7 @@ def _reasons(run: Run) -> Iterator[str]:
 
 
 def _admission(run: Run) -> Iterator[str]:
-    """An arm with a number was compared with the oracle, or is of a peer; all ran on one machine."""
+    """An arm with a number was compared with the oracle, or is of a peer; all ran on one machine, which may be."""
     machine = run.machine
     for arm, t in _timed(run):
         if t.clock != ("blocked" if machine.backend == "cpu" else "pipelined"):
@@ -137,48 +137,32 @@ def _admission(run: Run) -> Iterator[str]:
             yield f"{arm.id} has a number, but its first results were not compared with the oracle"
         if (t.backend, t.device) != (machine.backend, machine.device):
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {machine.device}"
-
-
-def _machine(run: Run) -> Iterator[str]:
-    """The rules of a machine."""
     if run.started:
-        yield from machine_contradictions(run.machine, {arm.port for arm, _ in _timed(run)})
+        yield from machine_contradictions(machine, {arm.port for arm, _ in _timed(run)})
 
 
-def _proof_origin(run: Run) -> Iterator[str]:
-    """A proof was made where and with what the samples were taken."""
-    begun, machine = run.begun, run.machine
-    if begun.equality is None or not run.started:
+def _proof(run: Run) -> Iterator[str]:
+    """A proof is of what the plan asked for, was made where the samples were, and covers what was timed in float64."""
+    begun, plan, machine, found = run.begun, run.plan, run.machine, run.begun.equality
+    if found is None:
         return
-    if begun.backend != machine.backend:
+    if run.started and begun.backend != machine.backend:
         yield f"its proof was made on {begun.backend}, and its samples on {machine.backend}"
-    if begun.versions not in ({}, machine.versions):
+    if run.started and begun.versions not in ({}, machine.versions):
         yield "its proof was made with other versions than its samples"
-    if begun.commit not in ("", machine.commit):
+    if run.started and begun.commit not in ("", machine.commit):
         yield "its proof was made with another commit than its samples"
-
-
-def _proof_content(run: Run) -> Iterator[str]:
-    """The rules of measurements, and that they are of what the plan asked for."""
-    found, plan = run.begun.equality or [], run.plan
     yield from proof.contradictions(found)
     for m in found:
         if m.passed and m.port not in (BASELINE[0], *plan.ports):
             yield f"its proof is of {m.port}, which the plan did not ask for"
         if m.passed and m.kernel not in (STOCK, *plan.kernels):
             yield f"its proof is of the kernel {brief(m.kernel)}, which the plan did not ask for"
-
-
-def _proof_cover(run: Run) -> Iterator[str]:
-    """What has a number beside a proof was proven in float64, by checks that cover what was timed."""
-    found = run.begun.equality
-    if found is None:
-        return
     failed = {(m.port, m.kernel) for m in found if not passes(m)}
     proven = grouped((m for m in found if m.dtype == "float64" and passes(m)), lambda m: (m.port, m.kernel))
-    needed = {check for phase in run.plan.phases for check in PHASE_CHECKS[phase]}
+    needed = {check for phase in plan.phases for check in PHASE_CHECKS[phase]}
     for arm, _ in _timed(run):
-        for kernel in () if arm.port in run.plan.peers else dict.fromkeys((STOCK, arm.kernel)):
+        for kernel in () if arm.port in plan.peers else dict.fromkeys((STOCK, arm.kernel)):
             if (arm.port, kernel) in failed:
                 yield f"{arm.id} has a number, but was not proven equal"
             of_port = proven.get((arm.port, kernel), ())
@@ -215,7 +199,4 @@ def _parts_of(m: Measurement) -> Iterator[str]:
         yield f"{m.check} in {m.dtype}: {m.quantity}"
 
 
-Rule = Callable[[Run], Iterator[str]]
-RULES: tuple[Rule, ...] = (
-    _arms, _absent, _reasons, _admission, _machine, _proof_origin, _proof_content, _proof_cover, _proof_alike,
-)  # fmt: skip
+RULES: tuple[Callable[[Run], Iterator[str]], ...] = (_arms, _absent, _reasons, _admission, _proof, _proof_alike)
