@@ -17,7 +17,6 @@ from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm
-from ..results.grouping import grouped
 from ..results.machine import Ceilings
 from ..results.record import Benchmark, Results
 from ..results.run import Clock, Timed
@@ -67,8 +66,7 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     names = ("dots", "transposes", "whiles", "fusions") if mine and its else ()
     differing = [(n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))]
     counts = tuple(count for count in differing if count[0] != "fusions") or tuple(differing)
-    same = same_program(one, other)
-    cause = _cause(results, one, other, word, same, difference_s)
+    cause, same = _cause(results, one, other, word, difference_s), same_program(one, other)
     return Difference(one.name, other.name, *of, difference_s, low_s, high_s, word, same, cause, counts)
 
 
@@ -101,23 +99,18 @@ def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
 
 
 def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
-    """Arms of a group by the clock that does not lead, by id; see `trigru.bench.results.run.Timed`.
-
-    Those that were read in every process, in rounds of the baseline and its duplicate; none without these.
-    """
+    """Arms of a group by the clock that does not lead, by id: those with its rounds in every process. See `Timed`."""
     rounds = {b.arm.id: {number: len(t.other_s) for number, t in b.timed.items()} for b in benchmarks}
     wanted = rounds[baseline_of(benchmarks).arm.id]
     alike = [b for b in benchmarks if rounds[b.arm.id] == wanted and all(wanted.values())]
     if not {"baseline", "duplicate"} <= {b.arm.role for b in alike}:
         return {}
-    turned = [(b.arm, {number: _turned(t) for number, t in b.timed.items()}) for b in alike]
-    return {b.arm.id: b for b in judged(turned)}
 
+    def turned(t: Timed) -> Timed:
+        none = [0] * len(t.other_s)  # its rounds have no places and dates
+        return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
 
-def _turned(t: Timed) -> Timed:
-    """The samples of an arm with the other clock in the lead, whose rounds have no places and dates."""
-    none = [0] * len(t.other_s)
-    return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
+    return {b.arm.id: b for b in judged([(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike])}
 
 
 def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:
@@ -126,10 +119,7 @@ def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:
 
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
-    """The arm of each framework whose call style has a label, by port, in the order of the group.
-
-    Of the stock cell, on one device.
-    """
+    """The arm of each framework whose call style has a label, by port: of the stock cell, on one device."""
     own = [b for b in benchmarks if b.arm.role in ("arm", "baseline") and b.arm.kernel == STOCK and not b.arm.way]
     return {b.arm.port: b for b in own if label in b.arm.labels}
 
@@ -145,17 +135,15 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
     return baseline_of(benchmarks) if own is None or own is b else own
 
 
-def _cause(
-    results: Results, one: Benchmark, other: Benchmark, word: str, same_program: bool | None, difference_s: float
-) -> Cause:
+def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, difference_s: float) -> Cause:
     if word == "indistinguishable":
         return "none"
-    if same_program is None:
+    if (same := same_program(one, other)) is None:
         return "unread"
     same_port = one.arm.port == other.arm.port
     if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
         return "style"
-    if not same_program:
+    if not same:
         return "style" if same_port else "program"
     if abs(difference_s) > BOUNDARY_LIMIT_S:
         return "unexplained"
@@ -166,17 +154,6 @@ def _cause(
     pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
     vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
     return "boundary" if vanishes else "unexplained"
-
-
-def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
-    """Arms of the stock division by name and phase, then by the swept size; empty where none is swept."""
-    if (swept := results.trigru.plan.swept) is None:
-        return {}
-    arms = [b for b in results.benchmarks if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")]
-    return {
-        key: {b.arm.workload.sizes[swept]: b for b in of_arm}
-        for key, of_arm in grouped(arms, lambda b: (b.name, b.arm.phase)).items()
-    }
 
 
 def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
@@ -204,9 +181,6 @@ def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
     steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
     gemm, copy = max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen)
     return Ceilings(gemm, copy, min(steps_s, default=None))
-
-
-# What a kernel gains over own cells and over peers, and what several devices gain over one ---------------------------
 
 
 class Speedup(Struct, frozen=True):

@@ -197,19 +197,22 @@ _SPEEDUPS: dict[pairs.Over, tuple[str, str, str, Callable[[pairs.Speedup], str]]
 
 def overhead_tables(results: Results) -> list[Section]:
     """Overhead against the swept size; no table where none is swept."""
-    found = pairs.by_size(results)
-    sizes = sorted({size for of_arm in found.values() for size in of_arm})
+    if (swept := results.trigru.plan.swept) is None:
+        return []
+    arms = [b for b in results.benchmarks if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")]
+    sizes = sorted({b.arm.workload.sizes[swept] for b in arms})
 
     def share(b: Benchmark) -> str:
         return f"{b.ratio - 1:+.1%}" + "*" * (not pairs.same_program(b, pairs.baseline_of(results.groups()[b.group])))
 
     rows = []
-    for (arm, phase), of_arm in found.items():
+    for (arm, phase), of in grouped(arms, lambda b: (b.name, b.arm.phase)).items():
+        of_arm = {b.arm.workload.sizes[swept]: b for b in of}
         size, is_sure = pairs.negligible_from(of_arm)
         least = "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure)
         rows.append((f"{arm} {phase}", *(share(of_arm[s]) if s in of_arm else "-" for s in sizes), least))
     table = Section(
-        f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
+        f"Framework overhead against size: share of pure[jit]'s time, by {swept}",
         (Prose("arm"), *map(str, sizes), f"under {pairs.NEGLIGIBLE:.0%} from"),
         rows,
         (
