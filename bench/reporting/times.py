@@ -3,7 +3,6 @@
 Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
-from collections.abc import Callable
 from statistics import median
 
 import numpy as np
@@ -19,7 +18,7 @@ from ..results.record import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
 from .exports import way_table
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
-from .provenance import ARITHMETIC, short_group
+from .provenance import short_group
 from .sections import Prose, Section, Words
 
 WHAT_OTHER_IS = {
@@ -129,38 +128,24 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
 
 def speedup_tables(results: Results) -> list[Section]:
     """What each kernel gains over the frameworks' own cells and over peers, and what several devices gain over one."""
-    return [
-        _speedups(over, kernel, found)
-        for over in _SPEEDUPS
-        for kernel, found in grouped(pairs.speedups(results, over), lambda s: str(s.benchmark.arm.kernel)).items()
-    ]
-
-
-def _speedups(over: pairs.Over, kernel: str, found: list[pairs.Speedup]) -> Section:
-    title, note, last, cell = _SPEEDUPS[over]
-    rows = [
-        (
-            str(s.benchmark.arm.workload),
-            s.benchmark.arm.phase,
-            s.arm,
-            s.other.name,
-            format_time(s.benchmark.median_s),
-            format_interval(s.ratio, 2 if s.ratio.high < 10 else 1),
-            s.verdict,
-            cell(s),
+    tables = []
+    for over, (title, note) in _SPEEDUPS.items():
+        last = Prose("exchanged") if over == "one device" else "memory"
+        columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
+        notes = (
+            "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not "
+            f"equal the quotient of the medians per call. {note}",
         )
-        for s in found
-    ]
-    notes = (
-        "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not equal "
-        f"the quotient of the medians per call. {note}",
-    )
-    columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
-    return Section(title.format(kernel=kernel), columns, rows, notes)
-
-
-def _memory(found: pairs.Speedup) -> str:
-    return "-" if found.temp_share is None else f"{found.temp_share:.2f}"
+        speedups = pairs.speedups(results, over)
+        for kernel, found in grouped(speedups, lambda s: str(s.benchmark.arm.kernel)).items():
+            rows = []
+            for s in found:
+                b, memory = s.benchmark, "-" if s.temp_share is None else f"{s.temp_share:.2f}"
+                times = format_time(b.median_s), format_interval(s.ratio, 2 if s.ratio.high < 10 else 1), s.verdict
+                costs = memory if last == "memory" else _exchanged(s)
+                rows.append((str(b.arm.workload), b.arm.phase, s.arm, s.other.name, *times, costs))
+            tables.append(Section(title.format(kernel=kernel), columns, rows, notes))
+    return tables
 
 
 def _exchanged(found: pairs.Speedup) -> str:
@@ -176,22 +161,15 @@ def _exchanged(found: pairs.Speedup) -> str:
 
 
 _OF_MEMORY = "Memory: the kernel's temporary memory over that of "
-#: Of each table: its title, its note, and its last column with what stands in it.
-_SPEEDUPS: dict[pairs.Over, tuple[str, str, str, Callable[[pairs.Speedup], str]]] = {
+#: Of each table: its title and its note.
+_SPEEDUPS: dict[pairs.Over, tuple[str, str]] = {
     "one device": (
         "Several devices, kernel {kernel}",
         "The same batch is spread over the devices. Where these are parts of one CPU, the one device has all of its "
         "cores to itself, too: then they show what devices exchange, and not how accelerators scale.",
-        Prose("exchanged"),
-        _exchanged,
     ),
-    "stock": (
-        "The {kernel} kernel against each framework's own cell",
-        f"{_OF_MEMORY}the own cell, by XLA's analysis.",
-        "memory",
-        _memory,
-    ),
-    "peers": ("The {kernel} kernel against peers", f"{_OF_MEMORY}the peer, where both are known.", "memory", _memory),
+    "stock": ("The {kernel} kernel against each framework's own cell", f"{_OF_MEMORY}the own cell, by XLA's analysis."),
+    "peers": ("The {kernel} kernel against peers", f"{_OF_MEMORY}the peer, where both are known."),
 }
 
 
@@ -246,7 +224,7 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
         "contain the start of Python itself.",
         f"The second step takes {from_to(second_s, format_time)}, as medians of the ports. "
         f"Call styles: {', '.join(f'{port}[{starts[0].style}]' for port, starts in ports.items())}.",
-        ARITHMETIC,
+        "Parameters and computation are float32; matrix products have JAX's default precision.",
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
         "little.",
         f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.",
