@@ -9,7 +9,6 @@ from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import WAYS, Answer, AnswerRow, answer
-from ..analysis.statistics import TimeComparison
 from ..analysis.tidy import Kind, Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -37,11 +36,7 @@ KEYS = {"file": 1, "workload": None, "phase": None, "dtype": "float32", "divisio
 
 
 def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -> str:
-    """Rows of some runs in a format.
-
-    Args:
-        to: "csv" and "json" have the tidy table, with numbers in full; "markdown", "latex" and "html" the pivoted one.
-    """
+    """Rows of some runs as "csv" or "json", with numbers in full, or pivoted as "markdown", "latex" or "html"."""
     if to == "csv":
         return _csv(rows, runs)
     if to == "json":
@@ -57,30 +52,24 @@ def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -
 def answer_record(found: Answer) -> dict[str, Any]:
     """The answer of a run for machines."""
     run = found.run.trigru
-    equality = run.begun.equality or ()
+    checks, dtypes = (dict.fromkeys(getattr(m, what) for m in run.begun.equality or ()) for what in ("check", "dtype"))
     return {
-        "proofs": found.proofs,
-        "checks": list(dict.fromkeys(m.check for m in equality)),
-        "dtypes": list(dict.fromkeys(m.dtype for m in equality)),
-        "ports": found.ports,
-        "missing": found.missing,
-        "untimed": found.untimed,
-        "rows": [_row_record(row) for row in found.rows],
-        "datetime": found.run.datetime,
-        "machine": run.machine,
-        "processes": found.processes,
-        "complete": run.complete,
-        "arithmetic": run.plan.arithmetic,
-    }
+        "proofs": found.proofs, "checks": [*checks], "dtypes": [*dtypes], "ports": found.ports,
+        "missing": found.missing, "untimed": found.untimed, "rows": list(map(_row_record, found.rows)),
+        "datetime": found.run.datetime, "machine": run.machine, "processes": found.processes,
+        "complete": run.complete, "arithmetic": run.plan.arithmetic,
+    }  # fmt: skip
 
 
 def _row_record(row: AnswerRow) -> dict[str, Any]:
     def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
         return {
-            port: {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
-            | {"differs": row.apart(b)}
+            port: {
+                "style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high,
+                "differs": row.apart(b),
+            }
             for port, b in arms.items()
-        }
+        }  # fmt: skip
 
     b = row.baseline
     return {
@@ -105,16 +94,12 @@ def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:
 
 def way_table(run: Results, kind: Kind) -> list[Section]:
     """The table of all frameworks as documented and in functional style; none where none was timed so."""
-    rows = timings([run], kind, styles=WAYS)
-    timed = [row for row in rows if row.ratio is not None]
+    timed = [row for row in timings([run], kind, styles=WAYS) if row.ratio is not None]
     return [pivoted(timed, kind, [])] * bool(timed)
 
 
 def pivoted(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> Section:
-    """The tidy table: a column for each framework in a call style; of pairs, one for each call style.
-
-    Plain JAX over itself is left out.
-    """
+    """A column for each framework in a call style; of pairs, one for each style. Plain JAX over itself is left out."""
     keys = [name for name, usual in KEYS.items() if usual is None or any(getattr(row, name) != usual for row in rows)]
     keys += ["port"] * (kind == "pairwise")
     rows = [row for row in rows if kind != "pure" or row.port != "pure" or row.kernel != STOCK]
@@ -136,7 +121,7 @@ def _cell(row: Timing | None, kind: Kind) -> str:
     known: Any = row  # with a ratio, a row has its interval, and the row of a single arm its times
     if kind == "time":
         return format_time_range(known.time_s, known.time_low_s, known.time_high_s)
-    text = format_interval(TimeComparison(known.ratio, known.low, known.high))
+    text = format_interval(known)
     return f"({text})" if row.verdict == "indistinguishable" else text
 
 
