@@ -25,11 +25,10 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> bool:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"trigru {metadata.version('trigru')}")
         raise typer.Exit
-    return wanted
 
 
 @app.callback()
@@ -108,11 +107,8 @@ def compare(
             ports, workloads, phases, styles, kernels,
             quick=quick, processes=processes, sizes=sizes, dtype=dtype, precision=precision, devices=devices,
         )  # fmt: skip
-        compare.compare(
-            plan, output,
-            prover=prover, load=load, fresh=fresh, quick=quick or options.is_quick(sizes),
-            anew=anew, details=details, json=format == "json",
-        )  # fmt: skip
+        quick, json = quick or options.is_quick(sizes), format == "json"
+        compare.compare(plan, output, prover, load, fresh=fresh, quick=quick, anew=anew, details=details, json=json)
 
 
 @app.command()

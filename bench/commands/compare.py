@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import typer
@@ -26,7 +27,7 @@ from ..proving.prover import Prover
 from ..reporting.answer import show_run
 from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
-from ..results.arm import NOT_PROVEN, Plan, Untimed
+from ..results.arm import NOT_PROVEN, Load, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
 from ..results.journal import PARTIAL, Journal, ResumeError
 from ..results.lines import with_checksum
@@ -41,23 +42,12 @@ from .report import write_page
 from .verify import verify_ports
 
 COLD_STARTS = 5
-#: Beside the programs of proofs, those that a first look times.
-TIMED_PROGRAMS = "timed"
 #: Over which equality is checked, as by `trigru verify --devices`.
 MOST_DEVICES = 64
 
 
 def compare(
-    plan: Plan,
-    folder: Path,
-    *,
-    prover: Prover | None,
-    load: float | None = None,
-    fresh: bool = False,
-    quick: bool = False,
-    anew: bool = False,
-    details: bool = False,
-    json: bool = False,
+    plan: Plan, folder: Path, prover: Prover | None, load: Load | None, fresh: bool, quick: bool, anew: bool, **how: Any
 ) -> None:
     """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
 
@@ -70,9 +60,9 @@ def compare(
         fresh: delete an unfinished run in the folder.
         quick: prove no more than what is timed: its phases, call styles and dtype.
         anew: take no proof that is kept.
-        details, json: see `trigru.bench.reporting.answer.show_run`.
+        how: the run is shown; see `trigru.bench.reporting.answer.show_run`.
     """
-    path, equality, show_it = folder / PARTIAL, None, partial(show_run, details=details, json=json)
+    path, equality, show_it = folder / PARTIAL, None, partial(show_run, **how)
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
     if journal is None and prover is not None:
         with prover:
@@ -84,8 +74,8 @@ def compare(
                 path.unlink(missing_ok=True)
                 journal = Journal.begin(path, begun)
         with Progress("compare") as progress:
-            kept_in = prover and prover.programs
-            run(journal, progress.add, quick=quick, programs=kept_in and kept_in / TIMED_PROGRAMS)
+            kept_in = prover and prover.programs  # beside the programs of proofs
+            run(journal, progress.add, quick=quick, programs=kept_in and kept_in / "timed")
     except (KeyboardInterrupt, TrigruError, OSError) as error:
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
             show_it(merge(journal))
@@ -100,12 +90,7 @@ def compare(
 def unfinished_run(path: Path, plan: Plan, *, proven: bool, quick: bool) -> Journal | None:
     """The unfinished run that a path has, to be continued; None if there is none.
 
-    Args:
-        proven: whether its arms have to be proven equal.
-        quick: whether a proof of what is timed suffices; else it has all default checks.
-
-    Raises:
-        ResumeError: it is damaged, of another plan, of other versions, or not proven.
+    Raises a ResumeError if it is damaged, of another plan, of other versions, or not proven, quickly or in full.
     """
     if not (path.exists() or path.is_symlink()):
         return None
