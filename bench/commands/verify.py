@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import typer
@@ -30,26 +31,16 @@ from .options import choose, read_checks, read_kernels, read_ports, say_missing
 
 #: Where scripts of failed rows are written, and how many at most.
 SCRIPTS, MOST_SCRIPTS = Path("verify-failures"), 8
-#: Of a fault that shows with some levels, the self-test asks so many rows that have them.
-ROWS_OF_A_FAULT = 4
 
 
 def verify(
-    names: Names,
-    dtypes: Names,
-    checks: Names,
-    kernels: Names,
-    *,
-    format: Format,
-    devices: int | None = None,
-    anew: bool = False,
-    prover: Prover,
+    names: Names, dtypes: Names, checks: Names, kernels: Names, format: Format, prover: Prover, **how: Any
 ) -> None:
-    """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
+    """Compare ports with the oracle, as `verify_ports`, and print the measurements. Exit 1 if something failed."""
     ports = read_ports(names)
     measurements, missing = verify_ports(
         ports, choose("dtype", dtypes, DTYPES), read_checks(checks), read_kernels(kernels, ports),
-        devices=devices, anew=anew, prover=prover,
+        prover=prover, **how,
     )  # fmt: skip
     _print(measurements, missing, ports, format)
     _write_scripts(measurements)
@@ -73,11 +64,9 @@ def verify_ports(
     anew: bool = False,
     prover: Prover,
 ) -> tuple[list[Measurement], dict[str, str]]:
-    """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing.
+    """Compare the available ports with the oracle, on each kernel that they offer, as `prove_ports` does.
 
-    Args:
-        checks, styles, anew: see `trigru.bench.proving.kept.prove_ports`.
-        devices: ask also with the batch spread over so many devices.
+    Also with the batch spread over so many devices; and says why a port is missing.
     """
     missing = say_missing(names)
     subjects = _subjects(names, kernels, missing)
@@ -93,11 +82,9 @@ def verify_ports(
 
 
 def verify_together(names: Names, kernels: Names, where: str, *, format: Format, devices: int | None) -> None:
-    """Ask, together with other hosts, what is asked of many devices. Host 0 prints. Exit 1 if something failed.
+    """Ask, together with other hosts, what is asked of many devices: parts of their CPUs, or what they have if None.
 
-    Args:
-        where: the hosts, as users write them.
-        devices: of all hosts together, parts of a CPU each; None for what they have.
+    Host 0 prints. Exit 1 if something failed.
     """
     ports = read_ports(names)
     join(read_hosts(where), devices)
@@ -139,13 +126,13 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
 def report_self_test(*, prover: Prover) -> None:
     """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed.
 
-    A fault is asked by the check that is there for it: of rows, by those of the design that have its levels. The port
+    A fault is asked by the check that is there for it: of rows, by four of the design that have its levels. The port
     without a fault has to pass the same questions.
     """
     asked: list[QuestionId] = []
     for fault in faults.FAULTS:
         some = expand([PortId("fault", fault.name)], DTYPES, get_checks(fault.check))
-        asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
+        asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:4]
     sound: list[QuestionId] = []
     for question in asked:
         plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
@@ -218,7 +205,11 @@ def _print(
         typer.echo(shown.equality_json(measurements, missing, versions_of(packages), departures))
     elif format != "text":
         head = [f"{len(measurements)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
-        findings = _findings(measurements)
+        failed = [m for m in measurements if not m.passed]
+        findings = [Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in failed]
+        for key, some in grouped(measurements, lambda m: (m.check, label(m.port, m.kernel))).items():
+            passed = all(m.passed for m in some)
+            findings += [Finding(*key, f"{len(some)} within their bounds", False)] * passed
         if departures is not None:
             findings = [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in departures]
         typer.echo(written(format, "trigru verify", head, findings))
@@ -226,16 +217,6 @@ def _print(
         show(shown.equality_tables(measurements))
     else:
         show([shown.equality_table(measurements, failures=False), shown.departures_table(departures)])
-
-
-def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
-    found = [
-        Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in measurements if not m.passed
-    ]
-    for key, some in grouped(measurements, lambda m: (m.check, label(m.port, m.kernel))).items():
-        if all(m.passed for m in some):
-            found.append(Finding(*key, f"{len(some)} within their bounds", False))
-    return found
 
 
 def _write_scripts(measurements: list[Measurement]) -> None:
