@@ -32,23 +32,17 @@ def folder_of(sizes: list[str] | None) -> Path:
 
 @contextmanager
 def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
-    """Within this context, no other trigru writes into the folder, and none times on this machine: it is waited for.
+    """Within it, no other trigru writes into the folder or, where this command times, times here: it is waited for.
 
-    Args:
-        timing: whether this command times.
-
-    Raises:
-        OSError: the folder cannot be written.
-        JaxEnvironmentError: JAX does not start here.
+    Raises an OSError if the folder cannot be written, or a JaxEnvironmentError.
     """
     from ..processes.scratch import TIMING, claimed, folder_claim  # which needs trigru[bench]
-
-    check_folder(folder)
-    check_jax()
 
     def waiting(sentence: str) -> None:
         say(f"{sentence} Waiting until it has ended.")
 
+    check_folder(folder)
+    check_jax()
     machine = claimed(TIMING, "this machine", waiting) if timing else nullcontext()
     with claimed(folder_claim(folder), str(folder), waiting), machine:
         yield

@@ -23,32 +23,21 @@ MOST_SHOWN = 10
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked.
+    """One thing that was checked."""
 
-    Args:
-        kind: "function", or the name of a check.
-        subject: of what, as "linen".
-        text: what was found.
-        failed: whether the command fails for it.
-        line: of code, as "flax/linen/recurrent.py:593 (mul of shape 4x6)"; "" where none is known.
-    """
-
-    kind: str
-    subject: str
+    kind: str  # "function", or the name of a check
+    subject: str  # of what, as "linen"
     text: str
-    failed: bool
-    line: str = ""
+    failed: bool  # whether the command fails for it
+    line: str = ""  # of code, as "flax/linen/recurrent.py:593 (mul of shape 4x6)"; "" where none is known
 
 
 def written(
     format: Format, title: str, head: Sequence[str], findings: Sequence[Finding], *, is_judged: bool = True
 ) -> str:
-    """The findings in a format; of GitHub's, a summary goes where its runner wants it.
+    """Sentences on the whole and findings in a format; of GitHub's, a summary goes where its runner wants it.
 
-    Args:
-        title: of the command, as "trigru diff".
-        head: sentences on the whole.
-        is_judged: False where it could not be judged whether something failed, which is no pass.
+    What could not be judged has not passed. The title is the command, as "trigru diff".
     """
     if not is_judged:
         findings = [*findings, Finding("all", title, "This could not be judged.", failed=True)]

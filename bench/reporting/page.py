@@ -19,12 +19,9 @@ def sheet(
     provenance: Sequence[str],
     more: Sequence[str] = (),
 ) -> str:
-    """A page of sentences, pictures and tables, and where the numbers come from.
+    """A page of sentences, pictures, more sentences and tables, which fold out, and where the numbers come from.
 
-    All of its text is escaped, and has its control characters shown. Tables that are details fold out.
-
-    Args:
-        more: sentences that fold out below the pictures.
+    All of its text is escaped, and has its control characters shown. Of the tables, only details fold out.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
