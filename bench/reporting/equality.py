@@ -39,17 +39,12 @@ def equality_tables(measurements: list[Measurement]) -> list[Section]:
 
 
 def equality_table(measurements: list[Measurement], *, failures: bool = True) -> Section:
-    """Port × check, on one kernel: the largest error in float64, and the share of the allowed error of other dtypes.
-
-    With failures, the notes list each of them.
-    """
+    """Port × check, on one kernel: the largest errors, or the shares of what is allowed that they use; and failures."""
     ports = dict.fromkeys((m.port, m.kernel) for m in measurements)
     cells = grouped(measurements, lambda m: (m.check, m.port, m.kernel))
-    checks = dict.fromkeys(check for check, *_ in cells)
-    rows = [
-        (check, *(_cell(cells.get((check, *port), [])) for port in ports))
-        for check in dict.fromkeys((*(c.name for c in CHECKS if c.name in checks), *checks))
-    ]
+    order = {check.name: number for number, check in enumerate(CHECKS)}
+    checks = sorted(dict.fromkeys(m.check for m in measurements), key=lambda check: order.get(check, len(order)))
+    rows = [(check, *(_cell(cells.get((check, *port), [])) for port in ports)) for check in checks]
     failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
     listed = [
         f"{'FAILED' if first.offered else 'NOT OFFERED'} {first}" + (f" (and {len(others)} more)" if others else "")
