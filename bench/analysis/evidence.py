@@ -10,7 +10,6 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from ...common.equality.measurement import Measurement
 from ...common.errors import brief
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
@@ -28,8 +27,6 @@ from ..timing.machine import machine_contradictions
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
 #: Labels that every port of a run has in each of its groups.
 BOTH = (DOCUMENTED, FUNCTIONAL)
-#: What rows of the whole contract vary, among others; and in earlier versions the checks of the whole function.
-_VARIED, _FUNCTION = ("entry", "phase", "carry", "lengths", "resets"), ("sequence", "step", "training")
 
 
 def check_evidence(run: Run) -> None:
@@ -167,10 +164,11 @@ def _proof(run: Run) -> Iterator[str]:
                 yield f"{arm.id} has a number, but was not proven equal"
             of_port = proven.get((arm.port, kernel), ())
             names = {m.check for m in of_port}
+            varied = {factor for m in of_port for factor in m.levels or ()}
             if "contract" in names:
-                is_covered = {*_VARIED} <= {factor for m in of_port for factor in m.levels or ()}
-            else:
-                is_covered = needed <= names or {*_FUNCTION} <= names
+                is_covered = {"entry", "phase", "carry", "lengths", "resets"} <= varied
+            else:  # the latter in earlier versions
+                is_covered = needed <= names or {"sequence", "step", "training"} <= names
             if not is_covered:
                 yield f"{arm.id} has a number, but no proof in float64 of what was timed"
 
@@ -182,7 +180,12 @@ def _proof_alike(run: Run) -> Iterator[str]:
         own = {port: of for port, of in grouped(found, lambda m: m.port).items() if port in ports}
         if any(not passes(m) for of in own.values() for m in of):
             continue  # rows that fail are measured with fewer levels
-        measured = {port: {what for m in of for what in _parts_of(m)} for port, of in own.items()}
+        # each check, and what was compared outside of rows and call styles
+        measured = {
+            port: {f"{m.check} in {m.dtype}" for m in of}
+            | {f"{m.check} in {m.dtype}: {m.quantity}" for m in of if m.style is None and m.levels is None}
+            for port, of in own.items()
+        }
         for port, parts in measured.items():
             if absent := sorted({*chain(*measured.values())} - parts):
                 yield f"its proof lacks {absent[0]} of {port} with the kernel {kernel}, and has it of another port"
@@ -190,13 +193,6 @@ def _proof_alike(run: Run) -> Iterator[str]:
         for arm, _ in _timed(run):
             if styles and arm.port in own and arm.phase != "step" and (arm.port, arm.style) not in styles:
                 yield f"its proof lacks the call style of {arm.id} with the kernel {kernel}"
-
-
-def _parts_of(m: Measurement) -> Iterator[str]:
-    """The check of a measurement, and what was compared, outside of rows and call styles."""
-    yield f"{m.check} in {m.dtype}"
-    if m.style is None and m.levels is None:
-        yield f"{m.check} in {m.dtype}: {m.quantity}"
 
 
 RULES: tuple[Callable[[Run], Iterator[str]], ...] = (_arms, _absent, _reasons, _admission, _proof, _proof_alike)
