@@ -28,9 +28,7 @@ BOUNDARY_LIMIT_S = 2e-3
 NEGLIGIBLE = 0.01
 #: The clock that does not lead, by the one that does.
 OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
-#: "none": there is no difference to explain. "unread": a program could not be read. "boundary": the same program,
-#: called in another way. "style": called in another way, and not the same program. "program": another program in the
-#: same style. "unexplained": the same program in the same style, or a difference beyond what the boundary can cost.
+#: As `trigru.bench.reporting.times.CAUSES` tells them; "unexplained" is also what exceeds the cost of the boundary.
 Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
 #: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
 Over = Literal["stock", "peers", "one device"]

@@ -36,12 +36,8 @@ def show_lines(lines: Iterable[str]) -> None:
         typer.echo(for_terminal(line))
 
 
-#: Where stderr is no terminal, seconds from one line about the progress to the next; the first comes sooner.
-LINE_EVERY_S, FIRST_LINE_S = 30.0, 5.0
-
-
 class Progress:
-    """A progress bar on stderr that disappears when the work is done. Where stderr is no terminal: a line now and then.
+    """A progress bar on stderr that disappears when the work is done; where that is no terminal, a line every 30 s.
 
     Each step raises an Interrupted if there was a signal that a library swallowed.
     """
@@ -55,7 +51,7 @@ class Progress:
             TimeRemainingColumn(compact=True), TextColumn("{task.description}"),
             console=Console(stderr=True), transient=True, speed_estimate_period=600,
         )  # fmt: skip
-        self._next_line_s = FIRST_LINE_S
+        self._next_line_s = 5.0
         self._task = self._bar.add_task(what, total=1.0)
 
     def __enter__(self) -> "Progress":
@@ -75,7 +71,7 @@ class Progress:
         task = self._bar.tasks[0]
         elapsed_s = task.elapsed or 0.0
         if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:
-            self._next_line_s = elapsed_s + LINE_EVERY_S
+            self._next_line_s = elapsed_s + 30
             left_s = max(0.0, elapsed_s * (1 / task.completed - 1)) if task.completed else 0.0
             left = f", about {left_s:.0f} s left" if task.completed else ""
             say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
