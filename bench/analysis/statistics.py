@@ -18,8 +18,6 @@ from ..arms.arms import FEW_PROCESSES
 from ..results.grouping import grouped
 
 CONFIDENCE = 0.95
-#: Fewer rounds, in a single process, bear no 95 % interval, and so no verdict.
-LEAST_ROUNDS = 6
 #: Of the bootstrap: in one process, and in each of several, where it only bounds the interval from below.
 RESAMPLES, RESAMPLES_EACH = 4000, 1000
 #: No effect below this is called a difference, however narrow its interval. Two compilations of one function, placed
@@ -65,12 +63,7 @@ class Effect:
 def compare(
     time_s: np.ndarray, baseline_time_s: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0
 ) -> TimeComparison:
-    """The paired ratio of two arms.
-
-    Args:
-        time_s, baseline_time_s: seconds per call in the same rounds.
-        process: the process that each round was in; None where all were in one.
-        seed: of the bootstrap.
+    """The paired ratio of two arms, from seconds per call in the same rounds; `effect_of` has the rest.
 
     >>> machine = np.random.default_rng(0).lognormal(0, 0.5, 40)  # a noisy machine slows both alike
     >>> round(compare(1.1 * machine, machine).high, 3)
@@ -80,7 +73,7 @@ def compare(
 
 
 def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0) -> Effect:
-    """The mean over processes of the median over rounds, with its interval.
+    """The mean over processes of the median over rounds, with its interval, given each round's process; None: one.
 
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
     processes' medians, whose spread contains both levels. These few medians may happen to lie closer together than a
@@ -143,9 +136,6 @@ def beyond_chance(chances: Sequence[float]) -> list[bool]:
 
     However many arms there are, whichever of them changed, and however they depend on each other (Holm, Scandinavian
     Journal of Statistics 6(2), 1979, https://www.jstor.org/stable/4615733).
-
-    >>> beyond_chance([0.012, 0.5, 0.016, 0.5]), beyond_chance([0.02] * 3)
-    ([True, False, True, False], [False, False, False])
     """
     ordered = np.argsort(chances)
     left = np.arange(len(chances), 0, -1)
@@ -164,9 +154,6 @@ def noise_floor(duplicate: TimeComparison, processes: int = 1) -> float:
 
     In one process, it is how far the A/A interval reaches from 1, since that interval does not contain the difference
     between processes. In several processes, the interval contains it; there it is how far the A/A ratio lies from 1.
-
-    >>> [round(noise_floor(TimeComparison(1.03, 0.96, 1.05), processes), 4) for processes in (1, 5)]
-    [0.05, 0.03]
     """
     seen = (duplicate.low, duplicate.high) if processes == 1 else (duplicate.ratio,)
     return max(MIN_FLOOR, float(np.expm1(max(abs(np.log(ratio)) for ratio in seen))))
@@ -174,7 +161,7 @@ def noise_floor(duplicate: TimeComparison, processes: int = 1) -> float:
 
 def enough_rounds(process: Sequence[int]) -> bool:
     """Whether there are enough rounds for a verdict. Fewer than six, in a single process, give no 95 % interval."""
-    return len(set(process)) > 1 or len(process) >= LEAST_ROUNDS
+    return len(set(process)) > 1 or len(process) >= 6
 
 
 def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | None = None) -> str:
@@ -182,9 +169,6 @@ def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | N
 
     A difference needs an interval that excludes 1, an effect above the noise floor, which is a fraction, and enough
     rounds, where the process of each is given.
-
-    >>> [verdict(TimeComparison(1.05, 1.04, 1.06), floor) for floor in (0.02, 0.08)]
-    ['slower', 'indistinguishable']
     """
     is_certain = process is None or enough_rounds(process)
     if is_certain and abs(np.log(comparison.ratio)) > np.log1p(floor):
