@@ -38,7 +38,14 @@ KEYS = {"file": 1, "workload": None, "phase": None, "dtype": "float32", "divisio
 def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -> str:
     """Rows of some runs as "csv" or "json", with numbers in full, or pivoted as "markdown", "latex" or "html"."""
     if to == "csv":
-        return _csv(rows, runs)
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([*Timing.__struct_fields__, "date", "device", "backend", "threads", "versions"])
+        for row in rows:
+            run, machine = runs[row.file - 1], runs[row.file - 1].trigru.machine
+            origin = (run.datetime, machine.device, machine.backend, machine.threads, versions_text(machine))
+            writer.writerow([for_csv(cell) if isinstance(cell, str) else cell for cell in (*astuple(row), *origin)])
+        return out.getvalue()
     if to == "json":
         return json_text({"rows": rows, "answers": [answer_record(answer(run)) for run in runs]}, indent=1) + "\n"
     table = pivoted(rows, kind, runs)
@@ -78,18 +85,6 @@ def _row_record(row: AnswerRow) -> dict[str, Any]:
         "fastest": row.fastest, "pairs": row.pairs, "keeping": cells(row.keeping), "advised": row.advised,
         "least": row.least, "other": row.other and _row_record(row.other),
     }  # fmt: skip
-
-
-def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*Timing.__struct_fields__, "date", "device", "backend", "threads", "versions"])
-    for row in rows:
-        run = runs[row.file - 1]
-        machine = run.trigru.machine
-        origin = (run.datetime, machine.device, machine.backend, machine.threads, versions_text(machine))
-        writer.writerow([for_csv(cell) if isinstance(cell, str) else cell for cell in (*astuple(row), *origin)])
-    return out.getvalue()
 
 
 def way_table(run: Results, kind: Kind) -> list[Section]:

@@ -41,7 +41,15 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         rows = [row for row in found.rows if row.phase == phase]
         others = [row.other for row in rows if row.other]
         situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
-        lines += _sentence(phase, situation, brief=brief)
+        styles = []
+        for way in WAYS:
+            if text := _fastest(situation, way):
+                is_long = len(f"  {CALLED[way]}: {text}.") > WIDTH - TAKES
+                styles.append(
+                    f"  {CALLED[way]}: {_fastest(situation, way, brief=True) if brief and is_long else text}."
+                )
+        loop = f" ({LOOPS[situation[0].clock]})" * (phase in MAIN)
+        lines += [f"{SUBJECTS[phase]}{loop}, fastest framework by style:", *styles] if styles else []
         if phase == "train_step" and waited and (texts := [*_turned(situation, blocked)]):
             lines.append(f"If waited for, fastest: {', '.join(texts)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
@@ -66,17 +74,6 @@ def _turned(situation: list[AnswerRow], waited: list[AnswerRow]) -> Iterator[str
         for ports, of in grouped(turned, lambda row, way=way: tuple(row.fastest[way])).items():
             at = f" at {sizes_of(of, waited)}" if len(waited) > 1 else ""
             yield f"{listed(map(name_of, ports))}{' tied' * (len(ports) > 1)} {CALLED[way]}{at}"
-
-
-def _sentence(phase: str, rows: list[AnswerRow], *, brief: bool) -> list[str]:
-    """A line for a situation and one for each style, or none."""
-    subject = f"{SUBJECTS[phase]} ({LOOPS[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
-    lines = []
-    for way in WAYS:
-        if text := _fastest(rows, way):
-            is_long = len(f"  {CALLED[way]}: {text}.") > WIDTH - TAKES
-            lines.append(f"  {CALLED[way]}: {_fastest(rows, way, brief=True) if brief and is_long else text}.")
-    return [f"{subject}, fastest framework by style:", *lines] if lines else []
 
 
 def _fastest(rows: list[AnswerRow], way: str, *, brief: bool = False) -> str:
@@ -115,20 +112,12 @@ def _first_of(rows: list[AnswerRow], way: str, first: Iterable[str], ports: set[
     texts = []
     for port, of in over.items():
         at = f" at {sizes_of([row for row, *_ in of], rows)}" if len(of) < len(rows) else ""
-        texts.append(f"{name_of(port)} {_times_text(ratio for *_, ratio in of)}{at}")
+        times = from_to((ratio for *_, ratio in of), lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}")
+        texts.append(f"{name_of(port)} {times.replace(' to ', '-')}x{at}")
     if is_all and most < NEAR:
         texts = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"]
     tied = " tied" * (len(in_order) > 1)
     return listed(map(name_of, in_order)) + tied + where + f" ({', '.join(texts)})" * (not brief and bool(texts))
-
-
-def _times_text(ratios: Iterable[float]) -> str:
-    """How many times as long something takes, in all of some rows.
-
-    >>> _times_text([1.064, 2.31]), _times_text([1.151])
-    ('1.06-2.3x', '1.15x')
-    """
-    return from_to(ratios, lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}").replace(" to ", "-") + "x"
 
 
 def sizes_of(some: list[AnswerRow], rows: list[AnswerRow]) -> str:
