@@ -12,8 +12,7 @@ from typer import Argument, Option
 
 from ..processes.probe import check_jax
 from . import arguments as given
-from .arguments import Names
-from .group import Commands
+from .arguments import Commands, Names
 
 app = typer.Typer(
     cls=Commands,
