@@ -25,11 +25,7 @@ _OF_ROWS = (
 
 
 def label(port: str, kernel: str | None) -> str:
-    """The name of a port on a kernel; on the stock cell, only the port's name.
-
-    >>> label("linen", "stock"), label("linen", "fused")
-    ('linen', 'linen:fused')
-    """
+    """A port on a kernel, as "linen:fused"; on the stock cell, only the port's name."""
     return port if kernel in (None, STOCK) else f"{port}:{kernel}"
 
 

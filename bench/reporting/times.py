@@ -89,14 +89,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
 
 
 def explain(found: pairs.Difference) -> str:
-    """Why an arm takes longer or shorter than another, and by how much.
-
-    >>> explain(pairs.Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
-    'crossing the jit boundary with the same program: +3.0 [+2.0, +4.0] µs a call over a[y]'
-    >>> dots = (("dots", 6, 2),)
-    >>> explain(pairs.Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
-    'another program, of 6 dots, not 2: +300.0 [+200.0, +400.0] µs a call over b[x]'
-    """
+    """Why an arm takes longer or shorter than another, and by how much."""
     counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in found.counts)
     differs = f", of {counts}" if counts else ", with as many products, loops, transposes and fusions"
     cause = CAUSES[found.cause] + differs * (found.cause in ("style", "program") and not found.same_program)
