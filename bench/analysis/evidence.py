@@ -109,9 +109,12 @@ def _absent(run: Run) -> Iterator[str]:
         yield f"it ended, and not all of its {plan.processes} processes measured everything"
 
 
-def _reasons(run: Run) -> Iterator[str]:
-    """An arm has no number beside a reason why it has none, and the reason is borne out by what the file has, too."""
-    failed = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}
+def _numbers(run: Run) -> Iterator[str]:
+    """An arm has a number or a reason that the file bears out; if a number, it was compared with the oracle.
+
+    But for a peer's. All ran on one machine, which may be.
+    """
+    failed, machine = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}, run.machine
     measured = {arm.id for arm, _ in _timed(run)}
     for name, untimed in run.reasons.items():
         arm, reason = untimed.arm, untimed.reason
@@ -120,11 +123,6 @@ def _reasons(run: Run) -> Iterator[str]:
         is_proven = run.begun.equality and not {(arm.port, STOCK), (arm.port, arm.kernel)} & failed
         if is_proven and reason.startswith(NOT_PROVEN):
             yield f"{name} has no number since it is not proven equal, and its proof passes"
-
-
-def _admission(run: Run) -> Iterator[str]:
-    """An arm with a number was compared with the oracle, or is of a peer; all ran on one machine, which may be."""
-    machine = run.machine
     for arm, t in _timed(run):
         if t.clock != ("blocked" if machine.backend == "cpu" else "pipelined"):
             yield f"{arm.id} was timed by the {t.clock} clock on {machine.backend}"
@@ -195,4 +193,4 @@ def _proof_alike(run: Run) -> Iterator[str]:
                 yield f"its proof lacks the call style of {arm.id} with the kernel {kernel}"
 
 
-RULES: tuple[Callable[[Run], Iterator[str]], ...] = (_arms, _absent, _reasons, _admission, _proof, _proof_alike)
+RULES: tuple[Callable[[Run], Iterator[str]], ...] = (_arms, _absent, _numbers, _proof, _proof_alike)

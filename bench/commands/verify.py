@@ -133,10 +133,8 @@ def report_self_test(*, prover: Prover) -> None:
     for fault in faults.FAULTS:
         some = expand([PortId("fault", fault.name)], DTYPES, get_checks(fault.check))
         asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:4]
-    sound: list[QuestionId] = []
-    for question in asked:
-        plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
-        sound += [plain] * (plain not in sound)
+    plain = [msgspec.structs.replace(q, subject=PortId("port", pure.PORT.name)) for q in asked]
+    sound = [q for number, q in enumerate(plain) if q not in plain[:number]]
     measurements = _prove("self-test", asked + sound, prover=prover)
     failed = [q for q, m in zip(asked, measurements, strict=False) if m.offered and not m.passed]
     noticed = {q.subject.name for q in failed if q not in prover.died}  # a death says nothing of the check
@@ -165,13 +163,8 @@ def _measure(asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
     """The measurements of questions; says how many pairs and triples of levels the rows of each subject cover."""
     measurements = _prove("verify", asked, prover=prover)
     for subject, pairs in grouped(zip(asked, measurements, strict=True), lambda pair: _label(pair[0].subject)).items():
-        rows = [
-            question.row
-            for question, m in pairs
-            if question.row and question.check == "contract" and question not in prover.died
-            if m.offered and m.error is not None
-        ]
-        if rows:
+        answered = [q for q, m in pairs if m.offered and m.error is not None and q not in prover.died]
+        if rows := [q.row for q in answered if q.row and q.check == "contract"]:
             covered, of = coverage_of(rows)
             say(f"{subject}: {len(rows)} rows cover {covered} of {of} pairs and triples of levels.")
     return measurements
