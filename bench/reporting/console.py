@@ -1,15 +1,13 @@
 """The output of the command line while it works."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
 from ..processes.interrupts import raise_if_interrupted
 from .inert import for_terminal, shortened
-
-if TYPE_CHECKING:
-    from .sections import Section
+from .sections import Section, terminal
 
 
 def say(message: str) -> None:
@@ -17,12 +15,8 @@ def say(message: str) -> None:
     typer.echo(shortened(for_terminal(message)), err=True)
 
 
-def show(sections: "list[Section]", *, above: Iterable[str] = (), details: bool = False) -> None:
+def show(sections: list[Section], *, above: Iterable[str] = (), details: bool = False) -> None:
     """Print tables to stdout, with lines above; with details, also the tables that are meant for files."""
-    from rich.console import Console
-
-    from .sections import terminal
-
     console = Console(width=None if Console().is_terminal else 100)  # a pipe has no width of its own
     for line in above:
         console.print(for_terminal(line), markup=False, highlight=False)
@@ -43,7 +37,6 @@ class Progress:
     """
 
     def __init__(self, what: str):
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._bar = Progress(
