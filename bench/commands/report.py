@@ -17,8 +17,7 @@ from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
-from ..reporting.exports import exported, way_table
-from ..reporting.page import sheet
+from ..reporting.exports import exported, sheet, way_table
 from ..reporting.plots import Picture, answer_figure, answer_text
 from ..reporting.provenance import load_warnings, origin_lines, origin_of, provenance_lines
 from ..reporting.times import cold_start_tables, time_tables

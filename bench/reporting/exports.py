@@ -1,10 +1,16 @@
-"""The tidy table of some runs in the format of the place that it goes to. The same results give the same bytes."""
+"""The tidy table of some runs in the format of the place that it goes to, and HTML pages of sentences and tables.
+
+The same results give the same bytes. A page is one file, which opens without a network and runs no script.
+"""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import jinja2
+from markupsafe import Markup, escape
 from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
@@ -12,9 +18,9 @@ from ..analysis.answer import WAYS, Answer, AnswerRow, answer
 from ..analysis.tidy import Kind, Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from .inert import for_csv
+from .inert import for_csv, for_terminal
 from .numbers import format_interval, format_time_range, json_text
-from .page import sheet
+from .plots import Picture, inline
 from .provenance import origin_lines, versions_text
 from .sections import Section, Words, latex, markdown_section
 
@@ -132,3 +138,34 @@ def _notes(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> list[str]
     notes += ["Each file is a run of its own: do not compare numbers of different files."] * more
     notes.append("-: no number; where no reason is named, not timed in this run.")
     return notes + [f"File {n}: " * more + "; ".join(origin_lines(run)) for n, run in enumerate(runs, 1)]
+
+
+def sheet(
+    title: str,
+    lines: Sequence[str],
+    pictures: Iterable[Picture],
+    sections: Sequence[Section],
+    provenance: Sequence[str],
+    more: Sequence[str] = (),
+) -> str:
+    """A page of sentences, pictures, more sentences and tables, which fold out, and where the numbers come from.
+
+    All of its text is escaped, and has its control characters shown. Of the tables, only details fold out.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else for_terminal(str(value)),
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["coded"] = _coded
+    page = environment.get_template("page.html").render(
+        title=title, lines=lines, more=more, sections=sections, provenance=provenance,
+        pictures=[Markup(inline(picture.figure, picture.description)) for picture in pictures],
+    )  # fmt: skip
+    return page.lstrip()
+
+
+def _coded(line: str) -> Markup:
+    """A sentence, with what stands between grave accents as code."""
+    parts = (escape(for_terminal(part)) for part in line.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
