@@ -55,11 +55,9 @@ def timings(
     phases: Sequence[str] | None = None,
     styles: Sequence[str],
 ) -> list[Timing]:
-    """The rows of some runs; those of one group in each run follow each other.
+    """The rows of some runs, those of a group together: of all workloads and phases, or those that are named.
 
-    Args:
-        workloads: with or without sizes that were changed; None for all, as for phases.
-        styles: names or labels of call styles.
+    Workloads with or without sizes that were changed, and call styles by name or label.
     """
     rows: dict[str, list[Timing]] = {}
     for number, run in enumerate(runs, 1):

@@ -57,9 +57,7 @@ def compare(
     Args:
         prover: None to time without a proof.
         load: runnable processes on the machine before any of the command's own was started; None where not known.
-        fresh: delete an unfinished run in the folder.
         quick: prove no more than what is timed: its phases, call styles and dtype.
-        anew: take no proof that is kept.
         how: the run is shown; see `trigru.bench.reporting.answer.show_run`.
     """
     path, equality, show_it = folder / PARTIAL, None, partial(show_run, **how)

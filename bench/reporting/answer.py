@@ -19,9 +19,8 @@ from .numbers import count, format_time, from_to, json_text
 from .provenance import load_warnings, measured_on, provenance_lines
 from .times import overhead_tables, speedup_tables, time_tables
 
-#: Lines of a screen, and how many arms without a number are named on it.
-LINES, MOST_UNTIMED = 24, 3
-PHASE_WIDTH, TIME_WIDTH, GAP = 16, 8, "  "
+#: Of a screen; and of its table, the widths of columns.
+LINES, PHASE_WIDTH, TIME_WIDTH, GAP = 24, 16, 8, "  "
 #: The least ratio of the documented call to another for which the other is advised.
 WORTH = 1.1
 #: What stands below a table in which some are marked.
@@ -63,9 +62,6 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
 
     Where that makes the lines fit, ratios, then the line on waiting, what is of other versions, and what the styles are
     is left out.
-
-    Args:
-        warnings: of the machine's load.
     """
 
     def folded(texts: Iterable[str]) -> list[str]:
@@ -112,8 +108,7 @@ def problem_lines(found: Answer) -> list[str]:
     lines += [f"FAILED: {_proven(p)} is not proven equal ({', '.join(p.failed)}); it has no number." for p in failed]
     lines += [f"Not here: {reason}" for reason in found.missing.values()]
     untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
-    more = len(untimed) - MOST_UNTIMED
-    lines += untimed[:MOST_UNTIMED] + [f"... and {more} more (--details)."] * (more > 0)
+    lines += untimed[:3] + [f"... and {len(untimed[3:])} more (--details)."] * (len(untimed) > 3)
     rows = _shown_rows(found)
     if floors := [row.baseline.floor for row in rows if row.baseline.floor > NOISY_FLOOR]:
         where = "every row" if len(floors) == len(rows) else f"{len(floors)} of {len(rows)} rows"
