@@ -2,10 +2,10 @@
 
 The file's checksum shows whether somebody changed it. Ratios, intervals, floors and verdicts are computed from the
 samples. What cannot be computed, as a machine or a date, is the word of the file. Each rule is a function that yields a
-sentence for each contradiction; adding a rule is adding a function to `RULES`.
+sentence for each contradiction.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 from msgspec.structs import replace
@@ -31,9 +31,8 @@ BOTH = (DOCUMENTED, FUNCTIONAL)
 
 def check_evidence(run: Run) -> None:
     """Raise a ValueError with what contradicts what, if the file of a run claims more than its records bear out."""
-    for rule in RULES:
-        for sentence in rule(run):
-            raise ValueError(sentence)
+    for sentence in chain(_arms(run), _absent(run), _numbers(run), _proof(run), _proof_alike(run)):
+        raise ValueError(sentence)
 
 
 def _timed(run: Run) -> list[tuple[Arm, Timed]]:
@@ -191,6 +190,3 @@ def _proof_alike(run: Run) -> Iterator[str]:
         for arm, _ in _timed(run):
             if styles and arm.port in own and arm.phase != "step" and (arm.port, arm.style) not in styles:
                 yield f"its proof lacks the call style of {arm.id} with the kernel {kernel}"
-
-
-RULES: tuple[Callable[[Run], Iterator[str]], ...] = (_arms, _absent, _numbers, _proof, _proof_alike)

@@ -41,7 +41,6 @@ from .options import checks_of
 from .report import write_page
 from .verify import verify_ports
 
-COLD_STARTS = 5
 #: Over which equality is checked, as by `trigru verify --devices`.
 MOST_DEVICES = 64
 
@@ -180,7 +179,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     """Time how long users of each port wait for the first train step; write cold_start.json."""
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with Progress("cold start") as progress:
-        starts = measure_cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
+        starts = measure_cold_starts([name for name in ports if not unavailable(name)], 5, progress.add)
     machine = describe_machine([package for name in ports for package in packages_of(name)])
     content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():
