@@ -20,7 +20,7 @@ from ..results.grouping import grouped
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
 from ..results.run import Clock
-from .pairs import Difference, baseline_of, by_other_clock, difference, frameworks, labelled
+from .pairs import Difference, baseline_of, by_other_clock, difference, labelled
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 
 #: The two ways in which frameworks are compared.
@@ -113,7 +113,8 @@ def answer(run: Results) -> Answer:
 def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
     row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {}, sight(benchmarks))
     for way in WAYS:
-        if not (cells := frameworks(benchmarks, way)):
+        cells = {port: b for port, b in labelled(benchmarks, way).items() if port != row.baseline.arm.port}
+        if not cells:
             continue
         alike = {port: b for port, b in cells.items() if not row.apart(b)}
         met = {(one, other): difference(results, alike[one], alike[other]) for one, other in combinations(alike, 2)}

@@ -122,11 +122,6 @@ def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
     return {b.arm.port: b for b in own if label in b.arm.labels}
 
 
-def frameworks(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
-    """As `labelled`, without the baseline's port."""
-    return {port: b for port, b in labelled(benchmarks, label).items() if port != baseline_of(benchmarks).arm.port}
-
-
 def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
     """What an arm is explained against: its port's functional style, or the baseline if it is that."""
     own = labelled(benchmarks, FUNCTIONAL).get(b.arm.port)
@@ -210,5 +205,6 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
                 continue
             for other in peers if over == "peers" else [own]:
                 time, word = _compared(b, other)
-                found.append(Speedup(b, other, b.name if b.arm.way else own.name, time.inverse, word))
+                ratio = TimeComparison(1 / time.ratio, 1 / time.high, 1 / time.low)
+                found.append(Speedup(b, other, b.name if b.arm.way else own.name, ratio, word))
     return found

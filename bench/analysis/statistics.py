@@ -38,11 +38,6 @@ class TimeComparison:
     high: float
 
     @property
-    def inverse(self) -> "TimeComparison":
-        """The time of the baseline over that of the arm."""
-        return TimeComparison(1 / self.ratio, 1 / self.high, 1 / self.low)
-
-    @property
     def reach(self) -> float:
         """How far the upper end lies above the ratio, as a share of it; infinite where no number holds the ratio."""
         return self.high / self.ratio - 1 if 0 < self.ratio < np.inf else np.inf

@@ -7,7 +7,7 @@ from support import runs
 from support.runs import PROGRAM, draw_kernels, draw_run, make_arm, make_benchmark, make_results, plan, with_benchmarks
 from trigru.bench.analysis import pairs
 from trigru.bench.analysis.answer import answer, sight
-from trigru.bench.analysis.pairs import best_ceilings, difference, frameworks, labelled, negligible_from, speedups
+from trigru.bench.analysis.pairs import best_ceilings, difference, labelled, negligible_from, speedups
 from trigru.bench.analysis.statistics import compare
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables
@@ -89,7 +89,7 @@ def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
     assert [b.name for b in labelled(benchmarks, "functional").values()] == [
         "pure[jit]", "linen[apply]", SPLIT, PARTITION,
     ]  # fmt: skip
-    assert list(frameworks(benchmarks, "documented")) == ["linen", "nnx", "equinox"]
+    assert list(labelled(benchmarks, "documented")) == ["pure", "linen", "nnx", "equinox"]
     of_name = {b.name: b for b in benchmarks}
     explained = {name: pairs.reference_of(of_name[name], benchmarks).name for name in (NNX, SPLIT, FILTER)}
     assert explained == {NNX: SPLIT, SPLIT: "pure[jit]", FILTER: PARTITION}
