@@ -10,9 +10,6 @@ _LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
 _SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
 #: What Markdown reads only in pairs. Within a word, an underscore is one.
 _PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
-#: The most letters of a word in a message.
-MOST_LETTERS = 200
-_LONG_WORD = re.compile(rf"\S{{{MOST_LETTERS + 1},}}")
 #: What LaTeX would not set as it is.
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
@@ -65,4 +62,4 @@ def shortened(text: str) -> str:
     >>> len(shortened("x" * 15000 + " is no number")), shortened("too long")
     (214, 'too long')
     """
-    return _LONG_WORD.sub(lambda word: f"{word[0][:MOST_LETTERS]}…", text)
+    return re.sub(r"\S{201,}", lambda word: f"{word[0][:200]}…", text)
