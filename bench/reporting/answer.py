@@ -170,28 +170,24 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
 
 def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
-    if "linen" not in found.ports:
-        return []
-    machine = found.run.trigru.machine
-    is_known = machine.backend == "cpu" and ".".join(machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
-    (older, then), (newer, now) = BY_SERIES.items()
+    machine, ((older, then), (newer, now)) = found.run.trigru.machine, BY_SERIES.items()
+    is_known = "linen" in found.ports and machine.backend == "cpu"
+    is_known = is_known and ".".join(machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
     return [CHANGED.format(older, newer, then / now)] * is_known
 
 
 def proof_lines(found: Answer) -> list[str]:
     """What was proven before timing, and where all was measured."""
-    equal = [_proven(p) for p in found.proofs or () if p.is_equal]
-    is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
-    proven = ""
+    equal, lines = [_proven(p) for p in found.proofs or () if p.is_equal], []
     if found.proofs is None:
-        proven = "Not verified before timing: the first results of each arm were compared with the oracle."
+        lines = ["Not verified before timing: the first results of each arm were compared with the oracle."]
     elif equal:
         whole = any(m.dtype == "bfloat16" for m in found.run.trigru.begun.equality or ())  # a first look has none
-        proven = "Proven the same" if whole else "Same results"
-        proven += "" if is_all else f" ({', '.join(equal)})"
+        is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
-        proven = f"{proven}: {cells}." if cells else f"{proven}."
-    return [*[proven] * bool(proven), measured_on(found.run)]
+        proven = ("Proven the same" if whole else "Same results") + ("" if is_all else f" ({', '.join(equal)})")
+        lines = [f"{proven}: {cells}." if cells else f"{proven}."]
+    return [*lines, measured_on(found.run)]
 
 
 def _proven(proof: Proof) -> str:
