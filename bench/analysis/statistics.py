@@ -102,23 +102,23 @@ def between_runs(processes: int) -> float:
     return BETWEEN_RUNS if 1 < processes <= FEW_PROCESSES else 0.0
 
 
-def compare_effects(new: Effect, old: Effect) -> TimeComparison:
-    """How a ratio changed between two runs, whose rounds are not paired: new / old.
+def compare_effects(new: Effect, old: Effect) -> tuple[TimeComparison, float]:
+    """How a ratio changed between two runs, whose rounds are not paired: new / old; and the chance of that.
 
-    The squared standard errors add up; degrees of freedom are Welch's. How runs of few processes differ is added for
-    each of the two. A run of one process counts as infinitely many degrees of freedom, and the interval does not
-    contain the difference between processes.
+    The squared standard errors add up; degrees of freedom are Welch's and Satterthwaite's. How runs of few processes
+    differ is added for each of the two. A run of one process counts as infinitely many degrees of freedom, and the
+    interval does not contain the difference between processes. The chance is how often an arm that did not change seems
+    slower by at least as much: one-sided, of the interval's own t.
     """
-    return as_ratio(_change(new, old))
-
-
-def chance_of_slower(new: Effect, old: Effect) -> float:
-    """How often an arm that did not change seems slower by at least as much: one-sided, of the interval's own t."""
-    change, freedom = _change(new, old), _freedom((new, old))
+    counted = sum(e.standard_error**4 / (e.processes - 1) for e in (new, old) if e.processes > 1)
+    squared = new.standard_error**2 + old.standard_error**2
+    freedom, error = squared**2 / counted if counted else np.inf, squared**0.5
+    between = float(np.hypot(new.between_runs, old.between_runs))
+    change = _widened(new.log_ratio - old.log_ratio, _t(freedom) * error if error else 0.0, error, 1, between)
     reach = change.high - change.log_ratio
     if reach == 0:
-        return float(np.heaviside(-change.log_ratio, 0.5))
-    return float(t.sf(change.log_ratio / reach * _t(freedom), freedom))
+        return as_ratio(change), float(np.heaviside(-change.log_ratio, 0.5))
+    return as_ratio(change), float(t.sf(change.log_ratio / reach * _t(freedom), freedom))
 
 
 def beyond_chance(chances: Sequence[float]) -> list[bool]:
@@ -169,13 +169,6 @@ def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | N
     return "indistinguishable"
 
 
-def _change(new: Effect, old: Effect) -> Effect:
-    error = (new.standard_error**2 + old.standard_error**2) ** 0.5
-    reach = _t(_freedom((new, old))) * error if error else 0.0
-    between = float(np.hypot(new.between_runs, old.between_runs))
-    return _widened(new.log_ratio - old.log_ratio, reach, error, 1, between)
-
-
 def _widened(centre: float, reach: float, error: float, processes: int, between: float) -> Effect:
     """An effect whose interval also contains an error between runs, which is independent: squares add up."""
     reach = float(np.hypot(reach, _t(np.inf) * between))
@@ -203,9 +196,3 @@ def _bootstrap(log_ratios: bytes, processes: int, seed: int, resamples: int) -> 
 
 def _t(freedom: float) -> float:
     return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
-
-
-def _freedom(effects: Sequence[Effect]) -> float:
-    """Degrees of freedom of a sum, by Welch and Satterthwaite; infinite where none has a second process."""
-    counted = sum(e.standard_error**4 / (e.processes - 1) for e in effects if e.processes > 1)
-    return sum(e.standard_error**2 for e in effects) ** 2 / counted if counted else np.inf
