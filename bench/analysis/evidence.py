@@ -109,10 +109,7 @@ def _absent(run: Run) -> Iterator[str]:
 
 
 def _numbers(run: Run) -> Iterator[str]:
-    """An arm has a number or a reason that the file bears out; if a number, it was compared with the oracle.
-
-    But for a peer's. All ran on one machine, which may be.
-    """
+    """An arm has a number, and then agreed with the oracle, or a reason that the file bears out; all on one machine."""
     failed, machine = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}, run.machine
     measured = {arm.id for arm, _ in _timed(run)}
     for name, untimed in run.reasons.items():
@@ -162,11 +159,9 @@ def _proof(run: Run) -> Iterator[str]:
             of_port = proven.get((arm.port, kernel), ())
             names = {m.check for m in of_port}
             varied = {factor for m in of_port for factor in m.levels or ()}
-            if "contract" in names:
-                is_covered = {"entry", "phase", "carry", "lengths", "resets"} <= varied
-            else:  # the latter in earlier versions
-                is_covered = needed <= names or {"sequence", "step", "training"} <= names
-            if not is_covered:
+            is_whole = {"entry", "phase", "carry", "lengths", "resets"} <= varied
+            is_older = needed <= names or {"sequence", "step", "training"} <= names
+            if not (is_whole if "contract" in names else is_older):
                 yield f"{arm.id} has a number, but no proof in float64 of what was timed"
 
 

@@ -47,13 +47,11 @@ class Timing(Struct, frozen=True, kw_only=True):
     remark: str = ""  # what is to be heeded, or why there is no number
 
 
+Some = Sequence[str] | None  # None for all
+
+
 def timings(
-    runs: Sequence[Results],
-    kind: Kind = "pure",
-    *,
-    workloads: Sequence[str] | None = None,
-    phases: Sequence[str] | None = None,
-    styles: Sequence[str],
+    runs: Sequence[Results], kind: Kind = "pure", *, workloads: Some = None, phases: Some = None, styles: Sequence[str]
 ) -> list[Timing]:
     """The rows of some runs, those of a group together: of all workloads and phases, or those that are named.
 
@@ -69,7 +67,12 @@ def timings(
             for style in dict.fromkeys(styles):
                 # a port that is not available has no number in any style
                 called = [i for i in items if i.arm.style is None or style in (i.arm.style, *i.arm.labels)]
-                some = _pairs(called) if kind == "pairwise" else [(i,) for i in called if i.arm.role != "duplicate"]
+                if kind == "pairwise":  # each two frameworks on one kernel; plain JAX, the baseline, is none of them
+                    frameworks = [item for item in called if item.arm.port != BASELINE[0]]
+                    alike = grouped(frameworks, lambda item: item.arm.kernel).values()
+                    some = [pair for of_kernel in alike for pair in combinations(of_kernel, 2)]
+                else:
+                    some = [(item,) for item in called if item.arm.role != "duplicate"]
                 rows.setdefault(group, []).extend(_row(number, run, style, timed, *of) for of in some)
     return [row for of_group in rows.values() for row in of_group]
 
@@ -77,13 +80,6 @@ def timings(
 def items_of(run: Results) -> list[Benchmark | Untimed]:
     """Arms on one device; arms on several have tables of their own."""
     return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
-
-
-def _pairs(called: list[Benchmark | Untimed]) -> Iterator[tuple[Benchmark | Untimed, ...]]:
-    """Each two frameworks on one kernel; plain JAX, the baseline, is none of them."""
-    frameworks = [item for item in called if item.arm.port != BASELINE[0]]
-    for same in grouped(frameworks, lambda item: item.arm.kernel).values():
-        yield from combinations(same, 2)
 
 
 def _row(file: int, run: Results, style: str, timed: list[Benchmark], *items: Benchmark | Untimed) -> Timing:

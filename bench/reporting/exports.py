@@ -37,6 +37,7 @@ KINDS: dict[Kind, tuple[str, str]] = {
     ),
     "time": ("Time per call", "Time per call: the median of the rounds, and in brackets their quartiles."),
 }
+Texts = Sequence[str]
 #: What tells rows apart, with the value that needs no column of its own where all rows have it.
 KEYS = {"file": 1, "workload": None, "phase": None, "dtype": "float32", "division": STOCK}
 
@@ -141,12 +142,7 @@ def _notes(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> list[str]
 
 
 def sheet(
-    title: str,
-    lines: Sequence[str],
-    pictures: Iterable[Picture],
-    sections: Sequence[Section],
-    provenance: Sequence[str],
-    more: Sequence[str] = (),
+    title: str, lines: Texts, pictures: Iterable[Picture], sections: Iterable[Section], origin: Texts, more: Texts = ()
 ) -> str:
     """A page of sentences, pictures, more sentences and tables, which fold out, and where the numbers come from.
 
@@ -159,7 +155,7 @@ def sheet(
     )  # fmt: skip
     environment.filters["coded"] = _coded
     page = environment.get_template("page.html").render(
-        title=title, lines=lines, more=more, sections=sections, provenance=provenance,
+        title=title, lines=lines, more=more, sections=sections, provenance=origin,
         pictures=[Markup(inline(picture.figure, picture.description)) for picture in pictures],
     )  # fmt: skip
     return page.lstrip()
