@@ -22,7 +22,7 @@ from ..proving.prover import PortId, Prover, QuestionId
 from ..proving.questions import OF_PARTS, expand, get_subject
 from ..reporting import equality as shown
 from ..reporting.console import Progress, say, show
-from ..reporting.equality import label
+from ..reporting.equality import Departures, label
 from ..reporting.findings import Finding, Format, written
 from ..results.grouping import grouped
 from ..timing.machine import versions_of
@@ -186,30 +186,26 @@ def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> list[Measur
 
 
 def _print(
-    measurements: list[Measurement],
-    missing: dict[str, str],
-    ports: Sequence[str],
-    format: Format,
-    departures: list[upstream.SeenDeparture] | None = None,
+    measured: list[Measurement], missing: dict[str, str], ports: Sequence[str], format: Format, seen: Departures = None
 ) -> None:
     """Print measurements; of the frameworks' own parts, also the departures that these show."""
     if format == "json":
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(shown.equality_json(measurements, missing, versions_of(packages), departures))
+        typer.echo(shown.equality_json(measured, missing, versions_of(packages), seen))
     elif format != "text":
-        head = [f"{len(measurements)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
-        failed = [m for m in measurements if not m.passed]
+        head = [f"{len(measured)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
+        failed = [m for m in measured if not m.passed]
         findings = [Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in failed]
-        for key, some in grouped(measurements, lambda m: (m.check, label(m.port, m.kernel))).items():
+        for key, some in grouped(measured, lambda m: (m.check, label(m.port, m.kernel))).items():
             passed = all(m.passed for m in some)
             findings += [Finding(*key, f"{len(some)} within their bounds", False)] * passed
-        if departures is not None:
-            findings = [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in departures]
+        if seen is not None:
+            findings = [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in seen]
         typer.echo(written(format, "trigru verify", head, findings))
-    elif departures is None:
-        show(shown.equality_tables(measurements))
+    elif seen is None:
+        show(shown.equality_tables(measured))
     else:
-        show([shown.equality_table(measurements, failures=False), shown.departures_table(departures)])
+        show([shown.equality_table(measured, failures=False), shown.departures_table(seen)])
 
 
 def _write_scripts(measurements: list[Measurement]) -> None:

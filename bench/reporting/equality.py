@@ -1,6 +1,6 @@
 """The measurements of `verify` as tables, as a line, and as JSON."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 
 import msgspec
 
@@ -15,6 +15,8 @@ from ..results.proof import worst_of
 from .numbers import json_text
 from .sections import Prose, Section, Words
 
+#: Of the frameworks' own parts; None where they were not asked.
+Departures = list[SeenDeparture] | None
 #: The note of a table on rows, whose bounds are others.
 _OF_ROWS = (
     "contract, triples, random: errors are relative to the largest magnitude of their example and step. In float64, "
@@ -78,16 +80,13 @@ def self_test_table(noticed: Container[str]) -> Section:
 
 
 def equality_json(
-    measurements: Iterable[Measurement],
-    unavailable: dict[str, str],
-    versions: dict[str, str],
-    departures: Iterable[SeenDeparture] | None = None,
+    measured: list[Measurement], missing: dict[str, str], versions: dict[str, str], departures: Departures = None
 ) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/checks.md."""
-    found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]
+    found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measured]
     passed = bool(found) and all(m["passed"] for m in found)
-    content = {"schema": 2, "passed": passed, "versions": versions, "unavailable": unavailable}
-    more = {} if departures is None else {"departures": list(departures)}
+    content = {"schema": 2, "passed": passed, "versions": versions, "unavailable": missing}
+    more = {} if departures is None else {"departures": departures}
     return json_text(content | more | {"measurements": found})
 
 
