@@ -22,8 +22,6 @@ from ..results.record import Benchmark, Results
 from ..results.run import Clock, Timed
 from .statistics import TimeComparison, compare, noise_floor, verdict
 
-#: The most that crossing the jit boundary was seen to take.
-BOUNDARY_LIMIT_S = 2e-3
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
 #: The clock that does not lead, by the one that does.
@@ -138,7 +136,7 @@ def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, differ
         return "style"
     if not same:
         return "style" if same_port else "program"
-    if abs(difference_s) > BOUNDARY_LIMIT_S:
+    if abs(difference_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
         return "unexplained"
     if same_port:
         return "boundary"

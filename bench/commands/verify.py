@@ -116,8 +116,7 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     measurements = _measure(asked, prover=prover)
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
     _print(measurements, missing, chosen, format, departures)
-    off_record = sum(departure.status != upstream.ON_RECORD for departure in departures)
-    if off_record:
+    if off_record := sum(departure.status != upstream.ON_RECORD for departure in departures):
         say(f"{off_record} of {len(departures)} departures are not as on record.")
         raise typer.Exit(1)
     say(f"{len(departures)} departures, all on record.")

@@ -22,11 +22,7 @@ _ARGUMENT = re.compile(r"^(\s*[\[*])")
 
 
 def for_markdown(text: str, *, cell: bool = False) -> str:
-    r"""What Markdown shows as it is, in a paragraph or in a cell of a table.
-
-    >>> for_markdown("<script> a|b [x](http://y)"), for_markdown("# a\n# b"), for_markdown("**bold** train_step 5*")
-    ('&lt;script> a\\|b [x]\\(http:\\//y)', '\\# a\\n# b', '\\*\\*bold\\*\\* train_step 5\\*')
-    """
+    """What Markdown shows as it is, in a paragraph or in a cell of a table."""
     text = for_terminal(text).replace("&", "&amp;").replace("<", "&lt;")
     text = _SPECIAL.sub(r"\\\g<0>", text)
     for mark in _PAIRED:
@@ -36,11 +32,7 @@ def for_markdown(text: str, *, cell: bool = False) -> str:
 
 
 def for_csv(text: str) -> str:
-    r"""What a spreadsheet takes as text and never as a formula, in a cell of a CSV file.
-
-    >>> for_csv("=1+1"), for_csv("\t-2"), for_csv("linen[apply]")
-    ("'=1+1", '\\t-2', 'linen[apply]')
-    """
+    """What a spreadsheet takes as text and never as a formula, in a cell of a CSV file."""
     text = for_terminal(text)
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
 
