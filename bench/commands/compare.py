@@ -85,10 +85,7 @@ def compare(
 
 
 def unfinished_run(path: Path, plan: Plan, *, proven: bool, quick: bool) -> Journal | None:
-    """The unfinished run that a path has, to be continued; None if there is none.
-
-    Raises a ResumeError if it is damaged, of another plan, of other versions, or not proven, quickly or in full.
-    """
+    """The unfinished run to continue, if any; raises a ResumeError if it is damaged, another, or not proven."""
     if not (path.exists() or path.is_symlink()):
         return None
     proof = Journal.read(path).begun.equality if proven else None

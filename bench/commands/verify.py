@@ -82,10 +82,7 @@ def verify_ports(
 
 
 def verify_together(names: Names, kernels: Names, where: str, *, format: Format, devices: int | None) -> None:
-    """Ask, together with other hosts, what is asked of many devices: parts of their CPUs, or what they have if None.
-
-    Host 0 prints. Exit 1 if something failed.
-    """
+    """Check so many devices of all hosts together, or what they have; host 0 prints. Exit 1 if something failed."""
     ports = read_ports(names)
     join(read_hosts(where), devices)
     import jax
@@ -138,8 +135,7 @@ def report_self_test(*, prover: Prover) -> None:
     failed = [q for q, m in zip(asked, measurements, strict=False) if m.offered and not m.passed]
     noticed = {q.subject.name for q in failed if q not in prover.died}  # a death says nothing of the check
     show([shown.self_test_table(noticed)])
-    is_sound = all(m.passed for m in measurements[len(asked) :])
-    if not is_sound:
+    if not (is_sound := all(m.passed for m in measurements[len(asked) :])):
         say("the port without a fault failed, too: the above says nothing.")
     if not is_sound or len(noticed) < len(faults.FAULTS):
         raise typer.Exit(1)
