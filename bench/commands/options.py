@@ -44,8 +44,8 @@ def make_plan(
     peers = tuple(dict.fromkeys(name for name in ports or () if name in PEERS))
     for peer in peers:
         get_peer(peer)  # which must be here
-    own_names = [name for name in ports or () if name not in PEERS]
-    names = read_ports(own_names or ([BASELINE[0]] if peers else None))  # peers alone are timed with plain JAX
+    named = [name for name in ports or () if name not in PEERS]
+    names = read_ports(named or ([BASELINE[0]] if peers else None))  # peers alone are timed with plain JAX
     timed = read_kernels(kernels, names)
     over = (1,) if devices is None else parse_devices(devices)
     is_stock, spread = all(kernel == STOCK for kernel in timed), len(over) > 1
@@ -57,15 +57,15 @@ def make_plan(
     # `gradient` is most of `train_step`; one time step has no loop, and runs the framework's cell with every kernel
     usual_phases = ("train_step", "step") if quick else ("forward", "train_step", "step")
     usual_phases = usual_phases if is_stock and not spread else ("forward", "train_step")
-    had = list(PHASES)
+    possible = list(PHASES)
     if styles:
         known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
         choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])
         # a port that is not available may have the phase
-        had = [p for p in PHASES if any(unavailable(n) or styles_called(get_port(n), styles, p) for n in names)]
-        usual_phases = tuple(phase for phase in usual_phases if phase in had) or usual_phases
+        possible = [p for p in PHASES if any(unavailable(n) or styles_called(get_port(n), styles, p) for n in names)]
+        usual_phases = tuple(phase for phase in usual_phases if phase in possible) or usual_phases
     chosen_phases = choose("phase", phases or usual_phases, PHASES)
-    if absent := [phase for phase in chosen_phases if phase not in had]:
+    if absent := [phase for phase in chosen_phases if phase not in possible]:
         raise InputError(f"nothing has the phase {absent[0]} in the call styles {', '.join(styles or ())}.")
     few = first_look(names) if quick and is_stock and not spread else None
     return Plan(
