@@ -182,14 +182,9 @@ def _bootstrap(log_ratios: bytes, processes: int, seed: int, resamples: int) -> 
     Processes of equally many rounds are resampled at once, as each is alone: with the same draws. A page shows a ratio
     in several places; it is resampled for the first of them.
     """
+    rounds, rng = np.frombuffer(log_ratios).reshape(processes, -1), np.random.default_rng(seed)
     found = bootstrap(
-        (np.frombuffer(log_ratios).reshape(processes, -1),),
-        np.median,
-        axis=-1,
-        n_resamples=resamples,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
+        (rounds,), np.median, n_resamples=resamples, axis=-1, confidence_level=CONFIDENCE, method="percentile", rng=rng
     )
     return tuple(np.stack([*found.confidence_interval, found.standard_error]).T.tolist())
 

@@ -81,14 +81,10 @@ def show_starts(path: Path, output: Path | None) -> None:
 def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
     found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
-    return sheet(
-        "linen, NNX and Equinox",
-        [*load_warnings(run.trigru), *head_lines(found)],
-        [Picture(answer_figure(found), answer_text(found))] if found.rows else [],
-        [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))],
-        provenance_lines(run),
-        more_lines(found),
-    )
+    lines = [*load_warnings(run.trigru), *head_lines(found)]
+    pictures = [Picture(answer_figure(found), answer_text(found))] if found.rows else []
+    tables = [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))]
+    return sheet("linen, NNX and Equinox", lines, pictures, tables, provenance_lines(run), more_lines(found))
 
 
 def write_page(folder: Path, run: Results) -> Path:

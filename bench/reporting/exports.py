@@ -76,20 +76,16 @@ def answer_record(found: Answer) -> dict[str, Any]:
 
 
 def _row_record(row: AnswerRow) -> dict[str, Any]:
-    def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
-        return {
-            port: {
-                "style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high,
-                "differs": row.apart(b),
-            }
-            for port, b in arms.items()
-        }  # fmt: skip
+    def cell(b: Benchmark) -> dict[str, Any]:
+        timed = {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
+        return timed | {"differs": row.apart(b)}
 
-    b = row.baseline
+    b, keeping = row.baseline, {port: cell(b) for port, b in row.keeping.items()}
     return {
         "workload": row.workload, "shape": b.shape, "phase": row.phase, "clock": row.clock, "floor": b.floor,
-        "plain_s": b.median_s, "cells": {way: cells(arms) for way, arms in row.cells.items()},
-        "fastest": row.fastest, "pairs": row.pairs, "keeping": cells(row.keeping), "advised": row.advised,
+        "plain_s": b.median_s,
+        "cells": {way: {port: cell(b) for port, b in arms.items()} for way, arms in row.cells.items()},
+        "fastest": row.fastest, "pairs": row.pairs, "keeping": keeping, "advised": row.advised,
         "least": row.least, "other": row.other and _row_record(row.other),
     }  # fmt: skip
 
