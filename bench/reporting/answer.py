@@ -142,10 +142,11 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
         slower = {port: d.ratio for port, d in row.advised.items() if is_here(port) and d.verdict == "slower"}
         return {port: ratio for port, ratio in slower.items() if ratio >= WORTH}
 
-    rows = [row for row in found.rows if row.phase in shown_phases(found) and saving(row)]
-    row = max(rows, key=lambda row: max(saving(row).values()), default=None)
     advised: list[tuple[str, str, float]] = []
-    for port in row.cells[DOCUMENTED] if row else ():
+    if not (rows := [row for row in found.rows if row.phase in shown_phases(found) and saving(row)]):
+        return "", []
+    row = max(rows, key=lambda row: max(saving(row).values()))
+    for port in row.cells[DOCUMENTED]:
         kept, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
         if port not in saving(row) or not kept or (functional and functional.median_s < NEAR * kept.median_s):
             continue
@@ -154,7 +155,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
             made, _, arguments = code.removesuffix(")").rpartition("(")
             code = f"call = {made}; call({arguments})"
         advised.append((code, name_of(port), kept.median_s))
-    if row is None or not advised:
+    if not advised:
         return "", []
     shown_s = [b.median_s for cells in row.cells.values() for b in cells.values() if not row.apart(b)]
     fastest = [of for of in advised if of[2] < min(shown_s, default=0.0)]
