@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 from msgspec.structs import astuple
 
@@ -144,6 +143,8 @@ def sheet(
 
     All of its text is escaped, and has its control characters shown. Of the tables, only details fold out.
     """
+    import jinja2  # which pages alone need
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else for_terminal(str(value)),
