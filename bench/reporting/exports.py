@@ -23,6 +23,8 @@ from .plots import Picture, inline
 from .provenance import origin_lines, versions_text
 from .sections import Section, Words, latex, markdown_section
 
+import jinja2  # isort: skip  # after msgspec, which is named first where an extra is missing
+
 #: Of each kind, the title of its table, and what its numbers are.
 KINDS: dict[Kind, tuple[str, str]] = {
     "pure": (
@@ -36,7 +38,6 @@ KINDS: dict[Kind, tuple[str, str]] = {
     ),
     "time": ("Time per call", "Time per call: the median of the rounds, and in brackets their quartiles."),
 }
-Texts = Sequence[str]
 #: What tells rows apart, with the value that needs no column of its own where all rows have it.
 KEYS = {"file": 1, "workload": None, "phase": None, "dtype": "float32", "division": STOCK}
 
@@ -137,14 +138,13 @@ def _notes(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> list[str]
 
 
 def sheet(
-    title: str, lines: Texts, pictures: Iterable[Picture], sections: Iterable[Section], origin: Texts, more: Texts = ()
-) -> str:
+    title: str, lines: Sequence[str], pictures: Iterable[Picture], sections: Iterable[Section],
+    origin: Sequence[str], more: Sequence[str] = (),
+) -> str:  # fmt: skip
     """A page of sentences, pictures, more sentences and tables, which fold out, and where the numbers come from.
 
     All of its text is escaped, and has its control characters shown. Of the tables, only details fold out.
     """
-    import jinja2  # which pages alone need
-
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else for_terminal(str(value)),
