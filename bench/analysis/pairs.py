@@ -17,6 +17,7 @@ from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm
+from ..results.grouping import grouped
 from ..results.machine import Ceilings
 from ..results.record import Benchmark, Results
 from ..results.run import Clock, Timed
@@ -26,8 +27,14 @@ from .statistics import TimeComparison, compare, noise_floor, verdict
 NEGLIGIBLE = 0.01
 #: The clock that does not lead, by the one that does.
 OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
-#: As `trigru.bench.reporting.times.CAUSES` tells them; "unexplained" is also what exceeds the cost of the boundary.
-Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
+Cause = Literal[
+    "none",  # there is no difference to explain
+    "unread",  # a program could not be read
+    "boundary",  # the same program, which only crossing the jit boundary tells apart
+    "style",  # called in another way; of two styles of one framework, with another program, too
+    "program",  # two frameworks in the same style, with another program
+    "unexplained",  # the same program, and more than the boundary can cost, or is shown to cost
+]
 #: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
 Over = Literal["stock", "peers", "one device"]
 
@@ -62,7 +69,8 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     names = ("dots", "transposes", "whiles", "fusions") if mine and its else ()
     differing = [(n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))]
     counts = tuple(count for count in differing if count[0] != "fusions") or tuple(differing)
-    cause, same = _cause(results, one, other, word, difference_s), same_program(one, other)
+    same = same_program(one, other)
+    cause = _cause(results, one, other, word, same, difference_s)
     return Difference(one.name, other.name, *of, difference_s, low_s, high_s, word, same, cause, counts)
 
 
@@ -126,17 +134,17 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
     return baseline_of(benchmarks) if own is None or own is b else own
 
 
-def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, difference_s: float) -> Cause:
+def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, same: bool | None, delta_s: float) -> Cause:
     if word == "indistinguishable":
         return "none"
-    if (same := same_program(one, other)) is None:
+    if same is None:
         return "unread"
     same_port = one.arm.port == other.arm.port
     if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
         return "style"
     if not same:
         return "style" if same_port else "program"
-    if abs(difference_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
+    if abs(delta_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
         return "unexplained"
     if same_port:
         return "boundary"
@@ -145,6 +153,15 @@ def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, differ
     pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
     vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
     return "boundary" if vanishes else "unexplained"
+
+
+def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
+    """Arms of the stock division by name and phase, then by the swept size; empty where none is swept."""
+    if (swept := results.trigru.plan.swept) is None:
+        return {}
+    arms = [b for b in results.benchmarks if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")]
+    by_arm = grouped(arms, lambda b: (b.name, b.arm.phase))
+    return {arm: {b.arm.workload.sizes[swept]: b for b in of_arm} for arm, of_arm in by_arm.items()}
 
 
 def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:

@@ -1,12 +1,16 @@
-"""How long users of each port wait for the first train step: the file of the timed cold starts."""
+"""How long users of each port wait for the first train step: the file of the timed cold starts, and their medians."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from ...common.errors import InputError
 from ...common.files import read_whole
+from ...common.port.programs import Build
 from ..results.arm import Load
 from ..results.files import STARTS_COMMAND
 from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing
@@ -43,3 +47,20 @@ def load_starts(path: Path) -> ColdStarts:
         if first_twice(map(repr, found.starts)):
             raise ValueError("it has a start twice, to the last digit")
         return found
+
+
+def median_start(starts: Sequence[ColdStart]) -> ColdStart:
+    """The starts of one port as one, of medians: of each time, and of the peaks that are known, or None."""
+    times_s = zip(*((s.import_s, s.init_s, s.second_call_s, *astuple(s.build)) for s in starts), strict=True)
+    import_s, init_s, second_s, *build_s = map(median, times_s)
+    peaks = []
+    for of_starts in zip(*((s.peak_bytes, s.device_peak_bytes) for s in starts), strict=True):
+        known = [peak for peak in of_starts if peak is not None]
+        peaks.append(int(median(known)) if known else None)
+    return ColdStart(starts[0].port, starts[0].style, import_s, init_s, Build(*build_s), second_s, *peaks)
+
+
+def total_range_s(starts: Sequence[ColdStart]) -> tuple[float, float, float]:
+    """Import, init and first step together, in seconds: the median, the least and the most."""
+    totals_s = [start.total_s for start in starts]
+    return median(totals_s), min(totals_s), max(totals_s)

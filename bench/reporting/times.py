@@ -3,15 +3,13 @@
 Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
-from statistics import median
-
 import numpy as np
 from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR
-from ..analysis.starts import ColdStarts
+from ..analysis.starts import ColdStarts, median_start, total_range_s
 from ..analysis.tidy import remarks
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -135,7 +133,7 @@ def speedup_tables(results: Results) -> list[Section]:
             for s in found:
                 b, memory = s.benchmark, "-" if s.temp_share is None else f"{s.temp_share:.2f}"
                 times = format_time(b.median_s), format_interval(s.ratio, 2 if s.ratio.high < 10 else 1), s.verdict
-                costs = memory if last == "memory" else _exchanged(s)
+                costs = _exchanged(s) if over == "one device" else memory
                 rows.append((str(b.arm.workload), b.arm.phase, s.arm, s.other.name, *times, costs))
             tables.append(Section(title.format(kernel=kernel), columns, rows, notes))
     return tables
@@ -168,22 +166,19 @@ _SPEEDUPS: dict[pairs.Over, tuple[str, str]] = {
 
 def overhead_tables(results: Results) -> list[Section]:
     """Overhead against the swept size; no table where none is swept."""
-    if (swept := results.trigru.plan.swept) is None:
-        return []
-    arms = [b for b in results.benchmarks if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")]
-    sizes = sorted({b.arm.workload.sizes[swept] for b in arms})
+    found = pairs.by_size(results)
+    sizes = sorted({size for of_arm in found.values() for size in of_arm})
 
     def share(b: Benchmark) -> str:
         return f"{b.ratio - 1:+.1%}" + "*" * (not pairs.same_program(b, pairs.baseline_of(results.groups()[b.group])))
 
     rows = []
-    for (arm, phase), of in grouped(arms, lambda b: (b.name, b.arm.phase)).items():
-        of_arm = {b.arm.workload.sizes[swept]: b for b in of}
+    for (arm, phase), of_arm in found.items():
         size, is_sure = pairs.negligible_from(of_arm)
         least = "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure)
         rows.append((f"{arm} {phase}", *(share(of_arm[s]) if s in of_arm else "-" for s in sizes), least))
     table = Section(
-        f"Framework overhead against size: share of pure[jit]'s time, by {swept}",
+        f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
         (Prose("arm"), *map(str, sizes), f"under {pairs.NEGLIGIBLE:.0%} from"),
         rows,
         (
@@ -196,32 +191,32 @@ def overhead_tables(results: Results) -> list[Section]:
 
 def cold_start_tables(found: ColdStarts) -> list[Section]:
     """A table with the medians of each port's starts."""
-    ports, rows = grouped(found.starts, lambda cold: cold.port), []
-    memory = ["peak_bytes"] + ["device_peak_bytes"] * any(s.device_peak_bytes is not None for s in found.starts)
-    for port, starts in ports.items():
-        parts_s = zip(*((s.import_s, s.init_s, *astuple(s.build)) for s in starts), strict=True)
-        totals_s = [s.total_s for s in starts]
-        total = f"{median(totals_s):.3g} s [{min(totals_s):.3g}, {max(totals_s):.3g}]"
-        peaks = ([peak for s in starts if (peak := getattr(s, name)) is not None] for name in memory)
-        known = (format_bytes(int(median(of))) if of else "unknown" for of in peaks)
-        rows.append((port, *(format_time(median(of)) for of in parts_s), total, *known))
+    starts_of = grouped(found.starts, lambda cold: cold.port)
+    ports = [median_start(starts) for starts in starts_of.values()]
+    on_device = any(port.device_peak_bytes is not None for port in ports)
+    rows = []
+    for port in ports:
+        parts = map(format_time, (port.import_s, port.init_s, *astuple(port.build)))
+        total = "{:.3g} s [{:.3g}, {:.3g}]".format(*total_range_s(starts_of[port.port]))
+        peaks = (port.peak_bytes, port.device_peak_bytes) if on_device else (port.peak_bytes,)
+        memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
+        rows.append((port.port, *parts, total, *memory))
     before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))
-    second_s = [median(s.second_call_s for s in starts) for starts in ports.values()]
     notes = (
-        f"Medians of {from_to(map(len, ports.values()), str)} starts of each port, each in a fresh process. "
+        f"Medians of {from_to(map(len, starts_of.values()), str)} starts of each port, each in a fresh process. "
         "The total also has its range.",
         "Import contains JAX, Optax and the port's framework, which pure does not have. Init starts JAX's backend, "
         "draws the parameters and constructs the model.",
         f"First step is the whole first train step of {WORKLOAD}: trace, lower and compile, without a cache of "
         "compiled programs; make the optimiser's state; run the step. Total is import + init + first step. It does not "
         "contain the start of Python itself.",
-        f"The second step takes {from_to(second_s, format_time)}, as medians of the ports. "
-        f"Call styles: {', '.join(f'{port}[{starts[0].style}]' for port, starts in ports.items())}.",
+        f"The second step takes {from_to((p.second_call_s for p in ports), format_time)}, as medians of the ports. "
+        f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
         "Parameters and computation are float32; matrix products have JAX's default precision.",
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
         "little.",
         f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.",
     )
-    parts = ("import", "init", "trace", "lower", "compile", "first step")
-    columns = ("port", *parts, "total [min, max]", *("peak memory", "on the device")[: len(memory)])
+    memory = ("peak memory", "on the device") if on_device else ("peak memory",)
+    columns = ("port", "import", "init", "trace", "lower", "compile", "first step", "total [min, max]", *memory)
     return [Section("Cold start: from Python to the first train step", columns, rows, notes)]
