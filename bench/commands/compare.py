@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import typer
@@ -41,13 +40,15 @@ from .options import checks_of
 from .report import write_page
 from .verify import verify_ports
 
+COLD_STARTS = 5  # of each port, of which medians and ranges are shown
 #: Over which equality is checked, as by `trigru verify --devices`.
 MOST_DEVICES = 64
 
 
 def compare(
-    plan: Plan, folder: Path, prover: Prover | None, load: Load | None, fresh: bool, quick: bool, anew: bool, **how: Any
-) -> None:
+    plan: Plan, folder: Path, prover: Prover | None, load: Load | None,
+    *, fresh: bool, quick: bool, anew: bool, details: bool, json: bool,
+) -> None:  # fmt: skip
     """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
 
     An unfinished run of the same plan in the folder is continued, with the proof that it has. The caller has claimed
@@ -56,10 +57,13 @@ def compare(
     Args:
         prover: None to time without a proof.
         load: runnable processes on the machine before any of the command's own was started; None where not known.
+        fresh: delete an unfinished run in the folder.
         quick: prove no more than what is timed: its phases, call styles and dtype.
-        how: the run is shown; see `trigru.bench.reporting.answer.show_run`.
+        anew: take no proof that is kept.
+        details: also show all tables.
+        json: show the answer for machines instead.
     """
-    path, equality, show_it = folder / PARTIAL, None, partial(show_run, **how)
+    path, equality, show_it = folder / PARTIAL, None, partial(show_run, details=details, json=json)
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
     if journal is None and prover is not None:
         with prover:
@@ -176,7 +180,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     """Time how long users of each port wait for the first train step; write cold_start.json."""
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with Progress("cold start") as progress:
-        starts = measure_cold_starts([name for name in ports if not unavailable(name)], 5, progress.add)
+        starts = measure_cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
     machine = describe_machine([package for name in ports for package in packages_of(name)])
     content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():

@@ -51,8 +51,7 @@ def diff(
     if output is not None and (new is None or not _are_runs(old, new)):
         raise InputError("--output writes a page of two runs, and these are snapshots: leave it out.")
     with answered(format, "trigru diff"):
-        how = {"fail_above": fail_above, "anyway": anyway, "output": output}
-        results = _results(old, new, candidates or (), kinds, **how)
+        results = _results(old, new, candidates or (), kinds, fail_above=fail_above, anyway=anyway, output=output)
     if format == "text":
         for result in results:
             show_lines([*result.head, *result.lines, *result.notes])

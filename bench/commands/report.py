@@ -30,25 +30,26 @@ PAGE = "report.html"
 
 
 def report(
-    results: Sequence[Path], format: str, ratio: Kind, details: bool, output: Path | None, **chosen: Names
-) -> None:
+    results: Sequence[Path],
+    *, format: str, ratio: Kind, workloads: Names, phases: Names, styles: Names, details: bool, output: Path | None,
+) -> None:  # fmt: skip
     """Show runs and cold starts again, one after the other; or times of what was chosen as one table in a format."""
     if format != "text":
         if details or output:
             raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
-        runs, styles = [load(path) for path in results], chosen.pop("styles") or WAYS
+        runs, called = [load(path) for path in results], styles or WAYS
         arms = [item.arm for run in runs for item in items_of(run)]
         known = [name for arm in arms for name in (arm.workload.name, str(arm.workload))]
-        choose("workload of these results", chosen["workloads"], list(dict.fromkeys(known)))
-        choose("phase of these results", chosen["phases"], list(dict.fromkeys(arm.phase for arm in arms)))
+        choose("workload of these results", workloads, list(dict.fromkeys(known)))
+        choose("phase of these results", phases, list(dict.fromkeys(arm.phase for arm in arms)))
         known = [name for arm in arms for name in (arm.style, *arm.labels) if name]
-        choose("call style of these results", styles, list(dict.fromkeys(known)))
-        rows = timings(runs, ratio, styles=styles, **chosen)
+        choose("call style of these results", called, list(dict.fromkeys(known)))
+        rows = timings(runs, ratio, workloads=workloads, phases=phases, styles=called)
         if not rows:
             raise InputError("there is no number of these frameworks, phases and call styles in these results.")
         typer.echo(exported(rows, ratio, runs, format), nl=False)
         return
-    if ratio != "pure" or any(chosen.values()):
+    if ratio != "pure" or workloads or phases or styles:
         raise typer.BadParameter(
             "--ratio, --workload, --phase and --style choose rows of a table: add --format csv or another."
         )

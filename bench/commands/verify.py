@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import typer
@@ -31,16 +30,18 @@ from .options import choose, read_checks, read_kernels, read_ports, say_missing
 
 #: Where scripts of failed rows are written, and how many at most.
 SCRIPTS, MOST_SCRIPTS = Path("verify-failures"), 8
+ROWS_OF_A_FAULT = 4  # so many rows with the levels of a fault are asked by the self-test
 
 
 def verify(
-    names: Names, dtypes: Names, checks: Names, kernels: Names, format: Format, prover: Prover, **how: Any
-) -> None:
+    names: Names, dtypes: Names, checks: Names, kernels: Names,
+    *, format: Format, devices: int | None, anew: bool, prover: Prover,
+) -> None:  # fmt: skip
     """Compare ports with the oracle, as `verify_ports`, and print the measurements. Exit 1 if something failed."""
     ports = read_ports(names)
     measurements, missing = verify_ports(
         ports, choose("dtype", dtypes, DTYPES), read_checks(checks), read_kernels(kernels, ports),
-        prover=prover, **how,
+        devices=devices, anew=anew, prover=prover,
     )  # fmt: skip
     _print(measurements, missing, ports, format)
     _write_scripts(measurements)
@@ -122,15 +123,18 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
 def report_self_test(*, prover: Prover) -> None:
     """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed.
 
-    A fault is asked by the check that is there for it: of rows, by four of the design that have its levels. The port
+    A fault is asked by the check that is there for it: of rows, by some of the design that have its levels. The port
     without a fault has to pass the same questions.
     """
     asked: list[QuestionId] = []
     for fault in faults.FAULTS:
         some = expand([PortId("fault", fault.name)], DTYPES, get_checks(fault.check))
-        asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:4]
-    plain = [msgspec.structs.replace(q, subject=PortId("port", pure.PORT.name)) for q in asked]
-    sound = [q for number, q in enumerate(plain) if q not in plain[:number]]
+        asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
+    sound: list[QuestionId] = []
+    for question in asked:
+        plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
+        if plain not in sound:
+            sound.append(plain)
     measurements = _prove("self-test", asked + sound, prover=prover)
     failed = [q for q, m in zip(asked, measurements, strict=False) if m.offered and not m.passed]
     noticed = {q.subject.name for q in failed if q not in prover.died}  # a death says nothing of the check
@@ -192,8 +196,8 @@ def _print(
         failed = [m for m in measured if not m.passed]
         findings = [Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in failed]
         for key, some in grouped(measured, lambda m: (m.check, label(m.port, m.kernel))).items():
-            passed = all(m.passed for m in some)
-            findings += [Finding(*key, f"{len(some)} within their bounds", False)] * passed
+            if all(m.passed for m in some):
+                findings.append(Finding(*key, f"{len(some)} within their bounds", False))
         if seen is not None:
             findings = [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in seen]
         typer.echo(written(format, "trigru verify", head, findings))
