@@ -1,5 +1,6 @@
 """The arms of a run, made of its records: ratios, noise floors and verdicts are computed here, and stored nowhere."""
 
+from collections import defaultdict
 from pathlib import Path
 
 from ...common.errors import TrigruError, UnknownNameError, brief
@@ -7,7 +8,7 @@ from ..results.arm import NO_BASELINE, Untimed
 from ..results.files import ResultsFileError, read
 from ..results.journal import PARTIAL, Journal
 from ..results.record import Benchmark, Results
-from ..results.run import Run
+from ..results.run import Run, Timed
 from .evidence import check_evidence
 from .pairs import judged
 
@@ -34,11 +35,14 @@ def merge(run: Run) -> Results:
     if not run.started and not reasons:
         raise TrigruError("nothing was measured.")
     for group, arms in run.groups().items():
-        timed = {line.process: line.timed for line in run.groups_timed if line.group == group}
-        seen = {arm.id: {p: t for p, of in timed.items() for t in of if t.arm == arm.id} for arm in arms}
-        there = [arm for arm in arms if arm.id not in reasons and len(seen[arm.id]) == len(timed) > 0]
+        lines = [line for line in run.groups_timed if line.group == group]
+        seen = defaultdict[str, dict[int, Timed]](dict)  # by the arm's id, then by process
+        for line in lines:
+            for t in line.timed:
+                seen[t.arm][line.process] = t
+        there = [arm for arm in arms if lines and arm.id not in reasons and len(seen[arm.id]) == len(lines)]
         if not {"baseline", "duplicate"} <= {arm.role for arm in there}:
-            was_tried = timed or any(arm.id in reasons for arm in arms if arm.role != "arm")
+            was_tried = lines or any(arm.id in reasons for arm in arms if arm.role != "arm")
             without = (arm for arm in arms if was_tried or arm.id in reasons)
             untimed += [reasons.get(arm.id) or Untimed(arm, NO_BASELINE) for arm in without]
             continue

@@ -34,8 +34,7 @@ def tell(folder: Path, found: Snapshot) -> None:
     """Print what a snapshot holds, and what to do with it."""
     show([snapshot_table(found)])
     measured = found.equality or []
-    failed = sum(not m.passed and m.offered for m in measured)
-    if failed:
+    if failed := sum(not m.passed and m.offered for m in measured):
         say(f"{failed} of {len(measured)} measurements of equality failed: trigru verify shows them.")
     say(f"written: {folder}" + ("" if found.equality else ", without a proof of equality"))
     say(f"after an upgrade: trigru diff {folder} --now")

@@ -39,8 +39,7 @@ def style_rows(ports: Iterable[Port]) -> list[tuple[Port, CallStyle, str]]:
         for style in port.call_styles:
             labels = []
             for label in LABELS:
-                phases = tuple(phase for phase in style.phases if label in labels_of(port, phase)[style.name])
-                if phases:
+                if phases := tuple(phase for phase in style.phases if label in labels_of(port, phase)[style.name]):
                     labels.append(label if phases == PHASES else f"{label} ({', '.join(phases)})")
             rows.append((port, style, ", ".join(labels) or "none: its own"))
     return rows

@@ -43,11 +43,10 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
         styles = []
         for way in WAYS:
-            if text := _fastest(situation, way):
-                is_long = len(f"  {CALLED[way]}: {text}.") > WIDTH - TAKES
-                styles.append(
-                    f"  {CALLED[way]}: {_fastest(situation, way, brief=True) if brief and is_long else text}."
-                )
+            line = _line(situation, way)
+            if brief and len(line) > WIDTH - TAKES:
+                line = _line(situation, way, brief=True)
+            styles += [line] if line else []
         loop = f" ({LOOPS[situation[0].clock]})" * (phase in MAIN)
         lines += [f"{SUBJECTS[phase]}{loop}, fastest framework by style:", *styles] if styles else []
         if phase == "train_step" and waited and (texts := [*_turned(situation, blocked)]):
@@ -76,7 +75,7 @@ def _turned(situation: list[AnswerRow], waited: list[AnswerRow]) -> Iterator[str
             yield f"{listed(map(name_of, ports))}{' tied' * (len(ports) > 1)} {CALLED[way]}{at}"
 
 
-def _fastest(rows: list[AnswerRow], way: str, *, brief: bool = False) -> str:
+def _line(rows: list[AnswerRow], way: str, *, brief: bool = False) -> str:
     """Which frameworks are the fastest in one style, in each row where they differ; "" where that is unknown."""
     rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
     if not all(row.fastest.get(way) for row in rows):
@@ -84,7 +83,8 @@ def _fastest(rows: list[AnswerRow], way: str, *, brief: bool = False) -> str:
     groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
     everybody = {port for row in rows for cells in row.cells.values() for port in cells}
     where = {ports: f" at {sizes_of(of, rows)}" if len(groups) > 1 else "" for ports, of in groups.items()}
-    return ", ".join(_first_of(of, way, ports, everybody, where[ports], brief) for ports, of in groups.items())
+    texts = [_first_of(of, way, ports, everybody, where[ports], brief) for ports, of in groups.items()]
+    return f"  {CALLED[way]}: {', '.join(texts)}." if texts else ""
 
 
 def _slower(row: AnswerRow, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
