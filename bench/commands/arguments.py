@@ -1,4 +1,4 @@
-"""What commands have in common: options, folders to write into, what does not go together, and how they end."""
+"""The group of all commands, with exit codes of signals and closed pipes; the options and folders that they share."""
 
 import os
 import re
@@ -129,7 +129,7 @@ def folder_of(sizes: list[str] | None) -> Path:
 
 @contextmanager
 def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
-    """Within it, no other trigru writes into the folder or, where this command times, times here: it is waited for.
+    """Keep the folder and, with timing, this machine to this trigru; wait first for another one that uses them.
 
     Raises an OSError if the folder cannot be written, or a JaxEnvironmentError.
     """
