@@ -27,6 +27,7 @@ from .statistics import CONFIDENCE, between_runs, enough_rounds
 WAYS = (DOCUMENTED, FUNCTIONAL)
 #: The clock of a situation: an agent waits for each step, a training loop for none.
 CLOCKS: dict[str, Clock] = {"step": "blocked", "train_step": "pipelined"}
+POWER = 0.8  # a difference counts as seen if a run finds it with this probability
 #: A noise floor above this hides differences by which one would choose: "indistinguishable" then tells more about the
 #: machine than about the arms.
 NOISY_FLOOR = 0.10
@@ -137,7 +138,7 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
 
 
 def least_seen(b: Benchmark) -> float:
-    """The least difference found in an arm four times in five, given its interval and noise floor; a fraction.
+    """The least difference that would have been found in an arm, given its interval and its noise floor; a fraction.
 
     A verdict needs an effect beyond the reach of its interval, and beyond the floor. The effect that is found varies by
     its standard error and by how runs differ, so the true one has to be larger than that.
@@ -150,7 +151,7 @@ def least_seen(b: Benchmark) -> float:
     def reach(share: float) -> float:
         return float(np.hypot(t.ppf(share, freedom) * error, t.ppf(share, np.inf) * between))
 
-    return float(np.expm1(max(reach((1 + CONFIDENCE) / 2), np.log1p(b.floor)) + reach(0.8)))
+    return float(np.expm1(max(reach((1 + CONFIDENCE) / 2), np.log1p(b.floor)) + reach(POWER)))
 
 
 def sight(benchmarks: list[Benchmark]) -> float | None:

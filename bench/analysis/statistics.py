@@ -18,6 +18,7 @@ from ..arms.arms import FEW_PROCESSES
 from ..results.grouping import grouped
 
 CONFIDENCE = 0.95
+LEAST_ROUNDS = 6  # fewer, in a single process, bear no 95 % interval, and so no verdict
 #: Of the bootstrap: in one process, and in each of several, where it only bounds the interval from below.
 RESAMPLES, RESAMPLES_EACH = 4000, 1000
 #: No effect below this is called a difference, however narrow its interval. Two compilations of one function, placed
@@ -103,12 +104,12 @@ def between_runs(processes: int) -> float:
 
 
 def compare_effects(new: Effect, old: Effect) -> tuple[TimeComparison, float]:
-    """How a ratio changed between two runs, whose rounds are not paired: new / old; and the chance of that.
+    """How a ratio changed between two runs, new / old, and the probability that an unchanged one seems to rise as much.
 
-    The squared standard errors add up; degrees of freedom are Welch's and Satterthwaite's. How runs of few processes
-    differ is added for each of the two. A run of one process counts as infinitely many degrees of freedom, and the
-    interval does not contain the difference between processes. The chance is how often an arm that did not change seems
-    slower by at least as much: one-sided, of the interval's own t.
+    The rounds are not paired: squared standard errors add up, with Welch's and Satterthwaite's degrees of freedom. How
+    runs of few processes differ is added for each of the two. A run of one process counts as infinitely many degrees of
+    freedom, and the interval does not contain the difference between processes. The probability is one-sided, of the
+    interval's own t.
     """
     counted = sum(e.standard_error**4 / (e.processes - 1) for e in (new, old) if e.processes > 1)
     squared = new.standard_error**2 + old.standard_error**2
@@ -151,7 +152,7 @@ def noise_floor(duplicate: TimeComparison, processes: int = 1) -> float:
 
 def enough_rounds(process: Sequence[int]) -> bool:
     """Whether there are enough rounds for a verdict. Fewer than six, in a single process, give no 95 % interval."""
-    return len(set(process)) > 1 or len(process) >= 6
+    return len(set(process)) > 1 or len(process) >= LEAST_ROUNDS
 
 
 def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | None = None) -> str:

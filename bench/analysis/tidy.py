@@ -47,11 +47,11 @@ class Timing(Struct, frozen=True, kw_only=True):
     remark: str = ""  # what is to be heeded, or why there is no number
 
 
-Some = Sequence[str] | None  # None for all
+Only = Sequence[str] | None  # the names that are chosen; None for all
 
 
 def timings(
-    runs: Sequence[Results], kind: Kind = "pure", *, workloads: Some = None, phases: Some = None, styles: Sequence[str]
+    runs: Sequence[Results], kind: Kind = "pure", *, workloads: Only = None, phases: Only = None, styles: Sequence[str]
 ) -> list[Timing]:
     """The rows of some runs, those of a group together: of all workloads and phases, or those that are named.
 

@@ -19,6 +19,7 @@ from ..results.arm import Plan, Sized
 from ..timing.machine import memory
 from .arguments import Names
 
+PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = 10, 4, 2.5e-3  # fresh processes; of a sample, see `Plan`
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
 
@@ -71,7 +72,7 @@ def make_plan(
     return Plan(
         workloads=tuple(chosen.values()), phases=chosen_phases, ports=names, peers=peers,
         styles=tuple(dict.fromkeys(styles)) if styles else few, kernels=timed,
-        processes=processes or (4 if quick else 10), rounds=None, sample_time_s=2.5e-3,
+        processes=processes or (QUICK_PROCESSES if quick else PROCESSES), rounds=None, sample_time_s=SAMPLE_TIME_S,
         dtype=dtype, precision=precision, devices=over,
     )  # fmt: skip
 

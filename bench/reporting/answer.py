@@ -23,6 +23,7 @@ from .times import overhead_tables, speedup_tables, time_tables
 LINES, PHASE_WIDTH, TIME_WIDTH, GAP = 24, 16, 8, "  "
 #: The least ratio of the documented call to another for which the other is advised.
 WORTH = 1.1
+MOST_UNTIMED = 3  # so many arms without a number are named
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The time over plain JAX's that versions change the most, by the series of jax, of the published runs; the line tells
@@ -108,7 +109,8 @@ def problem_lines(found: Answer) -> list[str]:
     lines += [f"FAILED: {_proven(p)} is not proven equal ({', '.join(p.failed)}); it has no number." for p in failed]
     lines += [f"Not here: {reason}" for reason in found.missing.values()]
     untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
-    lines += untimed[:3] + [f"... and {len(untimed[3:])} more (--details)."] * (len(untimed) > 3)
+    more = len(untimed) - MOST_UNTIMED
+    lines += untimed[:MOST_UNTIMED] + [f"... and {more} more (--details)."] * (more > 0)
     rows = _shown_rows(found)
     if floors := [row.baseline.floor for row in rows if row.baseline.floor > NOISY_FLOOR]:
         where = "every row" if len(floors) == len(rows) else f"{len(floors)} of {len(rows)} rows"
@@ -171,10 +173,12 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
 
 def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
-    machine, ((older, then), (newer, now)) = found.run.trigru.machine, BY_SERIES.items()
-    is_known = "linen" in found.ports and machine.backend == "cpu"
-    is_known = is_known and ".".join(machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
-    return [CHANGED.format(older, newer, then / now)] * is_known
+    machine = found.run.trigru.machine
+    series = ".".join(machine.versions.get("jax", "").split(".")[:2])
+    if "linen" not in found.ports or machine.backend != "cpu" or series not in BY_SERIES:
+        return []
+    (older, then), (newer, now) = BY_SERIES.items()
+    return [CHANGED.format(older, newer, then / now)]
 
 
 def proof_lines(found: Answer) -> list[str]:

@@ -44,7 +44,7 @@ class Progress:
             TimeRemainingColumn(compact=True), TextColumn("{task.description}"),
             console=Console(stderr=True), transient=True, speed_estimate_period=600,
         )  # fmt: skip
-        self._next_line_s = 5.0
+        self._next_line_s = 5.0  # of the first line; short work has none
         self._task = self._bar.add_task(what, total=1.0)
 
     def __enter__(self) -> "Progress":
@@ -64,7 +64,7 @@ class Progress:
         task = self._bar.tasks[0]
         elapsed_s = task.elapsed or 0.0
         if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:
-            self._next_line_s = elapsed_s + 30
+            self._next_line_s = elapsed_s + 30.0
             left_s = max(0.0, elapsed_s * (1 / task.completed - 1)) if task.completed else 0.0
             left = f", about {left_s:.0f} s left" if task.completed else ""
             say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
