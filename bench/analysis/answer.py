@@ -20,15 +20,14 @@ from ..results.grouping import grouped
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
 from ..results.run import Clock
-from .pairs import Difference, baseline_of, by_other_clock, difference, frameworks, labelled
+from .pairs import Difference, baseline_of, by_other_clock, difference, labelled
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 
 #: The two ways in which frameworks are compared.
 WAYS = (DOCUMENTED, FUNCTIONAL)
 #: The clock of a situation: an agent waits for each step, a training loop for none.
 CLOCKS: dict[str, Clock] = {"step": "blocked", "train_step": "pipelined"}
-#: A difference counts as seen if a run finds it with this probability.
-POWER = 0.8
+POWER = 0.8  # a difference counts as seen if a run finds it with this probability
 #: A noise floor above this hides differences by which one would choose: "indistinguishable" then tells more about the
 #: machine than about the arms.
 NOISY_FLOOR = 0.10
@@ -99,26 +98,25 @@ class Answer(Struct, frozen=True):
 
 def answer(run: Results) -> Answer:
     """The answer of a run. It has no rows if no framework was timed with its own cell."""
-    rows = [_row_by_clocks(run, group) for group in run.groups().values() if group[0].arm.division == STOCK]
+    rows = []
+    for group in run.groups().values():
+        if group[0].arm.division == STOCK and (row := _row(run, group)).cells:
+            leads = row.clock == CLOCKS.get(row.phase, row.clock)
+            others = [] if leads else [*by_other_clock(group).values()]
+            rows.append(replace(row, other=_row(run, others)) if others else row)
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
     plan = run.trigru.plan
-    return Answer(run, [port for port in (*plan.ports, *plan.peers) if port in timed], [r for r in rows if r.cells])
-
-
-def _row_by_clocks(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
-    row = _row(results, benchmarks)
-    leads = row.clock == CLOCKS.get(row.phase, row.clock)
-    others = [] if leads else [*by_other_clock(benchmarks).values()]
-    return replace(row, other=_row(results, others)) if others else row
+    return Answer(run, [port for port in (*plan.ports, *plan.peers) if port in timed], rows)
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
     row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {}, sight(benchmarks))
     for way in WAYS:
-        if not (cells := frameworks(benchmarks, way)):
+        cells = {port: b for port, b in labelled(benchmarks, way).items() if port != row.baseline.arm.port}
+        if not cells:
             continue
         alike = {port: b for port, b in cells.items() if not row.apart(b)}
-        met = {two: difference(results, alike[two[0]], alike[two[1]]) for two in combinations(alike, 2)}
+        met = {(one, other): difference(results, alike[one], alike[other]) for one, other in combinations(alike, 2)}
         slower = {one if d.verdict == "slower" else other for (one, other), d in met.items() if d.is_real}
         judged = len(alike) > 1 and enough_rounds(row.baseline.process)
         # where one that was shown to be slower has a smaller time, a larger one is too noisy to be called the fastest
@@ -127,19 +125,16 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
         row.fastest[way] = [p for p, b in alike.items() if judged and p not in slower and b.median_s < limit_s]
         row.pairs[way] = list(met.values())
     documented, functional = (labelled(benchmarks, way) for way in WAYS)
-    kept = {port: best for port in documented if (best := _fastest_keeping(benchmarks, port))}
+    kept = dict[str, Benchmark]()
+    for port in documented:
+        styles = get_port(port).call_styles if port in port_names() and not unavailable(port) else ()
+        names = {style.name for style in styles if style.keeps_updates}
+        own = (b for b in benchmarks if (b.arm.port, b.arm.kernel, b.arm.way) == (port, STOCK, ""))
+        if best := min((b for b in own if b.arm.style in names), key=lambda b: b.median_s, default=None):
+            kept[port] = best
     other = {port: b for port, b in {**functional, **kept}.items() if b is not documented.get(port, b)}
     advised = {port: difference(results, documented[port], b) for port, b in other.items()}
     return replace(row, keeping=kept, advised=advised)
-
-
-def _fastest_keeping(benchmarks: list[Benchmark], port: str) -> Benchmark | None:
-    """The arm of a port, on the stock cell and one device, in the fastest of its styles that keep state."""
-    if port not in port_names() or unavailable(port):
-        return None
-    names = {style.name for style in get_port(port).call_styles if style.keeps_updates}
-    own = [b for b in benchmarks if b.arm.port == port and b.arm.kernel == STOCK and not b.arm.way]
-    return min((b for b in own if b.arm.style in names), key=lambda b: b.median_s, default=None)
 
 
 def least_seen(b: Benchmark) -> float:

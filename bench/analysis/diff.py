@@ -17,7 +17,7 @@ from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
 from .pairs import baseline_of
-from .statistics import TimeComparison, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
+from .statistics import TimeComparison, beyond_chance, compare_effects, effect_of, verdict
 
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
@@ -157,9 +157,9 @@ def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> ArmCha
         effect_of(np.log(b.time_s) - alone * np.log(baseline_of(benchmarks).time_s), b.process)
         for b, benchmarks in ((new, after), (old, before))
     ]
-    comparison, floor = compare_effects(*effects), max(new.floor, old.floor)
+    (comparison, chance), floor = compare_effects(*effects), max(new.floor, old.floor)
     word = "-" if new.arm.is_baseline else verdict(comparison, floor)
-    return ArmChange(new.arm, old.median_s, new.median_s, comparison, floor, word, chance_of_slower(*effects))
+    return ArmChange(new.arm, old.median_s, new.median_s, comparison, floor, word, chance)
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:

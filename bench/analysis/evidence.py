@@ -2,15 +2,14 @@
 
 The file's checksum shows whether somebody changed it. Ratios, intervals, floors and verdicts are computed from the
 samples. What cannot be computed, as a machine or a date, is the word of the file. Each rule is a function that yields a
-sentence for each contradiction; adding a rule is adding a function to `RULES`.
+sentence for each contradiction.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 from msgspec.structs import replace
 
-from ...common.equality.measurement import Measurement
 from ...common.errors import brief
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
@@ -28,15 +27,12 @@ from ..timing.machine import machine_contradictions
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
 #: Labels that every port of a run has in each of its groups.
 BOTH = (DOCUMENTED, FUNCTIONAL)
-#: What rows of the whole contract vary, among others; and in earlier versions the checks of the whole function.
-_VARIED, _FUNCTION = ("entry", "phase", "carry", "lengths", "resets"), ("sequence", "step", "training")
 
 
 def check_evidence(run: Run) -> None:
     """Raise a ValueError with what contradicts what, if the file of a run claims more than its records bear out."""
-    for rule in RULES:
-        for sentence in rule(run):
-            raise ValueError(sentence)
+    for sentence in chain(_arms(run), _absent(run), _numbers(run), _proof(run), _proof_alike(run)):
+        raise ValueError(sentence)
 
 
 def _timed(run: Run) -> list[tuple[Arm, Timed]]:
@@ -112,9 +108,9 @@ def _absent(run: Run) -> Iterator[str]:
         yield f"it ended, and not all of its {plan.processes} processes measured everything"
 
 
-def _reasons(run: Run) -> Iterator[str]:
-    """An arm has no number beside a reason why it has none, and the reason is borne out by what the file has, too."""
-    failed = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}
+def _numbers(run: Run) -> Iterator[str]:
+    """An arm has a number, and then agreed with the oracle, or a reason that the file bears out; all on one machine."""
+    failed, machine = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}, run.machine
     measured = {arm.id for arm, _ in _timed(run)}
     for name, untimed in run.reasons.items():
         arm, reason = untimed.arm, untimed.reason
@@ -123,11 +119,6 @@ def _reasons(run: Run) -> Iterator[str]:
         is_proven = run.begun.equality and not {(arm.port, STOCK), (arm.port, arm.kernel)} & failed
         if is_proven and reason.startswith(NOT_PROVEN):
             yield f"{name} has no number since it is not proven equal, and its proof passes"
-
-
-def _admission(run: Run) -> Iterator[str]:
-    """An arm with a number was compared with the oracle, or is of a peer; all ran on one machine."""
-    machine = run.machine
     for arm, t in _timed(run):
         if t.clock != ("blocked" if machine.backend == "cpu" else "pipelined"):
             yield f"{arm.id} was timed by the {t.clock} clock on {machine.backend}"
@@ -137,57 +128,40 @@ def _admission(run: Run) -> Iterator[str]:
             yield f"{arm.id} has a number, but its first results were not compared with the oracle"
         if (t.backend, t.device) != (machine.backend, machine.device):
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {machine.device}"
-
-
-def _machine(run: Run) -> Iterator[str]:
-    """The rules of a machine."""
     if run.started:
-        yield from machine_contradictions(run.machine, {arm.port for arm, _ in _timed(run)})
+        yield from machine_contradictions(machine, {arm.port for arm, _ in _timed(run)})
 
 
-def _proof_origin(run: Run) -> Iterator[str]:
-    """A proof was made where and with what the samples were taken."""
-    begun, machine = run.begun, run.machine
-    if begun.equality is None or not run.started:
+def _proof(run: Run) -> Iterator[str]:
+    """A proof is of what the plan asked for, was made where the samples were, and covers what was timed in float64."""
+    begun, plan, machine, found = run.begun, run.plan, run.machine, run.begun.equality
+    if found is None:
         return
-    if begun.backend != machine.backend:
+    if run.started and begun.backend != machine.backend:
         yield f"its proof was made on {begun.backend}, and its samples on {machine.backend}"
-    if begun.versions not in ({}, machine.versions):
+    if run.started and begun.versions not in ({}, machine.versions):
         yield "its proof was made with other versions than its samples"
-    if begun.commit not in ("", machine.commit):
+    if run.started and begun.commit not in ("", machine.commit):
         yield "its proof was made with another commit than its samples"
-
-
-def _proof_content(run: Run) -> Iterator[str]:
-    """The rules of measurements, and that they are of what the plan asked for."""
-    found, plan = run.begun.equality or [], run.plan
     yield from proof.contradictions(found)
     for m in found:
         if m.passed and m.port not in (BASELINE[0], *plan.ports):
             yield f"its proof is of {m.port}, which the plan did not ask for"
         if m.passed and m.kernel not in (STOCK, *plan.kernels):
             yield f"its proof is of the kernel {brief(m.kernel)}, which the plan did not ask for"
-
-
-def _proof_cover(run: Run) -> Iterator[str]:
-    """What has a number beside a proof was proven in float64, by checks that cover what was timed."""
-    found = run.begun.equality
-    if found is None:
-        return
     failed = {(m.port, m.kernel) for m in found if not passes(m)}
     proven = grouped((m for m in found if m.dtype == "float64" and passes(m)), lambda m: (m.port, m.kernel))
-    needed = {check for phase in run.plan.phases for check in PHASE_CHECKS[phase]}
+    needed = {check for phase in plan.phases for check in PHASE_CHECKS[phase]}
     for arm, _ in _timed(run):
-        for kernel in () if arm.port in run.plan.peers else dict.fromkeys((STOCK, arm.kernel)):
+        for kernel in () if arm.port in plan.peers else dict.fromkeys((STOCK, arm.kernel)):
             if (arm.port, kernel) in failed:
                 yield f"{arm.id} has a number, but was not proven equal"
             of_port = proven.get((arm.port, kernel), ())
             names = {m.check for m in of_port}
-            if "contract" in names:
-                is_covered = {*_VARIED} <= {factor for m in of_port for factor in m.levels or ()}
-            else:
-                is_covered = needed <= names or {*_FUNCTION} <= names
-            if not is_covered:
+            varied = {factor for m in of_port for factor in m.levels or ()}
+            is_whole = {"entry", "phase", "carry", "lengths", "resets"} <= varied
+            is_older = needed <= names or {"sequence", "step", "training"} <= names
+            if not (is_whole if "contract" in names else is_older):
                 yield f"{arm.id} has a number, but no proof in float64 of what was timed"
 
 
@@ -198,7 +172,12 @@ def _proof_alike(run: Run) -> Iterator[str]:
         own = {port: of for port, of in grouped(found, lambda m: m.port).items() if port in ports}
         if any(not passes(m) for of in own.values() for m in of):
             continue  # rows that fail are measured with fewer levels
-        measured = {port: {what for m in of for what in _parts_of(m)} for port, of in own.items()}
+        # each check, and what was compared outside of rows and call styles
+        measured = {
+            port: {f"{m.check} in {m.dtype}" for m in of}
+            | {f"{m.check} in {m.dtype}: {m.quantity}" for m in of if m.style is None and m.levels is None}
+            for port, of in own.items()
+        }
         for port, parts in measured.items():
             if absent := sorted({*chain(*measured.values())} - parts):
                 yield f"its proof lacks {absent[0]} of {port} with the kernel {kernel}, and has it of another port"
@@ -206,16 +185,3 @@ def _proof_alike(run: Run) -> Iterator[str]:
         for arm, _ in _timed(run):
             if styles and arm.port in own and arm.phase != "step" and (arm.port, arm.style) not in styles:
                 yield f"its proof lacks the call style of {arm.id} with the kernel {kernel}"
-
-
-def _parts_of(m: Measurement) -> Iterator[str]:
-    """The check of a measurement, and what was compared, outside of rows and call styles."""
-    yield f"{m.check} in {m.dtype}"
-    if m.style is None and m.levels is None:
-        yield f"{m.check} in {m.dtype}: {m.quantity}"
-
-
-Rule = Callable[[Run], Iterator[str]]
-RULES: tuple[Rule, ...] = (
-    _arms, _absent, _reasons, _admission, _machine, _proof_origin, _proof_content, _proof_cover, _proof_alike,
-)  # fmt: skip

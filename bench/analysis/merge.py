@@ -1,10 +1,10 @@
 """The arms of a run, made of its records: ratios, noise floors and verdicts are computed here, and stored nowhere."""
 
-from collections.abc import Iterator
+from collections import defaultdict
 from pathlib import Path
 
 from ...common.errors import TrigruError, UnknownNameError, brief
-from ..results.arm import NO_BASELINE, Arm, Untimed
+from ..results.arm import NO_BASELINE, Untimed
 from ..results.files import ResultsFileError, read
 from ..results.record import Benchmark, Results
 from ..results.run import PARTIAL, Journal, Run, Timed
@@ -26,30 +26,29 @@ def load(path: Path) -> Results:
 
 
 def merge(run: Run) -> Results:
-    """What a run shows. Raises a TrigruError if it has nothing, not even a reason why."""
-    if not run.started and not run.reasons:
+    """What a run shows. Raises a TrigruError if it has nothing, not even a reason why.
+
+    An arm that has no number in one process has none at all; nor has any arm without the baseline and its duplicate.
+    """
+    reasons, benchmarks, untimed = run.reasons, list[Benchmark](), list[Untimed]()
+    if not run.started and not reasons:
         raise TrigruError("nothing was measured.")
-    found: list[Benchmark | Untimed] = []
     for group, arms in run.groups().items():
-        timed = {line.process: line.timed for line in run.groups_timed if line.group == group}
-        found += _of_group(arms, timed, run.reasons)
-    benchmarks = [arm for arm in found if isinstance(arm, Benchmark)]
-    return Results(run, benchmarks, [arm for arm in found if isinstance(arm, Untimed)])
-
-
-def _of_group(
-    arms: list[Arm], timed: dict[int, list[Timed]], untimed: dict[str, Untimed]
-) -> Iterator[Benchmark | Untimed]:
-    """The arms of a group. One that has no number in one process has none at all."""
-    seen = {arm.id: {p: t for p, of_process in timed.items() for t in of_process if t.arm == arm.id} for arm in arms}
-    there = [arm for arm in arms if arm.id not in untimed and len(seen[arm.id]) == len(timed) > 0]
-    if not {"baseline", "duplicate"} <= {arm.role for arm in there}:
-        was_tried = timed or any(arm.id in untimed for arm in arms if arm.role != "arm")
-        yield from (untimed.get(arm.id) or Untimed(arm, NO_BASELINE) for arm in arms if was_tried or arm.id in untimed)
-        return
-    for arm in arms:
-        if arm not in there:
-            reason = untimed[arm.id].reason if arm.id in untimed else "not measured in every process"
-            lost_later = arm.id in untimed and bool(seen[arm.id])  # though others timed it
-            yield Untimed(arm, f"in one process: {reason}" if lost_later else reason)
-    yield from judged([(arm, seen[arm.id]) for arm in there])
+        lines = [line for line in run.groups_timed if line.group == group]
+        seen = defaultdict[str, dict[int, Timed]](dict)  # by the arm's id, then by process
+        for line in lines:
+            for t in line.timed:
+                seen[t.arm][line.process] = t
+        there = [arm for arm in arms if lines and arm.id not in reasons and len(seen[arm.id]) == len(lines)]
+        if not {"baseline", "duplicate"} <= {arm.role for arm in there}:
+            was_tried = lines or any(arm.id in reasons for arm in arms if arm.role != "arm")
+            without = (arm for arm in arms if was_tried or arm.id in reasons)
+            untimed += [reasons.get(arm.id) or Untimed(arm, NO_BASELINE) for arm in without]
+            continue
+        for arm in arms:
+            if arm not in there:
+                reason = reasons[arm.id].reason if arm.id in reasons else "not measured in every process"
+                lost_later = arm.id in reasons and bool(seen[arm.id])  # though others timed it
+                untimed.append(Untimed(arm, f"in one process: {reason}" if lost_later else reason))
+        benchmarks += judged([(arm, seen[arm.id]) for arm in there])
+    return Results(run, benchmarks, untimed)

@@ -23,16 +23,18 @@ from ..results.record import Benchmark, Results
 from ..results.run import Clock, Timed
 from .statistics import TimeComparison, compare, noise_floor, verdict
 
-#: The most that crossing the jit boundary was seen to take.
-BOUNDARY_LIMIT_S = 2e-3
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
 #: The clock that does not lead, by the one that does.
 OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
-#: "none": there is no difference to explain. "unread": a program could not be read. "boundary": the same program,
-#: called in another way. "style": called in another way, and not the same program. "program": another program in the
-#: same style. "unexplained": the same program in the same style, or a difference beyond what the boundary can cost.
-Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
+Cause = Literal[
+    "none",  # there is no difference to explain
+    "unread",  # a program could not be read
+    "boundary",  # the same program, which only crossing the jit boundary tells apart
+    "style",  # called in another way; of two styles of one framework, with another program, too
+    "program",  # two frameworks in the same style, with another program
+    "unexplained",  # the same program, and more than the boundary can cost, or is shown to cost
+]
 #: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
 Over = Literal["stock", "peers", "one device"]
 
@@ -101,23 +103,18 @@ def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
 
 
 def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
-    """Arms of a group by the clock that does not lead, by id; see `trigru.bench.results.run.Timed`.
-
-    Those that were read in every process, in rounds of the baseline and its duplicate; none without these.
-    """
+    """Arms of a group by the clock that does not lead, by id: those with its rounds in every process. See `Timed`."""
     rounds = {b.arm.id: {number: len(t.other_s) for number, t in b.timed.items()} for b in benchmarks}
     wanted = rounds[baseline_of(benchmarks).arm.id]
     alike = [b for b in benchmarks if rounds[b.arm.id] == wanted and all(wanted.values())]
     if not {"baseline", "duplicate"} <= {b.arm.role for b in alike}:
         return {}
-    turned = [(b.arm, {number: _turned(t) for number, t in b.timed.items()}) for b in alike]
-    return {b.arm.id: b for b in judged(turned)}
 
+    def turned(t: Timed) -> Timed:
+        none = [0] * len(t.other_s)  # its rounds have no places and dates
+        return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
 
-def _turned(t: Timed) -> Timed:
-    """The samples of an arm with the other clock in the lead, whose rounds have no places and dates."""
-    none = [0] * len(t.other_s)
-    return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
+    return {b.arm.id: b for b in judged([(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike])}
 
 
 def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:
@@ -126,17 +123,9 @@ def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:
 
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
-    """The arm of each framework whose call style has a label, by port, in the order of the group.
-
-    Of the stock cell, on one device.
-    """
+    """The arm of each framework whose call style has a label, by port: of the stock cell, on one device."""
     own = [b for b in benchmarks if b.arm.role in ("arm", "baseline") and b.arm.kernel == STOCK and not b.arm.way]
     return {b.arm.port: b for b in own if label in b.arm.labels}
-
-
-def frameworks(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
-    """As `labelled`, without the baseline's port."""
-    return {port: b for port, b in labelled(benchmarks, label).items() if port != baseline_of(benchmarks).arm.port}
 
 
 def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
@@ -145,19 +134,17 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
     return baseline_of(benchmarks) if own is None or own is b else own
 
 
-def _cause(
-    results: Results, one: Benchmark, other: Benchmark, word: str, same_program: bool | None, difference_s: float
-) -> Cause:
+def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, same: bool | None, delta_s: float) -> Cause:
     if word == "indistinguishable":
         return "none"
-    if same_program is None:
+    if same is None:
         return "unread"
     same_port = one.arm.port == other.arm.port
     if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
         return "style"
-    if not same_program:
+    if not same:
         return "style" if same_port else "program"
-    if abs(difference_s) > BOUNDARY_LIMIT_S:
+    if abs(delta_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
         return "unexplained"
     if same_port:
         return "boundary"
@@ -173,10 +160,8 @@ def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
     if (swept := results.trigru.plan.swept) is None:
         return {}
     arms = [b for b in results.benchmarks if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")]
-    return {
-        key: {b.arm.workload.sizes[swept]: b for b in of_arm}
-        for key, of_arm in grouped(arms, lambda b: (b.name, b.arm.phase)).items()
-    }
+    by_arm = grouped(arms, lambda b: (b.name, b.arm.phase))
+    return {arm: {b.arm.workload.sizes[swept]: b for b in of_arm} for arm, of_arm in by_arm.items()}
 
 
 def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
@@ -204,9 +189,6 @@ def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
     steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
     gemm, copy = max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen)
     return Ceilings(gemm, copy, min(steps_s, default=None))
-
-
-# What a kernel gains over own cells and over peers, and what several devices gain over one ---------------------------
 
 
 class Speedup(Struct, frozen=True):
@@ -238,5 +220,6 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
                 continue
             for other in peers if over == "peers" else [own]:
                 time, word = _compared(b, other)
-                found.append(Speedup(b, other, b.name if b.arm.way else own.name, time.inverse, word))
+                ratio = TimeComparison(1 / time.ratio, 1 / time.high, 1 / time.low)
+                found.append(Speedup(b, other, b.name if b.arm.way else own.name, ratio, word))
     return found

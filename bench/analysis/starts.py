@@ -1,6 +1,6 @@
-"""How long users of each port wait for the first train step, from the timed cold starts."""
+"""How long users of each port wait for the first train step: the file of the timed cold starts, and their medians."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -10,15 +10,14 @@ from msgspec.structs import astuple
 
 from ...common.errors import InputError
 from ...common.files import read_whole
+from ...common.port.programs import Build
 from ..results.arm import Load
 from ..results.files import STARTS_COMMAND
-from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing
 from ..results.machine import Machine
 from ..timing.coldstart import ColdStart
 from ..timing.machine import machine_contradictions
 
-PARTS = ("import", "init", "trace", "lower", "compile", "first step")
 SCHEMA = 3
 
 
@@ -50,29 +49,18 @@ def load_starts(path: Path) -> ColdStarts:
         return found
 
 
-@dataclass(frozen=True)
-class PortStart:
-    """Medians over the starts of one port."""
-
-    port: str
-    style: str
-    starts: int
-    part_s: tuple[float, ...]  # of each of PARTS
-    total_s: tuple[float, float, float]  # import, init and first step together: the median, the least and the most
-    second_call_s: float
-    peak_bytes: int | None  # resident memory; None where not known
-    device_peak_bytes: int | None  # in use on the accelerator; None where not known
+def median_start(starts: Sequence[ColdStart]) -> ColdStart:
+    """The starts of one port as one, of medians: of each time, and of the peaks that are known, or None."""
+    times_s = zip(*((s.import_s, s.init_s, s.second_call_s, *astuple(s.build)) for s in starts), strict=True)
+    import_s, init_s, second_s, *build_s = map(median, times_s)
+    peaks = []
+    for of_starts in zip(*((s.peak_bytes, s.device_peak_bytes) for s in starts), strict=True):
+        known = [peak for peak in of_starts if peak is not None]
+        peaks.append(int(median(known)) if known else None)
+    return ColdStart(starts[0].port, starts[0].style, import_s, init_s, Build(*build_s), second_s, *peaks)
 
 
-def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
-    """Medians of each port's starts."""
-    summaries = []
-    for port, starts in grouped(found, lambda cold: cold.port).items():
-        part_s = zip(*((s.import_s, s.init_s, *astuple(s.build)) for s in starts), strict=True)
-        totals_s, second_s = [s.total_s for s in starts], [s.second_call_s for s in starts]
-        total_s = median(totals_s), min(totals_s), max(totals_s)
-        memory = ([getattr(s, name) for s in starts] for name in ("peak_bytes", "device_peak_bytes"))
-        peaks = (int(median(known)) if (known := [peak for peak in of if peak is not None]) else None for of in memory)
-        style, parts_s = starts[0].style, tuple(map(median, part_s))
-        summaries.append(PortStart(port, style, len(starts), parts_s, total_s, median(second_s), *peaks))
-    return summaries
+def total_range_s(starts: Sequence[ColdStart]) -> tuple[float, float, float]:
+    """Import, init and first step together, in seconds: the median, the least and the most."""
+    totals_s = [start.total_s for start in starts]
+    return median(totals_s), min(totals_s), max(totals_s)

@@ -18,8 +18,7 @@ from ..arms.arms import FEW_PROCESSES
 from ..results.grouping import grouped
 
 CONFIDENCE = 0.95
-#: Fewer rounds, in a single process, bear no 95 % interval, and so no verdict.
-LEAST_ROUNDS = 6
+LEAST_ROUNDS = 6  # fewer, in a single process, bear no 95 % interval, and so no verdict
 #: Of the bootstrap: in one process, and in each of several, where it only bounds the interval from below.
 RESAMPLES, RESAMPLES_EACH = 4000, 1000
 #: No effect below this is called a difference, however narrow its interval. Two compilations of one function, placed
@@ -38,11 +37,6 @@ class TimeComparison:
     ratio: float
     low: float
     high: float
-
-    @property
-    def inverse(self) -> "TimeComparison":
-        """The time of the baseline over that of the arm."""
-        return TimeComparison(1 / self.ratio, 1 / self.high, 1 / self.low)
 
     @property
     def reach(self) -> float:
@@ -65,22 +59,12 @@ class Effect:
 def compare(
     time_s: np.ndarray, baseline_time_s: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0
 ) -> TimeComparison:
-    """The paired ratio of two arms.
-
-    Args:
-        time_s, baseline_time_s: seconds per call in the same rounds.
-        process: the process that each round was in; None where all were in one.
-        seed: of the bootstrap.
-
-    >>> machine = np.random.default_rng(0).lognormal(0, 0.5, 40)  # a noisy machine slows both alike
-    >>> round(compare(1.1 * machine, machine).high, 3)
-    1.1
-    """
+    """The paired ratio of two arms, from seconds per call in the same rounds; `effect_of` has the rest."""
     return as_ratio(effect_of(np.log(time_s) - np.log(baseline_time_s), process, seed))
 
 
 def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0) -> Effect:
-    """The mean over processes of the median over rounds, with its interval.
+    """The mean over processes of the median over rounds, with its interval, given each round's process; None: one.
 
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
     processes' medians, whose spread contains both levels. These few medians may happen to lie closer together than a
@@ -119,23 +103,23 @@ def between_runs(processes: int) -> float:
     return BETWEEN_RUNS if 1 < processes <= FEW_PROCESSES else 0.0
 
 
-def compare_effects(new: Effect, old: Effect) -> TimeComparison:
-    """How a ratio changed between two runs, whose rounds are not paired: new / old.
+def compare_effects(new: Effect, old: Effect) -> tuple[TimeComparison, float]:
+    """How a ratio changed between two runs, new / old, and the probability that an unchanged one seems to rise as much.
 
-    The squared standard errors add up; degrees of freedom are Welch's. How runs of few processes differ is added for
-    each of the two. A run of one process counts as infinitely many degrees of freedom, and the interval does not
-    contain the difference between processes.
+    The rounds are not paired: squared standard errors add up, with Welch's and Satterthwaite's degrees of freedom. How
+    runs of few processes differ is added for each of the two. A run of one process counts as infinitely many degrees of
+    freedom, and the interval does not contain the difference between processes. The probability is one-sided, of the
+    interval's own t.
     """
-    return as_ratio(_change(new, old))
-
-
-def chance_of_slower(new: Effect, old: Effect) -> float:
-    """How often an arm that did not change seems slower by at least as much: one-sided, of the interval's own t."""
-    change, freedom = _change(new, old), _freedom((new, old))
+    counted = sum(e.standard_error**4 / (e.processes - 1) for e in (new, old) if e.processes > 1)
+    squared = new.standard_error**2 + old.standard_error**2
+    freedom, error = squared**2 / counted if counted else np.inf, squared**0.5
+    between = float(np.hypot(new.between_runs, old.between_runs))
+    change = _widened(new.log_ratio - old.log_ratio, _t(freedom) * error if error else 0.0, error, 1, between)
     reach = change.high - change.log_ratio
     if reach == 0:
-        return float(np.heaviside(-change.log_ratio, 0.5))
-    return float(t.sf(change.log_ratio / reach * _t(freedom), freedom))
+        return as_ratio(change), float(np.heaviside(-change.log_ratio, 0.5))
+    return as_ratio(change), float(t.sf(change.log_ratio / reach * _t(freedom), freedom))
 
 
 def beyond_chance(chances: Sequence[float]) -> list[bool]:
@@ -143,9 +127,6 @@ def beyond_chance(chances: Sequence[float]) -> list[bool]:
 
     However many arms there are, whichever of them changed, and however they depend on each other (Holm, Scandinavian
     Journal of Statistics 6(2), 1979, https://www.jstor.org/stable/4615733).
-
-    >>> beyond_chance([0.012, 0.5, 0.016, 0.5]), beyond_chance([0.02] * 3)
-    ([True, False, True, False], [False, False, False])
     """
     ordered = np.argsort(chances)
     left = np.arange(len(chances), 0, -1)
@@ -164,9 +145,6 @@ def noise_floor(duplicate: TimeComparison, processes: int = 1) -> float:
 
     In one process, it is how far the A/A interval reaches from 1, since that interval does not contain the difference
     between processes. In several processes, the interval contains it; there it is how far the A/A ratio lies from 1.
-
-    >>> [round(noise_floor(TimeComparison(1.03, 0.96, 1.05), processes), 4) for processes in (1, 5)]
-    [0.05, 0.03]
     """
     seen = (duplicate.low, duplicate.high) if processes == 1 else (duplicate.ratio,)
     return max(MIN_FLOOR, float(np.expm1(max(abs(np.log(ratio)) for ratio in seen))))
@@ -182,9 +160,6 @@ def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | N
 
     A difference needs an interval that excludes 1, an effect above the noise floor, which is a fraction, and enough
     rounds, where the process of each is given.
-
-    >>> [verdict(TimeComparison(1.05, 1.04, 1.06), floor) for floor in (0.02, 0.08)]
-    ['slower', 'indistinguishable']
     """
     is_certain = process is None or enough_rounds(process)
     if is_certain and abs(np.log(comparison.ratio)) > np.log1p(floor):
@@ -193,13 +168,6 @@ def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | N
         if comparison.high < 1:
             return "faster"
     return "indistinguishable"
-
-
-def _change(new: Effect, old: Effect) -> Effect:
-    error = (new.standard_error**2 + old.standard_error**2) ** 0.5
-    reach = _t(_freedom((new, old))) * error if error else 0.0
-    between = float(np.hypot(new.between_runs, old.between_runs))
-    return _widened(new.log_ratio - old.log_ratio, reach, error, 1, between)
 
 
 def _widened(centre: float, reach: float, error: float, processes: int, between: float) -> Effect:
@@ -215,23 +183,12 @@ def _bootstrap(log_ratios: bytes, processes: int, seed: int, resamples: int) -> 
     Processes of equally many rounds are resampled at once, as each is alone: with the same draws. A page shows a ratio
     in several places; it is resampled for the first of them.
     """
+    rounds, rng = np.frombuffer(log_ratios).reshape(processes, -1), np.random.default_rng(seed)
     found = bootstrap(
-        (np.frombuffer(log_ratios).reshape(processes, -1),),
-        np.median,
-        axis=-1,
-        n_resamples=resamples,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
+        (rounds,), np.median, n_resamples=resamples, axis=-1, confidence_level=CONFIDENCE, method="percentile", rng=rng
     )
     return tuple(np.stack([*found.confidence_interval, found.standard_error]).T.tolist())
 
 
 def _t(freedom: float) -> float:
     return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
-
-
-def _freedom(effects: Sequence[Effect]) -> float:
-    """Degrees of freedom of a sum, by Welch and Satterthwaite; infinite where none has a second process."""
-    counted = sum(e.standard_error**4 / (e.processes - 1) for e in effects if e.processes > 1)
-    return sum(e.standard_error**2 for e in effects) ** 2 / counted if counted else np.inf

@@ -3,22 +3,21 @@
 What stands in a row was measured in the same rounds. Rows of different runs are not compared.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 
-from ...common.errors import UnknownNameError
+from ..arms.arms import BASELINE
 from ..results.arm import Untimed
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from .pairs import baseline_of, difference, reference_of
 
-#: What ratios are over: plain JAX, or each other framework.
-Over = Literal["pure", "pairwise"]
+#: What a table shows: ratios to plain JAX, those to each other framework, or seconds.
+Kind = Literal["pure", "pairwise", "time"]
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -48,100 +47,67 @@ class Timing(Struct, frozen=True, kw_only=True):
     remark: str = ""  # what is to be heeded, or why there is no number
 
 
-Item = Benchmark | Untimed
+Only = Sequence[str] | None  # the names that are chosen; None for all
 
 
 def timings(
-    runs: Sequence[Results],
-    over: Over = "pure",
-    *,
-    workloads: Sequence[str] | None = None,
-    phases: Sequence[str] | None = None,
-    styles: Sequence[str],
+    runs: Sequence[Results], kind: Kind = "pure", *, workloads: Only = None, phases: Only = None, styles: Sequence[str]
 ) -> list[Timing]:
-    """The rows of some runs; those of one group in each run follow each other.
+    """The rows of some runs, those of a group together: of all workloads and phases, or those that are named.
 
-    Args:
-        workloads: with or without sizes that were changed; None for all.
-        phases: None for all.
-        styles: names or labels of call styles.
+    Workloads with or without sizes that were changed, and call styles by name or label.
     """
     rows: dict[str, list[Timing]] = {}
     for number, run in enumerate(runs, 1):
-        for group, items in grouped(_items(run), lambda item: item.arm.group).items():
-            arm = items[0].arm
+        for group, items in grouped(items_of(run), lambda item: item.arm.group).items():
+            arm, timed = items[0].arm, [item for item in items if isinstance(item, Benchmark)]
             is_work = workloads is None or {arm.workload.name, str(arm.workload)} & {*workloads}
             if not is_work or (phases is not None and arm.phase not in phases):
                 continue
             for style in dict.fromkeys(styles):
                 # a port that is not available has no number in any style
                 called = [i for i in items if i.arm.style is None or style in (i.arm.style, *i.arm.labels)]
-                found = _pairs(run, called) if over == "pairwise" else _singles(run, items, called)
-                rows.setdefault(group, []).extend(replace(row, file=number, style=style) for row in found)
+                if kind == "pairwise":  # each two frameworks on one kernel; plain JAX, the baseline, is none of them
+                    frameworks = [item for item in called if item.arm.port != BASELINE[0]]
+                    alike = grouped(frameworks, lambda item: item.arm.kernel).values()
+                    some = [pair for of_kernel in alike for pair in combinations(of_kernel, 2)]
+                else:
+                    some = [(item,) for item in called if item.arm.role != "duplicate"]
+                rows.setdefault(group, []).extend(_row(number, run, style, timed, *of) for of in some)
     return [row for of_group in rows.values() for row in of_group]
 
 
-def check_names(runs: Sequence[Results], **chosen: Iterable[str] | None) -> None:
-    """Raise an UnknownNameError if no run has a workload, phase or call style that users chose for `timings`."""
-    arms = [item.arm for run in runs for item in _items(run)]
-    known = {
-        "workloads": ("workload", [name for arm in arms for name in (arm.workload.name, str(arm.workload))]),
-        "phases": ("phase", [arm.phase for arm in arms]),
-        "styles": ("call style", [name for arm in arms for name in (arm.style, *arm.labels) if name]),
-    }
-    for what, names in chosen.items():
-        kind, of_runs = known[what]
-        for name in names or ():
-            if name not in of_runs:
-                raise UnknownNameError(f"{kind} of these results", name, list(dict.fromkeys(of_runs)))
-
-
-def _items(run: Results) -> list[Item]:
+def items_of(run: Results) -> list[Benchmark | Untimed]:
     """Arms on one device; arms on several have tables of their own."""
     return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
 
 
-def _row(items: Sequence[Item], remark: str = "", **facts: Any) -> Timing:
-    arm = items[0].arm
+def _row(file: int, run: Results, style: str, timed: list[Benchmark], *items: Benchmark | Untimed) -> Timing:
+    """A row of an arm, or of one over another; where there is no number, its remark says why."""
+    arm, facts = items[0].arm, dict[str, Any]()
+    match items:
+        case [Benchmark() as b]:
+            low_s, time_s, high_s = np.quantile(b.time_s, (0.25, 0.5, 0.75)).tolist()
+            facts = {"time_low_s": low_s, "time_s": time_s, "time_high_s": high_s}
+            facts |= {"ratio": b.ratio, "low": b.low, "high": b.high}
+            if not b.arm.is_baseline:
+                facts |= {"verdict": b.verdict, "cause": difference(run, b, reference_of(b, timed)).cause}
+            if program := b.facts.program:
+                facts |= {name: getattr(program, name) for name in ("dots", "whiles", "fusions", "transposes")}
+            remark = "; ".join(remarks(b, baseline_of(timed)))
+        case [Benchmark() as one, Benchmark() as other] if one.facts.backend == other.facts.backend:
+            d = difference(run, one, other)
+            facts = {name: getattr(d, name) for name in ("ratio", "low", "high", "verdict", "cause")}
+            remark = "; ".join([*remarks(one, one), *remarks(other, other)])
+        case [Benchmark() as one, Benchmark() as other]:
+            remark = f"one ran on {one.facts.device}, the other on {other.facts.device}"
+        case _:
+            remark = next(item.reason for item in items if isinstance(item, Untimed))
     return Timing(
-        file=0, workload=str(arm.workload), phase=arm.phase, dtype=arm.arithmetic, division=arm.division,
-        port="/".join(item.arm.port for item in items), style="", kernel=arm.kernel,
+        file=file, workload=str(arm.workload), phase=arm.phase, dtype=arm.arithmetic, division=arm.division,
+        port="/".join(item.arm.port for item in items), style=style, kernel=arm.kernel,
         arm="/".join(item.arm.name for item in items), remark=remark, **facts,
     )  # fmt: skip
-
-
-def _singles(run: Results, items: list[Item], called: list[Item]) -> Iterator[Timing]:
-    timed = [item for item in items if isinstance(item, Benchmark)]
-    for item in called:
-        if item.arm.role == "duplicate":
-            continue
-        if isinstance(item, Untimed):
-            yield _row([item], item.reason)
-            continue
-        quartiles_s = np.quantile(item.time_s, (0.25, 0.5, 0.75)).tolist()
-        facts: dict[str, Any] = dict(zip(("time_low_s", "time_s", "time_high_s"), quartiles_s, strict=True))
-        facts |= {"ratio": item.ratio, "low": item.low, "high": item.high}
-        if not item.arm.is_baseline:
-            facts |= {"verdict": item.verdict, "cause": difference(run, item, reference_of(item, timed)).cause}
-        if program := item.facts.program:
-            facts |= {name: getattr(program, name) for name in ("dots", "whiles", "fusions", "transposes")}
-        yield _row([item], "; ".join(remarks(item, baseline_of(timed))), **facts)
-
-
-def _pairs(run: Results, called: list[Item]) -> Iterator[Timing]:
-    """Each two frameworks in a call style; plain JAX, the baseline, is none of them."""
-    plain = {item.arm.port for item in _items(run) if item.arm.is_baseline}
-    chosen = [item for item in called if item.arm.port not in plain]
-    for same in grouped(chosen, lambda item: item.arm.kernel).values():
-        for one, other in combinations(same, 2):
-            if isinstance(one, Untimed) or isinstance(other, Untimed):
-                yield _row([one, other], next(item.reason for item in (one, other) if isinstance(item, Untimed)))
-            elif one.facts.backend != other.facts.backend:
-                yield _row([one, other], f"one ran on {one.facts.device}, the other on {other.facts.device}")
-            else:
-                d = difference(run, one, other)
-                facts = {name: getattr(d, name) for name in ("ratio", "low", "high", "verdict", "cause")}
-                yield _row([one, other], "; ".join(remark for b in (one, other) for remark in remarks(b, b)), **facts)
 
 
 def remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:

@@ -12,8 +12,7 @@ from typer import Argument, Option
 
 from ..processes.probe import check_jax
 from . import arguments as given
-from .arguments import Names
-from .group import Commands
+from .arguments import Commands, Names
 
 app = typer.Typer(
     cls=Commands,
@@ -108,11 +107,8 @@ def compare(
             ports, workloads, phases, styles, kernels,
             quick=quick, processes=processes, sizes=sizes, dtype=dtype, precision=precision, devices=devices,
         )  # fmt: skip
-        compare.compare(
-            plan, output,
-            prover=prover, load=load, fresh=fresh, quick=quick or options.is_quick(sizes),
-            anew=anew, details=details, json=format == "json",
-        )  # fmt: skip
+        quick, json = quick or options.is_quick(sizes), format == "json"
+        compare.compare(plan, output, prover, load, fresh=fresh, quick=quick, anew=anew, details=details, json=json)
 
 
 @app.command()

@@ -1,7 +1,8 @@
-"""The options that several commands have, and the folders that they write into."""
+"""The group of all commands, with exit codes of signals and closed pipes; the options and folders that they share."""
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -9,9 +10,105 @@ from typing import Annotated, Any, Literal
 
 import typer
 from typer import Option
+from typer.core import TyperGroup
 
+from ...common.errors import listed
+from ..processes.interrupts import listening, raise_if_interrupted
 from ..processes.probe import check_jax
 from ..reporting.console import say
+from ..reporting.inert import for_terminal, shortened
+
+#: Of a command: options that go with some of its others alone, with these and the reason.
+GO_WITH = {
+    "compare": {"--cold-start": ("--port --output", "it times the first train step of each port, and nothing else")},
+    "verify": {
+        "--self-test": ("", "each fault has the check and the dtypes that notice it"),
+        "--hosts": ("--port --kernel --devices --format", "hosts run only the checks of many devices together"),
+        "--devices": ("--port --kernel --hosts --anew --format", "it adds checks to a full proof"),
+        "--upstream": (
+            "--port --dtype --check --format",
+            "the frameworks' own parts have one kernel and no kept proof",
+        ),
+        "--anew": ("--port --kernel --devices --format", "only proofs with all default checks are kept"),
+    },
+}
+#: Former names of commands and of any command's options, which for one release answer with what to use.
+FORMER = {
+    "table": "`trigru report --format` with markdown, csv, latex, json or html",
+    "bench": "`trigru compare --no-proof` or `trigru compare --cold-start`",
+    "train": "a script of the repository: bench/studies/training.py, and vanishing.py",
+    "--calibrate": "a script of the repository: bench/studies/calibration.py",
+    "--coordinator": "a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0",
+    "--host": "a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0",
+    "--distributed": "--hosts auto of `trigru verify`",
+    "--sweep": "--size with several values, as in --size hidden=8,32,128",
+    "--resume": "not needed: the same command continues what was stopped; --fresh deletes it",
+    "--discard": "--fresh of `trigru compare`",
+    "--json": "--format json",
+    "--cache": "the default; the variable TRIGRU_NO_CACHE=1 turns it off",
+    "--no-cache": "the variable TRIGRU_NO_CACHE=1",
+    "--allow-missing": "--anyway",
+    "--allow-other-machine": "--anyway",
+    "--snapshot": "a command: trigru snapshot -o FOLDER",
+    "--peers": "a port to name: --port torch, beside the others",
+}
+
+
+class Commands(TyperGroup):
+    """Commands of which each ends with a word and its exit code if a signal asks it to, or if nobody reads it."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _ending_as_documented():
+            return super().make_context(*args, **extra)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name. Ends at a former name, and where options do not go together."""
+        for word in args:
+            if any("\udc80" <= letter <= "\udcff" for letter in word):  # bytes that Python could not decode
+                shown = for_terminal(word.encode(errors="backslashreplace").decode())
+                ctx.fail(f"an argument is not UTF-8: {shown}")
+        if args[0] in FORMER:
+            ctx.fail(f"`trigru {args[0]}` is now {FORMER[args[0]]}.")
+        name, command, rest = super().resolve_command(ctx, args)
+        known = {option for parameter in command.params for option in parameter.opts} if command else set()
+        own = rest[: rest.index("--")] if "--" in rest else rest
+        given = [option for word in own if (option := word.partition("=")[0]).startswith("--")]
+        if former := [option for option in given if option in FORMER and option not in known]:
+            ctx.fail(f"{former[0]} is now {FORMER[former[0]]}.")
+        for option, (others, reason) in GO_WITH.get(name or "", {}).items():
+            refused = [word for word in given if word in known and word not in (option, *others.split())]
+            if option in given and refused:
+                takes = f"It takes {listed(others.split())} alone" if others else "It takes no other option"
+                ctx.fail(f"{option} does not go with {refused[0]}: {reason}. {takes}.")
+        return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        with listening(), _ending_as_documented():
+            try:
+                done = super().invoke(ctx)
+                raise_if_interrupted()
+                sys.stdout.flush()
+                return done
+            except KeyboardInterrupt as interrupted:
+                say("interrupted.")
+                raise typer.Exit(getattr(interrupted, "code", 130)) from None
+
+
+@contextmanager
+def _ending_as_documented() -> Iterator[None]:
+    """Exit with 141 if the reader of stdout has left; repeat no more of an argument than shows which it is."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as error:
+        if not any(isinstance(cause, BrokenPipeError) for cause in (error, error.__context__)):
+            raise  # Rich exits with 1 where its pipe is closed
+        with open(os.devnull, "wb") as nowhere:  # what is left to flush goes there
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise typer.Exit(141) from None  # 128 + SIGPIPE
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = shortened(message)  # pyright: ignore[reportAttributeAccessIssue]
+        raise
 
 
 def read_folder(text: str | Path) -> Path:
@@ -32,23 +129,17 @@ def folder_of(sizes: list[str] | None) -> Path:
 
 @contextmanager
 def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
-    """Within this context, no other trigru writes into the folder, and none times on this machine: it is waited for.
+    """Keep the folder and, with timing, this machine to this trigru; wait first for another one that uses them.
 
-    Args:
-        timing: whether this command times.
-
-    Raises:
-        OSError: the folder cannot be written.
-        JaxEnvironmentError: JAX does not start here.
+    Raises an OSError if the folder cannot be written, or a JaxEnvironmentError.
     """
     from ..processes.scratch import TIMING, claimed, folder_claim  # which needs trigru[bench]
-
-    check_folder(folder)
-    check_jax()
 
     def waiting(sentence: str) -> None:
         say(f"{sentence} Waiting until it has ended.")
 
+    check_folder(folder)
+    check_jax()
     machine = claimed(TIMING, "this machine", waiting) if timing else nullcontext()
     with claimed(folder_claim(folder), str(folder), waiting), machine:
         yield

@@ -26,7 +26,7 @@ from ..proving.prover import Prover
 from ..reporting.answer import show_run
 from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
-from ..results.arm import NOT_PROVEN, Plan, Untimed
+from ..results.arm import NOT_PROVEN, Load, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
 from ..results.lines import with_checksum
 from ..results.proof import proofs_of
@@ -39,25 +39,15 @@ from .options import checks_of
 from .report import write_page
 from .verify import verify_ports
 
-COLD_STARTS = 5
-#: Beside the programs of proofs, those that a first look times.
-TIMED_PROGRAMS = "timed"
+COLD_STARTS = 5  # of each port, of which medians and ranges are shown
 #: Over which equality is checked, as by `trigru verify --devices`.
 MOST_DEVICES = 64
 
 
 def compare(
-    plan: Plan,
-    folder: Path,
-    *,
-    prover: Prover | None,
-    load: float | None = None,
-    fresh: bool = False,
-    quick: bool = False,
-    anew: bool = False,
-    details: bool = False,
-    json: bool = False,
-) -> None:
+    plan: Plan, folder: Path, prover: Prover | None, load: Load | None,
+    *, fresh: bool, quick: bool, anew: bool, details: bool, json: bool,
+) -> None:  # fmt: skip
     """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
 
     An unfinished run of the same plan in the folder is continued, with the proof that it has. The caller has claimed
@@ -69,7 +59,8 @@ def compare(
         fresh: delete an unfinished run in the folder.
         quick: prove no more than what is timed: its phases, call styles and dtype.
         anew: take no proof that is kept.
-        details, json: see `trigru.bench.reporting.answer.show_run`.
+        details: also show all tables.
+        json: show the answer for machines instead.
     """
     path, equality, show_it = folder / PARTIAL, None, partial(show_run, details=details, json=json)
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
@@ -83,8 +74,8 @@ def compare(
                 path.unlink(missing_ok=True)
                 journal = Journal.begin(path, begun)
         with Progress("compare") as progress:
-            kept_in = prover and prover.programs
-            run(journal, progress.add, quick=quick, programs=kept_in and kept_in / TIMED_PROGRAMS)
+            kept_in = prover and prover.programs  # beside the programs of proofs
+            run(journal, progress.add, quick=quick, programs=kept_in and kept_in / "timed")
     except (KeyboardInterrupt, TrigruError, OSError) as error:
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
             show_it(merge(journal))
@@ -97,15 +88,7 @@ def compare(
 
 
 def unfinished_run(path: Path, plan: Plan, *, proven: bool, quick: bool) -> Journal | None:
-    """The unfinished run that a path has, to be continued; None if there is none.
-
-    Args:
-        proven: whether its arms have to be proven equal.
-        quick: whether a proof of what is timed suffices; else it has all default checks.
-
-    Raises:
-        ResumeError: it is damaged, of another plan, of other versions, or not proven.
-    """
+    """The unfinished run to continue, if any; raises a ResumeError if it is damaged, another, or not proven."""
     if not (path.exists() or path.is_symlink()):
         return None
     proof = Journal.read(path).begun.equality if proven else None

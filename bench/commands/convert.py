@@ -12,10 +12,9 @@ def convert(
     source: Path, target: Path, to: str | None, at: list[str] | None, name: list[str] | None, whole: bool
 ) -> None:
     """Read and write parameters, as `trigru.impls.checkpoints` does, and print what was read, assumed and written."""
-    places, names = at or [], name or []
+    places, pairs = at or [], [text.partition("=") for text in name or ()]
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")
-    pairs = [text.partition("=") for text in names]
     if any(not (field and own) for field, _, own in pairs):
         raise InputError("--name is a name of trigru's and the file's own, as in weight_ih=Wi.")
     own_names = {field: own for field, _, own in pairs}

@@ -19,16 +19,9 @@ from ..results.arm import Plan, Sized
 from ..timing.machine import memory
 from .arguments import Names
 
-#: `gradient` is most of `train_step`, so it is measured only if it is asked for.
-DEFAULT_PHASES, QUICK_PHASES = ("forward", "train_step", "step"), ("train_step", "step")
-#: One time step has no loop, and runs the framework's cell with every kernel.
-KERNEL_PHASES = ("forward", "train_step")
-#: Fresh processes; the time of a sample, as `trigru.bench.results.arm.Plan` has it.
-PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = 10, 4, 2.5e-3
+PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = 10, 4, 2.5e-3  # fresh processes; of a sample, see `Plan`
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
-#: The workloads on several devices, whose batch these can share.
-SPREAD = ("medium", "large")
 
 
 def make_plan(
@@ -48,25 +41,33 @@ def make_plan(
     """A plan from the command line's options. An option that was not given is None or False."""
     own = [sized for of in workloads or [OWN] for text in sizes or () for sized in parse_size(text, parse_workload(of))]
     quick = quick or is_quick(sizes)
-    names, peers = read_sources(ports)
+    choose("port", ports, [*port_names(), *PEERS])
+    peers = tuple(dict.fromkeys(name for name in ports or () if name in PEERS))
+    for peer in peers:
+        get_peer(peer)  # which must be here
+    named = [name for name in ports or () if name not in PEERS]
+    names = read_ports(named or ([BASELINE[0]] if peers else None))  # peers alone are timed with plain JAX
     timed = read_kernels(kernels, names)
     over = (1,) if devices is None else parse_devices(devices)
     is_stock, spread = all(kernel == STOCK for kernel in timed), len(over) > 1
     usual = STANDARD if is_stock else tuple(workload.name for workload in WORKLOADS)
-    usual = SPREAD if spread else QUICK if quick else usual
+    usual = ("medium", "large") if spread else QUICK if quick else usual  # whose batch several devices can share
     chosen = {str(sized): sized for sized in own or [parse_workload(name) for name in workloads or usual]}
     for workload in chosen.values():
         _check(workload, over)
-    usual_phases = QUICK_PHASES if quick else DEFAULT_PHASES
-    usual_phases = usual_phases if is_stock and not spread else KERNEL_PHASES
+    # `gradient` is most of `train_step`; one time step has no loop, and runs the framework's cell with every kernel
+    usual_phases = ("train_step", "step") if quick else ("forward", "train_step", "step")
+    usual_phases = usual_phases if is_stock and not spread else ("forward", "train_step")
+    possible = list(PHASES)
     if styles:
         known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
         choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])
-        usual_phases = tuple(phase for phase in usual_phases if _has_phase(names, styles, phase)) or usual_phases
+        # a port that is not available may have the phase
+        possible = [p for p in PHASES if any(unavailable(n) or styles_called(get_port(n), styles, p) for n in names)]
+        usual_phases = tuple(phase for phase in usual_phases if phase in possible) or usual_phases
     chosen_phases = choose("phase", phases or usual_phases, PHASES)
-    for phase in chosen_phases if styles else ():
-        if not _has_phase(names, styles or (), phase):
-            raise InputError(f"nothing has the phase {phase} in the call styles {', '.join(styles or ())}.")
+    if absent := [phase for phase in chosen_phases if phase not in possible]:
+        raise InputError(f"nothing has the phase {absent[0]} in the call styles {', '.join(styles or ())}.")
     few = first_look(names) if quick and is_stock and not spread else None
     return Plan(
         workloads=tuple(chosen.values()), phases=chosen_phases, ports=names, peers=peers,
@@ -98,11 +99,6 @@ def _check(sized: Sized, devices: tuple[int, ...]) -> None:
         )
 
 
-def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
-    """Whether a port has a phase in one of these call styles. Those that are not available may."""
-    return any(unavailable(port) or styles_called(get_port(port), styles, phase) for port in ports)
-
-
 def read_ports(names: Names) -> tuple[str, ...]:
     """The ports with these names, or all. A port that is named must be available."""
     for name in names or ():
@@ -116,19 +112,6 @@ def say_missing(names: Iterable[str]) -> dict[str, str]:
     for reason in missing.values():
         say(reason)
     return missing
-
-
-def read_sources(names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The ports and the peers with these names; all ports and no peer by default. Peers alone are timed with plain JAX.
-
-    Raises an UnavailableError if a peer is missing.
-    """
-    choose("port", names, [*port_names(), *PEERS])
-    peers = tuple(dict.fromkeys(name for name in names or () if name in PEERS))
-    for peer in peers:
-        get_peer(peer)
-    ports = [name for name in names or () if name not in PEERS]
-    return read_ports(ports or ([BASELINE[0]] if peers else None)), peers
 
 
 def read_kernels(names: Names, ports: tuple[str, ...]) -> tuple[str, ...]:

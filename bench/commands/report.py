@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -13,41 +12,39 @@ from ..analysis.answer import WAYS, answer
 from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
-from ..analysis.tidy import check_names, timings
+from ..analysis.tidy import Kind, items_of, timings
 from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
-from ..reporting.exports import Kind, exported, way_table
-from ..reporting.page import sheet
+from ..reporting.exports import exported, sheet, way_table
 from ..reporting.plots import Picture, answer_figure, answer_text
 from ..reporting.provenance import load_warnings, origin_lines, origin_of, provenance_lines
 from ..reporting.times import cold_start_tables, time_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
 from .arguments import Names
+from .options import choose
 
-PAGE, DIFF_PAGE, STARTS_PAGE = "report.html", "diff.html", "cold_start.html"
+PAGE = "report.html"
 
 
 def report(
     results: Sequence[Path],
-    format: str,
-    ratio: Kind,
-    workloads: Names,
-    phases: Names,
-    styles: Names,
-    details: bool,
-    output: Path | None,
-) -> None:
-    """Show runs and cold starts again, one after the other; or their times as one table in a format."""
+    *, format: str, ratio: Kind, workloads: Names, phases: Names, styles: Names, details: bool, output: Path | None,
+) -> None:  # fmt: skip
+    """Show runs and cold starts again, one after the other; or times of what was chosen as one table in a format."""
     if format != "text":
         if details or output:
             raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
-        runs = [load(path) for path in results]
-        chosen: dict[str, Any] = {"workloads": workloads, "phases": phases, "styles": styles or WAYS}
-        check_names(runs, **chosen)
-        rows = timings(runs, "pairwise" if ratio == "pairwise" else "pure", **chosen)
+        runs, called = [load(path) for path in results], styles or WAYS
+        arms = [item.arm for run in runs for item in items_of(run)]
+        known = [name for arm in arms for name in (arm.workload.name, str(arm.workload))]
+        choose("workload of these results", workloads, list(dict.fromkeys(known)))
+        choose("phase of these results", phases, list(dict.fromkeys(arm.phase for arm in arms)))
+        known = [name for arm in arms for name in (arm.style, *arm.labels) if name]
+        choose("call style of these results", called, list(dict.fromkeys(known)))
+        rows = timings(runs, ratio, workloads=workloads, phases=phases, styles=called)
         if not rows:
             raise InputError("there is no number of these frameworks, phases and call styles in these results.")
         typer.echo(exported(rows, ratio, runs, format), nl=False)
@@ -79,20 +76,16 @@ def show_starts(path: Path, output: Path | None) -> None:
     tables, origin = cold_start_tables(found), origin_of(found.datetime, found.machine, found.command)
     show(tables, above=origin)
     if output is not None:
-        say(f"written: {_write(output / STARTS_PAGE, sheet('cold starts', [], [], tables, origin))}")
+        say(f"written: {_write(output / 'cold_start.html', sheet('cold starts', [], [], tables, origin))}")
 
 
 def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
     found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
-    return sheet(
-        "linen, NNX and Equinox",
-        [*load_warnings(run.trigru), *head_lines(found)],
-        [Picture(answer_figure(found), answer_text(found))] if found.rows else [],
-        [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))],
-        provenance_lines(run),
-        more_lines(found),
-    )
+    lines = [*load_warnings(run.trigru), *head_lines(found)]
+    pictures = [Picture(answer_figure(found), answer_text(found))] if found.rows else []
+    tables = [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))]
+    return sheet("linen, NNX and Equinox", lines, pictures, tables, provenance_lines(run), more_lines(found))
 
 
 def write_page(folder: Path, run: Results) -> Path:
@@ -104,7 +97,7 @@ def write_diff(folder: Path, found: Diff) -> Path:
     """Write the page of what changed between two runs, and return its path. Raises an OSError if it cannot."""
     runs = {"OLD": found.old, "NEW": found.new}
     origins = [f"{name}: {line}" for name, run in runs.items() for line in origin_lines(run)]
-    return _write(folder / DIFF_PAGE, sheet("what changed", outcome(found), [], diff_tables(found), origins))
+    return _write(folder / "diff.html", sheet("what changed", outcome(found), [], diff_tables(found), origins))
 
 
 def _write(path: Path, page: str) -> Path:

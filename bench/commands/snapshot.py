@@ -116,8 +116,7 @@ def tell(folder: Path, found: Snapshot) -> None:
     columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
     show([Section("What the snapshot holds", columns, rows)])
     measured = found.equality or []
-    failed = sum(not m.passed and m.offered for m in measured)
-    if failed:
+    if failed := sum(not m.passed and m.offered for m in measured):
         say(f"{failed} of {len(measured)} measurements of equality failed: trigru verify shows them.")
     say(f"written: {folder}" + ("" if found.equality else ", without a proof of equality"))
     say(f"after an upgrade: trigru diff {folder} --now")

@@ -21,7 +21,7 @@ from ..proving.prover import PortId, Prover, QuestionId
 from ..proving.questions import OF_PARTS, expand, get_subject
 from ..reporting import equality as shown
 from ..reporting.console import Progress, say, show
-from ..reporting.equality import label
+from ..reporting.equality import Departures, label
 from ..reporting.findings import Finding, Format, written
 from ..results.grouping import grouped
 from ..timing.machine import versions_of
@@ -30,22 +30,14 @@ from .options import choose, read_checks, read_kernels, read_ports, say_missing
 
 #: Where scripts of failed rows are written, and how many at most.
 SCRIPTS, MOST_SCRIPTS = Path("verify-failures"), 8
-#: Of a fault that shows with some levels, the self-test asks so many rows that have them.
-ROWS_OF_A_FAULT = 4
+ROWS_OF_A_FAULT = 4  # so many rows with the levels of a fault are asked by the self-test
 
 
 def verify(
-    names: Names,
-    dtypes: Names,
-    checks: Names,
-    kernels: Names,
-    *,
-    format: Format,
-    devices: int | None = None,
-    anew: bool = False,
-    prover: Prover,
-) -> None:
-    """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
+    names: Names, dtypes: Names, checks: Names, kernels: Names,
+    *, format: Format, devices: int | None, anew: bool, prover: Prover,
+) -> None:  # fmt: skip
+    """Compare ports with the oracle, as `verify_ports`, and print the measurements. Exit 1 if something failed."""
     ports = read_ports(names)
     measurements, missing = verify_ports(
         ports, choose("dtype", dtypes, DTYPES), read_checks(checks), read_kernels(kernels, ports),
@@ -73,11 +65,9 @@ def verify_ports(
     anew: bool = False,
     prover: Prover,
 ) -> tuple[list[Measurement], dict[str, str]]:
-    """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing.
+    """Compare the available ports with the oracle, on each kernel that they offer, as `prove_ports` does.
 
-    Args:
-        checks, styles, anew: see `trigru.bench.proving.kept.prove_ports`.
-        devices: ask also with the batch spread over so many devices.
+    Also with the batch spread over so many devices; and says why a port is missing.
     """
     missing = say_missing(names)
     subjects = _subjects(names, kernels, missing)
@@ -93,12 +83,7 @@ def verify_ports(
 
 
 def verify_together(names: Names, kernels: Names, where: str, *, format: Format, devices: int | None) -> None:
-    """Ask, together with other hosts, what is asked of many devices. Host 0 prints. Exit 1 if something failed.
-
-    Args:
-        where: the hosts, as users write them.
-        devices: of all hosts together, parts of a CPU each; None for what they have.
-    """
+    """Check so many devices of all hosts together, or what they have; host 0 prints. Exit 1 if something failed."""
     ports = read_ports(names)
     join(read_hosts(where), devices)
     import jax
@@ -129,8 +114,7 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     measurements = _measure(asked, prover=prover)
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
     _print(measurements, missing, chosen, format, departures)
-    off_record = sum(departure.status != upstream.ON_RECORD for departure in departures)
-    if off_record:
+    if off_record := sum(departure.status != upstream.ON_RECORD for departure in departures):
         say(f"{off_record} of {len(departures)} departures are not as on record.")
         raise typer.Exit(1)
     say(f"{len(departures)} departures, all on record.")
@@ -139,7 +123,7 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
 def report_self_test(*, prover: Prover) -> None:
     """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed.
 
-    A fault is asked by the check that is there for it: of rows, by those of the design that have its levels. The port
+    A fault is asked by the check that is there for it: of rows, by some of the design that have its levels. The port
     without a fault has to pass the same questions.
     """
     asked: list[QuestionId] = []
@@ -149,13 +133,13 @@ def report_self_test(*, prover: Prover) -> None:
     sound: list[QuestionId] = []
     for question in asked:
         plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
-        sound += [plain] * (plain not in sound)
+        if plain not in sound:
+            sound.append(plain)
     measurements = _prove("self-test", asked + sound, prover=prover)
     failed = [q for q, m in zip(asked, measurements, strict=False) if m.offered and not m.passed]
     noticed = {q.subject.name for q in failed if q not in prover.died}  # a death says nothing of the check
     show([shown.self_test_table(noticed)])
-    is_sound = all(m.passed for m in measurements[len(asked) :])
-    if not is_sound:
+    if not (is_sound := all(m.passed for m in measurements[len(asked) :])):
         say("the port without a fault failed, too: the above says nothing.")
     if not is_sound or len(noticed) < len(faults.FAULTS):
         raise typer.Exit(1)
@@ -178,13 +162,8 @@ def _measure(asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
     """The measurements of questions; says how many pairs and triples of levels the rows of each subject cover."""
     measurements = _prove("verify", asked, prover=prover)
     for subject, pairs in grouped(zip(asked, measurements, strict=True), lambda pair: _label(pair[0].subject)).items():
-        rows = [
-            question.row
-            for question, m in pairs
-            if question.row and question.check == "contract" and question not in prover.died
-            if m.offered and m.error is not None
-        ]
-        if rows:
+        answered = [q for q, m in pairs if m.offered and m.error is not None and q not in prover.died]
+        if rows := [q.row for q in answered if q.row and q.check == "contract"]:
             covered, of = coverage_of(rows)
             say(f"{subject}: {len(rows)} rows cover {covered} of {of} pairs and triples of levels.")
     return measurements
@@ -206,36 +185,26 @@ def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> list[Measur
 
 
 def _print(
-    measurements: list[Measurement],
-    missing: dict[str, str],
-    ports: Sequence[str],
-    format: Format,
-    departures: list[upstream.SeenDeparture] | None = None,
+    measured: list[Measurement], missing: dict[str, str], ports: Sequence[str], format: Format, seen: Departures = None
 ) -> None:
     """Print measurements; of the frameworks' own parts, also the departures that these show."""
     if format == "json":
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(shown.equality_json(measurements, missing, versions_of(packages), departures))
+        typer.echo(shown.equality_json(measured, missing, versions_of(packages), seen))
     elif format != "text":
-        head = [f"{len(measurements)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
-        findings = _findings(measurements)
-        if departures is not None:
-            findings = [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in departures]
+        head = [f"{len(measured)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
+        failed = [m for m in measured if not m.passed]
+        findings = [Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in failed]
+        for key, some in grouped(measured, lambda m: (m.check, label(m.port, m.kernel))).items():
+            if all(m.passed for m in some):
+                findings.append(Finding(*key, f"{len(some)} within their bounds", False))
+        if seen is not None:
+            findings = [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in seen]
         typer.echo(written(format, "trigru verify", head, findings))
-    elif departures is None:
-        show(shown.equality_tables(measurements))
+    elif seen is None:
+        show(shown.equality_tables(measured))
     else:
-        show([shown.equality_table(measurements, failures=False), shown.departures_table(departures)])
-
-
-def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
-    found = [
-        Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in measurements if not m.passed
-    ]
-    for key, some in grouped(measurements, lambda m: (m.check, label(m.port, m.kernel))).items():
-        if all(m.passed for m in some):
-            found.append(Finding(*key, f"{len(some)} within their bounds", False))
-    return found
+        show([shown.equality_table(measured, failures=False), shown.departures_table(seen)])
 
 
 def _write_scripts(measurements: list[Measurement]) -> None:

@@ -19,18 +19,11 @@ from .numbers import count, format_time, from_to, json_text
 from .provenance import load_warnings, measured_on, provenance_lines
 from .times import overhead_tables, speedup_tables, time_tables
 
-#: A dtype in which the whole contract is checked, and a first look is not.
-WHOLE = "bfloat16"
-#: Of a screen. Where there are more, none is left empty.
-LINES = 24
-PHASE_WIDTH, TIME_WIDTH, GAP = 16, 8, "  "
-#: More frameworks than these do not fit beside each other twice.
-SIDE_BY_SIDE = 3
+#: Of a screen; and of its table, the widths of columns.
+LINES, PHASE_WIDTH, TIME_WIDTH, GAP = 24, 16, 8, "  "
 #: The least ratio of the documented call to another for which the other is advised.
 WORTH = 1.1
-#: How many arms without a number are named.
-MOST_UNTIMED = 3
-FUNCTIONAL_CALL = "Functional: jax.jit(f)(params, x)."
+MOST_UNTIMED = 3  # so many arms without a number are named
 #: What stands below a table in which some are marked.
 STAR = "*: fastest in its row and style, or tied with it (not told apart at 95%)."
 #: The time over plain JAX's that versions change the most, by the series of jax, of the published runs; the line tells
@@ -70,9 +63,6 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
 
     Where that makes the lines fit, ratios, then the line on waiting, what is of other versions, and what the styles are
     is left out.
-
-    Args:
-        warnings: of the machine's load.
     """
 
     def folded(texts: Iterable[str]) -> list[str]:
@@ -80,33 +70,27 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
     times, versions, whole = list(_times(found)), version_lines(found), list[str]()
-    without = ([], versions, [*versions, *style_lines(found)])
-    shorter = ((True, False, []), (True, True, []), (False, False, []), *((False, True, some) for some in without))
-    for waited, brief, left_out in shorter:
+    shorter = [(True, False, []), (True, True, []), (False, False, []), (False, True, []), (False, True, versions)]
+    for waited, brief, left_out in (*shorter, (False, True, [*versions, *style_lines(found)])):
         above, below = [*warnings, *head_lines(found, waited=waited, brief=brief)], more_lines(found)
         first, last = (folded(line for line in lines if line not in left_out) for lines in (above, below))
         apart = [line for part in (first, times, last) if part for line in ("", *part)][1:]
-        if len(apart) > LINES:
-            apart = [line for line in apart if line]
-        if len(apart) <= LINES:
-            return apart
-        whole = whole or apart
+        screen = apart if len(apart) <= LINES else [line for line in apart if line]
+        if len(screen) <= LINES:
+            return screen
+        whole = whole or screen
     return whole
 
 
 def head_lines(found: Answer, **how: bool) -> list[str]:
-    """What failed or is missing, then which framework is the fastest in each situation and style.
-
-    Args:
-        how: as in `trigru.bench.reporting.fastest.fastest_lines`.
-    """
+    """What failed or is missing, then which framework is the fastest, in lines as `fastest_lines` makes them."""
     return [*problem_lines(found), *fastest_lines(found, **how), *style_lines(found)]
 
 
 def style_lines(found: Answer) -> list[str]:
     """What the styles of the table are, in a line."""
     jits = ", ".join(JITS[port] for port in found.ports if port in JITS)
-    texts = {DOCUMENTED: f"Documented: {jits}." * bool(jits), FUNCTIONAL: FUNCTIONAL_CALL}
+    texts = {DOCUMENTED: f"Documented: {jits}." * bool(jits), FUNCTIONAL: "Functional: jax.jit(f)(params, x)."}
     texts = [text for way, text in texts.items() if text and any(way in row.cells for row in found.rows)]
     return [" ".join(texts)] if texts else []
 
@@ -156,26 +140,27 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
     every framework's in the row, those alone.
     """
 
-    def saved(row: AnswerRow) -> float:
-        return max((d.ratio for port, d in row.advised.items() if is_here(port) and d.verdict == "slower"), default=1.0)
+    def saving(row: AnswerRow) -> dict[str, float]:
+        slower = {port: d.ratio for port, d in row.advised.items() if is_here(port) and d.verdict == "slower"}
+        return {port: ratio for port, ratio in slower.items() if ratio >= WORTH}
 
-    row = max((row for row in found.rows if row.phase in shown_phases(found)), key=saved, default=None)
-    if row is None or saved(row) < WORTH:
-        return "", []
     advised: list[tuple[str, str, float]] = []
+    if not (rows := [row for row in found.rows if row.phase in shown_phases(found) and saving(row)]):
+        return "", []
+    row = max(rows, key=lambda row: max(saving(row).values()))
     for port in row.cells[DOCUMENTED]:
-        d = row.advised.get(port)
-        if not is_here(port) or d is None or d.verdict != "slower" or d.ratio < WORTH:
-            continue
         kept, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
-        if kept is None or (functional and functional.median_s < NEAR * kept.median_s):
+        if port not in saving(row) or not kept or (functional and functional.median_s < NEAR * kept.median_s):
             continue
-        (summary,) = (style.summary for style in get_port(port).call_styles if style.name == kept.arm.style)
-        advised.append((_made_once(summary), name_of(port), kept.median_s))
-    shown_s = [b.median_s for cells in row.cells.values() for b in cells.values() if not row.apart(b)]
-    fastest = [of for of in advised if of[2] < min(shown_s, default=0.0)]
+        (code,) = (style.summary for style in get_port(port).call_styles if style.name == kept.arm.style)
+        if not code.startswith("call = "):  # what is made once stands apart from the call
+            made, _, arguments = code.removesuffix(")").rpartition("(")
+            code = f"call = {made}; call({arguments})"
+        advised.append((code, name_of(port), kept.median_s))
     if not advised:
         return "", []
+    shown_s = [b.median_s for cells in row.cells.values() for b in cells.values() if not row.apart(b)]
+    fastest = [of for of in advised if of[2] < min(shown_s, default=0.0)]
     at = sizes_of([row], [other for other in found.rows if other.phase == row.phase])
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
     lines = [
@@ -186,42 +171,28 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
     return f"Other styles, faster than {than}, {phase} at {at} (code: `trigru styles`):", lines
 
 
-def _made_once(summary: str) -> str:
-    """The code of a call style, in which what is made once stands apart from the call.
-
-    >>> _made_once("jax.jit(f)(model, x)")
-    'call = jax.jit(f); call(model, x)'
-    """
-    if summary.startswith("call = "):
-        return summary
-    made, _, arguments = summary.removesuffix(")").rpartition("(")
-    return f"call = {made}; call({arguments})"
-
-
 def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
-    if "linen" not in found.ports:
-        return []
     machine = found.run.trigru.machine
-    is_known = machine.backend == "cpu" and ".".join(machine.versions.get("jax", "").split(".")[:2]) in BY_SERIES
+    series = ".".join(machine.versions.get("jax", "").split(".")[:2])
+    if "linen" not in found.ports or machine.backend != "cpu" or series not in BY_SERIES:
+        return []
     (older, then), (newer, now) = BY_SERIES.items()
-    return [CHANGED.format(older, newer, then / now)] * is_known
+    return [CHANGED.format(older, newer, then / now)]
 
 
 def proof_lines(found: Answer) -> list[str]:
     """What was proven before timing, and where all was measured."""
-    equal = [_proven(p) for p in found.proofs or () if p.is_equal]
-    is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
-    proven = ""
+    equal, lines = [_proven(p) for p in found.proofs or () if p.is_equal], []
     if found.proofs is None:
-        proven = "Not verified before timing: the first results of each arm were compared with the oracle."
+        lines = ["Not verified before timing: the first results of each arm were compared with the oracle."]
     elif equal:
-        whole = any(m.dtype == WHOLE for m in found.run.trigru.begun.equality or ())
-        proven = "Proven the same" if whole else "Same results"
-        proven += "" if is_all else f" ({', '.join(equal)})"
+        whole = any(m.dtype == "bfloat16" for m in found.run.trigru.begun.equality or ())  # a first look has none
+        is_all = equal == [name_of(port) for port in ("pure", *found.ports)]
         cells = ", ".join(CELLS[port] for port in found.ports if port in CELLS and name_of(port) in equal)
-        proven = f"{proven}: {cells}." if cells else f"{proven}."
-    return [*[proven] * bool(proven), measured_on(found.run)]
+        proven = ("Proven the same" if whole else "Same results") + ("" if is_all else f" ({', '.join(equal)})")
+        lines = [f"{proven}: {cells}." if cells else f"{proven}."]
+    return [*lines, measured_on(found.run)]
 
 
 def _proven(proof: Proof) -> str:
@@ -239,7 +210,7 @@ def _times(found: Answer) -> Iterator[str]:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
         return f"{first:{PHASE_WIDTH}}{plain:>{TIME_WIDTH}}{GAP}{GAP.join(texts)}".rstrip()
 
-    for beside in [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]:
+    for beside in [ways] if len(found.ports) <= 3 else [[way] for way in ways]:  # more do not fit twice
         width = sum(widths) + len(widths) - 1
         called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
         yield f"{'Median time':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()

@@ -1,15 +1,13 @@
 """The output of the command line while it works."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
 from ..processes.interrupts import raise_if_interrupted
 from .inert import for_terminal, shortened
-
-if TYPE_CHECKING:
-    from .sections import Section
+from .sections import Section, terminal
 
 
 def say(message: str) -> None:
@@ -17,12 +15,8 @@ def say(message: str) -> None:
     typer.echo(shortened(for_terminal(message)), err=True)
 
 
-def show(sections: "list[Section]", *, above: Iterable[str] = (), details: bool = False) -> None:
+def show(sections: list[Section], *, above: Iterable[str] = (), details: bool = False) -> None:
     """Print tables to stdout, with lines above; with details, also the tables that are meant for files."""
-    from rich.console import Console
-
-    from .sections import terminal
-
     console = Console(width=None if Console().is_terminal else 100)  # a pipe has no width of its own
     for line in above:
         console.print(for_terminal(line), markup=False, highlight=False)
@@ -36,18 +30,13 @@ def show_lines(lines: Iterable[str]) -> None:
         typer.echo(for_terminal(line))
 
 
-#: Where stderr is no terminal, seconds from one line about the progress to the next; the first comes sooner.
-LINE_EVERY_S, FIRST_LINE_S = 30.0, 5.0
-
-
 class Progress:
-    """A progress bar on stderr that disappears when the work is done. Where stderr is no terminal: a line now and then.
+    """A progress bar on stderr that disappears when the work is done; where that is no terminal, a line every 30 s.
 
     Each step raises an Interrupted if there was a signal that a library swallowed.
     """
 
     def __init__(self, what: str):
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._bar = Progress(
@@ -55,7 +44,7 @@ class Progress:
             TimeRemainingColumn(compact=True), TextColumn("{task.description}"),
             console=Console(stderr=True), transient=True, speed_estimate_period=600,
         )  # fmt: skip
-        self._next_line_s = FIRST_LINE_S
+        self._next_line_s = 5.0  # of the first line; short work has none
         self._task = self._bar.add_task(what, total=1.0)
 
     def __enter__(self) -> "Progress":
@@ -75,7 +64,7 @@ class Progress:
         task = self._bar.tasks[0]
         elapsed_s = task.elapsed or 0.0
         if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:
-            self._next_line_s = elapsed_s + LINE_EVERY_S
+            self._next_line_s = elapsed_s + 30.0
             left_s = max(0.0, elapsed_s * (1 / task.completed - 1)) if task.completed else 0.0
             left = f", about {left_s:.0f} s left" if task.completed else ""
             say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")

@@ -1,6 +1,6 @@
 """The measurements of `verify` as tables, as a line, and as JSON."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 
 import msgspec
 
@@ -15,6 +15,8 @@ from ..results.proof import worst_of
 from .numbers import json_text
 from .sections import Prose, Section, Words
 
+#: Of the frameworks' own parts; None where they were not asked.
+Departures = list[SeenDeparture] | None
 #: The note of a table on rows, whose bounds are others.
 _OF_ROWS = (
     "contract, triples, random: errors are relative to the largest magnitude of their example and step. In float64, "
@@ -25,11 +27,7 @@ _OF_ROWS = (
 
 
 def label(port: str, kernel: str | None) -> str:
-    """The name of a port on a kernel; on the stock cell, only the port's name.
-
-    >>> label("linen", "stock"), label("linen", "fused")
-    ('linen', 'linen:fused')
-    """
+    """A port on a kernel, as "linen:fused"; on the stock cell, only the port's name."""
     return port if kernel in (None, STOCK) else f"{port}:{kernel}"
 
 
@@ -39,17 +37,12 @@ def equality_tables(measurements: list[Measurement]) -> list[Section]:
 
 
 def equality_table(measurements: list[Measurement], *, failures: bool = True) -> Section:
-    """Port × check, on one kernel: the largest error in float64, and the share of the allowed error of other dtypes.
-
-    With failures, the notes list each of them.
-    """
+    """Port × check, on one kernel: the largest errors, or the shares of what is allowed that they use; and failures."""
     ports = dict.fromkeys((m.port, m.kernel) for m in measurements)
     cells = grouped(measurements, lambda m: (m.check, m.port, m.kernel))
-    checks = dict.fromkeys(check for check, *_ in cells)
-    rows = [
-        (check, *(_cell(cells.get((check, *port), [])) for port in ports))
-        for check in dict.fromkeys((*(c.name for c in CHECKS if c.name in checks), *checks))
-    ]
+    order = {check.name: number for number, check in enumerate(CHECKS)}
+    checks = sorted(dict.fromkeys(m.check for m in measurements), key=lambda check: order.get(check, len(order)))
+    rows = [(check, *(_cell(cells.get((check, *port), [])) for port in ports)) for check in checks]
     failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
     listed = [
         f"{'FAILED' if first.offered else 'NOT OFFERED'} {first}" + (f" (and {len(others)} more)" if others else "")
@@ -87,16 +80,13 @@ def self_test_table(noticed: Container[str]) -> Section:
 
 
 def equality_json(
-    measurements: Iterable[Measurement],
-    unavailable: dict[str, str],
-    versions: dict[str, str],
-    departures: Iterable[SeenDeparture] | None = None,
+    measured: list[Measurement], missing: dict[str, str], versions: dict[str, str], departures: Departures = None
 ) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/checks.md."""
-    found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]
+    found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measured]
     passed = bool(found) and all(m["passed"] for m in found)
-    content = {"schema": 2, "passed": passed, "versions": versions, "unavailable": unavailable}
-    more = {} if departures is None else {"departures": list(departures)}
+    content = {"schema": 2, "passed": passed, "versions": versions, "unavailable": missing}
+    more = {} if departures is None else {"departures": departures}
     return json_text(content | more | {"measurements": found})
 
 

@@ -1,26 +1,30 @@
-"""The tidy table of some runs in the format of the place that it goes to. The same results give the same bytes."""
+"""The tidy table of some runs in the format of the place that it goes to, and HTML pages of sentences and tables.
+
+The same results give the same bytes. A page is one file, which opens without a network and runs no script.
+"""
 
 import csv
 import io
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
+from markupsafe import Markup, escape
 from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import WAYS, Answer, AnswerRow, answer
-from ..analysis.statistics import TimeComparison
-from ..analysis.tidy import Timing, timings
+from ..analysis.tidy import Kind, Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from .inert import for_csv
+from .inert import for_csv, for_terminal
 from .numbers import format_interval, format_time_range, json_text
-from .page import sheet
+from .plots import Picture, inline
 from .provenance import origin_lines, versions_text
 from .sections import Section, Words, latex, markdown_section
 
-#: What is in a cell: a ratio to plain JAX, one of two frameworks, or seconds.
-Kind = Literal["pure", "pairwise", "time"]
+import jinja2  # isort: skip  # after msgspec, which is named first where an extra is missing
+
 #: Of each kind, the title of its table, and what its numbers are.
 KINDS: dict[Kind, tuple[str, str]] = {
     "pure": (
@@ -39,13 +43,16 @@ KEYS = {"file": 1, "workload": None, "phase": None, "dtype": "float32", "divisio
 
 
 def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -> str:
-    """Rows of some runs in a format.
-
-    Args:
-        to: "csv" and "json" have the tidy table, with numbers in full; "markdown", "latex" and "html" the pivoted one.
-    """
+    """Rows of some runs as "csv" or "json", with numbers in full, or pivoted as "markdown", "latex" or "html"."""
     if to == "csv":
-        return _csv(rows, runs)
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([*Timing.__struct_fields__, "date", "device", "backend", "threads", "versions"])
+        for row in rows:
+            run, machine = runs[row.file - 1], runs[row.file - 1].trigru.machine
+            origin = (run.datetime, machine.device, machine.backend, machine.threads, versions_text(machine))
+            writer.writerow([for_csv(cell) if isinstance(cell, str) else cell for cell in (*astuple(row), *origin)])
+        return out.getvalue()
     if to == "json":
         return json_text({"rows": rows, "answers": [answer_record(answer(run)) for run in runs]}, indent=1) + "\n"
     table = pivoted(rows, kind, runs)
@@ -59,64 +66,38 @@ def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -
 def answer_record(found: Answer) -> dict[str, Any]:
     """The answer of a run for machines."""
     run = found.run.trigru
-    equality = run.begun.equality or ()
+    checks, dtypes = (dict.fromkeys(getattr(m, what) for m in run.begun.equality or ()) for what in ("check", "dtype"))
     return {
-        "proofs": found.proofs,
-        "checks": list(dict.fromkeys(m.check for m in equality)),
-        "dtypes": list(dict.fromkeys(m.dtype for m in equality)),
-        "ports": found.ports,
-        "missing": found.missing,
-        "untimed": found.untimed,
-        "rows": [_row_record(row) for row in found.rows],
-        "datetime": found.run.datetime,
-        "machine": run.machine,
-        "processes": found.processes,
-        "complete": run.complete,
-        "arithmetic": run.plan.arithmetic,
-    }
+        "proofs": found.proofs, "checks": [*checks], "dtypes": [*dtypes], "ports": found.ports,
+        "missing": found.missing, "untimed": found.untimed, "rows": list(map(_row_record, found.rows)),
+        "datetime": found.run.datetime, "machine": run.machine, "processes": found.processes,
+        "complete": run.complete, "arithmetic": run.plan.arithmetic,
+    }  # fmt: skip
 
 
 def _row_record(row: AnswerRow) -> dict[str, Any]:
-    def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
-        return {
-            port: {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
-            | {"differs": row.apart(b)}
-            for port, b in arms.items()
-        }
+    def cell(b: Benchmark) -> dict[str, Any]:
+        timed = {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
+        return timed | {"differs": row.apart(b)}
 
-    b = row.baseline
+    b, keeping = row.baseline, {port: cell(b) for port, b in row.keeping.items()}
     return {
         "workload": row.workload, "shape": b.shape, "phase": row.phase, "clock": row.clock, "floor": b.floor,
-        "plain_s": b.median_s, "cells": {way: cells(arms) for way, arms in row.cells.items()},
-        "fastest": row.fastest, "pairs": row.pairs, "keeping": cells(row.keeping), "advised": row.advised,
+        "plain_s": b.median_s,
+        "cells": {way: {port: cell(b) for port, b in arms.items()} for way, arms in row.cells.items()},
+        "fastest": row.fastest, "pairs": row.pairs, "keeping": keeping, "advised": row.advised,
         "least": row.least, "other": row.other and _row_record(row.other),
     }  # fmt: skip
 
 
-def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*Timing.__struct_fields__, "date", "device", "backend", "threads", "versions"])
-    for row in rows:
-        run = runs[row.file - 1]
-        machine = run.trigru.machine
-        origin = (run.datetime, machine.device, machine.backend, machine.threads, versions_text(machine))
-        writer.writerow([for_csv(cell) if isinstance(cell, str) else cell for cell in (*astuple(row), *origin)])
-    return out.getvalue()
-
-
 def way_table(run: Results, kind: Kind) -> list[Section]:
     """The table of all frameworks as documented and in functional style; none where none was timed so."""
-    rows = timings([run], "pairwise" if kind == "pairwise" else "pure", styles=WAYS)
-    timed = [row for row in rows if row.ratio is not None]
+    timed = [row for row in timings([run], kind, styles=WAYS) if row.ratio is not None]
     return [pivoted(timed, kind, [])] * bool(timed)
 
 
 def pivoted(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> Section:
-    """The tidy table: a column for each framework in a call style; of pairs, one for each call style.
-
-    Plain JAX over itself is left out.
-    """
+    """A column for each framework in a call style; of pairs, one for each style. Plain JAX over itself is left out."""
     keys = [name for name, usual in KEYS.items() if usual is None or any(getattr(row, name) != usual for row in rows)]
     keys += ["port"] * (kind == "pairwise")
     rows = [row for row in rows if kind != "pure" or row.port != "pure" or row.kernel != STOCK]
@@ -138,7 +119,7 @@ def _cell(row: Timing | None, kind: Kind) -> str:
     known: Any = row  # with a ratio, a row has its interval, and the row of a single arm its times
     if kind == "time":
         return format_time_range(known.time_s, known.time_low_s, known.time_high_s)
-    text = format_interval(TimeComparison(known.ratio, known.low, known.high))
+    text = format_interval(known)
     return f"({text})" if row.verdict == "indistinguishable" else text
 
 
@@ -154,3 +135,30 @@ def _notes(rows: list[Timing], kind: Kind, runs: Sequence[Results]) -> list[str]
     notes += ["Each file is a run of its own: do not compare numbers of different files."] * more
     notes.append("-: no number; where no reason is named, not timed in this run.")
     return notes + [f"File {n}: " * more + "; ".join(origin_lines(run)) for n, run in enumerate(runs, 1)]
+
+
+def sheet(
+    title: str, lines: Sequence[str], pictures: Iterable[Picture], sections: Iterable[Section],
+    origin: Sequence[str], more: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """A page of sentences, pictures, more sentences and tables, which fold out, and where the numbers come from.
+
+    All of its text is escaped, and has its control characters shown. Of the tables, only details fold out.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else for_terminal(str(value)),
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["coded"] = _coded
+    page = environment.get_template("page.html").render(
+        title=title, lines=lines, more=more, sections=sections, provenance=origin,
+        pictures=[Markup(inline(picture.figure, picture.description)) for picture in pictures],
+    )  # fmt: skip
+    return page.lstrip()
+
+
+def _coded(line: str) -> Markup:
+    """A sentence, with what stands between grave accents as code."""
+    parts = (escape(for_terminal(part)) for part in line.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))

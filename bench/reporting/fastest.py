@@ -30,9 +30,7 @@ LOOPS = {"blocked": "each call waited for", "pipelined": "queued, none waited fo
 
 
 def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) -> list[str]:
-    """Which framework is the fastest, as documented and in functional style, in one step and in training.
-
-    Steps are waited for, and train steps are not, where the run has both.
+    """Which framework is the fastest by style: in one step, which is waited for, and in training, which is not.
 
     Args:
         waited: where one of the fastest frameworks is slower if train steps are waited for, name the fastest then.
@@ -43,7 +41,14 @@ def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) ->
         rows = [row for row in found.rows if row.phase == phase]
         others = [row.other for row in rows if row.other]
         situation, blocked = (others, rows) if len(others) == len(rows) else (rows, [])
-        lines += _sentence(phase, situation, brief=brief)
+        styles = []
+        for way in WAYS:
+            line = _line(situation, way)
+            if brief and len(line) > WIDTH - TAKES:
+                line = _line(situation, way, brief=True)
+            styles += [line] if line else []
+        loop = f" ({LOOPS[situation[0].clock]})" * (phase in MAIN)
+        lines += [f"{SUBJECTS[phase]}{loop}, fastest framework by style:", *styles] if styles else []
         if phase == "train_step" and waited and (texts := [*_turned(situation, blocked)]):
             lines.append(f"If waited for, fastest: {', '.join(texts)}.")
     first = next((n for n, line in enumerate(lines) if RATIO.search(line)), 0)  # in which it is said what a ratio is
@@ -70,47 +75,28 @@ def _turned(situation: list[AnswerRow], waited: list[AnswerRow]) -> Iterator[str
             yield f"{listed(map(name_of, ports))}{' tied' * (len(ports) > 1)} {CALLED[way]}{at}"
 
 
-def _sentence(phase: str, rows: list[AnswerRow], *, brief: bool) -> list[str]:
-    """A line for a situation and one for each style, or none."""
-    subject = f"{SUBJECTS[phase]} ({LOOPS[rows[0].clock]})" if phase in MAIN else SUBJECTS[phase]
-    lines = []
-    for way in WAYS:
-        if texts := [f"  {CALLED[way]}: {text}." for text in _fastest(rows, way)]:
-            lines.append(texts[brief and len(texts[0]) > WIDTH - TAKES])
-    return [f"{subject}, fastest framework by style:", *lines] if lines else []
-
-
-def _fastest(rows: list[AnswerRow], way: str) -> list[str]:
-    """Which frameworks are the fastest in one style, in each row where they differ; nothing where that is unknown.
-
-    With the ratios of the others in brackets, and without.
-    """
+def _line(rows: list[AnswerRow], way: str, *, brief: bool = False) -> str:
+    """Which frameworks are the fastest in one style, in each row where they differ; "" where that is unknown."""
     rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
-    if not rows or not all(row.fastest.get(way) for row in rows):
-        return []
+    if not all(row.fastest.get(way) for row in rows):
+        return ""
     groups = grouped(rows, lambda row: frozenset(row.fastest[way]))
     everybody = {port for row in rows for cells in row.cells.values() for port in cells}
     where = {ports: f" at {sizes_of(of, rows)}" if len(groups) > 1 else "" for ports, of in groups.items()}
-    return [
-        ", ".join(_first_of(of, way, ports, everybody, where[ports], brief) for ports, of in groups.items())
-        for brief in (False, True)
-    ]
+    texts = [_first_of(of, way, ports, everybody, where[ports], brief) for ports, of in groups.items()]
+    return f"  {CALLED[way]}: {', '.join(texts)}." if texts else ""
 
 
 def _slower(row: AnswerRow, way: str, first: Iterable[str]) -> Iterator[tuple[str, float]]:
     """The frameworks that are slower than one of the fastest: the ratio of the shown times to the least of these."""
-    times_s, slower = {port: _as_shown(b.median_s) for port, b in row.cells[way].items()}, dict[str, None]()
+    # with the digits that tables show, so that readers find the same ratios
+    times_s, slower = {port: float(f"{b.median_s:.3g}") for port, b in row.cells[way].items()}, dict[str, None]()
     for d in row.pairs[way]:
         two = [name.partition("[")[0] for name in (d.one, d.other)]
         slow, fast = two if d.ratio > 1 else two[::-1]
         if d.is_real and fast in first:
             slower[slow] = None
     yield from ((port, max(times_s[port] / min(times_s[port] for port in first), 1.0)) for port in slower)
-
-
-def _as_shown(time_s: float) -> float:
-    """A time with the digits that tables show of it, so that readers find the same ratios."""
-    return float(f"{time_s:.3g}")
 
 
 def _first_of(rows: list[AnswerRow], way: str, first: Iterable[str], ports: set[str], where: str, brief: bool) -> str:
@@ -126,22 +112,12 @@ def _first_of(rows: list[AnswerRow], way: str, first: Iterable[str], ports: set[
     texts = []
     for port, of in over.items():
         at = f" at {sizes_of([row for row, *_ in of], rows)}" if len(of) < len(rows) else ""
-        texts.append(f"{name_of(port)} {_times_text(ratio for *_, ratio in of)}{at}")
+        times = from_to((ratio for *_, ratio in of), lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}")
+        texts.append(f"{name_of(port)} {times.replace(' to ', '-')}x{at}")
     if is_all and most < NEAR:
         texts = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"]
-    if brief:
-        texts = []
     tied = " tied" * (len(in_order) > 1)
-    return listed(map(name_of, in_order)) + tied + where + f" ({', '.join(texts)})" * bool(texts)
-
-
-def _times_text(ratios: Iterable[float]) -> str:
-    """How many times as long something takes, in all of some rows.
-
-    >>> _times_text([1.064, 2.31]), _times_text([1.151])
-    ('1.06-2.3x', '1.15x')
-    """
-    return from_to(ratios, lambda ratio: f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}").replace(" to ", "-") + "x"
+    return listed(map(name_of, in_order)) + tied + where + f" ({', '.join(texts)})" * (not brief and bool(texts))
 
 
 def sizes_of(some: list[AnswerRow], rows: list[AnswerRow]) -> str:

@@ -17,38 +17,25 @@ from .numbers import json_text
 from .sections import Prose, Section, Words, markdown
 
 Format = Literal["text", "json", "junit", "markdown", "github"]
-#: So many annotations of each level GitHub shows of a step.
-MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked.
+    """One thing that was checked."""
 
-    Args:
-        kind: "function", or the name of a check.
-        subject: of what, as "linen".
-        text: what was found.
-        failed: whether the command fails for it.
-        line: of code, as "flax/linen/recurrent.py:593 (mul of shape 4x6)"; "" where none is known.
-    """
-
-    kind: str
-    subject: str
+    kind: str  # "function", or the name of a check
+    subject: str  # of what, as "linen"
     text: str
-    failed: bool
-    line: str = ""
+    failed: bool  # whether the command fails for it
+    line: str = ""  # of code, as "flax/linen/recurrent.py:593 (mul of shape 4x6)"; "" where none is known
 
 
 def written(
     format: Format, title: str, head: Sequence[str], findings: Sequence[Finding], *, is_judged: bool = True
 ) -> str:
-    """The findings in a format; of GitHub's, a summary goes where its runner wants it.
+    """Sentences on the whole and findings in a format; of GitHub's, a summary goes where its runner wants it.
 
-    Args:
-        title: of the command, as "trigru diff".
-        head: sentences on the whole.
-        is_judged: False where it could not be judged whether something failed, which is no pass.
+    What could not be judged has not passed. The title is the command, as "trigru diff".
     """
     if not is_judged:
         findings = [*findings, Finding("all", title, "This could not be judged.", failed=True)]
@@ -56,8 +43,17 @@ def written(
     if format == "json":
         content = {"schema": 1, "title": title, "passed": not failed, "head": list(head)}
         return json_text(content | {"findings": [asdict(finding) for finding in findings]})
-    if format == "junit":
-        return _junit(title, head, findings)
+    if format == "junit":  # a test case for each; one that passes where nothing was found
+        suite = ElementTree.Element("testsuite", name=title, tests=str(len(findings) or 1), failures=str(failed))
+        for finding in findings or [Finding("all", title, "", failed=False)]:
+            name, text = for_terminal(f"{finding.kind}: {finding.subject}"), for_terminal(finding.text)
+            case = ElementTree.SubElement(suite, "testcase", classname=title.replace(" ", "."), name=name)
+            if finding.failed:
+                ElementTree.SubElement(case, "failure", message=text).text = for_terminal(finding.line)
+            elif text:
+                ElementTree.SubElement(case, "system-out").text = text
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(map(for_terminal, head))
+        return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
     rows = [(f.kind, f.subject, f.text, "FAILED" if f.failed else "", f.line or "-") for f in findings]
     columns = (Words("kind"), Words("of"), Prose("found"), Words("fails"), Prose("line"))
     page = markdown(title, head, [Section(f"{len(findings)} found, {failed} failed", columns, rows)])
@@ -66,7 +62,8 @@ def written(
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(summary, "a", encoding="utf-8") as file:
             file.write(f"{page}\n")
-    shown = [finding for of in grouped(findings, lambda f: f.failed).values() for finding in of[:MOST_SHOWN]]
+    # of a step, GitHub shows ten annotations of each level
+    shown = [finding for of in grouped(findings, lambda f: f.failed).values() for finding in of[:10]]
     left = len(findings) - len(shown)
     more = [f"{left} more, of which GitHub shows no annotations: the summary has all."] * bool(left)
     return "\n".join([*map(for_terminal, head), *map(_annotation, shown), *more])
@@ -81,22 +78,6 @@ def answered(format: Format, title: str) -> Iterator[None]:
         if format != "text":
             typer.echo(written(format, title, [str(error)], [], is_judged=False))
         raise
-
-
-def _junit(title: str, head: Sequence[str], findings: Sequence[Finding]) -> str:
-    """A test case for each; one that passes where nothing was found."""
-    failed = sum(finding.failed for finding in findings)
-    suite = ElementTree.Element("testsuite", name=title, tests=str(len(findings) or 1), failures=str(failed))
-    for finding in findings or [Finding("all", title, "", failed=False)]:
-        name = for_terminal(f"{finding.kind}: {finding.subject}")
-        case = ElementTree.SubElement(suite, "testcase", classname=title.replace(" ", "."), name=name)
-        text = for_terminal(finding.text)
-        if finding.failed:
-            ElementTree.SubElement(case, "failure", message=text).text = for_terminal(finding.line)
-        elif text:
-            ElementTree.SubElement(case, "system-out").text = text
-    ElementTree.SubElement(suite, "system-out").text = "\n".join(map(for_terminal, head))
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
 
 
 def _annotation(finding: Finding) -> str:

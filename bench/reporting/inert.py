@@ -10,9 +10,6 @@ _LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
 _SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
 #: What Markdown reads only in pairs. Within a word, an underscore is one.
 _PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
-#: The most letters of a word in a message.
-MOST_LETTERS = 200
-_LONG_WORD = re.compile(rf"\S{{{MOST_LETTERS + 1},}}")
 #: What LaTeX would not set as it is.
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
@@ -25,11 +22,7 @@ _ARGUMENT = re.compile(r"^(\s*[\[*])")
 
 
 def for_markdown(text: str, *, cell: bool = False) -> str:
-    r"""What Markdown shows as it is, in a paragraph or in a cell of a table.
-
-    >>> for_markdown("<script> a|b [x](http://y)"), for_markdown("# a\n# b"), for_markdown("**bold** train_step 5*")
-    ('&lt;script> a\\|b [x]\\(http:\\//y)', '\\# a\\n# b', '\\*\\*bold\\*\\* train_step 5\\*')
-    """
+    """What Markdown shows as it is, in a paragraph or in a cell of a table."""
     text = for_terminal(text).replace("&", "&amp;").replace("<", "&lt;")
     text = _SPECIAL.sub(r"\\\g<0>", text)
     for mark in _PAIRED:
@@ -39,11 +32,7 @@ def for_markdown(text: str, *, cell: bool = False) -> str:
 
 
 def for_csv(text: str) -> str:
-    r"""What a spreadsheet takes as text and never as a formula, in a cell of a CSV file.
-
-    >>> for_csv("=1+1"), for_csv("\t-2"), for_csv("linen[apply]")
-    ("'=1+1", '\\t-2', 'linen[apply]')
-    """
+    """What a spreadsheet takes as text and never as a formula, in a cell of a CSV file."""
     text = for_terminal(text)
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
 
@@ -65,4 +54,4 @@ def shortened(text: str) -> str:
     >>> len(shortened("x" * 15000 + " is no number")), shortened("too long")
     (214, 'too long')
     """
-    return _LONG_WORD.sub(lambda word: f"{word[0][:MOST_LETTERS]}…", text)
+    return re.sub(r"\S{201,}", lambda word: f"{word[0][:200]}…", text)

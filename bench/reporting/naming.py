@@ -18,11 +18,7 @@ CELLS = {"linen": "nn.GRUCell", "nnx": "nnx.GRUCell (bias added to match)", "equ
 
 
 def name_of(port: str) -> str:
-    """What a sentence calls a port, or a peer.
-
-    >>> name_of("nnx"), name_of("pure"), name_of("torch")
-    ('NNX', 'plain JAX', 'torch')
-    """
+    """What a sentence calls a port, or a peer: "NNX", "plain JAX" or "torch"."""
     return get_port(port).title.removeprefix("Flax ") if is_here(port) else port
 
 
@@ -33,11 +29,7 @@ def is_here(port: str) -> bool:
 
 
 def describe(workload: Sized) -> str:
-    """A workload as its sizes, in letters and in words.
-
-    >>> describe(Sized("question"))
-    'B=1 T=50 D=20 H=200: 1 sequence of 50 steps, 20 inputs, 200 units'
-    """
+    """A workload as 'B=1 T=50 D=20 H=200: 1 sequence of 50 steps, 20 inputs, 200 units'."""
     sizes = get_workload(workload)
     steps = f"{'up to ' if sizes.classes else ''}{count(sizes.time, 'step')}"
     return (

@@ -24,11 +24,7 @@ class Interval(Protocol):
 
 
 def count(number: int, what: str) -> str:
-    """A number of things.
-
-    >>> count(1, "reason"), count(2, "reason")
-    ('1 reason', '2 reasons')
-    """
+    """A number of things, as "1 reason" or "2 reasons"."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
@@ -107,11 +103,7 @@ def format_ratio(ratio: Interval, verdict: str) -> str:
 
 
 def from_to(numbers: Iterable[float], text: Callable[[float], str]) -> str:
-    """The range of numbers as text, or a single number if both ends read alike.
-
-    >>> from_to([5, 2, 3], str), from_to([0.201, 0.199], "{:.1f}".format)
-    ('2 to 5', '0.2')
-    """
+    """The range of numbers as text, as "2 to 5", or a single number if both ends read alike."""
     ordered = sorted(numbers)
     least, most = text(ordered[0]), text(ordered[-1])
     return least if least == most else f"{least} to {most}"

@@ -27,15 +27,10 @@ INK = "#010203"
 #: Okabe and Ito's colours by port, which colour-blind people can distinguish (https://jfly.uni-koeln.de/color/). Plain
 #: JAX and everything that is no framework is drawn in the colour of text.
 COLOURS = {"pure": INK, "linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}
-#: Blue that is light enough for a dark background.
-BLUE, LIGHT_BLUE = "#0072b2", "#56b4e9"
+BLUE = "#0072b2"
 OTHERS = ("#CC79A7", "#D55E00", "#56B4E9")
 MARKERS = "osD^vPX"
 GREY = "#888888"
-#: Inches: of the picture, as wide as a phone's screen, of a line in it, of its margins and of its legend.
-WIDTH, LINE, MARGINS, LEGEND = 4.4, 0.2, 1.3, 0.25
-#: Characters in a line of the caption, which has the machine, the date and versions.
-CAPTION = 50
 #: Lines: the heading of a row, and the gap below a row.
 HEADING, GAP = 1.0, 0.4
 _SETTINGS: dict[Any, Any] = {
@@ -59,7 +54,8 @@ def answer_text(found: Answer) -> str:
     texts = []
     for title, of_rows in shown.items():
         times = [
-            f"{title_of(row)}: " + ", ".join(f"{name_of(port)} {format_time(b.median_s)}" for port, b in cells.items())
+            f"{PHASES[row.phase]}, {row.baseline.shape}: "
+            + ", ".join(f"{name_of(port)} {format_time(b.median_s)}" for port, b in cells.items())
             for row, cells in zip(found.rows, of_rows, strict=True)
             if cells
         ]
@@ -79,14 +75,15 @@ def answer_figure(found: Answer) -> "Figure":
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(WIDTH, LINE * height + MARGINS + LEGEND), layout="constrained")
+        # inches: as wide as a phone's screen; lines, and margins with the legend
+        figure = Figure(figsize=(4.4, 0.2 * height + 1.3 + 0.25), layout="constrained")
         axes = figure.subplots()
         ticks: dict[float, str] = {}
         spans: list[tuple[float, float]] = []
         at: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
         y = 0.0
         for row, ports in zip(found.rows, timed, strict=True):
-            axes.annotate(for_terminal(title_of(row)), (0.01, y), weight="bold", **at)
+            axes.annotate(for_terminal(f"{PHASES[row.phase]}, {row.baseline.shape}"), (0.01, y), weight="bold", **at)
             y += HEADING
             spans.append((y - 0.5, y - 0.5 + len(ports)))
             low, high = 1 / (1 + row.baseline.floor), 1 + row.baseline.floor
@@ -100,15 +97,10 @@ def answer_figure(found: Answer) -> "Figure":
         axes.set_yticks(list(ticks), list(ticks.values()))
         axes.tick_params(axis="y", length=0)
         _ratio_axis(axes, spans)
-        axes.set_xlabel("\n".join([axes.get_xlabel(), *wrap(for_terminal(measured_on(found.run)), CAPTION)]))
+        axes.set_xlabel("\n".join([axes.get_xlabel(), *wrap(for_terminal(measured_on(found.run)), 50)]))
         kept = "    ◐ faster, keeps state" if any(row.keeping for row in found.rows) else ""
         figure.suptitle(f"○ as documented{kept}    ● functional style", fontsize=9)
     return figure
-
-
-def title_of(row: AnswerRow) -> str:
-    """The phase and the sizes of a row."""
-    return f"{PHASES[row.phase]}, {row.baseline.shape}"
 
 
 def _draw(axes: "Axes", y: float, found: Answer, row: AnswerRow, port: str) -> str:
@@ -170,7 +162,8 @@ def drawing() -> Iterator[None]:
 
 def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) -> str:
     """A picture as SVG without a background, drawn in this ink: for pages of one theme."""
-    return _svg(figure, description, {INK: ink, BLUE: LIGHT_BLUE} if dark else {INK: ink})
+    light_blue = "#56b4e9"  # for a dark background
+    return _svg(figure, description, {INK: ink, BLUE: light_blue} if dark else {INK: ink})
 
 
 def inline(figure: "Figure", description: str) -> str:

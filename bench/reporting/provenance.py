@@ -10,11 +10,6 @@ from ..results.record import Results
 from ..results.run import Run
 from .numbers import count
 
-#: If more than this share of the cores was busy before the run, there is a warning.
-BUSY_SHARE = 0.5
-#: Of what has no choice of it: cold starts, and training.
-ARITHMETIC = "Parameters and computation are float32; matrix products have JAX's default precision."
-
 
 def measured_on(run: Results) -> str:
     """The machine, the day and the frameworks' versions of a run, in a line."""
@@ -28,17 +23,8 @@ def measured_on(run: Results) -> str:
 
 
 def provenance_lines(results: Results) -> list[str]:
-    """When, where and with what the numbers were measured, with warnings."""
-    return [*origin_lines(results), *_limits(results), *load_warnings(results.trigru)]
-
-
-def versions_text(machine: Machine) -> str:
-    """The installed packages, with their versions."""
-    return ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-
-
-def _limits(results: Results) -> list[str]:
-    lines, started = [], results.trigru.started
+    """When, where and with what the numbers were measured, the limits of the machine, and warnings."""
+    lines, started = origin_lines(results), results.trigru.started
     for arithmetic in started[0].ceilings if started else ():
         best = best_ceilings(results, arithmetic)
         step = "" if best.loop_step_s is None else f", {1e6 * best.loop_step_s:.2g} µs for each step of a loop"
@@ -46,7 +32,12 @@ def _limits(results: Results) -> list[str]:
             f"Limits of the machine in {arithmetic}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of "
             f"a matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory{step}."
         )
-    return lines
+    return lines + load_warnings(results.trigru)
+
+
+def versions_text(machine: Machine) -> str:
+    """The installed packages, with their versions."""
+    return ", ".join(f"{name} {version}" for name, version in machine.versions.items())
 
 
 def origin_lines(results: Results) -> list[str]:
@@ -70,9 +61,9 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
 
 
 def load_warnings(run: Run) -> list[str]:
-    """A warning if the machine was busy before a run."""
+    """A warning if more than half of the cores were busy before a run."""
     load, threads = run.begun.load, run.machine.threads
-    if load is None or not threads or load <= threads * BUSY_SHARE:
+    if load is None or not threads or load <= threads / 2:
         return []
     return [f"Busy machine: {load:.1f} processes on {threads} threads before. Use an idle one."]
 

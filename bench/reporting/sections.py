@@ -10,9 +10,6 @@ from rich.text import Text
 
 from .inert import for_latex, for_markdown, for_terminal
 
-#: Tables with at least this many columns have narrower gaps, to fit 100 characters.
-WIDE = 7
-
 
 class Words(str):
     """The heading of a column of words, aligned to the left. Headings of numbers are plain strings."""
@@ -24,17 +21,13 @@ class Prose(Words):
 
 @dataclass(frozen=True)
 class Section:
-    """A table with a title above and notes below. The first column has words.
-
-    Args:
-        detail: for files; a terminal shows it only with --details.
-    """
+    """A table with a title above and notes below. The first column has words."""
 
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     notes: tuple[str, ...] = ()
-    detail: bool = False
+    detail: bool = False  # for files; a terminal shows it only with --details
 
     @property
     def sides(self) -> str:
@@ -46,7 +39,7 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
     """For a terminal of 100 columns."""
     parts: list[RenderableType] = []
     for section in sections:
-        gap = 1 if len(section.columns) < WIDE else 0
+        gap = 1 if len(section.columns) < 7 else 0  # more fit 100 characters without
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
         for column, side in zip(section.columns, section.sides, strict=True):
             justify, no_wrap = "left" if side == "l" else "right", not isinstance(column, Prose)
@@ -73,7 +66,7 @@ def markdown(title: str, lines: Iterable[str], sections: Iterable[Section]) -> s
 def markdown_section(section: Section) -> str:
     """The rows and notes of a section, without its title."""
     notes = [f"- {for_markdown(note)}" for note in section.notes]
-    return "\n".join([markdown_table(section), *([""] if notes else []), *notes])
+    return "\n".join([markdown_table(section), *[""] * bool(notes), *notes])
 
 
 def markdown_table(section: Section) -> str:

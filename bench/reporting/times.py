@@ -3,22 +3,20 @@
 Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR
-from ..analysis.starts import PARTS, ColdStarts, summarise_starts
+from ..analysis.starts import ColdStarts, median_start, total_range_s
 from ..analysis.tidy import remarks
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
 from .exports import way_table
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
-from .provenance import ARITHMETIC, short_group
+from .provenance import short_group
 from .sections import Prose, Section, Words
 
 WHAT_OTHER_IS = {
@@ -89,14 +87,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
 
 
 def explain(found: pairs.Difference) -> str:
-    """Why an arm takes longer or shorter than another, and by how much.
-
-    >>> explain(pairs.Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
-    'crossing the jit boundary with the same program: +3.0 [+2.0, +4.0] µs a call over a[y]'
-    >>> dots = (("dots", 6, 2),)
-    >>> explain(pairs.Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
-    'another program, of 6 dots, not 2: +300.0 [+200.0, +400.0] µs a call over b[x]'
-    """
+    """Why an arm takes longer or shorter than another, and by how much."""
     counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in found.counts)
     differs = f", of {counts}" if counts else ", with as many products, loops, transposes and fusions"
     cause = CAUSES[found.cause] + differs * (found.cause in ("style", "program") and not found.same_program)
@@ -128,38 +119,24 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
 
 def speedup_tables(results: Results) -> list[Section]:
     """What each kernel gains over the frameworks' own cells and over peers, and what several devices gain over one."""
-    return [
-        _speedups(over, kernel, found)
-        for over in _SPEEDUPS
-        for kernel, found in grouped(pairs.speedups(results, over), lambda s: str(s.benchmark.arm.kernel)).items()
-    ]
-
-
-def _speedups(over: pairs.Over, kernel: str, found: list[pairs.Speedup]) -> Section:
-    title, note, last, cell = _SPEEDUPS[over]
-    rows = [
-        (
-            str(s.benchmark.arm.workload),
-            s.benchmark.arm.phase,
-            s.arm,
-            s.other.name,
-            format_time(s.benchmark.median_s),
-            format_interval(s.ratio, 2 if s.ratio.high < 10 else 1),
-            s.verdict,
-            cell(s),
+    tables = []
+    for over, (title, note) in _SPEEDUPS.items():
+        last = Prose("exchanged") if over == "one device" else "memory"
+        columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
+        notes = (
+            "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not "
+            f"equal the quotient of the medians per call. {note}",
         )
-        for s in found
-    ]
-    notes = (
-        "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not equal "
-        f"the quotient of the medians per call. {note}",
-    )
-    columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
-    return Section(title.format(kernel=kernel), columns, rows, notes)
-
-
-def _memory(found: pairs.Speedup) -> str:
-    return "-" if found.temp_share is None else f"{found.temp_share:.2f}"
+        speedups = pairs.speedups(results, over)
+        for kernel, found in grouped(speedups, lambda s: str(s.benchmark.arm.kernel)).items():
+            rows = []
+            for s in found:
+                b, memory = s.benchmark, "-" if s.temp_share is None else f"{s.temp_share:.2f}"
+                times = format_time(b.median_s), format_interval(s.ratio, 2 if s.ratio.high < 10 else 1), s.verdict
+                costs = _exchanged(s) if over == "one device" else memory
+                rows.append((str(b.arm.workload), b.arm.phase, s.arm, s.other.name, *times, costs))
+            tables.append(Section(title.format(kernel=kernel), columns, rows, notes))
+    return tables
 
 
 def _exchanged(found: pairs.Speedup) -> str:
@@ -175,22 +152,15 @@ def _exchanged(found: pairs.Speedup) -> str:
 
 
 _OF_MEMORY = "Memory: the kernel's temporary memory over that of "
-#: Of each table: its title, its note, and its last column with what stands in it.
-_SPEEDUPS: dict[pairs.Over, tuple[str, str, str, Callable[[pairs.Speedup], str]]] = {
+#: Of each table: its title and its note.
+_SPEEDUPS: dict[pairs.Over, tuple[str, str]] = {
     "one device": (
         "Several devices, kernel {kernel}",
         "The same batch is spread over the devices. Where these are parts of one CPU, the one device has all of its "
         "cores to itself, too: then they show what devices exchange, and not how accelerators scale.",
-        Prose("exchanged"),
-        _exchanged,
     ),
-    "stock": (
-        "The {kernel} kernel against each framework's own cell",
-        f"{_OF_MEMORY}the own cell, by XLA's analysis.",
-        "memory",
-        _memory,
-    ),
-    "peers": ("The {kernel} kernel against peers", f"{_OF_MEMORY}the peer, where both are known.", "memory", _memory),
+    "stock": ("The {kernel} kernel against each framework's own cell", f"{_OF_MEMORY}the own cell, by XLA's analysis."),
+    "peers": ("The {kernel} kernel against peers", f"{_OF_MEMORY}the peer, where both are known."),
 }
 
 
@@ -221,17 +191,19 @@ def overhead_tables(results: Results) -> list[Section]:
 
 def cold_start_tables(found: ColdStarts) -> list[Section]:
     """A table with the medians of each port's starts."""
-    ports = summarise_starts(found.starts)
+    starts_of = grouped(found.starts, lambda cold: cold.port)
+    ports = [median_start(starts) for starts in starts_of.values()]
     on_device = any(port.device_peak_bytes is not None for port in ports)
     rows = []
     for port in ports:
+        parts = map(format_time, (port.import_s, port.init_s, *astuple(port.build)))
+        total = "{:.3g} s [{:.3g}, {:.3g}]".format(*total_range_s(starts_of[port.port]))
         peaks = (port.peak_bytes, port.device_peak_bytes) if on_device else (port.peak_bytes,)
-        total = "{:.3g} s [{:.3g}, {:.3g}]".format(*port.total_s)
         memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
-        rows.append((port.port, *map(format_time, port.part_s), total, *memory))
+        rows.append((port.port, *parts, total, *memory))
     before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))
     notes = (
-        f"Medians of {from_to((port.starts for port in ports), str)} starts of each port, each in a fresh process. "
+        f"Medians of {from_to(map(len, starts_of.values()), str)} starts of each port, each in a fresh process. "
         "The total also has its range.",
         "Import contains JAX, Optax and the port's framework, which pure does not have. Init starts JAX's backend, "
         "draws the parameters and constructs the model.",
@@ -240,10 +212,11 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
         "contain the start of Python itself.",
         f"The second step takes {from_to((p.second_call_s for p in ports), format_time)}, as medians of the ports. "
         f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
-        ARITHMETIC,
+        "Parameters and computation are float32; matrix products have JAX's default precision.",
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
         "little.",
         f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.",
     )
-    columns = ("port", *PARTS, "total [min, max]", "peak memory", *["on the device"] * on_device)
+    memory = ("peak memory", "on the device") if on_device else ("peak memory",)
+    columns = ("port", "import", "init", "trace", "lower", "compile", "first step", "total [min, max]", *memory)
     return [Section("Cold start: from Python to the first train step", columns, rows, notes)]

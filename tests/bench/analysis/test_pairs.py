@@ -7,7 +7,7 @@ from support import runs
 from support.runs import PROGRAM, draw_kernels, draw_run, make_arm, make_benchmark, make_results, plan, with_benchmarks
 from trigru.bench.analysis import pairs
 from trigru.bench.analysis.answer import answer, sight
-from trigru.bench.analysis.pairs import best_ceilings, difference, frameworks, labelled, negligible_from, speedups
+from trigru.bench.analysis.pairs import best_ceilings, difference, labelled, negligible_from, speedups
 from trigru.bench.analysis.statistics import compare
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables
@@ -85,11 +85,11 @@ def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within
 
 def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
     names = ("pure[jit]#2", "linen[apply]", "linen[apply]:fused", NNX, SPLIT, FILTER, PARTITION)
-    benchmarks = group(dict.fromkeys(names, 0.0), division="fused")
+    benchmarks = group(dict.fromkeys(names, 0.0))
     assert [b.name for b in labelled(benchmarks, "functional").values()] == [
         "pure[jit]", "linen[apply]", SPLIT, PARTITION,
     ]  # fmt: skip
-    assert list(frameworks(benchmarks, "documented")) == ["linen", "nnx", "equinox"]
+    assert list(answer(make_results(benchmarks)).rows[0].cells["documented"]) == ["linen", "nnx", "equinox"]
     of_name = {b.name: b for b in benchmarks}
     explained = {name: pairs.reference_of(of_name[name], benchmarks).name for name in (NNX, SPLIT, FILTER)}
     assert explained == {NNX: SPLIT, SPLIT: "pure[jit]", FILTER: PARTITION}
