@@ -35,6 +35,7 @@ def merge(run: Run) -> Results:
         raise TrigruError("nothing was measured.")
     for group, arms in run.groups().items():
         lines = [line for line in run.groups_timed if line.group == group]
+        lines.sort(key=lambda line: line.process)  # whichever process was the first to end
         seen = defaultdict[str, dict[int, Timed]](dict)  # by the arm's id, then by process
         for line in lines:
             for t in line.timed:

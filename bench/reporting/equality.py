@@ -19,7 +19,7 @@ from .sections import Prose, Section, Words
 Departures = list[SeenDeparture] | None
 #: The note of a table on rows, whose bounds are others.
 _OF_ROWS = (
-    "contract, triples, random: errors are relative to the largest magnitude of their example and step. In float64, "
+    "contract: errors are relative to the largest magnitude of their example and step. In float64, "
     f"where much cancels, {CANCELLING_FACTOR} times NumPy's own rounding error is allowed, if that is more than 1e-12. "
     f"In other dtypes, {COARSE_FACTOR} times NumPy's own error ({CANCELLING_FACTOR} times where gates are saturated) "
     f"and {ACCURACY_FACTOR * ACCURACY_ULPS} units in the last place are allowed."
@@ -55,7 +55,7 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
         (
             "float64: the largest error, relative to the largest reference magnitude; 1e-12 is allowed. "
             "Per cent: the largest share of the allowed error that all else used, in coarser dtypes and where much "
-            "cancels. In those dtypes, 4 times NumPy's own error and 4 units in the last place are allowed.",
+            "cancels.",
             *([_OF_ROWS] if any(m.levels is not None for m in measurements) else ()),
             *listed,
         ),

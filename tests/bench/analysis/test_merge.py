@@ -30,6 +30,8 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
     assert again.timed == {process: timed(process, AGAIN, 1) for process in (0, 1)}
     assert (again.steady, again.other_s) == ([True, False], [0.5, 1.5])
     assert again.facts.build == BUILD, "the first process's"
+    journal.groups_timed.reverse()
+    assert list(merge(journal).groups()[STEP][1].timed) == [0, 1], "whichever ended first"
     assert (facts.plan, facts.begun.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
     assert (facts.begun.load, facts.complete) == (0.5, True)
     assert [started.ceilings for started in facts.started] == [{"float32": Ceilings(100.0, 10.0)}] * 2
