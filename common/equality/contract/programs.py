@@ -47,10 +47,10 @@ def _call_of(row: Row, port: Port) -> Callable[..., Any]:
         return partial(direct, row, port)
     program: Program | None = None
 
-    def call(model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
+    def call(model: Any, passed: Passed, targets: Array, *_: Any) -> Any:
         nonlocal program
         program = program or _program(row, port, style, model, passed)
-        return _called(row, program, passed, weights, d_carry)
+        return _called(row, program, passed, targets)
 
     return call
 
@@ -61,8 +61,10 @@ def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]
     if row["phase"] in ("jvp", "hvp", "penalty"):
         of_params, *of_arrays = direction_of(data)
         along = jax.tree.map(lambda a: np.asarray(a)[None], port.load(config_of(row), of_params)), *of_arrays
-    passed = data.x, data.carry, data.lengths, data.resets
-    return port.load(config_of(row), data.params), (passed, data.weights, data.d_carry, along)
+    passed, weights = (data.x, data.carry, data.lengths, data.resets), data.weights
+    if row["style"] != NO_STYLE and row["entry"] != "classifier":  # one array of targets: the carry's come last
+        weights = np.concatenate([weights, data.d_carry[..., None, :]], axis=-2)
+    return port.load(config_of(row), data.params), (passed, weights, data.d_carry, along)
 
 
 def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
@@ -257,7 +259,11 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
         given = dict(zip(places, arrays, strict=True))
         return port.step(model, *arrays) if row["phase"] == "step" else run(model, *map(given.get, range(len(passed))))
 
-    task = Task(row["phase"], predict, lambda values, of: scalar_of(values, *of), OPTIMIZERS[row["optimizer"]])
+    def loss(values: Answers, targets: Array) -> Array:
+        split = (targets, None) if "logits" in values else (targets[..., :-1, :], targets[..., -1, :])
+        return scalar_of(values, *split)
+
+    task = Task(row["phase"], predict, loss, OPTIMIZERS[row["optimizer"]])
     built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
@@ -270,7 +276,7 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
     return program
 
 
-def _called(row: Row, program: Program, passed: Passed, *weights: Array) -> Any:
+def _called(row: Row, program: Program, passed: Passed, targets: Array) -> Any:
     x, *others = [array for array in passed if array is not None]
     if row["phase"] == "step":
         (carry,), outputs = others, []
@@ -281,9 +287,9 @@ def _called(row: Row, program: Program, passed: Passed, *weights: Array) -> Any:
     if row["phase"] == "forward":
         return program.call(x, *others)
     if row["phase"] == "gradient":
-        value, gradient = program.call(x, weights, *others)
+        value, gradient = program.call(x, targets, *others)
         return {"value": value, GRADIENT: program.read(gradient)}
-    losses = [program.call(x, weights, *others) for _ in range(STEPS)]
+    losses = [program.call(x, targets, *others) for _ in range(STEPS)]
     return {"losses": jnp.stack(losses), MOVED: program.params()}
 
 

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
+import jax.numpy as jnp
 import pytest
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.contract import designs, factors
@@ -70,7 +72,14 @@ def test_a_row_that_fails_is_made_as_small_as_it_can_be():
 
 @pytest.mark.parametrize("phases", [(), ("step",), ("forward", "gradient")], ids=str)
 def test_a_port_may_lack_a_style_for_a_phase(phases):
-    some = [replace(style, phases=tuple({*style.phases} & {*phases})) for style in PURE.call_styles]
+    """The others are called with arrays."""
+
+    def build(style, *given):
+        program = style.build(*given)
+        return replace(program, call=lambda *arrays: program.call(*map(jnp.asarray, arrays)))
+
+    some = [replace(style, build=partial(build, style), phases=tuple({*style.phases} & {*phases}))
+            for style in PURE.call_styles]  # fmt: skip
 
     class Port(PurePort):
         call_styles = tuple(style for style in some if style.phases)
