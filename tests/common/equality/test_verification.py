@@ -1,7 +1,9 @@
 """Each check notices a fault, and what fails is told in a way that leads to it."""
 
 import re
+import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -172,10 +174,21 @@ def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
     assert problem is None or re.search(f"a case: .*{problem}", str(measurement))
 
 
-@pytest.mark.parametrize(("error", "is_refused"), [(InputError, True), (NotOfferedError, True), (TypeError, False)])
-def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, is_refused):
-    assert measured(Case("bad", raising(error("a message")), REFUSED)).passed == is_refused
+@pytest.mark.parametrize(("error", "problem"), [
+    (InputError, None),
+    (NotOfferedError, None),
+    (TypeError, "bad: TypeError, expected an InputError."),
+    (DefectError, "bad: a message."),
+])  # fmt: skip
+def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, problem):
+    assert measured(Case("bad", raising(error("a message")), REFUSED)).problem == problem
     assert not measured(Case("bad", lambda: 1, REFUSED)).passed
+
+
+def test_a_case_silences_no_warning_of_others():
+    filters, silencing = warnings.filters[:], Case("silencing", partial(warnings.simplefilter, "ignore"))
+    assert "warning: UserWarning: " in str(measured(silencing, Case("warning", partial(warnings.warn, "a message"))))
+    assert warnings.filters == filters
 
 
 def test_a_bad_initializer_has_to_be_refused_outside_of_jit_too(monkeypatch, unchecked):
