@@ -102,6 +102,29 @@ def test_copies_that_lose_a_kernel_are_noticed(monkeypatch):
     assert "copied by copy.deepcopy: a model has another program" in str(found)
 
 
+def remembering(load, config, params, known={}):  # noqa: B006
+    """Loads a record once, whatever the options."""
+    return known.setdefault(id(params), (params, load(config, params)))[1]
+
+
+def writing(load, config, params):
+    """Changes the record once."""
+    model = load(config, jax.tree.map(np.array, params))
+    for array in jax.tree.leaves(params):
+        if array.flags.writeable:
+            array[...] = np.abs(array)
+    return model
+
+
+@pytest.mark.parametrize(("load", "problem"), [
+    (remembering, "with dtype='bfloat16', a model gives float64"),
+    (writing, "a record, loaded twice: .* has other bits"),
+])  # fmt: skip
+def test_a_load_that_remembers_or_changes_a_record_is_noticed(load, problem):
+    (found,) = verify([faults.Faulty(load=load)], checks=[LIFE])
+    assert re.search(problem, str(found))
+
+
 WRONG = {
     r"shape \(3, 17, 5\), expected shape \(3, 17, 6": lambda _, carry, outputs, **__: (carry, outputs[..., :-1]),
     "dtype float32, expected float64": lambda _, carry, outputs, **__: (carry.astype("float32"), outputs),
