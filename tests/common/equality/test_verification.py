@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.checks import CHECKS, Case, Check, draws, get_checks
+from trigru.common.equality.checks import CHECKS, Case, Check, classes, draws, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.checks.life import COPIES
 from trigru.common.equality.contract import reference
@@ -123,6 +123,13 @@ def writing(load, config, params):
 def test_a_load_that_remembers_or_changes_a_record_is_noticed(load, problem):
     (found,) = verify([faults.Faulty(load=load)], checks=[LIFE])
     assert re.search(problem, str(found))
+
+
+def test_a_class_is_judged_anew_each_time(unchecked):
+    (case,) = classes.uses(faults.Faulty(model_class=replace(pure.CLASS, construct=lambda *_, **__: None)))
+    for _ in range(2):
+        with pytest.raises(DefectError, match="without options: "):
+            case.run()
 
 
 WRONG = {
