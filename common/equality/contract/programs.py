@@ -25,6 +25,7 @@ Passed = tuple[Array, ...]  # x, carry, lengths, resets; None where a row does n
 Entry = Callable[..., Answers]  # (model, *passed) -> carry and outputs, or logits, by name
 #: Of results, those that are models: gradients, and moved parameters.
 GRADIENT, MOVED = "d model", "Δ model"
+PARTS = 5  # in which a model is differentiated apart: as many as a record has arrays
 
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
@@ -174,7 +175,7 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
     arrays, structure = jax.tree.flatten(arguments)
     own, values, found = len(arrays) - len(arguments) + 1, None, list(arrays)
-    for some in (*(range(n, own, 5) for n in range(min(5, own))), *([n] for n in range(own, len(arrays)))):  # 5 parts
+    for some in (*(range(n, own, PARTS) for n in range(min(PARTS, own))), *([n] for n in range(own, len(arrays)))):
 
         def of_some(moved: dict[int, Array]) -> Any:
             return function(*structure.unflatten([moved.get(n, constant) for n, constant in enumerate(arrays)]))
