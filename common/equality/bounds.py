@@ -1,4 +1,4 @@
-"""How far an answer may be from the oracle's: as the same function in float64, or as accurate as NumPy elsewhere."""
+"""How far an answer may be from the oracle's: by rounding in float64, by NumPy's own error in a working dtype."""
 
 from typing import Any
 

@@ -111,7 +111,7 @@ def evaluation(equation: Any, how: How) -> Callable[..., Any]:
         bits = np.full((1, *out.shape), 1 << (8 * out.dtype.itemsize - 2), out.dtype)
         return lambda *_: bits
     if name in CALLS:
-        called = next(equation.params[name] for name in CALLED if name in equation.params)
+        called = next(equation.params[param] for param in CALLED if param in equation.params)
         return function_of(called if hasattr(called, "consts") else _closed(called, ()), how)
     if name in _LOOPS:
         return _LOOPS[name](equation, how)

@@ -67,7 +67,11 @@ def _given(**changes: Callable[[Any], Any]) -> Callable[..., Any]:
 
 def _results(change: Callable[..., Any]) -> Callable[..., Any]:
     """A call with its carry and outputs changed."""
-    return lambda call, model, x, carry=None, **options: change(*call(model, x, carry, **options), **options)
+
+    def call(right, model, x, carry=None, **options):
+        return change(*right(model, x, carry, **options), **options)
+
+    return call
 
 
 def _styled(build: Callable[..., Any]) -> Faulty:
@@ -84,6 +88,14 @@ def _dump_transposed(dump, tree):
     arrays = leaves(dump(tree))
     gates = [gate.T for gate in np.split(arrays["weight_hh"], 3)]
     return from_leaves(arrays | {"weight_hh": np.concatenate(gates)})
+
+
+def _construct_learned(*sizes, carry_init=None, **options):
+    return CLASS.construct(*sizes, carry_init=carry_init or initializers.zeros, **options)
+
+
+def _loop_from_zeros(carry, outputs, **options):
+    return carry, jax.lax.scan(lambda _, output: (output, output), jnp.zeros_like(outputs[0]), outputs)[1]
 
 
 _DETACHED = _changed("initial_carry", jax.lax.stop_gradient)
@@ -115,8 +127,7 @@ FAULTS: tuple[Fault, ...] = (
           Faulty(apply=_given(lengths=lambda n: jnp.maximum(n, 0).astype(jnp.uint16)))),
     Fault("known-batch", "asks how large the batch is", "export", Faulty(apply=_asks_for_the_batch)),
     Fault("zeros-alike", "a loop begins with what varies over no device", "mesh",
-          Faulty(apply=_results(lambda carry, outputs, **_:
-                                (carry, jax.lax.scan(lambda _, h: (h, h), jnp.zeros_like(outputs[0]), outputs)[1])))),
+          Faulty(apply=_results(_loop_from_zeros))),
     Fault("padding-multiplied", "padding is multiplied by zero", "held",
           Faulty(apply=_results(lambda carry, outputs, lengths=None, **_:
                                 (carry if lengths is None else carry + 0 * carry, outputs)))),
@@ -126,7 +137,6 @@ FAULTS: tuple[Fault, ...] = (
           Faulty(make=lambda make, config, key: jax.tree.map(lambda p: 1.1 * p, make(config, key)))),
     Fault("truthy-flags", "reverse=1 goes through", "refusals", Faulty(apply=_given(reverse=bool, time_major=bool))),
     Fault("none-learned", "carry_init=None is learned", "class",
-          Faulty(model_class=replace(CLASS, construct=lambda *sizes, carry_init=None, **options:
-                                     CLASS.construct(*sizes, carry_init=carry_init or initializers.zeros, **options)))),
+          Faulty(model_class=replace(CLASS, construct=_construct_learned))),
     Fault("remat-ignored", "remat ignored", "memory", Faulty(apply=_told(remat=False))),
 )  # fmt: skip

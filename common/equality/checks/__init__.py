@@ -61,8 +61,7 @@ CHECKS: tuple[Check, ...] = (
           "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
           "file", life.conversions),
     Check("golden", "a change in oracle and port together: the answers are in a file", _golden),
-    Check("start",
-          "an initial carry that the model hands out and that is another one, or of another shape or dtype",
+    Check("start", "an initial carry that the model hands out and that is another one, or of another shape or dtype",
           calls.start),
     Check("counted", "lengths that are counted in 16 bits", calls.counted),
     Check("export",

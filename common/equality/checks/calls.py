@@ -20,7 +20,7 @@ from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
-from .check import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, REFUSED, RESETS, B, Case, D, H, X, require_cases
+from .check import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, REFUSED, RESETS, B, Case, H, T, X, require_cases
 
 Array = Any
 BadCalls = dict[str, dict[str, Any]]  # the arguments of a call that are changed, by what is wrong with them
@@ -98,7 +98,7 @@ _SEQUENCES, _FRAMES = (
     _bad_arrays("x", x, none=None, one_feature_too_many=np.concatenate([x, x[..., :1]], -1), an_empty_batch=x[:0])
     for x in (X, X[:, 0])
 )
-_SEQUENCES |= _bad_arrays("x", X, no_steps=X[:, :0], one_axis=np.ones(D))
+_SEQUENCES |= _bad_arrays("x", X, no_steps=X[:, :0], one_axis=X[0, 0])
 _CARRIES = _bad_arrays(
     "carry", CARRY, of_one_example=CARRY[:1], of_other_units=np.ones((B, H + 1)), without_a_batch=np.ones(H)
 )
@@ -147,7 +147,7 @@ _CHANGES: dict[str, Callable[[np.ndarray], Any]] = {
 BAD_LOAD: dict[str, Any] = {
     "a dict": PARAMS._asdict(),
     "a classifier's": OF_READOUT,
-    "weight_ih of one input more": PARAMS._replace(weight_ih=np.ones((3 * H, D + 1))),
+    "weight_ih of one input more": PARAMS._replace(weight_ih=np.ones((3 * H, X.shape[-1] + 1))),
     "one matrix as weight_hh": PARAMS._replace(weight_hh=np.ones((H, H))),
     "initial_carry for each example": PARAMS._replace(initial_carry=CARRY),
     "all in another dtype": GRUParams(*(p.astype(np.float32) for p in PARAMS)),
@@ -162,7 +162,7 @@ GOOD_LENGTHS = (
     LENGTHS.astype("int4"),
 )
 #: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
-BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([5, 0, 5])
+BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
 
 def refusals(port: Port) -> Iterator[Case]:
@@ -229,7 +229,7 @@ def _require_whole_lengths(port: Port, call: Callable[..., Any], config: GRUConf
 def _require_narrow(port: Port) -> None:
     """NumPy's 64-bit arrays are float32 without jax_enable_x64, and nothing warns but what JAX does by itself."""
     plain = replace(CONFIG, param_dtype="float32")
-    x, resets, lengths = X[0], RESETS[0], np.asarray(5, np.int64)  # one example: jax.vmap may warn by itself
+    x, resets, lengths = X[0], RESETS[0], np.asarray(T, np.int64)  # one example: jax.vmap may warn by itself
 
     def calls(model: Any) -> Any:
         applied = [port.apply(model, x, carry, lengths=lengths, resets=resets) for carry in (None, CARRY[0])]

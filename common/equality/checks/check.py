@@ -99,16 +99,18 @@ def require_cases(cases: Iterable[Case]) -> float:
 
 def _error_of(case: Case) -> float:
     """The largest error of the arrays of a case. Raises a DefectError if there is another defect."""
-    if case.expected is not REFUSED:
-        return _largest_error(case.run(), case.expected, case.bound)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():  # a case may change filters: not those of the next, or of the user's process
+        if case.expected is not REFUSED:
+            return _largest_error(case.run(), case.expected, case.bound)
+        warnings.simplefilter("ignore")
+        try:
             case.run()
-    except (InputError, NotOfferedError):  # what a port lacks, it need not refuse
-        return 0.0
-    except Exception as error:
-        raise DefectError(f"{type(error).__name__}, expected an InputError") from error
+        except (InputError, NotOfferedError):  # what a port lacks, it need not refuse
+            return 0.0
+        except DefectError:
+            raise
+        except Exception as error:
+            raise DefectError(f"{type(error).__name__}, expected an InputError") from error
     raise DefectError("not refused by an InputError")
 
 

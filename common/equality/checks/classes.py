@@ -59,9 +59,9 @@ def uses(port: Port) -> list[Case]:
     """A port's class, in all the ways in which programs use it. A warning is wrong, too."""
     if (listed := class_of(port)) is None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
-    cases = _of_kernel(port, listed, port.kernel) if isinstance(port, WithKernel) else _of_all_kernels(port, listed)
 
     def run() -> None:
+        cases = _of_kernel(port, listed, port.kernel) if isinstance(port, WithKernel) else _of_all_kernels(port, listed)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             require_cases(cases)
@@ -240,12 +240,10 @@ def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str,
         half: Any = jax.eval_shape(lambda key: use.call(construct(key, D, H, x, **options), x), key)
         if {str(array.dtype) for array in half} != {"bfloat16"}:
             raise DefectError("with parameters and inputs in bfloat16, it gives other dtypes")
-    if not (use.refuses and drawn):
-        return
     bad = {what: BAD_APPLY[what] for what in BAD_ARGUMENTS if BAD_APPLY[what].keys() <= {"x", *takes}}
     refused = {what: _of_use(use, given) for what, given in bad.items()}
     refused |= {} if use.batched else {"a batch": {"x": X}}
-    for what, given in refused.items():
+    for what, given in refused.items() if use.refuses and drawn else ():
         yield Case(what, partial(jax.eval_shape, partial(use.call, **given), model), REFUSED)
 
 

@@ -238,7 +238,7 @@ def _row(passed: Sequence[str], devices: int) -> Row:
 
 
 def on_all_devices(port: Port) -> Iterator[Case]:
-    """Each way, from the learned carry with masks and from a passed one."""
+    """Each way, from the learned carry with masks and from a passed one: values, gradients, and what is exchanged."""
     for way, passed in itertools.product(WAYS, (MASKS, ("carry",))):
         row = _row(passed, jax.device_count())
         yield Case(f"{way.name}, with {' and '.join(passed)}", partial(_answer_spread, port, row, way), expect_one(row))

@@ -99,10 +99,9 @@ def _statistics(params: Params, dtype: str) -> Iterator[tuple[str, float, float]
             yield (f"{what}, largest entry in untruncated standard deviations", largest, CUT * (1 + 2 * eps))
         else:
             yield (f"{what}, orthogonality", np.abs(block @ block.T - np.eye(H)).max(), 16 * eps)
+    # each trace has variance 1, whatever the size; not so where the signs of a QR decomposition are not drawn
     arrays = leaves(params)
-    traces = sum(
-        np.trace(block) for block in np.split(arrays["weight_hh"], 3)
-    )  # each has variance 1 if signs are drawn
+    traces = sum(np.trace(block) for block in np.split(arrays["weight_hh"], 3))
     yield ("sum of the traces of the recurrent gates", abs(traces), ERRORS * 3**0.5)
     for name, array in arrays.items():
         if "bias" in name or (name == "initial_carry" and dtype != "float64"):  # where no carry_init draws it

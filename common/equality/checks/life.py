@@ -26,6 +26,7 @@ from ...parameters.record import GRUParams, config_of, leaves, random_params
 from ...port.protocol import Params, Port, WithKernel
 from ...program import evaluate
 from ..contract.data import config_of as config_of_row
+from ..contract.data import data_of
 from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import choices_of, direct, named_answers
 from ..contract.reference import Answers, expect_one
@@ -139,7 +140,9 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
     row = whole_row({"phase": "forward", **levels})
     others = other_kernels(port)
     choices = CHOICES | ({"kernel": others[-1]} if others else {})
-    data, model, arrays = one_set(row, port, **choices)
+    data, _, arrays = one_set(row, port)
+    model = port.load(replace(config_of_row(row), **choices), data.params)
+    yield Case("a record, loaded twice", lambda: data.params, data_of(row).params, None)
     program, results = _traced(row, port, model, arrays)
     dtypes = {str(array.dtype) for name, array in results.items() if name in ("carry", "outputs", "logits")}
     if dtypes != {CHOICES["dtype"]}:
@@ -164,11 +167,11 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
 def _differences(port: Port) -> Iterator[Case]:
     """Each option makes another program, and a model for which JAX does not run that of another."""
     row = whole_row({"phase": "forward"})
-    _, model, arrays = one_set(row, port, **CHOICES)
+    data, model, arrays = one_set(row, port, **CHOICES)
     program = text_of(_traced(row, port, model, arrays)[0])
 
     def require_another_program(other: Port, option: dict[str, Any]) -> None:
-        _, differs, _ = one_set(row, other, **CHOICES | option)
+        differs = other.load(replace(config_of_row(row), **CHOICES | option), data.params)
         if text_of(_traced(row, other, differs, arrays)[0]) == program:
             raise DefectError("it makes no difference to the program")
         is_leaf = jax.tree.leaves(model)[0] is model  # as NNX's modules before flax 0.12
@@ -200,8 +203,7 @@ def _calls(port: Port) -> Iterator[Case]:
     for kernel in other_kernels(port):
         known = choices_in({"kernel": kernel})
         for levels in rows:
-            run = partial(require_choices, known, {"kernel": kernel, **levels})
-            yield Case(f"{levels}, kernel={kernel}", run)
+            yield Case(f"{levels}, kernel={kernel}", partial(require_choices, known, {"kernel": kernel, **levels}))
 
 
 def _traced(row: Row, port: Port, model: Any, arrays: Any) -> tuple[Any, Any]:

@@ -74,8 +74,7 @@ VALUES = (
     Values("saturating values", lambda dtype: 300.0 if dtype == "float16" else 1e4,
            lambda T, least, most: [most, least + 2 if least < -(2**31) else max(least, -3), 1],
            _first, saturating=True, everywhere=True),
-    Values("denormal values", lambda dtype: float(jnp.finfo(dtype).tiny) / 4,
-           lambda T, least, most: [T, max(T - 2, 0)],
+    Values("denormal values", lambda dtype: float(jnp.finfo(dtype).tiny) / 4, lambda T, least, most: [T, max(T - 2, 0)],
            lambda drawn, padding: padding if padding.any() else _first(drawn, padding)[..., ::-1]),
     Values("zeros", lambda dtype: 0.0, lambda T, least, most: [0], lambda drawn, padding: np.zeros_like(drawn)),
 )  # fmt: skip

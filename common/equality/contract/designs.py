@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from .factors import COARSE, COARSE_SPACE, COMPILED, SPACE, Factor, Row, Space, 
 #: By the digest of a space: its rows, each a string of the numbers of its levels, and how many combinations of levels
 #: some row can have.
 FILE = Path(__file__).with_name("rows.json")
-_STORED: dict[str, dict] = json.loads(FILE.read_text())
+_stored = cache(lambda: json.loads(FILE.read_text()))  # not on import: .ci/designs.py may have to write it anew
 Combination = frozenset[tuple[str, str]]  # some factors, each with a level: what one row can cover
 
 
@@ -24,10 +25,8 @@ def design_of(port: Port) -> list[Row]:
 
 def designed_rows(space: Space) -> list[Row]:
     """The rows of a space that cover it."""
-    return [
-        whole_row({factor.name: factor.levels[int(n)] for factor, n in zip(space.factors, row, strict=True)})
-        for row in _STORED[digest(space)]["rows"]
-    ]
+    rows = _stored()[digest(space)]["rows"]
+    return [whole_row({f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)}) for row in rows]
 
 
 def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
@@ -39,7 +38,7 @@ def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
     for space in (SPACE, COARSE_SPACE):
         usable = [row for row in rows if all(row[factor.name] in factor.levels for factor in space.factors)]
         count += len(covered(space, [row for row in usable if space is COARSE_SPACE or row["dtype"] == "float64"]))
-    return count, sum(_STORED[digest(space)]["combinations"] for space in (SPACE, COARSE_SPACE))
+    return count, sum(_stored()[digest(space)]["combinations"] for space in (SPACE, COARSE_SPACE))
 
 
 def covered(space: Space, rows: Iterable[Row]) -> set[Combination]:
@@ -60,7 +59,7 @@ def digest(space: Space) -> str:
     """The digest of all that the rows depend on. Reasons of rules do not count."""
     factors = [(factor.name, factor.levels, factor.in_triples) for factor in space.factors]
     rules = [(sorted(rule.when.items()), sorted(rule.then.items())) for rule in space.rules]
-    return hashlib.sha256(json.dumps([factors, rules]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([factors, rules, space.only]).encode()).hexdigest()[:16]
 
 
 class Selection(NamedTuple):

@@ -99,7 +99,7 @@ def _compare(
 def _evaluated(row: Row, data: Data, factor: float) -> tuple[Answers, Answers]:
     """NumPy's answers in float64 and in longdouble, on the inputs of one set times a factor."""
     near = wider = replace(data, x=data.x * factor)
-    if not HAS_LONGDOUBLE:  # those of inputs that end one unit higher instead
+    if not HAS_LONGDOUBLE:  # instead of its answers, those on inputs that end one unit higher
         wider = replace(near, x=np.nextafter(near.x, np.inf))
     own, wide = expect(row, near, np.float64), expect(row, wider, np.longdouble)
     return {name: a[0] for name, a in own.items()}, {name: a[0] for name, a in wide.items()}

@@ -118,8 +118,7 @@ _WITH_FLOAT32 = {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float3
 COARSE_RULES = (
     Rule({}, {"phase": ("gradient", "forward", "train_step")},
          "the others need complex numbers, and half precision has none"),
-    Rule({"carry": ("other dtype",)}, _WITH_FLOAT32,
-         "no dtype that a carry may have is narrower than half precision"),
+    Rule({"carry": ("other dtype",)}, _WITH_FLOAT32, "no dtype that a carry may have is narrower than half precision"),
     Rule({"arrays": ("weak",)}, _WITH_FLOAT32, "a weak type is that of JAX's default, float32"),
     Rule({}, {"lengths dtype": ("int32", "uint8", "int8")}, "JAX makes int32 of int64 without x64"),
     Rule({"lengths": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),

@@ -25,6 +25,7 @@ Passed = tuple[Array, ...]  # x, carry, lengths, resets; None where a row does n
 Entry = Callable[..., Answers]  # (model, *passed) -> carry and outputs, or logits, by name
 #: Of results, those that are models: gradients, and moved parameters.
 GRADIENT, MOVED = "d model", "Δ model"
+PARTS = 5  # in which a model is differentiated apart: as many as a record has arrays
 
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
@@ -47,10 +48,10 @@ def _call_of(row: Row, port: Port) -> Callable[..., Any]:
         return partial(direct, row, port)
     program: Program | None = None
 
-    def call(model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
+    def call(model: Any, passed: Passed, targets: Array, *_: Any) -> Any:
         nonlocal program
         program = program or _program(row, port, style, model, passed)
-        return _called(row, program, passed, weights, d_carry)
+        return _called(row, program, passed, targets)
 
     return call
 
@@ -61,8 +62,10 @@ def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]
     if row["phase"] in ("jvp", "hvp", "penalty"):
         of_params, *of_arrays = direction_of(data)
         along = jax.tree.map(lambda a: np.asarray(a)[None], port.load(config_of(row), of_params)), *of_arrays
-    passed = data.x, data.carry, data.lengths, data.resets
-    return port.load(config_of(row), data.params), (passed, data.weights, data.d_carry, along)
+    passed, weights = (data.x, data.carry, data.lengths, data.resets), data.weights
+    if row["style"] != NO_STYLE and row["entry"] != "classifier":  # one array of targets: the carry's come last
+        weights = np.concatenate([weights, data.d_carry[..., None, :]], axis=-2)
+    return port.load(config_of(row), data.params), (passed, weights, data.d_carry, along)
 
 
 def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
@@ -172,7 +175,7 @@ def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
     arrays, structure = jax.tree.flatten(arguments)
     own, values, found = len(arrays) - len(arguments) + 1, None, list(arrays)
-    for some in (*(range(n, own, 5) for n in range(min(5, own))), *([n] for n in range(own, len(arrays)))):  # 5 parts
+    for some in (*(range(n, own, PARTS) for n in range(min(PARTS, own))), *([n] for n in range(own, len(arrays)))):
 
         def of_some(moved: dict[int, Array]) -> Any:
             return function(*structure.unflatten([moved.get(n, constant) for n, constant in enumerate(arrays)]))
@@ -257,7 +260,11 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
         given = dict(zip(places, arrays, strict=True))
         return port.step(model, *arrays) if row["phase"] == "step" else run(model, *map(given.get, range(len(passed))))
 
-    task = Task(row["phase"], predict, lambda values, of: scalar_of(values, *of), OPTIMIZERS[row["optimizer"]])
+    def loss(values: Answers, targets: Array) -> Array:
+        split = (targets, None) if "logits" in values else (targets[..., :-1, :], targets[..., -1, :])
+        return scalar_of(values, *split)
+
+    task = Task(row["phase"], predict, loss, OPTIMIZERS[row["optimizer"]])
     built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
@@ -270,7 +277,7 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
     return program
 
 
-def _called(row: Row, program: Program, passed: Passed, *weights: Array) -> Any:
+def _called(row: Row, program: Program, passed: Passed, targets: Array) -> Any:
     x, *others = [array for array in passed if array is not None]
     if row["phase"] == "step":
         (carry,), outputs = others, []
@@ -281,9 +288,9 @@ def _called(row: Row, program: Program, passed: Passed, *weights: Array) -> Any:
     if row["phase"] == "forward":
         return program.call(x, *others)
     if row["phase"] == "gradient":
-        value, gradient = program.call(x, weights, *others)
+        value, gradient = program.call(x, targets, *others)
         return {"value": value, GRADIENT: program.read(gradient)}
-    losses = [program.call(x, weights, *others) for _ in range(STEPS)]
+    losses = [program.call(x, targets, *others) for _ in range(STEPS)]
     return {"losses": jnp.stack(losses), MOVED: program.params()}
 
 

@@ -1,7 +1,9 @@
 """Each check notices a fault, and what fails is told in a way that leads to it."""
 
 import re
+import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.checks import CHECKS, Case, Check, draws, get_checks
+from trigru.common.equality.checks import CHECKS, Case, Check, classes, draws, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.checks.life import COPIES
 from trigru.common.equality.contract import reference
@@ -100,6 +102,36 @@ def test_copies_that_lose_a_kernel_are_noticed(monkeypatch):
     assert "copied by copy.deepcopy: a model has another program" in str(found)
 
 
+def remembering(load, config, params, known={}):  # noqa: B006
+    """Loads a record once, whatever the options."""
+    return known.setdefault(id(params), (params, load(config, params)))[1]
+
+
+def writing(load, config, params):
+    """Changes the record once."""
+    model = load(config, jax.tree.map(np.array, params))
+    for array in jax.tree.leaves(params):
+        if array.flags.writeable:
+            array[...] = np.abs(array)
+    return model
+
+
+@pytest.mark.parametrize(("load", "problem"), [
+    (remembering, "with dtype='bfloat16', a model gives float64"),
+    (writing, "a record, loaded twice: .* has other bits"),
+])  # fmt: skip
+def test_a_load_that_remembers_or_changes_a_record_is_noticed(load, problem):
+    (found,) = verify([faults.Faulty(load=load)], checks=[LIFE])
+    assert re.search(problem, str(found))
+
+
+def test_a_class_is_judged_anew_each_time(unchecked):
+    (case,) = classes.uses(faults.Faulty(model_class=replace(pure.CLASS, construct=lambda *_, **__: None)))
+    for _ in range(2):
+        with pytest.raises(DefectError, match="without options: "):
+            case.run()
+
+
 WRONG = {
     r"shape \(3, 17, 5\), expected shape \(3, 17, 6": lambda _, carry, outputs, **__: (carry, outputs[..., :-1]),
     "dtype float32, expected float64": lambda _, carry, outputs, **__: (carry.astype("float32"), outputs),
@@ -172,10 +204,21 @@ def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
     assert problem is None or re.search(f"a case: .*{problem}", str(measurement))
 
 
-@pytest.mark.parametrize(("error", "is_refused"), [(InputError, True), (NotOfferedError, True), (TypeError, False)])
-def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, is_refused):
-    assert measured(Case("bad", raising(error("a message")), REFUSED)).passed == is_refused
+@pytest.mark.parametrize(("error", "problem"), [
+    (InputError, None),
+    (NotOfferedError, None),
+    (TypeError, "bad: TypeError, expected an InputError."),
+    (DefectError, "bad: a message."),
+])  # fmt: skip
+def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, problem):
+    assert measured(Case("bad", raising(error("a message")), REFUSED)).problem == problem
     assert not measured(Case("bad", lambda: 1, REFUSED)).passed
+
+
+def test_a_case_silences_no_warning_of_others():
+    filters, silencing = warnings.filters[:], Case("silencing", partial(warnings.simplefilter, "ignore"))
+    assert "warning: UserWarning: " in str(measured(silencing, Case("warning", partial(warnings.warn, "a message"))))
+    assert warnings.filters == filters
 
 
 def test_a_bad_initializer_has_to_be_refused_outside_of_jit_too(monkeypatch, unchecked):
