@@ -41,10 +41,8 @@ class Measurement:
 
     def __post_init__(self) -> None:
         if (self.error is None and self.problem is None) or min(self.error or 0.0, self.bound) < 0:
-            raise InputError(
-                f"error is {self.error} with a bound of {self.bound}, expected numbers from 0, or a problem instead of "
-                "an error."
-            )
+            given = f"error is {self.error} with a bound of {self.bound}"
+            raise InputError(f"{given}, expected numbers from 0, or a problem instead of an error.")
 
     @property
     def offered(self) -> bool:

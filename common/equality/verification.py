@@ -89,7 +89,8 @@ class Examiner:
         before = next((failure for failure in known if (failure.levels or {}).items() <= row.items()), None)
         if before is None:
             least = smallest(row, SPACE, lambda smaller: _fails(_measure(port, check, smaller)))
-            before, place = _measure(port, check, least), None
+            again, place = _measure(port, check, least), None
+            before = again if _fails(again) else measured  # what failed once has failed
             if self._reference is not None and self._reference.name != port.name:
                 with _precision("float64"), suppress(Exception):  # a port may fail in any way
                     place = parting_of(least, port, self._reference)

@@ -306,6 +306,20 @@ def test_a_script_runs_a_failed_row_alone(levels, capsys, unchecked):
     assert all(re.fullmatch(r".+: largest difference \d.*e[-+]\d+, largest value \d.*", line) for line in lines)
 
 
+def test_a_row_that_fails_once_alone_has_failed():
+    class Once(PurePort):
+        calls = 0
+
+        def apply(self, *given, **named):
+            self.calls += 1
+            if self.calls == 1:
+                raise MemoryError("for the moment")
+            return super().apply(*given, **named)
+
+    measurement = Examiner().ask(Question(Once(), replace(ONE_ROW, by_levels=False), whole_row({})))
+    assert (measurement.problem, measurement.check) == ("MemoryError: for the moment", "sequence")
+
+
 def test_a_row_that_fails_is_told_by_the_fewest_levels_and_where_it_parts_from_plain_jax():
     def changed(model, carry, outputs, *, reverse=False, **_):
         return carry, jnp.tanh(outputs) if reverse else outputs  # here
