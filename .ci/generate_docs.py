@@ -140,7 +140,11 @@ def example(language: str, name: str) -> str:
 def answers() -> str:
     """The answers of the README, in a tab for each framework."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return tabs(re.findall(r"^\*\*([\w ]+)\*\*\n\n(```python\n.*?^```)$", text, re.MULTILINE | re.DOTALL))
+    blocks = re.findall(r"^\*\*([\w ]+)\*\*\n\n(```python\n.*?^```)$", text, re.MULTILINE | re.DOTALL)
+    titles = [title for title, _ in blocks]
+    if titles != ["Flax linen", "Flax NNX", "Equinox"]:
+        raise ValueError(f"README.md has answers of {titles}, expected those of linen, NNX and Equinox.")
+    return tabs(blocks)
 
 
 MARKED = re.compile(r"(<!-- generated: (\S+)(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -3,7 +3,7 @@
 .venv/bin/uv sync --group mutation
 .venv/bin/python .ci/mutation.py plan verify SESSION 540 [SEED]       in a clone, whose files are changed meanwhile
 .venv/bin/cosmic-ray exec .ci/mutation-verify.toml SESSION            goes on where it was ended; takes an hour
-.venv/bin/python .ci/mutation.py report SESSION                       the score, and the survivors
+.venv/bin/python .ci/mutation.py report SESSION...                    the score, and the survivors
 
 Of each site in the sample, a place in the code and a kind of change, one change is made: a number by one more or less,
 a comparison or an operator for another, `and` for `or`, a condition negated, a decorator removed, a loop that does not
@@ -27,6 +27,8 @@ VERIFIED = {
     **{f"common/{name}.py": (PORTS, (None,)) for name in SHARED},
     "common/gru/fused.py": (("pure",), ("fused",)),
 }
+#: What the judge `tests` leaves out: scripts outside the package, and what needs libraries that are not installed.
+LEFT_OUT = "bench/studies/", "bench/arms/torch_gru.py"
 
 
 def plan(judge: str, session: str, number: str, seed: str = "0") -> None:
@@ -34,7 +36,8 @@ def plan(judge: str, session: str, number: str, seed: str = "0") -> None:
     from cosmic_ray.commands.init import init
     from cosmic_ray.work_db import WorkDB
 
-    rooms = sorted({*Path("common").rglob("*.py"), *Path("bench").rglob("*.py")} - {*Path("bench/studies").rglob("*")})
+    paths = (path for folder in ("bench", "common") for path in Path(folder).rglob("*.py"))
+    rooms = sorted(path for path in paths if not path.as_posix().startswith(LEFT_OUT))
     files = [Path(file) for file in VERIFIED] if judge == "verify" else rooms
     spans = {str(file): left_out(file) for file in files}
     rng, database, sites = random.Random(int(seed)), WorkDB(session, WorkDB.Mode.create), defaultdict(list)
@@ -81,8 +84,8 @@ def verified_by_all(file: str) -> int:
     return int(any(not answer.passed for answer in answers))
 
 
-def report(session: str) -> None:
-    """Print the score with its 95 % interval, and the survivors, each with why nothing asks for what it changes.
+def report(*sessions: str) -> None:
+    """Print the score with its 95 % interval, and each survivor's file, change, and why nothing asks for it.
 
     Those of which `survivors.json` says that they change nothing do not count.
     """
@@ -91,14 +94,17 @@ def report(session: str) -> None:
     from scipy.stats import binomtest
 
     explained = json.loads(Path(__file__).with_name("survivors.json").read_text())
-    results = [result for _, result in WorkDB(session, WorkDB.Mode.open).results]
-    noticed = sum(result.is_killed and result.test_outcome != TestOutcome.INCOMPETENT for result in results)
-    survivors = sorted(change_of(result.diff) for result in results if not result.is_killed)
-    survivors = [change for change in survivors if change not in explained["changes nothing"]]
+    noticed, survivors = 0, []
+    for database in (WorkDB(session, WorkDB.Mode.open) for session in sessions):
+        files = {item.job_id: str(item.mutations[0].module_path) for item in database.work_items}
+        for job, result in database.results:
+            noticed += result.is_killed and result.test_outcome != TestOutcome.INCOMPETENT
+            if not result.is_killed and change_of(result.diff) not in explained["changes nothing"]:
+                survivors.append((files[job], change_of(result.diff)))
     low, high = binomtest(noticed, noticed + len(survivors)).proportion_ci(method="wilson")
     print(f"{noticed} of {noticed + len(survivors)} noticed [{low:.1%}, {high:.1%}]")
-    for change in survivors:
-        print(f"{change}: {explained['not asked'].get(change, 'UNEXPLAINED')}")
+    for file, change in sorted(survivors):
+        print(f"{file}: {change}: {explained['not asked'].get(change, 'UNEXPLAINED')}")
 
 
 def change_of(diff: str) -> str:

@@ -45,6 +45,31 @@ CLAIMED = {
     ("tiny", "forward"): "Smallest model, forward",
     ("tiny", "train_step"): "Smallest model, train step",
 } | SITUATIONS
+#: The columns of each table of docs/claims.md: a heading, and two arms, of calls that are waited for, or ",queued".
+CLAIMS = {
+    "nnx-equinox": {
+        "as documented": "nnx[documented]/equinox[documented]",
+        "`graph=False` / `jax.jit`": "nnx[nnx.jit-tree]/equinox[jit]",
+        "`jit_partial` / `jax.jit`": "nnx[jit_partial]/equinox[jit]",
+        "functional": "nnx[functional]/equinox[functional]",
+        "`graph=False` / `jax.jit`, not waited for": "nnx[nnx.jit-tree]/equinox[jit],queued",
+        "`jit_partial` / `jax.jit`, not waited for": "nnx[jit_partial]/equinox[jit],queued",
+    },
+    "equinox-linen": {
+        "as documented": "equinox[documented]/linen[documented]",
+        "`jax.jit` / as documented": "equinox[jit]/linen[documented]",
+        "functional": "equinox[functional]/linen[functional]",
+    },
+    "nnx-styles": {
+        f"`nnx.jit` / `{style}`, and the difference": f"nnx[documented]/nnx[{style}]"
+        for style in ("nnx.jit-tree", "jit_partial", "cached_partial", "split-merge")
+    },
+    "equinox-styles": {
+        "`filter_jit` / `jax.jit`, and the difference": "equinox[documented]/equinox[jit]",
+        "`filter_jit` / `partition`, and the difference": "equinox[documented]/equinox[functional]",
+        "`filter_jit` / `jax.jit`, not waited for": "equinox[documented]/equinox[jit],queued",
+    },
+}
 NOT_MEASURED = "not measured"
 #: The version set whose report is shown, the kind of change that fails there, how many lines, and their longest.
 SHOWN, FAIL_ON, LINES, LONGEST = "2026-05-15", "function", 5, 100
@@ -105,7 +130,8 @@ def times(clock: str) -> str:
     """A row for each way of calling that has a number, a column for each situation; calls are "waited" or "queued"."""
     rows = []
     for port in map(get_port, JITS):
-        styles = {DOCUMENTED: f", as documented: `{JITS[port.name]}`"}
+        own_jit = "" if JITS[port.name] == "jax.jit" else f": `{JITS[port.name]}`"  # other styles have jax.jit, too
+        styles = {DOCUMENTED: f", as documented{own_jit}"}
         styles |= {style.name: f": `{style.summary}`" for style in port.call_styles[1:] if not style.labels}
         for style, words in (styles | {FUNCTIONAL: ", functional", LEAVES: ": `leaves`"}).items():
             found = [timed(at, f"{port.name}[{style}]", queued=clock == "queued") for at in SITUATIONS]
@@ -114,11 +140,11 @@ def times(clock: str) -> str:
     return table(["called", *(f"{text}: {_sizes(at)}" for at, text in SITUATIONS.items())], rows)
 
 
-def claims(*pairs: str) -> str:
-    """A row for each situation, a column for each two arms, as "nnx[functional]/equinox[jit]" or with ",queued"."""
-    rows = [(f"{text}: {_sizes(at)}", *(_claim(at, pair) for pair in pairs)) for at, text in CLAIMED.items()]
-    headings = (pair.replace("/", " / ").replace(",queued", ", not waited for") for pair in pairs)
-    return table(["situation", *headings], rows)
+def claims(part: str) -> str:
+    """A table of docs/claims.md: a row for each situation, a column for each two arms."""
+    columns = CLAIMS[part]
+    rows = [(f"{text}: {_sizes(at)}", *(_claim(at, pair) for pair in columns.values())) for at, text in CLAIMED.items()]
+    return table(["situation", *columns], rows)
 
 
 def _claim(at: tuple[str, str], pair: str) -> str:
@@ -203,7 +229,8 @@ def cold_start() -> str:
 def kernel(name: str) -> str:
     """The fused kernel against each port's own cell, and plain JAX's against peers: a column for each size."""
     of, rows = published(name), {}
-    own = [(name_of(s.other.arm.port).replace("JAX", "JAX: a scan by hand"), s) for s in speedups(of.run)]
+    by_hand = {"pure": "plain JAX: a scan by hand"}
+    own = [(by_hand.get(s.other.arm.port) or name_of(s.other.arm.port), s) for s in speedups(of.run)]
     peers = [(s.other.name, s) for s in speedups(of.run, "peers") if s.benchmark.arm.port == "pure"]
     for title, s in own + peers:
         at = str(s.benchmark.arm.workload), s.benchmark.arm.phase
@@ -225,6 +252,13 @@ def releases() -> str:
     of = read(RESULTS / "releases.json")
     origin = f"{of.datetime[:10]}, {of.device}, Python {of.rows[0].python}: `{' '.join(of.command)}`."
     return _paragraphs(matrix_tables(of)[0], origin)
+
+
+def releases_picture() -> str:
+    """The lines of Python in a train step, for a light page and for a dark one."""
+    drawn = matrix_picture(read(RESULTS / "releases.json"))
+    assert drawn is not None
+    return f"![{drawn.description}](releases.svg#only-light)\n![{drawn.description}](releases-dark.svg#only-dark)"
 
 
 def upgrade() -> str:

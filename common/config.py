@@ -68,7 +68,12 @@ class GRUConfig:
 
 
 def check_fields(*, remat: Any = False, dtype: Any = None, param_dtype: Any = "float32", **sizes: Any) -> None:
-    """Raise InputError unless a model can have these fields, with sizes under the names that it has for them.
+    """Raise InputError unless a model can have these fields.
+
+    Args:
+        remat: True or False.
+        dtype, param_dtype: of DTYPES; that of the computation may be None.
+        sizes: whole numbers of at least 1, under the names of the model's fields.
 
     >>> check_fields(hidden_size=0)
     Traceback (most recent call last):

@@ -14,7 +14,12 @@ MEASURED = ("AuthenticAMD",)
 
 
 def is_fused(kernel: str, dtype: Any) -> bool:
-    """Whether a model with this kernel, "auto" among them, runs the fused one in the dtype of a computation."""
+    """Whether a model runs the fused kernel.
+
+    Args:
+        kernel: "stock", "fused" or "auto".
+        dtype: of the computation.
+    """
     if kernel != AUTO:
         return kernel == FUSED
     import jax  # names of kernels are read before JAX is

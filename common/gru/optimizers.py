@@ -64,13 +64,8 @@ def carry_learning_rate(
     >>> {name: update.tolist() for name, update in updates.items()}
     {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
     """
-    given: Any = scale
-    if array := isinstance(scale, jax.Array | np.ndarray):
-        is_floating = given.ndim == 0 and jnp.issubdtype(given.dtype, jnp.floating)
-        fits = is_floating and (isinstance(scale, Tracer) or bool(0 <= given < jnp.inf))
-    else:
-        fits = isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= given <= LARGEST
-    if not fits:
+    array = isinstance(scale, jax.Array | np.ndarray)
+    if not _is_scale(scale):
         raise InputError(
             f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}, or a floating-point JAX "
             "scalar: 1 leaves the rate alone, 0 freezes. A schedule goes into carry=, as a transformation of its own."
@@ -101,6 +96,14 @@ def carry_learning_rate(
 
     partition = getattr(optax, "partition", None) or vars(optax)["multi_transform"]  # before Optax 0.2.5
     return partition({"carry": own, "rest": tx}, labels)
+
+
+def _is_scale(scale: Any) -> bool:
+    number: Any = scale
+    if isinstance(scale, jax.Array | np.ndarray):
+        scalar = scale.ndim == 0 and jnp.issubdtype(scale.dtype, jnp.floating)
+        return scalar and (isinstance(scale, Tracer) or bool(0 <= number < jnp.inf))
+    return isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= number <= LARGEST
 
 
 def _ends_in(path: tuple[Any, ...], name: str) -> bool:

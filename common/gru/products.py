@@ -65,13 +65,16 @@ def _gradient_by_rows(x: Array, t: Array, *, precision: Any, batch: int) -> Arra
     return jnp.matmul(jnp.swapaxes(x, -1, -2), t, precision=precision)
 
 
+def _is_spread(context: Any) -> bool:
+    """Whether a module that is being lowered leaves it to XLA to spread arrays over several devices."""
+    if hasattr(context, "num_devices"):
+        return context.num_devices > 1
+    sizes = getattr(getattr(context, "mesh", None), "shape", {})  # in a jax.shard_map, over these axes alone
+    return any(size > 1 for axis, size in sizes.items() if axis not in context.manual_axes)
+
+
 def _lower_gradient(context: Any, x: Any, t: Any, **how: Any) -> Any:
-    """By rows, unless the module leaves it to XLA to spread arrays over several devices."""
-    axes = context.module_context.axis_context
-    sizes = getattr(getattr(axes, "mesh", None), "shape", {})  # in a jax.shard_map, over axes that are not manual
-    left = [size for axis, size in sizes.items() if axis not in axes.manual_axes]
-    is_spread = max([getattr(axes, "num_devices", 1), *left]) > 1
-    form = _gradient if is_spread else _gradient_by_rows
+    form = _gradient if _is_spread(context.module_context.axis_context) else _gradient_by_rows
     return mlir.lower_fun(partial(form, **how), multiple_results=False)(context, x, t)
 
 

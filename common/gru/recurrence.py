@@ -99,7 +99,11 @@ def begin(
 def begin_step(
     x: Any, carry: Any, reset: Any, *, params: Any, initial_carry: Any, dtype: Any, **sizes: Any
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
-    """Check a call on one step: the state after a reset and the inputs, in the dtype of the computation."""
+    """Check a call on one step, with arguments as of `begin`.
+
+    Returns:
+        The state after a reset (*batch, H) and the inputs (*batch, D), in the dtype of the computation.
+    """
     check_call(x, carry, reset=reset, time=False, **sizes)
     dtype, initial = _initial(params, initial_carry, dtype, sizes["hidden_size"], x, carry)
     x = jnp.asarray(x, dtype)

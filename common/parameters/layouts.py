@@ -56,7 +56,8 @@ class Layout:
     title: str  # in tables
     rows: tuple[LayoutRow, ...]  # the cell's, in the framework's order; the initial carry comes after them
     cell: str = "cell."  # where the cell is
-    gru: str = "gru."  # where the GRU of a classifier is, beside its readout, whose kernel and bias are the next
+    gru: str = "gru."  # where the GRU of a classifier is, beside its readout
+    #: The kernel and the bias of a classifier's readout.
     readout: tuple[LayoutRow, ...] = tuple(LayoutRow(name, name) for name in ("readout.weight", "readout.bias"))
     nested: bool = True  # whether its users hold a tree, not a flat dict
     refused: tuple[tuple[str, str], ...] = ()  # parts of names that tell another model, and what that model is
@@ -107,13 +108,19 @@ class Layout:
         return from_leaves(fields)
 
     def check(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> None:
-        """Raise InputError unless arrays have the shapes of parameters, one dtype, and values that are finite.
+        """Raise InputError unless arrays are all there, have the shapes of parameters, one dtype, and finite values.
 
-        By name, and by what a message calls them, if something else; those that may be absent may be absent.
+        Args:
+            flat: by name; those that may be absent may be absent, and those with one note only together.
+            called: their names in the message, where it has others.
         """
         called = called or {name: name for name in flat}
+        whole = self.table(classifier=any(row.name in flat for row in self.readout))
+        table = {name: row for name, row in whole.items() if name in flat}
+        needed = {None, *(row.if_absent for row in table.values())}
+        if missing := [name for name, row in whole.items() if name not in flat and row.if_absent in needed]:
+            raise InputError(f"lacks {', '.join(missing)}.")
         bias = flat.get(self.readout[1].name)
-        table = {name: row for name, row in self.table(classifier=bias is not None).items() if name in flat}
         columns: dict[str, int] = {}
         for name, row in table.items():
             if row.field in MATRICES:

@@ -173,7 +173,7 @@ def exchange_in_file(
     if layout.name == "equinox" and container.layouts:
         raise InputError(f"{target}: {container.title}s hold one GRU alone, since their arrays have no names.")
     tree, converted = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
-    _write(target, container, tree, layout)
+    _write(target, container, tree, layout, str(path))
     return layout.name, converted
 
 
@@ -194,13 +194,17 @@ def _read(path: Path, use: Callable[[Any], Any]) -> Any:
         raise ParamsFileError(f"{path}: {reason}. It may be damaged; write it again.") from error
 
 
-def _write(path: Path, container: Container, arrays: Mapping[str, Any], layout: Layout) -> None:
+def _write(
+    path: Path, container: Container, arrays: Mapping[str, Any], layout: Layout, source: str = "these arrays"
+) -> None:
+    from safetensors import SafetensorError
+
     try:
         content = container.encode(arrays, layout.name)
     except ModuleNotFoundError as error:
         raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: {container.title}s cannot hold all of these arrays: {brief(error)}.") from error
+    except (TypeError, ValueError, SafetensorError) as error:
+        raise InputError(f"{path}: {container.title}s cannot hold all of {source}: {brief(error)}.") from error
     write_whole(path, content)
 
 

@@ -37,7 +37,7 @@ def golden() -> dict[str, np.ndarray]:
 
     Four sequences of 9 steps, 3 inputs, 5 units, lengths 0 and 9 among them; gradients are those of Σ outputs · targets
     + Σ carry · d_carry. The other checks compare ports with the oracle as it is now: a change in both, or in NumPy,
-    shows only here. The file changes only together with the equations; the oracle's test writes it.
+    shows only here. `.ci/golden.py` writes the file, which changes only together with the equations.
     """
     return load((files("trigru.common") / "data" / "golden.safetensors").read_bytes())
 
