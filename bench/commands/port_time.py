@@ -76,9 +76,9 @@ def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result:
         r, c = (m.program(inputs, mode if mode in m.modes else m.modes[0]) for m in (reference, candidate))
         if not isinstance(r, TracedProgram) or not isinstance(c, TracedProgram):
             raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
-        mine = r.own(r.param_values, r.state_values, inputs)
-        own = c.own(result.converted, result.converted_state, inputs)
-        arms = [_Arm(phase, *some) for some in (mine, own, mine)]
+        mine, given = (r, r.param_values, r.state_values), (c, result.converted, result.converted_state)
+        # each has a function of its own, which is compiled by itself
+        arms = [_Arm(phase, *p.own(params, state, inputs)) for p, params, state in (mine, given, mine)]
         first, second = (arm.facts for arm in arms[:2])
         counts = {name: (getattr(first, name), getattr(second, name)) for name in COUNTS}
         yield PhaseCost(

@@ -130,7 +130,10 @@ def _close(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
 
 
 def _signed(value: np.ndarray) -> Signed:
-    """Its signature are numbers that no layout changes: the largest magnitude, and relative to it, sums."""
+    """An array as `seen` shows it, with its signature, which no layout changes.
+
+    That is the largest magnitude, and relative to it the sums of magnitudes, of squares, and of squares with signs.
+    """
     value = seen(value)
     largest = np.abs(value).max()
     flat = np.ascontiguousarray(value).reshape(-1) / largest

@@ -22,6 +22,7 @@ from .places import places_of, places_of_optimizers, rounded
 from .programs import TracedProgram
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement, copies
+from .tape import Tape
 from .values import AS_GIVEN, OTHERS, Arguments, as_arrays, input_sets, largest, param_sets, state_sets, varied
 
 ROUNDING = 1e-9  # the largest difference in float64, relative to the largest magnitude, that is rounding
@@ -59,23 +60,26 @@ def compare(
         raise InputError(f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: reference_path}}.")
     models = named_apart(checked(reference, "the reference"), checked(candidate, "the candidate"))
     with np.errstate(all="ignore"):  # values of models that differ may overflow
-        return _Comparing(*models, as_arrays(inputs), mapping, say).result
+        return _Comparing(*models, as_arrays(inputs), say).run(mapping)
 
 
 class _Comparing:
-    def __init__(self, reference: Model, candidate: Model, inputs: tuple[Any, ...], mapping: Any, say: Any):
+    def __init__(self, reference: Model, candidate: Model, inputs: tuple[Any, ...], say: Callable[[str], None]):
         self.reference, self.candidate, self.inputs, self.say = reference, candidate, inputs, say
         self.result = Comparison(reference.name, candidate.name)
         #: Of each quantity that differs, how it does, and a function that looks for the lines that compute it.
         self.failures: dict[str, tuple[str, Callable[[], Iterable[Place]]]] = {}
         self.tolerance = ROUNDING
+
+    def run(self, mapping: Any) -> Comparison:
+        reference, candidate = self.reference, self.candidate
         # A candidate of one mode has to be the same function in all of the reference's.
         modes = [*zip(reference.modes, candidate.modes * len(reference.modes), strict=False)]
         if len(reference.modes) < len(candidate.modes):
             self.result.remarks.append(
                 "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
             )
-        say(f"Trace {reference.name} and {candidate.name}.")
+        self.say(f"Trace {reference.name} and {candidate.name}.")
         first = self._match(*self._programs(*modes[0]), mapping)
         for mode in modes:
             r, c = (first.r, first.c) if mode == modes[0] else self._programs(*mode)
@@ -85,6 +89,7 @@ class _Comparing:
                 compared_last(first, modes)
         self.result.draws = different_draws(reference, candidate, first.matches)
         self._decide()
+        return self.result
 
     def _programs(self, mode_r: str, mode_c: str) -> tuple[Any, Any]:
         r, c = self.reference.program(self.inputs, mode_r), self.candidate.program(self.inputs, mode_c)
@@ -110,7 +115,7 @@ class _Comparing:
         match_by_values(matches, r.param_values, c.param_values)
         if any(len(m.options) > 1 for m in matches):
             self.say("Match the parameters by what is computed of them.")
-            Refinement(reference, c, *both, matches)
+            Refinement(reference, c, *both, matches).run()
         result.remarks += copies(r, c, *both, matches)
         result.parameters = Parameters.of(r.params, c.params, matches)
         for leaf, m in zip(c.params, matches, strict=True):
@@ -238,7 +243,9 @@ class _Comparing:
             reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
             self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, pair.c), reason)
 
-    def _record(self, name: str, error: float, tolerance: float, places: Any = tuple, reason: str = "") -> bool:
+    def _record(
+        self, name: str, error: float, tolerance: float, places: Callable[[], Any] = tuple, reason: str = ""
+    ) -> bool:
         """Keep the error of a quantity; whether it is within the tolerance."""
         self.result.errors[name] = error
         if error <= tolerance:
@@ -273,7 +280,7 @@ class _Comparing:
         yield from pair.left_out(OF_GRADIENTS * self.tolerance)
         yield from with_rules(self._parting(*pair.gradient_tapes()), pair.c)
 
-    def _parting(self, first: Any, second: Any, outputs: Any) -> Iterator[Place]:
+    def _parting(self, first: Tape, second: Tape, outputs: list[tuple[int, int]]) -> Iterator[Place]:
         search = Search(first, second, outputs, self.tolerance)
         if search.wrong:  # else they part for other values alone
             self.result.agreed = search.counts()

@@ -59,7 +59,8 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
         value = f"always {constant.flat[0]:.3g}" if np.ptp(constant) == 0 else "the same for each key"
         return f"{names[0]} has {value}, {names[1]} draws it at random"
     if all(fixed):
-        if np.abs(a[0] - b[0]).max(initial=0) <= ROUNDING * np.abs(a[0]).max(initial=0):
+        size = np.abs(a[0], where=np.isfinite(a[0]), out=np.zeros(a[0].shape)).max(initial=0)
+        if np.isclose(b[0], a[0], rtol=0, atol=ROUNDING * size).all():  # also where both are infinity
             return ""
         words = [f"it is {x.flat[0]:.3g}" if np.ptp(x[0]) == 0 else "it has other numbers" for x in (b, a)]
         return f"{words[0]} in the candidate, {words[1]} in the reference"

@@ -1,6 +1,7 @@
-"""Mends of a candidate: small changes of a step, tried out until one makes all outputs equal.
+"""Mends of a candidate: small changes of a step, tried out until one makes the outputs equal.
 
-Adding a hypothesis is adding a row to `HYPOTHESES`: a function of a step that yields changes of it.
+Each hypothesis is a function of a step that yields sentences, and the step as it would be then. Only what makes all
+outputs equal is reported. Adding a hypothesis is adding a row to `HYPOTHESES`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -79,12 +80,14 @@ def _constants(search: Search, step: Step) -> Iterator[StepChange]:
 
 
 def _comparisons(search: Search, step: Step) -> Iterator[StepChange]:
+    """Another comparison, as `gt` for `ge`."""
     for name, function in COMPARISONS.items() if step.operation in COMPARISONS else ():
         if name != step.operation:
             yield f"`{name}` instead of `{step.operation}`", function
 
 
 def _exchanged(search: Search, step: Step) -> Iterator[StepChange]:
+    """An operand of a product or a convolution with its axes exchanged."""
     shapes = [np.shape(search.candidate.values[n]) for n in step.operands]
     if step.operation in ("dot_general", "conv_general_dilated"):
         for place, shape in enumerate(shapes):
@@ -95,6 +98,7 @@ def _exchanged(search: Search, step: Step) -> Iterator[StepChange]:
 
 
 def _places(search: Search, step: Step) -> Iterator[StepChange]:
+    """A part that starts elsewhere along an axis."""
     if step.operation not in ("slice", "dynamic_slice") or not step.operands:
         return
     whole, part = search.candidate.values[step.operands[0]], search.candidate.values[step.results[0]]
@@ -111,6 +115,7 @@ def _places(search: Search, step: Step) -> Iterator[StepChange]:
 
 
 def _parameters(search: Search, step: Step) -> Iterator[StepChange]:
+    """Other axes, or another padding, of as many entries."""
     if not step.equations:
         return
     equation = step.equations[-1]
@@ -131,6 +136,7 @@ def _parameters(search: Search, step: Step) -> Iterator[StepChange]:
 
 
 def _orders(search: Search, step: Step) -> Iterator[StepChange]:
+    """The result negative, or its blocks along the last axis in another order."""
     value = search.candidate.values[step.results[0]]
     if len(step.results) > 1 or not isinstance(value, np.ndarray) or value.dtype.kind != "f" or step.moves:
         return

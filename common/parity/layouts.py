@@ -21,7 +21,11 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Leaf:
-    """A parameter. Over numbers that are as far apart as those of `summed`, in groups, the first product sums."""
+    """A parameter, as an array.
+
+    The first product with it sums over numbers of it that are as far apart, flattened, as `summed` says, in groups;
+    that is empty if no product takes it.
+    """
 
     path: str  # the names on the way to it, joined by slashes
     shape: tuple[int, ...]
@@ -61,6 +65,7 @@ class LeafLayout:
     how: str  # it in words
 
     def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
+        """The candidate's leaf, of the reference's with an axis of sets in front."""
         flat = [leaves[n].reshape(len(leaves[n]), -1) for n in self.sources]
         return np.take(flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), self.index, axis=1)
 

@@ -43,7 +43,9 @@ def location(step: Step | None, tape: Tape) -> Location | None:
     return located(step.lines(), step.operation, tape.values[step.results[0]].shape[1:], operands)
 
 
-def located(lines: Sequence[CodeLine], operation: str, shape: Any, operands: tuple[str, ...] = ()) -> Location | None:
+def located(
+    lines: Sequence[CodeLine], operation: str, shape: tuple[int, ...], operands: tuple[str, ...] = ()
+) -> Location | None:
     """The first of some lines that is of the user's code, the innermost first; None if there is no line."""
     lines = [line for line in lines if not line.file.startswith(_TRACING)]
     if not lines:

@@ -48,7 +48,7 @@ class Match:
 
 def match(reference: Sequence[Leaf], candidate: Sequence[Leaf], mapping: Any = None) -> list[Match]:
     """A match for each leaf of the candidate. Raises an InputError if the mapping, as of `compare`, makes no sense."""
-    return _Matching(reference, candidate, mapping or {}).matches
+    return _Matching(reference, candidate).run(mapping or {})
 
 
 def match_by_values(matches: Sequence[Match], reference: Sequence[np.ndarray], candidate: Sequence[np.ndarray]) -> None:
@@ -99,11 +99,13 @@ def families(leaves: Sequence[Leaf]) -> list[list[Leaf]]:
 
 
 class _Matching:
-    def __init__(self, reference: Sequence[Leaf], candidate: Sequence[Leaf], mapping: Mapping[str, Any]):
+    def __init__(self, reference: Sequence[Leaf], candidate: Sequence[Leaf]):
         self.reference, self.candidate = (
             [replace(leaf, number=n) for n, leaf in enumerate(leaves)] for leaves in (reference, candidate)
         )
         self.matches = [Match(None) for _ in candidate]
+
+    def run(self, mapping: Mapping[str, Any]) -> list[Match]:
         for path, target in mapping.items():
             leaf = self.candidate[find(path, self.candidate, "candidate")]
             if self.matches[leaf.number].layout is not None:
@@ -114,6 +116,7 @@ class _Matching:
         self._assign()
         self._join()  # what another leaf of its size hid: it may be several of the other model's
         self._split()
+        return self.matches
 
     def _free(self) -> tuple[list[Leaf], list[Leaf]]:
         alone = unmatched(self.reference, self.matches)

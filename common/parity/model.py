@@ -38,8 +38,10 @@ class Model:
     ['w']
     """
 
-    #: The framework that the model is written in; empty for none, whose function takes no tuple of inputs and no mode.
+    #: The framework whose file formats can hold the model; empty for none.
     framework = ""
+    #: Whether the function takes its inputs as a tuple, the mode, and the keywords of the mode, as that of a framework.
+    takes_mode = False
     #: A class of programs, in the place of `TracedProgram`.
     programs: Callable[..., Any] | None = None
     #: What makes the framework's own module of parameters and a state, for its file formats.
@@ -74,7 +76,7 @@ class Model:
     def __call__(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
         """The outputs and the new state, for the shared inputs."""
         given, keywords = self.given(inputs), self.keywords[mode]
-        if self.framework:
+        if self.takes_mode:
             result = self._function(params, state, given, mode, keywords)
         elif self.state is None:
             result = self._function(params, *given, **keywords), None

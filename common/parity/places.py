@@ -11,10 +11,10 @@ import numpy as np
 from ..program import CodeLine, code_lines, equations
 from .departure import Search, Trial, first_that_mends, in_another_order, of_operands, of_results
 from .hypotheses import changes, relation
-from .locations import argument_at, hand_overs, located, location, makers, of_user
+from .locations import argument_at, hand_overs, located, location, makers, of_user, text_of
 from .model import Model, is_float
 from .programs import TracedProgram
-from .record import Place
+from .record import Location, Place
 from .tape import Step, Tape
 
 
@@ -90,7 +90,8 @@ def _elsewhere(search: Search, step: Step, lines: Iterable[CodeLine], cause: str
     here = location(step, search.candidate)
     if here is not None:
         for line in lines:
-            yield Place(here if here.line == line.line else located([line], here.operation, here.shape), there, cause)
+            moved = Location(line.file, line.line, text_of(line), here.operation, here.shape)
+            yield Place(here if here.line == line.line else moved, there, cause)
 
 
 def _line(step: Step) -> CodeLine | None:

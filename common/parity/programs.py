@@ -56,7 +56,6 @@ class TracedProgram:
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
         self.outputs = list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
-        self._weights = weights_of(self.outputs)
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
@@ -144,6 +143,10 @@ class TracedProgram:
 
     def _by_kind(self, leaves: Sequence[Any]) -> list[list[Any]]:
         return _parts(leaves, len(self.params), len(self.states), len(self._input_leaves))
+
+    @cached_property
+    def _weights(self) -> list[np.ndarray]:
+        return weights_of(self.outputs)
 
     @cached_property
     def _evaluate_gradient(self) -> Evaluator:

@@ -21,11 +21,14 @@ COPIES, CHOICES = 2, 36  # the most leaves without a partner that are taken for 
 Chosen = Mapping[int, LeafLayout]  # choices for some leaves of the candidate, by their numbers
 
 
-def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]) -> Iterator[str]:
-    """Match leaves that are copies of the reference's, if the outputs agree with them; a sentence for each copy."""
+def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]) -> list[str]:
+    """Match leaves that are copies of the reference's, if the outputs agree with them.
+
+    It changes the matches, and returns a sentence for each copy.
+    """
     alone = [n for n, m in enumerate(matches) if m.layout is None]
     if not 0 < len(alone) <= COPIES or unmatched(r.params, matches):
-        return
+        return []
     options = [
         [way for n, of in enumerate(r.params) if of.size == to.size for way in whole(n, of.shape, to.shape)]
         for to in (c.params[n] for n in alone)
@@ -38,29 +41,32 @@ def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]
         params = converted(tried, mine.params, own.params)
         if largest(wanted, c.forward(replace(own, params=params)).outputs) <= TOLERANCE:
             matches[:] = tried
-            for way in ways:
-                of = (m.layout is not None and m.layout.sources == way.sources for m in tried)
-                paths = listed(leaf.path for leaf, same in zip(c.params, of, strict=True) if same)
-                yield (
-                    f"{r.params[way.sources[0]].path} is tied in the reference: it is {paths} in the candidate, which "
-                    "train apart unless you tie them, too."
-                )
-            return
+            pairs = list(zip(c.params, tried, strict=True))
+            same = [[leaf.path for leaf, m in pairs if m.layout and m.layout.sources == way.sources] for way in ways]
+            return [
+                f"{r.params[way.sources[0]].path} is tied in the reference: it is {listed(paths)} in the candidate, "
+                "which train apart unless you tie them, too."
+                for way, paths in zip(ways, same, strict=True)
+            ]
+    return []
 
 
 class Refinement:
-    """Makes other choices for the leaves of the candidate in its matches, while its outputs are not the reference's."""
+    """Tries other choices for the leaves of the candidate, of one set of arguments, and changes its matches."""
 
     def __init__(self, reference: Tape, program: Any, mine: Arguments, given: Arguments, matches: list[Match]):
         self._reference, self._program, self._matches = reference, program, matches
         self._leaves, self._given = mine.params, given
         self._ends = time.monotonic() + TRYING_S
         self._seen: set[int] = set()
+
+    def run(self) -> None:
+        """Choose others while the outputs are not the reference's."""
         self._search = self._searched({})
         while self._search.wrong and not self._is_late():
             # the leaves with a choice that go into the steps at which the programs part, the nearest first
-            tape = self._search.candidate
-            number = {value: c for c, value in enumerate(tape.arguments[: len(matches)]) if len(matches[c].options) > 1}
+            tape, some = self._search.candidate, self._matches
+            number = {value: c for c, value in enumerate(tape.arguments[: len(some)]) if len(some[c].options) > 1}
             values = (value for step in self._search.first for value in tape.before(step.operands))
             near = list(dict.fromkeys(number[value] for value in values if value in number))
             if not near or not (self._of_all() or self._one_at_a_time(near)):

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -25,7 +25,6 @@ PART = 64  # after so many new values, a program that is played again may stop
 class Step:
     """A value, or several, that one operation computed. Values and steps have numbers in the tape."""
 
-    number: int
     operation: str  # the name of the primitive; `scan` where a loop takes or puts together the array of a step
     run: Callable[..., Any]  # of the operands; returns the result, or a sequence of them
     operands: tuple[int, ...]
@@ -33,6 +32,7 @@ class Step:
     lines: Callable[[], tuple[CodeLine, ...]]  # that led to it, the innermost first
     summed: tuple[tuple[tuple[int, ...], ...], ...] = ()  # of a product, groups of axes of each operand, summed over
     equations: tuple[Any, ...] = ()  # the equation of JAX that it is, behind those around it
+    number: int = -1  # its own, among the steps of the tape
 
     @property
     def moves(self) -> bool:
@@ -60,9 +60,9 @@ class Tape:
         self.values.append(value)
         return len(self.values) - 1
 
-    def record(self, *fields: Any) -> None:
-        """Add a step of these fields behind its number; its values have numbers."""
-        step = Step(len(self.steps), *fields)
+    def record(self, step: Step) -> None:
+        """Add a step, whose values have numbers; it gets its own."""
+        step = replace(step, number=len(self.steps))
         for value in set(step.operands):
             self.used.setdefault(value, []).append(step.number)
         self.maker.update((value, step.number) for value in step.results if value not in step.operands)
@@ -98,7 +98,12 @@ class Tape:
         return self._sites[self._site(step)]
 
     @np.errstate(all="ignore")
-    def played(self, changed: Mapping[int, Any], runs: Any = None, goes_on: Any = None) -> dict[int, Any]:
+    def played(
+        self,
+        changed: Mapping[int, Any],
+        runs: Mapping[int, Callable[..., Any]] | None = None,
+        goes_on: Callable[[Sequence[Any]], bool] | None = None,
+    ) -> dict[int, Any]:
         """All values that are others, where some are `changed`, or steps run other functions, by their numbers.
 
         After some steps each, `goes_on` gets their new values, and says whether to go on.
@@ -192,7 +197,7 @@ class TraceTape(Tape):
         ins, outs = tuple(map(self._number, operands)), tuple(map(self._number, results))
         around = tuple(self._callers)
         lines, name = partial(code_lines, equation, around), equation.primitive.name
-        self.record(name, function, ins, outs, lines, _summed(equation), (*around, equation))
+        self.record(Step(name, function, ins, outs, lines, _summed(equation), (*around, equation)))
 
     def _number(self, value: Any) -> int:
         if id(value) not in self._numbers:

@@ -36,7 +36,11 @@ class Arguments:
 
 
 def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Inputs as arrays that JAX has without 64 bits. Raises an InputError if one is empty, or not of finite numbers."""
+    """Inputs as arrays that JAX has without 64 bits.
+
+    Raises:
+        InputError: there is none, or one that is no array of numbers, is empty, or has NaN or infinity.
+    """
 
     def array(leaf: Any) -> Any:
         if isinstance(leaf, jax.Array) and is_key(leaf):

@@ -56,7 +56,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: as `module.apply` takes it.
             rngs: random keys, as `module.apply` takes them.
             mutable: the collections that change in a call; all but `params` while training, none otherwise.
-            options: as `Model` takes them, as `train={"deterministic": False}`; `make` returns variables.
+            options: `train`, `eval`: keywords of the call in each mode, as `train={"deterministic": False}`; `name`,
+                `make`, `inputs`, `outputs`, `optimizer`: as `Model` takes them; `make` returns variables.
         """
         from flax.core import meta, unfreeze
         from flax.linen import Module
@@ -90,7 +91,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: as `Model` takes them; `make` returns a module.
+            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`,
+                `optimizer`: as `Model` takes them; `make` returns a module.
         """
         from flax import nnx
 
@@ -140,7 +142,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: the name of the method that is called.
             key: a random key, passed on as the keyword `key`; a batch gets one for each example.
             axis_name: of the batch, as batch normalization asks for it.
-            options: as `Model` takes them; `make` returns a module.
+            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`,
+                `optimizer`: as `Model` takes them; `make` returns a module.
         """
         import equinox as eqx
 
@@ -186,14 +189,17 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: as `Model` takes them; `inputs` and `outputs` get tensors; `make` is a function without arguments
-                that returns a new module, with PyTorch's generator seeded.
+            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`: as `Model`
+                takes them; `inputs` and `outputs` get tensors; `make` is a function without arguments that returns a
+                new module, with PyTorch's generator seeded.
         """
         import torch  # pyright: ignore[reportMissingImports]
 
+        _expect(module, torch.nn.Module, "torch.nn.Module")
+        if options.get("optimizer") is not None:
+            raise InputError("Model.torch takes no optimizer: steps of optimizers of Optax are compared for JAX alone.")
         from .torch_program import TorchProgram
 
-        _expect(module, torch.nn.Module, "torch.nn.Module")
         make: Any = options.get("make")
 
         def seeded(key: Any) -> Any:
@@ -212,13 +218,21 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         return result
 
 
-def _model(framework: str, params: Any, state: Any, call: Any, params_of: Any, whole: Any, options: Options) -> Model:
+def _model(
+    framework: str,
+    params: Any,
+    state: Any,
+    call: Callable[..., tuple[Any, Any]],
+    params_of: Callable[[Any], Any],
+    whole: Callable[[Any, Any], Any] | None,
+    options: Options,
+) -> Model:
     """A model whose function also takes its inputs as a tuple, the mode, and the keywords of the mode."""
     if (make := options.get("make")) is not None:
         options["make"] = lambda key: params_of(make(key))
     named: Any = {"name": framework} | options
     model = Model(params, call, state=state, **named)
-    model.framework, model.whole = framework, whole
+    model.framework, model.whole, model.takes_mode = framework, whole, True
     return model
 
 

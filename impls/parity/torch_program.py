@@ -83,10 +83,11 @@ class TorchProgram:
         _put(own, arguments)
         with torch.no_grad(), _plain(torch.get_default_dtype()):
             outputs = self._called(own, list(map(_tensor, jax.tree.leaves(inputs))))
-        # PyTorch does not hand bfloat16 on to NumPy
-        return [
-            a.float().numpy().astype(jax.numpy.bfloat16) if a.dtype == torch.bfloat16 else a.numpy() for a in outputs
-        ]
+            # PyTorch does not hand on to NumPy bfloat16, nor, but without gradients, an output that is a parameter
+            return [
+                a.float().numpy().astype(jax.numpy.bfloat16) if a.dtype == torch.bfloat16 else a.numpy()
+                for a in outputs
+            ]
 
     def _recorded(
         self, arguments: Arguments, *, gradient: bool = False, training: bool = False, with_steps: bool = False

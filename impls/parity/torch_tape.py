@@ -11,7 +11,7 @@ from torch._decomp import decomposition_table  # pyright: ignore[reportMissingIm
 from torch.utils._python_dispatch import TorchDispatchMode  # pyright: ignore[reportMissingImports]
 from torch.utils._pytree import tree_leaves, tree_map_only  # pyright: ignore[reportMissingImports]
 
-from ...common.parity.tape import Tape
+from ...common.parity.tape import Step, Tape
 from ...common.program import CodeLine
 
 #: JAX's names of operations, by which the steps of two programs are compared.
@@ -78,7 +78,7 @@ class Recorder(TorchDispatchMode):
         if changed or not all(_place(a) in self._numbers for a in results):
             new = tuple(map(self._new, [*results, *(operands[n] for n in changed)]))
             again, summed = _again(func, (args, kwargs), changed), _summed(name, operands)
-            self._tape.record(NAMES.get(name, name), again, numbers, new, lambda: lines, summed)
+            self._tape.record(Step(NAMES.get(name, name), again, numbers, new, lambda: lines, summed))
             for n in changed:
                 self._others(operands[n], lines)
         return found
@@ -109,7 +109,7 @@ class Recorder(TorchDispatchMode):
                 operands = self._numbers[place], source
                 self._numbers[place] = self._tape.add(_numpy(tensor)[None])
                 share, new = _share(tensor, written), (self._numbers[place],)
-                self._tape.record("dynamic_update_slice", share, operands, new, lambda: lines)
+                self._tape.record(Step("dynamic_update_slice", share, operands, new, lambda: lines))
 
 
 def _again(func: Any, call: Any, changed: Sequence[int]) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from support.cli import call
+from trigru.bench.commands import port_time
 from trigru.bench.commands.port_time import ClockComparison, PhaseCost, cost_lines
 
 MODELS = """
@@ -101,10 +102,14 @@ def test_a_bad_file_is_refused_in_a_sentence(port, tmp_path, code, message):
 
 
 def test_the_time_of_models_that_are_the_same_function(port, monkeypatch):
-    monkeypatch.setattr("trigru.bench.commands.port_time.ROUNDS", 6)
+    arms, timed = [], port_time._timed
+    monkeypatch.setattr(port_time, "ROUNDS", 6)
+    monkeypatch.setattr(port_time, "_timed", lambda some: arms.extend(some) or timed(some))
     left, out, _ = port("my_port.py", "--time", "--format", "json", my_port=MODELS + SAME)
     costs = json.loads(out)["cost"]
     assert (left, [cost["phase"] for cost in costs]) == (0, ["forward", "train step"])
+    executables = {id(arm._compiled.runtime_executable()) for arm in arms}
+    assert len(executables) == 6, "the second copy of the reference is compiled by itself, too"
     for cost in costs:
         assert [timed["clock"] for timed in cost["timed"]] == ["blocked", "pipelined"]
         assert all(timed["low"] <= timed["ratio"] <= timed["high"] for timed in cost["timed"])

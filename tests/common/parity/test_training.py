@@ -23,8 +23,12 @@ def per_gate(key, shape):
     return jnp.concatenate([init.orthogonal()(k, (8, 8)) for k in jax.random.split(key, 3)], 1)
 
 
+def masked(key, shape):
+    return jnp.where(jnp.eye(*shape) > 0, 0.0, -jnp.inf)
+
+
 @pytest.mark.parametrize(
-    "initializer", [init.normal(), init.uniform(), init.orthogonal(), per_gate, init.zeros, init.lecun_normal()]
+    "initializer", [init.normal(), init.uniform(), init.orthogonal(), per_gate, init.zeros, init.lecun_normal(), masked]
 )
 @pytest.mark.parametrize("key", [1, 2])
 def test_two_samples_of_one_distribution_are_alike(initializer, key):
@@ -38,6 +42,7 @@ DIFFERENT = {
     "another distribution": (init.normal(1.0), lambda k, s: jax.random.uniform(k, s, minval=-(3**0.5), maxval=3**0.5)),
     "the reference has always 0, the candidate draws it at random": (init.zeros, init.normal(1.0)),
     "it is 1 in the candidate, it is 0 in the reference": (init.zeros, init.ones),
+    "it has other numbers in the candidate": (masked, lambda k, s: 1 + masked(k, s)),
     "orthogonal matrix in the reference, and none in the candidate": (init.orthogonal(), init.normal(24**-0.5)),
     "each of 3 blocks along axis 1 is orthogonal in the candidate": (init.orthogonal(), per_gate),
 }

@@ -4,8 +4,10 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
+from trigru.common.errors import InputError
 from trigru.parity import Model, compare
 
 torch = pytest.importorskip("torch")
@@ -59,6 +61,11 @@ def test_a_draw_of_pytorch_is_uniform():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_an_optimizer_is_refused():
+    with pytest.raises(InputError, match="takes no optimizer"):
+        Model.torch(TorchMLP(), optimizer=optax.sgd(0.1))
+
+
 def test_a_stopped_gradient_is_placed():
     result = compare(Model.torch(TorchMLP()), linen_mlp(stopped=True), X)
     assert result.places[0].candidate.text == "h = jax.lax.stop_gradient(h) if self.stopped else h"
@@ -67,9 +74,10 @@ def test_a_stopped_gradient_is_placed():
 
 def test_a_module_of_bfloat16_is_run_in_its_own_dtype():
     module = torch.nn.Linear(6, 3).bfloat16()
-    reference = Model.torch(module, inputs=lambda x: x.to(module.weight.dtype))
+    module.register_forward_hook(lambda own, _, y: (y, own.bias))  # a parameter may be an output, too
+    reference = Model.torch(module, method="__call__", inputs=lambda x: x.to(module.weight.dtype))
     params = {"kernel": jnp.ones((6, 3), jnp.bfloat16), "bias": jnp.ones(3, jnp.bfloat16)}
-    candidate = Model(params, lambda p, x: x.astype(p["bias"].dtype) @ p["kernel"] + p["bias"][None])
+    candidate = Model(params, lambda p, x: (x.astype(p["bias"].dtype) @ p["kernel"] + p["bias"][None], p["bias"]))
     result = compare(reference, candidate, X)
     assert result.verdict == "same", str(result)
     assert 1e-4 < result.errors["error in its own dtype"] < 1e-1
