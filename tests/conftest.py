@@ -21,7 +21,6 @@ if importlib.util.find_spec("beartype"):  # not where pytest-benchmark loads thi
 import jax
 import numpy as np
 import pytest
-from support.cases import Case
 from trigru.impls import get_port, port_names, unavailable
 
 # what is claimed is claimed within one worker; the font cache is not made anew for each
@@ -79,12 +78,6 @@ def port(request):
     if reason:
         pytest.skip(reason)
     return get_port(request.param)
-
-
-@pytest.fixture
-def case():
-    """Three sequences of 7 steps, 5 inputs, 6 units, in float32."""
-    return Case.random(3, 7, 5, 6).astype("float32")
 
 
 def _settings():

@@ -5,6 +5,7 @@ import io
 import os
 import stat
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from trigru.common import files
@@ -53,9 +54,7 @@ def test_a_file_that_is_replaced_keeps_its_mode_with_the_longest_name(tmp_path, 
 def test_where_something_fails_the_old_file_is_there_and_nothing_else(tmp_path, monkeypatch, operation, error):
     path = tmp_path / "file"
     path.write_bytes(b"before")
-
-    def fail(*_, **__):
-        raise error
+    fail = Mock(side_effect=error)
 
     class Full(io.FileIO):
         def write(self, content):

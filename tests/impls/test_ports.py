@@ -200,15 +200,11 @@ LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in dir(PORT) if 
 del LACKING.step
 
 
-def break_off():
-    raise AttributeError("no PORT there")
-
-
 UNUSABLE = {
     "it calls itself 'pure'; both must agree.": lambda: PORT,
     "its entry point gives a class, expected an object.": lambda: PurePort,
     "port mine lacks step, which trigru.common.Port needs.": lambda: LACKING,
-    "AttributeError: no PORT there": break_off,
+    "AttributeError: 'PurePort' object has no attribute 'missing'": lambda: PORT.missing,
 }
 
 

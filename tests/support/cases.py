@@ -23,23 +23,21 @@ class Case:
     labels: np.ndarray  # (B,) int32, in [0, C)
 
     @classmethod
-    def random(
-        cls, batch: int, time: int, input_size: int, hidden_size: int, classes: int = 5, seed: int = 0
-    ) -> "Case":
-        """Draw a case."""
+    def random(cls, batch: int, time: int, input_size: int, hidden_size: int, seed: int = 0) -> "Case":
+        """Draw a case of five classes."""
         rng = np.random.default_rng(seed)
         lengths = rng.integers(1, time + 1, batch)
         if batch > 1:
             lengths[:2] = 0, time
         return cls(
-            params=random_params(GRUConfig(input_size, hidden_size, classes, param_dtype="float64"), seed),
+            params=random_params(GRUConfig(input_size, hidden_size, 5, param_dtype="float64"), seed),
             x=rng.normal(size=(batch, time, input_size)),
             carry=rng.normal(size=(batch, hidden_size)),
             lengths=lengths.astype(np.int32),
             resets=rng.random((batch, time)) < 0.3,
             targets=rng.normal(size=(batch, time, hidden_size)),
             d_carry=rng.normal(size=(batch, hidden_size)),
-            labels=rng.integers(0, classes, batch).astype(np.int32),
+            labels=rng.integers(0, 5, batch).astype(np.int32),
         )
 
     def astype(self, dtype: str) -> "Case":
@@ -55,11 +53,9 @@ class Case:
 
 def assert_near(got, want, bound, what="the result"):
     """The largest difference is at most `bound` of the largest expected magnitude."""
-    if np.shape(got) != np.shape(want):
-        raise AssertionError(f"{what} has shape {np.shape(got)}, expected {np.shape(want)}")
+    assert np.shape(got) == np.shape(want), f"{what} has shape {np.shape(got)}, expected {np.shape(want)}"
     error = relative_error(got, want)
-    if not error <= bound:  # NaN is no error that passes
-        raise AssertionError(f"{what} has error {error:.1e}, at most {bound:.1e} allowed")
+    assert error <= bound, f"{what} has error {error:.1e}, at most {bound:.1e} allowed"
 
 
 def assert_each_near(got, want, bound):
@@ -72,10 +68,10 @@ def assert_each_near(got, want, bound):
 def assert_bits(got, want, what="the result"):
     """Shape, dtype and every bit agree."""
     got, want = np.asarray(got), np.asarray(want)
-    if (got.shape, got.dtype) != (want.shape, want.dtype):
-        raise AssertionError(f"{what} is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}")
-    if got.tobytes() != want.tobytes():
-        raise AssertionError(f"{what} differs in {np.sum(got != want)} of {want.size} entries, or in the sign of a 0")
+    is_alike = (got.shape, got.dtype) == (want.shape, want.dtype)
+    assert is_alike, f"{what} is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}"
+    is_same = got.tobytes() == want.tobytes()
+    assert is_same, f"{what} differs in {np.sum(got != want)} of {want.size} entries, or in the sign of a 0"
 
 
 def same_bits(found, expected):

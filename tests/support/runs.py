@@ -1,6 +1,5 @@
 """Records of runs whose numbers are known: the one builder of results for all tests."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,11 +81,15 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
 
 
 def make_results(benchmarks: list[Benchmark], ceilings: Any = None, **facts: Any) -> Results:
-    """A complete run of these arms, in as many processes as they have."""
+    """A complete run of these arms, in as many processes as they have; its plan asks for them, too."""
     processes = max((p + 1 for b in benchmarks for p in b.timed), default=1)
-    planned = _asking_for(facts.pop("plan", PLAN), [b.arm for b in benchmarks], processes)
+    planned, arms = facts.pop("plan", PLAN), [b.arm for b in benchmarks]
     rounds = {len(timed.time_s) for b in benchmarks for timed in b.timed.values()}
-    planned = msgspec.structs.replace(planned, rounds=max(rounds, default=None))
+    more: dict[str, Any] = {"processes": processes} if arms else {}
+    for name in ("workload", "phase", "port", "kernel"):
+        own = [getattr(arm, name) for arm in arms if name != "port" or arm.port not in planned.peers]
+        more[f"{name}s"] = tuple({str(value): value for value in (*getattr(planned, f"{name}s"), *own)}.values())
+    planned = msgspec.structs.replace(planned, rounds=max(rounds, default=None), **more)
     run = Run(
         begun=Begun(planned, [], [], None, None, ["trigru", "bench"], 0.0),
         started=[Started(MACHINE, of) for of in ceilings or [{"float32": Ceilings(100.0, 40.0)}] * processes],
@@ -111,24 +114,9 @@ def run_of(results: Results) -> Run:
     )  # fmt: skip
 
 
-def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Benchmark:
-    """An arm whose processes say otherwise."""
-    changed = {p: msgspec.structs.replace(timed, **change(timed)) for p, timed in b.timed.items()}
-    return msgspec.structs.replace(b, timed=changed)
-
-
 def save(results: Results, path: Path) -> None:
     """Write the file that such a run leaves."""
     files.save(msgspec.structs.replace(results, trigru=run_of(results)), path)
-
-
-def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
-    """A plan that asks for these arms, too, and for as many processes as measured them."""
-    more: dict[str, Any] = {"processes": processes} if arms else {}
-    for name in ("workload", "phase", "port", "kernel"):
-        own = [getattr(arm, name) for arm in arms if name != "port" or arm.port not in plan.peers]
-        more[f"{name}s"] = tuple({str(value): value for value in (*getattr(plan, f"{name}s"), *own)}.values())
-    return msgspec.structs.replace(plan, **more)
 
 
 ARMS = {  # times / pure[jit]'s
@@ -233,7 +221,8 @@ def with_facts(found: Any, **facts: Any) -> Any:
     if isinstance(found, Results):
         return with_benchmarks(found, [with_facts(b, **facts) for b in found.benchmarks])
     said = {name: facts.pop(name) for name in [*facts] if name in Timed.__struct_fields__}
-    return with_timed(msgspec.structs.replace(found, **facts), lambda timed: said)
+    timed = {process: msgspec.structs.replace(timed, **said) for process, timed in found.timed.items()}
+    return msgspec.structs.replace(found, **{"timed": timed} | facts)
 
 
 def with_provenance(results: Results, *, complete: bool = True, **facts: Any) -> Results:

@@ -29,12 +29,6 @@ def group(over_s, programs=None, division="stock", **facts):
     return [make_benchmark(arm, times_s[n], program=programs[n], floor=0.0, **facts) for n, arm in arms.items()]
 
 
-def cause(one, other, benchmarks):
-    """Of two arms of a group."""
-    of_name = {b.name: b for b in benchmarks}
-    return difference(make_results(benchmarks), of_name[one], of_name[other]).cause
-
-
 NNX, SPLIT, LEAVES = "nnx[nnx.jit]", "nnx[split-merge]", "nnx[leaves]"
 FILTER, PARTITION, EQUINOX_LEAVES = "equinox[filter_jit]", "equinox[partition]", "equinox[leaves]"
 
@@ -55,8 +49,10 @@ FILTER, PARTITION, EQUINOX_LEAVES = "equinox[filter_jit]", "equinox[partition]",
     (SPLIT, PARTITION, {SPLIT: 3e-3, PARTITION: 0.0, LEAVES: 0.0, EQUINOX_LEAVES: 0.0}, {}, "unexplained"),
 ])  # fmt: skip
 def test_styles_and_programs_tell_the_cause(one, other, over_s, programs, expected):
-    assert cause(one, other, group(over_s, programs)) == expected
-    assert cause(other, one, group(over_s, programs)) == expected
+    arms = {b.name: b for b in group(over_s, programs)}
+    run = make_results([*arms.values()])
+    for first, second in ((one, other), (other, one)):
+        assert difference(run, arms[first], arms[second]).cause == expected
 
 
 def test_the_boundary_is_held_to_the_estimate_and_not_to_an_end_of_its_interval():

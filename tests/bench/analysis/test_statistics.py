@@ -98,34 +98,23 @@ def test_the_interval_of_processes_by_hand():
     assert (found.log_ratio, found.low, found.high) == pytest.approx((0.03, 0.03 - reach, 0.03 + reach))
 
 
-def test_how_runs_differ_is_added_for_each_of_two_runs():
-    """It is known beforehand, and so has no degrees of freedom."""
-    one, other = Effect(0.1, 0.0, 0.2, 0.03, 3), Effect(0.3, 0.1, 0.5, 0.04, 3)
-    change, _ = compare_effects(replace(one, between_runs=0.01), replace(other, between_runs=0.01))
-    own, _ = compare_effects(one, other)
-    expected = np.hypot(np.log(own.high / own.ratio), 0.01959964 * 2**0.5)
-    assert np.log(change.high / change.ratio) == pytest.approx(expected)
-
-
-def test_the_interval_of_a_change_by_hand():
-    """Errors of 0.003 and 0.004 in 3 and in 5 processes."""
-    found, _ = compare_effects(Effect(0.3, 0.0, 0.0, 0.003, 3), Effect(0.1, 0.0, 0.0, 0.004, 5))
-    freedom = 25e-6**2 / (9e-6**2 / 2 + 16e-6**2 / 4)
-    reach = t.ppf(0.975, freedom) * 0.005
-    assert np.log((found.ratio, found.low, found.high)) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))
-
-
 @pytest.mark.parametrize("between", [0.0, 0.01])
 @pytest.mark.parametrize(
     ("processes", "freedom"), [((3, 5), 625 / (81 / 2 + 256 / 4)), ((1, 5), 625 / (256 / 4)), ((1, 1), np.inf)]
 )
-def test_the_chance_of_a_change_by_hand(processes, freedom, between):
-    """At either end of the interval one in forty, and half where nothing moved; twice as far out, freedom decides."""
+def test_the_interval_and_the_chance_of_a_change_by_hand(processes, freedom, between):
+    """How runs differ is known beforehand, has no degrees of freedom, and is added for each of the two.
+
+    At either end of the interval one in forty, and half where nothing moved; twice as far out, freedom decides.
+    """
     new, old = (Effect(0.1, 0.0, 0.0, s, n, between) for s, n in zip((0.003, 0.004), processes, strict=True))
-    reach = np.hypot(t.ppf(0.975, freedom) * 0.005, 1.95996 * 2**0.5 * between)
+    reach = np.hypot(t.ppf(0.975, freedom) * 0.005, 1.959964 * 2**0.5 * between)
     for ends, chance in ((0, 0.5), (1, 0.025), (-1, 0.975), (2, t.sf(2 * t.ppf(0.975, freedom), freedom))):
         moved = replace(new, log_ratio=0.1 + ends * reach)
-        assert compare_effects(moved, old)[1] == pytest.approx(chance, rel=2e-3), ends
+        change, found = compare_effects(moved, old)
+        expected = reach * (ends + np.array([0, -1, 1]))
+        assert np.log((change.ratio, change.low, change.high)) == pytest.approx(expected, abs=1e-9)
+        assert found == pytest.approx(chance, rel=2e-3), ends
     still = Effect(0.0, 0.0, 0.0, 0.0, 3)
     for shift, chance in ((0.1, 0.0), (0.0, 0.5), (-0.1, 1.0)):
         assert compare_effects(replace(still, log_ratio=shift), still)[1] == chance, "without width there is none"

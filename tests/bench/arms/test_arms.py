@@ -57,10 +57,7 @@ def test_a_plan_hands_on_styles_and_peers_and_what_is_not_to_be_had_has_one_arm_
     planned = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
     assert [arm.name for arm in expand(planned)[2:]] == ["nnx[pytree]", "torch[eager]", "torch[compile]"]
     assert {"flax", "torch"} <= set(packages_of_plan(planned))
-
-    def refuse(name):
-        raise UnavailableError(f"{name} is not installed")
-
+    refuse = Mock(side_effect=UnavailableError("it is not installed"))
     monkeypatch.setattr(arms, "get_port", refuse)
     monkeypatch.setattr(arms, "get_peer", refuse)
     assert [arm.name for arm in expand(planned)[2:]] == ["nnx[?]", "torch[?]"]

@@ -211,24 +211,18 @@ def test_a_child_that_nobody_needs_any_more_is_ended(child_does):
 # Files in the current folder
 
 
-@pytest.fixture
-def marker(tmp_path, monkeypatch):
-    """A file that exists once a module in the current folder has run. Python, the workers and JAX import such names."""
+def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
+    """Not by a worker, nor by what is tried, nor by what such a process starts. All import modules of such names."""
     for name in ("queue", "types", "signal", "msgspec", "jax", "numpy", "secrets"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'a').write('{name} ')")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "marker"
-
-
-def test_nothing_is_imported_from_the_current_folder(marker):
-    """Not by a worker, nor by what is tried, nor by what such a process starts."""
     for module in ("timing.worker", "timing.coldstart", "proving.questions", "upgrades.worker"):
         with pytest.raises(ChildDiedError, match="measuring process died"):
             list(answers_of(f"trigru.bench.{module}:answer_request", 0, str, 60.0))
     subprocess.run(interpreter("-c", "import queue, secrets"), check=True)
     inner = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import secrets'], check=True)"
     subprocess.run(interpreter("-c", inner), env=environment(), check=True)
-    assert not marker.exists()
+    assert not (tmp_path / "marker").exists()
 
 
 # Whether JAX starts

@@ -117,18 +117,6 @@ def start(folder, *words):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def end(process, numbers):
-    """End a command; returns what it said. None of its children outlives it by a second."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for number in numbers:
-        process.send_signal(number)
-        time.sleep(0.05)
-    _, err = process.communicate(timeout=60)
-    assert all(ends_within(pid, 1.0) for pid in children)
-    assert "Traceback" not in err
-    return err
-
-
 @pytest.mark.parametrize("numbers", [[signal.SIGKILL], [signal.SIGINT] * 2, [signal.SIGTERM], [signal.SIGHUP]], ids=str)
 def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
     folder = tmp_path / "here" / "out"
@@ -142,7 +130,13 @@ def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
     process = start(folder.parent, *run)
     while process.poll() is None and not (partial.exists() and b"GroupTimed" in partial.read_bytes()):
         time.sleep(0.05)
-    err = end(process, numbers)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.05)
+    _, err = process.communicate(timeout=60)
+    assert all(ends_within(pid, 1.0) for pid in children)
+    assert "Traceback" not in err
     assert results.read_bytes() == b"a former result"
     parts = Journal.read(partial).groups_timed
     if numbers != [signal.SIGKILL]:

@@ -266,13 +266,6 @@ def bent(content, rng, actions=("replace", "replace", "replace", "delete", "rena
     return close(whole)
 
 
-def with_checksums(changed, content):
-    """A changed file with the checksums of before."""
-    for anew, written in zip(*(re.findall(rb"[0-9a-f]{64}", of) for of in (changed, content)), strict=False):
-        changed = changed.replace(anew, written)
-    return changed
-
-
 @pytest.mark.parametrize("name", GOOD)
 def test_a_damaged_or_strange_file_is_taken_whole_or_refused(tmp_path, name, rng, quick_bootstrap, capsys):
     path, content = tmp_path / name, good(name)
@@ -281,7 +274,10 @@ def test_a_damaged_or_strange_file_is_taken_whole_or_refused(tmp_path, name, rng
         path.write_bytes(changed := (bent if is_bent else spoiled)(content, rng))
         is_taken(path)
         if is_bent and opened(changed)[0] != opened(content)[0]:
-            path.write_bytes(with_checksums(changed, content))
+            checksums = (re.findall(rb"[0-9a-f]{64}", of) for of in (changed, content))
+            for anew, written in zip(*checksums, strict=False):
+                changed = changed.replace(anew, written)
+            path.write_bytes(changed)  # with the checksums of before
             assert not is_taken(path)
     path.write_bytes(content)
     assert is_taken(path)

@@ -1,6 +1,7 @@
 """What is clocked between Python's start and the first train step, and in which order ports are started."""
 
 import time
+from unittest.mock import Mock
 
 import jax
 import pytest
@@ -127,9 +128,5 @@ ask = "bytearray(100_000_000); from trigru.bench.timing.coldstart import _peak_b
 print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout)
 """
     assert 100e6 < int(run_code(code)) < 250e6
-
-    def refuse(*_):
-        raise FileNotFoundError
-
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("builtins.open", Mock(side_effect=FileNotFoundError))
     assert 50e6 < coldstart._peak_bytes() < 50e9, "where there is no /proc"

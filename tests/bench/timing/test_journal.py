@@ -110,8 +110,6 @@ UNREADABLE = {
     "a control character": (lines_of([begun(), {"type": "\x9b31m"}]), r"Invalid value '\\x9b31m'"),
     "a line removed": (FIRST + THIRD + FOURTH, CHANGED),
     "the first line removed": (SECOND + THIRD + FOURTH, CHANGED),
-    "a line twice": (FIRST + SECOND + SECOND + THIRD, CHANGED),
-    "lines exchanged": (FIRST + THIRD + SECOND + FOURTH, CHANGED),
     "a line of another run": (FIRST + OTHER + FOURTH, CHANGED),
     "lines without checksums": (b'{"type":"Resumed"}\n', CHANGED),
 }

@@ -51,19 +51,11 @@ def test_orders_are_shuffled_and_seeded():
     assert first == again != other
 
 
-def recorder(log, name):
-    def arm():
-        log.append((name, gc.isenabled()))
-        return jnp.zeros(())
-
-    return arm
-
-
 def test_arms_run_interleaved_without_garbage_collection():
     log, before = [], time.time()
     jnp.zeros(())
     gc.freeze()  # as in a measuring process
-    found = sample([Arm(recorder(log, name)) for name in "abc"], 6)
+    found = sample([Arm(lambda name=name: log.append((name, gc.isenabled())) or jnp.zeros(())) for name in "abc"], 6)
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
     timed = log[-18 - 2 * 3 * 4 :][:18]  # after the warm-up; then two rounds of four calls without waiting

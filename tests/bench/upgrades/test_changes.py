@@ -50,7 +50,6 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
 
 
 @pytest.mark.parametrize(("old", "new", "said"), [
-    (program(), program(dots=3), ("program", CALL, "dots 2", "dots 3")),
     (program(), program(exchange="x", dots=3), ("program", CALL, "dots 2, exchange nothing", "dots 3, exchange x")),
     (program(), program(**{PRINT: "f" * 12}), ("program", CALL, "", "the same counts of operations")),
     (program(), program(**{MEMORY: 1044}), None),
@@ -84,7 +83,6 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
     (calls() | {"styles": {"jit": ""}}, calls(lines=110) | {"styles": {"jit": "no"}}, [
         ("broken", "style jit", "works", "no"), ("calls", CALL, "100 lines", "110 lines")]),
     ({"styles": {"jit": ""}}, {"styles": {}}, ("broken", "style jit", "works", "is gone")),
-    ({"styles": {"jit": ""}}, {"styles": {"jit": "no"}}, ("broken", "style jit", "works", "no")),
     ({"styles": {"jit": "no"}}, {"styles": {"jit": ""}}, ("better", "style jit", "no", "works")),
     ({"styles": {"jit": "no"}}, {"styles": {"jit": "not yet"}}, None),
     ({"styles": {"jit": ""}}, {"styles": {"jit": "", "other": "no"}}, None),
@@ -92,8 +90,6 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
     ({"missing": "is absent"}, {}, ("better", "import", "is absent", "works")),
     ({"missing": "is absent"}, {"missing": "does not import"}, None),
     (PROBLEM, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
-    ({}, PROBLEM, ("broken", "values forward jit", "works", PROBLEM["problems"]["values forward jit"])),
-    (PROBLEM, {}, ("better", "values forward jit", PROBLEM["problems"]["values forward jit"], "works")),
     (PROBLEM, {"problems": {"values forward jit": "another"}}, None),
     ({"tree": TREE}, {"tree": {".b": "int8()"}}, ("tree", "leaves", ".w", "none")),
     ({"tree": TREE}, {"tree": {".a": "int8()"} | TREE | {".z": "int8()"}}, ("tree", "leaves", "none", ".a, .z")),

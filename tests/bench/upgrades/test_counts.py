@@ -14,16 +14,14 @@ from trigru.bench.upgrades.noticing import noticed, place_of, survived
 from trigru.bench.upgrades.record import Subject
 
 
-def inner(numbers):
-    return len(numbers)
-
-
-def outer():
-    first = inner([1])
-    return first + inner([2])
-
-
 def test_functions_and_lines_of_a_call_are_counted():
+    def inner(numbers):
+        return len(numbers)
+
+    def outer():
+        first = inner([1])
+        return first + inner([2])
+
     found = count_python(outer)
     assert (found["call"], found["line"]) == (3, 4)
 

@@ -1,6 +1,5 @@
 """The fixture `unchanged`: what it writes, what it passes, and what a test that fails prints."""
 
-import pytest
 import trigru.bench.upgrades.functions
 import trigru.bench.upgrades.tables  # noqa: F401  (both once for all runs)
 from trigru.bench.upgrades.files import FILE
@@ -21,19 +20,13 @@ def test_mine(unchanged):
 """
 
 
-@pytest.fixture
-def run(pytester, request):
-    """Runs a test in a folder of its own."""
+def test_a_test_passes_until_its_function_changes_and_says_where(pytester, request):
     plugin = () if request.config.pluginmanager.hasplugin("trigru") else ("-p", "trigru.bench.upgrades.plugin")
 
     def run(*options, scale=1, first=0):
         pytester.makepyfile(test_it=TEST.format(scale=scale, first=first))
         return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *plugin, *options)
 
-    return run
-
-
-def test_a_test_passes_until_its_function_changes_and_says_where(run, pytester):
     run().stdout.fnmatch_lines(["*there is no snapshot in*Take one*pytest --trigru-update*"])
     run("--trigru-update").assert_outcomes(passed=1)
     assert (pytester.path / "snapshots/test_it/test_mine" / FILE).is_file()

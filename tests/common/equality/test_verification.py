@@ -5,6 +5,7 @@ import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -147,15 +148,6 @@ def test_what_cannot_be_compared_has_failed(problem):
     assert re.search(problem, str(found.problem))
 
 
-def raising(error):
-    """What raises an error when it is called."""
-
-    def run():
-        raise error
-
-    return run
-
-
 def measured(*cases, port=PURE):
     """The measurement of a check that is made up."""
     return Examiner().ask(Question(port, Check("made up", "", lambda port: cases)))
@@ -183,7 +175,7 @@ RAISED = {
 @pytest.mark.parametrize("problem", RAISED)
 def test_a_check_that_raises_has_failed(problem):
     error, port = RAISED[problem]
-    found = measured(Case("a case", raising(error)), port=port)
+    found = measured(Case("a case", Mock(side_effect=error)), port=port)
     assert str(found.problem).startswith(problem)
     assert (found.offered, found.passed) == (not problem.startswith("not offered"), False)
 
@@ -211,7 +203,7 @@ def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
     (DefectError, "bad: a message."),
 ])  # fmt: skip
 def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, problem):
-    assert measured(Case("bad", raising(error("a message")), REFUSED)).problem == problem
+    assert measured(Case("bad", Mock(side_effect=error("a message")), REFUSED)).problem == problem
     assert not measured(Case("bad", lambda: 1, REFUSED)).passed
 
 
@@ -229,7 +221,7 @@ def test_a_bad_initializer_has_to_be_refused_outside_of_jit_too(monkeypatch, unc
 
 
 def test_what_is_not_offered_is_left_out_beside_the_rest():
-    one, other = Case("one", raising(NOT_OFFERED)), Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13))
+    one, other = Case("one", Mock(side_effect=NOT_OFFERED)), Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13))
     assert measured(one, other).error == pytest.approx(1e-13, rel=0.01)
     assert not measured(one).offered
     named = re.findall(r"case \d", str(measured(*(Case(f"case {n}", lambda: None, np.ones(2)) for n in range(5)))))
