@@ -68,7 +68,7 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
 
 
 class Examiner:
-    """Asks questions. A row that fails is made smaller, and the line is searched at which it parts from a reference."""
+    """Answers questions. A row that fails is made smaller, and the line is searched where it parts from a reference."""
 
     def __init__(self, *, shrink: bool = True, reference: Port | None = None):
         self._shrink, self._reference = shrink, reference
