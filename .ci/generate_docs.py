@@ -22,8 +22,7 @@ from trigru.common.equality.contract.designs import coverage_of, design_of
 from trigru.common.equality.contract.factors import COARSE_RULES, DTYPES, FACTORS, RULES, SHORT
 from trigru.common.port.styles import styles_called
 from trigru.impls import get_port
-from trigru.impls.checkpoints import layouts
-from trigru.impls.checkpoints.containers import CONTAINERS
+from trigru.impls.checkpoints import CONTAINERS, layouts
 from trigru.impls.code import code_of
 from trigru.impls.faults import FAULTS
 from trigru.impls.upstream import DEPARTURES

@@ -19,7 +19,7 @@ from ...common.port.protocol import CallStyle, Port, Program
 from ...common.port.styles import available_styles, make_task
 from ...common.port.task import PHASES, Batch
 from ...impls import checkpoints, port_names, unavailable
-from ...impls.checkpoints.containers import CONTAINERS
+from ...impls.checkpoints import CONTAINERS
 from .files import Kept, Read, name_of
 from .functions import Call, Called, Example, Ran, look_at, paths_of
 from .noticing import noticed, survived

@@ -6,17 +6,19 @@ are moved, never computed, with one exception: torch has two biases for r and fo
 adds them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..compat import dotted
-from ..errors import InputError
+from ..errors import InputError, UnknownNameError
 from .record import MATRICES, ClassifierParams, GRUParams, check_arrays, columns_of, from_leaves, leaf_shapes, leaves
 
 GATES = "rzn"
+SHOWN = 8  # names in a message
+ADDED = "its two biases of r and of z are added, as the model has one of each: the sums are kept, the split is lost."
 NO_BIASES = "it has no biases: they are 0."
 
 
@@ -60,7 +62,6 @@ class Layout:
     #: The kernel and the bias of a classifier's readout.
     readout: tuple[LayoutRow, ...] = tuple(LayoutRow(name, name) for name in ("readout.weight", "readout.bias"))
     nested: bool = True  # whether its users hold a tree, not a flat dict
-    refused: tuple[tuple[str, str], ...] = ()  # parts of names that tell another model, and what that model is
 
     def table(self, *, classifier: bool = False) -> dict[str, LayoutRow]:
         """The row of each array by its whole name, in the framework's order."""
@@ -85,54 +86,50 @@ class Layout:
         return nested(self.flat(params))
 
     def record(self, flat: Mapping[str, Any]) -> GRUParams | ClassifierParams:
-        """The canonical record of arrays by name, with the shapes of this layout; the inverse of `flat`.
+        """The canonical record of arrays by name, with the shapes of this layout; the inverse of `flat`."""
+        return _record(self._rows(flat), flat)
 
-        Zeros stand for arrays that may be absent, and for a bias_n that the layout has no row for.
-        """
-        parts: dict[str, list[np.ndarray]] = {}
-        for name, row in self.table(classifier=self.readout[0].name in flat).items():
-            if flat.get(name) is not None or row.if_absent is None:
-                array = np.asarray(flat[name])
-                parts.setdefault(row.field, []).append(array.T if row.transposed else array)
-        fields = {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in parts.items()}
-        zeros = np.zeros_like(fields["weight_hh"][:, 0])  # (3H,)
-        fields.setdefault("bias", zeros)
-        for name in ("initial_carry", "bias_n"):
-            fields.setdefault(name, zeros[: len(zeros) // 3])
-        if "bias_hh" in fields:
-            *second, fields["bias_n"] = np.split(fields["bias_hh"], 3)
-            if np.any(second):  # adding zeros would be exact, too, but for the sign of a zero
-                r, z, n = np.split(fields["bias"], 3)
-                with np.errstate(over="ignore"):
-                    fields["bias"] = np.concatenate([r + second[0], z + second[1], n])
-        return from_leaves(fields)
+    def check(self, flat: Mapping[str, np.ndarray]) -> None:
+        """Raise InputError unless arrays by name have the shapes of parameters, one dtype, and finite values."""
+        _check(self._rows(flat), flat)
 
-    def check(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> None:
-        """Raise InputError unless arrays are all there, have the shapes of parameters, one dtype, and finite values.
+    def _rows(self, flat: Mapping[str, Any]) -> dict[str, LayoutRow]:
+        table = self.table(classifier=self.readout[0].name in flat)
+        return {name: row for name, row in table.items() if row.if_absent is None or flat.get(name) is not None}
 
-        Args:
-            flat: by name; those that may be absent may be absent, and those with one note only together.
-            called: their names in the message, where it has others.
-        """
-        called = called or {name: name for name in flat}
-        whole = self.table(classifier=any(row.name in flat for row in self.readout))
-        table = {name: row for name, row in whole.items() if name in flat}
-        needed = {None, *(row.if_absent for row in table.values())}
-        if missing := [name for name, row in whole.items() if name not in flat and row.if_absent in needed]:
-            raise InputError(f"lacks {', '.join(missing)}.")
-        bias = flat.get(self.readout[1].name)
-        columns: dict[str, int] = {}
-        for name, row in table.items():
-            if row.field in MATRICES:
-                columns.setdefault(row.field, columns_of(called[name], flat[name].T if row.transposed else flat[name]))
-        D, H = columns["weight_ih"], columns["weight_hh"]
-        fields = leaf_shapes(D, H, None if bias is None else bias.size) | {"bias_hh": (3 * H,)}
-        shapes = {}
-        for name, row in table.items():
-            first, *rest = fields[row.field]
-            shape = (first // 3 if row.gate else first, *rest)
-            shapes[called[name]] = shape[::-1] if row.transposed else shape
-        check_arrays({called[name]: array for name, array in flat.items()}, shapes)
+
+def _record(rows: Mapping[str, LayoutRow], arrays: Mapping[str, Any]) -> GRUParams | ClassifierParams:
+    """The canonical record of arrays by name. Zeros stand for what has no row."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for name, row in rows.items():
+        array = np.asarray(arrays[name])
+        parts.setdefault(row.field, []).append(array.T if row.transposed else array)
+    fields = {name: part[0] if len(part) == 1 else np.concatenate(part) for name, part in parts.items()}
+    zeros = np.zeros_like(fields["weight_hh"][:, 0])  # (3H,)
+    fields = {"bias": zeros} | dict.fromkeys(("initial_carry", "bias_n"), zeros[: len(zeros) // 3]) | fields
+    if "bias_hh" in fields:
+        *second, fields["bias_n"] = np.split(fields["bias_hh"], 3)
+        if np.any(second):  # adding zeros would be exact, too, but for the sign of a zero
+            r, z, n = np.split(fields["bias"], 3)
+            with np.errstate(over="ignore"):
+                fields["bias"] = np.concatenate([r + second[0], z + second[1], n])
+    return from_leaves(fields)
+
+
+def _check(rows: Mapping[str, LayoutRow], arrays: Mapping[str, np.ndarray]) -> None:
+    columns: dict[str, int] = {}
+    for name, row in rows.items():
+        if row.field in MATRICES:
+            columns.setdefault(row.field, columns_of(name, arrays[name].T if row.transposed else arrays[name]))
+    D, H = (columns[field] for field in MATRICES)
+    classes = [arrays[name].size for name, row in rows.items() if row.field == "readout.bias"]
+    fields = leaf_shapes(D, H, *classes) | {"bias_hh": (3 * H,)}
+    shapes = {}
+    for name, row in rows.items():
+        first, *rest = fields[row.field]
+        shape = (first // 3 if row.gate else first, *rest)
+        shapes[name] = shape[::-1] if row.transposed else shape
+    check_arrays(arrays, shapes)
 
 
 def flatten(tree: Any) -> dict[str, Any]:
@@ -189,8 +186,165 @@ TORCH = Layout(
     cell="gru.",
     gru="rnn.",
     nested=False,
-    refused=(
-        ("weight_ih_l0_reverse", "a bidirectional GRU, and the model here runs one way"),
-        ("weight_ih_l1", "a GRU of several layers, and the model here has one"),
-    ),
 )
+
+
+# Recognition by the names of arrays ----------------------------------------------------------------------------------
+
+
+def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | ClassifierParams, Layout, tuple[str, ...]]:
+    """The parameters in a tree, copied to NumPy; the layout that they had; what was assumed or lost, in sentences.
+
+    The arrays of the cell must have the names of a layout, all in one place, as `params.GRUCell_0` or `rnn.cell`. The
+    initial carry and the readout are known by their own names, wherever they are. Raises an InputError if the names are
+    those of no layout or of two, or the arrays are not a GRU's parameters.
+    """
+    flat = flatten(tree)
+    kept = {name: leaf for name, leaf in flat.items() if "rngs" not in name.split(".")}
+    layout, rows, notes = _match(kept, list(layouts))
+    if len(kept) < len(flat):
+        notes.insert(0, "it has random state (rngs), which is no parameter: left out.")
+    arrays = {name: _array(name, kept[name]) for name in rows}
+    for name, row in rows.items():
+        if row is CARRY and arrays[name].shape[-1:] == (arrays[name].size,):
+            arrays[name] = arrays[name].ravel()  # (H,), where torch's users keep (1, 1, H)
+    try:
+        _check(rows, arrays)
+        params = _record(rows, arrays)
+        if not np.isfinite(leaves(params)["bias"]).all():
+            raise InputError("bias has values that are not finite: a sum is too large for its dtype.")
+    except InputError as error:
+        raise InputError(f"as {layout.name}: {error}") from error
+    second = [arrays[name] for name, row in rows.items() if row.field == "bias_hh"]
+    if any(array[: -len(array) // 3].any() for array in second):
+        notes.append(ADDED)
+    return params, layout, tuple(notes)
+
+
+def _match(flat: Mapping[str, Any], layouts: list[Layout]) -> tuple[Layout, dict[str, LayoutRow], list[str]]:
+    """The one layout that the names of a tree fit, its rows by these names, and the notes of what is absent."""
+    has = f"has the arrays {_names(flat)}."
+    cells = _cells(flat, layouts) or _cells(flat, layouts, complete=False)
+    if not cells:
+        expected = "; ".join(f"{layout.name} has {_names(row.name for row in layout.rows)}" for layout in layouts)
+        raise InputError(f"{has} Expected one layout's, in one place: {expected}.")
+    cell, (layout, *others) = next(iter(cells.items()))
+    if others:
+        names = " and ".join(other.name for other in (layout, *others))
+        raise InputError(f"{has} They are those of {names} alike, so that nobody can tell which it is.")
+    if len(cells) > 1:
+        places = _names(place.rstrip(".") or "the top" for place in cells)
+        raise InputError(f"{has} as {layout.name}: it has {len(cells)} cells, at {places}.")
+    readout = layout.readout if any(_ending(flat, row.name) for row in layout.readout) else ()
+    rows, lacks = {}, []
+    for row in (*layout.rows, CARRY, *readout):
+        names = {cell + row.name} & flat.keys() if row in layout.rows else _ending(flat, row.name)
+        if len(names) == 1:
+            rows[next(iter(names))] = row
+        else:
+            lacks.append(row)
+    present = {row.if_absent for row in rows.values() if row is not CARRY}
+    missing = [row.name for row in lacks if row.if_absent is None or row.if_absent in present]
+    beside = sorted(flat.keys() - rows.keys())
+    if missing or beside:
+        problems = [f"it lacks {_names(missing)}"] if missing else []
+        problems += [f"it has {_names(beside)} beside"] if beside else []
+        raise InputError(f"{has} as {layout.name}: {'; '.join(problems)}.")
+    return layout, rows, [*dict.fromkeys(row.if_absent for row in lacks)]
+
+
+def places_of(tree: Any, layouts: Iterable[Layout]) -> list[str]:
+    """The places of all GRUs whose arrays have the names of a layout, as "params.GRUCell_0"."""
+    flat, places = flatten(tree), []
+    for cell, (layout, *_) in _cells(flat, layouts).items():
+        whole = cell.removesuffix(layout.cell)  # of the GRU, unless there are arrays of others
+        alone = all(other.startswith((cell, whole + CARRY.name)) for other in flat if other.startswith(whole))
+        places.append((whole if alone else cell).rstrip("."))
+    return places
+
+
+def _cells(flat: Mapping[str, Any], layouts: Iterable[Layout], *, complete: bool = True) -> dict[str, list[Layout]]:
+    """How the names of all cells in a tree begin, and whose they are; unless complete, they may lack all but the first.
+
+    Where several layouts fit, as Equinox's and the canonical one, it is that whose cell is at its place.
+    """
+    cells: dict[str, list[Layout]] = {}
+    for layout in layouts:
+        first, *others = (row.name for row in layout.rows if row.if_absent is None)
+        for name in _ending(flat, first):
+            cell = name.removesuffix(first)
+            if not complete or all(cell + other in flat for other in others):
+                cells.setdefault(cell, []).append(layout)
+    for cell, fits in cells.items():
+        closeness = [len(layout.cell) if cell.endswith(layout.cell) else -1 for layout in fits]
+        cells[cell] = [layout for layout, of_one in zip(fits, closeness, strict=True) if of_one == max(closeness)]
+    return cells
+
+
+def _ending(flat: Iterable[str], name: str) -> list[str]:
+    """The names of a tree that end with all of this one."""
+    return [other for other in flat if f".{other}".endswith(f".{name}")]
+
+
+def _array(name: str, leaf: Any) -> np.ndarray:
+    """A copy, since torch changes its parameters in place; in this machine's byte order."""
+    try:
+        array = np.array(leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else leaf)
+    except Exception as error:  # any object may be there
+        raise InputError(f"{name} is no array that NumPy can hold: {type(leaf).__name__} ({error}).") from error
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _names(names: Iterable[str]) -> str:
+    """Some names for a message, of which there may be many."""
+    names = list(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more or "none"
+
+
+def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """The arrays below one place of a tree, those with names of the tree's own by the canonical ones.
+
+    Matrices of such names that multiply from the right are transposed. Raises an InputError if there are no arrays
+    below the place, or none of a name.
+    """
+    flat = flatten(tree)
+    if at := _dotted(at):
+        arrays = {name.removeprefix(f"{at}."): leaf for name, leaf in flat.items() if name.startswith(f"{at}.")}
+        if not arrays:
+            places = dict.fromkeys(name.rpartition(".")[0] for name in flat if "." in name)
+            raise InputError(f"has no arrays below {at}. Its places: {_names(places)}.")
+        flat = arrays
+    canonical = {}
+    for field, name in names.items():
+        if field not in GRUParams._fields:
+            raise UnknownNameError("array", field, list(GRUParams._fields))
+        own_names = _ending(flat, _dotted(name))
+        if not own_names:
+            raise InputError(f"has no array called {name}, for {field}. Its arrays: {_names(flat)}.")
+        canonical |= {own_name: own_name.removesuffix(_dotted(name)) + field for own_name in own_names}
+    flat = {canonical.get(name, name): leaf for name, leaf in flat.items()}
+    for name in _ending(flat, "weight_hh") if names else ():
+        shape = np.shape(flat[name])
+        if len(shape) == 2 and shape[1] == 3 * shape[0]:
+            for matrix in {name, name.removesuffix("hh") + "ih"} & flat.keys():
+                flat[matrix] = np.transpose(flat[matrix])
+    return flat
+
+
+def with_part(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[Any, Any]:
+    """A dict with another part at one place. Keys are joined by dots or slashes on the way to it, or in a flat dict."""
+    if not (at := _dotted(at)):
+        return part
+    names = {key: str(key).replace("/", ".") for key in tree}
+    for key, name in names.items():
+        if isinstance(tree[key], Mapping) and f"{at}.".startswith(f"{name}."):
+            return dict(tree) | {key: with_part(tree[key], at[len(name) + 1 :], part)}
+    others = {key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")}
+    if len(others) == len(tree):
+        raise InputError(f"has no dict with the key {at}. Its keys there: {_names(names.values())}.")
+    return others | {f"{at}.{name}": array for name, array in part.items()}
+
+
+def _dotted(place: str) -> str:
+    return place.strip("./").replace("/", ".")

@@ -1,10 +1,17 @@
-"""Parameters from one framework's layout to another's, in memory and on disk. Files are not trusted: none runs code."""
+"""Parameters from one framework's layout to another's, in memory and on disk. Files are not trusted: none runs code.
 
+Adding a file format is adding a row to `CONTAINERS`. A library is imported only by the format that needs it.
+"""
+
+import io
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...common.errors import (
     InputError,
@@ -17,13 +24,24 @@ from ...common.errors import (
     what_to_install,
 )
 from ...common.files import read_whole, write_whole
-from ...common.parameters.detection import below, cells, exchanged, recognise
-from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout
-from ...common.parameters.record import ClassifierParams, GRUParams
+from ...common.parameters.layouts import (
+    CANONICAL,
+    CARRY,
+    TORCH,
+    Layout,
+    below,
+    flatten,
+    nested,
+    places_of,
+    recognise,
+    with_part,
+)
+from ...common.parameters.record import ClassifierParams, GRUParams, tensors_content, tensors_of
 from .. import get_port, port_names, unavailable
-from .containers import CONTAINERS, Container, get_container
 
 __all__ = ["Converted", "convert", "exchange", "exchange_in_file", "layouts", "read", "write"]
+
+Arrays = Mapping[str, Any]  # by name, keys joined by dots
 
 
 @dataclass(frozen=True)
@@ -74,10 +92,10 @@ def convert(tree: Any, at: str = "", names: Mapping[str, str] | None = None) -> 
     """
     known, where, arrays = layouts().values(), f"at {at}: " if at else "", {}
     try:
-        arrays = below(tree, at, names)
+        arrays = below(tree, at, names or {})
         params, layout, notes = recognise(arrays, known)
     except InputError as error:
-        places = [place for place in cells(arrays, known) if place]
+        places = [place for place in places_of(arrays, known) if place]
         hint = f" It has GRUs at {', '.join(places)}: name one." if places else ""
         raise InputError(f"{where}{error}{hint}") from error
     return Converted(params, layout.name, notes)
@@ -107,20 +125,23 @@ def exchange(
     (['GRU_0', 'head'], ['cell'])
     """
     layout = _layout(to)
-    places = [*at] or cells(tree, layouts().values())
+    places = [*at] or places_of(tree, layouts().values())
     if not places:
         raise InputError(f"has no GRU whose arrays have the names of a layout: {', '.join(layouts())}. Name its place.")
     converted = {place: convert(tree, place, names) for place in places}
-    parts = {}
-    for place, of in converted.items():
-        carries = CARRY.if_absent not in of.notes
-        arrays = layout.flat(of.params)
-        parts[place] = {name: array for name, array in arrays.items() if carries or not name.endswith(CARRY.name)}
-    return exchanged(tree, parts), converted
+    if not isinstance(tree, Mapping):
+        raise InputError(f"is a {type(tree).__name__}, expected a dict of arrays.")
+    is_flat = not any(isinstance(child, Mapping) for child in tree.values())
+    for place, of_one in converted.items():
+        arrays = layout.flat(of_one.params)
+        if CARRY.if_absent in of_one.notes:
+            arrays = {name: array for name, array in arrays.items() if not name.endswith(CARRY.name)}
+        tree = with_part(tree, place, arrays if is_flat else nested(arrays))
+    return dict(tree), converted
 
 
 def read(path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | None = None) -> Converted:
-    """Read parameters from a file, whose suffix names a container; `at` and `names` are as in `convert`.
+    """Read parameters from a file, whose suffix names its format; `at` and `names` are as in `convert`.
 
     Raises:
         ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
@@ -134,12 +155,12 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     """Write parameters, whole or not at all. A file that is there is replaced.
 
     Args:
-        path: whose suffix names a container.
-        layout: the name of the layout to write, which is returned; None where the container has one alone.
+        path: whose suffix names the format.
+        layout: the name of the layout to write, which is returned; None where the format has one alone.
 
     Raises:
-        InputError: the suffix is unknown, the container does not take the layout, or takes several and none is given,
-            a folder is in the way, or the parameters are mis-shaped or not finite.
+        InputError: the suffix is unknown, the format does not take the layout, or takes several and none is given, a
+            folder is in the way, or the parameters are mis-shaped or not finite.
         UnavailableError: the library that writes it is not installed.
         OSError: it cannot be written.
     """
@@ -149,7 +170,7 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         params = recognise(CANONICAL.flat(params), [CANONICAL])[0]  # checked, and in this machine's byte order
     except InputError as error:
         raise InputError(f"{path}: not written: {error}") from error
-    _write(path, container, chosen.flat(params), chosen)
+    _write(path, container, chosen.flat(params), chosen, "these arrays")
     return chosen.name
 
 
@@ -162,11 +183,7 @@ def exchange_in_file(
 ) -> tuple[str, dict[str, Converted]]:
     """Write the arrays of a file to another, with the GRUs among them in another layout, as `exchange` does.
 
-    Returns:
-        The name of the layout, and what was converted at each place.
-
-    Raises:
-        ParamsFileError, InputError, UnavailableError, OSError: as `read` and `write`.
+    Returns the name of the layout, and what was converted at each place. Raises errors as `read` and `write` do.
     """
     target = Path(target)
     container, layout = _target(target, to)
@@ -177,8 +194,56 @@ def exchange_in_file(
     return layout.name, converted
 
 
+def _layout(name: str) -> Layout:
+    known = layouts()
+    if name not in known and name in port_names() and (reason := unavailable(name)):
+        raise UnavailableError(f"layout {name!r} is not available: {reason}")
+    if name not in known:
+        raise UnknownNameError("layout", name, list(known))
+    return known[name]
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file format."""
+
+    title: str  # in messages and tables
+    suffixes: tuple[str, ...]  # by which it is chosen
+    decode: Callable[[bytes], Any]  # the content of a file -> a tree of arrays by their names in it
+    encode: Callable[[Arrays, str], bytes]  # (arrays, the name of their layout) -> the content
+    reader: str  # with which its users read it
+    layouts: tuple[str, ...] | None = None  # that its readers expect in it; None where names are written
+    optional: bool = False  # whether its library is installed on request alone
+
+
+def _container(path: Path) -> Container:
+    by_suffix = {suffix: container for container in CONTAINERS for suffix in container.suffixes}
+    if path.suffix.lower() not in by_suffix:
+        what = f"unknown suffix {path.suffix!r}" if path.suffix else "no suffix, which would tell the type of file"
+        raise InputError(f"{path}: {what}. Known: {', '.join(by_suffix)}.")
+    return by_suffix[path.suffix.lower()]
+
+
+def _target(path: Path, layout: str | None) -> tuple[Container, Layout]:
+    container = _container(path)
+    takes = first, *others = container.layouts or tuple(layouts())
+    if layout is None and others:
+        raise InputError(f"{path}: {container.title}s can hold several layouts. Name one: {either(takes)}.")
+    chosen = _layout(first if layout is None else layout)
+    if chosen.name not in takes:
+        elsewhere = either(c.suffixes[0] for c in CONTAINERS if chosen.name in (c.layouts or layouts()))
+        only = f"{container.title}s hold the layout {either(takes)} alone"
+        raise InputError(f"{path}: {only}. Write {chosen.name} to {elsewhere}.")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder. Remove it, or choose another name.")
+    return container, chosen
+
+
 def _read(path: Path, use: Callable[[Any], Any]) -> Any:
-    container = get_container(path)
+    container = _container(path)
     try:
         return use(container.decode(read_whole(path)))
     except InputError as error:
@@ -194,39 +259,66 @@ def _read(path: Path, use: Callable[[Any], Any]) -> Any:
         raise ParamsFileError(f"{path}: {reason}. It may be damaged; write it again.") from error
 
 
-def _write(
-    path: Path, container: Container, arrays: Mapping[str, Any], layout: Layout, source: str = "these arrays"
-) -> None:
-    from safetensors import SafetensorError
-
+def _write(path: Path, container: Container, arrays: Arrays, layout: Layout, source: str) -> None:
     try:
         content = container.encode(arrays, layout.name)
     except ModuleNotFoundError as error:
         raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error
-    except (TypeError, ValueError, SafetensorError) as error:
+    except Exception as error:  # each library has its own for a dtype that it lacks
         raise InputError(f"{path}: {container.title}s cannot hold all of {source}: {brief(error)}.") from error
     write_whole(path, content)
 
 
-def _target(path: Path, layout: str | None) -> tuple[Container, Layout]:
-    container = get_container(path)
-    takes = first, *others = container.layouts or tuple(layouts())
-    if layout is None and others:
-        raise InputError(f"{path}: {container.title}s can hold several layouts. Name one: {either(takes)}.")
-    chosen = _layout(first if layout is None else layout)
-    if chosen.name not in takes:
-        elsewhere = either(c.suffixes[0] for c in CONTAINERS if chosen.name in (c.layouts or layouts()))
-        only = f"{container.title}s hold the layout {either(takes)} alone"
-        raise InputError(f"{path}: {only}. Write {chosen.name} to {elsewhere}.")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder. Remove it, or choose another name.")
-    return container, chosen
+def _to_safetensors(arrays: Arrays, layout: str) -> bytes:
+    readout = any(name.startswith("readout.") for name in arrays)
+    canonical = "ClassifierParams" if readout else "GRUParams"
+    return tensors_content(flatten(arrays), canonical if layout == "canonical" else layout)
 
 
-def _layout(name: str) -> Layout:
-    known = layouts()
-    if name not in known and name in port_names() and (reason := unavailable(name)):
-        raise UnavailableError(f"layout {name!r} is not available: {reason}")
-    if name not in known:
-        raise UnknownNameError("layout", name, list(known))
-    return known[name]
+def _from_msgpack(content: bytes) -> Any:
+    return import_module("flax.serialization").msgpack_restore(content)
+
+
+def _to_msgpack(arrays: Arrays, layout: str) -> bytes:
+    return import_module("flax.serialization").msgpack_serialize(nested(arrays))
+
+
+def _from_eqx(content: bytes) -> Any:
+    """Arrays without names: their number tells which they are. A first line of hyperparameters is skipped."""
+    if content.startswith(b"{"):
+        _, _, content = content.partition(b"\n")
+    file, arrays = io.BytesIO(content), []
+    while file.tell() < len(content):
+        arrays.append(np.lib.format.read_array(file, allow_pickle=False))
+    layout: Layout = get_port("equinox").layout  # pyright: ignore[reportAttributeAccessIssue]
+    of_gru, of_classifier = [*layout.table()], [*layout.table(classifier=True)]
+    by_number = {len(names): names for names in (of_gru[:-1], of_gru, of_classifier)}
+    if len(arrays) not in by_number:
+        cell, gru, classifier = by_number
+        expected = f"expected {cell} of a cell, {gru} with an initial_carry, or {classifier} with a readout, too."
+        raise InputError(f"has {len(arrays)} arrays, {expected}")
+    return dict(zip(by_number[len(arrays)], arrays, strict=True))
+
+
+def _to_eqx(arrays: Arrays, layout: str) -> bytes:
+    buffer = io.BytesIO()
+    import_module("equinox").tree_serialise_leaves(buffer, list(arrays.values()))
+    return buffer.getvalue()
+
+
+def _from_torch(content: bytes) -> Any:
+    return import_module("torch").load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _to_torch(arrays: Arrays, layout: str) -> bytes:
+    torch, buffer = import_module("torch"), io.BytesIO()
+    torch.save({name: torch.tensor(np.asarray(array)) for name, array in flatten(arrays).items()}, buffer)
+    return buffer.getvalue()
+
+
+CONTAINERS = (
+    Container("safetensors file", (".safetensors",), tensors_of, _to_safetensors, "safetensors"),
+    Container("msgpack file", (".msgpack",), _from_msgpack, _to_msgpack, "flax.serialization", ("linen", "nnx")),
+    Container("Equinox file", (".eqx",), _from_eqx, _to_eqx, "eqx.tree_deserialise_leaves", ("equinox",)),
+    Container("torch file", (".pt", ".pth"), _from_torch, _to_torch, "torch.load", ("torch",), optional=True),
+)

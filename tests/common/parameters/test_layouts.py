@@ -11,8 +11,7 @@ from safetensors.numpy import save_file
 from support.cases import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
-from trigru.common.parameters.detection import cells, recognise
-from trigru.common.parameters.layouts import CANONICAL, TORCH
+from trigru.common.parameters.layouts import CANONICAL, TORCH, places_of, recognise
 from trigru.common.parameters.record import GRUParams, config_of, leaf_shapes, leaves, random_params
 
 KNOWN = [CANONICAL, TORCH]
@@ -69,7 +68,7 @@ def test_the_cell_may_be_anywhere_and_its_start_in_the_shape_that_torch_takes(pr
     assert layout is TORCH
     assert same_bits(found, PARAMS)
     whole = {f"a.{name}": array for name, array in TORCH.flat(PARAMS).items()}
-    assert [cells(tree, KNOWN) for tree in (whole, whole | {"a.bias": 0})] == [["a"], ["a.gru"]]
+    assert [places_of(tree, KNOWN) for tree in (whole, whole | {"a.bias": 0})] == [["a"], ["a.gru"]]
 
 
 def test_arrays_are_copies():
@@ -93,8 +92,12 @@ def changed(**changes):
 READOUT = {"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}
 #: By the message, a change of a torch state.
 REFUSED = {
-    "a GRU of several layers, and": lambda state: state | {n.replace("_l0", "_l1"): a for n, a in state.items()},
-    "torch: it is a bidirectional GRU, and": lambda state: state | {f"{n}_reverse": a for n, a in state.items()},
+    "as torch: it has bias_hh_l1, bias_ih_l1, weight_hh_l1, weight_ih_l1 beside": lambda state: (
+        state | {n.replace("_l0", "_l1"): a for n, a in state.items()}
+    ),
+    "as torch: it has bias_hh_l0_reverse, .* beside": lambda state: (
+        state | {f"{n}_reverse": a for n, a in state.items()}
+    ),
     "as torch: it lacks weight_hh_l0": changed(weight_hh_l0=None),
     "as torch: it lacks bias_hh_l0": changed(bias_hh_l0=None),
     "Expected one layout's, in one place: canonical has weight_ih": changed(weight_ih_l0=None),
@@ -122,7 +125,7 @@ def test_what_is_no_gru_is_refused_by_name(message):
 
 def test_what_two_layouts_call_the_same_must_be_said():
     twin = replace(TORCH, name="twin")
-    with pytest.raises(InputError, match="has the arrays of torch and twin alike"):
+    with pytest.raises(InputError, match="those of torch and twin alike"):
         recognise(torch_state(PARAMS), [TORCH, twin])
     assert recognise(torch_state(PARAMS), [twin])[1] is twin
 
