@@ -46,13 +46,11 @@ class GRU(eqx.Module):
         InputError: shapes, sizes or dtypes that do not fit.
 
     >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), key=jax.random.key(0))
-    >>> model.initial_carry.shape
-    (8,)
     >>> x = jnp.ones((2, 5, 4))
     >>> carry, outputs = jax.vmap(model)(x)
     >>> carry, outputs = jax.vmap(model)(x, carry)  # the next chunk of the same sequences
-    >>> carry.shape, outputs.shape
-    ((2, 8), (2, 5, 8))
+    >>> model.initial_carry.shape, carry.shape, outputs.shape
+    ((8,), (2, 8), (2, 5, 8))
     """
 
     cell: eqx.nn.GRUCell
@@ -91,7 +89,8 @@ class GRU(eqx.Module):
         )
         draw = initializers.for_carry(carry_init)
         self.initial_carry = None if carry_init is None else draw(key_c, (H,), param_dtype)
-        self.dtype, self.remat, self.kernel = dtype, remat, kernel
+        self.dtype = None if dtype is None else jnp.dtype(dtype)
+        self.remat, self.kernel = remat, kernel
 
     def __call__(
         self,
@@ -113,11 +112,8 @@ class GRU(eqx.Module):
             reverse: run from the last step to the first; outputs stay beside their inputs. To batch a call with it,
                 bind it first: `jax.vmap(functools.partial(model, reverse=True))`.
 
-        Returns:
-            The final carry (H,) and the outputs (T, H), in the dtype of the computation.
-
-        Raises:
-            InputError: arrays or flags that do not fit each other or the model.
+        Returns the final carry (H,) and the outputs (T, H), in the dtype of the computation.
+        Raises an InputError for arrays or flags that do not fit each other or the model.
         """
         loop = recurrence.begin(x, carry, lengths, resets, reverse, **self._fields())
         cell = recurrence.cast(self.cell, loop.dtype)
@@ -135,11 +131,8 @@ class GRU(eqx.Module):
     ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
         """Run one time step on x (D,); where reset is true, from the initial carry.
 
-        Returns:
-            The carry and the output, which are the same (H,), in the dtype of the computation.
-
-        Raises:
-            InputError: arrays that do not fit each other or the model.
+        Returns the carry and the output, which are the same (H,), in the dtype of the computation.
+        Raises an InputError for arrays that do not fit each other or the model.
         """
         h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         h = recurrence.cast(self.cell, h.dtype)(x, h)
@@ -152,62 +145,6 @@ class GRU(eqx.Module):
     def _fields(self) -> dict[str, Any]:
         fields = {"params": self.cell, "initial_carry": self.initial_carry, "dtype": self.dtype, "batched": False}
         return _sizes(self) | fields
-
-
-def time_major(
-    gru: eqx.Module,
-    x: Float[Array, "time *batch features"],
-    carry: Float[Array, "*batch hidden"] | None = None,
-    *,
-    lengths: Integer[Array, "*batch"] | None = None,
-    resets: Bool[Array, "time *batch"] | None = None,
-    reverse: bool = False,
-) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
-    """Run a GRU over a batch whose first axis is time.
-
-    Each array is mapped over its own batch axes. `jax.vmap(gru, in_axes=1)` maps keyword arguments over their first
-    axis, whatever in_axes says: of resets that is time, and where there are as many steps as examples, no shape tells.
-
-    Args:
-        gru: a model.
-        x: inputs (T, *batch, D).
-        carry, lengths, resets, reverse: of the call, with batch axes: (*batch, H), (*batch), (T, *batch).
-
-    Returns:
-        The final carry (*batch, H) and the outputs (T, *batch, H).
-
-    >>> model = GRU(4, 8, key=jax.random.key(0))
-    >>> carry, outputs = time_major(model, jnp.ones((5, 2, 4)), resets=jnp.zeros((5, 2), bool))
-    >>> carry.shape, outputs.shape
-    ((2, 8), (5, 2, 8))
-    """
-    return _apply(gru, x, carry, lengths, resets, reverse, time_major=True)
-
-
-def _apply(gru, x, carry, lengths, resets, reverse, time_major):
-    masks = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
-    recurrence.check_call(x, carry, **_sizes(gru), **masks)
-    batch = int(time_major)  # the axis of x, resets and outputs to map next
-    if lengths is not None:  # of which jax.vmap makes 32 bits where they have 64
-        lengths = recurrence.clip_lengths(lengths, np.shape(x)[0 if time_major else -2])
-    if carry is not None:  # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
-        carry = jnp.asarray(carry)
-
-    def one(x, resets, carry, lengths):
-        return gru(x, carry, lengths=lengths, resets=resets, reverse=reverse)
-
-    over_batch = _over_batch(one, np.ndim(x) - 2, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
-    return over_batch(x, resets, carry, lengths)
-
-
-def _over_batch(function, axes, **mapped):
-    for _ in range(axes):
-        function = jax.vmap(function, **mapped)
-    return function
-
-
-def _sizes(gru):
-    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -286,7 +223,18 @@ class EquinoxPort(Port):
         return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        return _apply(model, x, carry, lengths, resets, reverse, time_major)
+        masks = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
+        recurrence.check_call(x, carry, **_sizes(model), **masks)
+        batch = int(time_major)  # the axis of x, resets and outputs to map next
+        lengths = _clipped(lengths, np.shape(x)[0 if time_major else -2])
+        if carry is not None:  # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
+            carry = jnp.asarray(carry)
+
+        def one(x, resets, carry, lengths):
+            return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
+
+        over_batch = _over_batch(one, np.ndim(x) - 2, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
+        return over_batch(x, resets, carry, lengths)
 
     def step(self, model, x, carry=None, *, reset=None):
         recurrence.check_call(x, carry, **_sizes(model), reset=reset, time=False)
@@ -294,8 +242,7 @@ class EquinoxPort(Port):
 
     def classify(self, model, x, lengths=None):
         recurrence.check_call(x, **_sizes(model.gru), lengths=lengths)
-        lengths = None if lengths is None else recurrence.clip_lengths(lengths, np.shape(x)[-2])
-        return _over_batch(model, np.ndim(x) - 2)(x, lengths)
+        return _over_batch(model, np.ndim(x) - 2)(x, _clipped(lengths, np.shape(x)[-2]))
 
     call_styles = (
         CallStyle("filter_jit", "eqx.filter_jit(f)(model, x)", _filtered, source=_DOCS),
@@ -317,4 +264,44 @@ class EquinoxPort(Port):
     )
 
 
+def _over_batch(function, axes, **mapped):
+    for _ in range(axes):
+        function = jax.vmap(function, **mapped)
+    return function
+
+
+def _sizes(gru):
+    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
+
+
+def _clipped(lengths, time):
+    """Lengths before `jax.vmap`, which makes 32 bits of NumPy's 64."""
+    return None if lengths is None else recurrence.clip_lengths(lengths, time)
+
+
 PORT = EquinoxPort()
+
+
+def time_major(
+    gru: eqx.Module,
+    x: Float[Array, "time *batch features"],
+    carry: Float[Array, "*batch hidden"] | None = None,
+    *,
+    lengths: Integer[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reverse: bool = False,
+) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
+    """Run a GRU over a batch x (T, *batch, D), with carry (*batch, H), lengths (*batch) and resets (T, *batch).
+
+    Returns the final carry (*batch, H) and the outputs (T, *batch, H).
+    Raises an InputError for arrays or flags that do not fit each other or the model.
+
+    Each array is mapped over its own batch axes. `jax.vmap(gru, in_axes=1)` maps keyword arguments over their first
+    axis, whatever in_axes says: of resets that is time, and where there are as many steps as examples, no shape tells.
+
+    >>> model = GRU(4, 8, key=jax.random.key(0))
+    >>> carry, outputs = time_major(model, jnp.ones((5, 2, 4)), resets=jnp.zeros((5, 2), bool))
+    >>> carry.shape, outputs.shape
+    ((2, 8), (5, 2, 8))
+    """
+    return PORT.apply(gru, x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=True)

@@ -49,12 +49,10 @@ class GRU(nn.Module):
     >>> model = GRU(features=8, carry_init=nn.initializers.normal(0.1))
     >>> x = jnp.ones((2, 5, 4))
     >>> variables = model.init(jax.random.key(0), x)
-    >>> variables["params"]["initial_carry"].shape
-    (8,)
     >>> carry, outputs = model.apply(variables, x)
     >>> carry, outputs = model.apply(variables, x, carry)  # the next chunk of the same sequences
-    >>> carry.shape, outputs.shape
-    ((2, 8), (2, 5, 8))
+    >>> variables["params"]["initial_carry"].shape, carry.shape, outputs.shape
+    ((8,), (2, 8), (2, 5, 8))
     """
 
     features: int
@@ -70,21 +68,13 @@ class GRU(nn.Module):
 
     def setup(self):
         fields: Any = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        recurrence.check_model(
-            features=self.features, unroll=self.unroll, remat=self.remat, kernel=self.kernel, **fields
-        )
-        self.cell = nn.GRUCell(
-            self.features,
-            kernel_init=self.kernel_init,
-            recurrent_kernel_init=self.recurrent_kernel_init,
-            bias_init=self.bias_init,
-            **fields,
-        )
-        start = None
-        if self.carry_init is not None:
-            draw = initializers.for_carry(self.carry_init, nn.meta.unbox)
-            start = self.param("initial_carry", draw, (self.features,), self.param_dtype)
-        self.initial_carry = start
+        loop = {"unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
+        recurrence.check_model(features=self.features, **loop, **fields)
+        inits: Any = {"kernel_init": self.kernel_init, "recurrent_kernel_init": self.recurrent_kernel_init}
+        self.cell = nn.GRUCell(self.features, **inits, bias_init=self.bias_init, **fields)
+        draw, shape = initializers.for_carry(self.carry_init, nn.meta.unbox), (self.features,)
+        learned = self.carry_init is not None
+        self.initial_carry = self.param("initial_carry", draw, shape, self.param_dtype) if learned else None
 
     def __call__(
         self,
@@ -106,11 +96,8 @@ class GRU(nn.Module):
             reverse: run from the last step to the first; outputs stay beside their inputs.
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
-        Returns:
-            The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
-
-        Raises:
-            InputError: arrays or flags that do not fit each other or the model.
+        Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
+        Raises an InputError for arrays or flags that do not fit each other or the model.
         """
         loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype) and self._params():  # else the cell makes its parameters first
@@ -141,11 +128,8 @@ class GRU(nn.Module):
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
         """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
-        Returns:
-            The carry and the output, which are the same (*batch, H), in the dtype of the computation.
-
-        Raises:
-            InputError: arrays that do not fit each other or the model.
+        Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
+        Raises an InputError for arrays that do not fit each other or the model.
         """
         h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
-from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, differentiated, own_array
+from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 from . import uses
 
@@ -28,10 +28,9 @@ class GRUCell(nnx.RNNCellBase):
     """The default `nnx.GRUCell` with the b_hn that its documentation promises.
 
     Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h) (https://github.com/google/flax/issues/5594). This
-    class has b_hn, under the name that the proposed fix (https://github.com/google/flax/pull/5595) gives it.
-    Of the arguments of `nnx.GRUCell`, it lacks gate_fn, activation_fn, carry_init, promote_dtype, keep_rngs and the
-    metadata. Initializers are called for the matrices (D, 3H) and (H, 3H), and for the biases (3H,) and (H,); the
-    defaults of `kernel_init` and `recurrent_kernel_init` draw each matrix gate by gate, as linen does.
+    class has b_hn, under the name that the proposed fix (https://github.com/google/flax/pull/5595) gives it. It has no
+    gate_fn, activation_fn, carry_init, promote_dtype, keep_rngs and metadata. Initializers are called for (D, 3H),
+    (H, 3H), (3H,) and (H,); the defaults draw each matrix gate by gate, as linen does.
     """
 
     def __init__(
@@ -72,9 +71,7 @@ class GRUCell(nnx.RNNCellBase):
         key = jax.random.key(0) if rngs is None else getattr(rngs, "carry", rngs)()
         return draw(key, (*input_shape[:-1], self.hidden_features), self.param_dtype)
 
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
+    num_feature_axes = property(lambda self: 1)
 
 
 class GRU(nnx.Module):
@@ -99,13 +96,11 @@ class GRU(nnx.Module):
         InputError: shapes, sizes or dtypes that do not fit.
 
     >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), rngs=nnx.Rngs(0))
-    >>> model.initial_carry.shape
-    (8,)
     >>> x = jnp.ones((2, 5, 4))
     >>> carry, outputs = model(x)
     >>> carry, outputs = model(x, carry)  # the next chunk of the same sequences
-    >>> carry.shape, outputs.shape
-    ((2, 8), (2, 5, 8))
+    >>> model.initial_carry.shape, carry.shape, outputs.shape
+    ((8,), (2, 8), (2, 5, 8))
     """
 
     def __init__(
@@ -129,9 +124,7 @@ class GRU(nnx.Module):
         recurrence.check_model(in_features=D, hidden_features=H, unroll=unroll, remat=remat, kernel=kernel, **fields)
         inits = {"kernel_init": kernel_init, "recurrent_kernel_init": recurrent_kernel_init, "bias_init": bias_init}
         self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
-        draw = initializers.for_carry(
-            carry_init, lambda drawn: drawn.raw_value if isinstance(drawn, nnx.VariableMetadata) else drawn
-        )
+        draw = initializers.for_carry(carry_init, lambda drawn: getattr(drawn, "raw_value", drawn))
         self.initial_carry = None if carry_init is None else nnx.Param(draw(rngs.params(), (H,), param_dtype))
         self.unroll, self.remat, self.kernel = unroll, remat, kernel
 
@@ -155,11 +148,8 @@ class GRU(nnx.Module):
             reverse: run from the last step to the first; outputs stay beside their inputs.
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
-        Returns:
-            The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
-
-        Raises:
-            InputError: arrays or flags that do not fit each other or the model.
+        Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
+        Raises an InputError for arrays or flags that do not fit each other or the model.
         """
         loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
         if recurrence.is_fused(self.kernel, loop.dtype):
@@ -177,11 +167,8 @@ class GRU(nnx.Module):
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
         """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
-        Returns:
-            The carry and the output, which are the same (*batch, H), in the dtype of the computation.
-
-        Raises:
-            InputError: arrays that do not fit each other or the model.
+        Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
+        Raises an InputError for arrays that do not fit each other or the model.
         """
         h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)
@@ -300,7 +287,7 @@ class NNXPort(Port):
         return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
 
     def value_and_grad(self, function, *, has_aux=False):
-        return differentiated(nnx.value_and_grad, function, has_aux)
+        return lambda *given: nnx.value_and_grad(function, argnums=tuple(range(len(given))), has_aux=has_aux)(*given)
 
     call_styles = (
         CallStyle("nnx.jit", "nnx.jit(f)(model, x)", _in_place, source=f"{_DOCS}/nnx_basics.html"),

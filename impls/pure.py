@@ -41,17 +41,10 @@ def init(
     param_dtype: Any = jnp.float32,
     key: PRNGKeyArray,
 ) -> Params:
-    """Draw parameters.
+    """Draw parameters of D = input_size inputs and H = hidden_size units.
 
-    Args:
-        input_size: D, features of one input frame.
-        hidden_size: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
-        param_dtype: of the parameters.
-        key: for the parameters.
-
-    Raises:
-        InputError: a size below 1, a dtype that is not a floating-point one, or a `carry_init` that does not draw.
+    `carry_init` is a JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
+    Raises an InputError for a size below 1, a dtype that is not a floating-point one, or a `carry_init` that fails.
     """
     recurrence.check_model(input_size=input_size, hidden_size=hidden_size, dtype=None, param_dtype=param_dtype)
     D, H = input_size, hidden_size
@@ -97,11 +90,8 @@ def gru(
         kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`, to the same values up to
             rounding; "auto" is "fused" in float32 on an AMD CPU under Linux, else "stock".
 
-    Returns:
-        The final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
-
-    Raises:
-        InputError: arrays, flags or options that do not fit.
+    Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
+    Raises an InputError for arrays, flags or options that do not fit.
 
     >>> params = init(4, 8, key=jax.random.key(0))
     >>> carry, outputs = gru(params, jnp.ones((2, 5, 4)))
@@ -126,11 +116,8 @@ def gru_step(
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
     """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
-    Returns:
-        The carry and the output, which are the same (*batch, H), in the dtype of the computation.
-
-    Raises:
-        InputError: arrays or a dtype that do not fit.
+    Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
+    Raises an InputError for arrays or a dtype that do not fit.
     """
     recurrence.check_model(dtype=dtype)
     h, x = recurrence.begin_step(x, carry, reset, **_fields(params, dtype))

@@ -113,7 +113,7 @@ class Port(Protocol):
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
         """
-        return differentiated(jax.value_and_grad, function, has_aux)
+        return lambda *given: jax.value_and_grad(function, argnums=tuple(range(len(given))), has_aux=has_aux)(*given)
 
 
 _NEEDED = [name for name in dict.fromkeys([*Port.__annotations__, *vars(Port)]) if not name.startswith("_")]
@@ -198,11 +198,6 @@ def check_config(port: Port, config: GRUConfig) -> None:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
-
-
-def differentiated(value_and_grad: Callable[..., Any], function: Callable[..., Any], has_aux: bool) -> Any:
-    """A function of a model and arrays that differentiates another by all of them, with a framework's own means."""
-    return lambda *given: value_and_grad(function, argnums=tuple(range(len(given))), has_aux=has_aux)(*given)
 
 
 def own_array(array: Any) -> jax.Array:

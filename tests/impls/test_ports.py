@@ -166,6 +166,11 @@ def test_what_is_passed_by_its_place_keeps_it(model):
     assert by_place[1 : 1 + len(PLACES[model])] == PLACES[model]
 
 
+def test_equinoxs_models_are_alike_however_their_dtype_is_written():
+    models = [equinox.GRU(4, 8, dtype=dtype, key=jax.random.key(0)) for dtype in ("bfloat16", jnp.bfloat16)]
+    assert jax.tree.structure(models[0]) == jax.tree.structure(models[1])
+
+
 def test_plain_jaxs_function_has_the_defaults_of_its_model():
     parameters, model = inspect.signature(pure.gru).parameters, pure.Model(pure.init(4, 8, key=jax.random.key(0)))
     assert {name: parameters[name].default for name in model.options()} == model.options()
