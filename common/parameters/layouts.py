@@ -46,13 +46,7 @@ CARRY = LayoutRow("initial_carry", "initial_carry", if_absent="it has no initial
 
 @dataclass(frozen=True)
 class Layout:
-    """A table of arrays.
-
-    >>> from trigru.common.config import GRUConfig
-    >>> from trigru.common.parameters.record import random_params
-    >>> list(TORCH.flat(random_params(GRUConfig(2, 3))))[:2]
-    ['gru.weight_ih_l0', 'gru.weight_hh_l0']
-    """
+    """A table of arrays."""
 
     name: str  # on the command line
     title: str  # in tables
@@ -150,11 +144,7 @@ def flatten(tree: Any) -> dict[str, Any]:
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """A tree of dicts whose keys are the parts of dotted names.
-
-    >>> nested({"cell.bias": 1, "cell.hn.kernel": 2})
-    {'cell': {'bias': 1, 'hn': {'kernel': 2}}}
-    """
+    """A tree of dicts whose keys are the parts of dotted names."""
     tree: dict[str, Any] = {}
     for name, leaf in flat.items():
         *path, last = name.split(".")
@@ -330,20 +320,6 @@ def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
             for matrix in {name, name.removesuffix("hh") + "ih"} & flat.keys():
                 flat[matrix] = np.transpose(flat[matrix])
     return flat
-
-
-def with_part(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[Any, Any]:
-    """A dict with another part at one place. Keys are joined by dots or slashes on the way to it, or in a flat dict."""
-    if not (at := _dotted(at)):
-        return part
-    names = {key: str(key).replace("/", ".") for key in tree}
-    for key, name in names.items():
-        if isinstance(tree[key], Mapping) and f"{at}.".startswith(f"{name}."):
-            return dict(tree) | {key: with_part(tree[key], at[len(name) + 1 :], part)}
-    others = {key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")}
-    if len(others) == len(tree):
-        raise InputError(f"has no dict with the key {at}. Its keys there: {_names(names.values())}.")
-    return others | {f"{at}.{name}": array for name, array in part.items()}
 
 
 def _dotted(place: str) -> str:

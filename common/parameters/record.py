@@ -87,11 +87,7 @@ class ClassifierParams(NamedTuple):
 
 
 def leaves(params: GRUParams | ClassifierParams) -> dict[str, Any]:
-    """The arrays of a canonical record by name, a classifier's readout as `readout.weight`, `readout.bias`.
-
-    >>> list(leaves(random_params(GRUConfig(2, 3, classes=4))))[-2:]
-    ['readout.weight', 'readout.bias']
-    """
+    """The arrays of a canonical record by name, a classifier's readout as `readout.weight`, `readout.bias`."""
     if isinstance(params, GRUParams):
         return params._asdict()
     return params.gru._asdict() | {f"readout.{name}": array for name, array in params.readout._asdict().items()}

@@ -24,18 +24,7 @@ from ...common.errors import (
     what_to_install,
 )
 from ...common.files import read_whole, write_whole
-from ...common.parameters.layouts import (
-    CANONICAL,
-    CARRY,
-    TORCH,
-    Layout,
-    below,
-    flatten,
-    nested,
-    places_of,
-    recognise,
-    with_part,
-)
+from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout, below, flatten, nested, places_of, recognise
 from ...common.parameters.record import ClassifierParams, GRUParams, tensors_content, tensors_of
 from .. import get_port, port_names, unavailable
 
@@ -136,7 +125,7 @@ def exchange(
         arrays = layout.flat(of_one.params)
         if CARRY.if_absent in of_one.notes:
             arrays = {name: array for name, array in arrays.items() if not name.endswith(CARRY.name)}
-        tree = with_part(tree, place, arrays if is_flat else nested(arrays))
+        tree = _with(tree, place.strip("./").replace("/", "."), arrays if is_flat else nested(arrays))
     return dict(tree), converted
 
 
@@ -201,6 +190,20 @@ def _layout(name: str) -> Layout:
     if name not in known:
         raise UnknownNameError("layout", name, list(known))
     return known[name]
+
+
+def _with(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[Any, Any]:
+    """A dict with another part at one place. Keys are joined by dots or slashes on the way to it, or in a flat dict."""
+    if not at:
+        return part
+    names = {key: str(key).replace("/", ".") for key in tree}
+    for key, name in names.items():
+        if isinstance(tree[key], Mapping) and f"{at}.".startswith(f"{name}."):
+            return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
+    others = {key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")}
+    if len(others) == len(tree):
+        raise InputError(f"has no dict with the key {at}. Its keys there: {brief(', '.join(names.values()))}.")
+    return others | {f"{at}.{name}": array for name, array in part.items()}
 
 
 # Files ---------------------------------------------------------------------------------------------------------------

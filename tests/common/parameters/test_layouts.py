@@ -92,12 +92,8 @@ def changed(**changes):
 READOUT = {"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}
 #: By the message, a change of a torch state.
 REFUSED = {
-    "as torch: it has bias_hh_l1, bias_ih_l1, weight_hh_l1, weight_ih_l1 beside": lambda state: (
-        state | {n.replace("_l0", "_l1"): a for n, a in state.items()}
-    ),
-    "as torch: it has bias_hh_l0_reverse, .* beside": lambda state: (
-        state | {f"{n}_reverse": a for n, a in state.items()}
-    ),
+    "torch: it has bias_hh_l1, .* beside": lambda state: state | {n.replace("_l0", "_l1"): a for n, a in state.items()},
+    "torch: it has bias_hh_l0_reverse, ": lambda state: state | {f"{n}_reverse": a for n, a in state.items()},
     "as torch: it lacks weight_hh_l0": changed(weight_hh_l0=None),
     "as torch: it lacks bias_hh_l0": changed(bias_hh_l0=None),
     "Expected one layout's, in one place: canonical has weight_ih": changed(weight_ih_l0=None),
