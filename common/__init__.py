@@ -20,8 +20,7 @@ _HANDED_ON = {
     "gru.recurrence": ("check_batch_shape", "check_call", "clip_lengths", "computation_dtype"),
     "gru.optimizers": ("carry_learning_rate",),
     "parameters.record": ("ClassifierParams", "GRUParams", "ReadoutParams", "config_of"),
-    "port.classes": ("ModelClass", "Use"),
-    "port.protocol": ("CallStyle", "Port", "Program", "check_config", "check_load"),
+    "port.protocol": ("ModelClass", "Use", "CallStyle", "Port", "Program", "check_config", "check_load"),
     "port.styles": ("functional_program", "shared_styles"),
     "compat": ("vary_alike",),
 }

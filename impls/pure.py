@@ -16,8 +16,7 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port.classes import ModelClass, Use, ensemble
-from ..common.port.protocol import Port, check_config, check_load, own_array
+from ..common.port.protocol import ModelClass, Port, Use, check_config, check_load, ensemble, own_array
 from ..common.port.styles import shared_styles
 
 __all__ = ["PORT", "Params", "get_initial_carry", "gru", "gru_step", "init"]

@@ -16,8 +16,8 @@ from ...common.errors import UnavailableError, what_to_install
 from ...common.gru.kernels import STOCK
 from ...common.port.programs import Build
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
-from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import labels_of, make_task, styles_called
+from ...common.port.task import WAYS, spread_of
 from ...impls import get_port, get_style
 from ..results.arm import Arm, Plan, Sized
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ...common.gru import initializers
-from ...common.port.classes import ModelClass, Use, ensemble, second
+from ...common.port.protocol import ModelClass, Use, ensemble, second
 
 _ARRAYS = ("carry", "lengths", "resets")
 #: The initializers that linen's and NNX's classes take, by the arrays that they draw.

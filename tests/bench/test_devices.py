@@ -10,7 +10,7 @@ from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.processes.hosts import read_hosts
 from trigru.common.errors import InputError, UnavailableError
-from trigru.common.port.spread import spread_of
+from trigru.common.port.task import spread_of
 
 COMMAND = (
     "compare --no-proof --devices 2,1 --workload tiny@batch=4 --phase forward --phase train_step --port nnx "

@@ -7,8 +7,7 @@ from safetensors.numpy import load
 
 from ...errors import UnknownNameError
 from ...parameters.record import from_leaves
-from ...port.classes import class_of
-from ...port.protocol import Port
+from ...port.protocol import Port, class_of
 from ..contract import designs
 from ..contract.data import USUAL, Data
 from ..contract.factors import SCALE, one_by_one, whole_row

@@ -1,4 +1,4 @@
-"""The check of a port's own class, made and called as programs of its framework do (`trigru.common.port.classes`)."""
+"""The check of a port's own class, made and called as programs of its framework do (`ModelClass`)."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,9 +16,8 @@ from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
 from ...gru.kernels import AUTO, FUSED, STOCK, is_fused
 from ...parameters.record import leaves, random_params
-from ...port.classes import ModelClass, Use, class_of
 from ...port.compilation import configured
-from ...port.protocol import Port, WithKernel
+from ...port.protocol import ModelClass, Port, Use, WithKernel, class_of
 from ...program import evaluate
 from .. import oracle
 from ..bounds import SAME_BOUND

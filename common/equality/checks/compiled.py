@@ -19,8 +19,8 @@ from ...gru.kernels import FUSED, STOCK
 from ...port.compilation import jit_without_optimization
 from ...port.programs import collectives_of, gathered
 from ...port.protocol import DONATED, CallStyle, Port, WithKernel
-from ...port.spread import AXIS
 from ...port.styles import available_styles, make_task
+from ...port.task import AXIS
 from ...program import equations, scan_counts
 from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import direct, named_answers
