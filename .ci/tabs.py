@@ -96,7 +96,7 @@ class Fields(Extension):
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
         """Called with every module, class, function and attribute."""
-        if obj.is_class and obj.docstring and obj.path.startswith("bench.results."):
+        if obj.is_class and obj.docstring and obj.path.startswith(("bench.results.", "common.port.programs.")):
             words = ["\n\nArgs:"]
             for field in obj.members.values():
                 if field.is_attribute and field.annotation and "property" not in field.labels:

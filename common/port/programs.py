@@ -26,36 +26,23 @@ _SHAPE = re.compile(r"([a-z]+\d*)[a-z0-9]*\[([\d,]*)\]")
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long it took to get from a function to its first result, once, in the first process of a run, in seconds.
+    """How long it took to get from a function to its first result, once, in the first process of a run, in seconds."""
 
-    Args:
-        trace_s: running the Python code with tracers.
-        lower_s: from the trace to StableHLO.
-        compile_s: from there to machine code, by XLA.
-        first_call_s: all of that, and the call.
-    """
-
-    trace_s: Seconds
-    lower_s: Seconds
-    compile_s: Seconds
-    first_call_s: Seconds
+    trace_s: Seconds  # running the Python code with tracers
+    lower_s: Seconds  # from the trace to StableHLO
+    compile_s: Seconds  # from there to machine code, by XLA
+    first_call_s: Seconds  # all of that, and the call
 
 
 @dataclass(frozen=True)
 class Collective:
-    """One exchange between devices, as the program of each of them has it.
+    """One exchange between devices, as the program of each of them has it."""
 
-    Args:
-        kind: of `KINDS`.
-        nbytes: of its result on one device.
-        runs: how often one call of the program runs it; None in a loop whose number of iterations XLA does not know.
-        in_loop: whether it stands in the body of a loop.
-    """
-
-    kind: Annotated[str, Meta(pattern=f"^({'|'.join(KINDS)})$")]
-    nbytes: Annotated[int, Meta(ge=0, le=2**53)]
+    kind: Annotated[str, Meta(pattern=f"^({'|'.join(KINDS)})$")]  # of KINDS
+    nbytes: Count  # of its result on one device
+    #: How often one call of the program runs it; None in a loop whose number of iterations XLA does not know.
     runs: Annotated[int, Meta(ge=1, le=2**53)] | None
-    in_loop: bool
+    in_loop: bool  # whether it stands in the body of a loop
 
     def __str__(self) -> str:
         times = "" if self.runs == 1 else f", {self.runs or 'unknown'} times"
@@ -63,25 +50,17 @@ class Collective:
 
 
 class ProgramFacts(Struct, frozen=True):
-    """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once.
+    """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once."""
 
-    Args:
-        fingerprint: of what it computes; see `fingerprint` in `trigru.common.port.programs`.
-        dots: matrix products.
-        fusions, whiles, transposes: operations of that name.
-        temp_bytes: memory beside arguments and results, by XLA's analysis; None where it gives none.
-        collectives: what several devices exchange, in the order of the program.
-        tuned: a fingerprint of what was chosen for this machine, as by autotuning on a GPU: two programs that compute
-            the same may differ in it, from process to process. "" where nothing was chosen, or it is not known.
-    """
-
-    fingerprint: str
-    dots: Count
+    fingerprint: str  # of what it computes; see `fingerprint` in `trigru.common.port.programs`
+    dots: Count  # matrix products
     fusions: Count
     whiles: Count
     transposes: Count
-    temp_bytes: Count | None
-    collectives: tuple[Collective, ...] = ()
+    temp_bytes: Count | None  # memory beside arguments and results, by XLA's analysis; None where it gives none
+    collectives: tuple[Collective, ...] = ()  # what several devices exchange, in the order of the program
+    #: A fingerprint of what was chosen for this machine, as by autotuning on a GPU: two programs that compute the same
+    #: may differ in it, from process to process. "" where nothing was chosen, or it is not known.
     tuned: str = ""
 
 
