@@ -47,15 +47,15 @@ class GRUConfig:
     carry_init: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        sizes: dict[str, Any] = {name: getattr(self, name) for name in ("input_size", "hidden_size", "unroll")}
-        sizes |= {} if self.classes is None else {"classes": self.classes}
-        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        check_fields(remat=self.remat, **dtypes, **sizes)
+        sizes = {name: getattr(self, name) for name in ("input_size", "hidden_size", "classes", "unroll")}
+        if self.classes is None:
+            del sizes["classes"]
+        check_fields(remat=self.remat, dtype=self.dtype, param_dtype=self.param_dtype, **sizes)
         if not (self.carry_init is None or callable(self.carry_init)):
             kind = type(self.carry_init).__name__
             raise InputError(f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array.")
-        plain = {name: int(size) for name, size in sizes.items()} | {n: _name_of(dtype) for n, dtype in dtypes.items()}
-        for name, value in plain.items():
+        dtypes = {"dtype": _name_of(self.dtype), "param_dtype": _name_of(self.param_dtype)}
+        for name, value in (dtypes | {name: int(size) for name, size in sizes.items()}).items():
             object.__setattr__(self, name, value)
 
     def model_options(self) -> dict[str, Any]:
@@ -68,17 +68,7 @@ class GRUConfig:
 
 
 def check_fields(*, remat: Any = False, dtype: Any = None, param_dtype: Any = "float32", **sizes: Any) -> None:
-    """Raise InputError unless a model can have these fields.
-
-    Args:
-        remat: True or False.
-        dtype, param_dtype: of DTYPES; that of the computation may be None.
-        sizes: whole numbers of at least 1, under the names of the model's fields.
-
-    >>> check_fields(hidden_size=0)
-    Traceback (most recent call last):
-    trigru.common.errors.InputError: hidden_size is 0, expected a whole number of at least 1.
-    """
+    """Raise InputError unless a model can have these fields; sizes are under the names that it has for them."""
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise InputError(f"{name} is {size!r}, expected a whole number of at least 1.")
