@@ -28,7 +28,7 @@ __all__ = ["GRU", "PORT", "time_major"]
 class GRU(eqx.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.equality.oracle`.
+    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for a bad size, dtype or option.
 
     Args:
         input_size: D, features of one input frame.
@@ -41,9 +41,6 @@ class GRU(eqx.Module):
         kernel: "stock" scans `eqx.nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding;
             "auto" is "fused" in float32 on an AMD CPU under Linux, else "stock".
         key: for the parameters.
-
-    Raises:
-        InputError: shapes, sizes or dtypes that do not fit.
 
     >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), key=jax.random.key(0))
     >>> x = jnp.ones((2, 5, 4))

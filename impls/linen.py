@@ -30,7 +30,7 @@ _TRACED_ONCE: Any = dict.fromkeys({"check_constancy_invariants"} & signature(nn.
 class GRU(nn.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.equality.oracle`.
+    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for a bad size, dtype or option.
 
     Args:
         features: H, hidden units.
@@ -42,9 +42,6 @@ class GRU(nn.Module):
         kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding; "auto"
             is "fused" in float32 on an AMD CPU under Linux, else "stock".
         kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of `nn.GRUCell`.
-
-    Raises:
-        InputError: shapes, sizes or dtypes that do not fit.
 
     >>> model = GRU(features=8, carry_init=nn.initializers.normal(0.1))
     >>> x = jnp.ones((2, 5, 4))
@@ -150,12 +147,10 @@ class GRU(nn.Module):
 
     def _weights(self, dtype):
         cell = recurrence.cast(self._params(), dtype)
-        return recurrence.Weights(
-            kernel_i=jnp.concatenate([cell[layer]["kernel"] for layer in ("ir", "iz", "in")], axis=1),  # (D, 3H)
-            kernel_h=jnp.concatenate([cell[layer]["kernel"] for layer in ("hr", "hz", "hn")], axis=1),  # (H, 3H)
-            bias=jnp.concatenate([cell[layer]["bias"] for layer in ("ir", "iz", "in")]),  # (3H,)
-            bias_n=cell["hn"]["bias"],  # (H,)
-        )
+        kernel_i = jnp.concatenate([cell[f"i{gate}"]["kernel"] for gate in "rzn"], axis=1)  # (D, 3H)
+        kernel_h = jnp.concatenate([cell[f"h{gate}"]["kernel"] for gate in "rzn"], axis=1)  # (H, 3H)
+        bias = jnp.concatenate([cell[f"i{gate}"]["bias"] for gate in "rzn"])  # (3H,)
+        return recurrence.Weights(kernel_i, kernel_h, bias, bias_n=cell["hn"]["bias"])
 
 
 # The port ---------------------------------------------------------------------------------------------------

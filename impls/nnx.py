@@ -71,13 +71,15 @@ class GRUCell(nnx.RNNCellBase):
         key = jax.random.key(0) if rngs is None else getattr(rngs, "carry", rngs)()
         return draw(key, (*input_shape[:-1], self.hidden_features), self.param_dtype)
 
-    num_feature_axes = property(lambda self: 1)
+    @property
+    def num_feature_axes(self) -> int:
+        return 1
 
 
 class GRU(nnx.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.equality.oracle`.
+    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for a bad size, dtype or option.
 
     Args:
         in_features: D, features of one input frame.
@@ -91,9 +93,6 @@ class GRU(nnx.Module):
         kernel: "stock" scans `GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding; "auto"
             is "fused" in float32 on an AMD CPU under Linux, else "stock".
         rngs: for the parameters.
-
-    Raises:
-        InputError: shapes, sizes or dtypes that do not fit.
 
     >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), rngs=nnx.Rngs(0))
     >>> x = jnp.ones((2, 5, 4))
