@@ -21,8 +21,8 @@ from ...port.compilation import configured
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
-from ..bounds import SAME_BOUND
 from ..contract.factors import other_kernels
+from ..measurement import SAME_BOUND
 from .calls import BAD_APPLY
 from .check import CARRY, LENGTHS, REFUSED, RESETS, B, Case, D, H, X, require_cases, text_of
 

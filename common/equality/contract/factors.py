@@ -262,11 +262,6 @@ def unusual(row: Row) -> Row:
     return {name: level for name, level in row.items() if level != _USUAL.get(name)}
 
 
-def is_compiled(row: Row | None) -> bool:
-    """Whether XLA compiles the program of a row as users have it, which takes longest."""
-    return row is not None and row["transform"] in COMPILED
-
-
 def style_of(row: Row, port: Port) -> str | None:
     """The call style of a row, by its name; None where the function is called directly.
 

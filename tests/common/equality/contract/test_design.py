@@ -14,7 +14,7 @@ from trigru.common.equality.contract.data import data_of
 from trigru.common.equality.contract.designs import coverage_of, design_of
 from trigru.common.equality.contract.factors import SPACE, one_by_one, style_of, unusual, whole_row
 from trigru.common.equality.contract.failures import smallest
-from trigru.common.equality.verification import Examiner, Question
+from trigru.common.equality.verification import Examiner
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
 from trigru.impls.pure import PurePort
@@ -92,6 +92,6 @@ def test_a_port_may_lack_a_style_for_a_phase(phases):
     rows = [row for row in design_of(Port()) if row["style"] != "none" and row["transform"] not in factors.COMPILED]
     examined = {row["phase"]: row for row in rows}
     for phase, row in examined.items():
-        found = Examiner(shrink=False).ask(Question(Port(), get_checks("contract")[0], row))
+        found = Examiner(shrink=False).ask(Port(), get_checks("contract")[0], row)
         assert found.offered == (phase in phases)
         assert found.passed == found.offered
