@@ -69,9 +69,7 @@ def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch)
             assert kept(PURE, LIFE) is None
 
 
-@pytest.mark.parametrize(("place", "facts"), [
-    ("measurements 0", {"error": 1e-11}), ("", {"when": "yesterday"}), ("measurements *", {"port": "nnx"}),
-])  # fmt: skip
+@pytest.mark.parametrize(("place", "facts"), [("measurements 0", {"error": 1e-11}), ("measurements *", {"port": "nnx"})])
 def test_a_proof_of_something_else_is_none(place, facts, folder):
     keep(PURE, "cpu", [PASSED], LIFE)
     (file,) = folder.iterdir()
