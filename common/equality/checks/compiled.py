@@ -1,7 +1,7 @@
 """Checks of what only a program of XLA shows: exported artefacts, memory, and a batch that is spread over devices."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -110,12 +110,11 @@ def _gradient(port: Port, **levels: str) -> Iterator[tuple[Any, tuple[Any, ...]]
     row = whole_row(SIZES | levels | {"phase": "forward"})
     _, model, (passed, *_) = one_set(row, port)
 
-    def differentiate(model: Any, passed: Any) -> Any:
-        def scalar(model: Any) -> Any:
-            *_, values = direct(row, port, model, passed, None, None).values()  # outputs
-            return jnp.sum(values**2)
+    def loss(model: Any, passed: Any) -> Any:
+        return jnp.sum(direct(row, port, model, passed, None, None)["outputs"] ** 2)
 
-        return port.value_and_grad(scalar)(model)
+    def differentiate(model: Any, passed: Any) -> Any:
+        return port.value_and_grad(partial(loss, passed=passed))(model)
 
     return equations(jax.make_jaxpr(differentiate)(model, passed).jaxpr)
 
@@ -123,9 +122,9 @@ def _gradient(port: Port, **levels: str) -> Iterator[tuple[Any, tuple[Any, ...]]
 def _require_apart(port: Port, kernel: str, unroll: int) -> None:
     """Require XLA not to merge with the forward pass what is computed again, where no loop parts both."""
     for equation, callers in _gradient(port, kernel=kernel, remat="yes", time=str(UNROLLED), unroll=str(unroll)):
-        loops = (caller.params for caller in callers if caller.primitive.name == "scan")
-        in_loop = any(loop["length"] > int(loop["unroll"]) for loop in loops)
-        if not (in_loop or np.all(equation.params.get("prevent_cse", True))):
+        loops = [caller.params for caller in callers if caller.primitive.name == "scan"]
+        is_apart = np.all(equation.params.get("prevent_cse", True))
+        if not (is_apart or any(loop["length"] > int(loop["unroll"]) for loop in loops)):
             raise DefectError("what a gradient computes again outside of a loop without prevent_cse is merged")
 
 
@@ -176,30 +175,25 @@ def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -
     def spread(spec: P, array: Any) -> Any:  # by jax.device_put, NaN is refused on several hosts
         return jax.make_array_from_callback(array.shape, NamedSharding(mesh, spec), np.asarray(array).__getitem__)
 
+    def on_part(model: Any, *data: Any) -> Any:
+        if not way.varying:  # JAX sums the gradient of the parameters over devices
+            return direct(row, port, model, *data)
+        found = direct(row, port, jax.tree.map(lambda array: vary_over(array, [AXIS]), model), *data)
+        return found | {"d model": jax.lax.psum(found["d model"], AXIS)}
+
+    function: Any = on_part
+    if way.mapped:
+        names = ("carry", "outputs", "d x", *(("d carry",) if row["carry"] == "passed" else ()))
+        out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
+        function = jax.shard_map(on_part, mesh=mesh, in_specs=(P(), *[P(AXIS)] * 3), out_specs=out_specs)
     model, arrays = jax.tree.map(partial(spread, P()), model), jax.tree.map(partial(spread, P(AXIS)), arrays)
-    function: Callable[..., Any] = partial(direct, row, port)
     with jax.set_mesh(mesh) if way is EXPLICIT else nullcontext():
-        jitted = jit_without_optimization(_mapped(row, function, way, mesh) if way.mapped else function)
-        compiled = jitted.lower(model, *arrays).compile()
+        compiled = jit_without_optimization(function).lower(model, *arrays).compile()
         results = gathered(compiled(model, *arrays))
     answers = named_answers(row, port, data, results)
     if devices is None:
         _require_one_exchange(way, port, answers, compiled.as_text())
     return answers
-
-
-def _mapped(row: Row, function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
-    """The function on each device's part; the gradient of the parameters is the sum over devices."""
-
-    def local(model: Any, *data: Any) -> Any:
-        if not way.varying:  # JAX sums the gradient
-            return function(model, *data)
-        found = function(jax.tree.map(lambda array: vary_over(array, [AXIS]), model), *data)
-        return found | {"d model": jax.lax.psum(found["d model"], AXIS)}
-
-    names = ("carry", "outputs", "d x", *(("d carry",) if row["carry"] == "passed" else ()))
-    out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
-    return jax.shard_map(local, mesh=mesh, in_specs=(P(), *[P(AXIS)] * 3), out_specs=out_specs)
 
 
 def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) -> None:
