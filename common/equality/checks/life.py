@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,16 @@ import jax
 import numpy as np
 
 from ...config import GRUConfig
-from ...errors import DefectError, NotOfferedError, brief, listed
+from ...errors import DefectError, NotOfferedError, brief
 from ...gru.kernels import STOCK
 from ...parameters.layouts import CANONICAL, TORCH, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
-from ...port.protocol import Params, Port, WithKernel
+from ...port.protocol import Params, Port
 from ...program import evaluate
 from ..contract.data import config_of as config_of_row
 from ..contract.data import data_of
 from ..contract.factors import Row, other_kernels, whole_row
-from ..contract.programs import choices_of, direct, named_answers
+from ..contract.programs import answers_of, direct, named_answers
 from ..contract.reference import Answers, expect_one
 from .check import OF_READOUT, PARAMS, Case, one_set, require_cases, text_of
 
@@ -93,7 +93,7 @@ def life(port: Port) -> Iterator[Case]:
     """A model that is made, loaded or copied stays what it is, and so it does in each call and call style."""
     levels = {"entry": "classifier", "lengths": "passed"}
     yield Case("a classifier", partial(require_cases, chain(_origins(port, levels), _choices(port, levels))))
-    yield from chain(_origins(port, {}), _choices(port, {}), _differences(port), _calls(port))
+    yield from chain(_origins(port, {}), _choices(port, {}), _calls(port))
 
 
 def _origins(port: Port, levels: Row) -> Iterator[Case]:
@@ -120,16 +120,25 @@ def _origins(port: Port, levels: Row) -> Iterator[Case]:
 
 
 def _choices(port: Port, levels: Row) -> Iterator[Case]:
-    """Each choice, also a kernel that is not stock, is in the program of a model and of each of its copies.
+    """Each choice, also a kernel that is not stock, is in a model and in the program of each of its copies.
 
     Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
     """
     row = whole_row({"phase": "forward", **levels})
-    choices = CHOICES | {"kernel": [STOCK, *other_kernels(port)][-1]}
+    others = other_kernels(port)
+    choices = CHOICES | {"kernel": [STOCK, *others][-1]}
     data, _, arrays = one_set(row, port)
-    model = port.load(replace(config_of_row(row), **choices), data.params)
+
+    def load(**options: Any) -> Any:
+        return port.load(replace(config_of_row(row), **choices | options), data.params)
+
+    def traced(model: Any) -> tuple[str, Any]:
+        program, results = jax.make_jaxpr(partial(direct, row, port), return_shape=True)(model, *arrays)
+        return text_of(program), results
+
+    model = load()
     yield Case("a record, loaded twice", lambda: data.params, data_of(row).params, None)
-    program, results = _traced(row, port, model, arrays)
+    program, results = traced(model)
     dtypes = {str(array.dtype) for name, array in results.items() if name in ("carry", "outputs", "logits")}
     if dtypes != {CHOICES["dtype"]}:
         raise DefectError(f"with dtype={CHOICES['dtype']!r}, a model gives {', '.join(sorted(dtypes))}.")
@@ -137,7 +146,7 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
     def kept(copied: Callable[[], Any]) -> Params:
         other = copied()
         is_alike = jax.tree.structure(other) == jax.tree.structure(model)
-        if not is_alike and text_of(_traced(row, port, other, arrays)[0]) != text_of(program):
+        if not is_alike and traced(other)[0] != program:
             raise DefectError("a model has another program: dtype, unroll, remat or kernel is lost")
         return port.dump(other)
 
@@ -148,48 +157,17 @@ def _choices(port: Port, levels: Row) -> Iterator[Case]:
     if jax.tree.structure(COPIES["flattened and unflattened"](model)) != jax.tree.structure(model):
         raise DefectError("a model that is flattened and unflattened has another jax.tree.structure")
     yield Case("after its copies were used", partial(port.dump, model), data.params, None)
-
-
-def _differences(port: Port) -> Iterator[Case]:
-    """Each option makes another program, and a model for which JAX does not run that of another."""
-    row = whole_row({"phase": "forward"})
-    data, model, arrays = one_set(row, port, **CHOICES)
-    program, is_leaf = text_of(_traced(row, port, model, arrays)[0]), jax.tree.leaves(model)[0] is model
-
-    def require_another_program(other: Port, option: dict[str, Any]) -> None:
-        differs = other.load(replace(config_of_row(row), **CHOICES | option), data.params)
-        if text_of(_traced(row, other, differs, arrays)[0]) == program:
-            raise DefectError("it makes no difference to the program")
-        # before flax 0.12, NNX's modules are leaves
-        if option and not is_leaf and jax.tree.structure(differs) == jax.tree.structure(model):
-            raise DefectError("it makes no difference to jax.tree.structure, so that jax.jit runs the former program")
-
-    kernels = ({"kernel": kernel} for kernel in other_kernels(port))
-    for option in ({"unroll": 1}, {"remat": False}, *kernels, {"dtype": "float32"}):
-        yield Case(str(option), partial(require_another_program, port, option))
-    if isinstance(port, WithKernel) and port.kernel != STOCK:
-        yield Case(f"kernel={port.kernel}", partial(require_another_program, WithKernel(port, STOCK), {}))
+    changed = {"unroll": 1, "remat": False, "dtype": "float32"} | ({"kernel": STOCK} if others else {})
+    for name, value in changed.items() if jax.tree.leaves(model)[0] is not model else ():  # as NNX's before flax 0.12
+        if jax.tree.structure(load(**{name: value})) == jax.tree.structure(model):
+            raise DefectError(f"{name} makes no difference to jax.tree.structure: jax.jit runs the former program")
 
 
 def _calls(port: Port) -> Iterator[Case]:
     """Each argument alone, and all without it, leave a call's kernel what it is. Rows ask it of all other choices."""
-
-    def require_choices(known: set[tuple[str, Any]], levels: Row) -> set[tuple[str, Any]]:
-        row = whole_row({"phase": "forward", **levels})
-        found = choices_of(_traced(row, port, *one_set(row, port, **CHOICES)[1:])[0].jaxpr)
-        if lost := known - found:
-            names = listed(map(str, sorted(lost)))
-            raise DefectError(f"the model loses its kernel, dtype, unroll or remat: its program has no {names}")
-        return found
-
     rows = [{"batch": "none"}, *({name: GIVEN[name]} for name in GIVEN)]
     rows += [{name: level for name, level in GIVEN.items() if name != absent} for absent in GIVEN]
     rows += [{"entry": "classifier"}, {"entry": "classifier", "lengths": "passed"}]
-    for kernel in other_kernels(port):
-        known = require_choices(set(), {"kernel": kernel})
-        for levels in rows:
-            yield Case(f"{levels}, kernel={kernel}", partial(require_choices, known, {"kernel": kernel, **levels}))
-
-
-def _traced(row: Row, port: Port, model: Any, arrays: Any) -> tuple[Any, Any]:
-    return jax.make_jaxpr(partial(direct, row, port), return_shape=True)(model, *arrays)
+    for kernel, levels in product(other_kernels(port), rows):
+        row = whole_row({"phase": "forward", "kernel": kernel, **levels})
+        yield Case(f"{levels}, kernel={kernel}", partial(answers_of, row, port, data_of(row).of_set(0)))
