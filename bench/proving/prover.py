@@ -8,7 +8,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -71,7 +71,7 @@ class Answered(Struct, frozen=True):
     death: str = NO_ANSWER  # how it did
 
 
-class Prover:
+class Prover(AbstractContextManager["Prover"]):
     """Finds the answers to questions, in several processes where there are many. They live within its context.
 
     Args:
@@ -89,9 +89,6 @@ class Prover:
         self.died: list[QuestionId] = []  # that twice ended their process; their measurement says how
         self._fast, self._devices = fast, devices
         self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
-
-    def __enter__(self) -> "Prover":
-        return self
 
     def __exit__(self, *_: object) -> None:
         while self._early:

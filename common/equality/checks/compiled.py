@@ -37,23 +37,16 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
     (size,) = jax.export.symbolic_shape("size")
     data, model, arrays = one_set(row, port)
     specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), arrays)
+    function: Any = partial(direct, row, port, model) if closed else partial(direct, row, port)
     models = () if closed else (model,)
     leaves, structure = jax.tree.flatten((*models, *specs))
-    of_results: Any = None
-
-    def flat(*leaves: Any) -> list[Any]:
-        nonlocal of_results
-        *given, passed, weights, d_carry = jax.tree.unflatten(structure, leaves)
-        results = direct(row, port, (given or [model])[0], passed, weights, d_carry)
-        arrays, of_results = jax.tree.flatten(results)
-        return arrays
-
-    jitted: Any = jax.jit(flat)
+    jitted: Any = jax.jit(lambda *leaves: jax.tree.leaves(function(*jax.tree.unflatten(structure, leaves))))
     if effects := jitted.trace(*leaves).jaxpr.effects:
         raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
     exported = jax.export.export(jitted, platforms=("cpu", "cuda", "tpu"))(*leaves)
     artefact = jax.export.deserialize(exported.serialize())
     found = jit_without_optimization(artefact.call)(*jax.tree.leaves((*models, *arrays)))
+    of_results = jax.tree.structure(jax.eval_shape(function, *models, *arrays))
     return named_answers(row, port, data, jax.tree.unflatten(of_results, found))
 
 

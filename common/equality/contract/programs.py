@@ -26,7 +26,6 @@ Passed = tuple[Array, ...]  # x, carry, lengths, resets; None where a row does n
 Entry = Callable[..., Answers]  # (model, *passed) -> carry and outputs, or logits, by name
 #: Of results, those that are models: gradients, and moved parameters.
 GRADIENT, MOVED = "d model", "Δ model"
-PARTS = 5  # in which a model is differentiated apart: as many as a record has arrays
 
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
@@ -154,18 +153,14 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
 
 
 def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
+    """Values and gradients, those of each array of the model and of each other argument while all else is constant."""
     arrays, structure = jax.tree.flatten(arguments)
-    own, values, found = len(arrays) - len(arguments) + 1, None, list(arrays)
-    for some in (*(range(n, own, PARTS) for n in range(min(PARTS, own))), *([n] for n in range(own, len(arrays)))):
 
-        def of_some(moved: dict[int, Array]) -> Any:
-            return function(*structure.unflatten([moved.get(n, constant) for n, constant in enumerate(arrays)]))
+    def of_one(moved: Array, n: int) -> Any:
+        return function(*structure.unflatten([*arrays[:n], moved, *arrays[n + 1 :]]))
 
-        gradients, values = jax.grad(of_some, has_aux=True)({n: arrays[n] for n in some})
-        for n, gradient in gradients.items():
-            found[n] = gradient
-    return values, structure.unflatten(found)
+    found = [jax.grad(partial(of_one, n=n), has_aux=True)(array) for n, array in enumerate(arrays)]
+    return found[0][1], structure.unflatten([gradient for gradient, _ in found])
 
 
 def _entry_of(row: Row, port: Port) -> Entry:
