@@ -72,13 +72,13 @@ def verify_ports(
     missing = say_missing(names)
     subjects = _subjects(names, kernels, missing)
     measurements = prove_ports(
-        subjects, partial(_measure, prover=prover),
+        subjects, partial(_prove, prover=prover),
         dtypes=dtypes, checks=checks, styles=styles, anew=anew, prover=prover,
         told=lambda of, when: say(f"{_label(of)}: proven at {when} by the same code; --anew proves again."),
     )  # fmt: skip
     if devices is not None:
         with Prover(devices=devices) as other:
-            measurements += _measure(expand(subjects, ("float64",), ON_DEVICES), prover=other)
+            measurements += _prove(expand(subjects, ("float64",), ON_DEVICES), prover=other)
     return measurements, missing
 
 
@@ -110,7 +110,7 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     if others := [check.name for check in chosen_checks or () if check.name not in recorded]:
         raise typer.BadParameter(f"the record of --upstream does not have the check {', '.join(others)}.")
     subjects, some = [PortId("upstream", name) for name in present], choose("dtype", dtypes, DTYPES)
-    measurements = _measure(expand(subjects, some, chosen_checks or OF_PARTS), prover=prover)
+    measurements = _prove(expand(subjects, some, chosen_checks or OF_PARTS), prover=prover)
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
     _print(measurements, missing, chosen, format, departures)
     if off_record := sum(departure.status != upstream.ON_RECORD for departure in departures):
@@ -134,7 +134,7 @@ def report_self_test(*, prover: Prover) -> None:
         plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
         if plain not in sound:
             sound.append(plain)
-    measurements = _measure(asked + sound, "self-test", prover=prover)
+    measurements = _prove(asked + sound, "self-test", prover=prover)
     failed = [q for q, m in zip(asked, measurements, strict=False) if m.offered and not m.passed]
     noticed = {q.subject.name for q in failed if q not in prover.died}  # a death says nothing of the check
     show([shown.self_test_table(noticed)])
@@ -157,7 +157,7 @@ def _label(subject: PortId) -> str:
     return label(subject.name, subject.kernel)
 
 
-def _measure(asked: list[QuestionId], what: str = "verify", *, prover: Prover) -> list[Measurement]:
+def _prove(asked: list[QuestionId], what: str = "verify", *, prover: Prover) -> list[Measurement]:
     """The measurements of questions; says how many pairs and triples of levels the rows of each subject cover."""
     if not asked:
         return []

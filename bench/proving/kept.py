@@ -199,9 +199,7 @@ def _files(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """The files below a folder that Python imports, or that say what it imports, in order; of an archive, itself.
 
-    Args:
-        everything: other files, too.
-        seen: folders on the way, to which a link may lead back.
+    Or everything there. Folders on the way, to which a link may lead back, are `seen`.
     """
     with suppress(OSError):  # it is gone, or may not be read
         status = os.stat(place)

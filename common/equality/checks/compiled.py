@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -133,54 +133,49 @@ def _require_donated(port: Port, style: CallStyle) -> None:
             raise DefectError(f"it gives up {sum(donated)} of the {program.leaves} arrays that it replaces")
 
 
-class Way(NamedTuple):
-    """How a batch is spread over devices."""
-
-    name: str  # as results name it
-    axes: str = "Auto"  # or "Explicit", of the mesh
-    mapped: bool = False  # whether the call stands in a `jax.shard_map`
-    varying: bool = False  # whether parameters are made to vary there: no loop, whatever the kernel, exchanges anything
-
-    def mesh(self, devices: int | None) -> Any:
-        """A mesh of some devices, or of all. Raises a NotOfferedError if JAX is too old for this way."""
-        kind = getattr(getattr(jax.sharding, "AxisType", None), self.axes, None)
-        lacks_explicit = not (hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard"))
-        if kind is None or not hasattr(jax, "shard_map") or (self.axes == "Explicit" and lacks_explicit):
-            raise NotOfferedError(f"spreading a batch by {self.name} needs a newer JAX")
-        some = jax.devices()[:devices]
-        return jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
-
-
 EACH = 3  # examples on each device
-EXPLICIT, MAPPED = Way("explicit axes", "Explicit"), Way("shard_map", mapped=True)
-WAYS = (Way("automatic axes"), EXPLICIT, MAPPED, Way("shard_map, varying parameters", mapped=True, varying=True))
+#: How a batch is spread over devices, as results name it. In the last, parameters are made to vary over them, too, so
+#: that no loop, whatever the kernel, exchanges anything.
+AUTOMATIC, EXPLICIT, MAPPED, VARYING = WAYS = (
+    "automatic axes", "explicit axes", "shard_map", "shard_map, varying parameters",
+)  # fmt: skip
 
 
-def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -> Answers:
+def _mesh(way: str, devices: int | None) -> Any:
+    """A mesh of some devices, or of all. Raises a NotOfferedError if JAX is too old for this way."""
+    kind = getattr(getattr(jax.sharding, "AxisType", None), "Explicit" if way == EXPLICIT else "Auto", None)
+    lacks_explicit = not (hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard"))
+    if kind is None or not hasattr(jax, "shard_map") or (way == EXPLICIT and lacks_explicit):
+        raise NotOfferedError(f"spreading a batch by {way} needs a newer JAX")
+    some = jax.devices()[:devices]
+    return jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
+
+
+def _answer_spread(port: Port, row: Row, way: str, devices: int | None = None) -> Answers:
     """A port's answers to a row, with its batch over some devices, or all, of which there are at least two then."""
     if devices is None and jax.device_count() < 2:
         raise NotOfferedError(
             "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
             "JAX_PLATFORMS=cpu"
         )
-    mesh, (data, model, arrays) = way.mesh(devices), one_set(row, port)
+    mesh, (data, model, arrays) = _mesh(way, devices), one_set(row, port)
 
     def spread(spec: P, array: Any) -> Any:  # by jax.device_put, NaN is refused on several hosts
         return jax.make_array_from_callback(array.shape, NamedSharding(mesh, spec), np.asarray(array).__getitem__)
 
     def on_part(model: Any, *data: Any) -> Any:
-        if not way.varying:  # JAX sums the gradient of the parameters over devices
+        if way != VARYING:  # JAX sums the gradient of the parameters over devices
             return direct(row, port, model, *data)
         found = direct(row, port, jax.tree.map(lambda array: vary_over(array, [AXIS]), model), *data)
         return found | {"d model": jax.lax.psum(found["d model"], AXIS)}
 
     function: Any = on_part
-    if way.mapped:
+    if way in (MAPPED, VARYING):
         names = ("carry", "outputs", "d x", *(("d carry",) if row["carry"] == "passed" else ()))
         out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
         function = jax.shard_map(on_part, mesh=mesh, in_specs=(P(), *[P(AXIS)] * 3), out_specs=out_specs)
     model, arrays = jax.tree.map(partial(spread, P()), model), jax.tree.map(partial(spread, P(AXIS)), arrays)
-    with jax.set_mesh(mesh) if way is EXPLICIT else nullcontext():
+    with jax.set_mesh(mesh) if way == EXPLICIT else nullcontext():
         compiled = jit_without_optimization(function).lower(model, *arrays).compile()
         results = gathered(compiled(model, *arrays))
     answers = named_answers(row, port, data, results)
@@ -189,12 +184,12 @@ def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -
     return answers
 
 
-def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) -> None:
+def _require_one_exchange(way: str, port: Port, answers: Answers, program: str) -> None:
     """Raise a DefectError where more is exchanged than each gradient of a parameter, once."""
     exchanged = collectives_of(program)
     if not exchanged:
         raise DefectError("nothing is exchanged, so that the gradient is that of a part of the batch")
-    if not (way.varying or (isinstance(port, WithKernel) and port.kernel == FUSED)):
+    if not (way == VARYING or (isinstance(port, WithKernel) and port.kernel == FUSED)):
         return
     if inside := [str(c) for c in exchanged if c.in_loop]:
         raise DefectError(f"devices exchange data at every step: {'; '.join(inside)}")
@@ -208,7 +203,7 @@ def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) 
 
 def _traces(port: Port) -> Iterator[Case]:
     """Each way of passing arguments in a `jax.shard_map` has a trace: JAX refuses a loop whose carry begins to vary."""
-    mesh = MAPPED.mesh(1)
+    mesh = _mesh(MAPPED, 1)
     for entry, passed in itertools.product(("whole", "steps"), ((), ("carry",), MASKS, ("carry", *MASKS))):
         row = _row(passed, 1) | {"entry": entry, "phase": "forward"}
         _, model, (arrays, *_) = one_set(row, port)
@@ -228,13 +223,13 @@ def on_all_devices(port: Port) -> Iterator[Case]:
     """Each way, from the learned carry with masks and from a passed one: values, gradients, and what is exchanged."""
     for way, passed in itertools.product(WAYS, (MASKS, ("carry",))):
         row = _row(passed, jax.device_count())
-        yield Case(f"{way.name}, with {' and '.join(passed)}", partial(_answer_spread, port, row, way), expect_one(row))
+        yield Case(f"{way}, with {' and '.join(passed)}", partial(_answer_spread, port, row, way), expect_one(row))
 
 
 def on_one_device(port: Port) -> Iterator[Case]:
     """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
     row = _row(("carry", *MASKS), 1)
     for way in (EXPLICIT, MAPPED):
-        yield Case(way.name, partial(_answer_spread, port, row, way, devices=1), expect_one(row))
+        yield Case(way, partial(_answer_spread, port, row, way, devices=1), expect_one(row))
     yield Case("traced", partial(require_cases, _traces(port)))
     yield Case("an older JAX, which has none of these", lambda: None)  # without it, all of the check is not offered

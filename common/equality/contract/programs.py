@@ -34,7 +34,7 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     call = partial(direct, row, port) if style is None else _styled(row, port, style)
     if row["transform"] in COMPILED:
         with configured({"jax_disable_most_optimizations": row["transform"] != "compiled"}):
-            found = _compiled(row, port, call, model, arrays, sets)
+            found = _run_by_xla(row, port, call, model, arrays, sets)
     else:
 
         def spec(array: np.ndarray) -> Any:  # a weak type gives way to others, as that of Python's numbers
@@ -273,7 +273,7 @@ def _require_leaves(program: Program, style: str, model: Any, task: Task) -> Non
             raise DefectError(f"style {style} says that {program.leaves} arrays cross the jit boundary, not {least}.")
 
 
-def _compiled(row: Row, port: Port, call: Callable[..., Any], model: Any, arrays: Any, sets: int) -> list[Any]:
+def _run_by_xla(row: Row, port: Port, call: Callable[..., Any], model: Any, arrays: Any, sets: int) -> list[Any]:
     call = jax.jit(call) if row["style"] == NO_STYLE and row["transform"] != "eager" else call
     found = []
     for n in range(sets):
