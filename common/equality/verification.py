@@ -216,14 +216,13 @@ def _farthest(row: Row, port: Port, blank: Measurement) -> Measurement:
     The first set of values on which an answer is beyond its bound is the last that is compared.
     """
     data, reference, in_dtype = known_answers(row)
-    farthest, found = blank, list[Measurement]()
+    found = list[Measurement]()
     for n, got in enumerate(answers_of(row, port, data)):
         want, rounded = ({name: array[n] for name, array in answers.items()} for answers in (reference, in_dtype))
         found += _compare(row, data.of_set(n), got, want, rounded, blank)
-        farthest = max(found, key=lambda m: np.inf if m.error is None else m.error / m.bound, default=farthest)
-        if not farthest.passed:
+        if not all(m.passed for m in found):
             break
-    return farthest
+    return max(found, key=lambda m: np.inf if m.error is None else m.error / m.bound, default=blank)
 
 
 def _compare(
