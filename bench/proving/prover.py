@@ -95,11 +95,7 @@ class Prover(AbstractContextManager["Prover"]):
             self._early.pop().__exit__()
 
     def prove(self, questions: Sequence[QuestionId], progress: Callable[[int, QuestionId], None]) -> list[Measurement]:
-        """The measurement of each question. Those about programs as users have them come first: they take longest.
-
-        Args:
-            progress: called after each answer with the number of answers, and the question.
-        """
+        """The measurement of each question; `progress` is called after each with the number of answers so far."""
         questions, answers = list(questions), dict[int, Answered]()
         processes = min(self.processes, len(questions) // (1 if self._devices else FEW))
         here = processes < 2 and self._devices is None and not _has_tpu()

@@ -30,10 +30,9 @@ def expand(
     checks: Iterable[Check],
     styles: Mapping[str, Sequence[str] | None] | None = None,
 ) -> list[QuestionId]:
-    """The questions of `trigru.common.equality.verification.verify` about some ports.
+    """The questions of `verify` about some ports: of rows in a call style, those in one of `styles`, by phase.
 
-    Args:
-        styles: names or labels of call styles by phase, None for all: of rows in a call style, those in one of these.
+    These are names or labels; None stands for all.
     """
     found = []
     for subject, check, row in questions(subjects, dtypes, checks, get_subject):
@@ -48,7 +47,8 @@ def expand(
 
 def find(question: QuestionId) -> tuple[Port, Check, Row | None]:
     """The port, the check and the row of a question."""
-    return get_subject(question.subject), *get_checks(question.check), question.row
+    (check,) = get_checks(question.check)
+    return get_subject(question.subject), check, question.row
 
 
 @cache

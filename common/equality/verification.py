@@ -245,7 +245,8 @@ def _compare(
         return [{name: a[0] for name, a in of.items()} for of in answers]
 
     for name, want in reference.items():
-        array, quantity = got.get(name), f"{name} of {data.values[0].name}"
+        array: Any = got.get(name)
+        quantity = f"{name} of {data.values[0].name}"
         expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
         kind, wanted = f"{getattr(array, 'dtype', type(array).__name__)}{np.shape(array)}", f"{expected}{want.shape}"
         if kind != wanted:
