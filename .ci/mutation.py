@@ -80,7 +80,7 @@ def verified_by_all(file: str) -> int:
     ports, kernels = VERIFIED[file]
     asked = expand([PortId("port", port, kernel) for kernel in kernels for port in ports], DTYPES, CHECKS)
     examiner = Examiner(shrink=False)
-    answers = (examiner.ask(find(question)) for question in random.Random(0).sample(asked, len(asked)))
+    answers = (examiner.ask(*find(question)) for question in random.Random(0).sample(asked, len(asked)))
     return int(any(not answer.passed for answer in answers))
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 
 from ...common.equality import oracle
-from ...common.equality.bounds import accuracy_bound, relative_error
 from ...common.equality.contract.reference import Trajectory, trajectory
+from ...common.equality.measurement import accuracy_bound, relative_error
 from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.parameters.record import ClassifierParams, leaves, random_params

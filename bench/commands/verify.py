@@ -72,13 +72,13 @@ def verify_ports(
     missing = say_missing(names)
     subjects = _subjects(names, kernels, missing)
     measurements = prove_ports(
-        subjects, partial(_measure, prover=prover),
+        subjects, partial(_prove, prover=prover),
         dtypes=dtypes, checks=checks, styles=styles, anew=anew, prover=prover,
         told=lambda of, when: say(f"{_label(of)}: proven at {when} by the same code; --anew proves again."),
     )  # fmt: skip
     if devices is not None:
         with Prover(devices=devices) as other:
-            measurements += _measure(expand(subjects, ("float64",), ON_DEVICES), prover=other)
+            measurements += _prove(expand(subjects, ("float64",), ON_DEVICES), prover=other)
     return measurements, missing
 
 
@@ -109,9 +109,8 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     recorded = {check.name for check in OF_PARTS}.union(*(departure.checks for departure in upstream.DEPARTURES))
     if others := [check.name for check in chosen_checks or () if check.name not in recorded]:
         raise typer.BadParameter(f"the record of --upstream does not have the check {', '.join(others)}.")
-    subjects = [PortId("upstream", name) for name in present]
-    asked = expand(subjects, choose("dtype", dtypes, DTYPES), chosen_checks or OF_PARTS)
-    measurements = _measure(asked, prover=prover)
+    subjects, some = [PortId("upstream", name) for name in present], choose("dtype", dtypes, DTYPES)
+    measurements = _prove(expand(subjects, some, chosen_checks or OF_PARTS), prover=prover)
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
     _print(measurements, missing, chosen, format, departures)
     if off_record := sum(departure.status != upstream.ON_RECORD for departure in departures):
@@ -135,7 +134,7 @@ def report_self_test(*, prover: Prover) -> None:
         plain = msgspec.structs.replace(question, subject=PortId("port", pure.PORT.name))
         if plain not in sound:
             sound.append(plain)
-    measurements = _prove("self-test", asked + sound, prover=prover)
+    measurements = _prove(asked + sound, "self-test", prover=prover)
     failed = [q for q, m in zip(asked, measurements, strict=False) if m.offered and not m.passed]
     noticed = {q.subject.name for q in failed if q not in prover.died}  # a death says nothing of the check
     show([shown.self_test_table(noticed)])
@@ -158,18 +157,8 @@ def _label(subject: PortId) -> str:
     return label(subject.name, subject.kernel)
 
 
-def _measure(asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
+def _prove(asked: list[QuestionId], what: str = "verify", *, prover: Prover) -> list[Measurement]:
     """The measurements of questions; says how many pairs and triples of levels the rows of each subject cover."""
-    measurements = _prove("verify", asked, prover=prover)
-    for subject, pairs in grouped(zip(asked, measurements, strict=True), lambda pair: _label(pair[0].subject)).items():
-        answered = [q for q, m in pairs if m.offered and m.error is not None and q not in prover.died]
-        if rows := [q.row for q in answered if q.row and q.check == "contract"]:
-            covered, of = coverage_of(rows)
-            say(f"{subject}: {len(rows)} rows cover {covered} of {of} pairs and triples of levels.")
-    return measurements
-
-
-def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> list[Measurement]:
     if not asked:
         return []
     with Progress(what) as progress:
@@ -181,6 +170,11 @@ def _prove(what: str, asked: list[QuestionId], *, prover: Prover) -> list[Measur
         measurements = prover.prove(asked, show_progress)
     known = "" if prover.programs is None else f", {prover.reused} taken from {prover.programs}"
     say(f"{prover.compiled} programs compiled{known}")
+    answered = [q for q, m in zip(asked, measurements, strict=True) if m.error is not None and q not in prover.died]
+    for subject, some in grouped(answered, lambda question: _label(question.subject)).items():
+        if rows := [q.row for q in some if q.row and q.check == "contract"]:
+            covered, of = coverage_of(rows)
+            say(f"{subject}: {len(rows)} rows cover {covered} of {of} pairs and triples of levels.")
     return measurements
 
 

@@ -21,19 +21,19 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import msgspec
-from msgspec import Struct
 
 from ...common.equality.checks import CHECKS, DTYPES, Check
 from ...common.equality.measurement import Measurement
+from ...common.equality.verification import unmeasured
 from ...common.files import read_whole, write_whole
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import cache_folder
 from ..results.grouping import grouped
-from ..results.lines import check_date, record_of, with_checksum
+from ..results.lines import record_of, with_checksum
 from ..results.proof import passes
 from .prover import PortId, Prover, QuestionId, processor
-from .questions import expand, is_answer
+from .questions import expand, get_subject
 
 #: Packages whose sources are read for the digest; of other files, sizes and times of change tell.
 READ = ("jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "ml_dtypes", "jaxtyping")
@@ -49,16 +49,7 @@ DESCRIBED = ("METADATA", "RECORD", "entry_points.txt", "direct_url.json", "PKG-I
 LEFT_OUT = ("__pycache__", "test", "tests", "include", "idlelib", "node_modules")
 #: A proof is read up to this size, in bytes; and so many are kept.
 MOST_BYTES, MOST_KEPT = 20_000_000, 40
-#: What a proof answers; None for all questions of the default checks.
-Questions = Sequence[QuestionId] | None
-
-
-class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
-    """A port's measurements, all within their bounds, and the digest of all that they depend on."""
-
-    digest: str
-    when: str  # UTC, as in 2026-11-28T12:03:00+00:00
-    measurements: list[Measurement]
+Questions = Sequence[QuestionId]  # all that a proof of a port answers
 
 
 def prove_ports(
@@ -78,22 +69,23 @@ def prove_ports(
 
     Args:
         checks: None for all default ones.
-        styles: by phase, which call styles are asked about; None for all.
-        anew: take no proof that is kept.
+        styles: as of `expand`.
         told: called with each port whose proof was kept, and since when.
     """
     asked = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
     scopes = grouped(asked, lambda question: question.subject)
     is_default = checks is None and styles is None and tuple(dtypes) == DTYPES
-    is_usual = is_default or styles is not None
-    known = {subject: kept(subject) for subject in subjects} if is_usual and not anew else {}
-    if not is_default and not all(known.values()):  # whole proofs and proofs of some questions do not go together
-        known = {subject: kept(subject, scopes[subject]) for subject in known}
-    found: dict[PortId, list[Measurement]] = {}
+    is_usual, known, found = is_default or styles is not None, {}, dict[PortId, list[Measurement]]()
+    if is_usual and not anew:
+        whole = asked if is_default else expand(subjects, DTYPES, CHECKS)
+        known = {subject: kept(subject, some) for subject, some in grouped(whole, lambda q: q.subject).items()}
+        if not is_default and not all(known.values()):  # whole proofs and proofs of some questions do not go together
+            known = {subject: kept(subject, some) for subject, some in scopes.items()}
     for subject, proof in known.items():
         if proof is not None:
-            found[subject], prover.backend = proof.measurements, "cpu"
-            told(subject, proof.when)
+            when, found[subject] = proof
+            prover.backend = "cpu"
+            told(subject, when)
     may_keep = is_usual and prover.programs is not None and bool(digest())  # before anything is checked
     asked = [question for question in asked if question.subject not in found]
     proven = grouped(zip(asked, prove(asked), strict=True), lambda pair: pair[0].subject)
@@ -101,29 +93,29 @@ def prove_ports(
     for subject, pairs in proven.items():
         found[subject] = [measurement for _, measurement in pairs]
         if may_keep:
-            keep(subject, prover.backend, found[subject], None if is_default else scopes[subject])
+            keep(subject, prover.backend, found[subject], scopes[subject])
     return [measurement for subject in subjects for measurement in found.get(subject, ())]
 
 
-def keep(subject: PortId, backend: str | None, measurements: list[Measurement], questions: Questions = None) -> None:
+def keep(subject: PortId, backend: str | None, measurements: list[Measurement], questions: Questions) -> None:
     """Keep a proof, if it is complete and of the CPU."""
     path = _path(subject, questions)
-    if path is None or backend != "cpu" or not _is_whole(subject, measurements, questions):
+    if path is None or backend != "cpu" or not _is_whole(measurements, questions):
         return
-    proof = KeptProof(digest(), datetime.now(UTC).isoformat(timespec="seconds"), measurements)
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
         for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
-        write_whole(path, with_checksum(proof))
+        write_whole(path, with_checksum({"measurements": measurements}))
 
 
-def kept(subject: PortId, questions: Questions = None) -> KeptProof | None:
-    """The proof of a port by the same code, with the same packages, on the same machine; None if there is none."""
+def kept(subject: PortId, questions: Questions) -> tuple[str, list[Measurement]] | None:
+    """When a port was proven by the same code, with the same packages, on the same machine, and the proof; or None."""
     with suppress(OSError, ValueError):  # there is none, or it is damaged
         if path := _path(subject, questions):
-            proof = record_of(read_whole(path, MOST_BYTES), KeptProof)
-            check_date(proof.when)
-            return proof if proof.digest == digest() and _is_whole(subject, proof.measurements, questions) else None
+            content = record_of(read_whole(path, MOST_BYTES), dict)
+            found = msgspec.convert(content["measurements"], list[Measurement])
+            when = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+            return (when, found) if _is_whole(found, questions) else None
     return None
 
 
@@ -137,11 +129,16 @@ def _path(subject: PortId, questions: Questions) -> Path | None:
     return folder and folder / f"{name}.json"
 
 
-def _is_whole(subject: PortId, measurements: list[Measurement], questions: Questions) -> bool:
-    """Whether each question has its answer, and all passed."""
-    questions = expand([subject], DTYPES, CHECKS) if questions is None else questions
-    are_whole = len(measurements) == len(questions) and all(map(is_answer, measurements, questions))
-    return are_whole and all(map(passes, measurements))
+def _is_whole(measurements: list[Measurement], questions: Questions) -> bool:
+    """Whether each question has its answer, not that of a smaller row, and all passed."""
+    if len(measurements) != len(questions):
+        return False
+    for m, question in zip(measurements, questions, strict=True):
+        blank = unmeasured(get_subject(question.subject), question.check, question.row)
+        same = all(getattr(m, name) == getattr(blank, name) for name in ("port", "kernel", "dtype", "style", "levels"))
+        if not (same and passes(m) and (question.row is not None or m.check == question.check)):
+            return False
+    return True
 
 
 @cache
@@ -202,9 +199,7 @@ def _files(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """The files below a folder that Python imports, or that say what it imports, in order; of an archive, itself.
 
-    Args:
-        everything: other files, too.
-        seen: folders on the way, to which a link may lead back.
+    Or everything there. Folders on the way, to which a link may lead back, are `seen`.
     """
     with suppress(OSError):  # it is gone, or may not be read
         status = os.stat(place)

@@ -8,8 +8,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
-from functools import partial
+from contextlib import AbstractContextManager, closing
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -41,7 +40,7 @@ class PortId(Struct, frozen=True):
 
 
 class QuestionId(Struct, frozen=True):
-    """A question by names. See `trigru.common.equality.verification.Question`."""
+    """A check of one port, or one row of it, by names: the least piece of work."""
 
     subject: PortId
     check: str
@@ -72,7 +71,7 @@ class Answered(Struct, frozen=True):
     death: str = NO_ANSWER  # how it did
 
 
-class Prover:
+class Prover(AbstractContextManager["Prover"]):
     """Finds the answers to questions, in several processes where there are many. They live within its context.
 
     Args:
@@ -91,19 +90,12 @@ class Prover:
         self._fast, self._devices = fast, devices
         self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
 
-    def __enter__(self) -> "Prover":
-        return self
-
     def __exit__(self, *_: object) -> None:
         while self._early:
             self._early.pop().__exit__()
 
     def prove(self, questions: Sequence[QuestionId], progress: Callable[[int, QuestionId], None]) -> list[Measurement]:
-        """The measurement of each question. Those about programs as users have them come first: they take longest.
-
-        Args:
-            progress: called after each answer with the number of answers, and the question.
-        """
+        """The measurement of each question; `progress` is called after each with the number of answers so far."""
         questions, answers = list(questions), dict[int, Answered]()
         processes = min(self.processes, len(questions) // (1 if self._devices else FEW))
         here = processes < 2 and self._devices is None and not _has_tpu()
@@ -115,7 +107,10 @@ class Prover:
         for number, question in enumerate(questions):
             first = answers.get(number)  # None where a process died between questions
             if first is None or first.measurement is None:  # which may be chance
-                answers[number] = self._again(question)
+                try:
+                    answers[number] = [*self._answers([question], 1), Answered(0)][0]
+                except ChildDiedError as error:  # before it took the question
+                    answers[number] = Answered(0, death=str(error))
             if first is None:
                 progress(len(answers), question)
         given = [answers[number] for number in range(len(questions))]
@@ -126,34 +121,29 @@ class Prover:
 
         return [a.measurement or unanswered(q, a.death) for q, a in zip(questions, given, strict=True)]
 
-    def _again(self, question: QuestionId) -> Answered:
-        try:
-            return [*self._answers([question], 1), Answered(0)][0]
-        except ChildDiedError as error:  # before it took the question
-            return Answered(0, death=str(error))
-
-    def _answers(self, questions: list[QuestionId], processes: int) -> Generator[Answered, None, None]:
-        """The answers of several processes, as they come; or of this one, for 0."""
-        with scratch() as folder:
-            programs = None if self.programs is None else str(self.programs)
-            request = ProofRequest(questions, 0.0, folder, programs, not self._fast)
-            if processes:
-                yield from self._of_children(request, processes)
-                return
-            from .questions import answers_to
-
-            yield from (answer for answer in answers_to(request) if isinstance(answer, Answered))
-
     def _child(self) -> Child:
         return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
 
-    def _of_children(self, request: ProofRequest, processes: int) -> Generator[Answered, None, None]:
-        taken: dict[int, int | None] = {}  # by process, once it has begun: the question that it has not answered yet
-        with SideBySide() as answers:
+    def _answers(self, questions: list[QuestionId], processes: int) -> Generator[Answered, None, None]:
+        """The answers of several processes, as they come; or of this one, for 0."""
+        programs = None if self.programs is None else str(self.programs)
+        with scratch() as folder, SideBySide() as answers:
+            request = ProofRequest(questions, 0.0, folder, programs, not self._fast)
+            if not processes:
+                from .questions import answers_to
+
+                yield from (answer for answer in answers_to(request) if isinstance(answer, Answered))
+            taken: dict[int, int | None] = {}  # by process that has begun: the question that it has not answered yet
 
             def begin(process: int) -> None:
                 child = self._early.pop() if self._early else self._child()
-                answers.read(process, partial(_answers_of, child, replace(request, start=process / processes)))
+                part = replace(request, start=process / processes)
+
+                def read(stop: Event) -> Iterator[int | Answered]:
+                    with child:
+                        yield from child.answers_to(part, int | Answered, LIMIT_S, stop)
+
+                answers.read(process, read)
 
             for process in range(processes):
                 begin(process)
@@ -168,11 +158,6 @@ class Prover:
                 taken[process] = answer if isinstance(answer, int) else None
                 if isinstance(answer, Answered):
                     yield answer
-
-
-def _answers_of(child: Child, request: ProofRequest, stop: Event) -> Iterator[int | Answered]:
-    with child:
-        yield from child.answers_to(request, int | Answered, LIMIT_S, stop)
 
 
 def programs_folder() -> Path | None:

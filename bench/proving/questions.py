@@ -1,11 +1,7 @@
-"""Questions by name and back, and the process that answers them.
-
-`trigru.bench.proving.prover` starts some of these, side by side.
-"""
+"""The questions of a proof by name, and the process that answers them, of which `prover` starts some side by side."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,10 +9,9 @@ from pathlib import Path
 import jax
 
 from ...common.equality.checks import CHECKS, Check, get_checks
-from ...common.equality.contract.examination import unmeasured
-from ...common.equality.contract.factors import is_compiled, style_of
+from ...common.equality.contract.factors import COMPILED, Row, style_of
 from ...common.equality.measurement import Measurement
-from ...common.equality.verification import Examiner, Question, questions
+from ...common.equality.verification import Examiner, questions, unmeasured
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
 from ...common.port.protocol import Port, WithKernel
 from ...common.port.styles import styles_called
@@ -35,27 +30,25 @@ def expand(
     checks: Iterable[Check],
     styles: Mapping[str, Sequence[str] | None] | None = None,
 ) -> list[QuestionId]:
-    """The questions of `trigru.common.equality.verification.verify` about some ports.
+    """The questions of `verify` about some ports: of rows in a call style, those in one of `styles`, by phase.
 
-    Args:
-        styles: names or labels of call styles by phase, None for all: of rows in a call style, those in one of these.
+    These are names or labels; None stands for all.
     """
-    by_port = {id(get_subject(subject)): subject for subject in subjects}
+    found = []
+    for subject, check, row in questions(subjects, dtypes, checks, get_subject):
+        if styles is not None and row is not None:
+            port, phase = get_subject(subject), row["phase"]
+            style = style_of(row, port)
+            if style is not None and style not in styles_called(port, styles.get(phase, ()), phase):
+                continue
+        found.append(QuestionId(subject, check.name, row))
+    return found
 
-    def is_in(q: Question) -> bool:
-        if styles is None or q.row is None or (style := style_of(q.row, q.port)) is None:
-            return True
-        phase = q.row["phase"]
-        return phase in styles and style in styles_called(q.port, styles[phase], phase)
 
-    found = questions(map(get_subject, by_port.values()), dtypes, checks)
-    return [QuestionId(by_port[id(q.port)], q.check.name, q.row) for q in found if is_in(q)]
-
-
-def find(question: QuestionId) -> Question:
-    """The question of these names."""
+def find(question: QuestionId) -> tuple[Port, Check, Row | None]:
+    """The port, the check and the row of a question."""
     (check,) = get_checks(question.check)
-    return Question(get_subject(question.subject), check, question.row)
+    return get_subject(question.subject), check, question.row
 
 
 @cache
@@ -79,13 +72,6 @@ def unanswered(question: QuestionId, problem: str) -> Measurement:
     return replace(blank, style=None, problem=problem, levels=None)
 
 
-def is_answer(m: Measurement, question: QuestionId) -> bool:
-    """Whether a measurement is of the check or the row of a question, and not of a smaller row."""
-    blank = unmeasured(get_subject(question.subject), question.check, question.row)
-    same = all(getattr(m, name) == getattr(blank, name) for name in ("port", "kernel", "dtype", "style", "levels"))
-    return same and (question.row is not None or m.check == question.check)
-
-
 def answer_request(request: ProofRequest, answer: Callable[[int | Answered], None]) -> None:
     """Answer questions in a process of its own."""
     collect_less_garbage()
@@ -94,22 +80,24 @@ def answer_request(request: ProofRequest, answer: Callable[[int | Answered], Non
 
 
 def answers_to(request: ProofRequest) -> Iterator[int | Answered]:
-    """Take the questions of a request that no process has taken: the number of each, and its answer."""
+    """Take the questions of a request that no process has taken: the number of each, and its answer.
+
+    Those about programs as users have them, which XLA compiles, come first: they take longest.
+    """
     examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
+    compiled = [q.row is not None and q.row["transform"] in COMPILED for q in request.questions]
+    numbers = []
+    for kind in (True, False):
+        some = [number for number, is_compiled in enumerate(compiled) if is_compiled == kind]
+        first = int(request.start * len(some))
+        numbers += some[first:] + some[:first]
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
-        for number in _taken(request):
+        for number in numbers:
+            try:
+                os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
+            except FileExistsError:  # another process has taken it
+                continue
             yield number
             with count_programs() as count:
-                measurement = examiner.ask(find(request.questions[number]))
+                measurement = examiner.ask(*find(request.questions[number]))
             yield Answered(number, measurement, *count(), jax.default_backend())
-
-
-def _taken(request: ProofRequest) -> Iterator[int]:
-    """The numbers of the questions that this process takes: first those about programs as users have them."""
-    for compiled in (True, False):
-        numbers = [n for n, question in enumerate(request.questions) if is_compiled(question.row) == compiled]
-        first = int(request.start * len(numbers))
-        for number in (*numbers[first:], *numbers[:first]):
-            with suppress(FileExistsError):
-                os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
-                yield number

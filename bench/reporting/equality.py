@@ -4,10 +4,9 @@ from collections.abc import Container
 
 import msgspec
 
-from ...common.equality.bounds import ACCURACY_FACTOR, ACCURACY_ULPS
 from ...common.equality.checks import CHECKS
-from ...common.equality.contract.examination import CANCELLING_FACTOR, COARSE_FACTOR
-from ...common.equality.measurement import Measurement
+from ...common.equality.measurement import ACCURACY_FACTOR, ACCURACY_ULPS, Measurement
+from ...common.equality.verification import CANCELLING_FACTOR, COARSE_FACTOR
 from ...common.gru.kernels import STOCK
 from ...impls.upstream import SeenDeparture
 from ..results.grouping import grouped

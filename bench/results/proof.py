@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ...common.equality.bounds import SAME_BOUND
-from ...common.equality.measurement import Measurement
+from ...common.equality.measurement import SAME_BOUND, Measurement
 from .grouping import grouped
 from .lines import first_twice
 

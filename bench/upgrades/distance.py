@@ -6,7 +6,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ...common.equality.bounds import SAME_BOUND
+from ...common.equality.measurement import SAME_BOUND
 
 #: In no dtype may two results of one function be farther apart, relative to the largest: in half precision, as many
 #: units in the last place as in float64 would be more than the results themselves.

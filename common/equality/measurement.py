@@ -1,11 +1,19 @@
-"""The measurement of a check. Records and tables import it from here without the oracle and SciPy."""
+"""The measurement of a check, and what passes. Records and tables import it without JAX, the oracle and SciPy."""
 
 from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
 
 from ..errors import InputError
 from ..gru.kernels import STOCK
 
 NOT_OFFERED = "not offered"
+#: How far an answer may be from the oracle's: by rounding in float64, and by NumPy's own error in a working dtype.
+SAME_BOUND = 1e-12
+ACCURACY_FACTOR = 4
+ACCURACY_ULPS = 4
 
 
 @dataclass(frozen=True)
@@ -61,3 +69,19 @@ class Measurement:
         only = f"; with {levels}, all else as usual; without one of them it passes" if levels else ""
         place = f"; it parts from plain JAX at {self.place}" if self.place else ""
         return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}{only}{place}"
+
+
+def relative_error(got: Any, reference: Any) -> float:
+    """The largest difference, relative to the largest reference magnitude (or absolute, where that is 0)."""
+    reference = np.asarray(reference, np.float64)
+    difference = np.abs(np.asarray(got, np.float64) - reference).max()
+    return float(difference / (np.abs(reference).max() or 1.0))
+
+
+def accuracy_bound(in_dtype: Any, reference: Any, dtype: str, operand_bits: int | None = None) -> float:
+    """The bound in a working dtype: 4 times the error of NumPy's answer in it, plus 4 units in the last place.
+
+    Operand bits are the significant bits to which what goes into a matrix product is rounded; None where it is not.
+    """
+    last_place = max(float(ml_dtypes.finfo(dtype).eps), 0.0 if operand_bits is None else 2.0 ** (1 - operand_bits))
+    return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * last_place

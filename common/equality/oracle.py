@@ -188,15 +188,11 @@ def operands_rounded(bits: int | None) -> Iterator[None]:
 
 def _product(a: Array, b: Array) -> Array:
     """A matrix product in the dtype of its arguments: of bfloat16, NumPy's would be float32."""
-    if _operand_bits is not None:
-        a, b = _rounded(a, _operand_bits), _rounded(b, _operand_bits)
-    return (a @ b).astype(a.dtype, copy=False)
-
-
-def _rounded(a: Array, bits: int) -> Array:
-    """Each number to the nearest with so many significant bits, ties to even; exponents as they are."""
-    fraction, exponent = np.frexp(a)
-    return np.ldexp(np.round(np.ldexp(fraction, bits)), exponent - bits).astype(a.dtype)
+    dtype, bits = a.dtype, _operand_bits
+    if bits is not None:  # each number to the nearest with so many significant bits, ties to even
+        parts = [np.frexp(operand) for operand in (a, b)]
+        a, b = (np.ldexp(np.round(np.ldexp(fraction, bits)), exponent - bits) for fraction, exponent in parts)
+    return (a @ b).astype(dtype, copy=False)
 
 
 def _sigmoid(a: Array) -> Array:

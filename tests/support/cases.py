@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import jax
 import numpy as np
 from trigru.common.config import GRUConfig
-from trigru.common.equality.bounds import relative_error
+from trigru.common.equality.measurement import relative_error
 from trigru.common.parameters.record import ClassifierParams, config_of, leaves, random_params
 
 

@@ -13,9 +13,9 @@ from ...config import GRUConfig
 from ...errors import DefectError, InputError, NotOfferedError, brief
 from ...parameters.record import random_params
 from ...port.protocol import Port
-from ..bounds import SAME_BOUND, relative_error
 from ..contract.data import Data, config_of, data_of
 from ..contract.factors import Row
+from ..measurement import SAME_BOUND, relative_error
 
 #: In float64, a row asks whether a port is the same function; in the others, whether it is accurate enough.
 DTYPES = ("float64", "float32", "bfloat16", "float16")

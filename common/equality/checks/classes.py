@@ -20,8 +20,8 @@ from ...port.compilation import configured
 from ...port.protocol import ModelClass, Port, Use, WithKernel, class_of
 from ...program import evaluate
 from .. import oracle
-from ..bounds import SAME_BOUND
 from ..contract.factors import other_kernels
+from ..measurement import SAME_BOUND
 from .calls import BAD_APPLY
 from .check import CARRY, LENGTHS, REFUSED, RESETS, B, Case, D, H, X, require_cases, text_of
 
@@ -69,9 +69,33 @@ def uses(port: Port) -> list[Case]:
 
 
 def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
+    """What stands for what, and bad options, which are refused before anything is computed; then each kernel."""
+
+    def called(options: dict[str, Any], call: Callable[[Any], Any]) -> Any:
+        return jax.eval_shape(lambda key: call(listed.construct(key, **SIZES | options)), jax.random.key(0))
+
+    def narrowed() -> None:
+        with enable_x64(False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # JAX says that it makes float32 of float64
+            called({"param_dtype": "float64"}, lambda model: model)
+
+    def assigned(port: Port) -> list[Any]:
+        """A model that is called, given other parameters in place, and called again, outside of jit; and the other."""
+        config = GRUConfig(D, H, param_dtype="float64")
+        model, other = (port.load(config, random_params(config, seed)) for seed in range(2))
+        with configured({"jax_disable_most_optimizations": True}):
+            port.apply(model, X)
+            listed.assign(model, other)  # pyright: ignore[reportOptionalCall]
+            return [port.apply(some, X) for some in (model, other)]
+
     yield Case("without options", partial(_require_alike, port, listed, "float32", {}, DEFAULTS))
-    yield Case("float64 without jax_enable_x64", partial(_require_narrowed, listed))
-    yield from _refused_options(port, listed)
+    yield Case("float64 without jax_enable_x64", narrowed)
+    for name, values in BAD_OPTIONS.items():
+        calls = [(lambda model: model) if name == "input_size" else (lambda model: port.apply(model, X))]
+        if name == "dtype":
+            calls += [lambda model: port.step(model, X[:, 0]), lambda model: port.initial_carry(model, (B,))]
+        for value, call in product(values, calls):
+            yield Case(f"{name}={value!r}", partial(called, {name: value}, call), REFUSED)
     yield from _of_kernel(port, listed, STOCK)
     if FUSED in other_kernels(port):
         for dtype, kernel in (("float32", FUSED if is_fused(AUTO, "float32") else STOCK), ("bfloat16", STOCK)):
@@ -79,8 +103,9 @@ def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
             yield Case(f"kernel={AUTO!r} in {dtype}", partial(_require_alike, port, listed, dtype, *options))
     for kernel in other_kernels(port):
         if listed.assign:
-            assigned = partial(_require_assigned, WithKernel(port, kernel), listed)
-            yield Case(f"changed in place, kernel={kernel!r}", assigned)
+            found, expected = assigned(WithKernel(port, kernel))
+            wanted = jax.tree.map(np.asarray, expected)
+            yield Case(f"changed in place, kernel={kernel!r}", partial(tuple, found), wanted)
         yield Case(f"kernel={kernel!r}", partial(require_cases, _of_kernel(port, listed, kernel, values_alone=True)))
 
 
@@ -113,29 +138,6 @@ def _require_alike(port: Port, listed: ModelClass, dtype: str, *options: dict[st
     if len(set(map(program, options))) > 1:
         expected = f"the options that these stand for, among them kernel={options[-1]['kernel']!r}"
         raise DefectError(f"a model has another program than with {expected}")
-
-
-def _require_narrowed(listed: ModelClass) -> None:
-    """Without jax_enable_x64, JAX makes float32 of float64, also in a class."""
-    with enable_x64(False), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # JAX says that it does so
-        model = jax.eval_shape(lambda key: listed.construct(key, D, H, param_dtype="float64"), jax.random.key(0))
-    if wide := [str(array.dtype) for array in jax.tree.leaves(model) if str(array.dtype) != "float32"]:
-        raise DefectError(f"a parameter is {wide[0]}, expected float32")
-
-
-def _refused_options(port: Port, listed: ModelClass) -> Iterator[Case]:
-    """Bad options are refused before anything is computed: made and called, and called for one step."""
-
-    def called(options: dict[str, Any], call: Callable[[Any], Any]) -> Any:
-        return jax.eval_shape(lambda key: call(listed.construct(key, **SIZES | options)), jax.random.key(0))
-
-    for name, values in BAD_OPTIONS.items():
-        calls = [(lambda model: model) if name == "input_size" else (lambda model: port.apply(model, X))]
-        if name == "dtype":
-            calls += [lambda model: port.step(model, X[:, 0]), lambda model: port.initial_carry(model, (B,))]
-        for value, call in product(values, calls):
-            yield Case(f"{name}={value!r}", partial(called, {name: value}, call), REFUSED)
 
 
 def _require_initializers(port: Port, listed: ModelClass, construct: Callable[..., Any]) -> None:
@@ -193,17 +195,6 @@ def _unlearned(
         gradient = evaluate(port.value_and_grad(lambda model: port.apply(model, x, **given)[1].sum()), model)[1][0]
         of_start = partial(lambda: port.dump(gradient).initial_carry)  # pyright: ignore[reportAttributeAccessIssue]
         yield Case("the gradient of the start", of_start, np.zeros(H), 0.0)
-
-
-def _require_assigned(port: Port, listed: ModelClass) -> None:
-    """A model that is called, given other parameters in place, and called again outside of jit computes with these."""
-    config = GRUConfig(D, H, param_dtype="float64")
-    model, other = (port.load(config, random_params(config, seed)) for seed in range(2))
-    with configured({"jax_disable_most_optimizations": True}):
-        port.apply(model, X)
-        listed.assign(model, other)  # pyright: ignore[reportOptionalCall]
-        found, expected = (port.apply(some, X) for some in (model, other))
-    require_cases([Case("results", lambda: found, [np.asarray(array) for array in expected])])
 
 
 def _use(port: Port, listed: ModelClass, use: Use, kernel: str, drawn: dict[str, Array] | None) -> Iterator[Case]:

@@ -1,10 +1,10 @@
 """Checks of what only a program of XLA shows: exported artefacts, memory, and a batch that is spread over devices."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from ...program import equations, scan_counts
 from ..contract.factors import Row, other_kernels, whole_row
 from ..contract.programs import direct, named_answers
 from ..contract.reference import Answers, expect_one, is_of_parameters
-from .check import CONFIG, PARAMS, Case, H, X, one_set, require_cases
+from .check import CONFIG, PARAMS, Case, H, X, one_set
 
 MASKS = ("lengths", "resets")
 
@@ -37,23 +37,16 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
     (size,) = jax.export.symbolic_shape("size")
     data, model, arrays = one_set(row, port)
     specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), arrays)
+    function: Any = partial(direct, row, port, model) if closed else partial(direct, row, port)
     models = () if closed else (model,)
     leaves, structure = jax.tree.flatten((*models, *specs))
-    of_results: Any = None
-
-    def flat(*leaves: Any) -> list[Any]:
-        nonlocal of_results
-        *given, passed, weights, d_carry = jax.tree.unflatten(structure, leaves)
-        results = direct(row, port, (given or [model])[0], passed, weights, d_carry)
-        arrays, of_results = jax.tree.flatten(results)
-        return arrays
-
-    jitted: Any = jax.jit(flat)
+    jitted: Any = jax.jit(lambda *leaves: jax.tree.leaves(function(*jax.tree.unflatten(structure, leaves))))
     if effects := jitted.trace(*leaves).jaxpr.effects:
         raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
     exported = jax.export.export(jitted, platforms=("cpu", "cuda", "tpu"))(*leaves)
     artefact = jax.export.deserialize(exported.serialize())
     found = jit_without_optimization(artefact.call)(*jax.tree.leaves((*models, *arrays)))
+    of_results = jax.tree.structure(jax.eval_shape(function, *models, *arrays))
     return named_answers(row, port, data, jax.tree.unflatten(of_results, found))
 
 
@@ -111,11 +104,8 @@ def _gradient(port: Port, **levels: str) -> Iterator[tuple[Any, tuple[Any, ...]]
     _, model, (passed, *_) = one_set(row, port)
 
     def differentiate(model: Any, passed: Any) -> Any:
-        def scalar(model: Any) -> Any:
-            *_, values = direct(row, port, model, passed, None, None).values()  # outputs
-            return jnp.sum(values**2)
-
-        return port.value_and_grad(scalar)(model)
+        call = partial(direct, row, port, passed=passed, weights=None, d_carry=None)
+        return port.value_and_grad(lambda model: jnp.sum(call(model)["outputs"] ** 2))(model)
 
     return equations(jax.make_jaxpr(differentiate)(model, passed).jaxpr)
 
@@ -123,9 +113,9 @@ def _gradient(port: Port, **levels: str) -> Iterator[tuple[Any, tuple[Any, ...]]
 def _require_apart(port: Port, kernel: str, unroll: int) -> None:
     """Require XLA not to merge with the forward pass what is computed again, where no loop parts both."""
     for equation, callers in _gradient(port, kernel=kernel, remat="yes", time=str(UNROLLED), unroll=str(unroll)):
-        loops = (caller.params for caller in callers if caller.primitive.name == "scan")
-        in_loop = any(loop["length"] > int(loop["unroll"]) for loop in loops)
-        if not (in_loop or np.all(equation.params.get("prevent_cse", True))):
+        loops = [caller.params for caller in callers if caller.primitive.name == "scan"]
+        is_apart = np.all(equation.params.get("prevent_cse", True))
+        if not (is_apart or any(loop["length"] > int(loop["unroll"]) for loop in loops)):
             raise DefectError("what a gradient computes again outside of a loop without prevent_cse is merged")
 
 
@@ -141,46 +131,50 @@ def _require_donated(port: Port, style: CallStyle) -> None:
             raise DefectError(f"it gives up {sum(donated)} of the {program.leaves} arrays that it replaces")
 
 
-class Way(NamedTuple):
-    """How a batch is spread over devices."""
-
-    name: str  # as results name it
-    axes: str = "Auto"  # or "Explicit", of the mesh
-    mapped: bool = False  # whether the call stands in a `jax.shard_map`
-    varying: bool = False  # whether parameters are made to vary there: no loop, whatever the kernel, exchanges anything
-
-    def mesh(self, devices: int | None) -> Any:
-        """A mesh of some devices, or of all. Raises a NotOfferedError if JAX is too old for this way."""
-        kind = getattr(getattr(jax.sharding, "AxisType", None), self.axes, None)
-        lacks_explicit = not (hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard"))
-        if kind is None or not hasattr(jax, "shard_map") or (self.axes == "Explicit" and lacks_explicit):
-            raise NotOfferedError(f"spreading a batch by {self.name} needs a newer JAX")
-        some = jax.devices()[:devices]
-        return jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
-
-
 EACH = 3  # examples on each device
-EXPLICIT, MAPPED = Way("explicit axes", "Explicit"), Way("shard_map", mapped=True)
-WAYS = (Way("automatic axes"), EXPLICIT, MAPPED, Way("shard_map, varying parameters", mapped=True, varying=True))
+#: How a batch is spread over devices, as results name it. In the last, parameters are made to vary over them, too, so
+#: that no loop, whatever the kernel, exchanges anything.
+AUTOMATIC, EXPLICIT, MAPPED, VARYING = WAYS = (
+    "automatic axes", "explicit axes", "shard_map", "shard_map, varying parameters",
+)  # fmt: skip
 
 
-def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -> Answers:
+def _mesh(way: str, devices: int | None) -> Any:
+    """A mesh of some devices, or of all. Raises a NotOfferedError if JAX is too old for this way."""
+    kind = getattr(getattr(jax.sharding, "AxisType", None), "Explicit" if way == EXPLICIT else "Auto", None)
+    lacks_explicit = not (hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard"))
+    if kind is None or not hasattr(jax, "shard_map") or (way == EXPLICIT and lacks_explicit):
+        raise NotOfferedError(f"spreading a batch by {way} needs a newer JAX")
+    some = jax.devices()[:devices]
+    return jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
+
+
+def _answer_spread(port: Port, row: Row, way: str, devices: int | None = None) -> Answers:
     """A port's answers to a row, with its batch over some devices, or all, of which there are at least two then."""
     if devices is None and jax.device_count() < 2:
         raise NotOfferedError(
             "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
             "JAX_PLATFORMS=cpu"
         )
-    mesh, (data, model, arrays) = way.mesh(devices), one_set(row, port)
+    mesh, (data, model, arrays) = _mesh(way, devices), one_set(row, port)
 
     def spread(spec: P, array: Any) -> Any:  # by jax.device_put, NaN is refused on several hosts
         return jax.make_array_from_callback(array.shape, NamedSharding(mesh, spec), np.asarray(array).__getitem__)
 
+    def on_part(model: Any, *data: Any) -> Any:
+        if way != VARYING:  # JAX sums the gradient of the parameters over devices
+            return direct(row, port, model, *data)
+        found = direct(row, port, jax.tree.map(lambda array: vary_over(array, [AXIS]), model), *data)
+        return found | {"d model": jax.lax.psum(found["d model"], AXIS)}
+
+    function: Any = on_part
+    if way in (MAPPED, VARYING):
+        names = ("carry", "outputs", "d x", *(("d carry",) if row["carry"] == "passed" else ()))
+        out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
+        function = jax.shard_map(on_part, mesh=mesh, in_specs=(P(), *[P(AXIS)] * 3), out_specs=out_specs)
     model, arrays = jax.tree.map(partial(spread, P()), model), jax.tree.map(partial(spread, P(AXIS)), arrays)
-    function: Callable[..., Any] = partial(direct, row, port)
-    with jax.set_mesh(mesh) if way is EXPLICIT else nullcontext():
-        jitted = jit_without_optimization(_mapped(row, function, way, mesh) if way.mapped else function)
-        compiled = jitted.lower(model, *arrays).compile()
+    with jax.set_mesh(mesh) if way == EXPLICIT else nullcontext():
+        compiled = jit_without_optimization(function).lower(model, *arrays).compile()
         results = gathered(compiled(model, *arrays))
     answers = named_answers(row, port, data, results)
     if devices is None:
@@ -188,26 +182,12 @@ def _answer_spread(port: Port, row: Row, way: Way, devices: int | None = None) -
     return answers
 
 
-def _mapped(row: Row, function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
-    """The function on each device's part; the gradient of the parameters is the sum over devices."""
-
-    def local(model: Any, *data: Any) -> Any:
-        if not way.varying:  # JAX sums the gradient
-            return function(model, *data)
-        found = function(jax.tree.map(lambda array: vary_over(array, [AXIS]), model), *data)
-        return found | {"d model": jax.lax.psum(found["d model"], AXIS)}
-
-    names = ("carry", "outputs", "d x", *(("d carry",) if row["carry"] == "passed" else ()))
-    out_specs = dict.fromkeys(names, P(AXIS)) | {"d model": P()}
-    return jax.shard_map(local, mesh=mesh, in_specs=(P(), *[P(AXIS)] * 3), out_specs=out_specs)
-
-
-def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) -> None:
+def _require_one_exchange(way: str, port: Port, answers: Answers, program: str) -> None:
     """Raise a DefectError where more is exchanged than each gradient of a parameter, once."""
     exchanged = collectives_of(program)
     if not exchanged:
         raise DefectError("nothing is exchanged, so that the gradient is that of a part of the batch")
-    if not (way.varying or (isinstance(port, WithKernel) and port.kernel == FUSED)):
+    if not (way == VARYING or (isinstance(port, WithKernel) and port.kernel == FUSED)):
         return
     if inside := [str(c) for c in exchanged if c.in_loop]:
         raise DefectError(f"devices exchange data at every step: {'; '.join(inside)}")
@@ -219,20 +199,6 @@ def _require_one_exchange(way: Way, port: Port, answers: Answers, program: str) 
         raise DefectError(f"devices exchange {total:,} bytes ({names}), expected at most {most:,}: the gradient's")
 
 
-def _traces(port: Port) -> Iterator[Case]:
-    """Each way of passing arguments in a `jax.shard_map` has a trace: JAX refuses a loop whose carry begins to vary."""
-    mesh = MAPPED.mesh(1)
-    for entry, passed in itertools.product(("whole", "steps"), ((), ("carry",), MASKS, ("carry", *MASKS))):
-        row = _row(passed, 1) | {"entry": entry, "phase": "forward"}
-        _, model, (arrays, *_) = one_set(row, port)
-        call = partial(direct, row, port, weights=None, d_carry=None)
-        for alike in (P(AXIS), P()) if passed else (P(AXIS),):  # a carry or a mask may be the same on all
-            in_specs = P(), (P(AXIS), *[alike] * 3)
-            mapped = jax.shard_map(call, mesh=mesh, in_specs=in_specs, out_specs=P(AXIS))
-            what = f"{entry}, {', '.join(passed) or 'inputs alone'}: no trace in a jax.shard_map"
-            yield Case(what, partial(jax.eval_shape, mapped, model, arrays))
-
-
 def _row(passed: Sequence[str], devices: int) -> Row:
     return whole_row({"batch": str(EACH * devices), **dict.fromkeys(passed, "passed")})
 
@@ -241,13 +207,25 @@ def on_all_devices(port: Port) -> Iterator[Case]:
     """Each way, from the learned carry with masks and from a passed one: values, gradients, and what is exchanged."""
     for way, passed in itertools.product(WAYS, (MASKS, ("carry",))):
         row = _row(passed, jax.device_count())
-        yield Case(f"{way.name}, with {' and '.join(passed)}", partial(_answer_spread, port, row, way), expect_one(row))
+        yield Case(f"{way}, with {' and '.join(passed)}", partial(_answer_spread, port, row, way), expect_one(row))
 
 
 def on_one_device(port: Port) -> Iterator[Case]:
-    """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
+    """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not.
+
+    Each way of passing arguments in a `jax.shard_map` has a trace: JAX refuses a loop whose carry begins to vary.
+    """
+    yield Case("an older JAX, which has none of these", lambda: None)  # without it, all of the check is not offered
     row = _row(("carry", *MASKS), 1)
     for way in (EXPLICIT, MAPPED):
-        yield Case(way.name, partial(_answer_spread, port, row, way, devices=1), expect_one(row))
-    yield Case("traced", partial(require_cases, _traces(port)))
-    yield Case("an older JAX, which has none of these", lambda: None)  # without it, all of the check is not offered
+        yield Case(way, partial(_answer_spread, port, row, way, devices=1), expect_one(row))
+    with suppress(NotOfferedError):
+        mesh = _mesh(MAPPED, 1)
+        for entry, passed in itertools.product(("whole", "steps"), ((), ("carry",), MASKS, ("carry", *MASKS))):
+            row = _row(passed, 1) | {"entry": entry, "phase": "forward"}
+            _, model, (arrays, *_) = one_set(row, port)
+            call = partial(direct, row, port, weights=None, d_carry=None)
+            for alike in (P(AXIS), P()) if passed else (P(AXIS),):  # a carry or a mask may be the same on all
+                mapped = jax.shard_map(call, mesh=mesh, in_specs=(P(), (P(AXIS), *[alike] * 3)), out_specs=P(AXIS))
+                what = f"{entry}, {', '.join(passed) or 'inputs alone'}: no trace in a jax.shard_map"
+                yield Case(what, partial(jax.eval_shape, mapped, model, arrays))

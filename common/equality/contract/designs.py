@@ -1,9 +1,11 @@
-"""The rows that each port is checked by, of which `.ci/designs.py` found most once; and what they are about."""
+"""The rows that each port is checked by, and what they are about.
 
-import hashlib
+Most are a covering design that was found once, by simulated annealing, as Garvin, Cohen and Dwyer (2011) do,
+https://doi.org/10.1007/s10664-010-9135-7. Tests say whether a combination of levels is in none of them.
+"""
+
 import json
 from collections.abc import Iterable
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +13,8 @@ from typing import NamedTuple
 from ...port.protocol import Port
 from .factors import COARSE, COARSE_SPACE, COMPILED, SPACE, Factor, Row, Space, named_rows, unusual, whole_row
 
-#: By the digest of a space: its rows, each a string of the numbers of its levels, and how many combinations of levels
-#: some row can have.
-FILE = Path(__file__).with_name("rows.json")
-_stored = cache(lambda: json.loads(FILE.read_text()))  # not on import: .ci/designs.py may have to write it anew
-Combination = frozenset[tuple[str, str]]  # some factors, each with a level: what one row can cover
+#: The rows of `SPACE`, and those in other dtypes, of `COARSE_SPACE`: strings of the numbers of their levels.
+_STORED = json.loads(Path(__file__).with_name("rows.json").read_text())
 
 
 def design_of(port: Port) -> list[Row]:
@@ -25,7 +24,7 @@ def design_of(port: Port) -> list[Row]:
 
 def designed_rows(space: Space) -> list[Row]:
     """The rows of a space that cover it."""
-    rows = _stored()[digest(space)]["rows"]
+    rows = _STORED["float64" if space is SPACE else "others"]
     return [whole_row({f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)}) for row in rows]
 
 
@@ -34,14 +33,15 @@ def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
 
     Rows in other dtypes count for pairs with a dtype alone: their bounds would hide faults of another pair.
     """
-    rows, count = list(rows), 0
+    rows, count, of = list(rows), 0, 0
     for space in (SPACE, COARSE_SPACE):
         usable = [row for row in rows if all(row[factor.name] in factor.levels for factor in space.factors)]
         count += len(covered(space, [row for row in usable if space is COARSE_SPACE or row["dtype"] == "float64"]))
-    return count, sum(_stored()[digest(space)]["combinations"] for space in (SPACE, COARSE_SPACE))
+        of += len(covered(space, designed_rows(space)))
+    return count, of
 
 
-def covered(space: Space, rows: Iterable[Row]) -> set[Combination]:
+def covered(space: Space, rows: Iterable[Row]) -> set[frozenset[tuple[str, str]]]:
     """The pairs and triples of levels that rows hold."""
     some = combined(space)
     return {frozenset((factor.name, row[factor.name]) for factor in factors) for row in rows for factors in some}
@@ -55,13 +55,6 @@ def combined(space: Space) -> list[tuple[Factor, ...]]:
     return pairs + list(combinations([factor for factor in space.factors if factor.in_triples], 3))
 
 
-def digest(space: Space) -> str:
-    """The digest of all that the rows depend on. Reasons of rules do not count."""
-    factors = [(factor.name, factor.levels, factor.in_triples) for factor in space.factors]
-    rules = [(sorted(rule.when.items()), sorted(rule.then.items())) for rule in space.rules]
-    return hashlib.sha256(json.dumps([factors, rules, space.only]).encode()).hexdigest()[:16]
-
-
 class Selection(NamedTuple):
     """The rows that have one of some levels of a factor: the name of a check, and of what failures are told under."""
 
@@ -70,13 +63,14 @@ class Selection(NamedTuple):
     factor: str
     levels: tuple[str, ...] = ()  # none for all but the usual one
 
-    def has(self, level: str) -> bool:
-        """Whether a level of the factor is one of these."""
+    def has(self, row: Row) -> bool:
+        """Whether a row has one of them."""
+        level = row[self.factor]
         return level in self.levels if self.levels else level != whole_row({})[self.factor]
 
     def rows(self, port: Port) -> list[Row]:
         """The rows of a port that have one of them."""
-        return [row for row in design_of(port) if self.has(row[self.factor])]
+        return [row for row in design_of(port) if self.has(row)]
 
 
 SELECTIONS = (
@@ -118,9 +112,8 @@ def told(row: Row) -> str:
     >>> told({"reverse": "yes", "entry": "chunks"})
     'chunks+reverse'
     """
-
-    def name_of(factor: str, level: str) -> str:
-        known = (selection.name for selection in SELECTIONS if selection.factor == factor and selection.has(level))
-        return next(known, OTHERS.get(level, OTHERS.get(factor, factor)))
-
-    return "+".join(sorted({name_of(*pair) for pair in unusual(row).items()})) or "sequence"
+    names = set[str]()
+    for factor, level in unusual(row).items():
+        known = (selection.name for selection in SELECTIONS if selection.factor == factor and selection.has(row))
+        names.add(next(known, OTHERS.get(level, OTHERS.get(factor, factor))))
+    return "+".join(sorted(names)) or "sequence"

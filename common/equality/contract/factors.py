@@ -46,11 +46,6 @@ class Space(NamedTuple):
     rules: tuple[Rule, ...]
     only: str | None = None  # a factor: pairs with its levels alone are covered
 
-    @property
-    def usual(self) -> Row:
-        """The row of the usual levels."""
-        return {factor.name: factor.levels[0] for factor in self.factors}
-
     def allows(self, row: Row) -> bool:
         """Whether a row, or as much of it as is known, keeps every rule."""
         return all(rule.allows(row) for rule in self.rules)
@@ -237,17 +232,17 @@ def other_kernels(port: Port) -> list[str]:
 
 def one_by_one() -> list[Row]:
     """Rows in float64 in which one level is not the usual one, or as few as go together: what fails tells why."""
-    rows = [SPACE.usual]
+    rows = [whole_row({})]
     for factor in SPACE.factors:
         for level in factor.levels[1:]:
             more = ({}, {"phase": "train_step"}, {"lengths": "passed"}, {"time": "130"})
-            some = (rows[0] | levels | {factor.name: level} for levels in more)
+            some = (whole_row(levels | {factor.name: level}) for levels in more)
             rows += [row for row in some if SPACE.allows(row)][:1]
-    return [whole_row(row) for row in rows]
+    return rows
 
 
 #: The levels of a row where nothing else is said: those of FACTORS, and of what named rows alone change.
-_USUAL = SPACE.usual | {
+_USUAL = {factor.name: factor.levels[0] for factor in FACTORS} | {
     "dtype": DTYPES[0], "params": "random", "wide": "all", "told": "no", "optimizer": "momentum", "kernel": STOCK,
 }  # fmt: skip
 
@@ -260,11 +255,6 @@ def whole_row(levels: Row) -> Row:
 def unusual(row: Row) -> Row:
     """Its levels that are not the usual ones."""
     return {name: level for name, level in row.items() if level != _USUAL.get(name)}
-
-
-def is_compiled(row: Row | None) -> bool:
-    """Whether XLA compiles the program of a row as users have it, which takes longest."""
-    return row is not None and row["transform"] in COMPILED
 
 
 def style_of(row: Row, port: Port) -> str | None:

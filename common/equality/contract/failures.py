@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...gru.kernels import STOCK
 from ...parity.departure import Search
 from ...parity.places import places_of
 from ...parity.record import Location
@@ -71,13 +70,12 @@ import numpy as np
 from trigru.common.equality.contract.data import data_of
 from trigru.common.equality.contract.programs import answers_of
 from trigru.common.equality.contract.reference import expect
-from trigru.common.port.protocol import WithKernel
 from trigru.impls import get_port
 
 jax.config.update("jax_enable_x64", {wide})
 jax.config.update("jax_default_matmul_precision", "highest")
 
-port, row = {port}, {row}
+port, row = get_port("{port}"), {row}
 data = data_of(row)
 data = data.of_set([values.name for values in data.values].index("{values}"))
 (found,) = answers_of(row, port, data)  # port.apply, port.step, port.classify or a call style
@@ -92,12 +90,11 @@ for name, (want,) in expect(row, data, np.float64).items():
 def script_of(failed: Measurement) -> str:
     """The text of a script for a row's measurement; it prints how far each answer is from the oracle's."""
     assert failed.levels is not None
-    row = whole_row(failed.levels)
-    port = f'get_port("{failed.port}")'
+    row = whole_row({"kernel": failed.kernel} | failed.levels)
     return _SCRIPT.format(
         message=str(failed).replace('"', "'").replace("\\", "/"),
         wide=row["dtype"] == "float64",
-        port=port if failed.kernel == STOCK else f'WithKernel({port}, "{failed.kernel}")',
+        port=failed.port,
         row=row,
         values=failed.quantity.partition(" of ")[2] or "usual values",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -25,35 +26,25 @@ Passed = tuple[Array, ...]  # x, carry, lengths, resets; None where a row does n
 Entry = Callable[..., Answers]  # (model, *passed) -> carry and outputs, or logits, by name
 #: Of results, those that are models: gradients, and moved parameters.
 GRADIENT, MOVED = "d model", "Δ model"
-PARTS = 5  # in which a model is differentiated apart: as many as a record has arrays
 
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     """The port's answers to a row, for each set of values: evaluated in NumPy from the trace, or as XLA compiles it."""
-    model, arrays = arguments_of(row, port, data)
-    call, sets = _call_of(row, port), len(data.values)
+    (model, arrays), style, sets = arguments_of(row, port, data), style_of(row, port), len(data.values)
+    call = partial(direct, row, port) if style is None else _styled(row, port, style)
     if row["transform"] in COMPILED:
         with configured({"jax_disable_most_optimizations": row["transform"] != "compiled"}):
-            found = _compiled(row, port, call, model, arrays, sets)
+            found = _run_by_xla(row, port, call, model, arrays, sets)
     else:
-        traced = Traced(call, model, *jax.tree.map(partial(_spec, row), arrays))
-        _require_choices(row, port, choices_of(traced.closed.jaxpr))
+
+        def spec(array: np.ndarray) -> Any:  # a weak type gives way to others, as that of Python's numbers
+            weak = row["arrays"] == "weak" and array.dtype == jnp.result_type(float)
+            return jax.ShapeDtypeStruct(array.shape[1:], array.dtype, weak_type=weak)
+
+        traced = Traced(call, model, *jax.tree.map(spec, arrays))
+        _require_choices(row, port, traced.closed.jaxpr)
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
     return [named_answers(row, port, data, results) for results in found]
-
-
-def _call_of(row: Row, port: Port) -> Callable[..., Any]:
-    """The function of a row: called directly, or in its call style, by one program for all calls."""
-    if (style := style_of(row, port)) is None:
-        return partial(direct, row, port)
-    program: Program | None = None
-
-    def call(model: Any, passed: Passed, targets: Array, *_: Any) -> Any:
-        nonlocal program
-        program = program or _program(row, port, style, model, passed)
-        return _called(row, program, passed, targets)
-
-    return call
 
 
 def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]]:
@@ -83,14 +74,11 @@ def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     return answers
 
 
-def _spec(row: Row, array: np.ndarray) -> Any:
-    """The type of one set of an array; of a row with weak types, one that gives way to others, as Python's numbers."""
-    weak = row["arrays"] == "weak" and array.dtype == jnp.result_type(float)
-    return jax.ShapeDtypeStruct(array.shape[1:], array.dtype, weak_type=weak)
+def _require_choices(row: Row, port: Port, jaxpr: Any) -> None:
+    """Require a row's program to have what was chosen for its model: the answers are the same without it.
 
-
-def choices_of(jaxpr: Any) -> set[tuple[str, Any]]:
-    """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
+    It shows in what tells kernels and loops apart: unrolling, recomputation, dtypes of products, custom rules.
+    """
     found = set[tuple[str, Any]]()
     for equation, _ in equations(jaxpr):
         name = equation.primitive.name
@@ -103,11 +91,6 @@ def choices_of(jaxpr: Any) -> set[tuple[str, Any]]:
             found.add(("remat", True))
         elif name.startswith(("custom_jvp", "custom_vjp")):
             found.add(("rule", name))
-    return found
-
-
-def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
-    """Require a row's program to have what was chosen for its model: the answers are the same without it."""
     config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], int(row["time"])
     calls = ((T + 1) // 2, T // 2) if row["entry"] == "chunks" else (T,)  # a loop has no more steps to unroll
     needed: list[tuple[str, Any]] = [("remat", True)] if config.remat else []
@@ -150,17 +133,9 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
             one = jax.vmap(one, (None, *[0] * 6))
         return one(model, *passed, weights, d_carry)
 
-    if phase == "penalty":
-
-        def slope(model: Any) -> Any:
-            pairs = zip(jax.tree.leaves(of_model(model)), jax.tree.leaves(along[0]), strict=True)
-            return sum(jnp.sum(g * v) for g, v in pairs)
-
-        return {GRADIENT: port.value_and_grad(slope)(model)[1][0]}
-    if row["transform"] == "per example":
-        return {GRADIENT: of_model(model)}
-    if phase == "gradient":
-        return gradient(model, passed, weights, d_carry)
+    def slope(model: Any) -> Any:
+        pairs = zip(jax.tree.leaves(of_model(model)), jax.tree.leaves(along[0]), strict=True)
+        return sum(jnp.sum(g * v) for g, v in pairs)
 
     def of_point(model: Any, x: Array, carry: Array) -> Answers:
         given = x, carry, *passed[2:]
@@ -168,22 +143,24 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
             return entry(model, *given)
         return {name: a for name, a in gradient(model, given, weights, d_carry).items() if name.startswith("d ")}
 
-    return jax.jvp(of_point, (model, *passed[:2]), along)[1]
+    if phase in ("jvp", "hvp"):
+        return jax.jvp(of_point, (model, *passed[:2]), along)[1]
+    if phase == "penalty":
+        return {GRADIENT: port.value_and_grad(slope)(model)[1][0]}
+    if row["transform"] == "per example":
+        return {GRADIENT: of_model(model)}
+    return gradient(model, passed, weights, d_carry)
 
 
 def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
+    """Values and gradients, those of each array of the model and of each other argument while all else is constant."""
     arrays, structure = jax.tree.flatten(arguments)
-    own, values, found = len(arrays) - len(arguments) + 1, None, list(arrays)
-    for some in (*(range(n, own, PARTS) for n in range(min(PARTS, own))), *([n] for n in range(own, len(arrays)))):
 
-        def of_some(moved: dict[int, Array]) -> Any:
-            return function(*structure.unflatten([moved.get(n, constant) for n, constant in enumerate(arrays)]))
+    def of_one(moved: Array, n: int) -> Any:
+        return function(*structure.unflatten([*arrays[:n], moved, *arrays[n + 1 :]]))
 
-        gradients, values = jax.grad(of_some, has_aux=True)({n: arrays[n] for n in some})
-        for n, gradient in gradients.items():
-            found[n] = gradient
-    return values, structure.unflatten(found)
+    found = [jax.grad(partial(of_one, n=n), has_aux=True)(array) for n, array in enumerate(arrays)]
+    return found[0][1], structure.unflatten([gradient for gradient, _ in found])
 
 
 def _entry_of(row: Row, port: Port) -> Entry:
@@ -242,59 +219,61 @@ def _entry_of(row: Row, port: Port) -> Entry:
     return {"checkpoint": jax.checkpoint(entry), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], entry)
 
 
-class _Undumped:
-    """A port whose styles hand out models, and not their canonical parameters, which a trace does not have."""
-
-    def __init__(self, port: Port):
-        self._port, self.dump = port, lambda tree: tree
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._port, name)
-
-
-def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Program:
-    """A row's task in a call style, whose arrays are those that are passed."""
-    run, places = _entry_of(row, port), [n for n, a in enumerate(passed) if a is not None]
-
-    def predict(model: Any, *arrays: Array) -> Any:
-        given = dict(zip(places, arrays, strict=True))
-        return port.step(model, *arrays) if row["phase"] == "step" else run(model, *map(given.get, range(len(passed))))
+def _styled(row: Row, port: Port, style: str) -> Callable[..., Any]:
+    """The function of a row in a call style, by one program for all calls, whose arrays are those that are passed."""
+    run, phase = _entry_of(row, port), row["phase"]
+    built = next((known for known in available_styles(port, phase) if known.name == style), None)
+    if built is None:
+        raise NotOfferedError(f"no call style {style} for the phase {phase}")
+    # styles hand out models, and not their canonical parameters, which a trace does not have
+    attributes = {name: getattr(port, name) for name in dir(port) if not name.startswith("__")}
+    undumped: Any = SimpleNamespace(**attributes | {"dump": lambda tree: tree})
+    program: Program | None = None
 
     def loss(values: Answers, targets: Array) -> Array:
         split = (targets, None) if "logits" in values else (targets[..., :-1, :], targets[..., -1, :])
         return scalar_of(values, *split)
 
-    task = Task(row["phase"], predict, loss, OPTIMIZERS[row["optimizer"]])
-    built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
-    if built is None:
-        raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
-    program = built.build(_Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
+    def call(model: Any, passed: Passed, targets: Array, *_: Any) -> Any:
+        nonlocal program
+        places = [n for n, a in enumerate(passed) if a is not None]
+
+        def predict(model: Any, *arrays: Array) -> Any:
+            given = dict(zip(places, arrays, strict=True))
+            return port.step(model, *arrays) if phase == "step" else run(model, *map(given.get, range(len(passed))))
+
+        if program is None:
+            task = Task(phase, predict, loss, OPTIMIZERS[row["optimizer"]])
+            program = built.build(undumped, model, task)
+            _require_leaves(program, style, model, task)
+        x, *others = [array for array in passed if array is not None]
+        if phase == "step":
+            (carry,), outputs = others, []
+            for t in range(x.shape[-2]):
+                carry, output = program.call(x[..., t, :], carry)
+                outputs.append(output)
+            return {"carry": carry, "outputs": jnp.stack(outputs, axis=-2)}
+        if phase == "forward":
+            return program.call(x, *others)
+        if phase == "gradient":
+            value, gradient = program.call(x, targets, *others)
+            return {"value": value, GRADIENT: program.read(gradient)}
+        losses = [program.call(x, targets, *others) for _ in range(STEPS)]
+        return {"losses": jnp.stack(losses), MOVED: program.params()}
+
+    return call
+
+
+def _require_leaves(program: Program, style: str, model: Any, task: Task) -> None:
+    """Require a program to say right how many arrays cross the jit boundary."""
     if jax.tree.leaves(model)[0] is not model:  # before flax 0.12, an NNX module is a leaf
-        state = jax.eval_shape(task.optimizer.init, model) if row["phase"] == "train_step" else ()
+        state = jax.eval_shape(task.optimizer.init, model) if task.phase == "train_step" else ()
         least = len(jax.tree.leaves((model, state)))
         if not least <= program.leaves <= least + 4:  # and a count of steps, or the like
             raise DefectError(f"style {style} says that {program.leaves} arrays cross the jit boundary, not {least}.")
-    return program
 
 
-def _called(row: Row, program: Program, passed: Passed, targets: Array) -> Any:
-    x, *others = [array for array in passed if array is not None]
-    if row["phase"] == "step":
-        (carry,), outputs = others, []
-        for t in range(x.shape[-2]):
-            carry, output = program.call(x[..., t, :], carry)
-            outputs.append(output)
-        return {"carry": carry, "outputs": jnp.stack(outputs, axis=-2)}
-    if row["phase"] == "forward":
-        return program.call(x, *others)
-    if row["phase"] == "gradient":
-        value, gradient = program.call(x, targets, *others)
-        return {"value": value, GRADIENT: program.read(gradient)}
-    losses = [program.call(x, targets, *others) for _ in range(STEPS)]
-    return {"losses": jnp.stack(losses), MOVED: program.params()}
-
-
-def _compiled(row: Row, port: Port, call: Callable[..., Any], model: Any, arrays: Any, sets: int) -> list[Any]:
+def _run_by_xla(row: Row, port: Port, call: Callable[..., Any], model: Any, arrays: Any, sets: int) -> list[Any]:
     call = jax.jit(call) if row["style"] == NO_STYLE and row["transform"] != "eager" else call
     found = []
     for n in range(sets):

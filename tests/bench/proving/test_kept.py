@@ -17,6 +17,7 @@ from trigru.common.equality.measurement import Measurement
 
 PASSED = Measurement("pure", "life", None, "GRU: loaded", "float64", 1e-16, 1e-12)
 PURE = PortId("port", "pure")
+LIFE = [QuestionId(PURE, "life")]
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +31,12 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_proof_that_is_kept_comes_back_unless_it_was_changed(folder):
-    assert kept(PURE) is None
-    keep(PURE, "cpu", [PASSED])
-    assert kept(PURE).measurements == [PASSED]
+    assert kept(PURE, LIFE) is None
+    keep(PURE, "cpu", [PASSED], LIFE)
+    assert kept(PURE, LIFE)[1] == [PASSED]
     (file,) = folder.iterdir()
     file.write_bytes(file.read_bytes().replace(b"1e-16", b"2e-16"))
-    assert kept(PURE) is None
+    assert kept(PURE, LIFE) is None
 
 
 OTHER_FACTS = {"check": "golden", "dtype": "float32", "style": "magic", "port": "linen"}
@@ -55,39 +56,36 @@ def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept():
         (PURE, "cpu", [replace(PASSED, error=1e200, bound=1e300)]),
         *((PURE, "cpu", [replace(PASSED, **{name: value})]) for name, value in OTHER_FACTS.items()),
     ):
-        keep(subject, backend, measurements)
-        assert kept(subject) is None, (subject, backend, measurements)
+        keep(subject, backend, measurements, LIFE)
+        assert kept(subject, LIFE) is None, (subject, backend, measurements)
 
 
 def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch):
-    keep(PURE, "cpu", [PASSED])
-    assert kept(PortId("port", "pure", "fused")) is None
+    keep(PURE, "cpu", [PASSED], LIFE)
+    assert kept(PortId("port", "pure", "fused"), LIFE) is None
     for name, other in (("digest", lambda: "changed"), ("find_spec", lambda name: name == "jax_plugins" or None)):
         with monkeypatch.context() as patch:
             patch.setattr(keeping, name, other)
-            assert kept(PURE) is None
+            assert kept(PURE, LIFE) is None
 
 
-@pytest.mark.parametrize(("place", "facts"), [
-    ("measurements 0", {"error": 1e-11}), ("", {"when": "yesterday"}), ("", {"digest": "as it was"}),
-    ("measurements *", {"port": "nnx"}),
-])  # fmt: skip
-def test_a_proof_of_something_else_is_none(place, facts, folder):
-    keep(PURE, "cpu", [PASSED])
+@pytest.mark.parametrize("facts", [{"error": 1e-11}, {"port": "nnx"}])
+def test_a_proof_of_something_else_is_none(facts, folder):
+    keep(PURE, "cpu", [PASSED], LIFE)
     (file,) = folder.iterdir()
-    rewrite(file, at(place, facts))
-    assert kept(PURE) is None
+    rewrite(file, at("measurements 0", facts))
+    assert kept(PURE, LIFE) is None
 
 
 def test_the_oldest_proofs_go(folder, monkeypatch):
     monkeypatch.setattr(keeping, "MOST_KEPT", 3)
     for number in range(6):
         monkeypatch.setattr(keeping, "digest", lambda number=number: str(number))
-        keep(PURE, "cpu", [PASSED])
+        keep(PURE, "cpu", [PASSED], LIFE)
         for file in folder.iterdir():
             os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 10))
     assert len(list(folder.iterdir())) == 3
-    assert kept(PURE) is not None
+    assert kept(PURE, LIFE) is not None
 
 
 @pytest.fixture
@@ -173,6 +171,7 @@ def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, t
 def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatch):
     some = {"checks": get_checks("life"), "styles": {"forward": None}}
     monkeypatch.setattr(keeping, "nothing_changed", lambda: True)
+    monkeypatch.setattr(keeping, "expand", lambda _, dtypes, checks, *__: [QuestionId(PURE, c.name) for c in checks])
     prover, asked = Prover(), []
     prover.programs, prover.backend = tmp_path, "cpu"
     monkeypatch.setattr(prover, "prove", lambda questions, _: asked.append(questions) or [PASSED])
@@ -180,7 +179,6 @@ def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatc
         assert verifying.verify_ports(("pure",), ("float64",), **some, prover=prover)[0] == [PASSED]
     (questions,) = asked
     assert kept(PURE, questions) is not None
-    assert kept(PURE) is None
     assert kept(PURE, [*questions, QuestionId(PURE, "golden")]) is None
 
 
@@ -196,7 +194,7 @@ class NoProver(Prover):
 def test_a_command_takes_a_proof_that_is_kept_and_says_so(monkeypatch):
     said = []
     monkeypatch.setattr(verifying, "say", said.append)
-    keep(PURE, "cpu", [PASSED])
+    keep(PURE, "cpu", [PASSED], LIFE)
     found, _ = verifying.verify_ports(("pure",), verifying.DTYPES, prover=NoProver())
     assert found == [PASSED]
     assert "by the same code; --anew proves again" in said[0]

@@ -82,9 +82,9 @@ answer_request = questions.answer_request
 def test_a_question_is_found_again_by_its_names():
     subjects = [PURE, PortId("port", "linen", "fused"), PortId("upstream", "nnx"), PortId("fault", "no-b-hn")]
     for asked in expand(subjects, DTYPES, CHECKS):
-        question = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
-        assert question.port is get_subject(asked.subject)
-        assert (question.check.name, question.row) == (asked.check, asked.row)
+        port, check, row = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
+        assert port is get_subject(asked.subject)
+        assert (check.name, row) == (asked.check, asked.row)
     assert get_subject(subjects[1]).kernel == "fused"
     assert get_subject(subjects[2]) is not get_port("nnx")
 

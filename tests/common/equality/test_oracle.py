@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cases import Case
 from trigru.common.equality import checks, oracle
-from trigru.common.equality.bounds import accuracy_bound
+from trigru.common.equality.measurement import accuracy_bound
 from trigru.common.parameters.record import from_leaves, leaves
 
 sizes = st.integers(1, 4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.cases import Case
 from trigru.common.config import GRUConfig
-from trigru.common.equality.bounds import relative_error
+from trigru.common.equality.measurement import relative_error
 from trigru.common.gru.fused import Weights, fused_scan
 from trigru.common.program import equations
 from trigru.impls import get_port
