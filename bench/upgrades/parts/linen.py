@@ -1,7 +1,7 @@
 """Parts of Flax linen."""
 
 from collections import namedtuple
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import flax.core
@@ -140,24 +140,22 @@ class Struct:
     b: Any = flax.struct.field(pytree_node=False, default=2)
 
 
-@cache
-def _initialized(line: str) -> Any:
-    """The function that draws the variables of a row; it is traced once."""
-    module, inputs, options = HERE.model(line, X)
-    return jax.jit(lambda: module.init(KEY, *inputs, **options))
-
-
-def _draw() -> Example:
-    """The variables of all rows; the models are built before, since `evaluate` traces what it calls."""
-    draws = {line: _initialized(line) for line in lines_of(MODULES)}
-    return Example(drawn=evaluate(lambda: {line: draw() for line, draw in draws.items()}))
+def variables_of(module: nn.Module, *inputs: Any, **options: Any) -> Any:
+    """Fixed variables for a module, in the shapes and dtypes of those that it draws."""
+    return filled(jax.eval_shape(partial(module.init, KEY, *inputs, **options)))
 
 
 def _of(line: str, *, compiled: bool = False) -> Example:
     """A module, with the collections that a call changes."""
     module, inputs, options = HERE.model(line, X)
     apply = partial(module.apply, mutable=CHANGED, **options)
-    return Example(apply, filled(jax.eval_shape(_initialized(line))), inputs, compiled=compiled)
+    return Example(apply, variables_of(module, *inputs, **options), inputs, compiled=compiled)
+
+
+def _draw(line: str) -> Any:
+    """The variables that the module of a row draws."""
+    module, inputs, options = HERE.model(line, X)
+    return evaluate(partial(module.init, KEY, *inputs, **options))
 
 
 def everything() -> dict[str, Any]:
@@ -183,8 +181,7 @@ def _scaled(x: Any) -> list[Any]:
 HERE = Lines(
     globals(),
     box=lambda *names: nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b")),
-    variables_of=lambda module, *inputs: filled(jax.eval_shape(lambda: module.init(KEY, *inputs))),
-    variables=lambda: filled(jax.eval_shape(lambda: Setup().init(KEY, FRAME))),
+    variables=lambda: variables_of(Setup(), FRAME),
     nothing=lambda: jax.tree.map(jnp.zeros_like, everything()),
 )
 PARTS: Rows = {
@@ -196,7 +193,7 @@ partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRU
     "linen in half precision": HERE.compiled(half)("""
 [module.init_with_output(KEY, x)[0] for module in (nn.LayerNorm(), nn.GroupNorm(1), nn.BatchNorm(False), nn.RMSNorm())]
 """),
-    "parameters": _draw,
+    "parameters": lambda: Example(drawn={line: _draw(line) for line in lines_of(MODULES)}),
     **HERE.traced(x=X)("""
 nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
 [nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
