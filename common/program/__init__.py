@@ -110,10 +110,6 @@ def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ..
     """The lines that led to an equation, the innermost first, without JAX's own. None where JAX kept no traceback.
 
     Callers are the equations whose function or loop it is in, the outermost first: they know the lines outside of it.
-
-    >>> closed = jax.make_jaxpr(lambda x: x + 1)(2.0)
-    >>> code_lines(closed.eqns[0])  # nothing led here from a file
-    ()
     """
     lines = _own(equation)
     for caller in reversed(callers):

@@ -77,17 +77,6 @@ class _Style:
     bind: str = ""
     trains: str = "functional"
 
-    def slots(self, port: _Port, phase: str) -> dict[str, Any]:
-        """What a phase has in the places of the template."""
-        it = self.it.format("treedef.unflatten(leaves)" if self.model == "leaves" else self.model)
-        passed = "model, optimizer" if phase == "train_step" else self.model
-        return vars(self) | {
-            "call": port.call(it),
-            "step": port.step(it),
-            "bound": f"bound_{phase} = {self.bind.format(phase, passed)}\n" if self.bind else "",
-            "called": f"bound_{phase}(" if self.bind else f"{phase}({passed}, ",
-        }
-
 
 def _shared(functional: str, setup: str = "", it: str = "{}") -> dict[str, _Style]:
     """The styles that every port has: `functional` by its name there."""
@@ -129,13 +118,23 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
     """
     if port not in PORTS:
         raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
-    chosen = {phase: STYLES[port][style] for phase, style in styles.items()}
+    phases: dict[str, dict[str, Any]] = {}  # by phase, what stands in the places of the template
+    for phase, name in styles.items():
+        style = STYLES[port][name]
+        it = style.it.format("treedef.unflatten(leaves)" if style.model == "leaves" else style.model)
+        passed = "model, optimizer" if phase == "train_step" else style.model
+        phases[phase] = vars(style) | {
+            "call": PORTS[port].call(it),
+            "step": PORTS[port].step(it),
+            "bound": f"bound_{phase} = {style.bind.format(phase, passed)}\n" if style.bind else "",
+            "called": f"bound_{phase}(" if style.bind else f"{phase}({passed}, ",
+        }
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((files(__name__) / "program.jinja").read_text(encoding="utf-8"))
     body = template.render(
         port=PORTS[port],
-        setups=dict.fromkeys(style.setup for style in chosen.values() if style.setup),
-        phases={phase: style.slots(PORTS[port], phase) for phase, style in chosen.items()},
+        setups=dict.fromkeys(slots["setup"] for slots in phases.values() if slots["setup"]),
+        phases=phases,
     )
     imports = ""
     for line in IMPORTS.format(port=port).splitlines():
