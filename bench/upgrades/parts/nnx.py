@@ -223,7 +223,6 @@ paths(nnx.state(norm(), nnx.Any(nnx.BatchStat, nnx.PathContains("bias")))), path
 nnx.capture(nnx.Intermediate)(lambda m: [m.sow(nnx.Intermediate, "a", n * CARRY) for n in (1, 2)])(norm())
 letters(nnx.restore_int_paths({"b": {"2": 3}} | {str(n): n for n in range(12)}))
 nnx.merge(*nnx.split(nnx.clone(fixed()), nnx.Param, ...))(CARRY, FRAME), nnx.to_pure_dict(nnx.state(fixed(), nnx.Param))
-[nnx.update(m, jax.tree.map(lambda a: 2 * a, nnx.state(m, nnx.Param))) or m(CARRY, FRAME) for m in [fixed()]]
 [nnx.replace_by_pure_dict(s, jax.tree.map(jnp.sin, nnx.to_pure_dict(s))) or s for s in [nnx.state(fixed(), nnx.Param)]]
 [nnx.replace_by_pure_dict(s, {"0": CARRY}) or s for s in [nnx.state(nnx.List([nnx.Param(jnp.ones((B, H)))]))]]
 [[of.update(Tagged(2.0)), m.weight[...]][1] for of in [nnx.EMA(Tagged(), 0.9)] for m in [of.apply_to(Tagged(3.0))]]
