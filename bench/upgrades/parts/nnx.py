@@ -14,7 +14,6 @@ from ..functions import Example
 from . import CARRY, FRAME, B, D, H, Lines, Rows, T, X, filled, half, letters, policies_of, rows
 
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones)
-
 UPDATED = "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]"
 zeros = nnx.initializers.zeros
 

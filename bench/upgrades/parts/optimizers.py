@@ -17,8 +17,7 @@ HALVED, AFTER, SKIP_LARGE = optax.scale(0.5), lambda n: n > 0, partial(optax.ski
 #: Of which all defaults but the learning rate are taken.
 PLAIN = (
     "adam adamw rmsprop lion adagrad adamax adamaxw nadam radam adabelief lamb adafactor novograd yogi amsgrad sgd "
-    "adan lars fromage rprop sm3 adadelta sign_sgd polyak_sgd optimistic_gradient_descent "
-    "nadamw optimistic_adam_v2"
+    "adan lars fromage rprop sm3 adadelta sign_sgd polyak_sgd optimistic_gradient_descent nadamw optimistic_adam_v2"
 )
 CONTRIB = "dowg schedule_free_adamw acprop ademamix cocob dadapt_adamw prodigy adopt dog madgrad momo muon"
 OPTIMIZERS = """

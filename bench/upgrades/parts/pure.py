@@ -72,8 +72,6 @@ TREE = {"b": [CARRY, (CARRY + 1, None)], "a": OrderedDict(z=CARRY + 2, c=CARRY +
 FANS = ("in", "out", "avg", "geo_avg")
 MIXED = [CARRY, jnp.ones(H, jnp.bfloat16) / 3]
 KINDS = ("bool", "int8", "int32", "uint32", "bfloat16", "float16", "float32", "complex64")
-
-
 _with_vjp, _with_jvp = jax.custom_vjp(lambda x: jnp.sin(x)), jax.custom_jvp(lambda x: jnp.sin(x))
 _with_vjp.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (2 * g * x,))
 _with_jvp.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 3 * xs[0] * ts[0]))
