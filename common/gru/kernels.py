@@ -14,12 +14,7 @@ MEASURED = ("AuthenticAMD",)
 
 
 def is_fused(kernel: str, dtype: Any) -> bool:
-    """Whether a model runs the fused kernel.
-
-    Args:
-        kernel: "stock", "fused" or "auto".
-        dtype: of the computation.
-    """
+    """Whether a model with a kernel, "stock", "fused" or "auto", computes in a dtype by the fused one."""
     if kernel != AUTO:
         return kernel == FUSED
     import jax  # names of kernels are read before JAX is

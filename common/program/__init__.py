@@ -6,20 +6,28 @@ step, and a primitive for which `trigru.common.program.rules` has no rule is han
 What only a compiled program shows is not seen here: what XLA does with it, memory, donation, devices.
 """
 
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from .interpreter import How, evaluation, function_of, scan_counts, wide
 from .rules import is_key, one_set
-from .source import CodeLine, code_lines, equations, jax_line
 
 __all__ = [
     "CodeLine", "Evaluator", "Traced", "alternative", "code_lines", "equations", "evaluate", "is_key", "jax_line",
     "scan_counts", "wide",
 ]  # fmt: skip
+_JAX = str(Path(jax.__file__).parent)
+#: Of JAX, what passes functions on, and what wraps one operation: these lines say nothing of who wanted it.
+_PASSING = re.compile(
+    r"/_src/(interpreters/|lax/lax\.py|numpy/(ufuncs|array_methods)\.py|(ad_checkpoint|api|api_util|config|core"
+    r"|custom_derivatives|dispatch|linear_util|pjit|profiler|stages|traceback_util|tree_util|util)\.py)"
+)
 
 
 class Evaluator:
@@ -85,3 +93,64 @@ def evaluate(function: Callable[..., Any], *arguments: Any) -> Any:
     array([1., 1.], dtype=float32)
     """
     return Traced(function, *arguments)(*arguments)
+
+
+# The equations of a trace, and the lines of code that made them ----------------------------------------------------
+
+
+class CodeLine(NamedTuple):
+    """A line of a file, and the function in which it stands."""
+
+    file: str
+    line: int
+    function: str
+
+
+def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ...]:
+    """The lines that led to an equation, the innermost first, without JAX's own. None where JAX kept no traceback.
+
+    Callers are the equations whose function or loop it is in, the outermost first: they know the lines outside of it.
+    """
+    lines = _own(equation)
+    for caller in reversed(callers):
+        outer = _own(caller)
+        if lines[-len(outer) :] != outer:  # JAX keeps the lines within the function alone; older versions all of them
+            lines += outer
+    return lines
+
+
+def jax_line(equations: Sequence[Any]) -> CodeLine | None:
+    """JAX's own line that made the last of equations, which are each in the function or loop of the one before.
+
+    It is that of the function of JAX that was called; None where that says nothing.
+    """
+    for equation in reversed(equations):
+        inside = takewhile(lambda line: line.file.startswith(_JAX), _lines(equation))
+        if telling := [line for line in inside if not _PASSING.search(line.file.replace("\\", "/"))]:
+            return telling[-1]
+    return None
+
+
+def _own(equation: Any) -> tuple[CodeLine, ...]:
+    return tuple(line for line in _lines(equation) if not line.file.startswith((_JAX, "<")))
+
+
+def _lines(equation: Any) -> list[CodeLine]:
+    traceback = getattr(getattr(equation, "source_info", None), "traceback", None)
+    frames = () if traceback is None else traceback.frames
+    return [CodeLine(frame.file_name, frame.line_num, frame.function_name) for frame in frames]
+
+
+def equations(jaxpr: Any, callers: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Every equation of a trace, also of the functions that it calls, and the equations around it, outermost first.
+
+    >>> closed = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 3, lambda _, y: -y, x))(2.0)
+    >>> {equation.primitive.name: len(callers) for equation, callers in equations(closed.jaxpr)}["neg"]
+    1
+    """
+    for equation in jaxpr.eqns:
+        yield equation, callers
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from equations(inner, (*callers, equation))

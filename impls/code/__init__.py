@@ -5,7 +5,7 @@ program.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -29,37 +29,29 @@ from trigru.impls.{port} import GRU, gru, gru_step, init
 X = "x = jax.random.normal(jax.random.key(1), (16, 20, 8))  # (batch, time, inputs)"
 
 
-@dataclass(frozen=True)
-class _Port:
-    """How a model is made, and from an expression for it (or for linen's and plain JAX's parameters) called."""
-
-    make: str
-    call: Callable[[str], str]
-    step: Callable[[str], str]
-
-
+#: How a model is made, and from an expression for it (or for linen's and plain JAX's parameters) called.
 PORTS = {
-    "pure": _Port(
-        f"params = init(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
-        "gru({}, x)".format,
-        "gru_step({}, frame, carry)".format,
-    ),
-    "linen": _Port(
-        f"module = GRU(features=32, carry_init=nn.initializers.normal(0.1))\n{X}\n"
+    "pure": {
+        "make": f"params = init(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
+        "call": "gru({}, x)",
+        "step": "gru_step({}, frame, carry)",
+    },
+    "linen": {
+        "make": f"module = GRU(features=32, carry_init=nn.initializers.normal(0.1))\n{X}\n"
         'params = module.init(jax.random.key(0), x)["params"]',
-        'module.apply({{"params": {}}}, x)'.format,
-        'module.apply({{"params": {}}}, frame, carry, method="step")'.format,
-    ),
-    "nnx": _Port(
-        f"model = GRU(8, 32, nnx.initializers.normal(0.1), rngs=nnx.Rngs(0))\n{X}",
-        "{}(x)".format,
-        "{}.step(frame, carry)".format,
-    ),
-    "equinox": _Port(
-        f"model = GRU(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
-        "jax.vmap({})(x)".format,
-        "jax.vmap({}.step)(frame, carry)".format,
-    ),
+        "call": 'module.apply({{"params": {}}}, x)',
+        "step": 'module.apply({{"params": {}}}, frame, carry, method="step")',
+    },
+    "nnx": {
+        "make": f"model = GRU(8, 32, nnx.initializers.normal(0.1), rngs=nnx.Rngs(0))\n{X}",
+        "call": "{}(x)",
+        "step": "{}.step(frame, carry)",
+    },
+    "equinox": {
+        "make": f"model = GRU(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
+        "call": "jax.vmap({})(x)",
+        "step": "jax.vmap({}.step)(frame, carry)",
+    },
 }
 
 
@@ -76,17 +68,6 @@ class _Style:
     jit: str = "@jax.jit"
     bind: str = ""
     trains: str = "functional"
-
-    def slots(self, port: _Port, phase: str) -> dict[str, Any]:
-        """What a phase has in the places of the template."""
-        it = self.it.format("treedef.unflatten(leaves)" if self.model == "leaves" else self.model)
-        passed = "model, optimizer" if phase == "train_step" else self.model
-        return vars(self) | {
-            "call": port.call(it),
-            "step": port.step(it),
-            "bound": f"bound_{phase} = {self.bind.format(phase, passed)}\n" if self.bind else "",
-            "called": f"bound_{phase}(" if self.bind else f"{phase}({passed}, ",
-        }
 
 
 def _shared(functional: str, setup: str = "", it: str = "{}") -> dict[str, _Style]:
@@ -129,13 +110,23 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
     """
     if port not in PORTS:
         raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
-    chosen = {phase: STYLES[port][style] for phase, style in styles.items()}
+    phases: dict[str, dict[str, Any]] = {}  # by phase, what stands in the places of the template
+    for phase, name in styles.items():
+        style = STYLES[port][name]
+        it = style.it.format("treedef.unflatten(leaves)" if style.model == "leaves" else style.model)
+        passed = "model, optimizer" if phase == "train_step" else style.model
+        phases[phase] = vars(style) | {
+            "call": PORTS[port]["call"].format(it),
+            "step": PORTS[port]["step"].format(it),
+            "bound": f"bound_{phase} = {style.bind.format(phase, passed)}\n" if style.bind else "",
+            "called": f"bound_{phase}(" if style.bind else f"{phase}({passed}, ",
+        }
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((files(__name__) / "program.jinja").read_text(encoding="utf-8"))
     body = template.render(
         port=PORTS[port],
-        setups=dict.fromkeys(style.setup for style in chosen.values() if style.setup),
-        phases={phase: style.slots(PORTS[port], phase) for phase, style in chosen.items()},
+        setups=dict.fromkeys(slots["setup"] for slots in phases.values() if slots["setup"]),
+        phases=phases,
     )
     imports = ""
     for line in IMPORTS.format(port=port).splitlines():

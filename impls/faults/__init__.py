@@ -40,19 +40,9 @@ class Faulty(PurePort):
             setattr(self, name, partial(change, right) if callable(right) else change)
 
 
-def _told(**options: Any) -> Callable[..., Any]:
-    """A call of a model with other options than it was made with."""
-    return lambda call, model, *arguments, **given: call(replace(model, **options), *arguments, **given)
-
-
-def _changed(name: str, change: Callable[[Any], Any]) -> Callable[..., Any]:
-    """A call of a model with one array of its parameters changed."""
-
-    def call(right, model, *arguments, **options):
-        params = model.params._replace(**{name: change(getattr(model.params, name))})
-        return right(replace(model, params=params), *arguments, **options)
-
-    return call
+def _changed(change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A call of a model that is changed before."""
+    return lambda call, model, *arguments, **options: call(change(model), *arguments, **options)
 
 
 def _given(**changes: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -98,8 +88,13 @@ def _loop_from_zeros(carry, outputs, **options):
     return carry, jax.lax.scan(lambda _, output: (output, output), jnp.zeros_like(outputs[0]), outputs)[1]
 
 
-_DETACHED = _changed("initial_carry", jax.lax.stop_gradient)
-_NO_B_HN = _changed("bias_n", jnp.zeros_like)
+def _detached(model):
+    start = jax.lax.stop_gradient(model.params.initial_carry)
+    return replace(model, params=model.params._replace(initial_carry=start))
+
+
+_DETACHED, _NO_DTYPE = _changed(_detached), _changed(partial(replace, dtype=None))
+_NO_B_HN = _changed(lambda m: replace(m, params=m.params._replace(bias_n=jnp.zeros_like(m.params.bias_n))))
 
 #: In the order of the checks.
 FAULTS: tuple[Fault, ...] = (
@@ -114,7 +109,7 @@ FAULTS: tuple[Fault, ...] = (
           Faulty(apply=_results(lambda carry, outputs, reverse=False, **_:
                                 (carry, outputs[..., ::-1, :] if reverse else outputs))),
           {"time-major": "no"}),
-    Fault("dtype-ignored", "dtype ignored", "dtype", Faulty(apply=_told(dtype=None)), {"dtype": "bfloat16 of float32"}),
+    Fault("dtype-ignored", "dtype ignored", "dtype", Faulty(apply=_NO_DTYPE), {"dtype": "bfloat16 of float32"}),
     Fault("style-other-model", "a call style runs another model", "styles",
           _styled(lambda port, model, task: functional_program(port, jax.tree.map(lambda p: p + 1e-9, model), task)),
           {"phase": "forward"}),
@@ -122,7 +117,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("too-far", "steps a thousandth too long", "training",
           _styled(lambda port, model, task: functional_program(
               port, model, replace(task, optimizer=optax.chain(task.optimizer, optax.scale(1.001)))))),
-    Fault("start-as-stored", "the start is handed out as stored", "start", Faulty(initial_carry=_told(dtype=None))),
+    Fault("start-as-stored", "the start is handed out as stored", "start", Faulty(initial_carry=_NO_DTYPE)),
     Fault("counted-short", "lengths counted in 16 bits", "counted",
           Faulty(apply=_given(lengths=lambda n: jnp.maximum(n, 0).astype(jnp.uint16)))),
     Fault("known-batch", "asks how large the batch is", "export", Faulty(apply=_asks_for_the_batch)),
@@ -138,5 +133,5 @@ FAULTS: tuple[Fault, ...] = (
     Fault("truthy-flags", "reverse=1 goes through", "refusals", Faulty(apply=_given(reverse=bool, time_major=bool))),
     Fault("none-learned", "carry_init=None is learned", "class",
           Faulty(model_class=replace(CLASS, construct=_construct_learned))),
-    Fault("remat-ignored", "remat ignored", "memory", Faulty(apply=_told(remat=False))),
+    Fault("remat-ignored", "remat ignored", "memory", Faulty(apply=_changed(partial(replace, remat=False)))),
 )  # fmt: skip

@@ -14,7 +14,6 @@ from ..functions import Example
 from . import CARRY, FRAME, B, D, H, Lines, Rows, T, X, filled, half, letters, policies_of, rows
 
 OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones)
-
 UPDATED = "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]"
 zeros = nnx.initializers.zeros
 
@@ -152,7 +151,6 @@ nnx.Bidirectional(rnn(rngs), rnn(rngs), return_carry=True, rngs=rngs), X, dict(s
 nnx.SimpleCell(D, H, residual=True, rngs=rngs), CARRY, FRAME
 [nnx.Linear(D, H, rngs=rngs), nnx.LinearGeneral(D, (2, 3), rngs=rngs)]
 nnx.Einsum("btd,dh->bth", (D, H), (H,), rngs=rngs)
-[nnx.Conv(D, H, (3,), rngs=rngs), nnx.ConvTranspose(D, H, (3,), rngs=rngs)]
 nnx.Conv(D, H, (3,), rngs=rngs), X[0]
 [nnx.Conv(D, H, (4,), padding=padding, rngs=rngs) for padding in ("SAME", "CAUSAL", "CIRCULAR", "REFLECT")]
 nnx.Conv(D, 2 * D, (4,), 2, padding=1, input_dilation=2, kernel_dilation=2, feature_group_count=D, rngs=rngs)
@@ -164,16 +162,11 @@ nnx.InstanceNorm(D, rngs=rngs), X, dict(mask=SOME)
 [of(nnx.Linear(D, H, rngs=rngs), rngs=rngs) for of in (nnx.WeightNorm, nnx.SpectralNorm)]
 nnx.Embed(T, D, rngs=rngs), INDICES
 nnx.Embed(T, D, rngs=rngs), INDICES.astype("uint8")
-[nnx.LayerNorm(D, rngs=rngs), nnx.RMSNorm(D, rngs=rngs), nnx.GroupNorm(D, num_groups=D, rngs=rngs)]
 nnx.GroupNorm(D, num_groups=D, rngs=rngs), X, dict(mask=SOME)
-nnx.BatchNorm(D, rngs=rngs)
 nnx.Sequential(nnx.Linear(D, H, rngs=rngs), nnx.BatchNorm(H, rngs=rngs), jnp.tanh)
 nnx.LayerNorm(D, use_fast_variance=False, rngs=rngs), X + 1e6
 [of(D, rngs=rngs) for of in (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm)], X, dict(mask=SOME)
-nnx.Sequential(nnx.Linear(D, H, rngs=rngs), nnx.relu)
-nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs)
 nnx.MultiHeadAttention(1, D, out_kernel_init=zeros, out_bias_init=nnx.initializers.ones, decode=False, rngs=rngs)
-nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]))
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]), sow_weights=True)
 nnx.MultiHeadAttention(2, D, H, normalize_qk=True, decode=False, rngs=rngs), X, X[:, :2]
 nnx.LoRA(D, 2, H, base_module=nnx.Linear(D, H, rngs=rngs), rngs=rngs), FRAME
@@ -195,7 +188,6 @@ nnx.LayerNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x), nnx.RMSNorm(D, dtype=
     **HERE.called("""
 deletes(nnx.jit(ran(jnp.tanh), donate_argnums=0))
 [partial(nnx.Optimizer(m, optax.sgd(1.0), wrt=nnx.Param).update, m, nnx.state(m, nnx.Param)) for m in [Tagged()]][0]
-trained(lambda *of: partial(step, *of))
 trained(lambda *of: partial(nnx.jit(ran(step)), *of))
 trained(lambda *of: nnx.jit_partial(ran(step), *of, graph=False))
 trained(lambda *of: nnx.cached_partial(nnx.jit(ran(step)), *of))
@@ -213,19 +205,14 @@ nnx.dot_product_attention(two, two, two, dropout_rng=rngs.dropout(), dropout_rat
 [cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0), *init) for init in ((), (nnx.initializers.ones,))]
 [jax.random.key_data(key) for rngs in [nnx.Rngs(0, dropout=1)] for key in (rngs.params(), rngs.dropout(), rngs.other())]
 [mode_of(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "deterministic", flag) for flag in (True, False)]
-[mode_of(nnx.BatchNorm(D, rngs=nnx.Rngs(0)), "use_running_average", flag) for flag in (True, False)]
 [(p.value, p[...], p[0], p + 1, p.T, p @ CARRY.T, jnp.zeros((), p.dtype)) for p in [nnx.Param(jnp.asarray(CARRY))]]
 [(setattr(p, "value", 2 * p[...]), p[...], p.__setitem__(0, 3.0), p[...]) for p in [nnx.Param(jnp.asarray(CARRY))]]
-mode_of(nnx.MultiHeadAttention(1, D, dropout_rate=0.5, rngs=nnx.Rngs(0)), "deterministic", True)
 [nnx.view(nnx.Dropout(0.5, deterministic=not flag), deterministic=flag).deterministic for flag in (True, False)]
-fixed(nnx.Embed(T, D, rngs=nnx.Rngs(0))).attend(FRAME)
 jax.tree.leaves(nnx.grad(lambda m: jnp.sum(m.attend(FRAME) ** 2))(fixed(nnx.Embed(T, D, rngs=nnx.Rngs(0)))))
 nnx.merge(nnx.graphdef(fixed()), nnx.to_pure_dict(nnx.state(fixed())))(CARRY, FRAME)
-paths(nnx.state(norm(), nnx.Param)), paths(nnx.state(norm(), nnx.PathContains("bias")))
 paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
 paths(nnx.state(norm(), nnx.PathContains("sca", exact=False)))
 [(r.params(), nnx.reseed(r, params=3), keys(r))[2] for r in [nnx.Rngs(0, params=1)]]
-paths(nnx.state(nnx.Sequential(*(nnx.Linear(1, 1, rngs=nnx.Rngs(0)) for _ in range(12))), nnx.Param))
 paths(nnx.state(nnx.List([nnx.Param(0) for _ in range(12)]), nnx.Param))
 letters(*(path for path, _ in nnx.iter_graph(twice())), nnx.find_duplicates(twice()))
 letters(*nnx.to_flat_state(nnx.state(norm())).paths), paths(nnx.filter_state(nnx.state(norm()), nnx.BatchStat, ...))
@@ -235,7 +222,6 @@ paths(nnx.state(norm(), nnx.Any(nnx.BatchStat, nnx.PathContains("bias")))), path
 nnx.capture(nnx.Intermediate)(lambda m: [m.sow(nnx.Intermediate, "a", n * CARRY) for n in (1, 2)])(norm())
 letters(nnx.restore_int_paths({"b": {"2": 3}} | {str(n): n for n in range(12)}))
 nnx.merge(*nnx.split(nnx.clone(fixed()), nnx.Param, ...))(CARRY, FRAME), nnx.to_pure_dict(nnx.state(fixed(), nnx.Param))
-[nnx.update(m, jax.tree.map(lambda a: 2 * a, nnx.state(m, nnx.Param))) or m(CARRY, FRAME) for m in [fixed()]]
 [nnx.replace_by_pure_dict(s, jax.tree.map(jnp.sin, nnx.to_pure_dict(s))) or s for s in [nnx.state(fixed(), nnx.Param)]]
 [nnx.replace_by_pure_dict(s, {"0": CARRY}) or s for s in [nnx.state(nnx.List([nnx.Param(jnp.ones((B, H)))]))]]
 [[of.update(Tagged(2.0)), m.weight[...]][1] for of in [nnx.EMA(Tagged(), 0.9)] for m in [of.apply_to(Tagged(3.0))]]

@@ -12,13 +12,12 @@ from ..functions import Called, Example
 from . import B, H, Lines, Rows, called, lines_of, normal, paths, rows
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
-TWO, INPUTS = [GRADIENT, GRADIENT[0]], (normal(B, H), GRADIENT)
+TWO, INPUTS, STEPS = [GRADIENT, GRADIENT[0]], (normal(B, H), GRADIENT), (0, 1, 2, 3, 4, 6, 9, 12)
 HALVED, AFTER, SKIP_LARGE = optax.scale(0.5), lambda n: n > 0, partial(optax.skip_large_updates, max_squared_norm=1e-6)
 #: Of which all defaults but the learning rate are taken.
 PLAIN = (
     "adam adamw rmsprop lion adagrad adamax adamaxw nadam radam adabelief lamb adafactor novograd yogi amsgrad sgd "
-    "adan lars fromage rprop sm3 adadelta sign_sgd polyak_sgd optimistic_gradient_descent "
-    "nadamw optimistic_adam_v2"
+    "adan lars fromage rprop sm3 adadelta sign_sgd polyak_sgd optimistic_gradient_descent nadamw optimistic_adam_v2"
 )
 CONTRIB = "dowg schedule_free_adamw acprop ademamix cocob dadapt_adamw prodigy adopt dog madgrad momo muon"
 OPTIMIZERS = """
@@ -33,18 +32,11 @@ optax.clip_by_global_norm(1e-4)
 optax.clip(1e-4)
 optax.clip_by_block_rms(1e-5)
 optax.adaptive_grad_clip(1e-5, eps=0.5)
-optax.chain(optax.add_decayed_weights(0.1), optax.scale_by_adam(), optax.scale(-0.1))
 optax.sgd(optax.cosine_decay_schedule(0.1, 10))
-optax.MultiSteps(optax.sgd(0.1), 2).gradient_transformation()
 optax.MultiSteps(optax.sgd(0.1), 2, use_grad_mean=False).gradient_transformation()
 optax.inject_hyperparams(optax.sgd)(learning_rate=optax.linear_schedule(1.0, 0.0, 3))
-optax.apply_if_finite(optax.sgd(0.1), 2)
-optax.masked(optax.sgd(0.1), False)
-optax.multi_transform({"a": optax.sgd(0.1), "b": optax.adam(0.1)}, "b")
 optax.ema(0.9)
 optax.ema(0.9, debias=False)
-optax.trace(0.9)
-optax.trace(0.9, nesterov=True)
 optax.centralize()
 optax.keep_params_nonnegative()
 optax.zero_nans()
@@ -103,10 +95,6 @@ def _state(make: Callable[[], Any]) -> Called:
     return called(lambda: paths(jax.eval_shape(make().init, normal(B, H))), counted=False)
 
 
-def _scheduled(line: str) -> Example:
-    return Example(lambda _: jnp.stack([jnp.asarray(HERE.value(line)(n)) for n in (0, 1, 2, 3, 4, 6, 9, 12)]))
-
-
 PLAINLY = HERE.each("optax", PLAIN) | HERE.each("optax.contrib", CONTRIB)
 MADE = {name: partial(make, 1e-2) for name, make in PLAINLY.items()}
 MADE |= {line: partial(HERE.value, line) for line in lines_of(OPTIMIZERS)}
@@ -156,19 +144,14 @@ optax.projections.projection_box(a, -0.5, 0.5), optax.projections.projection_non
 [optax.periodic_update(a, b, jnp.asarray(n), 2) for n in (1, 2)]
 optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b), where=(b > 0) & (np.arange(B) > 0)[:, None])
 """),
-    **rows(_scheduled)("""
-optax.constant_schedule(0.1)
-optax.cosine_decay_schedule(0.1, 10, 0.2)
+    **rows(lambda line: Example(lambda _: jnp.stack([jnp.asarray(HERE.value(line)(n)) for n in STEPS])))("""
 optax.exponential_decay(0.1, 4, 0.5)
 optax.linear_schedule(0.1, 1.0, 5)
-optax.polynomial_schedule(0.1, 1.0, 2, 8)
 optax.polynomial_schedule(0.1, 1.0, 2, 4, transition_begin=2)
 optax.exponential_decay(0.1, 4, 0.5, staircase=True, transition_begin=1, end_value=0.04)
 optax.linear_onecycle_schedule(10, 1.0)
 optax.piecewise_constant_schedule(0.1, {3: 0.5, 6: 0.1})
 optax.piecewise_interpolate_schedule("cosine", 0.1, {3: 0.5, 6: 0.1})
-optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10)
-optax.warmup_exponential_decay_schedule(0.0, 1.0, 3, 4, 0.5)
 optax.warmup_exponential_decay_schedule(0.0, 1.0, 2, 3, 0.5, 1, staircase=True, end_value=0.3)
 optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10, 0.2, exponent=2.0)
 optax.cosine_onecycle_schedule(10, 1.0)

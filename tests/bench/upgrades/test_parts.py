@@ -13,7 +13,7 @@ from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import Called, Example, collect
 from trigru.bench.upgrades.noticing import place_of
-from trigru.bench.upgrades.parts import filled, linen, look_at_parts, signatures_of, text_of
+from trigru.bench.upgrades.parts import filled, look_at_parts, signatures_of, text_of
 from trigru.bench.upgrades.record import KEPT, PARTS_OF, TRACES, WAITS, Subject
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
@@ -42,13 +42,6 @@ def test_every_part_works_and_is_the_same_when_looked_at_again(framework):
     assert old.signatures
     found = changes((snapshot_of(old), first), (snapshot_of(new), again))
     assert [change for change in found if change.kind not in ("calls", "better", "warnings")] == []
-
-
-def test_a_model_whose_variables_are_drawn_first_holds_no_tracer(monkeypatch):
-    monkeypatch.setattr(linen, "MODULES", line := next(row for row in linen.MODULES.splitlines() if "causal" in row))
-    linen._initialized.cache_clear()
-    drawn = linen.PARTS["parameters"]().drawn[line]
-    assert jax.tree.all(jax.tree.map(np.allclose, drawn, linen._initialized(line)()))
 
 
 def recurrent(step):
