@@ -16,10 +16,10 @@ from ..results.grouping import grouped
 from ..upgrades.changes import changes
 from ..upgrades.environments import SUBJECTS, EnvironmentFailedError, Environments, VersionSet, read_set
 from ..upgrades.files import Read, is_snapshot, load
-from ..upgrades.matrix import place_of
 from ..upgrades.record import KINDS, Change
 from ..upgrades.tables import change_lines, finding_of
 from .arguments import Names, claim_folder
+from .matrix import place_of
 from .options import choose
 
 #: The kinds that need a proof of equality; the others are quicker without.

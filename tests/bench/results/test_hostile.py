@@ -12,11 +12,11 @@ import pytest
 from support.files import BAD_ARRAYS, CALL, GOOD, SEALED, at, opened, rewrite
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import load_starts
+from trigru.bench.commands import matrix
 from trigru.bench.commands.report import show_starts
 from trigru.bench.reporting.answer import show_run
-from trigru.bench.upgrades import files, matrix
+from trigru.bench.upgrades import files
 from trigru.bench.upgrades.files import name_of
-from trigru.bench.upgrades.tables import matrix_tables
 from trigru.common.errors import TrigruError
 from trigru.impls import checkpoints
 
@@ -35,7 +35,7 @@ READERS = {
     "results.partial.jsonl": (load, show_all),
     files.FILE: (lambda path: files.load(path.parent),),
     "cold_start.json": (load_starts, lambda path: show_starts(path, None)),
-    "matrix.json": (matrix.read, lambda path: matrix_tables(matrix.read(path))),
+    "matrix.json": (matrix.read, lambda path: matrix.matrix_tables(matrix.read(path))),
 }
 
 
