@@ -15,23 +15,18 @@ from ..reporting.findings import Format, answered, written
 from ..results.grouping import grouped
 from ..upgrades.changes import changes
 from ..upgrades.environments import SUBJECTS, EnvironmentFailedError, Environments, VersionSet, read_set
-from ..upgrades.files import Read, is_snapshot, load
-from ..upgrades.record import KINDS, Change
+from ..upgrades.record import KINDS, Change, Read, is_snapshot, load
 from ..upgrades.tables import change_lines, finding_of
 from .arguments import Names, claim_folder
 from .matrix import place_of
 from .options import choose
 
-#: The kinds that need a proof of equality; the others are quicker without.
-PROVEN = ("broken", "function")
+PROVEN = ("broken", "function")  # kinds that need a proof of equality; the others are quicker without
 #: What a command says when a set cannot be judged, as for `git bisect run`; and a shell of what it cannot run.
-SKIP, NOT_RUN = 125, (126, 127)
-COMMAND_LIMIT_S = 3600.0
-#: Whether a set is good: None where it cannot be told, since it does not install or run.
-Judge = Callable[[VersionSet], bool | None]
-#: The versions of packages, by name; and all those of a package, from the oldest to the newest.
-Versions = dict[str, str]
-Releases = Callable[[str], Sequence[str]]
+SKIP, NOT_RUN, COMMAND_LIMIT_S = 125, (126, 127), 3600.0
+Judge = Callable[[VersionSet], bool | None]  # whether a set is good; None where it does not install or run
+Versions = dict[str, str]  # of packages, by name
+Releases = Callable[[str], Sequence[str]]  # all versions of a package, from the oldest to the newest
 
 
 def bisect(

@@ -33,18 +33,8 @@ from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refu
 from ..results.machine import version_differences
 from ..results.proof import passes
 from ..upgrades.changes import changes
-from ..upgrades.environments import (
-    SUBJECTS,
-    EnvironmentFailedError,
-    Environments,
-    VersionSet,
-    days_between,
-    is_source,
-    read_day,
-    read_set,
-)  # fmt: skip
-from ..upgrades.files import Read, SnapshotError, load
-from ..upgrades.record import Change, Snapshot
+from ..upgrades.environments import SUBJECTS, EnvironmentFailedError, Environments, VersionSet, days_between, read_set
+from ..upgrades.record import Change, Read, Snapshot, SnapshotError, load
 from ..upgrades.tables import change_table, counts_of, finding_of
 from .arguments import Names, claim_folder
 from .options import choose
@@ -53,8 +43,7 @@ if TYPE_CHECKING:
     from ..reporting.plots import Picture
 
 SCHEMA, FILE, TABLES, PAGE = 4, "matrix.json", "matrix.md", "matrix.html"
-#: How many changes of one kind are kept of each port and part between two rows; more are counted.
-MOST_KEPT = 3
+MOST_KEPT = 3  # changes of one kind of each port and part between two rows; more are counted
 
 
 class Facts(TypedDict):
@@ -136,7 +125,7 @@ def matrix(
 
 def read_sets(sets: Sequence[str], first: str | None, every: str) -> list[VersionSet]:
     """The sets that are asked for: those named, then those of a range of days."""
-    found = [read_set(text) for text in sets] + (days_between(read_day(first), every) if first is not None else [])
+    found = [read_set(text) for text in sets] + (days_between(first, every) if first is not None else [])
     if not found:
         raise typer.BadParameter('name a version set, as "jax==0.6.2 flax==0.11.2" or 2025-01-31, or a range: --from.')
     if len({of.name for of in found}) < len(found):
@@ -189,7 +178,7 @@ def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
 
 def _is_kept(row: MatrixRow, of: VersionSet, place: Path, wanted: tuple[str, list[str]]) -> bool:
     """Whether a row is of what a set is asked for: a version of Python, and arguments of `trigru snapshot`."""
-    if (row.python, row.arguments) != wanted or any(map(is_source, of.requirements)):
+    if (row.python, row.arguments) != wanted or of.has_sources:
         return False
     if row.reason or not row.versions:
         return row.lasting

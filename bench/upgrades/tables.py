@@ -9,13 +9,11 @@ from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
 from .record import KINDS, Change
 
-#: The most lines about changes on a screen, which has twenty with what stands around them; and the longest text of one
-#: thing in them.
-MOST_LINES, LONGEST = 15, 160
+#: The most lines about changes on a screen, which has twenty with what stands around them; the longest text of one
+#: thing in them; and the most ports and parts that one names.
+MOST_LINES, LONGEST, MOST_NAMES = 15, 160, 4
 #: The most files that a line names of a package, and of one that has more of them.
 MOST_FILES, OF_MANY = 5, 2
-#: The most ports and parts that a line names.
-MOST_NAMES = 4
 
 
 def change_lines(found: Sequence[Change], fail_on: Collection[str], *, other_code: bool = False) -> list[str]:

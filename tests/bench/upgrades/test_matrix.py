@@ -109,7 +109,7 @@ def test_what_failed_is_not_told_as_equal_in_part():
         ]
         snapshot = snapshot_of(*(Subject(port, port) for port in ("pure", "linen")), equality=measured)
         row = matrix.MatrixRow("a set", [], "", facts=matrix.facts_of(snapshot))
-        found = matrix.Matrix(schema=matrix.SCHEMA, datetime="", device="", rows=[row])
+        found = matrix.Matrix(schema=matrix.SCHEMA, command=[], datetime="", device="", rows=[row])
         assert matrix_picture(found) is None, "of one set"
         assert matrix_tables(found)[0].rows[0][3] == said
 
