@@ -41,8 +41,8 @@ def look_at_port(port: Port, subject: Subject, kept: Kept) -> None:
     with survived(subject, "styles"):
         subject.styles = {style.name: style.missing() or "" for style in port.call_styles}
     whole = subject.name == subject.framework  # a kernel has no files of its own, and one style
-    if whole and isinstance(getattr(port, "layout", None), Layout):
-        _save(port.layout, subject, kept)
+    if whole and isinstance(layout := getattr(port, "layout", None), Layout):
+        _save(layout, subject, kept)
     look_at(subject, kept, dict(_rows(port, whole=whole)))
 
 

@@ -116,7 +116,7 @@ def is_floating(array: np.ndarray) -> bool:
 
 def _reals(array: np.ndarray) -> np.ndarray:
     """The real numbers in float64; of complex ones, both parts."""
-    return np.asarray(np.stack([array.real, array.imag]) if array.dtype.kind == "c" else array).astype("float64")
+    return np.asarray([np.real(array), np.imag(array)] if array.dtype.kind == "c" else array).astype("float64")
 
 
 def _largest(array: np.ndarray) -> float:
