@@ -9,8 +9,6 @@ import pytest
 
 from ...common.errors import what_to_install
 
-FOLDER = "snapshots"  # beside a test
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that accepts what is installed."""
@@ -52,7 +50,7 @@ def _compare(
     from .record import FAILING, Kept, is_snapshot, load, save
     from .tables import change_lines
 
-    place = Path(request.node.path).parent / FOLDER / Path(request.node.path).stem / name
+    place = Path(request.node.path).parent / "snapshots" / Path(request.node.path).stem / name
     accept = f"pytest --trigru-update '{request.node.nodeid}'"
     kept, failing = Kept(), FAILING if fail_on is None else fail_on
     now = snapshot_of([subject_of(thing, arguments, kept, name=name)])

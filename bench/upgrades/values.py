@@ -210,14 +210,13 @@ class Side:
 
         Of a result that the other computes, too, in another place, it is the step that computed it; "" for none.
         """
-        value = None if result is None else self._number_of(result)
-        if result is None or value is None:
+        if result is None or (value := self._number_of(result)) is None:
             return self.steps[parted[0]].where if parted else ""
         makers, wanted = set[int](), {value}
-        for number in reversed(range(len(self.steps))):
-            if wanted.intersection(self.steps[number].results):
+        for number, step in reversed([*enumerate(self.steps)]):
+            if wanted.intersection(step.results):
                 makers.add(number)
-                wanted.update(self.steps[number].operands)
+                wanted.update(step.operands)
         leading = [number for number in parted if number in makers]
         if not leading and makers and other._number_of(result) is not None:
             leading = [max(makers)]
