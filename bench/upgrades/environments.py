@@ -33,8 +33,11 @@ _EVERY = re.compile(r"(\d{0,15}) ?(day|week|month|year)s?")
 LIMIT_S, SNAPSHOT_LIMIT_S = 900.0, 1800.0  # the longest that an installation and a snapshot may take
 UNSOLVABLE = "No solution found"  # says uv of a set; anything else may pass, as a registry that does not answer
 #: A program that prints what is installed.
-_VERSIONS = """import json; from importlib.metadata import distributions
-print(json.dumps({d.name.lower().replace("_", "-"): d.version for d in distributions()}))"""
+_VERSIONS = """\
+import json
+from importlib.metadata import distributions
+print(json.dumps({d.name.lower().replace("_", "-"): d.version for d in distributions()}))
+"""
 
 
 @dataclass(frozen=True)
