@@ -14,6 +14,7 @@ from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import by_other_clock, difference, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
+from trigru.bench.commands.matrix import matrix_picture, matrix_tables, read
 from trigru.bench.reporting import answer as screens
 from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of
 from trigru.bench.reporting.numbers import Interval, format_interval, format_time, format_time_range
@@ -23,8 +24,7 @@ from trigru.bench.reporting.sections import Section, markdown_table
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.arm import Sized
 from trigru.bench.results.record import Benchmark
-from trigru.bench.upgrades.matrix import read
-from trigru.bench.upgrades.tables import change_lines, matrix_picture, matrix_tables
+from trigru.bench.upgrades.tables import change_lines
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
 from trigru.impls import get_port
 

@@ -1,7 +1,6 @@
 """`trigru bisect`: which release changed something, by days, then by packages, then by the releases between."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import accumulate
 from pathlib import Path
@@ -15,23 +14,18 @@ from ..reporting.findings import Format, answered, written
 from ..results.grouping import grouped
 from ..upgrades.changes import changes
 from ..upgrades.environments import SUBJECTS, EnvironmentFailedError, Environments, VersionSet, read_set
-from ..upgrades.files import Read, is_snapshot, load
-from ..upgrades.matrix import place_of
-from ..upgrades.record import KINDS, Change
+from ..upgrades.record import KINDS, Change, Read, is_snapshot, load
 from ..upgrades.tables import change_lines, finding_of
 from .arguments import Names, claim_folder
+from .matrix import place_of
 from .options import choose
 
-#: The kinds that need a proof of equality; the others are quicker without.
-PROVEN = ("broken", "function")
+PROVEN = ("broken", "function")  # kinds that need a proof of equality; the others are quicker without
 #: What a command says when a set cannot be judged, as for `git bisect run`; and a shell of what it cannot run.
-SKIP, NOT_RUN = 125, (126, 127)
-COMMAND_LIMIT_S = 3600.0
-#: Whether a set is good: None where it cannot be told, since it does not install or run.
-Judge = Callable[[VersionSet], bool | None]
-#: The versions of packages, by name; and all those of a package, from the oldest to the newest.
-Versions = dict[str, str]
-Releases = Callable[[str], Sequence[str]]
+SKIP, NOT_RUN, COMMAND_LIMIT_S = 125, (126, 127), 3600.0
+Judge = Callable[[VersionSet], bool | None]  # whether a set is good; None where it does not install or run
+Versions = dict[str, str]  # of packages, by name
+Releases = Callable[[str], Sequence[str]]  # all versions of a package, from the oldest to the newest
 
 
 def bisect(
@@ -82,15 +76,17 @@ def bisect(
             return is_good
 
         with answered(format, "trigru bisect"):
-            found = search(*sets, judge, lambda of: environments.get(of).versions, environments.releases)
+            last, first, judged = search(*sets, judge, lambda of: environments.get(of).versions, environments.releases)
+        skipped = [of.name for of, answer in judged.items() if answer is None]
+        releases = moved(last, first).items()
         by = "a count or bits, which are exact" if fact else f"the exit codes of {words[0]}"
         answer = [
-            f"It changed with {', '.join(f'{name} {old} -> {new}' for name, (old, new) in found.changed.items())}.",
-            f"{found.asked} version sets were judged, by {by}.",
+            f"It changed with {', '.join(f'{name} {old} -> {new}' for name, (old, new) in releases)}.",
+            f"{len(judged)} version sets were judged, by {by}.",
         ]
-        if found.skipped:
-            answer.append(f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}")
-        changed = [] if fact is None else [c for c in between(found.good, found.bad) if c.kind != "better"]
+        if skipped:
+            answer.append(f"{len(skipped)} could not be judged: {'; '.join(skipped)}")
+        changed = [] if fact is None else [c for c in between(last, first) if c.kind != "better"]
         if format != "text":
             typer.echo(written(format, "trigru bisect", answer, [finding_of(change) for change in changed]))
         else:
@@ -108,21 +104,10 @@ def by_command(command: Sequence[str], environments: Environments, of: VersionSe
 # The search, which does not know what it looks for -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Culprit:
-    """The nearest sets of which one is good and one is bad."""
-
-    good: VersionSet
-    bad: VersionSet
-    changed: dict[str, tuple[str, str]]  # the packages that differ between them, with both versions
-    asked: int  # how many sets were judged
-    skipped: list[str]  # sets that could not be judged
-
-
 def search(
     good: VersionSet, bad: VersionSet, judge: Judge, resolve: Callable[[VersionSet], Versions], releases: Releases
-) -> Culprit:
-    """Find the neighbouring releases between which something changed. Each set of versions is judged once.
+) -> tuple[VersionSet, VersionSet, dict[VersionSet, bool | None]]:
+    """The nearest sets of which one is good and one is bad, and what was judged of which set, each once.
 
     Both sets are days, or versions of the same packages. `resolve` says which versions a set gets.
 
@@ -132,8 +117,8 @@ def search(
     from packaging.version import Version  # here: without the extra, the message names msgspec
 
     days = [] if good.day is None or bad.day is None else [good.day, bad.day]
-    moved = [] if days else [ends for ends in _moved(_versions(good), _versions(bad)).values() if "none" not in ends]
-    if (days and days[0] >= days[1]) or (moved and all(Version(was) > Version(now) for was, now in moved)):
+    ends = [] if days else [ends for ends in moved(good, bad).values() if "none" not in ends]
+    if (days and days[0] >= days[1]) or (ends and all(Version(was) > Version(now) for was, now in ends)):
         raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}: exchange them.")
     judged: dict[VersionSet, bool | None] = {}
 
@@ -156,10 +141,9 @@ def search(
     good, bad = _first_bad([_pinned(step) for step in _packages(was, now)], is_good)
     between = _releases(_versions(good), _versions(bad), releases)
     good, bad = _first_bad([good, *map(_pinned, between), bad], is_good)
-    changed = _moved(_versions(good), _versions(bad))
-    if not changed:
+    if not moved(good, bad):
         raise TrigruError("none of the frameworks moved between the nearest days: what changed is another package.")
-    return Culprit(good, bad, changed, len(judged), [of.name for of, answer in judged.items() if answer is None])
+    return good, bad, judged
 
 
 def _first_bad(sets: Sequence[VersionSet], is_good: Judge) -> tuple[VersionSet, VersionSet]:
@@ -192,6 +176,11 @@ def _releases(was: Versions, now: Versions, releases: Releases) -> Iterator[Vers
         if set(ends) <= set(known):
             for number in known[known.index(ends[0]) + 1 : known.index(ends[1])]:
                 yield was | dict.fromkeys(moved if names == ["jax"] else names, number)
+
+
+def moved(good: VersionSet, bad: VersionSet) -> dict[str, tuple[str, str]]:
+    """The packages that differ between two sets of exact versions, with both; "none" for one that is new."""
+    return _moved(_versions(good), _versions(bad))
 
 
 def _moved(was: Versions, now: Versions) -> dict[str, tuple[str, str]]:

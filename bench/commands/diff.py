@@ -2,8 +2,8 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -19,22 +19,20 @@ from ..reporting.sections import Section
 from ..results.files import FILE
 from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations
-from ..upgrades.environments import EnvironmentFailedError, Environments, installed, with_candidates
-from ..upgrades.files import Read, is_snapshot, load
+from ..upgrades.environments import EnvironmentFailedError, Environments, with_candidates
+from ..upgrades.installed import installed, unnamed
 from ..upgrades.ports import unread
-from ..upgrades.record import FAILING, KINDS, Snapshot
-from ..upgrades.sources import unnamed
+from ..upgrades.record import FAILING, KINDS, Read, Snapshot, is_snapshot, load
 from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of
 from .arguments import Names
 from .options import choose
 from .report import write_diff
 
-#: Where the packages of NEW are not those that run here.
+NO_PACKAGES = {"python", "platform", "trigru"}  # of a machine's versions; trigru's may be of another commit
 UNREAD = "the first snapshot's parameter files were not read: here are other packages than the second one's."
 
 
-@dataclass
-class _Result:
+class Result(NamedTuple):
     """The result of comparing two snapshots or two runs."""
 
     code: int
@@ -65,18 +63,20 @@ def diff(
     kinds = read_kinds(fail_on)
     if output is not None and (new is None or not _are_runs(old, new)):
         raise InputError("--output writes a page of two runs, and these are snapshots: leave it out.")
-    results: list[_Result] = []
+    results: list[Result] = []
     with answered(format, "trigru diff"), tempfile.TemporaryDirectory() as place:
         if new is None:
             if not is_snapshot(old):
                 raise InputError(f"{old}: has no snapshot to compare --now with. Take one: trigru snapshot.")
-            new = Path(place) / "now"
-            _take_now(new, load(old)[0], candidates or ())
-        if (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
-            results.append(_diff_snapshots(load(old), load(new), kinds))
-        if not results or all((folder / FILE).is_file() for folder in (old, new)):
-            found = compare_runs(load_results(old), load_results(new), fail_above=fail_above, anyway=anyway)
-            results.append(_diff_runs(found, output))
+            was, new = load(old), Path(place)
+            _take_now(new, was[0], candidates or ())
+            results.append(_diff_snapshots(was, load(new), kinds))
+        else:
+            if (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
+                results.append(_diff_snapshots(load(old), load(new), kinds))
+            if not results or all((folder / FILE).is_file() for folder in (old, new)):
+                found = compare_runs(load_results(old), load_results(new), fail_above=fail_above, anyway=anyway)
+                results.append(_diff_runs(found, output))
     if format == "text":
         for result in results:
             show_lines([*result.head, *result.lines, *result.notes])
@@ -134,7 +134,7 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
             snapshot(folder, names, equality=old.equality is not None, prover=prover)
 
 
-def _diff_runs(found: Diff, output: Path | None) -> _Result:
+def _diff_runs(found: Diff, output: Path | None) -> Result:
     check_comparable(found)
     if output is not None:
         say(f"written: {write_diff(output, found)}")
@@ -142,14 +142,15 @@ def _diff_runs(found: Diff, output: Path | None) -> _Result:
         *(Finding("broken", p.port, f"no longer equal: {', '.join(p.newly_failed)}", True) for p in found.lost_proofs),
         *(Finding(c.verdict, c.arm.id, f"{c.comparison.ratio:.3g} times as long", c.regression) for c in found.moved),
     ]
-    return _Result(found.exit_code, outcome(found), findings, diff_tables(found))
+    return Result(found.exit_code, outcome(found), findings, diff_tables(found))
 
 
-def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
+def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> Result:
     if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
         raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
-    now, was, versions = installed(), old[0].machine.versions, new[0].machine.versions
-    is_here = all(now.get(name, version) == version for name, version in versions.items() if name != "trigru")
+    was, versions = old[0].machine.versions, new[0].machine.versions
+    here = installed(versions) | {name: versions[name] for name in NO_PACKAGES & versions.keys()}
+    is_here = all(here.get(name, "not installed") == version for name, version in versions.items())
     found = [*(unread(old) if is_here else ()), *changes(old, new)]
     other, files = version_differences(was, versions), unnamed(old, new, found)
     verdict, *lines = change_lines(found, fail_on, other_code=bool(files))
@@ -158,4 +159,4 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     tables = [*([change_table("All changes", found)] if found else []), *files_table(files)]
     unread_files = [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
     notes = [*files_line(files), *unread_files, *reservations(old[0], new[0])]
-    return _Result(int(any(finding.failed for finding in findings)), head, findings, tables, lines, notes)
+    return Result(int(any(finding.failed for finding in findings)), head, findings, tables, lines, notes)

@@ -3,33 +3,28 @@
 Equality is proven, and a process for each framework collects the other facts.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from itertools import chain
 from pathlib import Path
-from threading import Event
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import FUSED
 from ...impls import get_port, port_names, unavailable
-from ..processes.child import SLICE_S, ChildDiedError, answers_of, shared_memory
-from ..processes.interrupts import raise_if_interrupted
+from ..processes.child import ProcessEnded, SideBySide, answers_of, shared_memory
 from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
 from ..reporting.console import Progress, say, show
 from ..reporting.sections import Prose, Section
-from ..upgrades.files import Kept, decode, save, snapshot_of
 from ..upgrades.functions import subject_of
-from ..upgrades.record import PARTS_OF, Snapshot, Subject
-from ..upgrades.sources import sources_of
+from ..upgrades.installed import snapshot_of, sources_of
+from ..upgrades.record import PARTS_OF, Kept, Snapshot, Subject, decode, save
 from ..upgrades.worker import Request
 from .port import models_of
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
 LIMIT_S = 300.0
-#: Processes side by side.
-PROCESSES = 2
+PROCESSES = 2  # side by side
 #: About how many seconds a question of a proof takes, and a subject: a fused kernel, and all else.
 CHECK_S, FUSED_S, OTHER_S = 0.17, 2.0, 8.0
 
@@ -40,17 +35,17 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
     A port that is not there is a fact, too. With `anew`, no proof that is kept is taken.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
-    subjects_of = {name: [name] for name in names}
-    for name in present:
-        subjects_of[name] += [f"{name}:{FUSED}"] * (FUSED in get_port(name).kernels)
-        subjects_of[name] += [PARTS_OF[name]] if name in PARTS_OF else []
-    programs = None if prover.programs is None else str(prover.programs)
-    requests = [Request(name, of, programs) for name, of in subjects_of.items()]
-    all_s = sum(map(_expected_s, chain.from_iterable(subjects_of.values())))
+    requests: list[Request] = []
+    for name in names:
+        kernels = [f"{name}:{FUSED}"] * (name in present and FUSED in get_port(name).kernels)
+        parts = [PARTS_OF[name]] * (name in present and name in PARTS_OF)
+        requests.append((name, [name, *kernels, *parts], None if prover.programs is None else str(prover.programs)))
+    expected_s = {name: FUSED_S if ":" in name else OTHER_S for _, of, _ in requests for name in of}
+    all_s = sum(expected_s.values())
     with Progress("snapshot") as progress:
 
-        def add(name: str, expected_s: float) -> None:
-            progress.add(f"snapshot: {name} done", expected_s / all_s)
+        def add(name: str, passed_s: float) -> None:
+            progress.add(f"snapshot: {name} done", passed_s / all_s)
 
         def prove(asked: list[QuestionId]) -> list[Measurement]:
             nonlocal all_s
@@ -59,7 +54,7 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
 
         proven = [PortId("port", name) for name in present] if equality else []
         measured, kept = prove_ports(proven, prove, anew=anew, prover=prover), Kept()
-        subjects = _look(requests, kept, lambda name: add(name, _expected_s(name)))
+        subjects = _look(requests, kept, lambda name: add(name, expected_s[name]))
     packages = sorted({package for name in present for package in get_port(name).packages})
     found = snapshot_of(subjects, measured if equality else None, packages)
     found.sources = sources_of(["jax", "optax", *packages], kept)
@@ -67,34 +62,32 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
     return found
 
 
-def _expected_s(subject: str) -> float:
-    return FUSED_S if ":" in subject else OTHER_S
-
-
 def _look(requests: Sequence[Request], kept: Kept, done: Callable[[str], None]) -> list[Subject]:
     """The subjects of requests, each answered by a process; keeps their arrays, and says the name of each."""
-    stop, variables = Event(), shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}
+    variables, found = shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}, [list[Subject]() for _ in requests]
+    waiting = deque(enumerate(requests))
+    with SideBySide() as answers:
 
-    def look(request: Request) -> list[Subject]:
-        found: list[Subject] = []
-        try:
-            for subject, arrays in answers_of(WORKER, request, tuple[Subject, bytes], LIMIT_S, variables, stop):
-                found.append(subject)
-                kept.update(decode(arrays)[0] if arrays else {})
-                done(subject.name)
-        except ChildDiedError as error:
-            lost = request.names[len(found) :]
-            found += [Subject(name, request.framework, problems={"import": str(error)}) for name in lost]
-        return found
+        def begin() -> None:
+            number, request = waiting.popleft()
+            kind = tuple[Subject, bytes]
+            answers.read(number, lambda stop: answers_of(WORKER, request, kind, LIMIT_S, variables, stop))
 
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        looking = [pool.submit(look, request) for request in requests]
-        try:
-            while wait(looking, timeout=SLICE_S).not_done:
-                raise_if_interrupted()
-        finally:
-            stop.set()
-        return [subject for future in looking for subject in future.result()]
+        for _ in requests[:PROCESSES]:
+            begin()
+        for number, answer in answers:
+            if isinstance(answer, ProcessEnded):
+                framework, names, _ = requests[number]
+                lost = names[len(found[number]) :] if answer.error else []
+                found[number] += [Subject(name, framework, problems={"import": str(answer.error)}) for name in lost]
+                if waiting:
+                    begin()
+                continue
+            subject, arrays = answer
+            found[number].append(subject)
+            kept.update(decode(arrays)[0] if arrays else {})
+            done(subject.name)
+    return [subject for subjects in found for subject in subjects]
 
 
 def snapshot_of_file(folder: Path, file: str) -> Snapshot:

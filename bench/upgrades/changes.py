@@ -14,20 +14,16 @@ from ..reporting.numbers import count
 from ..results.grouping import grouped
 from ..results.machine import machine_differences
 from ..results.proof import passes
-from .distance import CONSTANTS, ROUNDED, excess_of, how_different, noise_of
-from .files import Read
-from .record import GROWTH, IN_FLOAT64, KEPT, KINDS, MEMORY, PARTS_OF, PRINT, TRACES, WAITS, Change, Snapshot, Subject
-from .sources import edited
-from .trails import Side
+from . import record
+from .installed import edited
+from .record import IN_FLOAT64, KINDS, PARTS_OF, TRACES, WAITS, Change, Read, Snapshot, Subject
+from .values import CONSTANTS, ROUNDED, Side, excess_of, how_different, noise_of
 
 #: The share by which counts of a call have to grow; for these, any growth counts.
 CALLS_SHARE, EXACT = 0.05, {TRACES: 0.0, WAITS: 0.0, "leaves": 0.0}
-#: Those that neither Python's version nor other parameters change.
-ANYWHERE = (TRACES, WAITS)
-#: The beginning of a result's name that says which entry of a row of many it is of.
-_ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")
-#: A file of trigru's, which calls what warns; in another version of it, that may be another file.
-_OWN = re.compile(r"trigru/\S+\.py")
+ANYWHERE = (TRACES, WAITS)  # which neither Python's version nor other parameters change
+_ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")  # the beginning of a result's name: the entry of a row of many
+_OWN = re.compile(r"trigru/\S+\.py")  # which calls what warns; in another version, that may be another file
 _T = TypeVar("_T")
 
 
@@ -37,7 +33,8 @@ def changes(old: Read, new: Read) -> list[Change]:
     What only one of the two looked at is no change.
     """
     now = {subject.name: subject for subject in new[0].subjects}
-    pairs = [Pair(was, now[was.name], old, new) for was in old[0].subjects if was.name in now]
+    common = {**old[1], **new[1]}, same_python(old[0], new[0])
+    pairs = [Pair(was, now[was.name], *common) for was in old[0].subjects if was.name in now]
     found = [change for pair in pairs for compared in COMPARED for change in compared(pair)]
     found += [*edited(old, new), *_equality(old[0], new[0])]
     kinds, parts = list(KINDS), list(PARTS_OF.values())
@@ -70,10 +67,10 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     moved: list[tuple[Change, Hashable]] = []
     for port, check in sorted(was.keys() & now.keys()):
         offered = [[m for m in some[port, check] if m.offered] for some in (was, now)]
-        before, after = ([m for m in some if not passes(m)] for some in offered)
-        if all(offered) and bool(before) != bool(after):
-            ends = ("equal", str(after[0])) if after else (str(before[0]), "equal")
-            kind = "broken" if after else "better"
+        failed = [[m for m in some if not passes(m)] for some in offered]
+        if all(offered) and bool(failed[0]) != bool(failed[1]):
+            kind = "broken" if failed[1] else "better"
+            ends = (str(some[0]) if some else "equal" for some in failed)
             moved.append((Change(kind, port, f"check {check}", *ends), (kind, port)))
     yield from _once(moved, "check")
 
@@ -90,12 +87,10 @@ class Pair:
 
     old: Subject
     new: Subject
-    was: Read
-    now: Read
+    arrays: record.Arrays  # of both
+    same_python: bool
     #: Of programs that were asked for, both trails, and the steps at which each parts from the other.
-    partings: dict[str, tuple[Side, Side, list[int], list[int]]] = field(
-        default_factory=dict, init=False, compare=False, repr=False
-    )
+    partings: dict[str, tuple[Side, Side, list[int], list[int]]] = field(default_factory=dict)
 
     def change(self, kind: str, what: str, old: str, new: str, line: str = "") -> Change:
         return Change(kind, self.new.name, what, old, new, line)
@@ -111,7 +106,7 @@ class Pair:
         if name not in names:
             return ""
         if name not in self.partings:
-            old, new = Side(name, self.old, self.was[1]), Side(name, self.new, self.now[1])
+            old, new = (Side(name, subject, self.arrays) for subject in (self.old, self.new))
             self.partings[name] = old, new, old.without(new), new.without(old)
         old, new, lost, added = self.partings[name]
         before, after = old.place(lost, was, new), new.place(added, now, old)
@@ -119,7 +114,7 @@ class Pair:
 
     def moved(self, was: dict[str, str], now: dict[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""
-        return {name: (self.was[1][a], self.now[1][b]) for name, a, b in _alike(was, now)}
+        return {name: (self.arrays[a], self.arrays[b]) for name, a, b in _alike(was, now)}
 
 
 def _alike(old: dict[str, _T], new: dict[str, _T]) -> Iterator[tuple[str, _T, _T]]:
@@ -180,7 +175,7 @@ def _moved(pair: Pair, where: str, was: dict[str, str], now: dict[str, str]) -> 
     differing = pair.moved(was, now)
     if not differing:
         return  # gradients of parameters that are new or gone
-    noise = noise_of(pair.was[1][array] for name, array in was.items() if name.startswith("gradient of"))
+    noise = noise_of(pair.arrays[array] for name, array in was.items() if name.startswith("gradient of"))
     wide = where != row  # and so among the values of the trail
     excess = {
         name: excess_of(*both, noise * name.startswith("gradient of"), _rounded(pair, row, name) if wide else 0.0)
@@ -245,16 +240,16 @@ def _tree(pair: Pair) -> Iterator[Change]:
 
 def _programs(pair: Pair) -> Iterator[Change]:
     for where, was, now in _alike(pair.old.programs, pair.new.programs):
-        for fact, kind, share in GROWTH if _gradients(pair.old, where) == _gradients(pair.new, where) else ():
+        for fact, kind, share in record.GROWTH if _gradients(pair.old, where) == _gradients(pair.new, where) else ():
             a, b = was.get(fact), now.get(fact)
             if not isinstance(a, int) or not isinstance(b, int) or abs(b - a) <= share * max(a, 1):
                 continue
             if b > a or kind != "work":
                 unit = "" if kind == "work" else " B"
                 yield pair.change(kind if b > a else "better", f"{where}: {fact}", f"{a}{unit}", f"{b}{unit}")
-        other = _only((name for name, _, _ in _alike(was, now)), (MEMORY, KEPT, PRINT))
+        other = _only((name for name, _, _ in _alike(was, now)), (record.MEMORY, record.KEPT, record.PRINT))
         old, new = (", ".join(f"{name} {some[name]}" for name in other) for some in (was, now))
-        if other or was.get(PRINT) != now.get(PRINT):
+        if other or was.get(record.PRINT) != now.get(record.PRINT):
             yield pair.change("program", where, old, new or "the same counts of operations")
 
 
@@ -265,7 +260,7 @@ def _gradients(subject: Subject, where: str) -> set[str]:
 
 def _calls(pair: Pair) -> Iterator[Change]:
     """One change for the calls that cost more in one way. Most counts depend on parameters, and on Python's version."""
-    alike = same_python(pair.was[0], pair.now[0]) and pair.old.tree.keys() == pair.new.tree.keys()
+    alike = pair.same_python and pair.old.tree.keys() == pair.new.tree.keys()
     found: list[tuple[Change, Hashable]] = []
     for where, was, now in _alike(pair.old.calls, pair.new.calls):
         for kind, a, b in (("calls", was, now), ("better", now, was)):

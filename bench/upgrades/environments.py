@@ -1,7 +1,4 @@
-"""Version sets: what a user may have installed, named by versions, by a day, or by a range of days.
-
-Environments of them: uv makes these from wheels, keeps them in its cache, and runs commands in them.
-"""
+"""Version sets, named by versions or by a day, and their environments, which uv makes from wheels and keeps."""
 
 import atexit
 import json
@@ -16,8 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cached_property
-from importlib.metadata import PackageNotFoundError, distribution, distributions, requires
+from importlib.metadata import distributions, requires
 from pathlib import Path
 
 from dateutil.relativedelta import relativedelta
@@ -28,17 +24,14 @@ from ...common.errors import InputError, TrigruError, UnavailableError, brief
 from ..processes.child import environment, interpreter
 from ..processes.commands import run_command
 from ..processes.scratch import scratch
+from .installed import installed, required
 
 #: The distributions whose releases a set is about; all else that trigru needs is taken as new as it comes.
 SUBJECTS = ("jax", "jaxlib", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "numpy", "scipy", "ml-dtypes")
-#: The extras of trigru that its commands need.
-EXTRAS = ("bench", "equinox", "flax")
 _DAY = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 _EVERY = re.compile(r"(\d{0,15}) ?(day|week|month|year)s?")
-#: The longest that an installation and a snapshot may take, in seconds.
-LIMIT_S, SNAPSHOT_LIMIT_S = 900.0, 1800.0
-#: What uv says when a set has no solution; anything else may pass, as a registry that does not answer.
-UNSOLVABLE = "No solution found"
+LIMIT_S, SNAPSHOT_LIMIT_S = 900.0, 1800.0  # the longest that an installation and a snapshot may take
+UNSOLVABLE = "No solution found"  # says uv of a set; anything else may pass, as a registry that does not answer
 #: A program that prints what is installed.
 _VERSIONS = """\
 import json
@@ -55,13 +48,14 @@ class VersionSet:
     requirements: tuple[str, ...] = ()  # with versions; the newest of what is not named
     day: date | None = None  # only releases of before the end of this day count; None for all
 
+    @property
+    def has_sources(self) -> bool:
+        """Whether one of them is a path or an address, which may hold other code the next time."""
+        return any(map(is_source, self.requirements))
+
 
 def read_set(text: str) -> VersionSet:
-    """A set as users write it: a day, as 2025-01-31 or 2025-01, or what is installed, as "jax==0.6.2 ./flax".
-
-    Beside versions, a part may be the folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main.
-    Raises an InputError if it is none of these.
-    """
+    """A set as users write it: a day, or versions, folders of clones, wheels and commits. Raises an InputError."""
     text = " ".join(text.split())
     if _DAY.fullmatch(text):
         day = read_day(text)
@@ -89,21 +83,18 @@ def is_source(requirement: str) -> bool:
 
 
 def name_of(requirement: str) -> str:
-    """The distribution that a requirement is of; an address ends with its name, and maybe a commit.
-
-    Raises an InputError if a folder has no pyproject.toml that names one.
-    """
+    """The distribution that a requirement is of; a folder's pyproject.toml names it, else there is an InputError."""
     place = Path(requirement)
     if not is_source(requirement):
         return canonicalize_name(Requirement(requirement).name)
     if not place.is_dir():
-        last = requirement.partition("#")[0].rpartition("/")[2].partition("@")[0]
+        last = requirement.partition("#")[0].rpartition("/")[2].partition("@")[0]  # of a wheel, or an address
         return canonicalize_name(last.split("-")[0] if last.endswith(".whl") else last.removesuffix(".git"))
     try:
         return canonicalize_name(tomllib.loads((place / "pyproject.toml").read_text())["project"]["name"])
     except (OSError, ValueError, KeyError) as error:
-        text = f"{requirement}: expected the folder of a package, with a name in its pyproject.toml."
-        raise InputError(text) from error
+        what = "expected the folder of a package, with a name in its pyproject.toml."
+        raise InputError(f"{requirement}: {what}") from error
 
 
 def with_candidates(candidates: Iterable[str]) -> VersionSet:
@@ -132,59 +123,17 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def days_between(first: date, every: str, end: date | None = None) -> list[VersionSet]:
+def days_between(first: str, every: str, end: date | None = None) -> list[VersionSet]:
     """A set for each of some days, every "2months", "week" or "10 days", and for today, which is always the end."""
     step = _EVERY.fullmatch(every.strip().lower())
     if not step or int(step[1] or 1) == 0:
         raise InputError(f"--every {every!r}: expected a time, as 2months, week or 10days.")
-    number, end = int(step[1] or 1), end or today()
+    number, start, end = int(step[1] or 1), read_day(first), end or today()
     days: list[date] = []
     with suppress(OverflowError, ValueError):  # beyond the last day that there is
-        while (day := first + relativedelta(**{f"{step[2]}s": len(days) * number})) < end:  # pyright: ignore[reportArgumentType]
+        while (day := start + relativedelta(**{f"{step[2]}s": len(days) * number})) < end:  # pyright: ignore[reportArgumentType]
             days.append(day)
     return [VersionSet(day.isoformat(), (), day) for day in (*days, end)]
-
-
-def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The requirements of trigru with `EXTRAS`: with bounds, and for `SUBJECTS` the name alone.
-
-    A set decides about these; what the package says of them is what it was tested with.
-    """
-    needed = [requirement for requirement in map(Requirement, requires) if _holds(requirement, EXTRAS)]
-    subjects = [requirement.name for requirement in needed if requirement.name.lower() in SUBJECTS]
-    others = [str(r).partition(";")[0].strip() for r in needed if r.name.lower() not in SUBJECTS]
-    return subjects, others
-
-
-def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
-    """The versions of distributions and of all that they require, trigru with `EXTRAS`; with the origin of a checkout.
-
-    >>> {"jax", "jaxlib", "flax", "orbax-checkpoint", "ml-dtypes"} <= installed().keys()
-    True
-    """
-    found: dict[str, str] = {}
-    rest = list(names)
-    while rest:
-        name = canonicalize_name(rest.pop())
-        if name in found:
-            continue
-        try:
-            of = distribution(name)
-        except PackageNotFoundError:
-            continue
-        url = json.loads(of.read_text("direct_url.json") or "{}")  # of no release; a path may identify a user
-        commit, editable = url.get("vcs_info", {}).get("commit_id"), url.get("dir_info", {}).get("editable")
-        local = ", editable" if editable else ", of a local file" if url else ""
-        found[name] = of.version + (f", of commit {commit[:12]}" if commit else local)
-        extras = EXTRAS if name == "trigru" else ("",)
-        rest += [r.name for r in map(Requirement, of.requires or ()) if _holds(r, extras)]
-    return found
-
-
-def _holds(requirement: Requirement, extras: Iterable[str]) -> bool:
-    """Whether a requirement is one here, with one of these extras."""
-    marker = requirement.marker
-    return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
 
 
 class EnvironmentFailedError(TrigruError):
@@ -203,7 +152,7 @@ class Environment:
     versions: dict[str, str]  # what is installed, by name
 
     def run(self, command: Sequence[str], limit_s: float, still: Callable[[], None] = lambda: None) -> tuple[int, str]:
-        """Run a command outside of this Python's environment; see `trigru.bench.processes.commands.run_command`."""
+        """Run a command outside of this Python's environment, as `run_command` does."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
         with scratch() as place:  # a command that is ended leaves nothing elsewhere
             return run_command([*self.command, *command], own | {"TMPDIR": place}, limit_s, still)
@@ -217,33 +166,29 @@ class Environment:
 
 
 class Environments:
-    """The environments of version sets, for one Python.
+    """The environments of version sets, for one Python, as uv takes it: "3.13", a path, or None for this one's version.
 
-    Args:
-        python: the interpreter, as uv takes it: "3.13", a path, or None for this one's version.
-        more: further packages that each has, as requirements.
+    Each has further packages, which are `more` requirements.
     """
 
     def __init__(self, python: str | None = None, more: Sequence[str] = ()):
         self.python = python or f"{sys.version_info.major}.{sys.version_info.minor}"
         if os.sep in self.python:
             self.python = os.path.abspath(self.python)
-        self._more = tuple(more)
-        self._uv = _find_uv()
-        self._place = tempfile.mkdtemp(prefix="trigru-environments-")
-        atexit.register(shutil.rmtree, self._place, ignore_errors=True)
+        self._more, self._uv = more, _find_uv()
+        self._trigru = tempfile.mkdtemp(prefix="trigru-environments-")
+        atexit.register(shutil.rmtree, self._trigru, ignore_errors=True)
+        _link_trigru(Path(self._trigru))
 
     def get(self, of: VersionSet) -> Environment:
-        """The environment of a set, installed now unless uv has it. Raises an EnvironmentFailedError if it fails."""
-        sources = [requirement for requirement in of.requirements if is_source(requirement)]
-        limits = [] if sources else ["--no-build"]  # wheels alone, but for a clone
+        """The environment of a set, installed now unless uv has it. Raises an EnvironmentFailedError."""
+        limits = [] if of.has_sources else ["--no-build"]  # wheels alone, but for a clone
         for name in SUBJECTS if of.day is not None else ():  # all else is no part of the question
             limits += ["--exclude-newer-package", f"{name}={of.day}T23:59:59Z"]
         named = set(map(name_of, of.requirements))
-        subjects, others = requirements_of(requires("trigru") or ())
-        wanted = [*of.requirements, *(name for name in subjects if name not in named), *others, *self._more]
+        own = [requirement for requirement in requirements_of(requires("trigru") or ()) if requirement not in named]
         # a folder is installed in place, so that what is edited there counts
-        options = [f"--with{'-editable' * os.path.isdir(requirement)}={requirement}" for requirement in wanted]
+        options = [f"--with{'-editable' * os.path.isdir(r)}={r}" for r in (*of.requirements, *own, *self._more)]
         command = (*self._command([*limits, *options]), "env", f"PYTHONPATH={self._trigru}")
         return Environment(command, json.loads(_run([*command, *interpreter("-c", _VERSIONS, python="python")])))
 
@@ -256,24 +201,27 @@ class Environments:
 
     def _command(self, options: Sequence[str]) -> list[str]:
         """The command that runs what follows it; no project around it binds what uv may choose."""
-        apart = ["--isolated", "--no-project", "--project", self._place]
+        apart = ["--isolated", "--no-project", "--project", self._trigru]
         return [self._uv, "run", "--quiet", *apart, "--compile-bytecode", "--python", self.python, *options, "--"]
 
-    @cached_property
-    def _trigru(self) -> Path:
-        """A folder with this trigru alone, so that its bounds on the frameworks do not bind a set."""
-        folder = Path(self._place) / "trigru"
-        (folder / "trigru").mkdir(parents=True)
-        root = Path(__file__).parents[2]
-        installed = (root / "parity").is_dir()  # where it is read from a clone, it stands among its parts
-        rooms = {name: root / name for name in ("common", "impls", "bench")}
-        rooms["parity"] = root / ("parity" if installed else "impls/parity/public")
-        for name, room in rooms.items():
-            (folder / "trigru" / name).symlink_to(room)
-        known = ((of, file) for of in distributions(name="trigru") for file in of.files or ())
-        of, metadata = next((of, file) for of, file in known if file.name == "METADATA")
-        (folder / metadata.parent.name).symlink_to(str(of.locate_file(metadata.parent)))
-        return folder
+
+def requirements_of(requires: Iterable[str]) -> list[str]:
+    """The requirements of trigru: of `SUBJECTS` the name alone, since a set decides about their versions."""
+    return [r.name if r.name.lower() in SUBJECTS else str(r).partition(";")[0].strip() for r in required(requires)]
+
+
+def _link_trigru(folder: Path) -> None:
+    """Fill a folder with this trigru alone, so that its bounds on the frameworks do not bind a set."""
+    root = Path(__file__).parents[2]
+    rooms = {name: root / name for name in ("common", "impls", "bench", "parity")}
+    if not rooms["parity"].is_dir():  # it is read from a clone
+        rooms["parity"] = root / "impls/parity/public"
+    (folder / "trigru").mkdir()
+    for name, room in rooms.items():
+        (folder / "trigru" / name).symlink_to(room)
+    known = ((of, file) for of in distributions(name="trigru") for file in of.files or ())
+    of, metadata = next((of, file) for of, file in known if file.name == "METADATA")
+    (folder / metadata.parent.name).symlink_to(str(of.locate_file(metadata.parent)))
 
 
 def _run(command: Sequence[str]) -> str:
@@ -294,7 +242,6 @@ def _run(command: Sequence[str]) -> str:
 
 def _find_uv() -> str:
     beside = Path(sys.executable).with_name("uv")
-    found = str(beside) if beside.exists() else shutil.which("uv")
-    if found is None:
-        raise UnavailableError("environments are made by uv, which is not installed: pip install uv.")
-    return found
+    if found := str(beside) if beside.exists() else shutil.which("uv"):
+        return found
+    raise UnavailableError("environments are made by uv, which is not installed: pip install uv.")

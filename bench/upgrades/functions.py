@@ -4,7 +4,7 @@ import gc
 import re
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,21 +19,16 @@ from ...common.parity.model import CALL, Model, is_float
 from ...common.port.compilation import compiled_quickly
 from ...common.port.programs import read_program
 from ...common.program import equations
-from .files import Kept
-from .noticing import line_of, noticed, survived
-from .record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, OPERATIONS, PRINT, TRACES, WAITS, WARM_CALLS, Subject
-from .trails import trail_of
+from .record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, OPERATIONS, PRINT, TRACES, WAITS, WARM_CALLS, Kept, Subject
+from .values import trail_of
+from .worker import line_of, noticed, survived
 
-#: Takes a function, and returns one that also counts how often Python runs it.
-Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
-#: On a busy machine, a call may seem to wait, since it waits for the processor: at most so many calls are tried.
-MOST_CALLS = 40
-#: The argument that a call lacks, in Python's words.
+Ran = Callable[[Callable[..., Any]], Callable[..., Any]]  # whose result also counts how often Python runs a function
+#: On a busy machine, a call may seem to wait, since it waits for the processor: at most so many calls are tried. One
+#: that computes for longer, in seconds, is interrupted by other processes, and counts as one that does not wait.
+MOST_CALLS, SHORT_S = 40, 3e-3
 _LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")
-#: Under it stands what a function was called with.
-ARGUMENTS = "the arguments"
-#: A call that computes for longer, in seconds, is interrupted by other processes, and counts as one that does not wait.
-SHORT_S = 3e-3
+ARGUMENTS = "the arguments"  # under it stands what a function was called with
 
 
 @dataclass(frozen=True)
@@ -72,18 +67,24 @@ Rows = Mapping[str, Callable[[], Example | Called]]
 
 
 def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str = "", source: str = "") -> Subject:
-    """The facts of a model or a function of a user's own. Raises an InputError if it fails.
+    """The facts of a model or a function of a user's own, from a source. Raises an InputError if it fails.
 
-    Args:
-        thing: a `trigru.parity.Model`, a callable pytree with arrays, as a module, or a function of arrays.
-        arguments: that it is called with; a function is differentiated by all of them, a model by its parameters.
-        name, source: of the subject, and where it comes from; by default its own name.
+    It is a `trigru.parity.Model` or a callable pytree with arrays, as a module, which is differentiated by its
+    parameters; or a function of arrays, which is differentiated by all its arguments.
     """
+    if hasattr(thing, "init_with_output"):
+        raise InputError(f"{type(thing).__name__} is of linen: pass its apply, then its variables, then the inputs.")
     name = name or getattr(thing, "name", None) or getattr(thing, "__name__", type(thing).__name__)
     subject = Subject(name, source or name)
-    for mode, example in _examples(thing, arguments).items():
-        collect(subject, kept, mode, example)
-        subject.tree |= tree_of(example.params, "parameter ")
+    params, inputs, functions = thing, arguments, {CALL: lambda module, *xs: module(*xs)}
+    if isinstance(thing, Model):
+        params = thing.params
+        functions = {mode: lambda p, *xs, mode=mode: thing(p, thing.state, xs, mode)[0] for mode in thing.modes}
+    elif not any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing)):
+        params, inputs, functions = arguments, (), {CALL: lambda given: thing(*given)}
+    for mode, function in functions.items():
+        collect(subject, kept, mode, Example(function, params, inputs, compiled=True))
+        subject.tree |= tree_of(params, "parameter ")
     if subject.problems:
         problem = next(iter(subject.problems.values()))
         lacks = _LACKS.search(problem)
@@ -91,17 +92,6 @@ def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str 
         raise InputError(f"{name} fails: {problem}{advice}")
     subject.values[ARGUMENTS] = kept.keep_all(paths_of(arguments))
     return subject
-
-
-def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
-    if hasattr(thing, "init_with_output"):
-        raise InputError(f"{type(thing).__name__} is of linen: pass its apply, then its variables, then the inputs.")
-    if isinstance(thing, Model):
-        of = {mode: lambda params, *xs, mode=mode: thing(params, thing.state, xs, mode)[0] for mode in thing.modes}
-        return {mode: Example(function, thing.params, arguments, compiled=True) for mode, function in of.items()}
-    if any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing)):
-        return {CALL: Example(lambda module, *xs: module(*xs), thing, arguments, compiled=True)}
-    return {CALL: Example(lambda given: thing(*given), arguments, compiled=True)}
 
 
 def look_at(subject: Subject, kept: Kept, rows: Rows) -> None:
@@ -223,26 +213,24 @@ def waited_s(call: Callable[[], Any]) -> float:
 def waiting_line(call: Callable[[], Any]) -> str:
     """The line that waits longest for a function of C, as for `time.sleep`, in each of three runs; "" for trigru's."""
     runs: list[dict[str, float]] = []
-    idle_s = 0.0
+    before, idle_s = sys.getprofile(), 0.0
 
     def profile(frame: Any, event: str, argument: Any) -> None:
         nonlocal idle_s
         now_s = time.perf_counter() - time.process_time()
         if event == "c_return":
-            line = line_of(frame)
-            runs[-1][line] = runs[-1].get(line, 0.0) + now_s - idle_s
+            runs[-1][line_of(frame)] += now_s - idle_s
         idle_s = now_s
 
-    before = sys.getprofile()
     for _ in range(3):
-        runs.append({})
+        runs.append(defaultdict(float))
         idle_s = time.perf_counter() - time.process_time()
         sys.setprofile(profile)
         try:
             call()
         finally:
             sys.setprofile(before)
-    return max(runs[0], key=lambda line: min(run.get(line, 0.0) for run in runs), default="")
+    return max(runs[0], key=lambda line: min(run[line] for run in runs), default="")
 
 
 def count_python(call: Callable[[], Any]) -> Counter[str]:

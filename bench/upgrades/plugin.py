@@ -9,9 +9,6 @@ import pytest
 
 from ...common.errors import what_to_install
 
-#: The folder beside a test in which its snapshots are kept.
-FOLDER = "snapshots"
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that accepts what is installed."""
@@ -48,12 +45,12 @@ def _compare(
     """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
     from ..results.machine import version_differences
     from .changes import changes
-    from .files import Kept, is_snapshot, load, save, snapshot_of
     from .functions import ARGUMENTS, subject_of
-    from .record import FAILING
+    from .installed import snapshot_of
+    from .record import FAILING, Kept, is_snapshot, load, save
     from .tables import change_lines
 
-    place = Path(request.node.path).parent / FOLDER / Path(request.node.path).stem / name
+    place = Path(request.node.path).parent / "snapshots" / Path(request.node.path).stem / name
     accept = f"pytest --trigru-update '{request.node.nodeid}'"
     kept, failing = Kept(), FAILING if fail_on is None else fail_on
     now = snapshot_of([subject_of(thing, arguments, kept, name=name)])
@@ -69,6 +66,6 @@ def _compare(
     found = changes(old, (now, kept))
     if not any(change.kind in failing for change in found):
         return ""
-    moved = version_differences(old[0].machine.versions, now.machine.versions)
-    versions = f"Versions: {', '.join(moved)}." if moved else "The versions are those of the snapshot."
+    moved = ", ".join(version_differences(old[0].machine.versions, now.machine.versions))
+    versions = f"Versions: {moved}." if moved else "The versions are those of the snapshot."
     return "\n".join([versions, *change_lines(found, failing), f"To accept it: {accept}"])

@@ -20,10 +20,9 @@ from ...common.port.styles import available_styles, make_task
 from ...common.port.task import PHASES, Batch
 from ...impls import checkpoints, port_names, unavailable
 from ...impls.checkpoints import CONTAINERS
-from .files import Kept, Read, name_of
 from .functions import Call, Called, Example, Ran, look_at, paths_of
-from .noticing import noticed, survived
-from .record import CONTENT, ArrayNames, Change, Subject
+from .record import CONTENT, ArrayNames, Change, Kept, Read, Subject, name_of
+from .worker import noticed, survived
 
 #: The model and the data, all random and fixed; no two sizes are equal.
 B, T, D, H, C = 3, 7, 5, 6, 4
@@ -33,10 +32,8 @@ X, TARGETS, CARRY = (_RNG.normal(size=size).astype("float32") for size in ((B, T
 BATCH = Batch(X, TARGETS, None, CARRY)
 STEPS = 20
 OPTIMIZER = optax.adam(1e-2)
-#: The phases of each call style; the others are of the documented one alone.
-OF_EACH_STYLE = ("forward", "train_step")
-#: The phases whose functions have a trail, their gradient with it.
-TRACED = ("forward", "step")
+OF_EACH_STYLE = ("forward", "train_step")  # the phases of each call style; others are of the documented one alone
+TRACED = ("forward", "step")  # the phases whose functions have a trail, their gradient with it
 
 
 def look_at_port(port: Port, subject: Subject, kept: Kept) -> None:
@@ -44,22 +41,18 @@ def look_at_port(port: Port, subject: Subject, kept: Kept) -> None:
     with survived(subject, "styles"):
         subject.styles = {style.name: style.missing() or "" for style in port.call_styles}
     whole = subject.name == subject.framework  # a kernel has no files of its own, and one style
-    if whole:
-        _save(port, subject, kept)
+    if whole and isinstance(layout := getattr(port, "layout", None), Layout):
+        _save(layout, subject, kept)
     look_at(subject, kept, dict(_rows(port, whole=whole)))
 
 
-def _save(port: Port, subject: Subject, kept: Kept) -> None:
-    layout = getattr(port, "layout", None)
-    if not isinstance(layout, Layout):
-        return
+def _save(layout: Layout, subject: Subject, kept: Kept) -> None:
     params = random_params(CLASSIFIER, seed=2)
     for container in CONTAINERS:
-        if container.optional or (container.layouts and layout.name not in container.layouts):
-            continue
-        with survived(subject, container.title), noticed(subject, "call"):
-            content = np.frombuffer(container.encode(layout.flat(params), layout.name), np.uint8)
-            subject.checkpoints[container.suffixes[0]] = kept.keep_all({CONTENT: content, **CANONICAL.flat(params)})
+        if not container.optional and layout.name in (container.layouts or (layout.name,)):
+            with survived(subject, container.title), noticed(subject, "call"):
+                content = np.frombuffer(container.encode(layout.flat(params), layout.name), np.uint8)
+                subject.checkpoints[container.suffixes[0]] = kept.keep_all({CONTENT: content, **CANONICAL.flat(params)})
 
 
 def unread(old: Read) -> Iterator[Change]:

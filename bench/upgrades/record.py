@@ -1,19 +1,31 @@
-"""The record of a snapshot, all that is true of what is installed apart from the clock; and of a change between two.
+"""A snapshot, all that is true of what is installed apart from the clock; its file; and a change between two.
 
-It is data alone. Arrays are kept by their content: a fact names an array by the first hexadecimal digits of its hash,
-and `trigru.bench.upgrades.files` keeps each array once, however many facts name it.
+A snapshot is data alone. Its file has arrays, and a record of facts that name these by a hash of their content, so that
+each is kept once, however many facts name it. Nothing in it is unpickled.
 """
 
-from typing import NamedTuple
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import ml_dtypes
+import msgspec
 import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
+from ...common.errors import TrigruError, brief
+from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
+from ..results import lines, proof
+from ..results.lines import MOST_BYTES, check_date, first_twice, refusing
 from ..results.machine import Machine
+from ..timing.machine import machine_contradictions
 
-SCHEMA = 8
+SCHEMA, FILE = 8, "trigru-snapshot.safetensors"
+#: The names in the file's metadata of the record, and of dtypes that NumPy lacks.
+RECORD, DTYPES = "trigru.snapshot", "trigru.dtypes"
 #: What a change can be, causes before what follows from them, and what it means.
 KINDS = {
     "code": "is a package with other code under the same version",
@@ -32,30 +44,23 @@ KINDS = {
     "program": "is another program",
     "better": "works now, costs less, or is new",
 }
-#: Those that fail unless somebody says otherwise.
 FAILING = tuple(kind for kind in KINDS if kind not in ("memory", "bits", "program", "better"))
-#: In what is kept of a program: bytes of temporary memory, and the fingerprint of the optimised HLO.
-MEMORY, PRINT = "temporary memory", "fingerprint"
-#: How long a trace is, and what it is lowered to.
+#: In what is kept of a program: bytes of temporary memory, those that the forward pass keeps for the gradient, the
+#: fingerprint of the optimised HLO, how long a trace is, and what it is lowered to.
+MEMORY, KEPT, PRINT = "temporary memory", "kept for the gradient", "fingerprint"
 EQUATIONS, OPERATIONS = "jaxpr equations", "StableHLO operations"
-#: Bytes that the forward pass keeps for the gradient.
-KEPT = "kept for the gradient"
 #: Of each number of a program, its kind, and the share by which it has to grow.
 GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
-#: Warm calls of which the quickest says whether a call waits; frameworks fill caches of their own in the first few.
-WARM_CALLS = 6
-#: In what is kept of a call beside its leaves, functions and lines.
-TRACES, WAITS = f"traces in {WARM_CALLS} calls", "ms of waiting"
-#: The content of a file, beside the arrays in it.
-CONTENT = "content"
+#: Warm calls of which the quickest says whether a call waits, as frameworks fill caches of their own in the first few;
+#: and what is kept of a call beside its leaves, functions and lines.
+WARM_CALLS, TRACES, WAITS = 6, "traces in 6 calls", "ms of waiting"
+CONTENT = "content"  # of a file, beside the arrays in it
 #: What the subject of a framework's own parts is called, by the name of the port with the same framework.
 PARTS_OF = {"pure": "jax, optax", "linen": "linen's parts", "nnx": "nnx's parts", "equinox": "equinox's parts"}
-#: How the names of calls end that were computed in float64.
-IN_FLOAT64 = " in float64"
+IN_FLOAT64 = " in float64"  # the end of the names of calls that were computed in it
 #: The numbers of a signature: whether the value tells others apart, its size, and three that depend on its numbers.
 SIGNATURE = 5
-#: By name, in the order in which they are computed.
-ArrayNames = dict[str, str]
+ArrayNames = dict[str, str]  # by name, in the order in which they are computed
 
 
 class Trail(Struct, forbid_unknown_fields=True):
@@ -74,24 +79,6 @@ class TrailStep(NamedTuple):
     where: str  # its line, with what it computes
     operands: list[int]  # numbers of values, as the results
     results: list[int]
-
-
-def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[TrailStep]:
-    """All operations of a trail, of the arrays that it names. Raises a ValueError if these contradict the trail."""
-    if steps.ndim != 1 or steps.dtype.kind != "i" or signatures.ndim != 2 or signatures.dtype.kind != "f":
-        raise ValueError("has other arrays than numbers of steps and rows of a signature")
-    if signatures.shape[1] != SIGNATURE:
-        raise ValueError(f"has {signatures.shape[1]} numbers in a signature, expected {SIGNATURE}")
-    numbers, found, at = steps.tolist(), [], 0
-    while at < len(numbers):
-        where, operands, results = (*numbers[at : at + 3], -1, -1)[:3]
-        values = numbers[at + 3 : at + 3 + max(operands, 0) + max(results, 0)]
-        is_whole = min(operands, results) >= 0 and len(values) == operands + results
-        if not (is_whole and 0 <= where < len(trail.lines) and all(0 <= n < len(signatures) for n in values)):
-            raise ValueError("has steps of lines or values that are not there")
-        found.append(TrailStep(trail.lines[where], values[:operands], values[operands:]))
-        at += 3 + len(values)
-    return found
 
 
 class Source(Struct, forbid_unknown_fields=True):
@@ -153,3 +140,148 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
     old: str
     new: str
     line: str = ""  # of code that computes something else, and what stood there before; "" where none is known
+
+
+Arrays = Mapping[str, np.ndarray]
+Read = tuple[Snapshot, Arrays]
+
+
+class SnapshotError(TrigruError, ValueError):
+    """A snapshot, or a matrix of them, is not there, damaged, or of another schema."""
+
+
+def name_of(array: Any) -> str:
+    """The name of an array: a hash of its dtype, shape and bits.
+
+    >>> name_of(np.zeros(2)) == name_of(np.zeros(2)), name_of(np.zeros(2)) == name_of(-np.zeros(2))
+    (True, False)
+    """
+    array = np.asarray(array, order="C")
+    head = f"{array.dtype.name} {array.shape} "
+    return hashlib.sha256(head.encode() + array.tobytes()).hexdigest()[:16]
+
+
+class Kept(dict[str, np.ndarray]):
+    """The arrays that facts name, by name."""
+
+    def keep(self, array: Any) -> str:
+        r"""Keep an array, and name it; one that has no numbers is kept as the letters that print it.
+
+        >>> (kept := Kept()).keep(np.array(["a", "b"])), kept.keep(np.zeros(1, "V2"))
+        ('a3607e97ad4ed901', '539e38d84535452d')
+        >>> [array.tobytes() for array in kept.values()]
+        [b"['a', 'b']", b"[b'\\x00\\x00']"]
+        """
+        array = np.asarray(array, order="C")
+        if array.dtype.kind in "OSUMm" or array.dtype.type is np.void:  # of bfloat16, whose kind is V, it is another
+            array = np.frombuffer(str(array.tolist()).encode(), np.uint8)
+        name = name_of(array)
+        self.setdefault(name, array)
+        return name
+
+    def keep_all(self, arrays: dict[str, Any]) -> ArrayNames:
+        """Keep arrays, each under its own name."""
+        return {name: self.keep(array) for name, array in arrays.items()}
+
+
+def save(folder: Path, snapshot: Snapshot, arrays: Arrays) -> None:
+    """Write a snapshot into a folder, whole or not at all; other files there, as a results.json, stay as they are."""
+    write_whole(folder / FILE, encode(arrays, snapshot))
+
+
+def encode(arrays: Arrays, snapshot: Snapshot | None = None) -> bytes:
+    """Arrays, and a record beside them, as a safetensors file; dtypes that NumPy lacks as numbers of their bits."""
+    from safetensors.numpy import save as to_bytes
+
+    stored, other = {}, {}
+    for name, given in sorted(arrays.items()):
+        array = np.asarray(given, order="C")
+        if array.dtype.type.__module__ != "numpy":
+            other[name] = array.dtype.name
+            array = array.view(f"u{array.dtype.itemsize}")
+        stored[name] = array
+    beside = {DTYPES: msgspec.json.encode(other).decode()}
+    if snapshot is not None:
+        beside[RECORD] = lines.with_checksum(snapshot).decode()
+    return to_bytes(stored, metadata=beside)
+
+
+def decode(content: bytes) -> tuple[dict[str, np.ndarray], bytes]:
+    """The arrays of `encode`, and its record as JSON: empty where there is none. Raises a ValueError if it cannot."""
+    from safetensors.numpy import load as from_bytes
+
+    try:
+        beside = msgspec.json.decode(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in msgspec.json.decode(beside[DTYPES]).items()}
+        arrays = {name: a.view(dtypes[name]) if name in dtypes else a for name, a in from_bytes(content).items()}
+        return arrays, beside.get(RECORD, "").encode()
+    except Exception as error:  # safetensors raises several kinds
+        raise ValueError(f"it is no snapshot: {brief(error)}") from error
+
+
+def is_snapshot(folder: Path) -> bool:
+    """Whether a folder has a snapshot."""
+    return (folder / FILE).is_file()
+
+
+def load(folder: Path) -> Read:
+    """A snapshot and its arrays. Raises a SnapshotError if it is not there, was changed, or contradicts itself."""
+    advice = "Pass a folder that trigru snapshot wrote, or take the snapshot again."
+    with refusing(folder / FILE, SnapshotError, advice):
+        arrays, record = decode(read_whole(folder / FILE, MOST_BYTES))
+        snapshot = lines.record_of(record, Snapshot, SCHEMA)
+        if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
+            raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
+        trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
+        facts = [names for s in snapshot.subjects for of in (s.values, s.draws, s.checkpoints) for names in of.values()]
+        named = {name for names in facts for name in names.values()} | {s.lines for s in snapshot.sources.values()}
+        if lost := named.union(*((trail.steps, trail.signatures) for trail in trails)) - arrays.keys():
+            raise ValueError(f"array {brief(min(lost))} is missing")
+        for trail in trails:
+            steps_of(trail, arrays[trail.steps], arrays[trail.signatures])
+        check_date(snapshot.datetime)
+        for sentence in _contradictions(snapshot, arrays):
+            raise ValueError(sentence)
+        return snapshot, arrays
+
+
+def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
+    """What a snapshot claims, and its other records do not bear out; not what another version may name otherwise."""
+    from ...impls import own_ports  # here, since it imports JAX
+
+    for name, source in snapshot.sources.items():
+        hashes = arrays[source.lines]
+        if hashes.dtype != np.uint8 or hashes.shape != (sum(number for _, number in source.files.values()),):
+            yield f"the files of {name} have other numbers of lines than their hashes"
+    if twice := first_twice(subject.name for subject in snapshot.subjects):
+        yield f"it has {twice} twice"
+    called = [s for s in snapshot.subjects if s.values or s.programs or s.calls or s.trails or s.draws or s.tree]
+    for subject in called:
+        if subject.missing:
+            yield f"{subject.name} was not there ({subject.missing}), and has facts"
+    yield from machine_contradictions(snapshot.machine, [subject.framework for subject in called])
+    yield from proof.contradictions(snapshot.equality or ())
+    measured = {m.port for m in snapshot.equality or ()}
+    if measured and (lost := {subject.name for subject in called} & {*own_ports()} - measured):
+        yield f"its proof lacks {min(lost)}"
+    for subject in snapshot.subjects:
+        ended = {*subject.calls, *(where for where in subject.values if where.endswith(IN_FLOAT64))}
+        if both := subject.problems.keys() & ended:
+            yield f"{subject.name}: {min(both)} failed, and has results"
+
+
+def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[TrailStep]:
+    """All operations of a trail, of the arrays that it names. Raises a ValueError if these contradict the trail."""
+    kinds = steps.dtype.kind + signatures.dtype.kind
+    if (kinds, steps.ndim, signatures.shape[1:]) != ("if", 1, (SIGNATURE,)):
+        raise ValueError(f"a trail has other arrays than numbers of steps, and rows of {SIGNATURE} of a signature")
+    numbers, found, at = steps.tolist(), [], 0
+    while at < len(numbers):
+        where, operands, results = (*numbers[at : at + 3], -1, -1)[:3]
+        values = numbers[at + 3 : at + 3 + max(operands, 0) + max(results, 0)]
+        is_whole = min(operands, results) >= 0 and len(values) == operands + results
+        if not (is_whole and 0 <= where < len(trail.lines) and all(0 <= n < len(signatures) for n in values)):
+            raise ValueError("a trail has steps of lines or values that are not there")
+        found.append(TrailStep(trail.lines[where], values[:operands], values[operands:]))
+        at += 3 + len(values)
+    return found

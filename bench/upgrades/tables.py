@@ -1,28 +1,19 @@
-"""Tables of the changes between two snapshots, and of a matrix, and its picture."""
+"""The changes between two snapshots in words, and in tables."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ..reporting.findings import Finding
-from ..reporting.inert import for_terminal
 from ..reporting.numbers import count
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
-from ..results.machine import version_differences
-from .matrix import Matrix, MatrixRow
 from .record import KINDS, Change
 
-if TYPE_CHECKING:
-    from ..reporting.plots import Picture
-
-#: The most lines about changes on a screen, which has twenty with what stands around them; and the longest text of one
-#: thing in them.
-MOST_LINES, LONGEST = 15, 160
+#: The most lines about changes on a screen, which has twenty with what stands around them; the longest text of one
+#: thing in them; and the most ports and parts that one names.
+MOST_LINES, LONGEST, MOST_NAMES = 15, 160, 4
 #: The most files that a line names of a package, and of one that has more of them.
 MOST_FILES, OF_MANY = 5, 2
-#: The most ports and parts that a line names.
-MOST_NAMES = 4
 
 
 def change_lines(found: Sequence[Change], fail_on: Collection[str], *, other_code: bool = False) -> list[str]:
@@ -34,7 +25,7 @@ def change_lines(found: Sequence[Change], fail_on: Collection[str], *, other_cod
     if not found:
         return ["Nothing that is checked changed." if other_code else "Nothing changed."]
     failing = [change for change in found if change.kind in fail_on]
-    counts = _said(Counter(change.kind for change in failing or found))
+    counts = counts_of(Counter(change.kind for change in failing or found))
     of = f" of {len(found)}" if failing and len(failing) < len(found) else ""
     lines = [f"FAILED: {counts}{of}." if failing else f"Nothing that fails changed: {counts}.", ""]
     kinds = list(KINDS)
@@ -115,70 +106,6 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def matrix_tables(matrix: Matrix) -> list[Section]:
-    """A row for each set: versions, whether each port works and is equal, and what changed since the row before."""
-    rows, details, notes, before = [], [], [], None
-    for row in matrix.rows:
-        if row.reason:
-            rows.append((row.name, "", "", "", "no snapshot"))
-            notes.append(f"No snapshot of {row.name}: {row.reason}")
-            continue
-        first = [f"{name} {version}" for name, version in row.versions.items()]
-        new = version_differences(before.versions, row.versions) if before else first
-        moved = _said(sum(map(Counter, row.counts.values()), Counter())) if before else "the first"
-        rows.append((row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), moved))
-        details.append(change_table(f"Changed with {row.name}", row.moved))
-        before = row
-    columns = (Prose("version set"), Prose("versions, then new ones"), Prose("works"), Prose("equal"), Prose("changed"))
-    note = (
-        "Works: in full, or what fails in some way. Equal: each check of the port passed, in float64 and in coarser "
-        "dtypes; in part: some ask for what these versions do not offer. Changed: since the row before, by kind."
-    )
-    return [Section("Version sets", columns, rows, (note, *notes)), *details]
-
-
-def _ports(row: MatrixRow, fact: str) -> str:
-    """All ports alike, or those that are not as they should be."""
-    said = {name: facts[fact] for name, facts in row.facts.items() if facts[fact]}
-    part = [name for name, text in said.items() if text.endswith("not offered") and "failed" not in text]
-    bad = [name for name, text in said.items() if text != "yes" and name not in part]
-    if not said:
-        return "not asked"
-    found = [f"not {', '.join(bad)}"] * bool(bad) + [f"in part {', '.join(part)}"] * bool(part)
-    return "; ".join(found) or "all"
-
-
-def _said(counts: Mapping[str, int]) -> str:
+def counts_of(counts: Mapping[str, int]) -> str:
+    """How many there are of each kind, as "function 2, bits 1"."""
     return ", ".join(f"{kind} {counts[kind]}" for kind in KINDS if counts.get(kind)) or "nothing"
-
-
-def matrix_picture(matrix: Matrix) -> "Picture | None":
-    """The lines of Python that one train step of each port runs, over the version sets; None of fewer than two."""
-    rows = [row for row in matrix.rows if not row.reason]
-    lines: dict[str, list[tuple[int, int]]] = {}
-    for at, row in enumerate(rows):
-        for port, facts in row.facts.items():
-            if ":" not in port and facts["lines"]:
-                lines.setdefault(port, []).append((at, facts["lines"]))
-    if len(rows) < 2 or not lines:
-        return None
-    from ..reporting.plots import Picture, colour_of, drawing, marker_of  # half a second
-
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
-        axes = figure.subplots()
-        for number, (port, known) in enumerate(lines.items()):
-            colour, marker = colour_of(port, list(lines)), marker_of(number)
-            axes.plot(*zip(*known, strict=True), label=for_terminal(port), color=colour, marker=marker)
-        axes.set(title="Lines of Python in one train step, as documented", ylabel="lines", yscale="log")
-        axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
-        axes.grid(alpha=0.3)
-        names = [(for_terminal(row.name), f", jax {row.versions.get('jax', '?')}" if row.day else "") for row in rows]
-        labels = [f"{name}{jax}" if jax else name.replace(" ", "\n") for name, jax in names]
-        axes.set_xticks(range(len(rows)), labels, rotation=45, ha="right", rotation_mode="anchor")
-        figure.legend(loc="outside right upper", frameon=False)
-    whole = {port: known for port, known in lines.items() if (known[0][0], known[-1][0]) == (0, len(rows) - 1)}
-    ends = "; ".join(f"{for_terminal(name)} from {known[0][1]} to {known[-1][1]}" for name, known in whole.items())
-    return Picture(figure, f"Lines of Python in one train step, over {len(rows)} version sets: {ends}.")

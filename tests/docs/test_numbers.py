@@ -5,8 +5,8 @@ from published import DOCS, RESULTS, SITUATIONS, published, row_at
 from support.runs import PORTS
 from trigru.bench.analysis.answer import WAYS
 from trigru.bench.analysis.pairs import difference, labelled, speedups
+from trigru.bench.commands.matrix import read
 from trigru.bench.reporting.answer import BY_SERIES, PUBLISHED
-from trigru.bench.upgrades.matrix import read
 
 SMALLEST = [("tiny", phase) for phase in ("step", "forward", "train_step")]
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save as to_bytes
+from trigru.bench.commands import matrix
 from trigru.bench.results.lines import CHECKSUM, encode_line, with_checksum
-from trigru.bench.upgrades import files, matrix
-from trigru.bench.upgrades.files import name_of
-from trigru.bench.upgrades.record import SIGNATURE, Subject, Trail
+from trigru.bench.upgrades.record import DTYPES, FILE, RECORD, SIGNATURE, Subject, Trail, decode, name_of
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params
 from trigru.impls import checkpoints
@@ -64,7 +63,7 @@ COLD_STARTS = Path(__file__).parents[2] / "docs" / "results" / "cold_start.json"
 SEALED: dict[str, Callable[[Path], object]] = {
     "results.json": write_run,
     "results.partial.jsonl": lambda path: fill(journal_at(path)),
-    files.FILE: write_snapshot,
+    FILE: write_snapshot,
     "cold_start.json": lambda path: shutil.copy(COLD_STARTS, path),
     "matrix.json": write_matrix,
 }
@@ -88,9 +87,9 @@ def opened(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:
         return [json.loads(line)[1] for line in content.splitlines()], lines_of
     if content.startswith(b"{"):
         return {key: value for key, value in json.loads(content).items() if key != CHECKSUM}, with_checksum
-    arrays, text = files.decode(content)
+    arrays, text = decode(content)
     record, close = opened(text)
-    return record, lambda record: to_bytes(arrays, {files.RECORD: close(record).decode(), files.DTYPES: "{}"})
+    return record, lambda record: to_bytes(arrays, {RECORD: close(record).decode(), DTYPES: "{}"})
 
 
 def at(place: str, change: Any) -> Callable[[Any], None]:

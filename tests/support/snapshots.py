@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from support.runs import ENDED, MACHINE
 from trigru.bench.results.machine import Machine
-from trigru.bench.upgrades.files import save
-from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
+from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject, save
 from trigru.common.equality.measurement import Measurement
 
 

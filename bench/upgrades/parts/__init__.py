@@ -19,10 +19,9 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from ....common.compat import enable_x64
-from ..files import Kept
 from ..functions import Called, Example, Rows, bytes_of, look_at
-from ..noticing import survived
-from ..record import Subject
+from ..record import Kept, Subject
+from ..worker import survived
 
 #: Sizes: batch, time, inputs and features.
 B, T, D, H = 3, 4, 5, 6

@@ -14,8 +14,7 @@ from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import UNREAD, read_kinds
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError
-from trigru.bench.upgrades.files import load, name_of
-from trigru.bench.upgrades.record import CONTENT, FAILING, KINDS, Change, Source, Subject
+from trigru.bench.upgrades.record import CONTENT, FAILING, KINDS, Change, Source, Subject, load, name_of
 from trigru.bench.upgrades.tables import change_lines
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import InputError
@@ -83,8 +82,10 @@ def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tm
     content = np.frombuffer(b"no file of this kind", np.uint8)
     pure = Subject("pure", "pure", checkpoints={".safetensors": {CONTENT: name_of(content)}})
     leave(tmp_path / "old", pure, arrays={name_of(content): content})
-    for numpy, code, said in ((np.__version__, 1, "reading a file as .safetensors"), ("1", 0, UNREAD)):
-        machine = msgspec.structs.replace(MACHINE, versions={"numpy": numpy, "trigru": "of another commit"})
+    here = {"numpy": np.__version__, "trigru": "of another commit", "python": "3.0", "gone": "not installed"}
+    read = (1, "reading a file as .safetensors")
+    for other, (code, said) in (({}, read), ({"numpy": "1"}, (0, UNREAD)), ({"gone": "1"}, (0, UNREAD))):
+        machine = msgspec.structs.replace(MACHINE, versions=here | other)
         leave(tmp_path / "new", pure, arrays={name_of(content): content}, machine=machine)
         done = invoke("diff", str(tmp_path / "old"), str(tmp_path / "new"))
         assert (done.exit_code, said in " ".join(done.stdout.split())) == (code, True)

@@ -12,11 +12,11 @@ import pytest
 from support.files import BAD_ARRAYS, CALL, GOOD, SEALED, at, opened, rewrite
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import load_starts
+from trigru.bench.commands import matrix
 from trigru.bench.commands.report import show_starts
 from trigru.bench.reporting.answer import show_run
-from trigru.bench.upgrades import files, matrix
-from trigru.bench.upgrades.files import name_of
-from trigru.bench.upgrades.tables import matrix_tables
+from trigru.bench.upgrades import record
+from trigru.bench.upgrades.record import name_of
 from trigru.common.errors import TrigruError
 from trigru.impls import checkpoints
 
@@ -33,9 +33,9 @@ def show_all(path):
 READERS = {
     "results.json": (load, show_all),
     "results.partial.jsonl": (load, show_all),
-    files.FILE: (lambda path: files.load(path.parent),),
+    record.FILE: (lambda path: record.load(path.parent),),
     "cold_start.json": (load_starts, lambda path: show_starts(path, None)),
-    "matrix.json": (matrix.read, lambda path: matrix_tables(matrix.read(path))),
+    "matrix.json": (matrix.read, lambda path: matrix.matrix_tables(matrix.read(path))),
 }
 
 
@@ -152,7 +152,7 @@ LIES = {"results.json": {
     "schema 1, expected": {"": {"schema": 1}},
     "a start twice": {"starts": twice},
     "it has GPUs": {"machine": {"gpus": [{}]}},
-}, files.FILE: {
+}, record.FILE: {
     "datetime is 'yesterday'": {"": {"datetime": "yesterday"}},
     "it has linen twice": {"subjects": twice},
     "was not there .no flax., and has facts": {OF_SUBJECT: {"missing": "no flax"}},
@@ -167,7 +167,7 @@ LIES = {"results.json": {
     "lines or values that are not there": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["cut"])}},
     "other arrays than numbers": {OF_TRAIL: {"steps": name_of(BAD_ARRAYS["floats"])}},
     "schema 5, expected": {"": {"schema": 5}},
-    "has 4 numbers in a signature": {OF_TRAIL: {"signatures": name_of(BAD_ARRAYS["few"])}},
+    "rows of 5 of a signature": {OF_TRAIL: {"signatures": name_of(BAD_ARRAYS["few"])}},
 }, "matrix.json": {
     "has the version set jax==1 twice": {"rows": twice},
     "datetime is '2025-13-99'": {"rows 1": {"day": "2025-13-99"}},

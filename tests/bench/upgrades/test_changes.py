@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 from support.runs import EQUAL, MACHINE
 from support.snapshots import snapshot_of
+from trigru.bench.upgrades import record
 from trigru.bench.upgrades.changes import changes, reservations
-from trigru.bench.upgrades.files import name_of
-from trigru.bench.upgrades.record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, PRINT, TRACES, WAITS, Snapshot, Subject
+from trigru.bench.upgrades.record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, PRINT, TRACES, WAITS, Subject, name_of
 
 CALL, OTHER = "forward jit float64", "gradient jit float64"
 
@@ -23,7 +23,7 @@ def between(old, new, *arrays):
 def told(old, new, *arrays):
     """The changes between the facts of one subject, as they are read from files, without its name."""
     written = [msgspec.json.encode(snapshot_of(Subject("nnx:fused", "nnx", **facts))) for facts in (old, new)]
-    found = between(*(msgspec.json.decode(content, type=Snapshot) for content in written), *arrays)
+    found = between(*(msgspec.json.decode(content, type=record.Snapshot) for content in written), *arrays)
     assert {subject for _, subject, *_ in found} <= {"nnx:fused"}
     return [(kind, *words) for kind, _, *words in found]
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import ml_dtypes
 import numpy as np
 import pytest
-from trigru.bench.upgrades import noticing
-from trigru.bench.upgrades.distance import bound_of, is_floating, relative_difference, ulps
+from trigru.bench.upgrades import worker
 from trigru.bench.upgrades.functions import count_operations, count_python
-from trigru.bench.upgrades.noticing import noticed, place_of, survived
 from trigru.bench.upgrades.record import Subject
+from trigru.bench.upgrades.values import bound_of, is_floating, relative_difference, ulps
+from trigru.bench.upgrades.worker import noticed, place_of, survived
 
 
 def test_functions_and_lines_of_a_call_are_counted():
@@ -71,7 +71,7 @@ PLACES = {
     "/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
     "/usr/lib/python3/dist-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
     "/usr/lib/python3.12/json/decoder.py": "json/decoder.py",
-    noticing.__file__: "trigru/bench/upgrades/noticing.py",
+    worker.__file__: "trigru/bench/upgrades/worker.py",
     "/home/me/secret/train.py": "train.py",
     "<string>": "<string>",
 }

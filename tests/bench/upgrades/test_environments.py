@@ -53,8 +53,8 @@ def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path):
     (date(2025, 1, 1), "month", date(2025, 1, 1), ["2025-01-01"]),
 ])  # fmt: skip
 def test_each_day_comes_once_also_where_months_and_years_end(first, every, end, found):
-    assert [s.name for s in environments.days_between(first, every, end=end)] == found
-    assert [s.day.isoformat() for s in environments.days_between(first, every, end=end)] == found
+    assert [s.name for s in environments.days_between(first.isoformat(), every, end=end)] == found
+    assert [s.day.isoformat() for s in environments.days_between(first.isoformat(), every, end=end)] == found
 
 
 def test_a_range_goes_on_until_today_after_what_is_named():
@@ -65,7 +65,7 @@ def test_a_range_goes_on_until_today_after_what_is_named():
 def test_what_a_set_decides_about_has_no_bounds_of_ours():
     asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
     asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
-    assert environments.requirements_of(asked) == (["jax", "ml-dtypes", "flax"], ["rich>=13", "msgspec>=0.19"])
+    assert environments.requirements_of(asked) == ["jax", "ml-dtypes", "rich>=13", "flax", "msgspec>=0.19"]
 
 
 UV = f"""#!{sys.executable}

@@ -9,11 +9,10 @@ import pytest
 from msgspec.structs import replace
 from support.runs import MACHINE
 from support.snapshots import snapshot_of
-from trigru.bench.upgrades import sources
+from trigru.bench.upgrades import installed, record
 from trigru.bench.upgrades.changes import changes
-from trigru.bench.upgrades.files import FILE, Kept, SnapshotError, is_snapshot, load, name_of, save
-from trigru.bench.upgrades.record import Change, Subject, Trail
-from trigru.bench.upgrades.sources import edited, sources_of, unnamed
+from trigru.bench.upgrades.installed import edited, sources_of, unnamed
+from trigru.bench.upgrades.record import Change, Kept, SnapshotError, Subject, Trail, is_snapshot, load, name_of, save
 from trigru.bench.upgrades.tables import files_line, files_table
 
 ARRAYS = {name_of(array): array for array in (np.linspace(0, 1, 7), np.ones(3, ml_dtypes.bfloat16))}
@@ -34,7 +33,7 @@ def test_what_is_written_is_read_and_replaced_and_nothing_else_is(folder):
         assert read == snapshot
         found, written = ({name: (a.dtype, a.tolist()) for name, a in of.items()} for of in (arrays, ARRAYS))
         assert found == written
-    assert sorted(os.listdir(folder)) == ["results.json", FILE]
+    assert sorted(os.listdir(folder)) == ["results.json", record.FILE]
     assert (is_snapshot(folder), is_snapshot(folder.parent)) == (True, False)
 
 
@@ -58,7 +57,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     info = tmp_path / f"mine{next(VERSION)}-1.0.dist-info"
     name = info.name.partition("-")[0]
-    monkeypatch.setattr(sources, "PACKAGES", [name])
+    monkeypatch.setattr(installed, "PACKAGES", [name])
     info.mkdir()
 
     def snapshot(version="1.0", **files):

@@ -10,12 +10,10 @@ from support.cli import invoke
 from support.environments import SETS, Made, release_of
 from support.runs import MACHINE
 from support.snapshots import leave, snapshot_of, step_calls
-from trigru.bench.commands import matrix as command
-from trigru.bench.upgrades import matrix
+from trigru.bench.commands import matrix
+from trigru.bench.commands.matrix import fill, matrix_picture, matrix_tables, read
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, VersionSet
-from trigru.bench.upgrades.matrix import fill, read
 from trigru.bench.upgrades.record import Subject
-from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
 from trigru.common.equality.measurement import Measurement
 
 
@@ -38,7 +36,7 @@ def trigru(monkeypatch):
 
 
 def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru):
-    found = fill(SETS, tmp_path, Made(), command=["trigru", "matrix"])
+    found = fill(SETS, tmp_path, Made())
     assert [row.reason for row in found.rows] == ["", "", "error: it broke", ""]
     assert [row.counts for row in found.rows] == [{}, {"pure": {"calls": 1}}, {}, {"pure": {"calls": 1}}]
     assert found.rows[3].moved[0].old == "110 lines"
@@ -52,23 +50,23 @@ def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru
 def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
     sets = [*SETS, VersionSet("a clone", ("jax==0.3.0", "./flax==1"))]  # which may hold other code now
     first = Made({SETS[0].name: True, SETS[1].name: False})
-    fill(sets, tmp_path, first, command=[])
+    fill(sets, tmp_path, first)
     trigru.clear()
     again = Made()
-    found = fill(sets, tmp_path, again, command=[])
+    found = fill(sets, tmp_path, again)
     assert again.made == [SETS[1].name, SETS[2].name, "a clone"]
     assert trigru == again.made
     assert [bool(row.reason) for row in found.rows] == [True, False, True, False, False]
 
 
 def test_a_snapshot_of_other_versions_than_its_row_is_taken_again(tmp_path, trigru):
-    fill(SETS[:2], tmp_path, Made(), command=[])
+    fill(SETS[:2], tmp_path, Made())
     one, other = (folder for folder in tmp_path.iterdir() if folder.is_dir())
     one.rename(tmp_path / "aside")
     other.rename(one)
     (tmp_path / "aside").rename(other)
     again = Made()
-    found = fill(SETS[:2], tmp_path, again, command=[])
+    found = fill(SETS[:2], tmp_path, again)
     assert again.made == [of.name for of in SETS[:2]]
     assert found.rows[1].moved[0].new == "110 lines"
 
@@ -90,11 +88,11 @@ def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fill(SETS, tmp_path, made, command=[], told=stop)
+        fill(SETS, tmp_path, made, told=stop)
     assert told == [(0, 4, SETS[0].name)] * 2 + [(1, 4, SETS[1].name)] * 2 + [(2, 4, SETS[2].name)]
     assert [row.name for row in read(tmp_path).rows] == [of.name for of in SETS[:2]]
     made.made.clear()
-    fill(SETS, tmp_path, made, command=[])
+    fill(SETS, tmp_path, made)
     assert made.made == [of.name for of in SETS[2:]]
 
 
@@ -118,11 +116,11 @@ def test_what_failed_is_not_told_as_equal_in_part():
 
 def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeypatch, trigru):
     filled = Mock(wraps=fill)
-    monkeypatch.setattr(command, "fill", filled)
-    monkeypatch.setattr(command, "Environments", lambda python: Made() if python == "3.12" else None)
+    monkeypatch.setattr(matrix, "fill", filled)
+    monkeypatch.setattr(matrix, "Environments", lambda python: Made() if python == "3.12" else None)
     names = [*(of.name for of in SETS), "--python", "3.12", "--no-equality", "--port", "pure"]
     assert invoke("matrix", *names[:2], *names[4:], "-o", str(tmp_path / "all")).exit_code == 0
-    assert filled.call_args.kwargs["arguments"] == ["--port=pure", "--no-equality"]
+    assert filled.call_args.args[3] == ["--port=pure", "--no-equality"]
     assert {"matrix.json", "matrix.md", "matrix.html"} <= {path.name for path in (tmp_path / "all").iterdir()}
     result = invoke("matrix", *names, "-o", str(tmp_path / "three of four"), "--format", "json")
     assert result.exit_code == 1
@@ -132,8 +130,8 @@ def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, monkeyp
 
 
 def test_rows_of_other_sets_stay_and_other_arguments_and_pythons_are_other_rows(tmp_path, trigru):
-    fill(SETS[:2], tmp_path, Made(), command=[])
-    fill(SETS[3:], tmp_path, Made(), command=[])
+    fill(SETS[:2], tmp_path, Made())
+    fill(SETS[3:], tmp_path, Made())
     assert {row.name for row in read(tmp_path).rows} == {SETS[0].name, SETS[1].name, SETS[3].name}
     for python, arguments, made in (
         ("3.13", [], []),
@@ -142,7 +140,7 @@ def test_rows_of_other_sets_stay_and_other_arguments_and_pythons_are_other_rows(
     ):
         again = Made()
         again.python = python
-        (row,) = fill(SETS[:1], tmp_path, again, command=[], arguments=arguments).rows
+        (row,) = fill(SETS[:1], tmp_path, again, arguments=arguments).rows
         assert (row.python, row.arguments) == (python, arguments)
         assert again.made == made
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import changes
-from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import Called, Example, collect
-from trigru.bench.upgrades.noticing import place_of
 from trigru.bench.upgrades.parts import filled, look_at_parts, signatures_of, text_of
-from trigru.bench.upgrades.record import KEPT, PARTS_OF, TRACES, WAITS, Subject
+from trigru.bench.upgrades.record import KEPT, PARTS_OF, TRACES, WAITS, Kept, Subject
+from trigru.bench.upgrades.worker import place_of
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 

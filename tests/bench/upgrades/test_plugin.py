@@ -2,7 +2,7 @@
 
 import trigru.bench.upgrades.functions
 import trigru.bench.upgrades.tables  # noqa: F401  (both once for all runs)
-from trigru.bench.upgrades.files import FILE
+from trigru.bench.upgrades.record import FILE
 
 pytest_plugins = ["pytester"]
 

@@ -13,11 +13,10 @@ from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import PortId, Prover, QuestionId
 from trigru.bench.upgrades import ports
 from trigru.bench.upgrades.changes import changes
-from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import look_at
 from trigru.bench.upgrades.ports import look_at_port, unread
-from trigru.bench.upgrades.record import CONTENT, Subject
-from trigru.bench.upgrades.worker import Request, answer_request
+from trigru.bench.upgrades.record import CONTENT, Kept, Subject
+from trigru.bench.upgrades.worker import answer_request
 from trigru.common.errors import NotOfferedError
 from trigru.impls import get_port
 
@@ -40,7 +39,7 @@ def look(port, *beginnings):
 def saved(port):
     """A snapshot of the files of a port alone, and its arrays."""
     subject, kept = Subject(port.name, port.name), Kept()
-    ports._save(port, subject, kept)
+    ports._save(port.layout, subject, kept)
     return snapshot_of(subject), kept
 
 
@@ -149,7 +148,7 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch, tmp_
 def test_the_shares_of_the_work_of_a_snapshot_add_up_to_1(monkeypatch, tmp_path):
     shares, asked = [], [QuestionId(PortId("port", "pure"), "life")] * 100
     monkeypatch.setattr(snapshot.Progress, "add", lambda _, what, share: shares.append(share))
-    monkeypatch.setattr(snapshot, "answers_of", lambda _, request, *rest: ((Subject(n, n), b"") for n in request.names))
+    monkeypatch.setattr(snapshot, "answers_of", lambda _, request, *rest: ((Subject(n, n), b"") for n in request[1]))
     monkeypatch.setattr(snapshot, "prove_ports", lambda subjects, prove, **_: prove(asked))
     monkeypatch.setattr(
         Prover, "prove", lambda _, asked, progress: [progress(n, q) for n, q in enumerate(asked)] and []
@@ -163,6 +162,6 @@ def test_the_shares_of_the_work_of_a_snapshot_add_up_to_1(monkeypatch, tmp_path)
 def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
     monkeypatch.setattr("trigru.impls.unavailable", lambda name: f"{name} is not installed")
     found = []
-    answer_request(Request("nnx", ["nnx", "nnx:fused"], None), found.append)
+    answer_request(("nnx", ["nnx", "nnx:fused"], None), found.append)
     missing = {subject.name: subject.missing for subject, _ in found}
     assert missing == dict.fromkeys(["nnx", "nnx:fused"], "nnx is not installed")

@@ -1,29 +1,75 @@
-"""The source files of installed packages: other code under the same version is a fact, under another version a lead.
+"""What is installed: versions of packages, and their source files.
 
-A release that was edited where it is installed, or built again with a patch, has the version of the release. A snapshot
-runs a part of each package; the rest may be what was changed, so that the files themselves are compared.
+A release that was edited where it is installed has the version of the release, and a snapshot runs a part of it alone:
+so files are compared. Other code under the same version is a fact, under another version a lead.
 """
 
+import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
-from importlib.metadata import distribution
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, distribution
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from ...common.equality.measurement import Measurement
+from ..results.files import command_line
 from ..results.grouping import grouped
-from .environments import installed
-from .files import Kept, Read
-from .record import Change, Source
+from ..timing.machine import describe_machine
+from .record import SCHEMA, Change, Kept, Read, Snapshot, Source, Subject
 
+EXTRAS = ("bench", "equinox", "flax")  # of trigru, which its commands need
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.
 PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
-#: Folders whose files nobody imports.
-LEFT_OUT = {"tests", "benchmarks"}
-#: Files that hold the version, alone or in so many lines.
-OF_RELEASES, OF_VERSION = {"version.py", "_version.py"}, 2
+LEFT_OUT = {"tests", "benchmarks"}  # folders whose files nobody imports
+OF_RELEASES, OF_VERSION = {"version.py", "_version.py"}, 2  # files that hold the version, alone or in so many lines
+
+
+def snapshot_of(
+    subjects: Sequence[Subject], equality: list[Measurement] | None = None, packages: Iterable[str] = ()
+) -> Snapshot:
+    """A snapshot of subjects, as of now, with the versions of packages beside those that trigru requires."""
+    when, machine = datetime.now(UTC).isoformat(timespec="seconds"), describe_machine()
+    versions = machine.versions | installed(["trigru", *packages])
+    if machine.commit:
+        versions["trigru"] += f", of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
+    return Snapshot(SCHEMA, command_line(), when, replace(machine, versions=versions), equality, list(subjects))
+
+
+def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
+    """The versions of distributions and of all that they require, trigru with `EXTRAS`; with the origin of a checkout.
+
+    >>> {"jax", "jaxlib", "flax", "orbax-checkpoint", "ml-dtypes"} <= installed().keys()
+    True
+    """
+    found: dict[str, str] = {}
+    rest = list(names)
+    while rest:
+        name = canonicalize_name(rest.pop())
+        if name in found:
+            continue
+        try:
+            of = distribution(name)
+        except PackageNotFoundError:
+            continue
+        url = json.loads(of.read_text("direct_url.json") or "{}")  # of no release; a path may identify a user
+        commit, editable = url.get("vcs_info", {}).get("commit_id"), url.get("dir_info", {}).get("editable")
+        local = ", editable" if editable else ", of a local file" if url else ""
+        found[name] = of.version + (f", of commit {commit[:12]}" if commit else local)
+        rest += [r.name for r in required(of.requires or (), EXTRAS if name == "trigru" else ("",))]
+    return found
+
+
+def required(requires: Iterable[str], extras: Iterable[str] = EXTRAS) -> list[Requirement]:
+    """The requirements of a package that are ones here, with one of these extras."""
+    found = map(Requirement, requires)
+    return [r for r in found if r.marker is None or any(r.marker.evaluate({"extra": extra}) for extra in extras)]
 
 
 def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
