@@ -9,10 +9,9 @@ import jax
 import numpy as np
 
 from ...common.errors import InputError
-from ...common.parity.model import EVAL, TRAIN, Model
+from ...common.parity.model import EVAL, TRAIN, Model, as_arrays
 from ...common.parity.programs import TracedProgram
-from ...common.parity.record import Comparison
-from ...common.parity.values import as_arrays
+from ...common.parity.report import Comparison
 from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import TimeComparison, compare, noise_floor, verdict
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up

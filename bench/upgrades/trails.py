@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...common.parity.agreement import comparable, seen
-from ...common.parity.tape import TraceTape
+from ...common.parity.tape import TraceTape, comparable, seen
 from ...common.program import CodeLine, jax_line
 from .files import Arrays, Kept
 from .noticing import place_of

@@ -13,17 +13,28 @@ import numpy as np
 from ..errors import InputError, brief, listed
 from ..program.rules import one_set
 from .departure import Search
-from .draws import different_draws
 from .layouts import Transform
 from .matching import converted, match, match_by_values, unmatched, with_uses
-from .model import Model, checked, is_float, named_apart
-from .pairs import Pair, difference_of_steps, errors_of_training, leaf_errors, with_rules
-from .places import places_of, places_of_optimizers, rounded
+from .model import (
+    AS_GIVEN,
+    OTHERS,
+    Arguments,
+    Model,
+    as_arrays,
+    checked,
+    input_sets,
+    is_float,
+    largest,
+    named_apart,
+    param_sets,
+    state_sets,
+    varied,
+)
+from .pairs import Pair, difference_of_steps, different_draws, errors_of_training, leaf_errors
+from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
 from .programs import TracedProgram
-from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement, copies
-from .tape import Tape
-from .values import AS_GIVEN, OTHERS, Arguments, as_arrays, input_sets, largest, param_sets, state_sets, varied
+from .report import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 
 ROUNDING = 1e-9  # the largest difference in float64, relative to the largest magnitude, that is rounding
 OF_GRADIENTS, OF_TRAINING = 100, 1000  # how much more it may be in a gradient, and after some steps of training
@@ -186,7 +197,7 @@ class _Comparing:
 
     def _gradients(self, pair: Pair, name: str) -> None:
         """Compare gradients; and parameters after some steps of SGD, of Adam, and of the models' own optimizers."""
-        tolerance, places = OF_GRADIENTS * self.tolerance, partial(self._places_of_gradients, pair)
+        tolerance, places = OF_GRADIENTS * self.tolerance, partial(self._places, pair, of_gradients=True)
         few = pair.sets(slice(2))
         agree = True
         for quantity, error in few.gradient_errors(*few.gradients()).items():
@@ -272,19 +283,15 @@ class _Comparing:
         self.say("Look for the place where they part.")
         result.places = list(places())
 
-    def _places(self, pair: Pair) -> Iterator[Place]:
-        return self._parting(*pair.sets(OTHERS).tapes())
-
-    def _places_of_gradients(self, pair: Pair) -> Iterator[Place]:
+    def _places(self, pair: Pair, *, of_gradients: bool = False) -> Iterator[Place]:
         pair = pair.sets(OTHERS)
-        yield from pair.left_out(OF_GRADIENTS * self.tolerance)
-        yield from with_rules(self._parting(*pair.gradient_tapes()), pair.c)
-
-    def _parting(self, first: Tape, second: Tape, outputs: list[tuple[int, int]]) -> Iterator[Place]:
-        search = Search(first, second, outputs, self.tolerance)
+        if of_gradients:
+            yield from left_out(pair, OF_GRADIENTS * self.tolerance)
+        search = Search(*(pair.gradient_tapes() if of_gradients else pair.tapes()), self.tolerance)
         if search.wrong:  # else they part for other values alone
             self.result.agreed = search.counts()
-            yield from places_of(search)
+            places = places_of(search)
+            yield from with_rules(places, pair.c) if of_gradients else places
 
 
 def _is_finite(arrays: Iterable[np.ndarray]) -> bool:

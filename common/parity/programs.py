@@ -16,10 +16,9 @@ from jax.extend.core.primitives import closed_call_p, copy_p
 from ..compat import enable_x64
 from ..errors import InputError
 from ..program import Evaluator, wide
-from .locations import failed
-from .model import Model, in_dtypes_of, is_float, leaves_of
+from .model import NARROW, Arguments, Model, in_dtypes_of, is_float, leaves_of, weights_of
+from .report import failed
 from .tape import Tape, TraceTape
-from .values import NARROW, Arguments, weights_of
 
 DECIMALS = 64  # arrays of at most so many constants are read as decimals
 ROUNDING = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
@@ -56,6 +55,7 @@ class TracedProgram:
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
         self.outputs = list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
+        self._weights = weights_of(self.outputs)
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
@@ -70,9 +70,9 @@ class TracedProgram:
 
     def gradient_without(self, some: Sequence[Any], arguments: Arguments) -> Result:
         """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
-        forward = jaxpr_as_fun(_without(self.closed, some))
-        trace = self._traced(partial(self._backward, forward=forward), self.outputs)
-        return Result(self, _evaluator(trace, constants=_Constants())(*arguments.all(), *self._weights))
+        backward = partial(self._backward, forward=jaxpr_as_fun(_without(self.closed, some)))
+        evaluate = _evaluator(self._traced(backward, self.outputs), constants=_Constants())
+        return Result(self, evaluate(*arguments.all(), *self._weights))
 
     def tree(self, leaves: Sequence[np.ndarray]) -> Any:
         """The model's own pytree of parameters, of leaves with an axis of one set in front."""
@@ -145,16 +145,11 @@ class TracedProgram:
         return _parts(leaves, len(self.params), len(self.states), len(self._input_leaves))
 
     @cached_property
-    def _weights(self) -> list[np.ndarray]:
-        return weights_of(self.outputs)
-
-    @cached_property
     def _evaluate_gradient(self) -> Evaluator:
         return _evaluator(self.gradient_trace, constants=_Constants())
 
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
         leaves = list(filter(is_float, jax.tree.leaves((self.model.params, self.model.state))))
-        failure: Exception | None = None
         for in_float64 in (True, False):  # what fails in float64 may be written for float32 alone
             specs = [_spec(a, in_float64) for a in (*leaves, *self._input_leaves, *more)]
             try:
@@ -163,9 +158,8 @@ class TracedProgram:
             except InputError:
                 raise
             except Exception as error:
-                failure = error
-        assert failure is not None
-        raise failed(self.model, self._input_leaves, failure) from failure
+                if not in_float64:
+                    raise failed(self.model, self._input_leaves, error) from error
 
 
 _evaluator = partial(Evaluator, wide=True, draws=False)
