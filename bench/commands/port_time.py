@@ -80,14 +80,10 @@ def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result:
         arms = [_Arm(phase, *p.own(params, state, inputs)) for p, params, state in (mine, given, mine)]
         first, second = (arm.facts for arm in arms[:2])
         counts = {name: (getattr(first, name), getattr(second, name)) for name in COUNTS}
-        yield PhaseCost(
-            phase,
-            tuple(_timed(arms)),
-            (arms[0].build_s, arms[1].build_s),
-            (first.temp_bytes, second.temp_bytes),
-            {name: pair for name, pair in counts.items() if pair[0] != pair[1]},
-            first.fingerprint == second.fingerprint,
-        )
+        operations = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
+        build_s, temp_bytes = (arms[0].build_s, arms[1].build_s), (first.temp_bytes, second.temp_bytes)
+        same = first.fingerprint == second.fingerprint
+        yield PhaseCost(phase, tuple(_timed(arms)), build_s, temp_bytes, operations, same)
 
 
 def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Compares two models: parameters, outputs, gradients and training in float64, then accuracy in their own dtypes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -41,8 +41,6 @@ OF_GRADIENTS, OF_TRAINING = 100, 1000  # how much more it may be in a gradient, 
 #: How many times the reference's error the candidate's may be in the working dtype, and how many of its last digits.
 TIMES, DIGITS = 4.0, 64.0
 
-Modes = Sequence[tuple[str, str]]  # of the reference, and of the candidate
-
 
 def compare(
     reference: Model,
@@ -81,11 +79,11 @@ class _Comparing:
         #: Of each quantity that differs, how it does, and a function that looks for the lines that compute it.
         self.failures: dict[str, tuple[str, Callable[[], Iterable[Place]]]] = {}
         self.tolerance = ROUNDING
+        #: Of both models; a candidate of one mode has to be the same function in all of the reference's.
+        self.modes = [*zip(reference.modes, candidate.modes * len(reference.modes), strict=False)]
 
     def run(self, mapping: Any) -> Comparison:
-        reference, candidate = self.reference, self.candidate
-        # A candidate of one mode has to be the same function in all of the reference's.
-        modes = [*zip(reference.modes, candidate.modes * len(reference.modes), strict=False)]
+        reference, candidate, modes = self.reference, self.candidate, self.modes
         if len(reference.modes) < len(candidate.modes):
             self.result.remarks.append(
                 "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
@@ -97,7 +95,7 @@ class _Comparing:
             self._mode(replace(first, r=r, c=c), f" ({mode[0]})" if len(modes) > 1 else "")
         for compared_last in (self._next_call, self._variations, self._accuracy):
             if not self.failures:
-                compared_last(first, modes)
+                compared_last(first)
         self.result.draws = different_draws(reference, candidate, first.matches)
         self._decide()
         return self.result
@@ -182,13 +180,13 @@ class _Comparing:
                 same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
         return same
 
-    def _next_call(self, pair: Pair, modes: Modes) -> None:
+    def _next_call(self, pair: Pair) -> None:
         """Compare the outputs of a call from the state that a call returns, which may count calls."""
         models = (self.reference, self.candidate)
         traced = all(isinstance(program, TracedProgram) for program in (pair.r, pair.c))
         if not traced or not any(jax.tree.leaves(model.state) for model in models):
             return
-        ways = zip(models, modes[0], modes[-1], strict=True)
+        ways = zip(models, self.modes[0], self.modes[-1], strict=True)
         r, c = (TracedProgram(model, self.inputs, first, last) for model, first, last in ways)
         wanted, own = r.forward(pair.mine).outputs, c.forward(pair.given).outputs
         if _is_finite(wanted):
@@ -213,9 +211,9 @@ class _Comparing:
             places = partial(places_of_optimizers, self.reference, self.candidate)
             self._record(f"steps of their own optimizers{name}", error, OF_TRAINING * self.tolerance, places, reason)
 
-    def _variations(self, pair: Pair, modes: Modes) -> None:
+    def _variations(self, pair: Pair) -> None:
         """A batch of one, and another length, where both take them."""
-        mode_r, mode_c = modes[0]
+        mode_r, mode_c = self.modes[0]
         for name, inputs in varied(self.inputs):
             arrays = list(map(one_set, jax.tree.leaves(inputs)))
             try:
@@ -230,7 +228,7 @@ class _Comparing:
             if _is_finite(first.outputs):
                 self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance)
 
-    def _accuracy(self, pair: Pair, modes: Modes) -> None:
+    def _accuracy(self, pair: Pair) -> None:
         if pair.r.draws or pair.c.draws:
             return
         self.say("Run both in their own dtypes.")
@@ -254,9 +252,7 @@ class _Comparing:
             reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
             self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, pair.c), reason)
 
-    def _record(
-        self, name: str, error: float, tolerance: float, places: Callable[[], Any] = tuple, reason: str = ""
-    ) -> bool:
+    def _record(self, name: str, error: float, tolerance: float, places: Any = tuple, reason: str = "") -> bool:
         """Keep the error of a quantity; whether it is within the tolerance."""
         self.result.errors[name] = error
         if error <= tolerance:

@@ -92,8 +92,7 @@ def families(leaves: Sequence[Leaf]) -> list[list[Leaf]]:
             groups.setdefault(((*parts[:place], None, *parts[place + 1 :]), leaf.shape), []).append(leaf)
 
     def natural(leaf: Leaf) -> list[Any]:
-        texts = re.findall(r"\D+|\d+", leaf.path)
-        return [(0, int(text), "") if text.isdigit() else (1, 0, text) for text in texts]
+        return [int(text) if text.isdigit() else text for text in re.split(r"(\d+)", leaf.path)]
 
     return [sorted(group, key=natural) for group in groups.values() if len(group) > 1]
 
@@ -196,7 +195,13 @@ def _bundles(wholes: Sequence[Leaf], parts: Sequence[Leaf]) -> Iterator[tuple[Le
         wanted = modules.get(w.module, [])
         near = [p for p in free if p.module in wanted]  # they may be few where a whole family is too large
         likely: dict[tuple[Leaf, ...], tuple[bool, int]] = {}
-        for some in chain(_of_families(near, w), _of_families(free, w), _of_a_module(free, w)):
+        unequal = (
+            (a, b)  # of one module, of different shapes and the same kind
+            for a, b in permutations(free, 2)
+            if a.size + b.size == w.size and a.module == b.module and a.shape != b.shape
+            if len(a.shape) == len(b.shape) > 1 and _is_one_kind(a, b) and joined((0, 1), [a.shape, b.shape], w.shape)
+        )
+        for some in chain(_of_families(near, w), _of_families(free, w), unequal):
             names = sum(alike_names(p.path, w.path) for p in some) / len(some)
             likely[some] = [p.module for p in some] == wanted, round(20 * names)
         if ways := sorted(likely, key=lambda some: likely[some], reverse=True):
@@ -217,15 +222,6 @@ def _of_families(leaves: Sequence[Leaf], of: Leaf) -> Iterator[tuple[Leaf, ...]]
             yield from (order for some in combinations(by_use, count) for order in permutations(some))
         elif count > MOST_IN_ANY_ORDER and len(family) == count:
             yield tuple(family)
-
-
-def _of_a_module(leaves: Sequence[Leaf], of: Leaf) -> Iterator[tuple[Leaf, Leaf]]:
-    """Pairs of leaves of one module, of different shapes and the same kind, that make up another leaf."""
-    for a, b in permutations(leaves, 2):
-        together = a.size + b.size == of.size and a.module == b.module and a.shape != b.shape
-        alike = len(a.shape) == len(b.shape) > 1 and _is_one_kind(a, b)
-        if together and alike and joined((0, 1), [a.shape, b.shape], of.shape):
-            yield a, b
 
 
 def _is_one_kind(a: Leaf, b: Leaf) -> bool:

@@ -142,8 +142,7 @@ def leaves_of(tree: Any) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[A
     everything, structure = jax.tree_util.tree_flatten_with_path(tree)
     real = [(keys, leaf) for keys, leaf in everything if is_float(leaf)]
     leaves = [Leaf(path_of(keys), tuple(leaf.shape), number=n) for n, (keys, leaf) in enumerate(real)]
-    values = [np.asarray(leaf) for _, leaf in real]
-    values = [value.astype(np.complex128 if value.dtype.kind == "c" else np.float64) for value in values]
+    values = [np.asarray(leaf).astype(wide(leaf.dtype)) for _, leaf in real]
 
     def rebuild(new: list[Any]) -> Any:
         rest = iter(new)
@@ -264,18 +263,17 @@ def largest(wanted: Sequence[np.ndarray], own: Sequence[np.ndarray], among: Sequ
 
     The largest magnitude `among` some arrays counts a thousandth, so that rounding of a gradient that is 0 is none.
     """
-    floor = max((np.abs(a).max(initial=0) for a in among), default=0.0) * 1e-3
-    return max((_difference(a, b, floor) for a, b in zip(wanted, own, strict=True)), default=0.0)
-
-
-def _difference(a: np.ndarray, b: np.ndarray, floor: float) -> float:
-    if a.shape[1:] != b.shape[1:]:
-        return float("inf")
-    if a.dtype.kind not in "fc":
-        return float((a != b).any())
-    axes = tuple(range(1, a.ndim))
-    sizes, differences = np.maximum(np.abs(a).max(axes, initial=0), floor), np.abs(a - b).max(axes, initial=0)
-    errors = np.where(sizes > 0, differences / sizes, differences > 0)
-    errors = np.where(np.isnan(differences), np.inf, errors)
-    comparable = np.broadcast_to(np.isfinite(a).all(axes), errors.shape)
-    return float(errors[comparable].max(initial=0))
+    floor, most = max((np.abs(a).max(initial=0) for a in among), default=0.0) * 1e-3, 0.0
+    for a, b in zip(wanted, own, strict=True):
+        if a.shape[1:] != b.shape[1:]:
+            return float("inf")
+        axes = tuple(range(1, a.ndim))
+        if a.dtype.kind in "fc":
+            sizes, difference = np.maximum(np.abs(a).max(axes, initial=0), floor), np.abs(a - b).max(axes, initial=0)
+            errors = np.where(sizes > 0, difference / sizes, difference > 0)
+            errors = np.where(np.isnan(difference), np.inf, errors)
+            comparable = np.broadcast_to(np.isfinite(a).all(axes), errors.shape)
+            most = max(most, float(errors[comparable].max(initial=0)))
+        else:
+            most = max(most, float((a != b).any()))
+    return most

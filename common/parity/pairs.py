@@ -209,18 +209,14 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
     import scipy.stats  # here, since it takes long
 
     tests: Any = scipy.stats
-
-    def apart(first: np.ndarray, second: np.ndarray, size: float) -> bool:
-        """Whether the means of two samples differ, by more than chance and by more than rounding."""
-        far = abs(first.mean() - second.mean()) > ROUNDING * size
-        return bool(far and tests.ttest_ind(first, second, equal_var=False).pvalue < chance)
-
     a, b = a.reshape(KEYS, -1), b.reshape(KEYS, -1)
-    if apart(a.mean(1), b.mean(1), max(a.std(), b.std())):
-        return f"the mean is {b.mean():.3g} in the candidate, {a.mean():.3g} in the reference"
-    spreads = [np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)]
-    if a.shape[1] > 1 and apart(spreads[0], spreads[1], 1.0):
-        return f"the standard deviation is {b.std():.3g} in the candidate, {a.std():.3g} in the reference"
+    samples: Any = {"mean": (np.mean, a.mean(1), b.mean(1), max(a.std(), b.std()))}
+    if a.shape[1] > 1:
+        samples["standard deviation"] = np.std, *(np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)), 1.0
+    for name, (of, first, second, size) in samples.items():
+        far = abs(first.mean() - second.mean()) > ROUNDING * size
+        if far and tests.ttest_ind(first, second, equal_var=False).pvalue < chance:
+            return f"the {name} is {of(b):.3g} in the candidate, {of(a):.3g} in the reference"
     some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
     if tests.ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp").pvalue < chance:
         return (

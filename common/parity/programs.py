@@ -151,7 +151,12 @@ class TracedProgram:
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
         leaves = list(filter(is_float, jax.tree.leaves((self.model.params, self.model.state))))
         for in_float64 in (True, False):  # what fails in float64 may be written for float32 alone
-            specs = [_spec(a, in_float64) for a in (*leaves, *self._input_leaves, *more)]
+            specs = []
+            for a in (*leaves, *self._input_leaves, *more):
+                dtype = a.dtype
+                if not jnp.issubdtype(dtype, jax.dtypes.extended):
+                    dtype = wide(dtype) if in_float64 else NARROW.get(np.dtype(dtype).name, dtype)
+                specs.append(jax.ShapeDtypeStruct(a.shape, dtype))
             try:
                 with enable_x64(True) if in_float64 else nullcontext():
                     return jax.make_jaxpr(function)(*specs)
@@ -228,10 +233,3 @@ def _without(closed: Any, targets: Sequence[Any]) -> Any:
         return equation.replace(primitive=closed_call_p, params={"call_jaxpr": inner})
 
     return changed(closed)
-
-
-def _spec(leaf: Any, in_float64: bool) -> Any:
-    dtype = leaf.dtype
-    if not jnp.issubdtype(dtype, jax.dtypes.extended):
-        dtype = wide(dtype) if in_float64 else NARROW.get(np.dtype(dtype).name, dtype)
-    return jax.ShapeDtypeStruct(leaf.shape, dtype)
