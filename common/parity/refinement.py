@@ -68,7 +68,7 @@ class Refinement:
             number = {value: c for c, value in enumerate(tape.arguments[: len(some)]) if len(some[c].options) > 1}
             values = (value for step in self._search.first for value in tape.before(step.operands))
             near = list(dict.fromkeys(number[value] for value in values if value in number))
-            chosen = near and (self._of_all() or self._one_at_a_time(near))
+            chosen = (self._of_all() or self._one_at_a_time(near)) if near else {}
             if not chosen:
                 return
             for c, option in chosen.items():
