@@ -137,11 +137,12 @@ def in_dtypes_of(tree: Any, values: Sequence[Any]) -> list[np.ndarray]:
     return [np.asarray(value, leaf.dtype) for value, leaf in zip(values, leaves, strict=True)]
 
 
-def leaves_of(tree: Any) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
+def leaves_of(tree: Any, paths: Any = None) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
     """The leaves of floating-point numbers, their values in float64, and a function that puts others in their place."""
     everything, structure = jax.tree_util.tree_flatten_with_path(tree)
     real = [(keys, leaf) for keys, leaf in everything if is_float(leaf)]
-    leaves = [Leaf(path_of(keys), tuple(leaf.shape), number=n) for n, (keys, leaf) in enumerate(real)]
+    paths = paths or [path_of(keys) for keys, _ in real]
+    leaves = [Leaf(paths[n], tuple(leaf.shape), number=n) for n, (_, leaf) in enumerate(real)]
     values = [np.asarray(leaf).astype(wide(leaf.dtype)) for _, leaf in real]
 
     def rebuild(new: list[Any]) -> Any:

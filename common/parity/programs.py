@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
@@ -48,10 +47,9 @@ class TracedProgram:
     def __init__(self, model: Model, inputs: tuple[Any, ...], mode: str, before: str = ""):
         self.model, self.mode, self.before = model, mode, before
         self.params, self.param_values, self._to_params = leaves_of(model.params)
-        self.states, self.state_values, self._to_state = leaves_of(model.state)
-        if model.state_paths:
-            self.states = [replace(leaf, path=path) for leaf, path in zip(self.states, model.state_paths, strict=True)]
+        self.states, self.state_values, self._to_state = leaves_of(model.state, model.state_paths)
         self._input_leaves, self._to_inputs = jax.tree.flatten(inputs)
+        self._sizes = len(self.params), len(self.states), len(self._input_leaves)
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
         self.outputs = list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
@@ -110,7 +108,7 @@ class TracedProgram:
         return function, in_dtypes_of(self.model.params, params), (state, inputs)
 
     def _forward(self, *leaves: Any) -> list[Any]:
-        params, state, inputs, _ = self._by_kind(leaves)
+        params, state, inputs, _ = _parts(leaves, *self._sizes)
         inputs = jax.tree.unflatten(self._to_inputs, inputs)
         new = self._to_state(state)
         if self.before:
@@ -126,7 +124,7 @@ class TracedProgram:
         return [*map(jnp.asarray, arrays), *new_state]
 
     def _backward(self, *leaves: Any, forward: Any = None) -> list[Any]:
-        params, state, inputs, weights = self._by_kind(leaves)
+        params, state, inputs, weights = _parts(leaves, *self._sizes)
 
         def weighted(params: Any, reals: Any) -> Any:
             given = list(inputs)
@@ -140,9 +138,6 @@ class TracedProgram:
         gradient = jax.grad(weighted, argnums=(0, 1), has_aux=True)
         (of_params, of_reals), results = gradient(params, [inputs[n] for n in self._real])
         return [*results, *of_params, *of_reals]
-
-    def _by_kind(self, leaves: Sequence[Any]) -> list[list[Any]]:
-        return _parts(leaves, len(self.params), len(self.states), len(self._input_leaves))
 
     @cached_property
     def _evaluate_gradient(self) -> Evaluator:
