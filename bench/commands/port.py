@@ -15,7 +15,7 @@ import typer
 from ...common.errors import InputError, TrigruError, brief
 from ...common.parity.comparison import compare
 from ...common.parity.model import Model, checked, named_apart
-from ...common.parity.record import SAME
+from ...common.parity.report import SAME
 from ...impls.parity import constructors
 from ..reporting.console import say, show_lines
 

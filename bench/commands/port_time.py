@@ -9,10 +9,9 @@ import jax
 import numpy as np
 
 from ...common.errors import InputError
-from ...common.parity.model import EVAL, TRAIN, Model
+from ...common.parity.model import EVAL, TRAIN, Model, as_arrays
 from ...common.parity.programs import TracedProgram
-from ...common.parity.record import Comparison
-from ...common.parity.values import as_arrays
+from ...common.parity.report import Comparison
 from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import TimeComparison, compare, noise_floor, verdict
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
@@ -81,14 +80,10 @@ def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result:
         arms = [_Arm(phase, *p.own(params, state, inputs)) for p, params, state in (mine, given, mine)]
         first, second = (arm.facts for arm in arms[:2])
         counts = {name: (getattr(first, name), getattr(second, name)) for name in COUNTS}
-        yield PhaseCost(
-            phase,
-            tuple(_timed(arms)),
-            (arms[0].build_s, arms[1].build_s),
-            (first.temp_bytes, second.temp_bytes),
-            {name: pair for name, pair in counts.items() if pair[0] != pair[1]},
-            first.fingerprint == second.fingerprint,
-        )
+        operations = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
+        build_s, temp_bytes = (arms[0].build_s, arms[1].build_s), (first.temp_bytes, second.temp_bytes)
+        same = first.fingerprint == second.fingerprint
+        yield PhaseCost(phase, tuple(_timed(arms)), build_s, temp_bytes, operations, same)
 
 
 def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:

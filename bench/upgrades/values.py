@@ -13,9 +13,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ...common.equality.bounds import SAME_BOUND
-from ...common.parity.agreement import comparable, seen
-from ...common.parity.tape import TraceTape
+from ...common.equality.measurement import SAME_BOUND
+from ...common.parity.tape import TraceTape, comparable, seen
 from ...common.program import CodeLine, jax_line
 from .record import IN_FLOAT64, SIGNATURE, Arrays, Kept, Subject, Trail, TrailStep, steps_of
 from .worker import place_of

@@ -1,6 +1,6 @@
 """Compares two models: parameters, outputs, gradients and training in float64, then accuracy in their own dtypes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -13,24 +13,33 @@ import numpy as np
 from ..errors import InputError, brief, listed
 from ..program.rules import one_set
 from .departure import Search
-from .draws import different_draws
 from .layouts import Transform
 from .matching import converted, match, match_by_values, unmatched, with_uses
-from .model import Model, checked, is_float, named_apart
-from .pairs import Pair, difference_of_steps, errors_of_training, leaf_errors, with_rules
-from .places import places_of, places_of_optimizers, rounded
+from .model import (
+    AS_GIVEN,
+    OTHERS,
+    Arguments,
+    Model,
+    as_arrays,
+    checked,
+    input_sets,
+    is_float,
+    largest,
+    named_apart,
+    param_sets,
+    state_sets,
+    varied,
+)
+from .pairs import Pair, difference_of_steps, different_draws, errors_of_training, leaf_errors
+from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
 from .programs import TracedProgram
-from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement, copies
-from .tape import Tape
-from .values import AS_GIVEN, OTHERS, Arguments, as_arrays, input_sets, largest, param_sets, state_sets, varied
+from .report import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 
 ROUNDING = 1e-9  # the largest difference in float64, relative to the largest magnitude, that is rounding
 OF_GRADIENTS, OF_TRAINING = 100, 1000  # how much more it may be in a gradient, and after some steps of training
 #: How many times the reference's error the candidate's may be in the working dtype, and how many of its last digits.
 TIMES, DIGITS = 4.0, 64.0
-
-Modes = Sequence[tuple[str, str]]  # of the reference, and of the candidate
 
 
 def compare(
@@ -70,11 +79,11 @@ class _Comparing:
         #: Of each quantity that differs, how it does, and a function that looks for the lines that compute it.
         self.failures: dict[str, tuple[str, Callable[[], Iterable[Place]]]] = {}
         self.tolerance = ROUNDING
+        #: Of both models; a candidate of one mode has to be the same function in all of the reference's.
+        self.modes = [*zip(reference.modes, candidate.modes * len(reference.modes), strict=False)]
 
     def run(self, mapping: Any) -> Comparison:
-        reference, candidate = self.reference, self.candidate
-        # A candidate of one mode has to be the same function in all of the reference's.
-        modes = [*zip(reference.modes, candidate.modes * len(reference.modes), strict=False)]
+        reference, candidate, modes = self.reference, self.candidate, self.modes
         if len(reference.modes) < len(candidate.modes):
             self.result.remarks.append(
                 "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
@@ -86,7 +95,7 @@ class _Comparing:
             self._mode(replace(first, r=r, c=c), f" ({mode[0]})" if len(modes) > 1 else "")
         for compared_last in (self._next_call, self._variations, self._accuracy):
             if not self.failures:
-                compared_last(first, modes)
+                compared_last(first)
         self.result.draws = different_draws(reference, candidate, first.matches)
         self._decide()
         return self.result
@@ -171,13 +180,13 @@ class _Comparing:
                 same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
         return same
 
-    def _next_call(self, pair: Pair, modes: Modes) -> None:
+    def _next_call(self, pair: Pair) -> None:
         """Compare the outputs of a call from the state that a call returns, which may count calls."""
         models = (self.reference, self.candidate)
         traced = all(isinstance(program, TracedProgram) for program in (pair.r, pair.c))
         if not traced or not any(jax.tree.leaves(model.state) for model in models):
             return
-        ways = zip(models, modes[0], modes[-1], strict=True)
+        ways = zip(models, self.modes[0], self.modes[-1], strict=True)
         r, c = (TracedProgram(model, self.inputs, first, last) for model, first, last in ways)
         wanted, own = r.forward(pair.mine).outputs, c.forward(pair.given).outputs
         if _is_finite(wanted):
@@ -186,7 +195,7 @@ class _Comparing:
 
     def _gradients(self, pair: Pair, name: str) -> None:
         """Compare gradients; and parameters after some steps of SGD, of Adam, and of the models' own optimizers."""
-        tolerance, places = OF_GRADIENTS * self.tolerance, partial(self._places_of_gradients, pair)
+        tolerance, places = OF_GRADIENTS * self.tolerance, partial(self._places, pair, of_gradients=True)
         few = pair.sets(slice(2))
         agree = True
         for quantity, error in few.gradient_errors(*few.gradients()).items():
@@ -202,9 +211,9 @@ class _Comparing:
             places = partial(places_of_optimizers, self.reference, self.candidate)
             self._record(f"steps of their own optimizers{name}", error, OF_TRAINING * self.tolerance, places, reason)
 
-    def _variations(self, pair: Pair, modes: Modes) -> None:
+    def _variations(self, pair: Pair) -> None:
         """A batch of one, and another length, where both take them."""
-        mode_r, mode_c = modes[0]
+        mode_r, mode_c = self.modes[0]
         for name, inputs in varied(self.inputs):
             arrays = list(map(one_set, jax.tree.leaves(inputs)))
             try:
@@ -219,7 +228,7 @@ class _Comparing:
             if _is_finite(first.outputs):
                 self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance)
 
-    def _accuracy(self, pair: Pair, modes: Modes) -> None:
+    def _accuracy(self, pair: Pair) -> None:
         if pair.r.draws or pair.c.draws:
             return
         self.say("Run both in their own dtypes.")
@@ -243,9 +252,7 @@ class _Comparing:
             reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
             self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, pair.c), reason)
 
-    def _record(
-        self, name: str, error: float, tolerance: float, places: Callable[[], Any] = tuple, reason: str = ""
-    ) -> bool:
+    def _record(self, name: str, error: float, tolerance: float, places: Any = tuple, reason: str = "") -> bool:
         """Keep the error of a quantity; whether it is within the tolerance."""
         self.result.errors[name] = error
         if error <= tolerance:
@@ -272,19 +279,15 @@ class _Comparing:
         self.say("Look for the place where they part.")
         result.places = list(places())
 
-    def _places(self, pair: Pair) -> Iterator[Place]:
-        return self._parting(*pair.sets(OTHERS).tapes())
-
-    def _places_of_gradients(self, pair: Pair) -> Iterator[Place]:
+    def _places(self, pair: Pair, *, of_gradients: bool = False) -> Iterator[Place]:
         pair = pair.sets(OTHERS)
-        yield from pair.left_out(OF_GRADIENTS * self.tolerance)
-        yield from with_rules(self._parting(*pair.gradient_tapes()), pair.c)
-
-    def _parting(self, first: Tape, second: Tape, outputs: list[tuple[int, int]]) -> Iterator[Place]:
-        search = Search(first, second, outputs, self.tolerance)
+        if of_gradients:
+            yield from left_out(pair, OF_GRADIENTS * self.tolerance)
+        search = Search(*(pair.gradient_tapes() if of_gradients else pair.tapes()), self.tolerance)
         if search.wrong:  # else they part for other values alone
             self.result.agreed = search.counts()
-            yield from places_of(search)
+            places = places_of(search)
+            yield from with_rules(places, pair.c) if of_gradients else places
 
 
 def _is_finite(arrays: Iterable[np.ndarray]) -> bool:

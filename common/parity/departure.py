@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .agreement import MOST_ENTRIES, Known, comparable, shuffled
-from .tape import Step, Tape
+from .tape import MOST_ENTRIES, Known, Step, Tape, comparable, shuffled
 
 #: What hands a start on: to these it is no start, but what masks, pads, limits or collects other numbers.
 FILLS = frozenset(
@@ -38,12 +37,10 @@ class Search:
         theirs, own = zip(*self.wrong, strict=True)
         # of the candidate, the values on the way to these outputs, and those of them that the reference has, too
         self.reached, in_reference = set(candidate.before(own)), set(reference.before(theirs))
-        self.same, agrees = _agreeing(candidate, self._own, self.known, own, self.reached)
-        _, self.agrees_in_reference = _agreeing(reference, self.known, self._own, theirs, in_reference)
+        self.same, agrees, self.first = _agreeing(candidate, self._own, self.known, own, self.reached)
+        of_reference = _agreeing(reference, self.known, self._own, theirs, in_reference)
+        _, self.agrees_in_reference, self.first_of_reference = of_reference
         self.apart = self.reached - agrees
-        # the steps of each whose operands all agree, and whose results do not
-        self.first = _first(candidate, self.apart)
-        self.first_of_reference = _first(reference, in_reference - self.agrees_in_reference)
 
     def counts(self) -> tuple[int, int]:
         """How many values on the candidate's way to the outputs agree, and how many can be compared."""
@@ -81,11 +78,13 @@ class Search:
         return not some or any(map(self.known.has, some))
 
 
-def _agreeing(tape: Tape, own: Known, other: Known, outputs: Any, reached: set[int]) -> tuple[set[int], set[int]]:
-    """The values that the other program has, too; and these with all of which one is computed, and all constants.
+def _agreeing(
+    tape: Tape, own: Known, other: Known, outputs: Any, reached: set[int]
+) -> tuple[set[int], set[int], list[Step]]:
+    """The values that the other program has, too; all that agree; the steps whose operands all do, and results do not.
 
-    So does what the other program has in parts; a large value is taken apart only where all that it is computed of
-    agrees. What cannot be compared agrees there, too.
+    What one of these values is computed of agrees, and each constant. So does what the other program has in parts; a
+    large value is taken apart only where all that it is computed of agrees. What cannot be compared agrees there, too.
     """
     signed = {n: some for n in reached.difference(outputs) if (some := own.signed[n]) is not None}
     same = {n for n, some in signed.items() if other.has(some)}
@@ -100,11 +99,8 @@ def _agreeing(tape: Tape, own: Known, other: Known, outputs: Any, reached: set[i
             for n in reached.intersection(step.results).difference(outputs, agrees):
                 if own.signed[n] is None or other.composed(signed[n].value):
                     agrees.add(n)
-    return same, agrees
-
-
-def _first(tape: Tape, apart: set[int]) -> list[Step]:
-    return [s for s in tape.steps if apart.isdisjoint(s.operands) and not apart.isdisjoint(s.results)]
+    apart = reached - agrees
+    return same, agrees, [s for s in tape.steps if apart.isdisjoint(s.operands) and not apart.isdisjoint(s.results)]
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ def of_operands(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
         for some in (users[:1], users) if len(users) > 1 else (users,):
             for numbers in _for_operand(search, users[0], value):
                 runs = _with_operands(search, some, value, numbers)
-                if len(runs) == sum(len(tape.rounds(user)) for user in some):
+                if len(runs) == sum(len(tape.rounds[user.number]) for user in some):
                     yield Trial(users[0], runs=runs, value=value, with_value=numbers[0])
 
 
@@ -164,7 +160,7 @@ def _with_operands(search: Search, users: Sequence[Step], value: int, numbers: S
     tape, runs = search.candidate, {}
     for user in users:
         at = user.operands.index(value)
-        for n, number in zip(tape.rounds(user), numbers, strict=False):
+        for n, number in zip(tape.rounds[user.number], numbers, strict=False):
             shape, other = np.shape(tape.values[tape.steps[n].operands[at]]), search.reference.values[number]
             for new in islice(in_shape(other, shape), 1) if isinstance(other, np.ndarray) else ():
                 runs[n] = with_operand(tape.steps[n].run, at, lambda _, new=new: new)
@@ -186,9 +182,9 @@ def in_another_order(search: Search) -> Iterator[Trial]:
 
 def _for_operand(search: Search, step: Step, value: int) -> Iterator[list[int]]:
     """Values of the reference for an operand, for all rounds of a loop: those of its counterparts first."""
-    reference, rounds = search.reference, len(search.candidate.rounds(step))
+    reference, rounds = search.reference, len(search.candidate.rounds[step.number])
     for other in search.counterparts(step):
-        some = reference.rounds(other)
+        some = reference.rounds[other.number]
         for at in range(len(other.operands) if len(some) == rounds else 0):
             numbers = [reference.steps[n].operands[at] for n in some]
             if np.size(reference.values[numbers[0]]) == np.size(search.candidate.values[value]):

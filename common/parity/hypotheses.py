@@ -52,7 +52,7 @@ def changes(search: Search, steps: Sequence[Step], result: Trial | None) -> Iter
     whole = [s for s in tape.steps if any(n in bases or (n in before and s.operation in WHOLE) for n in s.results)]
     tried: set[int] = set()
     for step in [*near, *sorted([*whole[:STEPS], *wrong[:STEPS]], key=lambda step: step.number)]:
-        rounds = tape.rounds(step)
+        rounds = tape.rounds[step.number]
         if rounds[0] not in tried:
             tried.add(rounds[0])
             for hypothesis in HYPOTHESES:
@@ -167,7 +167,7 @@ def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
                 for before, after in ((own, other), (1 - own, 1 - other)):
                     if constant is not None and abs(constant - before) < 1e-9:
                         change = with_operand(step.run, place, lambda a, new=after: np.full_like(a, new))
-                        runs |= dict.fromkeys(search.candidate.rounds(step), change)
+                        runs |= dict.fromkeys(search.candidate.rounds[step.number], change)
         step = next((step for step, constants in zip(steps, owns, strict=True) if own in constants))
         yield Trial(step, runs=runs, change=f"{other:.6g} instead of {own:.6g}")
 
@@ -198,7 +198,7 @@ def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
 def _in_rounds(tape: Tape, first: Step, place: int, last: Step, function: Callable[[Array], Array]) -> dict[int, Array]:
     """What a step returns in each round if it is a function of what an earlier one takes."""
     changed: dict[int, Array] = {}
-    for begins, ends in zip(tape.rounds(first), tape.rounds(last), strict=False):
+    for begins, ends in zip(tape.rounds[first.number], tape.rounds[last.number], strict=False):
         number = tape.steps[begins].operands[place]
         x = tape.played(changed).get(number, tape.values[number]) if changed else tape.values[number]
         changed[tape.steps[ends].results[0]] = function(x)

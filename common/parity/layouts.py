@@ -90,7 +90,7 @@ class LeafLayout:
 
 def whole(number: int, of: Shape, to: Shape) -> list[LeafLayout]:
     """The layouts of a leaf of the reference, by its number and shape, as another of its size, the simplest first."""
-    return [LeafLayout((number,), index, how) for index, how in _indices(of, to)]
+    return [LeafLayout((number,), index, how) for (how, _), index in _indices(of, to).items()]
 
 
 def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[LeafLayout]:
@@ -100,7 +100,7 @@ def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[L
         parts = [(*to[:axis], prod(shape) * length // prod(to), *to[axis + 1 :]) for shape in shapes]
         if sum(part[axis] for part in parts) != length or list(map(prod, parts)) != list(map(prod, shapes)):
             continue
-        ways = [_by_words(*pair) for pair in zip(shapes, parts, strict=True)]
+        ways = [_indices(*pair) for pair in zip(shapes, parts, strict=True)]
         for key in (key for key in ways[0] if all(key in some for some in ways)):
             index = np.concatenate([some[key] + start for some, start in zip(ways, starts, strict=False)], axis)
             words = "" if key[0] == "as it is" else f"{key[0]} and "
@@ -112,24 +112,16 @@ def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[Le
     """The layouts of one of several pieces of a leaf, cut along an axis, as another leaf."""
     result = []
     for axis, length in enumerate(to):
-        for index, how in _indices(of, (*to[:axis], length * pieces, *to[axis + 1 :])):
+        for (how, _), index in _indices(of, (*to[:axis], length * pieces, *to[axis + 1 :])).items():
             words = f"piece {which + 1} of {pieces} along axis {axis}"
             part = np.split(index, pieces, axis)[which]
             result.append(LeafLayout((number,), part, words if how == "as it is" else f"{how}, {words}"))
     return _first_of_each(result, lambda layout: layout.key)
 
 
-def _by_words(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
-    """The indices of a leaf by the layout in words, and a number for those of the same words."""
-    result: dict[tuple[str, int], np.ndarray] = {}
-    for index, how in _indices(of, to):
-        result[how, sum(words == how for words, _ in result)] = index
-    return result
-
-
 @lru_cache(maxsize=512)
-def _indices(of: Shape, to: Shape) -> tuple[tuple[np.ndarray, str], ...]:
-    """The places of the numbers of an array in one of another shape, reshaped and transposed, and how in words."""
+def _indices(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
+    """The places of an array's numbers in one of another shape, by how they are moved, and a number for equal words."""
     places, ways = np.arange(prod(of)).reshape(of), []
     a, b = [n for n in of if n > 1], [n for n in to if n > 1]
     few = max(len(a), len(b)) <= MOST_AXES
@@ -145,7 +137,8 @@ def _indices(of: Shape, to: Shape) -> tuple[tuple[np.ndarray, str], ...]:
         if _refines(before, a):
             ways.append((places.reshape(before).transpose(np.argsort(order)).reshape(to), "reshaped and transposed"))
     corner = tuple(slice(None, None, max(length // 4, 1)) for length in to)  # enough to tell layouts apart
-    return tuple(_first_of_each(ways, lambda way: way[0][corner].tobytes()))
+    ways = _first_of_each(ways, lambda way: way[0][corner].tobytes())
+    return {(how, sum(words == how for _, words in ways[:n])): index for n, (index, how) in enumerate(ways)}
 
 
 def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, combinations, permutations, product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -92,8 +92,7 @@ def families(leaves: Sequence[Leaf]) -> list[list[Leaf]]:
             groups.setdefault(((*parts[:place], None, *parts[place + 1 :]), leaf.shape), []).append(leaf)
 
     def natural(leaf: Leaf) -> list[Any]:
-        texts = re.findall(r"\D+|\d+", leaf.path)
-        return [(0, int(text), "") if text.isdigit() else (1, 0, text) for text in texts]
+        return [int(text) if text.isdigit() else text for text in re.split(r"(\d+)", leaf.path)]
 
     return [sorted(group, key=natural) for group in groups.values() if len(group) > 1]
 
@@ -196,7 +195,13 @@ def _bundles(wholes: Sequence[Leaf], parts: Sequence[Leaf]) -> Iterator[tuple[Le
         wanted = modules.get(w.module, [])
         near = [p for p in free if p.module in wanted]  # they may be few where a whole family is too large
         likely: dict[tuple[Leaf, ...], tuple[bool, int]] = {}
-        for some in chain(_of_families(near, w), _of_families(free, w), _of_a_module(free, w)):
+        unequal = (
+            (a, b)  # of one module, of different shapes and the same kind
+            for a, b in permutations(free, 2)
+            if a.size + b.size == w.size and a.module == b.module and a.shape != b.shape
+            if len(a.shape) == len(b.shape) > 1 and _is_one_kind(a, b) and joined((0, 1), [a.shape, b.shape], w.shape)
+        )
+        for some in chain(_of_families(near, w), _of_families(free, w), unequal):
             names = sum(alike_names(p.path, w.path) for p in some) / len(some)
             likely[some] = [p.module for p in some] == wanted, round(20 * names)
         if ways := sorted(likely, key=lambda some: likely[some], reverse=True):
@@ -219,17 +224,8 @@ def _of_families(leaves: Sequence[Leaf], of: Leaf) -> Iterator[tuple[Leaf, ...]]
             yield tuple(family)
 
 
-def _of_a_module(leaves: Sequence[Leaf], of: Leaf) -> Iterator[tuple[Leaf, Leaf]]:
-    """Pairs of leaves of one module, of different shapes and the same kind, that make up another leaf."""
-    for a, b in permutations(leaves, 2):
-        together = a.size + b.size == of.size and a.module == b.module and a.shape != b.shape
-        alike = len(a.shape) == len(b.shape) > 1 and _is_one_kind(a, b)
-        if together and alike and joined((0, 1), [a.shape, b.shape], of.shape):
-            yield a, b
-
-
 def _is_one_kind(a: Leaf, b: Leaf) -> bool:
-    roles = {_parts_of(a.path).role, _parts_of(b.path).role}
+    roles = {_parts_of(leaf.path)[0] for leaf in (a, b)}
     return len(roles) == 1 or "" in roles
 
 
@@ -252,26 +248,18 @@ def words(path: str) -> list[str]:
 
 def alike_names(a: str, b: str) -> float:
     """How much two paths are alike, from 0 to 1."""
-    first, second = _parts_of(a), _parts_of(b)
-    common = len(first.texts & second.texts) / max(len(first.texts | second.texts), 1)
-    letters = len(first.letters & second.letters) / max(len(first.letters | second.letters), 1)
-    numbers = 0.1 * (first.numbers[:1] == second.numbers[:1]) + 0.05 * (first.numbers == second.numbers)
-    return 0.3 * (first.role == second.role) + 0.4 * common + 0.15 * letters + numbers
-
-
-class Parts(NamedTuple):
-    """What a path tells: its words, pairs of their letters, numbers, and the role of the leaf."""
-
-    texts: frozenset[str]
-    letters: frozenset[str]
-    numbers: tuple[str, ...]
-    role: str
+    (role, first, pairs, numbers), (other, second, other_pairs, others) = _parts_of(a), _parts_of(b)
+    common = len(first & second) / max(len(first | second), 1)
+    letters = len(pairs & other_pairs) / max(len(pairs | other_pairs), 1)
+    same_numbers = 0.1 * (numbers[:1] == others[:1]) + 0.05 * (numbers == others)
+    return 0.3 * (role == other) + 0.4 * common + 0.15 * letters + same_numbers
 
 
 @lru_cache(maxsize=8192)
-def _parts_of(path: str) -> Parts:
+def _parts_of(path: str) -> tuple[str, frozenset[str], frozenset[str], list[str]]:
+    """What a path tells: the role of the leaf, its words, pairs of their letters, and its numbers."""
     every = words(path)
     texts = [word for word in every if not word.isdigit()]
     role = next((word for word in reversed(texts) if word in ("weight", "bias", "mean", "var")), "")
     letters = frozenset(text[n : n + 2] for text in texts for n in range(max(len(text) - 1, 1)))
-    return Parts(frozenset(texts), letters, tuple(word for word in every if word.isdigit()), role)
+    return role, frozenset(texts), letters, [word for word in every if word.isdigit()]

@@ -1,6 +1,6 @@
-"""Both programs of a comparison, and what ought to be the same in them: outputs, gradients, and steps of training."""
+"""Both programs of a comparison, and what ought to be the same in them: outputs, gradients, training, draws."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -11,24 +11,24 @@ import numpy as np
 import optax
 
 from ..compat import enable_x64
-from ..program import CodeLine, code_lines, equations
+from ..errors import InputError, brief
 from .departure import moved_starts
 from .layouts import LeafLayout
-from .locations import is_users, located, statements
 from .matching import Match
-from .model import is_float
-from .programs import RULES, STOPS, Result, TracedProgram
-from .record import Location, Place
+from .model import Arguments, Model, is_float, largest, leaves_of
+from .programs import Result
 from .tape import Tape
-from .values import Arguments, largest
 
-#: The most stopped gradients and rules of one's own that are left out, to see whether the gradients agree.
-OBSTACLES = 12
 #: How many steps; how far the first of SGD moves the largest parameter; and Adam's learning rate.
 STEPS, SGD_MOVES, ADAM_RATE = 10, 0.01, 1e-3
 LARGE, STEPS_IF_LARGE = 2_000_000, 3  # a model of more numbers than these is trained for a few steps alone
 OWN_STEPS = 3  # how many steps are compared that each model makes with an optimizer of its own
 DIFFERENT = 1e-4  # beyond it updates differ for certain, and no further step is made
+KEYS = 64  # from so many keys parameters are drawn
+CHANCE = 0.001  # the probability that any draws are called different by chance, of all leaves and tests together
+MOST_NUMBERS = 256  # the most numbers of a leaf that are compared for each key
+ROUNDING = 1e-4  # relative differences of draws up to this are rounding
+BLOCKS = (1, 2, 3, 4)  # into so many blocks a matrix may be cut, each of which is orthogonal
 
 
 @dataclass(frozen=True)
@@ -86,22 +86,6 @@ class Pair:
         params = _paired(self.matches, a.of_params, b.of_params)
         return first, second, [*params, *zip(a.of_inputs, b.of_inputs, strict=False)]
 
-    def left_out(self, tolerance: float) -> Iterator[Place]:
-        """The equations without which the gradients agree: a stopped gradient, or a wrong rule of one's own."""
-        gradients = self.gradients()
-        for which in (1, 0):
-            program, arguments = self.sides[which]
-            for here, some in list(_obstacles(program).items())[:OBSTACLES]:
-                both = gradients.copy()
-                both[which] = program.gradient_without(some, arguments)
-                if max(self.gradient_errors(*both).values()) > tolerance:
-                    continue
-                if which:
-                    yield from (Place(rule, None, "Without this rule, the gradients agree.") for rule in _rule(some[0]))
-                    yield Place(here, None, "Without it, the gradients agree.")
-                else:
-                    yield Place(None, here, "If the reference did not have it, the gradients would agree.")
-
 
 def leaf_errors(matches: Sequence[Match], reference: Any, candidate: Any, among: Any = ()) -> list[float]:
     """The largest difference of each leaf of the candidate from what it is of the reference's; 0 without a partner."""
@@ -156,13 +140,7 @@ def difference_of_steps(pair: Pair) -> tuple[float, str]:
     return worst, where
 
 
-def _steps(
-    program: Any,
-    optimizer: Any,
-    arguments: Arguments,
-    together: Callable[[Any], Any],
-    apart: Callable[[Any], list[np.ndarray]],
-) -> Iterator[list[np.ndarray]]:
+def _steps(program: Any, optimizer: Any, arguments: Arguments, together: Any, apart: Any) -> Iterator[list[Any]]:
     """The parameters after each step; `together` makes of leaves what the optimizer sees, `apart` leaves of it."""
     params = arguments.params
     with enable_x64(True):
@@ -175,32 +153,92 @@ def _steps(
         yield params
 
 
-def _obstacles(program: Any) -> dict[Location, list[Any]]:
-    """The equations that stop a gradient or have a rule for it, by their line: an unrolled loop has several on one."""
-    result: dict[Location, list[Any]] = {}
-    for equation, outside in equations(program.closed.jaxpr) if isinstance(program, TracedProgram) else ():
-        if equation.primitive.name in STOPS | RULES:
-            here = located(code_lines(equation, outside), equation.primitive.name, equation.outvars[0].aval.shape)
-            if here is not None:
-                result.setdefault(here, []).append(equation)
-    return result
-
-
-def _rule(equation: Any) -> list[Location]:
-    """The first lines of the user's function that a custom derivative takes backward; none for a stopped gradient."""
-    code = getattr(getattr(equation.params.get("bwd"), "f", None), "__code__", None)
-    if code is None:
+def different_draws(reference: Model, candidate: Model, matches: Sequence[Match]) -> list[str]:
+    """A sentence for each leaf of the candidate that is drawn from another distribution, if both models have `make`."""
+    if reference.make is None or candidate.make is None:
         return []
-    lines = statements(CodeLine(code.co_filename, code.co_firstlineno, code.co_name))
-    places = (located([line], equation.primitive.name, equation.outvars[0].aval.shape) for line in lines)
-    return [place for place in places if place is not None and is_users(lines[0])]
+    first, second = _drawn(reference), _drawn(candidate)
+    sentences = []
+    for path, m, own in zip(candidate.paths(), matches, second, strict=True):
+        difference = m.layout and compared(m.layout.convert(first), own, CHANCE / max(3 * len(matches), 1))
+        sentences += [f"{path}: {difference}."] if difference else []
+    return sentences
 
 
-def with_rules(places: Iterable[Place], program: Any) -> Iterator[Place]:
-    """The places at which gradients part, each behind the lines of the derivative of its own that is called there."""
-    rules = {(here.file, here.line): some[0] for here, some in _obstacles(program).items()}
-    for place in places:
-        equation = place.candidate and rules.pop((place.candidate.file, place.candidate.line), None)
-        for rule in _rule(equation) if equation else ():
-            yield Place(rule, place.reference, "It is the rule for the derivative of what is called there.")
-        yield place
+def _drawn(model: Model) -> list[np.ndarray]:
+    """The leaves of new models, with an axis of keys in front. Raises an InputError if `make` fails or gives others."""
+    keys = jax.random.split(jax.random.key(0), KEYS)
+    make: Any = model.make
+    try:
+        try:
+            leaves = leaves_of(jax.jit(jax.vmap(make))(keys))[1]
+        except Exception:  # what cannot be traced is called for each key
+            leaves = [np.stack(column) for column in zip(*(leaves_of(make(key))[1] for key in keys), strict=True)]
+    except Exception as error:
+        raise InputError(f"make of {model.name} fails: {type(error).__name__}: {brief(error)}") from error
+    wanted, shapes = [leaf.shape for leaf in leaves_of(model.params)[0]], [a.shape[1:] for a in leaves]
+    if shapes != wanted:
+        raise InputError(
+            f"make of {model.name} returns leaves of shapes {shapes}, expected {wanted}, as its parameters."
+        )
+    return leaves
+
+
+@np.errstate(all="ignore")
+def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
+    """How draws of a leaf, with an axis of keys, differ, if at all; each test errs with the probability `chance`."""
+    a, b = (np.stack([np.real(x), np.imag(x)], -1) if x.dtype.kind == "c" else x for x in (a, b))
+    fixed = [bool((x == x[:1]).all()) for x in (a, b)]
+    if fixed[0] != fixed[1]:
+        names = ("the reference", "the candidate") if fixed[0] else ("the candidate", "the reference")
+        constant = (a if fixed[0] else b)[0]
+        value = f"always {constant.flat[0]:.3g}" if np.ptp(constant) == 0 else "the same for each key"
+        return f"{names[0]} has {value}, {names[1]} draws it at random"
+    if all(fixed):
+        size = np.abs(a[0], where=np.isfinite(a[0]), out=np.zeros(a[0].shape)).max(initial=0)
+        if np.isclose(b[0], a[0], rtol=0, atol=ROUNDING * size).all():  # also where both are infinity
+            return ""
+        words = [f"it is {x.flat[0]:.3g}" if np.ptp(x[0]) == 0 else "it has other numbers" for x in (b, a)]
+        return f"{words[0]} in the candidate, {words[1]} in the reference"
+    blocks_of = [_orthogonal_blocks(x) for x in (a, b)]
+    for axis, blocks in sorted(blocks_of[0] ^ blocks_of[1], key=lambda way: way[1]):
+        names = ("reference", "candidate") if (axis, blocks) in blocks_of[0] else ("candidate", "reference")
+        if blocks == 1:
+            return f"it is an orthogonal matrix in the {names[0]}, and none in the {names[1]}"
+        return f"each of {blocks} blocks along axis {axis} is orthogonal in the {names[0]}, and not in the {names[1]}"
+    import scipy.stats  # here, since it takes long
+
+    tests: Any = scipy.stats
+    a, b = a.reshape(KEYS, -1), b.reshape(KEYS, -1)
+    samples: Any = {"mean": (np.mean, a.mean(1), b.mean(1), max(a.std(), b.std()))}
+    if a.shape[1] > 1:
+        samples["standard deviation"] = np.std, *(np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)), 1.0
+    for name, (of, first, second, size) in samples.items():
+        far = abs(first.mean() - second.mean()) > ROUNDING * size
+        if far and tests.ttest_ind(first, second, equal_var=False).pvalue < chance:
+            return f"the {name} is {of(b):.3g} in the candidate, {of(a):.3g} in the reference"
+    some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
+    if tests.ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp").pvalue < chance:
+        return (
+            "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
+            f"is {np.abs(b).max():.3g} in the candidate, {np.abs(a).max():.3g} in the reference"
+        )
+    return ""
+
+
+def _orthogonal_blocks(a: np.ndarray) -> set[tuple[int, int]]:
+    """The axes and numbers of blocks along them that are orthogonal matrices, up to a factor; axis 0 for one block."""
+    matrices = a.reshape(len(a), -1, a.shape[-1])[:8] if a.ndim > 2 else a[:8, None]
+    ways = {(axis, n) for axis in (0, 1) for n in BLOCKS if (axis == 0 or n > 1) and matrices.shape[1 + axis] % n == 0}
+    return {(axis, n) for axis, n in ways if all(map(_is_orthogonal, np.split(matrices, n, 1 + axis)))}
+
+
+def _is_orthogonal(matrices: np.ndarray) -> bool:
+    """Whether rows or columns, whichever are fewer, are orthogonal and of one length; not where there is but one."""
+    if min(matrices.shape[1:]) < 2:
+        return False
+    flat = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.swapaxes(1, 2)
+    products = flat @ flat.swapaxes(1, 2)
+    lengths = np.trace(products, axis1=1, axis2=2) / products.shape[1]
+    rest = np.abs(products - lengths[:, None, None] * np.eye(products.shape[1])).max()
+    return bool(rest <= 1e-3 * np.abs(lengths).max(initial=0)) and bool((lengths > 0).all())

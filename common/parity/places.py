@@ -11,11 +11,13 @@ import numpy as np
 from ..program import CodeLine, code_lines, equations
 from .departure import Search, Trial, first_that_mends, in_another_order, of_operands, of_results
 from .hypotheses import changes, relation
-from .locations import argument_at, hand_overs, located, location, makers, of_user, text_of
 from .model import Model, is_float
-from .programs import TracedProgram
-from .record import Location, Place
+from .programs import RULES, STOPS, TracedProgram
+from .report import Location, Place, argument_at, hand_overs, located, location, makers, of_user, statements, text_of
 from .tape import Step, Tape
+
+#: The most stopped gradients and rules of one's own that are left out, to see whether the gradients agree.
+OBSTACLES = 12
 
 
 def places_of(search: Search) -> Iterator[Place]:
@@ -166,18 +168,13 @@ def _origins(tape: Tape, step: Step) -> list[Step]:
 
 def rounded(program: Any) -> Iterator[Place]:
     """The lines at which a program takes numbers to a narrower dtype than those of its parameters."""
-    if not isinstance(program, TracedProgram):
-        return
     widest = max(jnp.finfo(leaf.dtype).bits for leaf in filter(is_float, jax.tree.leaves(program.model.params)))
-    for equation, outside in equations(program.closed.jaxpr):
-        new = equation.params.get("new_dtype")
-        if equation.primitive.name != "convert_element_type" or not jnp.issubdtype(new, jnp.floating):
-            continue
-        if jnp.finfo(new).bits < min(widest, 32):
+    for equation, here in _placed(program, frozenset({"convert_element_type"})):
+        new = equation.params["new_dtype"]
+        if jnp.issubdtype(new, jnp.floating) and jnp.finfo(new).bits < min(widest, 32):
             name = np.dtype(new).name
-            operation, shape = f"convert_element_type to {name}", equation.outvars[0].aval.shape
-            if here := located(code_lines(equation, outside), operation, shape):
-                yield Place(here, None, f"Numbers are rounded to {name}.")
+            here = replace(here, operation=f"convert_element_type to {name}")
+            yield Place(here, None, f"Numbers are rounded to {name}.")
 
 
 def places_of_optimizers(reference: Model, candidate: Model) -> Iterator[Place]:
@@ -186,3 +183,56 @@ def places_of_optimizers(reference: Model, candidate: Model) -> Iterator[Place]:
     there, here = (line and located([line], "", ()) for line in lines)
     if here:
         yield Place(here, there, "The gradients agree, the updates that this makes of them do not.")
+
+
+def left_out(pair: Any, tolerance: float) -> Iterator[Place]:
+    """The equations without which the gradients of a `Pair` agree: a stopped gradient, or a wrong rule of one's own."""
+    gradients = pair.gradients()
+    for which in (1, 0):
+        program, arguments = pair.sides[which]
+        for here, some in list(_obstacles(program).items())[:OBSTACLES]:
+            both = gradients.copy()
+            both[which] = program.gradient_without(some, arguments)
+            if max(pair.gradient_errors(*both).values()) > tolerance:
+                continue
+            if which:
+                yield from (Place(rule, None, "Without this rule, the gradients agree.") for rule in _rule(some[0]))
+                yield Place(here, None, "Without it, the gradients agree.")
+            else:
+                yield Place(None, here, "If the reference did not have it, the gradients would agree.")
+
+
+def with_rules(places: Iterable[Place], program: Any) -> Iterator[Place]:
+    """The places at which gradients part, each behind the lines of the derivative of its own that is called there."""
+    rules = {(here.file, here.line): some[0] for here, some in _obstacles(program).items()}
+    for place in places:
+        equation = place.candidate and rules.pop((place.candidate.file, place.candidate.line), None)
+        for rule in _rule(equation) if equation else ():
+            yield Place(rule, place.reference, "It is the rule for the derivative of what is called there.")
+        yield place
+
+
+def _obstacles(program: Any) -> dict[Location, list[Any]]:
+    """The equations that stop a gradient or have a rule for it, by their line: an unrolled loop has several on one."""
+    result: dict[Location, list[Any]] = {}
+    for equation, here in _placed(program, STOPS | RULES):
+        result.setdefault(here, []).append(equation)
+    return result
+
+
+def _rule(equation: Any) -> list[Location]:
+    """The first lines of the user's function that a custom derivative takes backward; none for a stopped gradient."""
+    code = getattr(getattr(equation.params.get("bwd"), "f", None), "__code__", None)
+    begins = [CodeLine(code.co_filename, code.co_firstlineno, code.co_name)] if code else []
+    lines = [line for begin in of_user(begins) for line in statements(begin)]
+    places = (located([line], equation.primitive.name, equation.outvars[0].aval.shape) for line in lines)
+    return [place for place in places if place]
+
+
+def _placed(program: Any, primitives: frozenset[str]) -> Iterator[tuple[Any, Location]]:
+    """The equations of some primitives in a trace, each with its line; none of a module of PyTorch."""
+    for equation, outside in equations(program.closed.jaxpr) if isinstance(program, TracedProgram) else ():
+        if equation.primitive.name in primitives:
+            here = located(code_lines(equation, outside), equation.primitive.name, equation.outvars[0].aval.shape)
+            if here is not None:
+                yield equation, here

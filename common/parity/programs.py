@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
@@ -16,10 +15,9 @@ from jax.extend.core.primitives import closed_call_p, copy_p
 from ..compat import enable_x64
 from ..errors import InputError
 from ..program import Evaluator, wide
-from .locations import failed
-from .model import Model, in_dtypes_of, is_float, leaves_of
+from .model import NARROW, Arguments, Model, in_dtypes_of, is_float, leaves_of, weights_of
+from .report import failed
 from .tape import Tape, TraceTape
-from .values import NARROW, Arguments, weights_of
 
 DECIMALS = 64  # arrays of at most so many constants are read as decimals
 ROUNDING = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
@@ -49,13 +47,13 @@ class TracedProgram:
     def __init__(self, model: Model, inputs: tuple[Any, ...], mode: str, before: str = ""):
         self.model, self.mode, self.before = model, mode, before
         self.params, self.param_values, self._to_params = leaves_of(model.params)
-        self.states, self.state_values, self._to_state = leaves_of(model.state)
-        if model.state_paths:
-            self.states = [replace(leaf, path=path) for leaf, path in zip(self.states, model.state_paths, strict=True)]
+        self.states, self.state_values, self._to_state = leaves_of(model.state, model.state_paths)
         self._input_leaves, self._to_inputs = jax.tree.flatten(inputs)
+        self._sizes = len(self.params), len(self.states), len(self._input_leaves)
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
         self.outputs = list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
+        self._weights = weights_of(self.outputs)
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
@@ -70,9 +68,9 @@ class TracedProgram:
 
     def gradient_without(self, some: Sequence[Any], arguments: Arguments) -> Result:
         """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
-        forward = jaxpr_as_fun(_without(self.closed, some))
-        trace = self._traced(partial(self._backward, forward=forward), self.outputs)
-        return Result(self, _evaluator(trace, constants=_Constants())(*arguments.all(), *self._weights))
+        backward = partial(self._backward, forward=jaxpr_as_fun(_without(self.closed, some)))
+        evaluate = _evaluator(self._traced(backward, self.outputs), constants=_Constants())
+        return Result(self, evaluate(*arguments.all(), *self._weights))
 
     def tree(self, leaves: Sequence[np.ndarray]) -> Any:
         """The model's own pytree of parameters, of leaves with an axis of one set in front."""
@@ -110,7 +108,7 @@ class TracedProgram:
         return function, in_dtypes_of(self.model.params, params), (state, inputs)
 
     def _forward(self, *leaves: Any) -> list[Any]:
-        params, state, inputs, _ = self._by_kind(leaves)
+        params, state, inputs, _ = _parts(leaves, *self._sizes)
         inputs = jax.tree.unflatten(self._to_inputs, inputs)
         new = self._to_state(state)
         if self.before:
@@ -126,7 +124,7 @@ class TracedProgram:
         return [*map(jnp.asarray, arrays), *new_state]
 
     def _backward(self, *leaves: Any, forward: Any = None) -> list[Any]:
-        params, state, inputs, weights = self._by_kind(leaves)
+        params, state, inputs, weights = _parts(leaves, *self._sizes)
 
         def weighted(params: Any, reals: Any) -> Any:
             given = list(inputs)
@@ -141,31 +139,27 @@ class TracedProgram:
         (of_params, of_reals), results = gradient(params, [inputs[n] for n in self._real])
         return [*results, *of_params, *of_reals]
 
-    def _by_kind(self, leaves: Sequence[Any]) -> list[list[Any]]:
-        return _parts(leaves, len(self.params), len(self.states), len(self._input_leaves))
-
-    @cached_property
-    def _weights(self) -> list[np.ndarray]:
-        return weights_of(self.outputs)
-
     @cached_property
     def _evaluate_gradient(self) -> Evaluator:
         return _evaluator(self.gradient_trace, constants=_Constants())
 
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
         leaves = list(filter(is_float, jax.tree.leaves((self.model.params, self.model.state))))
-        failure: Exception | None = None
         for in_float64 in (True, False):  # what fails in float64 may be written for float32 alone
-            specs = [_spec(a, in_float64) for a in (*leaves, *self._input_leaves, *more)]
+            specs = []
+            for a in (*leaves, *self._input_leaves, *more):
+                dtype = a.dtype
+                if not jnp.issubdtype(dtype, jax.dtypes.extended):
+                    dtype = wide(dtype) if in_float64 else NARROW.get(np.dtype(dtype).name, dtype)
+                specs.append(jax.ShapeDtypeStruct(a.shape, dtype))
             try:
                 with enable_x64(True) if in_float64 else nullcontext():
                     return jax.make_jaxpr(function)(*specs)
             except InputError:
                 raise
             except Exception as error:
-                failure = error
-        assert failure is not None
-        raise failed(self.model, self._input_leaves, failure) from failure
+                if not in_float64:
+                    raise failed(self.model, self._input_leaves, error) from error
 
 
 _evaluator = partial(Evaluator, wide=True, draws=False)
@@ -234,10 +228,3 @@ def _without(closed: Any, targets: Sequence[Any]) -> Any:
         return equation.replace(primitive=closed_call_p, params={"call_jaxpr": inner})
 
     return changed(closed)
-
-
-def _spec(leaf: Any, in_float64: bool) -> Any:
-    dtype = leaf.dtype
-    if not jnp.issubdtype(dtype, jax.dtypes.extended):
-        dtype = wide(dtype) if in_float64 else NARROW.get(np.dtype(dtype).name, dtype)
-    return jax.ShapeDtypeStruct(leaf.shape, dtype)

@@ -7,12 +7,11 @@ from itertools import chain, islice, permutations, product
 from typing import Any
 
 from ..errors import listed
-from .agreement import comparable
 from .departure import Search
 from .layouts import LeafLayout, whole
 from .matching import MOST_IN_ANY_ORDER, Match, converted, families, unmatched
-from .tape import Tape
-from .values import Arguments, largest
+from .model import Arguments, largest
+from .tape import Tape, comparable
 
 TOLERANCE = 1e-9  # the largest difference of values that are the same, relative to the largest magnitude
 TRYING_S = 15.0  # how long leaves are tried at most
@@ -69,8 +68,11 @@ class Refinement:
             number = {value: c for c, value in enumerate(tape.arguments[: len(some)]) if len(some[c].options) > 1}
             values = (value for step in self._search.first for value in tape.before(step.operands))
             near = list(dict.fromkeys(number[value] for value in values if value in number))
-            if not near or not (self._of_all() or self._one_at_a_time(near)):
+            chosen = (self._of_all() or self._one_at_a_time(near)) if near else {}
+            if not chosen:
                 return
+            for c, option in chosen.items():
+                some[c].layout, some[c].by = option, "function"
             self._search = self._searched({})
 
     def _is_late(self) -> bool:
@@ -83,7 +85,7 @@ class Refinement:
         tape = self._program.tape(replace(self._given, params=params))
         return Search(self._reference, tape, list(zip(self._reference.outputs, tape.outputs, strict=True)), TOLERANCE)
 
-    def _one_at_a_time(self, near: Sequence[int]) -> bool:
+    def _one_at_a_time(self, near: Sequence[int]) -> Chosen:
         """Another choice for one leaf, or for two that change places, with which the programs part at fewer steps."""
         best = self._score({})
         for c in [c for c in near if c not in self._seen][:12]:
@@ -96,8 +98,8 @@ class Refinement:
                 before, after = _parting(self._search), _parting(self._searched(chosen))
                 fewer = after[0] < before[0]
                 if fewer or (len(chosen) == 1 and after[0] == before[0] and after[1] > before[1]):
-                    return self._choose(chosen)
-        return False
+                    return chosen
+        return {}
 
     def _with_exchange(self, c: int, option: LeafLayout) -> Chosen:
         """An option for a leaf, and what the leaf takes that had these numbers before; empty if it can take nothing."""
@@ -108,15 +110,15 @@ class Refinement:
                 return next(({c: option, n: other} for other in swapped), {})
         return {c: option}
 
-    def _of_all(self) -> bool:
+    def _of_all(self) -> Chosen:
         """The first choice for several leaves at once with which more outputs agree."""
         best = self._score({})[0]
         for chosen in chain(self._in_another_order(), self._exchanged()):
             if self._is_late():
                 break
             if self._score(chosen)[0] > best:
-                return self._choose(chosen)
-        return False
+                return chosen
+        return {}
 
     def _in_another_order(self) -> Iterator[Chosen]:
         """The leaves of all that are joined of as many in another order, the same in each."""
@@ -147,11 +149,6 @@ class Refinement:
             for order in _other_orders(sorted(names)):
                 places = dict(zip(sorted(names), order, strict=True))
                 yield {group[n]: layouts[group[places[n]]] for group in some for n in group}
-
-    def _choose(self, chosen: Chosen) -> bool:
-        for c, option in chosen.items():
-            self._matches[c].layout, self._matches[c].by = option, "function"
-        return True
 
     def _score(self, chosen: Chosen) -> tuple[int, int]:
         """With other choices for some leaves, how many outputs agree, and how many values on the way to the others."""

@@ -1,16 +1,20 @@
-"""All values that a program computes for some arguments, and how: it can be played again from a changed value on."""
+"""All values that a program computes, and how: it can be played again from a changed value on.
+
+Values of two programs are compared in whatever layout they have.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from itertools import permutations
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..program import CodeLine, Evaluator, code_lines, is_key, wide
-from .agreement import Known
+from .layouts import MOST_AXES
 
 #: Primitives that move numbers and compute none.
 MOVES = frozenset({
@@ -19,6 +23,9 @@ MOVES = frozenset({
     "reduce_precision", "stop_gradient", "real", "imag", "complex",
 })  # fmt: skip
 PART = 64  # after so many new values, a program that is played again may stop
+LARGE = 1e6  # numbers beyond it may be there to mask others
+MOST_ENTRIES = 1 << 14  # the most numbers of an array that is taken apart into single entries
+PARTS = (2, 3, 4)  # into so many parts of one size an array may be cut along an axis, besides its single entries
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +58,7 @@ class Tape:
         self.outputs: tuple[int, ...] = ()
         self._known: dict[float, Known] = {}
 
-    def known(self, tolerance: float) -> Known:
+    def known(self, tolerance: float) -> "Known":
         if tolerance not in self._known:
             self._known[tolerance] = Known(self.values, tolerance)
         return self._known[tolerance]
@@ -93,20 +100,11 @@ class Tape:
             value = step.operands[0]
         return value
 
-    def rounds(self, step: Step) -> list[int]:
-        """The numbers of the steps that stand on one line and are the same, as in a loop, this one among them."""
-        return self._sites[self._site(step)]
-
     @np.errstate(all="ignore")
-    def played(
-        self,
-        changed: Mapping[int, Any],
-        runs: Mapping[int, Callable[..., Any]] | None = None,
-        goes_on: Callable[[Sequence[Any]], bool] | None = None,
-    ) -> dict[int, Any]:
+    def played(self, changed: Mapping[int, Any], runs: Mapping[int, Any] | None = None, goes_on: Any = None) -> Any:
         """All values that are others, where some are `changed`, or steps run other functions, by their numbers.
 
-        After some steps each, `goes_on` gets their new values, and says whether to go on.
+        After some steps each, `goes_on`, a function, gets their new values, and says whether to go on.
         """
         new, runs, last = dict(changed), runs or {}, []
         for number, step in enumerate(self.steps):
@@ -140,20 +138,24 @@ class Tape:
         return set(range(len(self.values))) - depends
 
     @cached_property
-    def _sites(self) -> dict[Any, list[int]]:
+    def rounds(self) -> list[list[int]]:
+        """For each step, the numbers of those that stand on its line and are the same, as in a loop, with its own.
+
+        Two products on one line are told apart.
+        """
+        rounds: list[list[int]] = []
         sites: dict[Any, list[int]] = {}
         for step in self.steps:
-            sites.setdefault(self._site(step), []).append(step.number)
-        return sites
-
-    def _site(self, step: Step) -> Any:
-        """Where a step was made, within the lines: two products on one line are told apart."""
-        frames = []
-        for equation in step.equations:
-            traceback = getattr(equation.source_info, "traceback", None)
-            codes, offsets = traceback.raw_frames() if traceback else ((), (id(step.equations[-1]),))
-            frames.append((*map(id, codes), *offsets))
-        return step.operation, tuple(frames) or step.lines(), *(np.shape(self.values[n]) for n in step.results)
+            frames = []
+            for equation in step.equations:
+                traceback = getattr(equation.source_info, "traceback", None)
+                codes, offsets = traceback.raw_frames() if traceback else ((), (id(step.equations[-1]),))
+                frames.append((*map(id, codes), *offsets))
+            shapes = (np.shape(self.values[n]) for n in step.results)
+            same = sites.setdefault((step.operation, tuple(frames) or step.lines(), *shapes), [])
+            same.append(step.number)
+            rounds.append(same)
+        return rounds
 
     def summed_over(self, number: int) -> tuple[frozenset[int], ...]:
         """How far apart the numbers of an argument are, flattened, over which its first product sums, in groups."""
@@ -220,3 +222,129 @@ def _summed(equation: Any) -> tuple[tuple[tuple[int, ...], ...], ...]:
         numbers = equation.params["dimension_numbers"]
         return tuple(tuple((axis,) for axis in spec[1:]) for spec in (numbers.lhs_spec, numbers.rhs_spec))
     return ()
+
+
+class Signed(NamedTuple):
+    """An array as `seen` shows it, with its signature: to compute both takes longer than to compare them."""
+
+    value: np.ndarray
+    signature: np.ndarray
+
+
+class Known:
+    """The values of a program, to look others up: they are the same up to a tolerance, relative to the largest."""
+
+    def __init__(self, values: Sequence[Any], tolerance: float):
+        self.tolerance = tolerance
+        self.signed = [_signed(value) if comparable(value) else None for value in values]
+        groups: dict[int, list[tuple[int, np.ndarray]]] = {}
+        for number, some in enumerate(self.signed):
+            if some is not None:
+                groups.setdefault(some.value.size, []).append((number, some.signature))
+        self._groups = {size: tuple(map(np.array, zip(*group, strict=True))) for size, group in groups.items()}
+        self._slices: dict[int, Known] = {}
+
+    def same(self, value: np.ndarray | Signed, alike: Any = None) -> Iterator[int]:
+        """The numbers of the values that are `alike`, as `layout` says by default, the first first."""
+        some = value if isinstance(value, Signed) else _signed(value)
+        if some.value.size in self._groups:
+            numbers, signatures = self._groups[some.value.size]
+            largest, sizes, *_ = some.signature
+            near = np.abs(signatures - some.signature) <= 8 * self.tolerance * np.array([largest, sizes, sizes, sizes])
+            for number in map(int, numbers[near.all(1)]):
+                other = self.signed[number]
+                if other is not None and (alike or layout)(some.value, other.value, self.tolerance):
+                    yield number
+
+    def has(self, value: np.ndarray | Signed) -> bool:
+        return next(self.same(value), None) is not None
+
+    def composed(self, value: Any) -> bool:
+        """Whether each part of a value is known, cut along one of its axes, or it is a part of one that is."""
+        value = seen(value)
+        for parts in cuts(value):
+            some = [part for part in parts if comparable(part)]
+            if some and all(map(self.has, some)):
+                return True
+        size = value.size
+        if size not in self._slices and size <= MOST_ENTRIES:
+            values = (some.value for some in self.signed if some is not None)
+            wholes = (value for value in values if value.size > size and value.size % size == 0)
+            parts = [part for whole in wholes for some in cuts(whole) for part in some if part.size == size]
+            self._slices[size] = Known(parts, self.tolerance)
+        return size <= MOST_ENTRIES and self._slices[size].has(value)
+
+
+def comparable(value: Any) -> bool:
+    """Whether something is an array of numbers that tells values apart: no flag, counter or constant, and no NaN."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fc" or value.size < 2 or np.isnan(value).any():
+        return False
+    value = seen(value)
+    return bool((value != value.flat[0]).any())
+
+
+def seen(value: np.ndarray) -> np.ndarray:
+    """An array of real numbers, with 0 for those that only mask others.
+
+    A complex array has one more axis, of its real and its imaginary part. Numbers that are a million times those that
+    are usual in it, as minus infinity under a softmax, are 0: it counts alone where they stand.
+    """
+    if value.dtype.kind == "c":
+        value = np.stack([np.real(value), np.imag(value)], axis=-1)
+    if max(value.max(initial=0), -value.min(initial=0)) <= LARGE:
+        return value
+    value = np.where(np.isinf(value), np.sign(value) * 1e300, value)
+    sizes = np.abs(value)
+    usual = np.median(sizes[sizes > 0])
+    least = LARGE * max(min(usual, 1.0), 1e-300)
+    return np.where(sizes > least, 0.0, value) if (sizes <= least).any() else value / sizes.max()
+
+
+def layout(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Whether two arrays of one size are the same or each other's negative, with axes exchanged, and reshaped."""
+    slack = tolerance * max(np.abs(b).max(initial=0), 1e-300)
+    return any(_moved(*pair, slack) for other in (b, -b) for pair in ((a, other), (other, a)))
+
+
+def shuffled(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Whether two arrays of one size have the same entries, in whatever order."""
+    return _close(np.sort(a, axis=None), np.sort(b, axis=None), tolerance * np.abs(b).max())
+
+
+def cuts(value: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """An array taken apart along each of its axes, into single entries and into a few parts of one size."""
+    value = value.reshape([n for n in value.shape if n > 1])
+    for axis, length in enumerate(value.shape if value.ndim > 1 and value.size <= MOST_ENTRIES else ()):
+        if length <= 64:
+            yield list(np.moveaxis(value, axis, 0))
+    for axis, length in enumerate(value.shape):
+        for parts in PARTS:
+            if length % parts == 0 and length > parts:
+                yield np.split(value, parts, axis)
+
+
+def _moved(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
+    a, flat = a.reshape([n for n in a.shape if n > 1]), b.reshape(-1)
+    probes = np.linspace(0, a.size - 1, min(a.size, 16)).astype(int)
+    for order in permutations(range(a.ndim)) if a.ndim <= MOST_AXES else [range(a.ndim)]:
+        moved = a.transpose(order)
+        places = np.unravel_index(probes, moved.shape)
+        if _close(moved[places], flat[probes], slack) and _close(moved.reshape(-1), flat, slack):
+            return True
+    return False
+
+
+def _close(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
+    return bool((np.abs(a - b) <= slack).all())
+
+
+def _signed(value: np.ndarray) -> Signed:
+    """An array as `seen` shows it, with its signature, which no layout changes.
+
+    That is the largest magnitude, and relative to it the sums of magnitudes, of squares, and of squares with signs.
+    """
+    value = seen(value)
+    largest = np.abs(value).max()
+    flat = np.ascontiguousarray(value).reshape(-1) / largest
+    sizes = np.abs(flat)
+    return Signed(value, np.array([largest, sizes.sum(), flat @ flat, abs(flat @ sizes)]))

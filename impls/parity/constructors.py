@@ -14,7 +14,7 @@ from ...common.errors import InputError, listed
 from ...common.files import write_whole
 from ...common.parity import model as base
 from ...common.parity.model import CALL, EVAL, TRAIN, in_dtypes_of, is_float, leaves_of, path_of
-from ...common.parity.record import Comparison
+from ...common.parity.report import Comparison
 
 __all__ = ["Model"]
 
@@ -56,8 +56,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: as `module.apply` takes it.
             rngs: random keys, as `module.apply` takes them.
             mutable: the collections that change in a call; all but `params` while training, none otherwise.
-            options: `train`, `eval`: keywords of the call in each mode, as `train={"deterministic": False}`; `name`,
-                `make`, `inputs`, `outputs`, `optimizer`: as `Model` takes them; `make` returns variables.
+            options: as `Model` takes them, such as `train={"deterministic": False}`; `make` returns variables.
         """
         from flax.core import meta, unfreeze
         from flax.linen import Module
@@ -91,8 +90,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`,
-                `optimizer`: as `Model` takes them; `make` returns a module.
+            options: as `Model` takes them; `make` returns a module.
         """
         from flax import nnx
 
@@ -142,8 +140,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             method: the name of the method that is called.
             key: a random key, passed on as the keyword `key`; a batch gets one for each example.
             axis_name: of the batch, as batch normalization asks for it.
-            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`,
-                `optimizer`: as `Model` takes them; `make` returns a module.
+            options: as `Model` takes them; `make` returns a module.
         """
         import equinox as eqx
 
@@ -189,9 +186,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: `train`, `eval`: keywords of the call in each mode; `name`, `make`, `inputs`, `outputs`: as `Model`
-                takes them; `inputs` and `outputs` get tensors; `make` is a function without arguments that returns a
-                new module, with PyTorch's generator seeded.
+            options: as `Model` takes them, but no `optimizer`; `inputs` and `outputs` get tensors; `make` is a function
+                without arguments that returns a new module, with PyTorch's generator seeded.
         """
         import torch  # pyright: ignore[reportMissingImports]
 
@@ -218,15 +214,7 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         return result
 
 
-def _model(
-    framework: str,
-    params: Any,
-    state: Any,
-    call: Callable[..., tuple[Any, Any]],
-    params_of: Callable[[Any], Any],
-    whole: Callable[[Any, Any], Any] | None,
-    options: Options,
-) -> Model:
+def _model(framework: str, params: Any, state: Any, call: Any, params_of: Any, whole: Any, options: Options) -> Model:
     """A model whose function also takes its inputs as a tuple, the mode, and the keywords of the mode."""
     if (make := options.get("make")) is not None:
         options["make"] = lambda key: params_of(make(key))

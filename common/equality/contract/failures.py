@@ -10,7 +10,7 @@ import numpy as np
 
 from ...parity.departure import Search
 from ...parity.places import places_of
-from ...parity.record import Location
+from ...parity.report import Location
 from ...parity.tape import Tape, TraceTape
 from ...port.protocol import Port
 from ..measurement import Measurement

@@ -8,7 +8,7 @@ assert_same(Model.linen(module, variables), Model.equinox(model, batched=True), 
 # pyright: reportMissingImports=false
 # installed as trigru.parity
 from ..common.parity.comparison import compare
-from ..common.parity.record import Comparison, Location, Place
+from ..common.parity.report import Comparison, Location, Place
 from ..impls.parity.constructors import Model
 
 __all__ = ["Comparison", "Location", "Model", "Place", "assert_same", "compare"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from trigru.common.compat import enable_x64
 from trigru.common.parity.departure import Search, moved_starts
-from trigru.common.parity.locations import makers
 from trigru.common.parity.places import places_of
+from trigru.common.parity.report import makers
 from trigru.common.parity.tape import TraceTape
 from trigru.common.program import CodeLine
 

@@ -7,8 +7,8 @@ import optax
 import pytest
 from trigru.common.errors import InputError
 from trigru.common.parity.comparison import compare
-from trigru.common.parity.draws import KEYS, compared
 from trigru.common.parity.model import Model
+from trigru.common.parity.pairs import KEYS, compared
 
 X = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
 init = jax.nn.initializers

@@ -1,4 +1,4 @@
-"""The line of code that a step of a program stands on."""
+"""The report on a comparison of two models: its record, and the lines of code that it names."""
 
 import ast
 import linecache
@@ -6,7 +6,9 @@ import re
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import numpy as np
 
 from ..errors import InputError, brief
 from ..program import CodeLine
-from .record import Location, shown
+from .layouts import Leaf
+from .matching import Match, unmatched
 from .tape import Step, Tape
 
+SAME, ANOTHER, UNKNOWN = "same", "another", "unknown"
+VERDICTS = {SAME: "the same function", ANOTHER: "another function", UNKNOWN: "cannot be told"}
 #: Folders of libraries: a line of another file is the user's.
 _LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
 #: trigru's own files that trace models.
@@ -32,6 +37,155 @@ KEYWORDS = {
     "max": "epsilon eps",
     "mul": "momentum",
 }
+
+
+def shown(file: str) -> str:
+    """A file as users find it: from the current folder, else whole; of a library, from the folder of all libraries."""
+    return file.removeprefix(f"{Path.cwd()}/").rpartition("site-packages/")[2]
+
+
+@dataclass(frozen=True)
+class Location:
+    """A line of code and what it computes.
+
+    Args:
+        file, line, text: of the line of the user's code; of a library's if no other led there.
+        operation: the JAX primitive; empty for a line that computes nothing.
+        shape: of the result.
+        library: the innermost line, where that is a library's, as "flax/linen/linear.py:287"; empty otherwise.
+        operands: what it is computed of, as "float64[8,4]".
+    """
+
+    file: str
+    line: int
+    text: str
+    operation: str
+    shape: tuple[int, ...]
+    library: str = ""
+    operands: tuple[str, ...] = ()
+
+    @property
+    def brief(self) -> str:
+        """It in a few words, as "impls/nnx.py:62 (dot_general of shape (3, 5))"."""
+        return f"{'/'.join(self.file.split('/')[-2:])}:{self.line} ({self.operation} of shape {self.shape})"
+
+    def __str__(self) -> str:
+        place = f"{shown(self.file)}:{self.line}"
+        inside = f", in {self.library}" if self.library not in ("", place) else ""
+        of = f" of {', '.join(self.operands)}" if self.operands else ""
+        computed = f"\n      {self.operation}{of} -> {list(self.shape)}" if self.operation else ""
+        return f"{place}{inside}\n      {self.text}{computed}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the candidate parts from the reference.
+
+    Args:
+        candidate: the line at which it does; None if it lacks what the reference has.
+        reference: the line of the reference at which it went another way; None if that is not known.
+        cause: how the place was chosen; empty if there is a mend.
+        mend: a change that makes the outputs equal, tried out; empty if none is known.
+    """
+
+    candidate: Location | None
+    reference: Location | None
+    cause: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A parameter of the candidate, and what it is of the reference."""
+
+    candidate: str  # its path
+    reference: tuple[str, ...]  # the paths of the leaves that it holds, in their order
+    how: str  # the layout: "as it is", "transposed", ...
+    by: str  # "names and shapes", "values", "function" or "the mapping"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The leaves of both models: those that are matched, and those of each that have no partner."""
+
+    matched: tuple[Matched, ...] = ()
+    only_reference: tuple[str, ...] = ()
+    only_candidate: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: Sequence[Match]) -> "Parameters":
+        known, alone = [], []
+        for leaf, m in zip(candidate, matches, strict=True):
+            if m.layout is None:
+                alone.append(leaf.path)
+            else:
+                paths = tuple(reference[n].path for n in m.layout.sources)
+                known.append(Matched(leaf.path, paths, m.layout.how, m.by))
+        return cls(tuple(known), tuple(reference[n].path for n in unmatched(reference, matches)), tuple(alone))
+
+
+@dataclass
+class Comparison:
+    """The result of comparing two models.
+
+    Args:
+        reference, candidate: their names.
+        verdict: "same", "another" or "unknown".
+        reason: a sentence that says why.
+        places: where they part, in the order in which they are told.
+        parameters: which leaf is which.
+        errors: the largest difference of each quantity in float64, relative to its largest magnitude.
+        remarks: sentences about what was not compared, or is worth knowing.
+        draws: sentences about parameters that both models draw from different distributions.
+        agreed: how many values of the candidate the reference has, too, and how many it has on the way.
+        converted: the candidate's parameters with the reference's values, in the order of its leaves.
+        converted_state: its state with the reference's values, as far as both have it.
+    """
+
+    reference: str
+    candidate: str
+    verdict: str = UNKNOWN
+    reason: str = ""
+    places: list[Place] = field(default_factory=list)
+    parameters: Parameters = field(default_factory=Parameters)
+    errors: dict[str, float] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    draws: list[str] = field(default_factory=list)
+    agreed: tuple[int, int] = (0, 0)
+    converted: list[Any] = field(default_factory=list, repr=False)
+    converted_state: list[Any] = field(default_factory=list, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """It as values that JSON has; infinity is None."""
+        values = {key: value for key, value in asdict(self).items() if not key.startswith("converted")}
+        return values | {"errors": {name: e if isfinite(e) else None for name, e in self.errors.items()}}
+
+    def __str__(self) -> str:
+        """The report that `trigru port` prints."""
+        return "\n".join(self._lines()).rstrip()
+
+    def _lines(self) -> Iterator[str]:
+        yield f"{self.candidate} against {self.reference}: {VERDICTS[self.verdict]}. {self.reason}".rstrip()
+        if self.places:
+            yield "\nWhere they part:"
+        for number, place in enumerate(self.places[:4], 1):
+            yield f"  {number}. {' '.join(filter(None, (place.mend, place.cause)))}".rstrip()
+            yield from [f"    candidate {place.candidate}"] if place.candidate else []
+            yield from [f"    reference {place.reference}"] if place.reference else []
+        if self.agreed[1]:
+            yield f"\n{self.agreed[0]} of {self.agreed[1]} values of the candidate agree with the reference."
+        if self.errors:
+            yield "\nLargest differences in float64, relative to the largest magnitude:"
+        width = max(map(len, self.errors), default=0)
+        yield from (f"  {name:<{width}} {error:.1e}" for name, error in self.errors.items())
+        matched, alone = self.parameters.matched, self.parameters.only_candidate
+        yield f"\nParameters: {len(matched)} of {len(matched) + len(alone)} leaves of the candidate are matched."
+        yield from (f"  {pair.candidate} = {' + '.join(pair.reference)}, {pair.how} (by {pair.by})" for pair in matched)
+        yield from (f"  {path}: only the candidate has it" for path in alone)
+        yield from (f"  {path}: only the reference has it" for path in self.parameters.only_reference)
+        if self.draws:
+            yield "\n".join(["\nInitial parameters are drawn differently:", *(f"  {s}" for s in self.draws), ""])
+        yield from (f"Note: {remark}" for remark in self.remarks)
 
 
 def location(step: Step | None, tape: Tape) -> Location | None:
