@@ -183,7 +183,8 @@ def run():
 
 def test_a_row_has_the_verdict_of_its_arm(run):
     verdicts = {(b.arm.phase, b.name, None if b.arm.is_baseline else b.verdict) for b in run.benchmarks}
-    assert {(row.phase, row.arm, row.verdict) for row in timings([run], styles=STYLES)} <= verdicts
+    rows = timings([run], styles=(*STYLES, "leaves"))
+    assert {(row.phase, row.arm, row.verdict) for row in rows} <= verdicts
 
 
 def test_what_is_odd_says_why(run):
