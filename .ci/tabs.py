@@ -1,6 +1,6 @@
 """Hooks of MkDocs: links to the anchors of tabs are checked, and the ports' models are shown from their sources.
 
-And extensions of Griffe: the `>>>` examples of a docstring are code, and not text with brackets and quotes; and the
+And an extension of Griffe: the `>>>` examples of a docstring are code, and not text with brackets and quotes; and the
 comments of a results file's fields are the arguments of its records.
 """
 
@@ -82,21 +82,15 @@ def _ruff(code: str, *words: str) -> str:
     return subprocess.run(command, input=code, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
-class Doctests(Extension):
-    """Fences them."""
+class Docstrings(Extension):
+    """Fences examples, and adds what a comment says, beside a field or above it after `#:`, to that of its class."""
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
         """Called with every module, class, function and attribute."""
-        if obj.docstring:
-            obj.docstring.value = _EXAMPLE.sub(lambda m: f"```pycon\n{m[0]}\n```", obj.docstring.value)
-
-
-class Fields(Extension):
-    """Adds what a comment says, beside a field or above it after `#:`, to the docstring of its class."""
-
-    def on_object(self, *, obj: Object, **_: Any) -> None:
-        """Called with every module, class, function and attribute."""
-        if obj.is_class and obj.docstring and obj.path.startswith(("bench.results.", "common.port.programs.")):
+        if not obj.docstring:
+            return
+        obj.docstring.value = _EXAMPLE.sub(lambda m: f"```pycon\n{m[0]}\n```", obj.docstring.value)
+        if obj.is_class and obj.path.startswith(("bench.results.", "common.port.programs.")):
             words = ["\n\nArgs:"]
             for field in obj.members.values():
                 if field.is_attribute and field.annotation and "property" not in field.labels:

@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import re
+import runpy
 import sys
 import tomllib
 from pathlib import Path
@@ -161,3 +162,9 @@ def test_examples(name):
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert found.attempted
     assert found.failed == 0
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench" / "studies").glob("*.py")), ids=lambda path: path.stem)
+def test_a_study_can_be_imported(path, monkeypatch):
+    monkeypatch.syspath_prepend(str(path.parent))
+    assert runpy.run_path(str(path), run_name="study")["__doc__"]

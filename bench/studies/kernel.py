@@ -19,7 +19,6 @@ from scipy.stats import ttest_1samp
 from timed import Arms, time_arms
 from trigru.bench.analysis.statistics import beyond_chance
 from trigru.bench.timing.machine import cpu_name
-from trigru.common.gru.fused import Weights, fused_scan
 from trigru.impls import pure
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "results" / "kernel-sizes.md"
@@ -34,38 +33,32 @@ SIZES = (
 )  # fmt: skip
 
 
-def scan(params: Any, x: Any, h: Any, *, before: bool) -> Any:
-    """The outputs of the cell by hand, with one matrix product for all gates of a side."""
+def multiplied_before(params: Any, x: Any) -> tuple[Any, Any]:
+    """The cell by hand, in a loop before which the inputs (T, B, D) are multiplied."""
 
-    def multiply(x: Any) -> Any:
-        return x @ params.kernel_i + params.bias
-
-    def advance(h: Any, x: Any) -> tuple[Any, Any]:
-        gi_r, gi_z, gi_n = jnp.split(x if before else multiply(x), 3, axis=-1)
+    def advance(h: Any, gi: Any) -> tuple[Any, Any]:
+        gi_r, gi_z, gi_n = jnp.split(gi, 3, axis=-1)
         gh_r, gh_z, gh_n = jnp.split(h @ params.kernel_h, 3, axis=-1)
         r, z = jax.nn.sigmoid(gi_r + gh_r), jax.nn.sigmoid(gi_z + gh_z)
         n = jnp.tanh(gi_n + r * (gh_n + params.bias_n))
         h = (1 - z) * n + z * h
         return h, h
 
-    return jax.lax.scan(advance, h, multiply(x) if before else x)[1]
+    start = jnp.broadcast_to(params.initial_carry, (x.shape[1], params.bias_n.size))
+    return jax.lax.scan(advance, start, x @ params.kernel_i + params.bias)
 
 
-def fused(params: Any, x: Any, h: Any) -> Any:
-    """The outputs of the fused kernel."""
-    return fused_scan(Weights(*params[:4]), h, h, x)[1]
+#: Each gives the last state and the outputs. That of plain JAX multiplies the inputs in its loop.
+RUNS: dict[str, Callable[[Any, Any], Any]] = {
+    "in the loop": partial(pure.gru, time_major=True),
+    "before it": multiplied_before,
+    "fused": partial(pure.gru, time_major=True, kernel="fused"),
+}
 
 
-RUNS = {"in the loop": partial(scan, before=False), "before it": partial(scan, before=True), "fused": fused}
-
-
-def train_step(run: Callable[..., Any], params: Any, x: Any) -> tuple[Any, Any]:
+def train_step(run: Callable[[Any, Any], Any], params: Any, x: Any) -> tuple[Any, Any]:
     """A step of gradient descent on x (T, B, D)."""
-
-    def loss(params: Any) -> Any:
-        return jnp.mean(run(params, x, jnp.broadcast_to(params.initial_carry, (x.shape[1], params.bias_n.size))) ** 2)
-
-    value, gradient = jax.value_and_grad(loss)(params)
+    value, gradient = jax.value_and_grad(lambda params: jnp.mean(run(params, x)[1] ** 2))(params)
     return jax.tree.map(lambda p, g: p - 0.01 * g, params, gradient), value
 
 

@@ -26,12 +26,11 @@ import numpy as np
 import optax
 from timed import Arms, measure
 
-OWN, STOCK, FUSED = "its own", "stock", "fused"
-PROCESSES = 4
+OWN = "its own"
 
 
-def xland(path: Path, kernel: str, batch: int = 32, steps: int = 32, hidden: int = 256) -> tuple[Any, ...]:
-    """A PPO update of xland-minigrid's recurrent agent, whose GRU is a scan written by hand, with one matrix a side."""
+def xland(path: Path, kernel: str, batch: int) -> tuple[Any, ...]:
+    """A PPO update of xland-minigrid's recurrent agent of 256 units, whose GRU is a scan by hand, on 32 steps."""
     import flax.linen as nn
     from flax.training.train_state import TrainState
     from trigru.impls.checkpoints import exchange
@@ -59,14 +58,14 @@ def xland(path: Path, kernel: str, batch: int = 32, steps: int = 32, hidden: int
             last, outputs = gru(xs, init_state)
             return outputs, last
 
-    rng, float_, shape = np.random.default_rng(0), jnp.result_type(float), (batch, steps)
+    rng, float_, shape = np.random.default_rng(0), jnp.result_type(float), (batch, 32)
     inputs = {
         "obs_img": rng.integers(0, 8, (*shape, 5, 5, 2)),
         "obs_dir": jax.nn.one_hot(rng.integers(0, 4, shape), 4, dtype=float_),
         "prev_action": rng.integers(0, 6, shape),
         "prev_reward": rng.random(shape),
     }
-    agent = network.ActorCriticRNN(6, rnn_hidden_dim=hidden, head_hidden_dim=256, param_dtype=float_, dtype=float_)
+    agent = network.ActorCriticRNN(6, rnn_hidden_dim=256, head_hidden_dim=256, param_dtype=float_, dtype=float_)
     carry = agent.initialize_carry(batch)
     params = agent.init(jax.random.key(0), inputs, carry)
     if kernel != OWN:
@@ -92,8 +91,8 @@ def xland(path: Path, kernel: str, batch: int = 32, steps: int = 32, hidden: int
     return function, one, lambda result: (result[1], optax.tree.norm(result[0].opt_state[0].mu))
 
 
-def memorax(path: Path, kernel: str, batch: int = 2, steps: int = 128, hidden: int = 256) -> tuple[Any, ...]:
-    """A train step of memorax's RNN around linen's GRUCell, with episodes that end within the sequences."""
+def memorax(path: Path, kernel: str, batch: int) -> tuple[Any, ...]:
+    """A train step of memorax's RNN around linen's GRUCell, 256 units, on 128 steps in which episodes end."""
     import flax.linen as nn
     from trigru.impls.checkpoints import exchange
     from trigru.impls.linen import GRU
@@ -102,30 +101,24 @@ def memorax(path: Path, kernel: str, batch: int = 2, steps: int = 128, hidden: i
         _package(name, path / name.replace(".", "/"))
     rnn = importlib.import_module("memorax.networks.sequence_models.rnn")
     float_, rng = jnp.result_type(float), np.random.default_rng(0)
-    x, done = jnp.asarray(rng.normal(size=(batch, steps, 64))), jnp.asarray(rng.random((batch, steps)) < 0.02)
-    own = rnn.RNN(cell=nn.GRUCell(features=hidden, param_dtype=float_))
+    x, done = jnp.asarray(rng.normal(size=(batch, 128, 64))), jnp.asarray(rng.random((batch, 128)) < 0.02)
+    own = rnn.RNN(cell=nn.GRUCell(features=256, param_dtype=float_))
     carry = own.initialize_carry(jax.random.key(0), (batch, 64))
     variables = own.init(jax.random.key(0), x, done, carry)
     call: Any = own.apply
     if kernel != OWN:
         variables, _ = exchange({"params": {"cell": variables["params"]["cell"]}}, "linen", ["params"])
         variables = jax.tree.map(jnp.asarray, variables)
-        gru = GRU(hidden, carry_init=None, param_dtype=float_, kernel=kernel)
+        gru = GRU(256, carry_init=None, param_dtype=float_, kernel=kernel)
         call = lambda variables, x, done, carry: gru.apply(variables, x, carry, resets=done)  # noqa: E731
-    optimizer = optax.adam(1e-3)
 
-    def step(variables, opt_state, x, done):
-        def loss(variables):
-            return jnp.mean(call(variables, x, done, carry)[1] ** 2)
+    def loss(variables, x, done):
+        return jnp.mean(call(variables, x, done, carry)[1] ** 2)
 
-        value, gradient = jax.value_and_grad(loss)(variables)
-        updates, opt_state = optimizer.update(gradient, opt_state)
-        return optax.apply_updates(variables, updates), opt_state, value, optax.tree.norm(gradient)
-
-    return jax.jit(step), (variables, optimizer.init(variables), x, done), lambda result: result[2:]
+    return trained_by(optax.adam(1e-3), loss, variables, x, done)
 
 
-def equinox(path: Path, kernel: str, batch: int = 32, hidden: int = 16) -> tuple[Any, ...]:
+def equinox(path: Path, kernel: str, batch: int) -> tuple[Any, ...]:
     """The train step of the RNN of Equinox's documentation: 16 time steps of 2 inputs, a readout of the last state."""
     import equinox as eqx
     from trigru.impls.equinox import GRU
@@ -136,46 +129,45 @@ def equinox(path: Path, kernel: str, batch: int = 32, hidden: int = 16) -> tuple
     for source in sources[:3]:  # the imports, the data and the class
         exec(compile(source, "train_rnn.ipynb", "exec"), names)
     x, y = names["get_data"](batch, key=jax.random.key(0))
-    own = names["RNN"](in_size=2, out_size=1, hidden_size=hidden, key=jax.random.key(1))
+    options: dict[str, Any] = {"in_size": 2, "out_size": 1, "hidden_size": 16, "key": jax.random.key(1)}
+    model = names["RNN"](**options)
 
     class RNN(names["RNN"]):
         def __call__(self, input):
             out, _ = self.cell(input)
             return jax.nn.sigmoid(self.linear(out) + self.bias)
 
-    model = own
     if kernel != OWN:
-        gru = GRU(2, hidden, carry_init=None, kernel=kernel, key=jax.random.key(2))
-        gru = eqx.tree_at(lambda gru: gru.cell, gru, own.cell)
-        model = RNN(in_size=2, out_size=1, hidden_size=hidden, key=jax.random.key(1))
-        model = eqx.tree_at(lambda model: (model.cell, model.linear, model.bias), model, (gru, own.linear, own.bias))
-    optimizer = optax.adam(3e-3)
+        gru = GRU(2, 16, carry_init=None, kernel=kernel, key=jax.random.key(2))
+        gru = eqx.tree_at(lambda gru: gru.cell, gru, model.cell)
+        model = eqx.tree_at(lambda model: model.cell, RNN(**options), gru)
+    params, static = eqx.partition(model, eqx.is_inexact_array)
 
-    @eqx.filter_value_and_grad
-    def loss(model, x, y):
-        predicted = jax.vmap(model)(x)
+    def loss(params, x, y):
+        predicted = jax.vmap(eqx.combine(params, static))(x)
         return -jnp.mean(y * jnp.log(predicted) + (1 - y) * jnp.log(1 - predicted))
 
-    @eqx.filter_jit
-    def step(model, x, y, opt_state):
-        value, gradient = loss(model, x, y)
-        updates, opt_state = optimizer.update(gradient, opt_state, eqx.filter(model, eqx.is_inexact_array))
-        return value, eqx.apply_updates(model, updates), opt_state, optax.tree.norm(gradient)
-
-    arguments = (model, x, y, optimizer.init(eqx.filter(model, eqx.is_inexact_array)))
-    return step, arguments, lambda result: (result[0], result[3])
+    return trained_by(optax.adam(3e-3), loss, params, x, y)
 
 
-PROGRAMS = {
-    "xland": (xland, ({"batch": 32}, {"batch": 1})),
-    "memorax": (memorax, ({"batch": 2}, {"batch": 32})),
-    "equinox": (equinox, ({},)),
-}
+def trained_by(optimizer: Any, loss: Any, params: Any, *data: Any) -> tuple[Any, ...]:
+    """A train step with its arguments, and what of its results is compared: the loss, and the norm of the gradient."""
+
+    def step(params, state, *data):
+        value, gradient = jax.value_and_grad(loss)(params, *data)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, value, optax.tree.norm(gradient)
+
+    return jax.jit(step), (params, optimizer.init(params), *data), lambda result: result[2:]
 
 
-def arms(name: str, path: Path, sizes: dict[str, int]) -> Arms:
+#: Each with the numbers of its sequences.
+PROGRAMS = {"xland": (xland, (32, 1)), "memorax": (memorax, (2, 32)), "equinox": (equinox, (32,))}
+
+
+def arms(name: str, path: Path, batch: int) -> Arms:
     """The program as it is, and with each kernel."""
-    return {kernel: partial(PROGRAMS[name][0], path, kernel, **sizes) for kernel in (OWN, STOCK, FUSED)}
+    return {kernel: partial(PROGRAMS[name][0], path, kernel, batch) for kernel in (OWN, "stock", "fused")}
 
 
 def differences(made: Arms) -> dict[str, float]:
@@ -197,9 +189,9 @@ def main(given: list[str]) -> None:
         path = Path(folder).resolve()
         commit = subprocess.run(["git", "-C", path, "log", "-1", "--format=%h of %as"], capture_output=True, text=True)
         print(f"{name}, commit {commit.stdout.strip()}; jax {jax.__version__}")
-        for sizes in PROGRAMS[name][1]:
-            print(f"  {sizes}: differences {differences(arms(name, path, sizes))}")
-            times = measure(partial(arms, name, path, sizes), name, PROCESSES)
+        for batch in PROGRAMS[name][1]:
+            print(f"  {batch} sequences: differences {differences(arms(name, path, batch))}")
+            times = measure(partial(arms, name, path, batch), name, processes=4)
             for kernel, (time_ms, r, word) in times.items():
                 print(f"  {kernel}: {time_ms:.4g} ms, {r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}], {word}")
 

@@ -8,32 +8,31 @@ from typing import Any
 
 import jax
 import numpy as np
-from trigru.bench.analysis.statistics import TimeComparison, as_ratio, effect_of, noise_floor, verdict
+from trigru.bench.analysis.statistics import TimeComparison, compare, noise_floor, verdict
 from trigru.bench.timing.sampling import sample_rounds, schedule_of, warm_up
 
 #: By name, what makes a jitted function, its arguments and anything else; the first arm is the baseline.
 Arms = dict[str, Callable[[], tuple[Any, ...]]]
-DUPLICATE = "duplicate"
-PROCESSES, ROUNDS, SAMPLE_TIME_S = 8, 22, 2.5e-3
+DUPLICATE, ROUNDS, SAMPLE_TIME_S = "duplicate", 22, 2.5e-3
 
 
 def measure(
-    make_arms: Callable[[], Arms], what: str = "arms", processes: int = PROCESSES
+    make_arms: Callable[[], Arms], what: str, processes: int = 8
 ) -> dict[str, tuple[float, TimeComparison, str]]:
     """Time arms in processes one after the other: milliseconds, the ratio to the first, and the verdict of each.
 
     `make_arms` is a function of a module, for a process to import.
     """
-    spawn, times_s = multiprocessing.get_context("spawn"), []
+    found = []
     for number in range(processes):
-        with spawn.Pool(1) as pool:
-            times_s.append(pool.apply(time_arms, (make_arms, number)))
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found.append(pool.apply(time_arms, (make_arms, number)))
         print(f"{what}: process {number + 1} of {processes}", flush=True)
-    log_s = {name: np.log(np.concatenate([times[name] for times in times_s])) for name in times_s[0]}
-    baseline, process = next(iter(log_s)), np.repeat(range(processes), ROUNDS)
-    ratios = {name: as_ratio(effect_of(of_arm - log_s[baseline], process)) for name, of_arm in log_s.items()}
+    times_s = {name: np.concatenate([of[name] for of in found]) for name in found[0]}
+    baseline_s, process = next(iter(times_s.values())), np.repeat(range(processes), ROUNDS)
+    ratios = {name: compare(time_s, baseline_s, process) for name, time_s in times_s.items()}
     floor = noise_floor(ratios[DUPLICATE], processes)
-    return {name: (1e3 * float(np.exp(np.median(log_s[name]))), r, verdict(r, floor)) for name, r in ratios.items()}
+    return {name: (1e3 * float(np.median(times_s[name])), r, verdict(r, floor)) for name, r in ratios.items()}
 
 
 def time_arms(make_arms: Callable[[], Arms], number: int) -> dict[str, np.ndarray]:

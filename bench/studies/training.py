@@ -41,10 +41,8 @@ STARTS: dict[str, Callable[[optax.GradientTransformation], optax.GradientTransfo
 SUNSPOTS = Path(__file__).with_name("sunspots.csv")
 #: The ends of the training years and of the validation years, counted from 1700. The rest are for the test.
 TRAIN_YEARS, VALIDATION_YEARS = 200, 250
-
-
 #: Sequences for training, for validation and for the test.
-Split = tuple[Batch, Batch, Batch]
+Split = tuple[Batch, ...]
 
 
 class Experiment(NamedTuple):
@@ -63,7 +61,7 @@ class Experiment(NamedTuple):
 
 
 def vowels(seed: int) -> Split:
-    """Hold out a fifth of each speaker's training utterances for validation. Test on the archive's test utterances."""
+    """Hold out a fifth of each speaker's training utterances for validation; test on the archive's test utterances."""
     data, test = japanese_vowels("train"), japanese_vowels("test")
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(data.labels), bool)
@@ -71,8 +69,7 @@ def vowels(seed: int) -> Split:
         own = np.flatnonzero(data.labels == speaker)
         held_out[rng.choice(own, len(own) // 5, replace=False)] = True
     parts = (data, ~held_out), (data, held_out), (test, slice(None))
-    train, validation, last = (Batch(of.inputs[rows], of.labels[rows], of.lengths[rows]) for of, rows in parts)
-    return train, validation, last
+    return tuple(Batch(of.inputs[rows], of.labels[rows], of.lengths[rows]) for of, rows in parts)
 
 
 def windows(length: int, seed: int) -> Split:
@@ -84,8 +81,7 @@ def windows(length: int, seed: int) -> Split:
     for part in np.split(series, (TRAIN_YEARS, VALIDATION_YEARS)):
         both = np.lib.stride_tricks.sliding_window_view(part, length + 1)[..., None]  # (N, length + 1, 1)
         parts.append(Batch(np.ascontiguousarray(both[:, :-1]), np.ascontiguousarray(both[:, 1:])))
-    train, validation, test = parts
-    return train, validation, test
+    return tuple(parts)
 
 
 def mean_squared(predictions: Any, targets: Any) -> Any:
@@ -142,9 +138,10 @@ def fit(predict: Any, step: Any, tree: Any, state: Any, experiment: Experiment, 
     rng = np.random.default_rng(seed)
     train_loss, validation_loss, best, best_loss, best_epoch = [], [], tree, np.inf, -1
     for epoch in range(experiment.epochs):
-        losses = []
-        for batch in minibatches(train, experiment.batch_size, rng):
-            tree, state, loss = step(tree, state, batch)
+        order, losses = rng.permutation(len(train.x)), []
+        for end in range(experiment.batch_size, len(order) + 1, experiment.batch_size):  # whole minibatches alone
+            rows = order[end - experiment.batch_size : end]
+            tree, state, loss = step(tree, state, jax.tree.map(lambda array, rows=rows: array[rows], train))
             losses.append(loss)
         train_loss.append(float(np.mean(jax.device_get(losses))))
         validation_loss.append(float(experiment.loss(predict(tree, validation), validation.targets)))
@@ -155,13 +152,6 @@ def fit(predict: Any, step: Any, tree: Any, state: Any, experiment: Experiment, 
     assert best_epoch >= 0, f"{experiment.name}, seed {seed}: no validation loss is finite"
     tested = {f"test_{name}": float(getattr(experiment, name)(predict(best, test), test.targets)) for name in TESTED}
     return {"train_loss": train_loss, "validation_loss": validation_loss, "best_epoch": best_epoch, **tested}
-
-
-def minibatches(data: Batch, batch_size: int, rng: np.random.Generator) -> list[Batch]:
-    """One epoch in a new random order. Sequences that do not fill a last minibatch are left out of this epoch."""
-    order = rng.permutation(len(data.x))
-    rows = [order[end - batch_size : end] for end in range(batch_size, len(order) + 1, batch_size)]
-    return [jax.tree.map(lambda array, row=row: array[row], data) for row in rows]
 
 
 def main(experiments: Iterable[Experiment] = EXPERIMENTS, seeds: int = SEEDS) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from scipy.stats import t
-from support.runs import FAST, make_arm, make_benchmark, make_results, with_benchmarks, with_facts
+from support.runs import FAST, make_arm, make_benchmark, make_results, with_benchmarks
 from trigru.bench.analysis.answer import answer, least_seen
 from trigru.bench.analysis.pairs import by_other_clock
 from trigru.bench.reporting.answer import advice_of
@@ -16,16 +16,6 @@ def timed(times_s, workload="question", process=None, **facts):
     ratios = {name: float(np.mean(s)) / 1e-4 for name, s in times_s.items()}
     slowed = {name: s * (1 + 1e-4 * process) for name, s in times_s.items()}
     return [make_benchmark(make_arm(n, workload), slowed[n], process, ratio=ratios[n], **facts) for n in times_s]
-
-
-def test_documented_styles_part_frameworks_that_are_alike():
-    (row,) = answer(make_results(timed(FAST))).rows
-    assert row.fastest == {"documented": ["linen"], "functional": ["linen", "nnx", "equinox"]}
-    styles = {port: b.arm.style for port, b in row.cells["documented"].items()}
-    assert styles == {"linen": "apply", "nnx": "nnx.jit", "equinox": "filter_jit"}
-    assert row.advised["nnx"].difference_s == pytest.approx(2.5e-4, rel=1e-3)
-    assert row.cells["documented"]["nnx"].median_s == pytest.approx(3.5e-4, rel=1e-3)
-    assert row.baseline.median_s == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_the_fastest_style_that_keeps_state_is_advised_and_not_ranked():
@@ -52,18 +42,10 @@ def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
     assert row.fastest["functional"] == ["linen"], "though a noisy time reaches below its own"
 
 
-def test_an_arm_on_another_device_is_not_compared():
-    odd = [with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in timed(FAST)]
-    (row,) = answer(make_results(odd)).rows
-    assert row.fastest == {"documented": ["linen"], "functional": ["linen", "nnx"]}
-    assert [(d.one, d.other) for d in row.pairs["functional"]] == [("linen[apply]", "nnx[split-merge]")]
-
-
-def test_too_few_rounds_or_a_single_framework_name_nobody():
-    few = answer(make_results(timed(FAST, process=np.zeros(3, int))))
-    alone = answer(make_results(timed({name: FAST[name] for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")})))
-    for (row,) in (few.rows, alone.rows):
-        assert row.fastest == {"documented": [], "functional": []}
+def test_a_single_framework_is_not_named_the_fastest():
+    alone = {name: FAST[name] for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")}
+    (row,) = answer(make_results(timed(alone))).rows
+    assert row.fastest == {"documented": [], "functional": []}
 
 
 #: Three processes, which read the other clock in two rounds each; times by both clocks, in plain JAX's.
@@ -80,17 +62,6 @@ def by_two_clocks(rng, *phases, **facts):
         other_s = {"other_s": (second * other * noise * 1e-3).tolist(), "other_process": OTHER_PROCESS}
         found.append(make_benchmark(arm, first * machine * 1e-3, PROCESS, ratio=first, floor=0.01, **other_s, **facts))
     return make_results(found)
-
-
-def test_the_other_clock_has_ratios_a_floor_and_verdicts_of_its_own(rng):
-    turned = {b.name: b for b in by_other_clock(by_two_clocks(rng, "forward").benchmarks).values()}
-    for name, (_, ratio) in CLOCKS.items():
-        assert turned[name].ratio == pytest.approx(ratio, rel=0.01)
-        assert turned[name].low <= turned[name].ratio <= turned[name].high
-        assert turned[name].floor == pytest.approx(0.06, abs=0.01)
-        assert turned[name].facts.clock == "pipelined"
-    verdicts = [turned[name].verdict for name in ("linen[apply]", "equinox[filter_jit]")]
-    assert verdicts == ["slower", "indistinguishable"]
 
 
 @pytest.mark.parametrize("lost", ["pure[jit]", "pure[jit]#2", "linen[apply]", ""])

@@ -102,17 +102,6 @@ def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression():
         diff(*still, fail_above=-0.1)
 
 
-def test_a_renamed_arm_is_missing_on_both_sides(old):
-    renamed = {name.replace("cached_partial", "cached"): ratio for name, ratio in ARMS.items()}
-    found = diff(old, draw_run(2, arms=renamed))
-    assert [(p.reason, {arm.name for arm in p.arms}, len(p.arms)) for p in found.problems] == [
-        ("missing in NEW", {"nnx[cached_partial]"}, 3),
-        ("missing in OLD", {"nnx[cached]"}, 3),
-    ]
-    assert found.exit_code == 125
-    assert diff(old, draw_run(2, arms=renamed), anyway=True).exit_code == 0
-
-
 def test_what_is_missing_for_a_reason_says_which(old):
     lacking = with_benchmarks(old, [b for b in old.benchmarks if b.arm.port != "linen" and b.name != "nnx[leaves]"])
     untimed = [Untimed(b.arm, "it crashed.") for b in old.benchmarks if b.name == "nnx[leaves]"]

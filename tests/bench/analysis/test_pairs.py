@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 from support import runs
 from support.runs import PROGRAM, draw_kernels, draw_run, make_arm, make_benchmark, make_results, plan, with_benchmarks
-from trigru.bench.analysis import pairs
 from trigru.bench.analysis.answer import answer, sight
 from trigru.bench.analysis.pairs import best_ceilings, difference, labelled, negligible_from, speedups
 from trigru.bench.analysis.statistics import compare
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables
-from trigru.bench.results.arm import Untimed
 from trigru.bench.results.machine import Ceilings
 
 BASE_S = 1e-2
@@ -79,16 +77,10 @@ def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within
         assert two.difference_low_s == pytest.approx((two.low - 1) * np.median(machine))
 
 
-def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
+def test_frameworks_meet_in_one_label_by_their_own_cells():
     names = ("pure[jit]#2", "linen[apply]", "linen[apply]:fused", NNX, SPLIT, FILTER, PARTITION)
-    benchmarks = group(dict.fromkeys(names, 0.0))
-    assert [b.name for b in labelled(benchmarks, "functional").values()] == [
-        "pure[jit]", "linen[apply]", SPLIT, PARTITION,
-    ]  # fmt: skip
-    assert list(answer(make_results(benchmarks)).rows[0].cells["documented"]) == ["linen", "nnx", "equinox"]
-    of_name = {b.name: b for b in benchmarks}
-    explained = {name: pairs.reference_of(of_name[name], benchmarks).name for name in (NNX, SPLIT, FILTER)}
-    assert explained == {NNX: SPLIT, SPLIT: "pure[jit]", FILTER: PARTITION}
+    met = labelled(group(dict.fromkeys(names, 0.0)), "functional").values()
+    assert [b.name for b in met] == ["pure[jit]", "linen[apply]", SPLIT, PARTITION]
 
 
 def test_operations_are_counted_where_their_numbers_differ():
@@ -135,20 +127,6 @@ def on_devices(rng, times, division="stock"):
         noisy = time_s * machine * rng.lognormal(0, 1e-3, len(PROCESS))
         found.append(make_benchmark(arm, noisy, PROCESS, floor=0.02, ratio=time_s))
     return make_results(found, plan=plan(workloads=("medium",), devices=(1, 2, 4)))
-
-
-def test_a_speedup_on_devices_is_over_the_same_arm_on_one(rng):
-    found = speedups(on_devices(rng, TIMES), "one device")
-    assert [(s.arm, s.other.name, s.verdict) for s in found] == [
-        ("linen[apply] on 2, placed", "linen[apply]", "slower"),
-        ("linen[apply] on 2, shard_map", "linen[apply]", "faster"),
-        ("linen[apply] on 4, placed", "linen[apply]", "indistinguishable"),
-    ]
-    for s, speedup in zip(found, (0.5, 1.5, 1.0), strict=True):
-        assert s.ratio.ratio == pytest.approx(speedup, rel=1e-2)
-        assert s.ratio.low <= s.ratio.ratio <= s.ratio.high
-    alone = {key: value for key, value in TIMES.items() if key != ("linen[apply]",)}
-    assert speedups(on_devices(rng, alone), "one device") == []
 
 
 def test_kernels_are_compared_with_themselves_on_one_device(rng):
@@ -200,36 +178,16 @@ STYLES = ("documented", "functional")
 
 @pytest.fixture(scope="module")
 def run():
-    drawn = draw_run(3, groups=("tiny/forward", "tiny/train_step"), processes=3, rounds=5)
-    untimed = [Untimed(make_arm("linen[donated]"), "its first results were wrong")]
-    return msgspec.structs.replace(drawn, untimed=untimed)
+    return draw_run(3, groups=("tiny/forward", "tiny/train_step"), processes=3, rounds=5)
 
 
-def test_a_row_has_the_numbers_of_its_arm(run):
-    rows = timings([run], styles=STYLES)
-    by_id = {(b.arm.phase, b.name): b for b in run.benchmarks}
-    assert len(rows) == 2 * len({(row.arm, row.style) for row in rows}) - 1, "linen documents another train step"
-    for row in rows:
-        b = by_id[row.phase, row.arm]
-        assert row.style in b.arm.labels
-        assert (row.time_low_s, row.time_s, row.time_high_s) == tuple(np.quantile(b.time_s, (0.25, 0.5, 0.75)))
-        assert (row.ratio, row.low, row.high) == (b.ratio, b.low, b.high)
-        assert row.verdict == (None if b.arm.is_baseline else b.verdict)
-        assert (row.dots, row.whiles) == (b.facts.program.dots, b.facts.program.whiles)
+def test_a_row_has_the_verdict_of_its_arm(run):
+    verdicts = {(b.arm.phase, b.name, None if b.arm.is_baseline else b.verdict) for b in run.benchmarks}
+    rows = timings([run], styles=(*STYLES, "leaves"))
+    assert {(row.phase, row.arm, row.verdict) for row in rows} <= verdicts
 
 
-def test_pairs_are_of_one_style_and_within_rounds(run):
-    rows = timings([run], "pairwise", phases=["forward"], styles=["functional"])
-    assert [row.port for row in rows] == ["linen/nnx", "linen/equinox", "nnx/equinox"]
-    by_name = {b.name: b for b in run.benchmarks if b.arm.phase == "forward"}
-    for row in rows:
-        d = difference(run, *(by_name[name] for name in row.arm.split("/")))
-        assert (row.ratio, row.low, row.high) == (d.ratio, d.low, d.high)
-
-
-def test_what_is_missing_or_odd_says_why(run):
-    (row,) = (row for row in timings([run], styles=["donated"]) if row.port == "linen")
-    assert (row.ratio, row.remark) == (None, "its first results were wrong")
+def test_what_is_odd_says_why(run):
     odd = runs.with_facts(run, steady=False)
     row = next(row for row in timings([odd], styles=STYLES) if row.port == "nnx")
     assert row.remark == "not steady at the end of the warm-up in 3 of 3 processes"

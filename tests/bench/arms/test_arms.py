@@ -36,20 +36,6 @@ def peer(monkeypatch):
     monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", ("torch",), styles))
 
 
-def test_labels_ask_for_the_same_styles_of_every_port_whatever_they_are_called():
-    def of(*styles, phase="forward"):
-        return [arm.name for arm in expand(plan(ports=PORTS, styles=styles, phases=(phase,)))[2:]]
-
-    assert of("documented") == ["linen[apply]", "nnx[nnx.jit]", "equinox[filter_jit]"]
-    assert of("documented", phase="train_step")[0] == "linen[train_state]"
-    assert of("functional") == ["linen[apply]", "nnx[split-merge]", "equinox[partition]"]
-    both = ["linen[apply]", "nnx[nnx.jit]", "nnx[split-merge]", "equinox[filter_jit]", "equinox[partition]"]
-    assert of("functional", "documented") == both
-    assert of("leaves") == ["pure[leaves]", "linen[leaves]", "nnx[leaves]", "equinox[leaves]"]
-    assert of("donated") == []
-    assert of("donated", phase="train_step") == [f"{port}[donated]" for port in ("pure", "linen", "nnx", "equinox")]
-
-
 def test_a_plan_hands_on_styles_and_peers_and_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(peer, monkeypatch):
     monkeypatch.setattr(PurePort, "call_styles", (*PurePort.call_styles, CallStyle("scan", "", functional_program)))
     own = expand(plan(ports=("pure",), phases=("step",)))

@@ -23,15 +23,11 @@ from trigru.common.parameters.record import random_params
 from trigru.common.port.protocol import CallStyle
 from trigru.impls import checkpoints, get_port
 
-COMMANDS = ("compare", "verify", "report", "diff", "snapshot", "matrix", "bisect", "styles", "port", "convert")
-
 
 def test_the_page_of_all_commands_and_options_is_that_of_the_code():
     from generate_docs import commands
 
-    found = commands()
-    assert sorted(re.findall(r"^## trigru (\w+)", found, re.MULTILINE)) == sorted(COMMANDS)
-    assert found in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), "run .ci/generate_docs.py"
+    assert commands() in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), "run .ci/generate_docs.py"
 
 
 def test_stale_pages_and_pictures_of_other_results_are_exit_code_1(tmp_path, monkeypatch):

@@ -228,31 +228,11 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
 # Whether JAX starts
 
 
-@pytest.fixture
-def no_settings(monkeypatch):
-    """An environment that says nothing about JAX."""
+def test_good_settings_are_tried_once_and_none_never_and_who_never_starts_is_given_up(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("JAX_", "XLA_", "TF_XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LIBTPU_")):
             monkeypatch.delenv(name)
     probe._try.cache_clear()
-
-
-@pytest.mark.parametrize(("setting", "said"), [
-    ("JAX_PLATFORMS=cuda", ""),  # without a GPU, JAX may raise an error without a word
-    ("JAX_ENABLE_X64=perhaps", "perhaps"),
-    ("XLA_FLAGS=--xla_no_such=1", "xla_no_such"),  # XLA aborts
-])  # fmt: skip
-def test_a_bad_setting_is_one_sentence(no_settings, monkeypatch, setting, said):
-    monkeypatch.setenv(*setting.split("=", 1))
-    with pytest.raises(JaxEnvironmentError) as raised:
-        check_jax()
-    start, _, message = str(raised.value).partition(": ")
-    assert start == f"JAX does not start with {setting}"
-    assert said in message > ""
-    assert "\n" not in message
-
-
-def test_good_settings_are_tried_once_and_none_never_and_who_never_starts_is_given_up(no_settings, monkeypatch):
     tried = []
     monkeypatch.setattr(probe, "answers_of", lambda *request: tried.append(request) or answers_of(*request))
     check_jax()
@@ -263,5 +243,6 @@ def test_good_settings_are_tried_once_and_none_never_and_who_never_starts_is_giv
     assert len(tried) == 1
     probe._try.cache_clear()
     monkeypatch.setattr(probe, "LIMIT_S", 0.2)
-    with pytest.raises(JaxEnvironmentError, match=r": said nothing for 0\.2 s, and was ended"):
+    said = r"^JAX does not start with JAX_PLATFORMS=cpu: said nothing for 0\.2 s, and was ended"
+    with pytest.raises(JaxEnvironmentError, match=said):
         check_jax()

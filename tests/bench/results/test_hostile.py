@@ -91,6 +91,18 @@ def more(place, **facts):
 
 #: Of each kind of file what is said of a lie, and the lie: what is changed at each place.
 LIES = {"results.json": {
+    # what a field cannot have
+    "schema 99, expected": {"trigru": {"schema": 99}},
+    "matching regex": {f"{BEGUN} arms 2": {"dtype": "float7"}},
+    "int` >= 1": {f"{BEGUN} arms 2": {"workload": {"name": "tiny", "sizes": {"hidden": 0}}}},
+    "of length >= 1 - at .*workloads": {PLAN: {"workloads": []}},
+    "float` <= 1.0 .*gate": {OF_LINEN: {"gate": 1.5}},
+    "float` >= 1e-12 - at .*time_s": {OF_LINEN: {"time_s": [-1.0] * 3}},
+    "float` <= .*time_s": {OF_LINEN: {"time_s": [1e9] * 3}},
+    "of length >= 1 - at .*time_s": {OF_LINEN: {"time_s": []}},
+    "int` >= 0": {"benchmarks 2 extra_info": {"trigru": {"-1": {}}}},
+    "int` <= ": {"trigru": {"interruptions": 10**15}},
+    "is in the group nonsense": {"benchmarks 2": {"group": "nonsense"}},
     # what was asked for, and what is there
     "the plan has linen, which has neither a number nor a reason": lost("linen"),
     "the plan has torch9, which has neither": {f"{PLAN} peers": lambda names: names.append("torch9")},

@@ -139,16 +139,6 @@ def test_what_cannot_be_resumed_is_named_and_left_alone(path, name):
     assert content is None or path.read_bytes() == content
 
 
-def test_another_plan_cannot_be_resumed(path, journal):
-    path.write_bytes(path.read_bytes() + b'{"type"')
-    before = path.read_bytes()
-    other = msgspec.structs.replace(journal.plan, rounds=5)
-    with pytest.raises(ResumeError, match=r"unfinished run with other options, \? UTC: trigru bench") as caught:
-        journal_at(path, other, resume=True)
-    assert str(path) in str(caught.value)
-    assert path.read_bytes() == before
-
-
 @pytest.mark.parametrize(("changes", "message"), [
     ({"versions": MACHINE.versions | {"jax": "0.1"}}, "jax 0.12.0 -> 0.1"), ({"commit": "def"}, "commit abc -> def"),
 ])  # fmt: skip

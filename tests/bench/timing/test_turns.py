@@ -8,32 +8,6 @@ from trigru.bench.timing import supervisor
 from trigru.bench.timing.supervisor import Turns
 
 
-def test_nobody_works_while_one_times(tmp_path):
-    spans, together = [], threading.Barrier(3)
-
-    def work(number):
-        with Turns(tmp_path) as own:
-            own.acquire_shared()
-            together.wait()
-            for turn in range(4):
-                for kind, take in (("prepare", own.acquire_shared), ("time", own.acquire_exclusive)):
-                    take()
-                    begun = time.monotonic()
-                    time.sleep(0.002 * (1 + (number + turn) % 3))
-                    spans.append((begun, time.monotonic(), kind, number))
-            own.acquire_shared()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=10)
-    assert len(spans) == 4 * 2 * 3
-    for begun, ended, kind, number in spans:
-        others = [span for span in spans if span[3] != number and span[0] < ended and span[1] > begun]
-        assert kind != "time" or not others
-
-
 def test_who_waits_to_time_comes_before_who_prepares_again(tmp_path):
     order = []
 
