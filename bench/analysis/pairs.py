@@ -111,8 +111,7 @@ def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
         return {}
 
     def turned(t: Timed) -> Timed:
-        none = [0] * len(t.other_s)  # its rounds have no places and dates
-        return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
+        return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s)
 
     return {b.arm.id: b for b in judged([(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike])}
 

@@ -16,7 +16,7 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole
 from ...common.port.programs import Build, Count, ProgramFacts
-from .arm import Arm, Clock, Load, Natural, NotNegative, Plan, SampleSeconds, Untimed
+from .arm import Arm, Clock, Load, Natural, Plan, SampleSeconds, Untimed
 from .grouping import grouped
 from .lines import MOST_BYTES, check_date, decode_lines, encode_line, first_twice
 from .machine import Ceilings, Machine, machine_differences, version_differences
@@ -52,9 +52,10 @@ class Resumed(Struct, frozen=True, tag=True):
     """The run was stopped, and is continued."""
 
 
-class Samples(Struct, frozen=True, kw_only=True):
-    """The times of an arm in one process."""
+class Timed(Struct, frozen=True, kw_only=True):
+    """An arm in one process: its samples, and what else is known of it. Further keys are ignored."""
 
+    arm: str  # its id
     calls: Natural  # in a sample
     steady: bool  # whether the warm-up ended since calls became no faster, and not since it took too long
     time_s: Annotated[list[SampleSeconds], Meta(min_length=1)]  # seconds per call, one for each round
@@ -64,19 +65,6 @@ class Samples(Struct, frozen=True, kw_only=True):
     clock: Clock
     #: Seconds per call by the other clock, from separate rounds; empty where it was not measured.
     other_s: list[SampleSeconds]
-    position: list[Count]  # the arm's place within each round
-    started_s: list[NotNegative]  # when each sample began, seconds since the epoch
-
-    def __post_init__(self) -> None:
-        for name in ("position", "started_s"):
-            if len(getattr(self, name)) != len(self.time_s):
-                raise ValueError(f"{name} has {len(getattr(self, name))} items, expected {len(self.time_s)}")
-
-
-class Timed(Samples, frozen=True, kw_only=True):
-    """An arm in one process: its samples, and what else is known of it. Further keys are ignored."""
-
-    arm: str  # its id
     device: str  # where the arm ran
     backend: str  # the platform of that
     #: Largest error of the first results, as a share of what its admission allows; None of a peer that an earlier

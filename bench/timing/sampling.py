@@ -16,7 +16,6 @@ import numpy as np
 from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
 from ..results.arm import Clock
-from ..results.run import Samples
 
 #: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
 #: better than few long ones: paired samples lie closer together, and a disturbance spoils fewer calls.
@@ -29,6 +28,10 @@ LONG_ROUND_S = 20.0
 STEADY_WITHIN = 0.03
 #: After the first time one steady stretch is enough; after the second the warm-up ends, steady or not.
 LONG_WARM_UP_S, MAX_WARM_UP_S = 0.5, 5.0
+
+
+#: Seconds per call of an arm's samples, by clock; the one that leads comes first.
+Times = dict[Clock, list[float]]
 
 
 class CompiledWhileTimingError(TrigruError):
@@ -51,7 +54,7 @@ class WarmUp(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """How many calls a sample has, by the clock that leads; see `trigru.bench.results.run.Samples`."""
+    """How many calls a sample has, by the clock that leads; see `trigru.bench.results.run.Timed`."""
 
     clock: Clock = "blocked"
     least_calls: int = 1  # however long they take
@@ -78,7 +81,6 @@ ACCELERATOR = Calibration("pipelined", least_calls=50, most_calls=None, least_sa
 class Schedule(NamedTuple):
     """The samples of a group of arms that are warm, by clock; the one that leads comes first."""
 
-    steady: list[bool]  # whether each arm was no longer getting faster
     calls: dict[Clock, list[int]]  # of a sample of each arm
     round_s: dict[Clock, float]  # about how long a round takes, in seconds
 
@@ -100,7 +102,7 @@ def schedule_of(
     if both:
         calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
     times_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
-    return Schedule([w.steady for w in warmed], calls, times_s)
+    return Schedule(calls, times_s)
 
 
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
@@ -129,7 +131,7 @@ def sample_rounds(
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
     entering: Callable[[int], None] = lambda index: None,
-) -> list[Samples | Exception]:
+) -> list[Times | Exception]:
     """Time arms in interleaved rounds.
 
     Every arm runs once a round, in balanced shuffled order; garbage collection is off while the clock runs. All outputs
@@ -142,41 +144,29 @@ def sample_rounds(
         progress: called after each round, or each sample where rounds are long, with its share of the whole time.
         entering: called with the arm's number before each sample, outside of the timed region.
     """
-    of_clocks = schedule.rounds(rounds).items()
-    orders = [(clock, order) for clock, number in of_clocks for order in balanced_orders(len(arms), number, seed)]
-    time_s, started_s, position = np.zeros((3, len(orders), len(arms)))
+    numbers = schedule.rounds(rounds)
+    time_s = {clock: np.zeros((number, len(arms))) for clock, number in numbers.items()}
+    orders = [(clock, *of) for clock in time_s for of in enumerate(balanced_orders(len(arms), numbers[clock], seed))]
     failed: dict[int, Exception] = {}
     with _no_garbage_collection():
-        for number, (clock, order) in enumerate(orders):
+        for clock, number, order in orders:
             gc.collect()
             share = schedule.round_s[clock] / schedule.whole_s(rounds)
             is_long = schedule.round_s[clock] > LONG_ROUND_S
-            for place, index in enumerate(order.tolist()):
-                position[number, index] = place
+            for index in order.tolist():
                 if index not in failed:
                     entering(index)
-                    started_s[number, index] = time.time()
                     try:
-                        time_s[number, index] = _sample(arms[index], clock, schedule.calls[clock][index])
+                        time_s[clock][number, index] = _sample(arms[index], clock, schedule.calls[clock][index])
                     except Exception as error:  # an arm loses only its own numbers
                         failed[index] = error
                 if is_long:
                     progress(share / len(arms))
             if not is_long:
                 progress(share)
-    leading = next(iter(schedule.calls))
-    return [
-        failed.get(index)
-        or Samples(
-            clock=leading,
-            calls=schedule.calls[leading][index],
-            steady=steady,
-            time_s=_digits(time_s[:rounds, index], "{:.6g}"),
-            other_s=_digits(time_s[rounds:, index], "{:.6g}"),
-            position=position[:rounds, index].astype(int).tolist(),
-            started_s=_digits(started_s[:rounds, index], "{:.3f}"),
-        )
-        for index, steady in enumerate(schedule.steady)
+    return [  # with few digits, for a small file
+        failed.get(index) or {clock: [float(f"{s:.6g}") for s in of[:, index]] for clock, of in time_s.items()}
+        for index in range(len(arms))
     ]
 
 
@@ -224,10 +214,6 @@ def _pipelined(arm: Benchmarkable, calls: int) -> float:
 
 #: Seconds per call of an arm, each waited for, or all in flight.
 CLOCKS: dict[Clock, Callable[[Benchmarkable, int], float]] = {"blocked": _blocked, "pipelined": _pipelined}
-
-
-def _digits(values: np.ndarray, form: str) -> list[float]:  # few, for a small file
-    return [float(form.format(value)) for value in values]
 
 
 @contextmanager

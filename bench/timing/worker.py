@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import msgspec
 import numpy as np
 
 from ...common.errors import TrigruError, brief
@@ -22,9 +21,9 @@ from ..processes.child import collect_less_garbage
 from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
 from ..results.grouping import grouped
 from ..results.machine import Ceilings, Machine
-from ..results.run import GroupTimed, Samples, Started, Timed
+from ..results.run import GroupTimed, Started, Timed
 from .machine import describe_machine
-from .sampling import ACCELERATOR, CPU, Schedule, sample_rounds, schedule_of, warm_up
+from .sampling import ACCELERATOR, CPU, Schedule, Times, WarmUp, sample_rounds, schedule_of, warm_up
 from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest, Turns
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time by both clocks, over all
@@ -118,25 +117,30 @@ def measure_group(
     turns.acquire_exclusive()
     warmed = [attempt("warm up", one.arm, warm_up, one, *how) for one in ready]
     ready = [one for one, warm in zip(ready, warmed, strict=True) if warm]  # the others' arrays are freed
+    warmed = [warm for warm in warmed if warm]
     if not {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
         turns.acquire_shared()
         for one in ready:
             answer(Untimed(one.arm, NO_BASELINE))
         return GroupTimed(group, process, [])
-    schedule = schedule_of([warm for warm in warmed if warm], *how)
+    schedule = schedule_of(warmed, *how)
     rounds = rounds_in(request.plan, schedule, len(ready))
     progress(0.0)
     samples = sample_rounds(ready, rounds, schedule, seed=process, progress=progress, entering=enter)
     marker[0] = 0
     turns.acquire_shared()
-    pairs = zip(ready, samples, strict=True)
-    timed = [attempt("read the program of", one.arm, _timed, one, of, process, machine) for one, of in pairs]
+    calls = next(iter(schedule.calls.values()))
+    timed = [
+        attempt("read the program of", one.arm, _timed, one, *facts, process, machine)
+        for one, *facts in zip(ready, warmed, calls, samples, strict=True)
+    ]
     return GroupTimed(group, process, [t for t in timed if t])
 
 
-def _timed(ready: Ready, samples: Samples | Exception, process: int, machine: Machine) -> Timed:
-    if isinstance(samples, Exception):
-        raise samples
+def _timed(ready: Ready, warmed: WarmUp, calls: int, of: Times | Exception, process: int, machine: Machine) -> Timed:
+    if isinstance(of, Exception):
+        raise of
+    (clock, time_s), (_, other_s) = of.items()
     program, facts, unreadable = ready.program, None, ""
     reads = process == 0 or machine.backend != "cpu"  # where each process tunes its own
     try:
@@ -144,8 +148,12 @@ def _timed(ready: Ready, samples: Samples | Exception, process: int, machine: Ma
     except Exception as error:  # the samples are kept
         unreadable = f"{type(error).__name__}: {brief(error)}"
     return Timed(
-        **msgspec.structs.asdict(samples),
         arm=ready.arm.id,
+        calls=calls,
+        steady=warmed.steady,
+        time_s=time_s,
+        clock=clock,
+        other_s=other_s,
         device=program.device or machine.device,
         backend=program.backend or machine.backend,
         gate=ready.gate,

@@ -64,13 +64,12 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
     return (factor * (1 + 0.01 * process) * rng.lognormal(0, 0.001, rounds)).tolist()
 
 
-def timed(process: int, arm: Arm, number: int = 0, rounds: int = 4) -> Timed:
-    """An arm in a process, with facts that tell processes and arms apart; it stands at that place in each round."""
+def timed(process: int, arm: Arm, rounds: int = 4) -> Timed:
+    """An arm in a process, with facts that tell processes and arms apart."""
     return Timed(
         arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, gate=0.25, leaves=5,
         build=BUILD if process == 0 else None, program=None, calls=10, steady=process == 0,
-        time_s=samples(process, arm, rounds), clock="blocked", other_s=[0.5 + process], position=[number] * rounds,
-        started_s=[0.0] * rounds,
+        time_s=samples(process, arm, rounds), clock="blocked", other_s=[0.5 + process],
     )  # fmt: skip
 
 
@@ -140,7 +139,7 @@ class FakeProcesses:
                 yield from (Untimed(arm, NO_BASELINE) for arm in ready)
                 ready = []
             rounds = request.plan.rounds or 4
-            found = [timed(request.process, arm, number, rounds) for number, arm in enumerate(ready)]
+            found = [timed(request.process, arm, rounds) for arm in ready]
             yield GroupTimed(group, request.process, found)
 
     @property

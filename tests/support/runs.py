@@ -71,7 +71,7 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
         here = [float(s) for s, p in zip(time_s, process, strict=True) if p == number]
         own = {"build": None, "program": None} if timed else {}  # which the first process alone reads
         timed[number] = Timed(
-            **default | own, steady=is_steady, time_s=here, position=[0] * len(here), started_s=[0.0] * len(here),
+            **default | own, steady=is_steady, time_s=here,
             other_s=[s for s, p in zip(other_s, others, strict=True) if p == number],
         )  # fmt: skip
     ratio, shape = facts.get("ratio", 1.0), get_workload(arm.workload).shape

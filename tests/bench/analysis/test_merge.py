@@ -27,7 +27,7 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
     run(journal, ignore, FakeProcesses())
     found = merge(journal)
     again, facts = found.groups()[STEP][1], found.trigru
-    assert again.timed == {process: timed(process, AGAIN, 1) for process in (0, 1)}
+    assert again.timed == {process: timed(process, AGAIN) for process in (0, 1)}
     assert (again.steady, again.other_s) == ([True, False], [0.5, 1.5])
     assert again.facts.build == BUILD, "the first process's"
     journal.groups_timed.reverse()
