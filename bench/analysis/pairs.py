@@ -15,12 +15,11 @@ from msgspec.structs import replace
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
-from ..arms.workloads import work_of, workload_of
+from ..arms.workloads import get_workload, work_of
 from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.machine import Ceilings
-from ..results.record import Benchmark, Results
-from ..results.run import Clock, Timed
+from ..results.run import Benchmark, Clock, Results, Timed
 from .statistics import TimeComparison, compare, noise_floor, verdict
 
 #: An overhead below this share of the baseline's time is negligible.
@@ -94,7 +93,7 @@ def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
     floor = noise_floor(ratios[at["duplicate"]], len({*process}))
     found = []
     for (arm, timed), r in zip(arms, ratios, strict=True):
-        workload = workload_of(arm)
+        workload = get_workload(arm.workload)
         work = work_of(workload, arm.phase, arm.dtype)
         steps = workload.batch_size if arm.phase == "step" else workload.steps
         of_arm = (workload.shape, steps, work.flops, work.moved_bytes)
@@ -111,7 +110,7 @@ def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
         return {}
 
     def turned(t: Timed) -> Timed:
-        return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s)
+        return replace(t, clock=OTHER[t.clock])
 
     return {b.arm.id: b for b in judged([(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike])}
 

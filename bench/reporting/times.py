@@ -12,7 +12,7 @@ from ..analysis.answer import NOISY_FLOOR
 from ..analysis.starts import ColdStarts, median_start, total_range_s
 from ..analysis.tidy import remarks
 from ..results.grouping import grouped
-from ..results.record import Benchmark, Results
+from ..results.run import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
 from .exports import way_table
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to

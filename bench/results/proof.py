@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from ...common.equality.bounds import SAME_BOUND
 from ...common.equality.measurement import Measurement
-from .grouping import grouped
-from .lines import first_twice
+from .grouping import first_twice, grouped
 
 #: Checks of values that are moved and not computed.
 _EXACT = ("conversion", "exchange")

@@ -89,7 +89,7 @@ class Schedule(NamedTuple):
         return dict(zip(self.calls, (leading, math.ceil(leading / 4)), strict=False))
 
     def whole_s(self, leading: int) -> float:
-        """About how long so many rounds by the clock that leads take, with those by the other, in seconds."""
+        """About how long these rounds take, in seconds."""
         return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
 
 
@@ -140,7 +140,6 @@ def sample_rounds(
 
     Args:
         arms: warm, and so compiled.
-        rounds: how many. A multiple of the number of arms balances positions exactly.
         progress: called after each round, or each sample where rounds are long, with its share of the whole time.
         entering: called with the arm's number before each sample, outside of the timed region.
     """

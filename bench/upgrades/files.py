@@ -18,10 +18,11 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ...impls import own_ports
-from ..results import lines, proof
-from ..results.files import command_line
-from ..results.lines import MOST_BYTES, check_date, first_twice, refusing
-from ..timing.machine import describe_machine, machine_contradictions
+from ..results import proof
+from ..results.arm import check_date
+from ..results.files import MOST_BYTES, command_line, record_of, refusing, with_checksum
+from ..results.grouping import first_twice
+from ..timing.machine import describe_machine
 from .environments import installed
 from .record import IN_FLOAT64, SCHEMA, ArrayNames, Snapshot, Subject, steps_of
 
@@ -103,7 +104,7 @@ def encode(arrays: Arrays, snapshot: Snapshot | None = None) -> bytes:
         stored[name] = array
     beside = {DTYPES: msgspec.json.encode(other).decode()}
     if snapshot is not None:
-        beside[RECORD] = lines.with_checksum(snapshot).decode()
+        beside[RECORD] = with_checksum(snapshot).decode()
     return to_bytes(stored, metadata=beside)
 
 
@@ -134,7 +135,7 @@ def load(folder: Path) -> Read:
     file = folder / FILE
     with refusing(file, SnapshotError, "Pass a folder that trigru snapshot wrote, or take the snapshot again."):
         arrays, record = decode(read_whole(file, MOST_BYTES))
-        snapshot = lines.record_of(record, Snapshot, SCHEMA)
+        snapshot = record_of(record, Snapshot, SCHEMA)
         if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
             raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
         facts = [names for s in snapshot.subjects for of in (s.values, s.draws, s.checkpoints) for names in of.values()]
@@ -161,7 +162,6 @@ def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
     for subject in called:
         if subject.missing:
             yield f"{subject.name} was not there ({subject.missing}), and has facts"
-    yield from machine_contradictions(snapshot.machine, [subject.framework for subject in called])
     yield from proof.contradictions(snapshot.equality or ())
     measured = {m.port for m in snapshot.equality or ()}
     if measured and (lost := {subject.name for subject in called} & {*own_ports()} - measured):

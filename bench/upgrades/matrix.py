@@ -18,16 +18,16 @@ from msgspec import Struct
 from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
 from ..reporting.numbers import count
-from ..results.arm import NotNegative
-from ..results.grouping import grouped
-from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing, with_checksum
+from ..results.arm import NotNegative, check_date
+from ..results.files import MOST_BYTES, record_of, refusing, with_checksum
+from ..results.grouping import first_twice, grouped
 from ..results.proof import passes
 from .changes import changes
 from .environments import SUBJECTS, EnvironmentFailedError, Environments, VersionSet, is_source
 from .files import Read, SnapshotError, load
 from .record import Change, Snapshot
 
-SCHEMA, FILE = 4, "matrix.json"
+SCHEMA, FILE = 5, "matrix.json"
 #: How many changes of one kind are kept of each port and part between two rows; more are counted.
 MOST_KEPT = 3
 
@@ -106,7 +106,7 @@ def fill(
         matrix.rows.append(row)
         matrix.datetime = datetime.now(UTC).isoformat(timespec="seconds")
         whole = msgspec.structs.replace(matrix, rows=[*matrix.rows, *known.values()])  # also what is not reached yet
-        write_whole(folder / FILE, msgspec.json.format(with_checksum(whole), indent=1))
+        write_whole(folder / FILE, with_checksum(whole, indent=1))
     return matrix
 
 

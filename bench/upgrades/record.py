@@ -13,7 +13,7 @@ from ...common.equality.measurement import Measurement
 from ...common.port.programs import Count
 from ..results.machine import Machine
 
-SCHEMA = 8
+SCHEMA = 9
 #: What a change can be, causes before what follows from them, and what it means.
 KINDS = {
     "code": "is a package with other code under the same version",

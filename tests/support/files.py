@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save as to_bytes
-from trigru.bench.results.lines import CHECKSUM, encode_line, with_checksum
+from trigru.bench.results.files import CHECKSUM, encode_line, with_checksum
 from trigru.bench.upgrades import files, matrix
 from trigru.bench.upgrades.files import name_of
 from trigru.bench.upgrades.record import SIGNATURE, Subject, Trail

@@ -38,7 +38,7 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
 
 
 def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):
-    noisy = msgspec.structs.replace(timed(0, AGAIN), time_s=[0.9, 1.0, 1.1, 1.2])
+    noisy = msgspec.structs.replace(timed(0, AGAIN), times_s={"blocked": [0.9, 1.0, 1.1, 1.2]})
     fill(journal, ())
     journal.add(GroupTimed(STEP, 0, [timed(0, PURE), noisy, timed(0, LINEN)]))
     again = merge(journal).benchmarks[1]

@@ -8,12 +8,14 @@ import sys
 import msgspec
 import pytest
 from support.files import at, rewrite
+from support.processes import LINEN, FakeProcesses, ignore, journal_at
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, run_of, save, with_provenance
-from trigru.bench.analysis.merge import load
+from trigru.bench.analysis.merge import load, merge
 from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan, Untimed
-from trigru.bench.results.files import FILE, SCHEMA, ResultsFileError, command_line
-from trigru.bench.results.run import Begun, Run, Timed
+from trigru.bench.results.files import FILE, ResultsFileError, command_line
+from trigru.bench.results.run import SCHEMA, Begun, Ended, GroupTimed, Run, Timed
+from trigru.bench.timing.supervisor import run
 
 ARMS = [make_arm(name) for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]
 RESULTS = make_results([make_benchmark(arm, [1.0, 2.0, 3.0]) for arm in ARMS])
@@ -33,12 +35,22 @@ def test_the_samples_and_what_was_asked_are_read_as_they_were_saved(path):
     idle = with_provenance(RESULTS, load=None, plan=planned)
     saved = msgspec.structs.replace(idle, untimed=[Untimed(arm, "not equal") for arm in lost])
     save(saved, path)
-    run = load(path)
-    assert (run.untimed, run.datetime) == (saved.untimed, saved.datetime)
-    for name in ("begun", "started", "interruptions", "ended"):
-        assert getattr(run.trigru, name) == getattr(run_of(saved), name), name
-    assert [b.timed for b in run.benchmarks] == [b.timed for b in saved.benchmarks]
-    assert load(path.parent) == run
+    found = load(path)
+    assert (found.untimed, found.datetime) == (saved.untimed, saved.datetime)
+    for name in Run.__struct_fields__:
+        assert getattr(found.trigru, name) == getattr(run_of(saved), name), name
+    assert [b.timed for b in found.benchmarks] == [b.timed for b in saved.benchmarks]
+    assert load(path.parent) == found
+
+
+def test_an_arm_that_lost_its_number_in_a_later_process_has_a_reason_in_the_file(path):
+    journal = journal_at(path.with_name("journal"))
+    run(journal, ignore, FakeProcesses(fails={(1, LINEN.id): "it broke"}))
+    journal.ended = Ended(RESULTS.datetime, None)
+    files.save(merge(journal), path)
+    found = load(path)
+    assert found.untimed == merge(journal).untimed == [Untimed(LINEN, "in one process: it broke")]
+    assert [(b.arm, b.timed) for b in found.benchmarks] == [(b.arm, b.timed) for b in merge(journal).benchmarks]
 
 
 def test_a_compressed_file_that_is_cut_is_refused(path):
@@ -63,9 +75,9 @@ def test_the_commit_is_trigrus_own(path):
         assert info.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
 
 
-OF_LINEN = "benchmarks 2 extra_info trigru 0"
+OF_LINEN = "trigru groups_timed 0 timed 2"
 PARTS = {"trigru": Run, "trigru begun": Begun, OF_LINEN: Timed, "trigru begun plan": Plan, "trigru begun arms 0": Arm}
-PARTS |= {"": files._File, "benchmarks 2": files._Benchmark}
+PARTS |= {"": files._File, "trigru groups_timed 0": GroupTimed}
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: PARTS[part].__name__)
@@ -85,11 +97,11 @@ def test_a_file_that_lacks_a_fact_does_not_load(path, part):
     ("trigru begun arms 2 workload", {"name": "tiny", "sizes": {"hidden": 0}}, "int` >= 1"),
     ("trigru begun plan workloads", [], "of length >= 1"),
     (f"{OF_LINEN} gate", 1.5, r"float` <= 1.0 .*gate"),
-    *((f"{OF_LINEN} time_s", data, "time_s") for data in ([True], [-1.0] * 3, [], "x", [1e9] * 3)),
-    ("benchmarks 2 extra_info trigru", {"-1": {}}, "int` >= 0"),
+    *((f"{OF_LINEN} times_s blocked", data, "times_s") for data in ([True], [-1.0] * 3, [], "x", [1e9] * 3)),
+    ("trigru groups_timed 0 process", -1, "int` >= 0"),
     ("trigru interruptions", 10**15, "int` <= "),
-    ("benchmarks", {}, "Expected `array`, got `object`"),
-    ("benchmarks 2 group", "nonsense", "is in the group nonsense"),
+    ("trigru groups_timed", {}, "Expected `array`, got `object`"),
+    ("trigru groups_timed 0 group", "nonsense", "process 0 of nonsense is none of the run"),
 ])  # fmt: skip
 def test_a_file_with_other_contents_is_refused(path, place, value, message):
     place, _, key = place.rpartition(" ")

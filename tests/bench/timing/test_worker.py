@@ -221,8 +221,9 @@ def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypa
             return real(*given)
 
         monkeypatch.setattr(worker, stage, watched)
-    arms = expand(msgspec.structs.replace(PLAN, dtype="bfloat16", precision="high"))
-    started = next(a for a in answers_to(arms) if isinstance(a, Started))
+    of = {"dtype": "bfloat16", "precision": "high"}
+    arms = expand(msgspec.structs.replace(PLAN, **of))
+    started = next(a for a in answers_to(arms, **of) if isinstance(a, Started))
     assert seen == ["high", "high"]
     assert list(started.ceilings) == ["bfloat16@high"]
     assert started.ceilings["bfloat16@high"].loop_step_s > 0
