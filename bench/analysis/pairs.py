@@ -16,16 +16,14 @@ from msgspec.structs import replace
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..arms.workloads import get_workload, work_of
-from ..results.arm import Arm
+from ..results.arm import OTHER_CLOCK, Arm
 from ..results.grouping import grouped
 from ..results.machine import Ceilings
-from ..results.run import Benchmark, Clock, Results, Timed
+from ..results.run import Benchmark, Results, Timed
 from .statistics import TimeComparison, compare, noise_floor, verdict
 
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-#: The clock that does not lead, by the one that does.
-OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
 Cause = Literal[
     "none",  # there is no difference to explain
     "unread",  # a program could not be read
@@ -110,7 +108,7 @@ def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
         return {}
 
     def turned(t: Timed) -> Timed:
-        return replace(t, clock=OTHER[t.clock])
+        return replace(t, clock=OTHER_CLOCK[t.clock])
 
     return {b.arm.id: b for b in judged([(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike])}
 

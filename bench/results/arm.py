@@ -25,6 +25,8 @@ Natural = Annotated[int, Meta(ge=1, le=2**53)]
 #: Runnable processes.
 Load = Annotated[float, Meta(ge=0, le=1e6)]
 
+#: The clock that does not lead, by the one that does.
+OTHER_CLOCK: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
 Role = Literal["baseline", "duplicate", "arm"]
 #: How the reason begins why an arm has no number whose port differs from the oracle.
 NOT_PROVEN = "not proven equal"

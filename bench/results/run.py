@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.port.programs import Build, Count, ProgramFacts
-from .arm import Arm, Clock, Load, Natural, Plan, SampleSeconds, Untimed, check_date
+from .arm import OTHER_CLOCK, Arm, Clock, Load, Natural, Plan, SampleSeconds, Untimed, check_date
 from .grouping import first_twice, grouped
 from .machine import Ceilings, Machine
 
@@ -83,7 +83,7 @@ class Timed(Struct, frozen=True, kw_only=True):
     @property
     def other_s(self) -> list[float]:
         """Seconds per call by the other clock; empty where it was not measured."""
-        return self.times_s.get("pipelined" if self.clock == "blocked" else "blocked", [])
+        return self.times_s.get(OTHER_CLOCK[self.clock], [])
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
-from ..results.arm import Clock
+from ..results.arm import OTHER_CLOCK, Clock
 
 #: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
 #: better than few long ones: paired samples lie closer together, and a disturbance spoils fewer calls.
@@ -97,7 +97,7 @@ def schedule_of(
     warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration = CPU, *, both: bool = True
 ) -> Schedule:
     """The schedule of arms that were warmed up so; with `both`, also by the clock that does not lead."""
-    leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
+    leading, other = calibration.clock, OTHER_CLOCK[calibration.clock]
     calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
     if both:
         calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
@@ -172,7 +172,7 @@ def sample_rounds(
 def _sample(arm: Benchmarkable, clock: Clock, calls: int) -> float:
     """Seconds per call. Raises a CompiledWhileTimingError if XLA compiled."""
     with watch_build() as built:
-        time_s = CLOCKS[clock](arm, calls)
+        time_s = _call_time_s(arm, clock, calls)
     if built(0.0).compile_s:
         raise CompiledWhileTimingError(
             "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of what it passes from "
@@ -188,7 +188,7 @@ def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration =
     while spent_s < MAX_WARM_UP_S:
         calls, elapsed_s = 0, 0.0
         while calls == 0 or elapsed_s < sample_time_s:
-            elapsed_s += CLOCKS[calibration.clock](arm, at_once) * at_once
+            elapsed_s += _call_time_s(arm, calibration.clock, at_once) * at_once
             calls += at_once
         spent_s, time_s = spent_s + elapsed_s, elapsed_s / calls
         unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
@@ -198,21 +198,15 @@ def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration =
     return WarmUp(False, best_s)
 
 
-def _blocked(arm: Benchmarkable, calls: int) -> float:
-    start = time.perf_counter_ns()
-    for _ in range(calls):
-        arm.wait(arm.call())
+def _call_time_s(arm: Benchmarkable, clock: Clock, calls: int) -> float:
+    if clock == "blocked":
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            arm.wait(arm.call())
+    else:
+        start = time.perf_counter_ns()
+        arm.wait([arm.call() for _ in range(calls)])
     return (time.perf_counter_ns() - start) * 1e-9 / calls
-
-
-def _pipelined(arm: Benchmarkable, calls: int) -> float:
-    start = time.perf_counter_ns()
-    arm.wait([arm.call() for _ in range(calls)])
-    return (time.perf_counter_ns() - start) * 1e-9 / calls
-
-
-#: Seconds per call of an arm, each waited for, or all in flight.
-CLOCKS: dict[Clock, Callable[[Benchmarkable, int], float]] = {"blocked": _blocked, "pipelined": _pipelined}
 
 
 @contextmanager

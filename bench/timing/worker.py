@@ -106,9 +106,9 @@ def measure_group(
     # an arm that always came first was seen to be 0.3 % slower; of two processes side by side, each compiles half
     pair, second = divmod(process, SIDE_BY_SIDE)
     order = np.random.default_rng(pair).permutation(len(arms))[:: -1 if second else 1]
-    how_long = PREPARING / len(arms)
-    ready = [attempt("compile", arms[n], _prepare, request, arms[n], machine, share=how_long) for n in order]
-    ready = sorted(filter(None, ready), key=lambda one: arms.index(one.arm))
+    share = PREPARING / len(arms)
+    compiled = (attempt("compile", arms[n], _prepare, request, arms[n], machine, share=share) for n in order)
+    ready = sorted(filter(None, compiled), key=lambda one: arms.index(one.arm))
     turns.acquire_exclusive()
     warmed = [attempt("warm up", one.arm, warm_up, one, *how) for one in ready]
     ready = [one for one, warm in zip(ready, warmed, strict=True) if warm]  # the others' arrays are freed
