@@ -23,7 +23,7 @@ from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import Section, markdown_table
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.arm import Sized
-from trigru.bench.results.record import Benchmark
+from trigru.bench.results.run import Benchmark
 from trigru.bench.upgrades.tables import change_lines
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
 from trigru.impls import get_port

@@ -18,8 +18,7 @@ from ...impls import get_port, port_names, unavailable
 from ..results.arm import Sized
 from ..results.grouping import grouped
 from ..results.proof import Proof, proofs_of
-from ..results.record import Benchmark, Results
-from ..results.run import Clock
+from ..results.run import Benchmark, Clock, Results
 from .pairs import Difference, baseline_of, by_other_clock, difference, labelled
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 

@@ -15,7 +15,7 @@ from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
-from ..results.record import Benchmark, Results
+from ..results.run import Benchmark, Results
 from .pairs import baseline_of
 from .statistics import TimeComparison, beyond_chance, compare_effects, effect_of, verdict
 

@@ -17,11 +17,9 @@ from ...impls import get_port, own_ports, port_names, unavailable
 from ..arms.arms import BASELINE, expand
 from ..results import proof
 from ..results.arm import NOT_PROVEN, Arm
-from ..results.grouping import grouped
-from ..results.lines import first_twice
+from ..results.grouping import first_twice, grouped
 from ..results.proof import passes
 from ..results.run import Run, Timed
-from ..timing.machine import machine_contradictions
 
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
@@ -111,11 +109,8 @@ def _absent(run: Run) -> Iterator[str]:
 def _numbers(run: Run) -> Iterator[str]:
     """An arm has a number, and then agreed with the oracle, or a reason that the file bears out; all on one machine."""
     failed, machine = {(m.port, m.kernel) for m in run.begun.equality or () if not passes(m)}, run.machine
-    measured = {arm.id for arm, _ in _timed(run)}
     for name, untimed in run.reasons.items():
         arm, reason = untimed.arm, untimed.reason
-        if run.ended and name in measured:
-            yield f"{name} has a number, and a reason why it has none"
         is_proven = run.begun.equality and not {(arm.port, STOCK), (arm.port, arm.kernel)} & failed
         if is_proven and reason.startswith(NOT_PROVEN):
             yield f"{name} has no number since it is not proven equal, and its proof passes"
@@ -128,8 +123,6 @@ def _numbers(run: Run) -> Iterator[str]:
             yield f"{arm.id} has a number, but its first results were not compared with the oracle"
         if (t.backend, t.device) != (machine.backend, machine.device):
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {machine.device}"
-    if run.started:
-        yield from machine_contradictions(machine, {arm.port for arm, _ in _timed(run)})
 
 
 def _proof(run: Run) -> Iterator[str]:

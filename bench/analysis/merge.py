@@ -5,9 +5,8 @@ from pathlib import Path
 
 from ...common.errors import TrigruError, UnknownNameError, brief
 from ..results.arm import NO_BASELINE, Untimed
-from ..results.files import ResultsFileError, read
-from ..results.record import Benchmark, Results
-from ..results.run import PARTIAL, Journal, Run, Timed
+from ..results.files import PARTIAL, Journal, ResultsFileError, read
+from ..results.run import Benchmark, Results, Run, Timed
 from .evidence import check_evidence
 from .pairs import judged
 

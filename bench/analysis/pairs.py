@@ -15,18 +15,15 @@ from msgspec.structs import replace
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
-from ..arms.workloads import work_of, workload_of
-from ..results.arm import Arm
+from ..arms.workloads import get_workload, work_of
+from ..results.arm import OTHER_CLOCK, Arm
 from ..results.grouping import grouped
 from ..results.machine import Ceilings
-from ..results.record import Benchmark, Results
-from ..results.run import Clock, Timed
+from ..results.run import Benchmark, Results, Timed
 from .statistics import TimeComparison, compare, noise_floor, verdict
 
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-#: The clock that does not lead, by the one that does.
-OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
 Cause = Literal[
     "none",  # there is no difference to explain
     "unread",  # a program could not be read
@@ -94,7 +91,7 @@ def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
     floor = noise_floor(ratios[at["duplicate"]], len({*process}))
     found = []
     for (arm, timed), r in zip(arms, ratios, strict=True):
-        workload = workload_of(arm)
+        workload = get_workload(arm.workload)
         work = work_of(workload, arm.phase, arm.dtype)
         steps = workload.batch_size if arm.phase == "step" else workload.steps
         of_arm = (workload.shape, steps, work.flops, work.moved_bytes)
@@ -111,8 +108,7 @@ def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
         return {}
 
     def turned(t: Timed) -> Timed:
-        none = [0] * len(t.other_s)  # its rounds have no places and dates
-        return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
+        return replace(t, clock=OTHER_CLOCK[t.clock])
 
     return {b.arm.id: b for b in judged([(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike])}
 

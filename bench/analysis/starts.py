@@ -11,14 +11,13 @@ from msgspec.structs import astuple
 from ...common.errors import InputError
 from ...common.files import read_whole
 from ...common.port.programs import Build
-from ..results.arm import Load
-from ..results.files import STARTS_COMMAND
-from ..results.lines import MOST_BYTES, check_date, first_twice, record_of, refusing
+from ..results.arm import Load, check_date
+from ..results.files import MOST_BYTES, STARTS_COMMAND, record_of, refusing
+from ..results.grouping import first_twice
 from ..results.machine import Machine
 from ..timing.coldstart import ColdStart
-from ..timing.machine import machine_contradictions
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,8 +39,6 @@ def load_starts(path: Path) -> ColdStarts:
     """Read a file of cold starts. Raises an InputError if it is missing, was changed, or is not such a file."""
     with refusing(path, InputError, f"Write it with `{STARTS_COMMAND}`."):
         found = record_of(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
-        for sentence in machine_contradictions(found.machine, {cold.port for cold in found.starts}):
-            raise ValueError(sentence)
         if first_twice(port for port, _ in dict.fromkeys((cold.port, cold.style) for cold in found.starts)):
             raise ValueError("the starts of one port are of several call styles")
         if first_twice(map(repr, found.starts)):

@@ -13,7 +13,7 @@ from msgspec import Struct
 from ..arms.arms import BASELINE
 from ..results.arm import Untimed
 from ..results.grouping import grouped
-from ..results.record import Benchmark, Results
+from ..results.run import Benchmark, Results
 from .pairs import baseline_of, difference, reference_of
 
 #: What a table shows: ratios to plain JAX, those to each other framework, or seconds.

@@ -32,7 +32,7 @@ class NotEqualError(TrigruError):
 
 @dataclass(frozen=True)
 class Reference:
-    """The oracle's answers for a phase in float64, and the error that NumPy makes in the working dtype."""
+    """The oracle's answers for a phase in float64, and how far a program may be from them."""
 
     phase: str
     params: Any  # canonical; every arm loads them
@@ -44,16 +44,15 @@ class Reference:
 
     def compare(self, program: Program, call: Callable[[], Any]) -> float:
         """The largest error of a program, as a share of what is allowed. Raises a NotEqualError if that is above 1."""
-        answers, largest = self._answers(program, call), 0.0
+        answers, shares = self._answers(program, call), []
         for quantity, want in self.expected.items():
             got = np.asarray(answers[quantity])
             if got.shape != want.shape:
                 raise NotEqualError(f"{quantity} has shape {got.shape}, expected {want.shape}")
-            share = relative_error(got, want) / self.bounds[quantity]
+            shares.append(share := relative_error(got, want) / self.bounds[quantity])
             if not share <= 1:  # NaN is not
                 raise NotEqualError(f"not equal to the oracle: {quantity} is off by {share:.3g} times what is allowed")
-            largest = max(largest, share)
-        return largest
+        return max(shares)
 
     def _answers(self, program: Program, call: Callable[[], Any]) -> dict[str, Any]:
         if self._walk is not None:

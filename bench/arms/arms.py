@@ -1,7 +1,4 @@
-"""From a plan to the arms that are measured, and how an arm is prepared for timing.
-
-An arm is one port in one call style, on one phase of one workload: `trigru.bench.results.arm.Arm`.
-"""
+"""From a plan to the arms that are measured, and how an arm is prepared for timing."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -21,7 +18,7 @@ from ...common.port.task import WAYS, spread_of
 from ...impls import get_port, get_style
 from ..results.arm import Arm, Plan, Sized
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
-from .workloads import get_workload, workload_of
+from .workloads import get_workload
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
@@ -58,7 +55,7 @@ class Ready:
     arm: Arm
     program: Program
     arguments: list[Any]
-    gate: float  # largest error of these, as a share of what is allowed
+    gate: float  # largest error of its first results, as a share of what is allowed
     first_call_s: float  # seconds to build the program and to get its first result
     build: Build | None = None  # the parts of that; None where they were not measured
 
@@ -70,12 +67,11 @@ class Ready:
 
 
 def expand(plan: Plan) -> list[Arm]:
-    """All arms of a plan, group by group. Each kernel has a division.
+    """All arms of a plan, group by group, each of which begins with the baseline and its duplicate.
 
-    A group begins with the baseline and its duplicate. A port has its stock arm in every division; one that is not
-    available has one arm, without a style. A plan without call styles has all of them; of a large workload those of
-    `first_look`; and where a kernel is compared with the stock cell, or one device with several, the documented one.
-    Peers have all their styles.
+    Each kernel has a division, in which a port also has its stock arm. A port that is not available has one arm,
+    without a style. A plan without call styles has all of them; of a large workload those of `first_look`; and where a
+    kernel is compared with the stock cell, or one device with several, the documented one. Peers have all their styles.
     """
     return [arm for of in product(plan.workloads, plan.phases, plan.kernels) for arm in _group(plan, *of)]
 
@@ -113,26 +109,15 @@ def first_look(ports: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((DOCUMENTED, *keeping, FUNCTIONAL, LEAVES)))
 
 
-def packages_of_plan(plan: Plan) -> list[str]:
-    """The distributions whose versions can change what is measured."""
-    return [package for name in (*plan.ports, *plan.peers) for package in packages_of(name)]
-
-
-def packages_of(name: str) -> tuple[str, ...]:
-    """The distributions that can change a port's or a peer's results; empty where it is not available."""
-    source = find_source(name)
-    return source.packages if source else ()
-
-
-def get_source(name: str) -> Port | Peer:
-    """A port, or a peer, by name."""
-    return get_peer(name) if name in PEERS else get_port(name)
+def packages_of(names: Iterable[str]) -> list[str]:
+    """The distributions that can change the results of ports and peers, of those that are available."""
+    return [package for source in filter(None, map(find_source, names)) for package in source.packages]
 
 
 def find_source(name: str) -> Port | Peer | None:
     """A port, or a peer, by name; None where it is not available."""
     with suppress(UnavailableError):
-        return get_source(name)
+        return get_peer(name) if name in PEERS else get_port(name)
     return None
 
 
@@ -142,7 +127,7 @@ def expected_of(arm: Arm) -> Reference:
     Peers may have two biases where the model has one. Then they train like the model for one step only.
     """
     steps = 1 if arm.port in PEERS else TRAIN_STEPS
-    return get_reference(workload_of(arm), arm.phase, arm.dtype, arm.precision, steps)
+    return get_reference(get_workload(arm.workload), arm.phase, arm.dtype, arm.precision, steps)
 
 
 def prepare(arm: Arm) -> Ready:
@@ -150,8 +135,8 @@ def prepare(arm: Arm) -> Ready:
 
     Raises an UnavailableError if the port or the style is not available here, and a NotEqualError.
     """
-    source = get_source(arm.port)
-    config = workload_of(arm).config(arm.phase, arm.kernel, arm.dtype)
+    source = get_peer(arm.port) if arm.port in PEERS else get_port(arm.port)
+    config = get_workload(arm.workload).config(arm.phase, arm.kernel, arm.dtype)
     expected = expected_of(arm)
     start = time.perf_counter()
     style = get_style(source, arm.style or "?")

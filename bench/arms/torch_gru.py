@@ -9,8 +9,8 @@ another to the product with the state, `b_hh`. The model has only one bias for r
 Both biases of a pair get the same gradient. So under Adam each moves as far as the model's one bias, and their sum
 moves twice as far. Outputs, gradients and the first step's moves equal the model's; later steps do not.
 
-torch.compile does not compile `nn.GRU`: Dynamo breaks its graph there. With `torch._dynamo.config.allow_rnn` it would
-unroll the time steps. The style is what a user of `torch.compile(model)` gets: a broken graph.
+torch.compile does not compile `nn.GRU`: Dynamo breaks its graph there, as for users of `torch.compile(model)`. With
+`torch._dynamo.config.allow_rnn` it would unroll the time steps.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false

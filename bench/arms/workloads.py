@@ -15,7 +15,7 @@ from ...common.datasets import japanese_vowels
 from ...common.errors import InputError, UnknownNameError
 from ...common.parameters.record import leaf_shapes
 from ...common.port.task import Batch
-from ..results.arm import Arm, Sized
+from ..results.arm import Sized
 
 SEED = 0
 #: Of Adam.
@@ -106,10 +106,7 @@ SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden"
 
 
 def get_workload(sized: Sized) -> Workload:
-    """A workload, with the sizes that were changed.
-
-    Raises an UnknownNameError if there is no such workload or size, and an InputError if its data fix the size.
-    """
+    """A workload. Raises an UnknownNameError if it or a size is unknown, and an InputError if its data fix the size."""
     known = {workload.name: workload for workload in WORKLOADS}
     if sized.name not in known:
         raise UnknownNameError("workload", sized.name, list(known))
@@ -124,30 +121,14 @@ def get_workload(sized: Sized) -> Workload:
     return replace(workload, name=str(sized), **{SIZES[size]: value for size, value in sized.sizes.items()})
 
 
-def workload_of(arm: Arm) -> Workload:
-    """The work of an arm."""
-    return get_workload(arm.workload)
-
-
-def parse_workload(text: str) -> Sized:
-    """Read a workload as users write it, as in "question@hidden=64". Raises what `get_workload` does."""
-    name, *sizes = text.split("@")
-    given = {size: value for size, _, value in (text.partition("=") for text in sizes)}
-    get_workload(Sized(name, dict.fromkeys(given, 1)))  # refuses names that there are not
-    if len(given) < len(sizes) or not all(map(_is_size, given.values())):
-        raise InputError(f"cannot read {text!r}: expected sizes of 1 or more, each once, as in question@hidden=64.")
-    return Sized(name, {size: int(given[size]) for size in SIZES if size in given})
-
-
-def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
+def parse_size(text: str, of: str = OWN) -> list[Sized]:
     """A workload for each combination of the sizes that a text has, which may each have several values.
 
-    The other sizes are those of a workload, by default `question`. Raises an InputError if the text has another form.
+    The other sizes are those of a workload. Raises an InputError if the text has another form, and as `get_workload`.
 
     >>> [str(sized) for sized in parse_size("hidden=8,32,batch=2,inputs=20")]
     ['question@batch=2@hidden=8', 'question@batch=2@hidden=32']
     """
-    of = of or Sized(OWN)
     given, size = dict[str, list[int]](), ""
     for part in text.split(","):
         before, equals, value = (word.strip() for word in part.rpartition("="))
@@ -158,11 +139,10 @@ def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
                 "more, as in inputs=20,hidden=200,batch=1,time=50 or hidden=8,32,128."
             )
         given.setdefault(size, []).append(int(value))
-    get_workload(Sized(of.name, dict.fromkeys(given, 1)))  # refuses what its data fix
-    usual = {size: [getattr(get_workload(of), name)] for size, name in SIZES.items()}
+    get_workload(Sized(of, dict.fromkeys(given, 1)))  # refuses what its data fix
+    usual = {size: [getattr(get_workload(Sized(of)), name)] for size, name in SIZES.items()}
     chosen = {size: dict.fromkeys(given[size]) for size in SIZES if given.get(size, usual[size]) != usual[size]}
-    choices = [of.sizes | dict(zip(chosen, values, strict=True)) for values in product(*chosen.values())]
-    return [Sized(of.name, {size: sizes[size] for size in SIZES if size in sizes}) for sizes in choices]
+    return [Sized(of, dict(zip(chosen, values, strict=True))) for values in product(*chosen.values())]
 
 
 def parse_devices(text: str) -> tuple[int, ...]:

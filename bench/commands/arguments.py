@@ -13,8 +13,8 @@ from typer import Option
 from typer.core import TyperGroup
 
 from ...common.errors import listed
+from ..processes.child import check_jax
 from ..processes.interrupts import listening, raise_if_interrupted
-from ..processes.probe import check_jax
 from ..reporting.console import say
 from ..reporting.inert import for_terminal, shortened
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import typer
 
 from ...common.equality.checks import CHECKS, DTYPES
@@ -18,7 +17,7 @@ from ...impls import unavailable
 from ..analysis.evidence import check_evidence
 from ..analysis.merge import merge
 from ..analysis.starts import SCHEMA, ColdStarts
-from ..arms.arms import BASELINE, expand, packages_of, packages_of_plan
+from ..arms.arms import BASELINE, expand, packages_of
 from ..processes.child import shared_memory
 from ..processes.interrupts import shielded
 from ..processes.scratch import now
@@ -27,11 +26,9 @@ from ..reporting.answer import show_run
 from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Load, Plan, Untimed
-from ..results.files import FILE, STARTS, command_line, save
-from ..results.lines import with_checksum
+from ..results.files import FILE, PARTIAL, STARTS, Journal, ResumeError, command_line, save, with_checksum
 from ..results.proof import proofs_of
-from ..results.record import Results
-from ..results.run import PARTIAL, Begun, Ended, Journal, ResumeError
+from ..results.run import Begun, Ended, Results
 from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
@@ -97,7 +94,7 @@ def unfinished_run(path: Path, plan: Plan, *, proven: bool, quick: bool) -> Jour
     checked = {measurement.check for measurement in proof or ()}
     if proven and not quick and not {check.name for check in CHECKS if check.rows is None} <= checked:
         raise ResumeError(f"{path} is of a first look, not proven in full: add --quick, or --fresh to delete it.")
-    versions, commit = versions_of(packages_of_plan(plan)), commit_of_trigru()
+    versions, commit = versions_of(packages_of((*plan.ports, *plan.peers))), commit_of_trigru()
     with shielded():
         journal = Journal.resume(path, plan, versions, commit)
     say(f"continues a run of {journal.begun.since or '?'} UTC: {parts(journal)} are in {path}.")
@@ -171,7 +168,7 @@ def _begun(plan: Plan, equality: list[Measurement] | None, backend: str | None, 
     checks = {arm.id: failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel))) for arm in arms}
     untimed = [Untimed(arm, f"{NOT_PROVEN}: {', '.join(names)}") for arm in arms if (names := checks[arm.id])]
     untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
-    software = versions_of(packages_of_plan(plan)), commit_of_trigru()
+    software = versions_of(packages_of((*plan.ports, *plan.peers))), commit_of_trigru()
     return Begun(plan, arms, untimed, equality, backend, command_line(), load, now(), *software)
 
 
@@ -180,11 +177,11 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with Progress("cold start") as progress:
         starts = measure_cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
-    machine = describe_machine([package for name in ports for package in packages_of(name)])
+    machine = describe_machine(packages_of(ports))
     content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():
         try:
-            write_whole(folder / STARTS, msgspec.json.format(with_checksum(content), indent=1))
+            write_whole(folder / STARTS, with_checksum(content, indent=1))
         finally:  # what cannot be written is shown at least
             show(cold_start_tables(content))
         say(f"written: {folder / STARTS}")

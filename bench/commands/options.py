@@ -12,7 +12,7 @@ from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..analysis.evidence import PHASE_CHECKS
 from ..arms.arms import BASELINE, PEERS, first_look, get_peer
-from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
+from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size
 from ..reporting.console import say
 from ..reporting.numbers import format_bytes
 from ..results.arm import Plan, Sized
@@ -39,7 +39,7 @@ def make_plan(
     precision: str = "highest",
 ) -> Plan:
     """A plan from the command line's options. An option that was not given is None or False."""
-    own = [sized for of in workloads or [OWN] for text in sizes or () for sized in parse_size(text, parse_workload(of))]
+    own = [sized for of in workloads or [OWN] for text in sizes or () for sized in parse_size(text, of)]
     quick = quick or is_quick(sizes)
     choose("port", ports, [*port_names(), *PEERS])
     peers = tuple(dict.fromkeys(name for name in ports or () if name in PEERS))
@@ -52,7 +52,7 @@ def make_plan(
     is_stock, spread = all(kernel == STOCK for kernel in timed), len(over) > 1
     usual = STANDARD if is_stock else tuple(workload.name for workload in WORKLOADS)
     usual = ("medium", "large") if spread else QUICK if quick else usual  # whose batch several devices can share
-    chosen = {str(sized): sized for sized in own or [parse_workload(name) for name in workloads or usual]}
+    chosen = {str(sized): sized for sized in own or [Sized(name) for name in workloads or usual]}
     for workload in chosen.values():
         _check(workload, over)
     # `gradient` is most of `train_step`; one time step has no loop, and runs the framework's cell with every kernel

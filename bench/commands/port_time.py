@@ -111,7 +111,7 @@ def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
         for sample in sample_rounds(arms, ROUNDS, schedule):
             if isinstance(sample, Exception):
                 raise InputError(f"the models cannot be timed: {sample}") from sample
-            times.append(np.array(sample.time_s))
+            times.append(np.array(sample[clock]))
         reference, candidate, copy = times
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))

@@ -22,7 +22,7 @@ from ..reporting.plots import Picture, answer_figure, answer_text
 from ..reporting.provenance import load_warnings, origin_lines, origin_of, provenance_lines
 from ..reporting.times import cold_start_tables, time_tables
 from ..results.files import OtherFileError
-from ..results.record import Results
+from ..results.run import Results
 from .arguments import Names
 from .options import choose
 

@@ -21,7 +21,9 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from threading import Event, Thread
 from typing import Any, NamedTuple, get_type_hints
 
@@ -33,6 +35,9 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl
 #: How long the parent listens before it looks at the child again, in seconds.
 SLICE_S = 0.5
 
+#: Seconds until a JAX that has not started is given up.
+JAX_LIMIT_S = 120.0
+
 
 class ChildDiedError(TrigruError):
     """A child process failed: it ended, had to be ended, or sent what is no answer."""
@@ -41,7 +46,7 @@ class ChildDiedError(TrigruError):
 def answers_of(
     target: str, request: Any, kind: Any, limit_s: float, variables: Mapping[str, str] = {}, stop: Event | None = None
 ) -> Generator[Any, None, None]:
-    """Run a function in a fresh interpreter, and yield its answers. See `Child`, also for the arguments."""
+    """Run a function in a fresh interpreter, and yield its answers. See `Child`."""
     with Child(target, variables) as child:
         yield from child.answers_to(request, kind, limit_s, stop)
 
@@ -120,10 +125,7 @@ def environment() -> dict[str, str]:
 
 
 class Child(AbstractContextManager["Child"]):
-    """A fresh interpreter that runs MODULE:FUNCTION, with variables beside or instead of this process's.
-
-    Within its context it lives; then it is ended, with all it started.
-    """
+    """A fresh interpreter that runs MODULE:FUNCTION. It ends with its context, and all that it started, too."""
 
     def __init__(self, target: str, variables: Mapping[str, str] = {}):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -155,9 +157,8 @@ class Child(AbstractContextManager["Child"]):
     def answers_to(self, request: Any, kind: Any, limit_s: float, stop: Event | None = None) -> Iterator[Any]:
         """Send a request, and yield the answers, of the type `kind`.
 
-        Raises a ChildDiedError if the child failed, was killed, was silent for longer than `limit_s` seconds, sent what
-        is no answer, or is not needed any more, since another thread set `stop`. The message has its last line on
-        stderr.
+        Raises a ChildDiedError, with its last line on stderr, if the child failed, was killed, was silent for longer
+        than `limit_s` seconds, sent what is no answer, or is not needed any more, since another thread set `stop`.
         """
         import msgspec  # here, since not every command needs it
 
@@ -169,18 +170,18 @@ class Child(AbstractContextManager["Child"]):
             try:
                 answer = decoder.decode(line)
             except ValueError as error:
-                raise ChildDiedError(f"the measuring process sent what is no answer: {brief(error)}") from error
+                raise ChildDiedError(f"the process sent what is no answer: {brief(error)}") from error
             yield answer
         try:
             code = self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            raise ChildDiedError(f"the measuring process did not end within {limit_s:g} s, and was ended") from None
+            raise ChildDiedError(f"the process did not end within {limit_s:g} s, and was ended") from None
         if code:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
             killed = code < 0 and -code != signal.SIGABRT  # a process that aborts gives the reason
             how = f"killed by signal {-code}" if killed else last
-            raise ChildDiedError(f"the measuring process died: {how or f'exit code {code}'}")
+            raise ChildDiedError(f"the process died: {how or f'exit code {code}'}")
 
     def _next(self, limit_s: float, stop: Event | None) -> bytes:
         """The next line, or b"" at the end."""
@@ -195,7 +196,7 @@ class Child(AbstractContextManager["Child"]):
             except queue.Empty:
                 if ended:  # nothing more comes, whoever else holds the pipe
                     return b""
-        raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended")
+        raise ChildDiedError(f"the process said nothing for {limit_s:g} s, and was ended")
 
 
 def work(target: str) -> None:
@@ -236,6 +237,41 @@ def collect_less_garbage() -> None:
     """Leave what is imported alone, and collect rarely: by default, that takes a tenth of the time of a trace."""
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
+
+
+class JaxEnvironmentError(TrigruError):
+    """JAX does not start with the settings of the environment."""
+
+
+def check_jax() -> None:
+    """Raise a JaxEnvironmentError with JAX's own message if it does not start, where a variable could be the reason."""
+    if find_spec("msgspec") is None:  # without `trigru[bench]` there are no children
+        return
+    names = ("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "TF_XLA_FLAGS", "LIBTPU_")
+    if settings := tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith(names)):
+        _try(settings)
+
+
+@cache
+def _try(settings: tuple[tuple[str, str], ...]) -> None:
+    try:
+        list(answers_of(f"{__package__}.child:start_jax", None, None, JAX_LIMIT_S))
+    except ChildDiedError as error:
+        message = str(error).removeprefix("the process ").removeprefix("died: ")
+        named = ", ".join(f"{name}={value}" for name, value in settings)
+        raise JaxEnvironmentError(f"JAX does not start with {named}: {message[:500]}") from error
+
+
+def start_jax(request: None, answer: object) -> None:
+    """Start JAX, in the child. Raises a JaxEnvironmentError with the message that the user has to read."""
+    try:
+        import jax
+        import jax.numpy as jnp
+
+        jax.block_until_ready(jax.jit(jnp.dot)(jnp.ones((2, 2)), jnp.ones((2, 2))))
+    except Exception as error:
+        why = str(error).strip() or f"{type(error).__name__}, without a word. Is there such a device?"
+        raise JaxEnvironmentError(why) from error
 
 
 if __name__ == "__main__":

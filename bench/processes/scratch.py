@@ -86,10 +86,10 @@ def now() -> str:
 
 @contextmanager
 def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Within this context no other process of this user has the claim to `what`, which is waited for.
+    """Within this context no other process of this user has the claim to `what`. Its end ends the claim, too.
 
-    It ends with the process, however that ends. Where nothing can be written for the user, there are no claims. Another
-    process that has it is named in a sentence, which `waiting` is called with once.
+    It is waited for, and `waiting` is called once with a sentence that names the process that has it. Where nothing can
+    be written for the user, there are no claims.
     """
     if (folder := _claims()) is None:
         yield

@@ -9,7 +9,7 @@ from ...impls import get_port
 from ..analysis.answer import NOISY_FLOOR, WAYS, Answer, AnswerRow, answer
 from ..results.grouping import grouped
 from ..results.proof import Proof
-from ..results.record import Results
+from ..results.run import Results
 from .console import say, show, show_lines
 from .equality import equality_tables
 from .exports import answer_record

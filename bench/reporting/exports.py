@@ -16,7 +16,7 @@ from ...common.gru.kernels import STOCK
 from ..analysis.answer import WAYS, Answer, AnswerRow, answer
 from ..analysis.tidy import Kind, Timing, timings
 from ..results.grouping import grouped
-from ..results.record import Benchmark, Results
+from ..results.run import Benchmark, Results
 from .inert import for_csv, for_terminal
 from .numbers import format_interval, format_time_range, json_text
 from .plots import Picture, inline

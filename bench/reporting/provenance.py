@@ -6,8 +6,7 @@ from ...common.gru.kernels import STOCK
 from ..analysis.pairs import best_ceilings
 from ..results.arm import Arm
 from ..results.machine import Machine
-from ..results.record import Results
-from ..results.run import Run
+from ..results.run import Results, Run
 from .numbers import count
 
 

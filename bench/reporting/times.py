@@ -11,8 +11,9 @@ from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR
 from ..analysis.starts import ColdStarts, median_start, total_range_s
 from ..analysis.tidy import remarks
+from ..results.arm import OTHER_CLOCK
 from ..results.grouping import grouped
-from ..results.record import Benchmark, Results
+from ..results.run import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
 from .exports import way_table
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
@@ -65,7 +66,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     return Section(
         f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, "
         f"kernel {STOCK if arm.division == STOCK else f'{arm.division} against {STOCK}'}",
-        (Prose("arm"), clock, pairs.OTHER[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
+        (Prose("arm"), clock, OTHER_CLOCK[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
         rows,
         (
             f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps "

@@ -1,12 +1,13 @@
 """The plan of a run, and its arms. Before them, the types of single values in all records."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from ...common.gru.kernels import STOCK
-from .lines import first_twice
+from .grouping import first_twice
 
 #: Names that are known.
 Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
@@ -24,11 +25,21 @@ Natural = Annotated[int, Meta(ge=1, le=2**53)]
 #: Runnable processes.
 Load = Annotated[float, Meta(ge=0, le=1e6)]
 
+#: The clock that does not lead, by the one that does.
+OTHER_CLOCK: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
 Role = Literal["baseline", "duplicate", "arm"]
 #: How the reason begins why an arm has no number whose port differs from the oracle.
 NOT_PROVEN = "not proven equal"
 #: And why no arm of a group has one without these.
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
+
+
+def check_date(text: str) -> None:
+    """Raise a ValueError unless a text is a date and time as this package writes them."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"datetime is {text[:40]!r}, expected one like 2026-01-31T12:00:00+00:00") from None
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +53,7 @@ class Sized(Struct, frozen=True, forbid_unknown_fields=True):
     sizes: dict[Size, Natural] = {}  # "batch", "time", "inputs" or "hidden"
 
     def __str__(self) -> str:
-        """The text that users write."""
+        """Its name in ids of arms."""
         return self.name + "".join(f"@{size}={value}" for size, value in self.sizes.items())
 
 

@@ -1,55 +1,54 @@
-"""Results files: pytest-benchmark's JSON, which `pytest-benchmark compare` and github-action-benchmark read, too.
+"""How a run is stored and read: its results file, its journal, and the checksums of all files that trigru writes.
 
-The records of the run stand under `trigru` and, for each arm, under `extra_info.trigru`. The rest is for other readers.
+The journal is a file that survives the run, with a line for each record. The results file has all of them under
+`trigru`; the rest of it is for `pytest-benchmark compare` and github-action-benchmark, which read its format.
+
+A checksum shows that a file was changed after trigru wrote it. It names no author, and whoever changes a file can
+compute it anew. In a journal each line has one, which is chained to the line before it.
 """
 
+import hashlib
+import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 
-from ...common.errors import TrigruError
+from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from ...common.port.programs import Count
-from .lines import MOST_BYTES, record_of, refusing, with_checksum
-from .record import Results
-from .run import GroupTimed, Run, Timed
+from .arm import Plan
+from .machine import machine_differences, version_differences
+from .run import SCHEMA, Begun, Line, Results, Resumed, Run, Started
 
-SCHEMA = 9
 #: Name of the file in the folder of a run.
 FILE = "results.json"
 #: The file of cold starts in a folder, and the command that writes it.
 STARTS, STARTS_COMMAND = "cold_start.json", "trigru compare --cold-start"
+#: Name of the file of a journal, beside the results.
+PARTIAL = "results.partial.jsonl"
+#: The largest file of results or lines that is read.
+MOST_BYTES = 2**28
+#: The key of an object's checksum, its first.
+CHECKSUM = "checksum"
+_CHANGED = "it was changed after trigru wrote it, or written by another version"
+#: Where a record begins in a line of a journal, after its checksum.
+_RECORD = len('["",') + hashlib.sha256().digest_size * 2
+T = TypeVar("T")
 
 
 class ResultsFileError(TrigruError, ValueError):
     """A results file is truncated, malformed, of another schema, or lacks a fact."""
 
 
-class Stored(Run):
-    """The records of a run as they stand in a file."""
-
-    schema: int  # the version of this format
-
-
-class _ExtraInfo(Struct, frozen=True):
-    trigru: dict[Count, Timed]
-
-
-class _Benchmark(Struct, frozen=True):
-    """The samples of an arm by process. What pytest-benchmark's format has beside these is for other readers."""
-
-    group: str
-    fullname: str
-    extra_info: _ExtraInfo
-
-
 class _File(Struct, frozen=True):
-    benchmarks: list[_Benchmark]
-    trigru: Stored
+    trigru: Run
 
 
 class OtherFileError(ResultsFileError):
@@ -61,7 +60,7 @@ class OtherFileError(ResultsFileError):
 
 
 def save(results: Results, path: Path) -> None:
-    """Write a run that ended, with the arms that have a number and the reasons of the others, whole or not at all."""
+    """Write a run that ended, whole or not at all."""
     from pytest_benchmark.stats import Stats
 
     run, machine = results.trigru, results.trigru.machine
@@ -72,12 +71,11 @@ def save(results: Results, path: Path) -> None:
             stats.update(sample_s)
         names = {"group": b.group, "name": b.name, "fullname": b.arm.id, "params": None, "param": None}
         options = {"disable_gc": True, "timer": "perf_counter_ns"}
-        facts = {"extra_info": {"trigru": b.timed}, "stats": stats.as_dict() | {"iterations": b.facts.calls}}
+        facts = {"extra_info": {}, "stats": stats.as_dict() | {"iterations": b.facts.calls}}
         benchmarks.append(names | facts | {"options": options})
     system, commit = platform.uname(), machine.commit.removesuffix("-dirty")
     # trigru's own; pytest-benchmark itself would take that of the working folder
     commit_info = {"id": commit or "unversioned", "time": None, "author_time": None, "project": "trigru"}
-    of_run = {name: getattr(run, name) for name in ("begun", "started", "interruptions", "ended")}
     file = {
         "machine_info": {
             "machine": system.machine,
@@ -92,7 +90,7 @@ def save(results: Results, path: Path) -> None:
         "benchmarks": benchmarks,
         "datetime": results.datetime,
         "version": machine.versions.get("pytest-benchmark", "?"),
-        "trigru": {"schema": SCHEMA, "untimed": results.untimed} | of_run,
+        "trigru": {name: getattr(run, name) for name in Run.__struct_fields__},
     }
     write_whole(path, with_checksum(file))
 
@@ -108,21 +106,9 @@ def read(path: Path) -> Run:
         content = read_whole(path, MOST_BYTES)
         if b'"starts"' in content and b'"benchmarks"' not in content:
             raise OtherFileError(path, STARTS_COMMAND)
-        file = record_of(content, _File, SCHEMA)
-        run = file.trigru
+        run = record_of(content, _File, SCHEMA).trigru
         if run.ended is None:
             raise ValueError("it has not ended")
-        group_of = {arm.id: arm.group for arm in run.begun.arms}
-        parts: dict[tuple[int, str], list[Timed]] = {}
-        for b in file.benchmarks:
-            for process, timed in b.extra_info.trigru.items():
-                if timed.arm != b.fullname or timed.arm not in group_of:
-                    raise ValueError(f"{b.fullname} has samples of {timed.arm}, or is no arm of the run")
-                if b.group != group_of[timed.arm]:
-                    raise ValueError(f"{b.fullname} is in the group {b.group}")
-                parts.setdefault((process, b.group), []).append(timed)
-        in_order = sorted(parts.items(), key=lambda part: part[0][0])
-        run.groups_timed = [GroupTimed(group, process, timed) for (process, group), timed in in_order]
         run.check()
         return run
 
@@ -132,3 +118,164 @@ def command_line() -> list[str]:
     output = re.compile("-o|--output(=|$)")
     words = [word for before, word in pairwise(sys.argv) if before not in ("-o", "--output") and not output.match(word)]
     return [Path(sys.argv[0]).name, *words]
+
+
+class ResumeError(TrigruError, ValueError):
+    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine."""
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
+
+
+class Journal(Run, kw_only=True):
+    """The records of a run that is not complete, in a file."""
+
+    path: Path
+    checksum: str = ""  # of the file's last line
+    made_folder: bool = False  # whether the file's folder was made for it
+
+    @classmethod
+    def begin(cls, path: Path, begun: Begun) -> "Journal":
+        """Begin a file. Raises a FileExistsError if there is one."""
+        self = cls._of(path, [begun])
+        self.made_folder = not path.parent.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("xb").close()
+        self._write(begun)
+        return self
+
+    @classmethod
+    def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
+        """Continue where the file ends, on the same plan and the same software, installed now. Raises a ResumeError."""
+        self = cls.read(path)
+        begun = self.begun
+        if self.plan != plan:
+            command = " ".join(begun.command)
+            raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
+        if begun.versions:
+            then, now = begun.versions | {"commit": begun.commit}, versions | {"commit": commit}
+            self._refuse("begun", version_differences(then, now))
+        if path.is_symlink():
+            raise ResumeError(f"{path}: is a symbolic link, which is not written to")
+        os.truncate(path, len(_whole_lines(path)))
+        self.add(Resumed())
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> "Journal":
+        """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
+        try:
+            return cls._of(path, *decode_lines(_whole_lines(path), Line))
+        except OSError as error:
+            raise TrigruError(f"{path}: {error.strerror}.") from error
+        except ValueError as error:  # also msgspec's
+            raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
+
+    @classmethod
+    def _of(cls, path: Path, lines: list[Line], checksum: str = "") -> "Journal":
+        """The journal of these lines. Raises a ValueError if they are not of one run."""
+        if not lines or not isinstance(lines[0], Begun):
+            raise ValueError("it has no beginning")
+        self = cls(begun=lines[0], path=path, checksum=checksum)
+        for line in lines[1:]:
+            self.take(line)
+        self.check()
+        return self
+
+    def add(self, line: Line) -> None:
+        """Keep a record. Raises a ResumeError if it is from another machine than those before."""
+        if self.started and isinstance(line, Started):
+            commits = ({"commit": machine.commit} for machine in (self.machine, line.machine))
+            self._refuse("measured", machine_differences(self.machine, line.machine) + version_differences(*commits))
+        self._write(line)
+        self.take(line)
+
+    def _refuse(self, was: str, differences: list[str]) -> None:
+        if differences:
+            raise ResumeError(f"{self.path} was {was} elsewhere: {'; '.join(differences)}")
+
+    def _write(self, line: Line) -> None:
+        with open(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "ab") as file:
+            content, checksum = encode_line(line, self.checksum)
+            file.write(content)
+        self.checksum = checksum
+
+    def discard(self) -> None:
+        """Remove the file: its content is in the results file, or it has none."""
+        self.path.unlink(missing_ok=True)
+        if self.made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
+
+
+def _whole_lines(path: Path) -> bytes:
+    content = read_whole(path, MOST_BYTES)
+    return content[: content.rfind(b"\n") + 1]
+
+
+def with_checksum(record: Any, indent: int = -1) -> bytes:
+    """A record as a JSON object, whose first key is the SHA-256 of the bytes after it; by default in one line."""
+    rest = msgspec.json.format(msgspec.json.encode(record), indent=indent)[1:]
+    return b'{"%s":"%s",%s' % (CHECKSUM.encode(), _sha256(rest), rest)
+
+
+def record_of(content: bytes, kind: type[T], schema: int | None = None) -> T:
+    """A record of this kind, as `with_checksum` wrote it.
+
+    Raises a ValueError if it is of another schema, where the kind has one, was changed, or is no such record.
+
+    >>> record_of(with_checksum({"ratio": 2.0}), dict)
+    {'ratio': 2.0}
+    """
+    found = _decode(content)
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    header = found.get("trigru", found)  # of results, whose format is pytest-benchmark's
+    number = header.get("schema") if isinstance(header, dict) else None
+    if schema is not None and number != schema:
+        raise ValueError(f"schema {brief(repr(number))}, expected {schema}: read it with the trigru that wrote it")
+    rest = content.partition(b",")[2]
+    if content != b'{"%s":"%s",%s' % (CHECKSUM.encode(), _sha256(rest), rest):
+        raise ValueError(_CHANGED)
+    return _decode(b"{" + rest, kind)
+
+
+def encode_line(record: Any, before: str) -> tuple[bytes, str]:
+    """A record as a line of a journal, and its checksum, which is chained to that of the line before, or to ""."""
+    content = msgspec.json.encode(record)
+    checksum = _sha256(before.encode() + content)
+    return b'["%s",%s]\n' % (checksum, content), checksum.decode()
+
+
+def decode_lines(content: bytes, kind: Any) -> tuple[list[Any], str]:
+    """The records of a journal by `encode_line`, and the last checksum. Raises a ValueError as `record_of`."""
+    records, checksum = [], b""
+    for line in content.splitlines():
+        record = line[_RECORD:-1]
+        checksum = _sha256(checksum + record)
+        if line != b'["%s",%s]' % (checksum, record):
+            raise ValueError(_CHANGED)
+        records.append(_decode(record, kind))
+    return records, checksum.decode()
+
+
+@contextmanager
+def refusing(path: Path, error: type[TrigruError], advice: str) -> Iterator[None]:
+    """Within this context, what is wrong with a file becomes an error in a sentence, with what to do about it."""
+    try:
+        yield
+    except (OSError, ValueError) as reason:  # also what msgspec says
+        if isinstance(reason, TrigruError):
+            raise
+        what = reason.strerror if isinstance(reason, OSError) else brief(reason)
+        raise error(f"{path}: {what}. {advice}") from reason
+
+
+def _sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _decode(content: bytes, kind: Any = Any) -> Any:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -1,4 +1,4 @@
-"""Items that belong together."""
+"""Items that belong together, and items that are there twice."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -17,3 +17,9 @@ def grouped(items: Iterable[V], key: Callable[[V], K]) -> dict[K, list[V]]:
     for item in items:
         found.setdefault(key(item), []).append(item)
     return found
+
+
+def first_twice(names: Iterable[str]) -> str | None:
+    """The first name that is there a second time."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ...common.equality.measurement import SAME_BOUND, Measurement
-from .grouping import grouped
-from .lines import first_twice
+from .grouping import first_twice, grouped
 
 #: Checks of values that are moved and not computed.
 _EXACT = ("conversion", "exchange")

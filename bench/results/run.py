@@ -1,28 +1,24 @@
-"""The records of a run, and its journal: a file that survives the run, with a line for each record.
+"""The records of a run, and the run as it is read: arms with ratios, noise floors and verdicts. Times are in seconds.
 
-The results file has them, too, but no samples of arms that have no number in the end, and for each such arm one reason.
-Nothing is stored that can be computed from them. The types bound every number that is read, and readers refuse records
-that contradict each other. Each line of a journal has a checksum that is chained to the line before it.
+Nothing is stored that can be computed: `trigru.bench.analysis.merge` makes `Results` of a `Run`. The types bound every
+number that is read, and readers refuse records that contradict each other.
 """
 
-import os
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Annotated
 
+import numpy as np
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ...common.errors import TrigruError, brief
-from ...common.files import read_whole
 from ...common.port.programs import Build, Count, ProgramFacts
-from .arm import Arm, Clock, Load, Natural, NotNegative, Plan, SampleSeconds, Untimed
-from .grouping import grouped
-from .lines import MOST_BYTES, check_date, decode_lines, encode_line, first_twice
-from .machine import Ceilings, Machine, machine_differences, version_differences
+from .arm import OTHER_CLOCK, Arm, Clock, Load, Natural, Plan, SampleSeconds, Untimed, check_date
+from .grouping import first_twice, grouped
+from .machine import Ceilings, Machine
 
-#: Name of the file of a journal, beside the results.
-PARTIAL = "results.partial.jsonl"
+#: The version of the format of results.
+SCHEMA = 10
 
 
 class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -52,31 +48,18 @@ class Resumed(Struct, frozen=True, tag=True):
     """The run was stopped, and is continued."""
 
 
-class Samples(Struct, frozen=True, kw_only=True):
-    """The times of an arm in one process."""
-
-    calls: Natural  # in a sample
-    steady: bool  # whether the warm-up ended since calls became no faster, and not since it took too long
-    time_s: Annotated[list[SampleSeconds], Meta(min_length=1)]  # seconds per call, one for each round
-    #: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are started
-    #: before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it is the
-    #: throughput of a training loop and the other one is latency.
-    clock: Clock
-    #: Seconds per call by the other clock, from separate rounds; empty where it was not measured.
-    other_s: list[SampleSeconds]
-    position: list[Count]  # the arm's place within each round
-    started_s: list[NotNegative]  # when each sample began, seconds since the epoch
-
-    def __post_init__(self) -> None:
-        for name in ("position", "started_s"):
-            if len(getattr(self, name)) != len(self.time_s):
-                raise ValueError(f"{name} has {len(getattr(self, name))} items, expected {len(self.time_s)}")
-
-
-class Timed(Samples, frozen=True, kw_only=True):
+class Timed(Struct, frozen=True, kw_only=True):
     """An arm in one process: its samples, and what else is known of it. Further keys are ignored."""
 
     arm: str  # its id
+    calls: Natural  # in a sample
+    steady: bool  # whether the warm-up ended since calls became no faster, and not since it took too long
+    #: The clock that leads: "blocked", where each call is waited for before the next, or "pipelined", where all calls
+    #: of a sample are started before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator,
+    #: where it is the throughput of a training loop and the other one is latency.
+    clock: Clock
+    #: Seconds per call by each clock that was used, in rounds of its own: one number for each round.
+    times_s: dict[Clock, Annotated[list[SampleSeconds], Meta(min_length=1)]]
     device: str  # where the arm ran
     backend: str  # the platform of that
     #: Largest error of the first results, as a share of what its admission allows; None of a peer that an earlier
@@ -87,6 +70,20 @@ class Timed(Samples, frozen=True, kw_only=True):
     #: The program that XLA made; None where XLA did not run it, another process read it, or it is unreadable.
     program: ProgramFacts | None
     unreadable: str = ""  # why it could not be read; "" where it was, or nobody tried
+
+    def __post_init__(self) -> None:
+        if self.clock not in self.times_s:
+            raise ValueError(f"{self.arm} has no times by the clock that leads, {self.clock}")
+
+    @property
+    def time_s(self) -> list[float]:
+        """Seconds per call by the clock that leads, one for each round."""
+        return self.times_s[self.clock]
+
+    @property
+    def other_s(self) -> list[float]:
+        """Seconds per call by the other clock; empty where it was not measured."""
+        return self.times_s.get(OTHER_CLOCK[self.clock], [])
 
 
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -121,13 +118,12 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
     """The records of a run, each kind in the order in which they came."""
 
     begun: Begun  # how it began
-    started: list[Started]  # one for each process that was started, before or after an interruption
-    #: The arms without a number. Those with which the run began are among them in a results file alone.
-    untimed: list[Untimed]
-    interruptions: Annotated[int, Meta(ge=0, le=1000)]  # how often the run was stopped and resumed
-    ended: Ended | None  # how it ended; None if it did not
-    #: What was measured. In a results file it stands with each arm that has a number instead.
-    groups_timed: list[GroupTimed] = []
+    started: list[Started] = []  # one for each process that was started, before or after an interruption
+    untimed: list[Untimed] = []  # arms that lost their number after it began, in any process
+    groups_timed: list[GroupTimed] = []  # what was measured
+    interruptions: Annotated[int, Meta(ge=0, le=1000)] = 0  # how often the run was stopped and resumed
+    ended: Ended | None = None  # how it ended; None if it did not
+    schema: int = SCHEMA  # the version of this format
 
     @property
     def plan(self) -> Plan:
@@ -197,94 +193,71 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("it was timed by two clocks")
 
 
-class ResumeError(TrigruError, ValueError):
-    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine."""
+class Benchmark(Struct, frozen=True):
+    """An arm with a number."""
 
-    def __init__(self, what: str):
-        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
+    arm: Arm
+    timed: dict[int, Timed]  # its samples, by process
+    shape: str  # sizes of the workload, as text
+    steps: int  # time steps of a call, without padding
+    flops: float  # the least work of a call; see `trigru.bench.arms.workloads.work_of`
+    moved_bytes: float
+    ratio: float  # time / baseline time, paired within rounds, with its 95 % interval
+    low: float
+    high: float
+    floor: float  # the group's noise floor, as a fraction
+    verdict: str  # "faster", "slower" or "indistinguishable", than the baseline
 
+    @property
+    def group(self) -> str:
+        return self.arm.group
 
-class Journal(Run, kw_only=True):
-    """The records of a run that is not complete, in a file."""
+    @property
+    def name(self) -> str:
+        return self.arm.name
 
-    path: Path
-    checksum: str = ""  # of the file's last line
-    made_folder: bool = False  # whether the file's folder was made for it
+    @property
+    def facts(self) -> Timed:
+        """The facts from its first process. No other times how it is built, nor, on a CPU, reads its program."""
+        return next(iter(self.timed.values()))
 
-    @classmethod
-    def begin(cls, path: Path, begun: Begun) -> "Journal":
-        """Begin a file. Raises a FileExistsError if there is one."""
-        self = cls._of(path, [begun])
-        self.made_folder = not path.parent.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("xb").close()
-        self._write(begun)
-        return self
+    @property
+    def time_s(self) -> np.ndarray:
+        """Seconds per call, one for each round."""
+        return np.concatenate([t.time_s for t in self.timed.values()])
 
-    @classmethod
-    def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
-        """Continue where the file ends, on the same plan and the same software, installed now. Raises a ResumeError."""
-        self = cls.read(path)
-        begun = self.begun
-        if self.plan != plan:
-            command = " ".join(begun.command)
-            raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
-        if begun.versions:
-            then, now = begun.versions | {"commit": begun.commit}, versions | {"commit": commit}
-            self._refuse("begun", version_differences(then, now))
-        if path.is_symlink():
-            raise ResumeError(f"{path}: is a symbolic link, which is not written to")
-        os.truncate(path, len(_whole_lines(path)))
-        self.add(Resumed())
-        return self
+    @property
+    def median_s(self) -> float:
+        return float(np.median(self.time_s))
 
-    @classmethod
-    def read(cls, path: Path) -> "Journal":
-        """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
-        try:
-            return cls._of(path, *decode_lines(_whole_lines(path), Line))
-        except OSError as error:
-            raise TrigruError(f"{path}: {error.strerror}.") from error
-        except ValueError as error:  # also msgspec's
-            raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
+    @property
+    def process(self) -> list[int]:
+        """The process of each round, from 0."""
+        return [number for number, t in self.timed.items() for _ in t.time_s]
 
-    @classmethod
-    def _of(cls, path: Path, lines: list[Line], checksum: str = "") -> "Journal":
-        """The journal of these lines. Raises a ValueError if they are not of one run."""
-        if not lines or not isinstance(lines[0], Begun):
-            raise ValueError("it has no beginning")
-        facts = {"begun": lines[0], "started": [], "untimed": [], "interruptions": 0, "ended": None}
-        self = cls(**facts, path=path, checksum=checksum)
-        for line in lines[1:]:
-            self.take(line)
-        self.check()
-        return self
+    @property
+    def other_s(self) -> list[float]:
+        """Seconds per call by the clock that does not lead; see `trigru.bench.results.run.Timed`."""
+        return [s for t in self.timed.values() for s in t.other_s]
 
-    def add(self, line: Line) -> None:
-        """Keep a record. Raises a ResumeError if it is from another machine than those before."""
-        if self.started and isinstance(line, Started):
-            commits = ({"commit": machine.commit} for machine in (self.machine, line.machine))
-            self._refuse("measured", machine_differences(self.machine, line.machine) + version_differences(*commits))
-        self._write(line)
-        self.take(line)
-
-    def _refuse(self, was: str, differences: list[str]) -> None:
-        if differences:
-            raise ResumeError(f"{self.path} was {was} elsewhere: {'; '.join(differences)}")
-
-    def _write(self, line: Line) -> None:
-        with open(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "ab") as file:
-            content, checksum = encode_line(line, self.checksum)
-            file.write(content)
-        self.checksum = checksum
-
-    def discard(self) -> None:
-        """Remove the file: its content is in the results file, or it has none."""
-        self.path.unlink(missing_ok=True)
-        if self.made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
-            self.path.parent.rmdir()
+    @property
+    def steady(self) -> list[bool]:
+        """Whether the warm-up ended since calls became no faster, for each process."""
+        return [t.steady for t in self.timed.values()]
 
 
-def _whole_lines(path: Path) -> bytes:
-    content = read_whole(path, MOST_BYTES)
-    return content[: content.rfind(b"\n") + 1]
+class Results(Struct, frozen=True):
+    """A run: its records, the arms with a number, and those without."""
+
+    trigru: Run
+    benchmarks: list[Benchmark]
+    untimed: list[Untimed]
+
+    @property
+    def datetime(self) -> str:
+        """When the run ended; now, if it did not."""
+        return self.trigru.ended.datetime if self.trigru.ended else datetime.now(UTC).isoformat(timespec="minutes")
+
+    def groups(self) -> dict[str, list[Benchmark]]:
+        """Benchmarks by group, in the order of the plan."""
+        return grouped(self.benchmarks, lambda b: b.group)

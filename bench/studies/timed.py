@@ -52,4 +52,4 @@ def time_arms(make_arms: Callable[[], Arms], number: int) -> dict[str, np.ndarra
     for sample in samples:
         if isinstance(sample, Exception):
             raise sample
-    return {name: np.array(sample.time_s) for name, sample in zip(names, samples, strict=True)}
+    return {name: np.array(sample["blocked"]) for name, sample in zip(names, samples, strict=True)}

@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -74,18 +74,6 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
         commit=commit_of_trigru(),
         gpus=[] if is_cpu else describe_gpus(),
     )
-
-
-def machine_contradictions(machine: Machine, ports: Iterable[str]) -> Iterator[str]:
-    """A sentence where a CPU has GPUs, or a port of which there are numbers lacks a package that it needs."""
-    from ...impls import get_port, own_ports, unavailable  # here, since it imports JAX
-
-    if machine.backend == "cpu" and machine.gpus:
-        yield f"it has GPUs, and ran on {machine.device}"
-    for port in {*ports} & {*own_ports()}:
-        for name in () if unavailable(port) else get_port(port).packages:
-            if name != "jaxlib" and machine.versions.get(name, "not installed") == "not installed":  # it comes with jax
-                yield f"{port} was there, and {name} was not installed"
 
 
 def without_paths(value: str) -> str:

@@ -15,8 +15,7 @@ import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.port.programs import watch_build
-from ..results.arm import Clock
-from ..results.run import Samples
+from ..results.arm import OTHER_CLOCK, Clock
 
 #: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
 #: better than few long ones: paired samples lie closer together, and a disturbance spoils fewer calls.
@@ -29,6 +28,10 @@ LONG_ROUND_S = 20.0
 STEADY_WITHIN = 0.03
 #: After the first time one steady stretch is enough; after the second the warm-up ends, steady or not.
 LONG_WARM_UP_S, MAX_WARM_UP_S = 0.5, 5.0
+
+
+#: Seconds per call of an arm's samples, by clock; the one that leads comes first.
+Times = dict[Clock, list[float]]
 
 
 class CompiledWhileTimingError(TrigruError):
@@ -51,7 +54,7 @@ class WarmUp(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """How many calls a sample has, by the clock that leads; see `trigru.bench.results.run.Samples`."""
+    """How many calls a sample has, by the clock that leads; see `trigru.bench.results.run.Timed`."""
 
     clock: Clock = "blocked"
     least_calls: int = 1  # however long they take
@@ -78,7 +81,6 @@ ACCELERATOR = Calibration("pipelined", least_calls=50, most_calls=None, least_sa
 class Schedule(NamedTuple):
     """The samples of a group of arms that are warm, by clock; the one that leads comes first."""
 
-    steady: list[bool]  # whether each arm was no longer getting faster
     calls: dict[Clock, list[int]]  # of a sample of each arm
     round_s: dict[Clock, float]  # about how long a round takes, in seconds
 
@@ -87,7 +89,7 @@ class Schedule(NamedTuple):
         return dict(zip(self.calls, (leading, math.ceil(leading / 4)), strict=False))
 
     def whole_s(self, leading: int) -> float:
-        """About how long so many rounds by the clock that leads take, with those by the other, in seconds."""
+        """About how long these rounds take, in seconds."""
         return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
 
 
@@ -95,12 +97,12 @@ def schedule_of(
     warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration = CPU, *, both: bool = True
 ) -> Schedule:
     """The schedule of arms that were warmed up so; with `both`, also by the clock that does not lead."""
-    leading, other = (calibration.clock, *(clock for clock in CLOCKS if clock != calibration.clock))
+    leading, other = calibration.clock, OTHER_CLOCK[calibration.clock]
     calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
     if both:
         calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
     times_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
-    return Schedule([w.steady for w in warmed], calls, times_s)
+    return Schedule(calls, times_s)
 
 
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
@@ -129,7 +131,7 @@ def sample_rounds(
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
     entering: Callable[[int], None] = lambda index: None,
-) -> list[Samples | Exception]:
+) -> list[Times | Exception]:
     """Time arms in interleaved rounds.
 
     Every arm runs once a round, in balanced shuffled order; garbage collection is off while the clock runs. All outputs
@@ -138,52 +140,39 @@ def sample_rounds(
 
     Args:
         arms: warm, and so compiled.
-        rounds: how many. A multiple of the number of arms balances positions exactly.
         progress: called after each round, or each sample where rounds are long, with its share of the whole time.
         entering: called with the arm's number before each sample, outside of the timed region.
     """
-    of_clocks = schedule.rounds(rounds).items()
-    orders = [(clock, order) for clock, number in of_clocks for order in balanced_orders(len(arms), number, seed)]
-    time_s, started_s, position = np.zeros((3, len(orders), len(arms)))
+    numbers = schedule.rounds(rounds)
+    time_s = {clock: np.zeros((number, len(arms))) for clock, number in numbers.items()}
+    orders = [(clock, *of) for clock in time_s for of in enumerate(balanced_orders(len(arms), numbers[clock], seed))]
     failed: dict[int, Exception] = {}
     with _no_garbage_collection():
-        for number, (clock, order) in enumerate(orders):
+        for clock, number, order in orders:
             gc.collect()
             share = schedule.round_s[clock] / schedule.whole_s(rounds)
             is_long = schedule.round_s[clock] > LONG_ROUND_S
-            for place, index in enumerate(order.tolist()):
-                position[number, index] = place
+            for index in order.tolist():
                 if index not in failed:
                     entering(index)
-                    started_s[number, index] = time.time()
                     try:
-                        time_s[number, index] = _sample(arms[index], clock, schedule.calls[clock][index])
+                        time_s[clock][number, index] = _sample(arms[index], clock, schedule.calls[clock][index])
                     except Exception as error:  # an arm loses only its own numbers
                         failed[index] = error
                 if is_long:
                     progress(share / len(arms))
             if not is_long:
                 progress(share)
-    leading = next(iter(schedule.calls))
-    return [
-        failed.get(index)
-        or Samples(
-            clock=leading,
-            calls=schedule.calls[leading][index],
-            steady=steady,
-            time_s=_digits(time_s[:rounds, index], "{:.6g}"),
-            other_s=_digits(time_s[rounds:, index], "{:.6g}"),
-            position=position[:rounds, index].astype(int).tolist(),
-            started_s=_digits(started_s[:rounds, index], "{:.3f}"),
-        )
-        for index, steady in enumerate(schedule.steady)
+    return [  # with few digits, for a small file
+        failed.get(index) or {clock: [float(f"{s:.6g}") for s in of[:, index]] for clock, of in time_s.items()}
+        for index in range(len(arms))
     ]
 
 
 def _sample(arm: Benchmarkable, clock: Clock, calls: int) -> float:
     """Seconds per call. Raises a CompiledWhileTimingError if XLA compiled."""
     with watch_build() as built:
-        time_s = CLOCKS[clock](arm, calls)
+        time_s = _call_time_s(arm, clock, calls)
     if built(0.0).compile_s:
         raise CompiledWhileTimingError(
             "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of what it passes from "
@@ -199,7 +188,7 @@ def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration =
     while spent_s < MAX_WARM_UP_S:
         calls, elapsed_s = 0, 0.0
         while calls == 0 or elapsed_s < sample_time_s:
-            elapsed_s += CLOCKS[calibration.clock](arm, at_once) * at_once
+            elapsed_s += _call_time_s(arm, calibration.clock, at_once) * at_once
             calls += at_once
         spent_s, time_s = spent_s + elapsed_s, elapsed_s / calls
         unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
@@ -209,25 +198,15 @@ def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration =
     return WarmUp(False, best_s)
 
 
-def _blocked(arm: Benchmarkable, calls: int) -> float:
-    start = time.perf_counter_ns()
-    for _ in range(calls):
-        arm.wait(arm.call())
+def _call_time_s(arm: Benchmarkable, clock: Clock, calls: int) -> float:
+    if clock == "blocked":
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            arm.wait(arm.call())
+    else:
+        start = time.perf_counter_ns()
+        arm.wait([arm.call() for _ in range(calls)])
     return (time.perf_counter_ns() - start) * 1e-9 / calls
-
-
-def _pipelined(arm: Benchmarkable, calls: int) -> float:
-    start = time.perf_counter_ns()
-    arm.wait([arm.call() for _ in range(calls)])
-    return (time.perf_counter_ns() - start) * 1e-9 / calls
-
-
-#: Seconds per call of an arm, each waited for, or all in flight.
-CLOCKS: dict[Clock, Callable[[Benchmarkable, int], float]] = {"blocked": _blocked, "pipelined": _pipelined}
-
-
-def _digits(values: np.ndarray, form: str) -> list[float]:  # few, for a small file
-    return [float(form.format(value)) for value in values]
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from ..processes.child import Child, ChildDiedError, ProcessEnded, SideBySide, c
 from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
-from ..results.run import GroupTimed, Journal, Started
+from ..results.files import Journal
+from ..results.run import GroupTimed, Started
 from .machine import visible_gpu
 
 WORKER = "trigru.bench.timing.worker:answer_request"
@@ -49,10 +50,7 @@ class TimingRequest(Struct, frozen=True):
 
     @property
     def marker(self) -> Path:
-        """A file with the number of the arm that is being timed, from 1; 0 between groups.
-
-        It costs no system call, and it still exists after the process has died.
-        """
+        """A file with the number of the arm that is being timed, from 1; 0 between groups. It outlives the process."""
         return Path(self.folder) / f"timed_arm-{self.process}"
 
 
@@ -70,14 +68,10 @@ Message = Started | Stage | Untimed | GroupTimed | None
 
 
 class Turns(AbstractContextManager["Turns"]):
-    """A lock that processes share while they prepare, and that one has for itself while it times.
+    """A lock that processes of one folder share while they prepare, and that one has for itself while it times.
 
-    A process that waits to time comes before one that would prepare again: each passes a turnstile, in which it waits.
-    The kernel releases the lock of a process that ends.
-
-    Args:
-        folder: of all processes that take turns.
-        waits: called every `HEARTBEAT_S` seconds while this process waits.
+    A process that waits to time comes before one that would prepare again: each passes a turnstile, in which it waits,
+    and calls `waits` every `HEARTBEAT_S` seconds. The kernel releases the lock of a process that ends.
     """
 
     def __init__(self, folder: Path, waits: Callable[[], None] = lambda: None):
@@ -134,8 +128,7 @@ def run(
         progress: called with what is under way and the share of the work left that was done since the last call.
         ask: measures a request; by default `ask_process`.
         quick: on a CPU with two cores, prepare arms in two processes at a time; how long that takes is not measured.
-        programs: the folder in which such a run keeps its programs for the next of the same arms and software; those
-            of others are removed. By default a new one.
+        programs: where such a run keeps its programs for the next of the same arms and software, and removes others.
     """
     plan, begun = journal.plan, journal.begun
     requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
@@ -152,7 +145,7 @@ def run(
         request, stage = requests[process], stages.pop(process, None)
         is_untouched = journal.todo(process) == request.arms
         if error is None and is_untouched:
-            error = ChildDiedError("the measuring process ended without a word")
+            error = ChildDiedError("the process ended without a word")
         if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
             if process in blamed:
                 _blame(journal, stage, request, error)

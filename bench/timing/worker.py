@@ -10,21 +10,20 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import msgspec
 import numpy as np
 
 from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import read_program, watch_build
 from ..arms.admission import share_references
-from ..arms.arms import FEW_PROCESSES, Ready, expected_of, packages_of_plan, prepare
+from ..arms.arms import FEW_PROCESSES, Ready, expected_of, packages_of, prepare
 from ..processes.child import collect_less_garbage
 from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
 from ..results.grouping import grouped
 from ..results.machine import Ceilings, Machine
-from ..results.run import GroupTimed, Samples, Started, Timed
+from ..results.run import GroupTimed, Started, Timed
 from .machine import describe_machine
-from .sampling import ACCELERATOR, CPU, Schedule, sample_rounds, schedule_of, warm_up
+from .sampling import ACCELERATOR, CPU, Schedule, Times, WarmUp, sample_rounds, schedule_of, warm_up
 from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest, Turns
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time by both clocks, over all
@@ -34,8 +33,7 @@ GROUP_TIME_S = 40.0
 #: bounds. The ports of this package have eleven arms, so eleven rounds put every arm once in every position.
 SHORT_GROUP_TIME_S = 0.85
 ROUNDS, MOST_ROUNDS = 11, 55
-#: The least number of rounds of a group, over all processes.
-MIN_ROUNDS = 11
+MIN_ROUNDS = 11  # over all processes
 #: About which share of a group's time it takes to compile its arms.
 PREPARING = 0.5
 #: Of the machine's limits: calls of which the fastest counts; steps of a loop, of which each needs the one before, and
@@ -64,22 +62,19 @@ def answer_request(request: TimingRequest, answer: Answer) -> None:
 
 def measure(request: TimingRequest, answer: Answer, turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
-    marker = np.memmap(request.marker, "<u4", "w+", shape=1)
-    machine = describe_machine(packages_of_plan(request.plan))
+    plan, marker = request.plan, np.memmap(request.marker, "<u4", "w+", shape=1)
+    machine = describe_machine(packages_of((*plan.ports, *plan.peers)))
     answer(Stage("measure the machine's limits"))  # until then, the parent lets no other process time
     if request.backend not in (None, machine.backend):
         raise OtherPlatformError(
             f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
         )
-    ceilings = {}
-    turns.acquire_exclusive()
-    for name, dtype, precision in sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms}):
-        with jax.default_matmul_precision(precision):
-            ceilings[name] = measure_ceilings(dtype)
-    turns.acquire_shared()
-    answer(Started(machine, ceilings))
-    for arms in grouped(request.arms, lambda arm: arm.group).values():
-        with jax.default_matmul_precision(arms[0].precision):
+    with jax.default_matmul_precision(plan.precision):
+        turns.acquire_exclusive()
+        ceilings = measure_ceilings(plan.dtype)
+        turns.acquire_shared()
+        answer(Started(machine, {plan.arithmetic: ceilings}))
+        for arms in grouped(request.arms, lambda arm: arm.group).values():
             answer(measure_group(request, arms, machine, marker, answer, turns))
 
 
@@ -90,8 +85,8 @@ def measure_group(
 
     An arm that fails loses only its own number. Between groups, the lock of turns is shared.
     """
-    group, process, sample_time_s = arms[0].group, request.process, request.plan.sample_time_s
-    how = sample_time_s, CPU if machine.backend == "cpu" else ACCELERATOR
+    group, process = arms[0].group, request.process
+    how = request.plan.sample_time_s, CPU if machine.backend == "cpu" else ACCELERATOR
 
     def attempt(what: str, arm: Arm, step: Callable[..., T], *of: Any, share: float = 0.0) -> T | None:
         answer(Stage(f"{what} {arm.id}", share, group, arm.id))
@@ -102,9 +97,6 @@ def measure_group(
             answer(Untimed(arm, text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"))
             return None
 
-    def compiled(arm: Arm) -> Ready | None:
-        return attempt("compile", arm, _prepare, request, arm, machine, share=PREPARING / len(arms))
-
     def progress(share: float) -> None:
         answer(Stage(f"time {group}", (1 - PREPARING) * share, group))
 
@@ -114,29 +106,37 @@ def measure_group(
     # an arm that always came first was seen to be 0.3 % slower; of two processes side by side, each compiles half
     pair, second = divmod(process, SIDE_BY_SIDE)
     order = np.random.default_rng(pair).permutation(len(arms))[:: -1 if second else 1]
-    ready = sorted(filter(None, [compiled(arms[number]) for number in order]), key=lambda one: arms.index(one.arm))
+    share = PREPARING / len(arms)
+    compiled = (attempt("compile", arms[n], _prepare, request, arms[n], machine, share=share) for n in order)
+    ready = sorted(filter(None, compiled), key=lambda one: arms.index(one.arm))
     turns.acquire_exclusive()
     warmed = [attempt("warm up", one.arm, warm_up, one, *how) for one in ready]
     ready = [one for one, warm in zip(ready, warmed, strict=True) if warm]  # the others' arrays are freed
+    warmed = [warm for warm in warmed if warm]
     if not {"baseline", "duplicate"} <= {one.arm.role for one in ready}:
         turns.acquire_shared()
         for one in ready:
             answer(Untimed(one.arm, NO_BASELINE))
         return GroupTimed(group, process, [])
-    schedule = schedule_of([warm for warm in warmed if warm], *how)
+    schedule = schedule_of(warmed, *how)
     rounds = rounds_in(request.plan, schedule, len(ready))
     progress(0.0)
     samples = sample_rounds(ready, rounds, schedule, seed=process, progress=progress, entering=enter)
     marker[0] = 0
     turns.acquire_shared()
-    pairs = zip(ready, samples, strict=True)
-    timed = [attempt("read the program of", one.arm, _timed, one, of, process, machine) for one, of in pairs]
+    calls = next(iter(schedule.calls.values()))
+    timed = [
+        attempt("read the program of", one.arm, _timed, one, *facts, process, machine)
+        for one, *facts in zip(ready, warmed, calls, samples, strict=True)
+    ]
     return GroupTimed(group, process, [t for t in timed if t])
 
 
-def _timed(ready: Ready, samples: Samples | Exception, process: int, machine: Machine) -> Timed:
-    if isinstance(samples, Exception):
-        raise samples
+def _timed(
+    ready: Ready, warmed: WarmUp, calls: int, times_s: Times | Exception, process: int, machine: Machine
+) -> Timed:
+    if isinstance(times_s, Exception):
+        raise times_s
     program, facts, unreadable = ready.program, None, ""
     reads = process == 0 or machine.backend != "cpu"  # where each process tunes its own
     try:
@@ -144,8 +144,11 @@ def _timed(ready: Ready, samples: Samples | Exception, process: int, machine: Ma
     except Exception as error:  # the samples are kept
         unreadable = f"{type(error).__name__}: {brief(error)}"
     return Timed(
-        **msgspec.structs.asdict(samples),
         arm=ready.arm.id,
+        calls=calls,
+        steady=warmed.steady,
+        clock=next(iter(times_s)),
+        times_s=times_s,
         device=program.device or machine.device,
         backend=program.backend or machine.backend,
         gate=ready.gate,
@@ -191,11 +194,7 @@ def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:
 
 
 def measure_ceilings(dtype: str = "float32") -> Ceilings:
-    """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs.
-
-    The matrix product is of JAX's default precision. On an accelerator the steps of a loop, and not the rate of
-    products, bind a short scan.
-    """
+    """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs."""
     platform = jax.devices()[0].platform
     size = GEMM_SIZE.get(platform, LARGE_GEMM_SIZE)
     numbers = np.random.default_rng(0).normal(size=2**20).astype(dtype)  # JAX would compile a program to draw them

@@ -18,12 +18,13 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
-from ..results import lines, proof
-from ..results.lines import MOST_BYTES, check_date, first_twice, refusing
+from ..results import proof
+from ..results.arm import check_date
+from ..results.files import MOST_BYTES, record_of, refusing, with_checksum
+from ..results.grouping import first_twice
 from ..results.machine import Machine
-from ..timing.machine import machine_contradictions
 
-SCHEMA, FILE = 8, "trigru-snapshot.safetensors"
+SCHEMA, FILE = 9, "trigru-snapshot.safetensors"
 #: The names in the file's metadata of the record, and of dtypes that NumPy lacks.
 RECORD, DTYPES = "trigru.snapshot", "trigru.dtypes"
 #: What a change can be, causes before what follows from them, and what it means.
@@ -202,7 +203,7 @@ def encode(arrays: Arrays, snapshot: Snapshot | None = None) -> bytes:
         stored[name] = array
     beside = {DTYPES: msgspec.json.encode(other).decode()}
     if snapshot is not None:
-        beside[RECORD] = lines.with_checksum(snapshot).decode()
+        beside[RECORD] = with_checksum(snapshot).decode()
     return to_bytes(stored, metadata=beside)
 
 
@@ -229,7 +230,7 @@ def load(folder: Path) -> Read:
     advice = "Pass a folder that trigru snapshot wrote, or take the snapshot again."
     with refusing(folder / FILE, SnapshotError, advice):
         arrays, record = decode(read_whole(folder / FILE, MOST_BYTES))
-        snapshot = lines.record_of(record, Snapshot, SCHEMA)
+        snapshot = record_of(record, Snapshot, SCHEMA)
         if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
             raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
         trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
@@ -259,7 +260,6 @@ def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
     for subject in called:
         if subject.missing:
             yield f"{subject.name} was not there ({subject.missing}), and has facts"
-    yield from machine_contradictions(snapshot.machine, [subject.framework for subject in called])
     yield from proof.contradictions(snapshot.equality or ())
     measured = {m.port for m in snapshot.equality or ()}
     if measured and (lost := {subject.name for subject in called} & {*own_ports()} - measured):

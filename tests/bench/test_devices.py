@@ -13,7 +13,7 @@ from trigru.common.errors import InputError, UnavailableError
 from trigru.common.port.task import spread_of
 
 COMMAND = (
-    "compare --no-proof --devices 2,1 --workload tiny@batch=4 --phase forward --phase train_step --port nnx "
+    "compare --no-proof --devices 2,1 --workload tiny --size batch=4 --phase forward --phase train_step --port nnx "
     "--port equinox --processes 2 -o"
 )
 

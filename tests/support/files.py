@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save as to_bytes
 from trigru.bench.commands import matrix
-from trigru.bench.results.lines import CHECKSUM, encode_line, with_checksum
+from trigru.bench.results.files import CHECKSUM, encode_line, with_checksum
 from trigru.bench.upgrades.record import DTYPES, FILE, RECORD, SIGNATURE, Subject, Trail, decode, name_of
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params

@@ -11,8 +11,9 @@ import numpy as np
 from trigru.bench.arms.arms import expand
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import NO_BASELINE, Arm, Plan, Untimed
+from trigru.bench.results.files import Journal
 from trigru.bench.results.machine import Ceilings
-from trigru.bench.results.run import Begun, GroupTimed, Journal, Started, Timed
+from trigru.bench.results.run import Begun, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
 from trigru.bench.timing.supervisor import LIMIT_S, Message, Stage, TimingRequest, Turns
 
@@ -23,7 +24,7 @@ ARMS = expand(PLAN)
 STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]
 STARTED = Started(MACHINE, {"float32": Ceilings(100.0, 10.0)})
-KILLED = ChildDiedError("the measuring process died: killed by signal 9")
+KILLED = ChildDiedError("the process died: killed by signal 9")
 
 
 def is_alive(pid: int | str) -> bool:
@@ -64,13 +65,12 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
     return (factor * (1 + 0.01 * process) * rng.lognormal(0, 0.001, rounds)).tolist()
 
 
-def timed(process: int, arm: Arm, number: int = 0, rounds: int = 4) -> Timed:
-    """An arm in a process, with facts that tell processes and arms apart; it stands at that place in each round."""
+def timed(process: int, arm: Arm, rounds: int = 4) -> Timed:
+    """An arm in a process, with facts that tell processes and arms apart."""
     return Timed(
         arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, gate=0.25, leaves=5,
         build=BUILD if process == 0 else None, program=None, calls=10, steady=process == 0,
-        time_s=samples(process, arm, rounds), clock="blocked", other_s=[0.5 + process], position=[number] * rounds,
-        started_s=[0.0] * rounds,
+        clock="blocked", times_s={"blocked": samples(process, arm, rounds), "pipelined": [0.5 + process]},
     )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ class FakeProcesses:
                 yield from (Untimed(arm, NO_BASELINE) for arm in ready)
                 ready = []
             rounds = request.plan.rounds or 4
-            found = [timed(request.process, arm, number, rounds) for number, arm in enumerate(ready)]
+            found = [timed(request.process, arm, rounds) for arm in ready]
             yield GroupTimed(group, request.process, found)
 
     @property

@@ -7,20 +7,19 @@ from typing import Any
 import msgspec
 import numpy as np
 from trigru.bench.analysis.statistics import TimeComparison, compare, noise_floor, verdict
-from trigru.bench.arms.workloads import get_workload, parse_workload
+from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results import files
-from trigru.bench.results.arm import Arm, Plan
+from trigru.bench.results.arm import Arm, Plan, Sized
 from trigru.bench.results.grouping import grouped
 from trigru.bench.results.machine import Ceilings, Machine
-from trigru.bench.results.record import Benchmark, Results
-from trigru.bench.results.run import Begun, Ended, GroupTimed, Run, Started, Timed
+from trigru.bench.results.run import Begun, Benchmark, Ended, GroupTimed, Results, Run, Started, Timed
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
 from trigru.common.port.styles import labels_of
 from trigru.impls import get_port
 
 PLAN = Plan(
-    workloads=(parse_workload("tiny"),), phases=("forward",), ports=("pure", "linen"), peers=(), styles=None,
+    workloads=(Sized("tiny"),), phases=("forward",), ports=("pure", "linen"), peers=(), styles=None,
     kernels=("stock",), processes=2, rounds=6, sample_time_s=1e-6,
 )  # fmt: skip
 VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "flax": "0.12.12", "equinox": "0.13.8", "pytest-benchmark": "5.2.3"}
@@ -36,10 +35,16 @@ BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
 PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024)
 
 
+def sized(text: str) -> Sized:
+    """A workload by its name in ids of arms."""
+    name, *sizes = text.split("@")
+    return Sized(name, {size: int(value) for size, value in (of.split("=") for of in sizes)})
+
+
 def plan(**changes: Any) -> Plan:
-    """A plan of tiny's forward pass in pure and linen, with changes; workloads and kernels as users write them."""
+    """A plan of tiny's forward pass in pure and linen, with changes; workloads as in ids of arms."""
     if "workloads" in changes:
-        changes["workloads"] = tuple(map(parse_workload, changes["workloads"]))
+        changes["workloads"] = tuple(map(sized, changes["workloads"]))
     return msgspec.structs.replace(PLAN, **changes)
 
 
@@ -51,10 +56,9 @@ def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division
     kernel = rest.removeprefix(":") or "stock"
     is_own = (port, style) == ("pure", "jit") and kernel == "stock"
     role = "baseline" if is_own and not copy else "duplicate" if copy == "2" else "arm"
-    sized = parse_workload(workload)
     style = None if style == "?" else style  # of a port that is not to be had
     labels = labels_of(get_port(port), phase).get(style, ()) if port in PORTS else ("documented",) * (style == "eager")
-    return Arm(sized, phase, "float32", division, port, style, kernel, role, int(copy or 1), labels)
+    return Arm(sized(workload), phase, "float32", division, port, style, kernel, role, int(copy or 1), labels)
 
 
 def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> Benchmark:
@@ -70,10 +74,10 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
     for number, is_steady in zip(dict.fromkeys(process), steady, strict=True):
         here = [float(s) for s, p in zip(time_s, process, strict=True) if p == number]
         own = {"build": None, "program": None} if timed else {}  # which the first process alone reads
-        timed[number] = Timed(
-            **default | own, steady=is_steady, time_s=here, position=[0] * len(here), started_s=[0.0] * len(here),
-            other_s=[s for s, p in zip(other_s, others, strict=True) if p == number],
-        )  # fmt: skip
+        there = [s for s, p in zip(other_s, others, strict=True) if p == number]
+        clock = default["clock"]
+        times_s = {clock: here} | ({({"blocked", "pipelined"} - {clock}).pop(): there} if there else {})
+        timed[number] = Timed(**default | own, steady=is_steady, times_s=times_s)
     ratio, shape = facts.get("ratio", 1.0), get_workload(arm.workload).shape
     of_arm: dict[str, Any] = {"shape": shape, "steps": 8, "flops": 1e6, "moved_bytes": 1e6, "floor": 0.02}
     of_arm |= {"ratio": ratio, "low": ratio, "high": ratio, "verdict": "indistinguishable"}

@@ -28,8 +28,8 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
     found = merge(journal)
     again, facts = found.groups()[STEP][1], found.trigru
     for of in found.groups().values():
-        for place, b in enumerate(of):
-            assert b.timed == {process: timed(process, b.arm, place) for process in (0, 1)}
+        for b in of:
+            assert b.timed == {process: timed(process, b.arm) for process in (0, 1)}
     assert (again.steady, again.other_s) == ([True, False], [0.5, 1.5])
     assert again.facts.build == BUILD, "the first process's"
     journal.groups_timed.reverse()
@@ -40,7 +40,7 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
 
 
 def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):
-    noisy = msgspec.structs.replace(timed(0, AGAIN), time_s=[0.9, 1.0, 1.1, 1.2])
+    noisy = msgspec.structs.replace(timed(0, AGAIN), times_s={"blocked": [0.9, 1.0, 1.1, 1.2]})
     fill(journal, ())
     journal.add(GroupTimed(STEP, 0, [timed(0, PURE), noisy, timed(0, LINEN)]))
     again = merge(journal).benchmarks[1]

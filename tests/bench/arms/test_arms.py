@@ -9,7 +9,7 @@ from support.golden import check_golden
 from support.runs import PORTS, make_arm, plan
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import get_reference
-from trigru.bench.arms.arms import Peer, expand, get_peer, packages_of_plan
+from trigru.bench.arms.arms import Peer, expand, get_peer, packages_of
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.datasets import japanese_vowels
@@ -42,12 +42,12 @@ def test_a_plan_hands_on_styles_and_peers_and_what_is_not_to_be_had_has_one_arm_
     assert [arm.name for arm in own] == ["pure[jit]", "pure[jit]#2", "pure[leaves]", "pure[scan]"], "the baseline once"
     planned = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
     assert [arm.name for arm in expand(planned)[2:]] == ["nnx[pytree]", "torch[eager]", "torch[compile]"]
-    assert {"flax", "torch"} <= set(packages_of_plan(planned))
+    assert {"flax", "torch"} <= set(packages_of((*planned.ports, *planned.peers)))
     refuse = Mock(side_effect=UnavailableError("it is not installed"))
     monkeypatch.setattr(arms, "get_port", refuse)
     monkeypatch.setattr(arms, "get_peer", refuse)
     assert [arm.name for arm in expand(planned)[2:]] == ["nnx[?]", "torch[?]"]
-    assert packages_of_plan(planned) == []
+    assert packages_of((*planned.ports, *planned.peers)) == []
 
 
 def test_where_matrix_products_dominate_the_styles_of_a_first_look_are_enough(peer):

@@ -24,8 +24,7 @@ from trigru.bench.commands import arguments, compare
 from trigru.bench.processes import scratch
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
-from trigru.bench.results.files import save
-from trigru.bench.results.run import Journal, ResumeError
+from trigru.bench.results.files import Journal, ResumeError, save
 from trigru.bench.timing import worker
 from trigru.common.equality.checks import DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement

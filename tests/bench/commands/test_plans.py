@@ -5,11 +5,11 @@ import os
 import msgspec
 import pytest
 from support.runs import plan
-from trigru.bench.arms.workloads import get_workload, parse_workload
+from trigru.bench.arms.workloads import get_workload
 from trigru.bench.commands import options
 from trigru.bench.commands.arguments import check_folder
 from trigru.bench.commands.options import checks_of, make_plan, read_checks
-from trigru.bench.results.arm import Plan
+from trigru.bench.results.arm import Plan, Sized
 from trigru.common.errors import InputError
 
 FIRST_LOOK = ("documented", "leaves", "nnx.jit-tree", "jit_partial", "functional")
@@ -76,18 +76,19 @@ def test_a_phase_that_a_missing_port_may_have_in_a_style_is_not_refused(monkeypa
 @pytest.mark.parametrize(("size", "devices", "batch"), [(3, "2", 4), (4, "1,2,3", 6), (8, "3,2", 12), (7, "4,6", 12)])
 def test_a_batch_that_devices_cannot_share_is_refused_with_the_next_that_they_can(size, devices, batch):
     with pytest.raises(InputError, match=f"or --size batch={batch}\\.$"):
-        asked(workloads=[f"tiny@batch={size}"], devices=devices)
-    assert str(asked(workloads=[f"tiny@batch={batch}"], devices=devices).workloads[0]) == f"tiny@batch={batch}"
+        asked(workloads=["tiny"], sizes=[f"batch={size}"], devices=devices)
+    found = asked(workloads=["tiny"], sizes=[f"batch={batch}"], devices=devices)
+    assert str(found.workloads[0]) == f"tiny@batch={batch}"
 
 
 def test_what_cannot_be_in_memory_together_is_refused(monkeypatch):
-    needed = options.ARMS_AT_ONCE * get_workload(parse_workload("medium")).bytes
+    needed = options.ARMS_AT_ONCE * get_workload(Sized("medium")).bytes
     for there in (needed, None):
         monkeypatch.setattr(options, "memory", lambda there=there: there)
         asked(workloads=["medium"])
     monkeypatch.setattr(options, "memory", lambda: needed - 1)
     with pytest.raises(InputError, match=f"of memory for {options.ARMS_AT_ONCE} arms"):
-        asked(workloads=["tiny@batch=4", "medium"])
+        asked(workloads=["tiny", "medium"])
 
 
 def test_what_a_phase_needs_is_proven_and_with_a_readout_that():

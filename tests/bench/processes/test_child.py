@@ -11,10 +11,18 @@ from threading import Event
 import msgspec
 import pytest
 from support.processes import ARMS, PLAN, ends_within, is_alive
-from trigru.bench.processes import probe
-from trigru.bench.processes.child import Child, ChildDiedError, answers_of, environment, interpreter, parts_of_cpu
+from trigru.bench.processes import child
+from trigru.bench.processes.child import (
+    Child,
+    ChildDiedError,
+    JaxEnvironmentError,
+    answers_of,
+    check_jax,
+    environment,
+    interpreter,
+    parts_of_cpu,
+)
 from trigru.bench.processes.commands import run_command
-from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
 from trigru.bench.timing.supervisor import Stage, TimingRequest, Turns, ask_process
 
 REQUEST = TimingRequest(PLAN, ARMS, 0, "cpu", ".")
@@ -84,19 +92,19 @@ DEATHS = {
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_death_comes_with_its_cause(child_does, death):
     child_does(f"head -n 1 > request; echo '{LINE}'; {death}")
-    assert answers_until_death() == ([SAT], f"the measuring process {DEATHS[death]}")
+    assert answers_until_death() == ([SAT], f"the process {DEATHS[death]}")
 
 
 def test_a_death_before_the_request_is_read_is_a_death(child_does):
     child_does("echo 'ImportError: no JAX' >&2; exit 1")
     long = msgspec.structs.replace(REQUEST, programs="x" * 10**6)
-    assert answers_until_death(long) == ([], "the measuring process died: ImportError: no JAX")
+    assert answers_until_death(long) == ([], "the process died: ImportError: no JAX")
 
 
 def test_silence_for_longer_than_the_limit_ends_a_child_with_all_that_it_started(child_does):
     folder = child_does(f"sleep 20 & echo $! > other; echo '{LINE}'; sleep 0.5; echo '{LINE}'; wait")
     start = time.monotonic()
-    assert answers_until_death(limit_s=1.0) == ([SAT, SAT], "the measuring process said nothing for 1 s, and was ended")
+    assert answers_until_death(limit_s=1.0) == ([SAT, SAT], "the process said nothing for 1 s, and was ended")
     assert time.monotonic() - start < 6, "about 1.5 s, or somewhat more on a busy machine"
     for name in ("pid", "other"):
         assert ends_within(int((folder / name).read_text()), 1)
@@ -217,7 +225,7 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'a').write('{name} ')")
     monkeypatch.chdir(tmp_path)
     for module in ("timing.worker", "timing.coldstart", "proving.questions", "upgrades.worker"):
-        with pytest.raises(ChildDiedError, match="measuring process died"):
+        with pytest.raises(ChildDiedError, match="the process died"):
             list(answers_of(f"trigru.bench.{module}:answer_request", 0, str, 60.0))
     subprocess.run(interpreter("-c", "import queue, secrets"), check=True)
     inner = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import secrets'], check=True)"
@@ -232,17 +240,17 @@ def test_good_settings_are_tried_once_and_none_never_and_who_never_starts_is_giv
     for name in list(os.environ):
         if name.startswith(("JAX_", "XLA_", "TF_XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LIBTPU_")):
             monkeypatch.delenv(name)
-    probe._try.cache_clear()
+    child._try.cache_clear()
     tried = []
-    monkeypatch.setattr(probe, "answers_of", lambda *request: tried.append(request) or answers_of(*request))
+    monkeypatch.setattr(child, "answers_of", lambda *request: tried.append(request) or answers_of(*request))
     check_jax()
     assert not tried
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     check_jax()
     check_jax()
     assert len(tried) == 1
-    probe._try.cache_clear()
-    monkeypatch.setattr(probe, "LIMIT_S", 0.2)
+    child._try.cache_clear()
+    monkeypatch.setattr(child, "JAX_LIMIT_S", 0.2)
     said = r"^JAX does not start with JAX_PLATFORMS=cpu: said nothing for 0\.2 s, and was ended"
     with pytest.raises(JaxEnvironmentError, match=said):
         check_jax()

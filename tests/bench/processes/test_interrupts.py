@@ -12,7 +12,7 @@ import pytest
 from support.processes import ends_within
 from trigru.bench.analysis.merge import load
 from trigru.bench.processes.interrupts import Interrupted, listening, raise_if_interrupted, shielded
-from trigru.bench.results.run import Journal
+from trigru.bench.results.files import Journal
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -7,10 +7,13 @@ import sys
 
 import msgspec
 import pytest
+from support.processes import LINEN, FakeProcesses, ignore, journal_at
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, run_of, save, with_provenance
-from trigru.bench.analysis.merge import load
+from trigru.bench.analysis.merge import load, merge
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import FILE, ResultsFileError, command_line
+from trigru.bench.results.run import Ended
+from trigru.bench.timing.supervisor import run
 
 ARMS = [make_arm(name) for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]
 RESULTS = make_results([make_benchmark(arm, [1.0, 2.0, 3.0]) for arm in ARMS])
@@ -30,12 +33,22 @@ def test_the_samples_and_what_was_asked_are_read_as_they_were_saved(path):
     idle = with_provenance(RESULTS, load=None, plan=planned)
     saved = msgspec.structs.replace(idle, untimed=[Untimed(arm, "not equal") for arm in lost])
     save(saved, path)
-    run = load(path)
-    assert (run.untimed, run.datetime) == (saved.untimed, saved.datetime)
-    for name in ("begun", "started", "interruptions", "ended"):
-        assert getattr(run.trigru, name) == getattr(run_of(saved), name), name
-    assert [b.timed for b in run.benchmarks] == [b.timed for b in saved.benchmarks]
-    assert load(path.parent) == run
+    found = load(path)
+    assert (found.untimed, found.datetime) == (saved.untimed, saved.datetime)
+    for name in Run.__struct_fields__:
+        assert getattr(found.trigru, name) == getattr(run_of(saved), name), name
+    assert [b.timed for b in found.benchmarks] == [b.timed for b in saved.benchmarks]
+    assert load(path.parent) == found
+
+
+def test_an_arm_that_lost_its_number_in_a_later_process_has_a_reason_in_the_file(path):
+    journal = journal_at(path.with_name("journal"))
+    run(journal, ignore, FakeProcesses(fails={(1, LINEN.id): "it broke"}))
+    journal.ended = Ended(RESULTS.datetime, None)
+    files.save(merge(journal), path)
+    found = load(path)
+    assert found.untimed == merge(journal).untimed == [Untimed(LINEN, "in one process: it broke")]
+    assert [(b.arm, b.timed) for b in found.benchmarks] == [(b.arm, b.timed) for b in merge(journal).benchmarks]
 
 
 def test_a_compressed_file_that_is_cut_is_refused(path):

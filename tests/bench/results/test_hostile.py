@@ -56,8 +56,8 @@ def read(path):
 # Contradictions
 
 BEGUN, PLAN, PROVEN = "trigru begun", "trigru begun plan", "trigru begun equality"
-OF_LINEN = "benchmarks 2 extra_info trigru 0"
-EACH, MACHINES = "benchmarks * extra_info trigru *", "trigru started * machine"
+OF_LINEN = "trigru groups_timed 0 timed 2"
+EACH_GROUP, EACH = "trigru groups_timed * timed", "trigru groups_timed * timed *"
 OF_SUBJECT, OF_TRAIL = "subjects 0", "subjects 0 trails forward"
 
 
@@ -66,7 +66,7 @@ def twice(records):
     records.append(records[0])
 
 
-def lost(*words, places=(f"{BEGUN} arms", "benchmarks")):
+def lost(*words, places=(f"{BEGUN} arms", EACH_GROUP)):
     """Lists lose what has all of these words."""
 
     def change(items):
@@ -97,12 +97,12 @@ LIES = {"results.json": {
     "int` >= 1": {f"{BEGUN} arms 2": {"workload": {"name": "tiny", "sizes": {"hidden": 0}}}},
     "of length >= 1 - at .*workloads": {PLAN: {"workloads": []}},
     "float` <= 1.0 .*gate": {OF_LINEN: {"gate": 1.5}},
-    "float` >= 1e-12 - at .*time_s": {OF_LINEN: {"time_s": [-1.0] * 3}},
-    "float` <= .*time_s": {OF_LINEN: {"time_s": [1e9] * 3}},
-    "of length >= 1 - at .*time_s": {OF_LINEN: {"time_s": []}},
-    "int` >= 0": {"benchmarks 2 extra_info": {"trigru": {"-1": {}}}},
+    "float` >= 1e-12 - at .*times_s": {f"{OF_LINEN} times_s": {"blocked": [-1.0] * 3}},
+    "float` <= .*times_s": {f"{OF_LINEN} times_s": {"blocked": [1e9] * 3}},
+    "of length >= 1 - at .*times_s": {f"{OF_LINEN} times_s": {"blocked": []}},
+    "int` >= 0": {"trigru groups_timed 0": {"process": -1}},
     "int` <= ": {"trigru": {"interruptions": 10**15}},
-    "is in the group nonsense": {"benchmarks 2": {"group": "nonsense"}},
+    "process 0 of nonsense is none of the run": {"trigru groups_timed 0": {"group": "nonsense"}},
     # what was asked for, and what is there
     "the plan has linen, which has neither a number nor a reason": lost("linen"),
     "the plan has torch9, which has neither": {f"{PLAN} peers": lambda names: names.append("torch9")},
@@ -110,9 +110,7 @@ LIES = {"results.json": {
     "is not what the plan asked for": {f"{PLAN} ports": lambda ports: ports.remove("linen")},
     "the plan has linen as a peer": {PLAN: {"ports": ["pure", "nnx", "equinox"], "peers": ["linen"]}},
     "have, or that the plan did not ask for": {PLAN: {"styles": ["leaves", "functional"]}},
-    "has a number, and a reason why": {"trigru": reasons("linen")},
-    "linen.* has neither a number nor a reason": {"benchmarks": lambda arms: arms.pop(2)},
-    "linen.apply., which has neither a number": {"benchmarks 2 extra_info": {"trigru": {}}},
+    "linen.apply., which has neither a number": {"trigru groups_timed 0 timed": lambda arms: arms.pop(2)},
     "ports of the plan have nnx twice": {f"{PLAN} ports": lambda ports: ports.append("nnx")},
     "cannot be the arm of its group": {f"{BEGUN} arms 0": {"role": "arm"}},
     "is not what the plan has under its name": {f"{BEGUN} arms 3": {"way": "placed"}},
@@ -123,7 +121,7 @@ LIES = {"results.json": {
     },
     "not all of its 3 processes measured everything": {PLAN: {"processes": 3}},
     "not proven equal, and its proof passes": {
-        **lost("equinox", places=["benchmarks"]), "trigru": reasons("equinox", "not proven equal: training"),
+        **lost("equinox", places=[EACH_GROUP]), "trigru": reasons("equinox", "not proven equal: training"),
     },
     "the plan has medium/forward.*linen.documented., which has neither": lost("medium", "linen"),
     "is no arm of the run": {"trigru": reasons("linen", port="nnx")},
@@ -144,15 +142,11 @@ LIES = {"results.json": {
     "first results were not compared": {OF_LINEN: {"gate": None}},
     "ran on A CPU .gpu., and its process": {OF_LINEN: {"backend": "gpu"}},
     "ran on another": {OF_LINEN: {"device": "another"}},
-    "position has 2 items, expected 3": {f"{OF_LINEN} position": lambda places: places.pop()},
-    "have other numbers of rounds": {
-        f"{OF_LINEN} {name}": lambda values: values.append(1) for name in ("time_s", "started_s", "position")
-    },
-    "has samples of another, or is no arm of the run": {OF_LINEN: {"arm": "another"}},
-    "timed by the pipelined clock on cpu": {EACH: {"clock": "pipelined"}},
+    "have other numbers of rounds": {f"{OF_LINEN} times_s blocked": lambda values: values.append(1)},
+    "is none of the run, or has other arms": {OF_LINEN: {"arm": "another"}},
+    "no times by the clock that leads, pipelined": {EACH: {"clock": "pipelined"}},
+    "timed by the pipelined clock on cpu": {EACH: {"clock": "pipelined", "times_s": {"pipelined": [1.0] * 3}}},
     # processes and machines
-    "was there, and flax was not installed": {f"{MACHINES} versions": lambda versions: versions.pop("flax")},
-    "it has GPUs, and ran on": {MACHINES: {"gpus": [{}]}},
     "ran on different machines": {"trigru started 1 machine": {"threads": 3}},
     "lacks the limits of the machine": {"trigru started 0": {"ceilings": {}}},
     "copy_gbyte_per_s": {"trigru started 1 ceilings float32": {"copy_gbyte_per_s": 1e15}},
@@ -163,13 +157,10 @@ LIES = {"results.json": {
     "of several call styles": {"starts 0": {"style": "another"}},
     "schema 1, expected": {"": {"schema": 1}},
     "a start twice": {"starts": twice},
-    "it has GPUs": {"machine": {"gpus": [{}]}},
 }, record.FILE: {
     "datetime is 'yesterday'": {"": {"datetime": "yesterday"}},
     "it has linen twice": {"subjects": twice},
     "was not there .no flax., and has facts": {OF_SUBJECT: {"missing": "no flax"}},
-    "linen was there, and flax was not installed": {"machine versions": lambda versions: versions.pop("flax")},
-    "it has GPUs": {"machine": {"gpus": [{}]}},
     "has linen .* twice": {"equality": more(0, error=0.1)},
     "its proof lacks linen": {"equality *": {"port": "nnx"}},
     "forward in float64 failed, and has results": {OF_SUBJECT: {"problems": {"forward in float64": "TypeError: no"}}},
@@ -206,7 +197,7 @@ def test_a_file_that_is_cut_changed_or_not_there_is_refused(tmp_path, name):
     content = good(name)
     for damaged, said in (
         (content.replace(b"cpu", b"gpu").replace(b"CPU", b"GPU"), "changed after trigru wrote it"),
-        (b"\xff" * 64, "it is no|not a run|decode byte 0xff"),
+        (b"\xff" * 64, "JSON is malformed|not a run|decode byte 0xff"),
         (None, "No such file"),
     ):
         (tmp_path / name).unlink(missing_ok=True) if damaged is None else (tmp_path / name).write_bytes(damaged)

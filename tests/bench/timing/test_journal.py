@@ -1,6 +1,5 @@
 """The journal, and what a run asks of its processes: nothing is lost when one dies, hangs or says nothing."""
 
-import json
 import os
 from threading import Event
 from unittest.mock import MagicMock
@@ -14,7 +13,8 @@ from support.runs import EQUAL, MACHINE
 from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.run import GroupTimed, Journal, Resumed, ResumeError
+from trigru.bench.results.files import Journal, ResumeError
+from trigru.bench.results.run import GroupTimed, Resumed
 from trigru.bench.timing.supervisor import TimingRequest, ask_process, run
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
@@ -95,7 +95,8 @@ def test_discarding_removes_the_file_and_the_folder_that_was_made_for_it(path, j
 WHOLE = lines_of([begun(), LOST, fakes.STARTED, Resumed()])
 FIRST, SECOND, THIRD, FOURTH = WHOLE.splitlines(keepends=True)
 _, OTHER = lines_of([begun(), fakes.STARTED]).splitlines(keepends=True)
-CLOCKED = GroupTimed(STEP, 0, [fakes.timed(0, PURE), msgspec.structs.replace(fakes.timed(0, LINEN), clock="pipelined")])
+TURNED = msgspec.structs.replace(fakes.timed(0, LINEN), clock="pipelined", times_s={"pipelined": [1.0] * 4})
+CLOCKED = GroupTimed(STEP, 0, [fakes.timed(0, PURE), TURNED])
 CHANGED = "changed after trigru wrote it"
 UNREADABLE = {
     "no file": (None, "No such file or directory"),
@@ -105,7 +106,6 @@ UNREADABLE = {
     "a second beginning": (lines_of([begun(), begun()]), "has a second beginning"),
     "a number and a reason": (lines_of([begun(untimed=[LOST]), fakes.STARTED, CLOCKED]), "though the run began with"),
     "two clocks": (lines_of([begun(), fakes.STARTED, CLOCKED]), "timed by two clocks"),
-    "a field twice": (WHOLE.replace(b'"reason"', b'"reason":"","reason"'), "has reason twice"),
     "another fact": (WHOLE.replace(b"it broke", b"it BROKE"), CHANGED),
     "a control character": (lines_of([begun(), {"type": "\x9b31m"}]), r"Invalid value '\\x9b31m'"),
     "a line removed": (FIRST + THIRD + FOURTH, CHANGED),
@@ -115,14 +115,13 @@ UNREADABLE = {
 }
 
 
-def test_a_journal_is_read_up_to_any_line_and_whatever_its_whitespace_and_order_of_keys(path):
+def test_a_journal_is_read_up_to_any_line(path):
     path.parent.mkdir()
     for number in range(1, 5):
         path.write_bytes(b"".join((FIRST, SECOND, THIRD, FOURTH)[:number]) + b'["half')
         read = Journal.read(path)
         assert 1 + len(read.untimed) + len(read.started) + read.interruptions == number
-    lines = [(checksum, dict(reversed(record.items()))) for checksum, record in map(json.loads, WHOLE.splitlines())]
-    path.write_text("".join(f"{json.dumps(line, separators=(' , ', ' : '))}\n" for line in lines))
+    path.write_bytes(WHOLE)
     read = Journal.read(path)
     assert (read.begun, read.untimed, read.started, read.interruptions) == (begun(), [LOST], [fakes.STARTED], 1)
 
@@ -194,7 +193,7 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     run(journal, ignore, processes)
     requests, lost = DEATHS[place]
     assert processes.asked == requests
-    blamed = f"the measuring process died: killed by signal 9 while trying to {place[1]}"
+    blamed = f"the process died: killed by signal 9 while trying to {place[1]}"
     assert journal.reasons == {arm.id: Untimed(arm, blamed) for arm in lost}
     assert journal.complete
 

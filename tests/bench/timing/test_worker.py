@@ -3,10 +3,10 @@
 import shutil
 import weakref
 from contextlib import nullcontext, suppress
+from unittest.mock import Mock
 
 import jax
 import msgspec
-import numpy as np
 import pytest
 from support.processes import ask_here, ignore, journal_at
 from support.runs import MACHINE, make_arm, plan
@@ -15,7 +15,7 @@ from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.machine import machine_differences
 from trigru.bench.timing import worker
-from trigru.bench.timing.sampling import Schedule, WarmUp, balanced_orders
+from trigru.bench.timing.sampling import Schedule, WarmUp
 from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, Turns, run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
@@ -81,11 +81,10 @@ def test_a_real_run_is_whole_and_processes_agree_on_machine_and_program(tmp_path
         machine = results.trigru.machine
         for b in results.benchmarks:
             facts = b.facts
-            assert len(b.time_s) == len(facts.position) == len(facts.started_s) == 3
+            assert len(b.time_s) == 3
             assert 0 < facts.gate <= 1
             assert 0 < facts.build.compile_s < facts.build.first_call_s
             assert (facts.device, facts.backend) == (machine.device, machine.backend)
-        assert [sorted(b.facts.position[r] for b in results.benchmarks) for r in range(3)] == [[0, 1, 2]] * 3
     here, there = ({t.arm: t.program.fingerprint for t in j.groups_timed[0].timed} for j in journals)
     assert here == there
     assert machine_differences(*(j.machine for j in journals)) == []
@@ -129,17 +128,17 @@ def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(an
 
 
 def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to, monkeypatch):
+    real, seeds = worker.sample_rounds, []
     monkeypatch.setattr(worker, "warm_up", lambda *_: WarmUp(False, call_time_s=1e-4))
+    monkeypatch.setattr(worker, "sample_rounds", lambda *of, seed, **more: seeds.append(seed) or real(*of, **more))
     answers = answers_to(process=1, processes=2, rounds=6)
     compiled = [a.arm for a in answers if isinstance(a, Stage) and a.what.startswith("compile")]
     assert compiled != [ARMS[number].id for number in SHUFFLED], "each process gets ready in an order of its own"
     timed, _ = timed_in(answers)
-    places = np.argsort([*balanced_orders(3, 6, seed=1)], axis=1).T.tolist()
-    assert [t.position for t in timed.values()] == places, "and has orders of its own"
+    assert seeds == [1], "and has orders of its own"
     for t in timed.values():
         assert (t.build, t.program) == (None, None)
-        assert (len(t.time_s), len(t.other_s), len(t.started_s)) == (6, 2, 6)
-        assert t.started_s == sorted(t.started_s)
+        assert (len(t.time_s), len(t.other_s)) == (6, 2)
         assert (t.clock, t.calls, t.steady) == ("blocked", 1, False)
 
 
@@ -199,19 +198,17 @@ def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(t
         assert taken("gpu or unknown", backend=None, versions={"jax": "other"}) == [False] * 3
 
 
-@pytest.mark.long
-def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(tmp_path):
-    journal = journal_at(tmp_path / "run", plan(phases=("step", "forward"), processes=2, rounds=12))
-    run(journal, ignore, quick=True)
-    spans = {}
-    for line in journal.groups_timed:
-        started_s = [s for t in line.timed for s in t.started_s]
-        spans[line.group, line.process] = min(started_s), max(started_s)
-    first, second = dict.fromkeys(group for group, _ in spans)
-    for group in (first, second):
-        (begun, ended), (other_begun, other_ended) = spans[group, 0], spans[group, 1]
-        assert ended < other_begun or other_ended < begun
-    assert max(spans[first, n][1] for n in (0, 1)) < min(spans[second, n][0] for n in (0, 1))
+def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(tmp_path, monkeypatch):
+    steps = Mock(spec=Turns)
+    for name in ("measure_ceilings", "prepare", "warm_up", "sample_rounds"):
+        steps.attach_mock(Mock(side_effect=getattr(worker, name)), name)
+        monkeypatch.setattr(worker, name, getattr(steps, name))
+    arms = expand(msgspec.structs.replace(PLAN, phases=("step", "forward")))
+    worker.measure(TimingRequest(PLAN, arms, 0, "cpu", str(tmp_path)), [].append, steps)
+    alone = ["acquire_exclusive", *["warm_up"] * 3, "sample_rounds", "acquire_shared"]
+    group = ["prepare"] * 3 + alone
+    limits = ["acquire_exclusive", "measure_ceilings", "acquire_shared"]
+    assert [name for name, *_ in steps.method_calls] == [*limits, *group, *group]
 
 
 def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypatch):
@@ -224,8 +221,9 @@ def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypa
             return real(*given)
 
         monkeypatch.setattr(worker, stage, watched)
-    arms = expand(msgspec.structs.replace(PLAN, dtype="bfloat16", precision="high"))
-    started = next(a for a in answers_to(arms) if isinstance(a, Started))
+    of = {"dtype": "bfloat16", "precision": "high"}
+    arms = expand(msgspec.structs.replace(PLAN, **of))
+    started = next(a for a in answers_to(arms, **of) if isinstance(a, Started))
     assert seen == ["high", "high"]
     assert list(started.ceilings) == ["bfloat16@high"]
     assert started.ceilings["bfloat16@high"].loop_step_s > 0
@@ -298,5 +296,5 @@ ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to 
 def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, asked, limits, given):
     for name, value in limits.items():
         monkeypatch.setattr(worker, name, value)
-    schedule = Schedule([True] * 3, {"blocked": [4] * 3, "pipelined": [4] * 3}, {"blocked": 3e-4, "pipelined": 3e-4})
+    schedule = Schedule({"blocked": [4] * 3, "pipelined": [4] * 3}, {"blocked": 3e-4, "pipelined": 3e-4})
     assert worker.rounds_in(plan(processes=processes, rounds=asked), schedule, 3) == given
