@@ -10,15 +10,14 @@ from textwrap import shorten
 
 from msgspec.structs import replace
 from trigru.bench.analysis.answer import WAYS, Answer, AnswerRow, answer
-from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import by_other_clock, difference, speedups
+from trigru.bench.analysis.merge import judged_by_other_clock, load
+from trigru.bench.analysis.pairs import difference, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting import answer as screens
-from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of
+from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of, provenance_lines
 from trigru.bench.reporting.numbers import Interval, format_interval, format_time, format_time_range
 from trigru.bench.reporting.plots import Picture, answer_figure, answer_text, label_of, themed
-from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import Section, markdown_table
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.arm import Sized
@@ -95,7 +94,7 @@ def timed(at: tuple[str, str], called: str, *, queued: bool) -> Benchmark | None
     group = published("cpu").run.groups()["{}/{}/float32/stock".format(*at)]
     own = (b for b in group if b.arm.port == port and b.arm.role == "arm")
     arm = next((b for b in own if style in (b.arm.style, *b.arm.labels)), None)
-    return by_other_clock(group).get(arm.arm.id) if arm and queued else arm
+    return judged_by_other_clock(group).get(arm.arm.id) if arm and queued else arm
 
 
 def table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
@@ -153,7 +152,7 @@ def _claim(at: tuple[str, str], pair: str) -> str:
     first, second = (timed(at, called, queued=bool(queued)) for called in arms.split("/"))
     if first is None or second is None:
         return NOT_MEASURED
-    d = difference(published("cpu").run, first, second)
+    d = difference(published("cpu").run.benchmarks, first, second)
     if queued or first.arm.port != second.arm.port or d.verdict != "slower":
         return _ratio(d, d.verdict)
     more = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
@@ -202,7 +201,7 @@ def sentences() -> str:
     heading, advice = screens.advice_of(of)
     head = [re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line) for line in screens.head_lines(of)]
     code = [f"    - {who}: `{code}`" for who, code in advice]
-    last = " ".join([*screens.sure_lines(of), *screens.version_lines(of), *screens.proof_lines(of)])
+    last = " ".join([*screens.sure_lines(of), *screens.proof_lines(of)])
     last = last.replace(screens.STAR, "Tied: not told apart at 95%.")
     return "\n".join([*head, f"- {heading}".replace("those above", "both"), *code, f"- {last}"])
 

@@ -20,7 +20,8 @@ from ..results.grouping import grouped
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
 from ..results.run import Clock
-from .pairs import Difference, baseline_of, by_other_clock, difference, labelled
+from .merge import baseline_of, judged_by_other_clock
+from .pairs import Difference, difference, labelled
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 
 #: The two ways in which frameworks are compared.
@@ -43,7 +44,7 @@ class AnswerRow(Struct, frozen=True):
     baseline: Benchmark  # plain JAX
     cells: dict[str, dict[str, Benchmark]]  # by way, one of WAYS, and by port
     fastest: dict[str, list[str]]  # by way
-    pairs: dict[str, list[Difference]]  # by way, every two frameworks
+    pairs: dict[str, dict[tuple[str, str], Difference]]  # by way, and by two ports
     keeping: dict[str, Benchmark]  # by port, the fastest of its styles with `keeps_updates`, if it has any
     advised: dict[str, Difference]  # by port, its documented style against that one, or else the functional one
     least: float | None = None  # difference from plain JAX, as a fraction, that is found four times in five
@@ -100,30 +101,30 @@ def answer(run: Results) -> Answer:
     """The answer of a run. It has no rows if no framework was timed with its own cell."""
     rows = []
     for group in run.groups().values():
-        if group[0].arm.division == STOCK and (row := _row(run, group)).cells:
+        if group[0].arm.division == STOCK and (row := _row(group)).cells:
             leads = row.clock == CLOCKS.get(row.phase, row.clock)
-            others = [] if leads else [*by_other_clock(group).values()]
-            rows.append(replace(row, other=_row(run, others)) if others else row)
+            others = [] if leads else [*judged_by_other_clock(group).values()]
+            rows.append(replace(row, other=_row(others)) if others else row)
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
     plan = run.trigru.plan
     return Answer(run, [port for port in (*plan.ports, *plan.peers) if port in timed], rows)
 
 
-def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
-    row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {}, sight(benchmarks))
+def _row(benchmarks: list[Benchmark]) -> AnswerRow:
+    row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {}, least_seen(benchmarks))
     for way in WAYS:
         cells = {port: b for port, b in labelled(benchmarks, way).items() if port != row.baseline.arm.port}
         if not cells:
             continue
         alike = {port: b for port, b in cells.items() if not row.apart(b)}
-        met = {(one, other): difference(results, alike[one], alike[other]) for one, other in combinations(alike, 2)}
+        met = {(one, other): difference(benchmarks, alike[one], alike[other]) for one, other in combinations(alike, 2)}
         slower = {one if d.verdict == "slower" else other for (one, other), d in met.items() if d.is_real}
         judged = len(alike) > 1 and enough_rounds(row.baseline.process)
         # where one that was shown to be slower has a smaller time, a larger one is too noisy to be called the fastest
         limit_s = min((cells[port].median_s for port in slower), default=np.inf)
         row.cells[way] = cells
         row.fastest[way] = [p for p, b in alike.items() if judged and p not in slower and b.median_s < limit_s]
-        row.pairs[way] = list(met.values())
+        row.pairs[way] = met
     documented, functional = (labelled(benchmarks, way) for way in WAYS)
     kept = dict[str, Benchmark]()
     for port in documented:
@@ -133,28 +134,25 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> AnswerRow:
         if best := min((b for b in own if b.arm.style in names), key=lambda b: b.median_s, default=None):
             kept[port] = best
     other = {port: b for port, b in {**functional, **kept}.items() if b is not documented.get(port, b)}
-    advised = {port: difference(results, documented[port], b) for port, b in other.items()}
+    advised = {port: difference(benchmarks, documented[port], b) for port, b in other.items()}
     return replace(row, keeping=kept, advised=advised)
 
 
-def least_seen(b: Benchmark) -> float:
-    """The least difference that would have been found in an arm, given its interval and its noise floor; a fraction.
+def least_seen(benchmarks: list[Benchmark]) -> float | None:
+    """The least difference that a group would have shown, a fraction: the median over its arms; None without arms.
 
-    A verdict needs an effect beyond the reach of its interval, and beyond the floor. The effect that is found varies by
-    its standard error and by how runs differ, so the true one has to be larger than that.
+    A verdict needs an effect beyond the reach of its interval, and beyond the noise floor. The effect that is found
+    varies by its standard error and by how runs differ, so the true one has to be larger than that.
     """
-    processes = len({*b.process})
-    freedom, between = processes - 1 if processes > 1 else np.inf, between_runs(processes)
-    half, normal = np.log(b.high / b.low) / 2, t.ppf((1 + CONFIDENCE) / 2, np.inf)
-    error = max(half**2 - (normal * between) ** 2, 0.0) ** 0.5 / t.ppf((1 + CONFIDENCE) / 2, freedom)
-
-    def reach(share: float) -> float:
-        return float(np.hypot(t.ppf(share, freedom) * error, t.ppf(share, np.inf) * between))
-
-    return float(np.expm1(max(reach((1 + CONFIDENCE) / 2), np.log1p(b.floor)) + reach(POWER)))
-
-
-def sight(benchmarks: list[Benchmark]) -> float | None:
-    """The median over the arms of a group of the least difference that would have been found; None without arms."""
-    least = [least_seen(b) for b in benchmarks if not (b.arm.is_baseline or b.arm.way)]
+    least = []
+    for b in benchmarks:
+        if b.arm.is_baseline or b.arm.way:
+            continue
+        processes = len({*b.process})
+        freedom, between = processes - 1 if processes > 1 else np.inf, between_runs(processes)
+        shares = np.array([(1 + CONFIDENCE) / 2, POWER])
+        in_run, known = t.ppf(shares, freedom), t.ppf(shares, np.inf) * between
+        error = max((np.log(b.high / b.low) / 2) ** 2 - known[0] ** 2, 0.0) ** 0.5 / in_run[0]
+        verdict, seen = np.hypot(in_run * error, known)
+        least.append(np.expm1(max(verdict, np.log1p(b.floor)) + seen))
     return float(np.median(least)) if least else None

@@ -16,7 +16,7 @@ from ..results.grouping import grouped
 from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
 from ..results.record import Benchmark, Results
-from .pairs import baseline_of
+from .merge import baseline_of
 from .statistics import TimeComparison, beyond_chance, compare_effects, effect_of, verdict
 
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.

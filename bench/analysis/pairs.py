@@ -6,27 +6,20 @@ counted; that they differ is said, not that each of them costs time. What neithe
 too.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
-from ..arms.workloads import work_of, workload_of
-from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.machine import Ceilings
 from ..results.record import Benchmark, Results
-from ..results.run import Clock, Timed
-from .statistics import TimeComparison, compare, noise_floor, verdict
+from .merge import baseline_of
+from .statistics import TimeComparison, compare, verdict
 
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-#: The clock that does not lead, by the one that does.
-OTHER: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
 Cause = Literal[
     "none",  # there is no difference to explain
     "unread",  # a program could not be read
@@ -60,8 +53,8 @@ class Difference(Struct, frozen=True):
         return self.verdict != "indistinguishable"
 
 
-def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference:
-    """One arm of a group against another."""
+def difference(group: list[Benchmark], one: Benchmark, other: Benchmark) -> Difference:
+    """One arm of a group against another, by the same clock."""
     ratio, word = _compared(one, other)
     of = (ratio.ratio, ratio.low, ratio.high)
     difference_s, low_s, high_s = ((r - 1) * other.median_s for r in of)
@@ -70,14 +63,27 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     differing = [(n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))]
     counts = tuple(count for count in differing if count[0] != "fusions") or tuple(differing)
     same = same_program(one, other)
-    cause = _cause(results, one, other, word, same, difference_s)
+    cause = "none" if word == "indistinguishable" else _cause(group, one, other, same, difference_s)
     return Difference(one.name, other.name, *of, difference_s, low_s, high_s, word, same, cause, counts)
 
 
-def same_program(one: Benchmark, other: Benchmark) -> bool | None:
-    """Whether XLA runs the same program; None where one could not be read."""
-    mine, its = one.facts.program, other.facts.program
-    return None if mine is None or its is None else mine.fingerprint == its.fingerprint
+def _cause(group: list[Benchmark], one: Benchmark, other: Benchmark, same: bool | None, difference_s: float) -> Cause:
+    if same is None:
+        return "unread"
+    same_port = one.arm.port == other.arm.port
+    if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
+        return "style"
+    if not same:
+        return "style" if same_port else "program"
+    if abs(difference_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
+        return "unexplained"
+    if same_port:
+        return "boundary"
+    # two frameworks that cannot be told apart where both pass a list of arrays
+    as_leaves = labelled(group, LEAVES)
+    pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
+    vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
+    return "boundary" if vanishes else "unexplained"
 
 
 def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, str]:
@@ -85,41 +91,10 @@ def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, str]:
     return ratio, verdict(ratio, one.floor, one.process)
 
 
-def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
-    """Arms of a group with their samples, by process, against its baseline; its duplicate shows the noise floor."""
-    time_s = [np.concatenate([t.time_s for t in timed.values()]) for _, timed in arms]
-    at = {arm.role: number for number, (arm, _) in enumerate(arms)}
-    process = [number for number, t in arms[at["baseline"]][1].items() for _ in t.time_s]
-    ratios = [compare(own_s, time_s[at["baseline"]], process) for own_s in time_s]
-    floor = noise_floor(ratios[at["duplicate"]], len({*process}))
-    found = []
-    for (arm, timed), r in zip(arms, ratios, strict=True):
-        workload = workload_of(arm)
-        work = work_of(workload, arm.phase, arm.dtype)
-        steps = workload.batch_size if arm.phase == "step" else workload.steps
-        of_arm = (workload.shape, steps, work.flops, work.moved_bytes)
-        found.append(Benchmark(arm, timed, *of_arm, r.ratio, r.low, r.high, floor, verdict(r, floor, process)))
-    return found
-
-
-def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
-    """Arms of a group by the clock that does not lead, by id: those with its rounds in every process. See `Timed`."""
-    rounds = {b.arm.id: {number: len(t.other_s) for number, t in b.timed.items()} for b in benchmarks}
-    wanted = rounds[baseline_of(benchmarks).arm.id]
-    alike = [b for b in benchmarks if rounds[b.arm.id] == wanted and all(wanted.values())]
-    if not {"baseline", "duplicate"} <= {b.arm.role for b in alike}:
-        return {}
-
-    def turned(t: Timed) -> Timed:
-        none = [0] * len(t.other_s)  # its rounds have no places and dates
-        return replace(t, clock=OTHER[t.clock], time_s=t.other_s, other_s=t.time_s, position=none, started_s=none)
-
-    return {b.arm.id: b for b in judged([(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike])}
-
-
-def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:
-    """The arm of a group that ratios are relative to."""
-    return next(b for b in benchmarks if b.arm.is_baseline)
+def same_program(one: Benchmark, other: Benchmark) -> bool | None:
+    """Whether XLA runs the same program; None where one could not be read."""
+    mine, its = one.facts.program, other.facts.program
+    return None if mine is None or its is None else mine.fingerprint == its.fingerprint
 
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
@@ -132,27 +107,6 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
     """What an arm is explained against: its port's functional style, or the baseline if it is that."""
     own = labelled(benchmarks, FUNCTIONAL).get(b.arm.port)
     return baseline_of(benchmarks) if own is None or own is b else own
-
-
-def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, same: bool | None, delta_s: float) -> Cause:
-    if word == "indistinguishable":
-        return "none"
-    if same is None:
-        return "unread"
-    same_port = one.arm.port == other.arm.port
-    if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
-        return "style"
-    if not same:
-        return "style" if same_port else "program"
-    if abs(delta_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
-        return "unexplained"
-    if same_port:
-        return "boundary"
-    # two frameworks that cannot be told apart where both pass a list of arrays
-    as_leaves = labelled(results.groups()[one.group], LEAVES)
-    pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
-    vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
-    return "boundary" if vanishes else "unexplained"
 
 
 def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:

@@ -14,7 +14,8 @@ from ..arms.arms import BASELINE
 from ..results.arm import Untimed
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from .pairs import baseline_of, difference, reference_of
+from .merge import baseline_of
+from .pairs import difference, reference_of
 
 #: What a table shows: ratios to plain JAX, those to each other framework, or seconds.
 Kind = Literal["pure", "pairwise", "time"]
@@ -73,7 +74,7 @@ def timings(
                     some = [pair for of_kernel in alike for pair in combinations(of_kernel, 2)]
                 else:
                     some = [(item,) for item in called if item.arm.role != "duplicate"]
-                rows.setdefault(group, []).extend(_row(number, run, style, timed, *of) for of in some)
+                rows.setdefault(group, []).extend(_row(number, style, timed, *of) for of in some)
     return [row for of_group in rows.values() for row in of_group]
 
 
@@ -82,7 +83,7 @@ def items_of(run: Results) -> list[Benchmark | Untimed]:
     return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
 
 
-def _row(file: int, run: Results, style: str, timed: list[Benchmark], *items: Benchmark | Untimed) -> Timing:
+def _row(file: int, style: str, timed: list[Benchmark], *items: Benchmark | Untimed) -> Timing:
     """A row of an arm, or of one over another; where there is no number, its remark says why."""
     arm, facts = items[0].arm, dict[str, Any]()
     match items:
@@ -91,12 +92,12 @@ def _row(file: int, run: Results, style: str, timed: list[Benchmark], *items: Be
             facts = {"time_low_s": low_s, "time_s": time_s, "time_high_s": high_s}
             facts |= {"ratio": b.ratio, "low": b.low, "high": b.high}
             if not b.arm.is_baseline:
-                facts |= {"verdict": b.verdict, "cause": difference(run, b, reference_of(b, timed)).cause}
+                facts |= {"verdict": b.verdict, "cause": difference(timed, b, reference_of(b, timed)).cause}
             if program := b.facts.program:
                 facts |= {name: getattr(program, name) for name in ("dots", "whiles", "fusions", "transposes")}
             remark = "; ".join(remarks(b, baseline_of(timed)))
         case [Benchmark() as one, Benchmark() as other] if one.facts.backend == other.facts.backend:
-            d = difference(run, one, other)
+            d = difference(timed, one, other)
             facts = {name: getattr(d, name) for name in ("ratio", "low", "high", "verdict", "cause")}
             remark = "; ".join([*remarks(one, one), *remarks(other, other)])
         case [Benchmark() as one, Benchmark() as other]:

@@ -18,8 +18,8 @@ from ..reporting.console import say, show, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
 from ..reporting.exports import exported, sheet, way_table
+from ..reporting.naming import load_warnings, origin_lines, origin_of, provenance_lines
 from ..reporting.plots import Picture, answer_figure, answer_text
-from ..reporting.provenance import load_warnings, origin_lines, origin_of, provenance_lines
 from ..reporting.times import cold_start_tables, time_tables
 from ..results.files import OtherFileError
 from ..results.record import Results

@@ -1,18 +1,28 @@
 """The output of the command line while it works."""
 
+import re
 from collections.abc import Iterable
 
 import typer
 from rich.console import Console
 
+from ...common.errors import for_terminal
 from ..processes.interrupts import raise_if_interrupted
-from .inert import for_terminal, shortened
 from .sections import Section, terminal
 
 
 def say(message: str) -> None:
     """Print to stderr, where progress and messages go."""
     typer.echo(shortened(for_terminal(message)), err=True)
+
+
+def shortened(text: str) -> str:
+    """A message in which no word is longer than a path is.
+
+    >>> len(shortened("x" * 15000 + " is no number")), shortened("too long")
+    (214, 'too long')
+    """
+    return re.sub(r"\S{201,}", lambda word: f"{word[0][:200]}…", text)
 
 
 def show(sections: list[Section], *, above: Iterable[str] = (), details: bool = False) -> None:

@@ -8,8 +8,8 @@ from ..results.grouping import grouped
 from ..results.machine import version_differences
 from ..results.proof import Proof
 from .equality import label
+from .naming import load_warnings, short_group
 from .numbers import count, format_interval, format_time, from_to
-from .provenance import load_warnings, short_group
 from .sections import Prose, Section, Words
 
 #: Rows of what moved; more are in the details.

@@ -12,15 +12,15 @@ from typing import Any
 from markupsafe import Markup, escape
 from msgspec.structs import astuple
 
+from ...common.errors import for_terminal
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import WAYS, Answer, AnswerRow, answer
 from ..analysis.tidy import Kind, Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from .inert import for_csv, for_terminal
+from .naming import origin_lines, versions_text
 from .numbers import format_interval, format_time_range, json_text
 from .plots import Picture, inline
-from .provenance import origin_lines, versions_text
 from .sections import Section, Words, latex, markdown_section
 
 import jinja2  # isort: skip  # after msgspec, which is named first where an extra is missing
@@ -63,6 +63,12 @@ def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -
     return f"{markdown_section(table)}\n"
 
 
+def for_csv(text: str) -> str:
+    """What a spreadsheet takes as text and never as a formula, in a cell of a CSV file."""
+    text = for_terminal(text)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
+
+
 def answer_record(found: Answer) -> dict[str, Any]:
     """The answer of a run for machines."""
     run = found.run.trigru
@@ -80,12 +86,15 @@ def _row_record(row: AnswerRow) -> dict[str, Any]:
         timed = {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
         return timed | {"differs": row.apart(b)}
 
-    b, keeping = row.baseline, {port: cell(b) for port, b in row.keeping.items()}
+    by_way = {
+        "cells": {way: {port: cell(b) for port, b in arms.items()} for way, arms in row.cells.items()},
+        "fastest": row.fastest, "pairs": {way: [*of.values()] for way, of in row.pairs.items()},
+    }  # fmt: skip
+    b = row.baseline
     return {
         "workload": row.workload, "shape": b.shape, "phase": row.phase, "clock": row.clock, "floor": b.floor,
-        "plain_s": b.median_s,
-        "cells": {way: {port: cell(b) for port, b in arms.items()} for way, arms in row.cells.items()},
-        "fastest": row.fastest, "pairs": row.pairs, "keeping": keeping, "advised": row.advised,
+        "plain_s": b.median_s, **by_way,
+        "keeping": {port: cell(b) for port, b in row.keeping.items()}, "advised": row.advised,
         "least": row.least, "other": row.other and _row_record(row.other),
     }  # fmt: skip
 

@@ -10,9 +10,8 @@ from xml.etree import ElementTree
 
 import typer
 
-from ...common.errors import UnjudgedError
+from ...common.errors import UnjudgedError, for_terminal
 from ..results.grouping import grouped
-from .inert import for_terminal
 from .numbers import json_text
 from .sections import Prose, Section, Words, markdown
 

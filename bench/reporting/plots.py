@@ -12,11 +12,10 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from ...common.errors import for_terminal
 from ..analysis.answer import WAYS, Answer, AnswerRow
-from .inert import for_terminal
-from .naming import CALLED, PHASES, name_of
+from .naming import CALLED, PHASES, measured_on, name_of
 from .numbers import format_time
-from .provenance import measured_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

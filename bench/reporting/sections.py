@@ -1,5 +1,6 @@
-"""Tables, for the terminal and for files."""
+"""Tables, for the terminal and for files, with all text in them made inert."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,7 +9,23 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .inert import for_latex, for_markdown, for_terminal
+from ...common.errors import escape, for_terminal
+
+#: What makes a line more than a paragraph: a heading, a quotation, a list, a rule, a fence, a table or a reference.
+_LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
+#: A backslash that would escape what follows it, what begins a table's cell, and links in their three forms.
+_SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
+#: What Markdown reads only in pairs. Within a word, an underscore is one.
+_PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
+#: What LaTeX would not set as it is.
+_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
+    "µ": "$\\mu$", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", '"': "\\symbol{34}",
+}  # fmt: skip
+#: Between two of these, so that no pair becomes one character.
+_LIGATURES = re.compile(r"(?<=[-`'!?,])(?=[-`',])")
+#: What is an argument of the command before it, as of one that ends a row.
+_ARGUMENT = re.compile(r"^(\s*[\[*])")
 
 
 class Words(str):
@@ -76,6 +93,16 @@ def markdown_table(section: Section) -> str:
     return "\n".join(f"| {' | '.join(for_markdown(cell, cell=True) for cell in line)} |" for line in lines)
 
 
+def for_markdown(text: str, *, cell: bool = False) -> str:
+    """What Markdown shows as it is, in a paragraph or in a cell of a table."""
+    text = for_terminal(text).replace("&", "&amp;").replace("<", "&lt;")
+    text = _SPECIAL.sub(r"\\\g<0>", text)
+    for mark in _PAIRED:
+        if len(mark.findall(text)) > 1:
+            text = mark.sub(r"\\\g<0>", text)
+    return text if cell else _LINE_STARTS.sub(r"\g<0>\\", text.lstrip(" "))
+
+
 def latex(section: Section) -> str:
     """A floating table that needs the package booktabs; the first note is its caption, an interval below its number."""
     caption, *notes = section.notes
@@ -103,6 +130,17 @@ def _latex_row(cells: Iterable[str], below: str) -> str:
         under = f"\\\\{{\\scriptsize{for_latex(f'[{rest}')}}}" if found else ""
         shown.append(f"\\shortstack[r]{{{for_latex(first)}{under}}}" if found else for_latex(first))
     return " & ".join(shown) + " \\\\"
+
+
+def for_latex(text: str) -> str:
+    r"""What LaTeX sets as it is, also at the start of a row of a table; what is not ASCII is escaped.
+
+    >>> print(for_latex(r"\input{x} 50% a_b"), for_latex("[c]"), for_latex("µ, é"))
+    \textbackslash{}input\{x\} 50\% a\_b {[}c] $\mu$, \textbackslash{}xe9
+    """
+    text = "".join(c if c.isascii() or c in _LATEX else escape(c) for c in for_terminal(text))
+    text = _LIGATURES.sub("{}", "".join(_LATEX.get(c, c) for c in text))
+    return _ARGUMENT.sub(r"{\1}", text)
 
 
 def _style(text: str) -> str:

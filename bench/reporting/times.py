@@ -9,14 +9,15 @@ from msgspec.structs import astuple
 from ...common.gru.kernels import STOCK
 from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR
+from ..analysis.merge import OTHER, baseline_of, judged_by_other_clock
 from ..analysis.starts import ColdStarts, median_start, total_range_s
 from ..analysis.tidy import remarks
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
 from .exports import way_table
+from .naming import short_group
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
-from .provenance import short_group
 from .sections import Prose, Section, Words
 
 WHAT_OTHER_IS = {
@@ -53,7 +54,7 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
-    first, baseline, others, rows = benchmarks[0], pairs.baseline_of(benchmarks), pairs.by_other_clock(benchmarks), []
+    first, baseline, others, rows = benchmarks[0], baseline_of(benchmarks), judged_by_other_clock(benchmarks), []
     for b in benchmarks:
         other, rate = others.get(b.arm.id), format_throughput(b.flops / b.median_s, pairs.limit_of(results, b)[1])
         other_time = format_time(float(np.median(b.other_s))) if b.other_s else "-"
@@ -65,7 +66,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     return Section(
         f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, "
         f"kernel {STOCK if arm.division == STOCK else f'{arm.division} against {STOCK}'}",
-        (Prose("arm"), clock, pairs.OTHER[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
+        (Prose("arm"), clock, OTHER[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
         rows,
         (
             f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps "
@@ -78,7 +79,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
             *["-: not measured."] * any(not b.other_s for b in benchmarks),
             *(f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline)),
             *(
-                f"{b.name}: {explain(pairs.difference(results, b, pairs.reference_of(b, benchmarks)))}."
+                f"{b.name}: {explain(pairs.difference(benchmarks, b, pairs.reference_of(b, benchmarks)))}."
                 for b in benchmarks
                 if b.verdict != "indistinguishable"
             ),
@@ -170,7 +171,7 @@ def overhead_tables(results: Results) -> list[Section]:
     sizes = sorted({size for of_arm in found.values() for size in of_arm})
 
     def share(b: Benchmark) -> str:
-        return f"{b.ratio - 1:+.1%}" + "*" * (not pairs.same_program(b, pairs.baseline_of(results.groups()[b.group])))
+        return f"{b.ratio - 1:+.1%}" + "*" * (not pairs.same_program(b, baseline_of(results.groups()[b.group])))
 
     rows = []
     for (arm, phase), of_arm in found.items():

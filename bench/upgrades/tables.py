@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...common.errors import for_terminal
 from ..reporting.findings import Finding
-from ..reporting.inert import for_terminal
 from ..reporting.numbers import count
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped

@@ -19,7 +19,7 @@ from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
 from trigru.bench.reporting.exports import exported
-from trigru.bench.reporting.provenance import load_warnings, provenance_lines
+from trigru.bench.reporting.naming import load_warnings, provenance_lines
 from trigru.bench.reporting.sections import markdown
 from trigru.bench.reporting.times import overhead_tables, speedup_tables, time_tables
 from trigru.bench.results.arm import Untimed
