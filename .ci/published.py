@@ -15,10 +15,10 @@ from trigru.bench.analysis.pairs import difference, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting import answer as screens
-from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of, provenance_lines
+from trigru.bench.reporting.console import Section, markdown_table
+from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of, provenance_lines, versions_text
 from trigru.bench.reporting.numbers import Interval, format_interval, format_time, format_time_range
-from trigru.bench.reporting.plots import Picture, answer_figure, answer_text, label_of, themed
-from trigru.bench.reporting.sections import Section, markdown_table
+from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.arm import Sized
 from trigru.bench.results.record import Benchmark
@@ -84,8 +84,7 @@ def published(name: str) -> Answer:
 
 def row_at(of: Answer, at: tuple[str, str]) -> AnswerRow:
     """The row of a situation."""
-    (row,) = (row for row in of.rows if (str(row.workload), row.phase) == at)
-    return row
+    return next(row for row in of.rows if (str(row.workload), row.phase) == at)
 
 
 def timed(at: tuple[str, str], called: str, *, queued: bool) -> Benchmark | None:
@@ -114,7 +113,6 @@ def _whole(text: str) -> str:
 
 
 def _ratio(ratio: Interval, word: str) -> str:
-    """A ratio with its interval; in round brackets where it is indistinguishable from 1."""
     text = _whole(format_interval(ratio, digits=2))
     return f"({text})" if word == "indistinguishable" else text
 
@@ -185,7 +183,6 @@ def _moved(before: Interval, after: Interval) -> str:
 
 
 def _packages(of: Answer) -> str:
-    """What tells version sets apart."""
     known = of.run.trigru.machine.versions
     return ", ".join(f"{name} {known[name]}" for name in ("python", "jax", "flax", "equinox"))
 
@@ -221,8 +218,7 @@ def sizes() -> str:
 def cold_start() -> str:
     """How long each port's users wait for the first train step."""
     starts = load_starts(RESULTS / "cold_start.json")
-    known = ", ".join(f"{name} {version}" for name, version in starts.machine.versions.items())
-    return _paragraphs(*cold_start_tables(starts), f"{starts.machine.device}; {known}.")
+    return _paragraphs(*cold_start_tables(starts), f"{starts.machine.device}; {versions_text(starts.machine)}.")
 
 
 def kernel(name: str) -> str:
@@ -276,7 +272,7 @@ def draw_pictures(*, check: bool) -> list[Path]:
     """Draw the pictures that show other results than the files have, unless this is a check; return their paths."""
     stale = []
     for name, (file, picture_of) in PICTURES.items():
-        source = DOCS / "results" / file
+        source = RESULTS / file
         picture = picture_of(source)
         assert picture is not None, f"{file} has nothing to draw"
         origin = f"<!-- {file} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
@@ -292,13 +288,9 @@ def draw_pictures(*, check: bool) -> list[Path]:
     return stale
 
 
-def _answer_picture(some: Answer) -> Picture:
-    return Picture(answer_figure(some), answer_text(some))
-
-
 #: Each picture with its results and the function that draws it.
 PICTURES: dict[str, tuple[str, Callable[[Path], Picture | None]]] = {
-    "answer": ("cpu.json.gz", lambda path: _answer_picture(quick(answer(load(path))))),
-    "answer-all": ("cpu.json.gz", lambda path: _answer_picture(answer(load(path)))),
+    "answer": ("cpu.json.gz", lambda path: answer_picture(quick(answer(load(path))))),
+    "answer-all": ("cpu.json.gz", lambda path: answer_picture(answer(load(path)))),
     "releases": ("releases.json", lambda path: matrix_picture(read(path))),
 }

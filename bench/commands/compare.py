@@ -50,17 +50,10 @@ def compare(
 ) -> None:  # fmt: skip
     """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
 
-    An unfinished run of the same plan in the folder is continued, with the proof that it has. The caller has claimed
-    the folder and the machine. Exit code 1 if a check failed, or nothing has a number.
-
-    Args:
-        prover: None to time without a proof.
-        load: runnable processes on the machine before any of the command's own was started; None where not known.
-        fresh: delete an unfinished run in the folder.
-        quick: prove no more than what is timed: its phases, call styles and dtype.
-        anew: take no proof that is kept.
-        details: also show all tables.
-        json: show the answer for machines instead.
+    An unfinished run of the same plan in the folder is continued, with the proof that it has, or deleted (`fresh`).
+    Without a prover nothing is proven, and with `quick` no more than what is timed; `anew` takes no proof that is kept.
+    `load` is that of the machine before any of the command's own processes was started. The caller has claimed the
+    folder and the machine. Exit code 1 if a check failed, or nothing has a number.
     """
     path, equality, show_it = folder / PARTIAL, None, partial(show_run, details=details, json=json)
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)

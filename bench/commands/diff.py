@@ -12,10 +12,9 @@ from ...impls import port_names
 from ..analysis.diff import Diff
 from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
-from ..reporting.console import say, show, show_lines
+from ..reporting.console import Section, say, show, show_lines
 from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..reporting.findings import Finding, Format, answered, written
-from ..reporting.sections import Section
 from ..results.files import FILE
 from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations

@@ -8,10 +8,9 @@ import typer
 from ...common.errors import InputError
 from ...common.files import write_whole
 from ...impls import port_names
-from ..reporting.console import Progress, say, show
+from ..reporting.console import Progress, markdown, say, show
 from ..reporting.exports import sheet
 from ..reporting.findings import Finding, Format, written
-from ..reporting.sections import markdown
 from ..results.files import command_line
 from ..upgrades.environments import Environments, VersionSet, days_between, read_day, read_set
 from ..upgrades.matrix import FILE, Matrix, fill

@@ -8,18 +8,17 @@ import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..analysis.answer import WAYS, answer
+from ..analysis.answer import WAYS, Kind, answer, timings
 from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
-from ..analysis.tidy import Kind, items_of, timings
 from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
 from ..reporting.exports import exported, sheet, way_table
 from ..reporting.naming import load_warnings, origin_lines, origin_of, provenance_lines
-from ..reporting.plots import Picture, answer_figure, answer_text
+from ..reporting.plots import answer_picture
 from ..reporting.times import cold_start_tables, time_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
@@ -38,7 +37,7 @@ def report(
         if details or output:
             raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
         runs, called = [load(path) for path in results], styles or WAYS
-        arms = [item.arm for run in runs for item in items_of(run)]
+        arms = [item.arm for run in runs for item in (*run.benchmarks, *run.untimed)]
         known = [name for arm in arms for name in (arm.workload.name, str(arm.workload))]
         choose("workload of these results", workloads, list(dict.fromkeys(known)))
         choose("phase of these results", phases, list(dict.fromkeys(arm.phase for arm in arms)))
@@ -83,7 +82,7 @@ def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
     found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
     lines = [*load_warnings(run.trigru), *head_lines(found)]
-    pictures = [Picture(answer_figure(found), answer_text(found))] if found.rows else []
+    pictures = [answer_picture(found)] if found.rows else []
     tables = [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))]
     return sheet("linen, NNX and Equinox", lines, pictures, tables, provenance_lines(run), more_lines(found))
 

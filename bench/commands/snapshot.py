@@ -16,8 +16,7 @@ from ..processes.child import SLICE_S, ChildDiedError, answers_of, shared_memory
 from ..processes.interrupts import raise_if_interrupted
 from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
-from ..reporting.console import Progress, say, show
-from ..reporting.sections import Prose, Section
+from ..reporting.console import Progress, Prose, Section, say, show
 from ..upgrades.files import Kept, decode, save, snapshot_of
 from ..upgrades.functions import subject_of
 from ..upgrades.record import PARTS_OF, Snapshot, Subject

@@ -11,7 +11,7 @@ from ...impls import get_port
 from ..analysis.answer import NOISY_FLOOR, WAYS, Answer, AnswerRow, answer
 from ..results.grouping import grouped
 from ..results.proof import Proof
-from ..results.record import Results
+from ..results.record import Benchmark, Results
 from .console import say, show, show_lines
 from .equality import equality_tables
 from .exports import answer_record
@@ -244,32 +244,31 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
     every framework's in the row, those alone.
     """
 
-    def saving(row: AnswerRow) -> dict[str, float]:
+    def saved(row: AnswerRow) -> dict[str, float]:
         slower = {port: d.ratio for port, d in row.advised.items() if is_here(port) and d.verdict == "slower"}
         return {port: ratio for port, ratio in slower.items() if ratio >= WORTH}
 
-    advised: list[tuple[str, str, float]] = []
-    if not (rows := [row for row in found.rows if row.phase in shown_phases(found) and saving(row)]):
+    if not (rows := [row for row in found.rows if row.phase in shown_phases(found) and saved(row)]):
         return "", []
-    row = max(rows, key=lambda row: max(saving(row).values()))
+    row, advised = max(rows, key=lambda row: max(saved(row).values())), dict[str, list[Benchmark]]()  # by code
     for port in row.cells[DOCUMENTED]:
         kept, functional = row.keeping.get(port), row.cells.get(FUNCTIONAL, {}).get(port)
-        if port not in saving(row) or not kept or (functional and functional.median_s < NEAR * kept.median_s):
+        if port not in saved(row) or not kept or (functional and functional.median_s < NEAR * kept.median_s):
             continue
         (code,) = (style.summary for style in get_port(port).call_styles if style.name == kept.arm.style)
         if not code.startswith("call = "):  # what is made once stands apart from the call
             made, _, arguments = code.removesuffix(")").rpartition("(")
             code = f"call = {made}; call({arguments})"
-        advised.append((code, name_of(port), kept.median_s))
+        advised.setdefault(code, []).append(kept)
     if not advised:
         return "", []
-    shown_s = [b.median_s for cells in row.cells.values() for b in cells.values() if not row.apart(b)]
-    fastest = [of for of in advised if of[2] < min(shown_s, default=0.0)]
+    shown_s = min((b.median_s for of in row.cells.values() for b in of.values() if not row.apart(b)), default=0.0)
+    fastest = {code: some for code, of in advised.items() if (some := [b for b in of if b.median_s < shown_s])}
     at = sizes_of([row], [other for other in found.rows if other.phase == row.phase])
     phase = PHASES[row.phase] if row.phase == "step" else f"a {PHASES[row.phase]}"
     lines = [
-        (", ".join(f"{name} {format_time(time_s)}" for _, name, time_s in of), code)
-        for code, of in grouped(fastest or advised, lambda of: of[0]).items()
+        (", ".join(f"{name_of(b.arm.port)} {format_time(b.median_s)}" for b in of), code)
+        for code, of in (fastest or advised).items()
     ]
     than = "those above" if fastest else "their own above"
     return f"Other styles, faster than {than}, {phase} at {at} (code: `trigru styles`):", lines
@@ -294,7 +293,10 @@ def _proven(proof: Proof) -> str:
 
 
 def _times(found: Answer) -> Iterator[str]:
-    """The tables of times: both ways beside each other, or one below the other where there are many frameworks."""
+    """The tables of times: both ways beside each other, or one below the other where there are many frameworks.
+
+    A star marks the frameworks than which no other is faster.
+    """
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
@@ -303,6 +305,12 @@ def _times(found: Answer) -> Iterator[str]:
     def line(first: str, plain: str, blocks: Iterable[Iterable[str]]) -> str:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
         return f"{first:{PHASE_WIDTH}}{plain:>{TIME_WIDTH}}{GAP}{GAP.join(texts)}".rstrip()
+
+    def cell(row: AnswerRow, way: str, port: str) -> str:
+        if (b := row.cells.get(way, {}).get(port)) is None:
+            return "- "
+        time = format_time(b.median_s)
+        return f"({time})" if row.apart(b) else time + ("*" if port in row.fastest.get(way, ()) else " ")
 
     for beside in [ways] if len(found.ports) <= 3 else [[way] for way in ways]:  # more do not fit twice
         width = sum(widths) + len(widths) - 1
@@ -314,7 +322,7 @@ def _times(found: Answer) -> Iterator[str]:
             for row in rows:
                 by_clock = f"{row.phase.partition('_')[0]}, {WAITING[row.clock]}"
                 first = f" {by_clock if row.other or row not in found.rows else PHASES[row.phase]}"
-                times = ([_cell(row, way, port) for port in found.ports] for way in beside)
+                times = ([cell(row, way, port) for port in found.ports] for way in beside)
                 yield line(first, f"{format_time(row.baseline.median_s)} ", times)
 
 
@@ -322,12 +330,3 @@ def _shown_rows(found: Answer) -> list[AnswerRow]:
     """The rows of the table, one for each clock."""
     shown = (row for row in found.rows if row.phase in shown_phases(found))
     return [row for both in shown for row in (both, both.other) if row]
-
-
-def _cell(row: AnswerRow, way: str, port: str) -> str:
-    """The time of a framework, with a star where no other is faster; "-" where it has none."""
-    b = row.cells.get(way, {}).get(port)
-    if b is None:
-        return "- "
-    time = format_time(b.median_s)
-    return f"({time})" if row.apart(b) else time + ("*" if port in row.fastest.get(way, ()) else " ")

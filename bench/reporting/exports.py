@@ -14,14 +14,13 @@ from msgspec.structs import astuple
 
 from ...common.errors import for_terminal
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import WAYS, Answer, AnswerRow, answer
-from ..analysis.tidy import Kind, Timing, timings
+from ..analysis.answer import WAYS, Answer, AnswerRow, Kind, Timing, answer, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
+from .console import Section, Words, latex, markdown_section
 from .naming import origin_lines, versions_text
 from .numbers import format_interval, format_time_range, json_text
 from .plots import Picture, inline
-from .sections import Section, Words, latex, markdown_section
 
 import jinja2  # isort: skip  # after msgspec, which is named first where an extra is missing
 
@@ -71,10 +70,10 @@ def for_csv(text: str) -> str:
 
 def answer_record(found: Answer) -> dict[str, Any]:
     """The answer of a run for machines."""
-    run = found.run.trigru
-    checks, dtypes = (dict.fromkeys(getattr(m, what) for m in run.begun.equality or ()) for what in ("check", "dtype"))
+    run, measured = found.run.trigru, found.run.trigru.begun.equality or []
     return {
-        "proofs": found.proofs, "checks": [*checks], "dtypes": [*dtypes], "ports": found.ports,
+        "proofs": found.proofs, "checks": list(dict.fromkeys(m.check for m in measured)),
+        "dtypes": list(dict.fromkeys(m.dtype for m in measured)), "ports": found.ports,
         "missing": found.missing, "untimed": found.untimed, "rows": list(map(_row_record, found.rows)),
         "datetime": found.run.datetime, "machine": run.machine, "processes": found.processes,
         "complete": run.complete, "arithmetic": run.plan.arithmetic,
@@ -82,20 +81,21 @@ def answer_record(found: Answer) -> dict[str, Any]:
 
 
 def _row_record(row: AnswerRow) -> dict[str, Any]:
-    def cell(b: Benchmark) -> dict[str, Any]:
-        timed = {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
-        return timed | {"differs": row.apart(b)}
+    def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
+        return {
+            port: {
+                "style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high,
+                "differs": row.apart(b),
+            }
+            for port, b in arms.items()
+        }  # fmt: skip
 
-    by_way = {
-        "cells": {way: {port: cell(b) for port, b in arms.items()} for way, arms in row.cells.items()},
-        "fastest": row.fastest, "pairs": {way: [*of.values()] for way, of in row.pairs.items()},
-    }  # fmt: skip
     b = row.baseline
     return {
         "workload": row.workload, "shape": b.shape, "phase": row.phase, "clock": row.clock, "floor": b.floor,
-        "plain_s": b.median_s, **by_way,
-        "keeping": {port: cell(b) for port, b in row.keeping.items()}, "advised": row.advised,
-        "least": row.least, "other": row.other and _row_record(row.other),
+        "plain_s": b.median_s, "cells": {way: cells(arms) for way, arms in row.cells.items()}, "fastest": row.fastest,
+        "pairs": {way: [*of.values()] for way, of in row.pairs.items()}, "keeping": cells(row.keeping),
+        "advised": row.advised, "least": row.least, "other": row.other and _row_record(row.other),
     }  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def sheet(
     environment.filters["coded"] = _coded
     page = environment.get_template("page.html").render(
         title=title, lines=lines, more=more, sections=sections, provenance=origin,
-        pictures=[Markup(inline(picture.figure, picture.description)) for picture in pictures],
+        pictures=[Markup(inline(picture)) for picture in pictures],
     )  # fmt: skip
     return page.lstrip()
 

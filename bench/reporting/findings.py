@@ -12,8 +12,8 @@ import typer
 
 from ...common.errors import UnjudgedError, for_terminal
 from ..results.grouping import grouped
+from .console import Prose, Section, Words, markdown
 from .numbers import json_text
-from .sections import Prose, Section, Words, markdown
 
 Format = Literal["text", "json", "junit", "markdown", "github"]
 

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...common.errors import for_terminal
+from ..reporting.console import Prose, Section, Words
 from ..reporting.findings import Finding
 from ..reporting.numbers import count
-from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
 from ..results.machine import version_differences
 from .matrix import Matrix, MatrixRow

@@ -6,10 +6,9 @@ import pytest
 from support import runs
 from support.runs import PROGRAM, draw_kernels, draw_run, make_arm, make_benchmark, make_results, plan, with_benchmarks
 from trigru.bench.analysis import pairs
-from trigru.bench.analysis.answer import answer, least_seen
+from trigru.bench.analysis.answer import answer, least_seen, timings
 from trigru.bench.analysis.pairs import best_ceilings, difference, labelled, negligible_from, speedups
 from trigru.bench.analysis.statistics import compare
-from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.machine import Ceilings
