@@ -6,7 +6,7 @@ that keeps what the documented style keeps stands beside them, as advice. Plain 
 framework, and does not compete.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
@@ -73,32 +73,15 @@ class AnswerRow(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What a run says about frameworks: those of `ports`, in order, without plain JAX."""
+    """What a run says about frameworks."""
 
     run: Results
-    ports: list[str]
+    ports: list[str]  # those of the rows, in order, without plain JAX
     rows: list[AnswerRow]
-
-    @property
-    def proofs(self) -> list[Proof] | None:
-        """Those of each port and kernel; None where equality was not measured before timing."""
-        equality = self.run.trigru.begun.equality
-        return None if equality is None else proofs_of(equality)
-
-    @property
-    def missing(self) -> dict[str, str]:
-        """Ports that are not available, with the reason."""
-        return {u.arm.port: u.reason for u in self.run.untimed if u.arm.style is None}
-
-    @property
-    def untimed(self) -> dict[str, tuple[str, int]]:
-        """Other arms without a number, by name, with the reason and in how many rows."""
-        by_name = grouped((u for u in self.run.untimed if u.arm.style is not None), lambda u: u.arm.name)
-        return {name: (alike[0].reason, len(alike)) for name, alike in by_name.items()}
-
-    @property
-    def processes(self) -> int:
-        return max((len(b.timed) for b in self.run.benchmarks), default=0)
+    proofs: list[Proof] | None  # of each port and kernel; None where equality was not measured before timing
+    missing: dict[str, str]  # ports that are not available, with the reason
+    untimed: dict[str, tuple[str, int]]  # other arms without a number, by name: the reason, and in how many rows
+    processes: int
 
 
 def answer(run: Results) -> Answer:
@@ -110,8 +93,14 @@ def answer(run: Results) -> Answer:
             others = [] if leads else [*judged_by_other_clock(group).values()]
             rows.append(replace(row, other=_row(others)) if others else row)
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
-    plan = run.trigru.plan
-    return Answer(run, [port for port in (*plan.ports, *plan.peers) if port in timed], rows)
+    plan, equality = run.trigru.plan, run.trigru.begun.equality
+    ports = [port for port in (*plan.ports, *plan.peers) if port in timed]
+    missing = {u.arm.port: u.reason for u in run.untimed if u.arm.style is None}
+    by_name = grouped((u for u in run.untimed if u.arm.style is not None), lambda u: u.arm.name)
+    untimed = {name: (alike[0].reason, len(alike)) for name, alike in by_name.items()}
+    processes = max((len(b.timed) for b in run.benchmarks), default=0)
+    proofs = None if equality is None else proofs_of(equality)
+    return Answer(run, ports, rows, proofs, missing, untimed, processes)
 
 
 def _row(benchmarks: list[Benchmark]) -> AnswerRow:
@@ -193,26 +182,16 @@ class Timing(Struct, frozen=True, kw_only=True):
     remark: str = ""  # what is to be heeded, or why there is no number
 
 
-Only = Sequence[str] | None  # the names that are chosen; None for all
+def timings(runs: Sequence[Results], kind: Kind, styles: Iterable[str]) -> list[Timing]:
+    """The rows of some runs, in call styles by name or label, those of a group together.
 
-
-def timings(
-    runs: Sequence[Results], kind: Kind = "pure", *, workloads: Only = None, phases: Only = None, styles: Sequence[str]
-) -> list[Timing]:
-    """The rows of some runs, those of a group together: of all workloads and phases, or those that are named.
-
-    Workloads with or without sizes that were changed, and call styles by name or label. What stands in a row was
-    measured in the same rounds. Rows of different runs are not compared.
+    What stands in a row was measured in the same rounds. Rows of different runs are not compared.
     """
     rows: dict[str, list[Timing]] = {}
     for number, run in enumerate(runs, 1):
         of_one = [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]  # not of several devices
         for group, items in grouped(of_one, lambda item: item.arm.group).items():
-            arm, timed = items[0].arm, [item for item in items if isinstance(item, Benchmark)]
-            if workloads is not None and not {arm.workload.name, str(arm.workload)} & {*workloads}:
-                continue
-            if phases is not None and arm.phase not in phases:
-                continue
+            timed = [item for item in items if isinstance(item, Benchmark)]
             for style in dict.fromkeys(styles):
                 # a port that is not available has no number in any style
                 called = [i for i in items if i.arm.style is None or style in (i.arm.style, *i.arm.labels)]

@@ -6,13 +6,13 @@ counted; that they differ is said, not that each of them costs time. What neithe
 too.
 """
 
+from itertools import takewhile
 from typing import Literal
 
 from msgspec import Struct
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
-from ..results.grouping import grouped
 from ..results.machine import Ceilings
 from ..results.record import Benchmark, Results
 from .merge import baseline_of
@@ -20,14 +20,9 @@ from .statistics import TimeComparison, compare, verdict
 
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-Cause = Literal[
-    "none",  # there is no difference to explain
-    "unread",  # a program could not be read
-    "boundary",  # the same program, which only crossing the jit boundary tells apart
-    "style",  # called in another way; of two styles of one framework, with another program, too
-    "program",  # two frameworks in the same style, with another program
-    "unexplained",  # the same program, and more than the boundary can cost, or is shown to cost
-]
+#: What tells two arms apart; `trigru.bench.reporting.times.CAUSES` says it in words. With "boundary" and "unexplained"
+#: it is the same program, with "style" it may be another one, too.
+Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
 #: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
 Over = Literal["stock", "peers", "one device"]
 
@@ -111,23 +106,19 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
 
 def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
     """Arms of the stock division by name and phase, then by the swept size; empty where none is swept."""
-    if (swept := results.trigru.plan.swept) is None:
-        return {}
-    arms = [b for b in results.benchmarks if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")]
-    by_arm = grouped(arms, lambda b: (b.name, b.arm.phase))
-    return {arm: {b.arm.workload.sizes[swept]: b for b in of_arm} for arm, of_arm in by_arm.items()}
+    swept, found = results.trigru.plan.swept, dict[tuple[str, str], dict[int, Benchmark]]()
+    for b in results.benchmarks if swept else ():
+        if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", ""):
+            found.setdefault((b.name, b.arm.phase), {})[b.arm.workload.sizes[swept]] = b
+    return found
 
 
 def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
     """The size from which an arm, by the swept size, has a negligible overhead, and whether intervals confirm it."""
-    sure, likely = None, None
-    for size, b in sorted(of_arm.items(), reverse=True):
-        if b.ratio - 1 >= NEGLIGIBLE:
-            break
-        if b.high - 1 < NEGLIGIBLE and sure == likely:
-            sure = size
-        likely = size
-    return (likely, False) if sure is None else (sure, True)
+    from_largest = sorted(of_arm, reverse=True)
+    likely = [*takewhile(lambda size: of_arm[size].ratio - 1 < NEGLIGIBLE, from_largest)]
+    sure = [*takewhile(lambda size: of_arm[size].high - 1 < NEGLIGIBLE, likely)]
+    return (sure[-1], True) if sure else (likely[-1] if likely else None, False)
 
 
 def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:

@@ -42,8 +42,6 @@ def load_starts(path: Path) -> ColdStarts:
         found = record_of(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
         for sentence in machine_contradictions(found.machine, {cold.port for cold in found.starts}):
             raise ValueError(sentence)
-        if first_twice(port for port, _ in dict.fromkeys((cold.port, cold.style) for cold in found.starts)):
-            raise ValueError("the starts of one port are of several call styles")
         if first_twice(map(repr, found.starts)):
             raise ValueError("it has a start twice, to the last digit")
         return found

@@ -36,7 +36,7 @@ from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
 from .options import checks_of
-from .report import write_page
+from .report import PAGE, run_page, write_page
 from .verify import verify_ports
 
 COLD_STARTS = 5  # of each port, of which medians and ranges are shown
@@ -132,12 +132,12 @@ def _finish(journal: Journal, folder: Path, show_it: Callable[[Results], None]) 
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
             say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {what_is_left(journal)}")
         show_it(results)
+        say(f"written: {file}")
         try:
-            page = write_page(folder, results)
+            write_page(folder / PAGE, run_page(results))
         except OSError:
-            say(f"written: {file}. Its page is not: trigru report {folder} --output {folder} writes it.")
+            say(f"Its page is not: trigru report {folder} --output {folder} writes it.")
             raise
-        say(f"written: {file}, {page}")
         say(f"all tables: trigru report {folder} --details; code: trigru styles")
     return results
 

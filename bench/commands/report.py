@@ -1,6 +1,6 @@
 """`trigru report`: the answer of a run on one screen, its tables and its page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,14 +36,17 @@ def report(
     if format != "text":
         if details or output:
             raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
-        runs, called = [load(path) for path in results], styles or WAYS
+        runs = [load(path) for path in results]
         arms = [item.arm for run in runs for item in (*run.benchmarks, *run.untimed)]
-        known = [name for arm in arms for name in (arm.workload.name, str(arm.workload))]
-        choose("workload of these results", workloads, list(dict.fromkeys(known)))
-        choose("phase of these results", phases, list(dict.fromkeys(arm.phase for arm in arms)))
-        known = [name for arm in arms for name in (arm.style, *arm.labels) if name]
-        choose("call style of these results", called, list(dict.fromkeys(known)))
-        rows = timings(runs, ratio, workloads=workloads, phases=phases, styles=called)
+
+        def chosen(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
+            return choose(f"{kind} of these results", names, list(dict.fromkeys(known)))
+
+        works = chosen("workload", workloads, (name for a in arms for name in (a.workload.name, str(a.workload))))
+        of_phases = chosen("phase", phases, (arm.phase for arm in arms))
+        called = chosen("call style", styles or WAYS, (n for a in arms for n in (a.style, *a.labels) if n))
+        rows = [row for row in timings(runs, ratio, called) if row.phase in of_phases]
+        rows = [row for row in rows if {row.workload, row.workload.partition("@")[0]} & {*works}]
         if not rows:
             raise InputError("there is no number of these frameworks, phases and call styles in these results.")
         typer.echo(exported(rows, ratio, runs, format), nl=False)
@@ -66,7 +69,7 @@ def report(
             continue
         show_run(run, details=details)
         if output is not None:
-            say(f"written: {write_page(output, run)}")
+            write_page(output / PAGE, run_page(run))
 
 
 def show_starts(path: Path, output: Path | None) -> None:
@@ -75,7 +78,7 @@ def show_starts(path: Path, output: Path | None) -> None:
     tables, origin = cold_start_tables(found), origin_of(found.datetime, found.machine, found.command)
     show(tables, above=origin)
     if output is not None:
-        say(f"written: {_write(output / 'cold_start.html', sheet('cold starts', [], [], tables, origin))}")
+        write_page(output / "cold_start.html", sheet("cold starts", [], [], tables, origin))
 
 
 def run_page(run: Results) -> str:
@@ -87,18 +90,14 @@ def run_page(run: Results) -> str:
     return sheet("linen, NNX and Equinox", lines, pictures, tables, provenance_lines(run), more_lines(found))
 
 
-def write_page(folder: Path, run: Results) -> Path:
-    """Write the page of a run, and return its path. Raises an OSError if it cannot be written."""
-    return _write(folder / PAGE, run_page(run))
-
-
-def write_diff(folder: Path, found: Diff) -> Path:
-    """Write the page of what changed between two runs, and return its path. Raises an OSError if it cannot."""
+def diff_page(found: Diff) -> str:
+    """The page of what changed between two runs."""
     runs = {"OLD": found.old, "NEW": found.new}
     origins = [f"{name}: {line}" for name, run in runs.items() for line in origin_lines(run)]
-    return _write(folder / "diff.html", sheet("what changed", outcome(found), [], diff_tables(found), origins))
+    return sheet("what changed", outcome(found), [], diff_tables(found), origins)
 
 
-def _write(path: Path, page: str) -> Path:
+def write_page(path: Path, page: str) -> None:
+    """Write a page, and say so. Raises an OSError if it cannot be written."""
     write_whole(path, page.encode())
-    return path
+    say(f"written: {path}")

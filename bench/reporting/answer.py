@@ -105,16 +105,16 @@ def fastest_lines(found: Answer, left_out: Container[str] = ()) -> list[str]:
     Where one of the fastest frameworks is slower if train steps are waited for, a line names the fastest then. What may
     be left out: "ratios", in lines that they make too long, and "waiting", that line.
     """
-    lines = list[str]()
+    lines, explain = list[str](), True
     for phase in shown_phases(found):
         rows = [row for row in found.rows if row.phase == phase]
         others = [row.other for row in rows if row.other]
         situation, styles = others if len(others) == len(rows) else rows, list[str]()
         for way in WAYS:
-            is_first = not any(TAKES in line for line in (*lines, *styles))
-            line = _fastest_of(situation, way, explain=is_first)
+            line = _fastest_of(situation, way, explain=explain)
             if "ratios" in left_out and len(line) > WIDTH:
                 line = _fastest_of(situation, way, brief=True)
+            explain = explain and TAKES not in line
             styles += [line] if line else []
         loop = f" ({LOOPS[situation[0].clock]})" * (phase in MAIN)
         lines += [f"{SUBJECTS[phase]}{loop}, fastest framework by style:", *styles] if styles else []
@@ -161,17 +161,16 @@ def _fastest_of(rows: list[AnswerRow], way: str, *, explain: bool = False, brief
         if not over and is_all:
             texts.append(f"all tied{where}")
             continue
-        slower = list[str]()
-        for port, found in over.items():
+        times_s = [[b.median_s for b in row.cells[way].values()] for row in of]
+        most = max(max(times) / min(times) for times in times_s)
+        is_near = is_all and most < NEAR
+        slower = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"] if is_near else []
+        for port, found in () if is_near else over.items():
             at = f" at {sizes_of([row for row, *_ in found], of)}" if len(found) < len(of) else ""
             times = from_to((x for *_, x in found), lambda x: f"{x:.1f}" if x >= 1.95 else f"{x:.2f}")
             times = f"{times.replace(' to ', '-')}x"
-            is_first = explain and not any(TAKES in text for text in (*texts, *slower))
-            slower.append(f"{name_of(port)} {f'{TAKES} {times} its time' if is_first else times}{at}")
-        times_s = [[b.median_s for b in row.cells[way].values()] for row in of]
-        most = max(max(times) / min(times) for times in times_s)
-        if is_all and most < NEAR:
-            slower = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"]
+            slower.append(f"{name_of(port)} {f'{TAKES} {times} its time' if explain else times}{at}")
+            explain = False
         in_order = [port for port in of[0].cells[way] if port in first]
         tied = " tied" * (len(in_order) > 1)
         brackets = f" ({', '.join(slower)})" * (not brief and bool(slower))

@@ -101,7 +101,7 @@ def _row_record(row: AnswerRow) -> dict[str, Any]:
 
 def way_table(run: Results, kind: Kind) -> list[Section]:
     """The table of all frameworks as documented and in functional style; none where none was timed so."""
-    timed = [row for row in timings([run], kind, styles=WAYS) if row.ratio is not None]
+    timed = [row for row in timings([run], kind, WAYS) if row.ratio is not None]
     return [pivoted(timed, kind, [])] * bool(timed)
 
 

@@ -80,7 +80,7 @@ def test_all_tables_of_a_run():
 
 def test_the_times_in_each_format():
     run = mixed()
-    rows = timings([run], styles=["documented", "leaves"])
+    rows = timings([run], "pure", ["documented", "leaves"])
     for to in ("markdown", "csv", "latex"):
         check_golden(f"times-{to}", exported(rows, "pure", [run], to))
     assert "linen[documented]" in exported(rows, "pure", [run], "html")

@@ -119,7 +119,6 @@ LIES = {"results.json": {
     "datetime is 'yesterday', expected one like": {"trigru ended": {"datetime": "yesterday"}},
 }, "cold_start.json": {
     "of length >= 1": {"": {"starts": []}},
-    "of several call styles": {"starts 0": {"style": "another"}},
     "schema 1, expected": {"": {"schema": 1}},
     "a start twice": {"starts": twice},
     "it has GPUs": {"machine": {"gpus": [{}]}},
