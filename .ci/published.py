@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from msgspec.structs import replace
-from trigru.bench.analysis.answer import WAYS, Answer, AnswerRow, answer
+from trigru.bench.analysis.answer import COMPARED, Answer, AnswerRow, answer
 from trigru.bench.analysis.merge import judged_by_other_clock, load
 from trigru.bench.analysis.pairs import difference, speedups
 from trigru.bench.analysis.starts import load_starts
@@ -161,7 +161,7 @@ def fastest() -> str:
     """The frameworks than which no other is faster, in each situation."""
     of = published("cpu")
     first = {text: row_at(of, at).fastest for at, text in SITUATIONS.items()}
-    rows = [(text, *(", ".join(map(name_of, by_way[way])) for way in WAYS)) for text, by_way in first.items()]
+    rows = [(text, *(", ".join(map(name_of, ports[label])) for label in COMPARED)) for text, ports in first.items()]
     return "\n\n".join([table(["situation", *CALLED.values()], rows), *provenance_lines(of.run)[:2]])
 
 
@@ -169,9 +169,9 @@ def versions() -> str:
     """The ratios to plain JAX with an older and a newer set of versions."""
     old, new = both = published("cpu-py311"), published("cpu")
     rows = [
-        (text, CALLED[way], *(_moved(*(row_at(of, at).cells[way][port] for of in both)) for port in new.ports))
+        (text, CALLED[label], *(_moved(*(row_at(of, at).cells[label][port] for of in both)) for port in new.ports))
         for at, text in SITUATIONS.items()
-        for way in WAYS
+        for label in COMPARED
     ]
     sets = "\n".join(f"- {_packages(of)}; {of.run.datetime[:10]}." for of in (old, new))
     return f"{table(['situation', 'called', *map(name_of, new.ports)], rows)}\n\n{sets}"

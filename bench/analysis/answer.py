@@ -28,8 +28,8 @@ from .merge import baseline_of, judged_by_other_clock
 from .pairs import Difference, difference, labelled, reference_of
 from .statistics import CONFIDENCE, between_runs, enough_rounds
 
-#: The two ways in which frameworks are compared.
-WAYS = (DOCUMENTED, FUNCTIONAL)
+#: The labels of the call styles in which frameworks are compared.
+COMPARED = (DOCUMENTED, FUNCTIONAL)
 #: The clock of a situation: an agent waits for each step, a training loop for none.
 CLOCKS: dict[str, Clock] = {"step": "blocked", "train_step": "pipelined"}
 POWER = 0.8  # a difference counts as seen if a run finds it with this probability
@@ -46,9 +46,9 @@ class AnswerRow(Struct, frozen=True):
     """
 
     baseline: Benchmark  # plain JAX
-    cells: dict[str, dict[str, Benchmark]]  # by way, one of WAYS, and by port
-    fastest: dict[str, list[str]]  # by way
-    pairs: dict[str, dict[tuple[str, str], Difference]]  # by way, and by two ports
+    cells: dict[str, dict[str, Benchmark]]  # by label, one of COMPARED, and by port
+    fastest: dict[str, list[str]]  # by label
+    pairs: dict[str, dict[tuple[str, str], Difference]]  # by label, and by two ports
     keeping: dict[str, Benchmark]  # by port, the fastest of its styles with `keeps_updates`, if it has any
     advised: dict[str, Difference]  # by port, its documented style against that one, or else the functional one
     least: float | None = None  # difference from plain JAX, as a fraction, that is found four times in five
@@ -105,8 +105,8 @@ def answer(run: Results) -> Answer:
 
 def _row(benchmarks: list[Benchmark]) -> AnswerRow:
     row = AnswerRow(baseline_of(benchmarks), {}, {}, {}, {}, {}, least_seen(benchmarks))
-    for way in WAYS:
-        cells = {port: b for port, b in labelled(benchmarks, way).items() if port != row.baseline.arm.port}
+    for label in COMPARED:
+        cells = {port: b for port, b in labelled(benchmarks, label).items() if port != row.baseline.arm.port}
         if not cells:
             continue
         alike = {port: b for port, b in cells.items() if not row.apart(b)}
@@ -115,10 +115,10 @@ def _row(benchmarks: list[Benchmark]) -> AnswerRow:
         judged = len(alike) > 1 and enough_rounds(row.baseline.process)
         # where one that was shown to be slower has a smaller time, a larger one is too noisy to be called the fastest
         limit_s = min((cells[port].median_s for port in slower), default=np.inf)
-        row.cells[way] = cells
-        row.fastest[way] = [p for p, b in alike.items() if judged and p not in slower and b.median_s < limit_s]
-        row.pairs[way] = met
-    documented, functional = (labelled(benchmarks, way) for way in WAYS)
+        row.cells[label] = cells
+        row.fastest[label] = [p for p, b in alike.items() if judged and p not in slower and b.median_s < limit_s]
+        row.pairs[label] = met
+    documented, functional = (labelled(benchmarks, label) for label in COMPARED)
     kept = dict[str, Benchmark]()
     for port in documented:
         styles = get_port(port).call_styles if port in port_names() and not unavailable(port) else ()

@@ -8,7 +8,7 @@ import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..analysis.answer import WAYS, Kind, answer, timings
+from ..analysis.answer import COMPARED, Kind, answer, timings
 from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
@@ -16,7 +16,7 @@ from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
-from ..reporting.exports import exported, sheet, way_table
+from ..reporting.exports import exported, sheet, style_table
 from ..reporting.naming import load_warnings, origin_lines, origin_of, provenance_lines
 from ..reporting.plots import answer_picture
 from ..reporting.times import cold_start_tables, time_tables
@@ -44,7 +44,7 @@ def report(
 
         works = chosen("workload", workloads, (name for a in arms for name in (a.workload.name, str(a.workload))))
         of_phases = chosen("phase", phases, (arm.phase for arm in arms))
-        called = chosen("call style", styles or WAYS, (n for a in arms for n in (a.style, *a.labels) if n))
+        called = chosen("call style", styles or COMPARED, (n for a in arms for n in (a.style, *a.labels) if n))
         rows = [row for row in timings(runs, ratio, called) if row.phase in of_phases]
         rows = [row for row in rows if {row.workload, row.workload.partition("@")[0]} & {*works}]
         if not rows:
@@ -86,7 +86,7 @@ def run_page(run: Results) -> str:
     found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
     lines = [*load_warnings(run.trigru), *head_lines(found)]
     pictures = [answer_picture(found)] if found.rows else []
-    tables = [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))]
+    tables = [replace(table, detail=True) for table in (*style_table(run, "time"), *equality, *time_tables(run))]
     return sheet("linen, NNX and Equinox", lines, pictures, tables, provenance_lines(run), more_lines(found))
 
 

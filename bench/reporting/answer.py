@@ -8,7 +8,7 @@ from ...common.errors import listed
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
-from ..analysis.answer import NOISY_FLOOR, WAYS, Answer, AnswerRow, answer
+from ..analysis.answer import COMPARED, NOISY_FLOOR, Answer, AnswerRow, answer
 from ..results.grouping import grouped
 from ..results.proof import Proof
 from ..results.record import Benchmark, Results
@@ -94,7 +94,7 @@ def head_lines(found: Answer, left_out: Container[str] = ()) -> list[str]:
     """What failed or is missing, then which framework is the fastest, then what the styles are."""
     jits = ", ".join(JITS[port] for port in found.ports if port in JITS)
     texts = {DOCUMENTED: f"Documented: {jits}." * bool(jits), FUNCTIONAL: "Functional: jax.jit(f)(params, x)."}
-    styles = " ".join(text for way, text in texts.items() if text and any(way in row.cells for row in found.rows))
+    styles = " ".join(text for label, text in texts.items() if text and any(label in row.cells for row in found.rows))
     shown = [styles] if styles and "styles" not in left_out else []
     return [*problem_lines(found), *fastest_lines(found, left_out), *shown]
 
@@ -110,10 +110,10 @@ def fastest_lines(found: Answer, left_out: Container[str] = ()) -> list[str]:
         rows = [row for row in found.rows if row.phase == phase]
         others = [row.other for row in rows if row.other]
         situation, styles = others if len(others) == len(rows) else rows, list[str]()
-        for way in WAYS:
-            line = _fastest_of(situation, way, explain=explain)
+        for label in COMPARED:
+            line = _fastest_of(situation, label, explain=explain)
             if "ratios" in left_out and len(line) > WIDTH:
-                line = _fastest_of(situation, way, brief=True)
+                line = _fastest_of(situation, label, brief=True)
             explain = explain and TAKES not in line
             styles += [line] if line else []
         loop = f" ({LOOPS[situation[0].clock]})" * (phase in MAIN)
@@ -132,36 +132,36 @@ def shown_phases(found: Answer) -> list[str]:
 
 def _if_waited_for(queued: list[AnswerRow], waited: list[AnswerRow]) -> Iterator[str]:
     """The fastest where calls are waited for, in rows in which one of the fastest of those that are not is slower."""
-    for way in WAYS:
+    for label in COMPARED:
         turned = []
         for row, other in zip(queued, waited, strict=True):
-            slower = _slower(other, way)
-            if any(slower.get(port, 1.0) >= NEAR for port in row.fastest.get(way, ())):
+            slower = _slower(other, label)
+            if any(slower.get(port, 1.0) >= NEAR for port in row.fastest.get(label, ())):
                 turned.append(other)
-        for ports, of in grouped(turned, lambda row, way=way: tuple(row.fastest[way])).items():
+        for ports, of in grouped(turned, lambda row, label=label: tuple(row.fastest[label])).items():
             at = f" at {sizes_of(of, waited)}" if len(waited) > 1 else ""
-            yield f"{listed(map(name_of, ports))}{' tied' * (len(ports) > 1)} {CALLED[way]}{at}"
+            yield f"{listed(map(name_of, ports))}{' tied' * (len(ports) > 1)} {CALLED[label]}{at}"
 
 
-def _fastest_of(rows: list[AnswerRow], way: str, *, explain: bool = False, brief: bool = False) -> str:
+def _fastest_of(rows: list[AnswerRow], label: str, *, explain: bool = False, brief: bool = False) -> str:
     """Which frameworks are the fastest in one style, in each row where they differ; "" where that is unknown.
 
     In brackets, how many times as long the others take; with explain, the first of these says what it is.
     """
-    rows = [row for row in rows if len(row.cells.get(way, {})) > 1]
-    if not rows or not all(row.fastest.get(way) for row in rows):
+    rows = [row for row in rows if len(row.cells.get(label, {})) > 1]
+    if not rows or not all(row.fastest.get(label) for row in rows):
         return ""
-    groups, texts = grouped(rows, lambda row: frozenset(row.fastest[way])), list[str]()
+    groups, texts = grouped(rows, lambda row: frozenset(row.fastest[label])), list[str]()
     everybody = {port for row in rows for cells in row.cells.values() for port in cells}
     for first, of in groups.items():
         where = f" at {sizes_of(of, rows)}" if len(groups) > 1 else ""
-        over = grouped(((row, *pair) for row in of for pair in _slower(row, way).items()), lambda found: found[1])
-        is_all = all(row.cells[way].keys() == everybody for row in of)
-        is_all = is_all and not any(row.apart(b) for row in of for b in row.cells[way].values())
+        over = grouped(((row, *pair) for row in of for pair in _slower(row, label).items()), lambda found: found[1])
+        is_all = all(row.cells[label].keys() == everybody for row in of)
+        is_all = is_all and not any(row.apart(b) for row in of for b in row.cells[label].values())
         if not over and is_all:
             texts.append(f"all tied{where}")
             continue
-        times_s = [[b.median_s for b in row.cells[way].values()] for row in of]
+        times_s = [[b.median_s for b in row.cells[label].values()] for row in of]
         most = max(max(times) / min(times) for times in times_s)
         is_near = is_all and most < NEAR
         slower = [f"{'there ' * bool(where)}all within {ceil((most - 1) * 100)}%"] if is_near else []
@@ -171,21 +171,21 @@ def _fastest_of(rows: list[AnswerRow], way: str, *, explain: bool = False, brief
             times = f"{times.replace(' to ', '-')}x"
             slower.append(f"{name_of(port)} {f'{TAKES} {times} its time' if explain else times}{at}")
             explain = False
-        in_order = [port for port in of[0].cells[way] if port in first]
+        in_order = [port for port in of[0].cells[label] if port in first]
         tied = " tied" * (len(in_order) > 1)
         brackets = f" ({', '.join(slower)})" * (not brief and bool(slower))
         texts.append(listed(map(name_of, in_order)) + tied + where + brackets)
-    return f"  {CALLED[way]}: {', '.join(texts)}."
+    return f"  {CALLED[label]}: {', '.join(texts)}."
 
 
-def _slower(row: AnswerRow, way: str) -> dict[str, float]:
+def _slower(row: AnswerRow, label: str) -> dict[str, float]:
     """The frameworks that are slower than one of the fastest: the ratio of the shown times to the least of these."""
-    first, slower = row.fastest.get(way, ()), dict[str, float]()
-    for (one, other), d in row.pairs.get(way, {}).items():
+    first, slower = row.fastest.get(label, ()), dict[str, float]()
+    for (one, other), d in row.pairs.get(label, {}).items():
         slow, fast = (one, other) if d.ratio > 1 else (other, one)
         if d.is_real and fast in first:
             # with the digits that tables show, so that readers find the same ratios
-            times_s = {port: float(f"{row.cells[way][port].median_s:.3g}") for port in (slow, *first)}
+            times_s = {port: float(f"{row.cells[label][port].median_s:.3g}") for port in (slow, *first)}
             slower[slow] = max(times_s[slow] / min(times_s[port] for port in first), 1.0)
     return slower
 
@@ -224,11 +224,11 @@ def problem_lines(found: Answer) -> list[str]:
 
 def sure_lines(found: Answer) -> list[str]:
     """What a star and brackets mean, and whether the run can tell frameworks apart."""
-    blocks = [(row, way, cells) for row in found.rows for way, cells in row.cells.items()]
+    blocks = [(row, label, cells) for row in found.rows for label, cells in row.cells.items()]
     lines = []
-    if any(row.fastest.get(way) for row in found.rows for way in WAYS):
+    if any(row.fastest.get(label) for row in found.rows for label in COMPARED):
         lines.append(STAR)
-    if any(len(cells) > 1 and not row.fastest.get(way) for row, way, cells in blocks):
+    if any(len(cells) > 1 and not row.fastest.get(label) for row, label, cells in blocks):
         lines.append("Where no framework is marked, the rounds are too few or too noisy to tell.")
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
@@ -296,7 +296,7 @@ def _times(found: Answer) -> Iterator[str]:
 
     A star marks the frameworks than which no other is faster.
     """
-    ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
+    labels = [label for label in COMPARED if any(label in row.cells for row in found.rows)]
     names = [name_of(port) for port in found.ports]
     widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
     processes = f"of {found.processes} process{'es' * (found.processes != 1)}"
@@ -305,15 +305,15 @@ def _times(found: Answer) -> Iterator[str]:
         texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
         return f"{first:{PHASE_WIDTH}}{plain:>{TIME_WIDTH}}{GAP}{GAP.join(texts)}".rstrip()
 
-    def cell(row: AnswerRow, way: str, port: str) -> str:
-        if (b := row.cells.get(way, {}).get(port)) is None:
+    def cell(row: AnswerRow, label: str, port: str) -> str:
+        if (b := row.cells.get(label, {}).get(port)) is None:
             return "- "
         time = format_time(b.median_s)
-        return f"({time})" if row.apart(b) else time + ("*" if port in row.fastest.get(way, ()) else " ")
+        return f"({time})" if row.apart(b) else time + ("*" if port in row.fastest.get(label, ()) else " ")
 
-    for beside in [ways] if len(found.ports) <= 3 else [[way] for way in ways]:  # more do not fit twice
+    for beside in [labels] if len(found.ports) <= 3 else [[label] for label in labels]:  # more do not fit twice
         width = sum(widths) + len(widths) - 1
-        called = GAP.join(f"{CALLED[way]:{width}}" for way in beside)
+        called = GAP.join(f"{CALLED[label]:{width}}" for label in beside)
         yield f"{'Median time':{PHASE_WIDTH}}{'plain':>{TIME_WIDTH - 1}} {GAP}{called}".rstrip()
         yield line(processes, "JAX ", [[f"{name} " for name in names]] * len(beside))
         for rows in grouped(_shown_rows(found), lambda row: str(row.workload)).values():
@@ -321,7 +321,7 @@ def _times(found: Answer) -> Iterator[str]:
             for row in rows:
                 by_clock = f"{row.phase.partition('_')[0]}, {WAITING[row.clock]}"
                 first = f" {by_clock if row.other or row not in found.rows else PHASES[row.phase]}"
-                times = ([cell(row, way, port) for port in found.ports] for way in beside)
+                times = ([cell(row, label, port) for port in found.ports] for label in beside)
                 yield line(first, f"{format_time(row.baseline.median_s)} ", times)
 
 

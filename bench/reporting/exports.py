@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ...common.errors import for_terminal
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import WAYS, Answer, AnswerRow, Kind, Timing, answer, timings
+from ..analysis.answer import COMPARED, Answer, AnswerRow, Kind, Timing, answer, timings
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from .console import Section, Words, latex, markdown_section
@@ -93,15 +93,15 @@ def _row_record(row: AnswerRow) -> dict[str, Any]:
     b = row.baseline
     return {
         "workload": row.workload, "shape": b.shape, "phase": row.phase, "clock": row.clock, "floor": b.floor,
-        "plain_s": b.median_s, "cells": {way: cells(arms) for way, arms in row.cells.items()}, "fastest": row.fastest,
-        "pairs": {way: [*of.values()] for way, of in row.pairs.items()}, "keeping": cells(row.keeping),
+        "plain_s": b.median_s, "cells": {label: cells(of) for label, of in row.cells.items()}, "fastest": row.fastest,
+        "pairs": {label: [*of.values()] for label, of in row.pairs.items()}, "keeping": cells(row.keeping),
         "advised": row.advised, "least": row.least, "other": row.other and _row_record(row.other),
     }  # fmt: skip
 
 
-def way_table(run: Results, kind: Kind) -> list[Section]:
+def style_table(run: Results, kind: Kind) -> list[Section]:
     """The table of all frameworks as documented and in functional style; none where none was timed so."""
-    timed = [row for row in timings([run], kind, WAYS) if row.ratio is not None]
+    timed = [row for row in timings([run], kind, COMPARED) if row.ratio is not None]
     return [pivoted(timed, kind, [])] * bool(timed)
 
 

@@ -13,7 +13,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ...common.errors import for_terminal
-from ..analysis.answer import WAYS, Answer, AnswerRow
+from ..analysis.answer import COMPARED, Answer, AnswerRow
 from .naming import CALLED, PHASES, measured_on, name_of
 from .numbers import format_time
 
@@ -48,7 +48,7 @@ class Picture:
 
 def answer_picture(found: Answer) -> Picture:
     """The picture of an answer, with its times in words."""
-    shown = {CALLED[way].capitalize(): [row.cells.get(way, {}) for row in found.rows] for way in WAYS}
+    shown = {CALLED[label].capitalize(): [row.cells.get(label, {}) for row in found.rows] for label in COMPARED}
     shown["Half filled, the fastest that keeps state"] = [row.keeping for row in found.rows]
     texts = []
     for title, of_rows in shown.items():

@@ -17,7 +17,7 @@ from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
 from .console import Prose, Section, Words
-from .exports import way_table
+from .exports import style_table
 from .naming import short_group
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
 
@@ -34,7 +34,7 @@ LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 def time_tables(results: Results) -> list[Section]:
     """All tables of times."""
-    across = [*way_table(results, "pairwise"), *overhead_tables(results), *speedup_tables(results)]
+    across = [*style_table(results, "pairwise"), *overhead_tables(results), *speedup_tables(results)]
     return across + timing_tables(results)
 
 

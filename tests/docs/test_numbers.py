@@ -3,7 +3,7 @@
 import numpy as np
 from published import DOCS, RESULTS, SITUATIONS, published, row_at
 from support.runs import PORTS
-from trigru.bench.analysis.answer import WAYS
+from trigru.bench.analysis.answer import COMPARED
 from trigru.bench.analysis.pairs import difference, labelled, speedups
 from trigru.bench.upgrades.matrix import read
 
@@ -27,7 +27,7 @@ def facts(workload, phase, *names, of="cpu"):
 
 def against_functional(workload, phase):
     """Of each framework, its documented style against its functional one."""
-    both = [labelled(run("cpu").groups()[f"{workload}/{phase}/float32/stock"], way) for way in WAYS]
+    both = [labelled(run("cpu").groups()[f"{workload}/{phase}/float32/stock"], label) for label in COMPARED]
     pairs = {port: (b, both[1][port]) for port, b in both[0].items() if both[1][port] is not b}
     return {port: difference(run("cpu").benchmarks, *pair) for port, pair in pairs.items()}
 
@@ -38,8 +38,8 @@ def text_of(page):
 
 
 def test_why_an_arm_is_slower():
-    for way in WAYS:
-        assert row("tiny", "train_step").fastest[way] == ["linen"]
+    for label in COMPARED:
+        assert row("tiny", "train_step").fastest[label] == ["linen"]
     for workload in ("tiny", "question", "vowels", "medium", "large"):
         equinox, pure = facts(workload, "train_step", "equinox[partition]", "pure[jit]")
         more = equinox.facts.program.transposes - pure.facts.program.transposes
@@ -75,13 +75,13 @@ def test_which_framework():
         step = row(workload, "step")
         between = max(max(d.ratio, 1 / d.ratio) for d in step.pairs["functional"].values())
         assert max(d.ratio for d in against_functional(workload, "step").values()) > between, workload
-    for way in ("documented", "functional"):
-        assert all(0.91 < d.ratio < 1.1 for d in row("large", "train_step").pairs[way].values())
+    for label in ("documented", "functional"):
+        assert all(0.91 < d.ratio < 1.1 for d in row("large", "train_step").pairs[label].values())
 
 
-def over_equinox(port, at, way="documented"):
+def over_equinox(port, at, label="documented"):
     """The ratio of a framework to Equinox in a row of the published run."""
-    return row(*at).pairs[way][port, "equinox"].ratio
+    return row(*at).pairs[label][port, "equinox"].ratio
 
 
 def over_jit(style, at):
