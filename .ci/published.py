@@ -17,11 +17,11 @@ from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting import answer as screens
 from trigru.bench.reporting.console import Section, markdown_table
 from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of, provenance_lines, versions_text
-from trigru.bench.reporting.numbers import Interval, format_interval, format_time, format_time_range
+from trigru.bench.reporting.numbers import format_interval, format_time, format_time_range
 from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.arm import Sized
-from trigru.bench.results.record import Benchmark
+from trigru.bench.results.record import Benchmark, TimeComparison
 from trigru.bench.upgrades.matrix import read
 from trigru.bench.upgrades.tables import change_lines, matrix_picture, matrix_tables
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
@@ -112,7 +112,7 @@ def _whole(text: str) -> str:
     return text.replace(" ", "\u00a0")
 
 
-def _ratio(ratio: Interval, word: str) -> str:
+def _ratio(ratio: TimeComparison, word: str) -> str:
     text = _whole(format_interval(ratio, digits=2))
     return f"({text})" if word == "indistinguishable" else text
 
@@ -177,7 +177,7 @@ def versions() -> str:
     return f"{table(['situation', 'called', *map(name_of, new.ports)], rows)}\n\n{sets}"
 
 
-def _moved(before: Interval, after: Interval) -> str:
+def _moved(before: TimeComparison, after: TimeComparison) -> str:
     text = f"{before.ratio:.2f} → {after.ratio:.2f}"
     return f"**{text}**" if before.high < after.low or after.high < before.low else text
 

@@ -15,9 +15,9 @@ from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
-from ..results.record import Benchmark, Results
+from ..results.record import Benchmark, Results, TimeComparison
 from .merge import baseline_of
-from .statistics import TimeComparison, beyond_chance, compare_effects, effect_of, verdict
+from .statistics import beyond_chance, compare_effects, effect_of, verdict
 
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
@@ -121,9 +121,8 @@ def diff(old: Results, new: Results, *, fail_above: float = 0.05, anyway: bool =
     that takes more than 1 + fail_above times as long, relative to the baseline. And since some of many arms seem slower
     by chance, it is one that is believed among all arms: see `beyond_chance`.
 
-    Args:
-        fail_above: the share by which an arm may be slower; an InputError says if it is none.
-        anyway: accept arms that are in one file only, files of interrupted runs, and another device or environment.
+    An InputError says if `fail_above` is no share. With `anyway`, arms that are in one file only, files of interrupted
+    runs, and another device or environment are accepted.
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")

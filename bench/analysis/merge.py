@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from ...common.errors import TrigruError, UnknownNameError, brief
 from ..arms.workloads import work_of, workload_of
@@ -75,8 +75,10 @@ def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
         workload = workload_of(arm)
         work = work_of(workload, arm.phase, arm.dtype)
         steps = workload.batch_size if arm.phase == "step" else workload.steps
-        of_arm = (workload.shape, steps, work.flops, work.moved_bytes)
-        found.append(Benchmark(arm, timed, *of_arm, r.ratio, r.low, r.high, floor, verdict(r, floor, process)))
+        found.append(Benchmark(
+            *astuple(r), arm=arm, timed=timed, shape=workload.shape, steps=steps, flops=work.flops,
+            moved_bytes=work.moved_bytes, floor=floor, verdict=verdict(r, floor, process),
+        ))  # fmt: skip
     return found
 
 

@@ -10,13 +10,14 @@ from itertools import takewhile
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.machine import Ceilings
-from ..results.record import Benchmark, Results
+from ..results.record import Benchmark, Results, TimeComparison
 from .merge import baseline_of
-from .statistics import TimeComparison, compare, verdict
+from .statistics import compare, verdict
 
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
@@ -27,14 +28,11 @@ Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
 Over = Literal["stock", "peers", "one device"]
 
 
-class Difference(Struct, frozen=True):
+class Difference(TimeComparison, frozen=True, kw_only=True):
     """Two frameworks in the same call style, or one framework in two: the time of one / the time of the other."""
 
     one: str  # port and style, as in "nnx[split-merge]"
     other: str
-    ratio: float  # paired within rounds, with the 95 % interval
-    low: float
-    high: float
     difference_s: float  # seconds per call by which one takes longer
     difference_low_s: float
     difference_high_s: float
@@ -51,15 +49,17 @@ class Difference(Struct, frozen=True):
 def difference(group: list[Benchmark], one: Benchmark, other: Benchmark) -> Difference:
     """One arm of a group against another, by the same clock."""
     ratio, word = _compared(one, other)
-    of = (ratio.ratio, ratio.low, ratio.high)
-    difference_s, low_s, high_s = ((r - 1) * other.median_s for r in of)
+    difference_s, low_s, high_s = ((r - 1) * other.median_s for r in astuple(ratio))
     mine, its = one.facts.program, other.facts.program
     names = ("dots", "transposes", "whiles", "fusions") if mine and its else ()
     differing = [(n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))]
     counts = tuple(count for count in differing if count[0] != "fusions") or tuple(differing)
     same = same_program(one, other)
     cause = "none" if word == "indistinguishable" else _cause(group, one, other, same, difference_s)
-    return Difference(one.name, other.name, *of, difference_s, low_s, high_s, word, same, cause, counts)
+    return Difference(
+        *astuple(ratio), one=one.name, other=other.name, difference_s=difference_s, difference_low_s=low_s,
+        difference_high_s=high_s, verdict=word, same_program=same, cause=cause, counts=counts,
+    )  # fmt: skip
 
 
 def _cause(group: list[Benchmark], one: Benchmark, other: Benchmark, same: bool | None, difference_s: float) -> Cause:
@@ -107,8 +107,8 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
 def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
     """Arms of the stock division by name and phase, then by the swept size; empty where none is swept."""
     swept, found = results.trigru.plan.swept, dict[tuple[str, str], dict[int, Benchmark]]()
-    for b in results.benchmarks if swept else ():
-        if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", ""):
+    for b in results.benchmarks:
+        if swept and (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", ""):
             found.setdefault((b.name, b.arm.phase), {})[b.arm.workload.sizes[swept]] = b
     return found
 

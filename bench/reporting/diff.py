@@ -1,6 +1,7 @@
 """The changes between two runs: sentences on what they say together, then tables."""
 
 from collections.abc import Iterable, Iterator
+from math import inf
 
 from ...common.errors import UnjudgedError, listed
 from ..analysis.diff import TOO_NOISY, ArmChange, Diff, Problem, ProofChange
@@ -74,7 +75,9 @@ def _speed(judged: list[ArmChange]) -> str:
             if some := [c for c in judged if c.verdict == way and c.believed == believed]:
                 parts.append(f"{len(some)} {verbs[len(some) > 1]} {way}{doubt} ({_by_port(some, judged)})")
     if not any(change.believed for change in judged):
-        reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
+        ratios = [change.comparison for change in judged]
+        # infinite where no number holds the ratio
+        reach = from_to((c.high / c.ratio - 1 if 0 < c.ratio < inf else inf for c in ratios), "±{:.1%}".format)
         parts.insert(0, f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})")
     if lost := sum(change.lost_in_noise for change in judged):
         parts.append(f"{lost} {'is' if lost == 1 else 'are'} too noisy to tell")

@@ -16,7 +16,7 @@ from ...common.errors import for_terminal
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import COMPARED, Answer, AnswerRow, Kind, Timing, answer, timings
 from ..results.grouping import grouped
-from ..results.record import Benchmark, Results
+from ..results.record import Benchmark, Results, TimeComparison
 from .console import Section, Words, latex, markdown_section
 from .naming import origin_lines, versions_text
 from .numbers import format_interval, format_time_range, json_text
@@ -128,7 +128,7 @@ def _cell(row: Timing | None, kind: Kind) -> str:
     known: Any = row  # with a ratio, a row has its interval, and the row of a single arm its times
     if kind == "time":
         return format_time_range(known.time_s, known.time_low_s, known.time_high_s)
-    text = format_interval(known)
+    text = format_interval(TimeComparison(known.ratio, known.low, known.high))
     return f"({text})" if row.verdict == "indistinguishable" else text
 
 
