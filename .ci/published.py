@@ -9,21 +9,20 @@ from pathlib import Path
 from textwrap import shorten
 
 from msgspec.structs import replace
-from trigru.bench.analysis.answer import WAYS, Answer, AnswerRow, answer
-from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import by_other_clock, difference, speedups
+from trigru.bench.analysis.answer import COMPARED, Answer, AnswerRow, answer
+from trigru.bench.analysis.merge import judged_by_other_clock, load
+from trigru.bench.analysis.pairs import difference, speedups
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.commands.matrix import matrix_picture, matrix_tables, read
 from trigru.bench.reporting import answer as screens
-from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of
-from trigru.bench.reporting.numbers import Interval, format_interval, format_time, format_time_range
-from trigru.bench.reporting.plots import Picture, answer_figure, answer_text, label_of, themed
-from trigru.bench.reporting.provenance import provenance_lines
-from trigru.bench.reporting.sections import Section, markdown_table
+from trigru.bench.reporting.console import Section, markdown_table
+from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of, provenance_lines, versions_text
+from trigru.bench.reporting.numbers import format_interval, format_time, format_time_range
+from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.arm import Sized
-from trigru.bench.results.run import Benchmark
+from trigru.bench.results.run import Benchmark, TimeComparison
 from trigru.bench.upgrades.tables import change_lines
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
 from trigru.impls import get_port
@@ -85,8 +84,7 @@ def published(name: str) -> Answer:
 
 def row_at(of: Answer, at: tuple[str, str]) -> AnswerRow:
     """The row of a situation."""
-    (row,) = (row for row in of.rows if (str(row.workload), row.phase) == at)
-    return row
+    return next(row for row in of.rows if (str(row.workload), row.phase) == at)
 
 
 def timed(at: tuple[str, str], called: str, *, queued: bool) -> Benchmark | None:
@@ -95,7 +93,7 @@ def timed(at: tuple[str, str], called: str, *, queued: bool) -> Benchmark | None
     group = published("cpu").run.groups()["{}/{}/float32/stock".format(*at)]
     own = (b for b in group if b.arm.port == port and b.arm.role == "arm")
     arm = next((b for b in own if style in (b.arm.style, *b.arm.labels)), None)
-    return by_other_clock(group).get(arm.arm.id) if arm and queued else arm
+    return judged_by_other_clock(group).get(arm.arm.id) if arm and queued else arm
 
 
 def table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
@@ -114,8 +112,7 @@ def _whole(text: str) -> str:
     return text.replace(" ", "\u00a0")
 
 
-def _ratio(ratio: Interval, word: str) -> str:
-    """A ratio with its interval; in round brackets where it is indistinguishable from 1."""
+def _ratio(ratio: TimeComparison, word: str) -> str:
     text = _whole(format_interval(ratio, digits=2))
     return f"({text})" if word == "indistinguishable" else text
 
@@ -153,7 +150,7 @@ def _claim(at: tuple[str, str], pair: str) -> str:
     first, second = (timed(at, called, queued=bool(queued)) for called in arms.split("/"))
     if first is None or second is None:
         return NOT_MEASURED
-    d = difference(published("cpu").run, first, second)
+    d = difference(published("cpu").run.benchmarks, first, second)
     if queued or first.arm.port != second.arm.port or d.verdict != "slower":
         return _ratio(d, d.verdict)
     more = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
@@ -164,7 +161,7 @@ def fastest() -> str:
     """The frameworks than which no other is faster, in each situation."""
     of = published("cpu")
     first = {text: row_at(of, at).fastest for at, text in SITUATIONS.items()}
-    rows = [(text, *(", ".join(map(name_of, by_way[way])) for way in WAYS)) for text, by_way in first.items()]
+    rows = [(text, *(", ".join(map(name_of, ports[label])) for label in COMPARED)) for text, ports in first.items()]
     return "\n\n".join([table(["situation", *CALLED.values()], rows), *provenance_lines(of.run)[:2]])
 
 
@@ -172,21 +169,20 @@ def versions() -> str:
     """The ratios to plain JAX with an older and a newer set of versions."""
     old, new = both = published("cpu-py311"), published("cpu")
     rows = [
-        (text, CALLED[way], *(_moved(*(row_at(of, at).cells[way][port] for of in both)) for port in new.ports))
+        (text, CALLED[label], *(_moved(*(row_at(of, at).cells[label][port] for of in both)) for port in new.ports))
         for at, text in SITUATIONS.items()
-        for way in WAYS
+        for label in COMPARED
     ]
     sets = "\n".join(f"- {_packages(of)}; {of.run.datetime[:10]}." for of in (old, new))
     return f"{table(['situation', 'called', *map(name_of, new.ports)], rows)}\n\n{sets}"
 
 
-def _moved(before: Interval, after: Interval) -> str:
+def _moved(before: TimeComparison, after: TimeComparison) -> str:
     text = f"{before.ratio:.2f} → {after.ratio:.2f}"
     return f"**{text}**" if before.high < after.low or after.high < before.low else text
 
 
 def _packages(of: Answer) -> str:
-    """What tells version sets apart."""
     known = of.run.trigru.machine.versions
     return ", ".join(f"{name} {known[name]}" for name in ("python", "jax", "flax", "equinox"))
 
@@ -202,7 +198,7 @@ def sentences() -> str:
     heading, advice = screens.advice_of(of)
     head = [re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line) for line in screens.head_lines(of)]
     code = [f"    - {who}: `{code}`" for who, code in advice]
-    last = " ".join([*screens.sure_lines(of), *screens.version_lines(of), *screens.proof_lines(of)])
+    last = " ".join([*screens.sure_lines(of), *screens.proof_lines(of)])
     last = last.replace(screens.STAR, "Tied: not told apart at 95%.")
     return "\n".join([*head, f"- {heading}".replace("those above", "both"), *code, f"- {last}"])
 
@@ -222,8 +218,7 @@ def sizes() -> str:
 def cold_start() -> str:
     """How long each port's users wait for the first train step."""
     starts = load_starts(RESULTS / "cold_start.json")
-    known = ", ".join(f"{name} {version}" for name, version in starts.machine.versions.items())
-    return _paragraphs(*cold_start_tables(starts), f"{starts.machine.device}; {known}.")
+    return _paragraphs(*cold_start_tables(starts), f"{starts.machine.device}; {versions_text(starts.machine)}.")
 
 
 def kernel(name: str) -> str:
@@ -277,7 +272,7 @@ def draw_pictures(*, check: bool) -> list[Path]:
     """Draw the pictures that show other results than the files have, unless this is a check; return their paths."""
     stale = []
     for name, (file, picture_of) in PICTURES.items():
-        source = DOCS / "results" / file
+        source = RESULTS / file
         picture = picture_of(source)
         assert picture is not None, f"{file} has nothing to draw"
         origin = f"<!-- {file} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
@@ -293,13 +288,9 @@ def draw_pictures(*, check: bool) -> list[Path]:
     return stale
 
 
-def _answer_picture(some: Answer) -> Picture:
-    return Picture(answer_figure(some), answer_text(some))
-
-
 #: Each picture with its results and the function that draws it.
 PICTURES: dict[str, tuple[str, Callable[[Path], Picture | None]]] = {
-    "answer": ("cpu.json.gz", lambda path: _answer_picture(quick(answer(load(path))))),
-    "answer-all": ("cpu.json.gz", lambda path: _answer_picture(answer(load(path)))),
+    "answer": ("cpu.json.gz", lambda path: answer_picture(quick(answer(load(path))))),
+    "answer-all": ("cpu.json.gz", lambda path: answer_picture(answer(load(path)))),
     "releases": ("releases.json", lambda path: matrix_picture(read(path))),
 }

@@ -15,9 +15,9 @@ from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
-from ..results.run import Benchmark, Results
-from .pairs import baseline_of
-from .statistics import TimeComparison, beyond_chance, compare_effects, effect_of, verdict
+from ..results.run import Benchmark, Results, TimeComparison
+from .merge import baseline_of
+from .statistics import beyond_chance, compare_effects, effect_of, verdict
 
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
@@ -49,7 +49,7 @@ class ArmChange:
 
 @dataclass(frozen=True)
 class ProofChange:
-    """What was proven of a port on a kernel, in the old run and in the new one; None where nothing was measured."""
+    """What was proven of a port on a kernel in each run; None where nothing was measured."""
 
     port: str
     kernel: str
@@ -58,7 +58,6 @@ class ProofChange:
 
     @property
     def newly_failed(self) -> list[str]:
-        """The checks that fail now and did not fail before."""
         return [check for check in self.new.failed if check not in self.old.failed] if self.old and self.new else []
 
 
@@ -94,7 +93,6 @@ class Diff:
 
     @property
     def lost_proofs(self) -> list[ProofChange]:
-        """Ports that were equal before and are not now."""
         return [proof for proof in self.proofs if proof.newly_failed]
 
     @property
@@ -111,10 +109,9 @@ class Diff:
         return sorted(moved, key=lambda change: (not change.regression, -abs(np.log(change.comparison.ratio))))
 
     def moved_baselines(self) -> dict[str, float]:
-        """Those whose time changed, either way, by more than an arm's may and more than its interval."""
-        limit = np.log1p(self.fail_above)
-        found = [(c.arm.group, c.comparison) for c in self.changes if c.arm.is_baseline]
-        return {group: c.ratio for group, c in found if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high}
+        """By group, those whose time changed, either way, by more than an arm's may and more than its interval."""
+        found, limit = {c.arm.group: c.comparison for c in self.changes if c.arm.is_baseline}, np.log1p(self.fail_above)
+        return {name: c.ratio for name, c in found.items() if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high}
 
 
 def diff(old: Results, new: Results, *, fail_above: float = 0.05, anyway: bool = False) -> Diff:
@@ -124,9 +121,8 @@ def diff(old: Results, new: Results, *, fail_above: float = 0.05, anyway: bool =
     that takes more than 1 + fail_above times as long, relative to the baseline. And since some of many arms seem slower
     by chance, it is one that is believed among all arms: see `beyond_chance`.
 
-    Args:
-        fail_above: the share by which an arm may be slower; an InputError says if it is none.
-        anyway: accept arms that are in one file only, files of interrupted runs, and another device or environment.
+    An InputError says if `fail_above` is no share. With `anyway`, arms that are in one file only, files of interrupted
+    runs, and another device or environment are accepted.
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
@@ -140,8 +136,7 @@ def diff(old: Results, new: Results, *, fail_above: float = 0.05, anyway: bool =
 
 def judge_together(changes: list[ArmChange], fail_above: float) -> list[ArmChange]:
     """The changes, each arm's with whether it is believed among all arms, in its direction."""
-    arms = [change for change in changes if change.arm.role == "arm"]
-    sure: set[str] = set()
+    arms, sure = [change for change in changes if change.arm.role == "arm"], set[str]()
     for way, chances in (("slower", [c.chance for c in arms]), ("faster", [1 - c.chance for c in arms])):
         judged = zip(arms, beyond_chance(chances), strict=True)
         sure |= {c.arm.id for c, is_sure in judged if is_sure and c.verdict == way}
@@ -175,10 +170,7 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
     for file, has, lacks in (("NEW", old, new), ("OLD", new, old)):
         there = {b.arm.id for b in lacks.benchmarks}
         reasons = {u.arm.id if u.arm.style else (u.arm.group, u.arm.port): u.reason.rstrip(".") for u in lacks.untimed}
-        absent = [
-            (b.arm.port, reasons.get(b.arm.id, reasons.get((b.arm.group, b.arm.port), "")), b.arm)
-            for b in has.benchmarks
-            if b.arm.id not in there
-        ]
-        for (_, reason), alike in grouped(absent, lambda row: row[:2]).items():
-            yield Problem(f"missing in {file}", reason, arms=tuple(arm for *_, arm in alike))
+        absent = [b.arm for b in has.benchmarks if b.arm.id not in there]
+        why = {arm.id: reasons.get(arm.id, reasons.get((arm.group, arm.port), "")) for arm in absent}
+        for (_, reason), arms in grouped(absent, lambda arm, why=why: (arm.port, why[arm.id])).items():
+            yield Problem(f"missing in {file}", reason, tuple(arms))

@@ -6,44 +6,33 @@ counted; that they differ is said, not that each of them costs time. What neithe
 too.
 """
 
-from collections.abc import Sequence
+from itertools import takewhile
 from typing import Literal
 
-import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
-from ..arms.workloads import get_workload, work_of
-from ..results.arm import OTHER_CLOCK, Arm
-from ..results.grouping import grouped
 from ..results.machine import Ceilings
-from ..results.run import Benchmark, Results, Timed
-from .statistics import TimeComparison, compare, noise_floor, verdict
+from ..results.run import Benchmark, Results, TimeComparison
+from .merge import baseline_of
+from .statistics import compare, verdict
 
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-Cause = Literal[
-    "none",  # there is no difference to explain
-    "unread",  # a program could not be read
-    "boundary",  # the same program, which only crossing the jit boundary tells apart
-    "style",  # called in another way; of two styles of one framework, with another program, too
-    "program",  # two frameworks in the same style, with another program
-    "unexplained",  # the same program, and more than the boundary can cost, or is shown to cost
-]
+#: What tells two arms apart; `trigru.bench.reporting.times.CAUSES` says it in words. With "boundary" and "unexplained"
+#: it is the same program, with "style" it may be another one, too.
+Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
 #: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
 Over = Literal["stock", "peers", "one device"]
 
 
-class Difference(Struct, frozen=True):
+class Difference(TimeComparison, frozen=True, kw_only=True):
     """Two frameworks in the same call style, or one framework in two: the time of one / the time of the other."""
 
     one: str  # port and style, as in "nnx[split-merge]"
     other: str
-    ratio: float  # paired within rounds, with the 95 % interval
-    low: float
-    high: float
     difference_s: float  # seconds per call by which one takes longer
     difference_low_s: float
     difference_high_s: float
@@ -57,24 +46,39 @@ class Difference(Struct, frozen=True):
         return self.verdict != "indistinguishable"
 
 
-def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference:
-    """One arm of a group against another."""
+def difference(group: list[Benchmark], one: Benchmark, other: Benchmark) -> Difference:
+    """One arm of a group against another, by the same clock."""
     ratio, word = _compared(one, other)
-    of = (ratio.ratio, ratio.low, ratio.high)
-    difference_s, low_s, high_s = ((r - 1) * other.median_s for r in of)
+    difference_s, low_s, high_s = ((r - 1) * other.median_s for r in astuple(ratio))
     mine, its = one.facts.program, other.facts.program
     names = ("dots", "transposes", "whiles", "fusions") if mine and its else ()
     differing = [(n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))]
     counts = tuple(count for count in differing if count[0] != "fusions") or tuple(differing)
     same = same_program(one, other)
-    cause = _cause(results, one, other, word, same, difference_s)
-    return Difference(one.name, other.name, *of, difference_s, low_s, high_s, word, same, cause, counts)
+    cause = "none" if word == "indistinguishable" else _cause(group, one, other, same, difference_s)
+    return Difference(
+        *astuple(ratio), one=one.name, other=other.name, difference_s=difference_s, difference_low_s=low_s,
+        difference_high_s=high_s, verdict=word, same_program=same, cause=cause, counts=counts,
+    )  # fmt: skip
 
 
-def same_program(one: Benchmark, other: Benchmark) -> bool | None:
-    """Whether XLA runs the same program; None where one could not be read."""
-    mine, its = one.facts.program, other.facts.program
-    return None if mine is None or its is None else mine.fingerprint == its.fingerprint
+def _cause(group: list[Benchmark], one: Benchmark, other: Benchmark, same: bool | None, difference_s: float) -> Cause:
+    if same is None:
+        return "unread"
+    same_port = one.arm.port == other.arm.port
+    if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
+        return "style"
+    if not same:
+        return "style" if same_port else "program"
+    if abs(difference_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
+        return "unexplained"
+    if same_port:
+        return "boundary"
+    # two frameworks that cannot be told apart where both pass a list of arrays
+    as_leaves = labelled(group, LEAVES)
+    pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
+    vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
+    return "boundary" if vanishes else "unexplained"
 
 
 def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, str]:
@@ -82,40 +86,10 @@ def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, str]:
     return ratio, verdict(ratio, one.floor, one.process)
 
 
-def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
-    """Arms of a group with their samples, by process, against its baseline; its duplicate shows the noise floor."""
-    time_s = [np.concatenate([t.time_s for t in timed.values()]) for _, timed in arms]
-    at = {arm.role: number for number, (arm, _) in enumerate(arms)}
-    process = [number for number, t in arms[at["baseline"]][1].items() for _ in t.time_s]
-    ratios = [compare(own_s, time_s[at["baseline"]], process) for own_s in time_s]
-    floor = noise_floor(ratios[at["duplicate"]], len({*process}))
-    found = []
-    for (arm, timed), r in zip(arms, ratios, strict=True):
-        workload = get_workload(arm.workload)
-        work = work_of(workload, arm.phase, arm.dtype)
-        steps = workload.batch_size if arm.phase == "step" else workload.steps
-        of_arm = (workload.shape, steps, work.flops, work.moved_bytes)
-        found.append(Benchmark(arm, timed, *of_arm, r.ratio, r.low, r.high, floor, verdict(r, floor, process)))
-    return found
-
-
-def by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
-    """Arms of a group by the clock that does not lead, by id: those with its rounds in every process. See `Timed`."""
-    rounds = {b.arm.id: {number: len(t.other_s) for number, t in b.timed.items()} for b in benchmarks}
-    wanted = rounds[baseline_of(benchmarks).arm.id]
-    alike = [b for b in benchmarks if rounds[b.arm.id] == wanted and all(wanted.values())]
-    if not {"baseline", "duplicate"} <= {b.arm.role for b in alike}:
-        return {}
-
-    def turned(t: Timed) -> Timed:
-        return replace(t, clock=OTHER_CLOCK[t.clock])
-
-    return {b.arm.id: b for b in judged([(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike])}
-
-
-def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:
-    """The arm of a group that ratios are relative to."""
-    return next(b for b in benchmarks if b.arm.is_baseline)
+def same_program(one: Benchmark, other: Benchmark) -> bool | None:
+    """Whether XLA runs the same program; None where one could not be read."""
+    mine, its = one.facts.program, other.facts.program
+    return None if mine is None or its is None else mine.fingerprint == its.fingerprint
 
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
@@ -130,46 +104,21 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
     return baseline_of(benchmarks) if own is None or own is b else own
 
 
-def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, same: bool | None, delta_s: float) -> Cause:
-    if word == "indistinguishable":
-        return "none"
-    if same is None:
-        return "unread"
-    same_port = one.arm.port == other.arm.port
-    if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
-        return "style"
-    if not same:
-        return "style" if same_port else "program"
-    if abs(delta_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
-        return "unexplained"
-    if same_port:
-        return "boundary"
-    # two frameworks that cannot be told apart where both pass a list of arrays
-    as_leaves = labelled(results.groups()[one.group], LEAVES)
-    pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
-    vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
-    return "boundary" if vanishes else "unexplained"
-
-
 def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
     """Arms of the stock division by name and phase, then by the swept size; empty where none is swept."""
-    if (swept := results.trigru.plan.swept) is None:
-        return {}
-    arms = [b for b in results.benchmarks if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")]
-    by_arm = grouped(arms, lambda b: (b.name, b.arm.phase))
-    return {arm: {b.arm.workload.sizes[swept]: b for b in of_arm} for arm, of_arm in by_arm.items()}
+    swept, found = results.trigru.plan.swept, dict[tuple[str, str], dict[int, Benchmark]]()
+    for b in results.benchmarks:
+        if swept and (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", ""):
+            found.setdefault((b.name, b.arm.phase), {})[b.arm.workload.sizes[swept]] = b
+    return found
 
 
 def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
     """The size from which an arm, by the swept size, has a negligible overhead, and whether intervals confirm it."""
-    sure, likely = None, None
-    for size, b in sorted(of_arm.items(), reverse=True):
-        if b.ratio - 1 >= NEGLIGIBLE:
-            break
-        if b.high - 1 < NEGLIGIBLE and sure == likely:
-            sure = size
-        likely = size
-    return (likely, False) if sure is None else (sure, True)
+    from_largest = sorted(of_arm, reverse=True)
+    likely = [*takewhile(lambda size: of_arm[size].ratio - 1 < NEGLIGIBLE, from_largest)]
+    sure = [*takewhile(lambda size: of_arm[size].high - 1 < NEGLIGIBLE, likely)]
+    return (sure[-1], True) if sure else (likely[-1] if likely else None, False)
 
 
 def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:

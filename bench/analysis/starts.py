@@ -39,8 +39,6 @@ def load_starts(path: Path) -> ColdStarts:
     """Read a file of cold starts. Raises an InputError if it is missing, was changed, or is not such a file."""
     with refusing(path, InputError, f"Write it with `{STARTS_COMMAND}`."):
         found = record_of(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
-        if first_twice(port for port, _ in dict.fromkeys((cold.port, cold.style) for cold in found.starts)):
-            raise ValueError("the starts of one port are of several call styles")
         if first_twice(map(repr, found.starts)):
             raise ValueError("it has a start twice, to the last digit")
         return found
@@ -51,13 +49,7 @@ def median_start(starts: Sequence[ColdStart]) -> ColdStart:
     times_s = zip(*((s.import_s, s.init_s, s.second_call_s, *astuple(s.build)) for s in starts), strict=True)
     import_s, init_s, second_s, *build_s = map(median, times_s)
     peaks = []
-    for of_starts in zip(*((s.peak_bytes, s.device_peak_bytes) for s in starts), strict=True):
-        known = [peak for peak in of_starts if peak is not None]
+    for name in ("peak_bytes", "device_peak_bytes"):
+        known = [peak for s in starts if (peak := getattr(s, name)) is not None]
         peaks.append(int(median(known)) if known else None)
     return ColdStart(starts[0].port, starts[0].style, import_s, init_s, Build(*build_s), second_s, *peaks)
-
-
-def total_range_s(starts: Sequence[ColdStart]) -> tuple[float, float, float]:
-    """Import, init and first step together, in seconds: the median, the least and the most."""
-    totals_s = [start.total_s for start in starts]
-    return median(totals_s), min(totals_s), max(totals_s)

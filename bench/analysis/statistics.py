@@ -16,6 +16,7 @@ from scipy.stats import bootstrap, t
 
 from ..arms.arms import FEW_PROCESSES
 from ..results.grouping import grouped
+from ..results.run import TimeComparison
 
 CONFIDENCE = 0.95
 LEAST_ROUNDS = 6  # fewer, in a single process, bear no 95 % interval, and so no verdict
@@ -28,20 +29,6 @@ MIN_FLOOR = 0.01
 #: short run share the programs that one of them compiled, and one stretch of time. Seen in forty short runs:
 #: docs/measurement-method.md, "Statistics".
 BETWEEN_RUNS = 0.01
-
-
-@dataclass(frozen=True)
-class TimeComparison:
-    """The time of one arm over that of another, per call, with its 95 % interval."""
-
-    ratio: float
-    low: float
-    high: float
-
-    @property
-    def reach(self) -> float:
-        """How far the upper end lies above the ratio, as a share of it; infinite where no number holds the ratio."""
-        return self.high / self.ratio - 1 if 0 < self.ratio < np.inf else np.inf
 
 
 @dataclass(frozen=True)

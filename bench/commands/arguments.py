@@ -12,11 +12,10 @@ import typer
 from typer import Option
 from typer.core import TyperGroup
 
-from ...common.errors import listed
+from ...common.errors import for_terminal, listed
 from ..processes.child import check_jax
 from ..processes.interrupts import listening, raise_if_interrupted
-from ..reporting.console import say
-from ..reporting.inert import for_terminal, shortened
+from ..reporting.console import say, shortened
 
 #: Of a command: options that go with some of its others alone, with these and the reason.
 GO_WITH = {

@@ -33,7 +33,7 @@ from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
 from .options import checks_of
-from .report import write_page
+from .report import PAGE, run_page, write_page
 from .verify import verify_ports
 
 COLD_STARTS = 5  # of each port, of which medians and ranges are shown
@@ -47,17 +47,10 @@ def compare(
 ) -> None:  # fmt: skip
     """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
 
-    An unfinished run of the same plan in the folder is continued, with the proof that it has. The caller has claimed
-    the folder and the machine. Exit code 1 if a check failed, or nothing has a number.
-
-    Args:
-        prover: None to time without a proof.
-        load: runnable processes on the machine before any of the command's own was started; None where not known.
-        fresh: delete an unfinished run in the folder.
-        quick: prove no more than what is timed: its phases, call styles and dtype.
-        anew: take no proof that is kept.
-        details: also show all tables.
-        json: show the answer for machines instead.
+    An unfinished run of the same plan in the folder is continued, with the proof that it has, or deleted (`fresh`).
+    Without a prover nothing is proven, and with `quick` no more than what is timed; `anew` takes no proof that is kept.
+    `load` is that of the machine before any of the command's own processes was started. The caller has claimed the
+    folder and the machine. Exit code 1 if a check failed, or nothing has a number.
     """
     path, equality, show_it = folder / PARTIAL, None, partial(show_run, details=details, json=json)
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
@@ -136,12 +129,12 @@ def _finish(journal: Journal, folder: Path, show_it: Callable[[Results], None]) 
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
             say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {what_is_left(journal)}")
         show_it(results)
+        say(f"written: {file}")
         try:
-            page = write_page(folder, results)
+            write_page(folder / PAGE, run_page(results))
         except OSError:
-            say(f"written: {file}. Its page is not: trigru report {folder} --output {folder} writes it.")
+            say(f"Its page is not: trigru report {folder} --output {folder} writes it.")
             raise
-        say(f"written: {file}, {page}")
         say(f"all tables: trigru report {folder} --details; code: trigru styles")
     return results
 

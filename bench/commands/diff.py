@@ -12,10 +12,9 @@ from ...impls import port_names
 from ..analysis.diff import Diff
 from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
-from ..reporting.console import say, show, show_lines
+from ..reporting.console import Section, show, show_lines
 from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..reporting.findings import Finding, Format, answered, written
-from ..reporting.sections import Section
 from ..results.files import FILE
 from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations
@@ -26,7 +25,7 @@ from ..upgrades.record import FAILING, KINDS, Read, Snapshot, is_snapshot, load
 from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of
 from .arguments import Names
 from .options import choose
-from .report import write_diff
+from .report import diff_page, write_page
 
 NO_PACKAGES = {"python", "platform", "trigru"}  # of a machine's versions; trigru's may be of another commit
 UNREAD = "the first snapshot's parameter files were not read: here are other packages than the second one's."
@@ -137,7 +136,7 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
 def _diff_runs(found: Diff, output: Path | None) -> Result:
     check_comparable(found)
     if output is not None:
-        say(f"written: {write_diff(output, found)}")
+        write_page(output / "diff.html", diff_page(found))
     findings = [
         *(Finding("broken", p.port, f"no longer equal: {', '.join(p.newly_failed)}", True) for p in found.lost_proofs),
         *(Finding(c.verdict, c.arm.id, f"{c.comparison.ratio:.3g} times as long", c.regression) for c in found.moved),

@@ -16,16 +16,14 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from ...common.errors import InputError
+from ...common.errors import InputError, for_terminal
 from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
 from ...impls import port_names
-from ..reporting.console import Progress, say, show
+from ..reporting.console import Progress, Prose, Section, markdown, say, show
 from ..reporting.exports import sheet
 from ..reporting.findings import Finding, Format, written
-from ..reporting.inert import for_terminal
 from ..reporting.numbers import count
-from ..reporting.sections import Prose, Section, markdown
 from ..results.arm import NotNegative, check_date
 from ..results.files import MOST_BYTES, command_line, record_of, refusing, with_checksum
 from ..results.grouping import first_twice, grouped

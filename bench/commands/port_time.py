@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from msgspec.structs import astuple
 
 from ...common.errors import InputError
 from ...common.parity.model import EVAL, TRAIN, Model, as_arrays
 from ...common.parity.programs import TracedProgram
 from ...common.parity.report import Comparison
 from ...common.port.programs import ProgramFacts, read_program
-from ..analysis.statistics import TimeComparison, compare, noise_floor, verdict
+from ..analysis.statistics import compare, noise_floor, verdict
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
 ROUNDS, SAMPLE_TIME_S = 24, 5e-3  # rounds of three arms each, and how long a sample lasts
@@ -24,9 +25,12 @@ COUNTS = ("dots", "fusions", "whiles", "transposes")  # what is told of the comp
 
 
 @dataclass(frozen=True)
-class ClockComparison(TimeComparison):
-    """The time of a candidate over that of the reference."""
+class ClockComparison:
+    """The time of a candidate over that of the reference, with its 95 % interval."""
 
+    ratio: float
+    low: float
+    high: float
     clock: str  # of `CLOCKS`
     noise_floor: float  # what a second copy of the reference differs by, as a fraction
     verdict: str  # "faster", "slower" or "indistinguishable"
@@ -116,4 +120,4 @@ def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
         found = verdict(ratio, floor, [0] * ROUNDS)
-        yield ClockComparison(**vars(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)
+        yield ClockComparison(*astuple(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)

@@ -1,6 +1,6 @@
 """`trigru report`: the answer of a run on one screen, its tables and its page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,18 +8,17 @@ import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..analysis.answer import WAYS, answer
+from ..analysis.answer import COMPARED, Kind, answer, timings
 from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
-from ..analysis.tidy import Kind, items_of, timings
 from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
-from ..reporting.exports import exported, sheet, way_table
-from ..reporting.plots import Picture, answer_figure, answer_text
-from ..reporting.provenance import load_warnings, origin_lines, origin_of, provenance_lines
+from ..reporting.exports import exported, sheet, style_table
+from ..reporting.naming import load_warnings, origin_lines, origin_of, provenance_lines
+from ..reporting.plots import answer_picture
 from ..reporting.times import cold_start_tables, time_tables
 from ..results.files import OtherFileError
 from ..results.run import Results
@@ -37,14 +36,17 @@ def report(
     if format != "text":
         if details or output:
             raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
-        runs, called = [load(path) for path in results], styles or WAYS
-        arms = [item.arm for run in runs for item in items_of(run)]
-        known = [name for arm in arms for name in (arm.workload.name, str(arm.workload))]
-        choose("workload of these results", workloads, list(dict.fromkeys(known)))
-        choose("phase of these results", phases, list(dict.fromkeys(arm.phase for arm in arms)))
-        known = [name for arm in arms for name in (arm.style, *arm.labels) if name]
-        choose("call style of these results", called, list(dict.fromkeys(known)))
-        rows = timings(runs, ratio, workloads=workloads, phases=phases, styles=called)
+        runs = [load(path) for path in results]
+        arms = [item.arm for run in runs for item in (*run.benchmarks, *run.untimed)]
+
+        def chosen(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
+            return choose(f"{kind} of these results", names, list(dict.fromkeys(known)))
+
+        works = chosen("workload", workloads, (name for a in arms for name in (a.workload.name, str(a.workload))))
+        of_phases = chosen("phase", phases, (arm.phase for arm in arms))
+        called = chosen("call style", styles or COMPARED, (n for a in arms for n in (a.style, *a.labels) if n))
+        rows = [row for row in timings(runs, ratio, called) if row.phase in of_phases]
+        rows = [row for row in rows if {row.workload, row.workload.partition("@")[0]} & {*works}]
         if not rows:
             raise InputError("there is no number of these frameworks, phases and call styles in these results.")
         typer.echo(exported(rows, ratio, runs, format), nl=False)
@@ -67,7 +69,7 @@ def report(
             continue
         show_run(run, details=details)
         if output is not None:
-            say(f"written: {write_page(output, run)}")
+            write_page(output / PAGE, run_page(run))
 
 
 def show_starts(path: Path, output: Path | None) -> None:
@@ -76,30 +78,26 @@ def show_starts(path: Path, output: Path | None) -> None:
     tables, origin = cold_start_tables(found), origin_of(found.datetime, found.machine, found.command)
     show(tables, above=origin)
     if output is not None:
-        say(f"written: {_write(output / 'cold_start.html', sheet('cold starts', [], [], tables, origin))}")
+        write_page(output / "cold_start.html", sheet("cold starts", [], [], tables, origin))
 
 
 def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
     found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
     lines = [*load_warnings(run.trigru), *head_lines(found)]
-    pictures = [Picture(answer_figure(found), answer_text(found))] if found.rows else []
-    tables = [replace(table, detail=True) for table in (*way_table(run, "time"), *equality, *time_tables(run))]
+    pictures = [answer_picture(found)] if found.rows else []
+    tables = [replace(table, detail=True) for table in (*style_table(run, "time"), *equality, *time_tables(run))]
     return sheet("linen, NNX and Equinox", lines, pictures, tables, provenance_lines(run), more_lines(found))
 
 
-def write_page(folder: Path, run: Results) -> Path:
-    """Write the page of a run, and return its path. Raises an OSError if it cannot be written."""
-    return _write(folder / PAGE, run_page(run))
-
-
-def write_diff(folder: Path, found: Diff) -> Path:
-    """Write the page of what changed between two runs, and return its path. Raises an OSError if it cannot."""
+def diff_page(found: Diff) -> str:
+    """The page of what changed between two runs."""
     runs = {"OLD": found.old, "NEW": found.new}
     origins = [f"{name}: {line}" for name, run in runs.items() for line in origin_lines(run)]
-    return _write(folder / "diff.html", sheet("what changed", outcome(found), [], diff_tables(found), origins))
+    return sheet("what changed", outcome(found), [], diff_tables(found), origins)
 
 
-def _write(path: Path, page: str) -> Path:
+def write_page(path: Path, page: str) -> None:
+    """Write a page, and say so. Raises an OSError if it cannot be written."""
     write_whole(path, page.encode())
-    return path
+    say(f"written: {path}")

@@ -13,8 +13,7 @@ from ...impls import get_port, port_names, unavailable
 from ..processes.child import ProcessEnded, SideBySide, answers_of, shared_memory
 from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
-from ..reporting.console import Progress, say, show
-from ..reporting.sections import Prose, Section
+from ..reporting.console import Progress, Prose, Section, say, show
 from ..upgrades.functions import subject_of
 from ..upgrades.installed import snapshot_of, sources_of
 from ..upgrades.record import PARTS_OF, Kept, Snapshot, Subject, decode, save

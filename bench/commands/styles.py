@@ -12,8 +12,7 @@ from ...common.port.styles import labels_of, styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ...impls.code import PORTS, code_of
-from ..reporting.console import say, show
-from ..reporting.sections import Prose, Section, Words
+from ..reporting.console import Prose, Section, Words, say, show
 from ..results.grouping import grouped
 
 #: The phases of a program that is to show everything, in its order. The gradient is in the train step.

@@ -1,16 +1,17 @@
 """The changes between two runs: sentences on what they say together, then tables."""
 
 from collections.abc import Iterable, Iterator
+from math import inf
 
 from ...common.errors import UnjudgedError, listed
 from ..analysis.diff import TOO_NOISY, ArmChange, Diff, Problem, ProofChange
 from ..results.grouping import grouped
 from ..results.machine import version_differences
 from ..results.proof import Proof
+from .console import Prose, Section, Words
 from .equality import label
+from .naming import load_warnings, short_group
 from .numbers import count, format_interval, format_time, from_to
-from .provenance import load_warnings, short_group
-from .sections import Prose, Section, Words
 
 #: Rows of what moved; more are in the details.
 MOST_ROWS = 15
@@ -74,35 +75,36 @@ def _speed(judged: list[ArmChange]) -> str:
             if some := [c for c in judged if c.verdict == way and c.believed == believed]:
                 parts.append(f"{len(some)} {verbs[len(some) > 1]} {way}{doubt} ({_by_port(some, judged)})")
     if not any(change.believed for change in judged):
-        reach = from_to((change.comparison.reach for change in judged), "±{:.1%}".format)
+        ratios = [change.comparison for change in judged]
+        # infinite where no number holds the ratio
+        reach = from_to((c.high / c.ratio - 1 if 0 < c.ratio < inf else inf for c in ratios), "±{:.1%}".format)
         parts.insert(0, f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})")
-    lost = sum(change.lost_in_noise for change in judged)
-    parts += [f"{lost} {'is' if lost == 1 else 'are'} too noisy to tell"] * (lost > 0)
+    if lost := sum(change.lost_in_noise for change in judged):
+        parts.append(f"{lost} {'is' if lost == 1 else 'are'} too noisy to tell")
     return f"of {count(len(judged), 'arm')}, {'; '.join(parts)}"
 
 
 def _doubts(diff: Diff) -> Iterator[str]:
     """Why the exit code is not 0, beside equality, and what was accepted; then reasons to doubt the rest."""
-    alike = {why: sum(len(p.arms) for p in some) for why, some in grouped(diff.problems, lambda p: p.reason).items()}
-    if why := "; ".join(f"{count(arms, 'arm')} {reason}" if arms else reason for reason, arms in alike.items()):
-        refused = f"FAILED: the files do not compare: {why}. Measure alike, or accept it: --anyway."
-        yield f"Accepted by --anyway: {why}." if diff.anyway else refused
+    why = "; ".join(
+        f"{count(arms, 'arm')} {reason}" if (arms := sum(len(problem.arms) for problem in alike)) else reason
+        for reason, alike in grouped(diff.problems, lambda problem: problem.reason).items()
+    )
+    if why and diff.anyway:
+        yield f"Accepted by --anyway: {why}."
+    elif why:
+        yield f"FAILED: the files do not compare: {why}. Measure alike, or accept it: --anyway."
     if slow := diff.regressions:
-        yield (
-            f"FAILED: {count(len(slow), 'arm')} slower by more than {diff.fail_above:.1%} "
-            f"({_by_port(slow, diff.judged)}). --fail-above accepts more."
-        )
+        arms = f"{count(len(slow), 'arm')} slower by more than {diff.fail_above:.1%}"
+        yield f"FAILED: {arms} ({_by_port(slow, diff.judged)}). --fail-above accepts more."
     if diff.new.datetime < diff.old.datetime:
         days = f"{diff.new.datetime[:16]}, {diff.old.datetime[:16]}"
         yield f"NEW was measured before OLD ({days}): are they swapped?"
     for name, results in (("OLD", diff.old), ("NEW", diff.new)):
         yield from (f"{name} may be too noisy to tell. {warning}" for warning in load_warnings(results.trigru))
     if noisy := {change.arm.group: change.floor for change in diff.changes if change.floor > TOO_NOISY}:
-        floors = from_to(noisy.values(), "±{:.0%}".format)
-        yield (
-            f"Too noisy to tell in {_groups(diff, noisy)}: noise floors of {floors}, above {TOO_NOISY:.0%}. Measure "
-            "again on an idle machine."
-        )
+        floors = f"noise floors of {from_to(noisy.values(), '±{:.0%}'.format)}, above {TOO_NOISY:.0%}"
+        yield f"Too noisy to tell in {_groups(diff, noisy)}: {floors}. Measure again on an idle machine."
 
 
 def _by_port(changes: Iterable[ArmChange], judged: Iterable[ArmChange]) -> str:
@@ -123,22 +125,23 @@ def diff_tables(diff: Diff) -> list[Section]:
     """Problems, then what was proven and what changed; as a detail, the baseline and every arm of every group."""
     tables = []
     if diff.problems:
-        accepts = "--anyway accepts them."
-        note = accepts if diff.anyway else f"The files do not compare in full: exit code 125. {accepts}"
-        columns = (Prose("reason"), Prose("what"))
-        tables.append(Section("Where the files do not compare", columns, list(map(_problem, diff.problems)), (note,)))
+        note = "" if diff.anyway else "The files do not compare in full: exit code 125. "
+        title, columns = "Where the files do not compare", (Prose("reason"), Prose("what"))
+        tables.append(Section(title, columns, list(map(_problem, diff.problems)), (f"{note}--anyway accepts them.",)))
     if diff.proofs:
         rows = [(label(p.port, p.kernel), _proof(p.old), _proof(p.new), _status(p)) for p in diff.proofs]
         columns = ("port", Prose("old"), Prose("new"), Words("status"))
         note = "Error: the largest in float64; 1e-12 is allowed. %: the largest share that other dtypes used of theirs."
         tables.append(Section("Equality with the NumPy oracle", columns, rows, (note,)))
-    rows = [
-        (short_group(c.arm), c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s), *_cells(c))
-        for c in diff.changes
-    ]
-    columns = (Prose("workload"), Words("arm"), "old", "new", "new / old", "floor", Words("verdict"))
-    arms = Section(f"Every arm: change of {_MEASURE}", columns, rows, (_EVERY_ARM,), detail=True)
-    return [*tables, _moved(diff), *[arms] * bool(rows)]
+    tables.append(_moved(diff))
+    if diff.changes:
+        rows = [
+            (short_group(c.arm), c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s), *_cells(c))
+            for c in diff.changes
+        ]
+        columns = (Prose("workload"), Words("arm"), "old", "new", "new / old", "floor", Words("verdict"))
+        tables.append(Section(f"Every arm: change of {_MEASURE}", columns, rows, (_EVERY_ARM,), detail=True))
+    return tables
 
 
 def _problem(problem: Problem) -> tuple[str, str]:
@@ -166,33 +169,24 @@ def _moved(diff: Diff) -> Section:
     lost = sum(change.lost_in_noise for change in diff.judged)
     unmoved = sum(not change.moved for change in diff.judged) - lost
     rest = {"Moved, too": len(moved) - MOST_ROWS, "Not moved": unmoved, "Too noisy to tell": lost}
-    return Section(
-        f"Changes of {_MEASURE}" if moved else f"No change of {_MEASURE} above the noise",
-        ("workload", Prose("arm"), "new / old", "floor", Words("verdict")),
-        moved[:MOST_ROWS],
-        (
-            *(f"{what}: {number} arms; --details lists them." for what, number in rest.items() if number > 0),
-            *([_VERDICT.format(diff.fail_above)] if moved else []),
-            *_notes(diff),
-        ),
-    )
-
-
-def _notes(diff: Diff) -> Iterator[str]:
-    old, new = diff.old.trigru, diff.new.trigru
-    if old.machine.commit != new.machine.commit:
-        yield f"Commit of trigru: {new.machine.commit or 'unknown'}, was {old.machine.commit or 'unknown'}."
+    notes = [f"{what}: {number} arms; --details lists them." for what, number in rest.items() if number > 0]
+    notes += [_VERDICT.format(diff.fail_above)] if moved else []
+    was, now = (results.trigru.machine.commit or "unknown" for results in (diff.old, diff.new))
+    notes += [f"Commit of trigru: {now}, was {was}."] * (was != now)
     files = {"OLD": diff.old, "NEW": diff.new}
     if single := [name for name, run in files.items() if any(len({*b.process}) == 1 for b in run.benchmarks)]:
-        yield (
+        notes.append(
             f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
             "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."
         )
     if unproven := [name for name, run in files.items() if run.trigru.begun.equality is None]:
-        yield (
+        notes.append(
             f"{' and '.join(unproven)}: no proof of equality. Only each arm's first results were compared with the "
             "oracle. `trigru compare` proves equality before it times."
         )
+    title = f"Changes of {_MEASURE}" if moved else f"No change of {_MEASURE} above the noise"
+    columns = ("workload", Prose("arm"), "new / old", "floor", Words("verdict"))
+    return Section(title, columns, moved[:MOST_ROWS], tuple(notes))
 
 
 def _cells(change: ArmChange) -> tuple[str, str, str]:

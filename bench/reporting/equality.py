@@ -11,8 +11,8 @@ from ...common.gru.kernels import STOCK
 from ...impls.upstream import SeenDeparture
 from ..results.grouping import grouped
 from ..results.proof import worst_of
+from .console import Prose, Section, Words
 from .numbers import json_text
-from .sections import Prose, Section, Words
 
 #: Of the frameworks' own parts; None where they were not asked.
 Departures = list[SeenDeparture] | None
@@ -42,23 +42,16 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
     order = {check.name: number for number, check in enumerate(CHECKS)}
     checks = sorted(dict.fromkeys(m.check for m in measurements), key=lambda check: order.get(check, len(order)))
     rows = [(check, *(_cell(cells.get((check, *port), [])) for port in ports)) for check in checks]
-    failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
-    listed = [
-        f"{'FAILED' if first.offered else 'NOT OFFERED'} {first}" + (f" (and {len(others)} more)" if others else "")
-        for first, *others in failed.values()
+    notes = [
+        "float64: the largest error, relative to the largest reference magnitude; 1e-12 is allowed. Per cent: the "
+        "largest share of the allowed error that all else used, in coarser dtypes and where much cancels."
     ]
-    return Section(
-        "Equality with the NumPy oracle",
-        ("check", *(label(*port) for port in ports)),
-        rows,
-        (
-            "float64: the largest error, relative to the largest reference magnitude; 1e-12 is allowed. "
-            "Per cent: the largest share of the allowed error that all else used, in coarser dtypes and where much "
-            "cancels.",
-            *([_OF_ROWS] if any(m.levels is not None for m in measurements) else ()),
-            *listed,
-        ),
-    )
+    notes += [_OF_ROWS] * any(m.levels is not None for m in measurements)
+    failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
+    for first, *others in failed.values():
+        more = f" (and {len(others)} more)" if others else ""
+        notes.append(f"{'FAILED' if first.offered else 'NOT OFFERED'} {first}{more}")
+    return Section("Equality with the NumPy oracle", ("check", *(label(*port) for port in ports)), rows, tuple(notes))
 
 
 def departures_table(findings: list[SeenDeparture]) -> Section:
@@ -73,20 +66,19 @@ def self_test_table(noticed: Container[str]) -> Section:
     from ...impls.faults import FAULTS
 
     rows = [(fault.name, fault.what, fault.check if fault.name in noticed else "NONE") for fault in FAULTS]
-    columns = ("name", Words("fault"), Prose("noticed by"))
-    notes = (f"{sum(name in noticed for name, *_ in rows)} of {len(rows)} noticed.",)
-    return Section("Planted faults", columns, rows, notes)
+    note = f"{sum(name in noticed for name, *_ in rows)} of {len(rows)} noticed."
+    return Section("Planted faults", ("name", Words("fault"), Prose("noticed by")), rows, (note,))
 
 
 def equality_json(
     measured: list[Measurement], missing: dict[str, str], versions: dict[str, str], departures: Departures = None
 ) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/checks.md."""
+    content = {"schema": 2, "passed": bool(measured) and all(m.passed for m in measured)}
+    content |= {"versions": versions, "unavailable": missing}
+    content |= {} if departures is None else {"departures": departures}
     found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measured]
-    passed = bool(found) and all(m["passed"] for m in found)
-    content = {"schema": 2, "passed": passed, "versions": versions, "unavailable": missing}
-    more = {} if departures is None else {"departures": departures}
-    return json_text(content | more | {"measurements": found})
+    return json_text(content | {"measurements": found})
 
 
 def _cell(measurements: list[Measurement]) -> str:

@@ -12,16 +12,15 @@ from typing import Any
 from markupsafe import Markup, escape
 from msgspec.structs import astuple
 
+from ...common.errors import for_terminal
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import WAYS, Answer, AnswerRow, answer
-from ..analysis.tidy import Kind, Timing, timings
+from ..analysis.answer import COMPARED, Answer, AnswerRow, Kind, Timing, answer, timings
 from ..results.grouping import grouped
-from ..results.run import Benchmark, Results
-from .inert import for_csv, for_terminal
+from ..results.run import Benchmark, Results, TimeComparison
+from .console import Section, Words, latex, markdown_section
+from .naming import origin_lines, versions_text
 from .numbers import format_interval, format_time_range, json_text
 from .plots import Picture, inline
-from .provenance import origin_lines, versions_text
-from .sections import Section, Words, latex, markdown_section
 
 import jinja2  # isort: skip  # after msgspec, which is named first where an extra is missing
 
@@ -63,12 +62,18 @@ def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -
     return f"{markdown_section(table)}\n"
 
 
+def for_csv(text: str) -> str:
+    """What a spreadsheet takes as text and never as a formula, in a cell of a CSV file."""
+    text = for_terminal(text)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
+
+
 def answer_record(found: Answer) -> dict[str, Any]:
     """The answer of a run for machines."""
-    run = found.run.trigru
-    checks, dtypes = (dict.fromkeys(getattr(m, what) for m in run.begun.equality or ()) for what in ("check", "dtype"))
+    run, measured = found.run.trigru, found.run.trigru.begun.equality or []
     return {
-        "proofs": found.proofs, "checks": [*checks], "dtypes": [*dtypes], "ports": found.ports,
+        "proofs": found.proofs, "checks": list(dict.fromkeys(m.check for m in measured)),
+        "dtypes": list(dict.fromkeys(m.dtype for m in measured)), "ports": found.ports,
         "missing": found.missing, "untimed": found.untimed, "rows": list(map(_row_record, found.rows)),
         "datetime": found.run.datetime, "machine": run.machine, "processes": found.processes,
         "complete": run.complete, "arithmetic": run.plan.arithmetic,
@@ -76,23 +81,27 @@ def answer_record(found: Answer) -> dict[str, Any]:
 
 
 def _row_record(row: AnswerRow) -> dict[str, Any]:
-    def cell(b: Benchmark) -> dict[str, Any]:
-        timed = {"style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high}
-        return timed | {"differs": row.apart(b)}
+    def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
+        return {
+            port: {
+                "style": b.arm.style, "time_s": b.median_s, "ratio": b.ratio, "low": b.low, "high": b.high,
+                "differs": row.apart(b),
+            }
+            for port, b in arms.items()
+        }  # fmt: skip
 
-    b, keeping = row.baseline, {port: cell(b) for port, b in row.keeping.items()}
+    b = row.baseline
     return {
         "workload": row.workload, "shape": b.shape, "phase": row.phase, "clock": row.clock, "floor": b.floor,
-        "plain_s": b.median_s,
-        "cells": {way: {port: cell(b) for port, b in arms.items()} for way, arms in row.cells.items()},
-        "fastest": row.fastest, "pairs": row.pairs, "keeping": keeping, "advised": row.advised,
-        "least": row.least, "other": row.other and _row_record(row.other),
+        "plain_s": b.median_s, "cells": {label: cells(of) for label, of in row.cells.items()}, "fastest": row.fastest,
+        "pairs": {label: [*of.values()] for label, of in row.pairs.items()}, "keeping": cells(row.keeping),
+        "advised": row.advised, "least": row.least, "other": row.other and _row_record(row.other),
     }  # fmt: skip
 
 
-def way_table(run: Results, kind: Kind) -> list[Section]:
+def style_table(run: Results, kind: Kind) -> list[Section]:
     """The table of all frameworks as documented and in functional style; none where none was timed so."""
-    timed = [row for row in timings([run], kind, styles=WAYS) if row.ratio is not None]
+    timed = [row for row in timings([run], kind, COMPARED) if row.ratio is not None]
     return [pivoted(timed, kind, [])] * bool(timed)
 
 
@@ -119,7 +128,7 @@ def _cell(row: Timing | None, kind: Kind) -> str:
     known: Any = row  # with a ratio, a row has its interval, and the row of a single arm its times
     if kind == "time":
         return format_time_range(known.time_s, known.time_low_s, known.time_high_s)
-    text = format_interval(known)
+    text = format_interval(TimeComparison(known.ratio, known.low, known.high))
     return f"({text})" if row.verdict == "indistinguishable" else text
 
 
@@ -153,7 +162,7 @@ def sheet(
     environment.filters["coded"] = _coded
     page = environment.get_template("page.html").render(
         title=title, lines=lines, more=more, sections=sections, provenance=origin,
-        pictures=[Markup(inline(picture.figure, picture.description)) for picture in pictures],
+        pictures=[Markup(inline(picture)) for picture in pictures],
     )  # fmt: skip
     return page.lstrip()
 

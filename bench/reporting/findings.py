@@ -10,11 +10,10 @@ from xml.etree import ElementTree
 
 import typer
 
-from ...common.errors import UnjudgedError
+from ...common.errors import UnjudgedError, for_terminal
 from ..results.grouping import grouped
-from .inert import for_terminal
+from .console import Prose, Section, Words, markdown
 from .numbers import json_text
-from .sections import Prose, Section, Words, markdown
 
 Format = Literal["text", "json", "junit", "markdown", "github"]
 

@@ -3,24 +3,14 @@
 import json
 from collections.abc import Callable, Iterable
 from math import floor, log10
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 
+from ..results.run import TimeComparison
+
 _TIMES = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
 _BYTES = {"GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0}
-
-
-@runtime_checkable
-class Interval(Protocol):
-    """A ratio with the ends of its 95 % interval, as a comparison, a benchmark and a difference have it."""
-
-    @property
-    def ratio(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
 
 
 def count(number: int, what: str) -> str:
@@ -76,10 +66,9 @@ def format_throughput(flop_per_s: float, share: float) -> str:
     return f"{rate:.{'0f' if rate >= 10 else '2g'}}, {share:.{0 if share >= 0.1 else 1}%}"
 
 
-def format_interval(found: Interval, digits: int | None = None) -> str:
+def format_interval(found: TimeComparison, digits: int | None = None) -> str:
     """A ratio with its interval. Unless digits is given, its size decides the number of decimals.
 
-    >>> from trigru.bench.analysis.statistics import TimeComparison
     >>> format_interval(TimeComparison(1.25, 1.234, 1.5)), format_interval(TimeComparison(12.0, 6.0, 15.0))
     ('1.250 [1.234, 1.500]', '12.0 [6.0, 15.0]')
     """
@@ -88,10 +77,9 @@ def format_interval(found: Interval, digits: int | None = None) -> str:
     return f"{found.ratio:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
-def format_ratio(ratio: Interval, verdict: str) -> str:
+def format_ratio(ratio: TimeComparison, verdict: str) -> str:
     """A ratio with the farther end of its interval, in brackets where it is indistinguishable from 1.
 
-    >>> from trigru.bench.analysis.statistics import TimeComparison
     >>> format_ratio(TimeComparison(1.5, 1.41, 1.53), "slower")
     '1.50 ±6%'
     >>> format_ratio(TimeComparison(12.0, 6.0, 15.0), "indistinguishable")

@@ -12,11 +12,10 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.answer import WAYS, Answer, AnswerRow
-from .inert import for_terminal
-from .naming import CALLED, PHASES, name_of
+from ...common.errors import for_terminal
+from ..analysis.answer import COMPARED, Answer, AnswerRow
+from .naming import CALLED, PHASES, measured_on, name_of
 from .numbers import format_time
-from .provenance import measured_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,9 +46,9 @@ class Picture:
     description: str
 
 
-def answer_text(found: Answer) -> str:
-    """What the picture shows, in words."""
-    shown = {CALLED[way].capitalize(): [row.cells.get(way, {}) for row in found.rows] for way in WAYS}
+def answer_picture(found: Answer) -> Picture:
+    """The picture of an answer, with its times in words."""
+    shown = {CALLED[label].capitalize(): [row.cells.get(label, {}) for row in found.rows] for label in COMPARED}
     shown["Half filled, the fastest that keeps state"] = [row.keeping for row in found.rows]
     texts = []
     for title, of_rows in shown.items():
@@ -61,7 +60,7 @@ def answer_text(found: Answer) -> str:
         ]
         if times:
             texts.append(f"{title}: time of a call over plain JAX's, with 95 % intervals. {'; '.join(times)}.")
-    return " ".join(texts)
+    return Picture(answer_figure(found), " ".join(texts))
 
 
 def answer_figure(found: Answer) -> "Figure":
@@ -161,33 +160,25 @@ def drawing() -> Iterator[None]:
 
 
 def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) -> str:
-    """A picture as SVG without a background, drawn in this ink: for pages of one theme."""
-    light_blue = "#56b4e9"  # for a dark background
-    return _svg(figure, description, {INK: ink, BLUE: light_blue} if dark else {INK: ink})
+    """A picture as SVG without a background, drawn in this ink, with a text alternative: for pages of one theme."""
+    buffer = io.BytesIO()
+    with drawing():
+        if (engine := figure.get_layout_engine()) is not None:  # once, and not again for each theme: it takes long
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue().decode().replace(INK, ink)
+    text = text.replace(BLUE, "#56b4e9") if dark else text  # a light one
+    return text.replace("<svg ", f"<svg {label_of(description)} ", 1)
 
 
-def inline(figure: "Figure", description: str) -> str:
-    """A picture as a part of a page, in the colour of its text and in the page's blue, with a text alternative."""
-    text = _svg(figure, description, {INK: "currentColor", BLUE: f"var(--blue, {BLUE})"})
+def inline(picture: Picture) -> str:
+    """A picture as a part of a page, in the colour of its text and in the page's blue."""
+    text = themed(picture.figure, picture.description, "currentColor").replace(BLUE, f"var(--blue, {BLUE})")
     return text[text.index("<svg ") :]
 
 
 def label_of(description: str) -> str:
     """The attributes of a picture that say what it shows."""
     return f'role="img" aria-label="{escape(for_terminal(description), quote=True)}"'
-
-
-def _svg(figure: "Figure", description: str, colours: dict[str, str]) -> str:
-    """SVG without a background, with a text alternative, and some colours exchanged."""
-    buffer = io.BytesIO()
-    with drawing():
-        if (engine := figure.get_layout_engine()) is not None:  # once, and not again for each theme: it takes long
-            engine.execute(figure)
-            figure.set_layout_engine(None)
-        figure.savefig(
-            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
-    text = buffer.getvalue().decode()
-    for old, new in colours.items():
-        text = text.replace(old, new)
-    return text.replace("<svg ", f"<svg {label_of(description)} ", 1)

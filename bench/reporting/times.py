@@ -3,29 +3,25 @@
 Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
+from statistics import median
+
 import numpy as np
 from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ..analysis import pairs
-from ..analysis.answer import NOISY_FLOOR
-from ..analysis.starts import ColdStarts, median_start, total_range_s
-from ..analysis.tidy import remarks
+from ..analysis.answer import NOISY_FLOOR, remarks
+from ..analysis.merge import baseline_of, judged_by_other_clock
+from ..analysis.starts import ColdStarts, median_start
 from ..results.arm import OTHER_CLOCK
 from ..results.grouping import grouped
 from ..results.run import Benchmark, Results
 from ..timing.coldstart import WORKLOAD
-from .exports import way_table
+from .console import Prose, Section, Words
+from .exports import style_table
+from .naming import short_group
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
-from .provenance import short_group
-from .sections import Prose, Section, Words
 
-WHAT_OTHER_IS = {
-    "blocked": "Blocked: each call is waited for. Pipelined: none is before the next is started, as a training loop "
-    "does.",
-    "pipelined": "Pipelined: no call is waited for before the next is started, as a training loop does. Blocked: each "
-    "is, which is latency.",
-}
 CAUSES = {
     "none": "no difference",
     "unread": "a program that could not be read",
@@ -39,7 +35,7 @@ LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 def time_tables(results: Results) -> list[Section]:
     """All tables of times."""
-    across = [*way_table(results, "pairwise"), *overhead_tables(results), *speedup_tables(results)]
+    across = [*style_table(results, "pairwise"), *overhead_tables(results), *speedup_tables(results)]
     return across + timing_tables(results)
 
 
@@ -54,7 +50,19 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
-    first, baseline, others, rows = benchmarks[0], pairs.baseline_of(benchmarks), pairs.by_other_clock(benchmarks), []
+    first, baseline, others, rows = benchmarks[0], baseline_of(benchmarks), judged_by_other_clock(benchmarks), []
+    arm, clock, processes = first.arm, first.facts.clock, len(first.timed)
+    notes = [
+        f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps a "
+        "call. Times are medians per call. Ratios are medians within rounds, and need not equal their quotients; the "
+        f"last is of {clock} times.",
+        f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
+        + " Noisy: smaller differences cannot be seen here." * (first.floor > NOISY_FLOOR),
+        f"%: of the machine's nearer limit, here {LIMITS[pairs.limit_of(results, first)[0]]}.",
+        "Blocked: each call is waited for. Pipelined: none is before the next is started, as a training loop does.",
+        *["-: not measured."] * any(not b.other_s for b in benchmarks),
+        *(f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline)),
+    ]
     for b in benchmarks:
         other, rate = others.get(b.arm.id), format_throughput(b.flops / b.median_s, pairs.limit_of(results, b)[1])
         other_time = format_time(float(np.median(b.other_s))) if b.other_s else "-"
@@ -62,38 +70,18 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         ratio_by_other, ratio = ("1", "1 (baseline)") if b.arm.is_baseline else ratios
         word = {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict)
         rows.append((b.name, format_time(b.median_s), other_time, ratio_by_other, rate, ratio, word))
-    arm, clock, processes = first.arm, first.facts.clock, len(first.timed)
-    return Section(
-        f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, "
-        f"kernel {STOCK if arm.division == STOCK else f'{arm.division} against {STOCK}'}",
-        (Prose("arm"), clock, OTHER_CLOCK[clock], "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
-        rows,
-        (
-            f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps "
-            "a call. Times are medians per call. Ratios are medians within rounds, and need not equal their quotients; "
-            f"the last is of {clock} times.",
-            f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
-            + " Noisy: smaller differences cannot be seen here." * (first.floor > NOISY_FLOOR),
-            f"%: of the machine's nearer limit, here {LIMITS[pairs.limit_of(results, first)[0]]}.",
-            WHAT_OTHER_IS[clock],
-            *["-: not measured."] * any(not b.other_s for b in benchmarks),
-            *(f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline)),
-            *(
-                f"{b.name}: {explain(pairs.difference(results, b, pairs.reference_of(b, benchmarks)))}."
-                for b in benchmarks
-                if b.verdict != "indistinguishable"
-            ),
-        ),
-    )
-
-
-def explain(found: pairs.Difference) -> str:
-    """Why an arm takes longer or shorter than another, and by how much."""
-    counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in found.counts)
-    differs = f", of {counts}" if counts else ", with as many products, loops, transposes and fusions"
-    cause = CAUSES[found.cause] + differs * (found.cause in ("style", "program") and not found.same_program)
-    by, low, high = (1e6 * s for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
-    return f"{cause}: {by:+.1f} [{low:+.1f}, {high:+.1f}] µs a call over {found.other}"
+        if b.verdict != "indistinguishable":
+            d = pairs.difference(benchmarks, b, pairs.reference_of(b, benchmarks))
+            counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in d.counts)
+            differs = f", of {counts}" if counts else ", with as many products, loops, transposes and fusions"
+            cause = CAUSES[d.cause] + differs * (d.cause in ("style", "program") and not d.same_program)
+            by, low, high = (1e6 * s for s in (d.difference_s, d.difference_low_s, d.difference_high_s))
+            notes.append(f"{b.name}: {cause}: {by:+.1f} [{low:+.1f}, {high:+.1f}] µs a call over {d.other}.")
+    kernels = STOCK if arm.division == STOCK else f"{arm.division} against {STOCK}"
+    title = f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, kernel {kernels}"
+    clocks = (clock, OTHER_CLOCK[clock])
+    columns = (Prose("arm"), *clocks, "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict"))
+    return Section(title, columns, rows, tuple(notes))
 
 
 def _programs(benchmarks: list[Benchmark]) -> Section:
@@ -167,23 +155,23 @@ _SPEEDUPS: dict[pairs.Over, tuple[str, str]] = {
 
 def overhead_tables(results: Results) -> list[Section]:
     """Overhead against the swept size; no table where none is swept."""
-    found = pairs.by_size(results)
+    found, groups, rows = pairs.by_size(results), results.groups(), []
     sizes = sorted({size for of_arm in found.values() for size in of_arm})
-
-    def share(b: Benchmark) -> str:
-        return f"{b.ratio - 1:+.1%}" + "*" * (not pairs.same_program(b, pairs.baseline_of(results.groups()[b.group])))
-
-    rows = []
     for (arm, phase), of_arm in found.items():
         size, is_sure = pairs.negligible_from(of_arm)
+        shares = {
+            at: f"{b.ratio - 1:+.1%}" + "*" * (not pairs.same_program(b, baseline_of(groups[b.group])))
+            for at, b in of_arm.items()
+        }
         least = "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure)
-        rows.append((f"{arm} {phase}", *(share(of_arm[s]) if s in of_arm else "-" for s in sizes), least))
+        rows.append((f"{arm} {phase}", *(shares.get(at, "-") for at in sizes), least))
+    under = f"{pairs.NEGLIGIBLE:.0%}"
     table = Section(
         f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
-        (Prose("arm"), *map(str, sizes), f"under {pairs.NEGLIGIBLE:.0%} from"),
+        (Prose("arm"), *map(str, sizes), f"under {under} from"),
         rows,
         (
-            f"Under {pairs.NEGLIGIBLE:.0%}: from this size on, the upper end of the interval stays below it. "
+            f"Under {under}: from this size on, the upper end of the interval stays below it. "
             '"by estimate": the estimates do, but the intervals do not. *: it runs another program.',
         ),
     )
@@ -198,7 +186,8 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
     rows = []
     for port in ports:
         parts = map(format_time, (port.import_s, port.init_s, *astuple(port.build)))
-        total = "{:.3g} s [{:.3g}, {:.3g}]".format(*total_range_s(starts_of[port.port]))
+        totals_s = [start.total_s for start in starts_of[port.port]]
+        total = f"{median(totals_s):.3g} s [{min(totals_s):.3g}, {max(totals_s):.3g}]"
         peaks = (port.peak_bytes, port.device_peak_bytes) if on_device else (port.peak_bytes,)
         memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
         rows.append((port.port, *parts, total, *memory))

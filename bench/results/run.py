@@ -193,8 +193,16 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("it was timed by two clocks")
 
 
-class Benchmark(Struct, frozen=True):
-    """An arm with a number."""
+class TimeComparison(Struct, frozen=True):
+    """The time of one arm over that of another, per call, with its 95 % interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+class Benchmark(TimeComparison, frozen=True, kw_only=True):
+    """An arm with a number: its time over the baseline's, paired within rounds."""
 
     arm: Arm
     timed: dict[int, Timed]  # its samples, by process
@@ -202,9 +210,6 @@ class Benchmark(Struct, frozen=True):
     steps: int  # time steps of a call, without padding
     flops: float  # the least work of a call; see `trigru.bench.arms.workloads.work_of`
     moved_bytes: float
-    ratio: float  # time / baseline time, paired within rounds, with its 95 % interval
-    low: float
-    high: float
     floor: float  # the group's noise floor, as a fraction
     verdict: str  # "faster", "slower" or "indistinguishable", than the baseline
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from ..reporting.console import Prose, Section, Words
 from ..reporting.findings import Finding
 from ..reporting.numbers import count
-from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
 from .record import KINDS, Change
 

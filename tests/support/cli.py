@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from trigru.bench.cli import app, main
-from trigru.bench.reporting.sections import Section, terminal
+from trigru.bench.reporting.console import Section, terminal
 from typer.testing import CliRunner
 
 

@@ -81,7 +81,7 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
     ratio, shape = facts.get("ratio", 1.0), get_workload(arm.workload).shape
     of_arm: dict[str, Any] = {"shape": shape, "steps": 8, "flops": 1e6, "moved_bytes": 1e6, "floor": 0.02}
     of_arm |= {"ratio": ratio, "low": ratio, "high": ratio, "verdict": "indistinguishable"}
-    return Benchmark(arm, timed, **of_arm | facts)
+    return Benchmark(arm=arm, timed=timed, **of_arm | facts)
 
 
 def make_results(benchmarks: list[Benchmark], ceilings: Any = None, **facts: Any) -> Results:

@@ -6,9 +6,8 @@ from msgspec.structs import replace
 from scipy.stats import t
 from support.runs import FAST, make_arm, make_benchmark, make_results, with_benchmarks
 from trigru.bench.analysis.answer import answer, least_seen
-from trigru.bench.analysis.pairs import by_other_clock
-from trigru.bench.reporting.answer import advice_of
-from trigru.bench.reporting.fastest import fastest_lines
+from trigru.bench.analysis.merge import judged_by_other_clock
+from trigru.bench.reporting.answer import advice_of, fastest_lines
 
 
 def timed(times_s, workload="question", process=None, **facts):
@@ -72,7 +71,7 @@ def test_without_rounds_of_it_in_every_process_it_says_nothing(rng, lost):
         return replace(b, timed=b.timed | {2: replace(b.timed[2], times_s={"blocked": b.timed[2].time_s})})
 
     run = with_benchmarks(whole, [shorter(b) if lost in b.name else b for b in whole.benchmarks])
-    turned = {b.name for b in by_other_clock(run.benchmarks).values()}
+    turned = {b.name for b in judged_by_other_clock(run.benchmarks).values()}
     assert "linen[apply]" not in turned
     assert ("nnx[nnx.jit]" in turned) == (lost == "linen[apply]")
 
@@ -124,7 +123,7 @@ def test_the_least_difference_that_is_seen_four_times_in_five_by_hand(floor):
     def of(low, high, processes):
         known = {"low": low, "high": high, "floor": floor}
         return np.log1p(
-            least_seen(make_benchmark(make_arm("linen[apply]"), np.ones(20), np.arange(20) % processes, **known))
+            least_seen([make_benchmark(make_arm("linen[apply]"), np.ones(20), np.arange(20) % processes, **known)])
         )
 
     half, least = np.log(1.1 / 0.9) / 2, np.log1p(floor)

@@ -7,7 +7,7 @@ from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import merge
 from trigru.bench.reporting.answer import proof_lines
-from trigru.bench.reporting.provenance import provenance_lines
+from trigru.bench.reporting.naming import provenance_lines
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.machine import Ceilings

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from support import runs
 from support.runs import PROGRAM, draw_kernels, draw_run, make_arm, make_benchmark, make_results, plan, with_benchmarks
-from trigru.bench.analysis.answer import answer, sight
+from trigru.bench.analysis.answer import answer, least_seen, timings
 from trigru.bench.analysis.pairs import best_ceilings, difference, labelled, negligible_from, speedups
 from trigru.bench.analysis.statistics import compare
-from trigru.bench.analysis.tidy import timings
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.machine import Ceilings
 
@@ -48,16 +47,15 @@ FILTER, PARTITION, EQUINOX_LEAVES = "equinox[filter_jit]", "equinox[partition]",
 ])  # fmt: skip
 def test_styles_and_programs_tell_the_cause(one, other, over_s, programs, expected):
     arms = {b.name: b for b in group(over_s, programs)}
-    run = make_results([*arms.values()])
     for first, second in ((one, other), (other, one)):
-        assert difference(run, arms[first], arms[second]).cause == expected
+        assert difference([*arms.values()], arms[first], arms[second]).cause == expected
 
 
 def test_the_boundary_is_held_to_the_estimate_and_not_to_an_end_of_its_interval():
     over_s = np.repeat([1.9e-3, 2.2e-3, 2.5e-3], 4)
     times = {"pure[jit]": np.full(12, BASE_S), NNX: BASE_S + over_s, SPLIT: np.full(12, BASE_S)}
     found = [make_benchmark(make_arm(name), t, np.repeat([0, 1, 2], 4), floor=0.0) for name, t in times.items()]
-    two = difference(make_results(found), found[1], found[2])
+    two = difference(found, found[1], found[2])
     assert two.difference_low_s < 2e-3 < two.difference_s
     assert two.cause == "unexplained"
 
@@ -69,7 +67,7 @@ def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within
     times = {"pure[jit]": machine, SPLIT: one, PARTITION: machine}
     for floor, expected in ((0.01, "slower"), (0.06, "indistinguishable")):
         found = [make_benchmark(make_arm(name), t, process, floor=floor) for name, t in times.items()]
-        two = difference(make_results(found), found[1], found[2])
+        two = difference(found, found[1], found[2])
         known = compare(one, machine, process)
         assert two.verdict == expected
         assert two.ratio == pytest.approx(known.ratio)
@@ -90,7 +88,7 @@ def test_operations_are_counted_where_their_numbers_differ():
         ({"temp_bytes": 9}, ()),
     ):  # fmt: skip
         benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(**counts)})
-        assert difference(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == told
+        assert difference(benchmarks, benchmarks[1], benchmarks[2]).counts == told
 
 
 def sized(share, high_share):
@@ -144,11 +142,11 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
     run = on_devices(rng, TIMES)
     (row,) = answer(run).rows
     assert [cell.ratio for cell in row.cells["functional"].values()] == pytest.approx([3.0])
-    (linen,) = (row for row in timings([run], styles=["functional"]) if row.port == "linen")
+    (linen,) = (row for row in timings([run], "pure", ["functional"]) if row.port == "linen")
     assert linen.time_s == pytest.approx(np.median(run.benchmarks[2].time_s))
     assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
     wide = [runs.with_facts(b, high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
-    assert sight(wide) == sight(run.benchmarks), "what several devices do says nothing of what one shows"
+    assert least_seen(wide) == least_seen(run.benchmarks), "what several devices do says nothing of what one shows"
 
 
 def test_each_style_is_compared_with_its_own_stock_arm(rng):
@@ -183,18 +181,18 @@ def run():
 
 def test_a_row_has_the_verdict_of_its_arm(run):
     verdicts = {(b.arm.phase, b.name, None if b.arm.is_baseline else b.verdict) for b in run.benchmarks}
-    rows = timings([run], styles=(*STYLES, "leaves"))
+    rows = timings([run], "pure", (*STYLES, "leaves"))
     assert {(row.phase, row.arm, row.verdict) for row in rows} <= verdicts
 
 
 def test_what_is_odd_says_why(run):
     odd = runs.with_facts(run, steady=False)
-    row = next(row for row in timings([odd], styles=STYLES) if row.port == "nnx")
+    row = next(row for row in timings([odd], "pure", STYLES) if row.port == "nnx")
     assert row.remark == "not steady at the end of the warm-up in 3 of 3 processes"
 
 
 def test_kernels_and_runs_are_told_apart(run, rng):
-    rows = timings([run, draw_kernels(rng)], styles=STYLES)
+    rows = timings([run, draw_kernels(rng)], "pure", STYLES)
     assert {row.file for row in rows} == {1, 2}
     assert {(row.file, row.kernel, row.division) for row in rows} == {
         (1, "stock", "stock"), (2, "stock", "stock"), (2, "stock", "fused"), (2, "fused", "fused"),

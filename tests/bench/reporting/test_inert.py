@@ -2,9 +2,9 @@
 
 import pytest
 from support.cli import shown
-from trigru.bench.reporting.console import Progress, say
-from trigru.bench.reporting.inert import for_csv, for_markdown, for_terminal
-from trigru.bench.reporting.sections import Prose, Section, markdown
+from trigru.bench.reporting.console import Progress, Prose, Section, for_markdown, markdown, say
+from trigru.bench.reporting.exports import for_csv
+from trigru.common.errors import for_terminal
 
 HOSTILE = ("\x1b[31mred", "\x07", "\x9b2J", "a\rb", "a\nb", "\u202eevil", "\u2028", "\ud800", "\u200b", "\x00", "\x7f")
 FINE = ("time / pure[jit]", "µs ± × → ≤", "日本語", "é", "🙂", "")

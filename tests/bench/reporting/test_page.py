@@ -10,7 +10,7 @@ from support.runs import EQUAL, SMALL, draw_run, make_arm, make_benchmark, with_
 from trigru.bench.analysis.answer import answer
 from trigru.bench.commands.report import run_page
 from trigru.bench.reporting.numbers import format_time
-from trigru.bench.reporting.plots import BLUE, INK, answer_figure, inline, themed
+from trigru.bench.reporting.plots import BLUE, INK, Picture, answer_figure, inline, themed
 from trigru.bench.reporting.times import time_tables
 from trigru.bench.results.arm import Untimed
 
@@ -107,7 +107,7 @@ def test_a_figure_is_laid_out_once_whatever_a_user_has_set():
     with matplotlib.rc_context({"figure.autolayout": True, "figure.dpi": 30}):
         figure = answer_figure(answer(draw_run(1, **SMALL)))
         before = figure.axes[0].get_position().bounds
-        inline(figure, "words")
+        inline(Picture(figure, "words"))
     assert figure.get_layout_engine() is None
     placed = figure.axes[0].get_position().bounds
     assert placed != before

@@ -10,17 +10,16 @@ from support import runs
 from support.cli import invoke, shown
 from support.golden import ROOT, check_golden
 from support.runs import ARMS, EQUAL, PROGRAM, draw_run, make_arm, make_benchmark, make_results, plan, with_provenance
-from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.answer import answer, timings
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.tidy import timings
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.answer import answer_lines
+from trigru.bench.reporting.console import markdown
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
 from trigru.bench.reporting.exports import exported
-from trigru.bench.reporting.provenance import load_warnings, provenance_lines
-from trigru.bench.reporting.sections import markdown
+from trigru.bench.reporting.naming import load_warnings, provenance_lines
 from trigru.bench.reporting.times import overhead_tables, speedup_tables, time_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
@@ -81,7 +80,7 @@ def test_all_tables_of_a_run():
 
 def test_the_times_in_each_format():
     run = mixed()
-    rows = timings([run], styles=["documented", "leaves"])
+    rows = timings([run], "pure", ["documented", "leaves"])
     for to in ("markdown", "csv", "latex"):
         check_golden(f"times-{to}", exported(rows, "pure", [run], to))
     assert "linen[documented]" in exported(rows, "pure", [run], "html")

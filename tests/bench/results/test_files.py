@@ -10,9 +10,10 @@ import pytest
 from support.processes import LINEN, FakeProcesses, ignore, journal_at
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, run_of, save, with_provenance
 from trigru.bench.analysis.merge import load, merge
+from trigru.bench.results import files
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import FILE, ResultsFileError, command_line
-from trigru.bench.results.run import Ended
+from trigru.bench.results.run import Ended, Run
 from trigru.bench.timing.supervisor import run
 
 ARMS = [make_arm(name) for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]

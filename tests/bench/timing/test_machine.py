@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from cpuinfo import get_cpu_info
 from support.runs import MACHINE, VERSIONS, draw_run, with_machine
-from trigru.bench.reporting.provenance import provenance_lines
+from trigru.bench.reporting.naming import provenance_lines
 from trigru.bench.results.machine import Machine, machine_differences
 from trigru.bench.timing import machine as timing
 
