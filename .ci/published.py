@@ -272,7 +272,7 @@ def draw_pictures(*, check: bool) -> list[Path]:
     """Draw the pictures that show other results than the files have, unless this is a check; return their paths."""
     stale = []
     for name, (file, picture_of) in PICTURES.items():
-        source = RESULTS / file
+        source = DOCS / "results" / file
         picture = picture_of(source)
         assert picture is not None, f"{file} has nothing to draw"
         origin = f"<!-- {file} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
