@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
+import griffe
 import jax
 import pytest
 import tabs
@@ -80,6 +81,19 @@ def test_a_model_on_the_page_of_code_runs_alone_and_has_no_adapter(path):
     exec(compile(code, path, "exec"), namespace)
     carry, outputs = eval(MODELS[path], namespace)
     assert (carry.shape, outputs.size) == ((3, 8), 3 * 5 * 8)
+
+
+SHOWN = re.findall(r"^::: (.+)\.(\w+)$", (ROOT / "docs" / "results-json.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("module", "name"), SHOWN)
+def test_each_field_of_a_results_file_has_a_comment_which_the_page_shows(module, name):
+    path, lines = ROOT / f"{module.replace('.', '/')}.py", griffe.LinesCollection()
+    lines[path] = (code := path.read_text(encoding="utf-8")).splitlines()
+    record = griffe.visit(module, path, code, lines_collection=lines)[name]
+    tabs.Docstrings().on_object(obj=record)
+    _, arguments = record.docstring.value.split("\n\nArgs:")
+    assert re.fullmatch(r"(\n    \w+: .+)+", arguments), arguments
 
 
 @pytest.mark.parametrize("path", tabs.BESIDE.values())
