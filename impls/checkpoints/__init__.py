@@ -24,7 +24,18 @@ from ...common.errors import (
     what_to_install,
 )
 from ...common.files import read_whole, write_whole
-from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout, below, flatten, nested, places_of, recognise
+from ...common.parameters.layouts import (
+    CANONICAL,
+    CARRY,
+    TORCH,
+    Layout,
+    below,
+    flatten,
+    nested,
+    places_of,
+    recognise,
+    some_names,
+)
 from ...common.parameters.record import ClassifierParams, GRUParams, tensors_content, tensors_of
 from .. import get_port, port_names, unavailable
 
@@ -202,7 +213,7 @@ def _with(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[
             return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
     others = {key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")}
     if len(others) == len(tree):
-        raise InputError(f"has no dict with the key {at}. Its keys there: {brief(', '.join(names.values()))}.")
+        raise InputError(f"has no dict with the key {at}. Its keys there: {some_names(names.values())}.")
     return others | {f"{at}.{name}": array for name, array in part.items()}
 
 
