@@ -318,7 +318,7 @@ def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
     """The arrays below one place of a tree, those with names of the tree's own by the canonical ones.
 
     Matrices of such names that multiply from the right are transposed. Raises an InputError if there are no arrays
-    below the place, or none of a name.
+    below the place, or none of a name, or a name is there twice.
     """
     flat = flatten(tree)
     if at := _dotted(at):
@@ -327,6 +327,8 @@ def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
             places = dict.fromkeys(name.rpartition(".")[0] for name in flat if "." in name)
             raise InputError(f"has no arrays below {at}. Its places: {some_names(places)}.")
         flat = arrays
+    if len({*map(_dotted, names.values())}) < len(names):
+        raise InputError("has one name for two arrays of a GRU.")
     canonical = {}
     for field, name in names.items():
         if field not in GRUParams._fields:

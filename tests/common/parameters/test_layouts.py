@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from support.cases import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
-from trigru.common.parameters.layouts import CANONICAL, TORCH, places_of, recognise
+from trigru.common.parameters.layouts import CANONICAL, TORCH, below, places_of, recognise
 from trigru.common.parameters.record import GRUParams, config_of, leaf_shapes, leaves, random_params
 
 KNOWN = [CANONICAL, TORCH]
@@ -135,6 +135,12 @@ def test_a_layout_names_all_that_is_missing(names):
     layout, changes = MISSING[names]
     with pytest.raises(InputError, match=f"^lacks {names}\\.$"):
         layout.check(changed(**changes)(layout.flat(PARAMS)))
+
+
+@pytest.mark.parametrize("name", ["h0", "/h0/"])
+def test_one_name_for_two_arrays_is_refused(name):
+    with pytest.raises(InputError, match="has one name for two arrays of a GRU"):
+        below({"h0": np.ones(3)}, "", {"bias_n": "h0", "initial_carry": name})
 
 
 def test_what_two_layouts_call_the_same_must_be_said():
