@@ -3,11 +3,13 @@
 Adding a file format is adding a row to `CONTAINERS`. A library is imported only by the format that needs it.
 """
 
+# pyright: reportMissingImports=false
+# torch is optional.
+
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -274,11 +276,13 @@ def _read(path: Path, use: Callable[[Any], Any]) -> Any:
 
 
 def _write(path: Path, container: Container, arrays: Arrays, layout: Layout, source: str) -> None:
+    from safetensors import SafetensorError
+
     try:
         content = container.encode(arrays, layout.name)
     except ModuleNotFoundError as error:
         raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error
-    except Exception as error:  # each library has its own for a dtype that it lacks
+    except (TypeError, ValueError, SafetensorError) as error:
         raise InputError(f"{path}: {container.title}s cannot hold all of {source}: {brief(error)}.") from error
     write_whole(path, content)
 
@@ -290,11 +294,15 @@ def _to_safetensors(arrays: Arrays, layout: str) -> bytes:
 
 
 def _from_msgpack(content: bytes) -> Any:
-    return import_module("flax.serialization").msgpack_restore(content)
+    from flax.serialization import msgpack_restore
+
+    return msgpack_restore(content)
 
 
 def _to_msgpack(arrays: Arrays, layout: str) -> bytes:
-    return import_module("flax.serialization").msgpack_serialize(nested(arrays))
+    from flax.serialization import msgpack_serialize
+
+    return msgpack_serialize(nested(arrays))
 
 
 def _from_eqx(content: bytes) -> Any:
@@ -315,17 +323,23 @@ def _from_eqx(content: bytes) -> Any:
 
 
 def _to_eqx(arrays: Arrays, layout: str) -> bytes:
+    import equinox as eqx
+
     buffer = io.BytesIO()
-    import_module("equinox").tree_serialise_leaves(buffer, list(arrays.values()))
+    eqx.tree_serialise_leaves(buffer, list(arrays.values()))
     return buffer.getvalue()
 
 
 def _from_torch(content: bytes) -> Any:
-    return import_module("torch").load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    import torch
+
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def _to_torch(arrays: Arrays, layout: str) -> bytes:
-    torch, buffer = import_module("torch"), io.BytesIO()
+    import torch
+
+    buffer = io.BytesIO()
     torch.save({name: torch.tensor(np.asarray(array)) for name, array in flatten(arrays).items()}, buffer)
     return buffer.getvalue()
 

@@ -274,6 +274,12 @@ def test_an_array_that_is_missing_or_that_no_file_holds_is_named(tmp_path):
         convert(arrays)
 
 
+def test_a_fault_of_our_own_is_not_taken_for_arrays_that_a_file_cannot_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr("trigru.impls.checkpoints.tensors_content", lambda *_: {}["fault"])
+    with pytest.raises(KeyError):
+        write(tmp_path / "p.safetensors", PARAMS, "torch")
+
+
 def test_a_size_that_is_only_claimed_is_refused(tmp_path):
     huge = json.dumps({"weight_ih": {"dtype": "F32", "shape": [1 << 40, 2], "data_offsets": [0, 1 << 43]}}).encode()
     for content in (b"\xff" * 8, struct.pack("<Q", len(huge)) + huge):
