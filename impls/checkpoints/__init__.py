@@ -3,9 +3,6 @@
 Adding a file format is adding a row to `CONTAINERS`. A library is imported only by the format that needs it.
 """
 
-# pyright: reportMissingImports=false
-# torch is optional.
-
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -331,13 +328,13 @@ def _to_eqx(arrays: Arrays, layout: str) -> bytes:
 
 
 def _from_torch(content: bytes) -> Any:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def _to_torch(arrays: Arrays, layout: str) -> bytes:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     buffer = io.BytesIO()
     torch.save({name: torch.tensor(np.asarray(array)) for name, array in flatten(arrays).items()}, buffer)
