@@ -144,6 +144,57 @@ class GRU(eqx.Module):
         return _sizes(self) | fields
 
 
+def time_major(
+    gru: eqx.Module,
+    x: Float[Array, "time *batch features"],
+    carry: Float[Array, "*batch hidden"] | None = None,
+    *,
+    lengths: Integer[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reverse: bool = False,
+) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
+    """Run a GRU over a batch x (T, *batch, D), with carry (*batch, H), lengths (*batch) and resets (T, *batch).
+
+    Returns the final carry (*batch, H) and the outputs (T, *batch, H).
+    Raises an InputError for arrays or flags that do not fit each other or the model.
+
+    Each array is mapped over its own batch axes. `jax.vmap(gru, in_axes=1)` maps keyword arguments over their first
+    axis, whatever in_axes says: of resets that is time, and where there are as many steps as examples, no shape tells.
+
+    >>> model = GRU(4, 8, key=jax.random.key(0))
+    >>> carry, outputs = time_major(model, jnp.ones((5, 2, 4)), resets=jnp.zeros((5, 2), bool))
+    >>> carry.shape, outputs.shape
+    ((2, 8), (5, 2, 8))
+    """
+    return _apply(gru, x, carry, lengths, resets, reverse, time_major=True)
+
+
+def _apply(gru, x, carry, lengths, resets, reverse, time_major):
+    masks = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
+    recurrence.check_call(x, carry, **_sizes(gru), **masks)
+    batch = int(time_major)  # the axis of x, resets and outputs to map next
+    if lengths is not None:  # of which jax.vmap makes 32 bits where they have 64
+        lengths = recurrence.clip_lengths(lengths, np.shape(x)[0 if time_major else -2])
+    if carry is not None:  # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
+        carry = jnp.asarray(carry)
+
+    def one(x, resets, carry, lengths):
+        return gru(x, carry, lengths=lengths, resets=resets, reverse=reverse)
+
+    over_batch = _over_batch(one, np.ndim(x) - 2, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
+    return over_batch(x, resets, carry, lengths)
+
+
+def _over_batch(function, axes, **mapped):
+    for _ in range(axes):
+        function = jax.vmap(function, **mapped)
+    return function
+
+
+def _sizes(gru):
+    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
+
+
 # The port ---------------------------------------------------------------------------------------------------
 
 _DOCS = "https://docs.kidger.site/equinox/all-of-equinox/"
@@ -220,18 +271,7 @@ class EquinoxPort(Port):
         return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        masks = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
-        recurrence.check_call(x, carry, **_sizes(model), **masks)
-        batch = int(time_major)  # the axis of x, resets and outputs to map next
-        lengths = _clipped(lengths, np.shape(x)[0 if time_major else -2])
-        if carry is not None:  # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
-            carry = jnp.asarray(carry)
-
-        def one(x, resets, carry, lengths):
-            return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
-
-        over_batch = _over_batch(one, np.ndim(x) - 2, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
-        return over_batch(x, resets, carry, lengths)
+        return _apply(model, x, carry, lengths, resets, reverse, time_major)
 
     def step(self, model, x, carry=None, *, reset=None):
         recurrence.check_call(x, carry, **_sizes(model), reset=reset, time=False)
@@ -239,7 +279,8 @@ class EquinoxPort(Port):
 
     def classify(self, model, x, lengths=None):
         recurrence.check_call(x, **_sizes(model.gru), lengths=lengths)
-        return _over_batch(model, np.ndim(x) - 2)(x, _clipped(lengths, np.shape(x)[-2]))
+        lengths = None if lengths is None else recurrence.clip_lengths(lengths, np.shape(x)[-2])
+        return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
     call_styles = (
         CallStyle("filter_jit", "eqx.filter_jit(f)(model, x)", _filtered, source=_DOCS),
@@ -261,44 +302,4 @@ class EquinoxPort(Port):
     )
 
 
-def _over_batch(function, axes, **mapped):
-    for _ in range(axes):
-        function = jax.vmap(function, **mapped)
-    return function
-
-
-def _sizes(gru):
-    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
-
-
-def _clipped(lengths, time):
-    """Lengths before `jax.vmap`, which makes 32 bits of NumPy's 64."""
-    return None if lengths is None else recurrence.clip_lengths(lengths, time)
-
-
 PORT = EquinoxPort()
-
-
-def time_major(
-    gru: eqx.Module,
-    x: Float[Array, "time *batch features"],
-    carry: Float[Array, "*batch hidden"] | None = None,
-    *,
-    lengths: Integer[Array, "*batch"] | None = None,
-    resets: Bool[Array, "time *batch"] | None = None,
-    reverse: bool = False,
-) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
-    """Run a GRU over a batch x (T, *batch, D), with carry (*batch, H), lengths (*batch) and resets (T, *batch).
-
-    Returns the final carry (*batch, H) and the outputs (T, *batch, H).
-    Raises an InputError for arrays or flags that do not fit each other or the model.
-
-    Each array is mapped over its own batch axes. `jax.vmap(gru, in_axes=1)` maps keyword arguments over their first
-    axis, whatever in_axes says: of resets that is time, and where there are as many steps as examples, no shape tells.
-
-    >>> model = GRU(4, 8, key=jax.random.key(0))
-    >>> carry, outputs = time_major(model, jnp.ones((5, 2, 4)), resets=jnp.zeros((5, 2), bool))
-    >>> carry.shape, outputs.shape
-    ((2, 8), (5, 2, 8))
-    """
-    return PORT.apply(gru, x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=True)

@@ -123,7 +123,9 @@ class GRU(nnx.Module):
         recurrence.check_model(in_features=D, hidden_features=H, unroll=unroll, remat=remat, kernel=kernel, **fields)
         inits = {"kernel_init": kernel_init, "recurrent_kernel_init": recurrent_kernel_init, "bias_init": bias_init}
         self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
-        draw = initializers.for_carry(carry_init, lambda drawn: getattr(drawn, "raw_value", drawn))
+        draw = initializers.for_carry(
+            carry_init, lambda drawn: drawn.raw_value if isinstance(drawn, nnx.VariableMetadata) else drawn
+        )
         self.initial_carry = None if carry_init is None else nnx.Param(draw(rngs.params(), (H,), param_dtype))
         self.unroll, self.remat, self.kernel = unroll, remat, kernel
 

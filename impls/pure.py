@@ -40,9 +40,15 @@ def init(
     param_dtype: Any = jnp.float32,
     key: PRNGKeyArray,
 ) -> Params:
-    """Draw parameters of D = input_size inputs and H = hidden_size units.
+    """Draw parameters.
 
-    `carry_init` is a JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
+    Args:
+        input_size: D, features of one input frame.
+        hidden_size: H, hidden units.
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
+        param_dtype: of the parameters.
+        key: for the parameters.
+
     Raises an InputError for a size below 1, a dtype that is not a floating-point one, or a `carry_init` that fails.
     """
     recurrence.check_model(input_size=input_size, hidden_size=hidden_size, dtype=None, param_dtype=param_dtype)

@@ -56,6 +56,7 @@ class Layout:
     #: The kernel and the bias of a classifier's readout.
     readout: tuple[LayoutRow, ...] = tuple(LayoutRow(name, name) for name in ("readout.weight", "readout.bias"))
     nested: bool = True  # whether its users hold a tree, not a flat dict
+    refused: tuple[tuple[str, str], ...] = ()  # parts of names that tell another model, and what that model is
 
     def table(self, *, classifier: bool = False) -> dict[str, LayoutRow]:
         """The row of each array by its whole name, in the framework's order."""
@@ -84,12 +85,21 @@ class Layout:
         return _record(self._rows(flat), flat)
 
     def check(self, flat: Mapping[str, np.ndarray]) -> None:
-        """Raise InputError unless arrays by name have the shapes of parameters, one dtype, and finite values."""
+        """Raise InputError unless arrays by name are all there, have the right shapes, one dtype, and finite values."""
         _check(self._rows(flat), flat)
 
     def _rows(self, flat: Mapping[str, Any]) -> dict[str, LayoutRow]:
-        table = self.table(classifier=self.readout[0].name in flat)
-        return {name: row for name, row in table.items() if row.if_absent is None or flat.get(name) is not None}
+        table = self.table(classifier=any(row.name in flat for row in self.readout))
+        rows = {name: row for name, row in table.items() if flat.get(name) is not None}
+        if missing := _missing(rows, table):
+            raise InputError(f"lacks {', '.join(missing)}.")
+        return rows
+
+
+def _missing(rows: Mapping[str, LayoutRow], table: Mapping[str, LayoutRow]) -> list[str]:
+    """The names in a table of what cannot be absent beside some rows."""
+    needed = {None, *(row.if_absent for row in rows.values())}
+    return [name for name, row in table.items() if row.if_absent in needed and row not in rows.values()]
 
 
 def _record(rows: Mapping[str, LayoutRow], arrays: Mapping[str, Any]) -> GRUParams | ClassifierParams:
@@ -176,6 +186,10 @@ TORCH = Layout(
     cell="gru.",
     gru="rnn.",
     nested=False,
+    refused=(
+        ("weight_ih_l0_reverse", "a bidirectional GRU, and the model here runs one way"),
+        ("weight_ih_l1", "a GRU of several layers, and the model here has one"),
+    ),
 )
 
 
@@ -213,61 +227,69 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
 
 def _match(flat: Mapping[str, Any], layouts: list[Layout]) -> tuple[Layout, dict[str, LayoutRow], list[str]]:
     """The one layout that the names of a tree fit, its rows by these names, and the notes of what is absent."""
-    has = f"has the arrays {_names(flat)}."
+    has = f"has the arrays {some_names(flat)}."
     cells = _cells(flat, layouts) or _cells(flat, layouts, complete=False)
     if not cells:
-        expected = "; ".join(f"{layout.name} has {_names(row.name for row in layout.rows)}" for layout in layouts)
+        expected = "; ".join(f"{layout.name} has {some_names(row.name for row in layout.rows)}" for layout in layouts)
         raise InputError(f"{has} Expected one layout's, in one place: {expected}.")
-    cell, (layout, *others) = next(iter(cells.items()))
+    results = []
+    for layout, cell in cells:
+        rows, notes, problem = _fit(flat, layout, cell, [place for of, place in cells if of is layout])
+        closeness = len(layout.cell) if cell.endswith(layout.cell) else -1
+        results.append(((not problem, closeness), layout, rows, notes, problem))
+    # of several that fit, as Equinox's and the canonical one, it is that whose cell is at its place
+    best = max(rank for rank, *_ in results)
+    (layout, rows, notes, problem), *others = results = [result for rank, *result in results if rank == best]
+    if problem:
+        problems = dict.fromkeys(f"as {layout.name}: {problem}." for layout, _, _, problem in results)
+        raise InputError(f"{has} {' '.join(problems)}")
     if others:
-        names = " and ".join(other.name for other in (layout, *others))
+        names = " and ".join(layout.name for layout, *_ in results)
         raise InputError(f"{has} They are those of {names} alike, so that nobody can tell which it is.")
-    if len(cells) > 1:
-        places = _names(place.rstrip(".") or "the top" for place in cells)
-        raise InputError(f"{has} as {layout.name}: it has {len(cells)} cells, at {places}.")
+    return layout, rows, notes
+
+
+def _fit(
+    flat: Mapping[str, Any], layout: Layout, cell: str, cells: list[str]
+) -> tuple[dict[str, LayoutRow], list[str], str]:
+    """The rows of a layout whose cell is at one of its places, by the tree's names; notes; and why it does not fit."""
     readout = layout.readout if any(_ending(flat, row.name) for row in layout.readout) else ()
-    rows, lacks = {}, []
+    rows, absent = {}, {}
     for row in (*layout.rows, CARRY, *readout):
-        names = {cell + row.name} & flat.keys() if row in layout.rows else _ending(flat, row.name)
+        expected = cell + row.name if row in layout.rows else row.name
+        names = {expected} & flat.keys() if row in layout.rows else _ending(flat, expected)
         if len(names) == 1:
             rows[next(iter(names))] = row
         else:
-            lacks.append(row)
-    present = {row.if_absent for row in rows.values() if row is not CARRY}
-    missing = [row.name for row in lacks if row.if_absent is None or row.if_absent in present]
+            absent[expected] = row
     beside = sorted(flat.keys() - rows.keys())
-    if missing or beside:
-        problems = [f"it lacks {_names(missing)}"] if missing else []
-        problems += [f"it has {_names(beside)} beside"] if beside else []
-        raise InputError(f"{has} as {layout.name}: {'; '.join(problems)}.")
-    return layout, rows, [*dict.fromkeys(row.if_absent for row in lacks)]
+    problems = [f"it is {why}" for part, why in layout.refused if any(part in name for name in beside)]
+    if not problems and len(cells) > 1:
+        problems = [f"it has {len(cells)} cells, at {some_names(place.rstrip('.') or 'the top' for place in cells)}"]
+    elif not problems:
+        missing = _missing(rows, absent)
+        problems = [f"it lacks {some_names(missing)}"] if missing else []
+        problems += [f"it has {some_names(beside)} beside"] if beside else []
+    return rows, [*dict.fromkeys(row.if_absent for row in absent.values() if row.if_absent)], "; ".join(problems)
 
 
 def places_of(tree: Any, layouts: Iterable[Layout]) -> list[str]:
     """The places of all GRUs whose arrays have the names of a layout, as "params.GRUCell_0"."""
-    flat, places = flatten(tree), []
-    for cell, (layout, *_) in _cells(flat, layouts).items():
+    flat, places = flatten(tree), {}
+    for layout, cell in sorted(_cells(flat, layouts), key=lambda found: -len(found[0].cell)):
         whole = cell.removesuffix(layout.cell)  # of the GRU, unless there are arrays of others
         alone = all(other.startswith((cell, whole + CARRY.name)) for other in flat if other.startswith(whole))
-        places.append((whole if alone else cell).rstrip("."))
-    return places
+        places.setdefault(cell, (whole if alone else cell).rstrip("."))
+    return [*dict.fromkeys(places.values())]
 
 
-def _cells(flat: Mapping[str, Any], layouts: Iterable[Layout], *, complete: bool = True) -> dict[str, list[Layout]]:
-    """How the names of all cells in a tree begin, and whose they are; unless complete, they may lack all but the first.
-
-    Where several layouts fit, as Equinox's and the canonical one, it is that whose cell is at its place.
-    """
-    cells: dict[str, list[Layout]] = {}
+def _cells(flat: Mapping[str, Any], layouts: Iterable[Layout], *, complete: bool = True) -> list[tuple[Layout, str]]:
+    """Each layout that has a cell in a tree, and the cell's place; unless complete, with its first array at least."""
+    cells = []
     for layout in layouts:
         first, *others = (row.name for row in layout.rows if row.if_absent is None)
-        for name in _ending(flat, first):
-            cell = name.removesuffix(first)
-            if not complete or all(cell + other in flat for other in others):
-                cells.setdefault(cell, []).append(layout)
-    for cell, fits in cells.items():
-        closeness = [len(layout.cell) if cell.endswith(layout.cell) else -1 for layout in fits]
-        cells[cell] = [layout for layout, of_one in zip(fits, closeness, strict=True) if of_one == max(closeness)]
+        places = [name.removesuffix(first) for name in _ending(flat, first)]
+        cells += [(layout, cell) for cell in places if not complete or all(cell + other in flat for other in others)]
     return cells
 
 
@@ -285,7 +307,7 @@ def _array(name: str, leaf: Any) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _names(names: Iterable[str]) -> str:
+def some_names(names: Iterable[str]) -> str:
     """Some names for a message, of which there may be many."""
     names = list(names)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -296,22 +318,24 @@ def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
     """The arrays below one place of a tree, those with names of the tree's own by the canonical ones.
 
     Matrices of such names that multiply from the right are transposed. Raises an InputError if there are no arrays
-    below the place, or none of a name.
+    below the place, or none of a name, or a name is there twice.
     """
     flat = flatten(tree)
     if at := _dotted(at):
         arrays = {name.removeprefix(f"{at}."): leaf for name, leaf in flat.items() if name.startswith(f"{at}.")}
         if not arrays:
             places = dict.fromkeys(name.rpartition(".")[0] for name in flat if "." in name)
-            raise InputError(f"has no arrays below {at}. Its places: {_names(places)}.")
+            raise InputError(f"has no arrays below {at}. Its places: {some_names(places)}.")
         flat = arrays
+    if len({*map(_dotted, names.values())}) < len(names):
+        raise InputError("has one name for two arrays of a GRU.")
     canonical = {}
     for field, name in names.items():
         if field not in GRUParams._fields:
             raise UnknownNameError("array", field, list(GRUParams._fields))
         own_names = _ending(flat, _dotted(name))
         if not own_names:
-            raise InputError(f"has no array called {name}, for {field}. Its arrays: {_names(flat)}.")
+            raise InputError(f"has no array called {name}, for {field}. Its arrays: {some_names(flat)}.")
         canonical |= {own_name: own_name.removesuffix(_dotted(name)) + field for own_name in own_names}
     flat = {canonical.get(name, name): leaf for name, leaf in flat.items()}
     for name in _ending(flat, "weight_hh") if names else ():

@@ -54,9 +54,9 @@ class ProgramFacts(Struct, frozen=True):
 
     fingerprint: str  # of what it computes; see `fingerprint` in `trigru.common.port.programs`
     dots: Count  # matrix products
-    fusions: Count
-    whiles: Count
-    transposes: Count
+    fusions: Count  # operations that XLA runs as one
+    whiles: Count  # loops
+    transposes: Count  # operations that change the order of axes
     temp_bytes: Count | None  # memory beside arguments and results, by XLA's analysis; None where it gives none
     collectives: tuple[Collective, ...] = ()  # what several devices exchange, in the order of the program
     #: A fingerprint of what was chosen for this machine, as by autotuning on a GPU: two programs that compute the same

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..config import GRUConfig
-from ..errors import InputError, listed
+from ..errors import InputError, UnknownNameError, listed
 from ..gru.kernels import KERNELS
 from ..parameters.layouts import Layout, flatten
 from ..parameters.record import ClassifierParams, GRUParams, check_params
@@ -152,6 +152,11 @@ class CallStyle:
     caution: str = ""
     keeps_updates: bool = False
 
+    def __post_init__(self):
+        for label in self.labels:
+            if label not in LABELS:
+                raise UnknownNameError(f"label of call style {self.name}", label, list(LABELS))
+
 
 @dataclass
 class Program:
@@ -226,7 +231,6 @@ class WithKernel(Port):
 
 # A port's own class, described as data, so that the check `class` uses it as programs of its framework do ------------
 
-
 #: The arguments of a call beside x, by the names that the classes share.
 ARGUMENTS = ("carry", "lengths", "resets", "reverse", "time_major")
 
@@ -263,7 +267,7 @@ class Use:
 
 @dataclass(frozen=True)
 class ModelClass:
-    """The class of a port.
+    """The class of a port, which lists it as `model_class`, and may leave that out: `Port` does not need it.
 
     Args:
         construct: (key, input_size, hidden_size, x=None, **options) -> a model of the port. Options are the class's:

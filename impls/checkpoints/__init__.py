@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,18 @@ from ...common.errors import (
     what_to_install,
 )
 from ...common.files import read_whole, write_whole
-from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout, below, flatten, nested, places_of, recognise
+from ...common.parameters.layouts import (
+    CANONICAL,
+    CARRY,
+    TORCH,
+    Layout,
+    below,
+    flatten,
+    nested,
+    places_of,
+    recognise,
+    some_names,
+)
 from ...common.parameters.record import ClassifierParams, GRUParams, tensors_content, tensors_of
 from .. import get_port, port_names, unavailable
 
@@ -202,7 +212,7 @@ def _with(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[
             return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
     others = {key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")}
     if len(others) == len(tree):
-        raise InputError(f"has no dict with the key {at}. Its keys there: {brief(', '.join(names.values()))}.")
+        raise InputError(f"has no dict with the key {at}. Its keys there: {some_names(names.values())}.")
     return others | {f"{at}.{name}": array for name, array in part.items()}
 
 
@@ -263,11 +273,13 @@ def _read(path: Path, use: Callable[[Any], Any]) -> Any:
 
 
 def _write(path: Path, container: Container, arrays: Arrays, layout: Layout, source: str) -> None:
+    from safetensors import SafetensorError
+
     try:
         content = container.encode(arrays, layout.name)
     except ModuleNotFoundError as error:
         raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error
-    except Exception as error:  # each library has its own for a dtype that it lacks
+    except (TypeError, ValueError, SafetensorError) as error:
         raise InputError(f"{path}: {container.title}s cannot hold all of {source}: {brief(error)}.") from error
     write_whole(path, content)
 
@@ -279,11 +291,15 @@ def _to_safetensors(arrays: Arrays, layout: str) -> bytes:
 
 
 def _from_msgpack(content: bytes) -> Any:
-    return import_module("flax.serialization").msgpack_restore(content)
+    from flax.serialization import msgpack_restore
+
+    return msgpack_restore(content)
 
 
 def _to_msgpack(arrays: Arrays, layout: str) -> bytes:
-    return import_module("flax.serialization").msgpack_serialize(nested(arrays))
+    from flax.serialization import msgpack_serialize
+
+    return msgpack_serialize(nested(arrays))
 
 
 def _from_eqx(content: bytes) -> Any:
@@ -304,17 +320,23 @@ def _from_eqx(content: bytes) -> Any:
 
 
 def _to_eqx(arrays: Arrays, layout: str) -> bytes:
+    import equinox as eqx
+
     buffer = io.BytesIO()
-    import_module("equinox").tree_serialise_leaves(buffer, list(arrays.values()))
+    eqx.tree_serialise_leaves(buffer, list(arrays.values()))
     return buffer.getvalue()
 
 
 def _from_torch(content: bytes) -> Any:
-    return import_module("torch").load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    import torch  # pyright: ignore[reportMissingImports]
+
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def _to_torch(arrays: Arrays, layout: str) -> bytes:
-    torch, buffer = import_module("torch"), io.BytesIO()
+    import torch  # pyright: ignore[reportMissingImports]
+
+    buffer = io.BytesIO()
     torch.save({name: torch.tensor(np.asarray(array)) for name, array in flatten(arrays).items()}, buffer)
     return buffer.getvalue()
 

@@ -4,6 +4,8 @@
 """
 
 import ast
+import importlib
+import inspect
 import json
 import os
 import re
@@ -12,6 +14,7 @@ import sys
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
+import griffe
 import jax
 import pytest
 import tabs
@@ -25,7 +28,13 @@ SNIPPETS = [page for page in PAGES if page.parent.name != "recipes"]
 EXAMPLE = ROOT / "tests" / "example_port"
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 REPORT = re.compile(r"(?<=<!-- checked by tests/docs/test_snippets.py -->\n```text\n).*?(?=```)", re.DOTALL)
-MODELS = [f"impls/{name}.py" for name in ("linen", "nnx", "equinox", "pure")]
+#: A call of each model that a user copies, with its batch of 3.
+MODELS = {
+    "impls/linen.py": "GRU(8).init_with_output(jax.random.key(0), jax.numpy.ones((3, 5, 4)))[0]",
+    "impls/nnx.py": "GRU(4, 8, rngs=nnx.Rngs(0))(jax.numpy.ones((3, 5, 4)))",
+    "impls/equinox.py": "time_major(GRU(4, 8, key=jax.random.key(0)), jax.numpy.ones((5, 3, 4)))",
+    "impls/pure.py": "gru(init(4, 8, key=jax.random.key(0)), jax.numpy.ones((3, 5, 4)))",
+}
 PROGRAMS = list(programs())
 RECIPES = sorted(page.name for page in FOLDER.glob("*.md") if page.stem != "index")
 
@@ -72,7 +81,22 @@ def test_a_model_on_the_page_of_code_runs_alone_and_has_no_adapter(path):
     assert "PORT" not in code
     namespace = {"__name__": "shown"}
     exec(compile(code, path, "exec"), namespace)
-    assert "GRU" in namespace or "gru" in namespace
+    carry, outputs = eval(MODELS[path], {"jax": jax} | namespace)
+    assert (carry.shape, outputs.size) == ((3, 8), 3 * 5 * 8)
+
+
+SHOWN = re.findall(r"^::: (.+)\.(\w+)$", (ROOT / "docs" / "results-json.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("module", "name"), SHOWN)
+def test_each_field_of_a_results_file_has_a_comment_which_the_page_shows(module, name):
+    record = getattr(importlib.import_module(f"trigru.{module}"), name)
+    path, lines = Path(inspect.getfile(record)), griffe.LinesCollection()
+    lines[path] = (code := path.read_text(encoding="utf-8")).splitlines()
+    documented = griffe.visit(module, path, code, lines_collection=lines)[name]
+    tabs.Docstrings().on_object(obj=documented)
+    _, arguments = documented.docstring.value.split("\n\nArgs:")
+    assert re.fullmatch(r"(\n    \w+: .+)+", arguments), arguments
 
 
 @pytest.mark.parametrize("path", tabs.BESIDE.values())

@@ -71,6 +71,8 @@ def test_a_frameworks_box_with_the_drawn_start_stays():
     assert variables["params"]["initial_carry"].names == ("model",)
     tagged = nnx_port.GRU(4, 8, carry_init=nnx.with_metadata(initializers.zeros, names=("model",)), rngs=nnx.Rngs(0))
     assert tagged.initial_carry.names == ("model",)
+    own = nnx_port.GRU(4, 8, carry_init=lambda *_: nnx.Param(jnp.ones(8)), rngs=nnx.Rngs(0))
+    assert isinstance(nnx.to_pure_dict(nnx.state(own))["initial_carry"], jax.Array), "and not a Param of a Param"
 
 
 BAD_CALLS = {

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from support.cases import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
-from trigru.common.parameters.layouts import CANONICAL, TORCH, places_of, recognise
+from trigru.common.parameters.layouts import CANONICAL, TORCH, below, places_of, recognise
 from trigru.common.parameters.record import GRUParams, config_of, leaf_shapes, leaves, random_params
 
 KNOWN = [CANONICAL, TORCH]
@@ -92,11 +92,13 @@ def changed(**changes):
 READOUT = {"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}
 #: By the message, a change of a torch state.
 REFUSED = {
-    "torch: it has bias_hh_l1, .* beside": lambda state: state | {n.replace("_l0", "_l1"): a for n, a in state.items()},
-    "torch: it has bias_hh_l0_reverse, ": lambda state: state | {f"{n}_reverse": a for n, a in state.items()},
+    "a GRU of several layers, and": lambda state: state | {n.replace("_l0", "_l1"): a for n, a in state.items()},
+    "torch: it is a bidirectional GRU, and": lambda state: state | {f"{n}_reverse": a for n, a in state.items()},
     "as torch: it lacks weight_hh_l0": changed(weight_hh_l0=None),
     "as torch: it lacks bias_hh_l0": changed(bias_hh_l0=None),
     "Expected one layout's, in one place: canonical has weight_ih": changed(weight_ih_l0=None),
+    r"as torch: it lacks a\.weight_hh_l0\.$": lambda state: {f"a.{n}": state[n] for n in state if n != "weight_hh_l0"},
+    r"as canonical: it has a\.bias_hh_l0, .* beside\.$": lambda state: {"a": state, "b": PARAMS._asdict()},
     "as torch: it has h0 beside": changed(h0=np.ones(3, "f4")),
     "as torch: it has 2 cells, at a, the top": lambda state: state | {f"a.{n}": a for n, a in state.items()},
     r"has two arrays called a\.bias_ih_l0": lambda state: {"a": state, "a.bias_ih_l0": 0},
@@ -117,6 +119,28 @@ REFUSED = {
 def test_what_is_no_gru_is_refused_by_name(message):
     with pytest.raises(InputError, match=message):
         recognise(REFUSED[message](torch_state(PARAMS)), KNOWN)
+
+
+#: By the names of what is missing, a layout and a change of its arrays.
+MISSING = {
+    "weight_hh": (CANONICAL, {"weight_hh": None}),
+    "weight_hh, bias_n": (CANONICAL, {"weight_hh": None, "bias_n": None}),
+    "gru.bias_ih_l0": (TORCH, {"gru.bias_ih_l0": None}),
+    "readout.weight": (CANONICAL, {"readout.bias": np.ones(2, "f4")}),
+}
+
+
+@pytest.mark.parametrize("names", MISSING)
+def test_a_layout_names_all_that_is_missing(names):
+    layout, changes = MISSING[names]
+    with pytest.raises(InputError, match=f"^lacks {names}\\.$"):
+        layout.check(changed(**changes)(layout.flat(PARAMS)))
+
+
+@pytest.mark.parametrize("name", ["h0", "/h0/"])
+def test_one_name_for_two_arrays_is_refused(name):
+    with pytest.raises(InputError, match="has one name for two arrays of a GRU"):
+        below({"h0": np.ones(3)}, "", {"bias_n": "h0", "initial_carry": name})
 
 
 def test_what_two_layouts_call_the_same_must_be_said():

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from trigru.common.config import GRUConfig
-from trigru.common.errors import InputError
+from trigru.common.errors import InputError, UnknownNameError
 from trigru.common.parameters.record import random_params
 from trigru.common.port import compilation
 from trigru.common.port.compilation import programs_kept_in
-from trigru.common.port.protocol import WithKernel, own_array
+from trigru.common.port.protocol import CallStyle, WithKernel, own_array
 from trigru.impls.pure import PORT, PurePort
 
 
@@ -28,6 +28,13 @@ def test_a_kernel_that_the_port_does_not_offer_is_refused():
 
     with pytest.raises(InputError, match="pure has no kernel 'fused'. It has: stock"):
         WithKernel(Stock(), "fused")
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("labels", [("leaves", "quick"), "leaves"])
+def test_a_label_that_no_call_style_has_is_refused(labels):
+    with pytest.raises(UnknownNameError, match=r"unknown label of call style mine '(quick|l)'\. Known: documented, "):
+        CallStyle("mine", "f(x)", lambda *_: None, labels=labels)
 
 
 @pytest.mark.parametrize("size", [1, 3, 10_000])

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from support.cases import assert_bits, assert_near, same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, TrigruError, UnavailableError
-from trigru.common.parameters.layouts import TORCH
+from trigru.common.parameters.layouts import TORCH, Layout, places_of, recognise
 from trigru.common.parameters.record import GRUParams, config_of, leaves, random_params
 from trigru.impls import get_port
 from trigru.impls.checkpoints import CONTAINERS, convert, exchange, exchange_in_file, layouts, read, write
@@ -106,6 +106,22 @@ def test_the_layout_of_a_port_that_is_not_available_is_not_known(monkeypatch):
         convert(PARAMS._asdict()).to("nnx")
 
 
+LAYOUTS = layouts()
+#: By the layout of a model, rows of a stranger's that fit a part of it, or the whole, and where that has its cell.
+STRANGERS = [("nnx", LAYOUTS["nnx"].rows[:-1], "cell."), ("equinox", LAYOUTS["equinox"].rows[:-1], "cell.")]
+STRANGERS += [(of, [row._replace(name=f"cell.{row.name}") for row in LAYOUTS[of].rows], "") for of in FRAMEWORKS]
+
+
+@pytest.mark.parametrize(("name", "rows", "cell"), STRANGERS)
+def test_a_strangers_layout_with_rows_of_ours_takes_no_model_away(name, rows, cell):
+    known = [Layout("stranger", "A stranger's", tuple(rows), cell), *LAYOUTS.values()]
+    model = get_port(name).load(CONFIG, PARAMS)
+    params, layout, notes = recognise(model, known)
+    assert (layout.name, notes) == (name, ())
+    assert same_bits(params, PARAMS)
+    assert places_of({"a": LAYOUTS[name].tree(PARAMS)}, known) == ["a"]
+
+
 OWN_NAMES = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "bi", "bias_n": "bn"}
 
 
@@ -136,6 +152,12 @@ def test_an_array_with_the_name_of_a_place_stays(at):
     beside = {"rnn": np.ones(2), "a": np.ones(3)}
     new, _ = exchange(beside | {f"{at}.{name}": leaf for name, leaf in PARAMS._asdict().items()}, "torch", [at])
     assert new == beside | {f"{at}.{name}": new[f"{at}.{name}"] for name in TORCH.flat(PARAMS)}
+
+
+def test_of_many_keys_where_a_place_is_no_dict_some_are_named():
+    tree = {f"k{number}": np.ones(1) for number in range(10)} | {"a": [PARAMS._asdict()]}
+    with pytest.raises(InputError, match=r"no dict with the key a\.0\. Its keys there: k0, .*, k7 and 3 more\.$"):
+        exchange(tree, "torch", ["a.0"])
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -247,8 +269,15 @@ def test_an_array_that_is_missing_or_that_no_file_holds_is_named(tmp_path):
     (tmp_path / "p.msgpack").write_bytes(serialised)
     with pytest.raises(InputError, match=r"safetensors files cannot hold all of .*p\.msgpack: .*(C|c)omplex128"):
         exchange_in_file(tmp_path / "p.msgpack", tmp_path / "p.safetensors", "torch")
-    with pytest.raises(InputError, match="as linen: it lacks hz.kernel"):
-        convert({name: array for name, array in arrays.items() if not name.endswith("hz.kernel")})
+    del arrays["cell.hz.kernel"]
+    with pytest.raises(InputError, match=r"as linen: it lacks cell\.hz\.kernel"):
+        convert(arrays)
+
+
+def test_a_fault_of_our_own_is_not_taken_for_arrays_that_a_file_cannot_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr("trigru.impls.checkpoints.tensors_content", lambda *_: {}["fault"])
+    with pytest.raises(KeyError):
+        write(tmp_path / "p.safetensors", PARAMS, "torch")
 
 
 def test_a_size_that_is_only_claimed_is_refused(tmp_path):
