@@ -17,7 +17,6 @@ from ..upgrades.environments import SUBJECTS, EnvironmentFailedError, Environmen
 from ..upgrades.record import KINDS, Change, Read, is_snapshot, load
 from ..upgrades.tables import change_lines, finding_of
 from .arguments import Names, claim_folder
-from .matrix import place_of
 from .options import choose
 
 PROVEN = ("broken", "function")  # kinds that need a proof of equality; the others are quicker without
@@ -56,7 +55,7 @@ def bisect(
             # of the ports asked about, and their frameworks' parts; snapshots are taken once, and kept
             read: list[Read] = []
             for of in (old, new):
-                place = output / place_of(of, environments.python, arguments)
+                place = output / of.folder(environments.python, arguments)
                 if not is_snapshot(place):
                     environments.get(of).snapshot(place, arguments)
                 read.append(load(place))
