@@ -51,9 +51,10 @@ MEMORY, KEPT, PRINT = "temporary memory", "kept for the gradient", "fingerprint"
 EQUATIONS, OPERATIONS = "jaxpr equations", "StableHLO operations"
 #: Of each number of a program, its kind, and the share by which it has to grow.
 GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
-#: Warm calls of which the quickest says whether a call waits, as frameworks fill caches of their own in the first few;
-#: and what is kept of a call beside its leaves, functions and lines.
-WARM_CALLS, TRACES, WAITS = 6, "traces in 6 calls", "ms of waiting"
+#: Warm calls of which the quickest says whether a call waits, as frameworks fill caches of their own in the first few.
+WARM_CALLS = 6
+#: What is kept of a call beside its leaves, functions and lines.
+TRACES, WAITS = f"traces in {WARM_CALLS} calls", "ms of waiting"
 CONTENT = "content"  # of a file, beside the arrays in it
 #: What the subject of a framework's own parts is called, by the name of the port with the same framework.
 PARTS_OF = {"pure": "jax, optax", "linen": "linen's parts", "nnx": "nnx's parts", "equinox": "equinox's parts"}
