@@ -53,7 +53,6 @@ class TracedProgram:
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
         self.outputs = list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
-        self._weights = weights_of(self.outputs)
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
@@ -138,6 +137,10 @@ class TracedProgram:
         gradient = jax.grad(weighted, argnums=(0, 1), has_aux=True)
         (of_params, of_reals), results = gradient(params, [inputs[n] for n in self._real])
         return [*results, *of_params, *of_reals]
+
+    @cached_property
+    def _weights(self) -> list[np.ndarray]:
+        return weights_of(self.outputs)
 
     @cached_property
     def _evaluate_gradient(self) -> Evaluator:
