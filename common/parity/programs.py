@@ -20,7 +20,7 @@ from .report import failed
 from .tape import Tape, TraceTape
 
 DECIMALS = 64  # arrays of at most so many constants are read as decimals
-ROUNDING = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
+JITTER = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
 #: Primitives that hand on a value without its derivative, or with a rule of its own.
 STOPS, RULES = frozenset({"stop_gradient"}), frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
 #: Primitives that draw random numbers.
@@ -195,7 +195,7 @@ class _Constants:
         self.narrow = self.narrow or bool(moves.any())
         if self._random is None or not moves.any():
             return array
-        by = 1 + ROUNDING * float(jnp.finfo(dtype).eps) * self._random.uniform(-1, 1, array.shape)
+        by = 1 + JITTER * float(jnp.finfo(dtype).eps) * self._random.uniform(-1, 1, array.shape)
         return np.where(moves, array * by, array)
 
 

@@ -23,7 +23,7 @@ MOVES = frozenset({
     "reduce_precision", "stop_gradient", "real", "imag", "complex",
 })  # fmt: skip
 PART = 64  # after so many new values, a program that is played again may stop
-LARGE = 1e6  # numbers beyond it may be there to mask others
+MASKING = 1e6  # numbers beyond it may be there to mask others
 MOST_ENTRIES = 1 << 14  # the most numbers of an array that is taken apart into single entries
 PARTS = (2, 3, 4)  # into so many parts of one size an array may be cut along an axis, besides its single entries
 
@@ -291,12 +291,12 @@ def seen(value: np.ndarray) -> np.ndarray:
     """
     if value.dtype.kind == "c":
         value = np.stack([np.real(value), np.imag(value)], axis=-1)
-    if max(value.max(initial=0), -value.min(initial=0)) <= LARGE:
+    if max(value.max(initial=0), -value.min(initial=0)) <= MASKING:
         return value
     value = np.where(np.isinf(value), np.sign(value) * 1e300, value)
     sizes = np.abs(value)
     usual = np.median(sizes[sizes > 0])
-    least = LARGE * max(min(usual, 1.0), 1e-300)
+    least = MASKING * max(min(usual, 1.0), 1e-300)
     return np.where(sizes > least, 0.0, value) if (sizes <= least).any() else value / sizes.max()
 
 
