@@ -48,7 +48,7 @@ class Model:
 
     framework = ""  # whose file formats can hold the model; empty for none
     takes_mode = False  # whether the function, as a framework's, takes a tuple of inputs, the mode, and its keywords
-    programs: Any = None  # a class of programs, in the place of `TracedProgram`
+    programs: Callable[..., Any] | None = None  # a class of programs, in the place of `TracedProgram`
     whole: Any = None  # makes the framework's own module of parameters and a state, for its file formats
     state_paths: Sequence[str] | None = None  # of the leaves of the state; None where its pytree tells them
     hint = ""  # what may be wrong if a call fails or its outputs have other shapes, in a sentence; empty for none

@@ -1,6 +1,6 @@
 """Both programs of a comparison, and what ought to be the same in them: outputs, gradients, training, draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -140,7 +140,13 @@ def difference_of_steps(pair: Pair) -> tuple[float, str]:
     return worst, where
 
 
-def _steps(program: Any, optimizer: Any, arguments: Arguments, together: Any, apart: Any) -> Iterator[list[Any]]:
+def _steps(
+    program: Any,
+    optimizer: Any,
+    arguments: Arguments,
+    together: Callable[[Any], Any],
+    apart: Callable[[Any], list[np.ndarray]],
+) -> Iterator[list[np.ndarray]]:
     """The parameters after each step; `together` makes of leaves what the optimizer sees, `apart` leaves of it."""
     params = arguments.params
     with enable_x64(True):

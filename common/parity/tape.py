@@ -101,10 +101,15 @@ class Tape:
         return value
 
     @np.errstate(all="ignore")
-    def played(self, changed: Mapping[int, Any], runs: Mapping[int, Any] | None = None, goes_on: Any = None) -> Any:
+    def played(
+        self,
+        changed: Mapping[int, Any],
+        runs: Mapping[int, Callable[..., Any]] | None = None,
+        goes_on: Callable[[Sequence[Any]], bool] | None = None,
+    ) -> dict[int, Any]:
         """All values that are others, where some are `changed`, or steps run other functions, by their numbers.
 
-        After some steps each, `goes_on`, a function, gets their new values, and says whether to go on.
+        After some steps each, `goes_on` gets their new values, and says whether to go on.
         """
         new, runs, last = dict(changed), runs or {}, []
         for number, step in enumerate(self.steps):
@@ -304,11 +309,6 @@ def layout(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     """Whether two arrays of one size are the same or each other's negative, with axes exchanged, and reshaped."""
     slack = tolerance * max(np.abs(b).max(initial=0), 1e-300)
     return any(_moved(*pair, slack) for other in (b, -b) for pair in ((a, other), (other, a)))
-
-
-def shuffled(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    """Whether two arrays of one size have the same entries, in whatever order."""
-    return _close(np.sort(a, axis=None), np.sort(b, axis=None), tolerance * np.abs(b).max())
 
 
 def cuts(value: np.ndarray) -> Iterator[list[np.ndarray]]:
