@@ -57,8 +57,9 @@ def is_here(versions: Mapping[str, str], packages: Iterable[str]) -> bool:
 
     No other name is looked up: it may be anybody's, or of a package for another platform.
     """
-    here = {name: version for name, version in _needed(["trigru", *packages]).items() if name in versions}
-    return all((of or "").removesuffix(LOCAL) == versions[name].removesuffix(LOCAL) for name, of in here.items())
+    here = _needed(["trigru", *packages])
+    named = [(version, versions[name]) for name, version in here.items() if name in versions]
+    return all(version is not None and version.removesuffix(LOCAL) == of.removesuffix(LOCAL) for version, of in named)
 
 
 def _needed(names: Iterable[str]) -> dict[str, str | None]:
