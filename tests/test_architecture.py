@@ -114,6 +114,9 @@ LOADS_LITTLE = {f"trigru.impls.{name}": FRAMEWORKS - own for name, own in OF_POR
 LOADS_LITTLE |= {"trigru.common": {"jax", "optax", "scipy"}, "trigru.common.equality.oracle": {"jax"}}
 LOADS_LITTLE |= {"trigru.impls.faults": FRAMEWORKS, "trigru.bench.arms.arms": {"torch"}}
 LOADS_LITTLE |= {f"trigru.bench.commands.{name}": {"scipy.stats"} for name in ("styles", "verify")}
+LOADS_LITTLE |= {"trigru.bench.commands.bisect": {"jinja2", "scipy.stats"}}
+# a snapshot's process notices what JAX warns of when it is imported
+LOADS_LITTLE |= {f"trigru.bench.upgrades.{name}": {"jax"} for name in ("record", "worker")}
 LOADS_LITTLE |= {f"trigru.bench.{name}": {"jax", "numpy"} for name in ("cli", "timing.coldstart", "upgrades.plugin")}
 
 

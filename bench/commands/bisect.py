@@ -1,6 +1,7 @@
 """`trigru bisect`: which release changed something, by days, then by packages, then by the releases between."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import accumulate
 from pathlib import Path
@@ -17,7 +18,6 @@ from ..upgrades.environments import SUBJECTS, EnvironmentFailedError, Environmen
 from ..upgrades.record import KINDS, Change, Read, is_snapshot, load
 from ..upgrades.tables import change_lines, finding_of
 from .arguments import Names, claim_folder
-from .matrix import place_of
 from .options import choose
 
 PROVEN = ("broken", "function")  # kinds that need a proof of equality; the others are quicker without
@@ -56,7 +56,7 @@ def bisect(
             # of the ports asked about, and their frameworks' parts; snapshots are taken once, and kept
             read: list[Read] = []
             for of in (old, new):
-                place = output / place_of(of, environments.python, arguments)
+                place = output / of.folder(environments.python, arguments)
                 if not is_snapshot(place):
                     environments.get(of).snapshot(place, arguments)
                 read.append(load(place))
@@ -76,17 +76,15 @@ def bisect(
             return is_good
 
         with answered(format, "trigru bisect"):
-            last, first, judged = search(*sets, judge, lambda of: environments.get(of).versions, environments.releases)
-        skipped = [of.name for of, answer in judged.items() if answer is None]
-        releases = moved(last, first).items()
+            result = search(*sets, judge, lambda of: environments.get(of).versions, environments.releases)
         by = "a count or bits, which are exact" if fact else f"the exit codes of {words[0]}"
         answer = [
-            f"It changed with {', '.join(f'{name} {old} -> {new}' for name, (old, new) in releases)}.",
-            f"{len(judged)} version sets were judged, by {by}.",
+            f"It changed with {', '.join(f'{name} {old} -> {new}' for name, (old, new) in result.moved.items())}.",
+            f"{result.judged} version sets were judged, by {by}.",
         ]
-        if skipped:
-            answer.append(f"{len(skipped)} could not be judged: {'; '.join(skipped)}")
-        changed = [] if fact is None else [c for c in between(last, first) if c.kind != "better"]
+        if result.skipped:
+            answer.append(f"{len(result.skipped)} could not be judged: {'; '.join(result.skipped)}")
+        changed = [] if fact is None else [c for c in between(result.good, result.bad) if c.kind != "better"]
         if format != "text":
             typer.echo(written(format, "trigru bisect", answer, [finding_of(change) for change in changed]))
         else:
@@ -104,10 +102,21 @@ def by_command(command: Sequence[str], environments: Environments, of: VersionSe
 # The search, which does not know what it looks for -------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Culprit:
+    """The nearest sets of which one is good and one is bad."""
+
+    good: VersionSet
+    bad: VersionSet
+    moved: dict[str, tuple[str, str]]  # the packages that differ between them, with both versions; "none" for a new one
+    judged: int  # how many sets were judged
+    skipped: list[str]  # the names of those that could not be
+
+
 def search(
     good: VersionSet, bad: VersionSet, judge: Judge, resolve: Callable[[VersionSet], Versions], releases: Releases
-) -> tuple[VersionSet, VersionSet, dict[VersionSet, bool | None]]:
-    """The nearest sets of which one is good and one is bad, and what was judged of which set, each once.
+) -> Culprit:
+    """Find the neighbouring releases between which something changed. Each set is judged once.
 
     Both sets are days, or versions of the same packages. `resolve` says which versions a set gets.
 
@@ -117,7 +126,7 @@ def search(
     from packaging.version import Version  # here: without the extra, the message names msgspec
 
     days = [] if good.day is None or bad.day is None else [good.day, bad.day]
-    ends = [] if days else [ends for ends in moved(good, bad).values() if "none" not in ends]
+    ends = [] if days else [ends for ends in _moved(_versions(good), _versions(bad)).values() if "none" not in ends]
     if (days and days[0] >= days[1]) or (ends and all(Version(was) > Version(now) for was, now in ends)):
         raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}: exchange them.")
     judged: dict[VersionSet, bool | None] = {}
@@ -141,9 +150,10 @@ def search(
     good, bad = _first_bad([_pinned(step) for step in _packages(was, now)], is_good)
     between = _releases(_versions(good), _versions(bad), releases)
     good, bad = _first_bad([good, *map(_pinned, between), bad], is_good)
-    if not moved(good, bad):
+    moved = _moved(_versions(good), _versions(bad))
+    if not moved:
         raise TrigruError("none of the frameworks moved between the nearest days: what changed is another package.")
-    return good, bad, judged
+    return Culprit(good, bad, moved, len(judged), [of.name for of, answer in judged.items() if answer is None])
 
 
 def _first_bad(sets: Sequence[VersionSet], is_good: Judge) -> tuple[VersionSet, VersionSet]:
@@ -176,11 +186,6 @@ def _releases(was: Versions, now: Versions, releases: Releases) -> Iterator[Vers
         if set(ends) <= set(known):
             for number in known[known.index(ends[0]) + 1 : known.index(ends[1])]:
                 yield was | dict.fromkeys(moved if names == ["jax"] else names, number)
-
-
-def moved(good: VersionSet, bad: VersionSet) -> dict[str, tuple[str, str]]:
-    """The packages that differ between two sets of exact versions, with both; "none" for one that is new."""
-    return _moved(_versions(good), _versions(bad))
 
 
 def _moved(was: Versions, now: Versions) -> dict[str, tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import typer
 
 from ...common.errors import InputError, UnjudgedError
-from ...impls import port_names
+from ...impls import get_port, port_names, unavailable
 from ..analysis.diff import Diff
 from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
@@ -19,7 +19,7 @@ from ..results.files import FILE
 from ..results.machine import version_differences
 from ..upgrades.changes import changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments, with_candidates
-from ..upgrades.installed import installed, unnamed
+from ..upgrades.installed import is_here, unnamed
 from ..upgrades.ports import unread
 from ..upgrades.record import FAILING, KINDS, Read, Snapshot, is_snapshot, load
 from ..upgrades.tables import change_lines, change_table, files_line, files_table, finding_of
@@ -27,7 +27,6 @@ from .arguments import Names
 from .options import choose
 from .report import diff_page, write_page
 
-NO_PACKAGES = {"python", "platform", "trigru"}  # of a machine's versions; trigru's may be of another commit
 UNREAD = "the first snapshot's parameter files were not read: here are other packages than the second one's."
 
 
@@ -148,14 +147,16 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> Result:
     if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
         raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
     was, versions = old[0].machine.versions, new[0].machine.versions
-    here = installed(versions) | {name: versions[name] for name in NO_PACKAGES & versions.keys()}
-    is_here = all(here.get(name, "not installed") == version for name, version in versions.items())
-    found = [*(unread(old) if is_here else ()), *changes(old, new)]
+    ports = {s.framework for s in old[0].subjects if s.checkpoints} & set(port_names())
+    packages = [package for name in ports if not unavailable(name) for package in get_port(name).packages]
+    # trigru's own version may be of another commit
+    can_read = is_here({name: version for name, version in versions.items() if name != "trigru"}, packages)
+    found = [*(unread(old) if can_read else ()), *changes(old, new)]
     other, files = version_differences(was, versions), unnamed(old, new, found)
     verdict, *lines = change_lines(found, fail_on, other_code=bool(files))
     head = [verdict, f"Versions: {', '.join(other)}." if other else "Both are of the same versions."]
     findings = [finding_of(change, failed=change.kind in fail_on) for change in found]
     tables = [*([change_table("All changes", found)] if found else []), *files_table(files)]
-    unread_files = [UNREAD] * (not is_here and any(subject.checkpoints for subject in old[0].subjects))
+    unread_files = [UNREAD] * (not can_read and any(subject.checkpoints for subject in old[0].subjects))
     notes = [*files_line(files), *unread_files, *reservations(old[0], new[0])]
     return Result(int(any(finding.failed for finding in findings)), head, findings, tables, lines, notes)

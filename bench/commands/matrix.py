@@ -1,7 +1,5 @@
 """`trigru matrix`: what is true of each of several version sets, and what changed from one to the next."""
 
-import hashlib
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +142,7 @@ def fill(
     of how many that the folder lacks, and the set at work.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
-    places = {of.name: folder / place_of(of, environments.python, arguments) for of in sets}
+    places = {of.name: folder / of.folder(environments.python, arguments) for of in sets}
     wanted = environments.python, list(arguments)
     kept = {of.name for of in sets if of.name in known and _is_kept(known[of.name], of, places[of.name], wanted)}
     matrix, before, done = Matrix(SCHEMA, command_line(), "", "", []), None, 0
@@ -165,12 +163,6 @@ def fill(
         whole = msgspec.structs.replace(matrix, rows=[*matrix.rows, *known.values()])  # also what is not reached yet
         write_whole(folder / FILE, with_checksum(whole, indent=1))
     return matrix
-
-
-def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
-    """The name of the folder of a set's snapshot; another for each Python, and for other arguments."""
-    digest = hashlib.sha256("\n".join([of.name, python, *arguments]).encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{digest}"
 
 
 def _is_kept(row: MatrixRow, of: VersionSet, place: Path, wanted: tuple[str, list[str]]) -> bool:

@@ -90,7 +90,9 @@ class Pair:
     arrays: record.Arrays  # of both
     same_python: bool
     #: Of programs that were asked for, both trails, and the steps at which each parts from the other.
-    partings: dict[str, tuple[Side, Side, list[int], list[int]]] = field(default_factory=dict)
+    partings: dict[str, tuple[Side, Side, list[int], list[int]]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def change(self, kind: str, what: str, old: str, new: str, line: str = "") -> Change:
         return Change(kind, self.new.name, what, old, new, line)

@@ -1,6 +1,7 @@
 """Version sets, named by versions or by a day, and their environments, which uv makes from wheels and keeps."""
 
 import atexit
+import hashlib
 import json
 import os
 import re
@@ -52,6 +53,11 @@ class VersionSet:
     def has_sources(self) -> bool:
         """Whether one of them is a path or an address, which may hold other code the next time."""
         return any(map(is_source, self.requirements))
+
+    def folder(self, python: str, arguments: Sequence[str]) -> str:
+        """The name of the folder of its snapshot; another for each Python, and for other arguments."""
+        digest = hashlib.sha256("\n".join([self.name, python, *arguments]).encode()).hexdigest()[:8]
+        return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', self.name)[:60]}-{digest}"
 
 
 def read_set(text: str) -> VersionSet:

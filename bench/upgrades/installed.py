@@ -7,7 +7,7 @@ so files are compared. Other code under the same version is a fact, under anothe
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import zip_longest
@@ -25,6 +25,7 @@ from ..timing.machine import describe_machine
 from .record import SCHEMA, Change, Kept, Read, Snapshot, Source, Subject
 
 EXTRAS = ("bench", "equinox", "flax")  # of trigru, which its commands need
+LOCAL = ", of a local file"  # of a version, where a distribution was installed from a wheel or an archive
 #: The packages whose files are compared: the frameworks, and what they compute with and store by.
 PACKAGES = ("jax", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "ml-dtypes", "jaxtyping", "msgpack")
 LEFT_OUT = {"tests", "benchmarks"}  # folders whose files nobody imports
@@ -48,7 +49,22 @@ def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
     >>> {"jax", "jaxlib", "flax", "orbax-checkpoint", "ml-dtypes"} <= installed().keys()
     True
     """
-    found: dict[str, str] = {}
+    return {name: version for name, version in _needed(names).items() if version is not None}
+
+
+def is_here(versions: Mapping[str, str], packages: Iterable[str]) -> bool:
+    """Whether trigru, some packages, and all that they require are of these versions here, where these name them.
+
+    No other name is looked up: it may be anybody's, or of a package for another platform.
+    """
+    here = _needed(["trigru", *packages])
+    named = [(version, versions[name]) for name, version in here.items() if name in versions]
+    return all(version is not None and version.removesuffix(LOCAL) == of.removesuffix(LOCAL) for version, of in named)
+
+
+def _needed(names: Iterable[str]) -> dict[str, str | None]:
+    """As `installed`, with None for what is required and not installed."""
+    found: dict[str, str | None] = {}
     rest = list(names)
     while rest:
         name = canonicalize_name(rest.pop())
@@ -57,10 +73,11 @@ def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
         try:
             of = distribution(name)
         except PackageNotFoundError:
+            found[name] = None
             continue
         url = json.loads(of.read_text("direct_url.json") or "{}")  # of no release; a path may identify a user
         commit, editable = url.get("vcs_info", {}).get("commit_id"), url.get("dir_info", {}).get("editable")
-        local = ", editable" if editable else ", of a local file" if url else ""
+        local = ", editable" if editable else LOCAL if url else ""
         found[name] = of.version + (f", of commit {commit[:12]}" if commit else local)
         rest += [r.name for r in required(of.requires or (), EXTRAS if name == "trigru" else ("",))]
     return found

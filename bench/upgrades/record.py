@@ -52,9 +52,10 @@ MEMORY, KEPT, PRINT = "temporary memory", "kept for the gradient", "fingerprint"
 EQUATIONS, OPERATIONS = "jaxpr equations", "StableHLO operations"
 #: Of each number of a program, its kind, and the share by which it has to grow.
 GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
-#: Warm calls of which the quickest says whether a call waits, as frameworks fill caches of their own in the first few;
-#: and what is kept of a call beside its leaves, functions and lines.
-WARM_CALLS, TRACES, WAITS = 6, "traces in 6 calls", "ms of waiting"
+#: Warm calls of which the quickest says whether a call waits, as frameworks fill caches of their own in the first few.
+WARM_CALLS = 6
+#: What is kept of a call beside its leaves, functions and lines.
+TRACES, WAITS = f"traces in {WARM_CALLS} calls", "ms of waiting"
 CONTENT = "content"  # of a file, beside the arrays in it
 #: What the subject of a framework's own parts is called, by the name of the port with the same framework.
 PARTS_OF = {"pure": "jax, optax", "linen": "linen's parts", "nnx": "nnx's parts", "equinox": "equinox's parts"}
@@ -238,8 +239,6 @@ def load(folder: Path) -> Read:
         named = {name for names in facts for name in names.values()} | {s.lines for s in snapshot.sources.values()}
         if lost := named.union(*((trail.steps, trail.signatures) for trail in trails)) - arrays.keys():
             raise ValueError(f"array {brief(min(lost))} is missing")
-        for trail in trails:
-            steps_of(trail, arrays[trail.steps], arrays[trail.signatures])
         check_date(snapshot.datetime)
         for sentence in _contradictions(snapshot, arrays):
             raise ValueError(sentence)
@@ -268,20 +267,30 @@ def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
         ended = {*subject.calls, *(where for where in subject.values if where.endswith(IN_FLOAT64))}
         if both := subject.problems.keys() & ended:
             yield f"{subject.name}: {min(both)} failed, and has results"
+        for name, trail in subject.trails.items():
+            try:
+                steps_of(trail, arrays[trail.steps], arrays[trail.signatures])
+            except ValueError as error:
+                yield f"{subject.name}: the trail of {name} {error}"
 
 
 def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[TrailStep]:
     """All operations of a trail, of the arrays that it names. Raises a ValueError if these contradict the trail."""
-    kinds = steps.dtype.kind + signatures.dtype.kind
-    if (kinds, steps.ndim, signatures.shape[1:]) != ("if", 1, (SIGNATURE,)):
-        raise ValueError(f"a trail has other arrays than numbers of steps, and rows of {SIGNATURE} of a signature")
+    if (steps.dtype.kind, steps.ndim) != ("i", 1):
+        raise ValueError(f"has steps of dtype {steps.dtype} and shape {steps.shape}, expected one row of whole numbers")
+    if (signatures.dtype.kind, signatures.shape[1:]) != ("f", (SIGNATURE,)):
+        came = f"has signatures of dtype {signatures.dtype} and shape {signatures.shape}"
+        raise ValueError(f"{came}, expected rows of {SIGNATURE} floating-point numbers")
     numbers, found, at = steps.tolist(), [], 0
     while at < len(numbers):
         where, operands, results = (*numbers[at : at + 3], -1, -1)[:3]
         values = numbers[at + 3 : at + 3 + max(operands, 0) + max(results, 0)]
         is_whole = min(operands, results) >= 0 and len(values) == operands + results
         if not (is_whole and 0 <= where < len(trail.lines) and all(0 <= n < len(signatures) for n in values)):
-            raise ValueError("a trail has steps of lines or values that are not there")
+            raise ValueError(
+                f"has a step that begins with {numbers[at : at + 8]}, expected one of {len(trail.lines)} lines, the "
+                f"numbers of operands and results, and as many of {len(signatures)} values"
+            )
         found.append(TrailStep(trail.lines[where], values[:operands], values[operands:]))
         at += 3 + len(values)
     return found

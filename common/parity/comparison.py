@@ -252,7 +252,9 @@ class _Comparing:
             reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
             self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, pair.c), reason)
 
-    def _record(self, name: str, error: float, tolerance: float, places: Any = tuple, reason: str = "") -> bool:
+    def _record(
+        self, name: str, error: float, tolerance: float, places: Callable[[], Any] = tuple, reason: str = ""
+    ) -> bool:
         """Keep the error of a quantity; whether it is within the tolerance."""
         self.result.errors[name] = error
         if error <= tolerance:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .tape import MOST_ENTRIES, Known, Step, Tape, comparable, shuffled
+from .tape import MOST_ENTRIES, Known, Step, Tape, comparable
 
 #: What hands a start on: to these it is no start, but what masks, pads, limits or collects other numbers.
 FILLS = frozenset(
@@ -174,10 +174,16 @@ def in_another_order(search: Search) -> Iterator[Trial]:
     for step in sorted(moves, key=lambda step: step.results[0] in search.same):
         number = step.results[0]
         value = tape.values[number]
-        for other in search.known.same(value, shuffled) if comparable(value) else ():
+        for other in search.known.same(value, _shuffled) if comparable(value) else ():
             for way in in_shape(search.reference.values[other], value.shape):
                 if not np.array_equal(way, value):
                     yield Trial(step, {number: way}, value=number, with_value=other)
+
+
+def _shuffled(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Whether two arrays of one size have the same entries, in whatever order."""
+    differences = np.abs(np.sort(a, axis=None) - np.sort(b, axis=None))
+    return bool((differences <= tolerance * np.abs(b).max()).all())
 
 
 def _for_operand(search: Search, step: Step, value: int) -> Iterator[list[int]]:

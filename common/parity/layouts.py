@@ -1,6 +1,7 @@
 """How the parameters of one model hold those of another: transposed, reshaped, joined, split, or as the user says."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -137,8 +138,12 @@ def _indices(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
         if _refines(before, a):
             ways.append((places.reshape(before).transpose(np.argsort(order)).reshape(to), "reshaped and transposed"))
     corner = tuple(slice(None, None, max(length // 4, 1)) for length in to)  # enough to tell layouts apart
-    ways = _first_of_each(ways, lambda way: way[0][corner].tobytes())
-    return {(how, sum(words == how for _, words in ways[:n])): index for n, (index, how) in enumerate(ways)}
+    result: dict[tuple[str, int], np.ndarray] = {}
+    of_words = Counter[str]()
+    for index, how in _first_of_each(ways, lambda way: way[0][corner].tobytes()):
+        result[how, of_words[how]] = index
+        of_words[how] += 1
+    return result
 
 
 def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:

@@ -48,7 +48,7 @@ class Model:
 
     framework = ""  # whose file formats can hold the model; empty for none
     takes_mode = False  # whether the function, as a framework's, takes a tuple of inputs, the mode, and its keywords
-    programs: Any = None  # a class of programs, in the place of `TracedProgram`
+    programs: Callable[..., Any] | None = None  # a class of programs, in the place of `TracedProgram`
     whole: Any = None  # makes the framework's own module of parameters and a state, for its file formats
     state_paths: Sequence[str] | None = None  # of the leaves of the state; None where its pytree tells them
     hint = ""  # what may be wrong if a call fails or its outputs have other shapes, in a sentence; empty for none
@@ -137,12 +137,15 @@ def in_dtypes_of(tree: Any, values: Sequence[Any]) -> list[np.ndarray]:
     return [np.asarray(value, leaf.dtype) for value, leaf in zip(values, leaves, strict=True)]
 
 
-def leaves_of(tree: Any, paths: Any = None) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
+def leaves_of(
+    tree: Any, paths: Sequence[str] | None = None
+) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
     """The leaves of floating-point numbers, their values in float64, and a function that puts others in their place."""
     everything, structure = jax.tree_util.tree_flatten_with_path(tree)
     real = [(keys, leaf) for keys, leaf in everything if is_float(leaf)]
     paths = paths or [path_of(keys) for keys, _ in real]
-    leaves = [Leaf(paths[n], tuple(leaf.shape), number=n) for n, (_, leaf) in enumerate(real)]
+    named = enumerate(zip(paths, real, strict=True))
+    leaves = [Leaf(path, tuple(leaf.shape), number=n) for n, (path, (_, leaf)) in named]
     values = [np.asarray(leaf).astype(wide(leaf.dtype)) for _, leaf in real]
 
     def rebuild(new: list[Any]) -> Any:

@@ -1,6 +1,6 @@
 """Both programs of a comparison, and what ought to be the same in them: outputs, gradients, training, draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -21,13 +21,13 @@ from .tape import Tape
 
 #: How many steps; how far the first of SGD moves the largest parameter; and Adam's learning rate.
 STEPS, SGD_MOVES, ADAM_RATE = 10, 0.01, 1e-3
-LARGE, STEPS_IF_LARGE = 2_000_000, 3  # a model of more numbers than these is trained for a few steps alone
+LARGE_MODEL, STEPS_IF_LARGE = 2_000_000, 3  # a model of more numbers than these is trained for a few steps alone
 OWN_STEPS = 3  # how many steps are compared that each model makes with an optimizer of its own
 DIFFERENT = 1e-4  # beyond it updates differ for certain, and no further step is made
 KEYS = 64  # from so many keys parameters are drawn
 CHANCE = 0.001  # the probability that any draws are called different by chance, of all leaves and tests together
 MOST_NUMBERS = 256  # the most numbers of a leaf that are compared for each key
-ROUNDING = 1e-4  # relative differences of draws up to this are rounding
+SAME_DRAWS = 1e-4  # relative differences of draws up to this are rounding
 BLOCKS = (1, 2, 3, 4)  # into so many blocks a matrix may be cut, each of which is orthogonal
 
 
@@ -112,7 +112,7 @@ def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
         return [a.reshape(p.shape) for a, p in zip(arrays, like, strict=True)]
 
     # SGD is so slow that nothing diverges. Optimizers see the parameters as one vector: JAX compiles them once.
-    steps = STEPS_IF_LARGE if sum(p.size for p in params) > LARGE else STEPS
+    steps = STEPS_IF_LARGE if sum(p.size for p in params) > LARGE_MODEL else STEPS
     steepest = max(np.abs(g).max(initial=0) for g in pair.r.gradient(pair.mine).of_params)
     rate = SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / steepest if steepest else 0.0
     for name, optimizer in {"SGD": optax.sgd(float(rate)), "Adam": optax.adam(ADAM_RATE)}.items():
@@ -140,7 +140,13 @@ def difference_of_steps(pair: Pair) -> tuple[float, str]:
     return worst, where
 
 
-def _steps(program: Any, optimizer: Any, arguments: Arguments, together: Any, apart: Any) -> Iterator[list[Any]]:
+def _steps(
+    program: Any,
+    optimizer: Any,
+    arguments: Arguments,
+    together: Callable[[Any], Any],
+    apart: Callable[[Any], list[np.ndarray]],
+) -> Iterator[list[np.ndarray]]:
     """The parameters after each step; `together` makes of leaves what the optimizer sees, `apart` leaves of it."""
     params = arguments.params
     with enable_x64(True):
@@ -196,7 +202,7 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
         return f"{names[0]} has {value}, {names[1]} draws it at random"
     if all(fixed):
         size = np.abs(a[0], where=np.isfinite(a[0]), out=np.zeros(a[0].shape)).max(initial=0)
-        if np.isclose(b[0], a[0], rtol=0, atol=ROUNDING * size).all():  # also where both are infinity
+        if np.isclose(b[0], a[0], rtol=0, atol=SAME_DRAWS * size).all():  # also where both are infinity
             return ""
         words = [f"it is {x.flat[0]:.3g}" if np.ptp(x[0]) == 0 else "it has other numbers" for x in (b, a)]
         return f"{words[0]} in the candidate, {words[1]} in the reference"
@@ -214,7 +220,7 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
     if a.shape[1] > 1:
         samples["standard deviation"] = np.std, *(np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)), 1.0
     for name, (of, first, second, size) in samples.items():
-        far = abs(first.mean() - second.mean()) > ROUNDING * size
+        far = abs(first.mean() - second.mean()) > SAME_DRAWS * size
         if far and tests.ttest_ind(first, second, equal_var=False).pvalue < chance:
             return f"the {name} is {of(b):.3g} in the candidate, {of(a):.3g} in the reference"
     some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]

@@ -12,6 +12,7 @@ from ..program import CodeLine, code_lines, equations
 from .departure import Search, Trial, first_that_mends, in_another_order, of_operands, of_results
 from .hypotheses import changes, relation
 from .model import Model, is_float
+from .pairs import Pair
 from .programs import RULES, STOPS, TracedProgram
 from .report import Location, Place, argument_at, hand_overs, located, location, makers, of_user, statements, text_of
 from .tape import Step, Tape
@@ -185,8 +186,8 @@ def places_of_optimizers(reference: Model, candidate: Model) -> Iterator[Place]:
         yield Place(here, there, "The gradients agree, the updates that this makes of them do not.")
 
 
-def left_out(pair: Any, tolerance: float) -> Iterator[Place]:
-    """The equations without which the gradients of a `Pair` agree: a stopped gradient, or a wrong rule of one's own."""
+def left_out(pair: Pair, tolerance: float) -> Iterator[Place]:
+    """The equations without which the gradients of a pair agree: a stopped gradient, or a wrong rule of one's own."""
     gradients = pair.gradients()
     for which in (1, 0):
         program, arguments = pair.sides[which]

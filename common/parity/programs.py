@@ -20,7 +20,7 @@ from .report import failed
 from .tape import Tape, TraceTape
 
 DECIMALS = 64  # arrays of at most so many constants are read as decimals
-ROUNDING = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
+JITTER = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
 #: Primitives that hand on a value without its derivative, or with a rule of its own.
 STOPS, RULES = frozenset({"stop_gradient"}), frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
 #: Primitives that draw random numbers.
@@ -53,7 +53,6 @@ class TracedProgram:
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
         self.outputs = list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
-        self._weights = weights_of(self.outputs)
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
@@ -140,6 +139,10 @@ class TracedProgram:
         return [*results, *of_params, *of_reals]
 
     @cached_property
+    def _weights(self) -> list[np.ndarray]:
+        return weights_of(self.outputs)
+
+    @cached_property
     def _evaluate_gradient(self) -> Evaluator:
         return _evaluator(self.gradient_trace, constants=_Constants())
 
@@ -192,7 +195,7 @@ class _Constants:
         self.narrow = self.narrow or bool(moves.any())
         if self._random is None or not moves.any():
             return array
-        by = 1 + ROUNDING * float(jnp.finfo(dtype).eps) * self._random.uniform(-1, 1, array.shape)
+        by = 1 + JITTER * float(jnp.finfo(dtype).eps) * self._random.uniform(-1, 1, array.shape)
         return np.where(moves, array * by, array)
 
 

@@ -23,7 +23,7 @@ MOVES = frozenset({
     "reduce_precision", "stop_gradient", "real", "imag", "complex",
 })  # fmt: skip
 PART = 64  # after so many new values, a program that is played again may stop
-LARGE = 1e6  # numbers beyond it may be there to mask others
+MASKING = 1e6  # numbers beyond it may be there to mask others
 MOST_ENTRIES = 1 << 14  # the most numbers of an array that is taken apart into single entries
 PARTS = (2, 3, 4)  # into so many parts of one size an array may be cut along an axis, besides its single entries
 
@@ -101,10 +101,15 @@ class Tape:
         return value
 
     @np.errstate(all="ignore")
-    def played(self, changed: Mapping[int, Any], runs: Mapping[int, Any] | None = None, goes_on: Any = None) -> Any:
+    def played(
+        self,
+        changed: Mapping[int, Any],
+        runs: Mapping[int, Callable[..., Any]] | None = None,
+        goes_on: Callable[[Sequence[Any]], bool] | None = None,
+    ) -> dict[int, Any]:
         """All values that are others, where some are `changed`, or steps run other functions, by their numbers.
 
-        After some steps each, `goes_on`, a function, gets their new values, and says whether to go on.
+        After some steps each, `goes_on` gets their new values, and says whether to go on.
         """
         new, runs, last = dict(changed), runs or {}, []
         for number, step in enumerate(self.steps):
@@ -291,12 +296,12 @@ def seen(value: np.ndarray) -> np.ndarray:
     """
     if value.dtype.kind == "c":
         value = np.stack([np.real(value), np.imag(value)], axis=-1)
-    if max(value.max(initial=0), -value.min(initial=0)) <= LARGE:
+    if max(value.max(initial=0), -value.min(initial=0)) <= MASKING:
         return value
     value = np.where(np.isinf(value), np.sign(value) * 1e300, value)
     sizes = np.abs(value)
     usual = np.median(sizes[sizes > 0])
-    least = LARGE * max(min(usual, 1.0), 1e-300)
+    least = MASKING * max(min(usual, 1.0), 1e-300)
     return np.where(sizes > least, 0.0, value) if (sizes <= least).any() else value / sizes.max()
 
 
@@ -304,11 +309,6 @@ def layout(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     """Whether two arrays of one size are the same or each other's negative, with axes exchanged, and reshaped."""
     slack = tolerance * max(np.abs(b).max(initial=0), 1e-300)
     return any(_moved(*pair, slack) for other in (b, -b) for pair in ((a, other), (other, a)))
-
-
-def shuffled(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    """Whether two arrays of one size have the same entries, in whatever order."""
-    return _close(np.sort(a, axis=None), np.sort(b, axis=None), tolerance * np.abs(b).max())
 
 
 def cuts(value: np.ndarray) -> Iterator[list[np.ndarray]]:

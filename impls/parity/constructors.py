@@ -214,7 +214,15 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         return result
 
 
-def _model(framework: str, params: Any, state: Any, call: Any, params_of: Any, whole: Any, options: Options) -> Model:
+def _model(
+    framework: str,
+    params: Any,
+    state: Any,
+    call: Callable[..., tuple[Any, Any]],
+    params_of: Callable[[Any], Any],
+    whole: Callable[[Any, Any], Any] | None,
+    options: Options,
+) -> Model:
     """A model whose function also takes its inputs as a tuple, the mode, and the keywords of the mode."""
     if (make := options.get("make")) is not None:
         options["make"] = lambda key: params_of(make(key))

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # pyright: ignore[re
 from torch.utils._pytree import tree_leaves, tree_map_only  # pyright: ignore[reportMissingImports]
 
 from ...common.parity.model import TRAIN, Arguments, leaves_of, weights_of
-from ...common.parity.programs import ROUNDING, Result
+from ...common.parity.programs import JITTER, Result
 from ...common.parity.report import failed
 from ...common.parity.tape import Step, Tape
 from ...common.program import CodeLine
@@ -97,7 +97,7 @@ class TorchProgram:
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         def record(some: Arguments) -> Tape:
             tape = self._recorded(some, with_steps=jitter > 0)  # with which narrow constants are moved, if little
-            rng, by = np.random.default_rng(jitter), ROUNDING * np.finfo(np.float32).eps
+            rng, by = np.random.default_rng(jitter), JITTER * np.finfo(np.float32).eps
             numbers = [*_constants(tape), *(tape.arguments[n] for n in self._narrow)] if jitter else []
             values = {n: tape.values[n] for n in numbers}
             return tape.changed({n: a * (1 + by * rng.uniform(-1, 1, a.shape)) for n, a in values.items()})

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from support.runs import MACHINE, draw_run, save, with_machine
 from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import UNREAD, read_kinds
+from trigru.bench.upgrades import installed
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError
 from trigru.bench.upgrades.record import CONTENT, FAILING, KINDS, Change, Source, Subject, load, name_of
 from trigru.bench.upgrades.tables import change_lines
@@ -78,13 +80,26 @@ def test_a_change_of_a_kind_that_fails_and_what_is_not_offered_which_does_not(fo
     assert "1 of 2 measurements of equality failed: " in capsys.readouterr().err
 
 
-def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tmp_path):
+def without_msgpack(name):
+    return distribution(name if name != "msgpack" else "not-installed")
+
+
+def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tmp_path, monkeypatch):
+    (tmp_path / "odd-1.dist-info").mkdir()
+    (tmp_path / "odd-1.dist-info" / "METADATA").write_text("Name: odd\nVersion: 1\nRequires-Dist: jax>dev\n")
+    monkeypatch.syspath_prepend(tmp_path)
     content = np.frombuffer(b"no file of this kind", np.uint8)
     pure = Subject("pure", "pure", checkpoints={".safetensors": {CONTENT: name_of(content)}})
     leave(tmp_path / "old", pure, arrays={name_of(content): content})
-    here = {"numpy": np.__version__, "trigru": "of another commit", "python": "3.0", "gone": "not installed"}
-    read = (1, "reading a file as .safetensors")
-    for other, (code, said) in (({}, read), ({"numpy": "1"}, (0, UNREAD)), ({"gone": "1"}, (0, UNREAD))):
+    here = {"numpy": np.__version__, "trigru": "of another commit", "python": "3.0", "nvidia-cudnn": "9"}
+    of_others = {"": "1", "../odd": "1", "a b\0": "", "odd": "2"}  # names by anybody, and invalid metadata
+    read, unread = (1, "reading a file as .safetensors"), (0, UNREAD)
+    cases = [({}, read), ({"numpy": "1"}, unread), ({"numpy": f"{np.__version__}, of a local file"}, read)]
+    cases += [({name: number}, read) for name, number in of_others.items()]
+    cases += [({"msgpack": number}, unread) for number in (version("msgpack"), "")]
+    for other, (code, said) in cases:
+        if "msgpack" in other:  # which flax requires
+            monkeypatch.setattr(installed, "distribution", without_msgpack)
         machine = msgspec.structs.replace(MACHINE, versions=here | other)
         leave(tmp_path / "new", pure, arrays={name_of(content): content}, machine=machine)
         done = invoke("diff", str(tmp_path / "old"), str(tmp_path / "new"))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from support.runs import EQUAL, MACHINE
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades import record
-from trigru.bench.upgrades.changes import changes, reservations
+from trigru.bench.upgrades.changes import Pair, changes, reservations
 from trigru.bench.upgrades.record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, PRINT, TRACES, WAITS, Subject, name_of
 
 CALL, OTHER = "forward jit float64", "gradient jit float64"
@@ -227,6 +227,15 @@ def test_a_row_that_fails_is_compared_with_the_rows_that_passed_and_what_is_not_
         assert between(other, left_out) == between(left_out, other) == []
     wrong = snapshot_of(equality=[dataclasses.replace(FAILED, error=0.5, bound=900.0)])  # a bound that no version sets
     assert between(snapshot_of(equality=[PASSED]), wrong)[0][0] == "broken"
+
+
+def test_what_a_pair_keeps_of_its_trails_is_no_part_of_it():
+    first, second = (Pair(Subject("nnx", "nnx"), Subject("nnx", "nnx"), {}, True) for _ in range(2))
+    first.partings["forward"] = ()
+    assert first == second
+    assert "partings" not in repr(first)
+    with pytest.raises(ValueError, match="partings"):
+        dataclasses.replace(first, partings={})
 
 
 @pytest.mark.parametrize(("python", "compared"), [("3.13.9", True), ("3.12.5", False), ("4.13.5", False)])

@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 from trigru.common.errors import InputError
+from trigru.common.parity import programs
 from trigru.common.parity.comparison import compare
-from trigru.common.parity.model import Model
+from trigru.common.parity.model import CALL, Arguments, Model, leaves_of
 from trigru.common.parity.pairs import KEYS, compared
 
 X = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
@@ -87,6 +88,23 @@ CLIPPED = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
 
 def linear(params, x):
     return jnp.tanh(x @ params["w"] + params["b"][None])
+
+
+def test_weights_of_a_gradient_are_drawn_when_one_is_first_asked_for(monkeypatch):
+    drawn, weights_of = [], programs.weights_of
+    monkeypatch.setattr(programs, "weights_of", lambda outputs: drawn.append(outputs) or weights_of(outputs))
+    program = Model(PARAMS, linear).program((ROWS,), CALL)
+    arguments = Arguments([value[None] for value in program.param_values], [], [ROWS[None]])
+    program.forward(arguments)
+    assert drawn == []
+    first, second = (program.gradient(arguments).outputs for _ in range(2))
+    assert len(drawn) == len(first) == len(second) == 1
+
+
+@pytest.mark.parametrize("paths", [["one"], ["one", "two", "three"]])
+def test_each_leaf_has_a_path_of_those_that_are_given(paths):
+    with pytest.raises(ValueError, match="zip"):
+        leaves_of(PARAMS, paths)
 
 
 def trained_by(optimizer):
