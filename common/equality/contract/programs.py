@@ -42,7 +42,7 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
             return jax.ShapeDtypeStruct(array.shape[1:], array.dtype, weak_type=weak)
 
         traced = Traced(call, model, *jax.tree.map(spec, arrays))
-        _require_choices(row, port, traced.closed.jaxpr)
+        _require_choices(row, port, choices_of(traced.closed.jaxpr))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
     return [named_answers(row, port, data, results) for results in found]
 
@@ -74,11 +74,8 @@ def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     return answers
 
 
-def _require_choices(row: Row, port: Port, jaxpr: Any) -> None:
-    """Require a row's program to have what was chosen for its model: the answers are the same without it.
-
-    It shows in what tells kernels and loops apart: unrolling, recomputation, dtypes of products, custom rules.
-    """
+def choices_of(jaxpr: Any) -> set[tuple[str, Any]]:
+    """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
     found = set[tuple[str, Any]]()
     for equation, _ in equations(jaxpr):
         name = equation.primitive.name
@@ -91,6 +88,11 @@ def _require_choices(row: Row, port: Port, jaxpr: Any) -> None:
             found.add(("remat", True))
         elif name.startswith(("custom_jvp", "custom_vjp")):
             found.add(("rule", name))
+    return found
+
+
+def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
+    """Require a row's program to have what was chosen for its model: the answers are the same without it."""
     config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], int(row["time"])
     calls = ((T + 1) // 2, T // 2) if row["entry"] == "chunks" else (T,)  # a loop has no more steps to unroll
     needed: list[tuple[str, Any]] = [("remat", True)] if config.remat else []

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.common.equality.checks import CHECKS, Case, Check, classes, draws, get_checks
+from trigru.common.compat import enable_x64
+from trigru.common.equality.checks import CHECKS, Case, Check, classes, draws, get_checks, life
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.checks.life import COPIES
 from trigru.common.equality.contract import reference
@@ -100,6 +101,34 @@ def test_copies_that_lose_a_kernel_are_noticed(monkeypatch):
     monkeypatch.setattr(pure.Model, "__deepcopy__", losing, raising=False)
     (found,) = verify([PURE], checks=get_checks("life"))
     assert "copied by copy.deepcopy: a model has another program" in str(found)
+
+
+def losing(argument=None, **choices):
+    """A port whose call loses some choices of its model, of which no answer tells, always or with an argument."""
+
+    def call(right, model, x, carry=None, **options):
+        kept = replace(model, **choices) if argument is None or options.get(argument) is not None else model
+        return right(kept, x, carry, **options)
+
+    return faults.Faulty(apply=call)
+
+
+@pytest.mark.parametrize(("port", "problem"), [
+    (losing(unroll=1), r"\{'unroll': 1\}: it makes no difference to the program"),
+    (losing(kernel="stock"), r"\{'kernel': 'fused'\}: it makes no difference to the program"),
+    (losing("resets", unroll=1), r"'resets': 'passed'\}, kernel=fused: .* its program has no \('unroll', 3\)"),
+    (losing("resets", remat=False), r"'resets': 'passed'\}, kernel=fused: .* its program has no \('remat', True\)"),
+    (losing("resets", dtype="float32"), r"'resets': 'passed'\}, kernel=fused: .* has no \('product', 'bfloat16'\)"),
+])  # fmt: skip
+def test_a_choice_that_a_call_loses_is_noticed(port, problem):
+    with enable_x64(True), pytest.raises(DefectError, match=problem):
+        require_cases(life.life(port))
+
+
+def test_a_model_that_is_made_in_another_way_is_a_named_case():
+    port = faults.Faulty(make=lambda make, config, key: make(replace(config, unroll=9), key))
+    (found,) = verify([port], checks=[LIFE])
+    assert "made or loaded alike: models differ in jax.tree.structure" in str(found)
 
 
 def remembering(load, config, params, known={}):  # noqa: B006
