@@ -21,7 +21,7 @@ import numpy as np
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError, brief, listed
 from ...gru.kernels import STOCK
-from ...parameters.layouts import CANONICAL, TORCH, flatten
+from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
 from ...port.protocol import Params, Port, WithKernel
 from ...program import evaluate
@@ -47,25 +47,33 @@ def conversions(port: Port) -> Iterator[Case]:
     own = getattr(port, "layout", CANONICAL)
     for params in RECORDS:
         config, is_gru = config_of(params), isinstance(params, GRUParams)
-        has_file = config.param_dtype != "bfloat16"  # which no file holds
-        what = f"{config.param_dtype} parameters of {config.hidden_size} units{'' if is_gru else ' and a readout'}"
         with suppress(*() if is_gru else (NotOfferedError,)):
             dumped: Any = port.dump(port.load(config, params))
             if not all(isinstance(array, np.ndarray) for array in leaves(dumped).values()):
                 raise DefectError("dump gives other arrays than NumPy's.")
-            yield Case(f"{what} dumped", lambda dumped=dumped: dumped, params, None)
+            ways: dict[str, Callable[[Any], Params]] = {"dumped": lambda params: params}
             for layout in (CANONICAL, TORCH, own):
-                arrays = layout.flat(dumped)
-                if has_file:
-                    layout.check(arrays)
-                yield Case(f"{what} in the layout {layout.name}", partial(layout.record, arrays), params, None)
-            tree = flatten(own.tree(dumped))
-            yield Case(f"{what} in the layout {own.name} as a tree", partial(own.record, tree), params, None)
-            if is_gru and has_file:
-                with tempfile.TemporaryDirectory() as folder:
-                    path = Path(folder) / "gru.safetensors"
-                    dumped.save(path)
-                    yield Case(f"{what} in a file", partial(GRUParams.open, path), params, None)
+                ways[f"in the layout {layout.name}"] = partial(_through, layout)
+            ways[f"in the layout {own.name} as a tree"] = lambda params: own.record(flatten(own.tree(params)))
+            if is_gru and config.param_dtype != "bfloat16":  # which no file holds
+                ways["in a file"] = _through_file
+            what = f"{config.param_dtype} parameters of {config.hidden_size} units{'' if is_gru else ' and a readout'}"
+            for way, through in ways.items():
+                yield Case(f"{what} {way}", partial(through, dumped), params, bound=None)
+
+
+def _through(layout: Layout, params: Params) -> Params:
+    arrays, config = layout.flat(params), config_of(params)
+    if config.param_dtype != "bfloat16":
+        layout.check(arrays)
+    return layout.record(arrays)
+
+
+def _through_file(params: GRUParams) -> GRUParams:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gru.safetensors"
+        params.save(path)
+        return GRUParams.open(path)
 
 
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}  # each of which has to stay

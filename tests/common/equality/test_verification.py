@@ -22,7 +22,8 @@ from trigru.common.equality.measurement import relative_error
 from trigru.common.equality.verification import Examiner, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, TrigruError, UnknownNameError
 from trigru.common.gru import optimizers
-from trigru.common.parameters.record import from_leaves, leaf_shapes
+from trigru.common.parameters.layouts import CANONICAL, Layout
+from trigru.common.parameters.record import ClassifierParams, GRUParams, from_leaves, leaf_shapes
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import faults, get_port, pure
 from trigru.impls.pure import PurePort
@@ -129,6 +130,32 @@ def test_a_model_that_is_made_in_another_way_is_a_named_case():
     port = faults.Faulty(make=lambda make, config, key: make(replace(config, unroll=9), key))
     (found,) = verify([port], checks=[LIFE])
     assert "made or loaded alike: models differ in jax.tree.structure" in str(found)
+
+
+def layout_that_raises(error, *kinds):
+    """A port whose own layout has no place for some records."""
+
+    class Own(Layout):
+        def flat(self, params):
+            if isinstance(params, kinds):
+                raise error
+            return super().flat(params)
+
+    class Port(PurePort):
+        layout = Own(**vars(CANONICAL) | {"name": "own"})
+
+    return Port()
+
+
+def test_a_record_that_a_layout_cannot_hold_leaves_out_no_other_case():
+    port = layout_that_raises(NOT_OFFERED, ClassifierParams)
+    with enable_x64(True):
+        assert sum("a readout" in case.what for case in life.conversions(port)) == 5
+    (found,) = verify([port], checks=get_checks("conversion"))
+    assert found.passed
+    (found,) = verify([layout_that_raises(KeyError("w"), GRUParams)], checks=get_checks("conversion"))
+    what = "float64 parameters of 6 units in the layout own"
+    assert f"{what}: KeyError: 'w'; {what} as a tree: KeyError: 'w'; float32" in str(found)
 
 
 def remembering(load, config, params, known={}):  # noqa: B006
