@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -221,15 +220,22 @@ def _entry_of(row: Row, port: Port) -> Entry:
     return {"checkpoint": jax.checkpoint(entry), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], entry)
 
 
+class _Undumped:
+    """A port whose styles hand out models, and not their canonical parameters, which a trace does not have."""
+
+    def __init__(self, port: Port):
+        self._port, self.dump = port, lambda tree: tree
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+
 def _styled(row: Row, port: Port, style: str) -> Callable[..., Any]:
     """The function of a row in a call style, by one program for all calls, whose arrays are those that are passed."""
     run, phase = _entry_of(row, port), row["phase"]
     built = next((known for known in available_styles(port, phase) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {phase}")
-    # styles hand out models, and not their canonical parameters, which a trace does not have
-    attributes = {name: getattr(port, name) for name in dir(port) if not name.startswith("__")}
-    undumped: Any = SimpleNamespace(**attributes | {"dump": lambda tree: tree})
     program: Program | None = None
 
     def loss(values: Answers, targets: Array) -> Array:
@@ -246,7 +252,7 @@ def _styled(row: Row, port: Port, style: str) -> Callable[..., Any]:
 
         if program is None:
             task = Task(phase, predict, loss, OPTIMIZERS[row["optimizer"]])
-            program = built.build(undumped, model, task)
+            program = built.build(_Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
             _require_leaves(program, style, model, task)
         x, *others = [array for array in passed if array is not None]
         if phase == "step":

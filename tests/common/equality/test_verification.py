@@ -24,7 +24,8 @@ from trigru.common.errors import DefectError, InputError, NotOfferedError, Trigr
 from trigru.common.gru import optimizers
 from trigru.common.parameters.layouts import CANONICAL, Layout
 from trigru.common.parameters.record import ClassifierParams, GRUParams, from_leaves, leaf_shapes
-from trigru.common.port.protocol import WithKernel
+from trigru.common.port.protocol import CallStyle, WithKernel
+from trigru.common.port.styles import functional_program
 from trigru.impls import faults, get_port, pure
 from trigru.impls.pure import PurePort
 
@@ -156,6 +157,27 @@ def test_a_record_that_a_layout_cannot_hold_leaves_out_no_other_case():
     (found,) = verify([layout_that_raises(KeyError("w"), GRUParams)], checks=get_checks("conversion"))
     what = "float64 parameters of 6 units in the layout own"
     assert f"{what}: KeyError: 'w'; {what} as a tree: KeyError: 'w'; float32" in str(found)
+
+
+def test_a_port_is_passed_to_call_styles_as_it_is():
+    """But for `dump`: it is hashable, no property is read that a style does not read, and delegated names are there."""
+
+    class Port(PurePort):
+        costly = property(lambda self: pytest.fail("a property was read"))
+
+        def __getattr__(self, name):
+            return getattr(PURE, name.removeprefix("my_"))
+
+        def build(self, model, task):
+            assert hash(self) is not None
+            assert self.my_name == "pure"
+            return functional_program(self, model, task)
+
+        call_styles = (CallStyle("own", "", build),)
+
+    check = replace(ONE_ROW, rows=lambda port: [USUAL | {"style": "leaves"}])
+    (found,) = verify([Port()], checks=[check], dtypes=["float64"])
+    assert found.passed, found.problem
 
 
 def remembering(load, config, params, known={}):  # noqa: B006
