@@ -180,6 +180,36 @@ def test_a_port_is_passed_to_call_styles_as_it_is():
     assert found.passed, found.problem
 
 
+def class_cases(**changed):
+    """The cases of plain JAX's class, changed."""
+    return classes._of_all_kernels(PURE, replace(pure.CLASS, **changed))
+
+
+def test_a_kernel_that_is_not_offered_leaves_out_its_case_alone(monkeypatch):
+    def load(port, config, params):
+        if config.kernel == "fused":
+            raise NOT_OFFERED
+        return whole(port, config, params)
+
+    whole = PurePort.load
+    monkeypatch.setattr(PurePort, "load", load)
+    with enable_x64(True):
+        *_, assigned, last = class_cases(assign=lambda model, other: None)
+        assert (assigned.what, last.what) == ("changed in place, kernel='fused'", "kernel='fused'")
+        with pytest.raises(NotOfferedError):
+            assigned.run()
+
+
+def test_parameters_that_are_not_float32_without_x64_are_noticed():
+    def construct(*sizes, param_dtype="float32", **options):
+        stored = param_dtype if jax.config.read("jax_enable_x64") else "bfloat16"
+        return pure.CLASS.construct(*sizes, param_dtype=stored, **options)
+
+    cases = (case for case in class_cases(construct=construct) if "without jax_enable_x64" in case.what)
+    with pytest.raises(DefectError, match="a parameter is bfloat16, expected float32"):
+        next(cases).run()
+
+
 def remembering(load, config, params, known={}):  # noqa: B006
     """Loads a record once, whatever the options."""
     return known.setdefault(id(params), (params, load(config, params)))[1]
