@@ -21,6 +21,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import msgspec
+from msgspec import Struct
 
 from ...common.equality.checks import CHECKS, DTYPES, Check
 from ...common.equality.measurement import Measurement
@@ -29,7 +30,8 @@ from ...common.files import read_whole, write_whole
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import cache_folder
-from ..results.files import record_of, with_checksum
+from ..results.arm import check_date
+from ..results.checksums import record_of, with_checksum
 from ..results.grouping import grouped
 from ..results.proof import passes
 from .prover import PortId, Prover, QuestionId, processor
@@ -52,6 +54,14 @@ MOST_BYTES, MOST_KEPT = 20_000_000, 40
 Questions = Sequence[QuestionId]  # all that a proof of a port answers
 
 
+class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
+    """A port's measurements, all within their bounds, and the digest of all that they depend on."""
+
+    digest: str
+    when: str  # UTC, as in 2026-11-28T12:03:00+00:00
+    measurements: list[Measurement]
+
+
 def prove_ports(
     subjects: Sequence[PortId],
     prove: Callable[[list[QuestionId]], list[Measurement]],
@@ -70,6 +80,7 @@ def prove_ports(
     Args:
         checks: None for all default ones.
         styles: as of `expand`.
+        anew: take no proof that is kept.
         told: called with each port whose proof was kept, and since when.
     """
     asked = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
@@ -83,9 +94,8 @@ def prove_ports(
             known = {subject: kept(subject, some) for subject, some in scopes.items()}
     for subject, proof in known.items():
         if proof is not None:
-            when, found[subject] = proof
-            prover.backend = "cpu"
-            told(subject, when)
+            found[subject], prover.backend = proof.measurements, "cpu"
+            told(subject, proof.when)
     may_keep = is_usual and prover.programs is not None and bool(digest())  # before anything is checked
     asked = [question for question in asked if question.subject not in found]
     proven = grouped(zip(asked, prove(asked), strict=True), lambda pair: pair[0].subject)
@@ -102,20 +112,20 @@ def keep(subject: PortId, backend: str | None, measurements: list[Measurement], 
     path = _path(subject, questions)
     if path is None or backend != "cpu" or not _is_whole(measurements, questions):
         return
+    proof = KeptProof(digest(), datetime.now(UTC).isoformat(timespec="seconds"), measurements)
     with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
         for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
-        write_whole(path, with_checksum({"measurements": measurements}))
+        write_whole(path, with_checksum(proof))
 
 
-def kept(subject: PortId, questions: Questions) -> tuple[str, list[Measurement]] | None:
-    """When a port was proven by the same code, with the same packages, on the same machine, and the proof; or None."""
+def kept(subject: PortId, questions: Questions) -> KeptProof | None:
+    """The proof of a port by the same code, with the same packages, on the same machine; None if there is none."""
     with suppress(OSError, ValueError):  # there is none, or it is damaged
         if path := _path(subject, questions):
-            content = record_of(read_whole(path, MOST_BYTES), dict)
-            found = msgspec.convert(content["measurements"], list[Measurement])
-            when = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-            return (when, found) if _is_whole(found, questions) else None
+            proof = record_of(read_whole(path, MOST_BYTES), KeptProof)
+            check_date(proof.when)
+            return proof if proof.digest == digest() and _is_whole(proof.measurements, questions) else None
     return None
 
 
@@ -199,7 +209,9 @@ def _files(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """The files below a folder that Python imports, or that say what it imports, in order; of an archive, itself.
 
-    Or everything there. Folders on the way, to which a link may lead back, are `seen`.
+    Args:
+        everything: other files, too.
+        seen: folders on the way, to which a link may lead back.
     """
     with suppress(OSError):  # it is gone, or may not be read
         status = os.stat(place)

@@ -133,6 +133,7 @@ class Prover(AbstractContextManager["Prover"]):
                 from .questions import answers_to
 
                 yield from (answer for answer in answers_to(request) if isinstance(answer, Answered))
+                return
             taken: dict[int, int | None] = {}  # by process that has begun: the question that it has not answered yet
 
             def begin(process: int) -> None:

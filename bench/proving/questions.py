@@ -32,10 +32,10 @@ def expand(
 ) -> list[QuestionId]:
     """The questions of `verify` about some ports: of rows in a call style, those in one of `styles`, by phase.
 
-    These are names or labels; None stands for all.
+    These are names or labels; None stands for all. A port that is named twice is asked once.
     """
     found = []
-    for subject, check, row in questions(subjects, dtypes, checks, get_subject):
+    for subject, check, row in questions(dict.fromkeys(subjects), dtypes, checks, get_subject):
         if styles is not None and row is not None:
             port, phase = get_subject(subject), row["phase"]
             style = style_of(row, port)

@@ -70,22 +70,6 @@ def verify(
         UnknownNameError: another dtype.
         InputError: a port or a check that is none, a port that lacks a method, or no check at all.
     """
-    for name, argument in {"ports": ports, "dtypes": dtypes, "checks": checks}.items():
-        if isinstance(argument, str) or not isinstance(argument, Iterable):
-            raise InputError(f"{name}: got {argument!r}, expected a sequence of them.")
-    ports, dtypes, checks = tuple(ports), tuple(dtypes), tuple(checks)
-    for port in ports:
-        if isinstance(port, str):
-            raise InputError(f"port {port!r} is none. A port by name is trigru.impls.get_port('linen').")
-        check_port(port)
-    for check in checks:
-        if not isinstance(check, Check):
-            raise InputError(f"check {check!r} is none. Checks by name are trigru.common.get_checks('life').")
-    if not checks:
-        raise InputError("there is no check to ask.")
-    for dtype in dtypes:
-        if dtype not in DTYPES:
-            raise UnknownNameError("dtype", dtype, list(DTYPES))
     asked, examiner, found = questions(ports, dtypes, checks), Examiner(), []
     for number, (port, check, row) in enumerate(asked):
         progress(number, len(asked), f"{port.name} {check.name}")
@@ -113,9 +97,25 @@ def questions(
 ) -> list[tuple[Any, Check, Row | None]]:
     """Ports, or what `port_of` makes ports of, each with a check, and with a row where the check has rows.
 
-    A row of several ports stands together, for the oracle.
+    A row of several ports stands together, for the oracle. It raises the errors of `verify`.
     """
-    checks, found = tuple(checks), []
+    for name, argument in {"ports": ports, "dtypes": dtypes, "checks": checks}.items():
+        if isinstance(argument, str) or not isinstance(argument, Iterable):
+            raise InputError(f"{name}: got {argument!r}, expected a sequence of them.")
+    ports, dtypes, checks = tuple(ports), tuple(dtypes), tuple(checks)
+    for port in ports:
+        if isinstance(port, str):
+            raise InputError(f"port {port!r} is none. A port by name is trigru.impls.get_port('linen').")
+        check_port(port_of(port))
+    for check in checks:
+        if not isinstance(check, Check):
+            raise InputError(f"check {check!r} is none. Checks by name are trigru.common.get_checks('life').")
+    if not checks:
+        raise InputError("there is no check to ask.")
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise UnknownNameError("dtype", dtype, list(DTYPES))
+    found = []
     for check in checks:
         columns = []
         for port in ports:

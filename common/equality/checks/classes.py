@@ -77,16 +77,19 @@ def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
     def narrowed() -> None:
         with enable_x64(False), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # JAX says that it makes float32 of float64
-            called({"param_dtype": "float64"}, lambda model: model)
+            model = called({"param_dtype": "float64"}, lambda model: model)
+        if others := {str(array.dtype) for array in jax.tree.leaves(model)} - {"float32"}:
+            raise DefectError(f"a parameter is {min(others)}, expected float32")
 
-    def assigned(port: Port) -> list[Any]:
-        """A model that is called, given other parameters in place, and called again, outside of jit; and the other."""
-        config = GRUConfig(D, H, param_dtype="float64")
-        model, other = (port.load(config, random_params(config, seed)) for seed in range(2))
+    def assigned(kernel: str) -> None:
+        """A model that is called outside of jit, given other parameters in place, and called again uses these."""
+        config, own = GRUConfig(D, H, param_dtype="float64"), WithKernel(port, kernel)
+        model, other = (own.load(config, random_params(config, seed)) for seed in range(2))
         with configured({"jax_disable_most_optimizations": True}):
-            port.apply(model, X)
+            own.apply(model, X)
             listed.assign(model, other)  # pyright: ignore[reportOptionalCall]
-            return [port.apply(some, X) for some in (model, other)]
+            found, expected = (own.apply(some, X) for some in (model, other))
+        require_cases([Case("results", partial(tuple, found), jax.tree.map(np.asarray, expected))])
 
     yield Case("without options", partial(_require_alike, port, listed, "float32", {}, DEFAULTS))
     yield Case("float64 without jax_enable_x64", narrowed)
@@ -103,9 +106,7 @@ def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
             yield Case(f"kernel={AUTO!r} in {dtype}", partial(_require_alike, port, listed, dtype, *options))
     for kernel in other_kernels(port):
         if listed.assign:
-            found, expected = assigned(WithKernel(port, kernel))
-            wanted = jax.tree.map(np.asarray, expected)
-            yield Case(f"changed in place, kernel={kernel!r}", partial(tuple, found), wanted)
+            yield Case(f"changed in place, kernel={kernel!r}", partial(assigned, kernel))
         yield Case(f"kernel={kernel!r}", partial(require_cases, _of_kernel(port, listed, kernel, values_alone=True)))
 
 

@@ -8,12 +8,14 @@ import json
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ...errors import InputError
 from ...port.protocol import Port
 from .factors import COARSE, COARSE_SPACE, COMPILED, SPACE, Factor, Row, Space, named_rows, unusual, whole_row
 
-#: The rows of `SPACE`, and those in other dtypes, of `COARSE_SPACE`: strings of the numbers of their levels.
+#: Of `SPACE`, and of `COARSE_SPACE`, which is in other dtypes: rows, as strings of the numbers of their levels, and how
+#: many combinations of levels some row can have.
 _STORED = json.loads(Path(__file__).with_name("rows.json").read_text())
 
 
@@ -24,8 +26,15 @@ def design_of(port: Port) -> list[Row]:
 
 def designed_rows(space: Space) -> list[Row]:
     """The rows of a space that cover it."""
-    rows = _STORED["float64" if space is SPACE else "others"]
+    rows = _stored(space)["rows"]
     return [whole_row({f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)}) for row in rows]
+
+
+def _stored(space: Space) -> dict[str, Any]:
+    for name, known in (("float64", SPACE), ("others", COARSE_SPACE)):
+        if space == known:
+            return _STORED[name]
+    raise InputError("rows are stored for SPACE and COARSE_SPACE alone.")
 
 
 def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
@@ -33,12 +42,11 @@ def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
 
     Rows in other dtypes count for pairs with a dtype alone: their bounds would hide faults of another pair.
     """
-    rows, count, of = list(rows), 0, 0
+    rows, count = list(rows), 0
     for space in (SPACE, COARSE_SPACE):
         usable = [row for row in rows if all(row[factor.name] in factor.levels for factor in space.factors)]
         count += len(covered(space, [row for row in usable if space is COARSE_SPACE or row["dtype"] == "float64"]))
-        of += len(covered(space, designed_rows(space)))
-    return count, of
+    return count, sum(_stored(space)["combinations"] for space in (SPACE, COARSE_SPACE))
 
 
 def covered(space: Space, rows: Iterable[Row]) -> set[frozenset[tuple[str, str]]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -42,7 +41,7 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
             return jax.ShapeDtypeStruct(array.shape[1:], array.dtype, weak_type=weak)
 
         traced = Traced(call, model, *jax.tree.map(spec, arrays))
-        _require_choices(row, port, traced.closed.jaxpr)
+        _require_choices(row, port, choices_of(traced.closed.jaxpr))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
     return [named_answers(row, port, data, results) for results in found]
 
@@ -74,11 +73,8 @@ def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     return answers
 
 
-def _require_choices(row: Row, port: Port, jaxpr: Any) -> None:
-    """Require a row's program to have what was chosen for its model: the answers are the same without it.
-
-    It shows in what tells kernels and loops apart: unrolling, recomputation, dtypes of products, custom rules.
-    """
+def choices_of(jaxpr: Any) -> set[tuple[str, Any]]:
+    """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
     found = set[tuple[str, Any]]()
     for equation, _ in equations(jaxpr):
         name = equation.primitive.name
@@ -91,6 +87,11 @@ def _require_choices(row: Row, port: Port, jaxpr: Any) -> None:
             found.add(("remat", True))
         elif name.startswith(("custom_jvp", "custom_vjp")):
             found.add(("rule", name))
+    return found
+
+
+def _require_choices(row: Row, port: Port, found: set[tuple[str, Any]]) -> None:
+    """Require a row's program to have what was chosen for its model: the answers are the same without it."""
     config, dtype, T = config_of(row), dtypes_of(row["dtype"])[0], int(row["time"])
     calls = ((T + 1) // 2, T // 2) if row["entry"] == "chunks" else (T,)  # a loop has no more steps to unroll
     needed: list[tuple[str, Any]] = [("remat", True)] if config.remat else []
@@ -219,15 +220,22 @@ def _entry_of(row: Row, port: Port) -> Entry:
     return {"checkpoint": jax.checkpoint(entry), "vmap": mapped, "ensemble": ensemble}.get(row["transform"], entry)
 
 
+class _Undumped:
+    """A port whose styles hand out models, and not their canonical parameters, which a trace does not have."""
+
+    def __init__(self, port: Port):
+        self._port, self.dump = port, lambda tree: tree
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+
 def _styled(row: Row, port: Port, style: str) -> Callable[..., Any]:
     """The function of a row in a call style, by one program for all calls, whose arrays are those that are passed."""
     run, phase = _entry_of(row, port), row["phase"]
     built = next((known for known in available_styles(port, phase) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {phase}")
-    # styles hand out models, and not their canonical parameters, which a trace does not have
-    attributes = {name: getattr(port, name) for name in dir(port) if not name.startswith("__")}
-    undumped: Any = SimpleNamespace(**attributes | {"dump": lambda tree: tree})
     program: Program | None = None
 
     def loss(values: Answers, targets: Array) -> Array:
@@ -244,7 +252,7 @@ def _styled(row: Row, port: Port, style: str) -> Callable[..., Any]:
 
         if program is None:
             task = Task(phase, predict, loss, OPTIMIZERS[row["optimizer"]])
-            program = built.build(undumped, model, task)
+            program = built.build(_Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
             _require_leaves(program, style, model, task)
         x, *others = [array for array in passed if array is not None]
         if phase == "step":

@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 def test_a_proof_that_is_kept_comes_back_unless_it_was_changed(folder):
     assert kept(PURE, LIFE) is None
     keep(PURE, "cpu", [PASSED], LIFE)
-    assert kept(PURE, LIFE)[1] == [PASSED]
+    assert kept(PURE, LIFE).measurements == [PASSED]
     (file,) = folder.iterdir()
     file.write_bytes(file.read_bytes().replace(b"1e-16", b"2e-16"))
     assert kept(PURE, LIFE) is None
@@ -69,12 +69,22 @@ def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch)
             assert kept(PURE, LIFE) is None
 
 
-@pytest.mark.parametrize("facts", [{"error": 1e-11}, {"port": "nnx"}])
-def test_a_proof_of_something_else_is_none(facts, folder):
+@pytest.mark.parametrize(("place", "change"), [
+    ("measurements 0", {"error": 1e-11}), ("", {"when": "yesterday"}), ("", {"digest": "as it was"}),
+    ("measurements *", {"port": "nnx"}), ("", lambda proof: proof.pop("measurements")),
+])  # fmt: skip
+def test_a_proof_of_something_else_is_none(place, change, folder):
     keep(PURE, "cpu", [PASSED], LIFE)
     (file,) = folder.iterdir()
-    rewrite(file, at("measurements 0", facts))
+    rewrite(file, at(place, change))
     assert kept(PURE, LIFE) is None
+
+
+def test_the_date_of_a_proof_is_in_its_file(folder):
+    keep(PURE, "cpu", [PASSED], LIFE)
+    (file,) = folder.iterdir()
+    rewrite(file, at("", {"when": "2026-01-31T12:00:00+00:00"}))
+    assert kept(PURE, LIFE).when == "2026-01-31T12:00:00+00:00"
 
 
 def test_the_oldest_proofs_go(folder, monkeypatch):

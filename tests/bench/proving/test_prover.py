@@ -13,9 +13,11 @@ from trigru.bench.processes.child import Child, ChildDiedError
 from trigru.bench.proving import prover, questions
 from trigru.bench.proving.prover import Answered, PortId, Prover, QuestionId
 from trigru.bench.proving.questions import expand, find, get_subject
+from trigru.common.equality import verification
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
 from trigru.common.equality.contract.factors import style_of, whole_row
 from trigru.common.equality.verification import verify
+from trigru.common.errors import InputError, UnknownNameError
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port
 from trigru.impls.upstream import get_upstream
@@ -36,6 +38,19 @@ def test_only_the_call_styles_that_were_asked_for_are_asked_about():
     trained = {style.name for style in available_styles(get_port("pure"), "train_step")}
     assert {style for style, phase in of_one if phase == "train_step"} == trained
     assert not [phase for _, phase in of_one if phase == "gradient"]
+
+
+def test_questions_read_an_iterable_once_and_ask_of_a_port_once():
+    dtypes, checks = ("float64", "float32"), get_checks("lengths", "held")
+    asked = expand([PURE], dtypes, checks)
+    assert expand(iter([PURE, PURE]), iter(dtypes), iter(checks)) == asked
+    assert {q.row["dtype"] for q in asked if q.row} >= {*dtypes}
+    port = get_port("pure")
+    assert len(verification.questions(iter([port]), iter(dtypes), iter(checks))) == len(asked)
+    with pytest.raises(UnknownNameError, match="unknown dtype 'float8'"):
+        expand([PURE], ["float8"], checks)
+    with pytest.raises(InputError, match="there is no check to ask"):
+        expand([PURE], dtypes, ())
 
 
 @pytest.fixture(autouse=True)

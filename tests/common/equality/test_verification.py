@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.common.equality.checks import CHECKS, Case, Check, classes, draws, get_checks
+from trigru.common.equality.checks import CHECKS, Case, Check, draws, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
-from trigru.common.equality.checks.life import COPIES
 from trigru.common.equality.contract import reference
 from trigru.common.equality.contract.factors import whole_row
 from trigru.common.equality.contract.failures import script_of
@@ -22,8 +21,9 @@ from trigru.common.equality.verification import Examiner, assert_equivalent, que
 from trigru.common.errors import DefectError, InputError, NotOfferedError, TrigruError, UnknownNameError
 from trigru.common.gru import optimizers
 from trigru.common.parameters.record import from_leaves, leaf_shapes
-from trigru.common.port.protocol import WithKernel
-from trigru.impls import faults, get_port, pure
+from trigru.common.port.protocol import CallStyle, WithKernel
+from trigru.common.port.styles import functional_program
+from trigru.impls import faults, get_port
 from trigru.impls.pure import PurePort
 
 PURE = get_port("pure")
@@ -93,43 +93,25 @@ def test_remat_that_is_lost_where_all_steps_are_unrolled_is_noticed():
     assert found.check == "contract", "not that of the smallest row"
 
 
-def test_copies_that_lose_a_kernel_are_noticed(monkeypatch):
-    def losing(model, memo):
-        return replace(model, kernel="stock")
+def test_a_port_is_passed_to_call_styles_as_it_is():
+    """But for `dump`: it is hashable, no property is read that a style does not read, and delegated names are there."""
 
-    monkeypatch.setattr(pure.Model, "__deepcopy__", losing, raising=False)
-    (found,) = verify([PURE], checks=get_checks("life"))
-    assert "copied by copy.deepcopy: a model has another program" in str(found)
+    class Port(PurePort):
+        costly = property(lambda self: pytest.fail("a property was read"))
 
+        def __getattr__(self, name):
+            return getattr(PURE, name.removeprefix("my_"))
 
-def remembering(load, config, params, known={}):  # noqa: B006
-    """Loads a record once, whatever the options."""
-    return known.setdefault(id(params), (params, load(config, params)))[1]
+        def build(self, model, task):
+            assert hash(self) is not None
+            assert self.my_name == "pure"
+            return functional_program(self, model, task)
 
+        call_styles = (CallStyle("own", "", build),)
 
-def writing(load, config, params):
-    """Changes the record once."""
-    model = load(config, jax.tree.map(np.array, params))
-    for array in jax.tree.leaves(params):
-        if array.flags.writeable:
-            array[...] = np.abs(array)
-    return model
-
-
-@pytest.mark.parametrize(("load", "problem"), [
-    (remembering, "with dtype='bfloat16', a model gives float64"),
-    (writing, "a record, loaded twice: .* has other bits"),
-])  # fmt: skip
-def test_a_load_that_remembers_or_changes_a_record_is_noticed(load, problem):
-    (found,) = verify([faults.Faulty(load=load)], checks=[LIFE])
-    assert re.search(problem, str(found))
-
-
-def test_a_class_is_judged_anew_each_time(unchecked):
-    (case,) = classes.uses(faults.Faulty(model_class=replace(pure.CLASS, construct=lambda *_, **__: None)))
-    for _ in range(2):
-        with pytest.raises(DefectError, match="without options: "):
-            case.run()
+    check = replace(ONE_ROW, rows=lambda port: [USUAL | {"style": "leaves"}])
+    (found,) = verify([Port()], checks=[check], dtypes=["float64"])
+    assert found.passed, found.problem
 
 
 WRONG = {
@@ -247,11 +229,6 @@ def test_a_coin_of_the_right_deviation_is_another_distribution(rng):
     (what, off, bound), *_ = draws._statistics(params, "bfloat16")
     assert what == "input gate r, distribution"
     assert bound < off
-
-
-def test_a_model_that_no_pickle_takes_is_no_copy():
-    with pytest.raises(NotOfferedError, match="pickle"):
-        COPIES["pickled and unpickled"](lambda: None)
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -1,8 +1,10 @@
 """The rows that ports are asked cover what they are to cover, and keep the rules."""
 
+import json
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
@@ -13,6 +15,7 @@ from trigru.common.equality.contract.designs import design_of
 from trigru.common.equality.contract.factors import SPACE, one_by_one, style_of, unusual, whole_row
 from trigru.common.equality.contract.failures import smallest
 from trigru.common.equality.verification import Examiner
+from trigru.common.errors import InputError
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
 from trigru.impls.pure import PurePort
@@ -32,7 +35,7 @@ def can_be_had(space, row):
 
 @pytest.mark.parametrize("space", [SPACE, factors.COARSE_SPACE], ids=["float64", "others"])
 def test_a_design_covers_all_pairs_and_triples_that_can_be_had(space):
-    """Else rows.json needs more rows."""
+    """Else rows.json needs more rows, or another number of combinations."""
     rows = designs.designed_rows(space)
     assert all(map(space.allows, rows))
     every = {
@@ -40,13 +43,23 @@ def test_a_design_covers_all_pairs_and_triples_that_can_be_had(space):
         for some in designs.combined(space)
         for levels in product(*(factor.levels for factor in some))
     }
-    missing = every - designs.covered(space, rows)
-    assert not [levels for levels in map(dict, missing) if can_be_had(space, levels)]
+    covered = designs.covered(space, rows)
+    assert not [levels for levels in map(dict, every - covered) if can_be_had(space, levels)]
+    stored = json.loads(Path(designs.__file__).with_name("rows.json").read_text())
+    assert len(covered) == stored["float64" if space is SPACE else "others"]["combinations"]
 
 
-def test_the_rows_of_a_port_cover_what_a_design_covers():
-    covered_, of = designs.coverage_of(design_of(PURE))
-    assert covered_ == of == 1731
+def test_the_rows_of_a_port_cover_all_that_can_be_had_also_of_fewer_rows(monkeypatch):
+    rows = design_of(PURE)
+    assert designs.coverage_of(rows) == (1731, 1731)
+    monkeypatch.setattr(designs, "designed_rows", lambda space: [whole_row({})])
+    assert designs.coverage_of(rows) == (1731, 1731)
+    assert designs.coverage_of(design_of(PURE))[1] == 1731
+
+
+def test_another_space_has_no_rows():
+    with pytest.raises(InputError, match="rows are stored for SPACE and COARSE_SPACE alone"):
+        designs.designed_rows(factors.COARSE_SPACE._replace(only=None))
 
 
 @pytest.mark.parametrize("name", own_ports())
