@@ -29,7 +29,7 @@ from ...common.files import read_whole, write_whole
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import cache_folder
-from ..results.files import record_of, with_checksum
+from ..results.checksums import record_of, with_checksum
 from ..results.grouping import grouped
 from ..results.proof import passes
 from .prover import PortId, Prover, QuestionId, processor
