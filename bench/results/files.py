@@ -161,7 +161,8 @@ class Journal(Run, kw_only=True):
         """The journal of these lines. Raises a ValueError if they are not of one run."""
         if not lines or not isinstance(lines[0], Begun):
             raise ValueError("it has no beginning")
-        self = cls(begun=lines[0], path=path, checksum=checksum)
+        facts = {"started": [], "untimed": [], "groups_timed": [], "interruptions": 0, "ended": None, "schema": SCHEMA}
+        self = cls(begun=lines[0], **facts, path=path, checksum=checksum)
         for line in lines[1:]:
             self.take(line)
         self.check()
