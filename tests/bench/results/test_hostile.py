@@ -56,7 +56,7 @@ def read(path):
 
 BEGUN, PLAN, PROVEN = "trigru begun", "trigru begun plan", "trigru begun equality"
 OF_LINEN = "trigru groups_timed 0 timed 2"
-EACH_GROUP, EACH = "trigru groups_timed * timed", "trigru groups_timed * timed *"
+EACH = "trigru groups_timed * timed *"
 OF_SUBJECT, OF_TRAIL = "subjects 0", "subjects 0 trails forward"
 
 
