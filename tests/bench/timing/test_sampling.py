@@ -158,6 +158,7 @@ def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtu
         np.testing.assert_allclose(found["blocked"], latency_s, rtol=1e-2)
         assert calls >= 50
         assert calls * min(found["pipelined"]) >= 0.99 * 50e-3
+    assert sampling.ACCELERATOR.calls(WarmUp(True, 1.0), 1e-3) == 50, "however long they take"
     began_s = virtual.now_s
     sampling.warm_up(arms[0], 1e-3, sampling.ACCELERATOR)
     assert virtual.now_s - began_s >= 0.99, "a second of warm-up, while the clock rate rises"
