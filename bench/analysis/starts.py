@@ -12,12 +12,13 @@ from ...common.errors import InputError
 from ...common.files import read_whole
 from ...common.port.programs import Build
 from ..results.arm import Load, check_date
-from ..results.files import MOST_BYTES, STARTS_COMMAND, record_of, refusing
+from ..results.checksums import MOST_BYTES, record_of, refusing
+from ..results.files import STARTS_COMMAND
 from ..results.grouping import first_twice
 from ..results.machine import Machine
 from ..timing.coldstart import ColdStart
 
-SCHEMA = 4
+SCHEMA = 3
 
 
 class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):

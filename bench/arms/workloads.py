@@ -106,14 +106,12 @@ SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden"
 
 
 def get_workload(sized: Sized) -> Workload:
-    """A workload. Raises an UnknownNameError if it or a size is unknown, and an InputError if its data fix the size."""
+    """A workload. Raises an UnknownNameError if there is none of its name, and an InputError if its data fix a size."""
     known = {workload.name: workload for workload in WORKLOADS}
     if sized.name not in known:
         raise UnknownNameError("workload", sized.name, list(known))
     workload = known[sized.name]
     for size in sized.sizes:
-        if size not in SIZES:
-            raise UnknownNameError("size", size, list(SIZES))
         if workload.classes is not None and size != "hidden":
             raise InputError(
                 f"{sized.name} has real data, which fix its {size}. Change its hidden size, or take another workload."

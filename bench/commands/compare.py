@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import typer
 
 from ...common.equality.checks import CHECKS, DTYPES
@@ -26,7 +27,8 @@ from ..reporting.answer import show_run
 from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
 from ..results.arm import Load, Plan, Untimed
-from ..results.files import FILE, PARTIAL, STARTS, Journal, ResumeError, command_line, save, with_checksum
+from ..results.checksums import with_checksum
+from ..results.files import FILE, PARTIAL, STARTS, Journal, ResumeError, command_line, save
 from ..results.proof import proofs_of
 from ..results.run import Begun, Ended, Results
 from ..timing.coldstart import measure_cold_starts
@@ -174,7 +176,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():
         try:
-            write_whole(folder / STARTS, with_checksum(content, indent=1))
+            write_whole(folder / STARTS, msgspec.json.format(with_checksum(content), indent=1))
         finally:  # what cannot be written is shown at least
             show(cold_start_tables(content))
         say(f"written: {folder / STARTS}")

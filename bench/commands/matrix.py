@@ -23,7 +23,8 @@ from ..reporting.exports import sheet
 from ..reporting.findings import Finding, Format, written
 from ..reporting.numbers import count
 from ..results.arm import NotNegative, check_date
-from ..results.files import MOST_BYTES, command_line, record_of, refusing, with_checksum
+from ..results.checksums import MOST_BYTES, record_of, refusing, with_checksum
+from ..results.files import command_line
 from ..results.grouping import first_twice, grouped
 from ..results.machine import version_differences
 from ..results.proof import passes
@@ -37,7 +38,7 @@ from .options import choose
 if TYPE_CHECKING:
     from ..reporting.plots import Picture
 
-SCHEMA, FILE, TABLES, PAGE = 5, "matrix.json", "matrix.md", "matrix.html"
+SCHEMA, FILE, TABLES, PAGE = 4, "matrix.json", "matrix.md", "matrix.html"
 MOST_KEPT = 3  # changes of one kind of each port and part between two rows; more are counted
 
 
@@ -161,7 +162,7 @@ def fill(
         matrix.rows.append(row)
         matrix.datetime = datetime.now(UTC).isoformat(timespec="seconds")
         whole = msgspec.structs.replace(matrix, rows=[*matrix.rows, *known.values()])  # also what is not reached yet
-        write_whole(folder / FILE, with_checksum(whole, indent=1))
+        write_whole(folder / FILE, msgspec.json.format(with_checksum(whole), indent=1))
     return matrix
 
 

@@ -39,6 +39,8 @@ def make_plan(
     precision: str = "highest",
 ) -> Plan:
     """A plan from the command line's options. An option that was not given is None or False."""
+    if any("@" in name for name in workloads or ()):
+        raise InputError("--workload takes no sizes: --size sets them, as in --workload tiny --size hidden=8.")
     own = [sized for of in workloads or [OWN] for text in sizes or () for sized in parse_size(text, of)]
     quick = quick or is_quick(sizes)
     choose("port", ports, [*port_names(), *PEERS])

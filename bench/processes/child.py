@@ -46,7 +46,7 @@ class ChildDiedError(TrigruError):
 def answers_of(
     target: str, request: Any, kind: Any, limit_s: float, variables: Mapping[str, str] = {}, stop: Event | None = None
 ) -> Generator[Any, None, None]:
-    """Run a function in a fresh interpreter, and yield its answers. See `Child`."""
+    """Run a function in a fresh interpreter, and yield its answers. See `Child` and `Child.answers_to`."""
     with Child(target, variables) as child:
         yield from child.answers_to(request, kind, limit_s, stop)
 
@@ -125,7 +125,10 @@ def environment() -> dict[str, str]:
 
 
 class Child(AbstractContextManager["Child"]):
-    """A fresh interpreter that runs MODULE:FUNCTION. It ends with its context, and all that it started, too."""
+    """A fresh interpreter that runs MODULE:FUNCTION, with variables beside or instead of this process's.
+
+    It ends with its context, and all that it started, too.
+    """
 
     def __init__(self, target: str, variables: Mapping[str, str] = {}):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115

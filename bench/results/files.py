@@ -1,29 +1,22 @@
-"""How a run is stored and read: its results file, its journal, and the checksums of all files that trigru writes.
+"""How a run is stored and read: its results file, and its journal.
 
 The journal is a file that survives the run, with a line for each record. The results file has all of them under
 `trigru`; the rest of it is for `pytest-benchmark compare` and github-action-benchmark, which read its format.
-
-A checksum shows that a file was changed after trigru wrote it. It names no author, and whoever changes a file can
-compute it anew. In a journal each line has one, which is chained to the line before it.
 """
 
-import hashlib
 import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from .arm import Plan
+from .checksums import MOST_BYTES, decode_lines, encode_line, record_of, refusing, with_checksum
 from .machine import machine_differences, version_differences
 from .run import SCHEMA, Begun, Line, Results, Resumed, Run, Started
 
@@ -33,14 +26,6 @@ FILE = "results.json"
 STARTS, STARTS_COMMAND = "cold_start.json", "trigru compare --cold-start"
 #: Name of the file of a journal, beside the results.
 PARTIAL = "results.partial.jsonl"
-#: The largest file of results or lines that is read.
-MOST_BYTES = 2**28
-#: The key of an object's checksum, its first.
-CHECKSUM = "checksum"
-_CHANGED = "it was changed after trigru wrote it, or written by another version"
-#: Where a record begins in a line of a journal, after its checksum.
-_RECORD = len('["",') + hashlib.sha256().digest_size * 2
-T = TypeVar("T")
 
 
 class ResultsFileError(TrigruError, ValueError):
@@ -176,7 +161,8 @@ class Journal(Run, kw_only=True):
         """The journal of these lines. Raises a ValueError if they are not of one run."""
         if not lines or not isinstance(lines[0], Begun):
             raise ValueError("it has no beginning")
-        self = cls(begun=lines[0], path=path, checksum=checksum)
+        facts = {"started": [], "untimed": [], "groups_timed": [], "interruptions": 0, "ended": None, "schema": SCHEMA}
+        self = cls(begun=lines[0], **facts, path=path, checksum=checksum)
         for line in lines[1:]:
             self.take(line)
         self.check()
@@ -210,72 +196,3 @@ class Journal(Run, kw_only=True):
 def _whole_lines(path: Path) -> bytes:
     content = read_whole(path, MOST_BYTES)
     return content[: content.rfind(b"\n") + 1]
-
-
-def with_checksum(record: Any, indent: int = -1) -> bytes:
-    """A record as a JSON object, whose first key is the SHA-256 of the bytes after it; by default in one line."""
-    rest = msgspec.json.format(msgspec.json.encode(record), indent=indent)[1:]
-    return b'{"%s":"%s",%s' % (CHECKSUM.encode(), _sha256(rest), rest)
-
-
-def record_of(content: bytes, kind: type[T], schema: int | None = None) -> T:
-    """A record of this kind, as `with_checksum` wrote it.
-
-    Raises a ValueError if it is of another schema, where the kind has one, was changed, or is no such record.
-
-    >>> record_of(with_checksum({"ratio": 2.0}), dict)
-    {'ratio': 2.0}
-    """
-    found = _decode(content)
-    if not isinstance(found, dict):
-        raise ValueError("it is no object")
-    header = found.get("trigru", found)  # of results, whose format is pytest-benchmark's
-    number = header.get("schema") if isinstance(header, dict) else None
-    if schema is not None and number != schema:
-        raise ValueError(f"schema {brief(repr(number))}, expected {schema}: read it with the trigru that wrote it")
-    rest = content.partition(b",")[2]
-    if content != b'{"%s":"%s",%s' % (CHECKSUM.encode(), _sha256(rest), rest):
-        raise ValueError(_CHANGED)
-    return _decode(b"{" + rest, kind)
-
-
-def encode_line(record: Any, before: str) -> tuple[bytes, str]:
-    """A record as a line of a journal, and its checksum, which is chained to that of the line before, or to ""."""
-    content = msgspec.json.encode(record)
-    checksum = _sha256(before.encode() + content)
-    return b'["%s",%s]\n' % (checksum, content), checksum.decode()
-
-
-def decode_lines(content: bytes, kind: Any) -> tuple[list[Any], str]:
-    """The records of a journal by `encode_line`, and the last checksum. Raises a ValueError as `record_of`."""
-    records, checksum = [], b""
-    for line in content.splitlines():
-        record = line[_RECORD:-1]
-        checksum = _sha256(checksum + record)
-        if line != b'["%s",%s]' % (checksum, record):
-            raise ValueError(_CHANGED)
-        records.append(_decode(record, kind))
-    return records, checksum.decode()
-
-
-@contextmanager
-def refusing(path: Path, error: type[TrigruError], advice: str) -> Iterator[None]:
-    """Within this context, what is wrong with a file becomes an error in a sentence, with what to do about it."""
-    try:
-        yield
-    except (OSError, ValueError) as reason:  # also what msgspec says
-        if isinstance(reason, TrigruError):
-            raise
-        what = reason.strerror if isinstance(reason, OSError) else brief(reason)
-        raise error(f"{path}: {what}. {advice}") from reason
-
-
-def _sha256(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
-
-
-def _decode(content: bytes, kind: Any = Any) -> Any:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None

@@ -118,12 +118,12 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
     """The records of a run, each kind in the order in which they came."""
 
     begun: Begun  # how it began
-    started: list[Started] = []  # one for each process that was started, before or after an interruption
-    untimed: list[Untimed] = []  # arms that lost their number after it began, in any process
-    groups_timed: list[GroupTimed] = []  # what was measured
-    interruptions: Annotated[int, Meta(ge=0, le=1000)] = 0  # how often the run was stopped and resumed
-    ended: Ended | None = None  # how it ended; None if it did not
-    schema: int = SCHEMA  # the version of this format
+    started: list[Started]  # one for each process that was started, before or after an interruption
+    untimed: list[Untimed]  # arms that lost their number after it began, in any process
+    groups_timed: list[GroupTimed]  # what was measured
+    interruptions: Annotated[int, Meta(ge=0, le=1000)]  # how often the run was stopped and resumed
+    ended: Ended | None  # how it ended; None if it did not
+    schema: int  # the version of this format
 
     @property
     def plan(self) -> Plan:

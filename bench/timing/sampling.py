@@ -89,7 +89,7 @@ class Schedule(NamedTuple):
         return dict(zip(self.calls, (leading, math.ceil(leading / 4)), strict=False))
 
     def whole_s(self, leading: int) -> float:
-        """About how long these rounds take, in seconds."""
+        """About how long so many rounds by the clock that leads take, with those by the other, in seconds."""
         return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
 
 

@@ -20,11 +20,11 @@ from ...common.files import read_whole, write_whole
 from ...common.port.programs import Count
 from ..results import proof
 from ..results.arm import check_date
-from ..results.files import MOST_BYTES, record_of, refusing, with_checksum
+from ..results.checksums import MOST_BYTES, record_of, refusing, with_checksum
 from ..results.grouping import first_twice
 from ..results.machine import Machine
 
-SCHEMA, FILE = 9, "trigru-snapshot.safetensors"
+SCHEMA, FILE = 8, "trigru-snapshot.safetensors"
 #: The names in the file's metadata of the record, and of dtypes that NumPy lacks.
 RECORD, DTYPES = "trigru.snapshot", "trigru.dtypes"
 #: What a change can be, causes before what follows from them, and what it means.

@@ -8,6 +8,7 @@ What only a compiled program shows is not seen here: what XLA does with it, memo
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,6 +111,10 @@ def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ..
     """The lines that led to an equation, the innermost first, without JAX's own. None where JAX kept no traceback.
 
     Callers are the equations whose function or loop it is in, the outermost first: they know the lines outside of it.
+
+    >>> closed = jax.make_jaxpr(lambda x: x + 1)(2.0)
+    >>> code_lines(closed.eqns[0])  # nothing led here from a file
+    ()
     """
     lines = _own(equation)
     for caller in reversed(callers):
@@ -126,9 +131,14 @@ def jax_line(equations: Sequence[Any]) -> CodeLine | None:
     """
     for equation in reversed(equations):
         inside = takewhile(lambda line: line.file.startswith(_JAX), _lines(equation))
-        if telling := [line for line in inside if not _PASSING.search(line.file.replace("\\", "/"))]:
+        if telling := [line for line in inside if not _passes_on(line.file)]:
             return telling[-1]
     return None
+
+
+@cache
+def _passes_on(file: str) -> bool:
+    return bool(_PASSING.search(Path(file).as_posix()))
 
 
 def _own(equation: Any) -> tuple[CodeLine, ...]:

@@ -29,29 +29,37 @@ from trigru.impls.{port} import GRU, gru, gru_step, init
 X = "x = jax.random.normal(jax.random.key(1), (16, 20, 8))  # (batch, time, inputs)"
 
 
-#: How a model is made, and from an expression for it (or for linen's and plain JAX's parameters) called.
+@dataclass(frozen=True)
+class _Port:
+    """How a model is made, and from an expression for it (or for linen's and plain JAX's parameters) called."""
+
+    make: str
+    call: str
+    step: str
+
+
 PORTS = {
-    "pure": {
-        "make": f"params = init(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
-        "call": "gru({}, x)",
-        "step": "gru_step({}, frame, carry)",
-    },
-    "linen": {
-        "make": f"module = GRU(features=32, carry_init=nn.initializers.normal(0.1))\n{X}\n"
+    "pure": _Port(
+        make=f"params = init(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
+        call="gru({}, x)",
+        step="gru_step({}, frame, carry)",
+    ),
+    "linen": _Port(
+        make=f"module = GRU(features=32, carry_init=nn.initializers.normal(0.1))\n{X}\n"
         'params = module.init(jax.random.key(0), x)["params"]',
-        "call": 'module.apply({{"params": {}}}, x)',
-        "step": 'module.apply({{"params": {}}}, frame, carry, method="step")',
-    },
-    "nnx": {
-        "make": f"model = GRU(8, 32, nnx.initializers.normal(0.1), rngs=nnx.Rngs(0))\n{X}",
-        "call": "{}(x)",
-        "step": "{}.step(frame, carry)",
-    },
-    "equinox": {
-        "make": f"model = GRU(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
-        "call": "jax.vmap({})(x)",
-        "step": "jax.vmap({}.step)(frame, carry)",
-    },
+        call='module.apply({{"params": {}}}, x)',
+        step='module.apply({{"params": {}}}, frame, carry, method="step")',
+    ),
+    "nnx": _Port(
+        make=f"model = GRU(8, 32, nnx.initializers.normal(0.1), rngs=nnx.Rngs(0))\n{X}",
+        call="{}(x)",
+        step="{}.step(frame, carry)",
+    ),
+    "equinox": _Port(
+        make=f"model = GRU(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
+        call="jax.vmap({})(x)",
+        step="jax.vmap({}.step)(frame, carry)",
+    ),
 }
 
 
@@ -116,8 +124,8 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
         it = style.it.format("treedef.unflatten(leaves)" if style.model == "leaves" else style.model)
         passed = "model, optimizer" if phase == "train_step" else style.model
         phases[phase] = vars(style) | {
-            "call": PORTS[port]["call"].format(it),
-            "step": PORTS[port]["step"].format(it),
+            "call": PORTS[port].call.format(it),
+            "step": PORTS[port].step.format(it),
             "bound": f"bound_{phase} = {style.bind.format(phase, passed)}\n" if style.bind else "",
             "called": f"bound_{phase}(" if style.bind else f"{phase}({passed}, ",
         }

@@ -1,6 +1,7 @@
 """Files of trigru: a good one of each format, and with other content, whose checksums are made anew."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save as to_bytes
 from trigru.bench.commands import matrix
-from trigru.bench.results.files import CHECKSUM, encode_line, with_checksum
+from trigru.bench.results.checksums import CHECKSUM, encode_line, with_checksum
 from trigru.bench.upgrades.record import DTYPES, FILE, RECORD, SIGNATURE, Subject, Trail, decode, name_of
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params
@@ -79,6 +80,23 @@ def rewrite(path: Path, change: Callable[[Any], object]) -> None:
     content, close = opened(path.read_bytes())
     change(content)
     path.write_bytes(close(content))
+
+
+def with_text(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """A file with another text of its JSON, which has the checksums of before."""
+    if content[:1] in (b"{", b"["):
+        return change(content)
+    arrays, text = decode(content)
+    return to_bytes(arrays, {RECORD: change(text).decode(), DTYPES: "{}"})
+
+
+def formatted_anew(text: bytes) -> bytes:
+    """The same JSON with other whitespace, ends of lines, order of keys, and forms of numbers."""
+    if text.startswith(b"["):
+        style = {"separators": (" , ", " : "), "sort_keys": True}
+        return b"".join(json.dumps(json.loads(line), **style).encode() + b"\r\n" for line in text.splitlines())
+    text = json.dumps(json.loads(text), indent=2, sort_keys=True).replace("\n", "\r\n").encode() + b"\r\n"
+    return re.sub(rb"(: \d+\.\d+)(?=[,\r])", rb"\g<1>0", text)
 
 
 def opened(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:

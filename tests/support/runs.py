@@ -12,7 +12,7 @@ from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan, Sized
 from trigru.bench.results.grouping import grouped
 from trigru.bench.results.machine import Ceilings, Machine
-from trigru.bench.results.run import Begun, Benchmark, Ended, GroupTimed, Results, Run, Started, Timed
+from trigru.bench.results.run import SCHEMA, Begun, Benchmark, Ended, GroupTimed, Results, Run, Started, Timed
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
 from trigru.common.port.styles import labels_of
@@ -97,7 +97,7 @@ def make_results(benchmarks: list[Benchmark], ceilings: Any = None, **facts: Any
     run = Run(
         begun=Begun(planned, [], [], None, None, ["trigru", "bench"], 0.0),
         started=[Started(MACHINE, of) for of in ceilings or [{"float32": Ceilings(100.0, 40.0)}] * processes],
-        untimed=[], interruptions=0, ended=Ended(ENDED, 0.0),
+        untimed=[], groups_timed=[], interruptions=0, ended=Ended(ENDED, 0.0), schema=SCHEMA,
     )  # fmt: skip
     return with_provenance(Results(run, benchmarks, []), **facts)
 

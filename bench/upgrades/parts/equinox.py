@@ -134,6 +134,7 @@ eqx.nn.MLP(D, "scalar", 4, 1, jnp.tanh, jnp.sin, use_bias=False, use_final_bias=
 eqx.nn.PReLU()
 eqx.nn.MultiheadAttention(1, D, key=KEY), X, X, X, dict(mask=MASK)
 eqx.nn.MultiheadAttention(2, H, key=KEY), X6, X6, X6, dict(mask=np.stack([MASK, ~np.asarray(MASK)]))
+eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=KEY), X6, X6, X6
 eqx.nn.MultiheadAttention(2, H, D, D, 3, 2, 4, use_key_bias=True, use_value_bias=True, key=KEY), X6, X, X
 eqx.nn.RotaryPositionalEmbedding(H), normal(T, H)
 """),
@@ -187,6 +188,7 @@ eqx.Partial(jnp.clip, max=0.5)(CARRY, 0)
 eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin).shape
 eqx.nn.inference_mode(eqx.nn.Dropout(0.5))(FRAME), Mine(normal(H), H)(CARRY)
 (lambda a, b: [a(1), b(FRAME)])(*eqx.nn.Shared(LAYERS, lambda of: of[1].weight, lambda of: of[0].weight)())
+[[of(normal(n, H)) for n in (6, 4)] for of in [eqx.nn.RotaryPositionalEmbedding(H)]]
 eqx.nn.Dropout(0.5, inference=True)(FRAME, inference=False, key=KEY)
 """),
     **HERE.dtypes("""

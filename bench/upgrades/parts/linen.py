@@ -195,10 +195,12 @@ partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRU
 """),
     "parameters": lambda: Example(drawn={line: _draw(line) for line in lines_of(MODULES)}),
     **HERE.traced(x=X)("""
+nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
 [nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
 nn.max_pool(x[None], (3, 2), (1, 2)), nn.max_pool(x[None], (2, 3), (2, 1), "SAME"), nn.max_pool(x, (2,))
 nn.avg_pool(x[None], (3, 2), (1, 2)), nn.avg_pool(x[None], (2, 3), (2, 1), ((1, 0), (0, 2))), nn.avg_pool(x, (2,))
 nn.pooling.min_pool(x[None], (2, 3), (2, 1)), nn.pool(x, 0.0, jax.lax.add, (3,), (2,), "SAME")
+nn.dot_product_attention(x, x, x)
 nn.dot_product_attention(x, x, x, normal(1, B, B), np.tri(B, k=1)[None] > 0), nn.BatchApply(jnp.tanh)(x)
 """),
     "dropout": HERE.compiled(lambda: {"x": X, "two": jnp.stack([X, 2 * X], 2)})("""
@@ -213,6 +215,7 @@ nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deter
     **HERE.calls("""
 nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
 common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0)
+nn.initializers.truncated_normal()(KEY, (B, H))
 nn.OptimizedLSTMCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
 nn.RNN(nn.OptimizedLSTMCell(H, dtype=jnp.bfloat16), return_carry=True).init_with_output(KEY, X)[0]
 jax.vmap(lambda x: nn.BatchNorm(False, axis_name="i").apply(BATCH_NORM, x, mutable=CHANGED)[0], axis_name="i")(STEPS)
@@ -222,6 +225,8 @@ letters(*(box().add_axis(axis, LAYERS).names for axis in (0, 1, 2)))
 letters(*(box("layers", "a", "b").remove_axis(0, LAYERS).names, box("a", "b", "layers").remove_axis(2, LAYERS).names))
 np.frombuffer(flax.serialization.to_bytes(everything()), np.uint8)
 flax.serialization.from_bytes(nothing(), flax.serialization.to_bytes(everything()))
+flax.serialization.from_state_dict(nothing(), flax.serialization.to_state_dict(everything()))
+flax.serialization.msgpack_restore(flax.serialization.to_bytes(everything()))
 everything()["train"].apply_gradients(grads={"w": CARRY}, apply_fn=jnp.cos).apply_fn(CARRY)
 everything()["train"].apply_gradients(grads={"w": CARRY}).apply_gradients(grads={"w": 2 * CARRY})
 Setup().bind(variables()).layers[0](FRAME), Setup().apply(variables(), FRAME, capture_intermediates=True)
@@ -236,6 +241,7 @@ letters(type(flax.serialization.msgpack_restore(flax.serialization.msgpack_seria
 (lambda m: [m.sow("a", "b", n * CARRY) for n in (1, 2)] and dict(m.variables))(Setup().bind({}, mutable=True))
 letters(*jax.tree.leaves(flax.traverse_util.path_aware_map(lambda path, _: "/".join(path), TREE)))
 flax.traverse_util.ModelParamTraversal(lambda path, _: path.endswith("d")).update(lambda a: 2 * a, TREE)
+flax.serialization.from_bytes(TWELVE, flax.serialization.to_bytes([2 * n for n in TWELVE]))
 letters(*flax.serialization.to_state_dict(TWELVE)), flax.serialization.from_state_dict(TWELVE, LAST_FIRST)
 letters(*import_module("flax.training.checkpoints").natural_sort(["a_10", "a_9", "a_-1"]))
 letters(nn.get_partition_spec({"a": box()}), nn.logical_to_mesh_axes(("a", "b"), [("a", "x"), ("b", "x"), ("b", "y")]))

@@ -147,11 +147,13 @@ optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b), where=(b > 0) & (np.aran
     **rows(lambda line: Example(lambda _: jnp.stack([jnp.asarray(HERE.value(line)(n)) for n in STEPS])))("""
 optax.exponential_decay(0.1, 4, 0.5)
 optax.linear_schedule(0.1, 1.0, 5)
+optax.polynomial_schedule(0.1, 1.0, 2, 8)
 optax.polynomial_schedule(0.1, 1.0, 2, 4, transition_begin=2)
 optax.exponential_decay(0.1, 4, 0.5, staircase=True, transition_begin=1, end_value=0.04)
 optax.linear_onecycle_schedule(10, 1.0)
 optax.piecewise_constant_schedule(0.1, {3: 0.5, 6: 0.1})
 optax.piecewise_interpolate_schedule("cosine", 0.1, {3: 0.5, 6: 0.1})
+optax.warmup_exponential_decay_schedule(0.0, 1.0, 3, 4, 0.5)
 optax.warmup_exponential_decay_schedule(0.0, 1.0, 2, 3, 0.5, 1, staircase=True, end_value=0.3)
 optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10, 0.2, exponent=2.0)
 optax.cosine_onecycle_schedule(10, 1.0)

@@ -1,4 +1,4 @@
-"""The results file: what is saved is read, and what is cut is refused."""
+"""The results file: what is saved is read, and what is cut or lacks a fact is refused."""
 
 import gzip
 import json
@@ -7,6 +7,7 @@ import sys
 
 import msgspec
 import pytest
+from support.files import at, rewrite
 from support.processes import LINEN, FakeProcesses, ignore, journal_at
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, run_of, save, with_provenance
 from trigru.bench.analysis.merge import load, merge
@@ -72,6 +73,30 @@ def test_the_commit_is_trigrus_own(path):
         info = json.loads(path.read_text())["commit_info"]
         assert (info["id"], info["dirty"], info["project"]) == (id, dirty, "trigru")
         assert info.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
+
+
+#: By the place of a record in the file, what it must have.
+FACTS = {
+    "": "trigru",
+    "trigru": "begun started untimed groups_timed interruptions ended schema",
+    "trigru begun": "plan arms untimed equality backend command load",
+    "trigru begun plan": "workloads phases ports peers styles kernels processes rounds sample_time_s",
+    "trigru begun arms 0": "workload phase dtype division port style kernel role copy",
+    "trigru started 0": "machine ceilings",
+    "trigru groups_timed 0": "group process timed",
+    "trigru groups_timed 0 timed 2": "arm calls steady clock times_s device backend gate leaves build program",
+    "trigru ended": "datetime load",
+}
+
+
+@pytest.mark.parametrize("place", FACTS)
+def test_a_file_that_lacks_a_fact_does_not_load(path, place):
+    for fact in FACTS[place].split():
+        save(RESULTS, path)
+        rewrite(path, at(place, lambda content, fact=fact: content.pop(fact)))
+        with pytest.raises(ResultsFileError, match=f"missing required field `{fact}`|schema None") as caught:
+            load(path)
+        assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(

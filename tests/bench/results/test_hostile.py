@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from support.files import BAD_ARRAYS, CALL, GOOD, SEALED, at, opened, rewrite
+from support.files import BAD_ARRAYS, CALL, GOOD, SEALED, at, formatted_anew, opened, rewrite, with_text
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.commands import matrix
@@ -168,12 +168,29 @@ def test_a_file_that_is_cut_changed_or_not_there_is_refused(tmp_path, name):
     content = good(name)
     for damaged, said in (
         (content.replace(b"cpu", b"gpu").replace(b"CPU", b"GPU"), "changed after trigru wrote it"),
-        (b"\xff" * 64, "JSON is malformed|not a run|decode byte 0xff"),
+        (b"\xff" * 64, "it is no|not a run|decode byte 0xff"),
         (None, "No such file"),
     ):
         (tmp_path / name).unlink(missing_ok=True) if damaged is None else (tmp_path / name).write_bytes(damaged)
         with pytest.raises(TrigruError, match=said):
             read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_a_file_that_was_formatted_anew_is_read(tmp_path, name):
+    (tmp_path / name).write_bytes(with_text(good(name), formatted_anew))
+    read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", SEALED)
+@pytest.mark.parametrize(("pattern", "other", "message"), [
+    (rb'("\w+": ?(?:"[^"]*"|\d+))', rb"\1,\1", "an object has .* twice"),
+    (rb"{", rb'{"a":9007199254740993,', r"an integer is 9007199254740993, expected at most 2\*\*53"),
+])  # fmt: skip
+def test_json_on_which_readers_would_not_agree_is_refused(tmp_path, name, pattern, other, message):
+    (tmp_path / name).write_bytes(with_text(good(name), lambda text: re.sub(pattern, other, text, count=1)))
+    with pytest.raises(TrigruError, match=message):
+        read(tmp_path / name)
 
 
 # Damage

@@ -1,5 +1,6 @@
 """The journal, and what a run asks of its processes: nothing is lost when one dies, hangs or says nothing."""
 
+import json
 import os
 from threading import Event
 from unittest.mock import MagicMock
@@ -106,6 +107,7 @@ UNREADABLE = {
     "a second beginning": (lines_of([begun(), begun()]), "has a second beginning"),
     "a number and a reason": (lines_of([begun(untimed=[LOST]), fakes.STARTED, CLOCKED]), "though the run began with"),
     "two clocks": (lines_of([begun(), fakes.STARTED, CLOCKED]), "timed by two clocks"),
+    "a field twice": (WHOLE.replace(b'"reason"', b'"reason":"","reason"'), "has reason twice"),
     "another fact": (WHOLE.replace(b"it broke", b"it BROKE"), CHANGED),
     "a control character": (lines_of([begun(), {"type": "\x9b31m"}]), r"Invalid value '\\x9b31m'"),
     "a line removed": (FIRST + THIRD + FOURTH, CHANGED),
@@ -115,13 +117,14 @@ UNREADABLE = {
 }
 
 
-def test_a_journal_is_read_up_to_any_line(path):
+def test_a_journal_is_read_up_to_any_line_and_whatever_its_whitespace_and_order_of_keys(path):
     path.parent.mkdir()
     for number in range(1, 5):
         path.write_bytes(b"".join((FIRST, SECOND, THIRD, FOURTH)[:number]) + b'["half')
         read = Journal.read(path)
         assert 1 + len(read.untimed) + len(read.started) + read.interruptions == number
-    path.write_bytes(WHOLE)
+    lines = [(checksum, dict(reversed(record.items()))) for checksum, record in map(json.loads, WHOLE.splitlines())]
+    path.write_text("".join(f"{json.dumps(line, separators=(' , ', ' : '))}\n" for line in lines))
     read = Journal.read(path)
     assert (read.begun, read.untimed, read.started, read.interruptions) == (begun(), [LOST], [fakes.STARTED], 1)
 

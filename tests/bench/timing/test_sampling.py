@@ -21,10 +21,10 @@ class Arm:
         return jax.block_until_ready(outputs)
 
 
-def sample(arms, rounds, sample_time_s=0.0, calibration=CPU, warmed=None, **options):
-    """The samples of arms, after their warm-up."""
-    warmed = warmed or [sampling.warm_up(arm, sample_time_s, calibration) for arm in arms]
-    return sample_rounds(arms, rounds, sampling.schedule_of(warmed, sample_time_s, calibration), **options)
+def scheduled(arms, sample_time_s=0.0, calibration=CPU):
+    """The schedule of arms, after their warm-up."""
+    warmed = [sampling.warm_up(arm, sample_time_s, calibration) for arm in arms]
+    return sampling.schedule_of(warmed, sample_time_s, calibration)
 
 
 @pytest.mark.parametrize("arms", [2, 3, 4, 7, 11])
@@ -54,7 +54,10 @@ def test_arms_run_interleaved_without_garbage_collection():
     log = []
     jnp.zeros(())
     gc.freeze()  # as in a measuring process
-    found = sample([Arm(lambda name=name: log.append((name, gc.isenabled())) or jnp.zeros(())) for name in "abc"], 6)
+    arms = [Arm(lambda name=name: log.append((name, gc.isenabled())) or jnp.zeros(())) for name in "abc"]
+    schedule = scheduled(arms)
+    assert schedule.calls == {"blocked": [1] * 3, "pipelined": [4] * 3}
+    found = sample_rounds(arms, 6, schedule)
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
     timed = log[-18 - 2 * 3 * 4 :][:18]  # after the warm-up; then two rounds of four calls without waiting
@@ -75,7 +78,8 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
         return jnp.zeros(())
 
     arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
-    compiled, failed, fine = sample([Arm(call) for call in arms], 8, warmed=[WarmUp(True, 1.0)] * 3)
+    schedule = sampling.schedule_of([WarmUp(True, 1.0)] * 3, 0.0)
+    compiled, failed, fine = sample_rounds([Arm(call) for call in arms], 8, schedule)
     assert gc.get_freeze_count() == 0
     assert isinstance(compiled, sampling.CompiledWhileTimingError)
     assert isinstance(failed, MemoryError)
@@ -146,33 +150,39 @@ def virtual(monkeypatch):
 def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtual):
     """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does not."""
     arms = [Queue(virtual, 60e-6, 100e-6), Queue(virtual, 200e-6, 100e-6)]
-    fast, slow = sample(arms, 8, sample_time_s=1e-3, calibration=sampling.ACCELERATOR)
-    for found, throughput_s, latency_s in ((fast, 100e-6, 160e-6), (slow, 200e-6, 300e-6)):
+    schedule = scheduled(arms, 1e-3, sampling.ACCELERATOR)
+    facts = zip(sample_rounds(arms, 8, schedule), schedule.calls["pipelined"], strict=True)
+    for (found, calls), throughput_s, latency_s in zip(facts, (100e-6, 200e-6), (160e-6, 300e-6), strict=True):
         assert [(clock, len(of)) for clock, of in found.items()] == [("pipelined", 8), ("blocked", 2)]
         np.testing.assert_allclose(found["pipelined"], throughput_s, rtol=1e-2)
         np.testing.assert_allclose(found["blocked"], latency_s, rtol=1e-2)
-        calls = sampling.ACCELERATOR.calls(WarmUp(True, throughput_s), 1e-3)
         assert calls >= 50
         assert calls * min(found["pipelined"]) >= 0.99 * 50e-3
+    assert sampling.ACCELERATOR.calls(WarmUp(True, 1.0), 1e-3) == 50, "however long they take"
     began_s = virtual.now_s
     sampling.warm_up(arms[0], 1e-3, sampling.ACCELERATOR)
     assert virtual.now_s - began_s >= 0.99, "a second of warm-up, while the clock rate rises"
 
 
 def test_on_a_cpu_what_is_waited_for_leads(virtual):
-    shares, options = [], {"sample_time_s": 1e-3, "calibration": CPU}
-    sample([Queue(virtual, 0.0, 9.0)] * 2, 4, **options, progress=shares.append)
+    shares, arms = [], [Queue(virtual, 0.0, 9.0)] * 2
+    sample_rounds(arms, 4, scheduled(arms, 1e-3), progress=shares.append)
     assert shares == pytest.approx([1 / 8] * 4 + [1 / 4] * 2), "of the time, also within a long round"
-    (found,) = sample([Queue(virtual, 60e-6, 100e-6)], 8, **options)
+    arms = [Queue(virtual, 60e-6, 100e-6)]
+    schedule = scheduled(arms, 1e-3)
+    assert schedule.calls["blocked"] == [7]
+    (found,) = sample_rounds(arms, 8, schedule)
     assert [(clock, len(of)) for clock, of in found.items()] == [("blocked", 8), ("pipelined", 2)]
     np.testing.assert_allclose(found["blocked"], 160e-6, rtol=1e-3)
     np.testing.assert_allclose(found["pipelined"], (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
 
 
 def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(virtual):
-    for clock, rounds in (("blocked", (5, 2)), ("pipelined", (2, 5))):
-        calibration = sampling.Calibration(clock)
-        (found,) = sample([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, calibration=calibration)
+    arms = [Queue(virtual, 1.0, 9.0)]
+    for clock, calls, rounds in (("blocked", 1, (5, 2)), ("pipelined", 4, (2, 5))):
+        schedule = scheduled(arms, 1e-3, sampling.Calibration(clock))
+        assert schedule.calls[clock] == [calls]
+        (found,) = sample_rounds(arms, 5, schedule)
         assert (len(found["blocked"]), len(found["pipelined"])) == rounds
         np.testing.assert_allclose(found["blocked"], 10.0, rtol=1e-6)
         np.testing.assert_allclose(found["pipelined"], (4 * 9.0 + 1.0) / 4, rtol=1e-6)

@@ -1,5 +1,7 @@
 """The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
 
+import json
+import os
 import shutil
 import weakref
 from contextlib import nullcontext, suppress
@@ -14,7 +16,7 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.machine import machine_differences
-from trigru.bench.timing import worker
+from trigru.bench.timing import supervisor, worker
 from trigru.bench.timing.sampling import Schedule, WarmUp
 from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, Turns, run
 from trigru.common.errors import TrigruError
@@ -198,7 +200,46 @@ def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(t
         assert taken("gpu or unknown", backend=None, versions={"jax": "other"}) == [False] * 3
 
 
-def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(tmp_path, monkeypatch):
+@pytest.fixture
+def spans(tmp_path, monkeypatch):
+    """What processes of their own leave of when they prepared and timed: kind, group, process, and both times."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "timed.py").write_text(f"""
+import json, time
+from trigru.bench.timing import worker
+def watch(name, real):
+    def watched(subject, *of, **more):
+        began, found = time.time(), real(subject, *of, **more)
+        arm = subject if name == "prepare" else subject[0].arm
+        with open({str(tmp_path / "spans")!r}, "a") as file:
+            print(json.dumps([name, arm.group, worker.PROCESS, began, time.time()]), file=file)
+        return found
+    setattr(worker, name, watched)
+for name in ("prepare", "sample_rounds"):
+    watch(name, getattr(worker, name))
+def answer_request(request: worker.TimingRequest, answer):
+    worker.PROCESS = request.process
+    worker.answer_request(request, answer)
+""")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(supervisor, "WORKER", "mine.timed:answer_request")
+    return lambda: [json.loads(line) for line in (tmp_path / "spans").read_text().splitlines()]
+
+
+@pytest.mark.long
+def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(tmp_path, spans):
+    journal = journal_at(tmp_path / "run", plan(phases=("step", "forward"), processes=2, rounds=12))
+    run(journal, ignore, quick=True)
+    timed = {(group, process): times for kind, group, process, *times in spans() if kind == "sample_rounds"}
+    first, second = dict.fromkeys(line.group for line in journal.groups_timed)
+    assert set(timed) == {(group, process) for group in (first, second) for process in (0, 1)}
+    for (_, process), (began, ended) in timed.items():
+        others = [times for _, _, number, *times in spans() if number != process]
+        assert all(until <= began or ended <= since for since, until in others)
+    assert max(timed[first, n][1] for n in (0, 1)) < min(timed[second, n][0] for n in (0, 1))
+
+
+def test_a_process_has_the_lock_for_itself_while_it_times_and_shares_it_while_it_prepares(tmp_path, monkeypatch):
     steps = Mock(spec=Turns)
     for name in ("measure_ceilings", "prepare", "warm_up", "sample_rounds"):
         steps.attach_mock(Mock(side_effect=getattr(worker, name)), name)
