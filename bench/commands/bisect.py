@@ -96,7 +96,7 @@ def by_command(command: Sequence[str], environments: Environments, of: VersionSe
     code, said = environments.get(of).run(command, COMMAND_LIMIT_S)
     if code in NOT_RUN:
         raise InputError(f"the command cannot be run: {said}")
-    return None if code == SKIP or not 0 <= code < 128 else code == 0  # 128 + a signal
+    return None if code == SKIP or not 0 <= code <= 128 else code == 0  # 128 + a signal
 
 
 # The search, which does not know what it looks for -------------------------------------------------------------------

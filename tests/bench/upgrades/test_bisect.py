@@ -119,6 +119,7 @@ def judge(script):
 
 JUDGED = {  # 137 is what uv says of a signal
     "exit 0": True, "exit 1": False, "exit 125": None, "kill -9 $$": None, "exit 137": None,
+    "exit 128": False, "exit 129": None,
     "[ $VERSION_SET = jax==0.1.0 ]": True,
 }  # fmt: skip
 

@@ -70,6 +70,7 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
     (signed(x="", n="1"), signed(x=""), ("arguments", "f", "n=1", "gone")),
     (signed(x="", size="50"), signed(x="", size="50", n="1"), ("better", "f", "", "also takes n=1")),
     (signed(x=""), signed(x="", n=""), ("arguments", "f", "none", "n")),
+    (signed(x=""), signed(x="", **{"**more": ""}), ("better", "f", "", "also takes **more")),
     (signed(x="", n="1"), signed(n="1", x=""), ("arguments", "f: order", "x, n", "n, x")),
     (signed(), {"signatures": {"g": {}}}, [("arguments", "names", "f", "gone"), ("better", "names", "", "g")]),
     (program(**{EQUATIONS: 100}), program(**{EQUATIONS: 126}), [

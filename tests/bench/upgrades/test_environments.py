@@ -32,7 +32,7 @@ def test_today_is_a_day_and_what_is_in_the_future_none():
         environments.read_day((environments.today() + timedelta(days=2)).isoformat())
 
 
-def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path):
+def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'Ml_Dtypes'\n")
     text = f"{tmp_path} ./jax-0.7-py3-none-any.whl git+file:///home/me/flax.git@main optax==0.2.5"
     found = environments.read_set(text)
@@ -40,6 +40,8 @@ def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path):
     kept = {part.partition("==")[0] for part in environments.with_candidates([text]).requirements if "==" in part}
     assert {"optax", "equinox", "numpy"} <= kept
     assert not {"ml-dtypes", "jax", "jaxlib", "flax"} & kept
+    monkeypatch.setattr(environments, "installed", lambda: {"flax": "0.12.0, editable"})
+    assert environments.with_candidates(["optax==0.2.5"]).requirements == ("optax==0.2.5", "flax==0.12.0")
 
 
 @pytest.mark.parametrize(("first", "every", "end", "found"), [

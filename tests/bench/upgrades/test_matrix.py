@@ -45,6 +45,7 @@ def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru
     (legend,) = matrix_picture(found).figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["pure"]
     assert read(tmp_path) == found
+    assert fill(SETS[1:2], tmp_path, Made()).rows[0].counts == {}, "of one that is now the first"
 
 
 def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.common.equality.checks import CHECKS, Case, Check, draws, get_checks
+from trigru.common.equality.checks import CHECKS, Case, Check, compiled, draws, get_checks
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.contract import reference
 from trigru.common.equality.contract.factors import whole_row
@@ -132,6 +132,15 @@ def test_what_cannot_be_compared_has_failed(problem):
 def measured(*cases, port=PURE):
     """The measurement of a check that is made up."""
     return Examiner().ask(port, Check("made up", "", lambda port: cases))
+
+
+def test_a_kernel_keeps_no_more_than_the_stock_one():
+    class Saving(PurePort):
+        def apply(self, model, *given, **options):
+            return super().apply(replace(model, remat=model.remat or model.kernel == "stock"), *given, **options)
+
+    found = measured(Case("fused", partial(compiled._require_saved, Saving(), "fused")))
+    assert re.search(r"the gradient keeps [\d.]+ states for each step, expected at most", str(found))
 
 
 class Opaque(PurePort):
@@ -259,16 +268,18 @@ def test_a_kernel_is_part_of_a_measurement():
     assert str(found).startswith("pure:fused: ")
 
 
-@pytest.mark.parametrize("levels", [{"lengths": "passed", "dtype": "float32"}, {"style": "leaves"}])
+@pytest.mark.parametrize("levels", [{"lengths": "passed", "dtype": "float32"}, {"style": "leaves", "kernel": "fused"}])
 def test_a_script_runs_a_failed_row_alone(levels, capsys, unchecked):
     check = replace(ONE_ROW, rows=lambda port: [USUAL | {"phase": "gradient"} | levels])
     (found,) = verify([PURE], checks=[check], dtypes=["float64", "float32"])
     before = {name: jax.config.values[name] for name in ("jax_enable_x64", "jax_default_matmul_precision")}
+    scope = {}
     try:
-        exec(compile(script_of(found), "script", "exec"), {})
+        exec(compile(script_of(found), "script", "exec"), scope)
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+    assert levels.items() <= scope["row"].items()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 1
     assert all(re.fullmatch(r".+: largest difference \d.*e[-+]\d+, largest value \d.*", line) for line in lines)

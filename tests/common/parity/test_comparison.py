@@ -272,6 +272,11 @@ class TestParameters:
         assert next(pair.by for pair in result.parameters.matched if pair.candidate == "scale") == "the mapping"
         assert compare(reference, candidate(forward), X).verdict != "same"
 
+    def test_a_parameter_that_the_mapping_also_uses_to_compute_another_has_no_gradient_to_compare(self):
+        tied = Model({"w": PARAMS["w"]}, lambda params, x: jnp.tanh(x @ params["w"]) @ jnp.exp(params["w"].T))
+        apart = Model({"w": normal(4, 6), "e": normal(4, 6)}, lambda p, x: jnp.tanh(x @ p["w"]) @ p["e"].T)
+        assert_same(tied, apart, X, mapping={"w": "w", "e": ("w", np.exp)})
+
     @pytest.mark.usefixtures("unchecked")
     @pytest.mark.parametrize("message", BAD_MAPPINGS)
     def test_a_wrong_mapping_is_refused(self, message):

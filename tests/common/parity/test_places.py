@@ -10,7 +10,7 @@ import pytest
 from trigru.common.compat import enable_x64
 from trigru.common.parity.departure import Search, moved_starts
 from trigru.common.parity.places import places_of
-from trigru.common.parity.report import makers
+from trigru.common.parity.report import argument_at, makers
 from trigru.common.parity.tape import TraceTape
 from trigru.common.program import CodeLine
 
@@ -179,3 +179,8 @@ def test_a_module_is_made_where_the_keyword_of_the_operation_stands(tmp_path):
     (tmp_path / "model.py").write_text(text)
     called = [CodeLine(str(tmp_path / "model.py"), 7, "M.f")]
     assert [[made.line for made in makers(called, operation)] for operation in ("add", "sin")] == [[4], [3]]
+
+
+def test_an_argument_is_made_where_its_variable_is_assigned_last(tmp_path):
+    (tmp_path / "model.py").write_text("made = sgd(1)\nmade = adam(1)\nModel(optimizer=made)\nmade = None\n")
+    assert argument_at(CodeLine(str(tmp_path / "model.py"), 3, "<module>"), "optimizer").line == 2

@@ -128,17 +128,17 @@ OWN_NAMES = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "bi", "bias_n": "bn"}
 def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
     """Their matrices are for row vectors."""
     own = {name: getattr(PARAMS, field).T for field, name in OWN_NAMES.items()}
-    agent = {"actor": own, "critic": own, "Dense_1": {"kernel": np.ones((3, 1), "f4")}}
+    agent = {"actor": own, "actor2": own, "Dense_1": {"kernel": np.ones((3, 1), "f4")}}
     state = {"params": agent, "opt": {"0": {"count": np.ones(()), "mu": {"params": agent}, "nu": {"params": agent}}}}
     trees = ("params", "opt/0/mu/params", "opt/0/nu/params")
-    grus = [f"{tree}/{name}" for tree in trees for name in ("actor", "critic")]
+    grus = [f"{tree}/{name}" for tree in trees for name in ("actor", "actor2")]
     new, found = exchange(state, "linen", grus, OWN_NAMES)
-    assert same_bits(found["params/critic"].params, PARAMS._replace(initial_carry=np.zeros(3, "f4")))
+    assert same_bits(found["params/actor2"].params, PARAMS._replace(initial_carry=np.zeros(3, "f4")))
     linen = layouts()["linen"].tree(PARAMS)
     del linen["initial_carry"]  # one without an initial carry gets none
     for tree in (new["params"], new["opt"]["0"]["mu"]["params"], new["opt"]["0"]["nu"]["params"]):
         assert list(tree) == list(agent)
-        for name in ("actor", "critic"):
+        for name in ("actor", "actor2"):
             jax.tree.map(assert_bits, tree[name], linen)
         assert_bits(tree["Dense_1"]["kernel"], agent["Dense_1"]["kernel"])
     again, found = exchange(new, "linen")
