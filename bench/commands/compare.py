@@ -133,7 +133,7 @@ def _finish(journal: Journal, folder: Path, show_it: Callable[[Results], None]) 
         try:
             write_page(folder / PAGE, run_page(results))
         except OSError:
-            say(f"Its page is not: trigru report {folder} --output {folder} writes it.")
+            say(f"The page {folder / PAGE} is not written: trigru report {folder} --output {folder} writes it.")
             raise
         say(f"all tables: trigru report {folder} --details; code: trigru styles")
     return results
