@@ -25,7 +25,7 @@ PHASES = {"forward": EVAL, "train step": TRAIN}  # what is timed, and in which m
 COUNTS = ("dots", "fusions", "whiles", "transposes")  # what is told of the compiled programs
 
 
-class ClockComparison(TimeComparison, frozen=True, kw_only=True):
+class ClockComparison(TimeComparison, frozen=True):
     """The time of a candidate over that of the reference, with its 95 % interval, by one clock."""
 
     clock: str  # of `CLOCKS`
@@ -117,4 +117,4 @@ def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
         found = verdict(ratio, floor, [0] * ROUNDS)
-        yield ClockComparison(*astuple(ratio), clock=clock, noise_floor=floor, verdict=found, time_s=both)
+        yield ClockComparison(*astuple(ratio), clock, floor, found, both)
