@@ -94,6 +94,12 @@ def test_frameworks_meet_in_one_label_by_their_own_cells():
     assert [b.name for b in met] == ["pure[jit]", "linen[apply]", SPLIT, PARTITION]
 
 
+@pytest.mark.parametrize("clock", ["blocked", "pipelined"])
+def test_where_calls_are_queued_the_other_clock_is_latency(clock):
+    section, *_ = timing_tables(make_results(group({"pure[jit]#2": 0.0, NNX: 1e-3}, clock=clock)))
+    assert ("latency" in " ".join(section.notes)) == (clock == "pipelined")
+
+
 def test_operations_are_counted_where_their_numbers_differ():
     for counts, told in (
         ({"dots": 6, "fusions": 9, "whiles": 0}, (("dots", 6, 2), ("whiles", 0, 1))),
