@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from msgspec.structs import astuple
 
 from ...common.errors import InputError
 from ...common.parity.model import EVAL, TRAIN, Model, as_arrays
@@ -117,4 +116,4 @@ def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
         found = verdict(ratio, floor, [0] * ROUNDS)
-        yield ClockComparison(*astuple(ratio), clock, floor, found, both)
+        yield ClockComparison(ratio.ratio, ratio.low, ratio.high, clock, floor, found, both)
