@@ -84,7 +84,8 @@ def published(name: str) -> Answer:
 
 def row_at(of: Answer, at: tuple[str, str]) -> AnswerRow:
     """The row of a situation."""
-    return next(row for row in of.rows if (str(row.workload), row.phase) == at)
+    (row,) = (row for row in of.rows if (str(row.workload), row.phase) == at)
+    return row
 
 
 def timed(at: tuple[str, str], called: str, *, queued: bool) -> Benchmark | None:

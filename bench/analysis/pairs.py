@@ -47,7 +47,7 @@ class Difference(TimeComparison, frozen=True, kw_only=True):
 
 
 def difference(group: list[Benchmark], one: Benchmark, other: Benchmark) -> Difference:
-    """One arm of a group against another, by the same clock."""
+    """One arm against another of its group, by the same clock; what causes it is told by that group's arms."""
     ratio, word = _compared(one, other)
     difference_s, low_s, high_s = ((r - 1) * other.median_s for r in astuple(ratio))
     mine, its = one.facts.program, other.facts.program
@@ -74,8 +74,9 @@ def _cause(group: list[Benchmark], one: Benchmark, other: Benchmark, same: bool 
         return "unexplained"
     if same_port:
         return "boundary"
-    # two frameworks that cannot be told apart where both pass a list of arrays
-    as_leaves = labelled(group, LEAVES)
+    # two frameworks that cannot be told apart where both pass a list of arrays, by the same clock
+    alike = [b for b in group if b.group == one.group and b.facts.clock == one.facts.clock]
+    as_leaves = labelled(alike, LEAVES)
     pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
     vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
     return "boundary" if vanishes else "unexplained"

@@ -40,6 +40,8 @@ def load_starts(path: Path) -> ColdStarts:
     """Read a file of cold starts. Raises an InputError if it is missing, was changed, or is not such a file."""
     with refusing(path, InputError, f"Write it with `{STARTS_COMMAND}`."):
         found = record_of(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
+        if first_twice(port for port, _ in dict.fromkeys((cold.port, cold.style) for cold in found.starts)):
+            raise ValueError("the starts of one port are of several call styles")
         if first_twice(map(repr, found.starts)):
             raise ValueError("it has a start twice, to the last digit")
         return found

@@ -26,7 +26,7 @@ from ..proving.prover import Prover
 from ..reporting.answer import show_run
 from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
-from ..results.arm import Load, Plan, Untimed
+from ..results.arm import NOT_PROVEN, Load, Plan, Untimed
 from ..results.checksums import with_checksum
 from ..results.files import FILE, PARTIAL, STARTS, Journal, ResumeError, command_line, save
 from ..results.proof import proofs_of
@@ -135,7 +135,7 @@ def _finish(journal: Journal, folder: Path, show_it: Callable[[Results], None]) 
         try:
             write_page(folder / PAGE, run_page(results))
         except OSError:
-            say(f"Its page is not: trigru report {folder} --output {folder} writes it.")
+            say(f"The page {folder / PAGE} is not written: trigru report {folder} --output {folder} writes it.")
             raise
         say(f"all tables: trigru report {folder} --details; code: trigru styles")
     return results
@@ -161,7 +161,7 @@ def _begun(plan: Plan, equality: list[Measurement] | None, backend: str | None, 
     arms = expand(plan)
     failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(equality or []) if not proof.is_equal}
     checks = {arm.id: failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel))) for arm in arms}
-    untimed = [Untimed(arm, f"not proven equal: {', '.join(names)}") for arm in arms if (names := checks[arm.id])]
+    untimed = [Untimed(arm, f"{NOT_PROVEN}: {', '.join(names)}") for arm in arms if (names := checks[arm.id])]
     untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
     software = versions_of(packages_of((*plan.ports, *plan.peers))), commit_of_trigru()
     return Begun(plan, arms, untimed, equality, backend, command_line(), load, now(), *software)

@@ -5,7 +5,6 @@ import importlib.util
 import json
 import sys
 import traceback
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,7 +47,9 @@ def port(
     facts, lines = result.as_json(), [str(result)]
     if costs is not None:
         cost = list(costs.cost_of(reference, candidate, given, result)) if result.verdict == SAME else []
-        facts["cost"] = [asdict(phase) for phase in cost]
+        from msgspec import to_builtins  # one of those packages
+
+        facts["cost"] = to_builtins(cost)
         lines += ["", *costs.cost_lines(cost)] if cost else []
         if not cost:
             say("They are not timed, since they are not the same function.")

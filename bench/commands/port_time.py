@@ -14,6 +14,7 @@ from ...common.parity.programs import TracedProgram
 from ...common.parity.report import Comparison
 from ...common.port.programs import ProgramFacts, read_program
 from ..analysis.statistics import compare, noise_floor, verdict
+from ..results.run import TimeComparison
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
 ROUNDS, SAMPLE_TIME_S = 24, 5e-3  # rounds of three arms each, and how long a sample lasts
@@ -23,13 +24,9 @@ PHASES = {"forward": EVAL, "train step": TRAIN}  # what is timed, and in which m
 COUNTS = ("dots", "fusions", "whiles", "transposes")  # what is told of the compiled programs
 
 
-@dataclass(frozen=True)
-class ClockComparison:
-    """The time of a candidate over that of the reference, with its 95 % interval."""
+class ClockComparison(TimeComparison, frozen=True):
+    """The time of a candidate over that of the reference, with its 95 % interval, by one clock."""
 
-    ratio: float
-    low: float
-    high: float
     clock: str  # of `CLOCKS`
     noise_floor: float  # what a second copy of the reference differs by, as a fraction
     verdict: str  # "faster", "slower" or "indistinguishable"
@@ -119,4 +116,4 @@ def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
         found = verdict(ratio, floor, [0] * ROUNDS)
-        yield ClockComparison(ratio.ratio, ratio.low, ratio.high, clock, noise_floor=floor, verdict=found, time_s=both)
+        yield ClockComparison(ratio.ratio, ratio.low, ratio.high, clock, floor, found, both)

@@ -1,6 +1,6 @@
 """The answer of a run in sentences and on one screen: the fastest, times, what to write, and how sure it is."""
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil
 from textwrap import wrap
 
@@ -21,8 +21,9 @@ from .times import overhead_tables, speedup_tables, time_tables
 
 #: Of a screen; and of its table, the widths of columns.
 LINES, WIDTH, PHASE_WIDTH, TIME_WIDTH, GAP = 24, 80, 16, 8, "  "
-#: What is left out of a screen that has too many lines, the first first.
-LEFT_OUT = ("ratios", "waiting", "styles")
+#: What a screen has, in full and then, where that is too many lines, the first that fits; see `head_lines`.
+STEPS = [{"waited": waited, "brief": brief} for waited in (True, False) for brief in (False, True)]
+STEPS += [{"waited": False, "brief": True, "styles": False}]
 #: What sentences call phases, in their order. Where one step and train steps were timed, no others have a sentence.
 SUBJECTS = {"step": "One GRU time step", "train_step": "Training updates", "forward": "Forward pass"}
 SUBJECTS |= {"gradient": "Gradient"}
@@ -30,8 +31,6 @@ MAIN = ("step", "train_step")
 #: What a loop of calls does, by the clock: in a word, and as sentences explain it.
 WAITING = {"blocked": "waited", "pipelined": "queued"}
 LOOPS = {"blocked": "each call waited for", "pipelined": "queued, none waited for"}
-#: What is said once of a ratio.
-TAKES = "takes"
 #: Where all times differ by less, as a ratio, a sentence says so.
 NEAR = 1.05
 #: The least ratio of the documented call to another for which the other is advised.
@@ -72,7 +71,8 @@ def show_run(run: Results, *, details: bool = False, json: bool = False) -> None
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     """The screen, of at most 80 columns where no more than three frameworks are compared.
 
-    Where that makes the lines fit, ratios, then the line on waiting, then what the styles are is left out.
+    Where that makes the lines fit, ratios are left out, else the line on waiting, else both, else also what the styles
+    are.
     """
 
     def folded(texts: Iterable[str]) -> list[str]:
@@ -80,8 +80,8 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         return [line for text in texts for line in wrap(text, WIDTH, **how)]
 
     times, below, whole = list(_times(found)), folded(more_lines(found)), list[str]()
-    for number in range(len(LEFT_OUT) + 1):
-        above = folded([*warnings, *head_lines(found, LEFT_OUT[:number])])
+    for step in STEPS:
+        above = folded([*warnings, *head_lines(found, **step)])
         apart = [line for part in (above, times, below) if part for line in ("", *part)][1:]
         screen = apart if len(apart) <= LINES else [line for line in apart if line]
         if len(screen) <= LINES:
@@ -90,20 +90,20 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     return whole
 
 
-def head_lines(found: Answer, left_out: Container[str] = ()) -> list[str]:
-    """What failed or is missing, then which framework is the fastest, then what the styles are."""
+def head_lines(found: Answer, *, styles: bool = True, **how: bool) -> list[str]:
+    """What failed or is missing, then the lines of `fastest_lines`, then with `styles` what these are."""
     jits = ", ".join(JITS[port] for port in found.ports if port in JITS)
     texts = {DOCUMENTED: f"Documented: {jits}." * bool(jits), FUNCTIONAL: "Functional: jax.jit(f)(params, x)."}
-    styles = " ".join(text for label, text in texts.items() if text and any(label in row.cells for row in found.rows))
-    shown = [styles] if styles and "styles" not in left_out else []
-    return [*problem_lines(found), *fastest_lines(found, left_out), *shown]
+    line = " ".join(text for label, text in texts.items() if text and any(label in row.cells for row in found.rows))
+    return [*problem_lines(found), *fastest_lines(found, **how), *[line] * (styles and bool(line))]
 
 
-def fastest_lines(found: Answer, left_out: Container[str] = ()) -> list[str]:
+def fastest_lines(found: Answer, *, waited: bool = True, brief: bool = False) -> list[str]:
     """Which framework is the fastest by style: in one step, which is waited for, and in training, which is not.
 
-    Where one of the fastest frameworks is slower if train steps are waited for, a line names the fastest then. What may
-    be left out: "ratios", in lines that they make too long, and "waiting", that line.
+    Args:
+        waited: where one of the fastest frameworks is slower if train steps are waited for, name the fastest then.
+        brief: leave out the ratios of slower frameworks where they do not fit one line.
     """
     lines, explain = list[str](), True
     for phase in shown_phases(found):
@@ -111,14 +111,14 @@ def fastest_lines(found: Answer, left_out: Container[str] = ()) -> list[str]:
         others = [row.other for row in rows if row.other]
         situation, styles = others if len(others) == len(rows) else rows, list[str]()
         for label in COMPARED:
-            line = _fastest_of(situation, label, explain=explain)
-            if "ratios" in left_out and len(line) > WIDTH:
-                line = _fastest_of(situation, label, brief=True)
-            explain = explain and TAKES not in line
+            line, explains = _fastest_of(situation, label, explain=explain)
+            if brief and len(line) > WIDTH:
+                line, explains = _fastest_of(situation, label, brief=True)
+            explain = explain and not explains
             styles += [line] if line else []
         loop = f" ({LOOPS[situation[0].clock]})" * (phase in MAIN)
         lines += [f"{SUBJECTS[phase]}{loop}, fastest framework by style:", *styles] if styles else []
-        if phase == "train_step" and situation is others and "waiting" not in left_out:
+        if phase == "train_step" and situation is others and waited:
             texts = ", ".join(_if_waited_for(others, rows))
             lines += [f"If waited for, fastest: {texts}."] if texts else []
     return lines
@@ -143,15 +143,17 @@ def _if_waited_for(queued: list[AnswerRow], waited: list[AnswerRow]) -> Iterator
             yield f"{listed(map(name_of, ports))}{' tied' * (len(ports) > 1)} {CALLED[label]}{at}"
 
 
-def _fastest_of(rows: list[AnswerRow], label: str, *, explain: bool = False, brief: bool = False) -> str:
+def _fastest_of(rows: list[AnswerRow], label: str, *, explain: bool = False, brief: bool = False) -> tuple[str, bool]:
     """Which frameworks are the fastest in one style, in each row where they differ; "" where that is unknown.
 
-    In brackets, how many times as long the others take; with explain, the first of these says what it is.
+    In brackets, how many times as long the others take; with explain, the first of these says what it is. Returned is
+    also whether one did.
     """
     rows = [row for row in rows if len(row.cells.get(label, {})) > 1]
     if not rows or not all(row.fastest.get(label) for row in rows):
-        return ""
+        return "", False
     groups, texts = grouped(rows, lambda row: frozenset(row.fastest[label])), list[str]()
+    explains = False
     everybody = {port for row in rows for cells in row.cells.values() for port in cells}
     for first, of in groups.items():
         where = f" at {sizes_of(of, rows)}" if len(groups) > 1 else ""
@@ -169,13 +171,13 @@ def _fastest_of(rows: list[AnswerRow], label: str, *, explain: bool = False, bri
             at = f" at {sizes_of([row for row, *_ in found], of)}" if len(found) < len(of) else ""
             times = from_to((x for *_, x in found), lambda x: f"{x:.1f}" if x >= 1.95 else f"{x:.2f}")
             times = f"{times.replace(' to ', '-')}x"
-            slower.append(f"{name_of(port)} {f'{TAKES} {times} its time' if explain else times}{at}")
-            explain = False
+            slower.append(f"{name_of(port)} {f'takes {times} its time' if explain and not explains else times}{at}")
+            explains = explain
         in_order = [port for port in of[0].cells[label] if port in first]
         tied = " tied" * (len(in_order) > 1)
         brackets = f" ({', '.join(slower)})" * (not brief and bool(slower))
         texts.append(listed(map(name_of, in_order)) + tied + where + brackets)
-    return f"  {CALLED[label]}: {', '.join(texts)}."
+    return f"  {CALLED[label]}: {', '.join(texts)}.", explains
 
 
 def _slower(row: AnswerRow, label: str) -> dict[str, float]:

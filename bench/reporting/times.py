@@ -22,6 +22,12 @@ from .exports import style_table
 from .naming import short_group
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
 
+WHAT_OTHER_IS = {
+    "blocked": "Blocked: each call is waited for. Pipelined: none is before the next is started, as a training loop "
+    "does.",
+    "pipelined": "Pipelined: no call is waited for before the next is started, as a training loop does. Blocked: each "
+    "is, which is latency.",
+}
 CAUSES = {
     "none": "no difference",
     "unread": "a program that could not be read",
@@ -59,7 +65,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
         + " Noisy: smaller differences cannot be seen here." * (first.floor > NOISY_FLOOR),
         f"%: of the machine's nearer limit, here {LIMITS[pairs.limit_of(results, first)[0]]}.",
-        "Blocked: each call is waited for. Pipelined: none is before the next is started, as a training loop does.",
+        WHAT_OTHER_IS[clock],
         *["-: not measured."] * any(not b.other_s for b in benchmarks),
         *(f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline)),
     ]

@@ -28,7 +28,9 @@ Load = Annotated[float, Meta(ge=0, le=1e6)]
 #: The clock that does not lead, by the one that does.
 OTHER_CLOCK: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
 Role = Literal["baseline", "duplicate", "arm"]
-#: Why no arm of a group has a number where one of these has none.
+#: How the reason begins why an arm has no number whose port differs from the oracle.
+NOT_PROVEN = "not proven equal"
+#: And why no arm of a group has one without these.
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
 

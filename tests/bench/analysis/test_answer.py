@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from scipy.stats import t
-from support.runs import FAST, make_arm, make_benchmark, make_results, with_benchmarks
+from support.runs import FAST, make_arm, make_benchmark, make_results, with_benchmarks, with_facts
 from trigru.bench.analysis.answer import answer, least_seen
 from trigru.bench.analysis.merge import judged_by_other_clock
-from trigru.bench.reporting.answer import advice_of, fastest_lines
+from trigru.bench.reporting.answer import LINES, advice_of, answer_lines, fastest_lines
 
 
 def timed(times_s, workload="question", process=None, **facts):
@@ -41,6 +41,15 @@ def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
     assert row.fastest["functional"] == ["linen"], "though a noisy time reaches below its own"
 
 
+def test_a_pair_is_the_difference_of_its_two_frameworks_without_those_on_another_device():
+    odd = [with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in timed(FAST)]
+    (row,), (mixed,) = (answer(make_results(of)).rows for of in (timed(FAST), odd))
+    two = ("linen", "nnx"), ("linen", "equinox"), ("nnx", "equinox")
+    assert ([*row.pairs["functional"]], [*mixed.pairs["functional"]]) == ([*two], [*two[:1]])
+    for pair, d in row.pairs["functional"].items():
+        assert (d.one, d.other) == tuple(row.cells["functional"][port].name for port in pair)
+
+
 def test_a_single_framework_is_not_named_the_fastest():
     alone = {name: FAST[name] for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")}
     (row,) = answer(make_results(timed(alone))).rows
@@ -61,6 +70,22 @@ def by_two_clocks(rng, *phases, **facts):
         other_s = {"other_s": (second * other * noise * 1e-3).tolist(), "other_process": OTHER_PROCESS}
         found.append(make_benchmark(arm, first * machine * 1e-3, PROCESS, ratio=first, floor=0.01, **other_s, **facts))
     return make_results(found)
+
+
+def test_a_cause_by_the_other_clock_is_told_by_that_clocks_arms(rng):
+    """NNX and Equinox differ in functional style by both clocks; where both pass leaves, by one of them."""
+    pair, leaves = ("nnx[split-merge]", "equinox[partition]"), ("nnx[leaves]", "equinox[leaves]")
+    noise = rng.lognormal(0, 1e-4, (6, 15))
+    for ratios, causes in (((2.0, 1.0), ("unexplained", "boundary")), ((1.0, 2.0), ("boundary", "unexplained"))):
+        slow = {pair[0]: (2.0, 2.0), leaves[0]: ratios}
+        found = []
+        for name, of_name in zip(("pure[jit]", "pure[jit]#2", *pair, *leaves), noise, strict=True):
+            (first, other), process = slow.get(name, (1.0, 1.0)), np.repeat(range(5), 3)
+            by_other = {"other_s": (1e-4 * other * of_name).tolist(), "other_process": process.tolist()}
+            arm = make_arm(name, phase="train_step")
+            found.append(make_benchmark(arm, 1e-4 * first * of_name, process, ratio=first, floor=0.01, **by_other))
+        (row,) = answer(make_results(found)).rows
+        assert tuple(of.pairs["functional"]["nnx", "equinox"].cause for of in (row, row.other)) == causes
 
 
 @pytest.mark.parametrize("lost", ["pure[jit]", "pure[jit]#2", "linen[apply]", ""])
@@ -93,6 +118,24 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
     for rows, known in (([unknown], False), ([train, unknown], bool(train.other))):
         told = [line for line in fastest_lines(replace(found, rows=rows)) if line.startswith("If waited")]
         assert [line.partition(" at ")[0] for line in told] == ["If waited for, fastest: NNX as documented"] * known
+
+
+def test_a_screen_leaves_out_ratios_or_the_line_on_waiting_before_both_and_then_what_styles_are():
+    queued = {"nnx[nnx.jit]": (1.0, 3.5), "equinox[filter_jit]": (1.4, 0.5), "equinox[partition]": (1.5, 1.5)}
+    waited = {"nnx[nnx.jit]": (2.0, 0.5), "equinox[filter_jit]": (0.5, 2.0), "equinox[partition]": (1.5, 0.5)}
+    waited |= {"nnx[split-merge]": (0.5, 2.0)}
+    process, found = np.repeat(range(5), 3), []
+    for number, size in enumerate(("tiny", "question")):
+        for name in FAST:
+            first, other = (of.get(name, (1.2, 1.2))[number] * 1e-4 * np.ones(15) for of in (waited, queued))
+            by_other = {"other_s": other.tolist(), "other_process": process.tolist()}
+            found.append(make_benchmark(make_arm(name, size, "train_step"), first, process, **by_other))
+    run = answer(make_results(found))
+    screens = ["\n".join(answer_lines(run, ["A warning."] * more)) for more in range(LINES)]
+    parts = [tuple(part in screen for part in ("takes 1.40x", "If waited", "Functional: ")) for screen in screens]
+    steps = (True, True, True), (False, True, True), (True, False, True), (False, False, True), (False, False, False)
+    assert [*dict.fromkeys(parts)] == [*steps]
+    assert parts[-1] == steps[0], "where nothing makes it fit, nothing is left out"
 
 
 def test_sizes_that_disagree_are_told_apart_and_ties_are_said():

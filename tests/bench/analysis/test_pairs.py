@@ -51,6 +51,19 @@ def test_styles_and_programs_tell_the_cause(one, other, over_s, programs, expect
         assert difference([*arms.values()], arms[first], arms[second]).cause == expected
 
 
+def test_a_cause_is_told_by_arms_of_its_own_work_alone():
+    over_s = {SPLIT: 1e-3, PARTITION: 0.0}
+    own = {b.name: b for b in group(over_s | {LEAVES: 0.0, EQUINOX_LEAVES: 0.0})}
+    slow = [b for b in group(over_s | {LEAVES: 1e-3, EQUINOX_LEAVES: 0.0}) if "leaves" in b.name]
+    other_group = group({LEAVES: 1e-3, EQUINOX_LEAVES: 0.0}, division="fused")
+    other_clock = group({LEAVES: 1e-3, EQUINOX_LEAVES: 0.0}, clock="pipelined")
+    for more in (other_group, other_clock):
+        found = difference([*own.values(), *more], own[SPLIT], own[PARTITION])
+        assert found.cause == "boundary"
+    lacking = [b for b in own.values() if b not in (own[LEAVES], own[EQUINOX_LEAVES])]
+    assert difference([*lacking, *slow], own[SPLIT], own[PARTITION]).cause == "unexplained"
+
+
 def test_the_boundary_is_held_to_the_estimate_and_not_to_an_end_of_its_interval():
     over_s = np.repeat([1.9e-3, 2.2e-3, 2.5e-3], 4)
     times = {"pure[jit]": np.full(12, BASE_S), NNX: BASE_S + over_s, SPLIT: np.full(12, BASE_S)}
@@ -79,6 +92,12 @@ def test_frameworks_meet_in_one_label_by_their_own_cells():
     names = ("pure[jit]#2", "linen[apply]", "linen[apply]:fused", NNX, SPLIT, FILTER, PARTITION)
     met = labelled(group(dict.fromkeys(names, 0.0)), "functional").values()
     assert [b.name for b in met] == ["pure[jit]", "linen[apply]", SPLIT, PARTITION]
+
+
+@pytest.mark.parametrize("clock", ["blocked", "pipelined"])
+def test_where_calls_are_queued_the_other_clock_is_latency(clock):
+    section, *_ = timing_tables(make_results(group({"pure[jit]#2": 0.0, NNX: 1e-3}, clock=clock)))
+    assert ("latency" in " ".join(section.notes)) == (clock == "pipelined")
 
 
 def test_operations_are_counted_where_their_numbers_differ():

@@ -236,7 +236,7 @@ def test_where_the_page_cannot_be_written_the_result_stands_and_blocks_no_other_
     with monkeypatch.context() as patched:
         patched.setattr(compare, "write_page", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
         code, out, err = call(*STEP, "-o", str(folder))
-    assert (code, "Its page is not: trigru report" in err) == (2, True)
+    assert (code, "report.html is not written: trigru report" in err) == (2, True)
     assert load(folder / "results.json").trigru.complete
     assert invoke("report", str(folder)).stdout == out
     assert invoke(*STEP, "--phase", "forward", "-o", str(folder)).exit_code == 0, "another plan"

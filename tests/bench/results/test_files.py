@@ -8,11 +8,11 @@ import sys
 import msgspec
 import pytest
 from support.files import at, rewrite
-from support.processes import LINEN, FakeProcesses, ignore, journal_at
+from support.processes import AGAIN, LINEN, PURE, FakeProcesses, ignore, journal_at
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, run_of, save, with_provenance
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.results import files
-from trigru.bench.results.arm import Untimed
+from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.files import FILE, ResultsFileError, command_line
 from trigru.bench.results.run import Ended, Run
 from trigru.bench.timing.supervisor import run
@@ -43,13 +43,17 @@ def test_the_samples_and_what_was_asked_are_read_as_they_were_saved(path):
     assert load(path.parent) == found
 
 
-def test_an_arm_that_lost_its_number_in_a_later_process_has_a_reason_in_the_file(path):
+@pytest.mark.parametrize(("lost", "reasons"), [
+    (LINEN, [Untimed(LINEN, "in one process: it broke")]),
+    (AGAIN, [Untimed(PURE, NO_BASELINE), Untimed(AGAIN, "it broke"), Untimed(LINEN, NO_BASELINE)]),
+], ids=["arm", "duplicate"])  # fmt: skip
+def test_an_arm_that_lost_its_number_in_a_later_process_has_a_reason_in_the_file(path, lost, reasons):
     journal = journal_at(path.with_name("journal"))
-    run(journal, ignore, FakeProcesses(fails={(1, LINEN.id): "it broke"}))
+    run(journal, ignore, FakeProcesses(fails={(1, lost.id): "it broke"}))
     journal.ended = Ended(RESULTS.datetime, None)
     files.save(merge(journal), path)
     found = load(path)
-    assert found.untimed == merge(journal).untimed == [Untimed(LINEN, "in one process: it broke")]
+    assert found.untimed == merge(journal).untimed == reasons
     assert [(b.arm, b.timed) for b in found.benchmarks] == [(b.arm, b.timed) for b in merge(journal).benchmarks]
 
 

@@ -1,5 +1,6 @@
 """Files that are damaged, strange or contradict themselves, to every reader: taken whole, or refused in a sentence."""
 
+import json
 import os
 import re
 import tempfile
@@ -55,14 +56,23 @@ def read(path):
 # Contradictions
 
 BEGUN, PLAN, PROVEN = "trigru begun", "trigru begun plan", "trigru begun equality"
-OF_LINEN = "trigru groups_timed 0 timed 2"
-EACH = "trigru groups_timed * timed *"
+OF_GROUP, OF_LINEN = "trigru groups_timed 0", "trigru groups_timed 0 timed 2"
+EACH_GROUP, EACH = "trigru groups_timed * timed", "trigru groups_timed * timed *"
 OF_SUBJECT, OF_TRAIL = "subjects 0", "subjects 0 trails forward"
 
 
 def twice(records):
     """A list has its first item twice."""
     records.append(records[0])
+
+
+def lost(*words, places=(f"{BEGUN} arms", EACH_GROUP)):
+    """Lists lose what has all of these words."""
+
+    def change(items):
+        items[:] = [item for item in items if not all(word in json.dumps(item) for word in words)]
+
+    return dict.fromkeys(places, change)
 
 
 def reasons(of, reason="it broke", **facts):
@@ -79,6 +89,15 @@ def more(place, **facts):
     return lambda proof: proof.append(proof[place] | facts)
 
 
+def stranger(*arms, port="torch9"):
+    """The plan has a peer, and the run arms of it: those of linen's first arm, with other facts."""
+    made = [{"port": port} | facts for facts in arms]
+    return {
+        f"{PLAN} peers": lambda names: names.append("torch9"),
+        f"{BEGUN} arms": lambda records: records.extend(records[2] | facts for facts in made),
+    }
+
+
 #: Of each kind of file what is said of a lie, and the lie: what is changed at each place.
 LIES = {"results.json": {
     # what a field cannot have
@@ -90,27 +109,55 @@ LIES = {"results.json": {
     "float` >= 1e-12 - at .*times_s": {f"{OF_LINEN} times_s": {"blocked": [-1.0] * 3}},
     "float` <= .*times_s": {f"{OF_LINEN} times_s": {"blocked": [1e9] * 3}},
     "of length >= 1 - at .*times_s": {f"{OF_LINEN} times_s": {"blocked": []}},
-    "int` >= 0": {"trigru groups_timed 0": {"process": -1}},
+    "int` >= 0": {OF_GROUP: {"process": -1}},
     "int` <= ": {"trigru": {"interruptions": 10**15}},
-    "process 0 of nonsense is none of the run": {"trigru groups_timed 0": {"group": "nonsense"}},
-    # what was asked for
+    "process 0 of nonsense is none of the run": {OF_GROUP: {"group": "nonsense"}},
+    # what was asked for, and what is there
+    "the plan has linen, which has neither a number nor a reason": lost("linen"),
+    "the plan has torch9, which has neither": {f"{PLAN} peers": lambda names: names.append("torch9")},
+    "the plan has question/forward": {f"{PLAN} workloads": lambda works: works.append({"name": "question"})},
+    "the plan has 2 devices": {f"{PLAN} devices": lambda devices: devices.append(2)},
+    "the plan has medium/forward.*linen.documented., which has neither": lost("medium", "linen"),
+    "the plan has tiny/forward.*nnx.functional., which has neither": lost("nnx", "split-merge"),
+    "linen.apply., which has neither a number": {f"{OF_GROUP} timed": lambda timed: timed.pop(2)},
+    "not all of its 3 processes measured everything": {PLAN: {"processes": 3}},
     "is not what the plan asked for": {f"{PLAN} ports": lambda ports: ports.remove("linen")},
     "the plan has linen as a peer": {PLAN: {"ports": ["pure", "nnx", "equinox"], "peers": ["linen"]}},
     "nnx.nnx.jit. is not what the plan asked for": {PLAN: {"styles": ["leaves", "functional"]}},
     "ports of the plan have nnx twice": {f"{PLAN} ports": lambda ports: ports.append("nnx")},
-    "is not what the plan has under its name": {f"{BEGUN} arms 0": {"role": "arm"}},
-    "nnx.* not what the plan has under its name": {f"{BEGUN} arms 3": {"way": "placed"}},
-    "under its name": {f"{BEGUN} arms 3": {"labels": ["functional"]}},
+    "has role 'arm', expected 'baseline'": {f"{BEGUN} arms 0": {"role": "arm"}},
+    "has way 'placed', expected ''": {f"{BEGUN} arms 3": {"way": "placed"}},
+    "has labels .'functional',., expected .'documented',.": {f"{BEGUN} arms 3": {"labels": ["functional"]}},
+    "question/.*torch9.apply. is not what the plan": stranger({"workload": {"name": "question"}}),
+    "other9.apply. is not what the plan asked for": stranger({}, port="other9"),
+    "torch9.apply.#2 is not what the plan asked for": stranger({"copy": 2}),
+    "torch9.apply.:fused is not what the plan asked": stranger({"kernel": "fused"}),
+    "torch9.apply. on 2, placed is not what the plan": stranger({"devices": 2, "way": "placed"}),
+    "torch9.apply. is not what the plan asked for": stranger({"way": "placed"}),
+    "two call styles with one label: torch9": stranger({"style": "a"}, {"style": "b"}),
     "the arm .* is there twice": {f"{BEGUN} arms": lambda arms: arms.append(arms[2])},
     "is no arm of the run": {"trigru": reasons("linen", port="nnx")},
+    "has a number, and a reason why": {"trigru": reasons("linen")},
+    "not proven equal, and its proof passes": {
+        **lost("equinox", places=[EACH_GROUP]), "trigru": reasons("equinox", "not proven equal: training"),
+    },
     # what was proven
     "was not proven equal": {f"{PROVEN} *": {"error": 5.0, "bound": 1e300}},
     "but no proof in float64 of what was timed": {f"{PROVEN} *": {"dtype": "float32"}},
     "linen.* but no proof": {PROVEN: lambda proof: proof.pop(3)},
     "has linen .* twice": {PROVEN: more(3)},
-    "its proof was made on another backend": {BEGUN: {"backend": "gpu"}},
-    "with other versions": {BEGUN: {"versions": {"jax": "9.9"}}},
-    "another commit than its samples": {BEGUN: {"commit": "other"}},
+    "pure.* but no proof in float64 of": {PROVEN: lambda proof: proof.__setitem__(slice(None), proof[::3])},
+    "pure.* no proof in float64 of what was timed": {
+        PROVEN: lambda proof: [m.update(check="contract") for m in proof if m["check"] == "step"],
+    },
+    "its proof is of torch with the kernel stock, which": {PROVEN: more(0, port="torch")},
+    "its proof is of .* the kernel fused, which the plan": {PROVEN: more(0, kernel="fused")},
+    "elsewhere than its samples: backend gpu -> cpu": {BEGUN: {"backend": "gpu"}},
+    "elsewhere than its samples: .*jax 9.9 -> 0.12.0": {BEGUN: {"versions": {"jax": "9.9"}}},
+    "elsewhere than its samples: commit other -> abc": {BEGUN: {"commit": "other"}},
+    "its proof lacks training in float64: carry of pure": {f"{PROVEN} 2": {"quantity": "x"}},
+    "its proof lacks long in float64 of": {PROVEN: more(3, check="long")},
+    "its proof lacks the call style of": {f"{PROVEN} *": {"style": "leaves"}},
     # what was measured
     "first results were not compared": {OF_LINEN: {"gate": None}},
     "ran on A CPU .gpu., and its process": {OF_LINEN: {"backend": "gpu"}},
@@ -118,6 +165,7 @@ LIES = {"results.json": {
     "have other numbers of rounds": {f"{OF_LINEN} times_s blocked": lambda values: values.append(1)},
     "is none of the run, or has other arms": {OF_LINEN: {"arm": "another"}},
     "no times by the clock that leads, pipelined": {EACH: {"clock": "pipelined"}},
+    "timed by the pipelined clock on cpu": {EACH: {"clock": "pipelined", "times_s": {"pipelined": [1e-3] * 3}}},
     # processes and machines
     "ran on different machines": {"trigru started 1 machine": {"threads": 3}},
     "lacks the limits of the machine": {"trigru started 0": {"ceilings": {}}},
@@ -126,6 +174,7 @@ LIES = {"results.json": {
     "datetime is 'yesterday', expected one like": {"trigru ended": {"datetime": "yesterday"}},
 }, "cold_start.json": {
     "of length >= 1": {"": {"starts": []}},
+    "of several call styles": {"starts 0": {"style": "another"}},
     "schema 1, expected": {"": {"schema": 1}},
     "a start twice": {"starts": twice},
 }, record.FILE: {
