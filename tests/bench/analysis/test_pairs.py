@@ -171,6 +171,9 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
 def test_each_style_is_compared_with_its_own_stock_arm(rng):
     results = draw_kernels(rng)
     assert {s.temp_share for s in speedups(results)} == {0.25}
+    none = msgspec.structs.replace(PROGRAM, temp_bytes=0)
+    lean = [runs.with_facts(b, program=none) if b.arm.kernel != "stock" else b for b in results.benchmarks]
+    assert {s.temp_share for s in speedups(with_benchmarks(results, lean))} == {0.0}
     without = [b for b in results.benchmarks if b.name != "nnx[nnx.jit]"]
     assert {s.benchmark.arm.port for s in speedups(with_benchmarks(results, without))} == {"pure"}
     others = [

@@ -9,6 +9,8 @@ import pytest
 from support.cli import invoke
 from support.files import COLD_STARTS, lines_of
 from support.runs import PROOF, SMALL, draw_run, run_of, save, with_machine, with_provenance
+from trigru.bench.analysis.merge import merge
+from trigru.bench.results.arm import Untimed
 
 
 @pytest.fixture
@@ -43,6 +45,20 @@ def test_what_another_command_wrote_is_shown_with_its_page(run, tmp_path):
     shutil.copy(COLD_STARTS, run)  # beside a run, which is shown
     both = invoke("report", str(run), str(folder)).stdout
     assert both.index(f"{run}:") < both.index(f"{folder}:") < both.index(said), "one after the other"
+
+
+def test_a_style_without_a_number_has_a_row_that_says_why(tmp_path):
+    run = draw_run(1, **SMALL)
+    broken = [Untimed(b.arm, "it broke") for b in run.benchmarks if b.name == "nnx[nnx.jit]"]
+    records = msgspec.structs.replace(run_of(run), untimed=broken)
+    timed = [
+        msgspec.structs.replace(g, timed=[t for t in g.timed if t.arm not in {u.arm.id for u in broken}])
+        for g in records.groups_timed
+    ]
+    save(merge(msgspec.structs.replace(records, groups_timed=timed)), tmp_path / "results.json")
+    done = invoke("report", str(tmp_path), "--format", "csv", "--style", "nnx.jit")
+    assert done.exit_code == 0, done.stderr
+    assert "it broke" in done.stdout
 
 
 def test_what_changed_is_a_page(run, written, tmp_path):

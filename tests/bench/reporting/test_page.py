@@ -6,7 +6,16 @@ from html.parser import HTMLParser
 import matplotlib
 import msgspec
 import pytest
-from support.runs import EQUAL, SMALL, draw_run, make_arm, make_benchmark, with_machine, with_provenance
+from support.runs import (
+    EQUAL,
+    SMALL,
+    draw_run,
+    make_arm,
+    make_benchmark,
+    with_benchmarks,
+    with_machine,
+    with_provenance,
+)
 from trigru.bench.analysis.answer import answer
 from trigru.bench.commands.report import run_page
 from trigru.bench.reporting.numbers import format_time
@@ -90,13 +99,17 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
 
 
 def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
-    found = answer(draw_run(1, **SMALL))
+    run = draw_run(1, **SMALL)
+    wide = [msgspec.structs.replace(b, low=0.9 * b.ratio, high=1.3 * b.ratio) for b in run.benchmarks]
+    found = answer(with_benchmarks(run, wide))
     (row,) = found.rows
     (axes,) = answer_figure(found).axes
     linen, nnx = row.cells["documented"]["linen"], row.cells["documented"]["nnx"]
     drawn = [container.lines[0] for container in axes.containers][:3]
     assert [line.get_xdata()[0] for line in drawn] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
     assert [line.get_markerfacecolor() != "none" for line in drawn] == [True, False, True]
+    interval = axes.containers[0].lines[2][0].get_segments()[0][:, 0]
+    assert interval.tolist() == pytest.approx([linen.low, linen.high])
     texts = [text.get_text() for text in axes.texts]
     assert axes.figure.get_suptitle() == "○ as documented    ● functional style"
     assert len([text for text in texts if "→" in text]) == 2, "linen is documented in functional style"

@@ -120,6 +120,9 @@ def devices():
     program = msgspec.structs.replace(PROGRAM, collectives=(Collective("all-reduce", 1024, 50, True),))
     benchmarks = [make_benchmark(arm, [1e-3] * 6) for arm in arms]
     benchmarks.append(make_benchmark(two, [6e-4] * 6, program=program))
+    some = (Collective("all-reduce", 1024, 50, True), Collective("all-reduce", 8, None, True))
+    mixed = msgspec.structs.replace(PROGRAM, collectives=(*some, Collective("all-reduce", 2048, 1, False)))
+    benchmarks.append(make_benchmark(msgspec.structs.replace(two, way="shard_map"), [6e-4] * 6, program=mixed))
     return speedup_tables(make_results(benchmarks, plan=plan(devices=(1, 2))))
 
 
