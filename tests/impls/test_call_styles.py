@@ -91,15 +91,11 @@ ROWS = np.arange(1.0, 33.0, dtype="f4").reshape(8, 4)
 
 
 class Net(nnx.Module):
-    """Dropout and running statistics."""
-
     def __init__(self):
         self.dropout, self.norm = nnx.Dropout(0.5, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(1))
 
 
 class Tied(nnx.Module):
-    """Two names of one Variable."""
-
     def __init__(self):
         self.first = self.second = nnx.Param(jnp.ones(4))
 
@@ -153,7 +149,6 @@ SHOWN = [
 
 
 def run(text):
-    """The names of a program that was run."""
     names = {"__name__": "program"}
     exec(compile(text, "program", "exec"), names)
     return names

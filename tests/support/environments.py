@@ -33,5 +33,4 @@ class Made(Environments):
 
 
 def release_of(made: Environment) -> int:
-    """The number of an environment's release of jax."""
     return int(made.versions["jax"].split(".")[1])

@@ -51,7 +51,6 @@ def write_snapshot(path: Path) -> None:
 
 
 def write_matrix(path: Path) -> None:
-    """A matrix of two version sets."""
     facts: Any = {"python": "3.13", "versions": {"jax": "0.5.0"}, "seconds": [1.5, 20.0]}
     facts |= {"counts": {"pure": {"calls": 1}}, "facts": {"pure": {"works": "yes", "equal": "", "lines": 9}}}
     rows = [matrix.MatrixRow(f"jax=={n}", [], "2025-01-15", **facts) for n in (1, 2)]
@@ -110,7 +109,6 @@ def at(place: str, change: Any) -> Callable[[Any], None]:
 
 
 def lines_of(records: Iterable[Any]) -> bytes:
-    """A journal of these records."""
     content, checksum = b"", ""
     for record in records:
         line, checksum = encode_line(record, checksum)

@@ -81,12 +81,10 @@ class Recipe:
 
     @property
     def tree(self) -> Any:
-        """The parameters, as gradients have them."""
         return self._split()[0]
 
     @property
     def flat(self) -> dict[str, jax.Array]:
-        """The parameters by name."""
         return flatten(self.tree)
 
     def bound(self, tree: Any = None) -> Model:
@@ -103,7 +101,6 @@ class Recipe:
         return jax.jit(jax.grad(lambda params: loss(bind(params))))(params)
 
     def gradients(self, loss: Callable[[Model], Any]) -> dict[str, jax.Array]:
-        """Of a loss of the model, by name."""
         return flatten(self.gradient(loss))
 
     def starts(self, loss: Callable[[Model], Any]) -> dict[str, jax.Array]:

@@ -23,5 +23,4 @@ def leave(folder: Path, *subjects: Subject, arrays: Mapping[str, np.ndarray] | N
 
 
 def step_calls(lines: int) -> dict[str, dict[str, int]]:
-    """What a train step costs in Python."""
     return {"train_step jit adam float32": {"leaves": 5, "functions": 10, "lines": lines}}

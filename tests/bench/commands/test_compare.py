@@ -65,7 +65,6 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
 
 @pytest.fixture
 def without_b_hn(monkeypatch):
-    """Linen's port loses a bias."""
     load = linen.LinenPort.load
 
     def loaded(self, config, params):
@@ -133,7 +132,6 @@ def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed
 
 
 def interrupted_before(phase):
-    """Processes that end by Ctrl-C when the groups of a phase are reached."""
     return FakeProcesses({(0, f"time tiny/{phase}/float32/stock"): KeyboardInterrupt()})
 
 

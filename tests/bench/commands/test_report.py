@@ -13,8 +13,6 @@ from support.runs import PROOF, SMALL, draw_run, run_of, save, with_machine, wit
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes a run into a folder of its own; returns the folder."""
-
     def write(name, results):
         save(results, tmp_path / name / "results.json")
         return str(tmp_path / name)
@@ -24,7 +22,6 @@ def written(tmp_path):
 
 @pytest.fixture
 def run(written):
-    """The folder of a small run."""
     return written("run", draw_run(1, **SMALL))
 
 

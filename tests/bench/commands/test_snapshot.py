@@ -27,8 +27,6 @@ HASH = np.zeros(1, np.uint8)
 
 @pytest.fixture
 def folders(tmp_path):
-    """Writes a snapshot of linen with these facts."""
-
     def write(name, **facts):
         arrays = {name_of(array): array for array in ARRAYS}
         leave(tmp_path / name, Subject("linen", "linen", **facts), arrays=arrays)
@@ -39,7 +37,6 @@ def folders(tmp_path):
 
 @pytest.fixture(scope="module")
 def taken(tmp_path_factory):
-    """Two snapshots of plain JAX, without equality."""
     folder = tmp_path_factory.mktemp("taken")
     said = [invoke("snapshot", "--port", "pure", "--no-equality", "-o", str(folder / name)) for name in ("a", "b")]
     assert [done.exit_code for done in said] == [0, 0], said[0].output

@@ -20,8 +20,6 @@ RELEASES = {"jax": list(JAX.values()), "flax": list(FLAX.values())}
 
 
 class World:
-    """A registry of made-up releases, and something that changed with one of them."""
-
     def __init__(self, changed, broken=()):
         self.changed, self.broken, self.judged = changed, set(broken), []
 
@@ -50,7 +48,6 @@ class World:
 
 
 def between(changed):
-    """The releases between which something changed."""
     name, number = changed
     before = RELEASES[name][RELEASES[name].index(number) - 1]
     return dict.fromkeys(("jax", "jaxlib") if name == "jax" else (name,), (before, number))

@@ -157,7 +157,6 @@ def test_other_names_of_results_are_another_function():
 
 
 def drawn(*arrays):
-    """The draws of two models."""
     first, second, third, other = map(name_of, arrays)
     gru = {".w of key 0": first, ".w of key 1": second, ".b of key 1": third}
     return {"draws": {"gru": gru, "classifier": {".w of key 1": other}}}

@@ -26,7 +26,6 @@ def float64():
 
 
 def along(function, tangent):
-    """(primal) -> the derivative of a function along a tangent."""
     return lambda primal: jax.jvp(function, (primal,), (tangent,))[1]
 
 
@@ -102,12 +101,10 @@ PRODUCTS = ("dot_general", "all_steps_product", "all_steps_gradient")
 
 
 def equations_of(function, *arguments):
-    """Each equation of a function, with the loops around it."""
     return list(equations(jax.make_jaxpr(function)(*arguments).jaxpr))
 
 
 def loops_of(function, *arguments):
-    """The scans of a function."""
     return [e for e, _ in equations_of(function, *arguments) if e.primitive.name == "scan"]
 
 

@@ -34,8 +34,6 @@ def test_the_rate_is_multiplied(options, factor):
 
 
 class Module(eqx.Module):
-    """The same in Equinox."""
-
     initial_carry: eqx.nn.Linear
     inner: dict
 

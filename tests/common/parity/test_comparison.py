@@ -38,14 +38,12 @@ def candidate(function, params=PARAMS, **options):
 
 
 def marked(places):
-    """Whether one of the places is a line of this file with a mark."""
     source = Path(__file__).read_text(encoding="utf-8").splitlines()
     here = [place.candidate for place in places if place.candidate and place.candidate.file == __file__]
     return any("# here" in source[location.line - 1] for location in here)
 
 
 def wrong(result):
-    """The quantities that differ."""
     return [name for name, error in result.errors.items() if error > 1e-6]
 
 
@@ -172,8 +170,6 @@ def mixed(first, second, third, fourth):
 
 
 class TestParameters:
-    """Which leaf of the candidate is which of the reference."""
-
     def test_fused_and_transposed(self):
         def attend(q, k, v):
             return jax.nn.softmax(q @ k.T) @ v

@@ -85,8 +85,6 @@ def model(x):
 
 @pytest.fixture
 def tape_of(tmp_path):
-    """The tape of a program of some text, which stands in a file of its own."""
-
     def run(text, name):
         path = tmp_path / f"{name}.py"
         path.write_text(text, encoding="utf-8")

@@ -208,7 +208,6 @@ def test_a_narrow_program_can_be_evaluated_in_float64():
 
 
 def observed(function, *arguments):
-    """Each equation that is evaluated, with its results."""
     seen = []
     step = lambda equation, _, __, results: seen.append((equation, results))  # noqa: E731
     observer = SimpleNamespace(enter=lambda equation: None, leave=lambda: None, step=step)

@@ -148,7 +148,6 @@ def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
 
 @pytest.mark.parametrize("at", ["rnn", "a.rnn"])
 def test_an_array_with_the_name_of_a_place_stays(at):
-    """In a flat dict."""
     beside = {"rnn": np.ones(2), "a": np.ones(3)}
     new, _ = exchange(beside | {f"{at}.{name}": leaf for name, leaf in PARAMS._asdict().items()}, "torch", [at])
     assert new == beside | {f"{at}.{name}": new[f"{at}.{name}"] for name in TORCH.flat(PARAMS)}
@@ -231,8 +230,6 @@ def require_refused(path, content, message=None):
 
 
 class Payload:
-    """Unpickled, it makes a file."""
-
     def __init__(self, path):
         self.path = path
 
