@@ -90,8 +90,10 @@ def changed(**changes):
 
 
 READOUT = {"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}
+
+
 #: By the message, a change of a torch state.
-REFUSED = {
+@pytest.mark.parametrize(("message", "change"), {
     "a GRU of several layers, and": lambda state: state | {n.replace("_l0", "_l1"): a for n, a in state.items()},
     "torch: it is a bidirectional GRU, and": lambda state: state | {f"{n}_reverse": a for n, a in state.items()},
     "as torch: it lacks weight_hh_l0": changed(weight_hh_l0=None),
@@ -112,27 +114,20 @@ REFUSED = {
     "bias_hh_l0 is no array that NumPy can hold: Unwilling": changed(bias_hh_l0=Unwilling()),
     "as torch: it lacks readout.bias": changed(**{"readout.weight": np.ones((2, 3), "f4")}),
     r"readout.weight has shape \(2, 4\), expected \(2, 3\)": changed(**READOUT),
-}
-
-
-@pytest.mark.parametrize("message", REFUSED)
-def test_what_is_no_gru_is_refused_by_name(message):
+}.items())  # fmt: skip
+def test_what_is_no_gru_is_refused_by_name(message, change):
     with pytest.raises(InputError, match=message):
-        recognise(REFUSED[message](torch_state(PARAMS)), KNOWN)
+        recognise(change(torch_state(PARAMS)), KNOWN)
 
 
 #: By the names of what is missing, a layout and a change of its arrays.
-MISSING = {
-    "weight_hh": (CANONICAL, {"weight_hh": None}),
-    "weight_hh, bias_n": (CANONICAL, {"weight_hh": None, "bias_n": None}),
-    "gru.bias_ih_l0": (TORCH, {"gru.bias_ih_l0": None}),
-    "readout.weight": (CANONICAL, {"readout.bias": np.ones(2, "f4")}),
-}
-
-
-@pytest.mark.parametrize("names", MISSING)
-def test_a_layout_names_all_that_is_missing(names):
-    layout, changes = MISSING[names]
+@pytest.mark.parametrize(("names", "layout", "changes"), [
+    ("weight_hh", CANONICAL, {"weight_hh": None}),
+    ("weight_hh, bias_n", CANONICAL, {"weight_hh": None, "bias_n": None}),
+    ("gru.bias_ih_l0", TORCH, {"gru.bias_ih_l0": None}),
+    ("readout.weight", CANONICAL, {"readout.bias": np.ones(2, "f4")}),
+])  # fmt: skip
+def test_a_layout_names_all_that_is_missing(names, layout, changes):
     with pytest.raises(InputError, match=f"^lacks {names}\\.$"):
         layout.check(changed(**changes)(layout.flat(PARAMS)))
 
@@ -161,20 +156,17 @@ def test_random_params_hide_nothing():
         assert (array < 0).any(), name
 
 
-BAD_FILES = {
+@pytest.mark.parametrize(("message", "arrays"), {
     r"bias_n has shape \(4,\), expected \(3,\): weight_ih and weight_hh have 4": {"bias_n": np.ones(4, "f4")},
     "bias has values that are not finite": {"bias": np.full(9, np.nan, "f4")},
     "dtype int32, expected float16, float32 or": {n: np.ones(s, "i4") for n, s in leaf_shapes(4, 3).items()},
     "has the tensors bias, bias_n, extra, initial_carry": {"extra": np.ones(1, "f4")},
     "weight_ih has shape .9,., expected an array of two axes": {"weight_ih": np.ones(9, "f4")},
     r"weight_ih has shape \(9, 0\), expected \(9, 0\) with at least one": {"weight_ih": np.ones((9, 0), "f4")},
-}
-
-
-@pytest.mark.parametrize("message", BAD_FILES)
-def test_a_file_with_other_contents_is_refused(tmp_path, message):
+}.items())  # fmt: skip
+def test_a_file_with_other_contents_is_refused(tmp_path, message, arrays):
     path = tmp_path / "gru.safetensors"
-    save_file(random_params(CONFIG)._asdict() | BAD_FILES[message], path)
+    save_file(random_params(CONFIG)._asdict() | arrays, path)
     with pytest.raises(ParamsFileError, match=message):
         GRUParams.open(path)
 

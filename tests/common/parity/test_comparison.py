@@ -275,22 +275,18 @@ class TestParameters:
             compare(REFERENCE, candidate(forward), X, mapping=BAD_MAPPINGS[message])
 
 
-#: Functions of the candidate and inputs.
-BAD = {
-    "candidate returns 2 arrays, reference 1. Give outputs=": (lambda p, x: (forward(p, x), x), X),
-    "candidate returns no array": (lambda p, x: None, X),
-    "candidate fails .*with the inputs .*: TypeError": (lambda p, x: x / 0 @ p, X),
-    r"reference fails .*with the inputs float32\[5, 2\]": (forward, X[:, :2]),
-    "is empty": (forward, X[:0]),
-    "no input": (forward, None),
-    "an input is 'text', expected an array of numbers": (forward, "text"),
-}
-
-
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("message", BAD)
-def test_what_cannot_be_compared_is_refused(message):
-    function, x = BAD[message]
+#: Functions of the candidate and inputs.
+@pytest.mark.parametrize(("message", "function", "x"), [
+    ("candidate returns 2 arrays, reference 1. Give outputs=", lambda p, x: (forward(p, x), x), X),
+    ("candidate returns no array", lambda p, x: None, X),
+    ("candidate fails .*with the inputs .*: TypeError", lambda p, x: x / 0 @ p, X),
+    (r"reference fails .*with the inputs float32\[5, 2\]", forward, X[:, :2]),
+    ("is empty", forward, X[:0]),
+    ("no input", forward, None),
+    ("an input is 'text', expected an array of numbers", forward, "text"),
+])  # fmt: skip
+def test_what_cannot_be_compared_is_refused(message, function, x):
     with pytest.raises(InputError, match=message):
         compare(REFERENCE, candidate(function), x)
 

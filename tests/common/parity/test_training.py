@@ -37,7 +37,7 @@ def test_two_samples_of_one_distribution_are_alike(initializer, key):
 
 
 #: How a candidate's draws differ, and the initializers of both.
-DIFFERENT = {
+@pytest.mark.parametrize(("words", "initializers"), {
     "standard deviation is 1.11 in the candidate, 1": (init.normal(1.0), init.normal(1.1)),
     "the mean is 0.1": (init.normal(1.0), lambda k, s: 0.1 + init.normal(1.0)(k, s)),
     "another distribution": (init.normal(1.0), lambda k, s: jax.random.uniform(k, s, minval=-(3**0.5), maxval=3**0.5)),
@@ -46,12 +46,9 @@ DIFFERENT = {
     "it has other numbers in the candidate": (masked, lambda k, s: 1 + masked(k, s)),
     "orthogonal matrix in the reference, and none in the candidate": (init.orthogonal(), init.normal(24**-0.5)),
     "each of 3 blocks along axis 1 is orthogonal in the candidate": (init.orthogonal(), per_gate),
-}
-
-
-@pytest.mark.parametrize("words", DIFFERENT)
-def test_another_distribution_is_named(words):
-    first, second = DIFFERENT[words]
+}.items())  # fmt: skip
+def test_another_distribution_is_named(words, initializers):
+    first, second = initializers
     assert words in compared(draws(first), draws(second, key=7), 1e-4)
 
 

@@ -167,18 +167,15 @@ def test_those_in_a_loop_run_as_often_as_the_loop():
 
 
 #: Operations, and the shape of what they give.
-EXCHANGES = {
+@pytest.mark.parametrize(("operation", "shape"), {
     "all-reduce-start(%x), to_apply=%add\n  ROOT %done = f32[8]{0} all-reduce-done(%begun)": "f32[8]{0}",
     "all-reduce-start(%x, %x), to_apply=%add": "(f32[4]{0}, f32[4]{0})",
     "all-gather-start(%x), dimensions={0}": "(f32[2]{0}, f32[8]{0})",
     "collective-permute-start(%x), source_target_pairs={{0,1}}": "(f32[8]{0}, f32[8]{0}, u32[], u32[])",
     "ragged-all-to-all(%x, %x, %x, %x, %x, %x)": "f32[8]{0}",
-}
-
-
-@pytest.mark.parametrize("operation", EXCHANGES)
-def test_bytes_are_those_of_what_comes_out(operation):
-    text = f"ENTRY %main (x: f32[2]) -> f32[8] {{\n  %begun = {EXCHANGES[operation]} {operation}\n}}\n"
+}.items())  # fmt: skip
+def test_bytes_are_those_of_what_comes_out(operation, shape):
+    text = f"ENTRY %main (x: f32[2]) -> f32[8] {{\n  %begun = {shape} {operation}\n}}\n"
     assert [c.nbytes for c in collectives_of(text)] == [32]
 
 

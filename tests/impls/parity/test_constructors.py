@@ -227,18 +227,15 @@ def test_methods_inputs_and_outputs():
     assert_same(Model.nnx(nnx.Embed(3, 6, rngs=nnx.Rngs(0)), method="attend"), candidate, X)
 
 
-NO_MODELS = {
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("message", "make"), {
     "expected a flax.linen.Module, got an object of type int": lambda: Model.linen(3, {}),
     "variables have no collection 'params'": lambda: Model.linen(nn.Dense(3), {"kernel": X}),
     "expected a flax.nnx.Module, got an object of type Dense": lambda: Model.nnx(nn.Dense(3)),
     "equinox has no parameter": lambda: Model.equinox(eqx.nn.Identity()),
     "model has no parameter": lambda: Model({}, lambda params, x: x),
     "mine has no parameter": lambda: Model({"w": 1}, lambda params, x: x, name="mine"),
-}
-
-
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("message", NO_MODELS)
-def test_what_is_no_model_is_refused(message):
+}.items())  # fmt: skip
+def test_what_is_no_model_is_refused(message, make):
     with pytest.raises(InputError, match=message):
-        NO_MODELS[message]()
+        make()
