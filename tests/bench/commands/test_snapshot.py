@@ -9,9 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 from support.cli import call, invoke
-from support.environments import Made, release_of
 from support.runs import MACHINE, draw_run, save, with_machine
-from support.snapshots import leave, snapshot_of, step_calls
+from support.snapshots import Made, leave, release_of, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import UNREAD, read_kinds
 from trigru.bench.upgrades import installed
@@ -77,10 +76,6 @@ def test_a_change_of_a_kind_that_fails_and_what_is_not_offered_which_does_not(fo
     assert "1 of 2 measurements of equality failed: " in capsys.readouterr().err
 
 
-def without_msgpack(name):
-    return distribution(name if name != "msgpack" else "not-installed")
-
-
 def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tmp_path, monkeypatch):
     (tmp_path / "odd-1.dist-info").mkdir()
     (tmp_path / "odd-1.dist-info" / "METADATA").write_text("Name: odd\nVersion: 1\nRequires-Dist: jax>dev\n")
@@ -96,7 +91,8 @@ def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tm
     cases += [({"msgpack": number}, unread) for number in (version("msgpack"), "")]
     for other, (code, said) in cases:
         if "msgpack" in other:  # which flax requires
-            monkeypatch.setattr(installed, "distribution", without_msgpack)
+            without = lambda name: distribution(name if name != "msgpack" else "not-installed")  # noqa: E731
+            monkeypatch.setattr(installed, "distribution", without)
         machine = msgspec.structs.replace(MACHINE, versions=here | other)
         leave(tmp_path / "new", pure, arrays={name_of(content): content}, machine=machine)
         done = invoke("diff", str(tmp_path / "old"), str(tmp_path / "new"))

@@ -5,9 +5,8 @@ from datetime import date, timedelta
 
 import pytest
 from support.cli import call, invoke
-from support.environments import RELEASES as MADE_UP
-from support.environments import Made, release_of
-from support.snapshots import leave, step_calls
+from support.snapshots import RELEASES as MADE_UP
+from support.snapshots import Made, leave, release_of, step_calls
 from trigru.bench.commands import bisect as command
 from trigru.bench.upgrades.environments import Environment, VersionSet, read_set
 from trigru.bench.upgrades.record import Subject

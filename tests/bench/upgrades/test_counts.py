@@ -81,7 +81,7 @@ def test_a_place_begins_with_its_package_and_identifies_no_user():
     assert {file: place_of(file) for file in PLACES} == PLACES
 
 
-def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails():
+def test_warnings_and_exceptions_are_kept_without_addresses_and_the_rest_goes_on():
     subject = Subject("pure", "pure", warnings={"at import, a.py": ["UserWarning: earlier"]})
 
     def warn_and_fail():
@@ -101,13 +101,9 @@ def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails
         ],
     }  # fmt: skip
     assert subject.problems == {"values": f"KeyError in {place_of(__file__)}: warn_and_fail: 'later'"}
-
-
-def test_an_exception_is_kept_by_its_place_and_the_rest_goes_on():
-    subject = Subject("pure", "pure")
     with survived(subject, "values", "jit"):
         json.loads("{")
     assert subject.problems["values jit"].startswith("JSONDecodeError in json/decoder.py: raw_decode: Expecting ")
     with pytest.raises(KeyboardInterrupt), survived(subject, "calls"):
         raise KeyboardInterrupt
-    assert len(subject.problems) == 1
+    assert len(subject.problems) == 2

@@ -7,9 +7,8 @@ from unittest.mock import Mock
 import pytest
 from msgspec.structs import replace
 from support.cli import invoke
-from support.environments import SETS, Made, release_of
 from support.runs import MACHINE
-from support.snapshots import leave, snapshot_of, step_calls
+from support.snapshots import SETS, Made, leave, release_of, snapshot_of, step_calls
 from trigru.bench.commands import matrix
 from trigru.bench.commands.matrix import fill, matrix_picture, matrix_tables, read
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, VersionSet

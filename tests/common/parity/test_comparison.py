@@ -54,7 +54,13 @@ def test_the_same_function_in_another_order_of_computation():
 
     same = assert_same(REFERENCE, candidate(otherwise), X)
     assert (same.verdict, same.places, same.remarks) == ("same", [], [])
-    assert {"outputs", "gradient of input", "10 steps of SGD", "outputs of a batch of one"} <= same.errors.keys()
+    assert {
+        "outputs",
+        "gradient of input",
+        "gradients of parameters",
+        "outputs of a batch of one",
+    } <= same.errors.keys()
+    assert {"10 steps of SGD", "10 steps of Adam"} <= same.errors.keys()
     assert max(same.errors.values()) < 1e-6
     for path, value in zip(sorted(PARAMS), same.converted, strict=True):
         np.testing.assert_array_equal(value, PARAMS[path])
@@ -94,20 +100,18 @@ def of_one_example(params, x):
 
 
 #: What differs with a function, and among how many places its line is.
-FAULTS = [
+@pytest.mark.parametrize(("function", "quantities", "place"), [
     (a_bias_too_late, ["outputs"], 1),
     (stopped, ["gradient of input", "gradients of parameters"], 2),
     (narrow, ["error in its own dtype", "error in its own dtype, not compiled"], 2),
     (of_one_example, ["outputs of a batch of one"], 0),
-]
-
-
-@pytest.mark.parametrize(("function", "quantities", "place"), FAULTS)
+])  # fmt: skip
 def test_a_fault_is_seen_in_its_quantities_alone_and_its_line_named(function, quantities, place):
     result = compare(REFERENCE, candidate(function), X)
     assert (result.verdict, wrong(result)) == ("another", quantities)
     assert result.reason.startswith(f"The {quantities[0]} ")
     assert marked(result.places[:place]) == (place > 0), str(result)
+    assert ("Without it, the gradients agree." in str(result)) == (function is stopped)
 
 
 def test_a_batch_of_one_that_the_candidate_does_not_take():

@@ -32,13 +32,11 @@ class TorchMLP(torch.nn.Module):
 class MLP(linen.Module):
     epsilon: float = 1e-5
     approximate: bool = False
-    stopped: bool = False
 
     @linen.compact
     def __call__(self, x):
         h = linen.Dense(16, name="first")(x)
         h = linen.gelu(h, approximate=self.approximate)
-        h = jax.lax.stop_gradient(h) if self.stopped else h
         h = linen.LayerNorm(epsilon=self.epsilon, name="norm")(h)
         return linen.Dense(3, name="second")(h)
 
@@ -64,12 +62,6 @@ def test_a_draw_of_pytorch_is_uniform():
 def test_an_optimizer_is_refused():
     with pytest.raises(InputError, match="takes no optimizer"):
         Model.torch(TorchMLP(), optimizer=optax.sgd(0.1))
-
-
-def test_a_stopped_gradient_is_placed():
-    result = compare(Model.torch(TorchMLP()), linen_mlp(stopped=True), X)
-    assert result.places[0].candidate.text == "h = jax.lax.stop_gradient(h) if self.stopped else h"
-    assert result.places[0].cause == "Without it, the gradients agree."
 
 
 def test_a_module_of_bfloat16_is_run_in_its_own_dtype():
