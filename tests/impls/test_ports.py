@@ -148,21 +148,18 @@ def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
         equinox.GRU(4, 8, kernel=np.array(["stock", "fused"]), key=jax.random.key(0))
 
 
-PLACES = {
+@pytest.mark.parametrize(("model", "places"), {
     linen.GRU: ("features", "carry_init", "dtype", "param_dtype", "unroll", "remat", "kernel"),
     linen.Classifier: ("gru", "classes"),
     nnx_port.GRU: ("in_features", "hidden_features", "carry_init"),
     nnx_port.Classifier: ("gru", "classes"),
     equinox.GRU: ("input_size", "hidden_size", "carry_init"),
     equinox.Classifier: ("gru", "classes"),
-}
-
-
-@pytest.mark.parametrize("model", PLACES, ids=lambda model: f"{model.__module__}.{model.__name__}")
-def test_what_is_passed_by_its_place_keeps_it(model):
+}.items())  # fmt: skip
+def test_what_is_passed_by_its_place_keeps_it(model, places):
     parameters = inspect.signature(model.__init__).parameters.values()
     by_place = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-    assert by_place[1 : 1 + len(PLACES[model])] == PLACES[model]
+    assert by_place[1 : 1 + len(places)] == places
 
 
 def test_plain_jaxs_function_has_the_defaults_of_its_model():

@@ -113,15 +113,12 @@ def judge(script):
     return command.by_command(["sh", "-c", script], Made(), read_set("jax==0.1.0"))
 
 
-JUDGED = {  # 137 is what uv says of a signal
-    "exit 0": True, "exit 1": False, "exit 125": None, "kill -9 $$": None, "exit 137": None,
-    "[ $VERSION_SET = jax==0.1.0 ]": True,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("script", JUDGED)
-def test_a_set_is_judged_by_the_exit_code_as_git_does(script):
-    assert judge(script) is JUDGED[script]
+@pytest.mark.parametrize(("script", "verdict"), [  # 137 is what uv says of a signal
+    ("exit 0", True), ("exit 1", False), ("exit 125", None), ("kill -9 $$", None), ("exit 137", None),
+    ("[ $VERSION_SET = jax==0.1.0 ]", True),
+])  # fmt: skip
+def test_a_set_is_judged_by_the_exit_code_as_git_does(script, verdict):
+    assert judge(script) is verdict
 
 
 @pytest.mark.parametrize("code", [126, 127])

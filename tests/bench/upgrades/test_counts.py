@@ -13,6 +13,8 @@ from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.values import bound_of, is_floating, relative_difference, ulps
 from trigru.bench.upgrades.worker import noticed, place_of, survived
 
+INF, NAN = np.inf, np.nan
+
 
 def test_functions_and_lines_of_a_call_are_counted():
     def inner(numbers):
@@ -37,9 +39,6 @@ def test_operations_of_stablehlo_are_counted_and_nothing_else():
     %4 = call @inner(%0) : tensor<f32>  // stablehlo.add
 """
     assert count_operations(SimpleNamespace(as_text=lambda: text)) == 4
-
-
-INF, NAN = np.inf, np.nan
 
 
 # relative to the largest number, and in units of the last place

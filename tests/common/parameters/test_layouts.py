@@ -15,6 +15,10 @@ from trigru.common.parameters.layouts import CANONICAL, TORCH, below, places_of,
 from trigru.common.parameters.record import GRUParams, config_of, leaf_shapes, leaves, random_params
 
 KNOWN = [CANONICAL, TORCH]
+PARAMS = random_params(GRUConfig(2, 3))
+CONFIG = GRUConfig(4, 3)
+LARGE = np.full(9, 3e38, "f4")
+READOUT = {"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}
 
 
 def torch_state(params, r=0.0, z=0.0):
@@ -24,9 +28,6 @@ def torch_state(params, r=0.0, z=0.0):
     size = len(params.bias_n)
     state["bias_hh_l0"] = np.concatenate([np.full(size, r, "f4"), np.full(size, z, "f4"), params.bias_n])
     return state
-
-
-PARAMS = random_params(GRUConfig(2, 3))
 
 
 @pytest.mark.parametrize(("added_r", "added_z"), [(0.1, -0.3), (0.0, 0.1)])
@@ -82,10 +83,6 @@ def changed(**changes):
     return lambda state: {name: array for name, array in (state | changes).items() if array is not None}
 
 
-LARGE = np.full(9, 3e38, "f4")
-READOUT = {"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}
-
-
 #: By the message, a change of a torch state.
 @pytest.mark.parametrize(("message", "change"), {
     "a GRU of several layers, and": lambda state: state | {n.replace("_l0", "_l1"): a for n, a in state.items()},
@@ -137,9 +134,6 @@ def test_what_two_layouts_call_the_same_must_be_said():
     with pytest.raises(InputError, match="those of torch and twin alike"):
         recognise(torch_state(PARAMS), [TORCH, twin])
     assert recognise(torch_state(PARAMS), [twin])[1] is twin
-
-
-CONFIG = GRUConfig(4, 3)
 
 
 def test_random_params_hide_nothing():

@@ -158,16 +158,6 @@ def test_a_candidate_of_one_mode_is_compared_in_each_of_the_reference():
     assert "Training is not compared" in remark
 
 
-BAD_MAPPINGS = {
-    "mapping is of type list": ["w"],
-    "names 'u', which is no parameter of the candidate. It has: b, scale, v, w": {"u": "w"},
-    "names 'u', which is no parameter of the reference": {"w": "u"},
-    r"array of shape \(6, 3\), expected \(4, 6\)": {"w": "v"},
-    "the mapping of 'w' fails: TypeError": {"w": ("w", lambda w: w / None)},
-    "the mapping of 'w' has 2 paths: give a function": {"w": ("w", "v")},
-}
-
-
 def mixed(first, second, third, fourth):
     """Of four gates, none of which is as another."""
     return jax.nn.sigmoid(first) * jnp.tanh(second) + jax.nn.relu(third) * jnp.sin(fourth)
@@ -273,10 +263,17 @@ class TestParameters:
         assert compare(reference, candidate(forward), X).verdict != "same"
 
     @pytest.mark.usefixtures("unchecked")
-    @pytest.mark.parametrize("message", BAD_MAPPINGS)
-    def test_a_wrong_mapping_is_refused(self, message):
+    @pytest.mark.parametrize(("message", "mapping"), {
+        "mapping is of type list": ["w"],
+        "names 'u', which is no parameter of the candidate. It has: b, scale, v, w": {"u": "w"},
+        "names 'u', which is no parameter of the reference": {"w": "u"},
+        r"array of shape \(6, 3\), expected \(4, 6\)": {"w": "v"},
+        "the mapping of 'w' fails: TypeError": {"w": ("w", lambda w: w / None)},
+        "the mapping of 'w' has 2 paths: give a function": {"w": ("w", "v")},
+    }.items())  # fmt: skip
+    def test_a_wrong_mapping_is_refused(self, message, mapping):
         with pytest.raises(InputError, match=message):
-            compare(REFERENCE, candidate(forward), X, mapping=BAD_MAPPINGS[message])
+            compare(REFERENCE, candidate(forward), X, mapping=mapping)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -13,6 +13,10 @@ from trigru.common.parity.pairs import KEYS, compared
 
 X = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
 init = jax.nn.initializers
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(4, 3)).astype("float32")
+PARAMS = {"w": RNG.normal(size=(3, 2)).astype("float32"), "b": RNG.normal(size=2).astype("float32")}
+CLIPPED = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
 
 
 def draws(initializer, shape=(8, 24), key=0):
@@ -75,12 +79,6 @@ def test_leaves_of_other_shapes_are_refused():
     wrong.make = lambda key: {"weight": jnp.ones((3, 3)), "bias": jnp.ones(6)}
     with pytest.raises(InputError, match="make of model .candidate. returns leaves of shapes"):
         compare(model(init.normal(1.0)), wrong, X)
-
-
-RNG = np.random.default_rng(0)
-ROWS = RNG.normal(size=(4, 3)).astype("float32")
-PARAMS = {"w": RNG.normal(size=(3, 2)).astype("float32"), "b": RNG.normal(size=2).astype("float32")}
-CLIPPED = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
 
 
 def linear(params, x):

@@ -13,6 +13,8 @@ from jax._src import monitoring
 from trigru.common.port.programs import Collective, collectives_of, fingerprint, read_program, tuned, watch_build
 
 X = jnp.ones((4, 4))
+ROW = jnp.ones((1, 4))
+TRIPS = ', backend_config={"known_trip_count":{"n":"7"},"known_init_step":{"init":"0","step":"1"}}'
 
 
 def repeat(trips, a, b):
@@ -75,9 +77,6 @@ def test_a_build_is_timed_by_jaxs_events_until_its_end():
     assert monitoring._event_duration_secs_listeners == before
 
 
-ROW = jnp.ones((1, 4))
-
-
 def fingerprint_of(function, *arguments):
     return fingerprint(jax.jit(function).lower(*arguments).compile().as_text())
 
@@ -137,9 +136,6 @@ def test_an_edit_of_a_text_counts_or_not(edit):
     assert of_edit
     for text in of_edit:
         assert (fingerprint(text.replace(old, new)) != fingerprint(text)) == (edit in EDITS_THAT_COUNT)
-
-
-TRIPS = ', backend_config={"known_trip_count":{"n":"7"},"known_init_step":{"init":"0","step":"1"}}'
 
 
 def test_what_was_tuned_has_a_fingerprint_of_its_own():

@@ -18,6 +18,7 @@ POSITIVE, Y = np.abs(X) + 0.1, np.random.default_rng(1).normal(size=(3, 4))
 N = np.random.default_rng(2).integers(-9, 9, (3, 4))
 BITS, ENDS = N.astype(np.int32), ((-2, -3), (-9, 9), (1, -3))
 BOOLS = N > 0
+SETS = np.stack([X, 2 * X, -X])
 
 
 @pytest.fixture(autouse=True)
@@ -173,9 +174,6 @@ def test_a_primitive_of_ones_own_is_its_implementation():
     twice.def_abstract_eval(lambda x: x)
     twice.def_impl(lambda x: x * 2)
     np.testing.assert_array_equal(evaluate(twice.bind, X), 2 * X)
-
-
-SETS = np.stack([X, 2 * X, -X])
 
 
 @pytest.mark.parametrize("function", [

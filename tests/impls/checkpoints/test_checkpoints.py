@@ -31,6 +31,9 @@ CONFIG = GRUConfig(2, 3)
 PARAMS = random_params(CONFIG)
 NO_CARRY = "it has no initial_carry: the initial state is 0."
 FRAMEWORKS = ("linen", "nnx", "equinox")
+NO_BIASES = ("it has no biases: they are 0.", NO_CARRY)
+X = jnp.ones((1, 2, 2))
+OWN_NAMES = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "bi", "bias_n": "bn"}
 
 
 @pytest.mark.parametrize("classes", [None, 4])
@@ -46,9 +49,6 @@ def test_a_model_of_every_framework_is_recognised(name, classes):
         assert config_of(found.params) == config
 
 
-NO_BIASES = ("it has no biases: they are 0.", NO_CARRY)
-
-
 class CompactGRU(nn.Module):
     """A linen user's, as in the README."""
 
@@ -56,9 +56,6 @@ class CompactGRU(nn.Module):
     def __call__(self, x):
         self.param("initial_carry", nn.initializers.normal(), (3,))
         return nn.RNN(nn.GRUCell(3))(x)
-
-
-X = jnp.ones((1, 2, 2))
 
 
 #: A part, its layout, and what is said of it.
@@ -122,9 +119,6 @@ def test_a_strangers_layout_with_rows_of_ours_takes_no_model_away(name, rows, ce
     assert places_of({"a": LAYOUTS[name].tree(PARAMS)}, known) == ["a"]
 
 
-OWN_NAMES = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "bi", "bias_n": "bn"}
-
-
 def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
     """Their matrices are for row vectors."""
     own = {name: getattr(PARAMS, field).T for field, name in OWN_NAMES.items()}
@@ -161,11 +155,10 @@ def test_of_many_keys_where_a_place_is_no_dict_some_are_named():
 
 # Files ----------------------------------------------------------------------------------------------------------------
 
-#: Each container with each layout that it takes.
-FILES = [(c.suffixes[0], name) for c in CONTAINERS for name in (c.layouts or layouts())]
 
-
-@pytest.mark.parametrize(("suffix", "layout"), FILES)
+@pytest.mark.parametrize(
+    ("suffix", "layout"), [(c.suffixes[0], name) for c in CONTAINERS for name in (c.layouts or layouts())]
+)
 @pytest.mark.parametrize(("classes", "dtype"), [(None, "float32"), (None, "float16"), (4, "float64")])
 def test_every_container_keeps_every_bit(tmp_path, suffix, layout, classes, dtype):
     if suffix == ".pt":

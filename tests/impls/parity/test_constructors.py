@@ -58,27 +58,15 @@ class LinenNorm(nn.Module):
         return nn.Dense(3)(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
 
 
-class NNXNorm(nnx.Module):
-    def __init__(self, momentum=0.9, *, rngs):
-        self.norm = nnx.BatchNorm(6, momentum=momentum, rngs=rngs)
-        self.dropout = nnx.Dropout(0.0, rngs=rngs)
-        self.layers = nnx.List([nnx.Linear(6, 3, rngs=rngs)])
-
-    def __call__(self, x):
-        return self.layers[0](self.dropout(self.norm(x)))
+def nnx_norm(momentum=0.9):
+    rngs = nnx.Rngs(0)
+    norm, dropout = nnx.BatchNorm(6, momentum=momentum, rngs=rngs), nnx.Dropout(0.0, rngs=rngs)
+    return nnx.Sequential(norm, dropout, nnx.Linear(6, 3, rngs=rngs))
 
 
-class EquinoxNorm(eqx.Module):
-    norm: eqx.nn.BatchNorm
-    dense: eqx.nn.Linear
-
-    def __init__(self, key):
-        self.norm = eqx.nn.BatchNorm(6, axis_name="batch", momentum=0.9, eps=1e-5, mode="batch")
-        self.dense = eqx.nn.Linear(6, 3, key=key)
-
-    def __call__(self, x, state):
-        y, state = self.norm(x, state)
-        return self.dense(y), state
+def equinox_norm(key):
+    norm = eqx.nn.BatchNorm(6, axis_name="batch", momentum=0.9, eps=1e-5, mode="batch")
+    return eqx.nn.Sequential([norm, eqx.nn.Linear(6, 3, key=key)])
 
 
 MODES = {"train": {"train": True}, "eval": {"train": False}}
@@ -93,36 +81,36 @@ def test_batch_statistics_without_modes():
 
 
 def test_a_momentum_is_seen_in_the_new_state_alone():
-    result = compare(BATCH_NORM, Model.nnx(NNXNorm(0.8, rngs=nnx.Rngs(0))), X)
+    result = compare(BATCH_NORM, Model.nnx(nnx_norm(0.8)), X)
     assert result.verdict == "another"
     wrong = {name for name, error in result.errors.items() if error > 1e-9}
-    assert wrong == {"new state norm/mean (train)", "new state norm/var (train)"}
-    assert result.reason.endswith("These differ, too: new state norm/var (train).")
+    assert wrong == {"new state layers/0/mean (train)", "new state layers/0/var (train)"}
+    assert result.reason.endswith("These differ, too: new state layers/0/var (train).")
     assert result.places[0].mend == "With 0.9 instead of 0.8, the outputs agree."
 
 
 def test_a_state_of_equinox_has_the_paths_of_the_model_and_is_saved_with_it(tmp_path):
-    module, state = eqx.nn.make_with_state(EquinoxNorm)(jax.random.key(1))
+    module, state = eqx.nn.make_with_state(equinox_norm)(jax.random.key(1))
     lacking = {"state=, which": {}, "axis_name='batch'": {"state": state, "axis_name": "other"}}
     for message, given in lacking.items():
         with pytest.raises(InputError, match=message):
             compare(BATCH_NORM, Model.equinox(module, batched=True, **given), X)
     candidate = Model.equinox(module, state=state, batched=True)
     result = compare(BATCH_NORM, candidate, X)
-    assert result.errors["new state norm/batch_state_index/0 (train)"] < 1e-9
+    assert result.errors["new state layers/0/batch_state_index/0 (train)"] < 1e-9
     assert result.reason.startswith("The outputs of the next call differ"), "it divides by 1 - momentum**counter"
     assert "equinox/nn/_batch_norm.py" in str(result)
     save(tmp_path / "model.eqx", candidate, result)
-    like = eqx.nn.make_with_state(EquinoxNorm)(jax.random.key(2))
+    like = eqx.nn.make_with_state(equinox_norm)(jax.random.key(2))
     read, state = eqx.tree_deserialise_leaves(tmp_path / "model.eqx", like)
-    for name, values in zip(("mean", "var"), state.get(read.norm.batch_state_index), strict=True):
+    for name, values in zip(("mean", "var"), state.get(read.layers[0].batch_state_index), strict=True):
         np.testing.assert_array_equal(values, VARIABLES["batch_stats"]["BatchNorm_0"][name])
-    np.testing.assert_array_equal(read.dense.weight, VARIABLES["params"]["Dense_0"]["kernel"].T)
-    np.testing.assert_array_equal(read.norm.weight, VARIABLES["params"]["BatchNorm_0"]["scale"])
+    np.testing.assert_array_equal(read.layers[1].weight, VARIABLES["params"]["Dense_0"]["kernel"].T)
+    np.testing.assert_array_equal(read.layers[0].weight, VARIABLES["params"]["BatchNorm_0"]["scale"])
 
 
 def read_by_nnx(content):
-    module = NNXNorm(rngs=nnx.Rngs(1))
+    module = nnx_norm()
     state = nnx.state(module, nnx.Not(nnx.RngState))
     nnx.replace_by_pure_dict(state, serialization.from_bytes(nnx.to_pure_dict(state), content))
     nnx.update(module, state)
@@ -133,7 +121,7 @@ def read_by_nnx(content):
 @pytest.mark.parametrize(("candidate", "read"), [
     (lambda: Model.linen(LinenNorm(), EMPTY, **MODES),
      lambda content: LinenNorm().apply(serialization.from_bytes(EMPTY, content), X, train=False)),
-    (lambda: Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), read_by_nnx),
+    (lambda: Model.nnx(nnx_norm()), read_by_nnx),
 ])  # fmt: skip
 def test_a_candidate_is_saved_with_the_references_parameters_and_read_by_flax(tmp_path, candidate, read):
     candidate, path = candidate(), tmp_path / "model.msgpack"
