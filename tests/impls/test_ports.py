@@ -28,6 +28,8 @@ from trigru.impls.pure import PORT, PurePort
 from trigru.impls.upstream import GONE, NAMES, NEW, ON_RECORD, Departure, find_departures, get_upstream
 
 CONFIG = GRUConfig(4, 8)
+_FAILED = r"carry_init cannot draw shape \(8,\), float32: "
+LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in dir(PORT) if name[0] != "_"} | {"name": "mine"})
 
 
 def test_the_parameter_tree_is_pinned(port):
@@ -104,9 +106,6 @@ def test_a_call_that_lacks_the_axis_of_vmap_says_so():
                 call(x)
     with pytest.raises(InputError, match=r"expected \(time, features\)\. This model takes one example"):
         one(x[0])
-
-
-_FAILED = r"carry_init cannot draw shape \(8,\), float32: "
 
 
 @pytest.mark.parametrize(("message", "initializer"), {
@@ -192,7 +191,6 @@ def test_a_third_partys_port_comes_last(third_party):
     assert impls.get_port("a_new_one").name == "a_new_one"
 
 
-LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in dir(PORT) if name[0] != "_"} | {"name": "mine"})
 del LACKING.step
 
 

@@ -71,7 +71,6 @@ def assert_bits(got, want, what="the result"):
 
 
 def same_bits(found, expected):
-    """Whether two records have the same names, dtypes and bits."""
     found, expected = leaves(found), leaves(expected)
     assert list(found) == list(expected)
     for name, array in expected.items():

@@ -33,7 +33,6 @@ CALL, PARAMS = "forward apply float32", random_params(GRUConfig(2, 3))
 
 
 def write_run(path: Path) -> None:
-    """A small run with a proof."""
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
     run = draw_run(1, arms=arms, processes=2, rounds=3, groups=("tiny/forward", "medium/forward"))
     save(with_provenance(run, equality=PROOF[:12]), path)

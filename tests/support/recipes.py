@@ -88,7 +88,6 @@ class Recipe:
         return flatten(self.tree)
 
     def bound(self, tree: Any = None) -> Model:
-        """The model with its parameters, or with others."""
         params, bind = self._split()
         return bind(params if tree is None else tree)
 
@@ -96,7 +95,6 @@ class Recipe:
         return self.bound()(*arguments, **options)
 
     def gradient(self, loss: Callable[[Model], Any]) -> Any:
-        """Of a loss of the model, as a tree like the parameters."""
         params, bind = self._split()
         return jax.jit(jax.grad(lambda params: loss(bind(params))))(params)
 
@@ -116,7 +114,6 @@ class Recipe:
         return partial(pure.apply, pure.load(config_of(record), record))
 
     def _split(self) -> tuple[Any, Callable[[Any], Model]]:
-        """The parameters, and what makes the model of them."""
         model = self.names["model"]
         if self.framework == "linen":
             return self.names["params"], lambda params: Model(params, partial(model.apply, {"params": params}))

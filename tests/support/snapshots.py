@@ -11,6 +11,9 @@ from trigru.bench.upgrades.environments import Environment, EnvironmentFailedErr
 from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject, save
 from trigru.common.equality.measurement import Measurement
 
+RELEASES = [f"0.{n}.0" for n in range(1, 7)]
+SETS = [read_set(f"jax==0.{n}.0") for n in range(4)]
+
 
 def snapshot_of(
     *subjects: Subject, equality: list[Measurement] | None = None, machine: Machine = MACHINE, **facts: Any
@@ -25,10 +28,6 @@ def leave(folder: Path, *subjects: Subject, arrays: Mapping[str, np.ndarray] | N
 
 def step_calls(lines: int) -> dict[str, dict[str, int]]:
     return {"train_step jit adam float32": {"leaves": 5, "functions": 10, "lines": lines}}
-
-
-RELEASES = [f"0.{n}.0" for n in range(1, 7)]
-SETS = [read_set(f"jax==0.{n}.0") for n in range(4)]
 
 
 class Made(Environments):

@@ -22,6 +22,14 @@ from trigru.common.errors import InputError
 
 ARRAYS = np.arange(3.0), np.arange(3.0) + 1
 HASH = np.zeros(1, np.uint8)
+MINE = """
+import jax.numpy as jnp
+import numpy as np
+from trigru.parity import Model
+
+x = np.linspace(-1, 1, 12, dtype="f4").reshape(4, 3)
+reference = Model({{"w": np.linspace(0, 1, 6, dtype="f4").reshape(3, 2)}}, lambda p, x: jnp.tanh(x @ p["w"]) {more})
+"""
 
 
 @pytest.fixture
@@ -203,16 +211,6 @@ def test_a_file_elsewhere_is_not_run_because_a_snapshot_names_it(tmp_path, monke
     for subjects in ([Subject("model", file)], [Subject("model", "mine.py"), Subject("model", file)]):
         with pytest.raises(InputError, match="is not run since OLD says so"):
             diff._take_now(Path("x"), snapshot_of(*subjects), ())
-
-
-MINE = """
-import jax.numpy as jnp
-import numpy as np
-from trigru.parity import Model
-
-x = np.linspace(-1, 1, 12, dtype="f4").reshape(4, 3)
-reference = Model({{"w": np.linspace(0, 1, 6, dtype="f4").reshape(3, 2)}}, lambda p, x: jnp.tanh(x @ p["w"]) {more})
-"""
 
 
 def test_a_model_of_a_file_is_told_by_the_line_that_changed(tmp_path, monkeypatch):

@@ -66,18 +66,16 @@ def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_or_a_te
     assert not any(is_floating(np.array([1], other)) for other in ("int32", "bool", "uint8", ml_dtypes.int4))
 
 
-PLACES = {
-    "/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
-    "/usr/lib/python3/dist-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
-    "/usr/lib/python3.12/json/decoder.py": "json/decoder.py",
-    worker.__file__: "trigru/bench/upgrades/worker.py",
-    "/home/me/secret/train.py": "train.py",
-    "<string>": "<string>",
-}
-
-
 def test_a_place_begins_with_its_package_and_identifies_no_user():
-    assert {file: place_of(file) for file in PLACES} == PLACES
+    places = {
+        "/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
+        "/usr/lib/python3/dist-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
+        "/usr/lib/python3.12/json/decoder.py": "json/decoder.py",
+        worker.__file__: "trigru/bench/upgrades/worker.py",
+        "/home/me/secret/train.py": "train.py",
+        "<string>": "<string>",
+    }
+    assert {file: place_of(file) for file in places} == places
 
 
 def test_warnings_and_exceptions_are_kept_without_addresses_and_the_rest_goes_on():

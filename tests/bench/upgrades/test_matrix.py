@@ -132,11 +132,8 @@ def test_rows_of_other_sets_stay_and_other_arguments_and_pythons_are_other_rows(
     fill(SETS[:2], tmp_path, Made())
     fill(SETS[3:], tmp_path, Made())
     assert {row.name for row in read(tmp_path).rows} == {SETS[0].name, SETS[1].name, SETS[3].name}
-    for python, arguments, made in (
-        ("3.13", [], []),
-        ("3.13", ["--no-equality"], [SETS[0].name]),
-        ("3.11", [], [SETS[0].name]),
-    ):
+    one = [SETS[0].name]
+    for python, arguments, made in (("3.13", [], []), ("3.13", ["--no-equality"], one), ("3.11", [], one)):
         again = Made()
         again.python = python
         (row,) = fill(SETS[:1], tmp_path, again, arguments=arguments).rows

@@ -16,6 +16,9 @@ from trigru.impls.pure import gru, init
 
 B, T, D, H = 3, 7, 4, 5
 LENGTHS, RESETS = np.array([4, T, 0], "i4"), np.arange(B * T).reshape(B, T) % 5 == 3
+PARAMS, X = init(D, H, key=jax.random.key(0)), jnp.ones((B, T, D))
+#: Primitives that are matrix products: of weights, since there are no others.
+PRODUCTS = ("dot_general", "all_steps_product", "all_steps_gradient")
 
 
 @pytest.fixture
@@ -90,11 +93,6 @@ def test_any_axis_may_be_the_mapped_one(axis):
     first, other = found(params, x, 0), found(params, jnp.moveaxis(x, 0, axis), axis)
     for got, want in zip(jax.tree.leaves(other), jax.tree.leaves(first), strict=True):
         assert relative_error(got, want) <= 1e-12
-
-
-PARAMS, X = init(D, H, key=jax.random.key(0)), jnp.ones((B, T, D))
-#: Primitives that are matrix products: of weights, since there are no others.
-PRODUCTS = ("dot_general", "all_steps_product", "all_steps_gradient")
 
 
 def equations_of(function, *arguments):

@@ -34,6 +34,9 @@ FRAMEWORKS = ("linen", "nnx", "equinox")
 NO_BIASES = ("it has no biases: they are 0.", NO_CARRY)
 X = jnp.ones((1, 2, 2))
 OWN_NAMES = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "bi", "bias_n": "bn"}
+LAYOUTS = layouts()
+#: By the layout of a model, rows of a stranger's that fit a part of it, or the whole, and where that has its cell.
+STRANGERS = [("nnx", LAYOUTS["nnx"].rows[:-1], "cell."), ("equinox", LAYOUTS["equinox"].rows[:-1], "cell.")]
 
 
 @pytest.mark.parametrize("classes", [None, 4])
@@ -103,9 +106,6 @@ def test_the_layout_of_a_port_that_is_not_available_is_not_known(monkeypatch):
         convert(PARAMS._asdict()).to("nnx")
 
 
-LAYOUTS = layouts()
-#: By the layout of a model, rows of a stranger's that fit a part of it, or the whole, and where that has its cell.
-STRANGERS = [("nnx", LAYOUTS["nnx"].rows[:-1], "cell."), ("equinox", LAYOUTS["equinox"].rows[:-1], "cell.")]
 STRANGERS += [(of, [row._replace(name=f"cell.{row.name}") for row in LAYOUTS[of].rows], "") for of in FRAMEWORKS]
 
 

@@ -16,6 +16,7 @@ from trigru.impls.parity.constructors import save
 from trigru.parity import Model, assert_same, compare
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+LINEAR = eqx.nn.Linear(6, 3, key=jax.random.key(1))
 TRAIN, EVAL = {"deterministic": False}, {"deterministic": True}
 
 
@@ -73,11 +74,6 @@ MODES = {"train": {"train": True}, "eval": {"train": False}}
 EMPTY = LinenNorm().init(jax.random.key(0), X, train=False)
 VARIABLES = jax.tree.map(lambda a: np.random.default_rng(a.size).uniform(0.5, 1.5, a.shape).astype("f4"), EMPTY)
 BATCH_NORM = Model.linen(LinenNorm(), VARIABLES, **MODES)
-
-
-def test_batch_statistics_without_modes():
-    with pytest.raises(InputError, match=r"train=\{'train': True\} and eval=\{'train': False\}"):
-        compare(Model.linen(LinenNorm(), VARIABLES), BATCH_NORM, X)
 
 
 def test_a_momentum_is_seen_in_the_new_state_alone():
@@ -154,12 +150,6 @@ def test_leaves_without_a_partner_are_named_and_nothing_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_module_of_one_example_that_gets_a_batch():
-    linear = eqx.nn.Linear(6, 3, key=jax.random.key(1))
-    with pytest.raises(InputError, match="give batched=True"):
-        compare(Model.equinox(linear, batched=True), Model.equinox(linear), X)
-
-
 def test_a_module_of_nnx_that_draws_its_carry_is_compared():
     def make(key):
         rngs = nnx.Rngs(key)
@@ -184,6 +174,10 @@ def test_methods_inputs_and_outputs():
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(("message", "make"), {
+    r"train=\{'train': True\} and eval=\{'train': False\}": lambda: compare(
+        Model.linen(LinenNorm(), VARIABLES), BATCH_NORM, X
+    ),
+    "give batched=True": lambda: compare(Model.equinox(LINEAR, batched=True), Model.equinox(LINEAR), X),
     "expected a flax.linen.Module, got an object of type int": lambda: Model.linen(3, {}),
     "variables have no collection 'params'": lambda: Model.linen(nn.Dense(3), {"kernel": X}),
     "expected a flax.nnx.Module, got an object of type Dense": lambda: Model.nnx(nn.Dense(3)),
@@ -191,6 +185,6 @@ def test_methods_inputs_and_outputs():
     "model has no parameter": lambda: Model({}, lambda params, x: x),
     "mine has no parameter": lambda: Model({"w": 1}, lambda params, x: x, name="mine"),
 }.items())  # fmt: skip
-def test_what_is_no_model_is_refused(message, make):
+def test_what_is_no_model_or_not_told_how_to_be_called_is_refused(message, make):
     with pytest.raises(InputError, match=message):
         make()

@@ -43,17 +43,15 @@ class MLP(linen.Module):
         return linen.Dense(3, name="second")(h)
 
 
-def linen_mlp(**keywords):
-    module = MLP(**keywords)
-    return Model.linen(module, module.init(jax.random.key(0), X))
+def initialised(module, x=X, **options):
+    return Model.linen(module, module.init(jax.random.key(0), x), **options)
 
 
 def test_a_draw_of_pytorch_is_uniform():
     reference = Model.torch(TorchMLP(), make=TorchMLP)
     before = torch.get_rng_state()
     module = MLP()
-    made = Model.linen(module, module.init(jax.random.key(0), X), make=lambda key: module.init(key, X))
-    result = compare(reference, made, X)
+    result = compare(reference, initialised(module, make=lambda key: module.init(key, X)), X)
     assert (result.verdict, [sentence.partition(":")[0] for sentence in result.draws]) == (
         "same",
         ["first/bias", "first/kernel", "second/bias", "second/kernel"],
@@ -121,11 +119,6 @@ class Recurrent(linen.Module):
         return jnp.moveaxis(outputs, 0, 1), h[None], c[None]
 
 
-def recurrent(**keywords):
-    module = Recurrent(**keywords)
-    return Model.linen(module, module.init(jax.random.key(0), SEQUENCES))
-
-
 class Block(nnx.Module):
     def __init__(self, rngs):
         self.in_proj = nnx.Linear(8, 24, rngs=rngs)
@@ -141,10 +134,6 @@ class Block(nnx.Module):
         mixed = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits), v)
         x = self.norm1(x + self.out_proj(mixed.reshape(3, 5, 8)))
         return self.norm2(x + self.linear2(nnx.relu(self.linear1(x))))
-
-
-def block():
-    return Model.nnx(Block(nnx.Rngs(0)))
 
 
 class TorchInPlace(torch.nn.Module):
@@ -176,10 +165,10 @@ def in_place(first=0.1):
 
 
 @pytest.mark.parametrize(("module", "candidate", "x", "pair"), [
-    (TorchMLP, linen_mlp, X, ("first/kernel", ("first/weight",), "transposed")),
-    (torch_lstm, recurrent, SEQUENCES, ("bias_hh", ("bias_hh_l0",), "as it is")),
-    (lambda: torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), block, TOKENS,
-     ("in_proj/kernel", ("self_attn/in_proj_weight",), "transposed")),
+    (TorchMLP, lambda: initialised(MLP()), X, ("first/kernel", ("first/weight",), "transposed")),
+    (torch_lstm, lambda: initialised(Recurrent(), SEQUENCES), SEQUENCES, ("bias_hh", ("bias_hh_l0",), "as it is")),
+    (lambda: torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True),
+     lambda: Model.nnx(Block(nnx.Rngs(0))), TOKENS, ("in_proj/kernel", ("self_attn/in_proj_weight",), "transposed")),
     (TorchInPlace, in_place, X, ("kernel", ("first/weight",), "transposed")),
 ])  # fmt: skip
 def test_the_same_function(module, candidate, x, pair):
@@ -197,19 +186,19 @@ class TorchBranch(torch.nn.Linear):
 
 
 def test_a_branch_that_other_inputs_take_is_seen():
-    dense = linen.Dense(3)
-    result = compare(Model.torch(TorchBranch(6, 3)), Model.linen(dense, dense.init(jax.random.key(0), X)), X)
+    result = compare(Model.torch(TorchBranch(6, 3)), initialised(linen.Dense(3)), X)
     assert result.verdict == "another", str(result)
     assert set(result.errors) == {"outputs (eval)", "outputs (train)"}
     assert not result.places
 
 
 @pytest.mark.parametrize(("module", "candidate", "x", "mine", "theirs"), [
-    (TorchMLP, lambda: linen_mlp(approximate=True), X, "h = linen.gelu(", "gelu(self.first(x))"),
-    (TorchMLP, lambda: linen_mlp(epsilon=1e-6), X, "h = linen.LayerNorm(", "h = self.norm(h)"),
+    (TorchMLP, lambda: initialised(MLP(approximate=True)), X, "h = linen.gelu(", "gelu(self.first(x))"),
+    (TorchMLP, lambda: initialised(MLP(epsilon=1e-6)), X, "h = linen.LayerNorm(", "h = self.norm(h)"),
     (TorchInPlace, lambda: in_place(first=0.2), X, "h.at[:, 2:4]", "h[:, 2:4] *= 0.1"),
     pytest.param(
-        torch_lstm, lambda: recurrent(order=(0, 1, 3, 2)), SEQUENCES, "jnp.split(", "", marks=pytest.mark.long
+        torch_lstm, lambda: initialised(Recurrent((0, 1, 3, 2)), SEQUENCES), SEQUENCES, "jnp.split(", "",
+        marks=pytest.mark.long,
     ),
 ])  # fmt: skip
 def test_a_fault_is_placed(module, candidate, x, mine, theirs):
