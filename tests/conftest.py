@@ -62,7 +62,6 @@ QUICK = (
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests of the long tier and the quick ones."""
     for item in items:
         name = item.path.relative_to(ROOT / "tests").as_posix()
         if f"{name}::{item.name}".startswith(LONG):
@@ -73,7 +72,6 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(params=port_names())
 def port(request):
-    """Each port that is installed."""
     reason = unavailable(request.param)
     if reason:
         pytest.skip(reason)

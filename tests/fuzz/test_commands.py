@@ -45,7 +45,6 @@ WORK = ("commands.compare.compare", "commands.verify.verify_ports", "commands.sn
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working folder, with a run and files in the way."""
     monkeypatch.chdir(tmp_path)
     save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), tmp_path / "results.json")
     for name in ("file", "file.eqx"):

@@ -42,6 +42,11 @@ CALLS = [
     ("equinox", "jit", {(eqx, "filter_jit"): False, (eqx, "combine"): False}),
     ("equinox", "partition", {(eqx, "partition"): True, (eqx, "combine"): True}),
 ]
+LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}
+#: Those of styles that pass a count of steps, too: of an nnx.Optimizer, or of linen's TrainState.
+COUNTING = {"nnx.jit", "nnx.jit-tree", "jit_partial", "cached_partial", "train_state"}
+PAGE = (Path(__file__).parents[2] / "docs" / "call-styles.md").read_text().partition("## What a call does")[2]
+ROWS = np.arange(1.0, 33.0, dtype="f4").reshape(8, 4)
 
 
 @pytest.mark.parametrize(("name", "style", "functions"), CALLS, ids=lambda v: v if isinstance(v, str) else "")
@@ -59,11 +64,6 @@ def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, f
     assert {of: recorder.called for of, recorder in recorders.items()} == functions
     if style in ("nnx.jit-tree", "jit_partial"):
         assert [call.kwargs for call in recorders[next(iter(functions))].call_args_list] == [{"graph": False}]
-
-
-LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}
-#: Those of styles that pass a count of steps, too: of an nnx.Optimizer, or of linen's TrainState.
-COUNTING = {"nnx.jit", "nnx.jit-tree", "jit_partial", "cached_partial", "train_state"}
 
 
 def test_what_crosses_the_jit_boundary_is_counted(port):
@@ -86,20 +86,12 @@ def test_every_port_has_each_shared_style_once_in_each_phase_and_its_own_are_hel
     assert own <= {style for name, style, _ in CALLS if name == port.name}
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "call-styles.md").read_text().partition("## What a call does")[2]
-ROWS = np.arange(1.0, 33.0, dtype="f4").reshape(8, 4)
-
-
 class Net(nnx.Module):
-    """Dropout and running statistics."""
-
     def __init__(self):
         self.dropout, self.norm = nnx.Dropout(0.5, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(1))
 
 
 class Tied(nnx.Module):
-    """Two names of one Variable."""
-
     def __init__(self):
         self.first = self.second = nnx.Param(jnp.ones(4))
 
@@ -153,7 +145,6 @@ SHOWN = [
 
 
 def run(text):
-    """The names of a program that was run."""
     names = {"__name__": "program"}
     exec(compile(text, "program", "exec"), names)
     return names

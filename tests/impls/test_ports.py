@@ -28,6 +28,8 @@ from trigru.impls.pure import PORT, PurePort
 from trigru.impls.upstream import GONE, NAMES, NEW, ON_RECORD, Departure, find_departures, get_upstream
 
 CONFIG = GRUConfig(4, 8)
+_FAILED = r"carry_init cannot draw shape \(8,\), float32: "
+LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in dir(PORT) if name[0] != "_"} | {"name": "mine"})
 
 
 def test_the_parameter_tree_is_pinned(port):
@@ -75,7 +77,7 @@ def test_a_frameworks_box_with_the_drawn_start_stays():
     assert isinstance(nnx.to_pure_dict(nnx.state(own))["initial_carry"], jax.Array), "and not a Param of a Param"
 
 
-BAD_CALLS = {
+@pytest.mark.parametrize(("message", "changes"), {
     "x: got a list, expected an array. Convert it with jnp.asarray": {"x": [[[1.0] * 4]]},
     "x: got a ShapeDtypeStruct, .* pass it through jax.eval_shape": {"x": jax.ShapeDtypeStruct((3, 5, 4), "float32")},
     r"expected \(time, \*batch, features\)": {"x": np.ones(4, "f4"), "time_major": True},
@@ -85,14 +87,11 @@ BAD_CALLS = {
     r"lengths have shape \(3,\), expected \(5,\)": {"time_major": True, "lengths": np.ones(3, "i4")},
     "resets have dtype int32, expected bool": {"resets": np.ones((3, 5), "i4")},
     "reverse is a int, expected True or False: it decides which program is built": {"reverse": 1},
-}
-
-
-@pytest.mark.parametrize("message", BAD_CALLS)
+}.items())  # fmt: skip
 @pytest.mark.usefixtures("unchecked")
-def test_bad_calls_are_refused_in_the_callers_terms(port, message):
+def test_bad_calls_are_refused_in_the_callers_terms(port, message, changes):
     """`verify --check refusals` makes many more, and asks only whether they are refused."""
-    arrays = {"x": np.ones((3, 5, 4), "f4")} | BAD_CALLS[message]
+    arrays = {"x": np.ones((3, 5, 4), "f4")} | changes
     with pytest.raises(InputError, match=message):
         port.apply(port.load(CONFIG, random_params(CONFIG)), arrays.pop("x"), arrays.pop("carry", None), **arrays)
 
@@ -109,8 +108,7 @@ def test_a_call_that_lacks_the_axis_of_vmap_says_so():
         one(x[0])
 
 
-_FAILED = r"carry_init cannot draw shape \(8,\), float32: "
-BAD_DRAWS = {
+@pytest.mark.parametrize(("message", "initializer"), {
     r"carry_init gave shape \(3,\), expected \(8,\)": lambda *_: jnp.zeros(3),
     "carry_init is a str, expected a JAX initializer .*, such as jax.nn.initializers.zeros": "zeros",
     r"carry_init gave a NoneType, expected an array of shape \(8,\)": lambda *_: None,
@@ -121,14 +119,11 @@ BAD_DRAWS = {
     _FAILED + r"TypeError: .*2 positional .*\(key, shape, dtype\)": lambda key, shape: jnp.zeros(shape),
     _FAILED + "ZeroDivisionError: division by zero": lambda *_: 1 / 0,
     "gave dtype int32, .* let it draw in that dtype": lambda _, shape, dtype: jnp.zeros(shape, int),
-}
-
-
-@pytest.mark.parametrize("message", BAD_DRAWS)
+}.items())  # fmt: skip
 @pytest.mark.usefixtures("unchecked")
-def test_bad_initializers_are_refused_in_the_callers_terms(message):
+def test_bad_initializers_are_refused_in_the_callers_terms(message, initializer):
     with pytest.raises(InputError, match=message) as refused:
-        for_carry(BAD_DRAWS[message])(jax.random.key(0), (8,))
+        for_carry(initializer)(jax.random.key(0), (8,))
     assert (type(refused.value.__cause__) is ZeroDivisionError) == ("ZeroDivisionError" in message)
 
 
@@ -152,21 +147,18 @@ def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
         equinox.GRU(4, 8, kernel=np.array(["stock", "fused"]), key=jax.random.key(0))
 
 
-PLACES = {
+@pytest.mark.parametrize(("model", "places"), {
     linen.GRU: ("features", "carry_init", "dtype", "param_dtype", "unroll", "remat", "kernel"),
     linen.Classifier: ("gru", "classes"),
     nnx_port.GRU: ("in_features", "hidden_features", "carry_init"),
     nnx_port.Classifier: ("gru", "classes"),
     equinox.GRU: ("input_size", "hidden_size", "carry_init"),
     equinox.Classifier: ("gru", "classes"),
-}
-
-
-@pytest.mark.parametrize("model", PLACES, ids=lambda model: f"{model.__module__}.{model.__name__}")
-def test_what_is_passed_by_its_place_keeps_it(model):
+}.items())  # fmt: skip
+def test_what_is_passed_by_its_place_keeps_it(model, places):
     parameters = inspect.signature(model.__init__).parameters.values()
     by_place = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-    assert by_place[1 : 1 + len(PLACES[model])] == PLACES[model]
+    assert by_place[1 : 1 + len(places)] == places
 
 
 def test_plain_jaxs_function_has_the_defaults_of_its_model():
@@ -199,21 +191,17 @@ def test_a_third_partys_port_comes_last(third_party):
     assert impls.get_port("a_new_one").name == "a_new_one"
 
 
-LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in dir(PORT) if name[0] != "_"} | {"name": "mine"})
 del LACKING.step
 
 
-UNUSABLE = {
+@pytest.mark.parametrize(("reason", "load"), {
     "it calls itself 'pure'; both must agree.": lambda: PORT,
     "its entry point gives a class, expected an object.": lambda: PurePort,
     "port mine lacks step, which trigru.common.Port needs.": lambda: LACKING,
     "AttributeError: 'PurePort' object has no attribute 'missing'": lambda: PORT.missing,
-}
-
-
-@pytest.mark.parametrize("reason", UNUSABLE)
-def test_a_third_partys_port_that_cannot_be_used_is_unavailable(third_party, reason):
-    third_party(mine=UNUSABLE[reason])
+}.items())  # fmt: skip
+def test_a_third_partys_port_that_cannot_be_used_is_unavailable(third_party, reason, load):
+    third_party(mine=load)
     assert unavailable("mine") == f"port 'mine' is not available: {reason}"
 
 

@@ -24,7 +24,6 @@ class Case:
 
     @classmethod
     def random(cls, batch: int, time: int, input_size: int, hidden_size: int, seed: int = 0) -> "Case":
-        """Draw a case of five classes."""
         rng = np.random.default_rng(seed)
         lengths = rng.integers(1, time + 1, batch)
         if batch > 1:
@@ -41,7 +40,6 @@ class Case:
         )
 
     def astype(self, dtype: str) -> "Case":
-        """The case with every floating-point array rounded to a dtype."""
         arrays = {name: getattr(self, name).astype(dtype) for name in ("x", "carry", "targets", "d_carry")}
         return replace(self, params=jax.tree.map(lambda p: p.astype(dtype), self.params), **arrays)
 
@@ -59,14 +57,12 @@ def assert_near(got, want, bound, what="the result"):
 
 
 def assert_each_near(got, want, bound):
-    """Two records of arrays have the same names, and each array is near."""
     assert {*got} == {*want}
     for name, array in want.items():
         assert_near(got[name], array, bound, name)
 
 
 def assert_bits(got, want, what="the result"):
-    """Shape, dtype and every bit agree."""
     got, want = np.asarray(got), np.asarray(want)
     is_alike = (got.shape, got.dtype) == (want.shape, want.dtype)
     assert is_alike, f"{what} is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}"
@@ -75,7 +71,6 @@ def assert_bits(got, want, what="the result"):
 
 
 def same_bits(found, expected):
-    """Whether two records have the same names, dtypes and bits."""
     found, expected = leaves(found), leaves(expected)
     assert list(found) == list(expected)
     for name, array in expected.items():

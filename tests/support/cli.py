@@ -40,5 +40,4 @@ def shown(sections: Iterable[Section]) -> str:
 
 
 def run_code(code: str) -> str:
-    """What a fresh interpreter prints that runs this code."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -34,7 +34,6 @@ CALL, PARAMS = "forward apply float32", random_params(GRUConfig(2, 3))
 
 
 def write_run(path: Path) -> None:
-    """A small run with a proof."""
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
     run = draw_run(1, arms=arms, processes=2, rounds=3, groups=("tiny/forward", "medium/forward"))
     save(with_provenance(run, equality=PROOF[:12]), path)
@@ -52,7 +51,6 @@ def write_snapshot(path: Path) -> None:
 
 
 def write_matrix(path: Path) -> None:
-    """A matrix of two version sets."""
     facts: Any = {"python": "3.13", "versions": {"jax": "0.5.0"}, "seconds": [1.5, 20.0]}
     facts |= {"counts": {"pure": {"calls": 1}}, "facts": {"pure": {"works": "yes", "equal": "", "lines": 9}}}
     rows = [matrix.MatrixRow(f"jax=={n}", [], "2025-01-15", **facts) for n in (1, 2)]
@@ -128,7 +126,6 @@ def at(place: str, change: Any) -> Callable[[Any], None]:
 
 
 def lines_of(records: Iterable[Any]) -> bytes:
-    """A journal of these records."""
     content, checksum = b"", ""
     for record in records:
         line, checksum = encode_line(record, checksum)

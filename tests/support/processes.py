@@ -36,7 +36,6 @@ def is_alive(pid: int | str) -> bool:
 
 
 def ends_within(pid: int | str, limit_s: float) -> bool:
-    """Whether a process ends within a time limit."""
     until = time.monotonic() + limit_s
     while is_alive(pid) and time.monotonic() < until:
         time.sleep(0.02)
@@ -48,13 +47,11 @@ def ignore(what: str, share: float) -> None:
 
 
 def begun(of: Plan = PLAN, **changes: Any) -> Begun:
-    """The first line of a run."""
     facts: dict[str, Any] = {"command": ["trigru", "bench"], "untimed": [], "equality": None, "backend": "cpu"}
     return Begun(of, expand(of), **facts | {"load": 0.5} | changes)
 
 
 def journal_at(path: Path, of: Plan = PLAN, *, resume: bool = False, **changes: Any) -> Journal:
-    """A run's journal, begun or resumed."""
     return Journal.resume(path, of, {}, "") if resume else Journal.begin(path, begun(of, **changes))
 
 
@@ -145,5 +142,4 @@ class FakeProcesses:
 
     @property
     def asked(self) -> list[tuple[int, list[Arm]]]:
-        """Process and arms of each request."""
         return [(request.process, request.arms) for request in self.requests]

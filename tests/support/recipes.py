@@ -81,16 +81,13 @@ class Recipe:
 
     @property
     def tree(self) -> Any:
-        """The parameters, as gradients have them."""
         return self._split()[0]
 
     @property
     def flat(self) -> dict[str, jax.Array]:
-        """The parameters by name."""
         return flatten(self.tree)
 
     def bound(self, tree: Any = None) -> Model:
-        """The model with its parameters, or with others."""
         params, bind = self._split()
         return bind(params if tree is None else tree)
 
@@ -98,12 +95,10 @@ class Recipe:
         return self.bound()(*arguments, **options)
 
     def gradient(self, loss: Callable[[Model], Any]) -> Any:
-        """Of a loss of the model, as a tree like the parameters."""
         params, bind = self._split()
         return jax.jit(jax.grad(lambda params: loss(bind(params))))(params)
 
     def gradients(self, loss: Callable[[Model], Any]) -> dict[str, jax.Array]:
-        """Of a loss of the model, by name."""
         return flatten(self.gradient(loss))
 
     def starts(self, loss: Callable[[Model], Any]) -> dict[str, jax.Array]:
@@ -119,7 +114,6 @@ class Recipe:
         return partial(pure.apply, pure.load(config_of(record), record))
 
     def _split(self) -> tuple[Any, Callable[[Any], Model]]:
-        """The parameters, and what makes the model of them."""
         model = self.names["model"]
         if self.framework == "linen":
             return self.names["params"], lambda params: Model(params, partial(model.apply, {"params": params}))

@@ -36,7 +36,6 @@ PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024)
 
 
 def sized(text: str) -> Sized:
-    """A workload by its name in ids of arms."""
     name, *sizes = text.split("@")
     return Sized(name, {size: int(value) for size, value in (of.split("=") for of in sizes)})
 
@@ -119,7 +118,6 @@ def run_of(results: Results) -> Run:
 
 
 def save(results: Results, path: Path) -> None:
-    """Write the file that such a run leaves."""
     files.save(msgspec.structs.replace(results, trigru=run_of(results)), path)
 
 
@@ -216,7 +214,6 @@ def draw_kernels(rng: np.random.Generator) -> Results:
 
 
 def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:
-    """A run that has these arms instead."""
     return msgspec.structs.replace(results, benchmarks=benchmarks)
 
 
@@ -243,6 +240,5 @@ def with_provenance(results: Results, *, complete: bool = True, **facts: Any) ->
 
 
 def with_machine(results: Results, **facts: Any) -> Results:
-    """A run of another machine."""
     results = with_facts(results, device=facts["device"]) if "device" in facts else results
     return with_provenance(results, machine=msgspec.structs.replace(results.trigru.machine, **facts))

@@ -23,6 +23,21 @@ from trigru.common.parameters.record import random_params
 from trigru.common.port.protocol import CallStyle
 from trigru.impls import checkpoints, get_port
 
+#: Commands that need the extra `bench`.
+OF_BENCH = ["compare", "verify", "port --time FILE", "report FILE", "snapshot", "diff A B", "matrix jax==0.6.2"]
+SMALL = """
+import sys
+from trigru.common.errors import EXTRAS
+sys.modules |= dict.fromkeys([name for name, extra in EXTRAS.items() if extra == "bench"])
+from trigru.bench.cli import main
+for words in {commands}:
+    sys.argv = ["trigru", *words.split()]
+    try:
+        main()
+    except SystemExit as left:
+        print(left.code, flush=True)
+"""
+
 
 def test_the_page_of_all_commands_and_options_is_that_of_the_code():
     from generate_docs import commands
@@ -84,21 +99,7 @@ def test_what_is_refused_is_said_with_its_reason_and_changes_nothing(tmp_path, m
     check_golden("refused", "\n".join(transcript))
 
 
-#: Commands that need the extra `bench`.
-OF_BENCH = ["compare", "verify", "port --time FILE", "report FILE", "snapshot", "diff A B", "matrix jax==0.6.2"]
 OF_BENCH += ["bisect jax==0.6.2 jax==0.7.1 true"]
-SMALL = """
-import sys
-from trigru.common.errors import EXTRAS
-sys.modules |= dict.fromkeys([name for name, extra in EXTRAS.items() if extra == "bench"])
-from trigru.bench.cli import main
-for words in {commands}:
-    sys.argv = ["trigru", *words.split()]
-    try:
-        main()
-    except SystemExit as left:
-        print(left.code, flush=True)
-"""
 
 
 def test_without_an_extra_a_command_says_what_to_install(tmp_path, monkeypatch):
@@ -125,11 +126,8 @@ def test_the_code_of_a_style_is_printed_by_name_or_label():
     compile(found, "program", "exec")
 
 
-def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
+def test_without_a_port_all_styles_are_listed_and_below_them_why_a_port_is_missing(monkeypatch):
     check_golden("styles-all", invoke("styles").stdout)
-
-
-def test_why_a_port_is_missing_is_said_below_the_table_of_styles(monkeypatch):
     monkeypatch.setattr("trigru.bench.commands.styles.unavailable", {"nnx": "no nnx here."}.get)
     assert invoke("styles").output.endswith("\nno nnx here.\n")
 

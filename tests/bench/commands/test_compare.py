@@ -65,16 +65,9 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
 
 @pytest.fixture
 def without_b_hn(monkeypatch):
-    """Linen's port loses a bias."""
     load = linen.LinenPort.load
-
-    def loaded(self, config, params):
-        model = load(self, config, params)
-        cell = model.params.get("gru", model.params)["cell"]
-        cell["hn"]["bias"] = cell["hn"]["bias"] * 0
-        return model
-
-    monkeypatch.setattr(linen.LinenPort, "load", loaded)
+    without = lambda port, config, params: load(port, config, params._replace(bias_n=0 * params.bias_n))  # noqa: E731
+    monkeypatch.setattr(linen.LinenPort, "load", without)
 
 
 def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, without_b_hn):
@@ -133,7 +126,6 @@ def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed
 
 
 def interrupted_before(phase):
-    """Processes that end by Ctrl-C when the groups of a phase are reached."""
     return FakeProcesses({(0, f"time tiny/{phase}/float32/stock"): KeyboardInterrupt()})
 
 

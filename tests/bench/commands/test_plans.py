@@ -13,6 +13,8 @@ from trigru.bench.results.arm import Plan, Sized
 from trigru.common.errors import InputError
 
 FIRST_LOOK = ("documented", "leaves", "nnx.jit-tree", "jit_partial", "functional")
+QUICK, STANDARD = " ".join(options.QUICK), "tiny question vowels medium large"
+ALL, FEW, LOOPS = "forward train_step step", "train_step step", "forward train_step"
 
 
 def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):
@@ -33,10 +35,6 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     assert read_checks([]) is read_checks(None) is None
     assert "leaves" in asked(["nnx"], quick=True).styles, "whichever ports are timed"
     assert [asked().processes, asked(quick=True).processes, asked(quick=True, processes=2).processes] == [10, 4, 2]
-
-
-QUICK, STANDARD = " ".join(options.QUICK), "tiny question vowels medium large"
-ALL, FEW, LOOPS = "forward train_step step", "train_step step", "forward train_step"
 
 
 @pytest.mark.parametrize(("named", "workloads", "styles", "phases"), [

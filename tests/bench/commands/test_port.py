@@ -26,7 +26,6 @@ UNKNOWN = 'candidate = Model({"v": np.ones((5, 1), np.float32)}, lambda p, x: x[
 
 @pytest.fixture
 def port(tmp_path, monkeypatch):
-    """Writes files, and runs the command on the first, or as given."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, **files):
@@ -59,7 +58,6 @@ def test_the_line_where_the_models_of_two_files_part(port):
 
 
 def test_a_mapping_and_a_module_beside_the_file(port):
-    """The file may import what lies beside it."""
     swapped = """
 from models import *
 candidate = Model({"a": params["w"] * 2}, lambda p, x: jnp.tanh(x @ p["a"] / 2))

@@ -15,8 +15,6 @@ from trigru.bench.results.arm import Untimed
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes a run into a folder of its own; returns the folder."""
-
     def write(name, results):
         save(results, tmp_path / name / "results.json")
         return str(tmp_path / name)
@@ -24,13 +22,7 @@ def written(tmp_path):
     return write
 
 
-@pytest.fixture
-def run(written):
-    """The folder of a small run."""
-    return written("run", draw_run(1, **SMALL))
-
-
-def test_what_another_command_wrote_is_shown_with_its_page(run, tmp_path):
+def test_what_another_command_wrote_is_shown_with_its_page(written, tmp_path):
     said, folder = "Cold start: from Python to the first train step", tmp_path / "of"
     folder.mkdir()
     shutil.copy(COLD_STARTS, folder)
@@ -42,6 +34,7 @@ def test_what_another_command_wrote_is_shown_with_its_page(run, tmp_path):
     assert said in page.read_text()
     assert "AMD EPYC" in page.read_text()
     assert invoke("report", str(folder / "cold_start.json")).stdout == done.stdout
+    run = written("run", draw_run(1, **SMALL))
     shutil.copy(COLD_STARTS, run)  # beside a run, which is shown
     both = invoke("report", str(run), str(folder)).stdout
     assert both.index(f"{run}:") < both.index(f"{folder}:") < both.index(said), "one after the other"
@@ -61,8 +54,9 @@ def test_a_style_without_a_number_has_a_row_that_says_why(tmp_path):
     assert "it broke" in done.stdout
 
 
-def test_what_changed_is_a_page(run, written, tmp_path):
-    done = invoke("diff", run, written("new", draw_run(2, {"linen": 1.5}, **SMALL)), "--output", str(tmp_path / "to"))
+def test_what_changed_is_a_page(written, tmp_path):
+    run, new = written("run", draw_run(1, **SMALL)), written("new", draw_run(2, {"linen": 1.5}, **SMALL))
+    done = invoke("diff", run, new, "--output", str(tmp_path / "to"))
     page = (tmp_path / "to" / "diff.html").read_text()
     assert done.exit_code == 1, "a regression is one, with a page of it"
     assert [path.name for path in (tmp_path / "to").iterdir()] == ["diff.html"]

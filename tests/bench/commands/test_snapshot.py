@@ -9,9 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 from support.cli import call, invoke
-from support.environments import Made, release_of
 from support.runs import MACHINE, draw_run, save, with_machine
-from support.snapshots import leave, snapshot_of, step_calls
+from support.snapshots import Made, leave, release_of, snapshot_of, step_calls
 from trigru.bench.commands import diff, snapshot
 from trigru.bench.commands.diff import UNREAD, read_kinds
 from trigru.bench.upgrades import installed
@@ -23,12 +22,18 @@ from trigru.common.errors import InputError
 
 ARRAYS = np.arange(3.0), np.arange(3.0) + 1
 HASH = np.zeros(1, np.uint8)
+MINE = """
+import jax.numpy as jnp
+import numpy as np
+from trigru.parity import Model
+
+x = np.linspace(-1, 1, 12, dtype="f4").reshape(4, 3)
+reference = Model({{"w": np.linspace(0, 1, 6, dtype="f4").reshape(3, 2)}}, lambda p, x: jnp.tanh(x @ p["w"]) {more})
+"""
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Writes a snapshot of linen with these facts."""
-
     def write(name, **facts):
         arrays = {name_of(array): array for array in ARRAYS}
         leave(tmp_path / name, Subject("linen", "linen", **facts), arrays=arrays)
@@ -39,7 +44,6 @@ def folders(tmp_path):
 
 @pytest.fixture(scope="module")
 def taken(tmp_path_factory):
-    """Two snapshots of plain JAX, without equality."""
     folder = tmp_path_factory.mktemp("taken")
     said = [invoke("snapshot", "--port", "pure", "--no-equality", "-o", str(folder / name)) for name in ("a", "b")]
     assert [done.exit_code for done in said] == [0, 0], said[0].output
@@ -80,10 +84,6 @@ def test_a_change_of_a_kind_that_fails_and_what_is_not_offered_which_does_not(fo
     assert "1 of 2 measurements of equality failed: " in capsys.readouterr().err
 
 
-def without_msgpack(name):
-    return distribution(name if name != "msgpack" else "not-installed")
-
-
 def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tmp_path, monkeypatch):
     (tmp_path / "odd-1.dist-info").mkdir()
     (tmp_path / "odd-1.dist-info" / "METADATA").write_text("Name: odd\nVersion: 1\nRequires-Dist: jax>dev\n")
@@ -99,7 +99,8 @@ def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(tm
     cases += [({"msgpack": number}, unread) for number in (version("msgpack"), "")]
     for other, (code, said) in cases:
         if "msgpack" in other:  # which flax requires
-            monkeypatch.setattr(installed, "distribution", without_msgpack)
+            without = lambda name: distribution(name if name != "msgpack" else "not-installed")  # noqa: E731
+            monkeypatch.setattr(installed, "distribution", without)
         machine = msgspec.structs.replace(MACHINE, versions=here | other)
         leave(tmp_path / "new", pure, arrays={name_of(content): content}, machine=machine)
         done = invoke("diff", str(tmp_path / "old"), str(tmp_path / "new"))
@@ -155,11 +156,10 @@ def test_kinds_of_changes_are_read():
     assert {text: read_kinds(text) for text in kinds} == kinds
 
 
-WHAT_IS_COMPARED = {"ss": "s", "rr": "r", "bb": "sr", "br": "r", "rb": "r", "sb": "s", "bs": "s", "sr": "", "rs": ""}
-
-
-@pytest.mark.parametrize("holds", WHAT_IS_COMPARED)
-def test_what_two_folders_both_hold_is_compared(tmp_path, holds):
+@pytest.mark.parametrize(("holds", "compared"), [
+    ("ss", "s"), ("rr", "r"), ("bb", "sr"), ("br", "r"), ("rb", "r"), ("sb", "s"), ("bs", "s"), ("sr", ""), ("rs", ""),
+])  # fmt: skip
+def test_what_two_folders_both_hold_is_compared(tmp_path, holds, compared):
     """A folder holds a snapshot, a run or both."""
     places = [tmp_path / name for name in ("old", "new")]
     for place, held in zip(places, holds, strict=True):
@@ -168,7 +168,6 @@ def test_what_two_folders_both_hold_is_compared(tmp_path, holds):
             save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), place / "results.json")
     done = invoke("diff", *map(str, places))
     said = [name for name, text in (("s", "Nothing changed."), ("r", "Speed: of ")) if text in done.stdout]
-    compared = WHAT_IS_COMPARED[holds]
     assert said == [*compared]
     page = invoke("diff", *map(str, places), "--output", str(tmp_path / "to"))
     assert isinstance(page.exception, InputError) == ("r" not in compared)
@@ -212,16 +211,6 @@ def test_a_file_elsewhere_is_not_run_because_a_snapshot_names_it(tmp_path, monke
     for subjects in ([Subject("model", file)], [Subject("model", "mine.py"), Subject("model", file)]):
         with pytest.raises(InputError, match="is not run since OLD says so"):
             diff._take_now(Path("x"), snapshot_of(*subjects), ())
-
-
-MINE = """
-import jax.numpy as jnp
-import numpy as np
-from trigru.parity import Model
-
-x = np.linspace(-1, 1, 12, dtype="f4").reshape(4, 3)
-reference = Model({{"w": np.linspace(0, 1, 6, dtype="f4").reshape(3, 2)}}, lambda p, x: jnp.tanh(x @ p["w"]) {more})
-"""
 
 
 def test_a_model_of_a_file_is_told_by_the_line_that_changed(tmp_path, monkeypatch):

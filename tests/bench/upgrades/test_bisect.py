@@ -5,9 +5,8 @@ from datetime import date, timedelta
 
 import pytest
 from support.cli import call, invoke
-from support.environments import RELEASES as MADE_UP
-from support.environments import Made, release_of
-from support.snapshots import leave, step_calls
+from support.snapshots import RELEASES as MADE_UP
+from support.snapshots import Made, leave, release_of, step_calls
 from trigru.bench.commands import bisect as command
 from trigru.bench.upgrades.environments import Environment, VersionSet, read_set
 from trigru.bench.upgrades.record import Subject
@@ -20,8 +19,6 @@ RELEASES = {"jax": list(JAX.values()), "flax": list(FLAX.values())}
 
 
 class World:
-    """A registry of made-up releases, and something that changed with one of them."""
-
     def __init__(self, changed, broken=()):
         self.changed, self.broken, self.judged = changed, set(broken), []
 
@@ -50,7 +47,6 @@ class World:
 
 
 def between(changed):
-    """The releases between which something changed."""
     name, number = changed
     before = RELEASES[name][RELEASES[name].index(number) - 1]
     return dict.fromkeys(("jax", "jaxlib") if name == "jax" else (name,), (before, number))
@@ -117,16 +113,13 @@ def judge(script):
     return command.by_command(["sh", "-c", script], Made(), read_set("jax==0.1.0"))
 
 
-JUDGED = {  # 137 is what uv says of a signal
-    "exit 0": True, "exit 1": False, "exit 125": None, "kill -9 $$": None, "exit 137": None,
-    "exit 128": False, "exit 129": None,
-    "[ $VERSION_SET = jax==0.1.0 ]": True,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("script", JUDGED)
-def test_a_set_is_judged_by_the_exit_code_as_git_does(script):
-    assert judge(script) is JUDGED[script]
+@pytest.mark.parametrize(("script", "verdict"), [  # 137 is what uv says of a signal
+    ("exit 0", True), ("exit 1", False), ("exit 125", None), ("kill -9 $$", None), ("exit 137", None),
+    ("exit 128", False), ("exit 129", None),
+    ("[ $VERSION_SET = jax==0.1.0 ]", True),
+])  # fmt: skip
+def test_a_set_is_judged_by_the_exit_code_as_git_does(script, verdict):
+    assert judge(script) is verdict
 
 
 @pytest.mark.parametrize("code", [126, 127])

@@ -13,6 +13,13 @@ from trigru.bench.upgrades.changes import Pair, changes, reservations
 from trigru.bench.upgrades.record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, PRINT, TRACES, WAITS, Subject, name_of
 
 CALL, OTHER = "forward jit float64", "gradient jit float64"
+TREE = {".w": "float32(2,)", ".b": "int8()"}
+WARNED = {"warnings": {"at call, flax/a.py": ["UserWarning: soon"]}}
+PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: split: no more"}}
+A, B, NEAR = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.0, 3.0, 4 + 1e-15])
+F = A.astype("float32")
+PASSED = dataclasses.replace(EQUAL, check="forward", style="jit")
+FAILED = dataclasses.replace(PASSED, error=1.0)
 
 
 def between(old, new, *arrays):
@@ -42,11 +49,6 @@ def signed(**defaults):
 
 def values(**arrays):
     return {"values": {CALL: {name: name_of(array) for name, array in arrays.items()}}}
-
-
-TREE = {".w": "float32(2,)", ".b": "int8()"}
-WARNED = {"warnings": {"at call, flax/a.py": ["UserWarning: soon"]}}
-PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: split: no more"}}
 
 
 @pytest.mark.parametrize(("old", "new", "said"), [
@@ -122,10 +124,6 @@ def test_each_subject_is_compared_with_the_one_of_its_name():
     assert between(snapshot_of(Subject("mine", "mine")), snapshot_of(*new)) == []
 
 
-A, B, NEAR = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.0, 3.0, 4 + 1e-15])
-F = A.astype("float32")
-
-
 def scaled(array, share):
     return (array * (1 + share)).astype(array.dtype)
 
@@ -158,7 +156,6 @@ def test_other_names_of_results_are_another_function():
 
 
 def drawn(*arrays):
-    """The draws of two models."""
     first, second, third, other = map(name_of, arrays)
     gru = {".w of key 0": first, ".w of key 1": second, ".b of key 1": third}
     return {"draws": {"gru": gru, "classifier": {".w of key 1": other}}}
@@ -192,10 +189,6 @@ def test_what_rounded_constants_new_rows_or_other_parameters_explain_is_no_other
     gradient = {"values": {wide: {"gradient of w": name_of(A)}}}
     assert {kind for kind, *_ in told(*grown)} == {"kept", "work", "program"}
     assert [kind for kind, *_ in told(grown[0], grown[1] | gradient | {"tree": {f"{wide} w": "f"}}, A)] == ["program"]
-
-
-PASSED = dataclasses.replace(EQUAL, check="forward", style="jit")
-FAILED = dataclasses.replace(PASSED, error=1.0)
 
 
 @pytest.mark.parametrize(("field", "value"), [

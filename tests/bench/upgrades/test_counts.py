@@ -13,6 +13,8 @@ from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.values import bound_of, is_floating, relative_difference, ulps
 from trigru.bench.upgrades.worker import noticed, place_of, survived
 
+INF, NAN = np.inf, np.nan
+
 
 def test_functions_and_lines_of_a_call_are_counted():
     def inner(numbers):
@@ -37,9 +39,6 @@ def test_operations_of_stablehlo_are_counted_and_nothing_else():
     %4 = call @inner(%0) : tensor<f32>  // stablehlo.add
 """
     assert count_operations(SimpleNamespace(as_text=lambda: text)) == 4
-
-
-INF, NAN = np.inf, np.nan
 
 
 # relative to the largest number, and in units of the last place
@@ -67,21 +66,19 @@ def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_or_a_te
     assert not any(is_floating(np.array([1], other)) for other in ("int32", "bool", "uint8", ml_dtypes.int4))
 
 
-PLACES = {
-    "/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
-    "/usr/lib/python3/dist-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
-    "/usr/lib/python3.12/json/decoder.py": "json/decoder.py",
-    worker.__file__: "trigru/bench/upgrades/worker.py",
-    "/home/me/secret/train.py": "train.py",
-    "<string>": "<string>",
-}
-
-
 def test_a_place_begins_with_its_package_and_identifies_no_user():
-    assert {file: place_of(file) for file in PLACES} == PLACES
+    places = {
+        "/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
+        "/usr/lib/python3/dist-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
+        "/usr/lib/python3.12/json/decoder.py": "json/decoder.py",
+        worker.__file__: "trigru/bench/upgrades/worker.py",
+        "/home/me/secret/train.py": "train.py",
+        "<string>": "<string>",
+    }
+    assert {file: place_of(file) for file in places} == places
 
 
-def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails():
+def test_warnings_and_exceptions_are_kept_without_addresses_and_the_rest_goes_on():
     subject = Subject("pure", "pure", warnings={"at import, a.py": ["UserWarning: earlier"]})
 
     def warn_and_fail():
@@ -101,13 +98,9 @@ def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails
         ],
     }  # fmt: skip
     assert subject.problems == {"values": f"KeyError in {place_of(__file__)}: warn_and_fail: 'later'"}
-
-
-def test_an_exception_is_kept_by_its_place_and_the_rest_goes_on():
-    subject = Subject("pure", "pure")
     with survived(subject, "values", "jit"):
         json.loads("{")
     assert subject.problems["values jit"].startswith("JSONDecodeError in json/decoder.py: raw_decode: Expecting ")
     with pytest.raises(KeyboardInterrupt), survived(subject, "calls"):
         raise KeyboardInterrupt
-    assert len(subject.problems) == 1
+    assert len(subject.problems) == 2

@@ -15,6 +15,20 @@ from trigru.bench.upgrades import environments
 from trigru.bench.upgrades.environments import EnvironmentFailedError, Environments
 from trigru.common.errors import InputError, UnavailableError
 
+UV = f"""#!{sys.executable}
+import json, pathlib, sys
+place = pathlib.Path(__file__).parent
+words = sys.argv[1:]
+with open(place / "commands", "a") as file:
+    file.write(json.dumps(words) + "\\n")
+if (place / "fails").exists():
+    sys.exit((place / "fails").read_text())
+if "index" in words:
+    print("jax (0.7.0)\\nAvailable versions: 0.7.0, 0.6.2, 0.6.1\\n  LATEST: 0.7.0")
+elif words[0] == "run":
+    print(json.dumps({{"jax": "0.6.2"}}))
+"""
+
 
 def test_a_day_a_month_and_versions_in_any_spacing():
     for text, requirements, day in (
@@ -68,21 +82,6 @@ def test_what_a_set_decides_about_has_no_bounds_of_ours():
     asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
     asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
     assert environments.requirements_of(asked) == ["jax", "ml-dtypes", "rich>=13", "flax", "msgspec>=0.19"]
-
-
-UV = f"""#!{sys.executable}
-import json, pathlib, sys
-place = pathlib.Path(__file__).parent
-words = sys.argv[1:]
-with open(place / "commands", "a") as file:
-    file.write(json.dumps(words) + "\\n")
-if (place / "fails").exists():
-    sys.exit((place / "fails").read_text())
-if "index" in words:
-    print("jax (0.7.0)\\nAvailable versions: 0.7.0, 0.6.2, 0.6.1\\n  LATEST: 0.7.0")
-elif words[0] == "run":
-    print(json.dumps({{"jax": "0.6.2"}}))
-"""
 
 
 @pytest.fixture

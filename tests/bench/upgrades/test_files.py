@@ -17,6 +17,8 @@ from trigru.bench.upgrades.tables import files_line, files_table
 
 ARRAYS = {name_of(array): array for array in (np.linspace(0, 1, 7), np.ones(3, ml_dtypes.bfloat16))}
 SUBJECT = Subject("pure", "pure", values={"forward jit": {"carry": next(iter(ARRAYS))}})
+CODE = "import os\n\n\ndef f(x):\n    return x + 1\n\n\ndef g(x):\n    return x\n"
+VERSION = count()
 
 
 @pytest.fixture
@@ -45,10 +47,6 @@ def test_a_named_array_that_is_missing_or_changed_is_damage(folder, fact):
     save(folder, snapshot_of(SUBJECT), dict.fromkeys(ARRAYS, np.ones(2)))
     with pytest.raises(SnapshotError, match="was changed"):
         load(folder)
-
-
-CODE = "import os\n\n\ndef f(x):\n    return x + 1\n\n\ndef g(x):\n    return x\n"
-VERSION = count()
 
 
 @pytest.fixture

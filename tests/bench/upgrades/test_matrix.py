@@ -7,9 +7,8 @@ from unittest.mock import Mock
 import pytest
 from msgspec.structs import replace
 from support.cli import invoke
-from support.environments import SETS, Made, release_of
 from support.runs import MACHINE
-from support.snapshots import leave, snapshot_of, step_calls
+from support.snapshots import SETS, Made, leave, release_of, snapshot_of, step_calls
 from trigru.bench.commands import matrix
 from trigru.bench.commands.matrix import fill, matrix_picture, matrix_tables, read
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, VersionSet
@@ -134,11 +133,8 @@ def test_rows_of_other_sets_stay_and_other_arguments_and_pythons_are_other_rows(
     fill(SETS[:2], tmp_path, Made())
     fill(SETS[3:], tmp_path, Made())
     assert {row.name for row in read(tmp_path).rows} == {SETS[0].name, SETS[1].name, SETS[3].name}
-    for python, arguments, made in (
-        ("3.13", [], []),
-        ("3.13", ["--no-equality"], [SETS[0].name]),
-        ("3.11", [], [SETS[0].name]),
-    ):
+    one = [SETS[0].name]
+    for python, arguments, made in (("3.13", [], []), ("3.13", ["--no-equality"], one), ("3.11", [], one)):
         again = Made()
         again.python = python
         (row,) = fill(SETS[:1], tmp_path, again, arguments=arguments).rows

@@ -19,7 +19,6 @@ X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 
 
 def of(given):
-    """A snapshot that has one part, and its arrays."""
     subject, kept = Subject("parts", "pure"), Kept()
     collect(subject, kept, "part", given)
     assert subject.problems == {}

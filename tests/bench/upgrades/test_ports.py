@@ -22,7 +22,6 @@ from trigru.impls import get_port
 
 
 def changed(port, **members):
-    """A port of which some members are others."""
     other = copy(port)
     for name, value in members.items():
         setattr(other, name, value)
@@ -37,7 +36,6 @@ def look(port, *beginnings):
 
 
 def saved(port):
-    """A snapshot of the files of a port alone, and its arrays."""
     subject, kept = Subject(port.name, port.name), Kept()
     ports._save(port.layout, subject, kept)
     return snapshot_of(subject), kept

@@ -16,6 +16,9 @@ from trigru.impls.pure import gru, init
 
 B, T, D, H = 3, 7, 4, 5
 LENGTHS, RESETS = np.array([4, T, 0], "i4"), np.arange(B * T).reshape(B, T) % 5 == 3
+PARAMS, X = init(D, H, key=jax.random.key(0)), jnp.ones((B, T, D))
+#: Primitives that are matrix products: of weights, since there are no others.
+PRODUCTS = ("dot_general", "all_steps_product", "all_steps_gradient")
 
 
 @pytest.fixture
@@ -26,19 +29,15 @@ def float64():
 
 
 def along(function, tangent):
-    """(primal) -> the derivative of a function along a tangent."""
     return lambda primal: jax.jvp(function, (primal,), (tangent,))[1]
 
 
 #: Whether with `remat`, and (scalar function of parameters and inputs, the point, a direction) -> results. Others, as
 #: the gradient along a direction and that of each example, are checks of the contract.
-TRANSFORMS = {
-    "jvp of jvp": (False, lambda f, point, v: along(along(f, v), v)(point)),
-    "linearize": (True, lambda f, point, v: jax.linearize(f, point)[1](v)),
-}
-
-
-@pytest.mark.parametrize(("remat", "transform"), TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize(("remat", "transform"), [
+    (False, lambda f, point, v: along(along(f, v), v)(point)),
+    (True, lambda f, point, v: jax.linearize(f, point)[1](v)),
+])  # fmt: skip
 @pytest.mark.usefixtures("float64")
 def test_transformed_it_is_what_the_stock_kernel_is(remat, transform):
     """With masks; the sums are not linear in the outputs."""
@@ -96,18 +95,11 @@ def test_any_axis_may_be_the_mapped_one(axis):
         assert relative_error(got, want) <= 1e-12
 
 
-PARAMS, X = init(D, H, key=jax.random.key(0)), jnp.ones((B, T, D))
-#: Primitives that are matrix products: of weights, since there are no others.
-PRODUCTS = ("dot_general", "all_steps_product", "all_steps_gradient")
-
-
 def equations_of(function, *arguments):
-    """Each equation of a function, with the loops around it."""
     return list(equations(jax.make_jaxpr(function)(*arguments).jaxpr))
 
 
 def loops_of(function, *arguments):
-    """The scans of a function."""
     return [e for e, _ in equations_of(function, *arguments) if e.primitive.name == "scan"]
 
 

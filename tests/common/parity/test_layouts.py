@@ -13,7 +13,6 @@ SHAPES = st.lists(AXES, min_size=1, max_size=3).map(tuple)
 
 
 def filled(shape, seed):
-    """A set of values, all different."""
     return np.random.default_rng(seed).permutation(int(np.prod(shape))).reshape(1, *shape) + 1000.0 * seed
 
 

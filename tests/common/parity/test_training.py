@@ -13,6 +13,10 @@ from trigru.common.parity.pairs import KEYS, compared
 
 X = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
 init = jax.nn.initializers
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(4, 3)).astype("float32")
+PARAMS = {"w": RNG.normal(size=(3, 2)).astype("float32"), "b": RNG.normal(size=2).astype("float32")}
+CLIPPED = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
 
 
 def draws(initializer, shape=(8, 24), key=0):
@@ -37,7 +41,7 @@ def test_two_samples_of_one_distribution_are_alike(initializer, key):
 
 
 #: How a candidate's draws differ, and the initializers of both.
-DIFFERENT = {
+@pytest.mark.parametrize(("words", "initializers"), {
     "standard deviation is 1.11 in the candidate, 1": (init.normal(1.0), init.normal(1.1)),
     "the mean is 0.1": (init.normal(1.0), lambda k, s: 0.1 + init.normal(1.0)(k, s)),
     "another distribution": (init.normal(1.0), lambda k, s: jax.random.uniform(k, s, minval=-(3**0.5), maxval=3**0.5)),
@@ -46,12 +50,9 @@ DIFFERENT = {
     "it has other numbers in the candidate": (masked, lambda k, s: 1 + masked(k, s)),
     "orthogonal matrix in the reference, and none in the candidate": (init.orthogonal(), init.normal(24**-0.5)),
     "each of 3 blocks along axis 1 is orthogonal in the candidate": (init.orthogonal(), per_gate),
-}
-
-
-@pytest.mark.parametrize("words", DIFFERENT)
-def test_another_distribution_is_named(words):
-    first, second = DIFFERENT[words]
+}.items())  # fmt: skip
+def test_another_distribution_is_named(words, initializers):
+    first, second = initializers
     assert words in compared(draws(first), draws(second, key=7), 1e-4)
 
 
@@ -78,12 +79,6 @@ def test_leaves_of_other_shapes_are_refused():
     wrong.make = lambda key: {"weight": jnp.ones((3, 3)), "bias": jnp.ones(6)}
     with pytest.raises(InputError, match="make of model .candidate. returns leaves of shapes"):
         compare(model(init.normal(1.0)), wrong, X)
-
-
-RNG = np.random.default_rng(0)
-ROWS = RNG.normal(size=(4, 3)).astype("float32")
-PARAMS = {"w": RNG.normal(size=(3, 2)).astype("float32"), "b": RNG.normal(size=2).astype("float32")}
-CLIPPED = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
 
 
 def linear(params, x):

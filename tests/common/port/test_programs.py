@@ -13,6 +13,8 @@ from jax._src import monitoring
 from trigru.common.port.programs import Collective, collectives_of, fingerprint, read_program, tuned, watch_build
 
 X = jnp.ones((4, 4))
+ROW = jnp.ones((1, 4))
+TRIPS = ', backend_config={"known_trip_count":{"n":"7"},"known_init_step":{"init":"0","step":"1"}}'
 
 
 def repeat(trips, a, b):
@@ -21,19 +23,15 @@ def repeat(trips, a, b):
 
 
 #: Small programs, and their products, loops, transpositions and fusions.
-PROGRAMS = {
-    "a product": (lambda x: x @ x, 1, 0, 0, 0),
-    "elementwise": (lambda x: jnp.tanh(x) * 2 + x, 0, 0, 0, 1),
-    "two loops": (lambda x: repeat(5, *repeat(8, x, x)), 2, 2, 0, None),
-    "a transposition": (lambda x: jnp.transpose(jnp.sin(x.reshape(2, 2, 4)), (1, 0, 2)), 0, 0, 1, None),
-}
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_operations_are_counted(name):
-    function, *counts, fusions = PROGRAMS[name]
+@pytest.mark.parametrize(("function", "dots", "whiles", "transposes", "fusions"), [
+    (lambda x: x @ x, 1, 0, 0, 0),
+    (lambda x: jnp.tanh(x) * 2 + x, 0, 0, 0, 1),
+    (lambda x: repeat(5, *repeat(8, x, x)), 2, 2, 0, None),
+    (lambda x: jnp.transpose(jnp.sin(x.reshape(2, 2, 4)), (1, 0, 2)), 0, 0, 1, None),
+])  # fmt: skip
+def test_operations_are_counted(function, dots, whiles, transposes, fusions):
     facts = read_program(jax.jit(function).lower(X))
-    assert [facts.dots, facts.whiles, facts.transposes] == counts
+    assert [facts.dots, facts.whiles, facts.transposes] == [dots, whiles, transposes]
     assert fusions in (None, facts.fusions)
 
 
@@ -73,9 +71,6 @@ def test_a_build_is_timed_by_jaxs_events_until_its_end():
     with pytest.raises(RuntimeError, match="stop"), watch_build():
         raise RuntimeError("stop")
     assert monitoring._event_duration_secs_listeners == before
-
-
-ROW = jnp.ones((1, 4))
 
 
 def fingerprint_of(function, *arguments):
@@ -139,12 +134,6 @@ def test_an_edit_of_a_text_counts_or_not(edit):
         assert (fingerprint(text.replace(old, new)) != fingerprint(text)) == (edit in EDITS_THAT_COUNT)
 
 
-LOOP_LINE = (
-    "  %loop = (s32[]) while(%t), condition=%c, body=%b, "
-    'backend_config={"known_trip_count":{"n":"17"},"known_init_step":{"init":"0","step":"1"}}'
-)
-
-
 def test_what_was_tuned_has_a_fingerprint_of_its_own():
     one, other = (GEMM.replace("ALGORITHM", number) for number in ("5", "7"))
     assert fingerprint(one) == fingerprint(other)
@@ -152,13 +141,13 @@ def test_what_was_tuned_has_a_fingerprint_of_its_own():
     assert len(tuned(one)) == 12
     assert tuned(one.replace("op_name", "source")) == tuned(one)
     assert tuned(one + other) == tuned(other + one) != tuned(one), "whatever their order"
-    assert tuned(LOOP_LINE) == "", "how often a loop runs is no choice"
+    assert tuned(LOOP.replace(" TRIPS", TRIPS)) == "", "how often a loop runs is no choice"
     assert tuned(HLO) != tuned(HLO.replace('["2"]', '["3"]'))
     assert fingerprint(one) != fingerprint(one.replace("__cublas$gemm", "__cudnn$conv"))
 
 
 def test_those_in_a_loop_run_as_often_as_the_loop():
-    for trips, runs in ((', backend_config={"known_trip_count":{"n":"7"},"x":1}', 7), ("", None)):
+    for trips, runs in ((TRIPS, 7), ("", None)):
         assert collectives_of(LOOP.replace(" TRIPS", trips)) == [
             Collective("all-reduce", 38, 1, in_loop=False),
             Collective("all-reduce", 32, runs, in_loop=True),
@@ -167,18 +156,15 @@ def test_those_in_a_loop_run_as_often_as_the_loop():
 
 
 #: Operations, and the shape of what they give.
-EXCHANGES = {
+@pytest.mark.parametrize(("operation", "shape"), {
     "all-reduce-start(%x), to_apply=%add\n  ROOT %done = f32[8]{0} all-reduce-done(%begun)": "f32[8]{0}",
     "all-reduce-start(%x, %x), to_apply=%add": "(f32[4]{0}, f32[4]{0})",
     "all-gather-start(%x), dimensions={0}": "(f32[2]{0}, f32[8]{0})",
     "collective-permute-start(%x), source_target_pairs={{0,1}}": "(f32[8]{0}, f32[8]{0}, u32[], u32[])",
     "ragged-all-to-all(%x, %x, %x, %x, %x, %x)": "f32[8]{0}",
-}
-
-
-@pytest.mark.parametrize("operation", EXCHANGES)
-def test_bytes_are_those_of_what_comes_out(operation):
-    text = f"ENTRY %main (x: f32[2]) -> f32[8] {{\n  %begun = {EXCHANGES[operation]} {operation}\n}}\n"
+}.items())  # fmt: skip
+def test_bytes_are_those_of_what_comes_out(operation, shape):
+    text = f"ENTRY %main (x: f32[2]) -> f32[8] {{\n  %begun = {shape} {operation}\n}}\n"
     assert [c.nbytes for c in collectives_of(text)] == [32]
 
 

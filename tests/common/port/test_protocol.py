@@ -49,7 +49,6 @@ def test_an_own_array_has_its_own_memory(size):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten programs of 100 bytes, the first used longest ago."""
     for number in range(10):
         entry = tmp_path / f"jit_f-{number}-cache"
         entry.write_bytes(b"x" * 100)

@@ -18,6 +18,7 @@ POSITIVE, Y = np.abs(X) + 0.1, np.random.default_rng(1).normal(size=(3, 4))
 N = np.random.default_rng(2).integers(-9, 9, (3, 4))
 BITS, ENDS = N.astype(np.int32), ((-2, -3), (-9, 9), (1, -3))
 BOOLS = N > 0
+SETS = np.stack([X, 2 * X, -X])
 
 
 @pytest.fixture(autouse=True)
@@ -175,9 +176,6 @@ def test_a_primitive_of_ones_own_is_its_implementation():
     np.testing.assert_array_equal(evaluate(twice.bind, X), 2 * X)
 
 
-SETS = np.stack([X, 2 * X, -X])
-
-
 @pytest.mark.parametrize("function", [
     lambda x, n: loop(x, n), lambda x, n: until(jnp.abs(x) + 0.1), lambda x, n: branch(x, (n * 3).astype(int)),
     lambda x, n: lax.dynamic_slice(x, ((n * 3).astype(int), 0), (2, 2)),
@@ -208,7 +206,6 @@ def test_a_narrow_program_can_be_evaluated_in_float64():
 
 
 def observed(function, *arguments):
-    """Each equation that is evaluated, with its results."""
     seen = []
     step = lambda equation, _, __, results: seen.append((equation, results))  # noqa: E731
     observer = SimpleNamespace(enter=lambda equation: None, leave=lambda: None, step=step)
