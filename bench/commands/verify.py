@@ -48,10 +48,14 @@ def verify(
     if failed := sum(not m.passed for m in measurements):
         say(f"{failed} of {len(measurements)} measurements failed.")
         raise typer.Exit(1)
-    if not measurements:
-        raise typer.BadParameter("nothing was measured: most checks are in float64 only (docs/equality.md).")
+    _require_some(measurements)
     unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
+
+
+def _require_some(measurements: Sequence[Measurement]) -> None:
+    if not measurements:
+        raise typer.BadParameter("nothing was measured: most checks are in float64 only (docs/equality.md).")
 
 
 def verify_ports(
@@ -98,6 +102,7 @@ def verify_together(names: Names, kernels: Names, where: str, *, format: Format,
     say(f"host {jax.process_index()} of {jax.process_count()} has done its part.")
     if any(not m.passed for m in measurements):
         raise typer.Exit(1)
+    _require_some(measurements)
 
 
 def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Format, prover: Prover) -> None:
@@ -113,6 +118,7 @@ def report_upstream(names: Names, dtypes: Names, checks: Names, *, format: Forma
     measurements = _prove(expand(subjects, some, chosen_checks or OF_PARTS), prover=prover)
     departures = [d for name in present for d in upstream.find_departures(name, measurements)]
     _print(measurements, missing, chosen, format, departures)
+    _require_some(measurements)
     if off_record := sum(departure.status != upstream.ON_RECORD for departure in departures):
         say(f"{off_record} of {len(departures)} departures are not as on record.")
         raise typer.Exit(1)

@@ -68,8 +68,7 @@ def get_subject(subject: PortId) -> Port:
 
 def unanswered(question: QuestionId, problem: str) -> Measurement:
     """The measurement of a question that has none."""
-    blank = unmeasured(get_subject(question.subject), question.check, question.row)
-    return replace(blank, style=None, problem=problem, levels=None)
+    return replace(unmeasured(get_subject(question.subject), question.check, question.row), problem=problem)
 
 
 def answer_request(request: ProofRequest, answer: Callable[[int | Answered], None]) -> None:

@@ -192,6 +192,7 @@ class Progress:
             BarColumn(20), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("and about"),
             TimeRemainingColumn(compact=True), TextColumn("{task.description}"),
             console=Console(stderr=True), transient=True, speed_estimate_period=600,
+            refresh_per_second=1,  # while a child process times, each redrawing takes time of a core
         )  # fmt: skip
         self._next_line_s = 5.0  # of the first line; short work has none
         self._task = self._bar.add_task(what, total=1.0)

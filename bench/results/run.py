@@ -89,9 +89,9 @@ class Timed(Struct, frozen=True, kw_only=True):
 class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """One group in one process: the arms that have a number in it."""
 
-    group: str
-    process: Count
-    timed: list[Timed]
+    group: str  # its name, workload, phase and what else tells it apart
+    process: Count  # the number of the process, from 0
+    timed: list[Timed]  # the arms that have a number in it
 
     def __post_init__(self) -> None:
         if twice := first_twice(t.arm for t in self.timed):

@@ -85,9 +85,10 @@ def test_verify_counts_what_failed(monkeypatch):
     suite = ElementTree.fromstring(invoke(*asked, "--format", "junit").stdout)
     assert suite.get("failures") == "1"
     assert "1 of 2 measurements failed." in found.stderr
-    nothing = invoke(*asked[:-1], "float32")
-    assert nothing.exit_code == 2
-    assert "nothing was measured" in nothing.stderr
+    of_parts = ("verify", "--upstream", "--port", "linen", "--check", "held", "--dtype", "float32")
+    for nothing in (invoke(*asked[:-1], "float32"), invoke(*of_parts)):
+        assert nothing.exit_code == 2
+        assert "nothing was measured" in nothing.stderr
 
 
 def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):

@@ -13,9 +13,10 @@ from trigru.bench.processes.child import Child, ChildDiedError
 from trigru.bench.proving import prover, questions
 from trigru.bench.proving.prover import Answered, PortId, Prover, QuestionId
 from trigru.bench.proving.questions import expand, find, get_subject
+from trigru.bench.results.proof import contradictions
 from trigru.common.equality import verification
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
-from trigru.common.equality.contract.factors import style_of, whole_row
+from trigru.common.equality.contract.factors import style_of, unusual, whole_row
 from trigru.common.equality.verification import verify
 from trigru.common.errors import InputError, UnknownNameError
 from trigru.common.port.styles import available_styles
@@ -131,6 +132,15 @@ def test_a_death_is_told_by_the_ports_own_name_and_kernel(child_runs):
     asked = expand([PortId("upstream", "nnx"), PortId("port", "pure", "fused")], ["float64"], get_checks("held"))
     found = [(m.port, m.kernel) for m in prove(asked)[0]]
     assert found == [(get_upstream("nnx").PORT.name, "stock"), ("pure", "fused")]
+
+
+def test_rows_that_kill_their_process_are_told_apart(child_runs):
+    child_runs("os.kill(os.getpid(), 9)")
+    rows = expand([PortId("port", "pure")], ["float64"], get_checks("contract"))[:2]
+    found = prove(rows)[0]
+    assert [m.passed for m in found] == [False, False]
+    assert not list(contradictions(found)), "snapshots and results with them can be read"
+    assert [m.levels for m in found] == [unusual(q.row) for q in rows]
 
 
 @pytest.mark.usefixtures("two_processes")
