@@ -246,23 +246,32 @@ class JaxEnvironmentError(TrigruError):
     """JAX does not start with the settings of the environment."""
 
 
-def check_jax() -> None:
-    """Raise a JaxEnvironmentError with JAX's own message if it does not start, where a variable could be the reason."""
+def check_jax(
+    target: str = f"{__package__}.child:start_jax", limit_s: float = JAX_LIMIT_S
+) -> None:
+    """Try to start JAX in a child process if a variable of the environment could keep it from starting.
+
+    The same settings are tried once. `target` is what the child runs, and `limit_s` the seconds until it is given up.
+    Raises a JaxEnvironmentError with JAX's own message.
+    """
     if find_spec("msgspec") is None:  # without `trigru[bench]` there are no children
         return
-    names = ("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "TF_XLA_FLAGS", "LIBTPU_")
-    if settings := tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith(names)):
-        _try(settings)
+    prefixes = ("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "TF_XLA_FLAGS", "LIBTPU_")
+    settings = []
+    for name, value in sorted(os.environ.items()):
+        if name.startswith(prefixes):
+            settings.append(f"{name}={value}")
+    if settings:
+        _try_to_start(target, limit_s, ", ".join(settings))
 
 
 @cache
-def _try(settings: tuple[tuple[str, str], ...]) -> None:
+def _try_to_start(target: str, limit_s: float, settings: str) -> None:
     try:
-        list(answers_of(f"{__package__}.child:start_jax", None, None, JAX_LIMIT_S))
+        list(answers_of(target, None, None, limit_s))
     except ChildDiedError as error:
         message = str(error).removeprefix("the process ").removeprefix("died: ")
-        named = ", ".join(f"{name}={value}" for name, value in settings)
-        raise JaxEnvironmentError(f"JAX does not start with {named}: {message[:500]}") from error
+        raise JaxEnvironmentError(f"JAX does not start with {settings}: {message[:500]}") from error
 
 
 def start_jax(request: None, answer: object) -> None:

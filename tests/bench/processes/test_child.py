@@ -11,7 +11,6 @@ from threading import Event
 import msgspec
 import pytest
 from support.processes import ARMS, PLAN, ends_within, is_alive
-from trigru.bench.processes import child
 from trigru.bench.processes.child import (
     Child,
     ChildDiedError,
@@ -235,22 +234,41 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
 
 # Whether JAX starts
 
+#: A child of the test's own: it notes that it was started, and answers or stays silent.
+STARTED = "open(os.environ['PID_FILE'], 'a').write('started ')"
+GOOD_CHILD = f"{CHILD}{FUNCTION}{STARTED}"
+SILENT_CHILD = f"{CHILD}{FUNCTION}sit()"
 
-def test_good_settings_are_tried_once_and_none_never_and_who_never_starts_is_given_up(monkeypatch):
+
+@pytest.fixture
+def no_settings_of_jax(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("JAX_", "XLA_", "TF_XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "LIBTPU_")):
             monkeypatch.delenv(name)
-    child._try.cache_clear()
-    tried = []
-    monkeypatch.setattr(child, "answers_of", lambda *request: tried.append(request) or answers_of(*request))
-    check_jax()
-    assert not tried
+
+
+def test_without_settings_no_start_of_jax_is_tried(its_children, no_settings_of_jax):
+    (its_children / "good.py").write_text(GOOD_CHILD)
+    check_jax("its_children.good:work")
+    assert not (its_children.parent / "pid").exists()
+
+
+def test_the_same_settings_are_tried_once(its_children, no_settings_of_jax, monkeypatch):
+    (its_children / "good.py").write_text(GOOD_CHILD)
+    monkeypatch.setenv("JAX_PLATFORMS", f"cpu,{its_children}")  # which no other test has tried
+    check_jax("its_children.good:work")
+    check_jax("its_children.good:work")
+    assert (its_children.parent / "pid").read_text() == "started "
+
+
+def test_a_jax_that_says_nothing_is_given_up(its_children, no_settings_of_jax, monkeypatch):
+    (its_children / "silent.py").write_text(SILENT_CHILD)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    message = "JAX does not start with JAX_PLATFORMS=cpu: said nothing for 0.2 s, and was ended"
+    with pytest.raises(JaxEnvironmentError, match=message):
+        check_jax("its_children.silent:work", limit_s=0.2)
+
+
+def test_jax_starts_with_good_settings(no_settings_of_jax, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     check_jax()
-    check_jax()
-    assert len(tried) == 1
-    child._try.cache_clear()
-    monkeypatch.setattr(child, "JAX_LIMIT_S", 0.2)
-    said = r"^JAX does not start with JAX_PLATFORMS=cpu: said nothing for 0\.2 s, and was ended"
-    with pytest.raises(JaxEnvironmentError, match=said):
-        check_jax()
