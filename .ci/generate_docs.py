@@ -19,7 +19,13 @@ from trigru.bench.commands.styles import style_rows
 from trigru.bench.upgrades.record import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from trigru.common.equality.contract.designs import coverage_of, design_of
-from trigru.common.equality.contract.factors import COARSE_RULES, DTYPES, FACTORS, RULES, SHORT
+from trigru.common.equality.contract.factors import (
+    COARSE_RULES,
+    DTYPES,
+    FACTORS,
+    RULES,
+    SHORT,
+)
 from trigru.common.port.styles import styles_called
 from trigru.impls import get_port
 from trigru.impls.checkpoints import CONTAINERS, layouts
@@ -38,13 +44,20 @@ TABLES: dict[str, tuple[Sequence[str], Iterable[Sequence[str]]]] = {
         ("check", "what it catches", "runs"),
         (
             (check.name, check.catches, runs.format(check.name))
-            for of, runs in ((CHECKS, "by default"), (SELECTIONS, "`--check {}`"), (ON_DEVICES, "`--devices`"))
+            for of, runs in (
+                (CHECKS, "by default"),
+                (SELECTIONS, "`--check {}`"),
+                (ON_DEVICES, "`--devices`"),
+            )
             for check in of
         ),
     ),
     "factors": (
         ("factor", "levels, the usual one first"),
-        [*((factor.name, ", ".join(factor.levels)) for factor in FACTORS), ("dtype", ", ".join(DTYPES))],
+        [
+            *((factor.name, ", ".join(factor.levels)) for factor in FACTORS),
+            ("dtype", ", ".join(DTYPES)),
+        ],
     ),
     "faults": (
         ("fault", "what is wrong", "the check that is there for it"),
@@ -52,25 +65,51 @@ TABLES: dict[str, tuple[Sequence[str], Iterable[Sequence[str]]]] = {
     ),
     "departures": (
         ("part", "departure", "shows in"),
-        ((f"`{d.part}`", f"[{d.what}]({d.source})" if d.source else d.what, ", ".join(d.checks)) for d in DEPARTURES),
+        (
+            (
+                f"`{d.part}`",
+                f"[{d.what}]({d.source})" if d.source else d.what,
+                ", ".join(d.checks),
+            )
+            for d in DEPARTURES
+        ),
     ),
     "workloads": (
-        ("workload", "B", "T", "D", "H", "parameters", "`--quick`", "what it stands for"),
         (
-            (f"`{w.name}`", *map(str, (w.batch_size, w.time, w.input_size, w.hidden_size)), f"{w.parameters():,}",
-             "yes" if w.name in QUICK else "", w.summary)
+            "workload",
+            "B",
+            "T",
+            "D",
+            "H",
+            "parameters",
+            "`--quick`",
+            "what it stands for",
+        ),
+        (
+            (
+                f"`{w.name}`",
+                *map(str, (w.batch_size, w.time, w.input_size, w.hidden_size)),
+                f"{w.parameters():,}",
+                "yes" if w.name in QUICK else "",
+                w.summary,
+            )
             for w in WORKLOADS
         ),
     ),
     "styles": (
         ("port", "call style", "label", "what its user writes"),
         (
-            (port.title, f"`{style.name}`", labels,
-             f"`{style.summary}`" + (f" ([source]({style.source}))" if style.source else ""))
+            (
+                port.title,
+                f"`{style.name}`",
+                labels,
+                f"`{style.summary}`"
+                + (f" ([source]({style.source}))" if style.source else ""),
+            )
             for port, style, labels in style_rows(PORTS)
         ),
     ),
-}  # fmt: skip
+}
 
 
 def coverage() -> str:
@@ -84,24 +123,39 @@ def rules() -> str:
     """What cannot go together, and what is left out in other dtypes than float64."""
 
     def listed(levels: Any) -> str:
-        return " and ".join(f"{name} {' or '.join(some)}" for name, some in levels.items())
+        return " and ".join(
+            f"{name} {' or '.join(some)}" for name, some in levels.items()
+        )
 
     elsewhere, lines = "in other dtypes than float64, ", []
     for where, some in (("", RULES), (elsewhere, COARSE_RULES)):
-        only = (f"{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}." for rule in some)
+        only = (
+            f"{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}."
+            for rule in some
+        )
         lines += [f"- {where}{text}" for text in only]
-    return "\n".join([*lines, f"- {elsewhere}pairs have only {listed(SHORT)}; float16 has no pairs, but named rows."])
+    return "\n".join(
+        [
+            *lines,
+            f"- {elsewhere}pairs have only {listed(SHORT)}; float16 has no pairs, but named rows.",
+        ]
+    )
 
 
 def tabs(blocks: Iterable[tuple[str, str]]) -> str:
     """A tab for each framework, by its title."""
-    return "\n\n".join(f'=== "{title}"\n\n{textwrap.indent(block, "    ")}' for title, block in blocks)
+    return "\n\n".join(
+        f'=== "{title}"\n\n{textwrap.indent(block, "    ")}' for title, block in blocks
+    )
 
 
 def train_step(label: str) -> str:
     """The code of a train step in a call style, in a tab for each framework."""
     of = [(port, *styles_called(port, (label,), "train_step")) for port in PORTS[1:]]
-    return tabs((port.title, f"```python\n{code_of(port.name, {'train_step': style})}```") for port, style in of)
+    return tabs(
+        (port.title, f"```python\n{code_of(port.name, {'train_step': style})}```")
+        for port, style in of
+    )
 
 
 def containers() -> str:
@@ -111,12 +165,18 @@ def containers() -> str:
         (
             c.title,
             ", ".join(f"`{suffix}`" for suffix in c.suffixes),
-            *("yes" if c.layouts is None or name in c.layouts else "–" for name in known),
+            *(
+                "yes" if c.layouts is None or name in c.layouts else "–"
+                for name in known
+            ),
             f"`{c.reader}`",
         )
         for c in CONTAINERS
     ]
-    arrays = [(f"`{n}`: {of.title}", ", ".join(f"`{a}`" for a in of.table())) for n, of in known.items()]
+    arrays = [
+        (f"`{n}`: {of.title}", ", ".join(f"`{a}`" for a in of.table()))
+        for n, of in known.items()
+    ]
     return f"{table(('container', 'suffix', *known, 'read by'), rows)}\n\n{table(('layout', 'arrays'), arrays)}"
 
 
@@ -125,7 +185,11 @@ def commands() -> str:
     group: Any = typer.main.get_command(app)
     return "\n\n".join(
         get_docs_for_click(
-            obj=command, ctx=typer.Context(command), indent=1, call_prefix="trigru", title=f"trigru {name}"
+            obj=command,
+            ctx=typer.Context(command),
+            indent=1,
+            call_prefix="trigru",
+            title=f"trigru {name}",
         ).strip()
         for name, command in group.commands.items()
     )
@@ -139,8 +203,12 @@ def example(language: str, name: str) -> str:
 def answers() -> str:
     """The answers of the README, in a tab for each framework."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^\*\*([\w ]+)\*\*\n\n(```python\n.*?^```)$", text, re.MULTILINE | re.DOTALL)
-    assert [title for title, _ in blocks] == [port.title for port in PORTS[1:]], "README.md lacks an answer"
+    blocks = re.findall(
+        r"^\*\*([\w ]+)\*\*\n\n(```python\n.*?^```)$", text, re.MULTILINE | re.DOTALL
+    )
+    assert [title for title, _ in blocks] == [port.title for port in PORTS[1:]], (
+        "README.md lacks an answer"
+    )
     return tabs(blocks)
 
 
@@ -167,7 +235,10 @@ def main() -> int:
                 page.write_text(new, encoding="utf-8")
     stale += published.draw_pictures(check=check)
     for path in stale if check else ():
-        print(f"{path.relative_to(ROOT)} is stale: run .venv/bin/python .ci/generate_docs.py", file=sys.stderr)
+        print(
+            f"{path.relative_to(ROOT)} is stale: run .venv/bin/python .ci/generate_docs.py",
+            file=sys.stderr,
+        )
     return int(check and bool(stale))
 
 

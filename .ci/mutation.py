@@ -20,7 +20,12 @@ from collections import defaultdict
 from pathlib import Path
 
 PORTS = ("pure", "linen", "nnx", "equinox")
-SHARED = ("gru/recurrence", "gru/initializers", "parameters/layouts", "parameters/record")
+SHARED = (
+    "gru/recurrence",
+    "gru/initializers",
+    "parameters/layouts",
+    "parameters/record",
+)
 #: The ports and kernels that judge a file: of a port, its own; of the fused kernel, plain JAX's; else all, stock.
 VERIFIED = {
     **{f"impls/{port}.py": ((port,), (None, "fused")) for port in PORTS},
@@ -36,11 +41,17 @@ def plan(judge: str, session: str, number: str, seed: str = "0") -> None:
     from cosmic_ray.commands.init import init
     from cosmic_ray.work_db import WorkDB
 
-    paths = (path for folder in ("bench", "common") for path in Path(folder).rglob("*.py"))
+    paths = (
+        path for folder in ("bench", "common") for path in Path(folder).rglob("*.py")
+    )
     rooms = sorted(path for path in paths if not path.as_posix().startswith(LEFT_OUT))
     files = [Path(file) for file in VERIFIED] if judge == "verify" else rooms
     spans = {str(file): left_out(file) for file in files}
-    rng, database, sites = random.Random(int(seed)), WorkDB(session, WorkDB.Mode.create), defaultdict(list)
+    rng, database, sites = (
+        random.Random(int(seed)),
+        WorkDB(session, WorkDB.Mode.create),
+        defaultdict(list),
+    )
     init(files, database, {})
     for item in database.work_items:
         (mutation,) = item.mutations
@@ -48,7 +59,9 @@ def plan(judge: str, session: str, number: str, seed: str = "0") -> None:
         if not any(start <= at < end for start, end in spans[file]):
             sites[file, at, mutation.operator_name.partition("_")[0]].append(item)
     database.clear()
-    database.add_work_items(rng.choice(sites[site]) for site in rng.sample(sorted(sites), int(number)))
+    database.add_work_items(
+        rng.choice(sites[site]) for site in rng.sample(sorted(sites), int(number))
+    )
     print(f"{number} of {len(sites)} sites")
 
 
@@ -56,18 +69,32 @@ def left_out(file: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """The places of annotations and of what is raised."""
     nodes = list(ast.walk(ast.parse(file.read_text())))
     left = [node for node in nodes if isinstance(node, ast.Raise)]
-    left += [inner for node in nodes for name in ("returns", "annotation") if (inner := getattr(node, name, None))]
-    return [((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)) for node in left]
+    left += [
+        inner
+        for node in nodes
+        for name in ("returns", "annotation")
+        if (inner := getattr(node, name, None))
+    ]
+    return [
+        ((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))
+        for node in left
+    ]
 
 
 def judge(by: str) -> int:
     """The exit code of what judges the changed file."""
     command = ["git", "diff", "--name-only", "HEAD", "--", "bench", "common", "impls"]
-    (file,) = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    (file,) = subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     if by == "verify":
         return verified_by_all(file)
-    room = next(f"tests/{room}" for room in Path(file).parents if Path("tests", room).is_dir())
-    return subprocess.run([sys.executable, "-m", "pytest", "-n0", "-q", "-x", room]).returncode
+    room = next(
+        f"tests/{room}" for room in Path(file).parents if Path("tests", room).is_dir()
+    )
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-n0", "-q", "-x", room]
+    ).returncode
 
 
 def verified_by_all(file: str) -> int:
@@ -78,9 +105,16 @@ def verified_by_all(file: str) -> int:
     from trigru.common.equality.verification import Examiner
 
     ports, kernels = VERIFIED[file]
-    asked = expand([PortId("port", port, kernel) for kernel in kernels for port in ports], DTYPES, CHECKS)
+    asked = expand(
+        [PortId("port", port, kernel) for kernel in kernels for port in ports],
+        DTYPES,
+        CHECKS,
+    )
     examiner = Examiner(shrink=False)
-    answers = (examiner.ask(*find(question)) for question in random.Random(0).sample(asked, len(asked)))
+    answers = (
+        examiner.ask(*find(question))
+        for question in random.Random(0).sample(asked, len(asked))
+    )
     return int(any(not answer.passed for answer in answers))
 
 
@@ -96,12 +130,22 @@ def report(*sessions: str) -> None:
     explained = json.loads(Path(__file__).with_name("survivors.json").read_text())
     noticed, survivors = 0, []
     for database in (WorkDB(session, WorkDB.Mode.open) for session in sessions):
-        files = {item.job_id: str(item.mutations[0].module_path) for item in database.work_items}
+        files = {
+            item.job_id: str(item.mutations[0].module_path)
+            for item in database.work_items
+        }
         for job, result in database.results:
-            noticed += result.is_killed and result.test_outcome != TestOutcome.INCOMPETENT
-            if not result.is_killed and change_of(result.diff) not in explained["changes nothing"]:
+            noticed += (
+                result.is_killed and result.test_outcome != TestOutcome.INCOMPETENT
+            )
+            if (
+                not result.is_killed
+                and change_of(result.diff) not in explained["changes nothing"]
+            ):
                 survivors.append((files[job], change_of(result.diff)))
-    low, high = binomtest(noticed, noticed + len(survivors)).proportion_ci(method="wilson")
+    low, high = binomtest(noticed, noticed + len(survivors)).proportion_ci(
+        method="wilson"
+    )
     print(f"{noticed} of {noticed + len(survivors)} noticed [{low:.1%}, {high:.1%}]")
     for file, change in sorted(survivors):
         print(f"{file}: {change}: {explained['not asked'].get(change, 'UNEXPLAINED')}")
@@ -109,7 +153,11 @@ def report(*sessions: str) -> None:
 
 def change_of(diff: str) -> str:
     """The lines that were removed and added, in one."""
-    lines = (line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+    lines = (
+        line
+        for line in diff.splitlines()
+        if line[:1] in "+-" and line[:3] not in ("+++", "---")
+    )
     return " ".join(" ".join(line.split()) for line in lines if line[1:].strip())
 
 

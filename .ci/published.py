@@ -17,8 +17,19 @@ from trigru.bench.arms.workloads import QUICK
 from trigru.bench.commands.matrix import matrix_picture, matrix_tables, read
 from trigru.bench.reporting import answer as screens
 from trigru.bench.reporting.console import Section, markdown_table
-from trigru.bench.reporting.naming import CALLED, JITS, describe, name_of, provenance_lines, versions_text
-from trigru.bench.reporting.numbers import format_interval, format_time, format_time_range
+from trigru.bench.reporting.naming import (
+    CALLED,
+    JITS,
+    describe,
+    name_of,
+    provenance_lines,
+    versions_text,
+)
+from trigru.bench.reporting.numbers import (
+    format_interval,
+    format_time,
+    format_time_range,
+)
 from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
 from trigru.bench.reporting.times import cold_start_tables, overhead_tables
 from trigru.bench.results.arm import Sized
@@ -100,7 +111,9 @@ def timed(at: tuple[str, str], called: str, *, queued: bool) -> Benchmark | None
 def table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of Markdown, of cells that are Markdown themselves."""
     columns = [*columns]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows))
+    return "\n".join(
+        f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)
+    )
 
 
 def _paragraphs(section: Section, *origin: str) -> str:
@@ -128,27 +141,50 @@ def times(clock: str) -> str:
     """A row for each way of calling that has a number, a column for each situation; calls are "waited" or "queued"."""
     rows = []
     for port in map(get_port, JITS):
-        own_jit = "" if JITS[port.name] == "jax.jit" else f": `{JITS[port.name]}`"  # other styles have jax.jit, too
+        own_jit = (
+            "" if JITS[port.name] == "jax.jit" else f": `{JITS[port.name]}`"
+        )  # other styles have jax.jit, too
         styles = {DOCUMENTED: f", as documented{own_jit}"}
-        styles |= {style.name: f": `{style.summary}`" for style in port.call_styles[1:] if not style.labels}
-        for style, words in (styles | {FUNCTIONAL: ", functional", LEAVES: ": `leaves`"}).items():
-            found = [timed(at, f"{port.name}[{style}]", queued=clock == "queued") for at in SITUATIONS]
-            cells = (b and f"{_whole(format_time(b.median_s))}, {_ratio(b, b.verdict)}" for b in found)
-            rows += [(name_of(port.name) + words, *(cell or NOT_MEASURED for cell in cells))] * any(found)
-    return table(["called", *(f"{text}: {_sizes(at)}" for at, text in SITUATIONS.items())], rows)
+        styles |= {
+            style.name: f": `{style.summary}`"
+            for style in port.call_styles[1:]
+            if not style.labels
+        }
+        for style, words in (
+            styles | {FUNCTIONAL: ", functional", LEAVES: ": `leaves`"}
+        ).items():
+            found = [
+                timed(at, f"{port.name}[{style}]", queued=clock == "queued")
+                for at in SITUATIONS
+            ]
+            cells = (
+                b and f"{_whole(format_time(b.median_s))}, {_ratio(b, b.verdict)}"
+                for b in found
+            )
+            rows += [
+                (name_of(port.name) + words, *(cell or NOT_MEASURED for cell in cells))
+            ] * any(found)
+    return table(
+        ["called", *(f"{text}: {_sizes(at)}" for at, text in SITUATIONS.items())], rows
+    )
 
 
 def claims(part: str) -> str:
     """A table of docs/claims.md: a row for each situation, a column for each two arms."""
     columns = CLAIMS[part]
-    rows = [(f"{text}: {_sizes(at)}", *(_claim(at, pair) for pair in columns.values())) for at, text in CLAIMED.items()]
+    rows = [
+        (f"{text}: {_sizes(at)}", *(_claim(at, pair) for pair in columns.values()))
+        for at, text in CLAIMED.items()
+    ]
     return table(["situation", *columns], rows)
 
 
 def _claim(at: tuple[str, str], pair: str) -> str:
     """The ratio of two arms; of two styles of one framework that are waited for, also the difference."""
     arms, _, queued = pair.partition(",")
-    first, second = (timed(at, called, queued=bool(queued)) for called in arms.split("/"))
+    first, second = (
+        timed(at, called, queued=bool(queued)) for called in arms.split("/")
+    )
     if first is None or second is None:
         return NOT_MEASURED
     d = difference(published("cpu").run.benchmarks, first, second)
@@ -162,15 +198,27 @@ def fastest() -> str:
     """The frameworks than which no other is faster, in each situation."""
     of = published("cpu")
     first = {text: row_at(of, at).fastest for at, text in SITUATIONS.items()}
-    rows = [(text, *(", ".join(map(name_of, ports[label])) for label in COMPARED)) for text, ports in first.items()]
-    return "\n\n".join([table(["situation", *CALLED.values()], rows), *provenance_lines(of.run)[:2]])
+    rows = [
+        (text, *(", ".join(map(name_of, ports[label])) for label in COMPARED))
+        for text, ports in first.items()
+    ]
+    return "\n\n".join(
+        [table(["situation", *CALLED.values()], rows), *provenance_lines(of.run)[:2]]
+    )
 
 
 def versions() -> str:
     """The ratios to plain JAX with an older and a newer set of versions."""
     old, new = both = published("cpu-py311"), published("cpu")
     rows = [
-        (text, CALLED[label], *(_moved(*(row_at(of, at).cells[label][port] for of in both)) for port in new.ports))
+        (
+            text,
+            CALLED[label],
+            *(
+                _moved(*(row_at(of, at).cells[label][port] for of in both))
+                for port in new.ports
+            ),
+        )
         for at, text in SITUATIONS.items()
         for label in COMPARED
     ]
@@ -185,29 +233,43 @@ def _moved(before: TimeComparison, after: TimeComparison) -> str:
 
 def _packages(of: Answer) -> str:
     known = of.run.trigru.machine.versions
-    return ", ".join(f"{name} {known[name]}" for name in ("python", "jax", "flax", "equinox"))
+    return ", ".join(
+        f"{name} {known[name]}" for name in ("python", "jax", "flax", "equinox")
+    )
 
 
 def quick(whole: Answer) -> Answer:
     """The answer at the sizes of `--quick` alone."""
-    return replace(whole, rows=[row for row in whole.rows if str(row.workload) in QUICK])
+    return replace(
+        whole, rows=[row for row in whole.rows if str(row.workload) in QUICK]
+    )
 
 
 def sentences() -> str:
     """The answer of the published run at the sizes of `--quick`, in the sentences of the screen."""
     of = quick(published("cpu"))
     heading, advice = screens.advice_of(of)
-    head = [re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line) for line in screens.head_lines(of)]
+    head = [
+        re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line)
+        for line in screens.head_lines(of)
+    ]
     code = [f"    - {who}: `{code}`" for who, code in advice]
     last = " ".join([*screens.sure_lines(of), *screens.proof_lines(of)])
     last = last.replace(screens.STAR, "Tied: not told apart at 95%.")
-    return "\n".join([*head, f"- {heading}".replace("those above", "both"), *code, f"- {last}"])
+    return "\n".join(
+        [*head, f"- {heading}".replace("those above", "both"), *code, f"- {last}"]
+    )
 
 
 def screen() -> str:
     """What the published run was measured on and with, and its screen."""
     of = published("cpu")
-    return "\n\n".join([*provenance_lines(of.run), "\n".join(["```text", *screens.answer_lines(of), "```"])])
+    return "\n\n".join(
+        [
+            *provenance_lines(of.run),
+            "\n".join(["```text", *screens.answer_lines(of), "```"]),
+        ]
+    )
 
 
 def sizes() -> str:
@@ -219,20 +281,33 @@ def sizes() -> str:
 def cold_start() -> str:
     """How long each port's users wait for the first train step."""
     starts = load_starts(RESULTS / "cold_start.json")
-    return _paragraphs(*cold_start_tables(starts), f"{starts.machine.device}; {versions_text(starts.machine)}.")
+    return _paragraphs(
+        *cold_start_tables(starts),
+        f"{starts.machine.device}; {versions_text(starts.machine)}.",
+    )
 
 
 def kernel(name: str) -> str:
     """The fused kernel against each port's own cell, and plain JAX's against peers: a column for each size."""
     of, rows = published(name), {}
     by_hand = {"pure": "plain JAX: a scan by hand"}
-    own = [(by_hand.get(s.other.arm.port) or name_of(s.other.arm.port), s) for s in speedups(of.run)]
-    peers = [(s.other.name, s) for s in speedups(of.run, "peers") if s.benchmark.arm.port == "pure"]
+    own = [
+        (by_hand.get(s.other.arm.port) or name_of(s.other.arm.port), s)
+        for s in speedups(of.run)
+    ]
+    peers = [
+        (s.other.name, s)
+        for s in speedups(of.run, "peers")
+        if s.benchmark.arm.port == "pure"
+    ]
     for title, s in own + peers:
         at = str(s.benchmark.arm.workload), s.benchmark.arm.phase
         rows.setdefault(title, {})[_sizes(at)] = _ratio(s.ratio, s.verdict)
     columns = dict.fromkeys(words for row in rows.values() for words in row)
-    cells = [(title, *(row.get(words, "-") for words in columns)) for title, row in rows.items()]
+    cells = [
+        (title, *(row.get(words, "-") for words in columns))
+        for title, row in rows.items()
+    ]
     machine = of.run.trigru.machine
     origin = f"{of.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {_packages(of)}."
     return f"{table(['own cell / fused', *columns], cells)}\n\n{origin}"
@@ -259,10 +334,19 @@ def releases_picture() -> str:
 
 def upgrade() -> str:
     """The first lines that `trigru diff` prints for a version set of the published matrix, cut at the right."""
-    before, after = next(pair for pair in pairwise(read(RESULTS / "releases.json").rows) if pair[1].name == SHOWN)
-    moved = [f"{name} {before.versions[name]} -> {after.versions[name]}" for name in ("jax", "flax")]
+    before, after = next(
+        pair
+        for pair in pairwise(read(RESULTS / "releases.json").rows)
+        if pair[1].name == SHOWN
+    )
+    moved = [
+        f"{name} {before.versions[name]} -> {after.versions[name]}"
+        for name in ("jax", "flax")
+    ]
     head, *rest = change_lines(after.moved, [FAIL_ON])
-    total = sum(sum(kinds.values()) for kinds in after.counts.values())  # of which few are in the file
+    total = sum(
+        sum(kinds.values()) for kinds in after.counts.values()
+    )  # of which few are in the file
     head = head.replace(f"of {len(after.moved)}.", f"of {total}.")
     lines = [head, f"Versions: {', '.join(moved)}, and others.", *rest]
     cut = [shorten(line, LONGEST, placeholder=" [...]") for line in lines[:LINES]]
@@ -276,7 +360,9 @@ def draw_pictures(*, check: bool) -> list[Path]:
         source = DOCS / "results" / file
         picture = picture_of(source)
         assert picture is not None, f"{file} has nothing to draw"
-        origin = f"<!-- {file} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
+        origin = (
+            f"<!-- {file} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
+        )
         for suffix, ink in INKS.items():
             path = DOCS / f"{name}{suffix}.svg"
             text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -284,7 +370,9 @@ def draw_pictures(*, check: bool) -> list[Path]:
                 continue
             stale.append(path)
             if not check:
-                drawn = themed(picture.figure, picture.description, ink, dark=bool(suffix))
+                drawn = themed(
+                    picture.figure, picture.description, ink, dark=bool(suffix)
+                )
                 path.write_text(f"{drawn}{origin}\n", encoding="utf-8")
     return stale
 

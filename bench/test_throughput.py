@@ -12,10 +12,19 @@ from trigru.bench.results.arm import Arm
 from trigru.common.errors import UnavailableError
 from trigru.common.port.task import PHASES
 
-PLAN = make_plan(None, [workload.name for workload in WORKLOADS], list(PHASES), None, None, quick=False)
+PLAN = make_plan(
+    None,
+    [workload.name for workload in WORKLOADS],
+    list(PHASES),
+    None,
+    None,
+    quick=False,
+)
 
 
-@pytest.mark.parametrize("arm", [arm for arm in expand(PLAN) if arm.copy == 1], ids=lambda arm: arm.id)
+@pytest.mark.parametrize(
+    "arm", [arm for arm in expand(PLAN) if arm.copy == 1], ids=lambda arm: arm.id
+)
 def test_throughput(benchmark, arm: Arm) -> None:
     """Compare one arm with the oracle, then time it, blocking on the outputs."""
     benchmark.group = arm.group

@@ -22,7 +22,12 @@ def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
 
 def dotted(path: Sequence[Any]) -> str:
     """The keys on the way to a leaf, joined by dots, as "a.0": `jax.tree_util.keystr` from JAX 0.5 on."""
-    keys = (next(getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name)) for key in path)
+    keys = (
+        next(
+            getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name)
+        )
+        for key in path
+    )
     return ".".join(map(str, keys))
 
 
@@ -30,7 +35,9 @@ def linear(function: Callable[..., Any]) -> Callable[..., Any]:
     """A linear function of arrays with a `jax.lax.scan`, such that JAX can transpose it: from JAX 0.10 on, as it is."""
     if jax.__version_info__ >= (0, 10):
         return function
-    return lambda *arguments: jax.jvp(function, tuple(map(jnp.zeros_like, arguments)), arguments)[1]
+    return lambda *arguments: jax.jvp(
+        function, tuple(map(jnp.zeros_like, arguments)), arguments
+    )[1]
 
 
 def varying_axes(array: Any) -> frozenset[str]:
@@ -53,14 +60,21 @@ def vary_alike(*arrays: Any) -> tuple[Any, ...]:
     """Arrays, each varying over all axes of a `jax.shard_map` over which one of them does."""
     axes = [varying_axes(array) for array in arrays]
     every = frozenset[str]().union(*axes)  # nothing, outside of a jax.shard_map
-    return tuple(vary_over(array, sorted(every - own)) for array, own in zip(arrays, axes, strict=True))
+    return tuple(
+        vary_over(array, sorted(every - own))
+        for array, own in zip(arrays, axes, strict=True)
+    )
 
 
 def explicit_sharding(array: Any) -> Any:
     """The sharding that an array has by its type, on a mesh with axes that are explicit; None elsewhere."""
     known = hasattr(jax, "typeof") and hasattr(jax.sharding, "reshard")
     sharding = getattr(jax.typeof(array), "sharding", None) if known else None
-    return sharding if getattr(getattr(sharding, "mesh", None), "explicit_axes", ()) else None
+    return (
+        sharding
+        if getattr(getattr(sharding, "mesh", None), "explicit_axes", ())
+        else None
+    )
 
 
 def sharded(sharding: Any, *axes: Any) -> Any:
@@ -79,7 +93,9 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
     to = sharded(sharding, *sharding.spec[first:-1], None)
     if array.ndim == len(shape):
         return jax.sharding.reshard(jnp.broadcast_to(array, shape), to)
-    axes = tuple(range(len(shape) - array.ndim, len(shape)))  # broadcast there, its gradient is summed there
+    axes = tuple(
+        range(len(shape) - array.ndim, len(shape))
+    )  # broadcast there, its gradient is summed there
     return jax.lax.broadcast_in_dim(array, shape, axes, out_sharding=to)
 
 

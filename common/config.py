@@ -47,37 +47,63 @@ class GRUConfig:
     carry_init: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        sizes = {name: getattr(self, name) for name in ("input_size", "hidden_size", "classes", "unroll")}
+        sizes = {
+            name: getattr(self, name)
+            for name in ("input_size", "hidden_size", "classes", "unroll")
+        }
         if self.classes is None:
             del sizes["classes"]
-        check_fields(remat=self.remat, dtype=self.dtype, param_dtype=self.param_dtype, **sizes)
+        check_fields(
+            remat=self.remat, dtype=self.dtype, param_dtype=self.param_dtype, **sizes
+        )
         if not (self.carry_init is None or callable(self.carry_init)):
             kind = type(self.carry_init).__name__
-            raise InputError(f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array.")
-        dtypes = {"dtype": _name_of(self.dtype), "param_dtype": _name_of(self.param_dtype)}
-        for name, value in (dtypes | {name: int(size) for name, size in sizes.items()}).items():
+            raise InputError(
+                f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array."
+            )
+        dtypes = {
+            "dtype": _name_of(self.dtype),
+            "param_dtype": _name_of(self.param_dtype),
+        }
+        for name, value in (
+            dtypes | {name: int(size) for name, size in sizes.items()}
+        ).items():
             object.__setattr__(self, name, value)
 
     def model_options(self) -> dict[str, Any]:
         """The keyword arguments of a port's class beside its sizes."""
         import jax
 
-        options = {name: getattr(self, name) for name in ("dtype", "unroll", "remat", "kernel")}
+        options = {
+            name: getattr(self, name) for name in ("dtype", "unroll", "remat", "kernel")
+        }
         start = self.carry_init or jax.nn.initializers.zeros
-        return {"carry_init": start, "param_dtype": jax.numpy.dtype(self.param_dtype), **options}
+        return {
+            "carry_init": start,
+            "param_dtype": jax.numpy.dtype(self.param_dtype),
+            **options,
+        }
 
 
-def check_fields(*, remat: Any = False, dtype: Any = None, param_dtype: Any = "float32", **sizes: Any) -> None:
+def check_fields(
+    *, remat: Any = False, dtype: Any = None, param_dtype: Any = "float32", **sizes: Any
+) -> None:
     """Raise InputError unless a model can have these fields; sizes are under the names that it has for them."""
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-            raise InputError(f"{name} is {size!r}, expected a whole number of at least 1.")
+            raise InputError(
+                f"{name} is {size!r}, expected a whole number of at least 1."
+            )
     if not isinstance(remat, bool):
         raise InputError(f"remat is {remat!r}, expected True or False.")
     for name, given in (("dtype", dtype), ("param_dtype", param_dtype)):
         if _name_of(given) not in DTYPES and not (given is None and name == "dtype"):
-            shown = given if isinstance(given, str) else getattr(given, "__name__", given)
-            raise InputError(f"{name} is {shown!r}, expected a floating-point dtype: {either(DTYPES)}.")
+            shown = (
+                given if isinstance(given, str) else getattr(given, "__name__", given)
+            )
+            raise InputError(
+                f"{name} is {shown!r}, expected a floating-point dtype: {either(DTYPES)}."
+            )
 
 
 def _name_of(dtype: Any) -> str | None:

@@ -27,5 +27,9 @@ def japanese_vowels(split: str = "train") -> Utterances:
     >>> japanese_vowels().inputs.shape
     (270, 29, 12)
     """
-    with np.load(str(files("trigru.common") / "data" / "japanese_vowels.npz"), allow_pickle=False) as archive:
-        return Utterances(*(archive[f"{split}_{field}"] for field in Utterances._fields))
+    with np.load(
+        str(files("trigru.common") / "data" / "japanese_vowels.npz"), allow_pickle=False
+    ) as archive:
+        return Utterances(
+            *(archive[f"{split}_{field}"] for field in Utterances._fields)
+        )

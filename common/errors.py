@@ -38,7 +38,9 @@ class UnknownNameError(TrigruError, LookupError):
     """A port, call style, workload or phase that does not exist."""
 
     def __init__(self, kind: str, name: str, known: list[str]):
-        super().__init__(f"unknown {kind} {brief(repr(name))}. Known: {', '.join(known)}.")
+        super().__init__(
+            f"unknown {kind} {brief(repr(name))}. Known: {', '.join(known)}."
+        )
 
 
 class UnavailableError(TrigruError, ImportError):
@@ -47,7 +49,9 @@ class UnavailableError(TrigruError, ImportError):
 
 #: The extra of trigru that brings a module; what all ports and `trigru port` need comes without one.
 _BENCH = "dateutil filelock jinja2 markupsafe matplotlib msgspec packaging platformdirs pytest_benchmark"
-EXTRAS = {"flax": "flax", "equinox": "equinox", "torch": "peers"} | dict.fromkeys(_BENCH.split(), "bench")
+EXTRAS = {"flax": "flax", "equinox": "equinox", "torch": "peers"} | dict.fromkeys(
+    _BENCH.split(), "bench"
+)
 
 
 def what_to_install(error: BaseException) -> str | None:
@@ -57,7 +61,11 @@ def what_to_install(error: BaseException) -> str | None:
     'msgspec is not installed: pip install "trigru[bench]" brings it.'
     """
     name = error.name if isinstance(error, ModuleNotFoundError) else None
-    return f'{name} is not installed: pip install "trigru[{EXTRAS[name]}]" brings it.' if name in EXTRAS else None
+    return (
+        f'{name} is not installed: pip install "trigru[{EXTRAS[name]}]" brings it.'
+        if name in EXTRAS
+        else None
+    )
 
 
 def listed(names: Iterable[str], word: str = "and") -> str:

@@ -23,7 +23,9 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
         OSError: it cannot be read, is a pipe, a device or a folder, or has more bytes than that. Its strerror is for
             the user.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
@@ -37,7 +39,11 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 raise OSError(errno.EINVAL, "is no whole gzip file") from error
         if max(status.st_size, len(content)) > most:
-            raise OSError(errno.EFBIG, f"has more than {most} bytes, which are not read", str(path))
+            raise OSError(
+                errno.EFBIG,
+                f"has more than {most} bytes, which are not read",
+                str(path),
+            )
         return content
 
 
@@ -65,7 +71,9 @@ def write_whole(path: Path, content: bytes) -> None:
             error.filename = str(path)
         beside.unlink(missing_ok=True)
         raise
-    with suppress(OSError):  # where a system puts no folder on the disk, an old file may be there after a power cut
+    with suppress(
+        OSError
+    ):  # where a system puts no folder on the disk, an old file may be there after a power cut
         descriptor = os.open(path.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
             os.fsync(descriptor)

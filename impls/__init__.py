@@ -11,7 +11,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..common.errors import InputError, UnavailableError, UnknownNameError, what_to_install
+from ..common.errors import (
+    InputError,
+    UnavailableError,
+    UnknownNameError,
+    what_to_install,
+)
 from ..common.port.protocol import Port, check_port
 
 __all__ = ["get_port", "get_style", "own_ports", "port_names", "unavailable"]
@@ -36,7 +41,11 @@ def get_port(name: str) -> Port:
         raise UnknownNameError("port", name, port_names())
     own = name in own_ports()
     try:
-        port = importlib.import_module(f".{name}", __name__).PORT if own else _third_party()[name].load()
+        port = (
+            importlib.import_module(f".{name}", __name__).PORT
+            if own
+            else _third_party()[name].load()
+        )
         if isinstance(port, type):
             raise InputError("its entry point gives a class, expected an object.")
         check_port(port)
@@ -64,7 +73,9 @@ def get_style(port: Any, name: str) -> Any:
     if name not in styles:
         raise UnknownNameError(f"call style of {port.name}", name, list(styles))
     if missing := styles[name].missing():
-        raise UnavailableError(f"call style {name!r} of {port.name} is not available: {missing}.")
+        raise UnavailableError(
+            f"call style {name!r} of {port.name} is not available: {missing}."
+        )
     return styles[name]
 
 

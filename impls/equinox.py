@@ -71,12 +71,24 @@ class GRU(eqx.Module):
         key: PRNGKeyArray,
     ):
         fields: Any = {"kernel": kernel, "dtype": dtype, "param_dtype": param_dtype}
-        recurrence.check_model(input_size=input_size, hidden_size=hidden_size, unroll=unroll, remat=remat, **fields)
+        recurrence.check_model(
+            input_size=input_size,
+            hidden_size=hidden_size,
+            unroll=unroll,
+            remat=remat,
+            **fields,
+        )
         key_i, key_h, key_c = jax.random.split(key, 3)
-        D, H, self.unroll = int(input_size), int(hidden_size), int(unroll)  # static fields are no NumPy integers
+        D, H, self.unroll = (
+            int(input_size),
+            int(hidden_size),
+            int(unroll),
+        )  # static fields are no NumPy integers
         self.cell = eqx.tree_at(
             lambda cell: (cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n),
-            eqx.filter_eval_shape(eqx.nn.GRUCell, D, H, dtype=param_dtype, key=key),  # shapes alone: nothing is drawn
+            eqx.filter_eval_shape(
+                eqx.nn.GRUCell, D, H, dtype=param_dtype, key=key
+            ),  # shapes alone: nothing is drawn
             (
                 initializers.fan_in_per_gate(key_i, (D, 3 * H), param_dtype).T,
                 initializers.orthogonal_per_gate(key_h, (H, 3 * H), param_dtype).T,
@@ -85,7 +97,9 @@ class GRU(eqx.Module):
             ),
         )
         draw = initializers.for_carry(carry_init)
-        self.initial_carry = None if carry_init is None else draw(key_c, (H,), param_dtype)
+        self.initial_carry = (
+            None if carry_init is None else draw(key_c, (H,), param_dtype)
+        )
         self.dtype = None if dtype is None else jnp.dtype(dtype)
         self.remat, self.kernel = remat, kernel
 
@@ -115,7 +129,9 @@ class GRU(eqx.Module):
         loop = recurrence.begin(x, carry, lengths, resets, reverse, **self._fields())
         cell = recurrence.cast(self.cell, loop.dtype)
         if recurrence.is_fused(self.kernel, loop.dtype):
-            weights = recurrence.Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
+            weights = recurrence.Weights(
+                cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n
+            )
             return loop.run_fused(weights, self.unroll, self.remat)
         return loop.run(lambda h, x: cell(x, h), self.unroll, self.remat)
 
@@ -135,12 +151,19 @@ class GRU(eqx.Module):
         h = recurrence.cast(self.cell, h.dtype)(x, h)
         return h, h
 
-    def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
+    def get_initial_carry(
+        self, batch_shape: tuple[int, ...] = ()
+    ) -> Float[Array, "*batch hidden"]:
         """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
         return recurrence.initial_carry(batch_shape, **self._fields())
 
     def _fields(self) -> dict[str, Any]:
-        fields = {"params": self.cell, "initial_carry": self.initial_carry, "dtype": self.dtype, "batched": False}
+        fields = {
+            "params": self.cell,
+            "initial_carry": self.initial_carry,
+            "dtype": self.dtype,
+            "batched": False,
+        }
         return _sizes(self) | fields
 
 
@@ -170,18 +193,27 @@ def time_major(
 
 
 def _apply(gru, x, carry, lengths, resets, reverse, time_major):
-    masks = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
+    masks = {
+        "lengths": lengths,
+        "resets": resets,
+        "reverse": reverse,
+        "time_major": time_major,
+    }
     recurrence.check_call(x, carry, **_sizes(gru), **masks)
     batch = int(time_major)  # the axis of x, resets and outputs to map next
     if lengths is not None:  # of which jax.vmap makes 32 bits where they have 64
         lengths = recurrence.clip_lengths(lengths, np.shape(x)[0 if time_major else -2])
-    if carry is not None:  # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
+    if (
+        carry is not None
+    ):  # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
         carry = jnp.asarray(carry)
 
     def one(x, resets, carry, lengths):
         return gru(x, carry, lengths=lengths, resets=resets, reverse=reverse)
 
-    over_batch = _over_batch(one, np.ndim(x) - 2, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
+    over_batch = _over_batch(
+        one, np.ndim(x) - 2, in_axes=(batch, batch, 0, 0), out_axes=(0, batch)
+    )
     return over_batch(x, resets, carry, lengths)
 
 
@@ -221,11 +253,15 @@ class Classifier(eqx.Module):
 
     def __init__(self, gru: Any, classes: int, *, key: PRNGKeyArray):
         hidden_size, dtype = gru.cell.hidden_size, gru.cell.weight_ih.dtype
-        weight = jax.nn.initializers.lecun_normal()(key, (hidden_size, classes), dtype).T
+        weight = jax.nn.initializers.lecun_normal()(
+            key, (hidden_size, classes), dtype
+        ).T
         self.gru = gru
         self.readout = eqx.tree_at(
             lambda linear: (linear.weight, linear.bias),
-            eqx.filter_eval_shape(eqx.nn.Linear, hidden_size, classes, dtype=dtype, key=key),
+            eqx.filter_eval_shape(
+                eqx.nn.Linear, hidden_size, classes, dtype=dtype, key=key
+            ),
             (weight, jnp.zeros((classes,), dtype)),
         )
 
@@ -235,7 +271,10 @@ class Classifier(eqx.Module):
 
 
 def _filtered(port, model, task):
-    filtered: Any = {"value_and_grad": eqx.filter_value_and_grad, "apply_updates": eqx.apply_updates}
+    filtered: Any = {
+        "value_and_grad": eqx.filter_value_and_grad,
+        "apply_updates": eqx.apply_updates,
+    }
     return functional_program(port, model, task, jit=eqx.filter_jit, **filtered)
 
 
@@ -256,30 +295,57 @@ class EquinoxPort(Port):
     def make(self, config, key):
         check_config(self, config)
         gru = self._gru(config, key)
-        return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
+        return (
+            gru
+            if config.classes is None
+            else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
+        )
 
     def _gru(self, config, key) -> Any:
-        return GRU(config.input_size, config.hidden_size, **config.model_options(), key=key)
+        return GRU(
+            config.input_size, config.hidden_size, **config.model_options(), key=key
+        )
 
     def load(self, config, params):
         check_load(self, config, params)
-        flat, shapes = self.layout.flat(params), self._shapes(replace(config, carry_init=None))
-        return jax.tree_util.tree_map_with_path(lambda path, _: own_array(flat[dotted(path)]), shapes)
+        flat, shapes = (
+            self.layout.flat(params),
+            self._shapes(replace(config, carry_init=None)),
+        )
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: own_array(flat[dotted(path)]), shapes
+        )
 
     @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
     def _shapes(self, config):
         return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
 
-    def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
+    def apply(
+        self,
+        model,
+        x,
+        carry=None,
+        *,
+        lengths=None,
+        resets=None,
+        reverse=False,
+        time_major=False,
+    ):
         return _apply(model, x, carry, lengths, resets, reverse, time_major)
 
     def step(self, model, x, carry=None, *, reset=None):
         recurrence.check_call(x, carry, **_sizes(model), reset=reset, time=False)
-        return _over_batch(lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1)(x, carry, reset)
+        return _over_batch(
+            lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1
+        )(x, carry, reset)
 
     def classify(self, model, x, lengths=None):
         recurrence.check_call(x, **_sizes(model.gru), lengths=lengths)
-        lengths = None if lengths is None else recurrence.clip_lengths(lengths, np.shape(x)[-2])
+        lengths = (
+            None
+            if lengths is None
+            else recurrence.clip_lengths(lengths, np.shape(x)[-2])
+        )
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
     call_styles = (

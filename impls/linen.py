@@ -24,7 +24,9 @@ from . import uses
 __all__ = ["GRU", "PORT", "Model"]
 
 #: `nn.scan` traces its body twice unless it is told that this makes no parameters; Flax 0.10.2 always does.
-_TRACED_ONCE: Any = dict.fromkeys({"check_constancy_invariants"} & signature(nn.scan).parameters.keys(), False)
+_TRACED_ONCE: Any = dict.fromkeys(
+    {"check_constancy_invariants"} & signature(nn.scan).parameters.keys(), False
+)
 
 
 class GRU(nn.Module):
@@ -67,11 +69,23 @@ class GRU(nn.Module):
         fields: Any = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         loop = {"unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
         recurrence.check_model(features=self.features, **loop, **fields)
-        inits: Any = {"kernel_init": self.kernel_init, "recurrent_kernel_init": self.recurrent_kernel_init}
-        self.cell = nn.GRUCell(self.features, **inits, bias_init=self.bias_init, **fields)
-        draw, shape = initializers.for_carry(self.carry_init, nn.meta.unbox), (self.features,)
+        inits: Any = {
+            "kernel_init": self.kernel_init,
+            "recurrent_kernel_init": self.recurrent_kernel_init,
+        }
+        self.cell = nn.GRUCell(
+            self.features, **inits, bias_init=self.bias_init, **fields
+        )
+        draw, shape = (
+            initializers.for_carry(self.carry_init, nn.meta.unbox),
+            (self.features,),
+        )
         learned = self.carry_init is not None
-        self.initial_carry = self.param("initial_carry", draw, shape, self.param_dtype) if learned else None
+        self.initial_carry = (
+            self.param("initial_carry", draw, shape, self.param_dtype)
+            if learned
+            else None
+        )
 
     def __call__(
         self,
@@ -96,15 +110,24 @@ class GRU(nn.Module):
         Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
         Raises an InputError for arrays or flags that do not fit each other or the model.
         """
-        loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
-        if recurrence.is_fused(self.kernel, loop.dtype) and self._params():  # else the cell makes its parameters first
+        loop = recurrence.begin(
+            x, carry, lengths, resets, reverse, time_major, **self._fields()
+        )
+        if (
+            recurrence.is_fused(self.kernel, loop.dtype) and self._params()
+        ):  # else the cell makes its parameters first
             return loop.run_fused(self._weights(loop.dtype), self.unroll, self.remat)
 
         def advance(gru, h, inputs):
-            return recurrence.advance(lambda h, x: gru.cell(h, x)[0], h, loop.initial, inputs)
+            return recurrence.advance(
+                lambda h, x: gru.cell(h, x)[0], h, loop.initial, inputs
+            )
 
         if self.remat:
-            advance = nn.remat(advance, prevent_cse=recurrence.prevent_cse(self.unroll, loop.by_time[0]))
+            advance = nn.remat(
+                advance,
+                prevent_cse=recurrence.prevent_cse(self.unroll, loop.by_time[0]),
+            )
         scan = nn.scan(
             advance,
             variable_broadcast="params",
@@ -131,15 +154,25 @@ class GRU(nn.Module):
         h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)
 
-    def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
+    def get_initial_carry(
+        self, batch_shape: tuple[int, ...] = ()
+    ) -> Float[Array, "*batch hidden"]:
         """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
         return recurrence.initial_carry(batch_shape, **self._fields())
 
     def _fields(self):
         cell = self._params()
-        sizes = {"input_size": cell["in"]["kernel"].shape[0] if cell else None, "hidden_size": self.features}
+        sizes = {
+            "input_size": cell["in"]["kernel"].shape[0] if cell else None,
+            "hidden_size": self.features,
+        }
         params = cell or jnp.dtype(self.param_dtype)
-        return {**sizes, "params": params, "initial_carry": self.initial_carry, "dtype": self.dtype}
+        return {
+            **sizes,
+            "params": params,
+            "initial_carry": self.initial_carry,
+            "dtype": self.dtype,
+        }
 
     def _params(self):
         """The cell's parameters without boxes; none before they are made, in `init` or with `mutable=["params"]`."""
@@ -147,8 +180,12 @@ class GRU(nn.Module):
 
     def _weights(self, dtype):
         cell = recurrence.cast(self._params(), dtype)
-        kernel_i = jnp.concatenate([cell[f"i{gate}"]["kernel"] for gate in "rzn"], axis=1)  # (D, 3H)
-        kernel_h = jnp.concatenate([cell[f"h{gate}"]["kernel"] for gate in "rzn"], axis=1)  # (H, 3H)
+        kernel_i = jnp.concatenate(
+            [cell[f"i{gate}"]["kernel"] for gate in "rzn"], axis=1
+        )  # (D, 3H)
+        kernel_h = jnp.concatenate(
+            [cell[f"h{gate}"]["kernel"] for gate in "rzn"], axis=1
+        )  # (H, 3H)
         bias = jnp.concatenate([cell[f"i{gate}"]["bias"] for gate in "rzn"])  # (3H,)
         return recurrence.Weights(kernel_i, kernel_h, bias, bias_n=cell["hn"]["bias"])
 
@@ -159,9 +196,15 @@ LAYOUT = Layout(
     "linen",
     "Flax linen",
     (
-        *(LayoutRow(f"i{gate}.kernel", "weight_ih", gate, transposed=True) for gate in "rzn"),
+        *(
+            LayoutRow(f"i{gate}.kernel", "weight_ih", gate, transposed=True)
+            for gate in "rzn"
+        ),
         *(LayoutRow(f"i{gate}.bias", "bias", gate) for gate in "rzn"),
-        *(LayoutRow(f"h{gate}.kernel", "weight_hh", gate, transposed=True) for gate in "rzn"),
+        *(
+            LayoutRow(f"h{gate}.kernel", "weight_hh", gate, transposed=True)
+            for gate in "rzn"
+        ),
         LayoutRow("hn.bias", "bias_n"),
     ),
     readout=FLAX_READOUT,
@@ -177,7 +220,12 @@ class Classifier(nn.Module):
     @nn.compact
     def __call__(self, x, lengths=None):
         carry, _ = self.gru(x, lengths=lengths)
-        return nn.Dense(self.classes, dtype=self.gru.dtype, param_dtype=self.gru.param_dtype, name="readout")(carry)
+        return nn.Dense(
+            self.classes,
+            dtype=self.gru.dtype,
+            param_dtype=self.gru.param_dtype,
+            name="readout",
+        )(carry)
 
 
 @flax.struct.dataclass
@@ -196,12 +244,22 @@ def _train_state(port, model, task):
 
     @jax.jit
     def train_step(state, *arrays):
-        loss_of = jax.value_and_grad(lambda params: task.objective(Model(params, model.module), *arrays))
+        loss_of = jax.value_and_grad(
+            lambda params: task.objective(Model(params, model.module), *arrays)
+        )
         loss, gradients = loss_of(state.params)
         return state.apply_gradients(grads=gradients), loss
 
-    state = TrainState.create(apply_fn=model.module.apply, params=model.params, tx=task.optimizer)
-    return carrying_program(port, train_step, [state], lambda state: Model(state.params, model.module), trains=True)
+    state = TrainState.create(
+        apply_fn=model.module.apply, params=model.params, tx=task.optimizer
+    )
+    return carrying_program(
+        port,
+        train_step,
+        [state],
+        lambda state: Model(state.params, model.module),
+        trains=True,
+    )
 
 
 class LinenPort(Port):
@@ -221,7 +279,9 @@ class LinenPort(Port):
 
     def load(self, config, params):
         check_load(self, config, params)
-        return Model(jax.tree.map(own_array, self.layout.tree(params)), self._module(config))
+        return Model(
+            jax.tree.map(own_array, self.layout.tree(params)), self._module(config)
+        )
 
     def dump(self, tree):
         return super().dump(tree.params)

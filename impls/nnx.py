@@ -17,7 +17,14 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
-from ..common.port.protocol import CallStyle, Port, Program, check_config, check_load, own_array
+from ..common.port.protocol import (
+    CallStyle,
+    Port,
+    Program,
+    check_config,
+    check_load,
+    own_array,
+)
 from ..common.port.styles import functional_program, shared_styles
 from . import uses
 
@@ -47,17 +54,32 @@ class GRUCell(nnx.RNNCellBase):
     ):
         D, H = in_features, hidden_features
         fields: Any = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.in_features, self.hidden_features, self.dtype, self.param_dtype = D, H, dtype, param_dtype
-        self.dense_i = nnx.Linear(D, 3 * H, kernel_init=kernel_init, bias_init=bias_init, **fields)
-        self.dense_h = nnx.Linear(H, 3 * H, kernel_init=recurrent_kernel_init, use_bias=False, **fields)
+        self.in_features, self.hidden_features, self.dtype, self.param_dtype = (
+            D,
+            H,
+            dtype,
+            param_dtype,
+        )
+        self.dense_i = nnx.Linear(
+            D, 3 * H, kernel_init=kernel_init, bias_init=bias_init, **fields
+        )
+        self.dense_h = nnx.Linear(
+            H, 3 * H, kernel_init=recurrent_kernel_init, use_bias=False, **fields
+        )
         self.hn_bias = nnx.Param(bias_init(rngs.params(), (H,), param_dtype))
 
     def __call__(
-        self, carry: Float[Array, "*batch hidden"], inputs: Float[Array, "*batch features"]
+        self,
+        carry: Float[Array, "*batch hidden"],
+        inputs: Float[Array, "*batch features"],
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
         """Run one time step; returns the next carry and the output, which are the same (*batch, H)."""
-        gi_r, gi_z, gi_n = jnp.split(self.dense_i(inputs), 3, axis=-1)  # each (*batch, H)
-        gh_r, gh_z, gh_n = jnp.split(self.dense_h(carry), 3, axis=-1)  # each (*batch, H)
+        gi_r, gi_z, gi_n = jnp.split(
+            self.dense_i(inputs), 3, axis=-1
+        )  # each (*batch, H)
+        gh_r, gh_z, gh_n = jnp.split(
+            self.dense_h(carry), 3, axis=-1
+        )  # each (*batch, H)
         r = jax.nn.sigmoid(gi_r + gh_r)
         z = jax.nn.sigmoid(gi_z + gh_z)
         b_n = jnp.asarray(self.hn_bias[...], gh_n.dtype)
@@ -65,7 +87,9 @@ class GRUCell(nnx.RNNCellBase):
         h = (1.0 - z) * n + z * carry
         return h, h
 
-    def initialize_carry(self, input_shape, rngs=None, carry_init=nnx.initializers.zeros):
+    def initialize_carry(
+        self, input_shape, rngs=None, carry_init=nnx.initializers.zeros
+    ):
         """A carry (*batch, H) for inputs of a shape (*batch, D), for `nnx.RNN`: zeros, unless `carry_init` draws."""
         draw: Any = carry_init or nnx.initializers.zeros
         key = jax.random.key(0) if rngs is None else getattr(rngs, "carry", rngs)()
@@ -120,13 +144,31 @@ class GRU(nnx.Module):
     ):
         D, H = in_features, hidden_features
         fields: Any = {"dtype": dtype, "param_dtype": param_dtype}
-        recurrence.check_model(in_features=D, hidden_features=H, unroll=unroll, remat=remat, kernel=kernel, **fields)
-        inits = {"kernel_init": kernel_init, "recurrent_kernel_init": recurrent_kernel_init, "bias_init": bias_init}
+        recurrence.check_model(
+            in_features=D,
+            hidden_features=H,
+            unroll=unroll,
+            remat=remat,
+            kernel=kernel,
+            **fields,
+        )
+        inits = {
+            "kernel_init": kernel_init,
+            "recurrent_kernel_init": recurrent_kernel_init,
+            "bias_init": bias_init,
+        }
         self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
         draw = initializers.for_carry(
-            carry_init, lambda drawn: drawn.raw_value if isinstance(drawn, nnx.VariableMetadata) else drawn
+            carry_init,
+            lambda drawn: (
+                drawn.raw_value if isinstance(drawn, nnx.VariableMetadata) else drawn
+            ),
         )
-        self.initial_carry = None if carry_init is None else nnx.Param(draw(rngs.params(), (H,), param_dtype))
+        self.initial_carry = (
+            None
+            if carry_init is None
+            else nnx.Param(draw(rngs.params(), (H,), param_dtype))
+        )
         self.unroll, self.remat, self.kernel = unroll, remat, kernel
 
     def __call__(
@@ -152,9 +194,13 @@ class GRU(nnx.Module):
         Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
         Raises an InputError for arrays or flags that do not fit each other or the model.
         """
-        loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **self._fields())
+        loop = recurrence.begin(
+            x, carry, lengths, resets, reverse, time_major, **self._fields()
+        )
         if recurrence.is_fused(self.kernel, loop.dtype):
-            return loop.run_fused(recurrence.cast(self._weights(), loop.dtype), self.unroll, self.remat)
+            return loop.run_fused(
+                recurrence.cast(self._weights(), loop.dtype), self.unroll, self.remat
+            )
         # by jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
         return loop.run(lambda h, x: self.cell(h, x)[0], self.unroll, self.remat)
@@ -174,7 +220,9 @@ class GRU(nnx.Module):
         h, x = recurrence.begin_step(x, carry, reset, **self._fields())
         return self.cell(h, x)
 
-    def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
+    def get_initial_carry(
+        self, batch_shape: tuple[int, ...] = ()
+    ) -> Float[Array, "*batch hidden"]:
         """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
         return recurrence.initial_carry(batch_shape, **self._fields())
 
@@ -182,11 +230,21 @@ class GRU(nnx.Module):
         cell = self.cell
         sizes = {"input_size": cell.in_features, "hidden_size": cell.hidden_features}
         h = None if self.initial_carry is None else self.initial_carry[...]
-        return {**sizes, "params": self._weights(), "initial_carry": h, "dtype": cell.dtype}
+        return {
+            **sizes,
+            "params": self._weights(),
+            "initial_carry": h,
+            "dtype": cell.dtype,
+        }
 
     def _weights(self):
         cell: Any = self.cell
-        params = (cell.dense_i.kernel, cell.dense_h.kernel, cell.dense_i.bias, cell.hn_bias)
+        params = (
+            cell.dense_i.kernel,
+            cell.dense_h.kernel,
+            cell.dense_i.bias,
+            cell.hn_bias,
+        )
         return recurrence.Weights(*(p[...] for p in params))
 
 
@@ -199,7 +257,11 @@ LAYOUT = Layout(
         LayoutRow("dense_i.kernel", "weight_ih", transposed=True),
         LayoutRow("dense_i.bias", "bias"),
         LayoutRow("dense_h.kernel", "weight_hh", transposed=True),
-        LayoutRow("hn_bias", "bias_n", if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0."),
+        LayoutRow(
+            "hn_bias",
+            "bias_n",
+            if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0.",
+        ),
     ),
     readout=FLAX_READOUT,
 )
@@ -221,7 +283,9 @@ class Classifier(nnx.Module):
 
 _DOCS = "https://flax.readthedocs.io/en/latest"
 _IS_PYTREE = hasattr(nnx, "Pytree")  # as a module is from Flax 0.12 on
-_MUST_RETURN = "what a call changes in the module, as dropout's generator, must be returned"
+_MUST_RETURN = (
+    "what a call changes in the module, as dropout's generator, must be returned"
+)
 _TREE_MODE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
 _STAYS_BOUND = "model.eval() has no effect on what is bound already"
 
@@ -237,15 +301,25 @@ def _in_place(port, model, task, jit=lambda f: nnx.jit(f), bind: Any = partial):
 
     def train_step(model, optimizer, *arrays):
         loss, gradients = gradient(model, *arrays)
-        takes_model = "model" in signature(nnx.Optimizer.update).parameters  # which it kept before Flax 0.11
+        takes_model = (
+            "model" in signature(nnx.Optimizer.update).parameters
+        )  # which it kept before Flax 0.11
         optimizer.update(*((model, gradients) if takes_model else (gradients,)))
         return loss
 
     function = {"train_step": train_step, "gradient": gradient}.get(task.phase, forward)
-    bound = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param)) if task.phase == "train_step" else (model,)
+    bound = (
+        (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
+        if task.phase == "train_step"
+        else (model,)
+    )
     jitted = jit(function)
     call = bind(jitted, *bound)
-    lower = partial(jitted.lower, *bound) if hasattr(jitted, "lower") else getattr(call, "lower", None)
+    lower = (
+        partial(jitted.lower, *bound)
+        if hasattr(jitted, "lower")
+        else getattr(call, "lower", None)
+    )
     leaves = len(jax.tree.leaves(nnx.state(bound)))
     return Program(call, lambda: port.dump(model), lower, leaves, port.dump)
 
@@ -268,10 +342,16 @@ class NNXPort(Port):
         check_config(self, config)
         rngs = nnx.Rngs(params=key)  # no stream but the one that models name
         gru = self._gru(config, rngs)
-        return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
+        return (
+            gru
+            if config.classes is None
+            else Classifier(gru, config.classes, rngs=rngs)
+        )
 
     def _gru(self, config, rngs) -> Any:
-        return GRU(config.input_size, config.hidden_size, **config.model_options(), rngs=rngs)
+        return GRU(
+            config.input_size, config.hidden_size, **config.model_options(), rngs=rngs
+        )
 
     def load(self, config, params) -> Any:
         check_load(self, config, params)
@@ -285,18 +365,33 @@ class NNXPort(Port):
 
     def dump(self, tree):
         state = tree if isinstance(tree, nnx.State) else nnx.state(tree)
-        return super().dump(nnx.to_pure_dict(state) if hasattr(nnx, "to_pure_dict") else state.to_pure_dict())  # 0.10.6
+        return super().dump(
+            nnx.to_pure_dict(state)
+            if hasattr(nnx, "to_pure_dict")
+            else state.to_pure_dict()
+        )  # 0.10.6
 
     def value_and_grad(self, function, *, has_aux=False):
-        return lambda *given: nnx.value_and_grad(function, argnums=tuple(range(len(given))), has_aux=has_aux)(*given)
+        return lambda *given: nnx.value_and_grad(
+            function, argnums=tuple(range(len(given))), has_aux=has_aux
+        )(*given)
 
     call_styles = (
-        CallStyle("nnx.jit", "nnx.jit(f)(model, x)", _in_place, source=f"{_DOCS}/nnx_basics.html"),
+        CallStyle(
+            "nnx.jit",
+            "nnx.jit(f)(model, x)",
+            _in_place,
+            source=f"{_DOCS}/nnx_basics.html",
+        ),
         CallStyle(
             "nnx.jit-tree",
             "nnx.jit(f, graph=False)(model, x)",
             partial(_in_place, jit=lambda f: nnx.jit(f, graph=False)),
-            lambda: None if "graph" in signature(nnx.jit).parameters else "this flax's jit has no graph=",
+            lambda: (
+                None
+                if "graph" in signature(nnx.jit).parameters
+                else "this flax's jit has no graph="
+            ),
             source=f"{_DOCS}/flip/5310-tree-mode-nnx.html",
             caution=_TREE_MODE,
             keeps_updates=True,
@@ -304,8 +399,16 @@ class NNXPort(Port):
         CallStyle(
             "jit_partial",
             "nnx.jit_partial(f, model, graph=False)(x)",
-            partial(_in_place, jit=lambda f: f, bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False)),
-            lambda: None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial",
+            partial(
+                _in_place,
+                jit=lambda f: f,
+                bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False),
+            ),
+            lambda: (
+                None
+                if hasattr(nnx, "jit_partial")
+                else "this flax has no nnx.jit_partial"
+            ),
             source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
             caution=f"{_TREE_MODE}; {_STAYS_BOUND}",
             keeps_updates=True,
@@ -314,7 +417,11 @@ class NNXPort(Port):
             "cached_partial",
             "nnx.cached_partial(nnx.jit(f), model)(x)",
             partial(_in_place, bind=lambda f, *bound: nnx.cached_partial(f, *bound)),
-            lambda: None if hasattr(nnx, "cached_partial") else "this flax has no nnx.cached_partial",
+            lambda: (
+                None
+                if hasattr(nnx, "cached_partial")
+                else "this flax has no nnx.cached_partial"
+            ),
             source=f"{_DOCS}/guides/performance.html",
             caution=f"a call may not change the module's structure, as a new attribute does; {_STAYS_BOUND}",
         ),

@@ -16,7 +16,15 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.gru import initializers, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port.protocol import ModelClass, Port, Use, check_config, check_load, ensemble, own_array
+from ..common.port.protocol import (
+    ModelClass,
+    Port,
+    Use,
+    check_config,
+    check_load,
+    ensemble,
+    own_array,
+)
 from ..common.port.styles import shared_styles
 
 __all__ = ["PORT", "Params", "get_initial_carry", "gru", "gru_step", "init"]
@@ -51,7 +59,12 @@ def init(
 
     Raises an InputError for a size below 1, a dtype that is not a floating-point one, or a `carry_init` that fails.
     """
-    recurrence.check_model(input_size=input_size, hidden_size=hidden_size, dtype=None, param_dtype=param_dtype)
+    recurrence.check_model(
+        input_size=input_size,
+        hidden_size=hidden_size,
+        dtype=None,
+        param_dtype=param_dtype,
+    )
     D, H = input_size, hidden_size
     key_i, key_h, key_c = jax.random.split(key, 3)
     return Params(
@@ -59,7 +72,9 @@ def init(
         kernel_h=initializers.orthogonal_per_gate(key_h, (H, 3 * H), param_dtype),
         bias=jnp.zeros((3 * H,), param_dtype),
         bias_n=jnp.zeros((H,), param_dtype),
-        initial_carry=None if carry_init is None else initializers.for_carry(carry_init)(key_c, (H,), param_dtype),
+        initial_carry=None
+        if carry_init is None
+        else initializers.for_carry(carry_init)(key_c, (H,), param_dtype),
     )
 
 
@@ -104,7 +119,9 @@ def gru(
     ((2, 8), (2, 5, 8))
     """
     recurrence.check_model(unroll=unroll, remat=remat, kernel=kernel, dtype=dtype)
-    loop = recurrence.begin(x, carry, lengths, resets, reverse, time_major, **_fields(params, dtype))
+    loop = recurrence.begin(
+        x, carry, lengths, resets, reverse, time_major, **_fields(params, dtype)
+    )
     weights = recurrence.Weights(*recurrence.cast(params[:4], loop.dtype))
     if recurrence.is_fused(kernel, loop.dtype):
         return loop.run_fused(weights, unroll, remat)
@@ -143,8 +160,16 @@ def _cell(weights: recurrence.Weights, h: Array, x: Array) -> Array:
 
 
 def _fields(params: Params, dtype: Any) -> dict[str, Any]:
-    sizes = {"input_size": params.kernel_i.shape[0], "hidden_size": params.bias_n.shape[0]}
-    return {**sizes, "params": params[:4], "initial_carry": params.initial_carry, "dtype": dtype}
+    sizes = {
+        "input_size": params.kernel_i.shape[0],
+        "hidden_size": params.bias_n.shape[0],
+    }
+    return {
+        **sizes,
+        "params": params[:4],
+        "initial_carry": params.initial_carry,
+        "dtype": dtype,
+    }
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -171,7 +196,12 @@ class Model:
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `gru`."""
-        return {"dtype": self.dtype, "unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
+        return {
+            "dtype": self.dtype,
+            "unroll": self.unroll,
+            "remat": self.remat,
+            "kernel": self.kernel,
+        }
 
     def __call__(self, x, carry=None, **arguments):
         params: Any = self.params
@@ -179,7 +209,11 @@ class Model:
 
 
 def _construct(key, input_size, hidden_size, x=None, **options):
-    drawn = {name: options.pop(name) for name in ("carry_init", "param_dtype") if name in options}
+    drawn = {
+        name: options.pop(name)
+        for name in ("carry_init", "param_dtype")
+        if name in options
+    }
     return Model(init(input_size, hidden_size, **drawn, key=key), **options)
 
 
@@ -202,12 +236,18 @@ class PurePort(Port):
 
     def make(self, config, key):
         check_config(self, config)
-        model: Any = _construct(key, config.input_size, config.hidden_size, **config.model_options())
+        model: Any = _construct(
+            key, config.input_size, config.hidden_size, **config.model_options()
+        )
         if config.classes is None:
             return model
         shape, dtype = (config.hidden_size, config.classes), config.param_dtype
-        weight = jax.nn.initializers.lecun_normal()(jax.random.fold_in(key, 1), shape, dtype)
-        return replace(model, params=Classifier(model.params, weight, jnp.zeros(shape[1:], dtype)))
+        weight = jax.nn.initializers.lecun_normal()(
+            jax.random.fold_in(key, 1), shape, dtype
+        )
+        return replace(
+            model, params=Classifier(model.params, weight, jnp.zeros(shape[1:], dtype))
+        )
 
     def load(self, config, params: Any):
         check_load(self, config, params)
@@ -215,12 +255,20 @@ class PurePort(Port):
         gru = Params(record.weight_ih.T, record.weight_hh.T, *record[2:])
         if config.classes is not None:
             gru = Classifier(gru, params.readout.weight.T, params.readout.bias)
-        return Model(jax.tree.map(own_array, gru), config.dtype, config.unroll, config.remat, config.kernel)
+        return Model(
+            jax.tree.map(own_array, gru),
+            config.dtype,
+            config.unroll,
+            config.remat,
+            config.kernel,
+        )
 
     def dump(self, tree):
         params = jax.tree.map(np.asarray, tree.params)
         if isinstance(params, Classifier):
-            return ClassifierParams(_record(params.gru), ReadoutParams(params.weight.T, params.bias))
+            return ClassifierParams(
+                _record(params.gru), ReadoutParams(params.weight.T, params.bias)
+            )
         return _record(params)
 
     def step(self, model, x, carry=None, *, reset=None):
@@ -236,13 +284,21 @@ class PurePort(Port):
         return logits + jnp.broadcast_to(params.bias, logits.shape)
 
     call_styles = shared_styles(
-        name="jit", summary="jax.jit(f)(params, x)", source="https://docs.jax.dev/en/latest/jit-compilation.html"
+        name="jit",
+        summary="jax.jit(f)(params, x)",
+        source="https://docs.jax.dev/en/latest/jit-compilation.html",
     )
 
 
 def _record(params: Params) -> GRUParams:
-    h = np.zeros_like(params.bias_n) if params.initial_carry is None else params.initial_carry
-    return GRUParams(params.kernel_i.T, params.kernel_h.T, params.bias, params.bias_n, h)
+    h = (
+        np.zeros_like(params.bias_n)
+        if params.initial_carry is None
+        else params.initial_carry
+    )
+    return GRUParams(
+        params.kernel_i.T, params.kernel_h.T, params.bias, params.bias_n, h
+    )
 
 
 PORT = PurePort()

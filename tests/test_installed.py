@@ -19,7 +19,9 @@ from trigru.bench.upgrades.environments import _find_uv
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = [
     yaml.safe_load(block)
-    for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/upgrading.md").read_text(), flags=re.DOTALL)
+    for block in re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs/upgrading.md").read_text(), flags=re.DOTALL
+    )
 ]
 PROJECT = '[project]\nname = "equinox"\nversion = "{version}"\n[tool.setuptools]\npackages = ["equinox"]\n'
 
@@ -28,19 +30,28 @@ def run_action(step, checkout):
     """Runs the action for a step of a workflow, up to its first own step that fails: exit code and output."""
     action, temp, printed, code = checkout / step["uses"], checkout.parent, "", 0
     described = yaml.safe_load((action / "action.yml").read_text())
-    inputs = {name: of.get("default", "") for name, of in described["inputs"].items()} | step["with"]
+    inputs = {
+        name: of.get("default", "") for name, of in described["inputs"].items()
+    } | step["with"]
 
     def filled(text):
         text = text.replace("${{ github.action_path }}", str(action))
-        return re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: inputs[match[1]], text)
+        return re.sub(
+            r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: inputs[match[1]], text
+        )
 
     for own in described["runs"]["steps"]:
         if code or ("if" in own and inputs["snapshot"]):
             continue
-        env = os.environ | {"RUNNER_TEMP": str(temp), "GITHUB_STEP_SUMMARY": str(temp / "summary.md")}
+        env = os.environ | {
+            "RUNNER_TEMP": str(temp),
+            "GITHUB_STEP_SUMMARY": str(temp / "summary.md"),
+        }
         env |= {name: filled(value) for name, value in own.get("env", {}).items()}
         command = ["bash", "-eo", "pipefail", "-c", filled(own["run"])]
-        done = subprocess.run(command, env=env, cwd=checkout, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=env, cwd=checkout, capture_output=True, text=True, check=False
+        )
         code, printed = done.returncode, printed + done.stdout + done.stderr
     return code, printed
 
@@ -62,7 +73,9 @@ def checkout(tmp_path_factory):
 @pytest.mark.long
 def test_a_change_of_a_candidate_is_annotated_in_its_file(checkout):
     """The first workflow takes a snapshot of the base, which the second one is given."""
-    for workflow, snapshot in zip(WORKFLOWS, ("", str(checkout.parent / "base")), strict=True):
+    for workflow, snapshot in zip(
+        WORKFLOWS, ("", str(checkout.parent / "base")), strict=True
+    ):
         (job,) = workflow["jobs"].values()
         (step,) = (step for step in job["steps"] if step.get("uses") == "./trigru")
         base = {"base": f"equinox=={equinox.__version__}", "snapshot": snapshot}
@@ -77,7 +90,13 @@ def test_a_change_of_a_candidate_is_annotated_in_its_file(checkout):
 
 def test_workflows_name_inputs_that_the_action_has():
     inputs = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
-    used = [step for w in WORKFLOWS for job in w["jobs"].values() for step in job["steps"] if "with" in step]
+    used = [
+        step
+        for w in WORKFLOWS
+        for job in w["jobs"].values()
+        for step in job["steps"]
+        if "with" in step
+    ]
     ours = [step["with"] for step in used if step["uses"] == "./trigru"]
     assert ours
     assert all(given.keys() <= inputs.keys() for given in ours)
@@ -100,7 +119,10 @@ IS_SMALL = "from importlib.util import find_spec; assert not any(map(find_spec, 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([_find_uv(), "build", "--quiet", "--wheel", "--out-dir", folder, ROOT], check=True)
+    subprocess.run(
+        [_find_uv(), "build", "--quiet", "--wheel", "--out-dir", folder, ROOT],
+        check=True,
+    )
     (path,) = folder.glob("*.whl")
     return path
 
@@ -108,17 +130,33 @@ def wheel(tmp_path_factory):
 @pytest.fixture
 def installed(wheel, tmp_path):
     """Runs a command in an environment that has the wheel with Flax alone."""
-    own = [_find_uv(), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
+    own = [
+        _find_uv(),
+        "run",
+        "--quiet",
+        "--isolated",
+        "--no-project",
+        "--python",
+        sys.executable,
+    ]
     own += ["--with", f"trigru[flax] @ {wheel.as_uri()}", "--"]
-    return lambda *command: subprocess.run([*own, *command], cwd=tmp_path, capture_output=True, text=True)
+    return lambda *command: subprocess.run(
+        [*own, *command], cwd=tmp_path, capture_output=True, text=True
+    )
 
 
 @pytest.mark.long
 def test_it_has_every_file_of_the_package(wheel):
     command = ["git", "ls-files", "common", "impls", "bench"]
-    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    tracked = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     names = {name.replace("impls/parity/public/", "parity/") for name in tracked}
-    shipped = {name.removeprefix("trigru/") for name in ZipFile(wheel).namelist() if name.startswith("trigru/")}
+    shipped = {
+        name.removeprefix("trigru/")
+        for name in ZipFile(wheel).namelist()
+        if name.startswith("trigru/")
+    }
     assert {name for name in names if not name.startswith("bench/studies/")} == shipped
 
 

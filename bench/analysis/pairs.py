@@ -37,9 +37,13 @@ class Difference(TimeComparison, frozen=True, kw_only=True):
     difference_low_s: float
     difference_high_s: float
     verdict: str  # of the first: "faster", "slower" or "indistinguishable"
-    same_program: bool | None  # whether XLA runs the same one; None where one could not be read
+    same_program: (
+        bool | None
+    )  # whether XLA runs the same one; None where one could not be read
     cause: Cause
-    counts: tuple[tuple[str, int, int], ...]  # differing numbers of operations: name, of one, of the other
+    counts: tuple[
+        tuple[str, int, int], ...
+    ]  # differing numbers of operations: name, of one, of the other
 
     @property
     def is_real(self) -> bool:
@@ -52,32 +56,64 @@ def difference(group: list[Benchmark], one: Benchmark, other: Benchmark) -> Diff
     difference_s, low_s, high_s = ((r - 1) * other.median_s for r in astuple(ratio))
     mine, its = one.facts.program, other.facts.program
     names = ("dots", "transposes", "whiles", "fusions") if mine and its else ()
-    differing = [(n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))]
-    counts = tuple(count for count in differing if count[0] != "fusions") or tuple(differing)
+    differing = [
+        (n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))
+    ]
+    counts = tuple(count for count in differing if count[0] != "fusions") or tuple(
+        differing
+    )
     same = same_program(one, other)
-    cause = "none" if word == "indistinguishable" else _cause(group, one, other, same, difference_s)
+    cause = (
+        "none"
+        if word == "indistinguishable"
+        else _cause(group, one, other, same, difference_s)
+    )
     return Difference(
-        *astuple(ratio), one=one.name, other=other.name, difference_s=difference_s, difference_low_s=low_s,
-        difference_high_s=high_s, verdict=word, same_program=same, cause=cause, counts=counts,
-    )  # fmt: skip
+        *astuple(ratio),
+        one=one.name,
+        other=other.name,
+        difference_s=difference_s,
+        difference_low_s=low_s,
+        difference_high_s=high_s,
+        verdict=word,
+        same_program=same,
+        cause=cause,
+        counts=counts,
+    )
 
 
-def _cause(group: list[Benchmark], one: Benchmark, other: Benchmark, same: bool | None, difference_s: float) -> Cause:
+def _cause(
+    group: list[Benchmark],
+    one: Benchmark,
+    other: Benchmark,
+    same: bool | None,
+    difference_s: float,
+) -> Cause:
     if same is None:
         return "unread"
     same_port = one.arm.port == other.arm.port
-    if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
+    if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {
+        FUNCTIONAL,
+        LEAVES,
+        DONATED,
+    }:
         return "style"
     if not same:
         return "style" if same_port else "program"
-    if abs(difference_s) > 2e-3:  # the most that crossing the jit boundary was seen to take
+    if (
+        abs(difference_s) > 2e-3
+    ):  # the most that crossing the jit boundary was seen to take
         return "unexplained"
     if same_port:
         return "boundary"
     # two frameworks that cannot be told apart where both pass a list of arrays, by the same clock
-    alike = [b for b in group if b.group == one.group and b.facts.clock == one.facts.clock]
+    alike = [
+        b for b in group if b.group == one.group and b.facts.clock == one.facts.clock
+    ]
     as_leaves = labelled(alike, LEAVES)
-    pair = [as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves]
+    pair = [
+        as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves
+    ]
     vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
     return "boundary" if vanishes else "unexplained"
 
@@ -95,7 +131,11 @@ def same_program(one: Benchmark, other: Benchmark) -> bool | None:
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
     """The arm of each framework whose call style has a label, by port: of the stock cell, on one device."""
-    own = [b for b in benchmarks if b.arm.role in ("arm", "baseline") and b.arm.kernel == STOCK and not b.arm.way]
+    own = [
+        b
+        for b in benchmarks
+        if b.arm.role in ("arm", "baseline") and b.arm.kernel == STOCK and not b.arm.way
+    ]
     return {b.arm.port: b for b in own if label in b.arm.labels}
 
 
@@ -107,7 +147,10 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
 
 def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
     """Arms of the stock division by name and phase, then by the swept size; empty where none is swept."""
-    swept, found = results.trigru.plan.swept, dict[tuple[str, str], dict[int, Benchmark]]()
+    swept, found = (
+        results.trigru.plan.swept,
+        dict[tuple[str, str], dict[int, Benchmark]](),
+    )
     for b in results.benchmarks:
         if swept and (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", ""):
             found.setdefault((b.name, b.arm.phase), {})[b.arm.workload.sizes[swept]] = b
@@ -117,7 +160,9 @@ def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
 def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
     """The size from which an arm, by the swept size, has a negligible overhead, and whether intervals confirm it."""
     from_largest = sorted(of_arm, reverse=True)
-    likely = [*takewhile(lambda size: of_arm[size].ratio - 1 < NEGLIGIBLE, from_largest)]
+    likely = [
+        *takewhile(lambda size: of_arm[size].ratio - 1 < NEGLIGIBLE, from_largest)
+    ]
     sure = [*takewhile(lambda size: of_arm[size].high - 1 < NEGLIGIBLE, likely)]
     return (sure[-1], True) if sure else (likely[-1] if likely else None, False)
 
@@ -125,7 +170,10 @@ def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
 def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:
     """The nearer limit of the machine for an arm, "gemm" or "copy", and the share of it that the arm reaches."""
     ceilings, time_s = best_ceilings(results, b.arm.arithmetic), b.median_s
-    gemm_s, copy_s = b.flops / ceilings.gemm_gflop_per_s * 1e-9, b.moved_bytes / ceilings.copy_gbyte_per_s * 1e-9
+    gemm_s, copy_s = (
+        b.flops / ceilings.gemm_gflop_per_s * 1e-9,
+        b.moved_bytes / ceilings.copy_gbyte_per_s * 1e-9,
+    )
     return ("gemm", gemm_s / time_s) if gemm_s >= copy_s else ("copy", copy_s / time_s)
 
 
@@ -133,7 +181,10 @@ def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
     """The best rates that any process of a run saw."""
     seen = [started.ceilings[arithmetic] for started in results.trigru.started]
     steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
-    gemm, copy = max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen)
+    gemm, copy = (
+        max(c.gemm_gflop_per_s for c in seen),
+        max(c.copy_gbyte_per_s for c in seen),
+    )
     return Ceilings(gemm, copy, min(steps_s, default=None))
 
 
@@ -149,7 +200,10 @@ class Speedup(Struct, frozen=True):
     @property
     def temp_share(self) -> float | None:
         """The arm's temporary memory over the other's; None where one is unknown, or the latter has none."""
-        other, own = (b.facts.program.temp_bytes if b.facts.program else None for b in (self.other, self.benchmark))
+        other, own = (
+            b.facts.program.temp_bytes if b.facts.program else None
+            for b in (self.other, self.benchmark)
+        )
         return own / other if other and own is not None else None
 
 
@@ -158,14 +212,24 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
     found = []
     for benchmarks in results.groups().values():
         first = [b for b in benchmarks if b.arm.copy == 1]
-        alone = {(b.arm.port, b.arm.style, b.arm.kernel): b for b in first if not b.arm.way}
-        peers = [b for b in alone.values() if b.arm.port in results.trigru.plan.peers and b.arm.kernel == STOCK]
+        alone = {
+            (b.arm.port, b.arm.style, b.arm.kernel): b for b in first if not b.arm.way
+        }
+        peers = [
+            b
+            for b in alone.values()
+            if b.arm.port in results.trigru.plan.peers and b.arm.kernel == STOCK
+        ]
         for b in first:
-            own = alone.get((b.arm.port, b.arm.style, b.arm.kernel if b.arm.way else STOCK))
+            own = alone.get(
+                (b.arm.port, b.arm.style, b.arm.kernel if b.arm.way else STOCK)
+            )
             if own is None or own is b or bool(b.arm.way) != (over == "one device"):
                 continue
             for other in peers if over == "peers" else [own]:
                 time, word = _compared(b, other)
                 ratio = TimeComparison(1 / time.ratio, 1 / time.high, 1 / time.low)
-                found.append(Speedup(b, other, b.name if b.arm.way else own.name, ratio, word))
+                found.append(
+                    Speedup(b, other, b.name if b.arm.way else own.name, ratio, word)
+                )
     return found

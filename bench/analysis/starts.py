@@ -40,7 +40,12 @@ def load_starts(path: Path) -> ColdStarts:
     """Read a file of cold starts. Raises an InputError if it is missing, was changed, or is not such a file."""
     with refusing(path, InputError, f"Write it with `{STARTS_COMMAND}`."):
         found = record_of(read_whole(path, MOST_BYTES), ColdStarts, SCHEMA)
-        if first_twice(port for port, _ in dict.fromkeys((cold.port, cold.style) for cold in found.starts)):
+        if first_twice(
+            port
+            for port, _ in dict.fromkeys(
+                (cold.port, cold.style) for cold in found.starts
+            )
+        ):
             raise ValueError("the starts of one port are of several call styles")
         if first_twice(map(repr, found.starts)):
             raise ValueError("it has a start twice, to the last digit")
@@ -49,10 +54,21 @@ def load_starts(path: Path) -> ColdStarts:
 
 def median_start(starts: Sequence[ColdStart]) -> ColdStart:
     """The starts of one port as one, of medians: of each time, and of the peaks that are known, or None."""
-    times_s = zip(*((s.import_s, s.init_s, s.second_call_s, *astuple(s.build)) for s in starts), strict=True)
+    times_s = zip(
+        *((s.import_s, s.init_s, s.second_call_s, *astuple(s.build)) for s in starts),
+        strict=True,
+    )
     import_s, init_s, second_s, *build_s = map(median, times_s)
     peaks = []
     for name in ("peak_bytes", "device_peak_bytes"):
         known = [peak for s in starts if (peak := getattr(s, name)) is not None]
         peaks.append(int(median(known)) if known else None)
-    return ColdStart(starts[0].port, starts[0].style, import_s, init_s, Build(*build_s), second_s, *peaks)
+    return ColdStart(
+        starts[0].port,
+        starts[0].style,
+        import_s,
+        init_s,
+        Build(*build_s),
+        second_s,
+        *peaks,
+    )

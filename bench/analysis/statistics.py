@@ -38,19 +38,28 @@ class Effect:
     log_ratio: float  # the mean over processes of the median over rounds
     low: float  # the 95 % interval
     high: float
-    standard_error: float  # of log_ratio, as far as the processes and rounds of the run tell
+    standard_error: (
+        float  # of log_ratio, as far as the processes and rounds of the run tell
+    )
     processes: int
     between_runs: float = 0.0  # a further standard deviation, known beforehand, which the interval contains
 
 
 def compare(
-    time_s: np.ndarray, baseline_time_s: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0
+    time_s: np.ndarray,
+    baseline_time_s: np.ndarray,
+    process: Sequence[int] | np.ndarray | None = None,
+    seed: int = 0,
 ) -> TimeComparison:
     """The paired ratio of two arms, from seconds per call in the same rounds; `effect_of` has the rest."""
     return as_ratio(effect_of(np.log(time_s) - np.log(baseline_time_s), process, seed))
 
 
-def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0) -> Effect:
+def effect_of(
+    log_ratio: np.ndarray,
+    process: Sequence[int] | np.ndarray | None = None,
+    seed: int = 0,
+) -> Effect:
     """The mean over processes of the median over rounds, with its interval, given each round's process; None: one.
 
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
@@ -70,13 +79,20 @@ def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None 
     if P == 1:
         ((low, high, error),) = _bootstrap(log_ratio.tobytes(), 1, seed, RESAMPLES)
         return Effect(centre, low, high, error, 1)
-    varied = [rounds for rounds in by_process if np.ptp(rounds)]  # SciPy warns of what does not vary
+    varied = [
+        rounds for rounds in by_process if np.ptp(rounds)
+    ]  # SciPy warns of what does not vary
     squared_errors = [
         error**2
         for alike in grouped(varied, len).values()
-        for _, _, error in _bootstrap(np.stack(alike).tobytes(), len(alike), seed, RESAMPLES_EACH)
+        for _, _, error in _bootstrap(
+            np.stack(alike).tobytes(), len(alike), seed, RESAMPLES_EACH
+        )
     ]
-    of_rounds, of_processes = sum(squared_errors) ** 0.5 / P, float(np.std(medians, ddof=1)) / P**0.5
+    of_rounds, of_processes = (
+        sum(squared_errors) ** 0.5 / P,
+        float(np.std(medians, ddof=1)) / P**0.5,
+    )
     reach = max(_t(P - 1.0) * of_processes, _t(np.inf) * of_rounds)
     return _widened(centre, reach, max(of_processes, of_rounds), P, between_runs(P))
 
@@ -98,15 +114,25 @@ def compare_effects(new: Effect, old: Effect) -> tuple[TimeComparison, float]:
     freedom, and the interval does not contain the difference between processes. The probability is one-sided, of the
     interval's own t.
     """
-    counted = sum(e.standard_error**4 / (e.processes - 1) for e in (new, old) if e.processes > 1)
+    counted = sum(
+        e.standard_error**4 / (e.processes - 1) for e in (new, old) if e.processes > 1
+    )
     squared = new.standard_error**2 + old.standard_error**2
     freedom, error = squared**2 / counted if counted else np.inf, squared**0.5
     between = float(np.hypot(new.between_runs, old.between_runs))
-    change = _widened(new.log_ratio - old.log_ratio, _t(freedom) * error if error else 0.0, error, 1, between)
+    change = _widened(
+        new.log_ratio - old.log_ratio,
+        _t(freedom) * error if error else 0.0,
+        error,
+        1,
+        between,
+    )
     reach = change.high - change.log_ratio
     if reach == 0:
         return as_ratio(change), float(np.heaviside(-change.log_ratio, 0.5))
-    return as_ratio(change), float(t.sf(change.log_ratio / reach * _t(freedom), freedom))
+    return as_ratio(change), float(
+        t.sf(change.log_ratio / reach * _t(freedom), freedom)
+    )
 
 
 def beyond_chance(chances: Sequence[float]) -> list[bool]:
@@ -124,7 +150,9 @@ def beyond_chance(chances: Sequence[float]) -> list[bool]:
 
 def as_ratio(effect: Effect) -> TimeComparison:
     """An effect as a ratio, as tables show it."""
-    return TimeComparison(*(float(np.exp(x)) for x in (effect.log_ratio, effect.low, effect.high)))
+    return TimeComparison(
+        *(float(np.exp(x)) for x in (effect.log_ratio, effect.low, effect.high))
+    )
 
 
 def noise_floor(duplicate: TimeComparison, processes: int = 1) -> float:
@@ -142,7 +170,9 @@ def enough_rounds(process: Sequence[int]) -> bool:
     return len(set(process)) > 1 or len(process) >= LEAST_ROUNDS
 
 
-def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | None = None) -> str:
+def verdict(
+    comparison: TimeComparison, floor: float, process: Sequence[int] | None = None
+) -> str:
     """Say "faster", "slower", or, by default, "indistinguishable".
 
     A difference needs an interval that excludes 1, an effect above the noise floor, which is a fraction, and enough
@@ -157,24 +187,39 @@ def verdict(comparison: TimeComparison, floor: float, process: Sequence[int] | N
     return "indistinguishable"
 
 
-def _widened(centre: float, reach: float, error: float, processes: int, between: float) -> Effect:
+def _widened(
+    centre: float, reach: float, error: float, processes: int, between: float
+) -> Effect:
     """An effect whose interval also contains an error between runs, which is independent: squares add up."""
     reach = float(np.hypot(reach, _t(np.inf) * between))
     return Effect(centre, centre - reach, centre + reach, error, processes, between)
 
 
 @lru_cache(maxsize=512)
-def _bootstrap(log_ratios: bytes, processes: int, seed: int, resamples: int) -> tuple[list[float], ...]:
+def _bootstrap(
+    log_ratios: bytes, processes: int, seed: int, resamples: int
+) -> tuple[list[float], ...]:
     """SciPy's interval, low and high, and standard error of the median over each process's rounds.
 
     Processes of equally many rounds are resampled at once, as each is alone: with the same draws. A page shows a ratio
     in several places; it is resampled for the first of them.
     """
-    rounds, rng = np.frombuffer(log_ratios).reshape(processes, -1), np.random.default_rng(seed)
-    found = bootstrap(
-        (rounds,), np.median, n_resamples=resamples, axis=-1, confidence_level=CONFIDENCE, method="percentile", rng=rng
+    rounds, rng = (
+        np.frombuffer(log_ratios).reshape(processes, -1),
+        np.random.default_rng(seed),
     )
-    return tuple(np.stack([*found.confidence_interval, found.standard_error]).T.tolist())
+    found = bootstrap(
+        (rounds,),
+        np.median,
+        n_resamples=resamples,
+        axis=-1,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=rng,
+    )
+    return tuple(
+        np.stack([*found.confidence_interval, found.standard_error]).T.tolist()
+    )
 
 
 def _t(freedom: float) -> float:

@@ -48,10 +48,14 @@ class Reference:
         for quantity, want in self.expected.items():
             got = np.asarray(answers[quantity])
             if got.shape != want.shape:
-                raise NotEqualError(f"{quantity} has shape {got.shape}, expected {want.shape}")
+                raise NotEqualError(
+                    f"{quantity} has shape {got.shape}, expected {want.shape}"
+                )
             shares.append(share := relative_error(got, want) / self.bounds[quantity])
             if not share <= 1:  # NaN is not
-                raise NotEqualError(f"not equal to the oracle: {quantity} is off by {share:.3g} times what is allowed")
+                raise NotEqualError(
+                    f"not equal to the oracle: {quantity} is off by {share:.3g} times what is allowed"
+                )
         return max(shares)
 
     def _answers(self, program: Program, call: Callable[[], Any]) -> dict[str, Any]:
@@ -72,8 +76,12 @@ _folder: Path | None = None
 #: Significant bits of what goes into a float32 product, by platform and precision, where it is rounded: to TF32, to
 #: bfloat16, or to two or three of these (https://docs.jax.dev/en/latest/jax.lax.html#jax.lax.Precision).
 OPERAND_BITS = {
-    ("gpu", "high"): 11, ("gpu", "default"): 11, ("tpu", "highest"): 23, ("tpu", "high"): 16, ("tpu", "default"): 8,
-}  # fmt: skip
+    ("gpu", "high"): 11,
+    ("gpu", "default"): 11,
+    ("tpu", "highest"): 23,
+    ("tpu", "high"): 16,
+    ("tpu", "default"): 8,
+}
 
 
 def share_references(folder: Path) -> None:
@@ -84,32 +92,57 @@ def share_references(folder: Path) -> None:
 
 @cache
 def get_reference(
-    workload: Workload, phase: str, dtype: str, precision: str = "highest", steps: int = TRAIN_STEPS
+    workload: Workload,
+    phase: str,
+    dtype: str,
+    precision: str = "highest",
+    steps: int = TRAIN_STEPS,
 ) -> Reference:
     """The oracle's answers for a phase of a workload; for "train_step", of that many steps."""
-    path = _folder and _folder / f"{workload.name}-{phase}-{dtype}-{precision}-{steps}.pickle"
+    path = (
+        _folder
+        and _folder / f"{workload.name}-{phase}-{dtype}-{precision}-{steps}.pickle"
+    )
     if path and path.exists():
         return pickle.loads(path.read_bytes())
-    bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
+    bits = (
+        OPERAND_BITS.get((jax.default_backend(), precision))
+        if dtype == "float32"
+        else None
+    )
     params, batch = random_params(workload.config(phase)), workload.batch()
     wide = jax.tree.map(lambda array: array.astype("float64"), params)
     exact, walk = _answer(phase, wide, batch, "float64", steps)
     with oracle.operands_rounded(bits):
         in_dtype, rounded = _answer(phase, params, batch, dtype, steps)
     if walk and rounded:  # both moves have the weights of the reference
-        exact, in_dtype = exact | walk.moved(walk.end), in_dtype | walk.moved(rounded.end)
-    bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact}
+        exact, in_dtype = (
+            exact | walk.moved(walk.end),
+            in_dtype | walk.moved(rounded.end),
+        )
+    bounds = {
+        name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact
+    }
     reference = Reference(phase, params, batch, exact, bounds, steps, walk)
     if path:
         write_whole(path, pickle.dumps(reference))
     return reference
 
 
-def _answer(phase: str, params: Any, batch: Batch, dtype: str, steps: int) -> tuple[dict[str, Any], Trajectory | None]:
+def _answer(
+    phase: str, params: Any, batch: Batch, dtype: str, steps: int
+) -> tuple[dict[str, Any], Trajectory | None]:
     """The oracle's answers by quantity, computed in a dtype; and of train steps, how the parameters changed."""
 
     def cast(tree: Any) -> Any:
-        return jax.tree.map(lambda a: a.astype(jnp.dtype(dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+        return jax.tree.map(
+            lambda a: (
+                a.astype(jnp.dtype(dtype))
+                if jnp.issubdtype(a.dtype, jnp.floating)
+                else a
+            ),
+            tree,
+        )
 
     def loss_and_grad(params: Any) -> tuple[Any, Any]:
         return oracle.loss_and_grad(params, batch.x, batch.targets, batch.lengths)

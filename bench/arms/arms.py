@@ -12,7 +12,14 @@ from typing import Any
 from ...common.errors import UnavailableError, what_to_install
 from ...common.gru.kernels import STOCK
 from ...common.port.programs import Build
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
+from ...common.port.protocol import (
+    DOCUMENTED,
+    FUNCTIONAL,
+    LEAVES,
+    CallStyle,
+    Port,
+    Program,
+)
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...common.port.task import WAYS, spread_of
 from ...impls import get_port, get_style
@@ -35,7 +42,9 @@ class Peer:
 
     name: str
     packages: tuple[str, ...]  # the distributions whose versions can change its results
-    call_styles: tuple[CallStyle, ...]  # first that of its documentation; build takes (config, canonical params, phase)
+    call_styles: tuple[
+        CallStyle, ...
+    ]  # first that of its documentation; build takes (config, canonical params, phase)
 
 
 @cache
@@ -73,7 +82,11 @@ def expand(plan: Plan) -> list[Arm]:
     without a style. A plan without call styles has all of them; of a large workload those of `first_look`; and where a
     kernel is compared with the stock cell, or one device with several, the documented one. Peers have all their styles.
     """
-    return [arm for of in product(plan.workloads, plan.phases, plan.kernels) for arm in _group(plan, *of)]
+    return [
+        arm
+        for of in product(plan.workloads, plan.phases, plan.kernels)
+        for arm in _group(plan, *of)
+    ]
 
 
 def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[Arm]:
@@ -83,18 +96,46 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
     elif styles is None and get_workload(workload).few_styles:
         styles = first_look(plan.ports)
 
-    def make(port: str, style: str | None, kernel: str = STOCK, role: Any = "arm", **more: Any) -> Arm:
+    def make(
+        port: str,
+        style: str | None,
+        kernel: str = STOCK,
+        role: Any = "arm",
+        **more: Any,
+    ) -> Arm:
         source = find_source(port)
         labels = labels_of(source, phase) if source else {}
-        work, copy = (workload, phase, plan.dtype, division), 2 if role == "duplicate" else 1
-        return Arm(*work, port, style, kernel, role, copy, labels.get(style or "", ()), plan.precision, **more)
+        work, copy = (
+            (workload, phase, plan.dtype, division),
+            2 if role == "duplicate" else 1,
+        )
+        return Arm(
+            *work,
+            port,
+            style,
+            kernel,
+            role,
+            copy,
+            labels.get(style or "", ()),
+            plan.precision,
+            **more,
+        )
 
     yield make(*BASELINE, role="baseline")
     yield make(*BASELINE, role="duplicate")
-    several = [(over, way) for over in plan.devices if over > 1 for way in WAYS.get(phase, ("placed",))]
+    several = [
+        (over, way)
+        for over in plan.devices
+        if over > 1
+        for way in WAYS.get(phase, ("placed",))
+    ]
     for name in (*plan.ports, *plan.peers):
         is_port, source = name in plan.ports, find_source(name)
-        for style in styles_called(source, styles if is_port else None, phase) if source else [None]:
+        for style in (
+            styles_called(source, styles if is_port else None, phase)
+            if source
+            else [None]
+        ):
             for kernel in dict.fromkeys((STOCK, division if is_port else STOCK)):
                 if (name, style, kernel) != (*BASELINE, STOCK):
                     yield make(name, style, kernel)
@@ -105,13 +146,22 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
 def first_look(ports: Iterable[str]) -> tuple[str, ...]:
     """The call styles of most interest: documented, those that keep state in less time, functional, and leaves."""
     sources = filter(None, map(find_source, ports))
-    keeping = (style.name for source in sources for style in source.call_styles if style.keeps_updates)
+    keeping = (
+        style.name
+        for source in sources
+        for style in source.call_styles
+        if style.keeps_updates
+    )
     return tuple(dict.fromkeys((DOCUMENTED, *keeping, FUNCTIONAL, LEAVES)))
 
 
 def packages_of(names: Iterable[str]) -> list[str]:
     """The distributions that can change the results of ports and peers, of those that are available."""
-    return [package for source in filter(None, map(find_source, names)) for package in source.packages]
+    return [
+        package
+        for source in filter(None, map(find_source, names))
+        for package in source.packages
+    ]
 
 
 def find_source(name: str) -> Port | Peer | None:
@@ -127,7 +177,9 @@ def expected_of(arm: Arm) -> Reference:
     Peers may have two biases where the model has one. Then they train like the model for one step only.
     """
     steps = 1 if arm.port in PEERS else TRAIN_STEPS
-    return get_reference(get_workload(arm.workload), arm.phase, arm.dtype, arm.precision, steps)
+    return get_reference(
+        get_workload(arm.workload), arm.phase, arm.dtype, arm.precision, steps
+    )
 
 
 def prepare(arm: Arm) -> Ready:
@@ -145,10 +197,16 @@ def prepare(arm: Arm) -> Ready:
             raise UnavailableError(f"{arm.port} is timed in float32 alone.")
         program = style.build(config, expected.params, arm.phase)
     else:
-        task, model = make_task(source, config, arm.phase, OPTIMIZER), source.load(config, expected.params)
+        task, model = (
+            make_task(source, config, arm.phase, OPTIMIZER),
+            source.load(config, expected.params),
+        )
         if arm.devices > 1:
             spread = spread_of(arm.devices, arm.way)
-            program = replace(style.build(source, spread.model(model), spread.task(task)), put=spread.put)
+            program = replace(
+                style.build(source, spread.model(model), spread.task(task)),
+                put=spread.put,
+            )
         else:
             program = style.build(source, model, task)
     arguments = [program.put(array) for array in expected.batch.arguments(arm.phase)]

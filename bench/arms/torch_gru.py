@@ -46,10 +46,14 @@ class LearnedGRU(nn.Module):
     def forward(self, x, carry=None, lengths=None):
         """Final carry (B, H) and outputs (B, T, H) of x (B, T, D); lengths (B,) are int64, on the CPU."""
         if carry is None:
-            carry = self.initial_carry.expand(x.shape[0], -1).contiguous()  # (B, H); cuDNN takes no other
+            carry = self.initial_carry.expand(
+                x.shape[0], -1
+            ).contiguous()  # (B, H); cuDNN takes no other
         if lengths is not None:
             x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        outputs, carry = self.gru(x, carry.unsqueeze(0))  # (B, T, H) or packed, (1, B, H)
+        outputs, carry = self.gru(
+            x, carry.unsqueeze(0)
+        )  # (B, T, H) or packed, (1, B, H)
         return carry[0], outputs
 
 
@@ -85,7 +89,9 @@ class OnDevice:
         return array if dtype is None else array.astype(dtype)
 
 
-def _build(config: Any, params: Any, phase: Any, wrap: Any = lambda model: model) -> Program:
+def _build(
+    config: Any, params: Any, phase: Any, wrap: Any = lambda model: model
+) -> Program:
     fast = jax.config.jax_default_matmul_precision != "highest"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
     on_gpu = torch.cuda.is_available()
@@ -122,17 +128,29 @@ def _build(config: Any, params: Any, phase: Any, wrap: Any = lambda model: model
         optimizer.step()
         return loss.detach()
 
-    run = {"forward": forward, "gradient": gradient, "train_step": train_step, "step": step}[phase]
+    run = {
+        "forward": forward,
+        "gradient": gradient,
+        "train_step": train_step,
+        "step": step,
+    }[phase]
     names = [name for name, _ in module.named_parameters()]
 
     def readable(result):
         if isinstance(result, torch.Tensor):
             return OnDevice(result)
-        return tuple(OnDevice(part) if isinstance(part, torch.Tensor) else part for part in result)
+        return tuple(
+            OnDevice(part) if isinstance(part, torch.Tensor) else part
+            for part in result
+        )
 
     def put(array: Any) -> Any:
         tensor = torch.tensor(np.asarray(array))
-        return tensor.to(device) if tensor.is_floating_point() else Integers(tensor.long(), tensor.long().to(device))
+        return (
+            tensor.to(device)
+            if tensor.is_floating_point()
+            else Integers(tensor.long(), tensor.long().to(device))
+        )
 
     def wait(result: Any) -> Any:
         torch.cuda.synchronize()
@@ -142,7 +160,10 @@ def _build(config: Any, params: Any, phase: Any, wrap: Any = lambda model: model
         call=(lambda *arrays: readable(run(*arrays))) if on_gpu else run,
         params=lambda: _dump(dict(module.named_parameters())),
         lower=None,
-        leaves=len(tensors) * (4 if phase == "train_step" else 1),  # Adam keeps a step and two moments of each
+        leaves=len(tensors)
+        * (
+            4 if phase == "train_step" else 1
+        ),  # Adam keeps a step and two moments of each
         read=lambda gradient: _dump(dict(zip(names, gradient, strict=True))),
         put=put,
         wait=wait if on_gpu else lambda result: result,
@@ -153,15 +174,23 @@ def _build(config: Any, params: Any, phase: Any, wrap: Any = lambda model: model
 
 def _load(config: GRUConfig, params: Params) -> nn.Module:
     sizes = config.input_size, config.hidden_size
-    module = LearnedGRU(*sizes) if config.classes is None else Classifier(*sizes, config.classes)
+    module = (
+        LearnedGRU(*sizes)
+        if config.classes is None
+        else Classifier(*sizes, config.classes)
+    )
     module = module.to(getattr(torch, config.param_dtype))
-    module.load_state_dict({name: torch.tensor(array) for name, array in TORCH.flat(params).items()})
+    module.load_state_dict(
+        {name: torch.tensor(array) for name, array in TORCH.flat(params).items()}
+    )
     return module
 
 
 def _dump(tensors: dict[str, torch.Tensor]) -> Params:
     """The canonical record of parameters or of their gradients, without `b_hh` of r and z."""
-    arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+    arrays = {
+        name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()
+    }
     for name, array in arrays.items():
         if name.endswith("bias_hh_l0"):
             array[: -len(array) // 3] = 0
@@ -173,6 +202,10 @@ PEER = Peer(
     packages=("torch",),
     call_styles=(
         CallStyle("eager", "loss.backward(); optimizer.step()", _build),
-        CallStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile)),
+        CallStyle(
+            "compile",
+            "model = torch.compile(model)",
+            partial(_build, wrap=torch.compile),
+        ),
     ),
 )

@@ -40,35 +40,56 @@ class Workload:
     time: int  # T, steps of the longest sequence
     input_size: int  # D
     hidden_size: int  # H
-    classes: int | None = None  # C of a readout with cross-entropy, on real utterances; None for random targets
+    classes: int | None = (
+        None  # C of a readout with cross-entropy, on real utterances; None for random targets
+    )
     few_styles: bool = False  # those of a first look: crossing the jit boundary makes no difference to so long a call
 
     def batch(self) -> Batch:
         """The data, float32 NumPy arrays; the same at each call."""
         B, T, D, H = self.batch_size, self.time, self.input_size, self.hidden_size
         rng = np.random.default_rng(SEED)
-        carry = np.random.default_rng(SEED + 1).uniform(-1, 1, (B, H)).astype(np.float32)
+        carry = (
+            np.random.default_rng(SEED + 1).uniform(-1, 1, (B, H)).astype(np.float32)
+        )
         if self.classes is not None:
             data = japanese_vowels("train")
             rows = rng.permutation(len(data.labels))[:B]
-            return Batch(data.inputs[rows], data.labels[rows], data.lengths[rows], carry)
+            return Batch(
+                data.inputs[rows], data.labels[rows], data.lengths[rows], carry
+            )
         x, targets = rng.normal(size=(B, T, D)), rng.normal(scale=0.5, size=(B, T, H))
         return Batch(x.astype(np.float32), targets.astype(np.float32), carry=carry)
 
-    def config(self, phase: str = "forward", kernel: str = "stock", dtype: str = "float32") -> GRUConfig:
+    def config(
+        self, phase: str = "forward", kernel: str = "stock", dtype: str = "float32"
+    ) -> GRUConfig:
         """The model's configuration, computed in a dtype. One time step is a GRU's, without the readout."""
         classes = None if phase == "step" else self.classes
         computed = None if dtype == "float32" else dtype
-        return GRUConfig(self.input_size, self.hidden_size, classes, kernel=kernel, dtype=computed)
+        return GRUConfig(
+            self.input_size, self.hidden_size, classes, kernel=kernel, dtype=computed
+        )
 
     @property
     def steps(self) -> int:
         """Time steps that count in a batch: all of them, or those within the sequences' lengths."""
-        return self.batch_size * self.time if self.classes is None else int(self.batch().lengths.sum())
+        return (
+            self.batch_size * self.time
+            if self.classes is None
+            else int(self.batch().lengths.sum())
+        )
 
     def parameters(self, phase: str = "forward") -> int:
         config = self.config(phase)
-        return sum(map(math.prod, leaf_shapes(config.input_size, config.hidden_size, config.classes).values()))
+        return sum(
+            map(
+                math.prod,
+                leaf_shapes(
+                    config.input_size, config.hidden_size, config.classes
+                ).values(),
+            )
+        )
 
     @property
     def bytes(self) -> int:
@@ -88,11 +109,22 @@ class Workload:
 
 WORKLOADS: tuple[Workload, ...] = (
     Workload("tiny", "dispatch: almost nothing to compute", 1, 8, 4, 8),
-    Workload("question", "the sizes people ask about: 20 inputs, 200 units, one sequence", 1, 50, 20, 200),
-    Workload("vowels", "real utterances of unequal length, nine speakers", 32, 29, 12, 64, 9),
+    Workload(
+        "question",
+        "the sizes people ask about: 20 inputs, 200 units, one sequence",
+        1,
+        50,
+        20,
+        200,
+    ),
+    Workload(
+        "vowels", "real utterances of unequal length, nine speakers", 32, 29, 12, 64, 9
+    ),
     Workload("medium", "a model of common size", 32, 128, 64, 128),
     Workload("large", "matrix products dominate", 64, 128, 256, 512, few_styles=True),
-    Workload("long", "a long sequence: many steps with little work each", 16, 512, 32, 64),
+    Workload(
+        "long", "a long sequence: many steps with little work each", 16, 512, 32, 64
+    ),
 )
 
 #: The workloads of a first look, `--quick`.
@@ -102,7 +134,12 @@ STANDARD = ("tiny", "question", "vowels", "medium", "large")
 #: The workload that a size of one's own is a variation of: random data, and no readout.
 OWN = "question"
 #: What a sweep may vary: its name, and the workload's.
-SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden": "hidden_size"}
+SIZES = {
+    "batch": "batch_size",
+    "time": "time",
+    "inputs": "input_size",
+    "hidden": "hidden_size",
+}
 
 
 def get_workload(sized: Sized) -> Workload:
@@ -116,7 +153,11 @@ def get_workload(sized: Sized) -> Workload:
             raise InputError(
                 f"{sized.name} has real data, which fix its {size}. Change its hidden size, or take another workload."
             )
-    return replace(workload, name=str(sized), **{SIZES[size]: value for size, value in sized.sizes.items()})
+    return replace(
+        workload,
+        name=str(sized),
+        **{SIZES[size]: value for size, value in sized.sizes.items()},
+    )
 
 
 def parse_size(text: str, of: str = OWN) -> list[Sized]:
@@ -138,9 +179,18 @@ def parse_size(text: str, of: str = OWN) -> list[Sized]:
             )
         given.setdefault(size, []).append(int(value))
     get_workload(Sized(of, dict.fromkeys(given, 1)))  # refuses what its data fix
-    usual = {size: [getattr(get_workload(Sized(of)), name)] for size, name in SIZES.items()}
-    chosen = {size: dict.fromkeys(given[size]) for size in SIZES if given.get(size, usual[size]) != usual[size]}
-    return [Sized(of, dict(zip(chosen, values, strict=True))) for values in product(*chosen.values())]
+    usual = {
+        size: [getattr(get_workload(Sized(of)), name)] for size, name in SIZES.items()
+    }
+    chosen = {
+        size: dict.fromkeys(given[size])
+        for size in SIZES
+        if given.get(size, usual[size]) != usual[size]
+    }
+    return [
+        Sized(of, dict(zip(chosen, values, strict=True)))
+        for values in product(*chosen.values())
+    ]
 
 
 def parse_devices(text: str) -> tuple[int, ...]:
@@ -151,7 +201,9 @@ def parse_devices(text: str) -> tuple[int, ...]:
     """
     parts = text.split(",")
     if not all(_is_size(part.strip()) for part in parts):
-        raise InputError(f"cannot read the devices {text!r}: expected numbers from 1 on, as in 1,2,4.")
+        raise InputError(
+            f"cannot read the devices {text!r}: expected numbers from 1 on, as in 1,2,4."
+        )
     return tuple(sorted({1, *map(int, parts)}))
 
 
@@ -186,7 +238,13 @@ def work_of(workload: Workload, phase: str, dtype: str = "float32") -> Work:
     else:
         back = steps * (inputs + 2 * states + CELL_GRADIENT_FLOPS * H) + 2 * readout
         targets = B if C else steps * H
-        flops, numbers = scan + readout + back, 2 * P + steps * D + targets + 2 * steps * H
+        flops, numbers = (
+            scan + readout + back,
+            2 * P + steps * D + targets + 2 * steps * H,
+        )
     if phase == "train_step":
-        flops, numbers = flops + ADAM_FLOPS * P, numbers + 4 * P  # both moments, read and written
+        flops, numbers = (
+            flops + ADAM_FLOPS * P,
+            numbers + 4 * P,
+        )  # both moments, read and written
     return Work(float(flops), float(numbers * ITEM_BYTES[dtype]))

@@ -33,53 +33,130 @@ def _print_version(wanted: bool) -> bool:
 
 @app.callback()
 def before_any_command(
-    version: Annotated[bool, Option("--version", callback=_print_version, is_eager=True, help=
-        "Print the version and exit.")] = False,
-) -> None:  # fmt: skip
+    version: Annotated[
+        bool,
+        Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
     """Options that need no command."""
 
 
 @app.command()
 def compare(
-    ports: Annotated[Names, Option("--port", help=
-        "Only this port: pure, linen, nnx, equinox, an installed one, or torch, whose own GRU is then timed, too "
-        "(repeatable). Default: all but torch.")] = None,
+    ports: Annotated[
+        Names,
+        Option(
+            "--port",
+            help="Only this port: pure, linen, nnx, equinox, an installed one, or torch, whose own GRU is then timed, too "
+            "(repeatable). Default: all but torch.",
+        ),
+    ] = None,
     workloads: given.Workloads = None,
-    sizes: Annotated[Names, Option("--size", help=
-        "The sizes of your model, as in inputs=20,hidden=200,batch=1,time=50, answered as with --quick; several "
-        "values, as in hidden=8,32,128, show the cost by size (repeatable).")] = None,
-    phases: Annotated[Names, Option("--phase", help=
-        "forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; train_step and "
-        "step with --quick; forward and train_step with another --kernel or several --devices.")] = None,
-    styles: Annotated[Names, Option("--style", help=
-        "Only this call style; documented and functional name one in each port (repeatable).")] = None,
-    kernels: Annotated[Names, Option("--kernel", help=
-        "stock (the default), or fused, which is compared with stock in each port's first call style or in those of "
-        "--style (repeatable).")] = None,
-    quick: Annotated[bool, Option("--quick", help=
-        "A first look: fewer workloads, phases, styles, processes and checks.")] = False,
-    processes: Annotated[int | None, Option(min=1, max=1000, help=
-        "Fresh processes; each measures everything. Default: 10; 4 with --quick.")] = None,
-    dtype: Annotated[Literal["float32", "bfloat16", "float16"], Option("--dtype", help=
-        "Of the computation: float32, bfloat16 or float16. Parameters are float32.")] = "float32",
-    precision: Annotated[Literal["highest", "high", "default"], Option("--precision", help=
-        "JAX's, of float32 matrix products: highest, high or default. The last two round on an "
-        "accelerator.")] = "highest",
-    devices: Annotated[str | None, Option("--devices", help=
-        "Spread the batch over so many devices, too, as in 1,2,4: parts of a CPU, or accelerators. Default: "
-        "1.")] = None,
-    cold_start: Annotated[bool, Option("--cold-start", help=
-        "Time import, init, compilation and first step in fresh processes.")] = False,
-    no_proof: Annotated[bool, Option("--no-proof", help=
-        "Time without verifying. The first results of each arm are still compared with the oracle.")] = False,
+    sizes: Annotated[
+        Names,
+        Option(
+            "--size",
+            help="The sizes of your model, as in inputs=20,hidden=200,batch=1,time=50, answered as with --quick; several "
+            "values, as in hidden=8,32,128, show the cost by size (repeatable).",
+        ),
+    ] = None,
+    phases: Annotated[
+        Names,
+        Option(
+            "--phase",
+            help="forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; train_step and "
+            "step with --quick; forward and train_step with another --kernel or several --devices.",
+        ),
+    ] = None,
+    styles: Annotated[
+        Names,
+        Option(
+            "--style",
+            help="Only this call style; documented and functional name one in each port (repeatable).",
+        ),
+    ] = None,
+    kernels: Annotated[
+        Names,
+        Option(
+            "--kernel",
+            help="stock (the default), or fused, which is compared with stock in each port's first call style or in those of "
+            "--style (repeatable).",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool,
+        Option(
+            "--quick",
+            help="A first look: fewer workloads, phases, styles, processes and checks.",
+        ),
+    ] = False,
+    processes: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=1000,
+            help="Fresh processes; each measures everything. Default: 10; 4 with --quick.",
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        Option(
+            "--dtype",
+            help="Of the computation: float32, bfloat16 or float16. Parameters are float32.",
+        ),
+    ] = "float32",
+    precision: Annotated[
+        Literal["highest", "high", "default"],
+        Option(
+            "--precision",
+            help="JAX's, of float32 matrix products: highest, high or default. The last two round on an "
+            "accelerator.",
+        ),
+    ] = "highest",
+    devices: Annotated[
+        str | None,
+        Option(
+            "--devices",
+            help="Spread the batch over so many devices, too, as in 1,2,4: parts of a CPU, or accelerators. Default: "
+            "1.",
+        ),
+    ] = None,
+    cold_start: Annotated[
+        bool,
+        Option(
+            "--cold-start",
+            help="Time import, init, compilation and first step in fresh processes.",
+        ),
+    ] = False,
+    no_proof: Annotated[
+        bool,
+        Option(
+            "--no-proof",
+            help="Time without verifying. The first results of each arm are still compared with the oracle.",
+        ),
+    ] = False,
     anew: given.Anew = False,
-    fresh: Annotated[bool, Option("--fresh", help=
-        "Delete an unfinished run in the folder. Without it, the same command continues there.")] = False,
+    fresh: Annotated[
+        bool,
+        Option(
+            "--fresh",
+            help="Delete an unfinished run in the folder. Without it, the same command continues there.",
+        ),
+    ] = False,
     details: given.Details = False,
     format: given.Format = "text",
-    output: Annotated[Path | None, given.output_folder(
-        "Folder for results.json and report.html. Default: results; of --size, results-hidden8 or the like.")] = None,
-) -> None:  # fmt: skip
+    output: Annotated[
+        Path | None,
+        given.output_folder(
+            "Folder for results.json and report.html. Default: results; of --size, results-hidden8 or the like."
+        ),
+    ] = None,
+) -> None:
     """Verify, then time. Prints the answer; writes results.json and report.html.
 
     A port that fails a check gets no number. A run that was stopped is continued by the same command, and another
@@ -88,9 +165,13 @@ def compare(
     output = output or given.folder_of(sizes)
     unfinished = (output / "results.partial.jsonl").exists()
     if anew and unfinished and not fresh:
-        raise typer.BadParameter("the folder holds an unfinished run with its proof: --anew needs --fresh, too.")
+        raise typer.BadParameter(
+            "the folder holds an unfinished run with its proof: --anew needs --fresh, too."
+        )
     if anew and no_proof:
-        raise typer.BadParameter("--no-proof does not go with --anew: that is about the proof.")
+        raise typer.BadParameter(
+            "--no-proof does not go with --anew: that is about the proof."
+        )
     from ..proving.prover import Prover
     from ..timing.machine import load_average
 
@@ -104,34 +185,86 @@ def compare(
             compare.start_cold(options.read_ports(ports), output)
             return
         plan = options.make_plan(
-            ports, workloads, phases, styles, kernels,
-            quick=quick, processes=processes, sizes=sizes, dtype=dtype, precision=precision, devices=devices,
-        )  # fmt: skip
+            ports,
+            workloads,
+            phases,
+            styles,
+            kernels,
+            quick=quick,
+            processes=processes,
+            sizes=sizes,
+            dtype=dtype,
+            precision=precision,
+            devices=devices,
+        )
         quick, json = quick or options.is_quick(sizes), format == "json"
-        compare.compare(plan, output, prover, load, fresh=fresh, quick=quick, anew=anew, details=details, json=json)
+        compare.compare(
+            plan,
+            output,
+            prover,
+            load,
+            fresh=fresh,
+            quick=quick,
+            anew=anew,
+            details=details,
+            json=json,
+        )
 
 
 @app.command()
 def verify(
     ports: given.Ports = None,
-    dtypes: Annotated[Names, Option("--dtype", help=
-        "float64 (same function?), float32, bfloat16 or float16 (accurate?); repeatable.")] = None,
-    checks: Annotated[Names, Option("--check", help="Only this check (repeatable).")] = None,
-    kernels: Annotated[Names, Option("--kernel", help=
-        "Verify this kernel instead of stock, e.g. fused (repeatable).")] = None,
+    dtypes: Annotated[
+        Names,
+        Option(
+            "--dtype",
+            help="float64 (same function?), float32, bfloat16 or float16 (accurate?); repeatable.",
+        ),
+    ] = None,
+    checks: Annotated[
+        Names, Option("--check", help="Only this check (repeatable).")
+    ] = None,
+    kernels: Annotated[
+        Names,
+        Option(
+            "--kernel",
+            help="Verify this kernel instead of stock, e.g. fused (repeatable).",
+        ),
+    ] = None,
     format: given.FindingsFormat = "text",
-    devices: Annotated[int | None, Option(min=2, max=64, help=
-        "Also spread the batch over so many parts of a CPU as devices, or over all accelerators.")] = None,
-    hosts: Annotated[str | None, Option("--hosts", help=
-        "Check many devices together with other hosts: auto where JAX finds them (SLURM, Open MPI, Kubernetes, Cloud "
-        "TPU), else the first one's HOST:PORT, how many there are, and which this is, as in "
-        "10.0.0.1:8476,2,0.")] = None,
-    self_test: Annotated[bool, Option("--self-test", help=
-        "Verify ports with planted faults (minutes). Fails if a fault goes unnoticed.")] = False,
-    upstream: Annotated[bool, Option("--upstream", help=
-        "Verify the frameworks' own parts. Fails if they do not differ as recorded.")] = False,
+    devices: Annotated[
+        int | None,
+        Option(
+            min=2,
+            max=64,
+            help="Also spread the batch over so many parts of a CPU as devices, or over all accelerators.",
+        ),
+    ] = None,
+    hosts: Annotated[
+        str | None,
+        Option(
+            "--hosts",
+            help="Check many devices together with other hosts: auto where JAX finds them (SLURM, Open MPI, Kubernetes, Cloud "
+            "TPU), else the first one's HOST:PORT, how many there are, and which this is, as in "
+            "10.0.0.1:8476,2,0.",
+        ),
+    ] = None,
+    self_test: Annotated[
+        bool,
+        Option(
+            "--self-test",
+            help="Verify ports with planted faults (minutes). Fails if a fault goes unnoticed.",
+        ),
+    ] = False,
+    upstream: Annotated[
+        bool,
+        Option(
+            "--upstream",
+            help="Verify the frameworks' own parts. Fails if they do not differ as recorded.",
+        ),
+    ] = False,
     anew: given.Anew = False,
-) -> None:  # fmt: skip
+) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     from ..proving.prover import Prover
 
@@ -149,7 +282,16 @@ def verify(
         elif upstream:
             verify.report_upstream(ports, dtypes, checks, format=format, prover=prover)
         else:
-            verify.verify(ports, dtypes, checks, kernels, format=format, devices=devices, anew=anew, prover=prover)
+            verify.verify(
+                ports,
+                dtypes,
+                checks,
+                kernels,
+                format=format,
+                devices=devices,
+                anew=anew,
+                prover=prover,
+            )
 
 
 def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
@@ -167,16 +309,35 @@ def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
 
 @_in_its_module
 def port(
-    files: Annotated[list[str], Argument(metavar="FILE...", help=
-        "A Python file with reference, candidate and x; or two, as old.py:name new.py:name. They are run.")],
-    inputs: Annotated[str | None, Option("--inputs", help=
-        "FILE:NAME of the inputs. Default: x of the last file.")] = None,
-    save: Annotated[Path | None, Option("--save", help=
-        "Write the candidate with the reference's parameters to a .safetensors, .msgpack or .eqx file.")] = None,
-    time: Annotated[bool, Option("--time", help=
-        "Also time both, if they are the same function: forward, and a step of SGD.")] = False,
+    files: Annotated[
+        list[str],
+        Argument(
+            metavar="FILE...",
+            help="A Python file with reference, candidate and x; or two, as old.py:name new.py:name. They are run.",
+        ),
+    ],
+    inputs: Annotated[
+        str | None,
+        Option(
+            "--inputs", help="FILE:NAME of the inputs. Default: x of the last file."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        Option(
+            "--save",
+            help="Write the candidate with the reference's parameters to a .safetensors, .msgpack or .eqx file.",
+        ),
+    ] = None,
+    time: Annotated[
+        bool,
+        Option(
+            "--time",
+            help="Also time both, if they are the same function: forward, and a step of SGD.",
+        ),
+    ] = False,
     format: given.Format = "text",
-) -> None:  # fmt: skip
+) -> None:
     """Compare two models of your own: the same function? where do they part?
 
     Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2 for a bad file or input.
@@ -186,15 +347,38 @@ def port(
 @_in_its_module
 def convert(
     source: Annotated[Path, Argument(metavar="IN", help="A file.")],
-    target: Annotated[Path, Argument(metavar="OUT", help="The suffix gives the type of file to write.")],
-    to: Annotated[str | None, Option("--to", help=
-        "canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold, where that is only one.")] = None,
-    at: Annotated[Names, Option("--at", help=
-        "The GRU's place in a larger file, as params.GRU_0 (repeatable with --whole).")] = None,
-    name: Annotated[Names, Option("--name", help="A name of the file's own, as weight_ih=Wi (repeatable).")] = None,
-    whole: Annotated[bool, Option("--whole", help=
-        "Write the other arrays of the file, too. Default --at: every GRU.")] = False,
-) -> None:  # fmt: skip
+    target: Annotated[
+        Path,
+        Argument(metavar="OUT", help="The suffix gives the type of file to write."),
+    ],
+    to: Annotated[
+        str | None,
+        Option(
+            "--to",
+            help="canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold, where that is only one.",
+        ),
+    ] = None,
+    at: Annotated[
+        Names,
+        Option(
+            "--at",
+            help="The GRU's place in a larger file, as params.GRU_0 (repeatable with --whole).",
+        ),
+    ] = None,
+    name: Annotated[
+        Names,
+        Option(
+            "--name", help="A name of the file's own, as weight_ih=Wi (repeatable)."
+        ),
+    ] = None,
+    whole: Annotated[
+        bool,
+        Option(
+            "--whole",
+            help="Write the other arrays of the file, too. Default --at: every GRU.",
+        ),
+    ] = False,
+) -> None:
     """Convert the parameters of a GRU from one framework's layout to another's.
 
     Containers: .safetensors, .msgpack, .eqx, .pt and .pth (docs/convert.md).
@@ -205,51 +389,93 @@ def convert(
 
 @_in_its_module
 def report(
-    results: Annotated[list[Path], Argument(metavar="RESULTS", help=
-        "Files results.json, their folders, or results.partial.jsonl.")],
-    format: Annotated[Literal["text", "markdown", "csv", "latex", "json", "html"], Option("--format", help=
-        "text, markdown, csv, latex (with booktabs), json or html. text takes no --ratio, --workload, --phase or "
-        "--style.")] = "text",
-    ratio: Annotated[Literal["pure", "pairwise", "time"], Option("--ratio", help=
-        "pure: time / plain JAX's. pairwise: each two frameworks in the same call style. time: seconds per "
-        "call.")] = "pure",
+    results: Annotated[
+        list[Path],
+        Argument(
+            metavar="RESULTS",
+            help="Files results.json, their folders, or results.partial.jsonl.",
+        ),
+    ],
+    format: Annotated[
+        Literal["text", "markdown", "csv", "latex", "json", "html"],
+        Option(
+            "--format",
+            help="text, markdown, csv, latex (with booktabs), json or html. text takes no --ratio, --workload, --phase or "
+            "--style.",
+        ),
+    ] = "text",
+    ratio: Annotated[
+        Literal["pure", "pairwise", "time"],
+        Option(
+            "--ratio",
+            help="pure: time / plain JAX's. pairwise: each two frameworks in the same call style. time: seconds per "
+            "call.",
+        ),
+    ] = "pure",
     workloads: given.Workloads = None,
-    phases: Annotated[Names, Option("--phase", help="Only this phase (repeatable).")] = None,
-    styles: Annotated[Names, Option("--style", help=
-        "A call style or a label (repeatable). Default: documented and functional.")] = None,
+    phases: Annotated[
+        Names, Option("--phase", help="Only this phase (repeatable).")
+    ] = None,
+    styles: Annotated[
+        Names,
+        Option(
+            "--style",
+            help="A call style or a label (repeatable). Default: documented and functional.",
+        ),
+    ] = None,
     details: given.Details = False,
-    output: Annotated[Path | None, given.output_folder("Folder for report.html, of one run.")] = None,
-) -> None:  # fmt: skip
+    output: Annotated[
+        Path | None, given.output_folder("Folder for report.html, of one run.")
+    ] = None,
+) -> None:
     """Print the answer of runs again, print their times in another format, or write the page of one."""
 
 
 @_in_its_module
 def styles(
-    port: Annotated[str | None, Argument(metavar="PORT", help="pure, linen, nnx or equinox.")] = None,
-    style: Annotated[str | None, Argument(metavar="STYLE", help=
-        "A call style, or a label: documented (the default), functional, leaves or donated.")] = None,
-) -> None:  # fmt: skip
+    port: Annotated[
+        str | None, Argument(metavar="PORT", help="pure, linen, nnx or equinox.")
+    ] = None,
+    style: Annotated[
+        str | None,
+        Argument(
+            metavar="STYLE",
+            help="A call style, or a label: documented (the default), functional, leaves or donated.",
+        ),
+    ] = None,
+) -> None:
     """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
 
 
 @app.command()
 def snapshot(
-    file: Annotated[Path | None, Argument(metavar="[FILE]", help=
-        "Of models of your own instead, as `trigru port` takes it; one is enough.")] = None,
+    file: Annotated[
+        Path | None,
+        Argument(
+            metavar="[FILE]",
+            help="Of models of your own instead, as `trigru port` takes it; one is enough.",
+        ),
+    ] = None,
     ports: given.Ports = None,
     equality: given.Equality = True,
     anew: given.Anew = False,
-    output: Annotated[Path, given.output_folder("Folder for the snapshot, which is replaced.")] = Path("snapshot"),
-) -> None:  # fmt: skip
+    output: Annotated[
+        Path, given.output_folder("Folder for the snapshot, which is replaced.")
+    ] = Path("snapshot"),
+) -> None:
     """Write down what the installed versions do, apart from the clock: `trigru diff` compares it.
 
     Equality, the bits of results and of training, values with their lines of code, draws, trees, checkpoints,
     programs, Python calls and warnings; of the ports, and of the frameworks' own parts as people use them.
     """
     if anew and not equality:
-        raise typer.BadParameter("--anew is about equality: it does not go with --no-equality.")
+        raise typer.BadParameter(
+            "--anew is about equality: it does not go with --no-equality."
+        )
     if file is not None and ports:
-        raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
+        raise typer.BadParameter(
+            "--port is about trigru's ports: it does not go with FILE."
+        )
     from ..proving.prover import Prover
 
     with given.claim_folder(output, timing=False):
@@ -262,30 +488,73 @@ def snapshot(
             from .options import read_ports
             from .snapshot import snapshot, tell
 
-            tell(output, snapshot(output, read_ports(ports), equality=equality, anew=anew, prover=prover))
+            tell(
+                output,
+                snapshot(
+                    output,
+                    read_ports(ports),
+                    equality=equality,
+                    anew=anew,
+                    prover=prover,
+                ),
+            )
 
 
 @_in_its_module
 def diff(
-    old: Annotated[Path, Argument(metavar="OLD", help="A folder of trigru snapshot, or a results.json or its folder.")],
-    new: Annotated[Path | None, Argument(metavar="NEW", help="The newer one; not with --now.")] = None,
-    now: Annotated[bool, Option("--now", help=
-        "Compare OLD with a snapshot of what is installed, taken on the spot.")] = False,
-    candidates: Annotated[Names, Option("--with", help=
-        "With --now: this instead of what is installed, in an environment of its own: a version, as flax==0.12.0, the "
-        "folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main (repeatable).")] = None,
-    fail_on: Annotated[str | None, Option("--fail-on", help=
-        "The kinds of changes between snapshots that make exit code 1, with commas: all, none, or some; better never "
-        "does. Default: all but memory, bits and program.")] = None,
-    fail_above: Annotated[float, Option(min=0.0, max=1000.0, help=
-        "The share by which an arm may be slower than before.")] = 0.05,
-    anyway: Annotated[bool, Option("--anyway", help=
-        "Compare runs although arms are in one file only, one was interrupted, or the device or flags "
-        "differ.")] = False,
+    old: Annotated[
+        Path,
+        Argument(
+            metavar="OLD",
+            help="A folder of trigru snapshot, or a results.json or its folder.",
+        ),
+    ],
+    new: Annotated[
+        Path | None, Argument(metavar="NEW", help="The newer one; not with --now.")
+    ] = None,
+    now: Annotated[
+        bool,
+        Option(
+            "--now",
+            help="Compare OLD with a snapshot of what is installed, taken on the spot.",
+        ),
+    ] = False,
+    candidates: Annotated[
+        Names,
+        Option(
+            "--with",
+            help="With --now: this instead of what is installed, in an environment of its own: a version, as flax==0.12.0, the "
+            "folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main (repeatable).",
+        ),
+    ] = None,
+    fail_on: Annotated[
+        str | None,
+        Option(
+            "--fail-on",
+            help="The kinds of changes between snapshots that make exit code 1, with commas: all, none, or some; better never "
+            "does. Default: all but memory, bits and program.",
+        ),
+    ] = None,
+    fail_above: Annotated[
+        float,
+        Option(
+            min=0.0,
+            max=1000.0,
+            help="The share by which an arm may be slower than before.",
+        ),
+    ] = 0.05,
+    anyway: Annotated[
+        bool,
+        Option(
+            "--anyway",
+            help="Compare runs although arms are in one file only, one was interrupted, or the device or flags "
+            "differ.",
+        ),
+    ] = False,
     details: given.Details = False,
     format: given.FindingsFormat = "text",
     output: Annotated[Path | None, given.output_folder("Folder for diff.html.")] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Show what changed between two snapshots, by what it means, or between two runs.
 
     Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
@@ -295,19 +564,33 @@ def diff(
 
 @_in_its_module
 def matrix(
-    sets: Annotated[Names, Argument(metavar="SET", help=
-        'Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the folder of a clone, or a commit, as '
-        "git+file:///home/me/flax@main.")] = None,
-    first: Annotated[str | None, Option("--from", help=
-        "From this day or month on: the frameworks' newest releases on each day.")] = None,
-    every: Annotated[str, Option("--every", help="The time between the days: 2months, week, 10days.")] = "2months",
+    sets: Annotated[
+        Names,
+        Argument(
+            metavar="SET",
+            help='Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the folder of a clone, or a commit, as '
+            "git+file:///home/me/flax@main.",
+        ),
+    ] = None,
+    first: Annotated[
+        str | None,
+        Option(
+            "--from",
+            help="From this day or month on: the frameworks' newest releases on each day.",
+        ),
+    ] = None,
+    every: Annotated[
+        str, Option("--every", help="The time between the days: 2months, week, 10days.")
+    ] = "2months",
     ports: given.Ports = None,
     python: given.Python = None,
     equality: given.Equality = True,
     details: given.Details = False,
     format: given.FindingsFormat = "text",
-    output: Annotated[Path, given.output_folder("Folder for matrix.json and the snapshots.")] = Path("matrix"),
-) -> None:  # fmt: skip
+    output: Annotated[
+        Path, given.output_folder("Folder for matrix.json and the snapshots.")
+    ] = Path("matrix"),
+) -> None:
     """Take a snapshot of several version sets, each in an environment of its own, and show what each changed.
 
     Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
@@ -316,18 +599,37 @@ def matrix(
 
 @_in_its_module
 def bisect(
-    good: Annotated[str, Argument(metavar="GOOD", help="A version set that is good: a day, or versions.")],
+    good: Annotated[
+        str,
+        Argument(
+            metavar="GOOD", help="A version set that is good: a day, or versions."
+        ),
+    ],
     bad: Annotated[str, Argument(metavar="BAD", help="A later one that is not.")],
-    command: Annotated[Names, Argument(metavar="COMMAND", help=
-        "After --, run in each environment: exit code 0 is good, 125 means skip.")] = None,
-    fact: Annotated[str | None, Option("--fact", help=
-        "A kind of change, as function, draws, tree, calls or bits.")] = None,
+    command: Annotated[
+        Names,
+        Argument(
+            metavar="COMMAND",
+            help="After --, run in each environment: exit code 0 is good, 125 means skip.",
+        ),
+    ] = None,
+    fact: Annotated[
+        str | None,
+        Option(
+            "--fact", help="A kind of change, as function, draws, tree, calls or bits."
+        ),
+    ] = None,
     ports: given.Ports = None,
     python: given.Python = None,
-    more: Annotated[Names, Option("--with", help="A further package that COMMAND needs (repeatable).")] = None,
+    more: Annotated[
+        Names,
+        Option("--with", help="A further package that COMMAND needs (repeatable)."),
+    ] = None,
     format: given.FindingsFormat = "text",
-    output: Annotated[Path, given.output_folder("Folder for snapshots.")] = Path("bisect"),
-) -> None:  # fmt: skip
+    output: Annotated[Path, given.output_folder("Folder for snapshots.")] = Path(
+        "bisect"
+    ),
+) -> None:
     """Find the release that changed something: the day, then the package, then its release.
 
     Environments and snapshots are kept for the next time.

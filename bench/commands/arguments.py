@@ -19,16 +19,30 @@ from ..reporting.console import say, shortened
 
 #: Of a command: options that go with some of its others alone, with these and the reason.
 GO_WITH = {
-    "compare": {"--cold-start": ("--port --output", "it times the first train step of each port, and nothing else")},
+    "compare": {
+        "--cold-start": (
+            "--port --output",
+            "it times the first train step of each port, and nothing else",
+        )
+    },
     "verify": {
         "--self-test": ("", "each fault has the check and the dtypes that notice it"),
-        "--hosts": ("--port --kernel --devices --format", "hosts run only the checks of many devices together"),
-        "--devices": ("--port --kernel --hosts --anew --format", "it adds checks to a full proof"),
+        "--hosts": (
+            "--port --kernel --devices --format",
+            "hosts run only the checks of many devices together",
+        ),
+        "--devices": (
+            "--port --kernel --hosts --anew --format",
+            "it adds checks to a full proof",
+        ),
         "--upstream": (
             "--port --dtype --check --format",
             "the frameworks' own parts have one kernel and no kept proof",
         ),
-        "--anew": ("--port --kernel --devices --format", "only proofs with all default checks are kept"),
+        "--anew": (
+            "--port --kernel --devices --format",
+            "only proofs with all default checks are kept",
+        ),
     },
 }
 #: Former names of commands and of any command's options, which for one release answer with what to use.
@@ -63,21 +77,41 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name. Ends at a former name, and where options do not go together."""
         for word in args:
-            if any("\udc80" <= letter <= "\udcff" for letter in word):  # bytes that Python could not decode
+            if any(
+                "\udc80" <= letter <= "\udcff" for letter in word
+            ):  # bytes that Python could not decode
                 shown = for_terminal(word.encode(errors="backslashreplace").decode())
                 ctx.fail(f"an argument is not UTF-8: {shown}")
         if args[0] in FORMER:
             ctx.fail(f"`trigru {args[0]}` is now {FORMER[args[0]]}.")
         name, command, rest = super().resolve_command(ctx, args)
-        known = {option for parameter in command.params for option in parameter.opts} if command else set()
+        known = (
+            {option for parameter in command.params for option in parameter.opts}
+            if command
+            else set()
+        )
         own = rest[: rest.index("--")] if "--" in rest else rest
-        given = [option for word in own if (option := word.partition("=")[0]).startswith("--")]
-        if former := [option for option in given if option in FORMER and option not in known]:
+        given = [
+            option
+            for word in own
+            if (option := word.partition("=")[0]).startswith("--")
+        ]
+        if former := [
+            option for option in given if option in FORMER and option not in known
+        ]:
             ctx.fail(f"{former[0]} is now {FORMER[former[0]]}.")
         for option, (others, reason) in GO_WITH.get(name or "", {}).items():
-            refused = [word for word in given if word in known and word not in (option, *others.split())]
+            refused = [
+                word
+                for word in given
+                if word in known and word not in (option, *others.split())
+            ]
             if option in given and refused:
-                takes = f"It takes {listed(others.split())} alone" if others else "It takes no other option"
+                takes = (
+                    f"It takes {listed(others.split())} alone"
+                    if others
+                    else "It takes no other option"
+                )
                 ctx.fail(f"{option} does not go with {refused[0]}: {reason}. {takes}.")
         return name, command, rest
 
@@ -99,7 +133,9 @@ def _ending_as_documented() -> Iterator[None]:
     try:
         yield
     except (BrokenPipeError, SystemExit) as error:
-        if not any(isinstance(cause, BrokenPipeError) for cause in (error, error.__context__)):
+        if not any(
+            isinstance(cause, BrokenPipeError) for cause in (error, error.__context__)
+        ):
             raise  # Rich exits with 1 where its pipe is closed
         with open(os.devnull, "wb") as nowhere:  # what is left to flush goes there
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
@@ -123,7 +159,9 @@ def folder_of(sizes: list[str] | None) -> Path:
     >>> str(folder_of(None)), str(folder_of(["hidden=8,32,batch=2"]))
     ('results', 'results-hidden8,32,batch2')
     """
-    return Path("-".join(["results", *(re.sub(r"[^\w,]", "", size) for size in sizes or ())]))
+    return Path(
+        "-".join(["results", *(re.sub(r"[^\w,]", "", size) for size in sizes or ())])
+    )
 
 
 @contextmanager
@@ -132,7 +170,11 @@ def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
 
     Raises an OSError if the folder cannot be written, or a JaxEnvironmentError.
     """
-    from ..processes.scratch import TIMING, claimed, folder_claim  # which needs trigru[bench]
+    from ..processes.scratch import (
+        TIMING,
+        claimed,
+        folder_claim,
+    )  # which needs trigru[bench]
 
     def waiting(sentence: str) -> None:
         say(f"{sentence} Waiting until it has ended.")
@@ -146,11 +188,19 @@ def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
 
 def check_folder(folder: Path) -> None:
     """Raise an OSError unless results can be written into a folder."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    existing = next(
+        path
+        for path in (folder, *folder.absolute().parents)
+        if path.exists() or path.is_symlink()
+    )
     if not existing.is_dir():
-        raise NotADirectoryError(f"{existing} is no folder to write results into. Pass another with --output.")
+        raise NotADirectoryError(
+            f"{existing} is no folder to write results into. Pass another with --output."
+        )
     if not os.access(existing, os.W_OK):
-        raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")
+        raise PermissionError(
+            f"{existing} is not writable. Pass another folder with --output."
+        )
 
 
 def output_folder(help: str) -> Any:
@@ -159,15 +209,43 @@ def output_folder(help: str) -> Any:
 
 
 Names = list[str] | None
-# fmt: off
-Ports = Annotated[Names, Option("--port", help=
-    "Only this port: pure, linen, nnx, equinox or an installed one (repeatable). Default: all.")]
-Workloads = Annotated[Names, Option("--workload", help="Only this workload (repeatable).")]
+
+Ports = Annotated[
+    Names,
+    Option(
+        "--port",
+        help="Only this port: pure, linen, nnx, equinox or an installed one (repeatable). Default: all.",
+    ),
+]
+Workloads = Annotated[
+    Names, Option("--workload", help="Only this workload (repeatable).")
+]
 Details = Annotated[bool, Option("--details", help="Also print all tables.")]
-Format = Annotated[Literal["text", "json"], Option("--format", help="text, or json for machines.")]
-FindingsFormat = Annotated[Literal["text", "json", "junit", "markdown", "github"], Option("--format", help=
-    "text; for machines json, junit, markdown or github (annotations, and a summary).")]
-Anew = Annotated[bool, Option("--anew", help="Check everything again, also what was proven before by the same code.")]
-Equality = Annotated[bool, Option("--equality/--no-equality", help="Also prove equality, which takes time.")]
-Python = Annotated[str | None, Option("--python", help=
-    "Of the environments, as uv takes it. Default: the version of this one.")]
+Format = Annotated[
+    Literal["text", "json"], Option("--format", help="text, or json for machines.")
+]
+FindingsFormat = Annotated[
+    Literal["text", "json", "junit", "markdown", "github"],
+    Option(
+        "--format",
+        help="text; for machines json, junit, markdown or github (annotations, and a summary).",
+    ),
+]
+Anew = Annotated[
+    bool,
+    Option(
+        "--anew",
+        help="Check everything again, also what was proven before by the same code.",
+    ),
+]
+Equality = Annotated[
+    bool,
+    Option("--equality/--no-equality", help="Also prove equality, which takes time."),
+]
+Python = Annotated[
+    str | None,
+    Option(
+        "--python",
+        help="Of the environments, as uv takes it. Default: the version of this one.",
+    ),
+]

@@ -28,11 +28,24 @@ from ..reporting.console import Progress, say, show
 from ..reporting.times import cold_start_tables
 from ..results.arm import NOT_PROVEN, Load, Plan, Untimed
 from ..results.checksums import with_checksum
-from ..results.files import FILE, PARTIAL, STARTS, Journal, ResumeError, command_line, save
+from ..results.files import (
+    FILE,
+    PARTIAL,
+    STARTS,
+    Journal,
+    ResumeError,
+    command_line,
+    save,
+)
 from ..results.proof import proofs_of
 from ..results.run import Begun, Ended, Results
 from ..timing.coldstart import measure_cold_starts
-from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
+from ..timing.machine import (
+    commit_of_trigru,
+    describe_machine,
+    load_average,
+    versions_of,
+)
 from ..timing.supervisor import run
 from .options import checks_of
 from .report import PAGE, run_page, write_page
@@ -44,9 +57,17 @@ MOST_DEVICES = 64
 
 
 def compare(
-    plan: Plan, folder: Path, prover: Prover | None, load: Load | None,
-    *, fresh: bool, quick: bool, anew: bool, details: bool, json: bool,
-) -> None:  # fmt: skip
+    plan: Plan,
+    folder: Path,
+    prover: Prover | None,
+    load: Load | None,
+    *,
+    fresh: bool,
+    quick: bool,
+    anew: bool,
+    details: bool,
+    json: bool,
+) -> None:
     """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
 
     An unfinished run of the same plan in the folder is continued, with the proof that it has, or deleted (`fresh`).
@@ -54,8 +75,16 @@ def compare(
     `load` is that of the machine before any of the command's own processes was started. The caller has claimed the
     folder and the machine. Exit code 1 if a check failed, or nothing has a number.
     """
-    path, equality, show_it = folder / PARTIAL, None, partial(show_run, details=details, json=json)
-    journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
+    path, equality, show_it = (
+        folder / PARTIAL,
+        None,
+        partial(show_run, details=details, json=json),
+    )
+    journal = (
+        None
+        if fresh
+        else unfinished_run(path, plan, proven=prover is not None, quick=quick)
+    )
     if journal is None and prover is not None:
         with prover:
             equality = _prove(plan, prover, quick=quick, anew=anew)
@@ -67,7 +96,12 @@ def compare(
                 journal = Journal.begin(path, begun)
         with Progress("compare") as progress:
             kept_in = prover and prover.programs  # beside the programs of proofs
-            run(journal, progress.add, quick=quick, programs=kept_in and kept_in / "timed")
+            run(
+                journal,
+                progress.add,
+                quick=quick,
+                programs=kept_in and kept_in / "timed",
+            )
     except (KeyboardInterrupt, TrigruError, OSError) as error:
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
             show_it(merge(journal))
@@ -79,20 +113,35 @@ def compare(
         raise typer.Exit(1)
 
 
-def unfinished_run(path: Path, plan: Plan, *, proven: bool, quick: bool) -> Journal | None:
+def unfinished_run(
+    path: Path, plan: Plan, *, proven: bool, quick: bool
+) -> Journal | None:
     """The unfinished run to continue, if any; raises a ResumeError if it is damaged, another, or not proven."""
     if not (path.exists() or path.is_symlink()):
         return None
     proof = Journal.read(path).begun.equality if proven else None
     if proven and proof is None:
-        raise ResumeError(f"{path} is of a run with --no-proof: pass that to continue it, or --fresh to delete it.")
+        raise ResumeError(
+            f"{path} is of a run with --no-proof: pass that to continue it, or --fresh to delete it."
+        )
     checked = {measurement.check for measurement in proof or ()}
-    if proven and not quick and not {check.name for check in CHECKS if check.rows is None} <= checked:
-        raise ResumeError(f"{path} is of a first look, not proven in full: add --quick, or --fresh to delete it.")
-    versions, commit = versions_of(packages_of((*plan.ports, *plan.peers))), commit_of_trigru()
+    if (
+        proven
+        and not quick
+        and not {check.name for check in CHECKS if check.rows is None} <= checked
+    ):
+        raise ResumeError(
+            f"{path} is of a first look, not proven in full: add --quick, or --fresh to delete it."
+        )
+    versions, commit = (
+        versions_of(packages_of((*plan.ports, *plan.peers))),
+        commit_of_trigru(),
+    )
     with shielded():
         journal = Journal.resume(path, plan, versions, commit)
-    say(f"continues a run of {journal.begun.since or '?'} UTC: {parts(journal)} are in {path}.")
+    say(
+        f"continues a run of {journal.begun.since or '?'} UTC: {parts(journal)} are in {path}."
+    )
     return journal
 
 
@@ -109,7 +158,9 @@ def what_is_left(journal: Journal) -> str:
     return f"{parts(journal)} are kept in {journal.path}, which `trigru report` reads. The same command continues it."
 
 
-def _finish(journal: Journal, folder: Path, show_it: Callable[[Results], None]) -> Results:
+def _finish(
+    journal: Journal, folder: Path, show_it: Callable[[Results], None]
+) -> Results:
     """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
     journal.ended = Ended(datetime.now(UTC).isoformat(), load_average())
     results, file = merge(journal), folder / FILE
@@ -129,13 +180,17 @@ def _finish(journal: Journal, folder: Path, show_it: Callable[[Results], None]) 
             check_evidence(journal)
             journal.discard()
         except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
-            say(f"warning: {file} contradicts itself ({error}), by a fault of trigru. {what_is_left(journal)}")
+            say(
+                f"warning: {file} contradicts itself ({error}), by a fault of trigru. {what_is_left(journal)}"
+            )
         show_it(results)
         say(f"written: {file}")
         try:
             write_page(folder / PAGE, run_page(results))
         except OSError:
-            say(f"The page {folder / PAGE} is not written: trigru report {folder} --output {folder} writes it.")
+            say(
+                f"The page {folder / PAGE} is not written: trigru report {folder} --output {folder} writes it."
+            )
             raise
         say(f"all tables: trigru report {folder} --details; code: trigru styles")
     return results
@@ -145,38 +200,70 @@ def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> list[Measu
     names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
     kernels = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # stock in every division
     scope = (("float64", plan.dtype), checks_of(plan)) if quick else (DTYPES, None)
-    of_phase = (*plan.styles, BASELINE[1]) if plan.styles else None  # the baseline is always timed
+    of_phase = (
+        (*plan.styles, BASELINE[1]) if plan.styles else None
+    )  # the baseline is always timed
     styles = dict.fromkeys(plan.phases, of_phase) if quick else None
     devices = min(max(plan.devices), MOST_DEVICES) if len(plan.devices) > 1 else None
-    os.environ |= (variables := shared_memory())  # of a GPU: the rest is left to the measuring processes
+    os.environ |= (
+        variables := shared_memory()
+    )  # of a GPU: the rest is left to the measuring processes
     try:
-        return verify_ports(names, *scope, kernels, styles, devices=devices, prover=prover, anew=anew)[0]
+        return verify_ports(
+            names, *scope, kernels, styles, devices=devices, prover=prover, anew=anew
+        )[0]
     finally:
         for name in variables:
             del os.environ[name]
 
 
-def _begun(plan: Plan, equality: list[Measurement] | None, backend: str | None, load: float | None) -> Begun:
+def _begun(
+    plan: Plan,
+    equality: list[Measurement] | None,
+    backend: str | None,
+    load: float | None,
+) -> Begun:
     """The first line of a run's journal. An arm whose port is missing or not proven equal gets no number."""
     arms = expand(plan)
-    failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(equality or []) if not proof.is_equal}
-    checks = {arm.id: failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel))) for arm in arms}
-    untimed = [Untimed(arm, f"{NOT_PROVEN}: {', '.join(names)}") for arm in arms if (names := checks[arm.id])]
-    untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
+    failed = {
+        (proof.port, proof.kernel): proof.failed
+        for proof in proofs_of(equality or [])
+        if not proof.is_equal
+    }
+    checks = {
+        arm.id: failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel)))
+        for arm in arms
+    }
+    untimed = [
+        Untimed(arm, f"{NOT_PROVEN}: {', '.join(names)}")
+        for arm in arms
+        if (names := checks[arm.id])
+    ]
+    untimed += [
+        Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None
+    ]
     software = versions_of(packages_of((*plan.ports, *plan.peers))), commit_of_trigru()
-    return Begun(plan, arms, untimed, equality, backend, command_line(), load, now(), *software)
+    return Begun(
+        plan, arms, untimed, equality, backend, command_line(), load, now(), *software
+    )
 
 
 def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     """Time how long users of each port wait for the first train step; write cold_start.json."""
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with Progress("cold start") as progress:
-        starts = measure_cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
+        starts = measure_cold_starts(
+            [name for name in ports if not unavailable(name)], COLD_STARTS, progress.add
+        )
     machine = describe_machine(packages_of(ports))
-    content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
+    content = ColdStarts(
+        SCHEMA, command_line(), measured, machine, load_before, load_average(), starts
+    )
     with shielded():
         try:
-            write_whole(folder / STARTS, msgspec.json.format(with_checksum(content), indent=1))
+            write_whole(
+                folder / STARTS, msgspec.json.format(with_checksum(content), indent=1)
+            )
         finally:  # what cannot be written is shown at least
             show(cold_start_tables(content))
         say(f"written: {folder / STARTS}")

@@ -9,14 +9,21 @@ from ..reporting.console import say
 
 
 def convert(
-    source: Path, target: Path, to: str | None, at: list[str] | None, name: list[str] | None, whole: bool
+    source: Path,
+    target: Path,
+    to: str | None,
+    at: list[str] | None,
+    name: list[str] | None,
+    whole: bool,
 ) -> None:
     """Read and write parameters, as `trigru.impls.checkpoints` does, and print what was read, assumed and written."""
     places, pairs = at or [], [text.partition("=") for text in name or ()]
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")
     if any(not (field and own) for field, _, own in pairs):
-        raise InputError("--name is a name of trigru's and the file's own, as in weight_ih=Wi.")
+        raise InputError(
+            "--name is a name of trigru's and the file's own, as in weight_ih=Wi."
+        )
     own_names = {field: own for field, _, own in pairs}
     if whole:
         written, found = exchange_in_file(source, target, to, places, own_names)

@@ -12,14 +12,26 @@ from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..analysis.evidence import PHASE_CHECKS
 from ..arms.arms import BASELINE, PEERS, first_look, get_peer
-from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size
+from ..arms.workloads import (
+    OWN,
+    QUICK,
+    STANDARD,
+    WORKLOADS,
+    get_workload,
+    parse_devices,
+    parse_size,
+)
 from ..reporting.console import say
 from ..reporting.numbers import format_bytes
 from ..results.arm import Plan, Sized
 from ..timing.machine import memory
 from .arguments import Names
 
-PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = 10, 4, 2.5e-3  # fresh processes; of a sample, see `Plan`
+PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = (
+    10,
+    4,
+    2.5e-3,
+)  # fresh processes; of a sample, see `Plan`
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
 
@@ -40,43 +52,84 @@ def make_plan(
 ) -> Plan:
     """A plan from the command line's options. An option that was not given is None or False."""
     if any("@" in name for name in workloads or ()):
-        raise InputError("--workload takes no sizes: --size sets them, as in --workload tiny --size hidden=8.")
-    own = [sized for of in workloads or [OWN] for text in sizes or () for sized in parse_size(text, of)]
+        raise InputError(
+            "--workload takes no sizes: --size sets them, as in --workload tiny --size hidden=8."
+        )
+    own = [
+        sized
+        for of in workloads or [OWN]
+        for text in sizes or ()
+        for sized in parse_size(text, of)
+    ]
     quick = quick or is_quick(sizes)
     choose("port", ports, [*port_names(), *PEERS])
     peers = tuple(dict.fromkeys(name for name in ports or () if name in PEERS))
     for peer in peers:
         get_peer(peer)  # which must be here
     named = [name for name in ports or () if name not in PEERS]
-    names = read_ports(named or ([BASELINE[0]] if peers else None))  # peers alone are timed with plain JAX
+    names = read_ports(
+        named or ([BASELINE[0]] if peers else None)
+    )  # peers alone are timed with plain JAX
     timed = read_kernels(kernels, names)
     over = (1,) if devices is None else parse_devices(devices)
     is_stock, spread = all(kernel == STOCK for kernel in timed), len(over) > 1
     usual = STANDARD if is_stock else tuple(workload.name for workload in WORKLOADS)
-    usual = ("medium", "large") if spread else QUICK if quick else usual  # whose batch several devices can share
-    chosen = {str(sized): sized for sized in own or [Sized(name) for name in workloads or usual]}
+    usual = (
+        ("medium", "large") if spread else QUICK if quick else usual
+    )  # whose batch several devices can share
+    chosen = {
+        str(sized): sized
+        for sized in own or [Sized(name) for name in workloads or usual]
+    }
     for workload in chosen.values():
         _check(workload, over)
     # `gradient` is most of `train_step`; one time step has no loop, and runs the framework's cell with every kernel
-    usual_phases = ("train_step", "step") if quick else ("forward", "train_step", "step")
-    usual_phases = usual_phases if is_stock and not spread else ("forward", "train_step")
+    usual_phases = (
+        ("train_step", "step") if quick else ("forward", "train_step", "step")
+    )
+    usual_phases = (
+        usual_phases if is_stock and not spread else ("forward", "train_step")
+    )
     possible = list(PHASES)
     if styles:
-        known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
+        known = {
+            style.name
+            for port in names
+            if not unavailable(port)
+            for style in get_port(port).call_styles
+        }
         choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])
         # a port that is not available may have the phase
-        possible = [p for p in PHASES if any(unavailable(n) or styles_called(get_port(n), styles, p) for n in names)]
-        usual_phases = tuple(phase for phase in usual_phases if phase in possible) or usual_phases
+        possible = [
+            p
+            for p in PHASES
+            if any(
+                unavailable(n) or styles_called(get_port(n), styles, p) for n in names
+            )
+        ]
+        usual_phases = (
+            tuple(phase for phase in usual_phases if phase in possible) or usual_phases
+        )
     chosen_phases = choose("phase", phases or usual_phases, PHASES)
     if absent := [phase for phase in chosen_phases if phase not in possible]:
-        raise InputError(f"nothing has the phase {absent[0]} in the call styles {', '.join(styles or ())}.")
+        raise InputError(
+            f"nothing has the phase {absent[0]} in the call styles {', '.join(styles or ())}."
+        )
     few = first_look(names) if quick and is_stock and not spread else None
     return Plan(
-        workloads=tuple(chosen.values()), phases=chosen_phases, ports=names, peers=peers,
-        styles=tuple(dict.fromkeys(styles)) if styles else few, kernels=timed,
-        processes=processes or (QUICK_PROCESSES if quick else PROCESSES), rounds=None, sample_time_s=SAMPLE_TIME_S,
-        dtype=dtype, precision=precision, devices=over,
-    )  # fmt: skip
+        workloads=tuple(chosen.values()),
+        phases=chosen_phases,
+        ports=names,
+        peers=peers,
+        styles=tuple(dict.fromkeys(styles)) if styles else few,
+        kernels=timed,
+        processes=processes or (QUICK_PROCESSES if quick else PROCESSES),
+        rounds=None,
+        sample_time_s=SAMPLE_TIME_S,
+        dtype=dtype,
+        precision=precision,
+        devices=over,
+    )
 
 
 def is_quick(sizes: Names) -> bool:
@@ -119,8 +172,14 @@ def say_missing(names: Iterable[str]) -> dict[str, str]:
 def read_kernels(names: Names, ports: tuple[str, ...]) -> tuple[str, ...]:
     """The kernels with these names, or the stock one. Some port must offer each of them."""
     present = [get_port(port) for port in ports if not unavailable(port)]
-    offered = dict.fromkeys([STOCK, *(kernel for port in present for kernel in port.kernels)])
-    return choose(f"kernel of {', '.join(ports)}", names or [STOCK], list(offered) if present else names or [STOCK])
+    offered = dict.fromkeys(
+        [STOCK, *(kernel for port in present for kernel in port.kernels)]
+    )
+    return choose(
+        f"kernel of {', '.join(ports)}",
+        names or [STOCK],
+        list(offered) if present else names or [STOCK],
+    )
 
 
 def read_checks(names: Names) -> tuple[Check, ...] | None:
@@ -131,11 +190,15 @@ def read_checks(names: Names) -> tuple[Check, ...] | None:
 def checks_of(plan: Plan) -> tuple[Check, ...]:
     """The checks of what a plan times: of its phases, and of lengths and a readout if a workload has them."""
     names = [name for phase in plan.phases for name in PHASE_CHECKS[phase]]
-    names += ["classifier"] * any(get_workload(workload).classes is not None for workload in plan.workloads)
+    names += ["classifier"] * any(
+        get_workload(workload).classes is not None for workload in plan.workloads
+    )
     return get_checks(*dict.fromkeys(names))
 
 
-def choose(kind: str, names: Iterable[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+def choose(
+    kind: str, names: Iterable[str] | None, known: Sequence[str]
+) -> tuple[str, ...]:
     """The names, each once, or all that are known. Raises an UnknownNameError at any other."""
     for name in names or ():
         if name not in known:

@@ -17,11 +17,25 @@ from ..analysis.statistics import compare, noise_floor, verdict
 from ..results.run import TimeComparison
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
-ROUNDS, SAMPLE_TIME_S = 24, 5e-3  # rounds of three arms each, and how long a sample lasts
+ROUNDS, SAMPLE_TIME_S = (
+    24,
+    5e-3,
+)  # rounds of three arms each, and how long a sample lasts
 RATE = 1e-3  # the learning rate of the step of SGD that is timed
-CLOCKS = {"blocked": "each call waited for", "pipelined": "in a loop"}  # how calls are timed, and what it is called
-PHASES = {"forward": EVAL, "train step": TRAIN}  # what is timed, and in which mode of a model that has modes
-COUNTS = ("dots", "fusions", "whiles", "transposes")  # what is told of the compiled programs
+CLOCKS = {
+    "blocked": "each call waited for",
+    "pipelined": "in a loop",
+}  # how calls are timed, and what it is called
+PHASES = {
+    "forward": EVAL,
+    "train step": TRAIN,
+}  # what is timed, and in which mode of a model that has modes
+COUNTS = (
+    "dots",
+    "fusions",
+    "whiles",
+    "transposes",
+)  # what is told of the compiled programs
 
 
 class ClockComparison(TimeComparison, frozen=True):
@@ -30,7 +44,9 @@ class ClockComparison(TimeComparison, frozen=True):
     clock: str  # of `CLOCKS`
     noise_floor: float  # what a second copy of the reference differs by, as a fraction
     verdict: str  # "faster", "slower" or "indistinguishable"
-    time_s: tuple[float, float]  # seconds per call of the reference and of the candidate
+    time_s: tuple[
+        float, float
+    ]  # seconds per call of the reference and of the candidate
 
 
 @dataclass(frozen=True)
@@ -40,8 +56,12 @@ class PhaseCost:
     phase: str
     timed: tuple[ClockComparison, ...]
     build_s: tuple[float, float]  # seconds to trace and compile
-    temp_bytes: tuple[int | None, int | None]  # temporary memory; None if XLA does not say
-    operations: dict[str, tuple[int, int]]  # in the compiled programs, of the kinds of which one has more
+    temp_bytes: tuple[
+        int | None, int | None
+    ]  # temporary memory; None if XLA does not say
+    operations: dict[
+        str, tuple[int, int]
+    ]  # in the compiled programs, of the kinds of which one has more
     same_program: bool
 
 
@@ -49,7 +69,11 @@ class _Arm:
     def __init__(self, phase: str, function: Callable[..., Any], *arrays: Any):
         def step(params: Any, rest: Any) -> Any:
             def loss(params: Any) -> Any:
-                outputs = [y for y in jax.tree.leaves(function(params, rest)) if np.issubdtype(y.dtype, np.inexact)]
+                outputs = [
+                    y
+                    for y in jax.tree.leaves(function(params, rest))
+                    if np.issubdtype(y.dtype, np.inexact)
+                ]
                 return sum((abs(y) ** 2).mean() for y in outputs)
 
             value, gradient = jax.value_and_grad(loss)(params)
@@ -68,22 +92,42 @@ class _Arm:
         return jax.block_until_ready(outputs)
 
 
-def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Comparison) -> Iterator[PhaseCost]:
+def cost_of(
+    reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Comparison
+) -> Iterator[PhaseCost]:
     """What two models cost, in each phase. Raises an InputError if one is a module of PyTorch, or fails."""
     inputs = as_arrays(inputs)
     for phase, mode in PHASES.items():
-        r, c = (m.program(inputs, mode if mode in m.modes else m.modes[0]) for m in (reference, candidate))
+        r, c = (
+            m.program(inputs, mode if mode in m.modes else m.modes[0])
+            for m in (reference, candidate)
+        )
         if not isinstance(r, TracedProgram) or not isinstance(c, TracedProgram):
-            raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
-        mine, given = (r, r.param_values, r.state_values), (c, result.converted, result.converted_state)
+            raise InputError(
+                "--time compares models of JAX: a module of PyTorch is not compiled by it."
+            )
+        mine, given = (
+            (r, r.param_values, r.state_values),
+            (c, result.converted, result.converted_state),
+        )
         # each has a function of its own, which is compiled by itself
-        arms = [_Arm(phase, *p.own(params, state, inputs)) for p, params, state in (mine, given, mine)]
+        arms = [
+            _Arm(phase, *p.own(params, state, inputs))
+            for p, params, state in (mine, given, mine)
+        ]
         first, second = (arm.facts for arm in arms[:2])
-        counts = {name: (getattr(first, name), getattr(second, name)) for name in COUNTS}
+        counts = {
+            name: (getattr(first, name), getattr(second, name)) for name in COUNTS
+        }
         operations = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
-        build_s, temp_bytes = (arms[0].build_s, arms[1].build_s), (first.temp_bytes, second.temp_bytes)
+        build_s, temp_bytes = (
+            (arms[0].build_s, arms[1].build_s),
+            (first.temp_bytes, second.temp_bytes),
+        )
         same = first.fingerprint == second.fingerprint
-        yield PhaseCost(phase, tuple(_timed(arms)), build_s, temp_bytes, operations, same)
+        yield PhaseCost(
+            phase, tuple(_timed(arms)), build_s, temp_bytes, operations, same
+        )
 
 
 def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
@@ -100,7 +144,11 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
         if mine is not None and theirs is not None:
             yield f"  {cost.phase}, temporary memory: {theirs / 1e6:.3g} MB, the reference {mine / 1e6:.3g} MB"
         more = [f"{b} {name} against {a}" for name, (a, b) in cost.operations.items()]
-        same = "the same program" if cost.same_program else "as many operations of each kind, another program"
+        same = (
+            "the same program"
+            if cost.same_program
+            else "as many operations of each kind, another program"
+        )
         yield f"  {cost.phase}, compiled: {', '.join(more) or same}"
 
 
@@ -113,7 +161,12 @@ def _timed(arms: list[_Arm]) -> Iterator[ClockComparison]:
                 raise InputError(f"the models cannot be timed: {sample}") from sample
             times.append(np.array(sample[clock]))
         reference, candidate, copy = times
-        ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
+        ratio, floor = (
+            compare(candidate, reference),
+            noise_floor(compare(copy, reference)),
+        )
         both = float(np.median(reference)), float(np.median(candidate))
         found = verdict(ratio, floor, [0] * ROUNDS)
-        yield ClockComparison(ratio.ratio, ratio.low, ratio.high, clock, floor, found, both)
+        yield ClockComparison(
+            ratio.ratio, ratio.low, ratio.high, clock, floor, found, both
+        )

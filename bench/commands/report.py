@@ -30,25 +30,50 @@ PAGE = "report.html"
 
 def report(
     results: Sequence[Path],
-    *, format: str, ratio: Kind, workloads: Names, phases: Names, styles: Names, details: bool, output: Path | None,
-) -> None:  # fmt: skip
+    *,
+    format: str,
+    ratio: Kind,
+    workloads: Names,
+    phases: Names,
+    styles: Names,
+    details: bool,
+    output: Path | None,
+) -> None:
     """Show runs and cold starts again, one after the other; or times of what was chosen as one table in a format."""
     if format != "text":
         if details or output:
-            raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
+            raise typer.BadParameter(
+                "--format prints one table: it goes with neither --details nor --output."
+            )
         runs = [load(path) for path in results]
         arms = [item.arm for run in runs for item in (*run.benchmarks, *run.untimed)]
 
-        def chosen(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
+        def chosen(
+            kind: str, names: Sequence[str] | None, known: Iterable[str]
+        ) -> tuple[str, ...]:
             return choose(f"{kind} of these results", names, list(dict.fromkeys(known)))
 
-        works = chosen("workload", workloads, (name for a in arms for name in (a.workload.name, str(a.workload))))
+        works = chosen(
+            "workload",
+            workloads,
+            (name for a in arms for name in (a.workload.name, str(a.workload))),
+        )
         of_phases = chosen("phase", phases, (arm.phase for arm in arms))
-        called = chosen("call style", styles or COMPARED, (n for a in arms for n in (a.style, *a.labels) if n))
+        called = chosen(
+            "call style",
+            styles or COMPARED,
+            (n for a in arms for n in (a.style, *a.labels) if n),
+        )
         rows = [row for row in timings(runs, ratio, called) if row.phase in of_phases]
-        rows = [row for row in rows if {row.workload, row.workload.partition("@")[0]} & {*works}]
+        rows = [
+            row
+            for row in rows
+            if {row.workload, row.workload.partition("@")[0]} & {*works}
+        ]
         if not rows:
-            raise InputError("there is no number of these frameworks, phases and call styles in these results.")
+            raise InputError(
+                "there is no number of these frameworks, phases and call styles in these results."
+            )
         typer.echo(exported(rows, ratio, runs, format), nl=False)
         return
     if ratio != "pure" or workloads or phases or styles:
@@ -58,7 +83,9 @@ def report(
     if output is not None and len(results) > 1:
         raise InputError("--output writes the page of one run: name one.")
     if output is not None and output.exists() and not output.is_dir():
-        raise InputError(f"{output} is a file, expected a folder for {PAGE}. Pass another to --output.")
+        raise InputError(
+            f"{output} is a file, expected a folder for {PAGE}. Pass another to --output."
+        )
     for number, path in enumerate(results):
         if len(results) > 1:
             show_lines([""] * bool(number) + [f"{path}:"])
@@ -75,10 +102,15 @@ def report(
 def show_starts(path: Path, output: Path | None) -> None:
     """Print the tables of cold starts; with a folder, write a page of them into it."""
     found = load_starts(path)
-    tables, origin = cold_start_tables(found), origin_of(found.datetime, found.machine, found.command)
+    tables, origin = (
+        cold_start_tables(found),
+        origin_of(found.datetime, found.machine, found.command),
+    )
     show(tables, above=origin)
     if output is not None:
-        write_page(output / "cold_start.html", sheet("cold starts", [], [], tables, origin))
+        write_page(
+            output / "cold_start.html", sheet("cold starts", [], [], tables, origin)
+        )
 
 
 def run_page(run: Results) -> str:
@@ -86,14 +118,26 @@ def run_page(run: Results) -> str:
     found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
     lines = [*load_warnings(run.trigru), *head_lines(found)]
     pictures = [answer_picture(found)] if found.rows else []
-    tables = [replace(table, detail=True) for table in (*style_table(run, "time"), *equality, *time_tables(run))]
-    return sheet("linen, NNX and Equinox", lines, pictures, tables, provenance_lines(run), more_lines(found))
+    tables = [
+        replace(table, detail=True)
+        for table in (*style_table(run, "time"), *equality, *time_tables(run))
+    ]
+    return sheet(
+        "linen, NNX and Equinox",
+        lines,
+        pictures,
+        tables,
+        provenance_lines(run),
+        more_lines(found),
+    )
 
 
 def diff_page(found: Diff) -> str:
     """The page of what changed between two runs."""
     runs = {"OLD": found.old, "NEW": found.new}
-    origins = [f"{name}: {line}" for name, run in runs.items() for line in origin_lines(run)]
+    origins = [
+        f"{name}: {line}" for name, run in runs.items() for line in origin_lines(run)
+    ]
     return sheet("what changed", outcome(found), [], diff_tables(found), origins)
 
 

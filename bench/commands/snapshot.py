@@ -28,7 +28,14 @@ PROCESSES = 2  # side by side
 CHECK_S, FUSED_S, OTHER_S = 0.17, 2.0, 8.0
 
 
-def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool = False, prover: Prover) -> Snapshot:
+def snapshot(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    equality: bool,
+    anew: bool = False,
+    prover: Prover,
+) -> Snapshot:
     """Write down what is true of some ports, and of their frameworks' parts, under a progress bar.
 
     A port that is not there is a fact, too. With `anew`, no proof that is kept is taken.
@@ -36,10 +43,22 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
     present = [name for name in names if name in port_names() and not unavailable(name)]
     requests: list[Request] = []
     for name in names:
-        kernels = [f"{name}:{FUSED}"] * (name in present and FUSED in get_port(name).kernels)
+        kernels = [f"{name}:{FUSED}"] * (
+            name in present and FUSED in get_port(name).kernels
+        )
         parts = [PARTS_OF[name]] * (name in present and name in PARTS_OF)
-        requests.append((name, [name, *kernels, *parts], None if prover.programs is None else str(prover.programs)))
-    expected_s = {name: FUSED_S if ":" in name else OTHER_S for _, of, _ in requests for name in of}
+        requests.append(
+            (
+                name,
+                [name, *kernels, *parts],
+                None if prover.programs is None else str(prover.programs),
+            )
+        )
+    expected_s = {
+        name: FUSED_S if ":" in name else OTHER_S
+        for _, of, _ in requests
+        for name in of
+    }
     all_s = sum(expected_s.values())
     with Progress("snapshot") as progress:
 
@@ -49,28 +68,46 @@ def snapshot(folder: Path, names: Sequence[str], *, equality: bool, anew: bool =
         def prove(asked: list[QuestionId]) -> list[Measurement]:
             nonlocal all_s
             all_s += CHECK_S * len(asked)
-            return prover.prove(asked, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)) if asked else []
+            return (
+                prover.prove(
+                    asked, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)
+                )
+                if asked
+                else []
+            )
 
         proven = [PortId("port", name) for name in present] if equality else []
         measured, kept = prove_ports(proven, prove, anew=anew, prover=prover), Kept()
         subjects = _look(requests, kept, lambda name: add(name, expected_s[name]))
-    packages = sorted({package for name in present for package in get_port(name).packages})
+    packages = sorted(
+        {package for name in present for package in get_port(name).packages}
+    )
     found = snapshot_of(subjects, measured if equality else None, packages)
     found.sources = sources_of(["jax", "optax", *packages], kept)
     save(folder, found, kept)
     return found
 
 
-def _look(requests: Sequence[Request], kept: Kept, done: Callable[[str], None]) -> list[Subject]:
+def _look(
+    requests: Sequence[Request], kept: Kept, done: Callable[[str], None]
+) -> list[Subject]:
     """The subjects of requests, each answered by a process; keeps their arrays, and says the name of each."""
-    variables, found = shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"}, [list[Subject]() for _ in requests]
+    variables, found = (
+        shared_memory() | {"JAX_TRACEBACK_FILTERING": "off"},
+        [list[Subject]() for _ in requests],
+    )
     waiting = deque(enumerate(requests))
     with SideBySide() as answers:
 
         def begin() -> None:
             number, request = waiting.popleft()
             kind = tuple[Subject, bytes]
-            answers.read(number, lambda stop: answers_of(WORKER, request, kind, LIMIT_S, variables, stop))
+            answers.read(
+                number,
+                lambda stop: answers_of(
+                    WORKER, request, kind, LIMIT_S, variables, stop
+                ),
+            )
 
         for _ in requests[:PROCESSES]:
             begin()
@@ -78,7 +115,10 @@ def _look(requests: Sequence[Request], kept: Kept, done: Callable[[str], None]) 
             if isinstance(answer, ProcessEnded):
                 framework, names, _ = requests[number]
                 lost = names[len(found[number]) :] if answer.error else []
-                found[number] += [Subject(name, framework, problems={"import": str(answer.error)}) for name in lost]
+                found[number] += [
+                    Subject(name, framework, problems={"import": str(answer.error)})
+                    for name in lost
+                ]
                 if waiting:
                     begin()
                 continue
@@ -93,7 +133,9 @@ def snapshot_of_file(folder: Path, file: str) -> Snapshot:
     """Take a snapshot of the models of a user's file, and write it into a folder."""
     models, inputs = models_of(file)
     kept = Kept()
-    found = snapshot_of([subject_of(model, inputs, kept, source=file) for model in models])
+    found = snapshot_of(
+        [subject_of(model, inputs, kept, source=file) for model in models]
+    )
     save(folder, found, kept)
     return found
 
@@ -103,12 +145,30 @@ def tell(folder: Path, found: Snapshot) -> None:
     rows = []
     for s in found.subjects:
         warned = sum(map(len, s.warnings.values()))
-        counted = (*map(len, (s.values, s.draws, s.tree, s.checkpoints, s.programs, s.calls)), warned)
+        counted = (
+            *map(len, (s.values, s.draws, s.tree, s.checkpoints, s.programs, s.calls)),
+            warned,
+        )
         rows.append((s.name, *map(str, counted), s.missing or str(len(s.problems))))
-    columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
+    columns = (
+        "port or part",
+        "values",
+        "draws",
+        "leaves",
+        "files",
+        "programs",
+        "calls",
+        "warnings",
+        Prose("problems"),
+    )
     show([Section("What the snapshot holds", columns, rows)])
     measured = found.equality or []
     if failed := sum(not m.passed and m.offered for m in measured):
-        say(f"{failed} of {len(measured)} measurements of equality failed: trigru verify shows them.")
-    say(f"written: {folder}" + ("" if found.equality else ", without a proof of equality"))
+        say(
+            f"{failed} of {len(measured)} measurements of equality failed: trigru verify shows them."
+        )
+    say(
+        f"written: {folder}"
+        + ("" if found.equality else ", without a proof of equality")
+    )
     say(f"after an upgrade: trigru diff {folder} --now")

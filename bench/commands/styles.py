@@ -32,11 +32,18 @@ def styles(port: str | None, style: str | None) -> None:
     table = Section(
         "Call styles",
         ("port", Words("call style"), Prose("label"), Prose("what its user writes")),
-        [(port.name, style.name, labels, style.summary) for port, style, labels in rows],
+        [
+            (port.name, style.name, labels, style.summary)
+            for port, style, labels in rows
+        ],
         (
             "Code to run: trigru styles PORT STYLE, where STYLE is a name or a label.",
             *(f"{name}: {style.source}" for name, style in named if style.source),
-            *(f"{name} does not run here: {why}." for name, style in named if (why := style.missing())),
+            *(
+                f"{name} does not run here: {why}."
+                for name, style in named
+                if (why := style.missing())
+            ),
         ),
     )
     show([table])
@@ -50,9 +57,15 @@ def style_rows(ports: Iterable[Port]) -> list[tuple[Port, CallStyle, str]]:
     for port, style in [(of, style) for of in ports for style in of.call_styles]:
         labels = []
         for label in LABELS:
-            phases = tuple(phase for phase in style.phases if label in labels_of(port, phase)[style.name])
+            phases = tuple(
+                phase
+                for phase in style.phases
+                if label in labels_of(port, phase)[style.name]
+            )
             if phases:
-                labels.append(label if phases == PHASES else f"{label} ({', '.join(phases)})")
+                labels.append(
+                    label if phases == PHASES else f"{label} ({', '.join(phases)})"
+                )
         rows.append((port, style, ", ".join(labels) or "none: its own"))
     return rows
 
@@ -64,17 +77,38 @@ def print_code(port: Port, name: str) -> None:
         known = "; ".join(f"{style.name}, {style.summary}" for style in styles.values())
         reason = f"port {port.name!r} comes from another package: trigru has no code of it. Styles: {known}."
         raise UnavailableError(reason)
-    chosen = {phase: styles[called[0]] for phase in SHOWN if (called := styles_called(port, [name], phase))}
+    chosen = {
+        phase: styles[called[0]]
+        for phase in SHOWN
+        if (called := styles_called(port, [name], phase))
+    }
     if not chosen:
-        words = [(style, *labels) for phase in PHASES for style, labels in labels_of(port, phase).items()]
-        raise UnknownNameError(f"call style of {port.name}", name, list(dict.fromkeys(chain.from_iterable(words))))
+        words = [
+            (style, *labels)
+            for phase in PHASES
+            for style, labels in labels_of(port, phase).items()
+        ]
+        raise UnknownNameError(
+            f"call style of {port.name}",
+            name,
+            list(dict.fromkeys(chain.from_iterable(words))),
+        )
     for style in dict.fromkeys(chosen.values()):
         if reason := style.missing():
-            say(f"call style {style.name!r} of {port.name} does not run here: {reason}.")
+            say(
+                f"call style {style.name!r} of {port.name} does not run here: {reason}."
+            )
     for phases in grouped(chosen, lambda phase: chosen[phase].name).values():
         style = chosen[phases[0]]
         text = f"{port.title}, call style {style.name} ({', '.join(phases)}): {style.summary}"
         caution = [f"Mind: {style.caution}."] if style.caution else []
-        for line in (*textwrap.wrap(text, WIDTH - 2), *([style.source] if style.source else []), *caution):
+        for line in (
+            *textwrap.wrap(text, WIDTH - 2),
+            *([style.source] if style.source else []),
+            *caution,
+        ):
             typer.echo(f"# {line}")
-    typer.echo(code_of(port.name, {phase: style.name for phase, style in chosen.items()}), nl=False)
+    typer.echo(
+        code_of(port.name, {phase: style.name for phase, style in chosen.items()}),
+        nl=False,
+    )

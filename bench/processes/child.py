@@ -44,7 +44,12 @@ class ChildDiedError(TrigruError):
 
 
 def answers_of(
-    target: str, request: Any, kind: Any, limit_s: float, variables: Mapping[str, str] = {}, stop: Event | None = None
+    target: str,
+    request: Any,
+    kind: Any,
+    limit_s: float,
+    variables: Mapping[str, str] = {},
+    stop: Event | None = None,
 ) -> Generator[Any, None, None]:
     """Run a function in a fresh interpreter, and yield its answers. See `Child` and `Child.answers_to`."""
     with Child(target, variables) as child:
@@ -62,13 +67,18 @@ class SideBySide(AbstractContextManager["SideBySide"]):
 
     def __init__(self):
         self._answers, self._stop = queue.SimpleQueue[tuple[int, Any]](), Event()
-        self._threads, self._reading = ThreadPoolExecutor(64), 0  # more than there ever are
+        self._threads, self._reading = (
+            ThreadPoolExecutor(64),
+            0,
+        )  # more than there ever are
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._threads.shutdown()
 
-    def read(self, number: int, answers_until: Callable[[Event], Iterator[Any]]) -> None:
+    def read(
+        self, number: int, answers_until: Callable[[Event], Iterator[Any]]
+    ) -> None:
         """Read the answers of a process that has this number, until an event is set."""
 
         def read() -> None:
@@ -77,7 +87,9 @@ class SideBySide(AbstractContextManager["SideBySide"]):
                 for answer in answers_until(self._stop):
                     self._answers.put((number, answer))
             except BaseException as error:  # all but a death goes on in the main thread
-                end = ProcessEnded(error) if isinstance(error, ChildDiedError) else error
+                end = (
+                    ProcessEnded(error) if isinstance(error, ChildDiedError) else error
+                )
             self._answers.put((number, end))
 
         self._reading += 1
@@ -100,7 +112,9 @@ def parts_of_cpu(devices: int | None) -> dict[str, str]:
     if not devices or devices == 1:
         return {}
     flag = f"--xla_force_host_platform_device_count={devices}"
-    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}  # XLA takes the last
+    return {
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+    }  # XLA takes the last
 
 
 def shared_memory() -> dict[str, str]:
@@ -111,7 +125,11 @@ def shared_memory() -> dict[str, str]:
 
 def cores() -> int:
     """How many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def interpreter(*arguments: str, python: str | None = None) -> list[str]:
@@ -133,11 +151,19 @@ class Child(AbstractContextManager["Child"]):
     def __init__(self, target: str, variables: Mapping[str, str] = {}):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            interpreter("-m", __name__, target), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            start_new_session=True, env=environment() | dict(variables),
-        )  # fmt: skip
+            interpreter("-m", __name__, target),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+            env=environment() | dict(variables),
+        )
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018
-        self._in, self._out, self._lines = self._process.stdin, self._process.stdout, queue.SimpleQueue[bytes]()
+        self._in, self._out, self._lines = (
+            self._process.stdin,
+            self._process.stdout,
+            queue.SimpleQueue[bytes](),
+        )
         self._listener = Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -148,16 +174,22 @@ class Child(AbstractContextManager["Child"]):
 
     def __exit__(self, *_: object) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # with all processes that it started
+            os.killpg(
+                self._process.pid, signal.SIGKILL
+            )  # with all processes that it started
         self._process.wait()
         self._listener.join(timeout=1.0)
-        if not self._listener.is_alive():  # else something that the child started still holds the pipe
+        if (
+            not self._listener.is_alive()
+        ):  # else something that the child started still holds the pipe
             self._out.close()
         with suppress(BrokenPipeError):
             self._in.close()
         self._errors.close()
 
-    def answers_to(self, request: Any, kind: Any, limit_s: float, stop: Event | None = None) -> Iterator[Any]:
+    def answers_to(
+        self, request: Any, kind: Any, limit_s: float, stop: Event | None = None
+    ) -> Iterator[Any]:
         """Send a request, and yield the answers, of the type `kind`.
 
         Raises a ChildDiedError, with its last line on stderr, if the child failed, was killed, was silent for longer
@@ -169,37 +201,53 @@ class Child(AbstractContextManager["Child"]):
         with suppress(BrokenPipeError):
             self._in.write(msgspec.json.encode(request) + b"\n")
             self._in.flush()  # stays open: when it closes, the child knows that its parent has ended
-        while (line := self._next(limit_s, stop)).endswith(b"\n"):  # else the child died while it wrote the line
+        while (line := self._next(limit_s, stop)).endswith(
+            b"\n"
+        ):  # else the child died while it wrote the line
             try:
                 answer = decoder.decode(line)
             except ValueError as error:
-                raise ChildDiedError(f"the process sent what is no answer: {brief(error)}") from error
+                raise ChildDiedError(
+                    f"the process sent what is no answer: {brief(error)}"
+                ) from error
             yield answer
         try:
             code = self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            raise ChildDiedError(f"the process did not end within {limit_s:g} s, and was ended") from None
+            raise ChildDiedError(
+                f"the process did not end within {limit_s:g} s, and was ended"
+            ) from None
         if code:
             self._errors.seek(0)
-            last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            killed = code < 0 and -code != signal.SIGABRT  # a process that aborts gives the reason
+            last = (
+                self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            )
+            killed = (
+                code < 0 and -code != signal.SIGABRT
+            )  # a process that aborts gives the reason
             how = f"killed by signal {-code}" if killed else last
             raise ChildDiedError(f"the process died: {how or f'exit code {code}'}")
 
     def _next(self, limit_s: float, stop: Event | None) -> bytes:
         """The next line, or b"" at the end."""
-        slices = math.ceil(limit_s / SLICE_S)  # time in which the whole run was stopped counts as one of them
+        slices = math.ceil(
+            limit_s / SLICE_S
+        )  # time in which the whole run was stopped counts as one of them
         for _ in range(slices + 1):
             raise_if_interrupted()
             ended = self._process.poll() is not None
             if stop is not None and stop.is_set():
-                raise ChildDiedError("the process was ended, since nobody needs it any more")
+                raise ChildDiedError(
+                    "the process was ended, since nobody needs it any more"
+                )
             try:
                 return self._lines.get(timeout=limit_s / slices)
             except queue.Empty:
                 if ended:  # nothing more comes, whoever else holds the pipe
                     return b""
-        raise ChildDiedError(f"the process said nothing for {limit_s:g} s, and was ended")
+        raise ChildDiedError(
+            f"the process said nothing for {limit_s:g} s, and was ended"
+        )
 
 
 def work(target: str) -> None:
@@ -213,7 +261,9 @@ def work(target: str) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what frameworks print
     module, _, name = target.partition(":")
-    function = getattr(import_module(module), name)  # the first, since a module may time its imports
+    function = getattr(
+        import_module(module), name
+    )  # the first, since a module may time its imports
     import msgspec
 
     line, encoder = sys.stdin.buffer.readline(), msgspec.json.Encoder()
@@ -224,13 +274,17 @@ def work(target: str) -> None:
         answers.flush()
 
     try:
-        function(msgspec.json.decode(line, type=get_type_hints(function)["request"]), answer)
+        function(
+            msgspec.json.decode(line, type=get_type_hints(function)["request"]), answer
+        )
     except TrigruError as error:
         sys.exit(" ".join(str(error).split()))
 
 
 def _end_with_stdin() -> None:
-    os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
+    os.read(
+        0, 1
+    )  # until it closes; sys.stdin would hold a lock when the interpreter ends
     if os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)  # with all processes that this one started
     os._exit(1)
@@ -271,7 +325,9 @@ def _try_to_start(target: str, limit_s: float, settings: str) -> None:
         list(answers_of(target, None, None, limit_s))
     except ChildDiedError as error:
         message = str(error).removeprefix("the process ").removeprefix("died: ")
-        raise JaxEnvironmentError(f"JAX does not start with {settings}: {message[:500]}") from error
+        raise JaxEnvironmentError(
+            f"JAX does not start with {settings}: {message[:500]}"
+        ) from error
 
 
 def start_jax(request: None, answer: object) -> None:
@@ -282,7 +338,10 @@ def start_jax(request: None, answer: object) -> None:
 
         jax.block_until_ready(jax.jit(jnp.dot)(jnp.ones((2, 2)), jnp.ones((2, 2))))
     except Exception as error:
-        why = str(error).strip() or f"{type(error).__name__}, without a word. Is there such a device?"
+        why = (
+            str(error).strip()
+            or f"{type(error).__name__}, without a word. Is there such a device?"
+        )
         raise JaxEnvironmentError(why) from error
 
 

@@ -23,7 +23,10 @@ Exit = tuple[int, str] | None
 
 
 def run_command(
-    command: Sequence[str], variables: Mapping[str, str], limit_s: float, still: Callable[[], None] = lambda: None
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    limit_s: float,
+    still: Callable[[], None] = lambda: None,
 ) -> tuple[int, str]:
     """Run a command in an environment; its exit code, and, if that is not 0, its last line on stderr.
 
@@ -43,12 +46,18 @@ def run_command(
 def answer_request(request: Command, answer: Callable[[Exit], None]) -> None:
     """Run a command in a process of its own, whose group it belongs to."""
     command, variables, limit_s = request
-    if sys.platform == "linux":  # the kernel would end this process with its parent before it has ended the command
+    if (
+        sys.platform == "linux"
+    ):  # the kernel would end this process with its parent before it has ended the command
         ctypes.CDLL(None).prctl(1, 0)
     for number in SIGNALS:  # which a child ignores, but a command does not
         signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryFile() as errors:
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
+        pipes = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.DEVNULL,
+            "stderr": errors,
+        }
         try:
             running = subprocess.Popen(command, env=variables, **pipes)
         except OSError as error:
@@ -61,5 +70,9 @@ def answer_request(request: Command, answer: Callable[[Exit], None]) -> None:
                 running.wait(min(SAY_EVERY_S, left_s))
             answer(None)
         errors.seek(0)
-        lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line
+            for line in errors.read().decode(errors="replace").splitlines()
+            if line.strip()
+        ]
         answer((running.returncode, lines[-1] if lines else ""))

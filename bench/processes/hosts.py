@@ -27,14 +27,18 @@ def read_hosts(text: str) -> Hosts:
     """
     if text == FOUND:
         return None, None, None
-    found = re.fullmatch(r"([\w.\-\[\]:]+:(\d{1,5})),(\d{1,9}),(\d{1,9})", text, re.ASCII)
+    found = re.fullmatch(
+        r"([\w.\-\[\]:]+:(\d{1,5})),(\d{1,9}),(\d{1,9})", text, re.ASCII
+    )
     if found is None or not 0 < int(found[2]) < 2**16:
         raise InputError(
             f"cannot read the hosts {text!r}: expected {FOUND}, or as 10.0.0.1:8476,2,0 on the first of two."
         )
     coordinator, count, index = found[1], int(found[3]), int(found[4])
     if not index < count:
-        raise InputError(f"host {index} is not among {count} hosts, which count from 0.")
+        raise InputError(
+            f"host {index} is not among {count} hosts, which count from 0."
+        )
     return coordinator, count, index
 
 
@@ -48,12 +52,18 @@ def join(hosts: Hosts, devices: int | None = None) -> None:
     coordinator, count, index = hosts
     if devices is not None:
         if count is None or devices % count:
-            raise InputError(f"{count or 'found'} hosts cannot have {devices} parts of a CPU in equal numbers.")
+            raise InputError(
+                f"{count or 'found'} hosts cannot have {devices} parts of a CPU in equal numbers."
+            )
         os.environ |= parts_of_cpu(devices // count)
     try:
-        jax.distributed.initialize(coordinator, count, index, initialization_timeout=120)
+        jax.distributed.initialize(
+            coordinator, count, index, initialization_timeout=120
+        )
     except Exception as error:
-        raise HostsError(f"this host could not join the others: {brief(error)}") from error
+        raise HostsError(
+            f"this host could not join the others: {brief(error)}"
+        ) from error
 
 
 @contextmanager
@@ -79,4 +89,6 @@ def check_same(*words: str) -> None:
     try:
         multihost_utils.assert_equal(letters)
     except AssertionError as error:
-        raise HostsError("the hosts were started with different ports, kernels or versions.") from error
+        raise HostsError(
+            "the hosts were started with different ports, kernels or versions."
+        ) from error

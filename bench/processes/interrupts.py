@@ -62,7 +62,12 @@ def listening() -> Iterator[None]:
 def raise_if_interrupted() -> None:
     """Raise an Interrupted, in the main thread, if there was a signal and it was not raised before."""
     is_main = threading.current_thread() is threading.main_thread()
-    if is_main and _State.number is not None and not _State.shields and not _State.was_raised:
+    if (
+        is_main
+        and _State.number is not None
+        and not _State.shields
+        and not _State.was_raised
+    ):
         _State.was_raised = True
         raise Interrupted(_State.number)
 

@@ -41,7 +41,9 @@ def scratch() -> Iterator[str]:
     shared = Path(tempfile.gettempdir())
     mode = shared.stat().st_mode
     if mode & 0o022 and not mode & stat.S_ISVTX:
-        raise ScratchError(f"others can exchange files in {shared}. Set TMPDIR to a folder of your own.")
+        raise ScratchError(
+            f"others can exchange files in {shared}. Set TMPDIR to a folder of your own."
+        )
     for folder in shared.glob(f"{PREFIX}*"):
         with suppress(OSError, Timeout):
             is_own = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
@@ -49,7 +51,9 @@ def scratch() -> Iterator[str]:
                 with FileLock(folder / USED, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
     with (
-        tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(
+            prefix=PREFIX, ignore_cleanup_errors=True
+        ) as folder,
         FileLock(Path(folder) / USED),
     ):
         yield folder
@@ -71,7 +75,11 @@ def private_folder(folder: Path) -> Path | None:
 
 def cache_folder(*names: str) -> Path | None:
     """A private folder in this user's cache; None where there is none, or the variable TRIGRU_NO_CACHE is set."""
-    return None if os.environ.get("TRIGRU_NO_CACHE") else private_folder(user_cache_path("trigru").joinpath(*names))
+    return (
+        None
+        if os.environ.get("TRIGRU_NO_CACHE")
+        else private_folder(user_cache_path("trigru").joinpath(*names))
+    )
 
 
 def folder_claim(folder: Path) -> str:
@@ -109,7 +117,12 @@ def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[No
                 lock.acquire(LOOK_EVERY_S, LOOK_EVERY_S)
     try:
         command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        write_whole(owner, f"process {os.getpid()}, since {now()} UTC: {command}".encode(errors="replace"))
+        write_whole(
+            owner,
+            f"process {os.getpid()}, since {now()} UTC: {command}".encode(
+                errors="replace"
+            ),
+        )
         yield
     finally:
         owner.unlink(missing_ok=True)
@@ -118,4 +131,6 @@ def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[No
 
 def _claims() -> Path | None:
     elsewhere = Path(tempfile.gettempdir()) / f"trigru-claims-{os.getuid()}"
-    return private_folder(user_cache_path("trigru") / "claims") or private_folder(elsewhere)
+    return private_folder(user_cache_path("trigru") / "claims") or private_folder(
+        elsewhere
+    )

@@ -38,16 +38,60 @@ from .prover import PortId, Prover, QuestionId, processor
 from .questions import expand, get_subject
 
 #: Packages whose sources are read for the digest; of other files, sizes and times of change tell.
-READ = ("jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "ml_dtypes", "jaxtyping")
+READ = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "equinox",
+    "optax",
+    "numpy",
+    "scipy",
+    "ml_dtypes",
+    "jaxtyping",
+)
 #: Beginnings of variables that change what is computed, or which files are imported.
 VARIABLES = (
-    *("JAX", "XLA", "TF_", "LIBTPU", "PJRT", "CUDA", "ROCR", "FLAX", "EQX", "EQUINOX", "JAXTYPING", "PYTHON", "LD_"),
-    *("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS", "GOTO_", "BLIS_", "VECLIB_", "DNNL_", "ONEDNN_", "NPY_", "SCIPY_"),
+    *(
+        "JAX",
+        "XLA",
+        "TF_",
+        "LIBTPU",
+        "PJRT",
+        "CUDA",
+        "ROCR",
+        "FLAX",
+        "EQX",
+        "EQUINOX",
+        "JAXTYPING",
+        "PYTHON",
+        "LD_",
+    ),
+    *(
+        "OMP_",
+        "KMP_",
+        "GOMP_",
+        "MKL_",
+        "OPENBLAS",
+        "GOTO_",
+        "BLIS_",
+        "VECLIB_",
+        "DNNL_",
+        "ONEDNN_",
+        "NPY_",
+        "SCIPY_",
+    ),
     *("EIGEN", "MALLOC", "GLIBC", "DYLD_", "NVIDIA_", "CUBLAS_", "LANG", "LC_"),
 )
 #: Ends of names of files that Python imports, or that say what it imports; and names of files that describe packages.
 IMPORTED = (".py", ".pyc", ".so", ".pyd", ".dylib", ".dll", ".pth", ".egg-link", ".zip")
-DESCRIBED = ("METADATA", "RECORD", "entry_points.txt", "direct_url.json", "PKG-INFO", "pyvenv.cfg")
+DESCRIBED = (
+    "METADATA",
+    "RECORD",
+    "entry_points.txt",
+    "direct_url.json",
+    "PKG-INFO",
+    "pyvenv.cfg",
+)
 LEFT_OUT = ("__pycache__", "test", "tests", "include", "idlelib", "node_modules")
 #: A proof is read up to this size, in bytes; and so many are kept.
 MOST_BYTES, MOST_KEPT = 20_000_000, 40
@@ -86,35 +130,61 @@ def prove_ports(
     asked = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
     scopes = grouped(asked, lambda question: question.subject)
     is_default = checks is None and styles is None and tuple(dtypes) == DTYPES
-    is_usual, known, found = is_default or styles is not None, {}, dict[PortId, list[Measurement]]()
+    is_usual, known, found = (
+        is_default or styles is not None,
+        {},
+        dict[PortId, list[Measurement]](),
+    )
     if is_usual and not anew:
         whole = asked if is_default else expand(subjects, DTYPES, CHECKS)
-        known = {subject: kept(subject, some) for subject, some in grouped(whole, lambda q: q.subject).items()}
-        if not is_default and not all(known.values()):  # whole proofs and proofs of some questions do not go together
+        known = {
+            subject: kept(subject, some)
+            for subject, some in grouped(whole, lambda q: q.subject).items()
+        }
+        if not is_default and not all(
+            known.values()
+        ):  # whole proofs and proofs of some questions do not go together
             known = {subject: kept(subject, some) for subject, some in scopes.items()}
     for subject, proof in known.items():
         if proof is not None:
             found[subject], prover.backend = proof.measurements, "cpu"
             told(subject, proof.when)
-    may_keep = is_usual and prover.programs is not None and bool(digest())  # before anything is checked
+    may_keep = (
+        is_usual and prover.programs is not None and bool(digest())
+    )  # before anything is checked
     asked = [question for question in asked if question.subject not in found]
-    proven = grouped(zip(asked, prove(asked), strict=True), lambda pair: pair[0].subject)
+    proven = grouped(
+        zip(asked, prove(asked), strict=True), lambda pair: pair[0].subject
+    )
     may_keep = may_keep and bool(proven) and nothing_changed()
     for subject, pairs in proven.items():
         found[subject] = [measurement for _, measurement in pairs]
         if may_keep:
             keep(subject, prover.backend, found[subject], scopes[subject])
-    return [measurement for subject in subjects for measurement in found.get(subject, ())]
+    return [
+        measurement for subject in subjects for measurement in found.get(subject, ())
+    ]
 
 
-def keep(subject: PortId, backend: str | None, measurements: list[Measurement], questions: Questions) -> None:
+def keep(
+    subject: PortId,
+    backend: str | None,
+    measurements: list[Measurement],
+    questions: Questions,
+) -> None:
     """Keep a proof, if it is complete and of the CPU."""
     path = _path(subject, questions)
     if path is None or backend != "cpu" or not _is_whole(measurements, questions):
         return
-    proof = KeptProof(digest(), datetime.now(UTC).isoformat(timespec="seconds"), measurements)
-    with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
-        for old in sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
+    proof = KeptProof(
+        digest(), datetime.now(UTC).isoformat(timespec="seconds"), measurements
+    )
+    with suppress(
+        OSError
+    ):  # a full disk, or another process that removes the same file: it costs time alone
+        for old in sorted(
+            path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime
+        )[: 1 - MOST_KEPT]:
             old.unlink(missing_ok=True)
         write_whole(path, with_checksum(proof))
 
@@ -125,7 +195,11 @@ def kept(subject: PortId, questions: Questions) -> KeptProof | None:
         if path := _path(subject, questions):
             proof = record_of(read_whole(path, MOST_BYTES), KeptProof)
             check_date(proof.when)
-            return proof if proof.digest == digest() and _is_whole(proof.measurements, questions) else None
+            return (
+                proof
+                if proof.digest == digest() and _is_whole(proof.measurements, questions)
+                else None
+            )
     return None
 
 
@@ -135,7 +209,9 @@ def _path(subject: PortId, questions: Questions) -> Path | None:
     if accelerated or subject.source != "port" or subject.name not in own_ports():
         return None
     folder = cache_folder("proofs")
-    name = hashlib.sha256(msgspec.json.encode([subject, digest(), questions])).hexdigest()[:32]
+    name = hashlib.sha256(
+        msgspec.json.encode([subject, digest(), questions])
+    ).hexdigest()[:32]
     return folder and folder / f"{name}.json"
 
 
@@ -145,8 +221,15 @@ def _is_whole(measurements: list[Measurement], questions: Questions) -> bool:
         return False
     for m, question in zip(measurements, questions, strict=True):
         blank = unmeasured(get_subject(question.subject), question.check, question.row)
-        same = all(getattr(m, name) == getattr(blank, name) for name in ("port", "kernel", "dtype", "style", "levels"))
-        if not (same and passes(m) and (question.row is not None or m.check == question.check)):
+        same = all(
+            getattr(m, name) == getattr(blank, name)
+            for name in ("port", "kernel", "dtype", "style", "levels")
+        )
+        if not (
+            same
+            and passes(m)
+            and (question.row is not None or m.check == question.check)
+        ):
             return False
     return True
 
@@ -162,7 +245,11 @@ def nothing_changed() -> bool:
     return digest.__wrapped__() == digest()
 
 
-def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable[str], own: Iterable[Path]) -> str:
+def digest_of(
+    environment: "os._Environ[str] | dict[str, str]",
+    search: Iterable[str],
+    own: Iterable[Path],
+) -> str:
     """The digest of what a proof depends on: where Python looks for modules, and the whole of own folders.
 
     The current folder and the script's are left out, unless PYTHONPATH has them, and so before the packages.
@@ -170,24 +257,52 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
     found = hashlib.sha256()
 
     def add(*words: object) -> None:
-        found.update("\0".join(map(str, words)).encode(errors="surrogateescape") + b"\n")
+        found.update(
+            "\0".join(map(str, words)).encode(errors="surrogateescape") + b"\n"
+        )
 
-    add(sys.version, os.path.realpath(sys.executable), sys.flags, platform.machine(), platform.libc_ver(), processor())
+    add(
+        sys.version,
+        os.path.realpath(sys.executable),
+        sys.flags,
+        platform.machine(),
+        platform.libc_ver(),
+        processor(),
+    )
     of_memory = "XLA_PYTHON_CLIENT_"  # of a GPU, of which no proof is kept
-    names = [name for name in sorted(environment) if name.startswith(VARIABLES) and not name.startswith(of_memory)]
+    names = [
+        name
+        for name in sorted(environment)
+        if name.startswith(VARIABLES) and not name.startswith(of_memory)
+    ]
     add(cores(), *((name, environment[name]) for name in names))
     for folder in own:
         for path, _ in _files(str(folder), everything=True):
             add("own", path, _content(path))
-    script = None if sys.flags.safe_path else os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv[0] else ""
-    named = {os.path.abspath(place) for place in environment.get("PYTHONPATH", "").split(os.pathsep) if place}
+    script = (
+        None
+        if sys.flags.safe_path
+        else os.path.dirname(os.path.abspath(sys.argv[0]))
+        if sys.argv[0]
+        else ""
+    )
+    named = {
+        os.path.abspath(place)
+        for place in environment.get("PYTHONPATH", "").split(os.pathsep)
+        if place
+    }
     for place in search:
         if place in ("", os.getcwd(), script) and os.path.abspath(place) not in named:
             continue
         add("search", place)
         for path, status in _files(place):
-            read = path.endswith(".py") and path.removeprefix(place).strip(os.sep).split(os.sep)[0] in READ
-            add(path, status.st_size, status.st_mtime_ns, _content(path) if read else "")
+            read = (
+                path.endswith(".py")
+                and path.removeprefix(place).strip(os.sep).split(os.sep)[0] in READ
+            )
+            add(
+                path, status.st_size, status.st_mtime_ns, _content(path) if read else ""
+            )
     return found.hexdigest()
 
 
@@ -195,17 +310,27 @@ def own_roots() -> list[Path]:
     """The folders of trigru's own packages, and of those that are installed editable."""
     from ... import common, impls  # pyright: ignore[reportAttributeAccessIssue]
 
-    roots = [Path(__file__).parents[1], *(Path(path) for package in (common, impls) for path in package.__path__)]
+    roots = [
+        Path(__file__).parents[1],
+        *(Path(path) for package in (common, impls) for path in package.__path__),
+    ]
     for distribution in distributions():
         url = msgspec.json.decode(distribution.read_text("direct_url.json") or "{}")
-        is_editable = url.get("dir_info", {}).get("editable") and url["url"].startswith("file:")
-        if is_editable and distribution.metadata["Name"] != "trigru":  # whose packages these are
+        is_editable = url.get("dir_info", {}).get("editable") and url["url"].startswith(
+            "file:"
+        )
+        if (
+            is_editable and distribution.metadata["Name"] != "trigru"
+        ):  # whose packages these are
             roots.append(Path(url2pathname(urlparse(url["url"]).path)))
     return sorted(set(roots))
 
 
 def _files(
-    place: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
+    place: str,
+    *,
+    everything: bool = False,
+    seen: frozenset[tuple[int, int]] = frozenset(),
 ) -> Iterator[tuple[str, os.stat_result]]:
     """The files below a folder that Python imports, or that say what it imports, in order; of an archive, itself.
 
@@ -220,10 +345,20 @@ def _files(
             yield place, status
         elif here not in seen:
             for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
-                package = "." not in entry.name or entry.name.endswith((".dist-info", ".egg-info", ".libs"))
-                wanted = everything or entry.name.endswith(IMPORTED) or entry.name in DESCRIBED
-                if (package if entry.is_dir() else wanted) and entry.name not in LEFT_OUT:
-                    yield from _files(entry.path, everything=everything, seen=seen | {here})
+                package = "." not in entry.name or entry.name.endswith(
+                    (".dist-info", ".egg-info", ".libs")
+                )
+                wanted = (
+                    everything
+                    or entry.name.endswith(IMPORTED)
+                    or entry.name in DESCRIBED
+                )
+                if (
+                    package if entry.is_dir() else wanted
+                ) and entry.name not in LEFT_OUT:
+                    yield from _files(
+                        entry.path, everything=everything, seen=seen | {here}
+                    )
 
 
 def _content(path: str) -> str:

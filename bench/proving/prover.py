@@ -18,7 +18,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ..processes.child import Child, ChildDiedError, ProcessEnded, SideBySide, cores, parts_of_cpu, shared_memory
+from ..processes.child import (
+    Child,
+    ChildDiedError,
+    ProcessEnded,
+    SideBySide,
+    cores,
+    parts_of_cpu,
+    shared_memory,
+)
 from ..processes.scratch import cache_folder, scratch
 
 WORKER = "trigru.bench.proving.questions:answer_request"
@@ -36,7 +44,9 @@ class PortId(Struct, frozen=True):
 
     source: Literal["port", "upstream", "fault"]
     name: str
-    kernel: str | None = None  # of its models, as users write it; None leaves the port as it is
+    kernel: str | None = (
+        None  # of its models, as users write it; None leaves the port as it is
+    )
 
 
 class QuestionId(Struct, frozen=True):
@@ -64,7 +74,9 @@ class Answered(Struct, frozen=True):
     """The measurement, its platform, and how many programs were compiled for it or found compiled."""
 
     number: int  # that of the question
-    measurement: Measurement | None = None  # None where the process died of the question
+    measurement: Measurement | None = (
+        None  # None where the process died of the question
+    )
     compiled: int = 0
     reused: int = 0
     backend: str | None = None
@@ -81,25 +93,42 @@ class Prover(AbstractContextManager["Prover"]):
         devices: so many devices of a CPU in each process; None for what there is.
     """
 
-    def __init__(self, *, fast: bool = False, early: bool = False, devices: int | None = None):
+    def __init__(
+        self, *, fast: bool = False, early: bool = False, devices: int | None = None
+    ):
         self.programs = programs_folder()
-        self.processes = 1 if _has_tpu() else min(cores(), MOST_PROCESSES)  # a TPU takes one at a time
-        self.backend: str | None = None  # on which questions were answered, once some were
+        self.processes = (
+            1 if _has_tpu() else min(cores(), MOST_PROCESSES)
+        )  # a TPU takes one at a time
+        self.backend: str | None = (
+            None  # on which questions were answered, once some were
+        )
         self.compiled = self.reused = 0  # programs for the last answers
-        self.died: list[QuestionId] = []  # that twice ended their process; their measurement says how
+        self.died: list[
+            QuestionId
+        ] = []  # that twice ended their process; their measurement says how
         self._fast, self._devices = fast, devices
-        self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
+        self._early = [
+            self._child()
+            for _ in range(self.processes if early and self.processes > 1 else 0)
+        ]
 
     def __exit__(self, *_: object) -> None:
         while self._early:
             self._early.pop().__exit__()
 
-    def prove(self, questions: Sequence[QuestionId], progress: Callable[[int, QuestionId], None]) -> list[Measurement]:
+    def prove(
+        self,
+        questions: Sequence[QuestionId],
+        progress: Callable[[int, QuestionId], None],
+    ) -> list[Measurement]:
         """The measurement of each question; `progress` is called after each with the number of answers so far."""
         questions, answers = list(questions), dict[int, Answered]()
         processes = min(self.processes, len(questions) // (1 if self._devices else FEW))
         here = processes < 2 and self._devices is None and not _has_tpu()
-        with closing(self._answers(questions, 0 if here else max(processes, 1))) as found:
+        with closing(
+            self._answers(questions, 0 if here else max(processes, 1))
+        ) as found:
             for answer in found:
                 answers[answer.number] = answer
                 progress(len(answers), questions[answer.number])
@@ -114,17 +143,33 @@ class Prover(AbstractContextManager["Prover"]):
             if first is None:
                 progress(len(answers), question)
         given = [answers[number] for number in range(len(questions))]
-        self.backend = next((answer.backend for answer in given if answer.backend), self.backend)
-        self.compiled, self.reused = sum(a.compiled for a in given), sum(a.reused for a in given)
-        self.died = [question for question, answer in zip(questions, given, strict=True) if answer.measurement is None]
-        from .questions import unanswered  # imports JAX, whose settings are checked before
+        self.backend = next(
+            (answer.backend for answer in given if answer.backend), self.backend
+        )
+        self.compiled, self.reused = (
+            sum(a.compiled for a in given),
+            sum(a.reused for a in given),
+        )
+        self.died = [
+            question
+            for question, answer in zip(questions, given, strict=True)
+            if answer.measurement is None
+        ]
+        from .questions import (
+            unanswered,
+        )  # imports JAX, whose settings are checked before
 
-        return [a.measurement or unanswered(q, a.death) for q, a in zip(questions, given, strict=True)]
+        return [
+            a.measurement or unanswered(q, a.death)
+            for q, a in zip(questions, given, strict=True)
+        ]
 
     def _child(self) -> Child:
         return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
 
-    def _answers(self, questions: list[QuestionId], processes: int) -> Generator[Answered, None, None]:
+    def _answers(
+        self, questions: list[QuestionId], processes: int
+    ) -> Generator[Answered, None, None]:
         """The answers of several processes, as they come; or of this one, for 0."""
         programs = None if self.programs is None else str(self.programs)
         with scratch() as folder, SideBySide() as answers:
@@ -132,9 +177,15 @@ class Prover(AbstractContextManager["Prover"]):
             if not processes:
                 from .questions import answers_to
 
-                yield from (answer for answer in answers_to(request) if isinstance(answer, Answered))
+                yield from (
+                    answer
+                    for answer in answers_to(request)
+                    if isinstance(answer, Answered)
+                )
                 return
-            taken: dict[int, int | None] = {}  # by process that has begun: the question that it has not answered yet
+            taken: dict[
+                int, int | None
+            ] = {}  # by process that has begun: the question that it has not answered yet
 
             def begin(process: int) -> None:
                 child = self._early.pop() if self._early else self._child()
@@ -169,9 +220,24 @@ def programs_folder() -> Path | None:
 def processor() -> str:
     """A name for the processor's instructions: a program made for one may not run on another."""
     known = Path("/proc/cpuinfo")
-    lines = known.read_text(errors="replace").splitlines() if known.exists() else [platform.processor()]
-    known_by = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}) or lines[:1]
-    return hashlib.sha256("\n".join([platform.machine(), *known_by]).encode()).hexdigest()[:16]
+    lines = (
+        known.read_text(errors="replace").splitlines()
+        if known.exists()
+        else [platform.processor()]
+    )
+    known_by = (
+        sorted(
+            {
+                line
+                for line in lines
+                if line.startswith(("flags", "Features", "model name"))
+            }
+        )
+        or lines[:1]
+    )
+    return hashlib.sha256(
+        "\n".join([platform.machine(), *known_by]).encode()
+    ).hexdigest()[:16]
 
 
 def _has_tpu() -> bool:

@@ -35,11 +35,15 @@ def expand(
     These are names or labels; None stands for all. A port that is named twice is asked once.
     """
     found = []
-    for subject, check, row in questions(dict.fromkeys(subjects), dtypes, checks, get_subject):
+    for subject, check, row in questions(
+        dict.fromkeys(subjects), dtypes, checks, get_subject
+    ):
         if styles is not None and row is not None:
             port, phase = get_subject(subject), row["phase"]
             style = style_of(row, port)
-            if style is not None and style not in styles_called(port, styles.get(phase, ()), phase):
+            if style is not None and style not in styles_called(
+                port, styles.get(phase, ()), phase
+            ):
                 continue
         found.append(QuestionId(subject, check.name, row))
     return found
@@ -68,10 +72,15 @@ def get_subject(subject: PortId) -> Port:
 
 def unanswered(question: QuestionId, problem: str) -> Measurement:
     """The measurement of a question that has none."""
-    return replace(unmeasured(get_subject(question.subject), question.check, question.row), problem=problem)
+    return replace(
+        unmeasured(get_subject(question.subject), question.check, question.row),
+        problem=problem,
+    )
 
 
-def answer_request(request: ProofRequest, answer: Callable[[int | Answered], None]) -> None:
+def answer_request(
+    request: ProofRequest, answer: Callable[[int | Answered], None]
+) -> None:
     """Answer questions in a process of its own."""
     collect_less_garbage()
     for message in answers_to(request):
@@ -83,17 +92,27 @@ def answers_to(request: ProofRequest) -> Iterator[int | Answered]:
 
     Those about programs as users have them, which XLA compiles, come first: they take longest.
     """
-    examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
-    compiled = [q.row is not None and q.row["transform"] in COMPILED for q in request.questions]
+    examiner = Examiner(
+        shrink=request.shrink, reference=get_port("pure") if request.shrink else None
+    )
+    compiled = [
+        q.row is not None and q.row["transform"] in COMPILED for q in request.questions
+    ]
     numbers = []
     for kind in (True, False):
-        some = [number for number, is_compiled in enumerate(compiled) if is_compiled == kind]
+        some = [
+            number for number, is_compiled in enumerate(compiled) if is_compiled == kind
+        ]
         first = int(request.start * len(some))
         numbers += some[first:] + some[:first]
-    with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
+    with programs_kept_in(
+        None if request.programs is None else Path(request.programs), LEAST_KEPT_S
+    ):
         for number in numbers:
             try:
-                os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
+                os.close(
+                    os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL)
+                )
             except FileExistsError:  # another process has taken it
                 continue
             yield number

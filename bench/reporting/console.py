@@ -16,14 +16,27 @@ from ..processes.interrupts import raise_if_interrupted
 #: What makes a line more than a paragraph: a heading, a quotation, a list, a rule, a fence, a table or a reference.
 _LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
 #: A backslash that would escape what follows it, what begins a table's cell, and links in their three forms.
-_SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
+_SPECIAL = re.compile(
+    r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\."
+)
 #: What Markdown reads only in pairs. Within a word, an underscore is one.
-_PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
+_PAIRED = (
+    re.compile(r"\*"),
+    re.compile(r"(?<![^\W_])_|_(?![^\W_])"),
+    re.compile(r"~"),
+    re.compile(r"\x60"),
+)
 #: What LaTeX would not set as it is.
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
-    "µ": "$\\mu$", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", '"': "\\symbol{34}",
-}  # fmt: skip
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "µ": "$\\mu$",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    '"': "\\symbol{34}",
+}
 #: Between two of these, so that no pair becomes one character.
 _LIGATURES = re.compile(r"(?<=[-`'!?,])(?=[-`',])")
 #: What is an argument of the command before it, as of one that ends a row.
@@ -51,7 +64,9 @@ class Section:
     @property
     def sides(self) -> str:
         """To which side each column is aligned: "l" for left, "r" for right."""
-        return "l" + "".join("l" if isinstance(column, Words) else "r" for column in self.columns[1:])
+        return "l" + "".join(
+            "l" if isinstance(column, Words) else "r" for column in self.columns[1:]
+        )
 
 
 def say(message: str) -> None:
@@ -68,9 +83,13 @@ def shortened(text: str) -> str:
     return re.sub(r"\S{201,}", lambda word: f"{word[0][:200]}…", text)
 
 
-def show(sections: list[Section], *, above: Iterable[str] = (), details: bool = False) -> None:
+def show(
+    sections: list[Section], *, above: Iterable[str] = (), details: bool = False
+) -> None:
     """Print tables to stdout, with lines above; with details, also the tables that are meant for files."""
-    console = Console(width=None if Console().is_terminal else 100)  # a pipe has no width of its own
+    console = Console(
+        width=None if Console().is_terminal else 100
+    )  # a pipe has no width of its own
     for line in above:
         console.print(for_terminal(line), markup=False, highlight=False)
     if shown := [section for section in sections if details or not section.detail]:
@@ -90,10 +109,20 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
         gap = 1 if len(section.columns) < 7 else 0  # more fit 100 characters without
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
         for column, side in zip(section.columns, section.sides, strict=True):
-            justify, no_wrap = "left" if side == "l" else "right", not isinstance(column, Prose)
-            table.add_column(Text(for_terminal(column)), justify=justify, no_wrap=no_wrap, overflow="fold")
+            justify, no_wrap = (
+                "left" if side == "l" else "right",
+                not isinstance(column, Prose),
+            )
+            table.add_column(
+                Text(for_terminal(column)),
+                justify=justify,
+                no_wrap=no_wrap,
+                overflow="fold",
+            )
         for row in section.rows:
-            table.add_row(*(Text(for_terminal(cell), style=_style(cell)) for cell in row))
+            table.add_row(
+                *(Text(for_terminal(cell), style=_style(cell)) for cell in row)
+            )
         parts += [
             Text(for_terminal(section.title), style="bold"),
             *([table] if section.rows else []),
@@ -121,7 +150,10 @@ def markdown_table(section: Section) -> str:
     """The rows of a section, without title and notes."""
     rule = ["---" if side == "l" else "---:" for side in section.sides]
     lines = section.columns, rule, *section.rows
-    return "\n".join(f"| {' | '.join(for_markdown(cell, cell=True) for cell in line)} |" for line in lines)
+    return "\n".join(
+        f"| {' | '.join(for_markdown(cell, cell=True) for cell in line)} |"
+        for line in lines
+    )
 
 
 def for_markdown(text: str, *, cell: bool = False) -> str:
@@ -138,7 +170,10 @@ def latex(section: Section) -> str:
     """A floating table that needs the package booktabs; the first note is its caption, an interval below its number."""
     caption, *notes = section.notes
     rows = "\n".join(_latex_row(row, " [") for row in section.rows)
-    below = "".join(f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {for_latex(note)}}}\n" for note in notes)
+    below = "".join(
+        f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {for_latex(note)}}}\n"
+        for note in notes
+    )
     return rf"""% \usepackage{{booktabs}}
 \begin{{table}}
 \centering\footnotesize\setlength{{\tabcolsep}}{{4pt}}
@@ -159,7 +194,11 @@ def _latex_row(cells: Iterable[str], below: str) -> str:
     for cell in cells:
         first, found, rest = cell.partition(below)
         under = f"\\\\{{\\scriptsize{for_latex(f'[{rest}')}}}" if found else ""
-        shown.append(f"\\shortstack[r]{{{for_latex(first)}{under}}}" if found else for_latex(first))
+        shown.append(
+            f"\\shortstack[r]{{{for_latex(first)}{under}}}"
+            if found
+            else for_latex(first)
+        )
     return " & ".join(shown) + " \\\\"
 
 
@@ -169,14 +208,24 @@ def for_latex(text: str) -> str:
     >>> print(for_latex(r"\input{x} 50% a_b"), for_latex("[c]"), for_latex("µ, é"))
     \textbackslash{}input\{x\} 50\% a\_b {[}c] $\mu$, \textbackslash{}xe9
     """
-    text = "".join(c if c.isascii() or c in _LATEX else escape(c) for c in for_terminal(text))
+    text = "".join(
+        c if c.isascii() or c in _LATEX else escape(c) for c in for_terminal(text)
+    )
     text = _LIGATURES.sub("{}", "".join(_LATEX.get(c, c) for c in text))
     return _ARGUMENT.sub(r"{\1}", text)
 
 
 def _style(text: str) -> str:
-    colours = {"FAILED": "red", "GONE": "red", "NEW": "red", "slower": "yellow", "faster": "green"}
-    return next((colour for word, colour in colours.items() if text.startswith(word)), "")
+    colours = {
+        "FAILED": "red",
+        "GONE": "red",
+        "NEW": "red",
+        "slower": "yellow",
+        "faster": "green",
+    }
+    return next(
+        (colour for word, colour in colours.items() if text.startswith(word)), ""
+    )
 
 
 class Progress:
@@ -186,14 +235,26 @@ class Progress:
     """
 
     def __init__(self, what: str):
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._bar = Progress(
-            BarColumn(20), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("and about"),
-            TimeRemainingColumn(compact=True), TextColumn("{task.description}"),
-            console=Console(stderr=True), transient=True, speed_estimate_period=600,
+            BarColumn(20),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("and about"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
+            speed_estimate_period=600,
             refresh_per_second=1,  # while a child process times, each redrawing takes time of a core
-        )  # fmt: skip
+        )
         self._next_line_s = 5.0  # of the first line; short work has none
         self._task = self._bar.add_task(what, total=1.0)
 
@@ -215,7 +276,11 @@ class Progress:
         elapsed_s = task.elapsed or 0.0
         if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:
             self._next_line_s = elapsed_s + 30.0
-            left_s = max(0.0, elapsed_s * (1 / task.completed - 1)) if task.completed else 0.0
+            left_s = (
+                max(0.0, elapsed_s * (1 / task.completed - 1))
+                if task.completed
+                else 0.0
+            )
             left = f", about {left_s:.0f} s left" if task.completed else ""
             say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
         raise_if_interrupted()

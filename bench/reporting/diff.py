@@ -33,7 +33,9 @@ def check_comparable(diff: Diff) -> None:
     """Raise UnjudgedError if there is nothing to compare: no arm in common, and no proof of equality in both files."""
     if diff.judged or any(p.old and p.new for p in diff.proofs):
         return
-    old, new = (", ".join(results.groups()) or "nothing" for results in (diff.old, diff.new))
+    old, new = (
+        ", ".join(results.groups()) or "nothing" for results in (diff.old, diff.new)
+    )
     raise UnjudgedError(
         f"the files have no arm in common to judge. OLD has {old}; NEW has {new}. Measure the same workloads, phases "
         "and ports."
@@ -42,10 +44,18 @@ def check_comparable(diff: Diff) -> None:
 
 def outcome(diff: Diff) -> list[str]:
     """What became of equality, speed and the baseline; then what was upgraded, what fails, and reasons to doubt it."""
-    versions = version_differences(diff.old.trigru.machine.versions, diff.new.trigru.machine.versions)
+    versions = version_differences(
+        diff.old.trigru.machine.versions, diff.new.trigru.machine.versions
+    )
     by_status = grouped(diff.proofs, _status).items()
-    proofs = "; ".join(f"{listed(label(p.port, p.kernel) for p in of)}: {status}" for status, of in by_status)
-    lines = [f"Equality: {proofs or 'no port has a proof in either file'}.", f"Speed: {_speed(diff.judged)}."]
+    proofs = "; ".join(
+        f"{listed(label(p.port, p.kernel) for p in of)}: {status}"
+        for status, of in by_status
+    )
+    lines = [
+        f"Equality: {proofs or 'no port has a proof in either file'}.",
+        f"Speed: {_speed(diff.judged)}.",
+    ]
     if beyond := diff.moved_baselines():
         times = from_to(beyond.values(), "{:.2f}".format)
         lines.append(
@@ -70,15 +80,28 @@ def _speed(judged: list[ArmChange]) -> str:
     if not judged:
         return "no arm is timed in both files"
     parts = []
-    for believed, verbs, doubt in ((True, ("is", "are"), ""), (False, ("seems", "seem"), ", maybe by chance")):
+    for believed, verbs, doubt in (
+        (True, ("is", "are"), ""),
+        (False, ("seems", "seem"), ", maybe by chance"),
+    ):
         for way in ("slower", "faster"):
-            if some := [c for c in judged if c.verdict == way and c.believed == believed]:
-                parts.append(f"{len(some)} {verbs[len(some) > 1]} {way}{doubt} ({_by_port(some, judged)})")
+            if some := [
+                c for c in judged if c.verdict == way and c.believed == believed
+            ]:
+                parts.append(
+                    f"{len(some)} {verbs[len(some) > 1]} {way}{doubt} ({_by_port(some, judged)})"
+                )
     if not any(change.believed for change in judged):
         ratios = [change.comparison for change in judged]
         # infinite where no number holds the ratio
-        reach = from_to((c.high / c.ratio - 1 if 0 < c.ratio < inf else inf for c in ratios), "±{:.1%}".format)
-        parts.insert(0, f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})")
+        reach = from_to(
+            (c.high / c.ratio - 1 if 0 < c.ratio < inf else inf for c in ratios),
+            "±{:.1%}".format,
+        )
+        parts.insert(
+            0,
+            f"none is faster or slower than before, relative to pure[jit] (intervals of {reach})",
+        )
     if lost := sum(change.lost_in_noise for change in judged):
         parts.append(f"{lost} {'is' if lost == 1 else 'are'} too noisy to tell")
     return f"of {count(len(judged), 'arm')}, {'; '.join(parts)}"
@@ -87,8 +110,12 @@ def _speed(judged: list[ArmChange]) -> str:
 def _doubts(diff: Diff) -> Iterator[str]:
     """Why the exit code is not 0, beside equality, and what was accepted; then reasons to doubt the rest."""
     why = "; ".join(
-        f"{count(arms, 'arm')} {reason}" if (arms := sum(len(problem.arms) for problem in alike)) else reason
-        for reason, alike in grouped(diff.problems, lambda problem: problem.reason).items()
+        f"{count(arms, 'arm')} {reason}"
+        if (arms := sum(len(problem.arms) for problem in alike))
+        else reason
+        for reason, alike in grouped(
+            diff.problems, lambda problem: problem.reason
+        ).items()
     )
     if why and diff.anyway:
         yield f"Accepted by --anyway: {why}."
@@ -101,15 +128,27 @@ def _doubts(diff: Diff) -> Iterator[str]:
         days = f"{diff.new.datetime[:16]}, {diff.old.datetime[:16]}"
         yield f"NEW was measured before OLD ({days}): are they swapped?"
     for name, results in (("OLD", diff.old), ("NEW", diff.new)):
-        yield from (f"{name} may be too noisy to tell. {warning}" for warning in load_warnings(results.trigru))
-    if noisy := {change.arm.group: change.floor for change in diff.changes if change.floor > TOO_NOISY}:
+        yield from (
+            f"{name} may be too noisy to tell. {warning}"
+            for warning in load_warnings(results.trigru)
+        )
+    if noisy := {
+        change.arm.group: change.floor
+        for change in diff.changes
+        if change.floor > TOO_NOISY
+    }:
         floors = f"noise floors of {from_to(noisy.values(), '±{:.0%}'.format)}, above {TOO_NOISY:.0%}"
         yield f"Too noisy to tell in {_groups(diff, noisy)}: {floors}. Measure again on an idle machine."
 
 
 def _by_port(changes: Iterable[ArmChange], judged: Iterable[ArmChange]) -> str:
-    some, all_of = (grouped(of, lambda c: label(c.arm.port, c.arm.kernel)) for of in (changes, judged))
-    return ", ".join(f"{port} {len(found)} of {len(all_of[port])}" for port, found in some.items())
+    some, all_of = (
+        grouped(of, lambda c: label(c.arm.port, c.arm.kernel))
+        for of in (changes, judged)
+    )
+    return ", ".join(
+        f"{port} {len(found)} of {len(all_of[port])}" for port, found in some.items()
+    )
 
 
 def _groups(diff: Diff, groups: Iterable[str]) -> str:
@@ -118,29 +157,70 @@ def _groups(diff: Diff, groups: Iterable[str]) -> str:
     some = list(dict.fromkeys(groups))
     if len(some) <= NAMED:
         return ", ".join(names[group] for group in some)
-    return f"all {len(some)} groups" if len(some) == len(names) else f"{len(some)} of {len(names)} groups"
+    return (
+        f"all {len(some)} groups"
+        if len(some) == len(names)
+        else f"{len(some)} of {len(names)} groups"
+    )
 
 
 def diff_tables(diff: Diff) -> list[Section]:
     """Problems, then what was proven and what changed; as a detail, the baseline and every arm of every group."""
     tables = []
     if diff.problems:
-        note = "" if diff.anyway else "The files do not compare in full: exit code 125. "
-        title, columns = "Where the files do not compare", (Prose("reason"), Prose("what"))
-        tables.append(Section(title, columns, list(map(_problem, diff.problems)), (f"{note}--anyway accepts them.",)))
+        note = (
+            "" if diff.anyway else "The files do not compare in full: exit code 125. "
+        )
+        title, columns = (
+            "Where the files do not compare",
+            (Prose("reason"), Prose("what")),
+        )
+        tables.append(
+            Section(
+                title,
+                columns,
+                list(map(_problem, diff.problems)),
+                (f"{note}--anyway accepts them.",),
+            )
+        )
     if diff.proofs:
-        rows = [(label(p.port, p.kernel), _proof(p.old), _proof(p.new), _status(p)) for p in diff.proofs]
+        rows = [
+            (label(p.port, p.kernel), _proof(p.old), _proof(p.new), _status(p))
+            for p in diff.proofs
+        ]
         columns = ("port", Prose("old"), Prose("new"), Words("status"))
         note = "Error: the largest in float64; 1e-12 is allowed. %: the largest share that other dtypes used of theirs."
         tables.append(Section("Equality with the NumPy oracle", columns, rows, (note,)))
     tables.append(_moved(diff))
     if diff.changes:
         rows = [
-            (short_group(c.arm), c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s), *_cells(c))
+            (
+                short_group(c.arm),
+                c.arm.name,
+                format_time(c.old_time_s),
+                format_time(c.new_time_s),
+                *_cells(c),
+            )
             for c in diff.changes
         ]
-        columns = (Prose("workload"), Words("arm"), "old", "new", "new / old", "floor", Words("verdict"))
-        tables.append(Section(f"Every arm: change of {_MEASURE}", columns, rows, (_EVERY_ARM,), detail=True))
+        columns = (
+            Prose("workload"),
+            Words("arm"),
+            "old",
+            "new",
+            "new / old",
+            "floor",
+            Words("verdict"),
+        )
+        tables.append(
+            Section(
+                f"Every arm: change of {_MEASURE}",
+                columns,
+                rows,
+                (_EVERY_ARM,),
+                detail=True,
+            )
+        )
     return tables
 
 
@@ -151,7 +231,9 @@ def _problem(problem: Problem) -> tuple[str, str]:
     where = [f"{group} {', '.join(arm.name for arm in arms)}" for group, arms in places]
     shown = "; ".join(where) if len(where) <= NAMED else f"{len(where)} groups"
     arms = f"{count(len(problem.arms), 'arm')} of {problem.arms[0].port}"
-    return f"{arms} {problem.reason}", ": ".join(part for part in (shown, problem.detail) if part)
+    return f"{arms} {problem.reason}", ": ".join(
+        part for part in (shown, problem.detail) if part
+    )
 
 
 def _proof(proof: Proof | None) -> str:
@@ -165,31 +247,60 @@ def _proof(proof: Proof | None) -> str:
 
 
 def _moved(diff: Diff) -> Section:
-    moved = [(short_group(change.arm), change.arm.name, *_cells(change)) for change in diff.moved]
+    moved = [
+        (short_group(change.arm), change.arm.name, *_cells(change))
+        for change in diff.moved
+    ]
     lost = sum(change.lost_in_noise for change in diff.judged)
     unmoved = sum(not change.moved for change in diff.judged) - lost
-    rest = {"Moved, too": len(moved) - MOST_ROWS, "Not moved": unmoved, "Too noisy to tell": lost}
-    notes = [f"{what}: {number} arms; --details lists them." for what, number in rest.items() if number > 0]
+    rest = {
+        "Moved, too": len(moved) - MOST_ROWS,
+        "Not moved": unmoved,
+        "Too noisy to tell": lost,
+    }
+    notes = [
+        f"{what}: {number} arms; --details lists them."
+        for what, number in rest.items()
+        if number > 0
+    ]
     notes += [_VERDICT.format(diff.fail_above)] if moved else []
-    was, now = (results.trigru.machine.commit or "unknown" for results in (diff.old, diff.new))
+    was, now = (
+        results.trigru.machine.commit or "unknown" for results in (diff.old, diff.new)
+    )
     notes += [f"Commit of trigru: {now}, was {was}."] * (was != now)
     files = {"OLD": diff.old, "NEW": diff.new}
-    if single := [name for name, run in files.items() if any(len({*b.process}) == 1 for b in run.benchmarks)]:
+    if single := [
+        name
+        for name, run in files.items()
+        if any(len({*b.process}) == 1 for b in run.benchmarks)
+    ]:
         notes.append(
             f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
             "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."
         )
-    if unproven := [name for name, run in files.items() if run.trigru.begun.equality is None]:
+    if unproven := [
+        name for name, run in files.items() if run.trigru.begun.equality is None
+    ]:
         notes.append(
             f"{' and '.join(unproven)}: no proof of equality. Only each arm's first results were compared with the "
             "oracle. `trigru compare` proves equality before it times."
         )
-    title = f"Changes of {_MEASURE}" if moved else f"No change of {_MEASURE} above the noise"
+    title = (
+        f"Changes of {_MEASURE}"
+        if moved
+        else f"No change of {_MEASURE} above the noise"
+    )
     columns = ("workload", Prose("arm"), "new / old", "floor", Words("verdict"))
     return Section(title, columns, moved[:MOST_ROWS], tuple(notes))
 
 
 def _cells(change: ArmChange) -> tuple[str, str, str]:
     word = "too noisy to tell" if change.lost_in_noise else change.verdict
-    word = "FAILED" if change.regression else "A/A" if change.arm.role == "duplicate" else word
+    word = (
+        "FAILED"
+        if change.regression
+        else "A/A"
+        if change.arm.role == "duplicate"
+        else word
+    )
     return format_interval(change.comparison), f"±{change.floor:.1%}", word

@@ -32,26 +32,45 @@ def label(port: str, kernel: str | None) -> str:
 
 def equality_tables(measurements: list[Measurement]) -> list[Section]:
     """A table of equality for each kernel."""
-    return [equality_table(found) for found in grouped(measurements, lambda m: m.kernel).values()]
+    return [
+        equality_table(found)
+        for found in grouped(measurements, lambda m: m.kernel).values()
+    ]
 
 
-def equality_table(measurements: list[Measurement], *, failures: bool = True) -> Section:
+def equality_table(
+    measurements: list[Measurement], *, failures: bool = True
+) -> Section:
     """Port × check, on one kernel: the largest errors, or the shares of what is allowed that they use; and failures."""
     ports = dict.fromkeys((m.port, m.kernel) for m in measurements)
     cells = grouped(measurements, lambda m: (m.check, m.port, m.kernel))
     order = {check.name: number for number, check in enumerate(CHECKS)}
-    checks = sorted(dict.fromkeys(m.check for m in measurements), key=lambda check: order.get(check, len(order)))
-    rows = [(check, *(_cell(cells.get((check, *port), [])) for port in ports)) for check in checks]
+    checks = sorted(
+        dict.fromkeys(m.check for m in measurements),
+        key=lambda check: order.get(check, len(order)),
+    )
+    rows = [
+        (check, *(_cell(cells.get((check, *port), [])) for port in ports))
+        for check in checks
+    ]
     notes = [
         "float64: the largest error, relative to the largest reference magnitude; 1e-12 is allowed. Per cent: the "
         "largest share of the allowed error that all else used, in coarser dtypes and where much cancels."
     ]
     notes += [_OF_ROWS] * any(m.levels is not None for m in measurements)
-    failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
+    failed = grouped(
+        (m for m in measurements if failures and not m.passed),
+        lambda m: (m.port, m.check, m.style),
+    )
     for first, *others in failed.values():
         more = f" (and {len(others)} more)" if others else ""
         notes.append(f"{'FAILED' if first.offered else 'NOT OFFERED'} {first}{more}")
-    return Section("Equality with the NumPy oracle", ("check", *(label(*port) for port in ports)), rows, tuple(notes))
+    return Section(
+        "Equality with the NumPy oracle",
+        ("check", *(label(*port) for port in ports)),
+        rows,
+        tuple(notes),
+    )
 
 
 def departures_table(findings: list[SeenDeparture]) -> Section:
@@ -65,19 +84,33 @@ def self_test_table(noticed: Container[str]) -> Section:
     """The planted faults, with the check that noticed each of these names."""
     from ...impls.faults import FAULTS
 
-    rows = [(fault.name, fault.what, fault.check if fault.name in noticed else "NONE") for fault in FAULTS]
+    rows = [
+        (fault.name, fault.what, fault.check if fault.name in noticed else "NONE")
+        for fault in FAULTS
+    ]
     note = f"{sum(name in noticed for name, *_ in rows)} of {len(rows)} noticed."
-    return Section("Planted faults", ("name", Words("fault"), Prose("noticed by")), rows, (note,))
+    return Section(
+        "Planted faults", ("name", Words("fault"), Prose("noticed by")), rows, (note,)
+    )
 
 
 def equality_json(
-    measured: list[Measurement], missing: dict[str, str], versions: dict[str, str], departures: Departures = None
+    measured: list[Measurement],
+    missing: dict[str, str],
+    versions: dict[str, str],
+    departures: Departures = None,
 ) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/checks.md."""
-    content = {"schema": 2, "passed": bool(measured) and all(m.passed for m in measured)}
+    content = {
+        "schema": 2,
+        "passed": bool(measured) and all(m.passed for m in measured),
+    }
     content |= {"versions": versions, "unavailable": missing}
     content |= {} if departures is None else {"departures": departures}
-    found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measured]
+    found = [
+        msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed}
+        for m in measured
+    ]
     return json_text(content | {"measurements": found})
 
 

@@ -30,41 +30,86 @@ class Finding:
 
 
 def written(
-    format: Format, title: str, head: Sequence[str], findings: Sequence[Finding], *, is_judged: bool = True
+    format: Format,
+    title: str,
+    head: Sequence[str],
+    findings: Sequence[Finding],
+    *,
+    is_judged: bool = True,
 ) -> str:
     """Sentences on the whole and findings in a format; of GitHub's, a summary goes where its runner wants it.
 
     What could not be judged has not passed. The title is the command, as "trigru diff".
     """
     if not is_judged:
-        findings = [*findings, Finding("all", title, "This could not be judged.", failed=True)]
+        findings = [
+            *findings,
+            Finding("all", title, "This could not be judged.", failed=True),
+        ]
     failed = sum(finding.failed for finding in findings)
     if format == "json":
-        content = {"schema": 1, "title": title, "passed": not failed, "head": list(head)}
-        return json_text(content | {"findings": [asdict(finding) for finding in findings]})
-    if format == "junit":  # a test case for each; one that passes where nothing was found
-        suite = ElementTree.Element("testsuite", name=title, tests=str(len(findings) or 1), failures=str(failed))
+        content = {
+            "schema": 1,
+            "title": title,
+            "passed": not failed,
+            "head": list(head),
+        }
+        return json_text(
+            content | {"findings": [asdict(finding) for finding in findings]}
+        )
+    if (
+        format == "junit"
+    ):  # a test case for each; one that passes where nothing was found
+        suite = ElementTree.Element(
+            "testsuite", name=title, tests=str(len(findings) or 1), failures=str(failed)
+        )
         for finding in findings or [Finding("all", title, "", failed=False)]:
-            name, text = for_terminal(f"{finding.kind}: {finding.subject}"), for_terminal(finding.text)
-            case = ElementTree.SubElement(suite, "testcase", classname=title.replace(" ", "."), name=name)
+            name, text = (
+                for_terminal(f"{finding.kind}: {finding.subject}"),
+                for_terminal(finding.text),
+            )
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=title.replace(" ", "."), name=name
+            )
             if finding.failed:
-                ElementTree.SubElement(case, "failure", message=text).text = for_terminal(finding.line)
+                ElementTree.SubElement(
+                    case, "failure", message=text
+                ).text = for_terminal(finding.line)
             elif text:
                 ElementTree.SubElement(case, "system-out").text = text
-        ElementTree.SubElement(suite, "system-out").text = "\n".join(map(for_terminal, head))
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(
+            map(for_terminal, head)
+        )
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
-    rows = [(f.kind, f.subject, f.text, "FAILED" if f.failed else "", f.line or "-") for f in findings]
-    columns = (Words("kind"), Words("of"), Prose("found"), Words("fails"), Prose("line"))
-    page = markdown(title, head, [Section(f"{len(findings)} found, {failed} failed", columns, rows)])
+    rows = [
+        (f.kind, f.subject, f.text, "FAILED" if f.failed else "", f.line or "-")
+        for f in findings
+    ]
+    columns = (
+        Words("kind"),
+        Words("of"),
+        Prose("found"),
+        Words("fails"),
+        Prose("line"),
+    )
+    page = markdown(
+        title, head, [Section(f"{len(findings)} found, {failed} failed", columns, rows)]
+    )
     if format == "markdown":
         return page
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(summary, "a", encoding="utf-8") as file:
             file.write(f"{page}\n")
     # of a step, GitHub shows ten annotations of each level
-    shown = [finding for of in grouped(findings, lambda f: f.failed).values() for finding in of[:10]]
+    shown = [
+        finding
+        for of in grouped(findings, lambda f: f.failed).values()
+        for finding in of[:10]
+    ]
     left = len(findings) - len(shown)
-    more = [f"{left} more, of which GitHub shows no annotations: the summary has all."] * bool(left)
+    more = [
+        f"{left} more, of which GitHub shows no annotations: the summary has all."
+    ] * bool(left)
     return "\n".join([*map(for_terminal, head), *map(_annotation, shown), *more])
 
 
@@ -82,8 +127,15 @@ def answered(format: Format, title: str) -> Iterator[None]:
 def _annotation(finding: Finding) -> str:
     """An annotation of GitHub, at the line where it is of a file of this folder."""
     file, _, line = finding.line.partition(" ")[0].rpartition(":")
-    place = f"file={file},line={line}," if file and line.isdigit() and Path(file).is_file() else ""
+    place = (
+        f"file={file},line={line},"
+        if file and line.isdigit() and Path(file).is_file()
+        else ""
+    )
     text = f"{finding.text} {finding.line}".strip()
-    title, text = (for_terminal(words).replace("%", "%25") for words in (f"{finding.kind}: {finding.subject}", text))
+    title, text = (
+        for_terminal(words).replace("%", "%25")
+        for words in (f"{finding.kind}: {finding.subject}", text)
+    )
     title = title.replace(":", "%3A").replace(",", "%2C")
     return f"::{'error' if finding.failed else 'notice'} {place}title={title}::{text}"

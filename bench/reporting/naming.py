@@ -14,7 +14,12 @@ from ..results.run import Results, Run
 from .numbers import count
 
 CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "functional"}
-PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "one step"}
+PHASES = {
+    "forward": "forward pass",
+    "gradient": "gradient",
+    "train_step": "train step",
+    "step": "one step",
+}
 
 #: What each framework's documentation compiles a call with.
 JITS = {"linen": "jax.jit", "nnx": "nnx.jit", "equinox": "eqx.filter_jit"}
@@ -52,8 +57,14 @@ def measured_on(run: Results) -> str:
     """The machine, the day and the frameworks' versions of a run, in a line."""
     machine, arithmetic = run.trigru.machine, run.trigru.plan.arithmetic
     known = machine.versions
-    versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
-    device = f"{machine.device} CPU" if machine.backend == "cpu" and "CPU" not in machine.device else machine.device
+    versions = ", ".join(
+        f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known
+    )
+    device = (
+        f"{machine.device} CPU"
+        if machine.backend == "cpu" and "CPU" not in machine.device
+        else machine.device
+    )
     threads = f", {count(machine.threads, 'thread')}" if machine.threads else ""
     how = "" if arithmetic == "float32" else f", {arithmetic}"
     return f"{device}{threads}, {run.datetime[:10]}{how}; {versions}"
@@ -64,7 +75,11 @@ def provenance_lines(results: Results) -> list[str]:
     lines, started = origin_lines(results), results.trigru.started
     for arithmetic in started[0].ceilings if started else ():
         best = best_ceilings(results, arithmetic)
-        step = "" if best.loop_step_s is None else f", {1e6 * best.loop_step_s:.2g} µs for each step of a loop"
+        step = (
+            ""
+            if best.loop_step_s is None
+            else f", {1e6 * best.loop_step_s:.2g} µs for each step of a loop"
+        )
         lines.append(
             f"Limits of the machine in {arithmetic}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of "
             f"a matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory{step}."
@@ -86,14 +101,23 @@ def origin_lines(results: Results) -> list[str]:
 
 def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[str]:
     """When, where and with what something was measured, at a time in ISO 8601."""
-    variables = ({"XLA_FLAGS": machine.xla_flags} if machine.xla_flags else {}) | machine.environment
+    variables = (
+        {"XLA_FLAGS": machine.xla_flags} if machine.xla_flags else {}
+    ) | machine.environment
     is_set = f"Set in the environment: {', '.join(f'{name}={value}' for name, value in variables.items())}."
-    known = f" ({machine.backend}, {machine.threads} threads)" if machine.threads else ", since no process started"
+    known = (
+        f" ({machine.backend}, {machine.threads} threads)"
+        if machine.threads
+        else ", since no process started"
+    )
     return [
         f"{measured[:10]}, {machine.device}{known}: {' '.join(command)}",
         f"{versions_text(machine)}.",
         *[is_set] * bool(variables),
-        *("GPU: " + ", ".join(f"{name} {value}" for name, value in gpu.items()) + "." for gpu in machine.gpus),
+        *(
+            "GPU: " + ", ".join(f"{name} {value}" for name, value in gpu.items()) + "."
+            for gpu in machine.gpus
+        ),
     ]
 
 
@@ -102,4 +126,6 @@ def load_warnings(run: Run) -> list[str]:
     load, threads = run.begun.load, run.machine.threads
     if load is None or not threads or load <= threads / 2:
         return []
-    return [f"Busy machine: {load:.1f} processes on {threads} threads before. Use an idle one."]
+    return [
+        f"Busy machine: {load:.1f} processes on {threads} threads before. Use an idle one."
+    ]

@@ -63,7 +63,9 @@ def format_throughput(flop_per_s: float, share: float) -> str:
     ('123, 46%', '4.6, 10%', '0.12, 0.1%')
     """
     rate = flop_per_s * 1e-9
-    return f"{rate:.{'0f' if rate >= 10 else '2g'}}, {share:.{0 if share >= 0.1 else 1}%}"
+    return (
+        f"{rate:.{'0f' if rate >= 10 else '2g'}}, {share:.{0 if share >= 0.1 else 1}%}"
+    )
 
 
 def format_interval(found: TimeComparison, digits: int | None = None) -> str:
@@ -104,4 +106,6 @@ def _scaled(number: float, units: dict[str, float], digits: str) -> str:
 
 
 def _unit(number: float, units: dict[str, float]) -> tuple[str, float]:
-    return next((row for row in units.items() if number >= row[1]), list(units.items())[-1])
+    return next(
+        (row for row in units.items() if number >= row[1]), list(units.items())[-1]
+    )

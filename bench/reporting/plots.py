@@ -33,9 +33,16 @@ GREY = "#888888"
 #: Lines: the heading of a row, and the gap below a row.
 HEADING, GAP = 1.0, 0.4
 _SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "trigru", "font.size": 9, "text.parse_math": False,
-    "axes.spines.top": False, "axes.spines.right": False,
-} | dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)  # fmt: skip
+    "svg.fonttype": "none",
+    "svg.hashsalt": "trigru",
+    "font.size": 9,
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+} | dict.fromkeys(
+    ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"),
+    INK,
+)
 
 
 @dataclass(frozen=True)
@@ -48,18 +55,28 @@ class Picture:
 
 def answer_picture(found: Answer) -> Picture:
     """The picture of an answer, with its times in words."""
-    shown = {CALLED[label].capitalize(): [row.cells.get(label, {}) for row in found.rows] for label in COMPARED}
-    shown["Half filled, the fastest that keeps state"] = [row.keeping for row in found.rows]
+    shown = {
+        CALLED[label].capitalize(): [row.cells.get(label, {}) for row in found.rows]
+        for label in COMPARED
+    }
+    shown["Half filled, the fastest that keeps state"] = [
+        row.keeping for row in found.rows
+    ]
     texts = []
     for title, of_rows in shown.items():
         times = [
             f"{PHASES[row.phase]}, {row.baseline.shape}: "
-            + ", ".join(f"{name_of(port)} {format_time(b.median_s)}" for port, b in cells.items())
+            + ", ".join(
+                f"{name_of(port)} {format_time(b.median_s)}"
+                for port, b in cells.items()
+            )
             for row, cells in zip(found.rows, of_rows, strict=True)
             if cells
         ]
         if times:
-            texts.append(f"{title}: time of a call over plain JAX's, with 95 % intervals. {'; '.join(times)}.")
+            texts.append(
+                f"{title}: time of a call over plain JAX's, with 95 % intervals. {'; '.join(times)}."
+            )
     return Picture(answer_figure(found), " ".join(texts))
 
 
@@ -68,7 +85,14 @@ def answer_figure(found: Answer) -> "Figure":
 
     Half filled is the fastest style of a framework that keeps state, where that is neither.
     """
-    timed = [[port for port in found.ports if any(port in cells for cells in row.cells.values())] for row in found.rows]
+    timed = [
+        [
+            port
+            for port in found.ports
+            if any(port in cells for cells in row.cells.values())
+        ]
+        for row in found.rows
+    ]
     height = sum(HEADING + len(ports) + GAP for ports in timed)
     with drawing():
         from matplotlib.figure import Figure
@@ -79,14 +103,32 @@ def answer_figure(found: Answer) -> "Figure":
         axes = figure.subplots()
         ticks: dict[float, str] = {}
         spans: list[tuple[float, float]] = []
-        at: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
+        at: dict[str, Any] = {
+            "xycoords": axes.get_yaxis_transform(),
+            "va": "center",
+            "annotation_clip": False,
+        }
         y = 0.0
         for row, ports in zip(found.rows, timed, strict=True):
-            axes.annotate(for_terminal(f"{PHASES[row.phase]}, {row.baseline.shape}"), (0.01, y), weight="bold", **at)
+            axes.annotate(
+                for_terminal(f"{PHASES[row.phase]}, {row.baseline.shape}"),
+                (0.01, y),
+                weight="bold",
+                **at,
+            )
             y += HEADING
             spans.append((y - 0.5, y - 0.5 + len(ports)))
             low, high = 1 / (1 + row.baseline.floor), 1 + row.baseline.floor
-            axes.add_patch(Rectangle((low, y - 0.5), high - low, len(ports), color=GREY, alpha=0.35, linewidth=0))
+            axes.add_patch(
+                Rectangle(
+                    (low, y - 0.5),
+                    high - low,
+                    len(ports),
+                    color=GREY,
+                    alpha=0.35,
+                    linewidth=0,
+                )
+            )
             for port in ports:
                 axes.annotate(_draw(axes, y, found, row, port), (1.02, y), **at)
                 ticks[y] = for_terminal(name_of(port))
@@ -96,23 +138,60 @@ def answer_figure(found: Answer) -> "Figure":
         axes.set_yticks(list(ticks), list(ticks.values()))
         axes.tick_params(axis="y", length=0)
         _ratio_axis(axes, spans)
-        axes.set_xlabel("\n".join([axes.get_xlabel(), *wrap(for_terminal(measured_on(found.run)), 50)]))
-        kept = "    ◐ faster, keeps state" if any(row.keeping for row in found.rows) else ""
+        axes.set_xlabel(
+            "\n".join(
+                [axes.get_xlabel(), *wrap(for_terminal(measured_on(found.run)), 50)]
+            )
+        )
+        kept = (
+            "    ◐ faster, keeps state"
+            if any(row.keeping for row in found.rows)
+            else ""
+        )
         figure.suptitle(f"○ as documented{kept}    ● functional style", fontsize=9)
     return figure
 
 
 def _draw(axes: "Axes", y: float, found: Answer, row: AnswerRow, port: str) -> str:
     """Draw a framework's line, from the documented call to the functional one; returns its times."""
-    shown = list({cells[port].name: cells[port] for cells in row.cells.values() if port in cells}.values())
+    shown = list(
+        {
+            cells[port].name: cells[port]
+            for cells in row.cells.values()
+            if port in cells
+        }.values()
+    )
     colour = colour_of(port, found.ports)
-    look: dict[str, Any] = {"marker": marker_of(found.ports.index(port)), "markersize": 4.5, "color": colour}
-    axes.plot([b.ratio for b in shown], [y] * len(shown), color=colour, linewidth=0.8, alpha=0.6)
+    look: dict[str, Any] = {
+        "marker": marker_of(found.ports.index(port)),
+        "markersize": 4.5,
+        "color": colour,
+    }
+    axes.plot(
+        [b.ratio for b in shown],
+        [y] * len(shown),
+        color=colour,
+        linewidth=0.8,
+        alpha=0.6,
+    )
     for b in shown:
-        fill, whiskers = colour if b is shown[-1] else "none", [[b.ratio - b.low], [b.high - b.ratio]]
-        axes.errorbar([b.ratio], [y], xerr=whiskers, markerfacecolor=fill, linewidth=1.4, capsize=2.5, **look)
+        fill, whiskers = (
+            colour if b is shown[-1] else "none",
+            [[b.ratio - b.low], [b.high - b.ratio]],
+        )
+        axes.errorbar(
+            [b.ratio],
+            [y],
+            xerr=whiskers,
+            markerfacecolor=fill,
+            linewidth=1.4,
+            capsize=2.5,
+            **look,
+        )
     if kept := row.keeping.get(port):
-        axes.plot([kept.ratio], [y], fillstyle="left", markerfacecoloralt="none", **look)
+        axes.plot(
+            [kept.ratio], [y], fillstyle="left", markerfacecoloralt="none", **look
+        )
     return " → ".join(format_time(b.median_s) for b in shown)
 
 
@@ -130,8 +209,16 @@ def _ratio_axis(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
     axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
     for mark in axes.get_xticks():
         if low <= mark <= high:
-            looks: dict[str, Any] = {"color": INK} if mark == 1 else {"color": GREY, "alpha": 0.3}
-            axes.vlines([mark] * len(spans), *zip(*spans, strict=True), linewidth=0.8, zorder=0.5, **looks)
+            looks: dict[str, Any] = (
+                {"color": INK} if mark == 1 else {"color": GREY, "alpha": 0.3}
+            )
+            axes.vlines(
+                [mark] * len(spans),
+                *zip(*spans, strict=True),
+                linewidth=0.8,
+                zorder=0.5,
+                **looks,
+            )
     axes.set_xlim(low, high)
     axes.set_xlabel("time / plain JAX's, 95 % intervals\nshaded: the noise floor")
 
@@ -152,10 +239,14 @@ def drawing() -> Iterator[None]:
     """Within it, figures are made and written: with text that stays text, and the same bytes for the same figure."""
     os.environ["MPLBACKEND"] = "agg"
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        Path("matplotlibrc").touch()  # instead of a user's settings, which may not even be readable
+        Path(
+            "matplotlibrc"
+        ).touch()  # instead of a user's settings, which may not even be readable
         from matplotlib import style
     with style.context(["default", _SETTINGS]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # names may have letters that the font lacks
+        warnings.filterwarnings(
+            "ignore", "Glyph"
+        )  # names may have letters that the font lacks
         yield
 
 
@@ -163,7 +254,9 @@ def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) 
     """A picture as SVG without a background, drawn in this ink, with a text alternative: for pages of one theme."""
     buffer = io.BytesIO()
     with drawing():
-        if (engine := figure.get_layout_engine()) is not None:  # once, and not again for each theme: it takes long
+        if (
+            engine := figure.get_layout_engine()
+        ) is not None:  # once, and not again for each theme: it takes long
             engine.execute(figure)
             figure.set_layout_engine(None)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -175,7 +268,9 @@ def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) 
 
 def inline(picture: Picture) -> str:
     """A picture as a part of a page, in the colour of its text and in the page's blue."""
-    text = themed(picture.figure, picture.description, "currentColor").replace(BLUE, f"var(--blue, {BLUE})")
+    text = themed(picture.figure, picture.description, "currentColor").replace(
+        BLUE, f"var(--blue, {BLUE})"
+    )
     return text[text.index("<svg ") :]
 
 

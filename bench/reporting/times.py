@@ -20,7 +20,14 @@ from ..timing.coldstart import WORKLOAD
 from .console import Prose, Section, Words
 from .exports import style_table
 from .naming import short_group
-from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
+from .numbers import (
+    format_bytes,
+    format_interval,
+    format_ratio,
+    format_throughput,
+    format_time,
+    from_to,
+)
 
 WHAT_OTHER_IS = {
     "blocked": "Blocked: each call is waited for. Pipelined: none is before the next is started, as a training loop "
@@ -41,7 +48,11 @@ LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 def time_tables(results: Results) -> list[Section]:
     """All tables of times."""
-    across = [*style_table(results, "pairwise"), *overhead_tables(results), *speedup_tables(results)]
+    across = [
+        *style_table(results, "pairwise"),
+        *overhead_tables(results),
+        *speedup_tables(results),
+    ]
     return across + timing_tables(results)
 
 
@@ -49,44 +60,94 @@ def timing_tables(results: Results) -> list[Section]:
     """Every arm of every group, and the arms without a number."""
     sections = []
     for group in results.groups().values():
-        if benchmarks := [b for b in group if not b.arm.way]:  # those on several devices have tables of their own
+        if benchmarks := [
+            b for b in group if not b.arm.way
+        ]:  # those on several devices have tables of their own
             sections += [_times(results, benchmarks), _programs(benchmarks)]
     rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]
-    return sections + [Section("Without a number", (Prose("arm"), Prose("reason")), rows)] * bool(rows)
+    return sections + [
+        Section("Without a number", (Prose("arm"), Prose("reason")), rows)
+    ] * bool(rows)
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
-    first, baseline, others, rows = benchmarks[0], baseline_of(benchmarks), judged_by_other_clock(benchmarks), []
+    first, baseline, others, rows = (
+        benchmarks[0],
+        baseline_of(benchmarks),
+        judged_by_other_clock(benchmarks),
+        [],
+    )
     arm, clock, processes = first.arm, first.facts.clock, len(first.timed)
     notes = [
         f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps a "
         "call. Times are medians per call. Ratios are medians within rounds, and need not equal their quotients; the "
         f"last is of {clock} times.",
         f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
-        + " Noisy: smaller differences cannot be seen here." * (first.floor > NOISY_FLOOR),
+        + " Noisy: smaller differences cannot be seen here."
+        * (first.floor > NOISY_FLOOR),
         f"%: of the machine's nearer limit, here {LIMITS[pairs.limit_of(results, first)[0]]}.",
         WHAT_OTHER_IS[clock],
         *["-: not measured."] * any(not b.other_s for b in benchmarks),
-        *(f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline)),
+        *(
+            f"{b.name}: {remark}."
+            for b in benchmarks
+            for remark in remarks(b, baseline)
+        ),
     ]
     for b in benchmarks:
-        other, rate = others.get(b.arm.id), format_throughput(b.flops / b.median_s, pairs.limit_of(results, b)[1])
+        other, rate = (
+            others.get(b.arm.id),
+            format_throughput(b.flops / b.median_s, pairs.limit_of(results, b)[1]),
+        )
         other_time = format_time(float(np.median(b.other_s))) if b.other_s else "-"
-        ratios = "-" if other is None else format_ratio(other, other.verdict), format_interval(b)
+        ratios = (
+            "-" if other is None else format_ratio(other, other.verdict),
+            format_interval(b),
+        )
         ratio_by_other, ratio = ("1", "1 (baseline)") if b.arm.is_baseline else ratios
         word = {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict)
-        rows.append((b.name, format_time(b.median_s), other_time, ratio_by_other, rate, ratio, word))
+        rows.append(
+            (
+                b.name,
+                format_time(b.median_s),
+                other_time,
+                ratio_by_other,
+                rate,
+                ratio,
+                word,
+            )
+        )
         if b.verdict != "indistinguishable":
             d = pairs.difference(benchmarks, b, pairs.reference_of(b, benchmarks))
-            counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in d.counts)
-            differs = f", of {counts}" if counts else ", with as many products, loops, transposes and fusions"
-            cause = CAUSES[d.cause] + differs * (d.cause in ("style", "program") and not d.same_program)
-            by, low, high = (1e6 * s for s in (d.difference_s, d.difference_low_s, d.difference_high_s))
-            notes.append(f"{b.name}: {cause}: {by:+.1f} [{low:+.1f}, {high:+.1f}] µs a call over {d.other}.")
+            counts = ", ".join(
+                f"{mine} {name}, not {its}" for name, mine, its in d.counts
+            )
+            differs = (
+                f", of {counts}"
+                if counts
+                else ", with as many products, loops, transposes and fusions"
+            )
+            cause = CAUSES[d.cause] + differs * (
+                d.cause in ("style", "program") and not d.same_program
+            )
+            by, low, high = (
+                1e6 * s
+                for s in (d.difference_s, d.difference_low_s, d.difference_high_s)
+            )
+            notes.append(
+                f"{b.name}: {cause}: {by:+.1f} [{low:+.1f}, {high:+.1f}] µs a call over {d.other}."
+            )
     kernels = STOCK if arm.division == STOCK else f"{arm.division} against {STOCK}"
     title = f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, kernel {kernels}"
     clocks = (clock, OTHER_CLOCK[clock])
-    columns = (Prose("arm"), *clocks, "/ pure[jit]", "GFLOP/s, %", "time / pure[jit]", Words("verdict"))
+    columns = (
+        Prose("arm"),
+        *clocks,
+        "/ pure[jit]",
+        "GFLOP/s, %",
+        "time / pure[jit]",
+        Words("verdict"),
+    )
     return Section(title, columns, rows, tuple(notes))
 
 
@@ -95,9 +156,19 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
     for b in benchmarks:
         build, program = b.facts.build, b.facts.program
         times = map(format_time, astuple(build)) if build else 4 * ["-"]
-        counts = (program.dots, program.whiles, program.fusions, program.transposes) if program else 4 * ["-"]
-        temp, fingerprint = (format_bytes(program.temp_bytes), program.fingerprint[:5]) if program else ("-", "-")
-        rows.append((b.name, *times, str(b.facts.leaves), *map(str, counts), temp, fingerprint))
+        counts = (
+            (program.dots, program.whiles, program.fusions, program.transposes)
+            if program
+            else 4 * ["-"]
+        )
+        temp, fingerprint = (
+            (format_bytes(program.temp_bytes), program.fingerprint[:5])
+            if program
+            else ("-", "-")
+        )
+        rows.append(
+            (b.name, *times, str(b.facts.leaves), *map(str, counts), temp, fingerprint)
+        )
     counted = ("leaves", "dots", "while", "fusion", "transp", "temp", "print")
     return Section(
         f"{short_group(benchmarks[0].arm)}: programs",
@@ -117,19 +188,46 @@ def speedup_tables(results: Results) -> list[Section]:
     tables = []
     for over, (title, note) in _SPEEDUPS.items():
         last = Prose("exchanged") if over == "one device" else "memory"
-        columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
+        columns = (
+            "workload",
+            Words("phase"),
+            Prose("arm"),
+            Prose("over"),
+            "a call",
+            "speedup",
+            Words("verdict"),
+            last,
+        )
         notes = (
             "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not "
             f"equal the quotient of the medians per call. {note}",
         )
         speedups = pairs.speedups(results, over)
-        for kernel, found in grouped(speedups, lambda s: str(s.benchmark.arm.kernel)).items():
+        for kernel, found in grouped(
+            speedups, lambda s: str(s.benchmark.arm.kernel)
+        ).items():
             rows = []
             for s in found:
-                b, memory = s.benchmark, "-" if s.temp_share is None else f"{s.temp_share:.2f}"
-                times = format_time(b.median_s), format_interval(s.ratio, 2 if s.ratio.high < 10 else 1), s.verdict
+                b, memory = (
+                    s.benchmark,
+                    "-" if s.temp_share is None else f"{s.temp_share:.2f}",
+                )
+                times = (
+                    format_time(b.median_s),
+                    format_interval(s.ratio, 2 if s.ratio.high < 10 else 1),
+                    s.verdict,
+                )
                 costs = _exchanged(s) if over == "one device" else memory
-                rows.append((str(b.arm.workload), b.arm.phase, s.arm, s.other.name, *times, costs))
+                rows.append(
+                    (
+                        str(b.arm.workload),
+                        b.arm.phase,
+                        s.arm,
+                        s.other.name,
+                        *times,
+                        costs,
+                    )
+                )
             tables.append(Section(title.format(kernel=kernel), columns, rows, notes))
     return tables
 
@@ -139,8 +237,12 @@ def _exchanged(found: pairs.Speedup) -> str:
     program, parts = found.benchmark.facts.program, []
     if program is None:
         return "not known"
-    for in_loop, alike in grouped(program.collectives, lambda collective: collective.in_loop).items():
-        size = format_bytes(sum(collective.nbytes * (collective.runs or 1) for collective in alike))
+    for in_loop, alike in grouped(
+        program.collectives, lambda collective: collective.in_loop
+    ).items():
+        size = format_bytes(
+            sum(collective.nbytes * (collective.runs or 1) for collective in alike)
+        )
         is_known = all(collective.runs is not None for collective in alike)
         parts.append((size if is_known else "unknown") + " in a loop" * in_loop)
     return ", ".join(parts) or "nothing"
@@ -154,8 +256,14 @@ _SPEEDUPS: dict[pairs.Over, tuple[str, str]] = {
         "The same batch is spread over the devices. Where these are parts of one CPU, the one device has all of its "
         "cores to itself, too: then they show what devices exchange, and not how accelerators scale.",
     ),
-    "stock": ("The {kernel} kernel against each framework's own cell", f"{_OF_MEMORY}the own cell, by XLA's analysis."),
-    "peers": ("The {kernel} kernel against peers", f"{_OF_MEMORY}the peer, where both are known."),
+    "stock": (
+        "The {kernel} kernel against each framework's own cell",
+        f"{_OF_MEMORY}the own cell, by XLA's analysis.",
+    ),
+    "peers": (
+        "The {kernel} kernel against peers",
+        f"{_OF_MEMORY}the peer, where both are known.",
+    ),
 }
 
 
@@ -166,7 +274,8 @@ def overhead_tables(results: Results) -> list[Section]:
     for (arm, phase), of_arm in found.items():
         size, is_sure = pairs.negligible_from(of_arm)
         shares = {
-            at: f"{b.ratio - 1:+.1%}" + "*" * (not pairs.same_program(b, baseline_of(groups[b.group])))
+            at: f"{b.ratio - 1:+.1%}"
+            + "*" * (not pairs.same_program(b, baseline_of(groups[b.group])))
             for at, b in of_arm.items()
         }
         least = "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure)
@@ -194,10 +303,17 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
         parts = map(format_time, (port.import_s, port.init_s, *astuple(port.build)))
         totals_s = [start.total_s for start in starts_of[port.port]]
         total = f"{median(totals_s):.3g} s [{min(totals_s):.3g}, {max(totals_s):.3g}]"
-        peaks = (port.peak_bytes, port.device_peak_bytes) if on_device else (port.peak_bytes,)
+        peaks = (
+            (port.peak_bytes, port.device_peak_bytes)
+            if on_device
+            else (port.peak_bytes,)
+        )
         memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
         rows.append((port.port, *parts, total, *memory))
-    before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))
+    before, after = (
+        "unknown" if load is None else f"{load:.1f}"
+        for load in (found.load_before, found.load_after)
+    )
     notes = (
         f"Medians of {from_to(map(len, starts_of.values()), str)} starts of each port, each in a fresh process. "
         "The total also has its range.",
@@ -214,5 +330,17 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
         f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.",
     )
     memory = ("peak memory", "on the device") if on_device else ("peak memory",)
-    columns = ("port", "import", "init", "trace", "lower", "compile", "first step", "total [min, max]", *memory)
-    return [Section("Cold start: from Python to the first train step", columns, rows, notes)]
+    columns = (
+        "port",
+        "import",
+        "init",
+        "trace",
+        "lower",
+        "compile",
+        "first step",
+        "total [min, max]",
+        *memory,
+    )
+    return [
+        Section("Cold start: from Python to the first train step", columns, rows, notes)
+    ]

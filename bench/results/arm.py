@@ -31,7 +31,9 @@ Role = Literal["baseline", "duplicate", "arm"]
 #: How the reason begins why an arm has no number whose port differs from the oracle.
 NOT_PROVEN = "not proven equal"
 #: And why no arm of a group has one without these.
-NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
+NO_BASELINE = (
+    "the baseline or its duplicate has no number, so there is nothing to compare with"
+)
 
 
 def check_date(text: str) -> None:
@@ -39,7 +41,9 @@ def check_date(text: str) -> None:
     try:
         datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"datetime is {text[:40]!r}, expected one like 2026-01-31T12:00:00+00:00") from None
+        raise ValueError(
+            f"datetime is {text[:40]!r}, expected one like 2026-01-31T12:00:00+00:00"
+        ) from None
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +58,9 @@ class Sized(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         """Its name in ids of arms."""
-        return self.name + "".join(f"@{size}={value}" for size, value in self.sizes.items())
+        return self.name + "".join(
+            f"@{size}={value}" for size, value in self.sizes.items()
+        )
 
 
 def _arithmetic(of: "Arm | Plan") -> str:
@@ -73,13 +79,17 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     dtype: Dtype  # of the computation
     division: str  # "stock", or the name of the kernel that the group compares with the stock one
     port: str  # its name, or a peer's
-    style: str | None  # the call style; None where the port is not available, so that its styles are not known
+    style: (
+        str | None
+    )  # the call style; None where the port is not available, so that its styles are not known
     kernel: str  # the arm's own
     #: Ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise floor. An
     #: "arm" gets a verdict.
     role: Role
     copy: Natural  # 1; 2 for the duplicate
-    labels: tuple[Label, ...] = ()  # of `trigru.common.port.protocol.LABELS`: what the style is, whatever its name
+    labels: tuple[
+        Label, ...
+    ] = ()  # of `trigru.common.port.protocol.LABELS`: what the style is, whatever its name
     precision: Precision = "highest"  # JAX's, of matrix products
     devices: Natural = 1  # over how many the batch is spread
     way: Way = ""  # in which it is: "placed", where XLA finds out the rest, or by "shard_map"; "" on one device
@@ -123,9 +133,13 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]  # by name
     ports: tuple[str, ...]  # by name
     peers: tuple[str, ...]  # by name: GRUs of other libraries
-    styles: tuple[str, ...] | None  # call styles; None for those of `trigru.bench.arms.arms.expand`
+    styles: (
+        tuple[str, ...] | None
+    )  # call styles; None for those of `trigru.bench.arms.arms.expand`
     kernels: Annotated[tuple[str, ...], Meta(min_length=1)]  # by name
-    processes: Annotated[int, Meta(ge=1, le=1000)]  # fresh interpreters, each of which measures everything
+    processes: Annotated[
+        int, Meta(ge=1, le=1000)
+    ]  # fresh interpreters, each of which measures everything
     #: For each group in each process, fewer if they would take too long; None for as many as fit a time.
     rounds: Natural | None
     #: A sample on a CPU is as many calls as fill this time, but at most twenty; on an accelerator, as many as fill the
@@ -139,16 +153,24 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     arithmetic = property(_arithmetic)
 
     def __post_init__(self) -> None:
-        for name, values in (asdict(self) | {"ports": (*self.ports, *self.peers)}).items():
+        for name, values in (
+            asdict(self) | {"ports": (*self.ports, *self.peers)}
+        ).items():
             if isinstance(values, tuple) and (twice := first_twice(map(str, values))):
                 raise ValueError(f"{name} of the plan have {twice} twice")
         if 1 not in self.devices:
-            raise ValueError("devices of the plan lack 1, which the others are compared with")
+            raise ValueError(
+                "devices of the plan lack 1, which the others are compared with"
+            )
 
     @property
     def swept(self) -> str | None:
         """The one size in which the workloads differ; None where they differ in another way."""
         if len({(w.name, frozenset(w.sizes)) for w in self.workloads}) > 1:
             return None
-        varied = [size for size in self.workloads[0].sizes if len({w.sizes[size] for w in self.workloads}) > 1]
+        varied = [
+            size
+            for size in self.workloads[0].sizes
+            if len({w.sizes[size] for w in self.workloads}) > 1
+        ]
         return varied[0] if len(varied) == 1 else None

@@ -29,7 +29,9 @@ T = TypeVar("T")
 def with_checksum(record: Any) -> bytes:
     """A record as a JSON object with the checksum of its content."""
     content = msgspec.json.encode(record)
-    return msgspec.json.encode(msgspec.json.decode(content) | {CHECKSUM: _checksum(_parse(content))})
+    return msgspec.json.encode(
+        msgspec.json.decode(content) | {CHECKSUM: _checksum(_parse(content))}
+    )
 
 
 def record_of(content: bytes, kind: type[T], schema: int | None = None) -> T:
@@ -46,11 +48,15 @@ def record_of(content: bytes, kind: type[T], schema: int | None = None) -> T:
     parsed = _parse(content)
     if not isinstance(parsed, dict):
         raise ValueError("it is no object")
-    header = parsed.get("trigru", parsed)  # of results, whose format is pytest-benchmark's
+    header = parsed.get(
+        "trigru", parsed
+    )  # of results, whose format is pytest-benchmark's
     found = header.get("schema") if isinstance(header, dict) else None
     if schema is not None and found != schema:
         number = f"{found:g}" if isinstance(found, float) else brief(repr(found))
-        raise ValueError(f"schema {number}, expected {schema}: read it with the trigru that wrote it")
+        raise ValueError(
+            f"schema {number}, expected {schema}: read it with the trigru that wrote it"
+        )
     if parsed.pop(CHECKSUM, None) != _checksum(parsed):
         raise ValueError(_CHANGED)
     record = msgspec.json.decode(content)
@@ -70,7 +76,11 @@ def decode_lines(content: bytes, kind: Any) -> tuple[list[Any], str]:
     records, checksum = [], ""
     for line in content.splitlines():
         parsed = _parse(line)
-        if not isinstance(parsed, list) or len(parsed) != 2 or parsed[0] != _checksum([checksum, parsed[1]]):
+        if (
+            not isinstance(parsed, list)
+            or len(parsed) != 2
+            or parsed[0] != _checksum([checksum, parsed[1]])
+        ):
             raise ValueError(_CHANGED)
         checksum, record = msgspec.json.decode(line, type=tuple[str, kind])
         records.append(record)
@@ -91,7 +101,9 @@ def refusing(path: Path, error: type[TrigruError], advice: str) -> Iterator[None
 
 def _checksum(parsed: Any) -> str:
     """The SHA-256 of what `_parse` returned, with sorted keys and without whitespace."""
-    return hashlib.sha256(json.dumps(parsed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(parsed, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def _parse(content: bytes) -> Any:
@@ -99,7 +111,9 @@ def _parse(content: bytes) -> Any:
 
     def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
-            raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
+            raise ValueError(
+                f"an object has {first_twice(name for name, _ in pairs)} twice"
+            )
         return dict(pairs)
 
     def float_of(digits: str) -> float:

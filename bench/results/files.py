@@ -16,7 +16,14 @@ from msgspec import Struct
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from .arm import Plan
-from .checksums import MOST_BYTES, decode_lines, encode_line, record_of, refusing, with_checksum
+from .checksums import (
+    MOST_BYTES,
+    decode_lines,
+    encode_line,
+    record_of,
+    refusing,
+    with_checksum,
+)
 from .machine import machine_differences, version_differences
 from .run import SCHEMA, Begun, Line, Results, Resumed, Run, Started
 
@@ -40,7 +47,9 @@ class OtherFileError(ResultsFileError):
     """A file is another command's, and has no run."""
 
     def __init__(self, path: Path, command: str):
-        super().__init__(f"{path} is a file of `{command}`, which has no run. `trigru report` shows it.")
+        super().__init__(
+            f"{path} is a file of `{command}`, which has no run. `trigru report` shows it."
+        )
         self.path, self.command = path, command
 
 
@@ -54,13 +63,27 @@ def save(results: Results, path: Path) -> None:
         stats = Stats()
         for sample_s in b.time_s.tolist():
             stats.update(sample_s)
-        names = {"group": b.group, "name": b.name, "fullname": b.arm.id, "params": None, "param": None}
+        names = {
+            "group": b.group,
+            "name": b.name,
+            "fullname": b.arm.id,
+            "params": None,
+            "param": None,
+        }
         options = {"disable_gc": True, "timer": "perf_counter_ns"}
-        facts = {"extra_info": {}, "stats": stats.as_dict() | {"iterations": b.facts.calls}}
+        facts = {
+            "extra_info": {},
+            "stats": stats.as_dict() | {"iterations": b.facts.calls},
+        }
         benchmarks.append(names | facts | {"options": options})
     system, commit = platform.uname(), machine.commit.removesuffix("-dirty")
     # trigru's own; pytest-benchmark itself would take that of the working folder
-    commit_info = {"id": commit or "unversioned", "time": None, "author_time": None, "project": "trigru"}
+    commit_info = {
+        "id": commit or "unversioned",
+        "time": None,
+        "author_time": None,
+        "project": "trigru",
+    }
     file = {
         "machine_info": {
             "machine": system.machine,
@@ -69,9 +92,13 @@ def save(results: Results, path: Path) -> None:
             "release": system.release,
             "python_implementation": platform.python_implementation(),
             "python_version": machine.versions.get("python", "?"),
-            "cpu": {"brand_raw": machine.device if machine.backend == "cpu" else "?", "count": machine.threads},
+            "cpu": {
+                "brand_raw": machine.device if machine.backend == "cpu" else "?",
+                "count": machine.threads,
+            },
         },
-        "commit_info": commit_info | {"dirty": commit != machine.commit, "branch": "(unknown)"},
+        "commit_info": commit_info
+        | {"dirty": commit != machine.commit, "branch": "(unknown)"},
         "benchmarks": benchmarks,
         "datetime": results.datetime,
         "version": machine.versions.get("pytest-benchmark", "?"),
@@ -87,7 +114,11 @@ def read(path: Path) -> Run:
     """
     if path.is_dir():
         path /= next((name for name in (FILE, STARTS) if (path / name).exists()), FILE)
-    with refusing(path, ResultsFileError, "Pass a results.json that trigru wrote, or measure again."):
+    with refusing(
+        path,
+        ResultsFileError,
+        "Pass a results.json that trigru wrote, or measure again.",
+    ):
         content = read_whole(path, MOST_BYTES)
         if b'"starts"' in content and b'"benchmarks"' not in content:
             raise OtherFileError(path, STARTS_COMMAND)
@@ -101,7 +132,11 @@ def read(path: Path) -> Run:
 def command_line() -> list[str]:
     """The command of this process, without the folder of the results."""
     output = re.compile("-o|--output(=|$)")
-    words = [word for before, word in pairwise(sys.argv) if before not in ("-o", "--output") and not output.match(word)]
+    words = [
+        word
+        for before, word in pairwise(sys.argv)
+        if before not in ("-o", "--output") and not output.match(word)
+    ]
     return [Path(sys.argv[0]).name, *words]
 
 
@@ -109,7 +144,9 @@ class ResumeError(TrigruError, ValueError):
     """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine."""
 
     def __init__(self, what: str):
-        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
+        super().__init__(
+            f"{what}. Begin anew with --fresh, or in another folder with --output."
+        )
 
 
 class Journal(Run, kw_only=True):
@@ -130,15 +167,22 @@ class Journal(Run, kw_only=True):
         return self
 
     @classmethod
-    def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
+    def resume(
+        cls, path: Path, plan: Plan, versions: dict[str, str], commit: str
+    ) -> "Journal":
         """Continue where the file ends, on the same plan and the same software, installed now. Raises a ResumeError."""
         self = cls.read(path)
         begun = self.begun
         if self.plan != plan:
             command = " ".join(begun.command)
-            raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
+            raise ResumeError(
+                f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}"
+            )
         if begun.versions:
-            then, now = begun.versions | {"commit": begun.commit}, versions | {"commit": commit}
+            then, now = (
+                begun.versions | {"commit": begun.commit},
+                versions | {"commit": commit},
+            )
             self._refuse("begun", version_differences(then, now))
         if path.is_symlink():
             raise ResumeError(f"{path}: is a symbolic link, which is not written to")
@@ -154,14 +198,23 @@ class Journal(Run, kw_only=True):
         except OSError as error:
             raise TrigruError(f"{path}: {error.strerror}.") from error
         except ValueError as error:  # also msgspec's
-            raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
+            raise ResumeError(
+                f"{path}: not a run of this trigru: {brief(error)}"
+            ) from error
 
     @classmethod
     def _of(cls, path: Path, lines: list[Line], checksum: str = "") -> "Journal":
         """The journal of these lines. Raises a ValueError if they are not of one run."""
         if not lines or not isinstance(lines[0], Begun):
             raise ValueError("it has no beginning")
-        facts = {"started": [], "untimed": [], "groups_timed": [], "interruptions": 0, "ended": None, "schema": SCHEMA}
+        facts = {
+            "started": [],
+            "untimed": [],
+            "groups_timed": [],
+            "interruptions": 0,
+            "ended": None,
+            "schema": SCHEMA,
+        }
         self = cls(begun=lines[0], **facts, path=path, checksum=checksum)
         for line in lines[1:]:
             self.take(line)
@@ -171,17 +224,27 @@ class Journal(Run, kw_only=True):
     def add(self, line: Line) -> None:
         """Keep a record. Raises a ResumeError if it is from another machine than those before."""
         if self.started and isinstance(line, Started):
-            commits = ({"commit": machine.commit} for machine in (self.machine, line.machine))
-            self._refuse("measured", machine_differences(self.machine, line.machine) + version_differences(*commits))
+            commits = (
+                {"commit": machine.commit} for machine in (self.machine, line.machine)
+            )
+            self._refuse(
+                "measured",
+                machine_differences(self.machine, line.machine)
+                + version_differences(*commits),
+            )
         self._write(line)
         self.take(line)
 
     def _refuse(self, was: str, differences: list[str]) -> None:
         if differences:
-            raise ResumeError(f"{self.path} was {was} elsewhere: {'; '.join(differences)}")
+            raise ResumeError(
+                f"{self.path} was {was} elsewhere: {'; '.join(differences)}"
+            )
 
     def _write(self, line: Line) -> None:
-        with open(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "ab") as file:
+        with open(
+            os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "ab"
+        ) as file:
             content, checksum = encode_line(line, self.checksum)
             file.write(content)
         self.checksum = checksum
@@ -189,7 +252,11 @@ class Journal(Run, kw_only=True):
     def discard(self) -> None:
         """Remove the file: its content is in the results file, or it has none."""
         self.path.unlink(missing_ok=True)
-        if self.made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
+        if (
+            self.made_folder
+            and self.path.parent.exists()
+            and not any(self.path.parent.iterdir())
+        ):
             self.path.parent.rmdir()
 
 

@@ -14,7 +14,9 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
     # the bounds are a hundred times what any device has
     #: Of a large square matrix product, in the dtype and precision of the arms.
     gemm_gflop_per_s: Annotated[float, Meta(gt=0, le=1e8)]
-    copy_gbyte_per_s: Annotated[float, Meta(gt=0, le=1e6)]  # read plus written, where a large array is updated in place
+    copy_gbyte_per_s: Annotated[
+        float, Meta(gt=0, le=1e6)
+    ]  # read plus written, where a large array is updated in place
     #: Seconds for each step of a float32 loop that does almost nothing; None in files without it.
     loop_step_s: SampleSeconds | None = None
 
@@ -22,25 +24,35 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     """The machine and the software of a process."""
 
-    versions: dict[str, str]  # of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN
+    versions: dict[
+        str, str
+    ]  # of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN
     device: str  # as JAX calls it; for a CPU, its model
     backend: str  # as JAX calls it
     threads: Annotated[int, Meta(ge=1, le=2**16)]  # how many CPUs the process may use
     xla_flags: str  # the environment's XLA_FLAGS, without paths
     environment: dict[str, str]  # other variables that may change what is measured
     commit: str  # of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout
-    gpus: list[dict[str, str]] = []  # what NVIDIA's driver said of each at the start: clocks, power, memory used
+    gpus: list[
+        dict[str, str]
+    ] = []  # what NVIDIA's driver said of each at the start: clocks, power, memory used
 
 
-def machine_differences(was: Machine, now: Machine, *, versions: bool = True) -> list[str]:
+def machine_differences(
+    was: Machine, now: Machine, *, versions: bool = True
+) -> list[str]:
     """How a machine differs from another, in words. The commit never counts; versions count unless excluded."""
     fields = ("device", "backend", "threads", "xla_flags")
-    found = version_differences(*({name: getattr(machine, name) for name in fields} for machine in (was, now)))
+    found = version_differences(
+        *({name: getattr(machine, name) for name in fields} for machine in (was, now))
+    )
     found += version_differences(was.versions, now.versions) if versions else []
     return found + version_differences(was.environment, now.environment)
 
 
-def version_differences(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+def version_differences(
+    was: Mapping[str, object], now: Mapping[str, object]
+) -> list[str]:
     """Which versions, or other values, differ, in words.
 
     >>> version_differences({"numpy": "2.0", "jax": "0.6", "XLA_X": ""}, {"numpy": "2.0", "jax": "0.7", "XLA_X": "1"})

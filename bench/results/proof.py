@@ -20,7 +20,11 @@ def most_allowed(m: Measurement) -> float:
         return 0.0
     levels = m.levels or {}
     if m.dtype != "float64":
-        is_single = m.dtype == "float32" and m.levels is not None and "16" not in levels.get("dtype", "")
+        is_single = (
+            m.dtype == "float32"
+            and m.levels is not None
+            and "16" not in levels.get("dtype", "")
+        )
         return min(m.bound, _SINGLE if is_single else _COARSE)
     of_rows = _OTHER_CARRY if levels.get("carry") == "other dtype" else _CANCELLING
     return min(m.bound, SAME_BOUND if m.levels is None else of_rows)
@@ -34,7 +38,10 @@ def passes(m: Measurement) -> bool:
 def contradictions(found: Iterable[Measurement]) -> Iterator[str]:
     """A sentence if a measurement is there twice; of rows that fail, several may have one reason."""
     once = [m for m in found if m.passed or m.levels is None]
-    measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in once]
+    measured = [
+        f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}"
+        for m in once
+    ]
     if twice := first_twice(measured):
         yield f"its proof has {twice} twice"
 
@@ -46,10 +53,16 @@ class Proof:
     port: str
     kernel: str
     measurements: int
-    failed: tuple[str, ...]  # names of the checks that failed, or that the port does not offer
+    failed: tuple[
+        str, ...
+    ]  # names of the checks that failed, or that the port does not offer
     failures: int
-    worst_error: float | None  # in float64, of those whose bound is 1e-12; None where there is none
-    worst_share: float | None  # of the allowed error, of the others; None where there is none
+    worst_error: (
+        float | None
+    )  # in float64, of those whose bound is 1e-12; None where there is none
+    worst_share: (
+        float | None
+    )  # of the allowed error, of the others; None where there is none
 
     @property
     def is_equal(self) -> bool:
@@ -59,10 +72,14 @@ class Proof:
 def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
     """One for each port and kernel, in the order in which they come."""
     proofs = []
-    for (port, kernel), of_port in grouped(measurements, lambda m: (m.port, m.kernel)).items():
+    for (port, kernel), of_port in grouped(
+        measurements, lambda m: (m.port, m.kernel)
+    ).items():
         failed = [m for m in of_port if not passes(m)]
         names = tuple(dict.fromkeys(m.check for m in failed))
-        proofs.append(Proof(port, kernel, len(of_port), names, len(failed), *worst_of(of_port)))
+        proofs.append(
+            Proof(port, kernel, len(of_port), names, len(failed), *worst_of(of_port))
+        )
     return proofs
 
 

@@ -13,7 +13,17 @@ from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
 from ...common.port.programs import Build, Count, ProgramFacts
-from .arm import OTHER_CLOCK, Arm, Clock, Load, Natural, Plan, SampleSeconds, Untimed, check_date
+from .arm import (
+    OTHER_CLOCK,
+    Arm,
+    Clock,
+    Load,
+    Natural,
+    Plan,
+    SampleSeconds,
+    Untimed,
+    check_date,
+)
 from .grouping import first_twice, grouped
 from .machine import Ceilings, Machine
 
@@ -29,11 +39,17 @@ class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     untimed: list[Untimed]  # of the plan, as known when the run began
     #: Every measurement of equality with the oracle that was made before timing; None where there is none.
     equality: list[Measurement] | None
-    backend: str | None  # the platform on which equality was measured; the processes must run on it, too
+    backend: (
+        str | None
+    )  # the platform on which equality was measured; the processes must run on it, too
     command: list[str]  # its words, without the folder of the results
-    load: Load | None  # runnable processes on the machine, mean of the minute before the run; None where not known
+    load: (
+        Load | None
+    )  # runnable processes on the machine, mean of the minute before the run; None where not known
     since: str = ""  # when it began, in UTC
-    versions: dict[str, str] = {}  # with which it began, and with which its proof was made
+    versions: dict[
+        str, str
+    ] = {}  # with which it began, and with which its proof was made
     commit: str = ""  # of trigru's own checkout, likewise
 
 
@@ -66,14 +82,18 @@ class Timed(Struct, frozen=True, kw_only=True):
     #: version did not compare.
     gate: Annotated[float, Meta(ge=0, le=1)] | None
     leaves: Count  # arrays that cross the jit boundary inwards for model and optimiser
-    build: Build | None  # how long tracing, lowering and compiling took; None where it is not known
+    build: (
+        Build | None
+    )  # how long tracing, lowering and compiling took; None where it is not known
     #: The program that XLA made; None where XLA did not run it, another process read it, or it is unreadable.
     program: ProgramFacts | None
     unreadable: str = ""  # why it could not be read; "" where it was, or nobody tried
 
     def __post_init__(self) -> None:
         if self.clock not in self.times_s:
-            raise ValueError(f"{self.arm} has no times by the clock that leads, {self.clock}")
+            raise ValueError(
+                f"{self.arm} has no times by the clock that leads, {self.clock}"
+            )
 
     @property
     def time_s(self) -> list[float]:
@@ -97,14 +117,18 @@ class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
         if twice := first_twice(t.arm for t in self.timed):
             raise ValueError(f"{twice} is there twice")
         if len({len(t.time_s) for t in self.timed}) > 1:
-            raise ValueError(f"the arms of {self.group} have other numbers of rounds in process {self.process}")
+            raise ValueError(
+                f"the arms of {self.group} have other numbers of rounds in process {self.process}"
+            )
 
 
 class Ended(Struct, frozen=True, tag=True):
     """How a run ended. Further keys of earlier versions are ignored."""
 
     datetime: str  # when it did
-    load: Load | None  # runnable processes on the machine, mean of the minute before that; None where not known
+    load: (
+        Load | None
+    )  # runnable processes on the machine, mean of the minute before that; None where not known
 
     def __post_init__(self) -> None:
         check_date(self.datetime)
@@ -118,10 +142,14 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
     """The records of a run, each kind in the order in which they came."""
 
     begun: Begun  # how it began
-    started: list[Started]  # one for each process that was started, before or after an interruption
+    started: list[
+        Started
+    ]  # one for each process that was started, before or after an interruption
     untimed: list[Untimed]  # arms that lost their number after it began, in any process
     groups_timed: list[GroupTimed]  # what was measured
-    interruptions: Annotated[int, Meta(ge=0, le=1000)]  # how often the run was stopped and resumed
+    interruptions: Annotated[
+        int, Meta(ge=0, le=1000)
+    ]  # how often the run was stopped and resumed
     ended: Ended | None  # how it ended; None if it did not
     schema: int  # the version of this format
 
@@ -133,13 +161,17 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
     def machine(self) -> Machine:
         """That of the first process. As long as none has started, its threads are 0, and only its software is known."""
         begun = self.begun
-        unknown = Machine(begun.versions, "unknown machine", "unknown", 0, "", {}, begun.commit)
+        unknown = Machine(
+            begun.versions, "unknown machine", "unknown", 0, "", {}, begun.commit
+        )
         return self.started[0].machine if self.started else unknown
 
     @property
     def reasons(self) -> dict[str, Untimed]:
         """Arms without a number, by id, each with its first reason."""
-        return {line.arm.id: line for line in reversed([*self.begun.untimed, *self.untimed])}
+        return {
+            line.arm.id: line for line in reversed([*self.begun.untimed, *self.untimed])
+        }
 
     @property
     def complete(self) -> bool:
@@ -152,8 +184,16 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
         """The arms that a process has not measured yet, of groups that can still have numbers."""
         reasons = self.reasons
         over = {line.group for line in self.groups_timed if line.process == process}
-        over |= {line.arm.group for line in reasons.values() if line.arm.role in ("baseline", "duplicate")}
-        return [arm for arm in self.begun.arms if arm.group not in over and arm.id not in reasons]
+        over |= {
+            line.arm.group
+            for line in reasons.values()
+            if line.arm.role in ("baseline", "duplicate")
+        }
+        return [
+            arm
+            for arm in self.begun.arms
+            if arm.group not in over and arm.id not in reasons
+        ]
 
     def take(self, line: Line) -> None:
         """Add a line to the records of its kind. Raises a ValueError if it is a second beginning."""
@@ -162,31 +202,63 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
         if isinstance(line, Resumed):
             self.interruptions += 1
         else:
-            {Started: self.started, Untimed: self.untimed, GroupTimed: self.groups_timed}[type(line)].append(line)
+            {
+                Started: self.started,
+                Untimed: self.untimed,
+                GroupTimed: self.groups_timed,
+            }[type(line)].append(line)
 
     def check(self) -> None:
         """Raise a ValueError with what contradicts what, if the records cannot be of one run."""
         begun, started, groups_timed = self.begun, self.started, self.groups_timed
-        arms, without = {arm.id: arm for arm in begun.arms}, {u.arm.id for u in begun.untimed}
-        if twice := first_twice(arm.id for arm in begun.arms) or first_twice(u.arm.id for u in begun.untimed):
+        arms, without = (
+            {arm.id: arm for arm in begun.arms},
+            {u.arm.id for u in begun.untimed},
+        )
+        if twice := first_twice(arm.id for arm in begun.arms) or first_twice(
+            u.arm.id for u in begun.untimed
+        ):
             raise ValueError(f"the arm {twice} is there twice")
         for line in [*begun.untimed, *self.untimed]:
             if line.arm != arms.get(line.arm.id):
                 raise ValueError(f"{line.arm.id} is no arm of the run")
-        if any(line.ceilings.keys() != {arm.arithmetic for arm in begun.arms} for line in started):
-            raise ValueError("a process lacks the limits of the machine in a dtype of the arms")
+        if any(
+            line.ceilings.keys() != {arm.arithmetic for arm in begun.arms}
+            for line in started
+        ):
+            raise ValueError(
+                "a process lacks the limits of the machine in a dtype of the arms"
+            )
         # clocks and temperatures of a GPU differ
-        if any(replace(line.machine, gpus=[]) != replace(started[0].machine, gpus=[]) for line in started):
-            raise ValueError("its processes ran on different machines, versions or commits")
-        if twice := first_twice(f"process {line.process} of {line.group}" for line in groups_timed):
+        if any(
+            replace(line.machine, gpus=[]) != replace(started[0].machine, gpus=[])
+            for line in started
+        ):
+            raise ValueError(
+                "its processes ran on different machines, versions or commits"
+            )
+        if twice := first_twice(
+            f"process {line.process} of {line.group}" for line in groups_timed
+        ):
             raise ValueError(f"it has {twice} twice")
-        groups = {group: {arm.id for arm in of_group} for group, of_group in self.groups().items()}
+        groups = {
+            group: {arm.id for arm in of_group}
+            for group, of_group in self.groups().items()
+        }
         for line in groups_timed:
             timed = {t.arm for t in line.timed}
-            if line.process >= begun.plan.processes or line.group not in groups or not timed <= groups[line.group]:
-                raise ValueError(f"process {line.process} of {line.group} is none of the run, or has other arms")
+            if (
+                line.process >= begun.plan.processes
+                or line.group not in groups
+                or not timed <= groups[line.group]
+            ):
+                raise ValueError(
+                    f"process {line.process} of {line.group} is none of the run, or has other arms"
+                )
             if timed & without:
-                raise ValueError(f"{min(timed & without)} has a number, though the run began with a reason why not")
+                raise ValueError(
+                    f"{min(timed & without)} has a number, though the run began with a reason why not"
+                )
         if len({line.process for line in groups_timed}) > len(started):
             raise ValueError("a group was timed before its process started")
         if len({t.clock for line in groups_timed for t in line.timed}) > 1:
@@ -261,7 +333,11 @@ class Results(Struct, frozen=True):
     @property
     def datetime(self) -> str:
         """When the run ended; now, if it did not."""
-        return self.trigru.ended.datetime if self.trigru.ended else datetime.now(UTC).isoformat(timespec="minutes")
+        return (
+            self.trigru.ended.datetime
+            if self.trigru.ended
+            else datetime.now(UTC).isoformat(timespec="minutes")
+        )
 
     def groups(self) -> dict[str, list[Benchmark]]:
         """Benchmarks by group, in the order of the plan."""

@@ -20,7 +20,12 @@ from trigru.common.parameters.record import random_params
 from trigru.common.port.styles import make_task
 from trigru.impls.pure import PORT
 
-WORKLOADS, GROUPS, COPIES, SLOWED = ("tiny", "question", "vowels"), 10, 7, (0.02, 0.03, 0.05)
+WORKLOADS, GROUPS, COPIES, SLOWED = (
+    ("tiny", "question", "vowels"),
+    10,
+    7,
+    (0.02, 0.03, 0.05),
+)
 
 
 def arm(workload: str, slowed: float = 0.0) -> tuple[Any, tuple[Any, ...]]:
@@ -37,14 +42,19 @@ def arm(workload: str, slowed: float = 0.0) -> tuple[Any, tuple[Any, ...]]:
             pass
         return outputs
 
-    given = PORT.load(config, random_params(config)), *jax.device_put(sized.batch().arguments("forward"))
+    given = (
+        PORT.load(config, random_params(config)),
+        *jax.device_put(sized.batch().arguments("forward")),
+    )
     return stretched if slowed else forward, given
 
 
 def arms(workload: str) -> Arms:
     """The baseline, its copies and the slowed copies."""
     copies = {f"copy {number}": partial(arm, workload) for number in range(1 + COPIES)}
-    return copies | {f"slowed by {share:.0%}": partial(arm, workload, share) for share in SLOWED}
+    return copies | {
+        f"slowed by {share:.0%}": partial(arm, workload, share) for share in SLOWED
+    }
 
 
 def main() -> None:
@@ -52,14 +62,21 @@ def main() -> None:
     counts: Counter[tuple[str, str]] = Counter()
     for workload in WORKLOADS:
         for group in range(GROUPS):
-            _, _, *others = measure(partial(arms, workload), f"{workload}, group {group + 1}").items()
+            _, _, *others = measure(
+                partial(arms, workload), f"{workload}, group {group + 1}"
+            ).items()
             for name, (_, _, verdict) in others:
                 counts["identical" if name.startswith("copy") else name, verdict] += 1
     for truth in dict.fromkeys(truth for truth, _ in counts):
-        of = {verdict: counts[truth, verdict] for verdict in ("slower", "faster", "indistinguishable")}
+        of = {
+            verdict: counts[truth, verdict]
+            for verdict in ("slower", "faster", "indistinguishable")
+        }
         counted = of["slower"] + (of["faster"] if truth == "identical" else 0)
         share = binomtest(counted, sum(of.values())).proportion_ci()
-        print(f"{truth}: {of}, wrong or found {counted / sum(of.values()):.1%} [{share.low:.1%}, {share.high:.1%}]")
+        print(
+            f"{truth}: {of}, wrong or found {counted / sum(of.values()):.1%} [{share.low:.1%}, {share.high:.1%}]"
+        )
 
 
 if __name__ == "__main__":

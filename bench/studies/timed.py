@@ -8,7 +8,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from trigru.bench.analysis.statistics import TimeComparison, compare, noise_floor, verdict
+from trigru.bench.analysis.statistics import (
+    TimeComparison,
+    compare,
+    noise_floor,
+    verdict,
+)
 from trigru.bench.timing.sampling import sample_rounds, schedule_of, warm_up
 
 #: By name, what makes a jitted function, its arguments and anything else; the first arm is the baseline.
@@ -29,22 +34,34 @@ def measure(
             found.append(pool.apply(time_arms, (make_arms, number)))
         print(f"{what}: process {number + 1} of {processes}", flush=True)
     times_s = {name: np.concatenate([of[name] for of in found]) for name in found[0]}
-    baseline_s, process = next(iter(times_s.values())), np.repeat(range(processes), ROUNDS)
-    ratios = {name: compare(time_s, baseline_s, process) for name, time_s in times_s.items()}
+    baseline_s, process = (
+        next(iter(times_s.values())),
+        np.repeat(range(processes), ROUNDS),
+    )
+    ratios = {
+        name: compare(time_s, baseline_s, process) for name, time_s in times_s.items()
+    }
     floor = noise_floor(ratios[DUPLICATE], processes)
-    return {name: (1e3 * float(np.median(times_s[name])), r, verdict(r, floor)) for name, r in ratios.items()}
+    return {
+        name: (1e3 * float(np.median(times_s[name])), r, verdict(r, floor))
+        for name, r in ratios.items()
+    }
 
 
 def time_arms(make_arms: Callable[[], Arms], number: int) -> dict[str, np.ndarray]:
     """Seconds per call of every arm and of a second copy of the first, one for each round."""
-    jax.config.update("jax_enable_compilation_cache", False)  # no program from another run
+    jax.config.update(
+        "jax_enable_compilation_cache", False
+    )  # no program from another run
     makers = make_arms()
     baseline = next(iter(makers))
     makers = {baseline: makers[baseline], DUPLICATE: makers[baseline], **makers}
     names, made = list(makers), {}
     for index in np.random.default_rng(number).permutation(len(names)):
         function, arguments, *_ = makers[names[index]]()
-        made[names[index]] = SimpleNamespace(call=partial(function, *arguments), wait=jax.block_until_ready)
+        made[names[index]] = SimpleNamespace(
+            call=partial(function, *arguments), wait=jax.block_until_ready
+        )
         jax.block_until_ready(function(*arguments))
     arms = [made[name] for name in names]
     schedule = schedule_of([warm_up(arm, SAMPLE_TIME_S) for arm in arms], SAMPLE_TIME_S)
@@ -52,4 +69,7 @@ def time_arms(make_arms: Callable[[], Arms], number: int) -> dict[str, np.ndarra
     for sample in samples:
         if isinstance(sample, Exception):
             raise sample
-    return {name: np.array(sample["blocked"]) for name, sample in zip(names, samples, strict=True)}
+    return {
+        name: np.array(sample["blocked"])
+        for name, sample in zip(names, samples, strict=True)
+    }

@@ -32,7 +32,10 @@ LOSSES: dict[str, Callable[[Any, Any], Any]] = {
 def norms(framework: str, loss: str, length: int, seed: int) -> list[float]:
     """Of the gradient of the initial state, of its update at a rate of 1 scaled by the length, and of the weights'."""
     port, source = get_port(framework), get_port("pure")
-    params, rng = source.dump(source.make(CONFIG, jax.random.key(seed))), np.random.default_rng(seed)
+    params, rng = (
+        source.dump(source.make(CONFIG, jax.random.key(seed))),
+        np.random.default_rng(seed),
+    )
     params = params._replace(initial_carry=rng.uniform(-0.5, 0.5, CONFIG.hidden_size))
     x = rng.normal(size=(BATCH_SIZE, length, CONFIG.input_size))
     targets = rng.uniform(-0.5, 0.5, size=(BATCH_SIZE, length, CONFIG.hidden_size))
@@ -40,19 +43,29 @@ def norms(framework: str, loss: str, length: int, seed: int) -> list[float]:
     def scalar(model, x, targets):
         return LOSSES[loss](port.apply(model, x)[1], targets)
 
-    _, (tree, *_) = jax.jit(port.value_and_grad(scalar))(port.load(CONFIG, params), x, targets)
+    _, (tree, *_) = jax.jit(port.value_and_grad(scalar))(
+        port.load(CONFIG, params), x, targets
+    )
     gradient, tx = port.dump(tree), carry_learning_rate(optax.sgd(1.0), length=length)
     update: Any = tx.update(gradient, tx.init(params), params)[0]
-    return [norm(array.ravel()) for array in (gradient.initial_carry, update.initial_carry, gradient.weight_hh)]
+    return [
+        norm(array.ravel())
+        for array in (gradient.initial_carry, update.initial_carry, gradient.weight_hh)
+    ]
 
 
 def main(lengths: tuple[int, ...] = LENGTHS, seeds: int = SEEDS) -> None:
     """Print medians over draws, for each framework, loss and length."""
     with enable_x64(True):
         for framework, loss, length in product(FRAMEWORKS, LOSSES, lengths):
-            medians = np.median([norms(framework, loss, length, seed) for seed in range(seeds)], axis=0)
+            medians = np.median(
+                [norms(framework, loss, length, seed) for seed in range(seeds)], axis=0
+            )
             gradient, update, weights = (f"{norm:.2g}" for norm in medians)
-            print(f"{framework}, {loss}, T={length}: {gradient}, × T {update}, weights {weights}", flush=True)
+            print(
+                f"{framework}, {loss}, T={length}: {gradient}, × T {update}, weights {weights}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -33,8 +33,12 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
     init_s: Seconds  # starting JAX's backend, drawing the parameters and constructing the model
     build: Build  # tracing, lowering, compiling, and the whole first train step that contains them
     second_call_s: Seconds  # the second train step
-    peak_bytes: Count | None  # resident memory; None where the platform does not report it
-    device_peak_bytes: Count | None = None  # in use on the accelerator; None where JAX does not know it, as on a CPU
+    peak_bytes: (
+        Count | None
+    )  # resident memory; None where the platform does not report it
+    device_peak_bytes: Count | None = (
+        None  # in use on the accelerator; None where JAX does not know it, as on a CPU
+    )
 
     @property
     def total_s(self) -> float:
@@ -42,7 +46,9 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
         return self.import_s + self.init_s + self.build.first_call_s
 
 
-def measure_cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, float], None]) -> list[ColdStart]:
+def measure_cold_starts(
+    ports: Sequence[str], repeats: int, progress: Callable[[str, float], None]
+) -> list[ColdStart]:
     """Start each port several times, one process at a time. Raises a ChildDiedError if one ends without an answer.
 
     A first pass, which is not recorded, fills the disk cache for all ports. After that, every pass begins with another
@@ -52,7 +58,10 @@ def measure_cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[
     for number in range(repeats + 1):
         first = max(number - 1, 0) % max(len(ports), 1)
         for port in (*ports[first:], *ports[:first]):
-            progress(f"start {port} ({f'{number} of {repeats}' if number else 'warm-up'})", share)
+            progress(
+                f"start {port} ({f'{number} of {repeats}' if number else 'warm-up'})",
+                share,
+            )
             found.append(measure_cold_start(port))
             share = 1 / (repeats + 1) / len(ports)
     return found[len(ports) :]
@@ -63,14 +72,18 @@ def measure_cold_start(port: str) -> ColdStart:
     from ..processes.child import ChildDiedError, answers_of
 
     try:
-        for cold in answers_of("trigru.bench.timing.coldstart:answer_request", port, ColdStart, LIMIT_S):
+        for cold in answers_of(
+            "trigru.bench.timing.coldstart:answer_request", port, ColdStart, LIMIT_S
+        ):
             return cold
         raise ChildDiedError("it ended without an answer")
     except ChildDiedError as error:
         raise ChildDiedError(f"the cold start of {port!r} failed: {error}") from error
 
 
-def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: float = STARTED_S) -> None:
+def answer_request(
+    request: str, answer: Callable[[ColdStart], None], since_s: float = STARTED_S
+) -> None:
     """Import the port of that name, make its model and train two steps, in a process that has imported none of it."""
     from ...impls import get_port, get_style
 
@@ -85,7 +98,9 @@ def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: f
     from ..arms.workloads import LEARNING_RATE, get_workload
     from ..results.arm import Sized
 
-    jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again
+    jax.config.update(
+        "jax_enable_compilation_cache", False
+    )  # a cached program is not compiled again
     workload = get_workload(Sized(WORKLOAD))
     config, batch = workload.config(PHASE), workload.batch()
     start = time.perf_counter()
@@ -104,13 +119,28 @@ def answer_request(request: str, answer: Callable[[ColdStart], None], since_s: f
     program.wait(program.call(*arguments))
     second_call_s = time.perf_counter() - start
     on_device = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    answer(ColdStart(request, style.name, import_s, init_s, build, second_call_s, _peak_bytes(), on_device))
+    answer(
+        ColdStart(
+            request,
+            style.name,
+            import_s,
+            init_s,
+            build,
+            second_call_s,
+            _peak_bytes(),
+            on_device,
+        )
+    )
 
 
 def _peak_bytes() -> int:
     # on Linux getrusage's number survives exec, so it may be that of the process that started this one
     with suppress(OSError, StopIteration), open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+        return next(
+            int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:")
+        )
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )

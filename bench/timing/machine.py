@@ -12,19 +12,32 @@ from pathlib import Path
 from ..processes.child import cores
 from ..results.machine import Machine
 
-PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
+PACKAGES = (
+    "trigru",
+    "jax",
+    "jaxlib",
+    "flax",
+    "equinox",
+    "optax",
+    "numpy",
+    "scipy",
+    "pytest-benchmark",
+)
 #: Folders of trigru whose changes can change what is measured.
 PACKAGED = ("bench", "common", "impls")
 #: Distributions that compile a GPU's programs or are called by them: JAX's plugin, CUDA and cuDNN. Their names may end
 #: in CUDA's version.
-_CUDA = re.compile(r"jax-cuda\d+-\w+|nvidia-(cublas|cuda-nvcc|cuda-runtime|cudnn)(-cu\d+)?")
+_CUDA = re.compile(
+    r"jax-cuda\d+-\w+|nvidia-(cublas|cuda-nvcc|cuda-runtime|cudnn)(-cu\d+)?"
+)
 #: Environment variables that change what is measured; and those that must not be published: secrets and a user's
 #: folders.
 _MATTERS = re.compile(
     r"^(JAX|XLA|TF|FLAX|EQX|KERAS|TORCH|PYTORCH|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|OPENBLAS|OMP|GOMP|KMP|MKL)_|_NUM_THREADS$"
 )
 _PRIVATE = re.compile(
-    r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|ADDRESS|COMM_ID|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$|_TO$", re.IGNORECASE
+    r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|ADDRESS|COMM_ID|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$|_TO$",
+    re.IGNORECASE,
 )
 #: The name of a flag that takes a path, such as --xla_dump_to; and a value that is a path.
 _TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
@@ -61,9 +74,15 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
     }
     versions = versions_of(packages)
     if not is_cpu:
-        installed = {d.name.lower().replace("_", "-") for d in distributions() if d.name}
-        versions |= versions_of(sorted(name for name in installed if _CUDA.fullmatch(name)))
-        versions["platform"] = " ".join(device.client.platform_version.split())  # may have CUDA's version
+        installed = {
+            d.name.lower().replace("_", "-") for d in distributions() if d.name
+        }
+        versions |= versions_of(
+            sorted(name for name in installed if _CUDA.fullmatch(name))
+        )
+        versions["platform"] = " ".join(
+            device.client.platform_version.split()
+        )  # may have CUDA's version
     return Machine(
         versions=versions,
         device=cpu_name() if is_cpu else device.device_kind,
@@ -82,7 +101,11 @@ def without_paths(value: str) -> str:
     for word in _WORD.findall(value):
         name, equals, path = word.partition("=")
         if path and not _IS_PATH.search(name):
-            words.append(name + equals + (PATH if _TAKES_PATH.search(name) or _IS_PATH.search(path) else path))
+            words.append(
+                name
+                + equals
+                + (PATH if _TAKES_PATH.search(name) or _IS_PATH.search(path) else path)
+            )
         else:
             words.append(PATH if _IS_PATH.search(word) else word)
     return " ".join(words)
@@ -108,14 +131,31 @@ def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
 
 def describe_gpus() -> list[dict[str, str]]:
     """The answer of NVIDIA's driver about each GPU, as text, without what it does not know; empty without an answer."""
-    command = [NVIDIA_SMI, f"--query-gpu={','.join(QUERIES)}", "--format=csv,noheader,nounits"]
+    command = [
+        NVIDIA_SMI,
+        f"--query-gpu={','.join(QUERIES)}",
+        "--format=csv,noheader,nounits",
+    ]
     try:
-        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_LIMIT_S).stdout
+        text = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=NVIDIA_SMI_LIMIT_S,
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     lines = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
-    found = [zip(QUERIES.values(), values, strict=True) for values in lines if len(values) == len(QUERIES)]
-    return [{name: value for name, value in of_gpu if value not in _ABSENT} for of_gpu in found]
+    found = [
+        zip(QUERIES.values(), values, strict=True)
+        for values in lines
+        if len(values) == len(QUERIES)
+    ]
+    return [
+        {name: value for name, value in of_gpu if value not in _ABSENT}
+        for of_gpu in found
+    ]
 
 
 def memory() -> int | None:
@@ -133,10 +173,18 @@ def load_average() -> float | None:
 
 def cpu_name() -> str:
     """The processor's model."""
-    with suppress(OSError):  # there is no such file but on Linux, nor such a line on every processor
-        if named := re.search(r"^model name\s*:\s*(\S.*?)\s*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+    with suppress(
+        OSError
+    ):  # there is no such file but on Linux, nor such a line on every processor
+        if named := re.search(
+            r"^model name\s*:\s*(\S.*?)\s*$",
+            Path("/proc/cpuinfo").read_text(),
+            re.MULTILINE,
+        ):
             return named[1]
-    from cpuinfo import get_cpu_info  # a dependency of pytest-benchmark, which starts processes
+    from cpuinfo import (
+        get_cpu_info,
+    )  # a dependency of pytest-benchmark, which starts processes
 
     return get_cpu_info().get("brand_raw") or platform.processor() or platform.machine()
 
@@ -147,10 +195,16 @@ def commit_of_trigru() -> str:
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", __file__)  # fails if this is installed beneath somebody else's repository
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", *PACKAGED) else "")
+        git(
+            "ls-files", "--error-unmatch", __file__
+        )  # fails if this is installed beneath somebody else's repository
+        return git("rev-parse", "HEAD") + (
+            "-dirty" if git("status", "--porcelain", "--", *PACKAGED) else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -68,14 +68,26 @@ class Calibration(NamedTuple):
         >>> [CPU.calls(WarmUp(True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
         [20, 4, 1]
         """
-        filling = math.ceil(max(sample_time_s, self.least_sample_s) / warmed.call_time_s)
-        least = self.least_calls if self.clock == "blocked" else max(self.least_calls, CALLS_IN_FLIGHT)
+        filling = math.ceil(
+            max(sample_time_s, self.least_sample_s) / warmed.call_time_s
+        )
+        least = (
+            self.least_calls
+            if self.clock == "blocked"
+            else max(self.least_calls, CALLS_IN_FLIGHT)
+        )
         return max(least, min(self.most_calls or filling, filling))
 
 
 CPU = Calibration()
 #: A call of an accelerator returns before it is done, and its clock rate rises while it works.
-ACCELERATOR = Calibration("pipelined", least_calls=50, most_calls=None, least_sample_s=50e-3, least_warm_up_s=1.0)
+ACCELERATOR = Calibration(
+    "pipelined",
+    least_calls=50,
+    most_calls=None,
+    least_sample_s=50e-3,
+    least_warm_up_s=1.0,
+)
 
 
 class Schedule(NamedTuple):
@@ -90,18 +102,28 @@ class Schedule(NamedTuple):
 
     def whole_s(self, leading: int) -> float:
         """About how long so many rounds by the clock that leads take, with those by the other, in seconds."""
-        return sum(number * self.round_s[clock] for clock, number in self.rounds(leading).items())
+        return sum(
+            number * self.round_s[clock]
+            for clock, number in self.rounds(leading).items()
+        )
 
 
 def schedule_of(
-    warmed: Sequence[WarmUp], sample_time_s: float, calibration: Calibration = CPU, *, both: bool = True
+    warmed: Sequence[WarmUp],
+    sample_time_s: float,
+    calibration: Calibration = CPU,
+    *,
+    both: bool = True,
 ) -> Schedule:
     """The schedule of arms that were warmed up so; with `both`, also by the clock that does not lead."""
     leading, other = calibration.clock, OTHER_CLOCK[calibration.clock]
     calls = {leading: [calibration.calls(w, sample_time_s) for w in warmed]}
     if both:
         calls[other] = [max(n, CALLS_IN_FLIGHT) for n in calls[leading]]
-    times_s = {clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True)) for clock in calls}
+    times_s = {
+        clock: sum(n * w.call_time_s for n, w in zip(calls[clock], warmed, strict=True))
+        for clock in calls
+    }
     return Schedule(calls, times_s)
 
 
@@ -113,7 +135,9 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     to the clock rate, does not affect one arm more than others. Arms and rounds are shuffled within that.
     """
     rng = np.random.default_rng(seed)
-    zigzag = np.array([(k + 1) // 2 if k % 2 else -(k // 2) for k in range(arms)])  # 0, 1, -1, 2, -2, ...
+    zigzag = np.array(
+        [(k + 1) // 2 if k % 2 else -(k // 2) for k in range(arms)]
+    )  # 0, 1, -1, 2, -2, ...
     produced = 0
     while produced < rounds:
         labels = rng.permutation(arms)
@@ -145,7 +169,11 @@ def sample_rounds(
     """
     numbers = schedule.rounds(rounds)
     time_s = {clock: np.zeros((number, len(arms))) for clock, number in numbers.items()}
-    orders = [(clock, *of) for clock in time_s for of in enumerate(balanced_orders(len(arms), numbers[clock], seed))]
+    orders = [
+        (clock, *of)
+        for clock in time_s
+        for of in enumerate(balanced_orders(len(arms), numbers[clock], seed))
+    ]
     failed: dict[int, Exception] = {}
     with _no_garbage_collection():
         for clock, number, order in orders:
@@ -156,7 +184,9 @@ def sample_rounds(
                 if index not in failed:
                     entering(index)
                     try:
-                        time_s[clock][number, index] = _sample(arms[index], clock, schedule.calls[clock][index])
+                        time_s[clock][number, index] = _sample(
+                            arms[index], clock, schedule.calls[clock][index]
+                        )
                     except Exception as error:  # an arm loses only its own numbers
                         failed[index] = error
                 if is_long:
@@ -164,7 +194,11 @@ def sample_rounds(
             if not is_long:
                 progress(share)
     return [  # with few digits, for a small file
-        failed.get(index) or {clock: [float(f"{s:.6g}") for s in of[:, index]] for clock, of in time_s.items()}
+        failed.get(index)
+        or {
+            clock: [float(f"{s:.6g}") for s in of[:, index]]
+            for clock, of in time_s.items()
+        }
         for index in range(len(arms))
     ]
 
@@ -181,7 +215,9 @@ def _sample(arm: Benchmarkable, clock: Clock, calls: int) -> float:
     return time_s
 
 
-def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration = CPU) -> WarmUp:
+def warm_up(
+    arm: Benchmarkable, sample_time_s: float, calibration: Calibration = CPU
+) -> WarmUp:
     """Call an arm until two stretches in a row are at most 3 % faster than the fastest before."""
     spent_s, best_s, unchanged = 0.0, np.inf, 0
     at_once = calibration.least_calls
@@ -193,7 +229,10 @@ def warm_up(arm: Benchmarkable, sample_time_s: float, calibration: Calibration =
         spent_s, time_s = spent_s + elapsed_s, elapsed_s / calls
         unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
         best_s = min(best_s, time_s)
-        if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2) and spent_s >= calibration.least_warm_up_s:
+        if (
+            unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2)
+            and spent_s >= calibration.least_warm_up_s
+        ):
             return WarmUp(True, best_s)
     return WarmUp(False, best_s)
 
@@ -219,7 +258,9 @@ def _no_garbage_collection() -> Iterator[None]:
     try:
         yield
     finally:
-        if not was_frozen:  # a measuring process freezes what it imported, and no part can be unfrozen
+        if (
+            not was_frozen
+        ):  # a measuring process freezes what it imported, and no part can be unfrozen
             gc.unfreeze()
         if was_enabled:
             gc.enable()

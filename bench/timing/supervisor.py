@@ -19,7 +19,14 @@ import msgspec
 from msgspec import Struct
 
 from ..arms.workloads import get_workload
-from ..processes.child import Child, ChildDiedError, ProcessEnded, SideBySide, cores, parts_of_cpu
+from ..processes.child import (
+    Child,
+    ChildDiedError,
+    ProcessEnded,
+    SideBySide,
+    cores,
+    parts_of_cpu,
+)
 from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
@@ -46,7 +53,9 @@ class TimingRequest(Struct, frozen=True):
     process: int
     backend: str | None  # the expected platform; None if any is accepted
     folder: str  # for files that the processes of a run share
-    programs: str | None = None  # where programs are taken from and kept; None where compiling them is timed
+    programs: str | None = (
+        None  # where programs are taken from and kept; None where compiling them is timed
+    )
 
     @property
     def marker(self) -> Path:
@@ -75,7 +84,9 @@ class Turns(AbstractContextManager["Turns"]):
     """
 
     def __init__(self, folder: Path, waits: Callable[[], None] = lambda: None):
-        self._turnstile, self._lock = ((folder / name).open("wb") for name in ("turnstile.lock", "work.lock"))
+        self._turnstile, self._lock = (
+            (folder / name).open("wb") for name in ("turnstile.lock", "work.lock")
+        )
         self._waits = waits
 
     def __exit__(self, *_: object) -> None:
@@ -89,7 +100,11 @@ class Turns(AbstractContextManager["Turns"]):
     def _acquire(self, kind: int) -> None:
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         with ThreadPoolExecutor(1) as pool:
-            locked = pool.submit(lambda: [fcntl.flock(file, kind) for file in (self._turnstile, self._lock)])
+            locked = pool.submit(
+                lambda: [
+                    fcntl.flock(file, kind) for file in (self._turnstile, self._lock)
+                ]
+            )
             while wait([locked], HEARTBEAT_S).not_done:
                 self._waits()
             locked.result()
@@ -101,11 +116,15 @@ class Turns(AbstractContextManager["Turns"]):
     acquire_exclusive = partialmethod(_acquire, fcntl.LOCK_EX)
 
 
-def ask_process(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
+def ask_process(
+    request: TimingRequest, limit_s: float, stop: Event
+) -> Iterator[Message]:
     """Measure in a fresh interpreter: None once it was started, then its answers. Raises as `Child.answers_to` does."""
     with Turns(Path(request.folder)) as turns:
         turns.acquire_shared()  # no other process times while this one starts
-        with Child(WORKER, parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)) as child:
+        with Child(
+            WORKER, parts_of_cpu(max(request.plan.devices)) or visible_gpu(os.environ)
+        ) as child:
             yield None
             for answer in child.answers_to(request, Message, limit_s, stop):
                 turns.close()  # from now on the process takes turns itself
@@ -132,11 +151,20 @@ def run(
     """
     plan, begun = journal.plan, journal.begun
     requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
-    blamed = {0}  # the first death in a later process may be chance, so that is repeated
+    blamed = {
+        0
+    }  # the first death in a later process may be chance, so that is repeated
 
     def begin(process: int, answers: SideBySide) -> None:
         backend = journal.machine.backend if journal.started else begun.backend
-        request = TimingRequest(plan, journal.todo(process), process, backend, folder, shared and str(shared))
+        request = TimingRequest(
+            plan,
+            journal.todo(process),
+            process,
+            backend,
+            folder,
+            shared and str(shared),
+        )
         if request.arms:
             requests[process] = request
             answers.read(process, partial(ask or ask_process, request, LIMIT_S))
@@ -146,7 +174,9 @@ def run(
         is_untouched = journal.todo(process) == request.arms
         if error is None and is_untouched:
             error = ChildDiedError("the process ended without a word")
-        if error is not None and (stage is not None or is_untouched):  # else between two pieces of work
+        if error is not None and (
+            stage is not None or is_untouched
+        ):  # else between two pieces of work
             if process in blamed:
                 _blame(journal, stage, request, error)
             blamed.add(process)
@@ -154,12 +184,21 @@ def run(
     with scratch() as folder:
         shared = None
         if quick and begun.backend == "cpu":
-            names, kept = [begun.arms, begun.versions, begun.commit], programs or Path(folder) / PROGRAMS
+            names, kept = (
+                [begun.arms, begun.versions, begun.commit],
+                programs or Path(folder) / PROGRAMS,
+            )
             shared = kept / hashlib.sha256(msgspec.json.encode(names)).hexdigest()
             for other in {*kept.glob("*")} - {shared}:
                 shutil.rmtree(other, ignore_errors=True)
-        parts = sum(len({arm.group for arm in journal.todo(process)}) for process in range(plan.processes))
-        is_small = all(get_workload(workload).bytes <= MOST_ARM_BYTES for workload in plan.workloads)
+        parts = sum(
+            len({arm.group for arm in journal.todo(process)})
+            for process in range(plan.processes)
+        )
+        is_small = all(
+            get_workload(workload).bytes <= MOST_ARM_BYTES
+            for workload in plan.workloads
+        )
         at_once = min(SIDE_BY_SIDE, cores()) if shared and is_small else 1
         for first in range(0, plan.processes, at_once):
             with SideBySide() as answers:
@@ -168,7 +207,11 @@ def run(
                 for process, answer in answers:
                     if isinstance(answer, Stage):
                         stages[process] = answer
-                        of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
+                        of = (
+                            f" ({process + 1} of {plan.processes})"
+                            if plan.processes > 1
+                            else ""
+                        )
                         progress(answer.what + of, answer.share / parts)
                     elif isinstance(answer, ProcessEnded):
                         end(process, answer.error)
@@ -180,12 +223,21 @@ def run(
                             journal.add(answer)
 
 
-def _blame(journal: Journal, stage: Stage | None, request: TimingRequest, error: ChildDiedError) -> None:
+def _blame(
+    journal: Journal, stage: Stage | None, request: TimingRequest, error: ChildDiedError
+) -> None:
     """Take the number from the arm of a stage, or from its group. Without either, the run cannot continue."""
     if stage is None or stage.group is None:
         raise error
-    number = int.from_bytes(request.marker.read_bytes(), "little") if request.marker.exists() else 0
-    blamed, what = [arm for arm in journal.groups()[stage.group] if stage.arm in (None, arm.id)], stage.what
+    number = (
+        int.from_bytes(request.marker.read_bytes(), "little")
+        if request.marker.exists()
+        else 0
+    )
+    blamed, what = (
+        [arm for arm in journal.groups()[stage.group] if stage.arm in (None, arm.id)],
+        stage.what,
+    )
     if number:
         blamed = [request.arms[number - 1]]
         what = f"time {blamed[0].id}"

@@ -13,7 +13,9 @@ from ...common.errors import what_to_install
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that accepts what is installed."""
     text = "write the snapshots of the fixture `unchanged` anew, instead of comparing with them"
-    parser.getgroup("trigru").addoption("--trigru-update", action="store_true", help=text)
+    parser.getgroup("trigru").addoption(
+        "--trigru-update", action="store_true", help=text
+    )
 
 
 @pytest.fixture
@@ -25,9 +27,13 @@ def unchanged(request: pytest.FixtureRequest) -> Callable[..., None]:
     """
     calls = count(1)
 
-    def check(thing: Any, *arguments: Any, fail_on: Collection[str] | None = None) -> None:
+    def check(
+        thing: Any, *arguments: Any, fail_on: Collection[str] | None = None
+    ) -> None:
         number = next(calls)
-        name = request.node.name.replace("/", "_") + (f"-{number}" if number > 1 else "")
+        name = request.node.name.replace("/", "_") + (
+            f"-{number}" if number > 1 else ""
+        )
         try:
             message = _compare(request, name, thing, arguments, fail_on)
         except ModuleNotFoundError as error:
@@ -40,7 +46,11 @@ def unchanged(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 def _compare(
-    request: pytest.FixtureRequest, name: str, thing: Any, arguments: tuple[Any, ...], fail_on: Collection[str] | None
+    request: pytest.FixtureRequest,
+    name: str,
+    thing: Any,
+    arguments: tuple[Any, ...],
+    fail_on: Collection[str] | None,
 ) -> str:
     """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
     from ..results.machine import version_differences
@@ -50,7 +60,12 @@ def _compare(
     from .record import FAILING, Kept, is_snapshot, load, save
     from .tables import change_lines
 
-    place = Path(request.node.path).parent / "snapshots" / Path(request.node.path).stem / name
+    place = (
+        Path(request.node.path).parent
+        / "snapshots"
+        / Path(request.node.path).stem
+        / name
+    )
     accept = f"pytest --trigru-update '{request.node.nodeid}'"
     kept, failing = Kept(), FAILING if fail_on is None else fail_on
     now = snapshot_of([subject_of(thing, arguments, kept, name=name)])
@@ -66,6 +81,12 @@ def _compare(
     found = changes(old, (now, kept))
     if not any(change.kind in failing for change in found):
         return ""
-    moved = ", ".join(version_differences(old[0].machine.versions, now.machine.versions))
-    versions = f"Versions: {moved}." if moved else "The versions are those of the snapshot."
-    return "\n".join([versions, *change_lines(found, failing), f"To accept it: {accept}"])
+    moved = ", ".join(
+        version_differences(old[0].machine.versions, now.machine.versions)
+    )
+    versions = (
+        f"Versions: {moved}." if moved else "The versions are those of the snapshot."
+    )
+    return "\n".join(
+        [versions, *change_lines(found, failing), f"To accept it: {accept}"]
+    )

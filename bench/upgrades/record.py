@@ -45,20 +45,32 @@ KINDS = {
     "program": "is another program",
     "better": "works now, costs less, or is new",
 }
-FAILING = tuple(kind for kind in KINDS if kind not in ("memory", "bits", "program", "better"))
+FAILING = tuple(
+    kind for kind in KINDS if kind not in ("memory", "bits", "program", "better")
+)
 #: In what is kept of a program: bytes of temporary memory, those that the forward pass keeps for the gradient, the
 #: fingerprint of the optimised HLO, how long a trace is, and what it is lowered to.
 MEMORY, KEPT, PRINT = "temporary memory", "kept for the gradient", "fingerprint"
 EQUATIONS, OPERATIONS = "jaxpr equations", "StableHLO operations"
 #: Of each number of a program, its kind, and the share by which it has to grow.
-GROWTH = ((MEMORY, "memory", 0.02), (KEPT, "kept", 0.02), (EQUATIONS, "work", 0.25), (OPERATIONS, "work", 0.25))
+GROWTH = (
+    (MEMORY, "memory", 0.02),
+    (KEPT, "kept", 0.02),
+    (EQUATIONS, "work", 0.25),
+    (OPERATIONS, "work", 0.25),
+)
 #: Warm calls of which the quickest says whether a call waits, as frameworks fill caches of their own in the first few.
 WARM_CALLS = 6
 #: What is kept of a call beside its leaves, functions and lines.
 TRACES, WAITS = f"traces in {WARM_CALLS} calls", "ms of waiting"
 CONTENT = "content"  # of a file, beside the arrays in it
 #: What the subject of a framework's own parts is called, by the name of the port with the same framework.
-PARTS_OF = {"pure": "jax, optax", "linen": "linen's parts", "nnx": "nnx's parts", "equinox": "equinox's parts"}
+PARTS_OF = {
+    "pure": "jax, optax",
+    "linen": "linen's parts",
+    "nnx": "nnx's parts",
+    "equinox": "equinox's parts",
+}
 IN_FLOAT64 = " in float64"  # the end of the names of calls that were computed in it
 #: The numbers of a signature: whether the value tells others apart, its size, and three that depend on its numbers.
 SIGNATURE = 5
@@ -68,7 +80,9 @@ ArrayNames = dict[str, str]  # by name, in the order in which they are computed
 class Trail(Struct, forbid_unknown_fields=True):
     """What a program computes, value by value, and on which lines."""
 
-    lines: list[str]  # each once, with what it computes, as "flax/linen/recurrent.py:593 (mul of shape 4x8)"
+    lines: list[
+        str
+    ]  # each once, with what it computes, as "flax/linen/recurrent.py:593 (mul of shape 4x8)"
     #: Names an array of whole numbers, one operation after the other: its line, how many operands and results it has,
     #: the numbers of these operands, and those of the results.
     steps: str
@@ -86,7 +100,9 @@ class TrailStep(NamedTuple):
 class Source(Struct, forbid_unknown_fields=True):
     """The source files of an installed package."""
 
-    files: dict[str, tuple[Count, Count]]  # by path, the CRC-32 of the content, and the number of lines
+    files: dict[
+        str, tuple[Count, Count]
+    ]  # by path, the CRC-32 of the content, and the number of lines
     lines: str  # names an array of 8 bits of the CRC-32 of each line, file by file
 
 
@@ -100,16 +116,24 @@ class Subject(Struct, forbid_unknown_fields=True):
     name: str  # "linen", "linen:fused" or "linen's parts"
     framework: str  # the name of the port that has the same framework
     missing: str = ""  # why it is not there; "" if it is
-    styles: dict[str, str] = {}  # its call styles, with the reason where the installed versions lack one, else ""
-    draws: dict[str, ArrayNames] = {}  # of each model, the parameters that it draws from a fixed key, by path
-    tree: dict[str, str] = {}  # dtype and shape of the leaves of models and results by path, in their order
+    styles: dict[
+        str, str
+    ] = {}  # its call styles, with the reason where the installed versions lack one, else ""
+    draws: dict[
+        str, ArrayNames
+    ] = {}  # of each model, the parameters that it draws from a fixed key, by path
+    tree: dict[
+        str, str
+    ] = {}  # dtype and shape of the leaves of models and results by path, in their order
     #: Of each format of files by its suffix, the content of a file of parameters, as bytes under the name of CONTENT,
     #: and these parameters by their canonical names.
     checkpoints: dict[str, ArrayNames] = {}
     #: Of each function or class that a user calls, the arguments with their defaults; "" for none.
     signatures: dict[str, dict[str, str]] = {}
     values: dict[str, ArrayNames] = {}  # of each call, the arrays that came out
-    trails: dict[str, Trail] = {}  # of each traced program, its values and the lines that compute them
+    trails: dict[
+        str, Trail
+    ] = {}  # of each traced program, its values and the lines that compute them
     #: Of each call, operations in its program, by kind, and what XLA made of it.
     programs: dict[str, dict[str, Count | str | None]] = {}
     #: Of each call, its cost apart from its program, in counts: they stand for dispatch time and have no noise.
@@ -128,9 +152,13 @@ class Snapshot(Struct, forbid_unknown_fields=True):
     command: list[str]  # words of the command, without the folder
     datetime: str  # when it was taken
     machine: Machine  # with the installed versions
-    equality: list[Measurement] | None  # every measurement of `verify`; None if it was left out
+    equality: (
+        list[Measurement] | None
+    )  # every measurement of `verify`; None if it was left out
     subjects: list[Subject]  # what was looked at
-    sources: dict[str, Source] = {}  # of each installed package that the ports need and is a release
+    sources: dict[
+        str, Source
+    ] = {}  # of each installed package that the ports need and is a release
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,7 +203,9 @@ class Kept(dict[str, np.ndarray]):
         [b"['a', 'b']", b"[b'\\x00\\x00']"]
         """
         array = np.asarray(array, order="C")
-        if array.dtype.kind in "OSUMm" or array.dtype.type is np.void:  # of bfloat16, whose kind is V, it is another
+        if (
+            array.dtype.kind in "OSUMm" or array.dtype.type is np.void
+        ):  # of bfloat16, whose kind is V, it is another
             array = np.frombuffer(str(array.tolist()).encode(), np.uint8)
         name = name_of(array)
         self.setdefault(name, array)
@@ -213,9 +243,17 @@ def decode(content: bytes) -> tuple[dict[str, np.ndarray], bytes]:
     from safetensors.numpy import load as from_bytes
 
     try:
-        beside = msgspec.json.decode(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in msgspec.json.decode(beside[DTYPES]).items()}
-        arrays = {name: a.view(dtypes[name]) if name in dtypes else a for name, a in from_bytes(content).items()}
+        beside = msgspec.json.decode(
+            content[8 : 8 + int.from_bytes(content[:8], "little")]
+        )["__metadata__"]
+        dtypes = {
+            name: getattr(ml_dtypes, dtype)
+            for name, dtype in msgspec.json.decode(beside[DTYPES]).items()
+        }
+        arrays = {
+            name: a.view(dtypes[name]) if name in dtypes else a
+            for name, a in from_bytes(content).items()
+        }
         return arrays, beside.get(RECORD, "").encode()
     except Exception as error:  # safetensors raises several kinds
         raise ValueError(f"it is no snapshot: {brief(error)}") from error
@@ -233,11 +271,23 @@ def load(folder: Path) -> Read:
         arrays, record = decode(read_whole(folder / FILE, MOST_BYTES))
         snapshot = record_of(record, Snapshot, SCHEMA)
         if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
-            raise ValueError(f"array {brief(wrong[0])} was changed after trigru wrote it")
+            raise ValueError(
+                f"array {brief(wrong[0])} was changed after trigru wrote it"
+            )
         trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
-        facts = [names for s in snapshot.subjects for of in (s.values, s.draws, s.checkpoints) for names in of.values()]
-        named = {name for names in facts for name in names.values()} | {s.lines for s in snapshot.sources.values()}
-        if lost := named.union(*((trail.steps, trail.signatures) for trail in trails)) - arrays.keys():
+        facts = [
+            names
+            for s in snapshot.subjects
+            for of in (s.values, s.draws, s.checkpoints)
+            for names in of.values()
+        ]
+        named = {name for names in facts for name in names.values()} | {
+            s.lines for s in snapshot.sources.values()
+        }
+        if (
+            lost := named.union(*((trail.steps, trail.signatures) for trail in trails))
+            - arrays.keys()
+        ):
             raise ValueError(f"array {brief(min(lost))} is missing")
         check_date(snapshot.datetime)
         for sentence in _contradictions(snapshot, arrays):
@@ -251,20 +301,31 @@ def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
 
     for name, source in snapshot.sources.items():
         hashes = arrays[source.lines]
-        if hashes.dtype != np.uint8 or hashes.shape != (sum(number for _, number in source.files.values()),):
+        if hashes.dtype != np.uint8 or hashes.shape != (
+            sum(number for _, number in source.files.values()),
+        ):
             yield f"the files of {name} have other numbers of lines than their hashes"
     if twice := first_twice(subject.name for subject in snapshot.subjects):
         yield f"it has {twice} twice"
-    called = [s for s in snapshot.subjects if s.values or s.programs or s.calls or s.trails or s.draws or s.tree]
+    called = [
+        s
+        for s in snapshot.subjects
+        if s.values or s.programs or s.calls or s.trails or s.draws or s.tree
+    ]
     for subject in called:
         if subject.missing:
             yield f"{subject.name} was not there ({subject.missing}), and has facts"
     yield from proof.contradictions(snapshot.equality or ())
     measured = {m.port for m in snapshot.equality or ()}
-    if measured and (lost := {subject.name for subject in called} & {*own_ports()} - measured):
+    if measured and (
+        lost := {subject.name for subject in called} & {*own_ports()} - measured
+    ):
         yield f"its proof lacks {min(lost)}"
     for subject in snapshot.subjects:
-        ended = {*subject.calls, *(where for where in subject.values if where.endswith(IN_FLOAT64))}
+        ended = {
+            *subject.calls,
+            *(where for where in subject.values if where.endswith(IN_FLOAT64)),
+        }
         if both := subject.problems.keys() & ended:
             yield f"{subject.name}: {min(both)} failed, and has results"
         for name, trail in subject.trails.items():
@@ -274,23 +335,35 @@ def _contradictions(snapshot: Snapshot, arrays: Arrays) -> Iterator[str]:
                 yield f"{subject.name}: the trail of {name} {error}"
 
 
-def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[TrailStep]:
+def steps_of(
+    trail: Trail, steps: np.ndarray, signatures: np.ndarray
+) -> list[TrailStep]:
     """All operations of a trail, of the arrays that it names. Raises a ValueError if these contradict the trail."""
     if (steps.dtype.kind, steps.ndim) != ("i", 1):
-        raise ValueError(f"has steps of dtype {steps.dtype} and shape {steps.shape}, expected one row of whole numbers")
+        raise ValueError(
+            f"has steps of dtype {steps.dtype} and shape {steps.shape}, expected one row of whole numbers"
+        )
     if (signatures.dtype.kind, signatures.shape[1:]) != ("f", (SIGNATURE,)):
-        came = f"has signatures of dtype {signatures.dtype} and shape {signatures.shape}"
+        came = (
+            f"has signatures of dtype {signatures.dtype} and shape {signatures.shape}"
+        )
         raise ValueError(f"{came}, expected rows of {SIGNATURE} floating-point numbers")
     numbers, found, at = steps.tolist(), [], 0
     while at < len(numbers):
         where, operands, results = (*numbers[at : at + 3], -1, -1)[:3]
         values = numbers[at + 3 : at + 3 + max(operands, 0) + max(results, 0)]
         is_whole = min(operands, results) >= 0 and len(values) == operands + results
-        if not (is_whole and 0 <= where < len(trail.lines) and all(0 <= n < len(signatures) for n in values)):
+        if not (
+            is_whole
+            and 0 <= where < len(trail.lines)
+            and all(0 <= n < len(signatures) for n in values)
+        ):
             raise ValueError(
                 f"has a step that begins with {numbers[at : at + 8]}, expected one of {len(trail.lines)} lines, the "
                 f"numbers of operands and results, and as many of {len(signatures)} values"
             )
-        found.append(TrailStep(trail.lines[where], values[:operands], values[operands:]))
+        found.append(
+            TrailStep(trail.lines[where], values[:operands], values[operands:])
+        )
         at += 3 + len(values)
     return found

@@ -16,7 +16,16 @@ import numpy as np
 from ...common.equality.measurement import SAME_BOUND
 from ...common.parity.tape import TraceTape, comparable, seen
 from ...common.program import CodeLine, jax_line
-from .record import IN_FLOAT64, SIGNATURE, Arrays, Kept, Subject, Trail, TrailStep, steps_of
+from .record import (
+    IN_FLOAT64,
+    SIGNATURE,
+    Arrays,
+    Kept,
+    Subject,
+    Trail,
+    TrailStep,
+    steps_of,
+)
 from .worker import place_of
 
 #: In no dtype may two results of one function be farther apart, relative to the largest: in half precision, as many
@@ -32,7 +41,8 @@ NO_LINE = "no line"
 NOWHERE = (NO_LINE, "contextlib.py", "jax/_src/source_info_util.py")
 #: Folders of trigru that drive a program, and whose lines are not of the model.
 _DRIVING = tuple(
-    str(Path(__file__).parents[2] / room) for room in ("bench", "common/parity", "common/program", "common/port")
+    str(Path(__file__).parents[2] / room)
+    for room in ("bench", "common/parity", "common/program", "common/port")
 )
 
 # How far two arrays are apart -----------------------------------------------------------------------------------------
@@ -48,7 +58,9 @@ def bound_of(dtype: Any) -> float:
     return min(units * float(ml_dtypes.finfo(dtype).eps), LARGEST_BOUND)
 
 
-def excess_of(a: np.ndarray, b: np.ndarray, noise: float = 0.0, least: float = 0.0) -> float:
+def excess_of(
+    a: np.ndarray, b: np.ndarray, noise: float = 0.0, least: float = 0.0
+) -> float:
     """How many times the difference is what rounding explains: it does up to `noise`, and up to a share, `least`."""
     if (a.shape, a.dtype) != (b.shape, b.dtype) or not is_floating(a):
         return np.inf
@@ -79,7 +91,9 @@ def how_different(a: np.ndarray, b: np.ndarray) -> str:
         return f"{_numbers(b)} instead of {_numbers(a)}"
     worst = int(np.argmax(_differences(x, y)))
     new, old = f"{y[worst]:.5g}", f"{x[worst]:.5g}"
-    return f"by {off:.2g} of the largest number" + (f", {new} instead of {old}" if new != old else "")
+    return f"by {off:.2g} of the largest number" + (
+        f", {new} instead of {old}" if new != old else ""
+    )
 
 
 def _numbers(array: np.ndarray, at: int = 0) -> str:
@@ -90,12 +104,18 @@ def _numbers(array: np.ndarray, at: int = 0) -> str:
 def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:
     """The largest difference above `noise`, over the largest finite magnitude of the first; inf where one is not."""
     differences = _differences(_reals(a), _reals(b))
-    return float(np.max(differences, initial=0.0, where=differences > noise)) / (_largest(a) or 1.0)
+    return float(np.max(differences, initial=0.0, where=differences > noise)) / (
+        _largest(a) or 1.0
+    )
 
 
 def noise_of(arrays: Iterable[np.ndarray]) -> float:
     """What rounding may leave of a sum that is zero in mathematics, of terms as large as some arrays' numbers."""
-    units = [float(ml_dtypes.finfo(a.dtype).eps) * _largest(a) for a in arrays if is_floating(a)]
+    units = [
+        float(ml_dtypes.finfo(a.dtype).eps) * _largest(a)
+        for a in arrays
+        if is_floating(a)
+    ]
     return FEW_ULPS * max(units, default=0.0)
 
 
@@ -105,7 +125,9 @@ def ulps(a: np.ndarray, b: np.ndarray) -> float:
     a, b = _reals(a), _reals(b)
     larger = np.maximum(np.maximum(np.abs(a), np.abs(b)), float(kind.tiny))
     exponent = np.floor(np.log2(np.where(np.isfinite(larger), larger, 1.0)))
-    return float(np.max(_differences(a, b) / (float(kind.eps) * 2.0**exponent), initial=0.0))
+    return float(
+        np.max(_differences(a, b) / (float(kind.eps) * 2.0**exponent), initial=0.0)
+    )
 
 
 def is_floating(array: np.ndarray) -> bool:
@@ -115,7 +137,9 @@ def is_floating(array: np.ndarray) -> bool:
 
 def _reals(array: np.ndarray) -> np.ndarray:
     """The real numbers in float64; of complex ones, both parts."""
-    return np.asarray([np.real(array), np.imag(array)] if array.dtype.kind == "c" else array).astype("float64")
+    return np.asarray(
+        [np.real(array), np.imag(array)] if array.dtype.kind == "c" else array
+    ).astype("float64")
 
 
 def _largest(array: np.ndarray) -> float:
@@ -128,13 +152,17 @@ def _differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Magnitudes of the differences: 0 where both are alike, infinities and NaNs too; inf where one is not finite."""
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     with np.errstate(all="ignore"):
-        return np.nan_to_num(np.where(same, 0.0, np.abs(a - b)), nan=np.inf, posinf=np.inf)
+        return np.nan_to_num(
+            np.where(same, 0.0, np.abs(a - b)), nan=np.inf, posinf=np.inf
+        )
 
 
 # The line that made the difference ------------------------------------------------------------------------------------
 
 
-def trail_of(closed: Any, arguments: Sequence[Any], kept: Kept) -> tuple[Trail, list[np.ndarray]]:
+def trail_of(
+    closed: Any, arguments: Sequence[Any], kept: Kept
+) -> tuple[Trail, list[np.ndarray]]:
     """The trail of a trace, as `jax.make_jaxpr` returns it, and its outputs in float64."""
     tape = TraceTape(closed, [np.asarray(argument)[None] for argument in arguments])
     numbers: dict[str, int] = {}
@@ -143,8 +171,16 @@ def trail_of(closed: Any, arguments: Sequence[Any], kept: Kept) -> tuple[Trail, 
         shape = "x".join(map(str, np.shape(tape.values[step.results[0]])[1:]))
         where = f"{_line_of(step.lines(), step.equations)} ({step.operation} of shape {shape or 'scalar'})"
         number = numbers.setdefault(where, len(numbers))
-        steps += [number, len(step.operands), len(step.results), *step.operands, *step.results]
-    signatures = kept.keep(np.array([_signature(value) for value in tape.values]).reshape(-1, SIGNATURE))
+        steps += [
+            number,
+            len(step.operands),
+            len(step.results),
+            *step.operands,
+            *step.results,
+        ]
+    signatures = kept.keep(
+        np.array([_signature(value) for value in tape.values]).reshape(-1, SIGNATURE)
+    )
     found = Trail(list(numbers), kept.keep(np.array(steps, np.int32)), signatures)
     return found, [np.asarray(tape.values[number][0]) for number in tape.outputs]
 
@@ -155,7 +191,9 @@ def _line_of(lines: Sequence[CodeLine], equations: Sequence[Any]) -> str:
     found = found or [line for line in (jax_line(equations),) if line is not None]
     users = [line for line in found if place_of(line.file) == Path(line.file).name]
     told = found[:1] + [line for line in users[:1] if line != found[0]]
-    return ", from ".join(f"{place_of(line.file)}:{line.line}" for line in told) or NO_LINE
+    return (
+        ", from ".join(f"{place_of(line.file)}:{line.line}" for line in told) or NO_LINE
+    )
 
 
 def _signature(value: Any) -> list[float]:
@@ -164,11 +202,23 @@ def _signature(value: Any) -> list[float]:
         sizes = np.abs(seen(value)).reshape(-1)
         largest = sizes.max()
         shares = sizes / largest
-        return [1.0, float(sizes.size), float(largest), float(shares.sum()), float(shares @ shares)]
+        return [
+            1.0,
+            float(sizes.size),
+            float(largest),
+            float(shares.sum()),
+            float(shares @ shares),
+        ]
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fcbiu":
         return [0.0] * SIGNATURE
     numbers = np.abs(value.reshape(-1)).astype("float64")
-    return [0.0, float(numbers.size), float(numbers.sum()), float(numbers @ np.arange(1.0, 1 + numbers.size)), 0.0]
+    return [
+        0.0,
+        float(numbers.size),
+        float(numbers.sum()),
+        float(numbers @ np.arange(1.0, 1 + numbers.size)),
+        0.0,
+    ]
 
 
 class Side:
@@ -189,22 +239,37 @@ class Side:
         found: list[int] = []
         tells = self.signatures[:, 0] == 1
         made = {value for step in self.steps for value in step.results}
-        agrees = {n for n in range(len(tells)) if n not in made or (tells[n] and other.near(self.signatures[n]).any())}
+        agrees = {
+            n
+            for n in range(len(tells))
+            if n not in made or (tells[n] and other.near(self.signatures[n]).any())
+        }
         agrees |= self._unimportant(agrees)
         partners = self._partners(other)
         for number, step in enumerate(self.steps):
             if not agrees.issuperset(step.operands):
                 continue
             own = self.signatures[step.results]
-            theirs = other.signatures[partners[number].results] if number in partners else own
-            alike = own.shape == theirs.shape and np.allclose(own, theirs, rtol=TOLERANCE, atol=0, equal_nan=True)
-            if all(value in agrees or (not tells[value] and alike) for value in step.results):
+            theirs = (
+                other.signatures[partners[number].results]
+                if number in partners
+                else own
+            )
+            alike = own.shape == theirs.shape and np.allclose(
+                own, theirs, rtol=TOLERANCE, atol=0, equal_nan=True
+            )
+            if all(
+                value in agrees or (not tells[value] and alike)
+                for value in step.results
+            ):
                 agrees.update(step.results)
             elif not step.where.startswith(NOWHERE):
                 found.append(number)
         return found
 
-    def place(self, parted: Sequence[int], result: np.ndarray | None, other: "Side") -> str:
+    def place(
+        self, parted: Sequence[int], result: np.ndarray | None, other: "Side"
+    ) -> str:
         """The first of some steps that leads to a result, or the first of all where its numbers tell nothing.
 
         Of a result that the other computes, too, in another place, it is the step that computed it; "" for none.
@@ -225,7 +290,9 @@ class Side:
     def near(self, wanted: np.ndarray) -> np.ndarray:
         """Of each value, whether it has a signature."""
         with np.errstate(invalid="ignore"):
-            return np.all(np.abs(self.signatures - wanted) <= TOLERANCE * np.abs(wanted), axis=1)
+            return np.all(
+                np.abs(self.signatures - wanted) <= TOLERANCE * np.abs(wanted), axis=1
+            )
 
     def _number_of(self, result: np.ndarray) -> int | None:
         """The number of the first value that may be a result; gradients repeat some."""
@@ -243,12 +310,19 @@ class Side:
         within = users.keys() - self.results
         for step in reversed(self.steps):
             known = agrees | found
-            found |= {v for v in step.results if v in within and all(known.issuperset(u.results) for u in users[v])}
+            found |= {
+                v
+                for v in step.results
+                if v in within and all(known.issuperset(u.results) for u in users[v])
+            }
         return found
 
     def _partners(self, other: "Side") -> dict[int, TrailStep]:
         """The step of the other in the place of each, where one is."""
-        operations = ([step.where.rpartition(" (")[2] for step in side.steps] for side in (self, other))
+        operations = (
+            [step.where.rpartition(" (")[2] for step in side.steps]
+            for side in (self, other)
+        )
         matcher = SequenceMatcher(None, *operations, autojunk=False)
         return {
             a: other.steps[b]

@@ -28,7 +28,9 @@ _OWN = Path(__file__).parents[2]
 Request = tuple[str, list[str], str | None]
 
 
-def answer_request(request: Request, answer: Callable[[tuple[Subject, bytes]], None]) -> None:
+def answer_request(
+    request: Request, answer: Callable[[tuple[Subject, bytes]], None]
+) -> None:
     """Look at the subjects of a request, one after the other; each goes with the file of its arrays, if it has some."""
     framework, names, programs = request
     imported, reason = Subject("", framework), None
@@ -39,7 +41,14 @@ def answer_request(request: Request, answer: Callable[[tuple[Subject, bytes]], N
         reason = unavailable(framework)
     if imported.problems or reason:
         for name in names:
-            answer((Subject(name, framework, missing=reason or imported.problems["import"]), b""))
+            answer(
+                (
+                    Subject(
+                        name, framework, missing=reason or imported.problems["import"]
+                    ),
+                    b"",
+                )
+            )
         return
 
     from ...common.compat import enable_x64
@@ -51,15 +60,23 @@ def answer_request(request: Request, answer: Callable[[tuple[Subject, bytes]], N
 
     collect_less_garbage()
     # whatever JAX_ENABLE_X64 says here, as each fact names its dtype
-    with enable_x64(False), programs_kept_in(None if programs is None else Path(programs)):
+    with (
+        enable_x64(False),
+        programs_kept_in(None if programs is None else Path(programs)),
+    ):
         for name in names:
-            kept, subject = Kept(), deepcopy(msgspec.structs.replace(imported, name=name))
+            kept, subject = (
+                Kept(),
+                deepcopy(msgspec.structs.replace(imported, name=name)),
+            )
             if name == PARTS_OF.get(framework):
                 look_at_parts(subject, kept)
             else:
                 with survived(subject, "import"):
                     port, kernel = get_port(framework), name.partition(":")[2]
-                    look_at_port(WithKernel(port, kernel) if kernel else port, subject, kept)
+                    look_at_port(
+                        WithKernel(port, kernel) if kernel else port, subject, kept
+                    )
             answer((subject, encode(kept)))
 
 
@@ -72,7 +89,9 @@ def place_of(file: str) -> str:
         return f"trigru/{path.relative_to(_OWN).as_posix()}"
     if not shortened.startswith(("/", "<")) and not path.drive:
         return shortened
-    packages = [folder for folder in path.parents if (folder / "__init__.py").is_file()]  # that stand elsewhere
+    packages = [
+        folder for folder in path.parents if (folder / "__init__.py").is_file()
+    ]  # that stand elsewhere
     return path.relative_to(packages[-1].parent if packages else path.parent).as_posix()
 
 
@@ -80,16 +99,26 @@ def place_of(file: str) -> str:
 def noticed(subject: Subject, when: str) -> Iterator[None]:
     """Adds the warnings that are given meanwhile to a subject, each once, with the line that warns."""
 
-    def keep(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:
-        where, text = f"at {when}, {place_of(filename)}", f"{category.__name__}: {_first_line(message)}"
+    def keep(
+        message: Warning | str, category: type[Warning], filename: str, *_: object
+    ) -> None:
+        where, text = (
+            f"at {when}, {place_of(filename)}",
+            f"{category.__name__}: {_first_line(message)}",
+        )
         texts = subject.warnings.setdefault(where, [])
         if text not in texts:
             texts.append(text)
             texts.sort()
             # whatever line it says that it is about, the one that called `warnings`, which called this
             own = warnings.formatwarning.__code__.co_filename
-            frames = dropwhile(lambda frame: frame[0].f_code.co_filename != own, traceback.walk_stack(sys._getframe()))
-            line = line_of(next(frame for frame, _ in frames if frame.f_code.co_filename != own))
+            frames = dropwhile(
+                lambda frame: frame[0].f_code.co_filename != own,
+                traceback.walk_stack(sys._getframe()),
+            )
+            line = line_of(
+                next(frame for frame, _ in frames if frame.f_code.co_filename != own)
+            )
             subject.lines[f"{where}: {text}"] = line
 
     with warnings.catch_warnings():
@@ -112,7 +141,9 @@ def survived(subject: Subject, *what: object) -> Iterator[None]:
     except NotOfferedError:
         pass
     except Exception as error:  # a framework may fail in any way
-        subject.problems[" ".join(map(str, what))] = f"{type(error).__name__}{_raised_in(error)}: {_first_line(error)}"
+        subject.problems[" ".join(map(str, what))] = (
+            f"{type(error).__name__}{_raised_in(error)}: {_first_line(error)}"
+        )
 
 
 def _raised_in(error: Exception) -> str:
@@ -121,14 +152,25 @@ def _raised_in(error: Exception) -> str:
     A process of a snapshot switches JAX's filter of tracebacks off, which would hide the files of Equinox, too.
     """
     stack = reversed(traceback.extract_tb(error.__traceback__))
-    frames = [(place_of(f.filename), f.name) for f in stack if not f.filename.endswith("traceback_util.py")]
+    frames = [
+        (place_of(f.filename), f.name)
+        for f in stack
+        if not f.filename.endswith("traceback_util.py")
+    ]
     others = [frame for frame in frames if not frame[0].startswith("trigru/")]
-    raised = next(iter(others or [frame for frame in frames if frame[0] != place_of(__file__)]), None)
+    raised = next(
+        iter(others or [frame for frame in frames if frame[0] != place_of(__file__)]),
+        None,
+    )
     if raised is None:
         return ""
     package = raised[0].partition("/")[0]
-    led = next((frame for frame in others if frame[0].partition("/")[0] != package), None)
-    return ", from ".join(f"{' in ' * (of is raised)}{of[0]}: {of[1]}" for of in (raised, led) if of)
+    led = next(
+        (frame for frame in others if frame[0].partition("/")[0] != package), None
+    )
+    return ", from ".join(
+        f"{' in ' * (of is raised)}{of[0]}: {of[1]}" for of in (raised, led) if of
+    )
 
 
 def _first_line(said: object) -> str:

@@ -48,9 +48,13 @@ class Measurement:
     place: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.error is None and self.problem is None) or min(self.error or 0.0, self.bound) < 0:
+        if (self.error is None and self.problem is None) or min(
+            self.error or 0.0, self.bound
+        ) < 0:
             given = f"error is {self.error} with a bound of {self.bound}"
-            raise InputError(f"{given}, expected numbers from 0, or a problem instead of an error.")
+            raise InputError(
+                f"{given}, expected numbers from 0, or a problem instead of an error."
+            )
 
     @property
     def offered(self) -> bool:
@@ -60,13 +64,25 @@ class Measurement:
     @property
     def passed(self) -> bool:
         """Whether the error was measured and is within the bound."""
-        return self.problem is None and self.error is not None and self.error <= self.bound
+        return (
+            self.problem is None and self.error is not None and self.error <= self.bound
+        )
 
     def __str__(self) -> str:
-        where = (f"{self.port}[{self.style}]" if self.style else self.port) + f":{self.kernel}" * (self.kernel != STOCK)
-        what = self.problem or f"error {self.error:.1e}, at most {self.bound:.1e} allowed"
-        levels = ", ".join(f"{name}={level}" for name, level in (self.levels or {}).items())
-        only = f"; with {levels}, all else as usual; without one of them it passes" if levels else ""
+        where = (
+            f"{self.port}[{self.style}]" if self.style else self.port
+        ) + f":{self.kernel}" * (self.kernel != STOCK)
+        what = (
+            self.problem or f"error {self.error:.1e}, at most {self.bound:.1e} allowed"
+        )
+        levels = ", ".join(
+            f"{name}={level}" for name, level in (self.levels or {}).items()
+        )
+        only = (
+            f"; with {levels}, all else as usual; without one of them it passes"
+            if levels
+            else ""
+        )
         place = f"; it parts from plain JAX at {self.place}" if self.place else ""
         return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}{only}{place}"
 
@@ -78,10 +94,18 @@ def relative_error(got: Any, reference: Any) -> float:
     return float(difference / (np.abs(reference).max() or 1.0))
 
 
-def accuracy_bound(in_dtype: Any, reference: Any, dtype: str, operand_bits: int | None = None) -> float:
+def accuracy_bound(
+    in_dtype: Any, reference: Any, dtype: str, operand_bits: int | None = None
+) -> float:
     """The bound in a working dtype: 4 times the error of NumPy's answer in it, plus 4 units in the last place.
 
     Operand bits are the significant bits to which what goes into a matrix product is rounded; None where it is not.
     """
-    last_place = max(float(ml_dtypes.finfo(dtype).eps), 0.0 if operand_bits is None else 2.0 ** (1 - operand_bits))
-    return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * last_place
+    last_place = max(
+        float(ml_dtypes.finfo(dtype).eps),
+        0.0 if operand_bits is None else 2.0 ** (1 - operand_bits),
+    )
+    return (
+        ACCURACY_FACTOR * relative_error(in_dtype, reference)
+        + ACCURACY_ULPS * last_place
+    )

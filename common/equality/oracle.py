@@ -36,7 +36,9 @@ class ForwardPass(NamedTuple):
     carry: Array  # (*batch, H)
     outputs: Array  # (*batch, T, H)
     frames: Array  # (T, *batch, D)
-    steps: list[tuple[Any, ...]]  # in the order in which they ran, as `forward` appends them
+    steps: list[
+        tuple[Any, ...]
+    ]  # in the order in which they ran, as `forward` appends them
     carry_passed: bool
 
 
@@ -45,7 +47,9 @@ class Gradients(NamedTuple):
 
     params: Any  # as those of the forward pass
     x: Array  # (*batch, T, D)
-    carry: Array | None  # (*batch, H); None when the sequence began from the initial carry
+    carry: (
+        Array | None
+    )  # (*batch, H); None when the sequence began from the initial carry
 
 
 def forward(
@@ -66,13 +70,21 @@ def forward(
         lengths: valid steps (*batch), integers; None means all.
         resets: (*batch, T) booleans; None means none.
     """
-    W_i, W_h, b, b_n, h_0 = params.gru if isinstance(params, ClassifierParams) else params
+    W_i, W_h, b, b_n, h_0 = (
+        params.gru if isinstance(params, ClassifierParams) else params
+    )
     frames = np.moveaxis(x, -2, 0)  # (T, *batch, D)
     T, *batch, _ = frames.shape
-    resets = np.zeros((T, *batch), bool) if resets is None else np.moveaxis(np.asarray(resets), -1, 0)
+    resets = (
+        np.zeros((T, *batch), bool)
+        if resets is None
+        else np.moveaxis(np.asarray(resets), -1, 0)
+    )
     active = np.ones((T, *batch), bool)
     if lengths is not None:
-        active = np.moveaxis(np.arange(T) < np.asarray(lengths)[..., None], -1, 0)  # (T, *batch)
+        active = np.moveaxis(
+            np.arange(T) < np.asarray(lengths)[..., None], -1, 0
+        )  # (T, *batch)
     resets = resets & active
     frames = np.where(active[..., None], frames, np.zeros((), x.dtype))
 
@@ -81,20 +93,29 @@ def forward(
     for t in reversed(range(T)) if reverse else range(T):
         on, reset = active[t, ..., None], resets[t, ..., None]
         h = np.where(reset, h_0, h)
-        gi_r, gi_z, gi_n = np.split(_product(frames[t], W_i.T) + b, 3, axis=-1)  # each (*batch, H)
+        gi_r, gi_z, gi_n = np.split(
+            _product(frames[t], W_i.T) + b, 3, axis=-1
+        )  # each (*batch, H)
         gh_r, gh_z, gh_n = np.split(_product(h, W_h.T), 3, axis=-1)
         gh_n = gh_n + b_n
         r = _sigmoid(gi_r + gh_r)
         z = _sigmoid(gi_z + gh_z)
         n = np.tanh(gi_n + r * gh_n)
-        steps.append((t, h, r, z, n, gh_n, reset, on))  # (*batch, H), h after a reset; of the masks (*batch, 1)
+        steps.append(
+            (t, h, r, z, n, gh_n, reset, on)
+        )  # (*batch, H), h after a reset; of the masks (*batch, 1)
         h = np.where(on, (1 - z) * n + z * h, h)
         outputs[t] = np.where(on, h, np.zeros((), h.dtype))
     return ForwardPass(h, np.moveaxis(outputs, 0, -2), frames, steps, carry is not None)
 
 
 def backward(
-    params: Params, result: ForwardPass, d_values: Array, d_carry: Array | None = None, *, each: int = 0
+    params: Params,
+    result: ForwardPass,
+    d_values: Array,
+    d_carry: Array | None = None,
+    *,
+    each: int = 0,
 ) -> Gradients:
     """Backpropagate through time.
 
@@ -106,8 +127,12 @@ def backward(
     """
     if isinstance(params, ClassifierParams):
         d_carry = _product(d_values, params.readout.weight)
-        found = backward(params.gru, result, np.zeros_like(result.outputs), d_carry, each=each)
-        readout = ReadoutParams(_product(np.swapaxes(d_values, -1, -2), result.carry), d_values.sum(-2))
+        found = backward(
+            params.gru, result, np.zeros_like(result.outputs), d_carry, each=each
+        )
+        readout = ReadoutParams(
+            _product(np.swapaxes(d_values, -1, -2), result.carry), d_values.sum(-2)
+        )
         return found._replace(params=ClassifierParams(found.params, readout))
     W_i, W_h, _, _, h_0 = params
     H, kept = h_0.shape[0], result.carry.shape[:each]
@@ -124,7 +149,9 @@ def backward(
         return _product(np.swapaxes(a, -1, -2), b)
 
     for t, h, r, z, n, gh_n, reset, on in reversed(result.steps):
-        dh_new = np.where(on, dh + d_outputs[t], np.zeros((), dh.dtype))  # into h', where the step counted
+        dh_new = np.where(
+            on, dh + d_outputs[t], np.zeros((), dh.dtype)
+        )  # into h', where the step counted
         dn = dh_new * (1 - z) * (1 - n * n)  # (*batch, H), before tanh
         dz = dh_new * (h - n) * z * (1 - z)  # before sigmoid
         dr = dn * gh_n * r * (1 - r)  # before sigmoid
@@ -142,7 +169,9 @@ def backward(
     if not result.carry_passed:
         dh_0 += sum_batch(dh)
     d_params = GRUParams(dW_i, dW_h, db, db_n, dh_0)
-    return Gradients(d_params, np.moveaxis(dx, 0, -2), dh if result.carry_passed else None)
+    return Gradients(
+        d_params, np.moveaxis(dx, 0, -2), dh if result.carry_passed else None
+    )
 
 
 def logits_of(params: ClassifierParams, result: ForwardPass) -> Array:
@@ -150,7 +179,9 @@ def logits_of(params: ClassifierParams, result: ForwardPass) -> Array:
     return _product(result.carry, params.readout.weight.T) + params.readout.bias
 
 
-def loss_and_grad(params: Params, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, Any]:
+def loss_and_grad(
+    params: Params, x: Array, targets: Array, lengths: Array | None = None
+) -> tuple[Any, Any]:
     """A loss and its gradients: mean squared error of all outputs against targets (*batch, T, H).
 
     Of a classifier, mean softmax cross-entropy of the logits (B, C) against labels (B,) in [0, C).
@@ -169,7 +200,9 @@ def loss_and_grad(params: Params, x: Array, targets: Array, lengths: Array | Non
     return loss, backward(params, result, d_values).params
 
 
-_operand_bits: int | None = None  # significant bits of what goes into a matrix product; None for all
+_operand_bits: int | None = (
+    None  # significant bits of what goes into a matrix product; None for all
+)
 
 
 @contextmanager
@@ -189,9 +222,14 @@ def operands_rounded(bits: int | None) -> Iterator[None]:
 def _product(a: Array, b: Array) -> Array:
     """A matrix product in the dtype of its arguments: of bfloat16, NumPy's would be float32."""
     dtype, bits = a.dtype, _operand_bits
-    if bits is not None:  # each number to the nearest with so many significant bits, ties to even
+    if (
+        bits is not None
+    ):  # each number to the nearest with so many significant bits, ties to even
         parts = [np.frexp(operand) for operand in (a, b)]
-        a, b = (np.ldexp(np.round(np.ldexp(fraction, bits)), exponent - bits) for fraction, exponent in parts)
+        a, b = (
+            np.ldexp(np.round(np.ldexp(fraction, bits)), exponent - bits)
+            for fraction, exponent in parts
+        )
     return (a @ b).astype(dtype, copy=False)
 
 

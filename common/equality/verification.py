@@ -27,7 +27,13 @@ from .contract.factors import SPACE, Row, style_of, unusual
 from .contract.failures import parting_of, smallest
 from .contract.programs import answers_of
 from .contract.reference import Answers, expect, is_of_parameters, known_answers
-from .measurement import ACCURACY_FACTOR, ACCURACY_ULPS, NOT_OFFERED, SAME_BOUND, Measurement
+from .measurement import (
+    ACCURACY_FACTOR,
+    ACCURACY_ULPS,
+    NOT_OFFERED,
+    SAME_BOUND,
+    Measurement,
+)
 
 #: Quantities whose last axis is that of units, features or classes: their errors are taken for each example and step.
 BY_STEP = ("carry", "outputs", "logits", "d carry", "d x")
@@ -43,8 +49,12 @@ FLUSHED = 1000
 MOST = 0.75
 HAS_LONGDOUBLE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 #: What JAX says of an argument that is no pytree of arrays, and Python of a leaf that is no array.
-NO_PYTREE = ("TypeError: Error interpreting argument", "is not a valid JAX type",
-             "TypeError: Cannot interpret value of", "has no attribute 'astype'")  # fmt: skip
+NO_PYTREE = (
+    "TypeError: Error interpreting argument",
+    "is not a valid JAX type",
+    "TypeError: Cannot interpret value of",
+    "has no attribute 'astype'",
+)
 
 
 def verify(
@@ -86,14 +96,21 @@ def assert_equivalent(port: Port, **options: Any) -> None:
     """
     found = verify([port], **options)
     if not found:
-        raise AssertionError("nothing was measured: none of these checks is asked in these dtypes.")
+        raise AssertionError(
+            "nothing was measured: none of these checks is asked in these dtypes."
+        )
     failures = [m for m in found if not m.passed]
     if failures:
-        raise AssertionError("not equivalent to the oracle:\n" + "\n".join(map(str, failures)))
+        raise AssertionError(
+            "not equivalent to the oracle:\n" + "\n".join(map(str, failures))
+        )
 
 
 def questions(
-    ports: Iterable[Any], dtypes: Iterable[str], checks: Iterable[Check], port_of: Callable[[Any], Port] = lambda p: p
+    ports: Iterable[Any],
+    dtypes: Iterable[str],
+    checks: Iterable[Check],
+    port_of: Callable[[Any], Port] = lambda p: p,
 ) -> list[tuple[Any, Check, Row | None]]:
     """Ports, or what `port_of` makes ports of, each with a check, and with a row where the check has rows.
 
@@ -105,11 +122,15 @@ def questions(
     ports, dtypes, checks = tuple(ports), tuple(dtypes), tuple(checks)
     for port in ports:
         if isinstance(port, str):
-            raise InputError(f"port {port!r} is none. A port by name is trigru.impls.get_port('linen').")
+            raise InputError(
+                f"port {port!r} is none. A port by name is trigru.impls.get_port('linen')."
+            )
         check_port(port_of(port))
     for check in checks:
         if not isinstance(check, Check):
-            raise InputError(f"check {check!r} is none. Checks by name are trigru.common.get_checks('life').")
+            raise InputError(
+                f"check {check!r} is none. Checks by name are trigru.common.get_checks('life')."
+            )
     if not checks:
         raise InputError("there is no check to ask.")
     for dtype in dtypes:
@@ -123,9 +144,17 @@ def questions(
             if len(checks) > 1 and not check.is_for(own):
                 continue
             rows = [None] if check.rows is None else check.rows(own) or [None]
-            of = [(row, "float64" if row is None else dtypes_of(row["dtype"])[0]) for row in rows]
+            of = [
+                (row, "float64" if row is None else dtypes_of(row["dtype"])[0])
+                for row in rows
+            ]
             columns.append([(port, check, row) for row, dtype in of if dtype in dtypes])
-        found += [question for some in zip_longest(*columns) for question in some if question is not None]
+        found += [
+            question
+            for some in zip_longest(*columns)
+            for question in some
+            if question is not None
+        ]
     return found
 
 
@@ -147,13 +176,25 @@ class Examiner:
         if not (self._shrink and _fails(measured)):
             return replace(measured, check=check.name)
         known = self._failed.setdefault((port.name, measured.kernel), [])
-        before = next((failure for failure in known if (failure.levels or {}).items() <= row.items()), None)
+        before = next(
+            (
+                failure
+                for failure in known
+                if (failure.levels or {}).items() <= row.items()
+            ),
+            None,
+        )
         if before is None:
-            least = smallest(row, SPACE, lambda smaller: _fails(_measure(port, check, smaller)))
+            least = smallest(
+                row, SPACE, lambda smaller: _fails(_measure(port, check, smaller))
+            )
             again, place = _measure(port, check, least), None
             before = again if _fails(again) else measured  # what failed once has failed
             if self._reference is not None and self._reference.name != port.name:
-                with _precision("float64"), suppress(Exception):  # a port may fail in any way
+                with (
+                    _precision("float64"),
+                    suppress(Exception),
+                ):  # a port may fail in any way
                     place = parting_of(least, port, self._reference)
             known.append(before := replace(before, place=place and place.brief))
         return before
@@ -166,9 +207,15 @@ def _fails(measured: Measurement) -> bool:
 def unmeasured(port: Port, check: str, row: Row | None = None) -> Measurement:
     """The measurement of a check or a row that was not called."""
     kernel = port.kernel if isinstance(port, WithKernel) else STOCK
-    dtype, style = ("float64", None) if row is None else (dtypes_of(row["dtype"])[0], style_of(row, port))
+    dtype, style = (
+        ("float64", None)
+        if row is None
+        else (dtypes_of(row["dtype"])[0], style_of(row, port))
+    )
     levels = None if row is None else unusual(row)
-    return Measurement(port.name, check, style, "call", dtype, None, 0.0, "not called", kernel, levels)
+    return Measurement(
+        port.name, check, style, "call", dtype, None, 0.0, "not called", kernel, levels
+    )
 
 
 def _measure(port: Port, check: Check, row: Row | None) -> Measurement:
@@ -181,7 +228,12 @@ def _measure(port: Port, check: Check, row: Row | None) -> Measurement:
             blank = replace(blank, quantity="cases")
             if check.cases is None:
                 raise NotOfferedError("no row of the contract is about this")
-            return replace(blank, error=require_cases(check.cases(port)), bound=SAME_BOUND, problem=None)
+            return replace(
+                blank,
+                error=require_cases(check.cases(port)),
+                bound=SAME_BOUND,
+                problem=None,
+            )
         except Exception as error:
             return replace(blank, problem=_problem(port, error))
 
@@ -189,10 +241,19 @@ def _measure(port: Port, check: Check, row: Row | None) -> Measurement:
 @contextmanager
 def _precision(dtype: str) -> Iterator[None]:
     """JAX with 64-bit types only where asked for, and products that are not silently TF32."""
-    elsewhere = dtype == "float64" and jax.default_backend() == "tpu"  # which has no float64
+    elsewhere = (
+        dtype == "float64" and jax.default_backend() == "tpu"
+    )  # which has no float64
     device = jax.default_device(jax.devices("cpu")[0]) if elsewhere else nullcontext()
-    how = configured({"jax_traceback_filtering": "off"})  # which takes longer than many a call that has to be refused
-    with device, how, enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+    how = configured(
+        {"jax_traceback_filtering": "off"}
+    )  # which takes longer than many a call that has to be refused
+    with (
+        device,
+        how,
+        enable_x64(dtype == "float64"),
+        jax.default_matmul_precision("highest"),
+    ):
         yield
 
 
@@ -200,7 +261,11 @@ def _problem(port: Port, error: Exception) -> str:
     """What a measurement says of an exception, also that the framework does not let JAX transform its models."""
     if isinstance(error, NotOfferedError):
         return f"{NOT_OFFERED}: {error}"
-    problem = brief(error) if isinstance(error, DefectError) else f"{type(error).__name__}: {brief(error)}"
+    problem = (
+        brief(error)
+        if isinstance(error, DefectError)
+        else f"{type(error).__name__}: {brief(error)}"
+    )
     if any(words in problem for words in NO_PYTREE):
         with suppress(Exception):  # a port may fail in any way
             model = port.load(GRUConfig(1, 1), random_params(GRUConfig(1, 1)))
@@ -218,15 +283,27 @@ def _farthest(row: Row, port: Port, blank: Measurement) -> Measurement:
     data, reference, in_dtype = known_answers(row)
     found = list[Measurement]()
     for n, got in enumerate(answers_of(row, port, data)):
-        want, rounded = ({name: array[n] for name, array in answers.items()} for answers in (reference, in_dtype))
+        want, rounded = (
+            {name: array[n] for name, array in answers.items()}
+            for answers in (reference, in_dtype)
+        )
         found += _compare(row, data.of_set(n), got, want, rounded, blank)
         if not all(m.passed for m in found):
             break
-    return max(found, key=lambda m: np.inf if m.error is None else m.error / m.bound, default=blank)
+    return max(
+        found,
+        key=lambda m: np.inf if m.error is None else m.error / m.bound,
+        default=blank,
+    )
 
 
 def _compare(
-    row: Row, data: Data, got: Answers, reference: Answers, in_dtype: Answers, blank: Measurement
+    row: Row,
+    data: Data,
+    got: Answers,
+    reference: Answers,
+    in_dtype: Answers,
+    blank: Measurement,
 ) -> Iterator[Measurement]:
     """A measurement for each quantity of one set of values."""
     dtype, saturating = row["dtype"], data.values[0].saturating
@@ -239,7 +316,9 @@ def _compare(
     def evaluated(factor: float) -> list[Answers]:
         """NumPy's answers in float64 and in longdouble, on inputs times a factor."""
         near = wider = replace(data, x=data.x * factor)
-        if not HAS_LONGDOUBLE:  # instead of its answers, those on inputs that end one unit higher
+        if (
+            not HAS_LONGDOUBLE
+        ):  # instead of its answers, those on inputs that end one unit higher
             wider = replace(near, x=np.nextafter(near.x, np.inf))
         answers = expect(row, near, np.float64), expect(row, wider, np.longdouble)
         return [{name: a[0] for name, a in of.items()} for of in answers]
@@ -247,10 +326,17 @@ def _compare(
     for name, want in reference.items():
         array: Any = got.get(name)
         quantity = f"{name} of {data.values[0].name}"
-        expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
-        kind, wanted = f"{getattr(array, 'dtype', type(array).__name__)}{np.shape(array)}", f"{expected}{want.shape}"
+        expected = {"d x": given, "d carry": carry}.get(
+            name, stored if is_of_parameters(name) else computed
+        )
+        kind, wanted = (
+            f"{getattr(array, 'dtype', type(array).__name__)}{np.shape(array)}",
+            f"{expected}{want.shape}",
+        )
         if kind != wanted:
-            yield replace(blank, quantity=quantity, problem=f"{kind}, expected {wanted}")
+            yield replace(
+                blank, quantity=quantity, problem=f"{kind}, expected {wanted}"
+            )
             continue
         coarsest = max(computed, expected, key=lambda kind: jnp.finfo(kind).eps)
         least = _least(row, data, name)
@@ -260,23 +346,42 @@ def _compare(
             bound = max(SAME_BOUND, ulps * (coarsest != "float64"))
             if error > bound:  # rounding, where much cancels, or a difference
                 for own, wider in map(evaluated, NEARBY):
-                    error = _error(name, array, evaluated(NEARBY[0])[1][name], coarsest, least)
-                    bound = max(bound, CANCELLING_FACTOR * _error(name, own[name], wider[name], coarsest, least))
+                    error = _error(
+                        name, array, evaluated(NEARBY[0])[1][name], coarsest, least
+                    )
+                    bound = max(
+                        bound,
+                        CANCELLING_FACTOR
+                        * _error(name, own[name], wider[name], coarsest, least),
+                    )
                     if error <= bound:
                         break
         else:
-            if is_of_parameters(name) and stored != computed:  # a loop adds up its steps in the dtype of the parameters
+            if (
+                is_of_parameters(name) and stored != computed
+            ):  # a loop adds up its steps in the dtype of the parameters
                 ulps *= 1 + log2(data.x.shape[-2])
             factor = CANCELLING_FACTOR if saturating else COARSE_FACTOR
-            bound = min(ACCURACY_FACTOR * ulps + factor * _error(name, in_dtype[name], want, coarsest, least), MOST)
+            bound = min(
+                ACCURACY_FACTOR * ulps
+                + factor * _error(name, in_dtype[name], want, coarsest, least),
+                MOST,
+            )
         known = {"error": error, "bound": float(bound)} if np.isfinite(error) else {}
-        yield replace(blank, quantity=quantity, problem=None if known else "values that are not finite", **known)
+        yield replace(
+            blank,
+            quantity=quantity,
+            problem=None if known else "values that are not finite",
+            **known,
+        )
 
 
 def _least(row: Row, data: Data, name: str) -> float:
     """The magnitude that errors are relative to where an answer is smaller."""
     if name in ("value", "losses"):
-        return float(data.weights.size) ** 0.5  # of as many terms around 1, of either sign
+        return (
+            float(data.weights.size) ** 0.5
+        )  # of as many terms around 1, of either sign
     if data.values[0].saturating and (name.startswith("d ") or row["phase"] == "jvp"):
         # by which what rounding leaves of 0 is multiplied; not what stands in the padding
         largest = float(np.max(np.abs(data.x), where=np.isfinite(data.x), initial=1))

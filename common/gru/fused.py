@@ -102,11 +102,27 @@ def prevent_cse(unroll: int, x: Array) -> bool:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _loop(
-    reverse: bool, unroll: int, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any
+    reverse: bool,
+    unroll: int,
+    weights: Weights,
+    h: Array,
+    initial: Array,
+    x: Array,
+    resets: Any,
+    active: Any,
 ) -> Any:
     """Run all steps in one loop. Without a derivative, nothing is kept for one."""
     scan = partial(jax.lax.scan, reverse=reverse, unroll=unroll)
-    last, after = _run(scan, weights, h, initial, x, resets, active, lambda before, after, residuals: after)
+    last, after = _run(
+        scan,
+        weights,
+        h,
+        initial,
+        x,
+        resets,
+        active,
+        lambda before, after, residuals: after,
+    )
     return last, _outputs(after, active)
 
 
@@ -117,9 +133,20 @@ def _derivative(reverse: bool, unroll: int, primals: Any, tangents: Any) -> Any:
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
 
-    kept = _run(scan, weights, h, initial, x, resets, active, lambda before, after, residuals: (before, residuals))
+    kept = _run(
+        scan,
+        weights,
+        h,
+        initial,
+        x,
+        resets,
+        active,
+        lambda before, after, residuals: (before, residuals),
+    )
     last, (states, residuals) = kept
-    after = jnp.concatenate([last[None], states[:-1]] if reverse else [states[1:], last[None]])  # each step
+    after = jnp.concatenate(
+        [last[None], states[:-1]] if reverse else [states[1:], last[None]]
+    )  # each step
     u, u_n = _outside(weights, t_weights, x, t_x, restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
     t_initial = t_initial if resets is None else each(t_initial, x)
@@ -130,8 +157,15 @@ def _derivative(reverse: bool, unroll: int, primals: Any, tangents: Any) -> Any:
             t_before = t_h
             h, t_h = restart(reset, initial, h), restart(reset, t_initial, t_h)
             r, z, n, a = residuals
-            r_slope, z_slope, n_slope, h_by_z = r * (1 - r), z * (1 - z), 1 - n * n, h - n  # each (*batch, H)
-            t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
+            r_slope, z_slope, n_slope, h_by_z = (
+                r * (1 - r),
+                z * (1 - z),
+                1 - n * n,
+                h - n,
+            )  # each (*batch, H)
+            t_r, t_z, t_a = jnp.split(
+                t_h @ weights.kernel_h + u, 3, axis=-1
+            )  # each (*batch, H)
             t_r, t_z = r_slope * t_r, z_slope * t_z
             t_n = n_slope * (u_n + t_r * a + r * t_a)
             t_next = (1 - z) * t_n + z * t_h + h_by_z * t_z
@@ -147,7 +181,14 @@ def _derivative(reverse: bool, unroll: int, primals: Any, tangents: Any) -> Any:
 
 
 def _run(
-    scan: Any, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, keep: Any
+    scan: Any,
+    weights: Weights,
+    h: Array,
+    initial: Array,
+    x: Array,
+    resets: Any,
+    active: Any,
+    keep: Any,
 ) -> tuple[Array, Any]:
     """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at each step, stacked.
 
@@ -159,7 +200,9 @@ def _run(
         x, reset, on = step
         before, h = h, restart(reset, initial, h)
         after, residuals = cell(weights, h, x if first else x @ weights.kernel_i)
-        after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
+        after = _pause(
+            on, after, before
+        )  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, residuals)
 
     return scan(advance, h, (x @ weights.kernel_i if first else x, resets, active))
@@ -179,7 +222,9 @@ def _multiplies_first(x: Array) -> bool:
 
 def cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
     """The next state (*batch, H), and (r, z, n, a), where a = W_hn h + b_hn; gi = x W_i (*batch, 3H)."""
-    gi_r, gi_z, gi_n = jnp.split(gi + jnp.broadcast_to(weights.bias, gi.shape), 3, axis=-1)  # each (*batch, H)
+    gi_r, gi_z, gi_n = jnp.split(
+        gi + jnp.broadcast_to(weights.bias, gi.shape), 3, axis=-1
+    )  # each (*batch, H)
     gh_r, gh_z, gh_n = jnp.split(h @ weights.kernel_h, 3, axis=-1)  # each (*batch, H)
     r = jax.nn.sigmoid(gi_r + gh_r)
     z = jax.nn.sigmoid(gi_z + gh_z)
@@ -198,14 +243,18 @@ def _pause(on: Any, after: Array, before: Array) -> Array:
     return after if on is None else jnp.where(on[..., None], after, before)
 
 
-def _outside(weights: Weights, t_weights: Any, x: Array, t_x: Any, before: Array) -> tuple[Array, Array]:
+def _outside(
+    weights: Weights, t_weights: Any, x: Array, t_x: Any, before: Array
+) -> tuple[Array, Array]:
     """The sum u (T, *batch, 3H), whose last part belongs to a, and what belongs to n instead (T, *batch, H)."""
     steps, H = before.shape[:-1], before.shape[-1]
     from_x = times(t_x, weights.kernel_i), times(x, t_weights.kernel_i)
     u_i = total((*steps, 3 * H), x, *from_x, t_weights.bias)  # (T, *batch, 3H)
     u_h = times(before, t_weights.kernel_h)  # (T, *batch, 3H)
     u_b = total((*steps, H), x, t_weights.bias_n)
-    u = total((*steps, 3 * H), x, u_h, jnp.concatenate([u_i[..., : 2 * H], u_b], axis=-1))
+    u = total(
+        (*steps, 3 * H), x, u_h, jnp.concatenate([u_i[..., : 2 * H], u_b], axis=-1)
+    )
     return u, u_i[..., 2 * H :]
 
 
@@ -215,7 +264,11 @@ def _outputs(after: Array, active: Any) -> Array:
     Under jax.vmap, `_loop` and its derivative must have the mapped axis in the same place. JAX does not ensure this
     where the two are traced apart, as in a loop over chunks. Adding and removing an axis puts it first in both.
     """
-    outputs = after if active is None else jnp.where(active[..., None], after, jnp.zeros_like(after))
+    outputs = (
+        after
+        if active is None
+        else jnp.where(active[..., None], after, jnp.zeros_like(after))
+    )
     return jnp.squeeze(jnp.expand_dims(outputs, -1), -1)
 
 
@@ -225,7 +278,9 @@ def _cut(by_time: Any, chunk: int, reverse: bool) -> tuple[Any, Any]:
     rest = T % chunk
 
     def steps(start: int, number: int) -> Any:
-        return jax.tree.map(lambda a: jax.lax.slice_in_dim(a, start, start + number), by_time)
+        return jax.tree.map(
+            lambda a: jax.lax.slice_in_dim(a, start, start + number), by_time
+        )
 
     whole = steps(rest if reverse else 0, T - rest)
     chunks = jax.tree.map(lambda a: a.reshape(-1, chunk, *a.shape[1:]), whole)

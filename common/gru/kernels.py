@@ -20,7 +20,11 @@ def is_fused(kernel: str, dtype: Any) -> bool:
     import jax  # names of kernels are read before JAX is
     import jax.numpy as jnp
 
-    return jax.default_backend() == "cpu" and jnp.dtype(dtype) == jnp.float32 and vendor() in MEASURED
+    return (
+        jax.default_backend() == "cpu"
+        and jnp.dtype(dtype) == jnp.float32
+        and vendor() in MEASURED
+    )
 
 
 @cache
@@ -30,4 +34,11 @@ def vendor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+    return next(
+        (
+            line.partition(":")[2].strip()
+            for line in lines
+            if line.startswith("vendor_id")
+        ),
+        "",
+    )

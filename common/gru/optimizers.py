@@ -73,20 +73,37 @@ def carry_learning_rate(
     if length is not None:
         check_fields(length=length)
         if length > LARGEST:
-            raise InputError(f"length is {brief(length)}, expected at most {LARGEST:g}.")
+            raise InputError(
+                f"length is {brief(length)}, expected at most {LARGEST:g}."
+            )
     frozen = not array and scale == 0
     if frozen and (carry is not None or length is not None):
-        raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
+        raise InputError(
+            "scale is 0, which freezes: carry= and length= would have no effect. Leave them out."
+        )
     before = [] if length is None else [optax.scale(float(length))]
     # as by `optax.scale`, whose updates do not keep their dtype if `scale` is an array
-    scaled = optax.stateless(lambda updates, _: jax.tree.map(lambda u: u * jnp.asarray(scale, u.dtype), updates))
+    scaled = optax.stateless(
+        lambda updates, _: jax.tree.map(
+            lambda u: u * jnp.asarray(scale, u.dtype), updates
+        )
+    )
     after = [] if not array and scale == 1 else [scaled]
-    own = optax.set_to_zero() if frozen else optax.chain(*before, tx if carry is None else carry, *after)
+    own = (
+        optax.set_to_zero()
+        if frozen
+        else optax.chain(*before, tx if carry is None else carry, *after)
+    )
 
     def labels(params: Any) -> Any:
-        groups = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _ends_in(path, name) else "rest", params)
+        groups = jax.tree_util.tree_map_with_path(
+            lambda path, _: "carry" if _ends_in(path, name) else "rest", params
+        )
         if "carry" not in jax.tree.leaves(groups):
-            paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+            paths = [
+                jax.tree_util.keystr(path)
+                for path, _ in jax.tree_util.tree_leaves_with_path(params)
+            ]
             shown = [*paths[:6], "..."] if len(paths) > 6 else paths
             raise InputError(
                 f"no path of a parameter ends in {name!r}: {', '.join(shown)}. "
@@ -94,7 +111,9 @@ def carry_learning_rate(
             )
         return groups
 
-    partition = getattr(optax, "partition", None) or vars(optax)["multi_transform"]  # before Optax 0.2.5
+    partition = (
+        getattr(optax, "partition", None) or vars(optax)["multi_transform"]
+    )  # before Optax 0.2.5
     return partition({"carry": own, "rest": tx}, labels)
 
 
@@ -103,11 +122,18 @@ def _is_scale(scale: Any) -> bool:
     if isinstance(scale, jax.Array | np.ndarray):
         scalar = scale.ndim == 0 and jnp.issubdtype(scale.dtype, jnp.floating)
         return scalar and (isinstance(scale, Tracer) or bool(0 <= number < jnp.inf))
-    return isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= number <= LARGEST
+    return (
+        isinstance(scale, Real)
+        and not isinstance(scale, bool)
+        and 0 <= number <= LARGEST
+    )
 
 
 def _ends_in(path: tuple[Any, ...], name: str) -> bool:
     """Whether an array has this name, alone or in a box of linen's or NNX's."""
     while path and getattr(path[-1], "name", None) in ("value", "raw_value"):
         path = path[:-1]
-    return bool(path) and name in (getattr(path[-1], "name", None), getattr(path[-1], "key", None))
+    return bool(path) and name in (
+        getattr(path[-1], "name", None),
+        getattr(path[-1], "key", None),
+    )

@@ -27,7 +27,9 @@ def times(x: Any, kernel: Any) -> Any:
 
 def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
     """The sum of terms (K,) or (T, *batch, K), broadcast to (T, *batch, K) and spread as inputs (T, *batch, D) are."""
-    present = [term for term in terms if not is_zero(term)] or [jnp.zeros((), like.dtype)]
+    present = [term for term in terms if not is_zero(term)] or [
+        jnp.zeros((), like.dtype)
+    ]
     return reduce(jnp.add, [broadcast_as(term, shape, like) for term in present])
 
 
@@ -38,7 +40,9 @@ def each(term: Array, like: Array) -> Array:
     """
     shape = (*like.shape[1:-1], term.shape[-1])
     one = jnp.ones((), term.dtype)  # of each example, which XLA knows to be 1
-    return broadcast_as(term, shape, like, 1) * jnp.where(like[0, ..., :1] != 0, one, one)
+    return broadcast_as(term, shape, like, 1) * jnp.where(
+        like[0, ..., :1] != 0, one, one
+    )
 
 
 def is_zero(term: Any) -> bool:
@@ -50,8 +54,14 @@ def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
     """Σ xᵀ t over all axes between the first few and the last (*batch, D, K), without gathering a spread batch."""
     mapped, summed = tuple(range(batch)), tuple(range(batch, x.ndim - 1))
     sharding = explicit_sharding(x)
-    where = {} if sharding is None else {"out_sharding": sharded(sharding, *sharding.spec[:batch], None, None)}
-    return jax.lax.dot_general(x, t, ((summed, summed), (mapped, mapped)), precision=precision, **where)
+    where = (
+        {}
+        if sharding is None
+        else {"out_sharding": sharded(sharding, *sharding.spec[:batch], None, None)}
+    )
+    return jax.lax.dot_general(
+        x, t, ((summed, summed), (mapped, mapped)), precision=precision, **where
+    )
 
 
 def _gradient_by_rows(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
@@ -69,18 +79,30 @@ def _is_spread(context: Any) -> bool:
     """Whether a module that is being lowered leaves it to XLA to spread arrays over several devices."""
     if hasattr(context, "num_devices"):
         return context.num_devices > 1
-    sizes = getattr(getattr(context, "mesh", None), "shape", {})  # in a jax.shard_map, over these axes alone
-    return any(size > 1 for axis, size in sizes.items() if axis not in context.manual_axes)
+    sizes = getattr(
+        getattr(context, "mesh", None), "shape", {}
+    )  # in a jax.shard_map, over these axes alone
+    return any(
+        size > 1 for axis, size in sizes.items() if axis not in context.manual_axes
+    )
 
 
 def _lower_gradient(context: Any, x: Any, t: Any, **how: Any) -> Any:
-    form = _gradient if _is_spread(context.module_context.axis_context) else _gradient_by_rows
+    form = (
+        _gradient
+        if _is_spread(context.module_context.axis_context)
+        else _gradient_by_rows
+    )
     return mlir.lower_fun(partial(form, **how), multiple_results=False)(context, x, t)
 
 
 def _abstract_product(x: Any, kernel: Any, *, precision: Any) -> Any:
     by = getattr(x, "sharding", None)
-    own = {} if by is None else {"sharding": sharded(by, *by.spec[:-1], kernel.sharding.spec[-1])}
+    own = (
+        {}
+        if by is None
+        else {"sharding": sharded(by, *by.spec[:-1], kernel.sharding.spec[-1])}
+    )
     return x.update(shape=(*x.shape[:-1], kernel.shape[-1]), **own)
 
 
@@ -99,10 +121,18 @@ def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Arra
     return _product_p.bind(x, kernel, precision=precision), x_axis
 
 
-def _batched_gradient(arguments: Any, axes: Any, *, precision: Any, batch: int) -> tuple[Array, int]:
-    (size,) = {a.shape[axis] for a, axis in zip(arguments, axes, strict=True) if axis is not None}
+def _batched_gradient(
+    arguments: Any, axes: Any, *, precision: Any, batch: int
+) -> tuple[Array, int]:
+    (size,) = {
+        a.shape[axis]
+        for a, axis in zip(arguments, axes, strict=True)
+        if axis is not None
+    }
     x, t = (
-        jnp.broadcast_to(a, (size, *a.shape)) if axis is None else jnp.moveaxis(a, axis, 0)
+        jnp.broadcast_to(a, (size, *a.shape))
+        if axis is None
+        else jnp.moveaxis(a, axis, 0)
         for a, axis in zip(arguments, axes, strict=True)
     )
     return _gradient_p.bind(x, t, precision=precision, batch=batch + 1), 0
@@ -126,7 +156,9 @@ batching.primitive_batchers[_product_p] = _batched_product
 ad.defbilinear(
     _product_p,
     lambda t, x, kernel, precision: _product_p.bind(t, kernel.T, precision=precision),
-    lambda t, x, kernel, precision: _gradient_p.bind(x, t, precision=precision, batch=0),
+    lambda t, x, kernel, precision: _gradient_p.bind(
+        x, t, precision=precision, batch=0
+    ),
 )
 # The transpose is one too, since its form depends on the devices, which are known when it is lowered.
 _gradient_p = Primitive("all_steps_gradient")
@@ -136,6 +168,8 @@ mlir.register_lowering(_gradient_p, _lower_gradient)
 batching.primitive_batchers[_gradient_p] = _batched_gradient
 ad.defbilinear(
     _gradient_p,
-    lambda s, x, t, precision, batch: _times(batch, precision)(t, jnp.swapaxes(s, -1, -2)),
+    lambda s, x, t, precision, batch: _times(batch, precision)(
+        t, jnp.swapaxes(s, -1, -2)
+    ),
     lambda s, x, t, precision, batch: _times(batch, precision)(x, s),
 )

@@ -20,7 +20,17 @@ from ..errors import InputError, listed
 from .fused import Weights, cell, fused_scan, prevent_cse, restart
 from .kernels import AUTO, KERNELS, is_fused
 
-__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "cast", "cell", "check_model", "initial_carry"]
+__all__ = [
+    "Loop",
+    "Weights",
+    "advance",
+    "begin",
+    "begin_step",
+    "cast",
+    "cell",
+    "check_model",
+    "initial_carry",
+]
 __all__ += ["is_fused", "prevent_cse"]
 
 
@@ -30,25 +40,37 @@ class Loop(NamedTuple):
     dtype: Any
     h: Float[Array, "*batch hidden"]  # before the first step
     initial: Float[Array, "*batch hidden"]  # after a reset
-    by_time: tuple[Any, Any, Any]  # frames (T, *batch, D); resets (T, *batch) or None; active (T, *batch) or None
+    by_time: tuple[
+        Any, Any, Any
+    ]  # frames (T, *batch, D); resets (T, *batch) or None; active (T, *batch) or None
     time_axis: int  # of the outputs
     reverse: bool
 
-    def run(self, cell: Callable[[Array, Array], Array], unroll: int, remat: bool) -> tuple[Array, Array]:
+    def run(
+        self, cell: Callable[[Array, Array], Array], unroll: int, remat: bool
+    ) -> tuple[Array, Array]:
         """The final carry (*batch, H) and the outputs by a scan of a cell, (h, x) -> the next h."""
 
         def step(h: Array, inputs: Any) -> tuple[Array, Array]:
             return advance(cell, h, self.initial, inputs)
 
         if remat:
-            step = jax.checkpoint(step, prevent_cse=prevent_cse(unroll, self.by_time[0]))
-        carry, outputs = jax.lax.scan(step, self.h, self.by_time, reverse=self.reverse, unroll=unroll)
+            step = jax.checkpoint(
+                step, prevent_cse=prevent_cse(unroll, self.by_time[0])
+            )
+        carry, outputs = jax.lax.scan(
+            step, self.h, self.by_time, reverse=self.reverse, unroll=unroll
+        )
         return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
-    def run_fused(self, weights: Weights, unroll: int, remat: bool) -> tuple[Array, Array]:
+    def run_fused(
+        self, weights: Weights, unroll: int, remat: bool
+    ) -> tuple[Array, Array]:
         """The final carry (*batch, H) and the outputs by `trigru.common.gru.fused`."""
         options: Any = {"reverse": self.reverse, "unroll": unroll, "remat": remat}
-        carry, outputs = fused_scan(weights, self.h, self.initial, *self.by_time, **options)
+        carry, outputs = fused_scan(
+            weights, self.h, self.initial, *self.by_time, **options
+        )
         return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
 
@@ -56,7 +78,9 @@ def check_model(*, kernel: Any = "stock", **fields: Any) -> None:
     """Raise InputError unless a model can have this kernel, and these fields of `trigru.common.config.check_fields`."""
     check_fields(**fields)
     if not isinstance(kernel, str) or kernel not in (*KERNELS, AUTO):
-        raise InputError(f"kernel is {kernel!r}, expected {', '.join(KERNELS)} or {AUTO}.")
+        raise InputError(
+            f"kernel is {kernel!r}, expected {', '.join(KERNELS)} or {AUTO}."
+        )
 
 
 def begin(
@@ -79,8 +103,18 @@ def begin(
     The parameters are the cell's as they are now, or their dtype where none are made yet. An initial carry (H,) that is
     None means zeros that are not learned; without a dtype, those of all arrays are promoted.
     """
-    check_call(x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major, **sizes)
-    dtype, initial = _initial(params, initial_carry, dtype, sizes["hidden_size"], x, carry)
+    check_call(
+        x,
+        carry,
+        lengths=lengths,
+        resets=resets,
+        reverse=reverse,
+        time_major=time_major,
+        **sizes,
+    )
+    dtype, initial = _initial(
+        params, initial_carry, dtype, sizes["hidden_size"], x, carry
+    )
     x = jnp.asarray(x, dtype)
     time_axis = 0 if time_major else x.ndim - 2
     x, active = jnp.moveaxis(x, time_axis, 0), None  # (T, *batch, D)
@@ -97,7 +131,14 @@ def begin(
 
 
 def begin_step(
-    x: Any, carry: Any, reset: Any, *, params: Any, initial_carry: Any, dtype: Any, **sizes: Any
+    x: Any,
+    carry: Any,
+    reset: Any,
+    *,
+    params: Any,
+    initial_carry: Any,
+    dtype: Any,
+    **sizes: Any,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
     """Check a call on one step, with arguments as of `begin`.
 
@@ -105,7 +146,9 @@ def begin_step(
         The state after a reset (*batch, H) and the inputs (*batch, D), in the dtype of the computation.
     """
     check_call(x, carry, reset=reset, time=False, **sizes)
-    dtype, initial = _initial(params, initial_carry, dtype, sizes["hidden_size"], x, carry)
+    dtype, initial = _initial(
+        params, initial_carry, dtype, sizes["hidden_size"], x, carry
+    )
     x = jnp.asarray(x, dtype)
     h = start(initial if carry is None else jnp.asarray(carry, dtype), x, time=False)
     if reset is not None:
@@ -114,17 +157,30 @@ def begin_step(
 
 
 def initial_carry(
-    batch_shape: tuple[int, ...], *, params: Any, initial_carry: Any, dtype: Any, hidden_size: int, **_: Any
+    batch_shape: tuple[int, ...],
+    *,
+    params: Any,
+    initial_carry: Any,
+    dtype: Any,
+    hidden_size: int,
+    **_: Any,
 ) -> Float[Array, "*batch hidden"]:
     """The state from which a call without a carry starts, broadcast to (*batch_shape, H), with arguments of `begin`."""
     check_batch_shape(batch_shape)
-    return jnp.broadcast_to(_initial(params, initial_carry, dtype, hidden_size)[1], (*batch_shape, hidden_size))
+    return jnp.broadcast_to(
+        _initial(params, initial_carry, dtype, hidden_size)[1],
+        (*batch_shape, hidden_size),
+    )
 
 
-def _initial(params: Any, initial_carry: Any, dtype: Any, hidden_size: int, *arrays: Any) -> tuple[Any, Array]:
+def _initial(
+    params: Any, initial_carry: Any, dtype: Any, hidden_size: int, *arrays: Any
+) -> tuple[Any, Array]:
     """The dtype of a computation with these arrays, and the initial carry (H,) in it."""
     dtype = computation_dtype(dtype, *jax.tree.leaves((params, initial_carry)), *arrays)
-    return dtype, jnp.zeros((hidden_size,), dtype) if initial_carry is None else jnp.asarray(initial_carry, dtype)
+    return dtype, jnp.zeros(
+        (hidden_size,), dtype
+    ) if initial_carry is None else jnp.asarray(initial_carry, dtype)
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -132,7 +188,9 @@ def cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(lambda p: jnp.asarray(p, dtype), tree)
 
 
-def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inputs: Any) -> tuple[Array, Array]:
+def advance(
+    cell: Callable[[Array, Array], Array], h: Array, initial: Array, inputs: Any
+) -> tuple[Array, Array]:
     """One step of a scan of a cell, (h, x) -> the next h, with one step of `Loop.by_time`: reset, cell, padding.
 
     Returns:
@@ -190,8 +248,16 @@ def check_call(
                 f"{name} is a {type(flag).__name__}, expected True or False: it decides which program is built. "
                 "Under jax.jit, make it a static argument or bind it with functools.partial."
             )
-    arrays = {"x": x, "carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
-    passed: dict[str, Any] = {name: it for name, it in arrays.items() if it is not None or name == "x"}
+    arrays = {
+        "x": x,
+        "carry": carry,
+        "lengths": lengths,
+        "resets": resets,
+        "reset": reset,
+    }
+    passed: dict[str, Any] = {
+        name: it for name, it in arrays.items() if it is not None or name == "x"
+    }
     for name, array in passed.items():
         _check_array(name, array)
     shape, trailing = np.shape(x), 2 if time else 1
@@ -200,21 +266,35 @@ def check_call(
         names.insert(0 if time_major else -1, "time")
     axes = ", ".join(names)
     if len(shape) < trailing or (len(shape) > trailing and not batched):
-        hint = "" if batched else " This model takes one example: batch it with jax.vmap."
+        hint = (
+            "" if batched else " This model takes one example: batch it with jax.vmap."
+        )
         if len(shape) < trailing and "BatchTracer" in type(x).__name__:
-            hint = " jax.vmap has taken an axis of it." + " This model takes a batch without jax.vmap." * batched
+            hint = (
+                " jax.vmap has taken an axis of it."
+                + " This model takes a batch without jax.vmap." * batched
+            )
         raise InputError(f"x has shape {shape}, expected ({axes}).{hint}")
     if 0 in shape:
-        raise InputError(f"x has shape {shape} ({axes}), expected at least one entry on every axis.")
+        raise InputError(
+            f"x has shape {shape} ({axes}), expected at least one entry on every axis."
+        )
     if input_size not in (None, shape[-1]):
-        raise InputError(f"x has shape {shape} ({axes}), expected {input_size} features: input_size {input_size}.")
+        raise InputError(
+            f"x has shape {shape} ({axes}), expected {input_size} features: input_size {input_size}."
+        )
     batch = shape[1:-1] if time and time_major else shape[:-trailing]
     examples = f"batch {', '.join(map(str, batch))} from x {shape}, " if batch else ""
     one_each = f"{examples}hidden_size {hidden_size}. Pass one state per example, or carry=None for the learned initial"
     of_each = f"one per example of x {shape}."
     expected = {
         "x": (shape, "", jnp.floating, "a floating-point one"),
-        "carry": ((*batch, hidden_size), f"{one_each} state.", jnp.floating, "a floating-point one"),
+        "carry": (
+            (*batch, hidden_size),
+            f"{one_each} state.",
+            jnp.floating,
+            "a floating-point one",
+        ),
         "lengths": (batch, of_each, np.integer, "an integer one"),
         "resets": (shape[:-1], f"one per step of x {shape}.", np.bool_, "bool"),
         "reset": (batch, of_each, np.bool_, "bool"),
@@ -224,11 +304,15 @@ def check_call(
         dtype = array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
         of_shape, why, kind, wanted = expected[name]
         if np.shape(array) != of_shape:
-            raise InputError(f"{subject} shape {np.shape(array)}, expected {of_shape}: {why}")
+            raise InputError(
+                f"{subject} shape {np.shape(array)}, expected {of_shape}: {why}"
+            )
         if not jnp.issubdtype(dtype, kind) or jnp.issubdtype(dtype, np.timedelta64):
             raise InputError(f"{subject} dtype {dtype}, expected {wanted}.")
         if kind is jnp.floating and (not dtype.isnative or dtype.itemsize > 8):
-            raise InputError(f"{subject} dtype {dtype}, which JAX lacks. Convert with .astype('float32') or another.")
+            raise InputError(
+                f"{subject} dtype {dtype}, which JAX lacks. Convert with .astype('float32') or another."
+            )
 
 
 def check_batch_shape(batch_shape: Any) -> None:
@@ -240,8 +324,15 @@ def check_batch_shape(batch_shape: Any) -> None:
     (8,) for a batch of 8.
     """
     sizes = batch_shape if isinstance(batch_shape, tuple | list) else [None]
-    if not all(isinstance(size, Integral) and not isinstance(size, bool) and 0 < int(size) < 2**31 for size in sizes):
-        expected = "a tuple of whole numbers from 1 on, below 2**31, as (8,) for a batch of 8"
+    if not all(
+        isinstance(size, Integral)
+        and not isinstance(size, bool)
+        and 0 < int(size) < 2**31
+        for size in sizes
+    ):
+        expected = (
+            "a tuple of whole numbers from 1 on, below 2**31, as (8,) for a batch of 8"
+        )
         raise InputError(f"batch_shape is {batch_shape!r}, expected {expected}.")
 
 
@@ -268,9 +359,15 @@ def clip_lengths(lengths: Any, time: int) -> Any:
     >>> clip_lengths(np.array([-4, 2, 2**40]), 5).tolist()
     [0, 2, 5]
     """
-    own: Any = jnp if isinstance(lengths, jax.Array) or hasattr(lengths, "__jax_array__") else np
+    own: Any = (
+        jnp
+        if isinstance(lengths, jax.Array) or hasattr(lengths, "__jax_array__")
+        else np
+    )
     lengths = own.asarray(lengths)
-    return jnp.asarray(own.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(np.int32))
+    return jnp.asarray(
+        own.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(np.int32)
+    )
 
 
 def computation_dtype(dtype: Any, *arrays: Any) -> Any:
@@ -288,7 +385,9 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
     """
     if dtype is not None:
         return jnp.dtype(dtype)
-    dtypes = dict.fromkeys(jnp.result_type(array) for array in arrays if array is not None)
+    dtypes = dict.fromkeys(
+        jnp.result_type(array) for array in arrays if array is not None
+    )
     try:
         return reduce(jnp.promote_types, dtypes)
     except ValueError as error:
@@ -300,9 +399,15 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
 
 def _check_array(name: str, array: Any) -> None:
     """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what converts itself to one."""
-    known = isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(array, "__jax_array__")
+    known = isinstance(array, jax.Array | np.ndarray | np.generic) or hasattr(
+        array, "__jax_array__"
+    )
     if not known or isinstance(array, np.ma.MaskedArray):
-        hint = "one without a mask. Fill it, as with .filled(0)." if known else "an array. Convert it with jnp.asarray."
+        hint = (
+            "one without a mask. Fill it, as with .filled(0)."
+            if known
+            else "an array. Convert it with jnp.asarray."
+        )
         if isinstance(array, jax.ShapeDtypeStruct):
             hint = "an array. It has a shape and no numbers: pass it through jax.eval_shape, which traces the call."
         raise InputError(f"{name}: got a {type(array).__name__}, expected {hint}")

@@ -90,7 +90,9 @@ def leaves(params: GRUParams | ClassifierParams) -> dict[str, Any]:
     """The arrays of a canonical record by name, a classifier's readout as `readout.weight`, `readout.bias`."""
     if isinstance(params, GRUParams):
         return params._asdict()
-    return params.gru._asdict() | {f"readout.{name}": array for name, array in params.readout._asdict().items()}
+    return params.gru._asdict() | {
+        f"readout.{name}": array for name, array in params.readout._asdict().items()
+    }
 
 
 def from_leaves(arrays: Mapping[str, Any]) -> Any:
@@ -98,14 +100,26 @@ def from_leaves(arrays: Mapping[str, Any]) -> Any:
     gru = GRUParams(*(arrays[name] for name in GRUParams._fields))
     if "readout.weight" not in arrays:
         return gru
-    return ClassifierParams(gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"]))
+    return ClassifierParams(
+        gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"])
+    )
 
 
-def leaf_shapes(input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
+def leaf_shapes(
+    input_size: int, hidden_size: int, classes: int | None = None
+) -> dict[str, tuple[int, ...]]:
     """The shape of each of `leaves`, for D = input_size, H = hidden_size and, of a classifier, C = classes."""
     D, H, C = input_size, hidden_size, classes
-    shapes = {"weight_ih": (3 * H, D), "weight_hh": (3 * H, H), "bias": (3 * H,), "bias_n": (H,), "initial_carry": (H,)}
-    return shapes | ({} if C is None else {"readout.weight": (C, H), "readout.bias": (C,)})
+    shapes = {
+        "weight_ih": (3 * H, D),
+        "weight_hh": (3 * H, H),
+        "bias": (3 * H,),
+        "bias_n": (H,),
+        "initial_carry": (H,),
+    }
+    return shapes | (
+        {} if C is None else {"readout.weight": (C, H), "readout.bias": (C,)}
+    )
 
 
 def random_params(config: GRUConfig, seed: int = 0) -> Any:
@@ -135,7 +149,9 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
     D, H, C = config.input_size, config.hidden_size, config.classes
     kind, expected = type(params).__name__, GRUParams if C is None else ClassifierParams
     if not isinstance(params, expected):
-        raise InputError(f"parameters are {kind}, expected {expected.__name__}: classes is {C}.")
+        raise InputError(
+            f"parameters are {kind}, expected {expected.__name__}: classes is {C}."
+        )
     why = f": input_size {D}, hidden_size {H}"
     check_arrays(leaves(params), leaf_shapes(D, H, C), why, config.param_dtype)
 
@@ -150,23 +166,34 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
     4
     """
     if not isinstance(params, GRUParams | ClassifierParams):
-        raise InputError(f"parameters are a {type(params).__name__}, expected GRUParams or ClassifierParams.")
+        raise InputError(
+            f"parameters are a {type(params).__name__}, expected GRUParams or ClassifierParams."
+        )
     arrays = leaves(params)
     D, H = (columns_of(name, arrays[name]) for name in MATRICES)
     classes = np.size(arrays["readout.bias"]) if "readout.bias" in arrays else None
-    return GRUConfig(D, H, classes, param_dtype=str(arrays["weight_ih"].dtype), **options)
+    return GRUConfig(
+        D, H, classes, param_dtype=str(arrays["weight_ih"].dtype), **options
+    )
 
 
 def columns_of(name: str, matrix: Any) -> int:
     """The columns of an array. Raises an InputError with its name unless it has two axes."""
     if getattr(matrix, "ndim", None) != 2:
-        kind = f"has shape {matrix.shape}" if hasattr(matrix, "shape") else f"is a {type(matrix).__name__}"
+        kind = (
+            f"has shape {matrix.shape}"
+            if hasattr(matrix, "shape")
+            else f"is a {type(matrix).__name__}"
+        )
         raise InputError(f"{name} {kind}, expected an array of two axes.")
     return matrix.shape[1]
 
 
 def check_arrays(
-    arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], why: str = "", dtype: str | None = None
+    arrays: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    why: str = "",
+    dtype: str | None = None,
 ) -> None:
     """Raise InputError unless arrays have these shapes, with at least one entry, and one dtype.
 
@@ -197,9 +224,15 @@ def _check_tensors(tensors: Mapping[str, np.ndarray]) -> None:
     """Raise InputError unless these are a GRU's parameters."""
     names = sorted(GRUParams._fields)
     if sorted(tensors) != names:
-        raise InputError(f"has the tensors {', '.join(sorted(tensors)) or 'none'}, expected {', '.join(names)}.")
+        raise InputError(
+            f"has the tensors {', '.join(sorted(tensors)) or 'none'}, expected {', '.join(names)}."
+        )
     D, H = (columns_of(name, tensors[name]) for name in MATRICES)
-    check_arrays(tensors, leaf_shapes(D, H), f": weight_ih and weight_hh have {D} and {H} columns")
+    check_arrays(
+        tensors,
+        leaf_shapes(D, H),
+        f": weight_ih and weight_hh have {D} and {H} columns",
+    )
 
 
 def tensors_of(content: bytes) -> dict[str, np.ndarray]:
@@ -210,7 +243,9 @@ def tensors_of(content: bytes) -> dict[str, np.ndarray]:
     try:
         return load(content)
     except KeyError as error:
-        raise InputError(f"has dtype {error}, expected F16, F32 or F64. Convert it.") from error
+        raise InputError(
+            f"has dtype {error}, expected F16, F32 or F64. Convert it."
+        ) from error
     except (SafetensorError, ValueError, TypeError) as error:
         reason = f"not a readable safetensors file ({brief(error)})"
         raise InputError(f"{reason}. It may be truncated; write it again.") from error

@@ -30,14 +30,23 @@ from .model import (
     state_sets,
     varied,
 )
-from .pairs import Pair, difference_of_steps, different_draws, errors_of_training, leaf_errors
+from .pairs import (
+    Pair,
+    difference_of_steps,
+    different_draws,
+    errors_of_training,
+    leaf_errors,
+)
 from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
 from .programs import TracedProgram
 from .refinement import Refinement, copies
 from .report import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 
 ROUNDING = 1e-9  # the largest difference in float64, relative to the largest magnitude, that is rounding
-OF_GRADIENTS, OF_TRAINING = 100, 1000  # how much more it may be in a gradient, and after some steps of training
+OF_GRADIENTS, OF_TRAINING = (
+    100,
+    1000,
+)  # how much more it may be in a gradient, and after some steps of training
 #: How many times the reference's error the candidate's may be in the working dtype, and how many of its last digits.
 TIMES, DIGITS = 4.0, 64.0
 
@@ -66,21 +75,38 @@ def compare(
         InputError: no model, one that does not take the inputs, a reference that returns NaN, or a wrong mapping.
     """
     if mapping is not None and not isinstance(mapping, Mapping):
-        raise InputError(f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: reference_path}}.")
-    models = named_apart(checked(reference, "the reference"), checked(candidate, "the candidate"))
+        raise InputError(
+            f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: reference_path}}."
+        )
+    models = named_apart(
+        checked(reference, "the reference"), checked(candidate, "the candidate")
+    )
     with np.errstate(all="ignore"):  # values of models that differ may overflow
         return _Comparing(*models, as_arrays(inputs), say).run(mapping)
 
 
 class _Comparing:
-    def __init__(self, reference: Model, candidate: Model, inputs: tuple[Any, ...], say: Callable[[str], None]):
-        self.reference, self.candidate, self.inputs, self.say = reference, candidate, inputs, say
+    def __init__(
+        self,
+        reference: Model,
+        candidate: Model,
+        inputs: tuple[Any, ...],
+        say: Callable[[str], None],
+    ):
+        self.reference, self.candidate, self.inputs, self.say = (
+            reference,
+            candidate,
+            inputs,
+            say,
+        )
         self.result = Comparison(reference.name, candidate.name)
         #: Of each quantity that differs, how it does, and a function that looks for the lines that compute it.
         self.failures: dict[str, tuple[str, Callable[[], Iterable[Place]]]] = {}
         self.tolerance = ROUNDING
         #: Of both models; a candidate of one mode has to be the same function in all of the reference's.
-        self.modes = [*zip(reference.modes, candidate.modes * len(reference.modes), strict=False)]
+        self.modes = [
+            *zip(reference.modes, candidate.modes * len(reference.modes), strict=False)
+        ]
 
     def run(self, mapping: Any) -> Comparison:
         reference, candidate, modes = self.reference, self.candidate, self.modes
@@ -92,7 +118,9 @@ class _Comparing:
         first = self._match(*self._programs(*modes[0]), mapping)
         for mode in modes:
             r, c = (first.r, first.c) if mode == modes[0] else self._programs(*mode)
-            self._mode(replace(first, r=r, c=c), f" ({mode[0]})" if len(modes) > 1 else "")
+            self._mode(
+                replace(first, r=r, c=c), f" ({mode[0]})" if len(modes) > 1 else ""
+            )
         for compared_last in (self._next_call, self._variations, self._accuracy):
             if not self.failures:
                 compared_last(first)
@@ -101,7 +129,10 @@ class _Comparing:
         return self.result
 
     def _programs(self, mode_r: str, mode_c: str) -> tuple[Any, Any]:
-        r, c = self.reference.program(self.inputs, mode_r), self.candidate.program(self.inputs, mode_c)
+        r, c = (
+            self.reference.program(self.inputs, mode_r),
+            self.candidate.program(self.inputs, mode_c),
+        )
         if len(r.outputs) != len(c.outputs):
             raise InputError(
                 f"{self.candidate.name} returns {len(c.outputs)} arrays, {self.reference.name} {len(r.outputs)}. Give "
@@ -115,11 +146,15 @@ class _Comparing:
         states = match(r.states, c.states)
         state = state_sets(r.state_values, unmatched(r.states, states))
         arguments = Arguments(param_sets(r.param_values), state, inputs)
-        own_state = converted(states, state, state_sets(c.state_values, range(len(c.states))))
+        own_state = converted(
+            states, state, state_sets(c.state_values, range(len(c.states)))
+        )
         own = Arguments(param_sets(c.param_values, seed=1000), own_state, inputs)
         both = arguments.sets(OTHERS), own.sets(OTHERS)
         reference, first = r.tape(both[0]), c.tape(both[1])
-        matches = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
+        matches = match(
+            with_uses(r.params, reference), with_uses(c.params, first), mapping
+        )
         del first  # all values of a large program: they are not needed again
         match_by_values(matches, r.param_values, c.param_values)
         if any(len(m.options) > 1 for m in matches):
@@ -134,11 +169,18 @@ class _Comparing:
                     "that it may train at another rate: gradients of these and steps of training are not compared."
                 )
         given = replace(own, params=converted(matches, arguments.params, own.params))
-        result.converted, result.converted_state = ([a[0] for a in some] for some in (given.params, given.state))
+        result.converted, result.converted_state = (
+            [a[0] for a in some] for some in (given.params, given.state)
+        )
         of_state = Parameters.of(r.states, c.states, states)
-        for whose, paths in (("reference", of_state.only_reference), ("candidate", of_state.only_candidate)):
+        for whose, paths in (
+            ("reference", of_state.only_reference),
+            ("candidate", of_state.only_candidate),
+        ):
             if paths:
-                result.remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
+                result.remarks.append(
+                    f"Only the {whose} has this state, which is not compared: {listed(paths)}."
+                )
         return Pair(r, c, arguments, given, matches, states)
 
     def _mode(self, pair: Pair, name: str) -> None:
@@ -165,19 +207,29 @@ class _Comparing:
         moved = 0.0
         if pair.r.narrow_constants or pair.c.narrow_constants:
             moved += largest(first.outputs, pair.r.forward(pair.mine, jitter=1).outputs)
-            moved += largest(second.outputs, pair.c.forward(pair.given, jitter=2).outputs)
+            moved += largest(
+                second.outputs, pair.c.forward(pair.given, jitter=2).outputs
+            )
         tolerance = max(ROUNDING, 4 * moved)
         self.tolerance = max(self.tolerance, tolerance)
-        own, wanted = ([list(a.shape[1:]) for a in result.outputs] for result in (second, first))
+        own, wanted = (
+            [list(a.shape[1:]) for a in result.outputs] for result in (second, first)
+        )
         if own != wanted:
             remark = f"The outputs have the shapes {listed(map(str, own))}, expected {listed(map(str, wanted))}"
             self.result.remarks.append(f"{remark}. {self.candidate.hint}".rstrip())
         places = partial(self._places, pair)
-        same = self._record(f"outputs{name}", largest(first.outputs, second.outputs), tolerance, places)
+        same = self._record(
+            f"outputs{name}", largest(first.outputs, second.outputs), tolerance, places
+        )
         errors = leaf_errors(pair.state_matches, first.state, second.state)
-        for leaf, m, error in zip(pair.c.states, pair.state_matches, errors, strict=True):
+        for leaf, m, error in zip(
+            pair.c.states, pair.state_matches, errors, strict=True
+        ):
             if m.layout is not None:
-                same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
+                same &= self._record(
+                    f"new state {leaf.path}{name}", error, tolerance, places
+                )
         return same
 
     def _next_call(self, pair: Pair) -> None:
@@ -187,15 +239,23 @@ class _Comparing:
         if not traced or not any(jax.tree.leaves(model.state) for model in models):
             return
         ways = zip(models, self.modes[0], self.modes[-1], strict=True)
-        r, c = (TracedProgram(model, self.inputs, first, last) for model, first, last in ways)
+        r, c = (
+            TracedProgram(model, self.inputs, first, last)
+            for model, first, last in ways
+        )
         wanted, own = r.forward(pair.mine).outputs, c.forward(pair.given).outputs
         if _is_finite(wanted):
             places = partial(self._places, replace(pair, r=r, c=c))
-            self._record("outputs of the next call", largest(wanted, own), self.tolerance, places)
+            self._record(
+                "outputs of the next call", largest(wanted, own), self.tolerance, places
+            )
 
     def _gradients(self, pair: Pair, name: str) -> None:
         """Compare gradients; and parameters after some steps of SGD, of Adam, and of the models' own optimizers."""
-        tolerance, places = OF_GRADIENTS * self.tolerance, partial(self._places, pair, of_gradients=True)
+        tolerance, places = (
+            OF_GRADIENTS * self.tolerance,
+            partial(self._places, pair, of_gradients=True),
+        )
         few = pair.sets(slice(2))
         agree = True
         for quantity, error in few.gradient_errors(*few.gradients()).items():
@@ -205,11 +265,20 @@ class _Comparing:
         pair = pair.sets(OTHERS)
         for steps, error in errors_of_training(pair):
             self._record(f"{steps}{name}", error, OF_TRAINING * self.tolerance, places)
-        if self.reference.optimizer is not None and self.candidate.optimizer is not None:
+        if (
+            self.reference.optimizer is not None
+            and self.candidate.optimizer is not None
+        ):
             error, where = difference_of_steps(pair)
             reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
             places = partial(places_of_optimizers, self.reference, self.candidate)
-            self._record(f"steps of their own optimizers{name}", error, OF_TRAINING * self.tolerance, places, reason)
+            self._record(
+                f"steps of their own optimizers{name}",
+                error,
+                OF_TRAINING * self.tolerance,
+                places,
+                reason,
+            )
 
     def _variations(self, pair: Pair) -> None:
         """A batch of one, and another length, where both take them."""
@@ -217,16 +286,26 @@ class _Comparing:
         for name, inputs in varied(self.inputs):
             arrays = list(map(one_set, jax.tree.leaves(inputs)))
             try:
-                first = self.reference.program(inputs, mode_r).forward(replace(pair.mine, inputs=arrays))
+                first = self.reference.program(inputs, mode_r).forward(
+                    replace(pair.mine, inputs=arrays)
+                )
             except Exception:  # the model is made for the sizes that were given
                 continue
             try:
-                second = self.candidate.program(inputs, mode_c).forward(replace(pair.given, inputs=arrays))
+                second = self.candidate.program(inputs, mode_c).forward(
+                    replace(pair.given, inputs=arrays)
+                )
             except Exception as error:
-                self.result.remarks.append(f"The reference takes {name}, the candidate does not: {brief(error)}")
+                self.result.remarks.append(
+                    f"The reference takes {name}, the candidate does not: {brief(error)}"
+                )
                 continue
             if _is_finite(first.outputs):
-                self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance)
+                self._record(
+                    f"outputs of {name}",
+                    largest(first.outputs, second.outputs),
+                    self.tolerance,
+                )
 
     def _accuracy(self, pair: Pair) -> None:
         if pair.r.draws or pair.c.draws:
@@ -236,24 +315,51 @@ class _Comparing:
         exact = pair.r.forward(pair.mine).outputs
 
         def error_of(outputs: list[Any]) -> float:
-            pairs = [(np.asarray(a), b) for a, b in zip(outputs, exact, strict=True) if b.dtype.kind in "fc"]
-            return largest([b for _, b in pairs], [a.astype(b.dtype)[None] for a, b in pairs])
+            pairs = [
+                (np.asarray(a), b)
+                for a, b in zip(outputs, exact, strict=True)
+                if b.dtype.kind in "fc"
+            ]
+            return largest(
+                [b for _, b in pairs], [a.astype(b.dtype)[None] for a, b in pairs]
+            )
 
         try:
             with jax.default_matmul_precision("highest"):
                 own = pair.r.run(pair.mine, self.inputs, jit=True)
-                outputs = {jit: pair.c.run(pair.given, self.inputs, jit=jit) for jit in (True, False)}
+                outputs = {
+                    jit: pair.c.run(pair.given, self.inputs, jit=jit)
+                    for jit in (True, False)
+                }
         except Exception as error:
-            self.result.remarks.append(f"Not run in its own dtype: {type(error).__name__}: {brief(error)}")
+            self.result.remarks.append(
+                f"Not run in its own dtype: {type(error).__name__}: {brief(error)}"
+            )
             return
-        epsilon = max((float(jnp.finfo(a.dtype).eps) for a in own if is_float(a)), default=0.0)
+        epsilon = max(
+            (float(jnp.finfo(a.dtype).eps) for a in own if is_float(a)), default=0.0
+        )
         for jit, arrays in outputs.items():
-            error, name = error_of(arrays), "error in its own dtype" + ("" if jit else ", not compiled")
+            error, name = (
+                error_of(arrays),
+                "error in its own dtype" + ("" if jit else ", not compiled"),
+            )
             reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
-            self._record(name, error, TIMES * error_of(own) + DIGITS * epsilon, partial(rounded, pair.c), reason)
+            self._record(
+                name,
+                error,
+                TIMES * error_of(own) + DIGITS * epsilon,
+                partial(rounded, pair.c),
+                reason,
+            )
 
     def _record(
-        self, name: str, error: float, tolerance: float, places: Callable[[], Any] = tuple, reason: str = ""
+        self,
+        name: str,
+        error: float,
+        tolerance: float,
+        places: Callable[[], Any] = tuple,
+        reason: str = "",
     ) -> bool:
         """Keep the error of a quantity; whether it is within the tolerance."""
         self.result.errors[name] = error
@@ -268,14 +374,22 @@ class _Comparing:
         result, parameters = self.result, self.result.parameters
         if not self.failures:
             result.verdict = SAME
-            agree = listed(name for name in result.errors if not name.startswith("error"))
+            agree = listed(
+                name for name in result.errors if not name.startswith("error")
+            )
             result.reason = f"These agree: {agree}."
             return
         (_, (reason, places)), *others = self.failures.items()
-        result.verdict = UNKNOWN if parameters.only_candidate and parameters.only_reference else ANOTHER
+        result.verdict = (
+            UNKNOWN
+            if parameters.only_candidate and parameters.only_reference
+            else ANOTHER
+        )
         result.reason = f"The {reason}."
         if others:
-            result.reason += f" These differ, too: {listed(name for name, _ in others)}."
+            result.reason += (
+                f" These differ, too: {listed(name for name, _ in others)}."
+            )
         if alone := [*parameters.only_candidate, *parameters.only_reference]:
             result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
         self.say("Look for the place where they part.")
@@ -285,7 +399,9 @@ class _Comparing:
         pair = pair.sets(OTHERS)
         if of_gradients:
             yield from left_out(pair, OF_GRADIENTS * self.tolerance)
-        search = Search(*(pair.gradient_tapes() if of_gradients else pair.tapes()), self.tolerance)
+        search = Search(
+            *(pair.gradient_tapes() if of_gradients else pair.tapes()), self.tolerance
+        )
         if search.wrong:  # else they part for other values alone
             self.result.agreed = search.counts()
             places = places_of(search)

@@ -30,7 +30,10 @@ class Leaf:
 
     path: str  # the names on the way to it, joined by slashes
     shape: tuple[int, ...]
-    used: tuple[int, int] = (0, 0)  # when it is used first, among all leaves of the model
+    used: tuple[int, int] = (
+        0,
+        0,
+    )  # when it is used first, among all leaves of the model
     summed: tuple[frozenset[int], ...] = ()
     number: int = -1  # among the leaves of its model
 
@@ -61,27 +64,42 @@ class Transform:
 class LeafLayout:
     """Where the numbers of a candidate's leaf stand in the reference's."""
 
-    sources: tuple[int, ...]  # the numbers of the reference's leaves, in the order in which they are joined
-    index: np.ndarray  # for each number its place in these leaves, flattened and one behind the other
+    sources: tuple[
+        int, ...
+    ]  # the numbers of the reference's leaves, in the order in which they are joined
+    index: (
+        np.ndarray
+    )  # for each number its place in these leaves, flattened and one behind the other
     how: str  # it in words
 
     def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
         """The candidate's leaf, of the reference's with an axis of sets in front."""
         flat = [leaves[n].reshape(len(leaves[n]), -1) for n in self.sources]
-        return np.take(flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), self.index, axis=1)
+        return np.take(
+            flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1),
+            self.index,
+            axis=1,
+        )
 
     def give_back(self, leaf: np.ndarray, totals: Sequence[np.ndarray]) -> None:
         """Add a candidate's leaf, as a gradient, to arrays of the shapes of the reference's."""
         sizes = [totals[n][0].size for n in self.sources]
         flat = np.zeros((len(leaf), sum(sizes)), leaf.dtype)
         flat[:, self.index] = leaf
-        for n, part in zip(self.sources, np.split(flat, np.cumsum(sizes)[:-1], 1), strict=True):
+        for n, part in zip(
+            self.sources, np.split(flat, np.cumsum(sizes)[:-1], 1), strict=True
+        ):
             np.add(totals[n], part.reshape(totals[n].shape), out=totals[n])
 
     @cached_property
     def numbers(self) -> frozenset[tuple[int, int]]:
         """Which numbers it holds: the first of its first source, and whole other sources."""
-        return frozenset({(self.sources[0], int(self.index.min())), *((n, -1) for n in self.sources[1:])})
+        return frozenset(
+            {
+                (self.sources[0], int(self.index.min())),
+                *((n, -1) for n in self.sources[1:]),
+            }
+        )
 
     @cached_property
     def key(self) -> tuple[tuple[int, ...], bytes]:
@@ -91,32 +109,55 @@ class LeafLayout:
 
 def whole(number: int, of: Shape, to: Shape) -> list[LeafLayout]:
     """The layouts of a leaf of the reference, by its number and shape, as another of its size, the simplest first."""
-    return [LeafLayout((number,), index, how) for (how, _), index in _indices(of, to).items()]
+    return [
+        LeafLayout((number,), index, how)
+        for (how, _), index in _indices(of, to).items()
+    ]
 
 
-def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[LeafLayout]:
+def joined(
+    numbers: Sequence[int], shapes: Sequence[Shape], to: Shape
+) -> list[LeafLayout]:
     """The layouts of several leaves, each as long as it has to be, joined along an axis in this order."""
     result, starts = [], np.cumsum([0, *map(prod, shapes)])
     for axis, length in enumerate(to):
-        parts = [(*to[:axis], prod(shape) * length // prod(to), *to[axis + 1 :]) for shape in shapes]
-        if sum(part[axis] for part in parts) != length or list(map(prod, parts)) != list(map(prod, shapes)):
+        parts = [
+            (*to[:axis], prod(shape) * length // prod(to), *to[axis + 1 :])
+            for shape in shapes
+        ]
+        if sum(part[axis] for part in parts) != length or list(
+            map(prod, parts)
+        ) != list(map(prod, shapes)):
             continue
         ways = [_indices(*pair) for pair in zip(shapes, parts, strict=True)]
         for key in (key for key in ways[0] if all(key in some for some in ways)):
-            index = np.concatenate([some[key] + start for some, start in zip(ways, starts, strict=False)], axis)
+            index = np.concatenate(
+                [some[key] + start for some, start in zip(ways, starts, strict=False)],
+                axis,
+            )
             words = "" if key[0] == "as it is" else f"{key[0]} and "
-            result.append(LeafLayout(tuple(numbers), index, f"{words}joined along axis {axis}"))
+            result.append(
+                LeafLayout(tuple(numbers), index, f"{words}joined along axis {axis}")
+            )
     return _first_of_each(result, lambda layout: layout.key)
 
 
-def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[LeafLayout]:
+def piece(
+    number: int, of: Shape, to: Shape, which: int, pieces: int
+) -> list[LeafLayout]:
     """The layouts of one of several pieces of a leaf, cut along an axis, as another leaf."""
     result = []
     for axis, length in enumerate(to):
-        for (how, _), index in _indices(of, (*to[:axis], length * pieces, *to[axis + 1 :])).items():
+        for (how, _), index in _indices(
+            of, (*to[:axis], length * pieces, *to[axis + 1 :])
+        ).items():
             words = f"piece {which + 1} of {pieces} along axis {axis}"
             part = np.split(index, pieces, axis)[which]
-            result.append(LeafLayout((number,), part, words if how == "as it is" else f"{how}, {words}"))
+            result.append(
+                LeafLayout(
+                    (number,), part, words if how == "as it is" else f"{how}, {words}"
+                )
+            )
     return _first_of_each(result, lambda layout: layout.key)
 
 
@@ -132,12 +173,26 @@ def _indices(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
             if order == tuple(range(len(a))):
                 ways.append((moved.reshape(to), "as it is" if of == to else "reshaped"))
             else:
-                ways.append((moved.reshape(to), "transposed" + " and reshaped" * (list(moved.shape) != b)))
+                ways.append(
+                    (
+                        moved.reshape(to),
+                        "transposed" + " and reshaped" * (list(moved.shape) != b),
+                    )
+                )
     for order in permutations(range(len(b))) if few and len(a) != len(b) else ():
-        before = [b[n] for n in order]  # the axes of the result, in the order of what is reshaped
+        before = [
+            b[n] for n in order
+        ]  # the axes of the result, in the order of what is reshaped
         if _refines(before, a):
-            ways.append((places.reshape(before).transpose(np.argsort(order)).reshape(to), "reshaped and transposed"))
-    corner = tuple(slice(None, None, max(length // 4, 1)) for length in to)  # enough to tell layouts apart
+            ways.append(
+                (
+                    places.reshape(before).transpose(np.argsort(order)).reshape(to),
+                    "reshaped and transposed",
+                )
+            )
+    corner = tuple(
+        slice(None, None, max(length // 4, 1)) for length in to
+    )  # enough to tell layouts apart
     result: dict[tuple[str, int], np.ndarray] = {}
     of_words = Counter[str]()
     for index, how in _first_of_each(ways, lambda way: way[0][corner].tobytes()):
@@ -148,7 +203,9 @@ def _indices(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
 
 def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
     """Whether axes next to each other make up those of the other shape."""
-    return prod(fine) == prod(coarse) and set(accumulate(coarse, mul)) <= set(accumulate(fine, mul))
+    return prod(fine) == prod(coarse) and set(accumulate(coarse, mul)) <= set(
+        accumulate(fine, mul)
+    )
 
 
 def _first_of_each(things: Iterable[Any], key: Callable[[Any], Any]) -> list[Any]:
@@ -164,33 +221,54 @@ def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
     paths = [leaf.path for leaf in leaves]
     if wanted in paths:
         return paths.index(wanted)
-    ends = [n for n, p in enumerate(paths) if f"/{p}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{p}")]
+    ends = [
+        n
+        for n, p in enumerate(paths)
+        if f"/{p}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{p}")
+    ]
     if len(ends) != 1:
         known = ", ".join(paths[:20])
-        raise InputError(f"the mapping names {path!r}, which is no parameter of the {whose}. It has: {known}.")
+        raise InputError(
+            f"the mapping names {path!r}, which is no parameter of the {whose}. It has: {known}."
+        )
     return ends[0]
 
 
-def mapped(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | LeafLayout:
+def mapped(
+    target: Any, reference: Sequence[Leaf], leaf: Leaf
+) -> Transform | LeafLayout:
     """What a mapping says that a leaf of the candidate is. Raises an InputError if it makes no sense."""
     is_pair = isinstance(target, tuple) and len(target) == 2 and callable(target[1])
     paths, function = target if is_pair else (target, None)
     paths = [paths] if isinstance(paths, str) else paths
     this = f"the mapping of {leaf.path!r}"
-    if not isinstance(paths, tuple | list) or not all(isinstance(path, str) for path in paths):
-        raise InputError(f"{this} is {brief(repr(target))}, expected a path, or (path, function).")
+    if not isinstance(paths, tuple | list) or not all(
+        isinstance(path, str) for path in paths
+    ):
+        raise InputError(
+            f"{this} is {brief(repr(target))}, expected a path, or (path, function)."
+        )
     if len(paths) != 1 and function is None:
-        raise InputError(f"{this} has {len(paths)} paths: give a function of these leaves, too.")
+        raise InputError(
+            f"{this} has {len(paths)} paths: give a function of these leaves, too."
+        )
     sources = tuple(find(path, reference, "reference") for path in paths)
     shapes = [reference[r].shape for r in sources]
 
     def result(flat: np.ndarray) -> np.ndarray:
         ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
-        given = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+        given = [
+            part.reshape(shape)
+            for part, shape in zip(np.split(flat, ends), shapes, strict=True)
+        ]
         try:
-            return np.asarray(given[0] if function is None else function(*given), np.float64)
+            return np.asarray(
+                given[0] if function is None else function(*given), np.float64
+            )
         except Exception as error:
-            raise InputError(f"{this} fails: {type(error).__name__}: {brief(error)}") from error
+            raise InputError(
+                f"{this} fails: {type(error).__name__}: {brief(error)}"
+            ) from error
 
     size = sum(map(prod, shapes))
     counted = result(np.arange(1.0, size + 1))
@@ -200,9 +278,15 @@ def mapped(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | Le
             f"{listed(map(str, shapes))}."
         )
     index = np.rint(counted).astype(int) - 1
-    if index.size == len(np.unique(index)) and index.min(initial=0) >= 0 and index.max(initial=0) < size:
+    if (
+        index.size == len(np.unique(index))
+        and index.min(initial=0) >= 0
+        and index.max(initial=0) < size
+    ):
         values = np.random.default_rng(3).uniform(0.5, 1.5, size)
-        if np.allclose(result(values), values[index], rtol=1e-6, atol=0):  # values are kept, and not only their order
+        if np.allclose(
+            result(values), values[index], rtol=1e-6, atol=0
+        ):  # values are kept, and not only their order
             return LeafLayout(sources, index, "by the mapping")
     assert function is not None
     return Transform(sources, function)

@@ -20,21 +20,36 @@ MARGIN = 0.1  # names tell two leaves apart if one is this much more alike than 
 SYNONYMS = {
     word: name
     for name, words in {
-        "weight": "kernel weights w scale gamma embedding embeddings", "bias": "b beta", "query": "q wq queries",
-        "key": "k wk keys", "value": "v wv values", "out": "o wo output", "var": "variance", "batchnorm": "bn",
-        "layer": "dense linear fc proj projection lin layers", "norm": "ln layernorm rmsnorm", "embed": "emb wte tok",
+        "weight": "kernel weights w scale gamma embedding embeddings",
+        "bias": "b beta",
+        "query": "q wq queries",
+        "key": "k wk keys",
+        "value": "v wv values",
+        "out": "o wo output",
+        "var": "variance",
+        "batchnorm": "bn",
+        "layer": "dense linear fc proj projection lin layers",
+        "norm": "ln layernorm rmsnorm",
+        "embed": "emb wte tok",
         "pos": "wpe position positional",
     }.items()
     for word in words.split()
-}  # fmt: skip
+}
 #: Names of what is several in one.
-JOINED: dict[str, tuple[str, ...]] = {"qkv": ("query", "key", "value"), "kv": ("key", "value")}
+JOINED: dict[str, tuple[str, ...]] = {
+    "qkv": ("query", "key", "value"),
+    "kv": ("key", "value"),
+}
 for _letter in "qkvo":
     JOINED |= {f"{_letter}proj": (_letter,), f"w{_letter}": (_letter,)}
 #: Names of the gates of recurrent cells, and of what is computed for each of them.
 for _gate in "ifgorzn":
     JOINED |= {f"i{_gate}": ("input", _gate), f"h{_gate}": ("hidden", _gate)}
-    JOINED |= {f"w{_gate}": ("weight", _gate), f"u{_gate}": ("hidden", "weight", _gate), f"b{_gate}": ("bias", _gate)}
+    JOINED |= {
+        f"w{_gate}": ("weight", _gate),
+        f"u{_gate}": ("hidden", "weight", _gate),
+        f"b{_gate}": ("bias", _gate),
+    }
 
 
 @dataclass
@@ -43,28 +58,44 @@ class Match:
 
     layout: LeafLayout | Transform | None  # what it is of the reference, if anything
     by: str = "names and shapes"  # or "the mapping", "values" or "function"
-    options: list[LeafLayout] = field(default_factory=list)  # all that it may be, the likeliest first
+    options: list[LeafLayout] = field(
+        default_factory=list
+    )  # all that it may be, the likeliest first
 
 
-def match(reference: Sequence[Leaf], candidate: Sequence[Leaf], mapping: Any = None) -> list[Match]:
+def match(
+    reference: Sequence[Leaf], candidate: Sequence[Leaf], mapping: Any = None
+) -> list[Match]:
     """A match for each leaf of the candidate. Raises an InputError if the mapping, as of `compare`, makes no sense."""
     return _Matching(reference, candidate).run(mapping or {})
 
 
-def match_by_values(matches: Sequence[Match], reference: Sequence[np.ndarray], candidate: Sequence[np.ndarray]) -> None:
+def match_by_values(
+    matches: Sequence[Match],
+    reference: Sequence[np.ndarray],
+    candidate: Sequence[np.ndarray],
+) -> None:
     """Choose, in matches, a layout by which the candidate has the reference's very values, in float64."""
     leaves = [a[None] for a in reference]
     for m, value in zip(matches, candidate, strict=True):
         if m.by != "the mapping" and value.size > 1 and np.ptp(np.abs(value)) > 0:
-            same = (o for o in m.options if np.allclose(o.convert(leaves)[0], value, rtol=1e-6, atol=0))
+            same = (
+                o
+                for o in m.options
+                if np.allclose(o.convert(leaves)[0], value, rtol=1e-6, atol=0)
+            )
             if (option := next(same, None)) is not None:
                 m.layout, m.by = option, "values"
 
 
-def converted(matches: Sequence[Match], reference: Sequence[np.ndarray], own: Sequence[np.ndarray]) -> list[np.ndarray]:
+def converted(
+    matches: Sequence[Match], reference: Sequence[np.ndarray], own: Sequence[np.ndarray]
+) -> list[np.ndarray]:
     """The candidate's leaves with the reference's values; its own where a leaf has no partner."""
     pairs = zip(own, matches, strict=True)
-    return [value if m.layout is None else m.layout.convert(reference) for value, m in pairs]
+    return [
+        value if m.layout is None else m.layout.convert(reference) for value, m in pairs
+    ]
 
 
 def unmatched(reference: Sequence[Leaf], matches: Sequence[Match]) -> list[int]:
@@ -89,10 +120,15 @@ def families(leaves: Sequence[Leaf]) -> list[list[Leaf]]:
     for leaf in leaves:
         parts = leaf.path.split("/")
         for place in range(len(parts)):
-            groups.setdefault(((*parts[:place], None, *parts[place + 1 :]), leaf.shape), []).append(leaf)
+            groups.setdefault(
+                ((*parts[:place], None, *parts[place + 1 :]), leaf.shape), []
+            ).append(leaf)
 
     def natural(leaf: Leaf) -> list[Any]:
-        return [int(text) if text.isdigit() else text for text in re.split(r"(\d+)", leaf.path)]
+        return [
+            int(text) if text.isdigit() else text
+            for text in re.split(r"(\d+)", leaf.path)
+        ]
 
     return [sorted(group, key=natural) for group in groups.values() if len(group) > 1]
 
@@ -100,7 +136,8 @@ def families(leaves: Sequence[Leaf]) -> list[list[Leaf]]:
 class _Matching:
     def __init__(self, reference: Sequence[Leaf], candidate: Sequence[Leaf]):
         self.reference, self.candidate = (
-            [replace(leaf, number=n) for n, leaf in enumerate(leaves)] for leaves in (reference, candidate)
+            [replace(leaf, number=n) for n, leaf in enumerate(leaves)]
+            for leaves in (reference, candidate)
         )
         self.matches = [Match(None) for _ in candidate]
 
@@ -109,7 +146,9 @@ class _Matching:
             leaf = self.candidate[find(path, self.candidate, "candidate")]
             if self.matches[leaf.number].layout is not None:
                 raise InputError(f"the mapping names {leaf.path!r} twice.")
-            self.matches[leaf.number] = Match(mapped(target, self.reference, leaf), "the mapping")
+            self.matches[leaf.number] = Match(
+                mapped(target, self.reference, leaf), "the mapping"
+            )
         self._join()
         self._split()
         self._assign()
@@ -119,23 +158,38 @@ class _Matching:
 
     def _free(self) -> tuple[list[Leaf], list[Leaf]]:
         alone = unmatched(self.reference, self.matches)
-        return [self.reference[r] for r in alone], [c for c in self.candidate if self.matches[c.number].layout is None]
+        return [self.reference[r] for r in alone], [
+            c for c in self.candidate if self.matches[c.number].layout is None
+        ]
 
     def _is_usual(self, option: LeafLayout, leaf: Leaf) -> bool:
         """Whether a layout is expected: products sum over the same numbers; else, a weight is a transposed kernel."""
         source = self.reference[option.sources[0]]
         if source.summed and leaf.summed:
             flat = option.index.reshape(-1)
-            mine = [{int(flat[stride] - flat[0]) for stride in group} for group in leaf.summed]
+            mine = [
+                {int(flat[stride] - flat[0]) for stride in group}
+                for group in leaf.summed
+            ]
             if len(mine) == len(source.summed):
-                return all(group <= other for group, other in zip(mine, source.summed, strict=True))
+                return all(
+                    group <= other
+                    for group, other in zip(mine, source.summed, strict=True)
+                )
             return set().union(*mine) - {0} <= frozenset().union(*source.summed)
-        turned = source.path.endswith("kernel") != leaf.path.endswith("kernel") and "weight" in words(source.path)[-1:]
+        turned = (
+            source.path.endswith("kernel") != leaf.path.endswith("kernel")
+            and "weight" in words(source.path)[-1:]
+        )
         return turned == ("transposed" in option.how)
 
     def _keep(self, leaf: Leaf, ways: Iterable[list[LeafLayout]]) -> None:
         """Keep the layouts of a leaf, if it has any: in each way, those first that are usual."""
-        options = [o for some in ways for o in sorted(some, key=lambda option: not self._is_usual(option, leaf))]
+        options = [
+            o
+            for some in ways
+            for o in sorted(some, key=lambda option: not self._is_usual(option, leaf))
+        ]
         if options:
             self.matches[leaf.number] = Match(options[0], options=options)
 
@@ -143,7 +197,13 @@ class _Matching:
         """Match leaves of the candidate that are several of the reference's in one."""
         free_r, free_c = self._free()
         for c, ways in _bundles(free_c, free_r):
-            self._keep(c, (joined([r.number for r in some], [r.shape for r in some], c.shape) for some in ways))
+            self._keep(
+                c,
+                (
+                    joined([r.number for r in some], [r.shape for r in some], c.shape)
+                    for some in ways
+                ),
+            )
 
     def _split(self) -> None:
         """Match leaves of the candidate that are pieces of one of the reference's."""
@@ -152,7 +212,11 @@ class _Matching:
             if len({c.shape for c in parts}) > 1:
                 continue  # the reference's leaf of unequal pieces: a mapping has to say
             for place, c in enumerate(parts):
-                places = [place, *(n for n in range(k) if n != place)] if k <= MOST_IN_ANY_ORDER else [place]
+                places = (
+                    [place, *(n for n in range(k) if n != place)]
+                    if k <= MOST_IN_ANY_ORDER
+                    else [place]
+                )
                 self._keep(c, [piece(r.number, r.shape, c.shape, n, k) for n in places])
 
     def _assign(self) -> None:
@@ -160,19 +224,32 @@ class _Matching:
         free_r, free_c = self._free()
         if not free_r or not free_c:
             return
-        named = np.array([[alike_names(r.path, c.path) for r in free_r] for c in free_c])
+        named = np.array(
+            [[alike_names(r.path, c.path) for r in free_r] for c in free_c]
+        )
         fits, options = np.zeros(named.shape, bool), {}
         alike = named + 0.5 / (1 + np.abs(_ranks(free_c)[:, None] - _ranks(free_r)))
         for (i, c), (j, r) in product(enumerate(free_c), enumerate(free_r)):
             if r.size == c.size and (some := whole(r.number, r.shape, c.shape)):
                 options[i, j], fits[i, j] = some, True
                 alike[i, j] += 0.2 * any(self._is_usual(option, c) for option in some)
-        from scipy.optimize import linear_sum_assignment  # here, since it takes long to import
+        from scipy.optimize import (
+            linear_sum_assignment,
+        )  # here, since it takes long to import
 
-        for i, j in zip(*linear_sum_assignment(np.where(fits, -alike, 10.0)), strict=True):
+        for i, j in zip(
+            *linear_sum_assignment(np.where(fits, -alike, 10.0)), strict=True
+        ):
             if fits[i, j]:
-                rivals = [k for k in np.argsort(-alike[i]) if fits[i, k] and named[i, k] > named[i, j] - MARGIN]
-                self._keep(free_c[i], [options[i, k] for k in [j, *(k for k in rivals if k != j)]])
+                rivals = [
+                    k
+                    for k in np.argsort(-alike[i])
+                    if fits[i, k] and named[i, k] > named[i, j] - MARGIN
+                ]
+                self._keep(
+                    free_c[i],
+                    [options[i, k] for k in [j, *(k for k in rivals if k != j)]],
+                )
 
 
 def _ranks(leaves: Sequence[Leaf]) -> np.ndarray:
@@ -183,7 +260,9 @@ def _ranks(leaves: Sequence[Leaf]) -> np.ndarray:
     return np.array([groups[leaf.size].index(leaf) for leaf in leaves])
 
 
-def _bundles(wholes: Sequence[Leaf], parts: Sequence[Leaf]) -> Iterator[tuple[Leaf, list[tuple[Leaf, ...]]]]:
+def _bundles(
+    wholes: Sequence[Leaf], parts: Sequence[Leaf]
+) -> Iterator[tuple[Leaf, list[tuple[Leaf, ...]]]]:
     """Each leaf that is several of the other model's in one, with the orders of these, the likeliest first.
 
     Those are of the modules whose other leaves are joined already, as biases beside kernels; else their names decide.
@@ -193,13 +272,17 @@ def _bundles(wholes: Sequence[Leaf], parts: Sequence[Leaf]) -> Iterator[tuple[Le
     alone = [w for w in wholes if not any(_may_be_the_same(p, w) for p in parts)]
     for w in sorted(alone, key=lambda w: -len(w.shape)):
         wanted = modules.get(w.module, [])
-        near = [p for p in free if p.module in wanted]  # they may be few where a whole family is too large
+        near = [
+            p for p in free if p.module in wanted
+        ]  # they may be few where a whole family is too large
         likely: dict[tuple[Leaf, ...], tuple[bool, int]] = {}
         unequal = (
             (a, b)  # of one module, of different shapes and the same kind
             for a, b in permutations(free, 2)
             if a.size + b.size == w.size and a.module == b.module and a.shape != b.shape
-            if len(a.shape) == len(b.shape) > 1 and _is_one_kind(a, b) and joined((0, 1), [a.shape, b.shape], w.shape)
+            if len(a.shape) == len(b.shape) > 1
+            and _is_one_kind(a, b)
+            and joined((0, 1), [a.shape, b.shape], w.shape)
         )
         for some in chain(_of_families(near, w), _of_families(free, w), unequal):
             names = sum(alike_names(p.path, w.path) for p in some) / len(some)
@@ -215,11 +298,19 @@ def _of_families(leaves: Sequence[Leaf], of: Leaf) -> Iterator[tuple[Leaf, ...]]
     for family in families(leaves):
         shape = family[0].shape
         count, rest = divmod(of.size, family[0].size)
-        if rest or not 1 < count <= MOST_JOINED or not joined(range(count), [shape] * count, of.shape):
+        if (
+            rest
+            or not 1 < count <= MOST_JOINED
+            or not joined(range(count), [shape] * count, of.shape)
+        ):
             continue
         if count <= MOST_IN_ANY_ORDER and len(family) <= MOST_IN_A_FAMILY:
             by_use = sorted(family, key=lambda leaf: leaf.used)
-            yield from (order for some in combinations(by_use, count) for order in permutations(some))
+            yield from (
+                order
+                for some in combinations(by_use, count)
+                for order in permutations(some)
+            )
         elif count > MOST_IN_ANY_ORDER and len(family) == count:
             yield tuple(family)
 
@@ -248,7 +339,10 @@ def words(path: str) -> list[str]:
 
 def alike_names(a: str, b: str) -> float:
     """How much two paths are alike, from 0 to 1."""
-    (role, first, pairs, numbers), (other, second, other_pairs, others) = _parts_of(a), _parts_of(b)
+    (role, first, pairs, numbers), (other, second, other_pairs, others) = (
+        _parts_of(a),
+        _parts_of(b),
+    )
     common = len(first & second) / max(len(first | second), 1)
     letters = len(pairs & other_pairs) / max(len(pairs | other_pairs), 1)
     same_numbers = 0.1 * (numbers[:1] == others[:1]) + 0.05 * (numbers == others)
@@ -260,6 +354,11 @@ def _parts_of(path: str) -> tuple[str, frozenset[str], frozenset[str], list[str]
     """What a path tells: the role of the leaf, its words, pairs of their letters, and its numbers."""
     every = words(path)
     texts = [word for word in every if not word.isdigit()]
-    role = next((word for word in reversed(texts) if word in ("weight", "bias", "mean", "var")), "")
-    letters = frozenset(text[n : n + 2] for text in texts for n in range(max(len(text) - 1, 1)))
+    role = next(
+        (word for word in reversed(texts) if word in ("weight", "bias", "mean", "var")),
+        "",
+    )
+    letters = frozenset(
+        text[n : n + 2] for text in texts for n in range(max(len(text) - 1, 1))
+    )
     return role, frozenset(texts), letters, [word for word in every if word.isdigit()]

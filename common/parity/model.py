@@ -16,12 +16,21 @@ from ..program.rules import one_set
 from .layouts import Leaf
 from .report import innermost
 
-EVAL, TRAIN, CALL = "eval", "train", "call"  # a model is evaluated, trained, or has one mode alone
+EVAL, TRAIN, CALL = (
+    "eval",
+    "train",
+    "call",
+)  # a model is evaluated, trained, or has one mode alone
 #: The sets of values: parameters and inputs as given, and others in the place of the parameters; the third also has the
 #: inputs in another order.
 AS_GIVEN, OTHERS = slice(0, 1), slice(1, 2)
 #: Dtypes with 64 bits, and what JAX has without them.
-NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
+NARROW = {
+    "float64": "float32",
+    "int64": "int32",
+    "uint64": "uint32",
+    "complex128": "complex64",
+}
 
 
 class Model:
@@ -48,9 +57,13 @@ class Model:
 
     framework = ""  # whose file formats can hold the model; empty for none
     takes_mode = False  # whether the function, as a framework's, takes a tuple of inputs, the mode, and its keywords
-    programs: Callable[..., Any] | None = None  # a class of programs, in the place of `TracedProgram`
+    programs: Callable[..., Any] | None = (
+        None  # a class of programs, in the place of `TracedProgram`
+    )
     whole: Any = None  # makes the framework's own module of parameters and a state, for its file formats
-    state_paths: Sequence[str] | None = None  # of the leaves of the state; None where its pytree tells them
+    state_paths: Sequence[str] | None = (
+        None  # of the leaves of the state; None where its pytree tells them
+    )
     hint = ""  # what may be wrong if a call fails or its outputs have other shapes, in a sentence; empty for none
 
     def __init__(
@@ -67,15 +80,25 @@ class Model:
         outputs: Callable[[Any], Any] | None = None,
         optimizer: Any = None,
     ):
-        self.name, self.params, self.state, self.make, self.optimizer = name, params, state, make, optimizer
+        self.name, self.params, self.state, self.make, self.optimizer = (
+            name,
+            params,
+            state,
+            make,
+            optimizer,
+        )
         self.modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
         self.keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
         self.made_at = innermost(traceback.extract_stack())
         self._function, self._inputs, self._outputs = function, inputs, outputs
         if not any(map(is_float, jax.tree.leaves(params))):
-            raise InputError(f"{name} has no parameter: expected a pytree with arrays of floating-point numbers.")
+            raise InputError(
+                f"{name} has no parameter: expected a pytree with arrays of floating-point numbers."
+            )
 
-    def __call__(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
+    def __call__(
+        self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str
+    ) -> tuple[Any, Any]:
         """The outputs and the new state, for the shared inputs."""
         given, keywords = self.given(inputs), self.keywords[mode]
         if self.takes_mode:
@@ -85,7 +108,9 @@ class Model:
         else:
             result = self._function(params, state, *given, **keywords)
             if not isinstance(result, tuple) or len(result) != 2:
-                raise InputError(f"{self.name} has a state: its function has to return (outputs, state).")
+                raise InputError(
+                    f"{self.name} has a state: its function has to return (outputs, state)."
+                )
         outputs, state = result
         return self.shared(outputs), state
 
@@ -121,7 +146,10 @@ def named_apart(reference: Model, candidate: Model) -> tuple[Model, Model]:
     """Both models; if they have one name, with names by which reports can tell them apart."""
     if reference.name == candidate.name:
         reference, candidate = copy.copy(reference), copy.copy(candidate)
-        reference.name, candidate.name = f"{reference.name} (reference)", f"{candidate.name} (candidate)"
+        reference.name, candidate.name = (
+            f"{reference.name} (reference)",
+            f"{candidate.name} (candidate)",
+        )
     return reference, candidate
 
 
@@ -134,7 +162,10 @@ def is_float(leaf: Any) -> bool:
 def in_dtypes_of(tree: Any, values: Sequence[Any]) -> list[np.ndarray]:
     """Values in the dtypes of the floating-point leaves of a tree."""
     leaves = filter(is_float, jax.tree.leaves(tree))
-    return [np.asarray(value, leaf.dtype) for value, leaf in zip(values, leaves, strict=True)]
+    return [
+        np.asarray(value, leaf.dtype)
+        for value, leaf in zip(values, leaves, strict=True)
+    ]
 
 
 def leaves_of(
@@ -150,14 +181,20 @@ def leaves_of(
 
     def rebuild(new: list[Any]) -> Any:
         rest = iter(new)
-        return jax.tree.unflatten(structure, [next(rest) if is_float(leaf) else leaf for _, leaf in everything])
+        return jax.tree.unflatten(
+            structure,
+            [next(rest) if is_float(leaf) else leaf for _, leaf in everything],
+        )
 
     return leaves, values, rebuild
 
 
 def path_of(keys: tuple[Any, ...]) -> str:
     """The keys on the way to a leaf, joined by slashes, without those of a variable's box."""
-    names = [str(next(getattr(key, n) for n in ("key", "idx", "name") if hasattr(key, n))) for key in keys]
+    names = [
+        str(next(getattr(key, n) for n in ("key", "idx", "name") if hasattr(key, n)))
+        for key in keys
+    ]
     while len(names) > 1 and names[-1] in ("value", "raw_value"):
         names.pop()
     return "/".join(names)
@@ -173,7 +210,9 @@ class Arguments:
 
     def sets(self, some: slice) -> "Arguments":
         kinds = (self.params, self.state, self.inputs)
-        return Arguments(*([a[some] if len(a) > 1 else a for a in leaves] for leaves in kinds))
+        return Arguments(
+            *([a[some] if len(a) > 1 else a for a in leaves] for leaves in kinds)
+        )
 
     def all(self) -> list[Any]:
         return [*self.params, *self.state, *self.inputs]
@@ -190,16 +229,29 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         if isinstance(leaf, jax.Array) and is_key(leaf):
             return leaf
         value = np.asarray(leaf)
-        if value.dtype.kind not in "fciub" and not jnp.issubdtype(value.dtype, jnp.inexact):
-            raise InputError(f"an input is {brief(repr(leaf))}, expected an array of numbers.")
-        if jnp.issubdtype(value.dtype, jnp.inexact) and not np.isfinite(value.astype(np.complex128)).all():
-            raise InputError("an input has NaN or infinity, with which nothing can be compared: pass finite numbers.")
+        if value.dtype.kind not in "fciub" and not jnp.issubdtype(
+            value.dtype, jnp.inexact
+        ):
+            raise InputError(
+                f"an input is {brief(repr(leaf))}, expected an array of numbers."
+            )
+        if (
+            jnp.issubdtype(value.dtype, jnp.inexact)
+            and not np.isfinite(value.astype(np.complex128)).all()
+        ):
+            raise InputError(
+                "an input has NaN or infinity, with which nothing can be compared: pass finite numbers."
+            )
         if not value.size:
-            raise InputError(f"an input of shape {value.shape} is empty, with which nothing can be compared.")
+            raise InputError(
+                f"an input of shape {value.shape} is empty, with which nothing can be compared."
+            )
         return value.astype(NARROW.get(value.dtype.name, value.dtype))
 
     if not jax.tree.leaves(inputs):
-        raise InputError("no input: expected an array, or a tuple of them, with which both models are called.")
+        raise InputError(
+            "no input: expected an array, or a tuple of them, with which both models are called."
+        )
     return jax.tree.map(array, inputs)
 
 
@@ -208,18 +260,28 @@ def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
     result = []
     for n, value in enumerate(values, seed):
         size = float(np.sqrt(np.mean(np.abs(value) ** 2))) if value.size else 0.0
-        moved = value + 0.3 * (size or 0.2) * np.random.default_rng(n).standard_normal(value.shape)
+        moved = value + 0.3 * (size or 0.2) * np.random.default_rng(n).standard_normal(
+            value.shape
+        )
         result.append(np.stack([value, moved, moved]))
     return result
 
 
-def state_sets(values: Sequence[np.ndarray], fixed: Collection[int] = ()) -> list[np.ndarray]:
+def state_sets(
+    values: Sequence[np.ndarray], fixed: Collection[int] = ()
+) -> list[np.ndarray]:
     """A state as it is, and twice moved, but for `fixed` leaves; what is not negative, as a variance, stays so."""
     result = []
     for n, value in enumerate(values):
-        noise = np.random.default_rng(500 + n).standard_normal(value.shape) * (n not in fixed)
+        noise = np.random.default_rng(500 + n).standard_normal(value.shape) * (
+            n not in fixed
+        )
         positive = value.dtype.kind == "f" and bool((value >= 0).all())
-        moved = value * np.exp(0.3 * noise) + 0.1 * np.abs(noise) if positive else value + 0.3 * noise
+        moved = (
+            value * np.exp(0.3 * noise) + 0.1 * np.abs(noise)
+            if positive
+            else value + 0.3 * noise
+        )
         result.append(np.stack([value, moved, moved]))
     return result
 
@@ -243,7 +305,10 @@ def input_sets(leaves: Sequence[Any]) -> list[Any]:
 
 def weights_of(outputs: Sequence[Any]) -> list[np.ndarray]:
     """A weight for each number of the outputs: their weighted sum is what is differentiated."""
-    return [np.random.default_rng(90 + n).standard_normal(a.shape)[None] for n, a in enumerate(outputs)]
+    return [
+        np.random.default_rng(90 + n).standard_normal(a.shape)[None]
+        for n, a in enumerate(outputs)
+    ]
 
 
 def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -251,29 +316,50 @@ def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
     leaves = [a for a in jax.tree.leaves(inputs) if not is_key(a)]
     firsts = {a.shape[0] for a in leaves if a.ndim}
     if len(firsts) == 1 and max(firsts) > 1:
-        yield "a batch of one", jax.tree.map(lambda a: a if is_key(a) or not a.ndim else a[:1], inputs)
-    seconds = {a.shape[1] for a in leaves if a.ndim > 2 or (a.ndim == 2 and a.dtype.kind in "iu")}
+        yield (
+            "a batch of one",
+            jax.tree.map(lambda a: a if is_key(a) or not a.ndim else a[:1], inputs),
+        )
+    seconds = {
+        a.shape[1]
+        for a in leaves
+        if a.ndim > 2 or (a.ndim == 2 and a.dtype.kind in "iu")
+    }
     if len(seconds) == 1 and max(seconds) > 2:
         (length,) = seconds
 
         def cut(a: Any) -> Any:
-            return a[:, : length - 1] if not is_key(a) and a.ndim > 1 and a.shape[1] == length else a
+            return (
+                a[:, : length - 1]
+                if not is_key(a) and a.ndim > 1 and a.shape[1] == length
+                else a
+            )
 
         yield "another length", jax.tree.map(cut, inputs)
 
 
-def largest(wanted: Sequence[np.ndarray], own: Sequence[np.ndarray], among: Sequence[np.ndarray] = ()) -> float:
+def largest(
+    wanted: Sequence[np.ndarray],
+    own: Sequence[np.ndarray],
+    among: Sequence[np.ndarray] = (),
+) -> float:
     """The largest difference of arrays, of each set relative to its largest magnitude; infinity for other shapes.
 
     The largest magnitude `among` some arrays counts a thousandth, so that rounding of a gradient that is 0 is none.
     """
-    floor, most = max((np.abs(a).max(initial=0) for a in among), default=0.0) * 1e-3, 0.0
+    floor, most = (
+        max((np.abs(a).max(initial=0) for a in among), default=0.0) * 1e-3,
+        0.0,
+    )
     for a, b in zip(wanted, own, strict=True):
         if a.shape[1:] != b.shape[1:]:
             return float("inf")
         axes = tuple(range(1, a.ndim))
         if a.dtype.kind in "fc":
-            sizes, difference = np.maximum(np.abs(a).max(axes, initial=0), floor), np.abs(a - b).max(axes, initial=0)
+            sizes, difference = (
+                np.maximum(np.abs(a).max(axes, initial=0), floor),
+                np.abs(a - b).max(axes, initial=0),
+            )
             errors = np.where(sizes > 0, difference / sizes, difference > 0)
             errors = np.where(np.isnan(difference), np.inf, errors)
             comparable = np.broadcast_to(np.isfinite(a).all(axes), errors.shape)

@@ -21,14 +21,24 @@ from .tape import Tape
 
 #: How many steps; how far the first of SGD moves the largest parameter; and Adam's learning rate.
 STEPS, SGD_MOVES, ADAM_RATE = 10, 0.01, 1e-3
-LARGE_MODEL, STEPS_IF_LARGE = 2_000_000, 3  # a model of more numbers than these is trained for a few steps alone
-OWN_STEPS = 3  # how many steps are compared that each model makes with an optimizer of its own
+LARGE_MODEL, STEPS_IF_LARGE = (
+    2_000_000,
+    3,
+)  # a model of more numbers than these is trained for a few steps alone
+OWN_STEPS = (
+    3  # how many steps are compared that each model makes with an optimizer of its own
+)
 DIFFERENT = 1e-4  # beyond it updates differ for certain, and no further step is made
 KEYS = 64  # from so many keys parameters are drawn
 CHANCE = 0.001  # the probability that any draws are called different by chance, of all leaves and tests together
 MOST_NUMBERS = 256  # the most numbers of a leaf that are compared for each key
 SAME_DRAWS = 1e-4  # relative differences of draws up to this are rounding
-BLOCKS = (1, 2, 3, 4)  # into so many blocks a matrix may be cut, each of which is orthogonal
+BLOCKS = (
+    1,
+    2,
+    3,
+    4,
+)  # into so many blocks a matrix may be cut, each of which is orthogonal
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,9 @@ class Pair:
     c: Any
     mine: Arguments
     given: Arguments
-    matches: list[Match]  # one for each leaf of the candidate's parameters, and of its state
+    matches: list[
+        Match
+    ]  # one for each leaf of the candidate's parameters, and of its state
     state_matches: list[Match]
 
     def sets(self, some: slice) -> "Pair":
@@ -58,19 +70,28 @@ class Pair:
         A gradient of the candidate that cannot be given back to the reference's leaves is not compared.
         """
         errors = {
-            f"gradient of input{f' {n}' if len(first.of_inputs) > 1 else ''}": largest([a], [b], first.of_inputs)
-            for n, (a, b) in enumerate(zip(first.of_inputs, second.of_inputs, strict=False), 1)
+            f"gradient of input{f' {n}' if len(first.of_inputs) > 1 else ''}": largest(
+                [a], [b], first.of_inputs
+            )
+            for n, (a, b) in enumerate(
+                zip(first.of_inputs, second.of_inputs, strict=False), 1
+            )
         }
         sets = max(map(len, first.of_params))
         totals = [np.zeros((sets, *a.shape[1:]), a.dtype) for a in first.of_params]
         known, computed = set(), set()
         for m, gradient in zip(self.matches, second.of_params, strict=True):
             if isinstance(m.layout, LeafLayout):
-                m.layout.give_back(np.broadcast_to(gradient, (sets, *gradient.shape[1:])), totals)
+                m.layout.give_back(
+                    np.broadcast_to(gradient, (sets, *gradient.shape[1:])), totals
+                )
                 known.update(m.layout.sources)
             elif m.layout:
                 computed.update(m.layout.sources)
-        some = (largest([first.of_params[n]], [totals[n]], first.of_params) for n in known - computed)
+        some = (
+            largest([first.of_params[n]], [totals[n]], first.of_params)
+            for n in known - computed
+        )
         return errors | {"gradients of parameters": max(some, default=0.0)}
 
     def tapes(self) -> tuple[Tape, Tape, list[tuple[int, int]]]:
@@ -81,19 +102,28 @@ class Pair:
         return first, second, [*zip(a.outputs, b.outputs, strict=True), *states]
 
     def gradient_tapes(self) -> tuple[Tape, Tape, list[tuple[int, int]]]:
-        first, second = (program.gradient_tape(arguments) for program, arguments in self.sides)
+        first, second = (
+            program.gradient_tape(arguments) for program, arguments in self.sides
+        )
         a, b = Result(self.r, first.outputs), Result(self.c, second.outputs)
         params = _paired(self.matches, a.of_params, b.of_params)
         return first, second, [*params, *zip(a.of_inputs, b.of_inputs, strict=False)]
 
 
-def leaf_errors(matches: Sequence[Match], reference: Any, candidate: Any, among: Any = ()) -> list[float]:
+def leaf_errors(
+    matches: Sequence[Match], reference: Any, candidate: Any, among: Any = ()
+) -> list[float]:
     """The largest difference of each leaf of the candidate from what it is of the reference's; 0 without a partner."""
     pairs = zip(matches, candidate, strict=True)
-    return [0.0 if m.layout is None else largest([m.layout.convert(reference)], [a], among) for m, a in pairs]
+    return [
+        0.0 if m.layout is None else largest([m.layout.convert(reference)], [a], among)
+        for m, a in pairs
+    ]
 
 
-def _paired(matches: Sequence[Match], first: Sequence[int], second: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _paired(
+    matches: Sequence[Match], first: Sequence[int], second: Sequence[int]
+) -> Iterator[tuple[int, int]]:
     """The values of leaves of the candidate that are one leaf of the reference."""
     for match, value in zip(matches, second, strict=True):
         if match.layout is not None and len(match.layout.sources) == 1:
@@ -113,26 +143,55 @@ def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
 
     # SGD is so slow that nothing diverges. Optimizers see the parameters as one vector: JAX compiles them once.
     steps = STEPS_IF_LARGE if sum(p.size for p in params) > LARGE_MODEL else STEPS
-    steepest = max(np.abs(g).max(initial=0) for g in pair.r.gradient(pair.mine).of_params)
-    rate = SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / steepest if steepest else 0.0
-    for name, optimizer in {"SGD": optax.sgd(float(rate)), "Adam": optax.adam(ADAM_RATE)}.items():
-        ways = (_steps(p, optimizer, some, together, partial(apart, some.params)) for p, some in pair.sides)
+    steepest = max(
+        np.abs(g).max(initial=0) for g in pair.r.gradient(pair.mine).of_params
+    )
+    rate = (
+        SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / steepest
+        if steepest
+        else 0.0
+    )
+    for name, optimizer in {
+        "SGD": optax.sgd(float(rate)),
+        "Adam": optax.adam(ADAM_RATE),
+    }.items():
+        ways = (
+            _steps(p, optimizer, some, together, partial(apart, some.params))
+            for p, some in pair.sides
+        )
         first, second = (list(islice(way, steps))[-1] for way in ways)
-        yield f"{steps} steps of {name}", max(leaf_errors(pair.matches, first, second, first), default=0.0)
+        yield (
+            f"{steps} steps of {name}",
+            max(leaf_errors(pair.matches, first, second, first), default=0.0),
+        )
 
 
 def difference_of_steps(pair: Pair) -> tuple[float, str]:
     """The largest difference of an update by the models' own optimizers, in the first step with any, and its name."""
 
     def leaves(tree: Any) -> list[np.ndarray]:
-        return [np.asarray(leaf)[None] for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+        return [
+            np.asarray(leaf)[None] for leaf in jax.tree.leaves(tree) if is_float(leaf)
+        ]
 
-    both = (_steps(p, p.model.optimizer, some, p.tree, leaves) for p, some in pair.sides)
+    both = (
+        _steps(p, p.model.optimizer, some, p.tree, leaves) for p, some in pair.sides
+    )
     worst, where = 0.0, ""
-    for step, (first, second) in enumerate(islice(zip(*both, strict=True), OWN_STEPS), 1):
-        mine = [after - before for after, before in zip(first, pair.mine.params, strict=True)]
-        given = [after - before for after, before in zip(second, pair.given.params, strict=True)]
-        for leaf, error in zip(pair.c.params, leaf_errors(pair.matches, mine, given, first), strict=True):
+    for step, (first, second) in enumerate(
+        islice(zip(*both, strict=True), OWN_STEPS), 1
+    ):
+        mine = [
+            after - before
+            for after, before in zip(first, pair.mine.params, strict=True)
+        ]
+        given = [
+            after - before
+            for after, before in zip(second, pair.given.params, strict=True)
+        ]
+        for leaf, error in zip(
+            pair.c.params, leaf_errors(pair.matches, mine, given, first), strict=True
+        ):
             if error > worst:
                 worst, where = error, f"update of {leaf.path} after step {step}"
         if worst > DIFFERENT:
@@ -152,21 +211,29 @@ def _steps(
     with enable_x64(True):
         state = optimizer.init(together(params))
     while True:
-        with enable_x64(True):  # not around the yield: whoever goes on would compute in 64 bits, too
+        with enable_x64(
+            True
+        ):  # not around the yield: whoever goes on would compute in 64 bits, too
             gradient = program.gradient(replace(arguments, params=params)).of_params
-            updates, state = optimizer.update(together(gradient), state, together(params))
+            updates, state = optimizer.update(
+                together(gradient), state, together(params)
+            )
             params = apart(optax.apply_updates(together(params), updates))
         yield params
 
 
-def different_draws(reference: Model, candidate: Model, matches: Sequence[Match]) -> list[str]:
+def different_draws(
+    reference: Model, candidate: Model, matches: Sequence[Match]
+) -> list[str]:
     """A sentence for each leaf of the candidate that is drawn from another distribution, if both models have `make`."""
     if reference.make is None or candidate.make is None:
         return []
     first, second = _drawn(reference), _drawn(candidate)
     sentences = []
     for path, m, own in zip(candidate.paths(), matches, second, strict=True):
-        difference = m.layout and compared(m.layout.convert(first), own, CHANCE / max(3 * len(matches), 1))
+        difference = m.layout and compared(
+            m.layout.convert(first), own, CHANCE / max(3 * len(matches), 1)
+        )
         sentences += [f"{path}: {difference}."] if difference else []
     return sentences
 
@@ -179,10 +246,20 @@ def _drawn(model: Model) -> list[np.ndarray]:
         try:
             leaves = leaves_of(jax.jit(jax.vmap(make))(keys))[1]
         except Exception:  # what cannot be traced is called for each key
-            leaves = [np.stack(column) for column in zip(*(leaves_of(make(key))[1] for key in keys), strict=True)]
+            leaves = [
+                np.stack(column)
+                for column in zip(
+                    *(leaves_of(make(key))[1] for key in keys), strict=True
+                )
+            ]
     except Exception as error:
-        raise InputError(f"make of {model.name} fails: {type(error).__name__}: {brief(error)}") from error
-    wanted, shapes = [leaf.shape for leaf in leaves_of(model.params)[0]], [a.shape[1:] for a in leaves]
+        raise InputError(
+            f"make of {model.name} fails: {type(error).__name__}: {brief(error)}"
+        ) from error
+    wanted, shapes = (
+        [leaf.shape for leaf in leaves_of(model.params)[0]],
+        [a.shape[1:] for a in leaves],
+    )
     if shapes != wanted:
         raise InputError(
             f"make of {model.name} returns leaves of shapes {shapes}, expected {wanted}, as its parameters."
@@ -193,22 +270,44 @@ def _drawn(model: Model) -> list[np.ndarray]:
 @np.errstate(all="ignore")
 def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
     """How draws of a leaf, with an axis of keys, differ, if at all; each test errs with the probability `chance`."""
-    a, b = (np.stack([np.real(x), np.imag(x)], -1) if x.dtype.kind == "c" else x for x in (a, b))
+    a, b = (
+        np.stack([np.real(x), np.imag(x)], -1) if x.dtype.kind == "c" else x
+        for x in (a, b)
+    )
     fixed = [bool((x == x[:1]).all()) for x in (a, b)]
     if fixed[0] != fixed[1]:
-        names = ("the reference", "the candidate") if fixed[0] else ("the candidate", "the reference")
+        names = (
+            ("the reference", "the candidate")
+            if fixed[0]
+            else ("the candidate", "the reference")
+        )
         constant = (a if fixed[0] else b)[0]
-        value = f"always {constant.flat[0]:.3g}" if np.ptp(constant) == 0 else "the same for each key"
+        value = (
+            f"always {constant.flat[0]:.3g}"
+            if np.ptp(constant) == 0
+            else "the same for each key"
+        )
         return f"{names[0]} has {value}, {names[1]} draws it at random"
     if all(fixed):
-        size = np.abs(a[0], where=np.isfinite(a[0]), out=np.zeros(a[0].shape)).max(initial=0)
-        if np.isclose(b[0], a[0], rtol=0, atol=SAME_DRAWS * size).all():  # also where both are infinity
+        size = np.abs(a[0], where=np.isfinite(a[0]), out=np.zeros(a[0].shape)).max(
+            initial=0
+        )
+        if np.isclose(
+            b[0], a[0], rtol=0, atol=SAME_DRAWS * size
+        ).all():  # also where both are infinity
             return ""
-        words = [f"it is {x.flat[0]:.3g}" if np.ptp(x[0]) == 0 else "it has other numbers" for x in (b, a)]
+        words = [
+            f"it is {x.flat[0]:.3g}" if np.ptp(x[0]) == 0 else "it has other numbers"
+            for x in (b, a)
+        ]
         return f"{words[0]} in the candidate, {words[1]} in the reference"
     blocks_of = [_orthogonal_blocks(x) for x in (a, b)]
     for axis, blocks in sorted(blocks_of[0] ^ blocks_of[1], key=lambda way: way[1]):
-        names = ("reference", "candidate") if (axis, blocks) in blocks_of[0] else ("candidate", "reference")
+        names = (
+            ("reference", "candidate")
+            if (axis, blocks) in blocks_of[0]
+            else ("candidate", "reference")
+        )
         if blocks == 1:
             return f"it is an orthogonal matrix in the {names[0]}, and none in the {names[1]}"
         return f"each of {blocks} blocks along axis {axis} is orthogonal in the {names[0]}, and not in the {names[1]}"
@@ -218,13 +317,22 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
     a, b = a.reshape(KEYS, -1), b.reshape(KEYS, -1)
     samples: Any = {"mean": (np.mean, a.mean(1), b.mean(1), max(a.std(), b.std()))}
     if a.shape[1] > 1:
-        samples["standard deviation"] = np.std, *(np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)), 1.0
+        samples["standard deviation"] = (
+            np.std,
+            *(np.log(np.maximum(x.std(1), 1e-300)) for x in (a, b)),
+            1.0,
+        )
     for name, (of, first, second, size) in samples.items():
         far = abs(first.mean() - second.mean()) > SAME_DRAWS * size
         if far and tests.ttest_ind(first, second, equal_var=False).pvalue < chance:
             return f"the {name} is {of(b):.3g} in the candidate, {of(a):.3g} in the reference"
     some = np.random.default_rng(0).permutation(a.shape[1])[:MOST_NUMBERS]
-    if tests.ks_2samp(a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp").pvalue < chance:
+    if (
+        tests.ks_2samp(
+            a[:, some].reshape(-1), b[:, some].reshape(-1), method="asymp"
+        ).pvalue
+        < chance
+    ):
         return (
             "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
             f"is {np.abs(b).max():.3g} in the candidate, {np.abs(a).max():.3g} in the reference"
@@ -235,16 +343,29 @@ def compared(a: np.ndarray, b: np.ndarray, chance: float) -> str:
 def _orthogonal_blocks(a: np.ndarray) -> set[tuple[int, int]]:
     """The axes and numbers of blocks along them that are orthogonal matrices, up to a factor; axis 0 for one block."""
     matrices = a.reshape(len(a), -1, a.shape[-1])[:8] if a.ndim > 2 else a[:8, None]
-    ways = {(axis, n) for axis in (0, 1) for n in BLOCKS if (axis == 0 or n > 1) and matrices.shape[1 + axis] % n == 0}
-    return {(axis, n) for axis, n in ways if all(map(_is_orthogonal, np.split(matrices, n, 1 + axis)))}
+    ways = {
+        (axis, n)
+        for axis in (0, 1)
+        for n in BLOCKS
+        if (axis == 0 or n > 1) and matrices.shape[1 + axis] % n == 0
+    }
+    return {
+        (axis, n)
+        for axis, n in ways
+        if all(map(_is_orthogonal, np.split(matrices, n, 1 + axis)))
+    }
 
 
 def _is_orthogonal(matrices: np.ndarray) -> bool:
     """Whether rows or columns, whichever are fewer, are orthogonal and of one length; not where there is but one."""
     if min(matrices.shape[1:]) < 2:
         return False
-    flat = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.swapaxes(1, 2)
+    flat = (
+        matrices if matrices.shape[1] <= matrices.shape[2] else matrices.swapaxes(1, 2)
+    )
     products = flat @ flat.swapaxes(1, 2)
     lengths = np.trace(products, axis1=1, axis2=2) / products.shape[1]
     rest = np.abs(products - lengths[:, None, None] * np.eye(products.shape[1])).max()
-    return bool(rest <= 1e-3 * np.abs(lengths).max(initial=0)) and bool((lengths > 0).all())
+    return bool(rest <= 1e-3 * np.abs(lengths).max(initial=0)) and bool(
+        (lengths > 0).all()
+    )

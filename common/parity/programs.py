@@ -15,16 +15,33 @@ from jax.extend.core.primitives import closed_call_p, copy_p
 from ..compat import enable_x64
 from ..errors import InputError
 from ..program import Evaluator, wide
-from .model import NARROW, Arguments, Model, in_dtypes_of, is_float, leaves_of, weights_of
+from .model import (
+    NARROW,
+    Arguments,
+    Model,
+    in_dtypes_of,
+    is_float,
+    leaves_of,
+    weights_of,
+)
 from .report import failed
 from .tape import Tape, TraceTape
 
 DECIMALS = 64  # arrays of at most so many constants are read as decimals
 JITTER = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
 #: Primitives that hand on a value without its derivative, or with a rule of its own.
-STOPS, RULES = frozenset({"stop_gradient"}), frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
+STOPS, RULES = (
+    frozenset({"stop_gradient"}),
+    frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"}),
+)
 #: Primitives that draw random numbers.
-RANDOM = ("random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", "random_gamma")
+RANDOM = (
+    "random_bits",
+    "threefry2x32",
+    "rng_bit_generator",
+    "rng_uniform",
+    "random_gamma",
+)
 
 
 class Result:
@@ -32,7 +49,9 @@ class Result:
 
     def __init__(self, program: Any, values: Sequence[Any]):
         sizes = len(program.outputs), len(program.states), len(program.params)
-        self.outputs, self.state, self.of_params, self.of_inputs = _parts(values, *sizes)
+        self.outputs, self.state, self.of_params, self.of_inputs = _parts(
+            values, *sizes
+        )
 
 
 def _parts(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
@@ -44,15 +63,21 @@ def _parts(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
 class TracedProgram:
     """A model in one mode, for inputs of some shapes and dtypes; after a call in the mode `before`, if there is one."""
 
-    def __init__(self, model: Model, inputs: tuple[Any, ...], mode: str, before: str = ""):
+    def __init__(
+        self, model: Model, inputs: tuple[Any, ...], mode: str, before: str = ""
+    ):
         self.model, self.mode, self.before = model, mode, before
         self.params, self.param_values, self._to_params = leaves_of(model.params)
-        self.states, self.state_values, self._to_state = leaves_of(model.state, model.state_paths)
+        self.states, self.state_values, self._to_state = leaves_of(
+            model.state, model.state_paths
+        )
         self._input_leaves, self._to_inputs = jax.tree.flatten(inputs)
         self._sizes = len(self.params), len(self.states), len(self._input_leaves)
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
-        self.outputs = list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
+        self.outputs = list(self.closed.out_avals)[
+            : len(self.closed.out_avals) - len(self.states)
+        ]
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
@@ -67,8 +92,12 @@ class TracedProgram:
 
     def gradient_without(self, some: Sequence[Any], arguments: Arguments) -> Result:
         """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
-        backward = partial(self._backward, forward=jaxpr_as_fun(_without(self.closed, some)))
-        evaluate = _evaluator(self._traced(backward, self.outputs), constants=_Constants())
+        backward = partial(
+            self._backward, forward=jaxpr_as_fun(_without(self.closed, some))
+        )
+        evaluate = _evaluator(
+            self._traced(backward, self.outputs), constants=_Constants()
+        )
         return Result(self, evaluate(*arguments.all(), *self._weights))
 
     def tree(self, leaves: Sequence[np.ndarray]) -> Any:
@@ -80,7 +109,9 @@ class TracedProgram:
 
     def gradient_tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs and the gradients, for one set."""
-        return TraceTape(self.gradient_trace, [*arguments.all(), *self._weights], _Constants())
+        return TraceTape(
+            self.gradient_trace, [*arguments.all(), *self._weights], _Constants()
+        )
 
     @cached_property
     def draws(self) -> bool:
@@ -91,13 +122,19 @@ class TracedProgram:
         """The trace of outputs, new state, and gradients by parameters and inputs."""
         return self._traced(self._backward, self.outputs)
 
-    def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
+    def run(
+        self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool
+    ) -> list[Any]:
         """The outputs for the first set of parameters, as JAX computes them in the model's own dtypes."""
-        params, state = ([a[0] for a in some] for some in (arguments.params, arguments.state))
+        params, state = (
+            [a[0] for a in some] for some in (arguments.params, arguments.state)
+        )
         function, *given = self.own(params, state, inputs)
         return jax.tree.leaves((jax.jit(function) if jit else function)(*given))
 
-    def own(self, params: Any, state: Any, inputs: tuple[Any, ...]) -> tuple[Any, list[Any], tuple[Any, Any]]:
+    def own(
+        self, params: Any, state: Any, inputs: tuple[Any, ...]
+    ) -> tuple[Any, list[Any], tuple[Any, Any]]:
         """The outputs in the model's own dtypes, as a function of a list of the parameters, and of state and inputs."""
 
         def function(params: list[Any], rest: tuple[Any, Any]) -> Any:
@@ -113,7 +150,10 @@ class TracedProgram:
         if self.before:
             _, new = self.model(self._to_params(params), new, inputs, self.before)
         outputs, new = self.model(self._to_params(params), new, inputs, self.mode)
-        arrays, new_state = jax.tree.leaves(outputs), list(filter(is_float, jax.tree.leaves(new)))
+        arrays, new_state = (
+            jax.tree.leaves(outputs),
+            list(filter(is_float, jax.tree.leaves(new))),
+        )
         if not arrays:
             raise InputError(f"{self.model.name} returns no array.")
         if len(new_state) != len(state):
@@ -135,7 +175,9 @@ class TracedProgram:
             return sum(terms, jnp.zeros(())), results
 
         gradient = jax.grad(weighted, argnums=(0, 1), has_aux=True)
-        (of_params, of_reals), results = gradient(params, [inputs[n] for n in self._real])
+        (of_params, of_reals), results = gradient(
+            params, [inputs[n] for n in self._real]
+        )
         return [*results, *of_params, *of_reals]
 
     @cached_property
@@ -147,13 +189,22 @@ class TracedProgram:
         return _evaluator(self.gradient_trace, constants=_Constants())
 
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
-        leaves = list(filter(is_float, jax.tree.leaves((self.model.params, self.model.state))))
-        for in_float64 in (True, False):  # what fails in float64 may be written for float32 alone
+        leaves = list(
+            filter(is_float, jax.tree.leaves((self.model.params, self.model.state)))
+        )
+        for in_float64 in (
+            True,
+            False,
+        ):  # what fails in float64 may be written for float32 alone
             specs = []
             for a in (*leaves, *self._input_leaves, *more):
                 dtype = a.dtype
                 if not jnp.issubdtype(dtype, jax.dtypes.extended):
-                    dtype = wide(dtype) if in_float64 else NARROW.get(np.dtype(dtype).name, dtype)
+                    dtype = (
+                        wide(dtype)
+                        if in_float64
+                        else NARROW.get(np.dtype(dtype).name, dtype)
+                    )
                 specs.append(jax.ShapeDtypeStruct(a.shape, dtype))
             try:
                 with enable_x64(True) if in_float64 else nullcontext():
@@ -186,7 +237,9 @@ class _Constants:
         if dtype == np.float64:
             if not (array == array.astype(np.float32)).all():
                 return array
-            dtype = np.dtype(np.float32)  # no number of float64 has so few digits by chance
+            dtype = np.dtype(
+                np.float32
+            )  # no number of float64 has so few digits by chance
         moves = array * 1024 != np.rint(array * 1024)
         if array.size <= DECIMALS:
             decimals = [_decimal(float(a), dtype) for a in array.reshape(-1)]
@@ -195,7 +248,9 @@ class _Constants:
         self.narrow = self.narrow or bool(moves.any())
         if self._random is None or not moves.any():
             return array
-        by = 1 + JITTER * float(jnp.finfo(dtype).eps) * self._random.uniform(-1, 1, array.shape)
+        by = 1 + JITTER * float(jnp.finfo(dtype).eps) * self._random.uniform(
+            -1, 1, array.shape
+        )
         return np.where(moves, array * by, array)
 
 
@@ -215,7 +270,9 @@ def _without(closed: Any, targets: Sequence[Any]) -> Any:
     def changed(value: Any) -> Any:
         if type(value) is tuple:  # of the branches of a condition
             return tuple(map(changed, value))
-        if getattr(value, "jaxpr", value) is not value:  # closed; from JAX 0.12 on, all are, and hold themselves
+        if (
+            getattr(value, "jaxpr", value) is not value
+        ):  # closed; from JAX 0.12 on, all are, and hold themselves
             return value.replace(jaxpr=changed(value.jaxpr))
         if hasattr(value, "eqns"):
             return value.replace(eqns=list(map(freed, value.eqns)))
@@ -223,7 +280,9 @@ def _without(closed: Any, targets: Sequence[Any]) -> Any:
 
     def freed(equation: Any) -> Any:
         if not any(equation is target for target in targets):
-            return equation.replace(params={name: changed(value) for name, value in equation.params.items()})
+            return equation.replace(
+                params={name: changed(value) for name, value in equation.params.items()}
+            )
         if equation.primitive.name in STOPS:
             return equation.replace(primitive=copy_p, params={})
         inner = equation.params["call_jaxpr"]

@@ -15,12 +15,19 @@ from .tape import Tape, comparable
 
 TOLERANCE = 1e-9  # the largest difference of values that are the same, relative to the largest magnitude
 TRYING_S = 15.0  # how long leaves are tried at most
-COPIES, CHOICES = 2, 36  # the most leaves without a partner that are taken for copies, and choices that are tried
+COPIES, CHOICES = (
+    2,
+    36,
+)  # the most leaves without a partner that are taken for copies, and choices that are tried
 
-Chosen = Mapping[int, LeafLayout]  # choices for some leaves of the candidate, by their numbers
+Chosen = Mapping[
+    int, LeafLayout
+]  # choices for some leaves of the candidate, by their numbers
 
 
-def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]) -> list[str]:
+def copies(
+    r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]
+) -> list[str]:
     """Match leaves that are copies of the reference's, if the outputs agree with them.
 
     It changes the matches, and returns a sentence for each copy.
@@ -29,7 +36,12 @@ def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]
     if not 0 < len(alone) <= COPIES or unmatched(r.params, matches):
         return []
     options = [
-        [way for n, of in enumerate(r.params) if of.size == to.size for way in whole(n, of.shape, to.shape)]
+        [
+            way
+            for n, of in enumerate(r.params)
+            if of.size == to.size
+            for way in whole(n, of.shape, to.shape)
+        ]
         for to in (c.params[n] for n in alone)
     ]
     wanted = r.forward(mine).outputs
@@ -41,7 +53,14 @@ def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]
         if largest(wanted, c.forward(replace(own, params=params)).outputs) <= TOLERANCE:
             matches[:] = tried
             pairs = list(zip(c.params, tried, strict=True))
-            same = [[leaf.path for leaf, m in pairs if m.layout and m.layout.sources == way.sources] for way in ways]
+            same = [
+                [
+                    leaf.path
+                    for leaf, m in pairs
+                    if m.layout and m.layout.sources == way.sources
+                ]
+                for way in ways
+            ]
             return [
                 f"{r.params[way.sources[0]].path} is tied in the reference: it is {listed(paths)} in the candidate, "
                 "which train apart unless you tie them, too."
@@ -53,7 +72,14 @@ def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]
 class Refinement:
     """Tries other choices for the leaves of the candidate, of one set of arguments, and changes its matches."""
 
-    def __init__(self, reference: Tape, program: Any, mine: Arguments, given: Arguments, matches: list[Match]):
+    def __init__(
+        self,
+        reference: Tape,
+        program: Any,
+        mine: Arguments,
+        given: Arguments,
+        matches: list[Match],
+    ):
         self._reference, self._program, self._matches = reference, program, matches
         self._leaves, self._given = mine.params, given
         self._ends = time.monotonic() + TRYING_S
@@ -65,9 +91,19 @@ class Refinement:
         while self._search.wrong and not self._is_late():
             # the leaves with a choice that go into the steps at which the programs part, the nearest first
             tape, some = self._search.candidate, self._matches
-            number = {value: c for c, value in enumerate(tape.arguments[: len(some)]) if len(some[c].options) > 1}
-            values = (value for step in self._search.first for value in tape.before(step.operands))
-            near = list(dict.fromkeys(number[value] for value in values if value in number))
+            number = {
+                value: c
+                for c, value in enumerate(tape.arguments[: len(some)])
+                if len(some[c].options) > 1
+            }
+            values = (
+                value
+                for step in self._search.first
+                for value in tape.before(step.operands)
+            )
+            near = list(
+                dict.fromkeys(number[value] for value in values if value in number)
+            )
             chosen = (self._of_all() or self._one_at_a_time(near)) if near else {}
             if not chosen:
                 return
@@ -83,7 +119,12 @@ class Refinement:
         matches = [Match(chosen.get(n, m.layout)) for n, m in enumerate(self._matches)]
         params = converted(matches, self._leaves, self._given.params)
         tape = self._program.tape(replace(self._given, params=params))
-        return Search(self._reference, tape, list(zip(self._reference.outputs, tape.outputs, strict=True)), TOLERANCE)
+        return Search(
+            self._reference,
+            tape,
+            list(zip(self._reference.outputs, tape.outputs, strict=True)),
+            TOLERANCE,
+        )
 
     def _one_at_a_time(self, near: Sequence[int]) -> Chosen:
         """Another choice for one leaf, or for two that change places, with which the programs part at fewer steps."""
@@ -91,13 +132,17 @@ class Refinement:
         for c in [c for c in near if c not in self._seen][:12]:
             self._seen.add(c)
             match = self._matches[c]
-            for option in (option for option in match.options if option is not match.layout):
+            for option in (
+                option for option in match.options if option is not match.layout
+            ):
                 chosen = {} if self._is_late() else self._with_exchange(c, option)
                 if not chosen or self._score(chosen) <= best:
                     continue
                 before, after = _parting(self._search), _parting(self._searched(chosen))
                 fewer = after[0] < before[0]
-                if fewer or (len(chosen) == 1 and after[0] == before[0] and after[1] > before[1]):
+                if fewer or (
+                    len(chosen) == 1 and after[0] == before[0] and after[1] > before[1]
+                ):
                     return chosen
         return {}
 
@@ -105,8 +150,16 @@ class Refinement:
         """An option for a leaf, and what the leaf takes that had these numbers before; empty if it can take nothing."""
         before = self._matches[c].layout
         for n, m in enumerate(self._matches):
-            if n != c and isinstance(m.layout, LeafLayout) and m.layout.numbers & option.numbers:
-                swapped = (o for o in m.options if isinstance(before, LeafLayout) and o.numbers == before.numbers)
+            if (
+                n != c
+                and isinstance(m.layout, LeafLayout)
+                and m.layout.numbers & option.numbers
+            ):
+                swapped = (
+                    o
+                    for o in m.options
+                    if isinstance(before, LeafLayout) and o.numbers == before.numbers
+                )
                 return next(({c: option, n: other} for other in swapped), {})
         return {c: option}
 
@@ -124,39 +177,66 @@ class Refinement:
         """The leaves of all that are joined of as many in another order, the same in each."""
         groups: dict[tuple[int, str], dict[int, LeafLayout]] = {}
         for leaf, match in zip(self._program.params, self._matches, strict=True):
-            if isinstance(match.layout, LeafLayout) and len(match.layout.sources) > 1 and len(match.options) > 1:
-                groups.setdefault((len(match.layout.sources), leaf.module), {})[leaf.number] = match.layout
+            if (
+                isinstance(match.layout, LeafLayout)
+                and len(match.layout.sources) > 1
+                and len(match.options) > 1
+            ):
+                groups.setdefault((len(match.layout.sources), leaf.module), {})[
+                    leaf.number
+                ] = match.layout
         for (count, _), group in groups.items():
             for order in _other_orders(range(count)):
                 chosen = {}
                 for c, now in group.items():
                     wanted = [now.sources[n] for n in order], now.how
-                    same = (o for o in self._matches[c].options if ([*o.sources], o.how) == wanted)
+                    same = (
+                        o
+                        for o in self._matches[c].options
+                        if ([*o.sources], o.how) == wanted
+                    )
                     chosen.update((c, option) for option in islice(same, 1))
                 yield chosen
 
     def _exchanged(self) -> Iterator[Chosen]:
         """Leaves whose paths differ in one name, as those of gates, exchanged alike wherever the names occur."""
         groups: dict[frozenset[str], list[dict[str, int]]] = {}
-        layouts = {n: m.layout for n, m in enumerate(self._matches) if isinstance(m.layout, LeafLayout)}
+        layouts = {
+            n: m.layout
+            for n, m in enumerate(self._matches)
+            if isinstance(m.layout, LeafLayout)
+        }
         some = [leaf for leaf in self._program.params if leaf.number in layouts]
-        for family in families([leaf for leaf in some if self._matches[leaf.number].by != "the mapping"]):
+        for family in families(
+            [leaf for leaf in some if self._matches[leaf.number].by != "the mapping"]
+        ):
             names = zip(*(leaf.path.split("/") for leaf in family), strict=True)
             varied = next(column for column in names if len(set(column)) > 1)
             numbers = (leaf.number for leaf in family)
-            groups.setdefault(frozenset(varied), []).append(dict(zip(varied, numbers, strict=True)))
+            groups.setdefault(frozenset(varied), []).append(
+                dict(zip(varied, numbers, strict=True))
+            )
         for names, some in groups.items():
             for order in _other_orders(sorted(names)):
                 places = dict(zip(sorted(names), order, strict=True))
-                yield {group[n]: layouts[group[places[n]]] for group in some for n in group}
+                yield {
+                    group[n]: layouts[group[places[n]]] for group in some for n in group
+                }
 
     def _score(self, chosen: Chosen) -> tuple[int, int]:
         """With other choices for some leaves, how many outputs agree, and how many values on the way to the others."""
         search, tape = self._search, self._search.candidate
-        changed = {tape.arguments[c]: option.convert(self._leaves) for c, option in chosen.items()}
-        values = tape.played(changed, goes_on=lambda some: not self._is_late() and search.has_some(some))
+        changed = {
+            tape.arguments[c]: option.convert(self._leaves)
+            for c, option in chosen.items()
+        }
+        values = tape.played(
+            changed, goes_on=lambda some: not self._is_late() and search.has_some(some)
+        )
         agreeing = len(search.same.difference(values)) + sum(
-            n in search.reached and search.has_some([value]) for n, value in values.items() if comparable(value)
+            n in search.reached and search.has_some([value])
+            for n, value in values.items()
+            if comparable(value)
         )
         outputs = zip(self._reference.outputs, tape.outputs, strict=True)
         return sum(search.equal(r, c, values.get(c)) for r, c in outputs), agreeing

@@ -21,11 +21,23 @@ from .matching import Match, unmatched
 from .tape import Step, Tape
 
 SAME, ANOTHER, UNKNOWN = "same", "another", "unknown"
-VERDICTS = {SAME: "the same function", ANOTHER: "another function", UNKNOWN: "cannot be told"}
+VERDICTS = {
+    SAME: "the same function",
+    ANOTHER: "another function",
+    UNKNOWN: "cannot be told",
+}
 #: Folders of libraries: a line of another file is the user's.
-_LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
+_LIBRARIES = tuple(
+    {path for name, path in sysconfig.get_paths().items() if "lib" in name}
+)
 #: trigru's own files that trace models.
-_ROOMS = ("common/parity", "common/program", "common/equality", "impls/parity", "parity")
+_ROOMS = (
+    "common/parity",
+    "common/program",
+    "common/equality",
+    "impls/parity",
+    "parity",
+)
 _TRACING = tuple(f"{Path(__file__).parents[2]}/{room}/" for room in _ROOMS)
 
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
@@ -73,7 +85,11 @@ class Location:
         place = f"{shown(self.file)}:{self.line}"
         inside = f", in {self.library}" if self.library not in ("", place) else ""
         of = f" of {', '.join(self.operands)}" if self.operands else ""
-        computed = f"\n      {self.operation}{of} -> {list(self.shape)}" if self.operation else ""
+        computed = (
+            f"\n      {self.operation}{of} -> {list(self.shape)}"
+            if self.operation
+            else ""
+        )
         return f"{place}{inside}\n      {self.text}{computed}"
 
 
@@ -113,7 +129,12 @@ class Parameters:
     only_candidate: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: Sequence[Match]) -> "Parameters":
+    def of(
+        cls,
+        reference: Sequence[Leaf],
+        candidate: Sequence[Leaf],
+        matches: Sequence[Match],
+    ) -> "Parameters":
         known, alone = [], []
         for leaf, m in zip(candidate, matches, strict=True):
             if m.layout is None:
@@ -121,7 +142,11 @@ class Parameters:
             else:
                 paths = tuple(reference[n].path for n in m.layout.sources)
                 known.append(Matched(leaf.path, paths, m.layout.how, m.by))
-        return cls(tuple(known), tuple(reference[n].path for n in unmatched(reference, matches)), tuple(alone))
+        return cls(
+            tuple(known),
+            tuple(reference[n].path for n in unmatched(reference, matches)),
+            tuple(alone),
+        )
 
 
 @dataclass
@@ -157,8 +182,16 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """It as values that JSON has; infinity is None."""
-        values = {key: value for key, value in asdict(self).items() if not key.startswith("converted")}
-        return values | {"errors": {name: e if isfinite(e) else None for name, e in self.errors.items()}}
+        values = {
+            key: value
+            for key, value in asdict(self).items()
+            if not key.startswith("converted")
+        }
+        return values | {
+            "errors": {
+                name: e if isfinite(e) else None for name, e in self.errors.items()
+            }
+        }
 
     def __str__(self) -> str:
         """The report that `trigru port` prints."""
@@ -177,14 +210,28 @@ class Comparison:
         if self.errors:
             yield "\nLargest differences in float64, relative to the largest magnitude:"
         width = max(map(len, self.errors), default=0)
-        yield from (f"  {name:<{width}} {error:.1e}" for name, error in self.errors.items())
+        yield from (
+            f"  {name:<{width}} {error:.1e}" for name, error in self.errors.items()
+        )
         matched, alone = self.parameters.matched, self.parameters.only_candidate
         yield f"\nParameters: {len(matched)} of {len(matched) + len(alone)} leaves of the candidate are matched."
-        yield from (f"  {pair.candidate} = {' + '.join(pair.reference)}, {pair.how} (by {pair.by})" for pair in matched)
+        yield from (
+            f"  {pair.candidate} = {' + '.join(pair.reference)}, {pair.how} (by {pair.by})"
+            for pair in matched
+        )
         yield from (f"  {path}: only the candidate has it" for path in alone)
-        yield from (f"  {path}: only the reference has it" for path in self.parameters.only_reference)
+        yield from (
+            f"  {path}: only the reference has it"
+            for path in self.parameters.only_reference
+        )
         if self.draws:
-            yield "\n".join(["\nInitial parameters are drawn differently:", *(f"  {s}" for s in self.draws), ""])
+            yield "\n".join(
+                [
+                    "\nInitial parameters are drawn differently:",
+                    *(f"  {s}" for s in self.draws),
+                    "",
+                ]
+            )
         yield from (f"Note: {remark}" for remark in self.remarks)
 
 
@@ -193,12 +240,19 @@ def location(step: Step | None, tape: Tape) -> Location | None:
     if step is None:
         return None
     values = (tape.values[n] for n in step.operands)
-    operands = tuple(f"{getattr(a, 'dtype', 'key')}{list(np.shape(a)[1:])}" for a in values)
-    return located(step.lines(), step.operation, tape.values[step.results[0]].shape[1:], operands)
+    operands = tuple(
+        f"{getattr(a, 'dtype', 'key')}{list(np.shape(a)[1:])}" for a in values
+    )
+    return located(
+        step.lines(), step.operation, tape.values[step.results[0]].shape[1:], operands
+    )
 
 
 def located(
-    lines: Sequence[CodeLine], operation: str, shape: tuple[int, ...], operands: tuple[str, ...] = ()
+    lines: Sequence[CodeLine],
+    operation: str,
+    shape: tuple[int, ...],
+    operands: tuple[str, ...] = (),
 ) -> Location | None:
     """The first of some lines that is of the user's code, the innermost first; None if there is no line."""
     lines = [line for line in lines if not line.file.startswith(_TRACING)]
@@ -206,14 +260,26 @@ def located(
         return None
     own = next((line for line in lines if is_users(line)), lines[0])
     file = lines[0].file
-    folder = max((f"{path}/" for path in _LIBRARIES if file.startswith(f"{path}/")), key=len, default="")
-    library = "" if is_users(lines[0]) else f"{shown(file.removeprefix(folder))}:{lines[0].line}"
-    return Location(own.file, own.line, text_of(own), operation, shape, library, operands)
+    folder = max(
+        (f"{path}/" for path in _LIBRARIES if file.startswith(f"{path}/")),
+        key=len,
+        default="",
+    )
+    library = (
+        ""
+        if is_users(lines[0])
+        else f"{shown(file.removeprefix(folder))}:{lines[0].line}"
+    )
+    return Location(
+        own.file, own.line, text_of(own), operation, shape, library, operands
+    )
 
 
 def of_user(lines: Iterable[CodeLine]) -> list[CodeLine]:
     """Those of some lines that are of the user's code."""
-    return [line for line in lines if is_users(line) and not line.file.startswith(_TRACING)]
+    return [
+        line for line in lines if is_users(line) and not line.file.startswith(_TRACING)
+    ]
 
 
 def is_users(line: CodeLine) -> bool:
@@ -235,7 +301,9 @@ def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputErro
             f"axis_name={axis[1]!r}; make modules of linen and NNX without axis_name."
         )
     elif lacking and lacking[1] == "state":
-        advice = "Give the model state=, which eqx.nn.make_with_state returns beside it."
+        advice = (
+            "Give the model state=, which eqx.nn.make_with_state returns beside it."
+        )
     elif lacking:
         advice = (
             f"If {lacking[1]} tells training from evaluation, give the model train={{{lacking[1]!r}: True}} and "
@@ -246,7 +314,10 @@ def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputErro
 
 def innermost(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
     """The innermost line of a traceback or a stack that is of the user's code; None if there is none."""
-    lines = (CodeLine(frame.filename, frame.lineno or 0, frame.name) for frame in reversed(frames))
+    lines = (
+        CodeLine(frame.filename, frame.lineno or 0, frame.name)
+        for frame in reversed(frames)
+    )
     return next(iter(of_user(lines)), None)
 
 
@@ -256,9 +327,15 @@ def argument_at(line: CodeLine, keyword: str) -> CodeLine:
     value = next((word.value for word in words if word.arg == keyword), None)
     if value is None:
         return line
-    assigned = (node for node in _nodes(line.file, ast.Assign) if node.lineno < value.lineno)
+    assigned = (
+        node for node in _nodes(line.file, ast.Assign) if node.lineno < value.lineno
+    )
     names = ((node.lineno, target) for node in assigned for target in node.targets)
-    made = [n for n, target in names if isinstance(target, ast.Name) and target.id == getattr(value, "id", None)]
+    made = [
+        n
+        for n, target in names
+        if isinstance(target, ast.Name) and target.id == getattr(value, "id", None)
+    ]
     return line._replace(line=max(made, default=value.lineno))
 
 
@@ -273,20 +350,40 @@ def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
     Of a call of several lines, it is the one with the keyword on which the operation of the step depends.
     """
     place = next((n for n, line in enumerate(lines) if is_users(line)), 0)
-    own, classes = lines[place], tuple(line.function.split(".")[0] for line in lines[:place])
+    own, classes = (
+        lines[place],
+        tuple(line.function.split(".")[0] for line in lines[:place]),
+    )
     named, of_class = [], []
-    for node in (node for outer in _around(own, ast.ClassDef) for node in ast.walk(outer)):
-        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+    for node in (
+        node for outer in _around(own, ast.ClassDef) for node in ast.walk(outer)
+    ):
+        targets = (
+            [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else getattr(node, "targets", [])
+        )
         patterns = [rf"\b{t.attr}\b" for t in targets if isinstance(t, ast.Attribute)]
         patterns += [rf"\b{t.id}\(" for t in targets if isinstance(t, ast.Name)]
         for call in ast.walk(node) if patterns else ():
             if isinstance(call, ast.Call) and call.lineno != own.line:
                 name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-                named += [(name not in classes, call)] if re.search(patterns[0], text_of(own)) else []
+                named += (
+                    [(name not in classes, call)]
+                    if re.search(patterns[0], text_of(own))
+                    else []
+                )
                 of_class += [(False, call)] if name.startswith(classes) else []
     for _, call in sorted(named, key=lambda pair: pair[0]) or of_class:
         places = {word.arg: word.value.lineno for word in call.keywords}
-        keyword = next((places[name] for name in KEYWORDS.get(operation, "").split() if name in places), call.lineno)
+        keyword = next(
+            (
+                places[name]
+                for name in KEYWORDS.get(operation, "").split()
+                if name in places
+            ),
+            call.lineno,
+        )
         yield CodeLine(own.file, keyword, "__init__")
 
 
@@ -296,23 +393,46 @@ def hand_overs(made: Sequence[CodeLine], used: Sequence[CodeLine]) -> list[CodeL
     function = own and _function_at(own)
     if own is None or function is None:
         return []
-    there = next((line for line in used if line.file == own.file and _function_at(line) is function), None)
+    there = next(
+        (
+            line
+            for line in used
+            if line.file == own.file and _function_at(line) is function
+        ),
+        None,
+    )
     nodes: list[Any] = []
     for node in ast.walk(function):
         if there is None:
             nodes += [node] if isinstance(node, ast.Return) else []
         elif isinstance(node, ast.Assign) and own.line < node.lineno < there.line:
-            names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
-            nodes += [node] if any(re.search(rf"\b{name}\b", text_of(there)) for name in names) else []
+            names = [
+                name.id
+                for target in node.targets
+                for name in ast.walk(target)
+                if isinstance(name, ast.Name)
+            ]
+            nodes += (
+                [node]
+                if any(re.search(rf"\b{name}\b", text_of(there)) for name in names)
+                else []
+            )
     lines = [own._replace(line=node.lineno) for node in nodes if _is_plain(node.value)]
     return [line for line in lines if _function_at(line) is function]
 
 
 def statements(line: CodeLine) -> list[CodeLine]:
     """The first three lines that compute something, of the function that begins at a line."""
-    functions = [node for node in _nodes(line.file, FUNCTION) if node.lineno >= line.line]
+    functions = [
+        node for node in _nodes(line.file, FUNCTION) if node.lineno >= line.line
+    ]
     nodes = min(functions, key=lambda node: node.lineno).body if functions else []
-    some = [node for node in nodes if not isinstance(node, ast.Expr) and not _is_plain(getattr(node, "value", None))]
+    some = [
+        node
+        for node in nodes
+        if not isinstance(node, ast.Expr)
+        and not _is_plain(getattr(node, "value", None))
+    ]
     return [line._replace(line=node.lineno) for node in some[:3]]
 
 
@@ -330,7 +450,11 @@ def _function_at(line: CodeLine) -> ast.AST | None:
 
 
 def _around(line: CodeLine, kind: Any) -> list[Any]:
-    return [node for node in _nodes(line.file, kind) if node.lineno <= line.line <= (node.end_lineno or 0)]
+    return [
+        node
+        for node in _nodes(line.file, kind)
+        if node.lineno <= line.line <= (node.end_lineno or 0)
+    ]
 
 
 @lru_cache(maxsize=256)

@@ -17,15 +17,43 @@ from ..program import CodeLine, Evaluator, code_lines, is_key, wide
 from .layouts import MOST_AXES
 
 #: Primitives that move numbers and compute none.
-MOVES = frozenset({
-    "reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "rev", "concatenate", "pad", "copy",
-    "dynamic_slice", "dynamic_update_slice", "gather", "convert_element_type", "split", "stack", "unstack", "scan",
-    "reduce_precision", "stop_gradient", "real", "imag", "complex",
-})  # fmt: skip
+MOVES = frozenset(
+    {
+        "reshape",
+        "transpose",
+        "broadcast_in_dim",
+        "squeeze",
+        "expand_dims",
+        "slice",
+        "rev",
+        "concatenate",
+        "pad",
+        "copy",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "gather",
+        "convert_element_type",
+        "split",
+        "stack",
+        "unstack",
+        "scan",
+        "reduce_precision",
+        "stop_gradient",
+        "real",
+        "imag",
+        "complex",
+    }
+)
 PART = 64  # after so many new values, a program that is played again may stop
 MASKING = 1e6  # numbers beyond it may be there to mask others
-MOST_ENTRIES = 1 << 14  # the most numbers of an array that is taken apart into single entries
-PARTS = (2, 3, 4)  # into so many parts of one size an array may be cut along an axis, besides its single entries
+MOST_ENTRIES = (
+    1 << 14
+)  # the most numbers of an array that is taken apart into single entries
+PARTS = (
+    2,
+    3,
+    4,
+)  # into so many parts of one size an array may be cut along an axis, besides its single entries
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +61,18 @@ class Step:
     """A value, or several, that one operation computed. Values and steps have numbers in the tape."""
 
     operation: str  # the name of the primitive; `scan` where a loop takes or puts together the array of a step
-    run: Callable[..., Any]  # of the operands; returns the result, or a sequence of them
+    run: Callable[
+        ..., Any
+    ]  # of the operands; returns the result, or a sequence of them
     operands: tuple[int, ...]
     results: tuple[int, ...]
     lines: Callable[[], tuple[CodeLine, ...]]  # that led to it, the innermost first
-    summed: tuple[tuple[tuple[int, ...], ...], ...] = ()  # of a product, groups of axes of each operand, summed over
-    equations: tuple[Any, ...] = ()  # the equation of JAX that it is, behind those around it
+    summed: tuple[
+        tuple[tuple[int, ...], ...], ...
+    ] = ()  # of a product, groups of axes of each operand, summed over
+    equations: tuple[
+        Any, ...
+    ] = ()  # the equation of JAX that it is, behind those around it
     number: int = -1  # its own, among the steps of the tape
 
     @property
@@ -52,7 +86,9 @@ class Tape:
     def __init__(self):
         self.values: list[Any] = []  # arrays with an axis of sets in front, of length 1
         self.steps: list[Step] = []
-        self.maker: dict[int, int] = {}  # the step that computed a value; constants and arguments have none
+        self.maker: dict[
+            int, int
+        ] = {}  # the step that computed a value; constants and arguments have none
         self.used: dict[int, list[int]] = {}  # the steps that take a value
         self.arguments: tuple[int, ...] = ()
         self.outputs: tuple[int, ...] = ()
@@ -72,7 +108,9 @@ class Tape:
         step = replace(step, number=len(self.steps))
         for value in set(step.operands):
             self.used.setdefault(value, []).append(step.number)
-        self.maker.update((value, step.number) for value in step.results if value not in step.operands)
+        self.maker.update(
+            (value, step.number) for value in step.results if value not in step.operands
+        )
         self.steps.append(step)
 
     def made(self, value: int) -> Step | None:
@@ -117,7 +155,9 @@ class Tape:
             if not depends or not new.keys().isdisjoint(step.results):
                 continue
             run = runs.get(number, step.run)
-            result = run(*[new.get(value, self.values[value]) for value in step.operands])
+            result = run(
+                *[new.get(value, self.values[value]) for value in step.operands]
+            )
             results = result if isinstance(result, list | tuple) else [result]
             new.update(zip(step.results, results, strict=True))
             last += results
@@ -130,7 +170,10 @@ class Tape:
     def changed(self, changed: Mapping[int, Any]) -> "Tape":
         """The tape with other values in the place of some, and all that follows from them."""
         tape, new = copy(self), self.played(changed)
-        tape.values, tape._known = [new.get(number, value) for number, value in enumerate(self.values)], {}
+        tape.values, tape._known = (
+            [new.get(number, value) for number, value in enumerate(self.values)],
+            {},
+        )
         return tape
 
     @cached_property
@@ -154,25 +197,42 @@ class Tape:
             frames = []
             for equation in step.equations:
                 traceback = getattr(equation.source_info, "traceback", None)
-                codes, offsets = traceback.raw_frames() if traceback else ((), (id(step.equations[-1]),))
+                codes, offsets = (
+                    traceback.raw_frames()
+                    if traceback
+                    else ((), (id(step.equations[-1]),))
+                )
                 frames.append((*map(id, codes), *offsets))
             shapes = (np.shape(self.values[n]) for n in step.results)
-            same = sites.setdefault((step.operation, tuple(frames) or step.lines(), *shapes), [])
+            same = sites.setdefault(
+                (step.operation, tuple(frames) or step.lines(), *shapes), []
+            )
             same.append(step.number)
             rounds.append(same)
         return rounds
 
     def summed_over(self, number: int) -> tuple[frozenset[int], ...]:
         """How far apart the numbers of an argument are, flattened, over which its first product sums, in groups."""
-        rest = [(number, np.arange(self.values[number].size).reshape(self.values[number].shape))]
+        rest = [
+            (
+                number,
+                np.arange(self.values[number].size).reshape(self.values[number].shape),
+            )
+        ]
         while rest:
             value, places = rest.pop(0)
             for step in self.users(value):
                 if step.summed:
                     groups = step.summed[step.operands.index(value)]
-                    return tuple(frozenset(_apart(places, axis + 1) for axis in group) for group in groups)
+                    return tuple(
+                        frozenset(_apart(places, axis + 1) for axis in group)
+                        for group in groups
+                    )
                 if step.operation == "concatenate":
-                    others = (places if n == value else np.full(self.values[n].shape, -1) for n in step.operands)
+                    others = (
+                        places if n == value else np.full(self.values[n].shape, -1)
+                        for n in step.operands
+                    )
                     rest.append((step.results[0], step.run(*others)))
                 elif step.moves and len(step.operands) == 1 and len(step.results) == 1:
                     rest.append((step.results[0], step.run(places)))
@@ -182,13 +242,19 @@ class Tape:
 class TraceTape(Tape):
     """The values of a program that JAX has traced, evaluated in float64; it is what `How.observe` takes."""
 
-    def __init__(self, closed: Any, arguments: Sequence[np.ndarray], constants: Any = None):
+    def __init__(
+        self, closed: Any, arguments: Sequence[np.ndarray], constants: Any = None
+    ):
         super().__init__()
         self._numbers: dict[int, int] = {}
         self._callers: list[Any] = []
-        evaluator = Evaluator(closed, wide=True, observe=self, draws=False, constants=constants)
+        evaluator = Evaluator(
+            closed, wide=True, observe=self, draws=False, constants=constants
+        )
         pairs = zip(arguments, closed.in_avals, strict=True)
-        given = [a if is_key(aval) else np.array(a, wide(aval.dtype)) for a, aval in pairs]
+        given = [
+            a if is_key(aval) else np.array(a, wide(aval.dtype)) for a, aval in pairs
+        ]
         self.arguments = tuple(map(self._number, given))
         self.outputs = tuple(map(self._number, evaluator(*given)))
 
@@ -198,13 +264,26 @@ class TraceTape(Tape):
     def leave(self) -> None:
         self._callers.pop()
 
-    def step(self, equation: Any, function: Any, operands: Sequence[Any], results: Sequence[Any]) -> None:
+    def step(
+        self,
+        equation: Any,
+        function: Any,
+        operands: Sequence[Any],
+        results: Sequence[Any],
+    ) -> None:
         if all(id(result) in self._numbers for result in results):
             return  # it handed on a value
-        ins, outs = tuple(map(self._number, operands)), tuple(map(self._number, results))
+        ins, outs = (
+            tuple(map(self._number, operands)),
+            tuple(map(self._number, results)),
+        )
         around = tuple(self._callers)
         lines, name = partial(code_lines, equation, around), equation.primitive.name
-        self.record(Step(name, function, ins, outs, lines, _summed(equation), (*around, equation)))
+        self.record(
+            Step(
+                name, function, ins, outs, lines, _summed(equation), (*around, equation)
+            )
+        )
 
     def _number(self, value: Any) -> int:
         if id(value) not in self._numbers:
@@ -225,7 +304,10 @@ def _summed(equation: Any) -> tuple[tuple[tuple[int, ...], ...], ...]:
         return tuple((tuple(axes),) for axes in equation.params["dimension_numbers"][0])
     if equation.primitive.name == "conv_general_dilated":
         numbers = equation.params["dimension_numbers"]
-        return tuple(tuple((axis,) for axis in spec[1:]) for spec in (numbers.lhs_spec, numbers.rhs_spec))
+        return tuple(
+            tuple((axis,) for axis in spec[1:])
+            for spec in (numbers.lhs_spec, numbers.rhs_spec)
+        )
     return ()
 
 
@@ -241,12 +323,17 @@ class Known:
 
     def __init__(self, values: Sequence[Any], tolerance: float):
         self.tolerance = tolerance
-        self.signed = [_signed(value) if comparable(value) else None for value in values]
+        self.signed = [
+            _signed(value) if comparable(value) else None for value in values
+        ]
         groups: dict[int, list[tuple[int, np.ndarray]]] = {}
         for number, some in enumerate(self.signed):
             if some is not None:
                 groups.setdefault(some.value.size, []).append((number, some.signature))
-        self._groups = {size: tuple(map(np.array, zip(*group, strict=True))) for size, group in groups.items()}
+        self._groups = {
+            size: tuple(map(np.array, zip(*group, strict=True)))
+            for size, group in groups.items()
+        }
         self._slices: dict[int, Known] = {}
 
     def same(self, value: np.ndarray | Signed, alike: Any = None) -> Iterator[int]:
@@ -255,10 +342,14 @@ class Known:
         if some.value.size in self._groups:
             numbers, signatures = self._groups[some.value.size]
             largest, sizes, *_ = some.signature
-            near = np.abs(signatures - some.signature) <= 8 * self.tolerance * np.array([largest, sizes, sizes, sizes])
+            near = np.abs(signatures - some.signature) <= 8 * self.tolerance * np.array(
+                [largest, sizes, sizes, sizes]
+            )
             for number in map(int, numbers[near.all(1)]):
                 other = self.signed[number]
-                if other is not None and (alike or layout)(some.value, other.value, self.tolerance):
+                if other is not None and (alike or layout)(
+                    some.value, other.value, self.tolerance
+                ):
                     yield number
 
     def has(self, value: np.ndarray | Signed) -> bool:
@@ -274,15 +365,30 @@ class Known:
         size = value.size
         if size not in self._slices and size <= MOST_ENTRIES:
             values = (some.value for some in self.signed if some is not None)
-            wholes = (value for value in values if value.size > size and value.size % size == 0)
-            parts = [part for whole in wholes for some in cuts(whole) for part in some if part.size == size]
+            wholes = (
+                value
+                for value in values
+                if value.size > size and value.size % size == 0
+            )
+            parts = [
+                part
+                for whole in wholes
+                for some in cuts(whole)
+                for part in some
+                if part.size == size
+            ]
             self._slices[size] = Known(parts, self.tolerance)
         return size <= MOST_ENTRIES and self._slices[size].has(value)
 
 
 def comparable(value: Any) -> bool:
     """Whether something is an array of numbers that tells values apart: no flag, counter or constant, and no NaN."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fc" or value.size < 2 or np.isnan(value).any():
+    if (
+        not isinstance(value, np.ndarray)
+        or value.dtype.kind not in "fc"
+        or value.size < 2
+        or np.isnan(value).any()
+    ):
         return False
     value = seen(value)
     return bool((value != value.flat[0]).any())
@@ -302,19 +408,27 @@ def seen(value: np.ndarray) -> np.ndarray:
     sizes = np.abs(value)
     usual = np.median(sizes[sizes > 0])
     least = MASKING * max(min(usual, 1.0), 1e-300)
-    return np.where(sizes > least, 0.0, value) if (sizes <= least).any() else value / sizes.max()
+    return (
+        np.where(sizes > least, 0.0, value)
+        if (sizes <= least).any()
+        else value / sizes.max()
+    )
 
 
 def layout(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     """Whether two arrays of one size are the same or each other's negative, with axes exchanged, and reshaped."""
     slack = tolerance * max(np.abs(b).max(initial=0), 1e-300)
-    return any(_moved(*pair, slack) for other in (b, -b) for pair in ((a, other), (other, a)))
+    return any(
+        _moved(*pair, slack) for other in (b, -b) for pair in ((a, other), (other, a))
+    )
 
 
 def cuts(value: np.ndarray) -> Iterator[list[np.ndarray]]:
     """An array taken apart along each of its axes, into single entries and into a few parts of one size."""
     value = value.reshape([n for n in value.shape if n > 1])
-    for axis, length in enumerate(value.shape if value.ndim > 1 and value.size <= MOST_ENTRIES else ()):
+    for axis, length in enumerate(
+        value.shape if value.ndim > 1 and value.size <= MOST_ENTRIES else ()
+    ):
         if length <= 64:
             yield list(np.moveaxis(value, axis, 0))
     for axis, length in enumerate(value.shape):
@@ -326,10 +440,14 @@ def cuts(value: np.ndarray) -> Iterator[list[np.ndarray]]:
 def _moved(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
     a, flat = a.reshape([n for n in a.shape if n > 1]), b.reshape(-1)
     probes = np.linspace(0, a.size - 1, min(a.size, 16)).astype(int)
-    for order in permutations(range(a.ndim)) if a.ndim <= MOST_AXES else [range(a.ndim)]:
+    for order in (
+        permutations(range(a.ndim)) if a.ndim <= MOST_AXES else [range(a.ndim)]
+    ):
         moved = a.transpose(order)
         places = np.unravel_index(probes, moved.shape)
-        if _close(moved[places], flat[probes], slack) and _close(moved.reshape(-1), flat, slack):
+        if _close(moved[places], flat[probes], slack) and _close(
+            moved.reshape(-1), flat, slack
+        ):
             return True
     return False
 
@@ -347,4 +465,6 @@ def _signed(value: np.ndarray) -> Signed:
     largest = np.abs(value).max()
     flat = np.ascontiguousarray(value).reshape(-1) / largest
     sizes = np.abs(flat)
-    return Signed(value, np.array([largest, sizes.sum(), flat @ flat, abs(flat @ sizes)]))
+    return Signed(
+        value, np.array([largest, sizes.sum(), flat @ flat, abs(flat @ sizes)])
+    )

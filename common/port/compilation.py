@@ -49,7 +49,9 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
             "jax_persistent_cache_min_compile_time_secs": least_s,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
-        for entry in folder.glob("*-cache"):  # JAX takes an empty one for none, and does not replace it
+        for entry in folder.glob(
+            "*-cache"
+        ):  # JAX takes an empty one for none, and does not replace it
             with suppress(OSError):  # another process may remove it
                 if not entry.stat().st_size:
                     entry.unlink()
@@ -62,7 +64,9 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
             show(message, *rest)
 
     with configured(ours), warnings.catch_warnings():
-        warnings.filterwarnings("always", "Error (reading|writing) persistent compilation cache entry")
+        warnings.filterwarnings(
+            "always", "Error (reading|writing) persistent compilation cache entry"
+        )
         warnings.showwarning = notice
         compilation_cache.reset_cache()
         try:
@@ -70,7 +74,9 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
         finally:
             compilation_cache.reset_cache()
     if folder is not None:
-        _tidy(folder, 0 if damaged else CACHE_BYTES)  # JAX replaces nothing that it could not read, and names it not
+        _tidy(
+            folder, 0 if damaged else CACHE_BYTES
+        )  # JAX replaces nothing that it could not read, and names it not
 
 
 def _tidy(folder: Path, most_bytes: int) -> None:
@@ -79,7 +85,9 @@ def _tidy(folder: Path, most_bytes: int) -> None:
     for entry in folder.glob("*-*"):
         with suppress(OSError):  # another process may remove it
             status = entry.stat()
-            entries.append((max(status.st_atime, status.st_mtime), status.st_size, entry))
+            entries.append(
+                (max(status.st_atime, status.st_mtime), status.st_size, entry)
+            )
     left = sum(nbytes for _, nbytes, _ in entries)
     for _, nbytes, entry in sorted(entries) if left > most_bytes else ():
         if left > KEPT_SHARE * most_bytes:
@@ -93,14 +101,20 @@ def count_programs() -> Iterator[Callable[[], tuple[int, int]]]:
     """Count the programs that this process compiles, and those that it takes from a folder: a function gives both."""
     with watch_events() as events:
         # of a hit, JAX says that it was compiled, too
-        yield lambda: (len(events["backend_compile_duration"]) - (hits := len(events["cache_hits"])), hits)
+        yield lambda: (
+            len(events["backend_compile_duration"])
+            - (hits := len(events["cache_hits"])),
+            hits,
+        )
 
 
 @cache
 def _quick_options() -> dict[str, Any]:
     known = {}
     for name, value in _SLOW_TO_COMPILE.items():
-        with suppress(Exception):  # what is raised for an option that there is not differs between versions
+        with suppress(
+            Exception
+        ):  # what is raised for an option that there is not differs between versions
             jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
             known[name] = value
     return known

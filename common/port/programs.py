@@ -14,7 +14,14 @@ from msgspec import Meta, Struct
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 #: XLA's operations through which devices exchange data; some begin in one instruction and end in another.
-KINDS = ("all-reduce", "all-gather", "ragged-all-to-all", "all-to-all", "reduce-scatter", "collective-permute")
+KINDS = (
+    "all-reduce",
+    "all-gather",
+    "ragged-all-to-all",
+    "all-to-all",
+    "reduce-scatter",
+    "collective-permute",
+)
 KINDS += ("collective-broadcast",)
 _HEADER = re.compile(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
@@ -52,13 +59,19 @@ class Collective:
 class ProgramFacts(Struct, frozen=True):
     """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once."""
 
-    fingerprint: str  # of what it computes; see `fingerprint` in `trigru.common.port.programs`
+    fingerprint: (
+        str  # of what it computes; see `fingerprint` in `trigru.common.port.programs`
+    )
     dots: Count  # matrix products
     fusions: Count  # operations that XLA runs as one
     whiles: Count  # loops
     transposes: Count  # operations that change the order of axes
-    temp_bytes: Count | None  # memory beside arguments and results, by XLA's analysis; None where it gives none
-    collectives: tuple[Collective, ...] = ()  # what several devices exchange, in the order of the program
+    temp_bytes: (
+        Count | None
+    )  # memory beside arguments and results, by XLA's analysis; None where it gives none
+    collectives: tuple[
+        Collective, ...
+    ] = ()  # what several devices exchange, in the order of the program
     #: A fingerprint of what was chosen for this machine, as by autotuning on a GPU: two programs that compute the same
     #: may differ in it, from process to process. "" where nothing was chosen, or it is not known.
     tuned: str = ""
@@ -90,7 +103,8 @@ def read_program(lowered: Any) -> ProgramFacts:
         temp_bytes = None
     return ProgramFacts(
         fingerprint=fingerprint(text),
-        dots=count["dot"] + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
+        dots=count["dot"]
+        + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
         fusions=count["fusion"],
         whiles=count["while"],
         transposes=count["transpose"],
@@ -119,7 +133,9 @@ def fingerprint(text: str) -> str:
 
 def tuned(text: str) -> str:
     """A fingerprint of the choices for one machine in optimised HLO: of its `backend_config`s, whatever their order."""
-    configs = sorted(config for line in text.splitlines() if (config := _split_config(line)[1]))
+    configs = sorted(
+        config for line in text.splitlines() if (config := _split_config(line)[1])
+    )
     return _hash(*configs) if configs else ""
 
 
@@ -144,7 +160,9 @@ _ASIDE = re.compile(
 )
 
 
-def _hash_instruction(line: str, instructions: dict[str, str], hashes: dict[str, str]) -> str:
+def _hash_instruction(
+    line: str, instructions: dict[str, str], hashes: dict[str, str]
+) -> str:
     line, _ = _split_config(_ASIDE.sub("", line))
     end = _closing(line, 0) + 1 if line.startswith("(") else line.index(" ")
     opening = line.index("(", end)
@@ -152,14 +170,28 @@ def _hash_instruction(line: str, instructions: dict[str, str], hashes: dict[str,
     shape, operation = line[:end], line[end:opening].strip()
     operands, attributes = line[opening + 1 : closing], line[closing + 1 :]
     shapes = sorted(re.findall(r"\w+\[[\d,]*\](?:\{[^}]*\})?", shape))
-    if operation in ("parameter", "get-tuple-element"):  # whose numbers are an order of leaves
+    if operation in (
+        "parameter",
+        "get-tuple-element",
+    ):  # whose numbers are an order of leaves
         return _hash(operation, *shapes)
-    parts = [instructions[n] for n in re.findall(r"%([\w.\-]+)", operands) if n in instructions]
+    parts = [
+        instructions[n]
+        for n in re.findall(r"%([\w.\-]+)", operands)
+        if n in instructions
+    ]
     if operation == "tuple":
         return _hash(operation, *sorted(parts))
     called = [hashes[n] for n in re.findall(r"%([\w.\-]+)", attributes) if n in hashes]
     literal = "" if parts else operands
-    return _hash(operation, *shapes, literal, re.sub(r"%[\w.\-]+", "", attributes), *called, *parts)
+    return _hash(
+        operation,
+        *shapes,
+        literal,
+        re.sub(r"%[\w.\-]+", "", attributes),
+        *called,
+        *parts,
+    )
 
 
 def _closing(text: str, opening: int, pair: str = "()") -> int:
@@ -185,7 +217,9 @@ def gathered(tree: Any) -> Any:
     from jax.experimental import multihost_utils
 
     def whole(leaf: Any) -> Any:
-        parts = isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated)
+        parts = isinstance(leaf, jax.Array) and not (
+            leaf.is_fully_addressable or leaf.is_fully_replicated
+        )
         return multihost_utils.process_allgather(leaf, tiled=True) if parts else leaf
 
     return jax.tree.map(whole, tree)
@@ -212,14 +246,26 @@ def computations(text: str) -> dict[str, dict[str, str]]:
     return known
 
 
-def _walk(known: dict[str, dict[str, str]], name: str, runs: int | None, *, in_loop: bool) -> Iterator[Collective]:
+def _walk(
+    known: dict[str, dict[str, str]], name: str, runs: int | None, *, in_loop: bool
+) -> Iterator[Collective]:
     for line in known.get(name, {}).values():
         if exchange := _COLLECTIVE.match(line):
-            begins = bool(exchange[3]) and exchange[2] != "all-reduce"  # whose tuple has its operands, too
-            yield Collective(exchange[2], _bytes(exchange[1], last=begins), runs, in_loop)
+            begins = (
+                bool(exchange[3]) and exchange[2] != "all-reduce"
+            )  # whose tuple has its operands, too
+            yield Collective(
+                exchange[2], _bytes(exchange[1], last=begins), runs, in_loop
+            )
             continue  # it applies an addition
         loop, trips = " while(" in line, _TRIP_COUNT.search(line)
-        inner = runs if not loop else runs * int(trips[1]) if trips and runs is not None else None
+        inner = (
+            runs
+            if not loop
+            else runs * int(trips[1])
+            if trips and runs is not None
+            else None
+        )
         for called in _CALLED.findall(line):
             for callee in re.findall(r"%([\w.\-]+)", called):
                 yield from _walk(known, callee, inner, in_loop=in_loop or loop)
@@ -227,7 +273,13 @@ def _walk(known: dict[str, dict[str, str]], name: str, runs: int | None, *, in_l
 
 def _bytes(shape: str, *, last: bool) -> int:
     """The size of an array, or of each array of a tuple; or of the last that has a size."""
-    arrays = [(dtype, [int(size) for size in sizes.split(",") if size]) for dtype, sizes in _SHAPE.findall(shape)]
+    arrays = [
+        (dtype, [int(size) for size in sizes.split(",") if size])
+        for dtype, sizes in _SHAPE.findall(shape)
+    ]
     if last:
         arrays = [array for array in arrays if array[1]][-1:] or arrays
-    return sum(max(int(re.sub(r"\D", "", dtype) or 8) // 8, 1) * prod(sizes) for dtype, sizes in arrays)
+    return sum(
+        max(int(re.sub(r"\D", "", dtype) or 8) // 8, 1) * prod(sizes)
+        for dtype, sizes in arrays
+    )

@@ -88,9 +88,18 @@ class Port(Protocol):
 
         With time_major, x, resets and outputs are (T, *batch, ...).
         """
-        return model(x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major)
+        return model(
+            x,
+            carry,
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            time_major=time_major,
+        )
 
-    def step(self, model: Any, x: Any, carry: Any = None, *, reset: Any = None) -> tuple[Any, Any]:
+    def step(
+        self, model: Any, x: Any, carry: Any = None, *, reset: Any = None
+    ) -> tuple[Any, Any]:
         """Run one time step on x (*batch, D); returns carry and output, both (*batch, H).
 
         Where reset (*batch) is true, the state becomes the initial carry before the step.
@@ -113,16 +122,27 @@ class Port(Protocol):
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
         """
-        return lambda *given: jax.value_and_grad(function, argnums=tuple(range(len(given))), has_aux=has_aux)(*given)
+        return lambda *given: jax.value_and_grad(
+            function, argnums=tuple(range(len(given))), has_aux=has_aux
+        )(*given)
 
 
-_NEEDED = [name for name in dict.fromkeys([*Port.__annotations__, *vars(Port)]) if not name.startswith("_")]
+_NEEDED = [
+    name
+    for name in dict.fromkeys([*Port.__annotations__, *vars(Port)])
+    if not name.startswith("_")
+]
 #: The labels of call styles, whatever their ports call them. Frameworks are compared in styles of one label.
 #: documented: what the framework's documentation leads with; it is the first style of the port that has the phase.
 #: functional: the parameters are one pytree, which goes in and out of `jax.jit`.
 #: leaves: the same, as a list of the arrays.
 #: donated: functional, and the old parameters and optimiser state are given up to the new ones.
-DOCUMENTED, FUNCTIONAL, LEAVES, DONATED = LABELS = ("documented", "functional", "leaves", "donated")
+DOCUMENTED, FUNCTIONAL, LEAVES, DONATED = LABELS = (
+    "documented",
+    "functional",
+    "leaves",
+    "donated",
+)
 
 
 @dataclass(frozen=True)
@@ -155,7 +175,9 @@ class CallStyle:
     def __post_init__(self):
         for label in self.labels:
             if label not in LABELS:
-                raise UnknownNameError(f"label of call style {self.name}", label, list(LABELS))
+                raise UnknownNameError(
+                    f"label of call style {self.name}", label, list(LABELS)
+                )
 
 
 @dataclass
@@ -189,15 +211,21 @@ def check_port(port: Any) -> None:
     """Raise InputError unless an object has all that a port needs."""
     if missing := [name for name in _NEEDED if not hasattr(port, name)]:
         called = getattr(port, "name", type(port).__name__)
-        raise InputError(f"port {called} lacks {listed(missing)}, which trigru.common.Port needs.")
+        raise InputError(
+            f"port {called} lacks {listed(missing)}, which trigru.common.Port needs."
+        )
 
 
 def check_config(port: Port, config: GRUConfig) -> None:
     """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
     if config.kernel not in port.kernels:
-        raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
+        raise InputError(
+            f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}."
+        )
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
-        raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
+        raise InputError(
+            "float64 parameters would be rounded to float32: set jax_enable_x64, or use float32."
+        )
 
 
 def own_array(array: Any) -> jax.Array:
@@ -205,7 +233,11 @@ def own_array(array: Any) -> jax.Array:
 
     `jnp.asarray` of NumPy's would compile a program for each shape.
     """
-    return jax.device_put(np.array(array)) if isinstance(array, np.ndarray) else jnp.asarray(array)
+    return (
+        jax.device_put(np.array(array))
+        if isinstance(array, np.ndarray)
+        else jnp.asarray(array)
+    )
 
 
 def check_load(port: Port, config: GRUConfig, params: Params) -> None:
@@ -224,9 +256,15 @@ class WithKernel(Port):
         check_config(port, GRUConfig(1, 1, kernel=kernel))
         port = port._port if isinstance(port, WithKernel) else port
         vars(self).update({name: getattr(port, name) for name in _NEEDED})
-        self._port, self.kernel, self.model_class = port, kernel, getattr(port, "model_class", None)
+        self._port, self.kernel, self.model_class = (
+            port,
+            kernel,
+            getattr(port, "model_class", None),
+        )
         self.make = lambda config, key: port.make(replace(config, kernel=kernel), key)
-        self.load = lambda config, params: port.load(replace(config, kernel=kernel), params)
+        self.load = lambda config, params: port.load(
+            replace(config, kernel=kernel), params
+        )
 
 
 # A port's own class, described as data, so that the check `class` uses it as programs of its framework do ------------
@@ -286,11 +324,19 @@ class ModelClass:
     assign: Callable[[Any, Any], None] | None = None
 
 
-def ensemble(name: str, construct: Any, vmap: Any, call: Any = Use.call, takes: tuple[str, ...] = ARGUMENTS) -> Use:
+def ensemble(
+    name: str,
+    construct: Any,
+    vmap: Any,
+    call: Any = Use.call,
+    takes: tuple[str, ...] = ARGUMENTS,
+) -> Use:
     """Two models that a framework's `vmap` makes as one, by keys of their own, and calls: the second is compared."""
 
     def make(key: Any, *sizes: Any, **options: Any) -> Any:
-        return vmap(lambda key: construct(key, *sizes, **options))(jax.random.split(key, 2))
+        return vmap(lambda key: construct(key, *sizes, **options))(
+            jax.random.split(key, 2)
+        )
 
     def call_both(models: Any, x: Any, **arguments: Any) -> Any:
         return second(vmap(lambda model: call(model, x, **arguments))(models))

@@ -46,15 +46,28 @@ def shared_styles(
         tree, rebuild = split(model)
         return jax.tree.map(jnp.copy, tree), rebuild  # the model keeps its arrays
 
-    def style(label: str, summary: str, split: Split, jit: Any = jax.jit, name: str = "", **fields: Any) -> CallStyle:
+    def style(
+        label: str,
+        summary: str,
+        split: Split,
+        jit: Any = jax.jit,
+        name: str = "",
+        **fields: Any,
+    ) -> CallStyle:
         def build(port: Any, model: Any, task: Task) -> Program:
             tree, rebuild = split(model)
             return functional_program(port, tree, task, rebuild, jit=jit)
 
-        return CallStyle(name or label, summary, build, labels=(label,), caution=caution, **fields)
+        return CallStyle(
+            name or label, summary, build, labels=(label,), caution=caution, **fields
+        )
 
-    leaves = "call = jax.jit(f); call(leaves, x)"  # a list made once; f puts them together
-    donated = "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)"
+    leaves = (
+        "call = jax.jit(f); call(leaves, x)"  # a list made once; f puts them together
+    )
+    donated = (
+        "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)"
+    )
     donate = partial(jax.jit, donate_argnums=(0, 1))
     return (
         style(FUNCTIONAL, summary, split, name=name, source=source),
@@ -95,12 +108,25 @@ def functional_program(
         return apply_updates(tree, updates), state, loss
 
     if task.phase == "train_step":
-        return carrying_program(port, jit(train_step), [tree, task.optimizer.init(tree)], rebuild, trains=True)
-    return carrying_program(port, jit(gradient if task.phase == "gradient" else forward), [tree], rebuild)
+        return carrying_program(
+            port,
+            jit(train_step),
+            [tree, task.optimizer.init(tree)],
+            rebuild,
+            trains=True,
+        )
+    return carrying_program(
+        port, jit(gradient if task.phase == "gradient" else forward), [tree], rebuild
+    )
 
 
 def carrying_program(
-    port: Any, jitted: Any, passed: list[Any], rebuild: Callable[[Any], Any], *, trains: bool = False
+    port: Any,
+    jitted: Any,
+    passed: list[Any],
+    rebuild: Callable[[Any], Any],
+    *,
+    trains: bool = False,
 ) -> Program:
     """The program of a jitted function (*passed, *arrays) -> a result; where it trains, (*passed, loss).
 
@@ -123,7 +149,9 @@ def carrying_program(
     )
 
 
-def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation) -> Task:
+def make_task(
+    port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation
+) -> Task:
     """The task of a port's model: mean squared error of a GRU's outputs, cross-entropy of a classifier.
 
     One time step is a GRU's, without a readout.
@@ -132,21 +160,37 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
         return Task(phase, port.step, mean_squared_error, optimizer)
     if config.classes is not None:
         return Task(phase, port.classify, cross_entropy, optimizer)
-    return Task(phase, lambda gru, x, lengths=None: port.apply(gru, x, lengths=lengths), mean_squared_error, optimizer)
+    return Task(
+        phase,
+        lambda gru, x, lengths=None: port.apply(gru, x, lengths=lengths),
+        mean_squared_error,
+        optimizer,
+    )
 
 
 def labels_of(port: Any, phase: str) -> dict[str, tuple[str, ...]]:
     """The call styles that a port has for a phase, by name, in its order, and what else each is called: of LABELS."""
     having = [style for style in port.call_styles if phase in style.phases]
-    return {style.name: (*(DOCUMENTED,) * (style is having[0]), *style.labels) for style in having}
+    return {
+        style.name: (*(DOCUMENTED,) * (style is having[0]), *style.labels)
+        for style in having
+    }
 
 
 def styles_called(port: Any, names: Sequence[str] | None, phase: str) -> list[str]:
     """The call styles that a port has for a phase, with one of these names or labels; None asks for all."""
     every = labels_of(port, phase)
-    return [name for name, labels in every.items() if names is None or {name, *labels} & set(names)]
+    return [
+        name
+        for name, labels in every.items()
+        if names is None or {name, *labels} & set(names)
+    ]
 
 
 def available_styles(port: Port, phase: str) -> list[CallStyle]:
     """The call styles that a port has for a phase and that the installed versions have."""
-    return [style for style in port.call_styles if phase in style.phases and style.missing() is None]
+    return [
+        style
+        for style in port.call_styles
+        if phase in style.phases and style.missing() is None
+    ]

@@ -43,7 +43,11 @@ class Batch(NamedTuple):
         """The arrays that cross the jit boundary beside the model."""
         if phase == "step":
             return self.x[:, 0], self.carry
-        arrays = (self.x, self.lengths) if phase == "forward" else (self.x, self.targets, self.lengths)
+        arrays = (
+            (self.x, self.lengths)
+            if phase == "forward"
+            else (self.x, self.targets, self.lengths)
+        )
         return tuple(a for a in arrays if a is not None)
 
 
@@ -80,20 +84,35 @@ class Spread(NamedTuple):
 
     model: Callable[[Any], Any]  # makes a model whole on every device
     put: Callable[[Any], Any]  # parts an array of the batch among the devices
-    task: Callable[[Task], Task]  # lets each device compute the loss of its part, by shard_map
+    task: Callable[
+        [Task], Task
+    ]  # lets each device compute the loss of its part, by shard_map
 
 
 def spread_of(devices: int, way: str) -> Spread:
     """A way over some devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
     known = jax.devices()
     if len(known) < devices:
-        raise UnavailableError(f"{devices} devices were asked for, and there are {len(known)}.")
+        raise UnavailableError(
+            f"{devices} devices were asked for, and there are {len(known)}."
+        )
     kind = getattr(getattr(jax.sharding, "AxisType", None), "Auto", None)
     if kind is None or not hasattr(jax, "shard_map"):
-        raise UnavailableError("spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes.")
-    mesh = jax.make_mesh((devices,), (AXIS,), axis_types=(kind,), devices=known[:devices])
-    model, put = (partial(jax.device_put, device=NamedSharding(mesh, spec)) for spec in (P(), P(AXIS)))
-    return Spread(model, put, lambda task: task if way == "placed" else _Mapped(**vars(task), mesh=mesh))
+        raise UnavailableError(
+            "spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes."
+        )
+    mesh = jax.make_mesh(
+        (devices,), (AXIS,), axis_types=(kind,), devices=known[:devices]
+    )
+    model, put = (
+        partial(jax.device_put, device=NamedSharding(mesh, spec))
+        for spec in (P(), P(AXIS))
+    )
+    return Spread(
+        model,
+        put,
+        lambda task: task if way == "placed" else _Mapped(**vars(task), mesh=mesh),
+    )
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,18 @@ from .interpreter import How, evaluation, function_of, scan_counts, wide
 from .rules import is_key, one_set
 
 __all__ = [
-    "CodeLine", "Evaluator", "Traced", "alternative", "code_lines", "equations", "evaluate", "is_key", "jax_line",
-    "scan_counts", "wide",
-]  # fmt: skip
+    "CodeLine",
+    "Evaluator",
+    "Traced",
+    "alternative",
+    "code_lines",
+    "equations",
+    "evaluate",
+    "is_key",
+    "jax_line",
+    "scan_counts",
+    "wide",
+]
 _JAX = str(Path(jax.__file__).parent)
 #: Of JAX, what passes functions on, and what wraps one operation: these lines say nothing of who wanted it.
 _PASSING = re.compile(
@@ -46,7 +55,9 @@ class Evaluator:
     def __call__(self, *operands: np.ndarray) -> list[np.ndarray]:
         """The results, of arrays of any floating-point dtype where the evaluation is wide; each has an axis of sets."""
         given = [
-            operand if is_key(aval) else np.asarray(operand, self._how.dtype(aval.dtype))
+            operand
+            if is_key(aval)
+            else np.asarray(operand, self._how.dtype(aval.dtype))
             for aval, operand in zip(self._avals, operands, strict=True)
         ]
         with np.errstate(all="ignore"):
@@ -55,7 +66,9 @@ class Evaluator:
 
 def alternative(equation: Any, **params: Any) -> Callable[..., Any]:
     """The function of an equation's operands, in float64, if some parameters of its primitive were others."""
-    return evaluation(equation.replace(params={**equation.params, **params}), How(wide=True))
+    return evaluation(
+        equation.replace(params={**equation.params, **params}), How(wide=True)
+    )
 
 
 class Traced:
@@ -70,7 +83,9 @@ class Traced:
         self._results: Any = None
 
         def flat(*leaves: Any) -> list[Any]:
-            results, self._results = jax.tree.flatten(function(*jax.tree.unflatten(structure, leaves)))
+            results, self._results = jax.tree.flatten(
+                function(*jax.tree.unflatten(structure, leaves))
+            )
             return results
 
         self.closed = jax.make_jaxpr(flat)(*leaves)
@@ -84,7 +99,12 @@ class Traced:
     def of_sets(self, arguments: Any, sets: int) -> list[Any]:
         """The results for each set of arguments: each array has an axis in front, as long as there are sets, or 1."""
         found = self._evaluate(*jax.tree.leaves(arguments))
-        return [jax.tree.unflatten(self._results, [a[n if len(a) > 1 else 0] for a in found]) for n in range(sets)]
+        return [
+            jax.tree.unflatten(
+                self._results, [a[n if len(a) > 1 else 0] for a in found]
+            )
+            for n in range(sets)
+        ]
 
 
 def evaluate(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -119,7 +139,9 @@ def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ..
     lines = _own(equation)
     for caller in reversed(callers):
         outer = _own(caller)
-        if lines[-len(outer) :] != outer:  # JAX keeps the lines within the function alone; older versions all of them
+        if (
+            lines[-len(outer) :] != outer
+        ):  # JAX keeps the lines within the function alone; older versions all of them
             lines += outer
     return lines
 
@@ -142,16 +164,23 @@ def _passes_on(file: str) -> bool:
 
 
 def _own(equation: Any) -> tuple[CodeLine, ...]:
-    return tuple(line for line in _lines(equation) if not line.file.startswith((_JAX, "<")))
+    return tuple(
+        line for line in _lines(equation) if not line.file.startswith((_JAX, "<"))
+    )
 
 
 def _lines(equation: Any) -> list[CodeLine]:
     traceback = getattr(getattr(equation, "source_info", None), "traceback", None)
     frames = () if traceback is None else traceback.frames
-    return [CodeLine(frame.file_name, frame.line_num, frame.function_name) for frame in frames]
+    return [
+        CodeLine(frame.file_name, frame.line_num, frame.function_name)
+        for frame in frames
+    ]
 
 
-def equations(jaxpr: Any, callers: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+def equations(
+    jaxpr: Any, callers: tuple[Any, ...] = ()
+) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Every equation of a trace, also of the functions that it calls, and the equations around it, outermost first.
 
     >>> closed = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 3, lambda _, y: -y, x))(2.0)
@@ -160,7 +189,9 @@ def equations(jaxpr: Any, callers: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
     """
     for equation in jaxpr.eqns:
         yield equation, callers
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+        for inner in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")
+        ):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
                 yield from equations(inner, (*callers, equation))

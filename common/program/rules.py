@@ -21,7 +21,16 @@ Rule = Callable[[Any, Callable[[Any], Any]], Function | None]
 
 #: Primitives that hand on their operands.
 IDENTITIES = (
-    *("copy", "copy_p", "stop_gradient", "optimization_barrier", "name", "device_put", "pvary", "reshard"),
+    *(
+        "copy",
+        "copy_p",
+        "stop_gradient",
+        "optimization_barrier",
+        "name",
+        "device_put",
+        "pvary",
+        "reshard",
+    ),
     *("sharding_constraint", "mesh_cast", "pcast"),
 )
 
@@ -31,7 +40,9 @@ def _elementwise(function: Function) -> Rule:
 
     def rule(equation: Any, dtype: Any) -> Function:
         out = equation.outvars[0].aval
-        scalars = [n for n, atom in enumerate(equation.invars) if atom.aval.ndim < out.ndim]
+        scalars = [
+            n for n, atom in enumerate(equation.invars) if atom.aval.ndim < out.ndim
+        ]
 
         def run(*operands: Array) -> Array:
             given = list(operands)
@@ -46,7 +57,9 @@ def _elementwise(function: Function) -> Rule:
 
 def _widened(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """A function of SciPy's, which knows no bfloat16."""
-    return lambda a: function(a.astype(np.promote_types(a.dtype, np.float32), copy=False)).astype(a.dtype, copy=False)
+    return lambda a: function(
+        a.astype(np.promote_types(a.dtype, np.float32), copy=False)
+    ).astype(a.dtype, copy=False)
 
 
 def _convert(equation: Any, dtype: Any) -> Function | None:
@@ -76,7 +89,11 @@ def _shift_right_logical(a: Array, by: Array) -> Array:
 
 def _adding(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype in which XLA adds up: float32 for half precision."""
-    return np.dtype(np.float32) if dtype.itemsize < 4 and dtype.kind not in "iub" else dtype
+    return (
+        np.dtype(np.float32)
+        if dtype.itemsize < 4 and dtype.kind not in "iub"
+        else dtype
+    )
 
 
 def _reduce(function: np.ufunc) -> Rule:
@@ -86,7 +103,9 @@ def _reduce(function: np.ufunc) -> Rule:
         if 0 in equation.invars[0].aval.shape and function not in (np.add, np.multiply):
             return None
         inner = _adding(to)
-        return lambda a: function.reduce(a.astype(inner, copy=False), axis=axes).astype(to, copy=False)
+        return lambda a: function.reduce(a.astype(inner, copy=False), axis=axes).astype(
+            to, copy=False
+        )
 
     return rule
 
@@ -135,7 +154,10 @@ def _to_shape(equation: Any, dtype: Any) -> Function:
 
 def _slice(equation: Any, dtype: Any) -> Function:
     starts, ends = equation.params["start_indices"], equation.params["limit_indices"]
-    index = (slice(None), *map(slice, starts, ends, equation.params["strides"] or [1] * len(starts)))
+    index = (
+        slice(None),
+        *map(slice, starts, ends, equation.params["strides"] or [1] * len(starts)),
+    )
     return lambda a: a[index]
 
 
@@ -143,11 +165,19 @@ def _pad(equation: Any, dtype: Any) -> Function | None:
     config, shape = equation.params["padding_config"], equation.outvars[0].aval.shape
     if any(low < 0 or high < 0 or inner for low, high, inner in config):
         return None
-    index = (slice(None), *(slice(low, size - high) for (low, high, _), size in zip(config, shape, strict=True)))
+    index = (
+        slice(None),
+        *(
+            slice(low, size - high)
+            for (low, high, _), size in zip(config, shape, strict=True)
+        ),
+    )
 
     def run(a: Array, value: Array) -> Array:
         a, value = together([a, value])
-        found = np.broadcast_to(value.reshape(-1, *[1] * len(shape)), (len(a), *shape)).copy()
+        found = np.broadcast_to(
+            value.reshape(-1, *[1] * len(shape)), (len(a), *shape)
+        ).copy()
         found[index] = a
         return found
 
@@ -155,61 +185,149 @@ def _pad(equation: Any, dtype: Any) -> Function | None:
 
 
 RULES: dict[str, Rule] = {
-    **{name: _elementwise(getattr(np, function)) for name, function in {
-        "add": "add", "add_any": "add", "sub": "subtract", "mul": "multiply", "neg": "negative", "exp": "exp",
-        "exp2": "exp2", "log": "log", "log1p": "log1p", "expm1": "expm1", "tanh": "tanh", "sinh": "sinh",
-        "cosh": "cosh", "sin": "sin", "cos": "cos", "tan": "tan", "asin": "arcsin", "acos": "arccos",
-        "atan": "arctan", "atan2": "arctan2", "sign": "sign", "abs": "absolute", "sqrt": "sqrt", "cbrt": "cbrt",
-        "max": "maximum", "min": "minimum", "floor": "floor", "ceil": "ceil", "is_finite": "isfinite",
-        "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
-        "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "not": "invert", "rem": "fmod",
-        "real": "real", "imag": "imag", "conj": "conjugate", "nextafter": "nextafter",
-        "shift_left": "left_shift", "shift_right_arithmetic": "right_shift", "square": "square",
-    }.items()},
-    **{f"reduce_{name}": _reduce(function) for name, function in {
-        "sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum, "or": np.bitwise_or,
-        "and": np.bitwise_and,
-    }.items()},
-    "div": lambda e, dtype: None if e.outvars[0].aval.dtype.kind in "iu" else _elementwise(np.divide)(e, dtype),
+    **{
+        name: _elementwise(getattr(np, function))
+        for name, function in {
+            "add": "add",
+            "add_any": "add",
+            "sub": "subtract",
+            "mul": "multiply",
+            "neg": "negative",
+            "exp": "exp",
+            "exp2": "exp2",
+            "log": "log",
+            "log1p": "log1p",
+            "expm1": "expm1",
+            "tanh": "tanh",
+            "sinh": "sinh",
+            "cosh": "cosh",
+            "sin": "sin",
+            "cos": "cos",
+            "tan": "tan",
+            "asin": "arcsin",
+            "acos": "arccos",
+            "atan": "arctan",
+            "atan2": "arctan2",
+            "sign": "sign",
+            "abs": "absolute",
+            "sqrt": "sqrt",
+            "cbrt": "cbrt",
+            "max": "maximum",
+            "min": "minimum",
+            "floor": "floor",
+            "ceil": "ceil",
+            "is_finite": "isfinite",
+            "eq": "equal",
+            "ne": "not_equal",
+            "lt": "less",
+            "le": "less_equal",
+            "gt": "greater",
+            "ge": "greater_equal",
+            "and": "bitwise_and",
+            "or": "bitwise_or",
+            "xor": "bitwise_xor",
+            "not": "invert",
+            "rem": "fmod",
+            "real": "real",
+            "imag": "imag",
+            "conj": "conjugate",
+            "nextafter": "nextafter",
+            "shift_left": "left_shift",
+            "shift_right_arithmetic": "right_shift",
+            "square": "square",
+        }.items()
+    },
+    **{
+        f"reduce_{name}": _reduce(function)
+        for name, function in {
+            "sum": np.add,
+            "prod": np.multiply,
+            "max": np.maximum,
+            "min": np.minimum,
+            "or": np.bitwise_or,
+            "and": np.bitwise_and,
+        }.items()
+    },
+    "div": lambda e, dtype: (
+        None
+        if e.outvars[0].aval.dtype.kind in "iu"
+        else _elementwise(np.divide)(e, dtype)
+    ),
     "pow": _elementwise(lambda a, b: np.power(a, b.astype(a.dtype))),
     # in fewer than 64 bits, JAX multiplies, which overflows and rounds on the way
-    "integer_pow": lambda e, dtype: None if dtype(e.outvars[0].aval.dtype).itemsize < 8 else (
-        lambda a: np.power(a, np.asarray(e.params["y"], a.dtype))
+    "integer_pow": lambda e, dtype: (
+        None
+        if dtype(e.outvars[0].aval.dtype).itemsize < 8
+        else (lambda a: np.power(a, np.asarray(e.params["y"], a.dtype)))
     ),
     "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)),
-    "logistic": lambda e, dtype: None if e.outvars[0].aval.dtype.kind == "c" else _widened(special.expit),
-    "erf": _elementwise(_widened(special.erf)), "erf_inv": _elementwise(_widened(special.erfinv)),
-    "select_n": _elementwise(_select), "shift_right_logical": _elementwise(_shift_right_logical),
-    "clamp": _elementwise(lambda least, a, most: np.minimum(np.maximum(a, least), most)),
-    "bitcast_convert_type": _bitcast, "convert_element_type": _convert, "dot_general": _dot_general,
+    "logistic": lambda e, dtype: (
+        None if e.outvars[0].aval.dtype.kind == "c" else _widened(special.expit)
+    ),
+    "erf": _elementwise(_widened(special.erf)),
+    "erf_inv": _elementwise(_widened(special.erfinv)),
+    "select_n": _elementwise(_select),
+    "shift_right_logical": _elementwise(_shift_right_logical),
+    "clamp": _elementwise(
+        lambda least, a, most: np.minimum(np.maximum(a, least), most)
+    ),
+    "bitcast_convert_type": _bitcast,
+    "convert_element_type": _convert,
+    "dot_general": _dot_general,
     # what moves values; reshaped with axes in another order, they are handed to JAX
     "iota": _iota,
-    "broadcast_in_dim": _broadcast, "squeeze": _to_shape, "expand_dims": _to_shape,
-    "reshape": lambda e, dtype: None if e.params.get("dimensions") else _to_shape(e, dtype),
-    "rev": lambda e, dtype: partial(np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])),
-    "transpose": lambda e, dtype: methodcaller("transpose", (0, *(n + 1 for n in e.params["permutation"]))),
-    "slice": _slice, "pad": _pad,
-    "split": lambda e, dtype: lambda a: np.split(a, np.cumsum(e.params["sizes"][:-1]), e.params["axis"] + 1),
-    "concatenate": lambda e, dtype: lambda *arrays: np.concatenate(together(arrays), e.params["dimension"] + 1),
-    "stack": lambda e, dtype: lambda *arrays: np.stack(together(arrays), e.params["axis"] + 1),
+    "broadcast_in_dim": _broadcast,
+    "squeeze": _to_shape,
+    "expand_dims": _to_shape,
+    "reshape": lambda e, dtype: (
+        None if e.params.get("dimensions") else _to_shape(e, dtype)
+    ),
+    "rev": lambda e, dtype: partial(
+        np.flip, axis=tuple(n + 1 for n in e.params["dimensions"])
+    ),
+    "transpose": lambda e, dtype: methodcaller(
+        "transpose", (0, *(n + 1 for n in e.params["permutation"]))
+    ),
+    "slice": _slice,
+    "pad": _pad,
+    "split": lambda e, dtype: (
+        lambda a: np.split(a, np.cumsum(e.params["sizes"][:-1]), e.params["axis"] + 1)
+    ),
+    "concatenate": lambda e, dtype: (
+        lambda *arrays: np.concatenate(together(arrays), e.params["dimension"] + 1)
+    ),
+    "stack": lambda e, dtype: (
+        lambda *arrays: np.stack(together(arrays), e.params["axis"] + 1)
+    ),
     "unstack": lambda e, dtype: lambda a: list(np.moveaxis(a, e.params["axis"] + 1, 0)),
-}  # fmt: skip
+}
 
 
 def one_set(array: Any) -> Array:
     """An array, with an axis of sets in front that has length 1."""
-    return keys_of([array]) if isinstance(array, jax.Array) and is_key(array) else np.asarray(array)[None]
+    return (
+        keys_of([array])
+        if isinstance(array, jax.Array) and is_key(array)
+        else np.asarray(array)[None]
+    )
 
 
 def together(arrays: Sequence[Array]) -> Sequence[Array]:
     """The arrays, each with as many sets of values as the one that has most."""
     most = max(map(len, arrays))
-    return [a if len(a) == most else np.broadcast_to(a, (most, *a.shape[1:])) for a in arrays]
+    return [
+        a if len(a) == most else np.broadcast_to(a, (most, *a.shape[1:]))
+        for a in arrays
+    ]
 
 
 def chosen(which: Array, one: Array, other: Array) -> Array:
     """For each set, one of two arrays; which (sets,) says."""
-    return one if which.all() else np.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)
+    return (
+        one
+        if which.all()
+        else np.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)
+    )
 
 
 def at_step(a: Array, t: int) -> Array:
@@ -220,7 +338,9 @@ def at_step(a: Array, t: int) -> Array:
 def of_steps(*column: Array) -> Array:
     """The results of all steps, with the axis of steps behind that of sets."""
     if column[0].dtype == object:
-        return keys_of([jnp.stack(keys) for keys in zip(*together(column), strict=True)])
+        return keys_of(
+            [jnp.stack(keys) for keys in zip(*together(column), strict=True)]
+        )
     return np.stack(together(column), axis=1)
 
 

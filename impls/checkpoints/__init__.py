@@ -35,10 +35,23 @@ from ...common.parameters.layouts import (
     recognise,
     some_names,
 )
-from ...common.parameters.record import ClassifierParams, GRUParams, tensors_content, tensors_of
+from ...common.parameters.record import (
+    ClassifierParams,
+    GRUParams,
+    tensors_content,
+    tensors_of,
+)
 from .. import get_port, port_names, unavailable
 
-__all__ = ["Converted", "convert", "exchange", "exchange_in_file", "layouts", "read", "write"]
+__all__ = [
+    "Converted",
+    "convert",
+    "exchange",
+    "exchange_in_file",
+    "layouts",
+    "read",
+    "write",
+]
 
 Arrays = Mapping[str, Any]  # by name, keys joined by dots
 
@@ -49,7 +62,9 @@ class Converted:
 
     params: GRUParams | ClassifierParams  # canonical, NumPy arrays
     layout: str  # the name of the layout that they had
-    notes: tuple[str, ...] = ()  # what was assumed or lost, in sentences; empty where every bit is as it was
+    notes: tuple[
+        str, ...
+    ] = ()  # what was assumed or lost, in sentences; empty where every bit is as it was
 
     def to(self, layout: str) -> dict[str, Any]:
         """The arrays in a layout: by name, in a tree of dicts where the framework keeps one."""
@@ -64,11 +79,17 @@ def layouts() -> dict[str, Layout]:
     ['canonical', 'linen', 'nnx', 'equinox', 'torch']
     """
     ports = [get_port(name) for name in port_names() if not unavailable(name)]
-    own = [layout for port in ports if isinstance(layout := getattr(port, "layout", None), Layout)]
+    own = [
+        layout
+        for port in ports
+        if isinstance(layout := getattr(port, "layout", None), Layout)
+    ]
     return {layout.name: layout for layout in (CANONICAL, *own, TORCH)}
 
 
-def convert(tree: Any, at: str = "", names: Mapping[str, str] | None = None) -> Converted:
+def convert(
+    tree: Any, at: str = "", names: Mapping[str, str] | None = None
+) -> Converted:
     """Recognise parameters in memory, of any layout, by their names.
 
     Args:
@@ -126,7 +147,9 @@ def exchange(
     layout = _layout(to)
     places = [*at] or places_of(tree, layouts().values())
     if not places:
-        raise InputError(f"has no GRU whose arrays have the names of a layout: {', '.join(layouts())}. Name its place.")
+        raise InputError(
+            f"has no GRU whose arrays have the names of a layout: {', '.join(layouts())}. Name its place."
+        )
     converted = {place: convert(tree, place, names) for place in places}
     if not isinstance(tree, Mapping):
         raise InputError(f"is a {type(tree).__name__}, expected a dict of arrays.")
@@ -134,12 +157,22 @@ def exchange(
     for place, of_one in converted.items():
         arrays = layout.flat(of_one.params)
         if CARRY.if_absent in of_one.notes:
-            arrays = {name: array for name, array in arrays.items() if not name.endswith(CARRY.name)}
-        tree = _with(tree, place.strip("./").replace("/", "."), arrays if is_flat else nested(arrays))
+            arrays = {
+                name: array
+                for name, array in arrays.items()
+                if not name.endswith(CARRY.name)
+            }
+        tree = _with(
+            tree,
+            place.strip("./").replace("/", "."),
+            arrays if is_flat else nested(arrays),
+        )
     return dict(tree), converted
 
 
-def read(path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | None = None) -> Converted:
+def read(
+    path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | None = None
+) -> Converted:
     """Read parameters from a file, whose suffix names its format; `at` and `names` are as in `convert`.
 
     Raises:
@@ -150,7 +183,11 @@ def read(path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | 
     return _read(Path(path), lambda tree: convert(tree, at, names))
 
 
-def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, layout: str | None = None) -> str:
+def write(
+    path: str | os.PathLike[str],
+    params: GRUParams | ClassifierParams,
+    layout: str | None = None,
+) -> str:
     """Write parameters, whole or not at all. A file that is there is replaced.
 
     Args:
@@ -166,7 +203,9 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     path = Path(path)
     container, chosen = _target(path, layout)
     try:
-        params = recognise(CANONICAL.flat(params), [CANONICAL])[0]  # checked, and in this machine's byte order
+        params = recognise(CANONICAL.flat(params), [CANONICAL])[
+            0
+        ]  # checked, and in this machine's byte order
     except InputError as error:
         raise InputError(f"{path}: not written: {error}") from error
     _write(path, container, chosen.flat(params), chosen, "these arrays")
@@ -187,8 +226,12 @@ def exchange_in_file(
     target = Path(target)
     container, layout = _target(target, to)
     if layout.name == "equinox" and container.layouts:
-        raise InputError(f"{target}: {container.title}s hold one GRU alone, since their arrays have no names.")
-    tree, converted = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
+        raise InputError(
+            f"{target}: {container.title}s hold one GRU alone, since their arrays have no names."
+        )
+    tree, converted = _read(
+        Path(path), lambda tree: exchange(tree, layout.name, at, names)
+    )
     _write(target, container, tree, layout, str(path))
     return layout.name, converted
 
@@ -202,7 +245,9 @@ def _layout(name: str) -> Layout:
     return known[name]
 
 
-def _with(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[Any, Any]:
+def _with(
+    tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]
+) -> Mapping[Any, Any]:
     """A dict with another part at one place. Keys are joined by dots or slashes on the way to it, or in a flat dict."""
     if not at:
         return part
@@ -210,9 +255,13 @@ def _with(tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]) -> Mapping[
     for key, name in names.items():
         if isinstance(tree[key], Mapping) and f"{at}.".startswith(f"{name}."):
             return dict(tree) | {key: _with(tree[key], at[len(name) + 1 :], part)}
-    others = {key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")}
+    others = {
+        key: child for key, child in tree.items() if not names[key].startswith(f"{at}.")
+    }
     if len(others) == len(tree):
-        raise InputError(f"has no dict with the key {at}. Its keys there: {some_names(names.values())}.")
+        raise InputError(
+            f"has no dict with the key {at}. Its keys there: {some_names(names.values())}."
+        )
     return others | {f"{at}.{name}": array for name, array in part.items()}
 
 
@@ -225,17 +274,29 @@ class Container:
 
     title: str  # in messages and tables
     suffixes: tuple[str, ...]  # by which it is chosen
-    decode: Callable[[bytes], Any]  # the content of a file -> a tree of arrays by their names in it
-    encode: Callable[[Arrays, str], bytes]  # (arrays, the name of their layout) -> the content
+    decode: Callable[
+        [bytes], Any
+    ]  # the content of a file -> a tree of arrays by their names in it
+    encode: Callable[
+        [Arrays, str], bytes
+    ]  # (arrays, the name of their layout) -> the content
     reader: str  # with which its users read it
-    layouts: tuple[str, ...] | None = None  # that its readers expect in it; None where names are written
+    layouts: tuple[str, ...] | None = (
+        None  # that its readers expect in it; None where names are written
+    )
     optional: bool = False  # whether its library is installed on request alone
 
 
 def _container(path: Path) -> Container:
-    by_suffix = {suffix: container for container in CONTAINERS for suffix in container.suffixes}
+    by_suffix = {
+        suffix: container for container in CONTAINERS for suffix in container.suffixes
+    }
     if path.suffix.lower() not in by_suffix:
-        what = f"unknown suffix {path.suffix!r}" if path.suffix else "no suffix, which would tell the type of file"
+        what = (
+            f"unknown suffix {path.suffix!r}"
+            if path.suffix
+            else "no suffix, which would tell the type of file"
+        )
         raise InputError(f"{path}: {what}. Known: {', '.join(by_suffix)}.")
     return by_suffix[path.suffix.lower()]
 
@@ -244,10 +305,14 @@ def _target(path: Path, layout: str | None) -> tuple[Container, Layout]:
     container = _container(path)
     takes = first, *others = container.layouts or tuple(layouts())
     if layout is None and others:
-        raise InputError(f"{path}: {container.title}s can hold several layouts. Name one: {either(takes)}.")
+        raise InputError(
+            f"{path}: {container.title}s can hold several layouts. Name one: {either(takes)}."
+        )
     chosen = _layout(first if layout is None else layout)
     if chosen.name not in takes:
-        elsewhere = either(c.suffixes[0] for c in CONTAINERS if chosen.name in (c.layouts or layouts()))
+        elsewhere = either(
+            c.suffixes[0] for c in CONTAINERS if chosen.name in (c.layouts or layouts())
+        )
         only = f"{container.title}s hold the layout {either(takes)} alone"
         raise InputError(f"{path}: {only}. Write {chosen.name} to {elsewhere}.")
     if path.is_dir():
@@ -264,30 +329,46 @@ def _read(path: Path, use: Callable[[Any], Any]) -> Any:
     except TrigruError:
         raise
     except ModuleNotFoundError as error:
-        raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error
-    except Exception as error:  # a damaged file may fail anywhere in the library that reads it
+        raise UnavailableError(
+            f"{container.title}s: {what_to_install(error) or error}"
+        ) from error
+    except (
+        Exception
+    ) as error:  # a damaged file may fail anywhere in the library that reads it
         if isinstance(error, OSError) and error.filename == str(path):
             raise ParamsFileError(f"{path}: {error.strerror}.") from error
-        reason = f"not a readable {container.title} ({type(error).__name__}: {brief(error)})"
-        raise ParamsFileError(f"{path}: {reason}. It may be damaged; write it again.") from error
+        reason = (
+            f"not a readable {container.title} ({type(error).__name__}: {brief(error)})"
+        )
+        raise ParamsFileError(
+            f"{path}: {reason}. It may be damaged; write it again."
+        ) from error
 
 
-def _write(path: Path, container: Container, arrays: Arrays, layout: Layout, source: str) -> None:
+def _write(
+    path: Path, container: Container, arrays: Arrays, layout: Layout, source: str
+) -> None:
     from safetensors import SafetensorError
 
     try:
         content = container.encode(arrays, layout.name)
     except ModuleNotFoundError as error:
-        raise UnavailableError(f"{container.title}s: {what_to_install(error) or error}") from error
+        raise UnavailableError(
+            f"{container.title}s: {what_to_install(error) or error}"
+        ) from error
     except (TypeError, ValueError, SafetensorError) as error:
-        raise InputError(f"{path}: {container.title}s cannot hold all of {source}: {brief(error)}.") from error
+        raise InputError(
+            f"{path}: {container.title}s cannot hold all of {source}: {brief(error)}."
+        ) from error
     write_whole(path, content)
 
 
 def _to_safetensors(arrays: Arrays, layout: str) -> bytes:
     readout = any(name.startswith("readout.") for name in arrays)
     canonical = "ClassifierParams" if readout else "GRUParams"
-    return tensors_content(flatten(arrays), canonical if layout == "canonical" else layout)
+    return tensors_content(
+        flatten(arrays), canonical if layout == "canonical" else layout
+    )
 
 
 def _from_msgpack(content: bytes) -> Any:
@@ -337,13 +418,47 @@ def _to_torch(arrays: Arrays, layout: str) -> bytes:
     import torch  # pyright: ignore[reportMissingImports]
 
     buffer = io.BytesIO()
-    torch.save({name: torch.tensor(np.asarray(array)) for name, array in flatten(arrays).items()}, buffer)
+    torch.save(
+        {
+            name: torch.tensor(np.asarray(array))
+            for name, array in flatten(arrays).items()
+        },
+        buffer,
+    )
     return buffer.getvalue()
 
 
 CONTAINERS = (
-    Container("safetensors file", (".safetensors",), tensors_of, _to_safetensors, "safetensors"),
-    Container("msgpack file", (".msgpack",), _from_msgpack, _to_msgpack, "flax.serialization", ("linen", "nnx")),
-    Container("Equinox file", (".eqx",), _from_eqx, _to_eqx, "eqx.tree_deserialise_leaves", ("equinox",)),
-    Container("torch file", (".pt", ".pth"), _from_torch, _to_torch, "torch.load", ("torch",), optional=True),
+    Container(
+        "safetensors file",
+        (".safetensors",),
+        tensors_of,
+        _to_safetensors,
+        "safetensors",
+    ),
+    Container(
+        "msgpack file",
+        (".msgpack",),
+        _from_msgpack,
+        _to_msgpack,
+        "flax.serialization",
+        ("linen", "nnx"),
+    ),
+    Container(
+        "Equinox file",
+        (".eqx",),
+        _from_eqx,
+        _to_eqx,
+        "eqx.tree_deserialise_leaves",
+        ("equinox",),
+    ),
+    Container(
+        "torch file",
+        (".pt", ".pth"),
+        _from_torch,
+        _to_torch,
+        "torch.load",
+        ("torch",),
+        optional=True,
+    ),
 )

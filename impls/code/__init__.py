@@ -94,18 +94,36 @@ STYLES = {
     "linen": {"train_state": _Style(trains="train_state"), **_shared("apply")},
     "nnx": {
         "nnx.jit": _Style("model", jit="@nnx.jit", trains="in place"),
-        "nnx.jit-tree": _Style("model", jit="@partial(nnx.jit, graph=False)", trains="in place"),
-        "jit_partial": _Style("model", jit="", bind="nnx.jit_partial({}, {}, graph=False)", trains="in place"),
-        "cached_partial": _Style("model", jit="@nnx.jit", bind="nnx.cached_partial({}, {})", trains="in place"),
+        "nnx.jit-tree": _Style(
+            "model", jit="@partial(nnx.jit, graph=False)", trains="in place"
+        ),
+        "jit_partial": _Style(
+            "model",
+            jit="",
+            bind="nnx.jit_partial({}, {}, graph=False)",
+            trains="in place",
+        ),
+        "cached_partial": _Style(
+            "model",
+            jit="@nnx.jit",
+            bind="nnx.cached_partial({}, {})",
+            trains="in place",
+        ),
         "pytree": _Style("model"),
         **_shared(
-            "split-merge", "graphdef, params, rest = nnx.split(model, nnx.Param, ...)", "nnx.merge(graphdef, {}, rest)"
+            "split-merge",
+            "graphdef, params, rest = nnx.split(model, nnx.Param, ...)",
+            "nnx.merge(graphdef, {}, rest)",
         ),
     },
     "equinox": {
         "filter_jit": _Style("model", jit="@eqx.filter_jit"),
         "jit": _Style("model"),
-        **_shared("partition", "params, static = eqx.partition(model, eqx.is_array)", "eqx.combine({}, static)"),
+        **_shared(
+            "partition",
+            "params, static = eqx.partition(model, eqx.is_array)",
+            "eqx.combine({}, static)",
+        ),
     },
 }
 
@@ -117,29 +135,49 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
     Raises an UnavailableError for another port.
     """
     if port not in PORTS:
-        raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
-    phases: dict[str, dict[str, Any]] = {}  # by phase, what stands in the places of the template
+        raise UnavailableError(
+            f"there is no code of port {port!r}: only trigru's own ports have some."
+        )
+    phases: dict[
+        str, dict[str, Any]
+    ] = {}  # by phase, what stands in the places of the template
     for phase, name in styles.items():
         style = STYLES[port][name]
-        it = style.it.format("treedef.unflatten(leaves)" if style.model == "leaves" else style.model)
+        it = style.it.format(
+            "treedef.unflatten(leaves)" if style.model == "leaves" else style.model
+        )
         passed = "model, optimizer" if phase == "train_step" else style.model
         phases[phase] = vars(style) | {
             "call": PORTS[port].call.format(it),
             "step": PORTS[port].step.format(it),
-            "bound": f"bound_{phase} = {style.bind.format(phase, passed)}\n" if style.bind else "",
+            "bound": f"bound_{phase} = {style.bind.format(phase, passed)}\n"
+            if style.bind
+            else "",
             "called": f"bound_{phase}(" if style.bind else f"{phase}({passed}, ",
         }
-    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string((files(__name__) / "program.jinja").read_text(encoding="utf-8"))
+    environment = jinja2.Environment(
+        trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(
+        (files(__name__) / "program.jinja").read_text(encoding="utf-8")
+    )
     body = template.render(
         port=PORTS[port],
-        setups=dict.fromkeys(slots["setup"] for slots in phases.values() if slots["setup"]),
+        setups=dict.fromkeys(
+            slots["setup"] for slots in phases.values() if slots["setup"]
+        ),
         phases=phases,
     )
     imports = ""
     for line in IMPORTS.format(port=port).splitlines():
         head, names = line.rsplit("import ", 1)
-        used = [name for name in names.split(", ") if re.search(rf"(?<![.\w]){name.split()[-1]}[.(]", body)]
+        used = [
+            name
+            for name in names.split(", ")
+            if re.search(rf"(?<![.\w]){name.split()[-1]}[.(]", body)
+        ]
         if used:
-            imports += f"{head}import {', '.join(used)}\n" + "\n" * (head == "from functools ")
+            imports += f"{head}import {', '.join(used)}\n" + "\n" * (
+                head == "from functools "
+            )
     return f"{imports}\n{body}"

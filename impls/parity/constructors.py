@@ -13,13 +13,25 @@ import numpy as np
 from ...common.errors import InputError, listed
 from ...common.files import write_whole
 from ...common.parity import model as base
-from ...common.parity.model import CALL, EVAL, TRAIN, in_dtypes_of, is_float, leaves_of, path_of
+from ...common.parity.model import (
+    CALL,
+    EVAL,
+    TRAIN,
+    in_dtypes_of,
+    is_float,
+    leaves_of,
+    path_of,
+)
 from ...common.parity.report import Comparison
 
 __all__ = ["Model"]
 
 #: The frameworks whose models a file may hold, by its suffix.
-FORMATS = {".safetensors": ("", "linen", "nnx", "equinox", "torch"), ".msgpack": ("linen", "nnx"), ".eqx": ("equinox",)}
+FORMATS = {
+    ".safetensors": ("", "linen", "nnx", "equinox", "torch"),
+    ".msgpack": ("linen", "nnx"),
+    ".eqx": ("equinox",),
+}
 
 
 class Options(TypedDict, total=False):
@@ -64,13 +76,30 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         _expect(module, Module, "flax.linen.Module")
         variables = meta.unbox(unfreeze(variables))
         if not isinstance(variables, Mapping) or "params" not in variables:
-            raise InputError("variables have no collection 'params': expected what module.init(key, inputs) returns.")
+            raise InputError(
+                "variables have no collection 'params': expected what module.init(key, inputs) returns."
+            )
         state = {key: value for key, value in variables.items() if key != "params"}
 
-        def call(params: Any, state: Any, inputs: Any, mode: str, keywords: Any) -> tuple[Any, Any]:
-            changing = list(mutable) if mutable is not None else list(state) if mode == TRAIN else []
+        def call(
+            params: Any, state: Any, inputs: Any, mode: str, keywords: Any
+        ) -> tuple[Any, Any]:
+            changing = (
+                list(mutable)
+                if mutable is not None
+                else list(state)
+                if mode == TRAIN
+                else []
+            )
             given = {"params": params, **state}
-            result = module.apply(given, *inputs, method=method, rngs=rngs, mutable=changing or False, **keywords)
+            result = module.apply(
+                given,
+                *inputs,
+                method=method,
+                rngs=rngs,
+                mutable=changing or False,
+                **keywords,
+            )
             outputs, new = result if changing else (result, {})
             new = meta.unbox(unfreeze(new))
             return outputs, {key: new.get(key, value) for key, value in state.items()}
@@ -81,10 +110,14 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         def whole(params: Any, state: Any) -> Any:
             return {"params": params, **state}
 
-        return _model("linen", variables["params"], state, call, params_of, whole, options)
+        return _model(
+            "linen", variables["params"], state, call, params_of, whole, options
+        )
 
     @classmethod
-    def nnx(cls, module: Any, *, method: str = "__call__", **options: Unpack[Options]) -> "Model":
+    def nnx(
+        cls, module: Any, *, method: str = "__call__", **options: Unpack[Options]
+    ) -> "Model":
         """A module of Flax NNX. It is put into both of its modes, by `module.train()` and `module.eval()`.
 
         Args:
@@ -103,9 +136,13 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             splits[mode] = nnx.split(copy, nnx.Param, nnx.RngState, ...)
         _, params, _, state = splits[CALL]
 
-        def call(params: Any, state: Any, inputs: Any, mode: str, keywords: Any) -> tuple[Any, Any]:
+        def call(
+            params: Any, state: Any, inputs: Any, mode: str, keywords: Any
+        ) -> tuple[Any, Any]:
             graph, _, random, _ = splits[mode]
-            random = jax.tree.map(lambda a: a, random)  # whose counters the call moves on
+            random = jax.tree.map(
+                lambda a: a, random
+            )  # whose counters the call moves on
             copy = nnx.merge(graph, params, random, state)
             result = getattr(copy, method)(*inputs, **keywords)
             return result, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
@@ -115,9 +152,19 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
             return nnx.to_pure_dict(merge(params, state))
 
         flags = ("deterministic", "use_running_average")
-        if any(hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in flags):
+        if any(
+            hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in flags
+        ):
             options["train"] = options.get("train") or {}
-        return _model("nnx", params, state, call, lambda new: nnx.split(new, nnx.Param, ...)[1], whole, options)
+        return _model(
+            "nnx",
+            params,
+            state,
+            call,
+            lambda new: nnx.split(new, nnx.Param, ...)[1],
+            whole,
+            options,
+        )
 
     @classmethod
     def equinox(
@@ -146,11 +193,17 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
 
         params_of = partial(eqx.filter, filter_spec=eqx.is_inexact_array)
         params, static = eqx.partition(model, eqx.is_inexact_array)
-        states, fixed_state = eqx.partition(state, eqx.is_array)  # counters, too, which a call moves on
+        states, fixed_state = eqx.partition(
+            state, eqx.is_array
+        )  # counters, too, which a call moves on
 
-        def call(params: Any, states: Any, inputs: Any, mode: str, keywords: Any) -> tuple[Any, Any]:
+        def call(
+            params: Any, states: Any, inputs: Any, mode: str, keywords: Any
+        ) -> tuple[Any, Any]:
             whole = eqx.combine(params, static)
-            whole = whole if mode == CALL else eqx.nn.inference_mode(whole, mode == EVAL)
+            whole = (
+                whole if mode == CALL else eqx.nn.inference_mode(whole, mode == EVAL)
+            )
 
             def one(state: Any, key: Any, *inputs: Any) -> Any:
                 more = {} if key is None else {"key": key}
@@ -159,15 +212,27 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
 
             keys, function = key, one
             if batched:
-                keys = None if key is None else jax.random.split(key, jax.tree.leaves(inputs)[0].shape[0])
+                keys = (
+                    None
+                    if key is None
+                    else jax.random.split(key, jax.tree.leaves(inputs)[0].shape[0])
+                )
                 axes = (None, None if key is None else 0, *([0] * len(inputs)))
-                function = jax.vmap(one, axes, 0 if state is None else (0, None), axis_name=axis_name)
+                function = jax.vmap(
+                    one, axes, 0 if state is None else (0, None), axis_name=axis_name
+                )
             result = function(eqx.combine(states, fixed_state), keys, *inputs)
-            return (result, states) if state is None else (result[0], eqx.filter(result[1], eqx.is_array))
+            return (
+                (result, states)
+                if state is None
+                else (result[0], eqx.filter(result[1], eqx.is_array))
+            )
 
         def whole(params: Any, states: Any) -> Any:
             module = eqx.combine(params, static)
-            return module if state is None else (module, eqx.combine(states, fixed_state))
+            return (
+                module if state is None else (module, eqx.combine(states, fixed_state))
+            )
 
         parts = jax.tree.leaves(model, is_leaf=lambda part: hasattr(part, "inference"))
         if any(hasattr(part, "inference") for part in parts):
@@ -180,7 +245,9 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         return result
 
     @classmethod
-    def torch(cls, module: Any, *, method: str = "forward", **options: Unpack[Options]) -> "Model":
+    def torch(
+        cls, module: Any, *, method: str = "forward", **options: Unpack[Options]
+    ) -> "Model":
         """A module of PyTorch. It is put into both of its modes, by `module.train()` and `module.eval()`.
 
         Args:
@@ -193,7 +260,9 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
 
         _expect(module, torch.nn.Module, "torch.nn.Module")
         if options.get("optimizer") is not None:
-            raise InputError("Model.torch takes no optimizer: steps of optimizers of Optax are compared for JAX alone.")
+            raise InputError(
+                "Model.torch takes no optimizer: steps of optimizers of Optax are compared for JAX alone."
+            )
         from .torch_program import TorchProgram
 
         make: Any = options.get("make")
@@ -207,7 +276,11 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         if make is not None:
             options["make"] = seeded
         options["train"] = options.get("train") or {}
-        state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
+        state = {
+            key: _array(value)
+            for key, value in module.named_buffers()
+            if value.is_floating_point()
+        }
         function, params = getattr(module, method), _torch_params(module)
         result = _model("torch", params, state, function, _torch_params, None, options)
         result.programs = partial(TorchProgram, module=module, method=method)
@@ -235,17 +308,25 @@ def _model(
 def _state_paths(model: Any, state: Any, eqx: Any) -> list[str]:
     """The paths of the leaves of a state, by those of the indices in the model that they belong to."""
     paths, index = {}, eqx.nn.StateIndex
-    for keys, part in jax.tree_util.tree_flatten_with_path(model, is_leaf=lambda part: isinstance(part, index))[0]:
+    for keys, part in jax.tree_util.tree_flatten_with_path(
+        model, is_leaf=lambda part: isinstance(part, index)
+    )[0]:
         if isinstance(part, index):
-            for inside, leaf in jax.tree_util.tree_flatten_with_path(state.get(part))[0]:
+            for inside, leaf in jax.tree_util.tree_flatten_with_path(state.get(part))[
+                0
+            ]:
                 paths[id(leaf)] = path_of((*keys, *inside))
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    return [paths.get(id(leaf)) or path_of(keys) for keys, leaf in leaves if is_float(leaf)]
+    return [
+        paths.get(id(leaf)) or path_of(keys) for keys, leaf in leaves if is_float(leaf)
+    ]
 
 
 def _expect(module: Any, kind: type, name: str) -> None:
     if not isinstance(module, kind):
-        raise InputError(f"expected a {name}, got an object of type {type(module).__name__}.")
+        raise InputError(
+            f"expected a {name}, got an object of type {type(module).__name__}."
+        )
 
 
 def _torch_params(module: Any) -> dict[str, np.ndarray]:
@@ -277,7 +358,10 @@ def save(path: Path, model: base.Model, comparison: Comparison) -> None:
         )
     params, state = (
         leaves_of(tree)[2](in_dtypes_of(tree, values))
-        for tree, values in ((model.params, comparison.converted), (model.state, comparison.converted_state))
+        for tree, values in (
+            (model.params, comparison.converted),
+            (model.state, comparison.converted_state),
+        )
     )
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
@@ -285,8 +369,12 @@ def save(path: Path, model: base.Model, comparison: Comparison) -> None:
 
         arrays: dict[str, np.ndarray] = {}
         for tree in (params, state):
-            for leaf, value in zip(leaves_of(tree)[0], filter(is_float, jax.tree.leaves(tree)), strict=True):
-                arrays[f"state/{leaf.path}" if leaf.path in arrays else leaf.path] = np.ascontiguousarray(value)
+            for leaf, value in zip(
+                leaves_of(tree)[0], filter(is_float, jax.tree.leaves(tree)), strict=True
+            ):
+                arrays[f"state/{leaf.path}" if leaf.path in arrays else leaf.path] = (
+                    np.ascontiguousarray(value)
+                )
         content = content_of(arrays, metadata={"format": "np"})
     elif suffix == ".msgpack":
         from flax.serialization import to_bytes
@@ -296,7 +384,10 @@ def save(path: Path, model: base.Model, comparison: Comparison) -> None:
         import equinox as eqx
 
         buffer = io.BytesIO()
-        params, state = jax.tree.map(lambda a: jnp.asarray(a) if isinstance(a, np.ndarray) else a, (params, state))
+        params, state = jax.tree.map(
+            lambda a: jnp.asarray(a) if isinstance(a, np.ndarray) else a,
+            (params, state),
+        )
         eqx.tree_serialise_leaves(buffer, model.whole(params, state))
         content = buffer.getvalue()
     write_whole(path, content)
@@ -304,7 +395,11 @@ def save(path: Path, model: base.Model, comparison: Comparison) -> None:
 
 def check_suffix(path: Path, model: base.Model) -> None:
     """Raise an InputError if no format of the model has the suffix of a file."""
-    known = [suffix for suffix, frameworks in FORMATS.items() if model.framework in frameworks]
+    known = [
+        suffix
+        for suffix, frameworks in FORMATS.items()
+        if model.framework in frameworks
+    ]
     if path.suffix.lower() not in known:
         raise InputError(
             f"{path}: {model.name} cannot be saved with the suffix {path.suffix!r}, expected {' or '.join(known)}."

@@ -29,27 +29,82 @@ from ...common.program import CodeLine
 NAMES = {
     name: of_jax
     for of_jax, names in {
-        "dot_general": "mm bmm mv dot", "conv_general_dilated": "convolution mkldnn_convolution", "rev": "flip",
-        "reshape": "view _unsafe_view _reshape_alias", "slice": "select narrow", "expand_dims": "unsqueeze",
-        "split": "unbind split_with_sizes unsafe_split unsafe_chunk chunk", "concatenate": "cat stack", "sub": "rsub",
-        "copy": "detach clone alias copy_ lift_fresh contiguous", "add": "add_", "mul": "mul_", "logistic": "sigmoid",
-        "max": "relu maximum clamp_min", "transpose": "t permute", "gather": "index embedding", "select_n": "where",
-        "convert_element_type": "_to_copy", "broadcast_in_dim": "expand", "pad": "constant_pad_nd",
+        "dot_general": "mm bmm mv dot",
+        "conv_general_dilated": "convolution mkldnn_convolution",
+        "rev": "flip",
+        "reshape": "view _unsafe_view _reshape_alias",
+        "slice": "select narrow",
+        "expand_dims": "unsqueeze",
+        "split": "unbind split_with_sizes unsafe_split unsafe_chunk chunk",
+        "concatenate": "cat stack",
+        "sub": "rsub",
+        "copy": "detach clone alias copy_ lift_fresh contiguous",
+        "add": "add_",
+        "mul": "mul_",
+        "logistic": "sigmoid",
+        "max": "relu maximum clamp_min",
+        "transpose": "t permute",
+        "gather": "index embedding",
+        "select_n": "where",
+        "convert_element_type": "_to_copy",
+        "broadcast_in_dim": "expand",
+        "pad": "constant_pad_nd",
     }.items()
     for name in names.split()
-}  # fmt: skip
+}
 #: The axes over which a product sums, for each of its operands.
-SUMMED = {"mm": ((1,), (0,)), "mv": ((1,), (0,)), "dot": ((0,), (0,)), "bmm": ((2,), (1,))}
+SUMMED = {
+    "mm": ((1,), (0,)),
+    "mv": ((1,), (0,)),
+    "dot": ((0,), (0,)),
+    "bmm": ((2,), (1,)),
+}
 #: Operations that are recorded as the steps of which they consist.
 WHOLES = (
-    *("native_layer_norm", "native_batch_norm", "native_group_norm", "_fused_rms_norm", "_softmax", "_log_softmax"),
-    *("addmm", "baddbmm", "addmv", "gelu", "silu", "elu", "leaky_relu", "softplus", "hardswish", "mish", "glu"),
-    *("native_layer_norm_backward", "native_batch_norm_backward", "native_group_norm_backward"),
-    *("_softmax_backward_data", "_log_softmax_backward_data", "sigmoid_backward", "tanh_backward", "silu_backward"),
+    *(
+        "native_layer_norm",
+        "native_batch_norm",
+        "native_group_norm",
+        "_fused_rms_norm",
+        "_softmax",
+        "_log_softmax",
+    ),
+    *(
+        "addmm",
+        "baddbmm",
+        "addmv",
+        "gelu",
+        "silu",
+        "elu",
+        "leaky_relu",
+        "softplus",
+        "hardswish",
+        "mish",
+        "glu",
+    ),
+    *(
+        "native_layer_norm_backward",
+        "native_batch_norm_backward",
+        "native_group_norm_backward",
+    ),
+    *(
+        "_softmax_backward_data",
+        "_log_softmax_backward_data",
+        "sigmoid_backward",
+        "tanh_backward",
+        "silu_backward",
+    ),
     *("gelu_backward", "threshold_backward"),
 )
-NARROW = (torch.float32, torch.float16, torch.bfloat16)  # dtypes that are computed in float64 instead
-UNIFORM, NORMAL = 0.25, -0.6744897501960817  # the number that is drawn, each time, from 0 to 1 and normally
+NARROW = (
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+)  # dtypes that are computed in float64 instead
+UNIFORM, NORMAL = (
+    0.25,
+    -0.6744897501960817,
+)  # the number that is drawn, each time, from 0 to 1 and normally
 DRAWN = {
     **dict.fromkeys(("rand", "rand_like", "uniform_", "uniform"), UNIFORM),
     **dict.fromkeys(("randn", "randn_like", "normal_"), NORMAL),
@@ -64,7 +119,15 @@ class TorchProgram:
 
     gradient_trace = None
 
-    def __init__(self, model: Any, inputs: tuple[Any, ...], mode: str, *, module: torch.nn.Module, method: str):
+    def __init__(
+        self,
+        model: Any,
+        inputs: tuple[Any, ...],
+        mode: str,
+        *,
+        module: torch.nn.Module,
+        method: str,
+    ):
         self.model, self.mode, self._method, self._own = model, mode, method, module
         self._module = copy.deepcopy(module).double().requires_grad_(True)
         for part in self._module.modules():
@@ -74,7 +137,8 @@ class TorchProgram:
         params, self.param_values, _ = leaves_of(model.params)
         states, self.state_values, _ = leaves_of(model.state)
         self.params, self.states = (
-            [replace(leaf, path=leaf.path.replace(".", "/")) for leaf in leaves] for leaves in (params, states)
+            [replace(leaf, path=leaf.path.replace(".", "/")) for leaf in leaves]
+            for leaves in (params, states)
         )
         self._leaves, self._to_inputs = jax.tree.flatten(inputs)
         self.draws = False
@@ -90,17 +154,34 @@ class TorchProgram:
         self.outputs = [tape.values[n][0] for n in tape.outputs[:count]]
         # A state that training leaves alone is a table of constants, with the rounding of float32.
         new = [after.values[n][0] for n in after.outputs[count:]]
-        fixed = [n for n, pair in enumerate(zip(self.state_values, new, strict=True)) if np.array_equal(*pair)]
-        self._narrow = [len(params) + n for n in fixed if _is_rounded(self.state_values[n])]
+        fixed = [
+            n
+            for n, pair in enumerate(zip(self.state_values, new, strict=True))
+            if np.array_equal(*pair)
+        ]
+        self._narrow = [
+            len(params) + n for n in fixed if _is_rounded(self.state_values[n])
+        ]
         self.narrow_constants = bool(self._narrow or _constants(tape))
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
         def record(some: Arguments) -> Tape:
-            tape = self._recorded(some, with_steps=jitter > 0)  # with which narrow constants are moved, if little
+            tape = self._recorded(
+                some, with_steps=jitter > 0
+            )  # with which narrow constants are moved, if little
             rng, by = np.random.default_rng(jitter), JITTER * np.finfo(np.float32).eps
-            numbers = [*_constants(tape), *(tape.arguments[n] for n in self._narrow)] if jitter else []
+            numbers = (
+                [*_constants(tape), *(tape.arguments[n] for n in self._narrow)]
+                if jitter
+                else []
+            )
             values = {n: tape.values[n] for n in numbers}
-            return tape.changed({n: a * (1 + by * rng.uniform(-1, 1, a.shape)) for n, a in values.items()})
+            return tape.changed(
+                {
+                    n: a * (1 + by * rng.uniform(-1, 1, a.shape))
+                    for n, a in values.items()
+                }
+            )
 
         return Result(self, _stacked(record, arguments))
 
@@ -111,10 +192,15 @@ class TorchProgram:
         return self._recorded(arguments, with_steps=True)
 
     def gradient_tape(self, arguments: Arguments) -> Tape:
-        with torch.autograd.set_detect_anomaly(True, check_nan=False), warnings.catch_warnings(action="ignore"):
+        with (
+            torch.autograd.set_detect_anomaly(True, check_nan=False),
+            warnings.catch_warnings(action="ignore"),
+        ):
             return self._recorded(arguments, gradient=True, with_steps=True)
 
-    def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
+    def run(
+        self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool
+    ) -> list[Any]:
         own = copy.deepcopy(self._own)
         own.train(self._module.training)
         _put(own, arguments)
@@ -122,12 +208,19 @@ class TorchProgram:
             outputs = self._called(own, list(map(_tensor, jax.tree.leaves(inputs))))
             # PyTorch does not hand on to NumPy bfloat16, nor, but without gradients, an output that is a parameter
             return [
-                a.float().numpy().astype(jax.numpy.bfloat16) if a.dtype == torch.bfloat16 else a.numpy()
+                a.float().numpy().astype(jax.numpy.bfloat16)
+                if a.dtype == torch.bfloat16
+                else a.numpy()
                 for a in outputs
             ]
 
     def _recorded(
-        self, arguments: Arguments, *, gradient: bool = False, training: bool = False, with_steps: bool = False
+        self,
+        arguments: Arguments,
+        *,
+        gradient: bool = False,
+        training: bool = False,
+        with_steps: bool = False,
     ) -> Tape:
         """The outputs for the first set of arguments; with steps, all values; with a gradient, those of it, too."""
         module = copy.deepcopy(self._module)
@@ -135,12 +228,23 @@ class TorchProgram:
         _put(module, arguments)
         params, states = _leaves(module)
         leaves = [_tensor(a[0]) for a in arguments.inputs]
-        leaves = [a.double().requires_grad_(gradient) if a.is_floating_point() else a for a in leaves]
-        by = [torch.from_numpy(np.array(a[0])) for a in weights_of(self.outputs)] if gradient else []
+        leaves = [
+            a.double().requires_grad_(gradient) if a.is_floating_point() else a
+            for a in leaves
+        ]
+        by = (
+            [torch.from_numpy(np.array(a[0])) for a in weights_of(self.outputs)]
+            if gradient
+            else []
+        )
         recorder = Recorder([*params, *states, *leaves, *by], with_steps=with_steps)
         with torch.set_grad_enabled(gradient), _plain(torch.float64), recorder:
             results = self._called(module, leaves)
-            terms = [(y * w).sum() for y, w in zip(results, by, strict=False) if y.is_floating_point()]
+            terms = [
+                (y * w).sum()
+                for y, w in zip(results, by, strict=False)
+                if y.is_floating_point()
+            ]
             if gradient:
                 torch.stack(terms).sum().backward()
         results += _leaves(module)[1]  # a module may have put others in their place
@@ -152,7 +256,9 @@ class TorchProgram:
 
     def _called(self, module: Any, leaves: Sequence[Any]) -> list[Any]:
         given = self.model.given(jax.tree.unflatten(self._to_inputs, leaves))
-        outputs = self.model.shared(getattr(module, self._method)(*given, **self.model.keywords[self.mode]))
+        outputs = self.model.shared(
+            getattr(module, self._method)(*given, **self.model.keywords[self.mode])
+        )
         leaves = jax.tree.leaves(outputs, is_leaf=lambda a: isinstance(a, torch.Tensor))
         return [a for a in leaves if isinstance(a, torch.Tensor)]
 
@@ -160,31 +266,45 @@ class TorchProgram:
 def _constants(tape: Tape) -> list[int]:
     """The values that are rounded to float32, and neither arguments nor computed."""
     made = {*tape.arguments, *tape.maker}
-    return [n for n, value in enumerate(tape.values) if n not in made and _is_rounded(value)]
+    return [
+        n for n, value in enumerate(tape.values) if n not in made and _is_rounded(value)
+    ]
 
 
 def _put(module: torch.nn.Module, arguments: Arguments) -> None:
     with torch.no_grad():
-        for target, value in zip(chain(*_leaves(module)), [*arguments.params, *arguments.state], strict=True):
+        for target, value in zip(
+            chain(*_leaves(module)), [*arguments.params, *arguments.state], strict=True
+        ):
             target.copy_(torch.from_numpy(np.array(value[0])))
 
 
-def _stacked(record: Callable[[Arguments], Tape], arguments: Arguments) -> list[np.ndarray]:
+def _stacked(
+    record: Callable[[Arguments], Tape], arguments: Arguments
+) -> list[np.ndarray]:
     """The outputs of the tapes of all sets of arguments."""
-    tapes = (record(arguments.sets(slice(k, k + 1))) for k in range(max(map(len, arguments.all()), default=1)))
+    tapes = (
+        record(arguments.sets(slice(k, k + 1)))
+        for k in range(max(map(len, arguments.all()), default=1))
+    )
     sets = [[tape.values[n][0] for n in tape.outputs] for tape in tapes]
     return [np.stack(column) for column in zip(*sets, strict=True)]
 
 
 def _is_rounded(a: np.ndarray) -> bool:
     """Whether some of its numbers are rounded to float32, as 0.1 is."""
-    return a.dtype.kind == "f" and bool((a * 1024 != np.rint(a * 1024)).any() and (a == a.astype(np.float32)).all())
+    return a.dtype.kind == "f" and bool(
+        (a * 1024 != np.rint(a * 1024)).any() and (a == a.astype(np.float32)).all()
+    )
 
 
 @contextmanager
 def _plain(dtype: torch.dtype) -> Iterator[None]:
     """A number that is made without a dtype has this one; attention and the layers of a transformer are not fused."""
-    dtype_before, fast_before = torch.get_default_dtype(), torch.backends.mha.get_fastpath_enabled()
+    dtype_before, fast_before = (
+        torch.get_default_dtype(),
+        torch.backends.mha.get_fastpath_enabled(),
+    )
     torch.set_default_dtype(dtype)
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -203,7 +323,9 @@ def _tensor(leaf: Any) -> Any:
 def _leaves(module: torch.nn.Module) -> tuple[list[Any], list[Any]]:
     """Parameters and buffers of floating-point numbers, in the order that JAX gives to the keys of a dictionary."""
     buffers = [(name, a) for name, a in module.named_buffers() if a.is_floating_point()]
-    return [a for _, a in sorted(module.named_parameters())], [a for _, a in sorted(buffers)]
+    return [a for _, a in sorted(module.named_parameters())], [
+        a for _, a in sorted(buffers)
+    ]
 
 
 class Recorder(TorchDispatchMode):
@@ -219,10 +341,18 @@ class Recorder(TorchDispatchMode):
         self._tape = Tape()
         self._tensors: dict[Any, Any] = {}
         self._numbers: dict[Any, int] = {}
-        self._tape.arguments = tuple(map(self._new, arguments))  # before an operation can write to them
+        self._tape.arguments = tuple(
+            map(self._new, arguments)
+        )  # before an operation can write to them
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args, kwargs = tree_map_only(torch.dtype, lambda d: torch.float64 if d in NARROW else d, (args, kwargs or {}))
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        args, kwargs = tree_map_only(
+            torch.dtype,
+            lambda d: torch.float64 if d in NARROW else d,
+            (args, kwargs or {}),
+        )
         name = str(func.overloadpacket.__name__)
         self.draws = self.draws or name in RANDOM
         if not self._with_steps:
@@ -237,14 +367,21 @@ class Recorder(TorchDispatchMode):
         changed = [n for n, a in enumerate(operands) if self._changed(a)]
         if changed or not all(_place(a) in self._numbers for a in results):
             new = tuple(map(self._new, [*results, *(operands[n] for n in changed)]))
-            again, summed = _again(func, (args, kwargs), changed), _summed(name, operands)
-            self._tape.record(Step(NAMES.get(name, name), again, numbers, new, lambda: lines, summed))
+            again, summed = (
+                _again(func, (args, kwargs), changed),
+                _summed(name, operands),
+            )
+            self._tape.record(
+                Step(NAMES.get(name, name), again, numbers, new, lambda: lines, summed)
+            )
             for n in changed:
                 self._others(operands[n], lines)
         return found
 
     def finished(self, outputs: Sequence[Any]) -> Tape:
-        self._tape.outputs = tuple(map(self._number if self._with_steps else self._new, outputs))
+        self._tape.outputs = tuple(
+            map(self._number if self._with_steps else self._new, outputs)
+        )
         return self._tape
 
     def _number(self, tensor: Any) -> int:
@@ -259,7 +396,9 @@ class Recorder(TorchDispatchMode):
 
     def _changed(self, tensor: Any) -> bool:
         """Whether a tensor has other numbers than when it was recorded."""
-        return not np.array_equal(self._tape.values[self._number(tensor)][0], _numpy(tensor), equal_nan=True)
+        return not np.array_equal(
+            self._tape.values[self._number(tensor)][0], _numpy(tensor), equal_nan=True
+        )
 
     def _others(self, written: Any, lines: tuple[CodeLine, ...]) -> None:
         """Record what else has other numbers since it shares memory with a tensor that was written to."""
@@ -269,7 +408,9 @@ class Recorder(TorchDispatchMode):
                 operands = self._numbers[place], source
                 self._numbers[place] = self._tape.add(_numpy(tensor)[None])
                 share, new = _share(tensor, written), (self._numbers[place],)
-                self._tape.record(Step("dynamic_update_slice", share, operands, new, lambda: lines))
+                self._tape.record(
+                    Step("dynamic_update_slice", share, operands, new, lambda: lines)
+                )
 
 
 def _again(func: Any, call: Any, changed: Sequence[int]) -> Any:
@@ -280,7 +421,9 @@ def _again(func: Any, call: Any, changed: Sequence[int]) -> Any:
     def run(*operands: Any) -> Any:
         tensors = [torch.from_numpy(np.array(a[0])) for a in operands]
         rest = iter(tensors)
-        args, kwargs = tree_map_only(object, lambda a: next(rest) if a is hole else a, call)
+        args, kwargs = tree_map_only(
+            object, lambda a: next(rest) if a is hole else a, call
+        )
         with torch.no_grad():
             results = _tensors(_run(func, args, kwargs))
         arrays = [_numpy(a)[None] for a in (*results, *(tensors[n] for n in changed))]
@@ -292,11 +435,16 @@ def _again(func: Any, call: Any, changed: Sequence[int]) -> Any:
 def _share(tensor: Any, written: Any) -> Any:
     """What a tensor becomes of its numbers before, and of those of another one in its memory, which is written to."""
     places = torch.arange(tensor.untyped_storage().nbytes() // tensor.element_size())
-    mine, other = (places.as_strided(a.shape, a.stride(), a.storage_offset()).numpy() for a in (tensor, written))
+    mine, other = (
+        places.as_strided(a.shape, a.stride(), a.storage_offset()).numpy()
+        for a in (tensor, written)
+    )
     sources = np.full(len(places), -1)
     sources[other.reshape(-1)] = np.arange(other.size)
     source = sources[mine]
-    return lambda before, new: np.where(source >= 0, np.asarray(new[0]).reshape(-1)[source], before[0])[None]
+    return lambda before, new: np.where(
+        source >= 0, np.asarray(new[0]).reshape(-1)[source], before[0]
+    )[None]
 
 
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
@@ -321,10 +469,18 @@ def _numpy(tensor: Any) -> np.ndarray:
 
 def _place(tensor: Any) -> tuple[Any, ...]:
     storage = tensor.untyped_storage().data_ptr()
-    return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+    return (
+        storage,
+        tensor.storage_offset(),
+        tuple(tensor.shape),
+        tensor.stride(),
+        tensor.dtype,
+    )
 
 
-def _summed(name: str, operands: Sequence[Any]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+def _summed(
+    name: str, operands: Sequence[Any]
+) -> tuple[tuple[tuple[int, ...], ...], ...]:
     if name == "convolution":
         axes = [tuple((n,) for n in range(1, a.ndim)) for a in operands[:2]]
         return (*axes, *[()] * (len(operands) - 2))
@@ -335,13 +491,31 @@ def _lines() -> tuple[CodeLine, ...]:
     """The lines that led to an operation, the innermost first; on the way back, those of the way there."""
     node: Any = torch._C._current_autograd_node()
     if node is not None:
-        found = re.findall(r'File "(.*?)", line (\d+), in (.*)', "".join(node.metadata.get("traceback_", ())))
-        lines = [CodeLine(file, int(line), function) for file, line, function in reversed(found)]
+        found = re.findall(
+            r'File "(.*?)", line (\d+), in (.*)',
+            "".join(node.metadata.get("traceback_", ())),
+        )
+        lines = [
+            CodeLine(file, int(line), function)
+            for file, line, function in reversed(found)
+        ]
     else:
         frame, lines = sys._getframe(2), []
         while frame is not None:
-            lines.append(CodeLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
+            lines.append(
+                CodeLine(
+                    frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
+                )
+            )
             frame = frame.f_back
-    own = (n for n, line in enumerate(lines) if line.file == __file__ and "__torch_dispatch__" not in line.function)
+    own = (
+        n
+        for n, line in enumerate(lines)
+        if line.file == __file__ and "__torch_dispatch__" not in line.function
+    )
     lines = lines[: next(own, None)]
-    return tuple(line for line in lines if not any(part in line.file for part in (*INSIDE, __file__)))
+    return tuple(
+        line
+        for line in lines
+        if not any(part in line.file for part in (*INSIDE, __file__))
+    )

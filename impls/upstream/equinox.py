@@ -45,7 +45,9 @@ class UpstreamEquinoxPort(OwnParts, EquinoxPort):
 
     def _gru(self, config, key) -> Any:
         if config.dtype is not None and config.dtype != config.param_dtype:
-            raise NotOfferedError("eqx.nn.GRUCell has no dtype of the computation beside that of its parameters")
+            raise NotOfferedError(
+                "eqx.nn.GRUCell has no dtype of the computation beside that of its parameters"
+            )
         cell_key, carry_key = jax.random.split(key)
         H, dtype = config.hidden_size, jnp.dtype(config.param_dtype)
         cell = eqx.nn.GRUCell(config.input_size, H, dtype=dtype, key=cell_key)

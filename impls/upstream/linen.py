@@ -24,7 +24,9 @@ class GRU(nn.Module):
         self.cell = make(c.hidden_size, dtype=c.dtype, param_dtype=param_dtype)
         self.rnn = nn.RNN(self.cell, return_carry=True, unroll=c.unroll)
         carry_init = c.carry_init or initializers.zeros
-        self.initial_carry = self.param("initial_carry", carry_init, (c.hidden_size,), param_dtype)
+        self.initial_carry = self.param(
+            "initial_carry", carry_init, (c.hidden_size,), param_dtype
+        )
 
 
 class UpstreamLinenPort(OwnParts, LinenPort):

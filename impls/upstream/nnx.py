@@ -20,9 +20,13 @@ class GRU(nnx.Module):
 
     def __init__(self, config: Any, *, rngs: nnx.Rngs):
         H, param_dtype = config.hidden_size, jnp.dtype(config.param_dtype)
-        cell = nnx.GRUCell(config.input_size, H, dtype=config.dtype, param_dtype=param_dtype, rngs=rngs)
+        cell = nnx.GRUCell(
+            config.input_size, H, dtype=config.dtype, param_dtype=param_dtype, rngs=rngs
+        )
         self.rnn = nnx.RNN(cell, return_carry=True, unroll=config.unroll, rngs=False)
-        self.initial_carry = nnx.Param((config.carry_init or initializers.zeros)(rngs.params(), (H,), param_dtype))
+        self.initial_carry = nnx.Param(
+            (config.carry_init or initializers.zeros)(rngs.params(), (H,), param_dtype)
+        )
 
 
 class UpstreamNNXPort(OwnParts, NNXPort):
@@ -30,7 +34,11 @@ class UpstreamNNXPort(OwnParts, NNXPort):
 
     name = "nnx.RNN"
     title = "nnx.RNN(nnx.GRUCell)"
-    layout = replace(LAYOUT, cell="rnn.cell.", rows=tuple(row for row in LAYOUT.rows if row.field != "bias_n"))
+    layout = replace(
+        LAYOUT,
+        cell="rnn.cell.",
+        rows=tuple(row for row in LAYOUT.rows if row.field != "bias_n"),
+    )
 
     def _gru(self, config, rngs) -> Any:
         if config.remat:

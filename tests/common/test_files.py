@@ -18,10 +18,16 @@ def test_a_link_is_followed_to_be_read_and_replaced_to_be_written(tmp_path):
     link.symlink_to(target)
     assert read_whole(link) == b"before"
     write_whole(link, b"after")
-    assert (target.read_bytes(), link.read_bytes(), link.is_symlink()) == (b"before", b"after", False)
+    assert (target.read_bytes(), link.read_bytes(), link.is_symlink()) == (
+        b"before",
+        b"after",
+        False,
+    )
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)]
+)
 def test_what_is_no_file_is_not_waited_for(tmp_path, make):
     make(tmp_path / "it")
     with pytest.raises(OSError, match="not a regular file|Is a directory"):
@@ -49,9 +55,13 @@ def test_a_file_that_is_replaced_keeps_its_mode_with_the_longest_name(tmp_path, 
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+)
 @pytest.mark.parametrize("operation", ["open", "write", "chmod", "fsync", "replace"])
-def test_where_something_fails_the_old_file_is_there_and_nothing_else(tmp_path, monkeypatch, operation, error):
+def test_where_something_fails_the_old_file_is_there_and_nothing_else(
+    tmp_path, monkeypatch, operation, error
+):
     path = tmp_path / "file"
     path.write_bytes(b"before")
     fail = Mock(side_effect=error)
@@ -62,16 +72,22 @@ def test_where_something_fails_the_old_file_is_there_and_nothing_else(tmp_path, 
             raise error
 
     if operation in ("open", "write"):
-        monkeypatch.setattr(files, "open", fail if operation == "open" else Full, raising=False)
+        monkeypatch.setattr(
+            files, "open", fail if operation == "open" else Full, raising=False
+        )
     else:
         monkeypatch.setattr(files.os, operation, fail)
     with pytest.raises(type(error)):
         write_whole(path, b"after")
     assert path.read_bytes() == b"before"
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(UNFINISHED)] == []
+    assert [
+        entry.name for entry in tmp_path.iterdir() if entry.name.startswith(UNFINISHED)
+    ] == []
 
 
-def test_it_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(tmp_path, monkeypatch):
+def test_it_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(
+    tmp_path, monkeypatch
+):
     done, fsync, replace = [], os.fsync, os.replace
 
     def synced(descriptor):
@@ -81,6 +97,8 @@ def test_it_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(tmp_path,
         fsync(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", synced)
-    monkeypatch.setattr(files.os, "replace", lambda *paths: (done.append("name"), replace(*paths)))
+    monkeypatch.setattr(
+        files.os, "replace", lambda *paths: (done.append("name"), replace(*paths))
+    )
     write_whole(tmp_path / "file", b"content")
     assert done == ["file", "name", "folder"]

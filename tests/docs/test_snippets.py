@@ -27,7 +27,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = [page for page in PAGES if page.parent.name != "recipes"]
 EXAMPLE = ROOT / "tests" / "example_port"
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-REPORT = re.compile(r"(?<=<!-- checked by tests/docs/test_snippets.py -->\n```text\n).*?(?=```)", re.DOTALL)
+REPORT = re.compile(
+    r"(?<=<!-- checked by tests/docs/test_snippets.py -->\n```text\n).*?(?=```)",
+    re.DOTALL,
+)
 #: A call of each model that a user copies, with its batch of 3.
 MODELS = {
     "impls/linen.py": "GRU(8).init_with_output(jax.random.key(0), jax.numpy.ones((3, 5, 4)))[0]",
@@ -61,22 +64,36 @@ def test_snippets_run(page, tmp_path, monkeypatch, request):
 
 def test_the_readme_is_short_and_answers_in_three_frameworks_in_under_15_lines_each():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
-    answers = [code for _, code in blocks(ROOT / "README.md") if "carry_init" in code and "class " in code]
-    for framework, answer in zip(("flax.linen", "nnx", "equinox"), answers, strict=True):
+    answers = [
+        code
+        for _, code in blocks(ROOT / "README.md")
+        if "carry_init" in code and "class " in code
+    ]
+    for framework, answer in zip(
+        ("flax.linen", "nnx", "equinox"), answers, strict=True
+    ):
         assert framework in answer
         assert len(answer.strip().splitlines()) < 15, answer
 
 
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        for target in re.findall(
+            r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")
+        ):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
 
 
 @pytest.mark.parametrize("path", MODELS)
 def test_a_model_on_the_page_of_code_runs_alone_and_has_no_adapter(path):
-    assert f"<!-- model of {path} -->" in (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
-    assert re.fullmatch(r"    ```python\n.*```", tabs.on_page_markdown(f"    <!-- model of {path} -->"), re.DOTALL)
+    assert f"<!-- model of {path} -->" in (ROOT / "docs" / "code.md").read_text(
+        encoding="utf-8"
+    )
+    assert re.fullmatch(
+        r"    ```python\n.*```",
+        tabs.on_page_markdown(f"    <!-- model of {path} -->"),
+        re.DOTALL,
+    )
     code = tabs.model_of(path)
     assert "PORT" not in code
     namespace = {"__name__": "shown"}
@@ -85,7 +102,11 @@ def test_a_model_on_the_page_of_code_runs_alone_and_has_no_adapter(path):
     assert (carry.shape, outputs.size) == ((3, 8), 3 * 5 * 8)
 
 
-SHOWN = re.findall(r"^::: (.+)\.(\w+)$", (ROOT / "docs" / "results-json.md").read_text(encoding="utf-8"), re.MULTILINE)
+SHOWN = re.findall(
+    r"^::: (.+)\.(\w+)$",
+    (ROOT / "docs" / "results-json.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
 
 
 @pytest.mark.parametrize(("module", "name"), SHOWN)
@@ -102,7 +123,9 @@ def test_each_field_of_a_results_file_has_a_comment_which_the_page_shows(module,
 @pytest.mark.parametrize("path", tabs.BESIDE.values())
 def test_the_classes_beside_each_other_are_whole_but_for_docstrings(path):
     body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
-    (model,) = (node for node in body if isinstance(node, ast.ClassDef) and node.name == "GRU")
+    (model,) = (
+        node for node in body if isinstance(node, ast.ClassDef) and node.name == "GRU"
+    )
     for node in model.body:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
@@ -113,17 +136,33 @@ def test_the_classes_beside_each_other_are_whole_but_for_docstrings(path):
 @pytest.mark.parametrize("page", RECIPES)
 def test_a_recipe_has_a_block_for_each_framework_and_none_beside(page):
     """Also that the site lists the page."""
-    found = [(program.heading, program.title) for program in PROGRAMS if program.page == page]
+    found = [
+        (program.heading, program.title) for program in PROGRAMS if program.page == page
+    ]
     assert found
-    assert found == [(heading, title) for heading in dict(found) for title in TITLES.values()]
+    assert found == [
+        (heading, title) for heading in dict(found) for title in TITLES.values()
+    ]
 
 
 def test_a_recipe_imports_in_order_what_it_uses(tmp_path):
     """A tab with what the frameworks share below it, where a name may be imported again."""
     for number, program in enumerate(PROGRAMS):
-        (tmp_path / f"{number}-{program.page}.py").write_text(program.code, encoding="utf-8")
-    rules = ["--isolated", "--line-length=120", "--select=I,F", "--ignore=F811", "--output-format=concise"]
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", *rules, tmp_path], capture_output=True, text=True)
+        (tmp_path / f"{number}-{program.page}.py").write_text(
+            program.code, encoding="utf-8"
+        )
+    rules = [
+        "--isolated",
+        "--line-length=120",
+        "--select=I,F",
+        "--ignore=F811",
+        "--output-format=concise",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", *rules, tmp_path],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -134,23 +173,61 @@ def test_the_example_of_the_page_of_ports_is_installed_found_and_checked(tmp_pat
 
     def run(*command, **own):
         command = [sys.executable, "-m", *command]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=env | own)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=env | own,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    copytree(EXAMPLE, tmp_path / "source", ignore=ignore_patterns("__pycache__", "build", "*.egg-info"))
-    options = ["--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--target", "packages"]
-    run("pip", "--isolated", "--disable-pip-version-check", "install", *options, "./source")
-    command = ("trigru.bench.cli", "verify", "--port", "by-hand", "--dtype", "float64", "--format", "json")
+    copytree(
+        EXAMPLE,
+        tmp_path / "source",
+        ignore=ignore_patterns("__pycache__", "build", "*.egg-info"),
+    )
+    options = [
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-cache-dir",
+        "--target",
+        "packages",
+    ]
+    run(
+        "pip",
+        "--isolated",
+        "--disable-pip-version-check",
+        "install",
+        *options,
+        "./source",
+    )
+    command = (
+        "trigru.bench.cli",
+        "verify",
+        "--port",
+        "by-hand",
+        "--dtype",
+        "float64",
+        "--format",
+        "json",
+    )
     data = json.loads(run(*command, PYTHONPATH=str(tmp_path / "packages")))
     assert (data["passed"], data["unavailable"]) == (True, {})
     assert {m["port"] for m in data["measurements"]} == {"by-hand"}
-    assert {m["check"] for m in data["measurements"]} == {check.name for check in CHECKS} - {"class"}
+    assert {m["check"] for m in data["measurements"]} == {
+        check.name for check in CHECKS
+    } - {"class"}
 
 
 def steady(text):
     """The text without what another version of a library changes: its lines, and how many values there are."""
-    return re.sub(r"\d+ of \d+ values", "n of n values", re.sub(r"(\.py):\d+", r"\1", text))
+    return re.sub(
+        r"\d+ of \d+ values", "n of n values", re.sub(r"(\.py):\d+", r"\1", text)
+    )
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/port.md"])

@@ -55,7 +55,9 @@ class GRU:
 
         if self.remat:  # where all steps are unrolled, there is no loop, and XLA would merge both passes
             advance = jax.checkpoint(advance, prevent_cse=self.unroll >= len(x))
-        return jax.lax.scan(advance, h, (x, resets, active), reverse=reverse, unroll=self.unroll)
+        return jax.lax.scan(
+            advance, h, (x, resets, active), reverse=reverse, unroll=self.unroll
+        )
 
     def step(self, x, carry=None, reset=None):
         """Run one time step on x (D,) with reset (); returns the carry and the output, which are the same (H,)."""
@@ -74,8 +76,15 @@ class GRU:
     def _promote(self, x, carry):
         dtype = computation_dtype(self.dtype, self.initial_carry, x, carry)
         gru = jax.tree.map(lambda p: p.astype(dtype), self)
-        x, h = x.astype(dtype), gru.initial_carry if carry is None else carry.astype(dtype)
-        return gru, x, vary_alike(h, x)[0]  # in a jax.shard_map, a loop's carry varies as its inputs do
+        x, h = (
+            x.astype(dtype),
+            gru.initial_carry if carry is None else carry.astype(dtype),
+        )
+        return (
+            gru,
+            x,
+            vary_alike(h, x)[0],
+        )  # in a jax.shard_map, a loop's carry varies as its inputs do
 
 
 class Classifier(NamedTuple):
@@ -104,35 +113,83 @@ class ByHandPort(Port):
 
     def make(self, config, key):
         check_config(self, config)
-        D, H, C, keys = config.input_size, config.hidden_size, config.classes, jax.random.split(key, 8)
-        fan_in, square = initializers.lecun_normal(in_axis=1, out_axis=0), initializers.orthogonal()
+        D, H, C, keys = (
+            config.input_size,
+            config.hidden_size,
+            config.classes,
+            jax.random.split(key, 8),
+        )
+        fan_in, square = (
+            initializers.lecun_normal(in_axis=1, out_axis=0),
+            initializers.orthogonal(),
+        )
         w_i = jnp.concatenate([fan_in(k, (H, D)) for k in keys[:3]])
         w_h = jnp.concatenate([square(k, (H, H)) for k in keys[3:6]])
-        h = for_carry(config.carry_init or initializers.zeros)(keys[6], (H,), config.param_dtype)
+        h = for_carry(config.carry_init or initializers.zeros)(
+            keys[6], (H,), config.param_dtype
+        )
         params = GRUParams(w_i, w_h, jnp.zeros(3 * H), jnp.zeros(H), h)
         if C is not None:
-            params = ClassifierParams(params, ReadoutParams(fan_in(keys[7], (C, H)), jnp.zeros(C)))
-        return self.load(config, jax.tree.map(lambda p: p.astype(config.param_dtype), params))
+            params = ClassifierParams(
+                params, ReadoutParams(fan_in(keys[7], (C, H)), jnp.zeros(C))
+            )
+        return self.load(
+            config, jax.tree.map(lambda p: p.astype(config.param_dtype), params)
+        )
 
     def load(self, config, params):
         check_load(self, config, params)
         gru = params if config.classes is None else params.gru
         by_gate = [dict(zip(GATES, jnp.split(p, 3), strict=True)) for p in gru[:3]]
-        model = GRU(*by_gate, *map(jnp.asarray, gru[3:]), config.dtype, config.unroll, config.remat)
-        return model if config.classes is None else Classifier(model, *map(jnp.asarray, params.readout))
+        model = GRU(
+            *by_gate,
+            *map(jnp.asarray, gru[3:]),
+            config.dtype,
+            config.unroll,
+            config.remat,
+        )
+        return (
+            model
+            if config.classes is None
+            else Classifier(model, *map(jnp.asarray, params.readout))
+        )
 
     def dump(self, tree):
         if isinstance(tree, Classifier):
-            return ClassifierParams(self.dump(tree.gru), ReadoutParams(*map(np.asarray, tree[1:])))
-        stacked = [np.concatenate([p[gate] for gate in GATES]) for p in (tree.w_i, tree.w_h, tree.b_i)]
-        return GRUParams(*stacked, np.asarray(tree.b_hn), np.asarray(tree.initial_carry))
+            return ClassifierParams(
+                self.dump(tree.gru), ReadoutParams(*map(np.asarray, tree[1:]))
+            )
+        stacked = [
+            np.concatenate([p[gate] for gate in GATES])
+            for p in (tree.w_i, tree.w_h, tree.b_i)
+        ]
+        return GRUParams(
+            *stacked, np.asarray(tree.b_hn), np.asarray(tree.initial_carry)
+        )
 
-    def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
+    def apply(
+        self,
+        model,
+        x,
+        carry=None,
+        *,
+        lengths=None,
+        resets=None,
+        reverse=False,
+        time_major=False,
+    ):
         masks = {"lengths": lengths, "resets": resets}
-        check_call(x, carry, **sizes(model), **masks, reverse=reverse, time_major=time_major)
+        check_call(
+            x, carry, **sizes(model), **masks, reverse=reverse, time_major=time_major
+        )
         lengths = clipped(lengths, x.shape[0 if time_major else -2])
         batch = int(time_major)  # the axis of x, resets and outputs to map next
-        run = batched(partial(model, reverse=reverse), x.ndim - 2, (batch, 0, 0, batch), (0, batch))
+        run = batched(
+            partial(model, reverse=reverse),
+            x.ndim - 2,
+            (batch, 0, 0, batch),
+            (0, batch),
+        )
         return run(x, carry, lengths, resets)
 
     def step(self, model, x, carry=None, *, reset=None):

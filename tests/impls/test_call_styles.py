@@ -30,13 +30,29 @@ X = np.ones((2, 5, 4), "f4")
 
 #: The functions that a style must go through, and those that it must not.
 CALLS = [
-    ("linen", "train_state", {(TrainState, "create"): True, (TrainState, "apply_gradients"): True}),
-    ("nnx", "nnx.jit", {(nnx, "jit"): True, (nnx, "cached_partial"): False, (nnx, "merge"): False}),
+    (
+        "linen",
+        "train_state",
+        {(TrainState, "create"): True, (TrainState, "apply_gradients"): True},
+    ),
+    (
+        "nnx",
+        "nnx.jit",
+        {(nnx, "jit"): True, (nnx, "cached_partial"): False, (nnx, "merge"): False},
+    ),
     ("nnx", "nnx.jit-tree", {(nnx, "jit"): True, (nnx, "cached_partial"): False}),
-    ("nnx", "jit_partial", {(nnx, "jit_partial"): True, (nnx, "jit"): False, (nnx, "merge"): False}),
+    (
+        "nnx",
+        "jit_partial",
+        {(nnx, "jit_partial"): True, (nnx, "jit"): False, (nnx, "merge"): False},
+    ),
     ("nnx", "cached_partial", {(nnx, "jit"): True, (nnx, "cached_partial"): True}),
     ("nnx", "pytree", {(nnx, "jit"): False, (nnx, "merge"): False}),
-    ("nnx", "split-merge", {(nnx, "split"): True, (nnx, "merge"): True, (nnx, "jit"): False}),
+    (
+        "nnx",
+        "split-merge",
+        {(nnx, "split"): True, (nnx, "merge"): True, (nnx, "jit"): False},
+    ),
     ("nnx", "leaves", {(nnx, "merge"): True, (nnx, "jit"): False}),
     ("equinox", "filter_jit", {(eqx, "filter_jit"): True, (eqx, "combine"): False}),
     ("equinox", "jit", {(eqx, "filter_jit"): False, (eqx, "combine"): False}),
@@ -45,40 +61,61 @@ CALLS = [
 LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}
 #: Those of styles that pass a count of steps, too: of an nnx.Optimizer, or of linen's TrainState.
 COUNTING = {"nnx.jit", "nnx.jit-tree", "jit_partial", "cached_partial", "train_state"}
-PAGE = (Path(__file__).parents[2] / "docs" / "call-styles.md").read_text().partition("## What a call does")[2]
+PAGE = (
+    (Path(__file__).parents[2] / "docs" / "call-styles.md")
+    .read_text()
+    .partition("## What a call does")[2]
+)
 ROWS = np.arange(1.0, 33.0, dtype="f4").reshape(8, 4)
 
 
-@pytest.mark.parametrize(("name", "style", "functions"), CALLS, ids=lambda v: v if isinstance(v, str) else "")
-def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, functions):
+@pytest.mark.parametrize(
+    ("name", "style", "functions"), CALLS, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_a_style_goes_through_what_it_is_named_after(
+    monkeypatch, name, style, functions
+):
     port, called = get_port(name), get_style(get_port(name), style)
     model = port.load(CONFIG, random_params(CONFIG))
     recorders = {of: Mock(wraps=getattr(*of)) for of in functions}
     for (module, function), recorder in recorders.items():
         monkeypatch.setattr(
-            module, function, lambda *args, call=recorder, **kwargs: call(*args, **kwargs)
+            module,
+            function,
+            lambda *args, call=recorder, **kwargs: call(*args, **kwargs),
         )  # a method, too
     phase = "forward" if "forward" in called.phases else "train_step"
     program = called.build(port, model, make_task(port, CONFIG, phase, optax.sgd(1.0)))
     program.call(*(X, np.ones((2, 5, 8), "f4"))[: 1 + (phase == "train_step")])
     assert {of: recorder.called for of, recorder in recorders.items()} == functions
     if style in ("nnx.jit-tree", "jit_partial"):
-        assert [call.kwargs for call in recorders[next(iter(functions))].call_args_list] == [{"graph": False}]
+        assert [
+            call.kwargs for call in recorders[next(iter(functions))].call_args_list
+        ] == [{"graph": False}]
 
 
 def test_what_crosses_the_jit_boundary_is_counted(port):
     """Five parameters (linen: eleven), two moments of each, and Adam's count; in the style `leaves` as a list."""
-    model, task = port.load(CONFIG, random_params(CONFIG)), make_task(port, CONFIG, "train_step", optax.adam(1e-3))
-    programs = {style.name: style.build(port, model, task) for style in port.call_styles}
+    model, task = (
+        port.load(CONFIG, random_params(CONFIG)),
+        make_task(port, CONFIG, "train_step", optax.adam(1e-3)),
+    )
+    programs = {
+        style.name: style.build(port, model, task) for style in port.call_styles
+    }
     assert {name: program.leaves for name, program in programs.items()} == {
         name: LEAVES[port.name] + (name in COUNTING) for name in programs
     }
-    (leaves, state, *_), _ = programs["leaves"].lower(X, np.ones((2, 5, 8), "f4")).args_info
+    (leaves, state, *_), _ = (
+        programs["leaves"].lower(X, np.ones((2, 5, 8), "f4")).args_info
+    )
     assert isinstance(leaves, list)
     assert len(leaves) + len(jax.tree.leaves(state)) == LEAVES[port.name]
 
 
-def test_every_port_has_each_shared_style_once_in_each_phase_and_its_own_are_held_to_their_names(port):
+def test_every_port_has_each_shared_style_once_in_each_phase_and_its_own_are_held_to_their_names(
+    port,
+):
     for phase, label in product(PHASES, LABELS):
         expected = 1 if label != DONATED or phase == "train_step" else 0
         assert len(styles_called(port, (label,), phase)) == expected, (phase, label)
@@ -88,7 +125,10 @@ def test_every_port_has_each_shared_style_once_in_each_phase_and_its_own_are_hel
 
 class Net(nnx.Module):
     def __init__(self):
-        self.dropout, self.norm = nnx.Dropout(0.5, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(1))
+        self.dropout, self.norm = (
+            nnx.Dropout(0.5, rngs=nnx.Rngs(0)),
+            nnx.BatchNorm(4, rngs=nnx.Rngs(1)),
+        )
 
 
 class Tied(nnx.Module):
@@ -101,10 +141,22 @@ def add(model, x):
     return x
 
 
-@pytest.mark.parametrize("style", [style.name for style in get_port("nnx").call_styles if "forward" in style.phases])
+@pytest.mark.parametrize(
+    "style",
+    [style.name for style in get_port("nnx").call_styles if "forward" in style.phases],
+)
 def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
-    port, row = get_port("nnx"), next(line for line in PAGE.splitlines() if line.startswith(f"| Flax NNX | `{style}`"))
-    mask, statistics, shared, new, mode = (cell.strip() for cell in row.split("|")[3:-1])
+    port, row = (
+        get_port("nnx"),
+        next(
+            line
+            for line in PAGE.splitlines()
+            if line.startswith(f"| Flax NNX | `{style}`")
+        ),
+    )
+    mask, statistics, shared, new, mode = (
+        cell.strip() for cell in row.split("|")[3:-1]
+    )
 
     def program_of(model, predict):
         task = Task("forward", predict, mean_squared_error, optax.sgd(1.0))
@@ -119,17 +171,36 @@ def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
     model = Net()
     try:
         call = program_of(model, lambda model, x: model.norm(model.dropout(x)))
-        assert mask == ("another mask" if (call(ROWS) != call(ROWS)).any() else "**the same mask, silently**")
-        assert statistics == ("updated in the module" if model.norm.mean[...].any() else "**lost, silently**")
+        assert mask == (
+            "another mask"
+            if (call(ROWS) != call(ROWS)).any()
+            else "**the same mask, silently**"
+        )
+        assert statistics == (
+            "updated in the module"
+            if model.norm.mean[...].any()
+            else "**lost, silently**"
+        )
     except TraceContextError:
         assert mask == statistics == "an error"
-    assert shared == said(Tied(), lambda model, x: jnp.array(model.first is model.second), bool, "**two, silently**")
-    assert new == said(model, add, lambda _: hasattr(model, "last"), "**lost, silently**")
+    assert shared == said(
+        Tied(),
+        lambda model, x: jnp.array(model.first is model.second),
+        bool,
+        "**two, silently**",
+    )
+    assert new == said(
+        model, add, lambda _: hasattr(model, "last"), "**lost, silently**"
+    )
     model = Net()
-    call = program_of(model, lambda model, x: x if model.dropout.deterministic else 2 * x)
+    call = program_of(
+        model, lambda model, x: x if model.dropout.deterministic else 2 * x
+    )
     call(ROWS)
     model.eval()
-    assert mode == ("takes effect" if (call(ROWS) == ROWS).all() else "**none, silently**")
+    assert mode == (
+        "takes effect" if (call(ROWS) == ROWS).all() else "**none, silently**"
+    )
 
 
 # The code that is handed out -----------------------------------------------------------------------------------------
@@ -154,23 +225,37 @@ def lowered(text, phase):
     """The program of a jitted function, for what it was last called with."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     calls, names = {ast.unparse(node.func): node.args for node in nodes}, run(text)
-    arguments = [*calls.get("nnx.cached_partial", ())[1:], *calls.get(f"bound_{phase}", calls.get(phase))]
+    arguments = [
+        *calls.get("nnx.cached_partial", ())[1:],
+        *calls.get(f"bound_{phase}", calls.get(phase)),
+    ]
     jitted = f"bound_{phase}" if "nnx.jit_partial" in calls else phase
-    return names, names[jitted].lower(*(eval(ast.unparse(argument), names) for argument in arguments))
+    return names, names[jitted].lower(
+        *(eval(ast.unparse(argument), names) for argument in arguments)
+    )
 
 
 @pytest.mark.parametrize(("name", "style", "phase"), SHOWN)
 def test_the_code_is_what_is_timed(name, style, phase):
     """One program before optimisation, so that values are the same, too."""
-    port, config = get_port(name), GRUConfig(8, 32, carry_init=jax.nn.initializers.normal(0.1))
+    port, config = (
+        get_port(name),
+        GRUConfig(8, 32, carry_init=jax.nn.initializers.normal(0.1)),
+    )
     names, shown = lowered(code_of(name, {phase: style}), phase)
     task = make_task(port, config, phase, OPTIMIZER)
-    program = get_style(port, style).build(port, port.make(config, jax.random.key(0)), task)
+    program = get_style(port, style).build(
+        port, port.make(config, jax.random.key(0)), task
+    )
     arguments = Batch(names["x"], names.get("targets")).arguments(phase)
     if phase == "step":
         arguments = names["x"][:, 0], names["carry"]
-    names = re.compile(r'@jit_\w+|jax.result_info = "[^"]*"')  # of its function and of its results
-    assert names.sub("", shown.as_text()) == names.sub("", program.lower(*arguments).as_text())
+    names = re.compile(
+        r'@jit_\w+|jax.result_info = "[^"]*"'
+    )  # of its function and of its results
+    assert names.sub("", shown.as_text()) == names.sub(
+        "", program.lower(*arguments).as_text()
+    )
 
 
 def test_there_is_code_of_every_style_and_of_no_other_port():
@@ -180,12 +265,27 @@ def test_there_is_code_of_every_style_and_of_no_other_port():
         code_of("upstream", {"forward": "apply"})
 
 
-@pytest.mark.parametrize("name", ["linen", "nnx"])  # two styles in one program; a model that changes in place
-def test_several_phases_in_one_program_train_and_then_use_what_was_trained(name, capsys):
-    styles = {p: styles_called(get_port(name), (DOCUMENTED,), p)[0] for p in ("train_step", "forward", "step")}
+@pytest.mark.parametrize(
+    "name", ["linen", "nnx"]
+)  # two styles in one program; a model that changes in place
+def test_several_phases_in_one_program_train_and_then_use_what_was_trained(
+    name, capsys
+):
+    styles = {
+        p: styles_called(get_port(name), (DOCUMENTED,), p)[0]
+        for p in ("train_step", "forward", "step")
+    }
     names = run(code_of(name, styles))
     printed = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert printed == ["train step 0", "train step 1", "train step 2", "forward", "step"]
-    np.testing.assert_allclose(names["outputs"][:, -1], names["output"], rtol=1e-5, atol=1e-6)
+    assert printed == [
+        "train step 0",
+        "train step 1",
+        "train step 2",
+        "forward",
+        "step",
+    ]
+    np.testing.assert_allclose(
+        names["outputs"][:, -1], names["output"], rtol=1e-5, atol=1e-6
+    )
     before = run(code_of(name, {"forward": styles["forward"]}))
     assert (before["outputs"] != names["outputs"]).any(), "the model that was trained"

@@ -22,21 +22,46 @@ from trigru.common.errors import InputError
 from trigru.common.gru.initializers import for_carry
 from trigru.common.parameters.record import random_params
 from trigru.common.program import equations
-from trigru.impls import equinox, get_port, linen, port_names, pure, unavailable, upstream
+from trigru.impls import (
+    equinox,
+    get_port,
+    linen,
+    port_names,
+    pure,
+    unavailable,
+    upstream,
+)
 from trigru.impls import nnx as nnx_port
 from trigru.impls.pure import PORT, PurePort
-from trigru.impls.upstream import GONE, NAMES, NEW, ON_RECORD, Departure, find_departures, get_upstream
+from trigru.impls.upstream import (
+    GONE,
+    NAMES,
+    NEW,
+    ON_RECORD,
+    Departure,
+    find_departures,
+    get_upstream,
+)
 
 CONFIG = GRUConfig(4, 8)
 _FAILED = r"carry_init cannot draw shape \(8,\), float32: "
-LACKING = SimpleNamespace(**{name: getattr(PORT, name) for name in dir(PORT) if name[0] != "_"} | {"name": "mine"})
+LACKING = SimpleNamespace(
+    **{name: getattr(PORT, name) for name in dir(PORT) if name[0] != "_"}
+    | {"name": "mine"}
+)
 
 
 def test_the_parameter_tree_is_pinned(port):
     """Names and shapes are API."""
     leaves = jax.tree_util.tree_leaves_with_path(port.make(CONFIG, jax.random.key(0)))
-    names = {jax.tree_util.keystr(path).removesuffix(".value"): leaf.shape for path, leaf in leaves}
-    check_golden(f"tree-{port.name}", "\n".join(sorted(f"{name} {shape}" for name, shape in names.items())))
+    names = {
+        jax.tree_util.keystr(path).removesuffix(".value"): leaf.shape
+        for path, leaf in leaves
+    }
+    check_golden(
+        f"tree-{port.name}",
+        "\n".join(sorted(f"{name} {shape}" for name, shape in names.items())),
+    )
 
 
 def test_without_64_bits_an_initializer_of_float64_draws_float32():
@@ -47,23 +72,40 @@ def test_without_64_bits_an_initializer_of_float64_draws_float32():
 
 @pytest.mark.parametrize("kernel", ["stock", "fused"])
 @pytest.mark.parametrize("start", [initializers.zeros, None], ids=["learned", "zeros"])
-def test_a_model_computes_in_the_dtype_that_its_parameters_have_now(port, kernel, start):
+def test_a_model_computes_in_the_dtype_that_its_parameters_have_now(
+    port, kernel, start
+):
     """After a cast of all of them, of the start alone, and of all but the start."""
 
     def dtypes_of(is_narrowed):
         def results(key):
-            model = port.model_class.construct(key, 4, 8, carry_init=start, kernel=kernel)
+            model = port.model_class.construct(
+                key, 4, 8, carry_init=start, kernel=kernel
+            )
             model = jax.tree_util.tree_map_with_path(
-                lambda path, p: p.astype("bfloat16") if is_narrowed("initial_carry" in str(path)) else p, model
+                lambda path, p: (
+                    p.astype("bfloat16")
+                    if is_narrowed("initial_carry" in str(path))
+                    else p
+                ),
+                model,
             )
             x = jnp.ones((3, 5, 4), "bfloat16")
-            return *port.apply(model, x), *port.step(model, x[:, 0]), port.initial_carry(model, (3,))
+            return (
+                *port.apply(model, x),
+                *port.step(model, x[:, 0]),
+                port.initial_carry(model, (3,)),
+            )
 
-        return {str(array.dtype) for array in jax.eval_shape(results, jax.random.key(0))}
+        return {
+            str(array.dtype) for array in jax.eval_shape(results, jax.random.key(0))
+        }
 
     assert dtypes_of(lambda is_start: True) == {"bfloat16"}
     assert dtypes_of(lambda is_start: is_start) == {"float32"}
-    assert dtypes_of(lambda is_start: not is_start) == {"bfloat16" if start is None else "float32"}
+    assert dtypes_of(lambda is_start: not is_start) == {
+        "bfloat16" if start is None else "float32"
+    }
 
 
 def test_a_frameworks_box_with_the_drawn_start_stays():
@@ -71,75 +113,150 @@ def test_a_frameworks_box_with_the_drawn_start_stays():
     boxed = {"carry_init": nn.with_partitioning(initializers.zeros, ("model",))}
     variables = linen.GRU(8, **boxed).init(jax.random.key(0), jnp.ones((2, 5, 4)))
     assert variables["params"]["initial_carry"].names == ("model",)
-    tagged = nnx_port.GRU(4, 8, carry_init=nnx.with_metadata(initializers.zeros, names=("model",)), rngs=nnx.Rngs(0))
+    tagged = nnx_port.GRU(
+        4,
+        8,
+        carry_init=nnx.with_metadata(initializers.zeros, names=("model",)),
+        rngs=nnx.Rngs(0),
+    )
     assert tagged.initial_carry.names == ("model",)
-    own = nnx_port.GRU(4, 8, carry_init=lambda *_: nnx.Param(jnp.ones(8)), rngs=nnx.Rngs(0))
-    assert isinstance(nnx.to_pure_dict(nnx.state(own))["initial_carry"], jax.Array), "and not a Param of a Param"
+    own = nnx_port.GRU(
+        4, 8, carry_init=lambda *_: nnx.Param(jnp.ones(8)), rngs=nnx.Rngs(0)
+    )
+    assert isinstance(nnx.to_pure_dict(nnx.state(own))["initial_carry"], jax.Array), (
+        "and not a Param of a Param"
+    )
 
 
-@pytest.mark.parametrize(("message", "changes"), {
-    "x: got a list, expected an array. Convert it with jnp.asarray": {"x": [[[1.0] * 4]]},
-    "x: got a ShapeDtypeStruct, .* pass it through jax.eval_shape": {"x": jax.ShapeDtypeStruct((3, 5, 4), "float32")},
-    r"expected \(time, \*batch, features\)": {"x": np.ones(4, "f4"), "time_major": True},
-    "not promote float32 and float8_e5m2 .* give the model a": {"x": np.ones((3, 5, 4), "f4").astype("float8_e5m2")},
-    r"carry has shape \(2, 8\), expected \(3, 8\): batch 3 from x": {"carry": np.ones((2, 8), "f4")},
-    r"carry has shape \(8,\), expected \(3, 8\).*Pass one state per example": {"carry": np.ones(8, "f4")},
-    r"lengths have shape \(3,\), expected \(5,\)": {"time_major": True, "lengths": np.ones(3, "i4")},
-    "resets have dtype int32, expected bool": {"resets": np.ones((3, 5), "i4")},
-    "reverse is a int, expected True or False: it decides which program is built": {"reverse": 1},
-}.items())  # fmt: skip
+@pytest.mark.parametrize(
+    ("message", "changes"),
+    {
+        "x: got a list, expected an array. Convert it with jnp.asarray": {
+            "x": [[[1.0] * 4]]
+        },
+        "x: got a ShapeDtypeStruct, .* pass it through jax.eval_shape": {
+            "x": jax.ShapeDtypeStruct((3, 5, 4), "float32")
+        },
+        r"expected \(time, \*batch, features\)": {
+            "x": np.ones(4, "f4"),
+            "time_major": True,
+        },
+        "not promote float32 and float8_e5m2 .* give the model a": {
+            "x": np.ones((3, 5, 4), "f4").astype("float8_e5m2")
+        },
+        r"carry has shape \(2, 8\), expected \(3, 8\): batch 3 from x": {
+            "carry": np.ones((2, 8), "f4")
+        },
+        r"carry has shape \(8,\), expected \(3, 8\).*Pass one state per example": {
+            "carry": np.ones(8, "f4")
+        },
+        r"lengths have shape \(3,\), expected \(5,\)": {
+            "time_major": True,
+            "lengths": np.ones(3, "i4"),
+        },
+        "resets have dtype int32, expected bool": {"resets": np.ones((3, 5), "i4")},
+        "reverse is a int, expected True or False: it decides which program is built": {
+            "reverse": 1
+        },
+    }.items(),
+)
 @pytest.mark.usefixtures("unchecked")
 def test_bad_calls_are_refused_in_the_callers_terms(port, message, changes):
     """`verify --check refusals` makes many more, and asks only whether they are refused."""
     arrays = {"x": np.ones((3, 5, 4), "f4")} | changes
     with pytest.raises(InputError, match=message):
-        port.apply(port.load(CONFIG, random_params(CONFIG)), arrays.pop("x"), arrays.pop("carry", None), **arrays)
+        port.apply(
+            port.load(CONFIG, random_params(CONFIG)),
+            arrays.pop("x"),
+            arrays.pop("carry", None),
+            **arrays,
+        )
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_call_that_lacks_the_axis_of_vmap_says_so():
     x, one = jnp.ones((5, 4)), equinox.GRU(4, 8, key=jax.random.key(0))
     whole = nnx_port.GRU(4, 8, rngs=nnx.Rngs(0))
-    for model, more in ((one, r"\n"), (whole, " This model takes a batch without jax.vmap.")):
+    for model, more in (
+        (one, r"\n"),
+        (whole, " This model takes a batch without jax.vmap."),
+    ):
         for call in (jax.vmap(model), jax.jit(jax.vmap(model))):
-            with pytest.raises(InputError, match=rf"shape \(4,\), expected .* jax.vmap has taken an axis\b.*{more}"):
+            with pytest.raises(
+                InputError,
+                match=rf"shape \(4,\), expected .* jax.vmap has taken an axis\b.*{more}",
+            ):
                 call(x)
-    with pytest.raises(InputError, match=r"expected \(time, features\)\. This model takes one example"):
+    with pytest.raises(
+        InputError, match=r"expected \(time, features\)\. This model takes one example"
+    ):
         one(x[0])
 
 
-@pytest.mark.parametrize(("message", "initializer"), {
-    r"carry_init gave shape \(3,\), expected \(8,\)": lambda *_: jnp.zeros(3),
-    "carry_init is a str, expected a JAX initializer .*, such as jax.nn.initializers.zeros": "zeros",
-    r"carry_init gave a NoneType, expected an array of shape \(8,\)": lambda *_: None,
-    "carry_init gave a list, expected an array": lambda *_: [0.0] * 8,
-    "carry_init gave a ndarray of dtype <U1, expected an array of float32": lambda *_: np.array(["a"] * 8),
-    "carry_init gave a MaskedArray of dtype float32, exp": lambda *_: np.ma.masked_less(np.ones(8, "f4"), 0),
-    _FAILED + "ValueError: .*scale with fan-in .*need two axes": initializers.lecun_normal(),
-    _FAILED + r"TypeError: .*2 positional .*\(key, shape, dtype\)": lambda key, shape: jnp.zeros(shape),
-    _FAILED + "ZeroDivisionError: division by zero": lambda *_: 1 / 0,
-    "gave dtype int32, .* let it draw in that dtype": lambda _, shape, dtype: jnp.zeros(shape, int),
-}.items())  # fmt: skip
+@pytest.mark.parametrize(
+    ("message", "initializer"),
+    {
+        r"carry_init gave shape \(3,\), expected \(8,\)": lambda *_: jnp.zeros(3),
+        "carry_init is a str, expected a JAX initializer .*, such as jax.nn.initializers.zeros": "zeros",
+        r"carry_init gave a NoneType, expected an array of shape \(8,\)": lambda *_: (
+            None
+        ),
+        "carry_init gave a list, expected an array": lambda *_: [0.0] * 8,
+        "carry_init gave a ndarray of dtype <U1, expected an array of float32": lambda *_: (
+            np.array(["a"] * 8)
+        ),
+        "carry_init gave a MaskedArray of dtype float32, exp": lambda *_: (
+            np.ma.masked_less(np.ones(8, "f4"), 0)
+        ),
+        _FAILED
+        + "ValueError: .*scale with fan-in .*need two axes": initializers.lecun_normal(),
+        _FAILED
+        + r"TypeError: .*2 positional .*\(key, shape, dtype\)": lambda key, shape: (
+            jnp.zeros(shape)
+        ),
+        _FAILED + "ZeroDivisionError: division by zero": lambda *_: 1 / 0,
+        "gave dtype int32, .* let it draw in that dtype": lambda _, shape, dtype: (
+            jnp.zeros(shape, int)
+        ),
+    }.items(),
+)
 @pytest.mark.usefixtures("unchecked")
 def test_bad_initializers_are_refused_in_the_callers_terms(message, initializer):
     with pytest.raises(InputError, match=message) as refused:
         for_carry(initializer)(jax.random.key(0), (8,))
-    assert (type(refused.value.__cause__) is ZeroDivisionError) == ("ZeroDivisionError" in message)
+    assert (type(refused.value.__cause__) is ZeroDivisionError) == (
+        "ZeroDivisionError" in message
+    )
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
     plain = GRUConfig(4, 8, classes=3, unroll=2, dtype="float16", param_dtype="float64")
     for name in ("f8", float, np.float64, jnp.float64):
-        other = GRUConfig(np.int64(4), np.int32(8), np.int8(3), unroll=np.int64(2), dtype=np.float16, param_dtype=name)
+        other = GRUConfig(
+            np.int64(4),
+            np.int32(8),
+            np.int8(3),
+            unroll=np.int64(2),
+            dtype=np.float16,
+            param_dtype=name,
+        )
         assert repr(other) == repr(plain)
-        assert equinox.GRU(4, 8, dtype=name, key=jax.random.key(0)).dtype is jnp.dtype("float64")
+        assert equinox.GRU(4, 8, dtype=name, key=jax.random.key(0)).dtype is jnp.dtype(
+            "float64"
+        )
     for options, message in (
         ({"unroll": 0}, "unroll is 0, expected a whole number of at least 1"),
         ({"remat": "all"}, "remat is 'all', expected True or False"),
-        ({"dtype": "floaty"}, "expected a floating-point dtype: float16, bfloat16, float32 or float64"),
+        (
+            {"dtype": "floaty"},
+            "expected a floating-point dtype: float16, bfloat16, float32 or float64",
+        ),
         ({"dtype": jnp.ones(3)}, "expected a floating-point dtype"),
-        ({"param_dtype": "complex64"}, "expected a floating-point dtype: float16, bfloat16, float32 or float64"),
+        (
+            {"param_dtype": "complex64"},
+            "expected a floating-point dtype: float16, bfloat16, float32 or float64",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             GRUConfig(4, 8, **options)
@@ -147,14 +264,25 @@ def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
         equinox.GRU(4, 8, kernel=np.array(["stock", "fused"]), key=jax.random.key(0))
 
 
-@pytest.mark.parametrize(("model", "places"), {
-    linen.GRU: ("features", "carry_init", "dtype", "param_dtype", "unroll", "remat", "kernel"),
-    linen.Classifier: ("gru", "classes"),
-    nnx_port.GRU: ("in_features", "hidden_features", "carry_init"),
-    nnx_port.Classifier: ("gru", "classes"),
-    equinox.GRU: ("input_size", "hidden_size", "carry_init"),
-    equinox.Classifier: ("gru", "classes"),
-}.items())  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "places"),
+    {
+        linen.GRU: (
+            "features",
+            "carry_init",
+            "dtype",
+            "param_dtype",
+            "unroll",
+            "remat",
+            "kernel",
+        ),
+        linen.Classifier: ("gru", "classes"),
+        nnx_port.GRU: ("in_features", "hidden_features", "carry_init"),
+        nnx_port.Classifier: ("gru", "classes"),
+        equinox.GRU: ("input_size", "hidden_size", "carry_init"),
+        equinox.Classifier: ("gru", "classes"),
+    }.items(),
+)
 def test_what_is_passed_by_its_place_keeps_it(model, places):
     parameters = inspect.signature(model.__init__).parameters.values()
     by_place = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
@@ -162,8 +290,13 @@ def test_what_is_passed_by_its_place_keeps_it(model, places):
 
 
 def test_plain_jaxs_function_has_the_defaults_of_its_model():
-    parameters, model = inspect.signature(pure.gru).parameters, pure.Model(pure.init(4, 8, key=jax.random.key(0)))
-    assert {name: parameters[name].default for name in model.options()} == model.options()
+    parameters, model = (
+        inspect.signature(pure.gru).parameters,
+        pure.Model(pure.init(4, 8, key=jax.random.key(0))),
+    )
+    assert {
+        name: parameters[name].default for name in model.options()
+    } == model.options()
 
 
 # The registry ---------------------------------------------------------------------------------------------------------
@@ -194,20 +327,29 @@ def test_a_third_partys_port_comes_last(third_party):
 del LACKING.step
 
 
-@pytest.mark.parametrize(("reason", "load"), {
-    "it calls itself 'pure'; both must agree.": lambda: PORT,
-    "its entry point gives a class, expected an object.": lambda: PurePort,
-    "port mine lacks step, which trigru.common.Port needs.": lambda: LACKING,
-    "AttributeError: 'PurePort' object has no attribute 'missing'": lambda: PORT.missing,
-}.items())  # fmt: skip
-def test_a_third_partys_port_that_cannot_be_used_is_unavailable(third_party, reason, load):
+@pytest.mark.parametrize(
+    ("reason", "load"),
+    {
+        "it calls itself 'pure'; both must agree.": lambda: PORT,
+        "its entry point gives a class, expected an object.": lambda: PurePort,
+        "port mine lacks step, which trigru.common.Port needs.": lambda: LACKING,
+        "AttributeError: 'PurePort' object has no attribute 'missing'": lambda: (
+            PORT.missing
+        ),
+    }.items(),
+)
+def test_a_third_partys_port_that_cannot_be_used_is_unavailable(
+    third_party, reason, load
+):
     third_party(mine=load)
     assert unavailable("mine") == f"port 'mine' is not available: {reason}"
 
 
 def test_a_missing_framework_takes_its_own_port_and_no_other():
     code = "import sys; sys.modules['equinox'] = None; from trigru.impls import port_names, unavailable; "
-    reasons = eval(run_code(code + "print({name: unavailable(name) for name in port_names()})"))
+    reasons = eval(
+        run_code(code + "print({name: unavailable(name) for name in port_names()})")
+    )
     missing = 'equinox is not installed: pip install "trigru[equinox]" brings it.'
     assert reasons.pop("equinox") == f"port 'equinox' is not available: {missing}"
     assert reasons == {"pure": None, "linen": None, "nnx": None}
@@ -216,25 +358,48 @@ def test_a_missing_framework_takes_its_own_port_and_no_other():
 # The frameworks' own parts -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("checks", "failed", "passed", "found"), [
-    ((), ["chunks"], ["carry"], [("fails chunks", "explained by no departure", NEW)]),
-    (("chunks",), ["chunks"], [], [("departs", "fails chunks", ON_RECORD)]),
-    (("chunks", "carry"), ["chunks"], ["carry"], [("departs", "passes carry", GONE)]),
-    (("chunks", "carry"), ["chunks"], [], [("departs", "fails chunks", ON_RECORD)]),
-    (("chunks",), [], ["carry"], []),
-])  # fmt: skip
-def test_the_record_is_strict_about_the_checks_that_were_run(monkeypatch, checks, failed, passed, found):
+@pytest.mark.parametrize(
+    ("checks", "failed", "passed", "found"),
+    [
+        (
+            (),
+            ["chunks"],
+            ["carry"],
+            [("fails chunks", "explained by no departure", NEW)],
+        ),
+        (("chunks",), ["chunks"], [], [("departs", "fails chunks", ON_RECORD)]),
+        (
+            ("chunks", "carry"),
+            ["chunks"],
+            ["carry"],
+            [("departs", "passes carry", GONE)],
+        ),
+        (("chunks", "carry"), ["chunks"], [], [("departs", "fails chunks", ON_RECORD)]),
+        (("chunks",), [], ["carry"], []),
+    ],
+)
+def test_the_record_is_strict_about_the_checks_that_were_run(
+    monkeypatch, checks, failed, passed, found
+):
     part = get_upstream("linen").PORT.name
     monkeypatch.setattr(upstream, "DEPARTURES", (Departure(part, "departs", checks),))
-    errors = [(part, check, 1.0) for check in failed] + [(part, check, 0.0) for check in passed]
-    measured = [Measurement(name, check, None, "carry", "float64", error, 1e-12)
-                for name, check, error in (*errors, ("another", "step", 1.0))]  # fmt: skip
-    assert [(f.what, f.seen, f.status) for f in find_departures("linen", measured)] == found
+    errors = [(part, check, 1.0) for check in failed] + [
+        (part, check, 0.0) for check in passed
+    ]
+    measured = [
+        Measurement(name, check, None, "carry", "float64", error, 1e-12)
+        for name, check, error in (*errors, ("another", "step", 1.0))
+    ]
+    assert [
+        (f.what, f.seen, f.status) for f in find_departures("linen", measured)
+    ] == found
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
-@jax.numpy_rank_promotion("allow")  # they broadcast biases over the batch, which our tests otherwise forbid
+@jax.numpy_rank_promotion(
+    "allow"
+)  # they broadcast biases over the batch, which our tests otherwise forbid
 def test_the_parts_are_driven_as_their_users_would(name):
     """Backwards and time-major without masks, which they do not have; nothing to b_hn, which NNX does not have."""
     port = get_upstream(name).PORT
@@ -246,5 +411,11 @@ def test_the_parts_are_driven_as_their_users_would(name):
     model = port.make(drawn, jax.random.key(0))
     assert_bits(port.dump(model).initial_carry, np.full(6, 0.25, "f4"))
     gru = Case.random(1, 1, 4, 6).astype("float32").params.gru
-    program = jax.make_jaxpr(lambda x: port.apply(port.load(drawn, gru), x))(jnp.ones((3, 5, 4)))
-    assert 2 in [e.params["unroll"] for e, _ in equations(program.jaxpr) if e.primitive.name == "scan"]
+    program = jax.make_jaxpr(lambda x: port.apply(port.load(drawn, gru), x))(
+        jnp.ones((3, 5, 4))
+    )
+    assert 2 in [
+        e.params["unroll"]
+        for e, _ in equations(program.jaxpr)
+        if e.primitive.name == "scan"
+    ]

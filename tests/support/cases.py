@@ -6,7 +6,12 @@ import jax
 import numpy as np
 from trigru.common.config import GRUConfig
 from trigru.common.equality.measurement import relative_error
-from trigru.common.parameters.record import ClassifierParams, config_of, leaves, random_params
+from trigru.common.parameters.record import (
+    ClassifierParams,
+    config_of,
+    leaves,
+    random_params,
+)
 
 
 @dataclass(frozen=True)
@@ -18,18 +23,24 @@ class Case:
     carry: np.ndarray  # (B, H)
     lengths: np.ndarray  # (B,) int32, 0 and T among them where B > 1
     resets: np.ndarray  # (B, T) bool
-    targets: np.ndarray  # (B, T, H); also the weights of the outputs in a differentiated scalar
+    targets: (
+        np.ndarray
+    )  # (B, T, H); also the weights of the outputs in a differentiated scalar
     d_carry: np.ndarray  # (B, H), weights of the final carry in that scalar
     labels: np.ndarray  # (B,) int32, in [0, C)
 
     @classmethod
-    def random(cls, batch: int, time: int, input_size: int, hidden_size: int, seed: int = 0) -> "Case":
+    def random(
+        cls, batch: int, time: int, input_size: int, hidden_size: int, seed: int = 0
+    ) -> "Case":
         rng = np.random.default_rng(seed)
         lengths = rng.integers(1, time + 1, batch)
         if batch > 1:
             lengths[:2] = 0, time
         return cls(
-            params=random_params(GRUConfig(input_size, hidden_size, 5, param_dtype="float64"), seed),
+            params=random_params(
+                GRUConfig(input_size, hidden_size, 5, param_dtype="float64"), seed
+            ),
             x=rng.normal(size=(batch, time, input_size)),
             carry=rng.normal(size=(batch, hidden_size)),
             lengths=lengths.astype(np.int32),
@@ -40,8 +51,13 @@ class Case:
         )
 
     def astype(self, dtype: str) -> "Case":
-        arrays = {name: getattr(self, name).astype(dtype) for name in ("x", "carry", "targets", "d_carry")}
-        return replace(self, params=jax.tree.map(lambda p: p.astype(dtype), self.params), **arrays)
+        arrays = {
+            name: getattr(self, name).astype(dtype)
+            for name in ("x", "carry", "targets", "d_carry")
+        }
+        return replace(
+            self, params=jax.tree.map(lambda p: p.astype(dtype), self.params), **arrays
+        )
 
     @property
     def gru_config(self) -> GRUConfig:
@@ -51,7 +67,9 @@ class Case:
 
 def assert_near(got, want, bound, what="the result"):
     """The largest difference is at most `bound` of the largest expected magnitude."""
-    assert np.shape(got) == np.shape(want), f"{what} has shape {np.shape(got)}, expected {np.shape(want)}"
+    assert np.shape(got) == np.shape(want), (
+        f"{what} has shape {np.shape(got)}, expected {np.shape(want)}"
+    )
     error = relative_error(got, want)
     assert error <= bound, f"{what} has error {error:.1e}, at most {bound:.1e} allowed"
 
@@ -65,9 +83,13 @@ def assert_each_near(got, want, bound):
 def assert_bits(got, want, what="the result"):
     got, want = np.asarray(got), np.asarray(want)
     is_alike = (got.shape, got.dtype) == (want.shape, want.dtype)
-    assert is_alike, f"{what} is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}"
+    assert is_alike, (
+        f"{what} is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}"
+    )
     is_same = got.tobytes() == want.tobytes()
-    assert is_same, f"{what} differs in {np.sum(got != want)} of {want.size} entries, or in the sign of a 0"
+    assert is_same, (
+        f"{what} differs in {np.sum(got != want)} of {want.size} entries, or in the sign of a 0"
+    )
 
 
 def same_bits(found, expected):

@@ -40,4 +40,6 @@ def shown(sections: Iterable[Section]) -> str:
 
 
 def run_code(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout

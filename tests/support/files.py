@@ -11,7 +11,16 @@ import numpy as np
 from safetensors.numpy import save as to_bytes
 from trigru.bench.commands import matrix
 from trigru.bench.results.checksums import CHECKSUM, encode_line, with_checksum
-from trigru.bench.upgrades.record import DTYPES, FILE, RECORD, SIGNATURE, Subject, Trail, decode, name_of
+from trigru.bench.upgrades.record import (
+    DTYPES,
+    FILE,
+    RECORD,
+    SIGNATURE,
+    Subject,
+    Trail,
+    decode,
+    name_of,
+)
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params
 from trigru.impls import checkpoints
@@ -35,26 +44,52 @@ CALL, PARAMS = "forward apply float32", random_params(GRUConfig(2, 3))
 
 def write_run(path: Path) -> None:
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
-    run = draw_run(1, arms=arms, processes=2, rounds=3, groups=("tiny/forward", "medium/forward"))
+    run = draw_run(
+        1, arms=arms, processes=2, rounds=3, groups=("tiny/forward", "medium/forward")
+    )
     save(with_provenance(run, equality=PROOF[:12]), path)
 
 
 def write_snapshot(path: Path) -> None:
     """A snapshot of linen, with a proof; beside its arrays it has those that would be wrong."""
     linen = Subject(
-        "linen", "linen", draws={"gru": {".w": name_of(DRAWN)}}, programs={CALL: {"dots": 2}},
-        values={"forward in float64": {"carry": name_of(DRAWN)}, CALL: {"carry": name_of(DRAWN)}},
-        trails={"forward": Trail(["a.py:1 (add of shape 3)"], name_of(STEPS), name_of(SIGNATURES))},
-    )  # fmt: skip
-    arrays = {name_of(array): array for array in (DRAWN, STEPS, SIGNATURES, *BAD_ARRAYS.values())}
+        "linen",
+        "linen",
+        draws={"gru": {".w": name_of(DRAWN)}},
+        programs={CALL: {"dots": 2}},
+        values={
+            "forward in float64": {"carry": name_of(DRAWN)},
+            CALL: {"carry": name_of(DRAWN)},
+        },
+        trails={
+            "forward": Trail(
+                ["a.py:1 (add of shape 3)"], name_of(STEPS), name_of(SIGNATURES)
+            )
+        },
+    )
+    arrays = {
+        name_of(array): array
+        for array in (DRAWN, STEPS, SIGNATURES, *BAD_ARRAYS.values())
+    }
     leave(path.parent, linen, arrays=arrays, equality=PROOF[3:6])
 
 
 def write_matrix(path: Path) -> None:
-    facts: Any = {"python": "3.13", "versions": {"jax": "0.5.0"}, "seconds": [1.5, 20.0]}
-    facts |= {"counts": {"pure": {"calls": 1}}, "facts": {"pure": {"works": "yes", "equal": "", "lines": 9}}}
+    facts: Any = {
+        "python": "3.13",
+        "versions": {"jax": "0.5.0"},
+        "seconds": [1.5, 20.0],
+    }
+    facts |= {
+        "counts": {"pure": {"calls": 1}},
+        "facts": {"pure": {"works": "yes", "equal": "", "lines": 9}},
+    }
     rows = [matrix.MatrixRow(f"jax=={n}", [], "2025-01-15", **facts) for n in (1, 2)]
-    path.write_bytes(with_checksum(matrix.Matrix(matrix.SCHEMA, ["trigru", "matrix"], ENDED, "A CPU", rows)))
+    path.write_bytes(
+        with_checksum(
+            matrix.Matrix(matrix.SCHEMA, ["trigru", "matrix"], ENDED, "A CPU", rows)
+        )
+    )
 
 
 COLD_STARTS = Path(__file__).parents[2] / "docs" / "results" / "cold_start.json"
@@ -92,8 +127,16 @@ def formatted_anew(text: bytes) -> bytes:
     """The same JSON with other whitespace, ends of lines, order of keys, and forms of numbers."""
     if text.startswith(b"["):
         style = {"separators": (" , ", " : "), "sort_keys": True}
-        return b"".join(json.dumps(json.loads(line), **style).encode() + b"\r\n" for line in text.splitlines())
-    text = json.dumps(json.loads(text), indent=2, sort_keys=True).replace("\n", "\r\n").encode() + b"\r\n"
+        return b"".join(
+            json.dumps(json.loads(line), **style).encode() + b"\r\n"
+            for line in text.splitlines()
+        )
+    text = (
+        json.dumps(json.loads(text), indent=2, sort_keys=True)
+        .replace("\n", "\r\n")
+        .encode()
+        + b"\r\n"
+    )
     return re.sub(rb"(: \d+\.\d+)(?=[,\r])", rb"\g<1>0", text)
 
 
@@ -102,10 +145,14 @@ def opened(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:
     if content.startswith(b"["):
         return [json.loads(line)[1] for line in content.splitlines()], lines_of
     if content.startswith(b"{"):
-        return {key: value for key, value in json.loads(content).items() if key != CHECKSUM}, with_checksum
+        return {
+            key: value for key, value in json.loads(content).items() if key != CHECKSUM
+        }, with_checksum
     arrays, text = decode(content)
     record, close = opened(text)
-    return record, lambda record: to_bytes(arrays, {RECORD: close(record).decode(), DTYPES: "{}"})
+    return record, lambda record: to_bytes(
+        arrays, {RECORD: close(record).decode(), DTYPES: "{}"}
+    )
 
 
 def at(place: str, change: Any) -> Callable[[Any], None]:
@@ -115,10 +162,16 @@ def at(place: str, change: Any) -> Callable[[Any], None]:
         found = [content]
         for key in place.split():
             if key == "*":
-                items = (record.values() if isinstance(record, dict) else record for record in found)
+                items = (
+                    record.values() if isinstance(record, dict) else record
+                    for record in found
+                )
                 found = [inner for record in items for inner in record]
             else:
-                found = [record[int(key) if isinstance(record, list) else key] for record in found]
+                found = [
+                    record[int(key) if isinstance(record, list) else key]
+                    for record in found
+                ]
         for record in found:
             change(record) if callable(change) else record.update(change)
 

@@ -19,7 +19,9 @@ from trigru.bench.timing.supervisor import LIMIT_S, Message, Stage, TimingReques
 
 from .runs import BUILD, MACHINE, plan
 
-PLAN = plan(phases=("step", "forward"), styles=("functional",), rounds=4, sample_time_s=10.0)
+PLAN = plan(
+    phases=("step", "forward"), styles=("functional",), rounds=4, sample_time_s=10.0
+)
 ARMS = expand(PLAN)
 STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]
@@ -30,7 +32,9 @@ KILLED = ChildDiedError("the process died: killed by signal 9")
 def is_alive(pid: int | str) -> bool:
     """Whether a process is there, and is not a zombie that nobody has waited for yet."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -47,12 +51,23 @@ def ignore(what: str, share: float) -> None:
 
 
 def begun(of: Plan = PLAN, **changes: Any) -> Begun:
-    facts: dict[str, Any] = {"command": ["trigru", "bench"], "untimed": [], "equality": None, "backend": "cpu"}
+    facts: dict[str, Any] = {
+        "command": ["trigru", "bench"],
+        "untimed": [],
+        "equality": None,
+        "backend": "cpu",
+    }
     return Begun(of, expand(of), **facts | {"load": 0.5} | changes)
 
 
-def journal_at(path: Path, of: Plan = PLAN, *, resume: bool = False, **changes: Any) -> Journal:
-    return Journal.resume(path, of, {}, "") if resume else Journal.begin(path, begun(of, **changes))
+def journal_at(
+    path: Path, of: Plan = PLAN, *, resume: bool = False, **changes: Any
+) -> Journal:
+    return (
+        Journal.resume(path, of, {}, "")
+        if resume
+        else Journal.begin(path, begun(of, **changes))
+    )
 
 
 def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[float]:
@@ -65,17 +80,34 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
 def timed(process: int, arm: Arm, rounds: int = 4) -> Timed:
     """An arm in a process, with facts that tell processes and arms apart."""
     return Timed(
-        arm=arm.id, device=MACHINE.device, backend=MACHINE.backend, gate=0.25, leaves=5,
-        build=BUILD if process == 0 else None, program=None, calls=10, steady=process == 0,
-        clock="blocked", times_s={"blocked": samples(process, arm, rounds), "pipelined": [0.5 + process]},
-    )  # fmt: skip
+        arm=arm.id,
+        device=MACHINE.device,
+        backend=MACHINE.backend,
+        gate=0.25,
+        leaves=5,
+        build=BUILD if process == 0 else None,
+        program=None,
+        calls=10,
+        steady=process == 0,
+        clock="blocked",
+        times_s={
+            "blocked": samples(process, arm, rounds),
+            "pipelined": [0.5 + process],
+        },
+    )
 
 
-def fill(journal: Journal, groups: tuple[str, ...] = (STEP, FORWARD), process: int = 0) -> None:
+def fill(
+    journal: Journal, groups: tuple[str, ...] = (STEP, FORWARD), process: int = 0
+) -> None:
     """As if a process had measured these groups."""
     journal.add(STARTED)
     for group in groups:
-        journal.add(GroupTimed(group, process, [timed(process, arm) for arm in journal.groups()[group]]))
+        journal.add(
+            GroupTimed(
+                group, process, [timed(process, arm) for arm in journal.groups()[group]]
+            )
+        )
 
 
 def ask_here(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
@@ -100,7 +132,9 @@ class FakeProcesses:
     machine: Any = MACHINE
     requests: list[TimingRequest] = field(default_factory=list)
 
-    def __call__(self, request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
+    def __call__(
+        self, request: TimingRequest, limit_s: float, stop: Event
+    ) -> Iterator[Message]:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
         assert limit_s == LIMIT_S
@@ -123,14 +157,18 @@ class FakeProcesses:
             arms = [arm for arm in request.arms if arm.group == group]
             ready = list(arms)
             for arm in arms:
-                yield from stage(f"compile {arm.id}", worker.PREPARING / len(arms), group, arm.id)
+                yield from stage(
+                    f"compile {arm.id}", worker.PREPARING / len(arms), group, arm.id
+                )
                 if (request.process, arm.id) in self.fails:
                     yield Untimed(arm, self.fails[request.process, arm.id])
                     ready.remove(arm)
             if {"baseline", "duplicate"} <= {arm.role for arm in ready}:
                 yield from stage(f"time {group}", 1 - worker.PREPARING, group)
                 for arm in ready:
-                    marker.write_bytes((request.arms.index(arm) + 1).to_bytes(4, "little"))
+                    marker.write_bytes(
+                        (request.arms.index(arm) + 1).to_bytes(4, "little")
+                    )
                     enter(f"time {arm.id}")
                 marker.write_bytes(bytes(4))
             else:

@@ -19,7 +19,9 @@ from trigru.impls import get_port
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "recipes"
 TITLES = {"linen": "Flax linen", "nnx": "Flax NNX", "equinox": "Equinox"}
-_TAB = re.compile(r'^=== "([^"]+)"\n\n    ```python\n(.*?)^    ```', re.MULTILINE | re.DOTALL)
+_TAB = re.compile(
+    r'^=== "([^"]+)"\n\n    ```python\n(.*?)^    ```', re.MULTILINE | re.DOTALL
+)
 _SHARED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -35,7 +37,9 @@ class Program(NamedTuple):
 
 def programs() -> Iterator[Program]:
     """Every tab of every recipe that the site lists."""
-    for name in re.findall(r"recipes/(.+\.md)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")):
+    for name in re.findall(
+        r"recipes/(.+\.md)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    ):
         text = (FOLDER / name).read_text(encoding="utf-8")
         starts = [match.start() for match in re.finditer(r"^##? ", text, re.MULTILINE)]
         for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
@@ -43,7 +47,13 @@ def programs() -> Iterator[Program]:
             shared = "".join(_SHARED.findall(part))
             for tab in _TAB.finditer(part):
                 line = text[: start + len(heading) + 1 + tab.start(2)].count("\n")
-                yield Program(name, heading.lstrip("# "), tab[1], textwrap.dedent(tab[2]) + shared, line)
+                yield Program(
+                    name,
+                    heading.lstrip("# "),
+                    tab[1],
+                    textwrap.dedent(tab[2]) + shared,
+                    line,
+                )
 
 
 class Model(NamedTuple):
@@ -66,7 +76,14 @@ class Recipe:
         self.program, self.framework, self.folder = program, framework, folder
         self.names: dict[str, Any] = {"__name__": "recipe"}
         with contextlib.chdir(folder):
-            exec(compile("\n" * program.line + program.code, str(FOLDER / program.page), "exec"), self.names)
+            exec(
+                compile(
+                    "\n" * program.line + program.code,
+                    str(FOLDER / program.page),
+                    "exec",
+                ),
+                self.names,
+            )
 
     def __getattr__(self, name: str) -> Any:
         if name not in self.names:
@@ -104,11 +121,19 @@ class Recipe:
     def starts(self, loss: Callable[[Model], Any]) -> dict[str, jax.Array]:
         """The gradients of arrays called `initial_carry`, by what stands before that in their names."""
         name, found = "initial_carry", self.gradients(loss)
-        return {key.removesuffix(name): array for key, array in found.items() if key.endswith(name)}
+        return {
+            key.removesuffix(name): array
+            for key, array in found.items()
+            if key.endswith(name)
+        }
 
     def gru(self, prefix: str = "") -> Callable[..., Any]:
         """A GRU within the model, as plain JAX computes it: what a recipe's values are compared with."""
-        flat = {name.removeprefix(prefix): array for name, array in self.flat.items() if name.startswith(prefix)}
+        flat = {
+            name.removeprefix(prefix): array
+            for name, array in self.flat.items()
+            if name.startswith(prefix)
+        }
         record = get_port(self.framework).layout.record(flat)
         pure = get_port("pure")
         return partial(pure.apply, pure.load(config_of(record), record))
@@ -116,10 +141,14 @@ class Recipe:
     def _split(self) -> tuple[Any, Callable[[Any], Model]]:
         model = self.names["model"]
         if self.framework == "linen":
-            return self.names["params"], lambda params: Model(params, partial(model.apply, {"params": params}))
+            return self.names["params"], lambda params: Model(
+                params, partial(model.apply, {"params": params})
+            )
         if self.framework == "nnx":
             graphdef, params, rest = nnx.split(model, nnx.Param, ...)
-            return params, lambda params: Model(*[nnx.merge(graphdef, params, rest)] * 2)
+            return params, lambda params: Model(
+                *[nnx.merge(graphdef, params, rest)] * 2
+            )
         params, static = eqx.partition(model, eqx.is_inexact_array)
 
         def combine(params: Any) -> Model:
@@ -135,7 +164,9 @@ def recipe_fixture(place: str) -> Any:
 
     @pytest.fixture(scope="module", params=TITLES)
     def recipe(request, tmp_path_factory):
-        of = [p for p in programs() if (p.page, p.title) == (page, TITLES[request.param])]
+        of = [
+            p for p in programs() if (p.page, p.title) == (page, TITLES[request.param])
+        ]
         (program,) = (p for p in of if heading in ("", p.heading))
         return Recipe(program, request.param, tmp_path_factory.mktemp("recipe"))
 

@@ -43,11 +43,17 @@ def signatures_of(module: str) -> Iterator[tuple[str, dict[str, str]]]:
     """The arguments of all functions, classes and their own methods that a module offers."""
     for name, thing in vars(import_module(module)).items():
         home = getattr(thing, "__module__", None) or ""
-        if name.startswith("_") or not callable(thing) or home.partition(".")[0] != module.partition(".")[0]:
+        if (
+            name.startswith("_")
+            or not callable(thing)
+            or home.partition(".")[0] != module.partition(".")[0]
+        ):
             continue
         yield f"{module}.{name}", arguments_of(thing)
         for method, function in vars(thing).items() if isinstance(thing, type) else ():
-            own = inspect.isfunction(function) and function.__module__ == home  # no initializer that is a default
+            own = (
+                inspect.isfunction(function) and function.__module__ == home
+            )  # no initializer that is a default
             if own and (not method.startswith("_") or method == "__call__"):
                 yield f"{module}.{name}.{method}", arguments_of(function)
 
@@ -55,12 +61,19 @@ def signatures_of(module: str) -> Iterator[tuple[str, dict[str, str]]]:
 def arguments_of(thing: Any) -> dict[str, str]:
     """The arguments of a function or a class, with the defaults as text; "" for none. Keywords have no order."""
     try:
-        taken = inspect.signature(thing.__init__ if isinstance(thing, type) else thing).parameters  # not of a metaclass
+        taken = inspect.signature(
+            thing.__init__ if isinstance(thing, type) else thing
+        ).parameters  # not of a metaclass
     except (TypeError, ValueError):  # of C
         return {}
     arguments = [argument for argument in taken.values() if argument.name != "self"]
     arguments.sort(key=lambda a: (a.kind, a.name if a.kind is a.KEYWORD_ONLY else ""))
-    return {_STARS.get(a.kind, "") + a.name: "" if a.default is a.empty else text_of(a.default) for a in arguments}
+    return {
+        _STARS.get(a.kind, "") + a.name: ""
+        if a.default is a.empty
+        else text_of(a.default)
+        for a in arguments
+    }
 
 
 def text_of(default: Any) -> str:
@@ -74,11 +87,18 @@ def text_of(default: Any) -> str:
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     """Random numbers that are no zeros and no ones."""
-    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype("float32")
+    return (
+        np.random.default_rng([seed, *shape]).standard_normal(shape).astype("float32")
+    )
 
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
-KEY, LENGTHS, INDICES, SOME = jax.random.key(0), np.array([1, 4, 2]), np.array([[0, 2], [3, 1]]), np.abs(X) < 1.5
+KEY, LENGTHS, INDICES, SOME = (
+    jax.random.key(0),
+    np.array([1, 4, 2]),
+    np.array([[0, 2], [3, 1]]),
+    np.abs(X) < 1.5,
+)
 BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 
 
@@ -92,7 +112,11 @@ def filled(tree: Any) -> Any:
 
     def fill(leaf: Any) -> Any:
         if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, np.floating):
-            return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+            return (
+                np.zeros(leaf.shape, leaf.dtype)
+                if isinstance(leaf, jax.ShapeDtypeStruct)
+                else leaf
+            )
         shape = np.shape(leaf)
         before[shape] += 1
         return jnp.asarray(normal(*shape, seed=before[shape]), leaf.dtype)
@@ -129,17 +153,32 @@ def policies_of(checkpoint: Callable[..., Any]) -> Called:
         first = checkpoint_name(jnp.sin(jnp.einsum("bi,bij->bj", x, matrices)), "first")
         return jnp.sin(checkpoint_name(jnp.sin(first @ matrix), "second"))
 
-    plain = ("everything_saveable", "nothing_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable")
-    of_names = ("save_only_these_names", "save_any_names_but_these", "save_anything_except_these_names")
+    plain = (
+        "everything_saveable",
+        "nothing_saveable",
+        "dots_saveable",
+        "dots_with_no_batch_dims_saveable",
+    )
+    of_names = (
+        "save_only_these_names",
+        "save_any_names_but_these",
+        "save_anything_except_these_names",
+    )
     some = {name: getattr(policies, name) for name in plain}
     some |= {name: getattr(policies, name)("first") for name in of_names}
-    some["both"] = policies.save_from_both_policies(policies.dots_saveable, some["save_only_these_names"])
+    some["both"] = policies.save_from_both_policies(
+        policies.dots_saveable, some["save_only_these_names"]
+    )
 
     def kept(policy: Any) -> np.ndarray:
-        _, pull = jax.eval_shape(partial(jax.vjp, checkpoint(forward, policy=policy)), normal(B, H))
+        _, pull = jax.eval_shape(
+            partial(jax.vjp, checkpoint(forward, policy=policy)), normal(B, H)
+        )
         return np.asarray(bytes_of(pull))
 
-    return called(lambda: {name: kept(policy) for name, policy in some.items()}, counted=False)
+    return called(
+        lambda: {name: kept(policy) for name, policy in some.items()}, counted=False
+    )
 
 
 def letters(*texts: object) -> list[np.ndarray]:
@@ -149,7 +188,12 @@ def letters(*texts: object) -> list[np.ndarray]:
 
 def paths(tree: Any) -> list[np.ndarray]:
     """The paths of the leaves of a tree."""
-    return letters(*(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)))
+    return letters(
+        *(
+            jax.tree_util.keystr(path)
+            for path, _ in jax.tree_util.tree_leaves_with_path(tree)
+        )
+    )
 
 
 def lines_of(text: str) -> list[str]:
@@ -170,7 +214,10 @@ class Lines:
 
     def value(self, line: str, **more: Any) -> Any:
         """The value of a line, in which more names are known."""
-        return eval(compile(line, __file__, "eval"), {**globals(), **self.names, **self.more, **more})
+        return eval(
+            compile(line, __file__, "eval"),
+            {**globals(), **self.names, **self.more, **more},
+        )
 
     def values(self, text: str, **more: Any) -> dict[str, Any]:
         return {line: self.value(line, **more) for line in lines_of(text)}
@@ -187,7 +234,9 @@ class Lines:
         """The function of a line, whose arguments have names in it."""
         return lambda *values: self.value(line, **dict(zip(names, values, strict=True)))
 
-    def model(self, line: str, x: Any, **more: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    def model(
+        self, line: str, x: Any, **more: Any
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
         """A model, inputs and options of a line as "nn.RNN(cell), X, dict(mask=MASK)"; x are the inputs by default."""
         value = self.value(line, **more)
         model, *inputs = value if isinstance(value, tuple) else (value, x)
@@ -197,17 +246,23 @@ class Lines:
     def traced(self, **arrays: Any) -> Callable[[str], Rows]:
         """Makes rows of functions of arrays, the first of which is differentiated."""
         first, *others = arrays.values()
-        return rows(lambda line: Example(self.function(line, *arrays), first, tuple(others)))
+        return rows(
+            lambda line: Example(self.function(line, *arrays), first, tuple(others))
+        )
 
     def calls(self, text: str) -> Rows:
         """Rows of calls that are made as they are, whose numbers count as arrays, too."""
-        return rows(lambda line: called(lambda: jax.tree.map(np.asarray, self.value(line))))(text)
+        return rows(
+            lambda line: called(lambda: jax.tree.map(np.asarray, self.value(line)))
+        )(text)
 
     def called(self, text: str) -> Rows:
         """Rows of functions that are called as they are, in which `ran` counts what it traces."""
         return rows(lambda line: Called(lambda ran: self.value(line, ran=ran)))(text)
 
-    def compiled(self, names: Callable[[], dict[str, Any]], jit: Any = jax.jit) -> Callable[[str], Any]:
+    def compiled(
+        self, names: Callable[[], dict[str, Any]], jit: Any = jax.jit
+    ) -> Callable[[str], Any]:
         """Makes a row of all lines of a table, compiled, in which more names are known."""
         return lambda text: lambda: called(jit(lambda: self.values(text, **names())))
 
@@ -219,7 +274,11 @@ class Lines:
                 made = jax.eval_shape(lambda: self.value(line))
             return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), made)
 
-        made = rows(lambda line: called(lambda: [zeros(line, x64) for x64 in (False, True)], counted=False))(text)
+        made = rows(
+            lambda line: called(
+                lambda: [zeros(line, x64) for x64 in (False, True)], counted=False
+            )
+        )(text)
         return {f"dtypes of {line}": make for line, make in made.items()}
 
     def refused(self, text: str) -> Called:
@@ -229,9 +288,13 @@ class Lines:
             try:
                 self.value(line)
             except Exception as error:  # each release may raise another
-                if isinstance(error, SyntaxError) or (getattr(error, "name", None) and isinstance(error, NameError)):
+                if isinstance(error, SyntaxError) or (
+                    getattr(error, "name", None) and isinstance(error, NameError)
+                ):
                     raise  # of the table itself
                 return np.asarray(True)
             return np.asarray(False)
 
-        return called(lambda: {line: is_refused(line) for line in lines_of(text)}, counted=False)
+        return called(
+            lambda: {line: is_refused(line) for line in lines_of(text)}, counted=False
+        )

@@ -12,19 +12,62 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..functions import Example
-from . import KEY, B, D, H, Lines, Rows, T, called, filled, half, normal, policies_of, rows
+from . import (
+    KEY,
+    B,
+    D,
+    H,
+    Lines,
+    Rows,
+    T,
+    called,
+    filled,
+    half,
+    normal,
+    policies_of,
+    rows,
+)
 
-X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
+X, FRAMES, FRAME, CARRY, STEPS = (
+    normal(T, D),
+    normal(B, D),
+    normal(D),
+    normal(H),
+    normal(T, D),
+)
 MASK, X6, IMAGE = np.tri(T, dtype=bool), normal(T, H), normal(2, 5, 6)
 
 EVERYTHING = (jnp.ones(H, jnp.bfloat16), np.arange(3), normal(H), 2, 1.5, True)
-NOTHING = (jnp.zeros(H, jnp.bfloat16), np.zeros(3, int), np.zeros(H, "float32"), 0, 0.0, False)
+NOTHING = (
+    jnp.zeros(H, jnp.bfloat16),
+    np.zeros(3, int),
+    np.zeros(H, "float32"),
+    0,
+    0.0,
+    False,
+)
 LOOPS = [(kind, steps) for kind in ("lax", "bounded") for steps in (3, 16)]
-FLAGS, TREE = (True, False), {"a": [jnp.asarray(CARRY), jnp.arange(3)], "b": (2.5, None)}
-LAYERS = [filled(eqx.nn.Embedding(T, D, key=KEY)), filled(eqx.nn.Linear(D, T, use_bias=False, key=KEY))]
+FLAGS, TREE = (
+    (True, False),
+    {"a": [jnp.asarray(CARRY), jnp.arange(3)], "b": (2.5, None)},
+)
+LAYERS = [
+    filled(eqx.nn.Embedding(T, D, key=KEY)),
+    filled(eqx.nn.Linear(D, T, use_bias=False, key=KEY)),
+]
 TREES = ([jnp.ones(3)], [jnp.ones(3), None], [jnp.ones(3, "int32")], [1.0])
 KINDS = ("array", "array_like", "inexact_array", "inexact_array_like")
-THINGS = (jnp.ones(H), jnp.ones(H, jnp.bfloat16), jnp.arange(3), np.ones(3), 1, 1.0, True, jnp.tanh, jax.nn.relu)
+THINGS = (
+    jnp.ones(H),
+    jnp.ones(H, jnp.bfloat16),
+    jnp.arange(3),
+    np.ones(3),
+    1,
+    1.0,
+    True,
+    jnp.tanh,
+    jax.nn.relu,
+)
 
 
 class Mine(eqx.Module):
@@ -44,7 +87,11 @@ class Mine(eqx.Module):
 
 def call(module: Any, *inputs: Any, **options: Any) -> Any:
     """The results of a module, or of each."""
-    return [call(m, *inputs) for m in module] if isinstance(module, list) else module(*inputs, **options)
+    return (
+        [call(m, *inputs) for m in module]
+        if isinstance(module, list)
+        else module(*inputs, **options)
+    )
 
 
 def read_as(tree: Any, other: Any) -> Any:
@@ -55,16 +102,28 @@ def read_as(tree: Any, other: Any) -> Any:
     return eqx.tree_deserialise_leaves(file, other)
 
 
-def _of(line: str, call: Callable[..., Any] = call, *, compiled: bool = False) -> Example:
+def _of(
+    line: str, call: Callable[..., Any] = call, *, compiled: bool = False
+) -> Example:
     """A module."""
     drawn, inputs, options = HERE.model(line, FRAME)
-    return Example(partial(call, **options), filled(drawn), inputs, eqx.filter(drawn, eqx.is_array), compiled)
+    return Example(
+        partial(call, **options),
+        filled(drawn),
+        inputs,
+        eqx.filter(drawn, eqx.is_array),
+        compiled,
+    )
 
 
 def _scanned(wrap: Callable[..., Any], *, compiled: bool = False) -> Example:
     """A loop of a cell over time."""
     loop = "jax.lax.scan(wrap(lambda h, x: (m(x, h),) * 2), h, x)"
-    return _of("cell(), CARRY, STEPS", lambda m, h, x: HERE.value(loop, wrap=wrap, m=m, h=h, x=x), compiled=compiled)
+    return _of(
+        "cell(), CARRY, STEPS",
+        lambda m, h, x: HERE.value(loop, wrap=wrap, m=m, h=h, x=x),
+        compiled=compiled,
+    )
 
 
 def _normalized(m: Any, x: Any) -> Any:
@@ -87,16 +146,21 @@ HERE = Lines(
     loss=lambda cell, x, h: jnp.sum(cell(x, h) ** 2),
     is_list=lambda thing: isinstance(thing, list),
     cell=lambda **options: eqx.nn.GRUCell(D, H, key=KEY, **options),
-    fixed=lambda: filled(eqx.nn.GRUCell(D, H, key=KEY)),  # whose parameters are not those that were drawn
+    fixed=lambda: filled(
+        eqx.nn.GRUCell(D, H, key=KEY)
+    ),  # whose parameters are not those that were drawn
 )
 SQUARE = "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY"
 SPECTRAL = "eqx.nn.make_with_state(eqx.nn.SpectralNorm)(eqx.nn.Linear(D, H, key=KEY), 'weight', key=KEY), FRAME"
 STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', mode='{}'), FRAMES"
 PARTS: Rows = {
     "eqx.filter_checkpoint": partial(_scanned, eqx.filter_checkpoint),
-    "bytes kept by the policies of eqx.filter_checkpoint": partial(policies_of, eqx.filter_checkpoint),
+    "bytes kept by the policies of eqx.filter_checkpoint": partial(
+        policies_of, eqx.filter_checkpoint
+    ),
     "eqx.filter_pure_callback": lambda: called(  # runs in another thread
-        lambda: eqx.filter_pure_callback(np.sin, CARRY, result_shape_dtypes=CARRY), counted=False
+        lambda: eqx.filter_pure_callback(np.sin, CARRY, result_shape_dtypes=CARRY),
+        counted=False,
     ),
     **rows(lambda line: _of(SQUARE, HERE.function(line, "m", "x", "h")))("""
 eqx.filter_grad(loss)(m, x[0], h), eqx.filter_value_and_grad(loss)(m, x[0], h)
@@ -143,9 +207,13 @@ eqx.nn.RotaryPositionalEmbedding(H), normal(T, H)
 [jax.vmap(jax.vmap(norm(D)))(x) for norm in (eqx.nn.LayerNorm, eqx.nn.RMSNorm)], jax.vmap(eqx.nn.GroupNorm(1, T))(x)
 filled(eqx.nn.MultiheadAttention(1, D, dtype=jnp.bfloat16, key=KEY))(*[x[0] - 100] * 3)
 """),
-    "eqx.nn.BatchNorm, mode='batch'": partial(_of, STATEFUL.format("batch"), _normalized),
+    "eqx.nn.BatchNorm, mode='batch'": partial(
+        _of, STATEFUL.format("batch"), _normalized
+    ),
     "eqx.nn.BatchNorm, mode='ema'": partial(_of, STATEFUL.format("ema"), _normalized),
-    "eqx.nn.SpectralNorm": lambda: _of(SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))),
+    "eqx.nn.SpectralNorm": lambda: _of(
+        SPECTRAL, lambda m, x: jax.tree.leaves(m[0](x, m[1]))
+    ),
     **HERE.called("""
 partial(eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power)), fixed(), FRAME, CARRY, 2, jnp.tanh)
 partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))

@@ -26,11 +26,20 @@ from . import CARRY, FRAME, KEY, D, H, Lines, Rows, X, filled, half, lines_of, r
 LOSSES = (1.0, 0.5, 0.45, 0.6, 0.7, 0.3)
 CHANGED = ["batch_stats", "counts", "intermediates"]
 Point = namedtuple("Point", "x y")
-TREE, EMPTY = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}, {"a": {}, "b": {"c": {}, "d": CARRY}}
-OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"), nn.initializers.ones)
+TREE, EMPTY = (
+    {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}},
+    {"a": {}, "b": {"c": {}, "d": CARRY}},
+)
+OTHER = dict.fromkeys(
+    ("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"),
+    nn.initializers.ones,
+)
 HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
 TWELVE, LAST_FIRST = list(range(12)), {str(n): n**2 for n in (11, *range(11))}
-BATCH_NORM = {"batch_stats": {"mean": np.zeros(D), "var": np.ones(D)}, "params": {"bias": HALF[:D], "scale": HALF[:D]}}
+BATCH_NORM = {
+    "batch_stats": {"mean": np.zeros(D), "var": np.ones(D)},
+    "params": {"bias": HALF[:D], "scale": HALF[:D]},
+}
 
 MODULES = """
 nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H), CARRY, STEPS
@@ -106,7 +115,10 @@ class Control(nn.Module):
         dense = nn.Dense(D)
         x = nn.cond(x[0, 0, 0] > 0, lambda m, x: m(x), lambda m, x: -m(x), dense, x)
         x = nn.switch(1, [lambda m, x: m(x), lambda m, x: 2 * m(x)], dense, x)
-        derived = nn.vjp(lambda m, x: m(x), dense, x)[1](x), nn.jvp(lambda m, x: m(x), dense, (x,), (x,), {})
+        derived = (
+            nn.vjp(lambda m, x: m(x), dense, x)[1](x),
+            nn.jvp(lambda m, x: m(x), dense, (x,), (x,), {}),
+        )
         return x, derived, nn.value_and_grad(lambda m, x: jnp.sum(m(x) ** 2), dense, x)
 
 
@@ -149,7 +161,9 @@ def _of(line: str, *, compiled: bool = False) -> Example:
     """A module, with the collections that a call changes."""
     module, inputs, options = HERE.model(line, X)
     apply = partial(module.apply, mutable=CHANGED, **options)
-    return Example(apply, variables_of(module, *inputs, **options), inputs, compiled=compiled)
+    return Example(
+        apply, variables_of(module, *inputs, **options), inputs, compiled=compiled
+    )
 
 
 def _draw(line: str) -> Any:
@@ -161,10 +175,26 @@ def _draw(line: str) -> Any:
 def everything() -> dict[str, Any]:
     """A tree with leaves and nodes of each kind."""
     return {
-        **{"a": CARRY, "b": np.arange(3), "list": [HALF, (CARRY.T,)], "state": optax.adam(1e-2).init(HALF)},
-        **{"number": 1.5, "complex": 1j * CARRY, "flag": np.array([True, False]), "point": Point(FRAME, 3)},
-        **{"struct": Struct(FRAME), "frozen": flax.core.freeze({"c": CARRY}), "scalar": np.float32(2)},
-        "train": TrainState.create(apply_fn=jnp.sin, params={"w": CARRY}, tx=optax.adam(1e-2)),
+        **{
+            "a": CARRY,
+            "b": np.arange(3),
+            "list": [HALF, (CARRY.T,)],
+            "state": optax.adam(1e-2).init(HALF),
+        },
+        **{
+            "number": 1.5,
+            "complex": 1j * CARRY,
+            "flag": np.array([True, False]),
+            "point": Point(FRAME, 3),
+        },
+        **{
+            "struct": Struct(FRAME),
+            "frozen": flax.core.freeze({"c": CARRY}),
+            "scalar": np.float32(2),
+        },
+        "train": TrainState.create(
+            apply_fn=jnp.sin, params={"w": CARRY}, tx=optax.adam(1e-2)
+        ),
     }
 
 
@@ -193,7 +223,9 @@ partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRU
     "linen in half precision": HERE.compiled(half)("""
 [module.init_with_output(KEY, x)[0] for module in (nn.LayerNorm(), nn.GroupNorm(1), nn.BatchNorm(False), nn.RMSNorm())]
 """),
-    "parameters": lambda: Example(drawn={line: _draw(line) for line in lines_of(MODULES)}),
+    "parameters": lambda: Example(
+        drawn={line: _draw(line) for line in lines_of(MODULES)}
+    ),
     **HERE.traced(x=X)("""
 nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
 [nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
@@ -275,6 +307,12 @@ flax.serialization.from_bytes({"b": CARRY}, flax.serialization.to_bytes({"a": CA
 """),
 }
 PUBLIC = (
-    *("flax.linen", "flax.linen.initializers", "flax.training.train_state", "flax.serialization", "flax.struct"),
+    *(
+        "flax.linen",
+        "flax.linen.initializers",
+        "flax.training.train_state",
+        "flax.serialization",
+        "flax.struct",
+    ),
     *("flax.traverse_util", "flax.core"),
 )

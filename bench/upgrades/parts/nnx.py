@@ -11,9 +11,26 @@ import optax
 from flax import nnx
 
 from ..functions import Example
-from . import CARRY, FRAME, B, D, H, Lines, Rows, T, X, filled, half, letters, policies_of, rows
+from . import (
+    CARRY,
+    FRAME,
+    B,
+    D,
+    H,
+    Lines,
+    Rows,
+    T,
+    X,
+    filled,
+    half,
+    letters,
+    policies_of,
+    rows,
+)
 
-OTHER = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones)
+OTHER = dict.fromkeys(
+    ("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones
+)
 UPDATED = "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]"
 zeros = nnx.initializers.zeros
 
@@ -32,7 +49,9 @@ def _call(module: Any, *inputs: Any, **options: Any) -> Any:
     return module(*inputs, **options), jax.tree.leaves(nnx.state(module, nnx.BatchStat))
 
 
-def _of(line: str, call: Callable[..., Any] = _call, *, compiled: bool = False) -> Example:
+def _of(
+    line: str, call: Callable[..., Any] = _call, *, compiled: bool = False
+) -> Example:
     """A module."""
     module, inputs, options = HERE.model(line, X, rngs=nnx.Rngs(0))
     graph, drawn, rest = nnx.split(module, nnx.Param, ...)
@@ -68,13 +87,18 @@ def trained(compiled: Callable[[Any, Any], Callable[[Any], Any]]) -> Callable[[]
     linear = fixed(nnx.Linear(D, H, rngs=nnx.Rngs(0)))
     optimizer = nnx.Optimizer(linear, optax.adam(1e-2), wrt=nnx.Param)
     call = compiled(linear, optimizer)
-    return lambda: (call(FRAME), [nnx.to_pure_dict(nnx.state(of)) for of in (linear, optimizer)])
+    return lambda: (
+        call(FRAME),
+        [nnx.to_pure_dict(nnx.state(of)) for of in (linear, optimizer)],
+    )
 
 
 def tags(module: Any) -> list[np.ndarray]:
     """What is written beside the variables of a module, and of its optimizer's state."""
     optimizer = nnx.Optimizer(module, optax.adam(1e-2), wrt=nnx.Param)
-    variables = jax.tree.leaves(nnx.state((module, optimizer)), is_leaf=lambda v: hasattr(v, "get_metadata"))
+    variables = jax.tree.leaves(
+        nnx.state((module, optimizer)), is_leaf=lambda v: hasattr(v, "get_metadata")
+    )
     return letters(*(getattr(variable, "mine", "none") for variable in variables))
 
 
@@ -88,14 +112,28 @@ def _metrics(x: Any) -> dict[str, Any]:
         "Accuracy with a mask": (some.Accuracy(), {"mask": masks["hits"]}),
         "Accuracy with a threshold": (some.Accuracy(0.3), {"logits": x[..., 0]}),
         "Welford": (some.Welford(), {}),
-        "MultiMetric with a mask each": (some.MultiMetric(mean=some.Average(), hits=some.Accuracy()), {"mask": masks}),
-        "MultiMetric": (some.MultiMetric(loss=some.Average("loss"), accuracy=some.Accuracy()), {}),
+        "MultiMetric with a mask each": (
+            some.MultiMetric(mean=some.Average(), hits=some.Accuracy()),
+            {"mask": masks},
+        ),
+        "MultiMetric": (
+            some.MultiMetric(loss=some.Average("loss"), accuracy=some.Accuracy()),
+            {},
+        ),
     }
     found = {}
     for name, (metric, more) in metrics.items():
         for when, updates in (("", (x[0], 3 + 2 * x[1])), (" that was reset", (x[2],))):
             for values in updates:
-                metric.update(**{"values": values, "loss": jnp.sum(values), "logits": x, "labels": labels, **more})
+                metric.update(
+                    **{
+                        "values": values,
+                        "loss": jnp.sum(values),
+                        "logits": x,
+                        "labels": labels,
+                        **more,
+                    }
+                )
             found[name + when] = metric.compute()
             metric.reset()
     return found
@@ -106,12 +144,23 @@ HERE = Lines(
     cell=lambda rngs, **options: nnx.GRUCell(D, H, rngs=rngs, **options),
     rnn=lambda rngs, **options: nnx.RNN(nnx.GRUCell(D, H, rngs=rngs), **options),
     stacked=lambda module: jax.tree.map(lambda a: jnp.stack([a, 2 * a, a]), module),
-    plateau=lambda m: nnx.Optimizer(m, optax.contrib.reduce_on_plateau(0.5, patience=1), wrt=nnx.Param),
-    decayed=lambda m: nnx.Optimizer(m, optax.adamw(0.1, weight_decay=0.5), wrt=nnx.Param),
+    plateau=lambda m: nnx.Optimizer(
+        m, optax.contrib.reduce_on_plateau(0.5, patience=1), wrt=nnx.Param
+    ),
+    decayed=lambda m: nnx.Optimizer(
+        m, optax.adamw(0.1, weight_decay=0.5), wrt=nnx.Param
+    ),
     norm=lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
-    twice=lambda: nnx.Bidirectional(*[nnx.RNN(nnx.GRUCell(D, H, rngs=nnx.Rngs(0)))] * 2, rngs=nnx.Rngs(0)),
+    twice=lambda: nnx.Bidirectional(
+        *[nnx.RNN(nnx.GRUCell(D, H, rngs=nnx.Rngs(0)))] * 2, rngs=nnx.Rngs(0)
+    ),
     # the mode of a layer after each way to set it
-    mode_of=lambda of, mode, on: [of.set_attributes(**{mode: on}), getattr(of, mode), of.eval(), getattr(of, mode)],
+    mode_of=lambda of, mode, on: [
+        of.set_attributes(**{mode: on}),
+        getattr(of, mode),
+        of.eval(),
+        getattr(of, mode),
+    ],
     # the keys and counts of random streams
     keys=lambda rngs: [
         jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a
@@ -120,13 +169,19 @@ HERE = Lines(
 )
 PARTS: Rows = {
     "bytes kept by the policies of nnx.remat": partial(policies_of, nnx.remat),
-    **rows(lambda line: _of("cell(rngs), CARRY, STEPS", HERE.function(line, "m", "h", "x")))("""
+    **rows(
+        lambda line: _of("cell(rngs), CARRY, STEPS", HERE.function(line, "m", "h", "x"))
+    )("""
 nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 0), out_axes=(nnx.Carry, 0))(h, m, x)
 nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 1), out_axes=(nnx.Carry, 1), reverse=True)(h, m, X)
 nnx.scan(lambda h, m: m(h, x[0])[0], in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)(h, stacked(m))
 reduce(lambda h, x: nnx.remat(lambda m, h, x: m(h, x))(m, h, x)[0], x, h)
 """),
-    **rows(lambda line: _of("nnx.Linear(D, H, rngs=rngs), FRAME", HERE.function(line, "m", "x")))("""
+    **rows(
+        lambda line: _of(
+            "nnx.Linear(D, H, rngs=rngs), FRAME", HERE.function(line, "m", "x")
+        )
+    )("""
 jax.tree.leaves(nnx.grad(loss)(m, x)), nnx.grad(loss, argnums=1)(m, x), jax.tree.leaves(nnx.value_and_grad(loss)(m, x))
 jax.tree.leaves(nnx.grad(lambda *a: (loss(*a), a[1]), has_aux=True)(m, x))
 jax.tree.leaves(nnx.grad(loss, argnums=nnx.DiffState(0, nnx.PathContains("bias")))(m, x))
@@ -174,7 +229,8 @@ nnx.LoRALinear(D, H, lora_rank=2, rngs=rngs), FRAME
 """),
     "rnn(rngs)": partial(_of, "rnn(rngs)", compiled=True),
     "modes of nnx.BatchNorm": lambda: _of(
-        "nnx.BatchNorm(D, rngs=rngs)", lambda m, x: [(getattr(m, mode)(), m(x))[1] for mode in ("eval", "train")]
+        "nnx.BatchNorm(D, rngs=rngs)",
+        lambda m, x: [(getattr(m, mode)(), m(x))[1] for mode in ("eval", "train")],
     ),
     "decode of nnx.MultiHeadAttention": lambda: _of(
         "nnx.MultiHeadAttention(1, D, decode=True, rngs=rngs)",
@@ -193,7 +249,9 @@ trained(lambda *of: nnx.jit_partial(ran(step), *of, graph=False))
 trained(lambda *of: nnx.cached_partial(nnx.jit(ran(step)), *of))
 """),
     **(HERE.traced(x=FRAME[0])(UPDATED) if hasattr(nnx, "ModelAndOptimizer") else {}),
-    "nnx.Dropout": HERE.compiled(lambda: {"x": X, "two": jnp.stack([X, 2 * X], 2), "rngs": nnx.Rngs(0)})("""
+    "nnx.Dropout": HERE.compiled(
+        lambda: {"x": X, "two": jnp.stack([X, 2 * X], 2), "rngs": nnx.Rngs(0)}
+    )("""
 nnx.Dropout(0.3, rngs=rngs)(x)
 nnx.Dropout(0.3, broadcast_dims=(1,), rngs=rngs)(x)
 nnx.Dropout(0.3)(x, rngs=nnx.Rngs(1))

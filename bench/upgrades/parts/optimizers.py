@@ -12,8 +12,16 @@ from ..functions import Called, Example
 from . import B, H, Lines, Rows, called, lines_of, normal, paths, rows
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
-TWO, INPUTS, STEPS = [GRADIENT, GRADIENT[0]], (normal(B, H), GRADIENT), (0, 1, 2, 3, 4, 6, 9, 12)
-HALVED, AFTER, SKIP_LARGE = optax.scale(0.5), lambda n: n > 0, partial(optax.skip_large_updates, max_squared_norm=1e-6)
+TWO, INPUTS, STEPS = (
+    [GRADIENT, GRADIENT[0]],
+    (normal(B, H), GRADIENT),
+    (0, 1, 2, 3, 4, 6, 9, 12),
+)
+HALVED, AFTER, SKIP_LARGE = (
+    optax.scale(0.5),
+    lambda n: n > 0,
+    partial(optax.skip_large_updates, max_squared_norm=1e-6),
+)
 #: Of which all defaults but the learning rate are taken.
 PLAIN = (
     "adam adamw rmsprop lion adagrad adamax adamaxw nadam radam adabelief lamb adafactor novograd yogi amsgrad sgd "
@@ -63,12 +71,19 @@ optax.tree.update_moment(x, y, 0.9, 2), optax.tree.bias_correction(x, 0.9, jnp.a
 HERE = Lines(globals())
 
 
-def _steps(optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...]) -> list[Any]:
+def _steps(
+    optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...]
+) -> list[Any]:
     """The parameters and the optimizer's state after each step, whose gradient is so many times another."""
     update = optax.with_extra_args_support(optimizer).update
     state, found = optimizer.init(params), []
     for factor in factors:
-        updates, state = update(jax.tree.map(lambda g: g * factor, gradient), state, params, value=1.0)  # noqa: B023
+        updates, state = update(
+            jax.tree.map(lambda g, factor=factor: g * factor, gradient),
+            state,
+            params,
+            value=1.0,
+        )
         params = optax.apply_updates(params, updates)
         found.append((params, jax.tree.leaves(state)))
     return found
@@ -79,7 +94,9 @@ def _over_steps(line: str) -> Example:
 
     def steps(_: Any, params: Any, gradient: Any) -> list[Any]:
         two = [[array, array[0].astype(jnp.bfloat16)] for array in (params, gradient)]
-        optimizer, (start, slope), factors = HERE.value(line, one=(params, gradient), two=two)
+        optimizer, (start, slope), factors = HERE.value(
+            line, one=(params, gradient), two=two
+        )
         return _steps(optimizer, start, slope, factors)
 
     return Example(steps, inputs=INPUTS)
@@ -87,12 +104,17 @@ def _over_steps(line: str) -> Example:
 
 def _trained(make: Callable[[], Any]) -> Example:
     """An optimizer after two steps, with its state."""
-    return Example(lambda _, start, slope: _steps(make(), start, slope, (1.0, 2.0))[-1], inputs=INPUTS)
+    return Example(
+        lambda _, start, slope: _steps(make(), start, slope, (1.0, 2.0))[-1],
+        inputs=INPUTS,
+    )
 
 
 def _state(make: Callable[[], Any]) -> Called:
     """The paths of the leaves of an optimizer's state."""
-    return called(lambda: paths(jax.eval_shape(make().init, normal(B, H))), counted=False)
+    return called(
+        lambda: paths(jax.eval_shape(make().init, normal(B, H))), counted=False
+    )
 
 
 PLAINLY = HERE.each("optax", PLAIN) | HERE.each("optax.contrib", CONTRIB)
@@ -144,7 +166,11 @@ optax.projections.projection_box(a, -0.5, 0.5), optax.projections.projection_non
 [optax.periodic_update(a, b, jnp.asarray(n), 2) for n in (1, 2)]
 optax.losses.ranking_softmax_loss(a, jax.nn.softmax(b), where=(b > 0) & (np.arange(B) > 0)[:, None])
 """),
-    **rows(lambda line: Example(lambda _: jnp.stack([jnp.asarray(HERE.value(line)(n)) for n in STEPS])))("""
+    **rows(
+        lambda line: Example(
+            lambda _: jnp.stack([jnp.asarray(HERE.value(line)(n)) for n in STEPS])
+        )
+    )("""
 optax.exponential_decay(0.1, 4, 0.5)
 optax.linear_schedule(0.1, 1.0, 5)
 optax.polynomial_schedule(0.1, 1.0, 2, 8)

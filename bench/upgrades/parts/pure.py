@@ -13,7 +13,20 @@ from jax.scipy import special  # noqa: F401
 
 from ....common.program import evaluate
 from ..functions import Example
-from . import CARRY, B, D, H, Lines, Rows, T, called, half, normal, optimizers, policies_of
+from . import (
+    CARRY,
+    B,
+    D,
+    H,
+    Lines,
+    Rows,
+    T,
+    called,
+    half,
+    normal,
+    optimizers,
+    policies_of,
+)
 
 ACTIVATIONS = (
     "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
@@ -32,7 +45,9 @@ INITIALIZERS = (
 )
 SOME, LENGTHS = np.arange(B * H).reshape(B, H) % 3 > 0, np.array([2])
 #: Inputs at which a derivative has a corner, or a part of a function overflows, in float64, too.
-EXTREMES = np.array([-1e3, -30.0, -3.0, -1.0, -1e-6, -0.0, 0.0, 1e-6, 1.0, 3.0, 30.0, 1e3], "float32")
+EXTREMES = np.array(
+    [-1e3, -30.0, -3.0, -1.0, -1e-6, -0.0, 0.0, 1e-6, 1.0, 3.0, 30.0, 1e3], "float32"
+)
 
 DECOMPOSED = """
 jnp.linalg.inv(a @ a.T), jnp.linalg.solve(a @ a.T, a), jnp.linalg.det(a @ a.T), jnp.linalg.cholesky(a @ a.T)
@@ -68,11 +83,27 @@ jax.nn.initializers.variance_scaling(2.0, "fan_in", "uniform", batch_axis=0)(key
 [jax.nn.initializers.variance_scaling(2.0, f"fan_{fan}", "normal")(key, (3, D, H)) for fan in FANS]
 """
 Point = namedtuple("Point", "y x")
-TREE = {"b": [CARRY, (CARRY + 1, None)], "a": OrderedDict(z=CARRY + 2, c=CARRY + 3), "p": Point(CARRY + 4, CARRY + 5)}
+TREE = {
+    "b": [CARRY, (CARRY + 1, None)],
+    "a": OrderedDict(z=CARRY + 2, c=CARRY + 3),
+    "p": Point(CARRY + 4, CARRY + 5),
+}
 FANS = ("in", "out", "avg", "geo_avg")
 MIXED = [CARRY, jnp.ones(H, jnp.bfloat16) / 3]
-KINDS = ("bool", "int8", "int32", "uint32", "bfloat16", "float16", "float32", "complex64")
-_with_vjp, _with_jvp = jax.custom_vjp(lambda x: jnp.sin(x)), jax.custom_jvp(lambda x: jnp.sin(x))
+KINDS = (
+    "bool",
+    "int8",
+    "int32",
+    "uint32",
+    "bfloat16",
+    "float16",
+    "float32",
+    "complex64",
+)
+_with_vjp, _with_jvp = (
+    jax.custom_vjp(lambda x: jnp.sin(x)),
+    jax.custom_jvp(lambda x: jnp.sin(x)),
+)
 _with_vjp.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (2 * g * x,))
 _with_jvp.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 3 * xs[0] * ts[0]))
 HERE = Lines(
@@ -95,11 +126,17 @@ def _at_extremes(function: Callable[[Any], Any]) -> Example:
 
 def _initial(key: Any) -> dict[str, Any]:
     made = HERE.each("jax.nn.initializers", INITIALIZERS)
-    return {name: initializer()(key, (H, D)) for name, initializer in made.items()} | HERE.values(DRAWS, key=key)
+    return {
+        name: initializer()(key, (H, D)) for name, initializer in made.items()
+    } | HERE.values(DRAWS, key=key)
 
 
 NAMED = HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", FUNCTIONS)
-EXTREME = HERE.each("jax.nn", ACTIVATIONS) | HERE.each("jnp", SMOOTH) | HERE.values(AT_EXTREMES)
+EXTREME = (
+    HERE.each("jax.nn", ACTIVATIONS)
+    | HERE.each("jnp", SMOOTH)
+    | HERE.values(AT_EXTREMES)
+)
 PARTS: Rows = {
     **{name: partial(Example, f, CARRY) for name, f in NAMED.items()},
     **HERE.traced(a=CARRY, b=normal(B, H, seed=2))("""
@@ -137,7 +174,10 @@ jax.nn.dot_product_attention(*[a[None, :, None]] * 3, is_causal=True, scale=0.5)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, query_seq_lengths=LENGTHS, key_value_seq_lengths=LENGTHS)
 jax.nn.dot_product_attention(*[a[None, :, None]] * 3, (a @ b.T)[None, None], mask=np.tri(B, dtype=bool)[None, None])
 """),
-    **{f"{name} at extreme inputs": partial(_at_extremes, f) for name, f in EXTREME.items()},
+    **{
+        f"{name} at extreme inputs": partial(_at_extremes, f)
+        for name, f in EXTREME.items()
+    },
     "jax.numpy.linalg and fft": lambda: called(
         partial(jax.jit(partial(HERE.values, DECOMPOSED)), a=normal(B, H, seed=6))
     ),
@@ -176,16 +216,24 @@ jax.grad(jnp.max)(np.array([1.0, 2.0, 2.0])), jax.vjp(jax.lax.max, a[0], a[0])[1
 [jax.grad(jnp.logaddexp, (0, 1))(x, y) for x, y in ((np.inf, 0.0), (0.0, np.inf), (-np.inf, 0.0))]
 """),
     "jax.checkpoint": lambda: Example(
-        partial(jax.lax.scan, jax.checkpoint(lambda h, x: (jnp.tanh(h + x @ h.T @ h), h))), CARRY, (normal(T, B, H),)
+        partial(
+            jax.lax.scan, jax.checkpoint(lambda h, x: (jnp.tanh(h + x @ h.T @ h), h))
+        ),
+        CARRY,
+        (normal(T, B, H),),
     ),
-    "bytes kept by the policies of jax.checkpoint": partial(policies_of, jax.checkpoint),
+    "bytes kept by the policies of jax.checkpoint": partial(
+        policies_of, jax.checkpoint
+    ),
     **HERE.called("""
 partial(jax.jit(ran(lambda a, t, n, f: f(t[0] * a**n)), static_argnums=2, static_argnames="f"), CARRY, [2.0], 3, f=abs)
 deletes(jax.jit(ran(jnp.tanh), donate_argnums=0))
 deletes(jax.jit(ran(jnp.tanh)))
 partial(jax.lax.scan, ran(lambda h, _: (jnp.tanh(h), h)), CARRY, None, 3)
 """),
-    "jax.random and jax.nn.initializers": lambda: Example(drawn=evaluate(_initial, jax.random.key(1))),
+    "jax.random and jax.nn.initializers": lambda: Example(
+        drawn=evaluate(_initial, jax.random.key(1))
+    ),
     **HERE.calls("""
 jax.tree.leaves(TREE), jax.tree.reduce(jnp.add, TREE)
 jax.tree.unflatten(jax.tree.structure(TREE), jax.tree.leaves(TREE))
@@ -220,6 +268,15 @@ jnp.ones(3)[1.0]
 """),
 }
 PUBLIC = (
-    *("jax", "jax.numpy", "jax.lax", "jax.nn", "jax.nn.initializers", "jax.random", "jax.tree", "jax.tree_util"),
+    *(
+        "jax",
+        "jax.numpy",
+        "jax.lax",
+        "jax.nn",
+        "jax.nn.initializers",
+        "jax.random",
+        "jax.tree",
+        "jax.tree_util",
+    ),
     *("optax", "optax.losses", "optax.schedules", "optax.transforms"),
 )

@@ -15,7 +15,15 @@ from ..contract.programs import answers_of
 from . import calls, classes, compiled, draws, life
 from .check import DTYPES, Case, Check
 
-__all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "SELECTIONS", "Case", "Check", "get_checks"]
+__all__ = [
+    "CHECKS",
+    "DTYPES",
+    "ON_DEVICES",
+    "SELECTIONS",
+    "Case",
+    "Check",
+    "get_checks",
+]
 
 
 def get_checks(*names: str) -> "tuple[Check, ...]":
@@ -42,65 +50,130 @@ def golden() -> dict[str, np.ndarray]:
 
 
 def _golden(port: Port) -> list[Case]:
-    row = whole_row({"lengths": "passed", "resets": "passed", "batch": "4", "time": "9", "inputs": "3", "hidden": "5"})
+    row = whole_row(
+        {
+            "lengths": "passed",
+            "resets": "passed",
+            "batch": "4",
+            "time": "9",
+            "inputs": "3",
+            "hidden": "5",
+        }
+    )
     known, names = golden(), ("x", "lengths", "resets", "targets", "d_carry")
     x, lengths, resets, weights, d_carry = (known[name][None] for name in names)
-    data = Data((USUAL,), from_leaves(known), x, None, lengths, resets, weights, d_carry)
-    answers = {n.removeprefix("answer "): array for n, array in known.items() if n.startswith("answer ")}
-    return [Case("the answers in the file", lambda: answers_of(row, port, data)[0], answers)]
+    data = Data(
+        (USUAL,), from_leaves(known), x, None, lengths, resets, weights, d_carry
+    )
+    answers = {
+        n.removeprefix("answer "): array
+        for n, array in known.items()
+        if n.startswith("answer ")
+    }
+    return [
+        Case("the answers in the file", lambda: answers_of(row, port, data)[0], answers)
+    ]
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("contract",
-          "other equations; two levels of what a call depends on that are wrong together: sizes, masks, flags, dtypes, "
-          "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
-          "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
-          "accurate than NumPy", rows=designs.design_of),
-    Check("conversion",
-          "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
-          "file", life.conversions),
-    Check("golden", "a change in oracle and port together: the answers are in a file", _golden),
-    Check("start", "an initial carry that the model hands out and that is another one, or of another shape or dtype",
-          calls.start),
+    Check(
+        "contract",
+        "other equations; two levels of what a call depends on that are wrong together: sizes, masks, flags, dtypes, "
+        "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
+        "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
+        "accurate than NumPy",
+        rows=designs.design_of,
+    ),
+    Check(
+        "conversion",
+        "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
+        "file",
+        life.conversions,
+    ),
+    Check(
+        "golden",
+        "a change in oracle and port together: the answers are in a file",
+        _golden,
+    ),
+    Check(
+        "start",
+        "an initial carry that the model hands out and that is another one, or of another shape or dtype",
+        calls.start,
+    ),
     Check("counted", "lengths that are counted in 16 bits", calls.counted),
-    Check("export",
-          "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its "
-          "batch size, or that differs when it is read back", compiled.export),
-    Check("mesh", "a call that `jax.shard_map` or a mesh of explicit axes does not take, on one device",
-          compiled.on_one_device),
-    Check("held", "padding that is multiplied by zero, so that a carry that is not finite becomes another one in it",
-          calls.held),
-    Check("life",
-          "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
-          "(dtype, unroll, remat, kernel) that is lost on the way, or a kernel that an argument of a call loses",
-          life.life),
-    Check("draws",
-          "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
-          "`carry_init` that is not called, or for another shape or dtype", draws.draws),
-    Check("refusals",
-          "a bad call that goes through, or fails inside the framework; a good one that is refused; a `load` that "
-          "calls `carry_init`", calls.refusals),
-    Check("class",
-          "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is "
-          "not learned, bad options that go through, and the ways in which programs of its framework make and call it",
-          classes.uses, is_for=class_of),
-    Check("memory",
-          "`remat` that keeps more than three quarters of what is kept without it, or is merged with the forward pass "
-          "when unrolled; a gradient that keeps more than 1.3 times what JAX's derivative of the equations keeps, or "
-          "with another kernel more than with stock; a donated train step that keeps what it replaces",
-          compiled.memory),
-)  # fmt: skip
+    Check(
+        "export",
+        "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its "
+        "batch size, or that differs when it is read back",
+        compiled.export,
+    ),
+    Check(
+        "mesh",
+        "a call that `jax.shard_map` or a mesh of explicit axes does not take, on one device",
+        compiled.on_one_device,
+    ),
+    Check(
+        "held",
+        "padding that is multiplied by zero, so that a carry that is not finite becomes another one in it",
+        calls.held,
+    ),
+    Check(
+        "life",
+        "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
+        "(dtype, unroll, remat, kernel) that is lost on the way, or a kernel that an argument of a call loses",
+        life.life,
+    ),
+    Check(
+        "draws",
+        "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
+        "`carry_init` that is not called, or for another shape or dtype",
+        draws.draws,
+    ),
+    Check(
+        "refusals",
+        "a bad call that goes through, or fails inside the framework; a good one that is refused; a `load` that "
+        "calls `carry_init`",
+        calls.refusals,
+    ),
+    Check(
+        "class",
+        "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is "
+        "not learned, bad options that go through, and the ways in which programs of its framework make and call it",
+        classes.uses,
+        is_for=class_of,
+    ),
+    Check(
+        "memory",
+        "`remat` that keeps more than three quarters of what is kept without it, or is merged with the forward pass "
+        "when unrolled; a gradient that keeps more than 1.3 times what JAX's derivative of the equations keeps, or "
+        "with another kernel more than with stock; a donated train step that keeps what it replaces",
+        compiled.memory,
+    ),
+)
 #: Rows of the contract by what they ask: for whoever wants to know about one thing.
 SELECTIONS: tuple[Check, ...] = (
-    *(Check(some.name, f"rows of the contract {some.what}", rows=some.rows) for some in designs.SELECTIONS),
-    Check("singly", "rows in float64 with one level that is not the usual one, or as few as go together",
-          rows=lambda port: one_by_one(), by_levels=True),
-    Check("scale", "accuracy at large sizes (minutes, about 10 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
-          rows=lambda port: [whole_row(row) for row in SCALE]),
-)  # fmt: skip
+    *(
+        Check(some.name, f"rows of the contract {some.what}", rows=some.rows)
+        for some in designs.SELECTIONS
+    ),
+    Check(
+        "singly",
+        "rows in float64 with one level that is not the usual one, or as few as go together",
+        rows=lambda port: one_by_one(),
+        by_levels=True,
+    ),
+    Check(
+        "scale",
+        "accuracy at large sizes (minutes, about 10 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
+        rows=lambda port: [whole_row(row) for row in SCALE],
+    ),
+)
 #: What needs several devices, and is run by name or by `--devices`.
 ON_DEVICES: tuple[Check, ...] = (
-    Check("devices",
-          "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that "
-          "exchange data at every step where that can be avoided", compiled.on_all_devices),
-)  # fmt: skip
+    Check(
+        "devices",
+        "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that "
+        "exchange data at every step where that can be avoided",
+        compiled.on_all_devices,
+    ),
+)

@@ -36,9 +36,15 @@ class Case(NamedTuple):
     """One thing that is run, and what is expected of it."""
 
     what: str  # as a failure names it
-    run: Callable[[], Any]  # a pytree of arrays; it raises a DefectError at a defect that no array shows
-    expected: Any = None  # NumPy's arrays; REFUSED; or None where nothing but an exception is wrong
-    bound: float | None = SAME_BOUND  # on the error of each array; None where every bit counts
+    run: Callable[
+        [], Any
+    ]  # a pytree of arrays; it raises a DefectError at a defect that no array shows
+    expected: Any = (
+        None  # NumPy's arrays; REFUSED; or None where nothing but an exception is wrong
+    )
+    bound: float | None = (
+        SAME_BOUND  # on the error of each array; None where every bit counts
+    )
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,15 @@ class Check:
     #: In float64; it raises a NotOfferedError if the port has nothing of the kind.
     cases: Callable[[Port], Iterable[Case]] | None = None
     rows: Callable[[Port], list[Row]] | None = None  # of the contract, instead of cases
-    is_for: Callable[[Port], object] = lambda port: True  # true where it is run among others; by name, it always is
+    is_for: Callable[[Port], object] = lambda port: (
+        True
+    )  # true where it is run among others; by name, it always is
     by_levels: bool = False  # measurements of rows are named by their unusual levels
 
 
-def one_set(row: Row, port: Port, **options: Any) -> tuple[Data, Any, tuple[Any, Any, Any]]:
+def one_set(
+    row: Row, port: Port, **options: Any
+) -> tuple[Data, Any, tuple[Any, Any, Any]]:
     """Data of one set of values, a model with other options, and the arrays of its call without an axis of sets."""
     data = data_of(row).of_set(0)
     model = port.load(replace(config_of(row), **options), data.params)
@@ -83,7 +93,11 @@ def require_cases(cases: Iterable[Case]) -> float:
             except NotOfferedError as unoffered:
                 missing = unoffered
             except Exception as problem:  # a port may fail in any way
-                kind = "" if isinstance(problem, DefectError) else f"{type(problem).__name__}: "
+                kind = (
+                    ""
+                    if isinstance(problem, DefectError)
+                    else f"{type(problem).__name__}: "
+                )
                 problems.append(f"{case.what}: {kind}{brief(problem).rstrip('.')}")
                 if len(problems) == NAMED:
                     break
@@ -99,7 +113,9 @@ def require_cases(cases: Iterable[Case]) -> float:
 
 def _error_of(case: Case) -> float:
     """The largest error of the arrays of a case. Raises a DefectError if there is another defect."""
-    with warnings.catch_warnings():  # a case may change filters: not those of the next, or of the user's process
+    with (
+        warnings.catch_warnings()
+    ):  # a case may change filters: not those of the next, or of the user's process
         if case.expected is not REFUSED:
             return _largest_error(case.run(), case.expected, case.bound)
         warnings.simplefilter("ignore")
@@ -110,17 +126,24 @@ def _error_of(case: Case) -> float:
         except DefectError:
             raise
         except Exception as error:
-            raise DefectError(f"{type(error).__name__}, expected an InputError") from error
+            raise DefectError(
+                f"{type(error).__name__}, expected an InputError"
+            ) from error
     raise DefectError("not refused by an InputError")
 
 
 def _largest_error(found: Any, expected: Any, bound: float | None) -> float:
-    arrays, wanted = jax.tree.leaves(found), jax.tree_util.tree_leaves_with_path(expected)
+    arrays, wanted = (
+        jax.tree.leaves(found),
+        jax.tree_util.tree_leaves_with_path(expected),
+    )
     if wanted and len(arrays) != len(wanted):
         raise DefectError(f"{len(arrays)} arrays, expected {len(wanted)}")
     largest = 0.0
     for (path, want), got in zip(wanted, arrays, strict=False):
-        kind, of_want = (f"{getattr(a, 'dtype', type(a).__name__)}{np.shape(a)}" for a in (got, want))
+        kind, of_want = (
+            f"{getattr(a, 'dtype', type(a).__name__)}{np.shape(a)}" for a in (got, want)
+        )
         where = f"{name} has " if (name := jax.tree_util.keystr(path)) else ""
         if kind != of_want:
             raise DefectError(f"{where}{kind}, expected {of_want}")

@@ -18,8 +18,11 @@ CLASSES = 5
 FAINT, CARRY_SCALE, DENSE, NARROW = 1e-9, 30.0, 1000, "float32"
 #: The dtype of a carry of another one than the computation's.
 OTHER_DTYPES = {
-    "float64": "float32", "float32": "bfloat16", "float32 of bfloat16": "bfloat16", "bfloat16 of float32": "float32",
-}  # fmt: skip
+    "float64": "float32",
+    "float32": "bfloat16",
+    "float32 of bfloat16": "bfloat16",
+    "bfloat16 of float32": "float32",
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class Values:
     """Values and masks that a row is asked about."""
 
     name: str  # as failures tell it
-    scale: Callable[[str], float]  # (dtype) -> by which usual inputs are multiplied, and carries by at most CARRY_SCALE
+    scale: Callable[
+        [str], float
+    ]  # (dtype) -> by which usual inputs are multiplied, and carries by at most CARRY_SCALE
     #: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype. int64 has some
     #: beyond 32 bits, which JAX without x64 would cut off.
     lengths: Callable[[int, int, int], list[int]]
@@ -48,7 +53,9 @@ class Data:
     values: tuple[Values, ...]  # of each set
     params: Any  # GRUParams, or ClassifierParams of C classes: the same for all sets
     x: np.ndarray  # (sets, *batch, T, D); NaN and infinities in the padding
-    carry: np.ndarray | None  # (sets, *batch, H); NaN in some values, where it is reset before anything reads it
+    carry: (
+        np.ndarray | None
+    )  # (sets, *batch, H); NaN in some values, where it is reset before anything reads it
     lengths: np.ndarray | None  # (sets, *batch)
     resets: np.ndarray | None  # (sets, *batch, T)
     weights: np.ndarray  # of outputs (1, *batch, T, H) or of logits (1, *batch, C), in what is differentiated
@@ -56,28 +63,68 @@ class Data:
 
     def of_set(self, n: int) -> "Data":
         """One set, whose axis has length 1."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "params"}
-        return replace(self, **{k: a if a is None or len(a) == 1 else a[n : n + 1] for k, a in arrays.items()})
+        arrays = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "params"
+        }
+        return replace(
+            self,
+            **{
+                k: a if a is None or len(a) == 1 else a[n : n + 1]
+                for k, a in arrays.items()
+            },
+        )
 
 
 def _first(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.arange(drawn.shape[-1]) == 0, drawn.shape)
 
 
-USUAL = Values("usual values", lambda dtype: 1.0, lambda T, least, most: [T // 2 + 1, 0, T],
-               lambda drawn, padding: drawn, everywhere=True)  # fmt: skip
+USUAL = Values(
+    "usual values",
+    lambda dtype: 1.0,
+    lambda T, least, most: [T // 2 + 1, 0, T],
+    lambda drawn, padding: drawn,
+    everywhere=True,
+)
 #: In this order.
 VALUES = (
     USUAL,
-    Values("tiny values", lambda dtype: 1e-3, lambda T, least, most: [T, 1, T - 1],
-           lambda drawn, padding: np.ones_like(drawn), spoiled=True),
-    Values("saturating values", lambda dtype: 300.0 if dtype == "float16" else 1e4,
-           lambda T, least, most: [most, least + 2 if least < -(2**31) else max(least, -3), 1],
-           _first, saturating=True, everywhere=True),
-    Values("denormal values", lambda dtype: float(jnp.finfo(dtype).tiny) / 4, lambda T, least, most: [T, max(T - 2, 0)],
-           lambda drawn, padding: padding if padding.any() else _first(drawn, padding)[..., ::-1]),
-    Values("zeros", lambda dtype: 0.0, lambda T, least, most: [0], lambda drawn, padding: np.zeros_like(drawn)),
-)  # fmt: skip
+    Values(
+        "tiny values",
+        lambda dtype: 1e-3,
+        lambda T, least, most: [T, 1, T - 1],
+        lambda drawn, padding: np.ones_like(drawn),
+        spoiled=True,
+    ),
+    Values(
+        "saturating values",
+        lambda dtype: 300.0 if dtype == "float16" else 1e4,
+        lambda T, least, most: [
+            most,
+            least + 2 if least < -(2**31) else max(least, -3),
+            1,
+        ],
+        _first,
+        saturating=True,
+        everywhere=True,
+    ),
+    Values(
+        "denormal values",
+        lambda dtype: float(jnp.finfo(dtype).tiny) / 4,
+        lambda T, least, most: [T, max(T - 2, 0)],
+        lambda drawn, padding: (
+            padding if padding.any() else _first(drawn, padding)[..., ::-1]
+        ),
+    ),
+    Values(
+        "zeros",
+        lambda dtype: 0.0,
+        lambda T, least, most: [0],
+        lambda drawn, padding: np.zeros_like(drawn),
+    ),
+)
 #: A compiled program is called on these last, since it has no memory.
 AGAIN = replace(USUAL, name="usual values again")
 
@@ -97,7 +144,11 @@ def config_of(row: Row) -> GRUConfig:
     """The model of a row."""
     T, (computed, stored, given) = int(row["time"]), dtypes_of(row["dtype"])
     is_promoted = jnp.promote_types(given, stored) == computed
-    unrolls = {"dividing": 2, "not dividing": 2 if T % 2 else 3, "beyond": T + 1}  # of 2 or 130 steps; of 17 or 130
+    unrolls = {
+        "dividing": 2,
+        "not dividing": 2 if T % 2 else 3,
+        "beyond": T + 1,
+    }  # of 2 or 130 steps; of 17 or 130
     return GRUConfig(
         int(row["inputs"]),
         int(row["hidden"]),
@@ -112,21 +163,35 @@ def config_of(row: Row) -> GRUConfig:
 
 def values_of(row: Row) -> tuple[Values, ...]:
     """The sets of values that a row is asked about."""
-    trains, is_eager = row["phase"] in ("train_step", "penalty"), row["transform"] == "eager"  # compiles at each call
+    trains, is_eager = (
+        row["phase"] in ("train_step", "penalty"),
+        row["transform"] == "eager",
+    )  # compiles at each call
     if trains or is_eager or row["params"] != "random" or row["wide"] != "all":
         return (USUAL,)
     few = tuple(values for values in VALUES if values.everywhere)
     if row["transform"] in COMPILED:
         return (*few, AGAIN)
-    return VALUES if row["dtype"] == "float64" and row["time"] in ("17", "1", "2") else few
+    return (
+        VALUES if row["dtype"] == "float64" and row["time"] in ("17", "1", "2") else few
+    )
 
 
 def data_of(row: Row) -> Data:
     """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded."""
     dtype, (computed, stored, given) = row["dtype"], dtypes_of(row["dtype"])
-    batch, (T, D, H) = batch_of(row), (int(row[name]) for name in ("time", "inputs", "hidden"))
-    rng, values, classes = np.random.default_rng(0), values_of(row), CLASSES if row["entry"] == "classifier" else None
-    params = _params_of(row["params"], random_params(GRUConfig(D, H, classes, param_dtype="float64")))
+    batch, (T, D, H) = (
+        batch_of(row),
+        (int(row[name]) for name in ("time", "inputs", "hidden")),
+    )
+    rng, values, classes = (
+        np.random.default_rng(0),
+        values_of(row),
+        CLASSES if row["entry"] == "classifier" else None,
+    )
+    params = _params_of(
+        row["params"], random_params(GRUConfig(D, H, classes, param_dtype="float64"))
+    )
     usual_x, usual_carry = rng.normal(size=(*batch, T, D)), rng.normal(size=(*batch, H))
     if row["params"] == "faint":
         usual_x, usual_carry = usual_x * FAINT, usual_carry * FAINT
@@ -135,31 +200,59 @@ def data_of(row: Row) -> Data:
         drawn &= np.arange(T) % 500 < 50
     drawn[..., 0] |= np.resize([True, False], batch)
     kind = np.iinfo(row["lengths dtype"])
-    own = {"passed": given, "other dtype": OTHER_DTYPES.get(dtype, given)}.get(row["carry"])
+    own = {"passed": given, "other dtype": OTHER_DTYPES.get(dtype, given)}.get(
+        row["carry"]
+    )
     if row["wide"] != "all":
-        given, own, stored = (dtype if row["wide"] == name else NARROW for name in ("inputs", "carry", "parameters"))
+        given, own, stored = (
+            dtype if row["wide"] == name else NARROW
+            for name in ("inputs", "carry", "parameters")
+        )
 
     def of_values(some: Values) -> tuple[Any, ...]:
         lengths = None
         if row["lengths"] == "passed":  # of int64, also those beyond 32 bits
             usable = np.resize(some.lengths(T, kind.min, kind.max), batch)
             lengths = np.asarray(np.clip(usable, kind.min, kind.max), kind.dtype)
-        padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]
+        padding = (
+            np.zeros(drawn.shape, bool)
+            if lengths is None
+            else np.arange(T) >= lengths[..., None]
+        )
         resets = some.resets(drawn, padding) if row["resets"] == "passed" else None
         scale, start = some.scale(given), usual_carry
-        if some.spoiled and resets is not None:  # where the first step that an example runs is reset, and no padding
+        if (
+            some.spoiled and resets is not None
+        ):  # where the first step that an example runs is reset, and no padding
             first = -1 if row["reverse"] == "yes" else 0
             start = np.where((resets & ~padding)[..., first, None], np.nan, start)
-        x = np.where(padding[..., None], np.resize([np.nan, np.inf, -np.inf], usual_x.shape), usual_x * scale)
+        x = np.where(
+            padding[..., None],
+            np.resize([np.nan, np.inf, -np.inf], usual_x.shape),
+            usual_x * scale,
+        )
         passed = None if own is None else (start * min(scale, CARRY_SCALE)).astype(own)
         return x.astype(given), passed, lengths, resets
 
     columns = zip(*map(of_values, values), strict=True)
-    x, carry, lengths, resets = (None if column[0] is None else np.stack(column) for column in columns)
+    x, carry, lengths, resets = (
+        None if column[0] is None else np.stack(column) for column in columns
+    )
     assert x is not None
-    weights = rng.normal(size=(1, *batch, classes) if classes else (1, *batch, T, H)).astype(computed)
+    weights = rng.normal(
+        size=(1, *batch, classes) if classes else (1, *batch, T, H)
+    ).astype(computed)
     d_carry = rng.normal(size=(1, *batch, H)).astype(computed)
-    return Data(values, jax.tree.map(lambda p: p.astype(stored), params), x, carry, lengths, resets, weights, d_carry)
+    return Data(
+        values,
+        jax.tree.map(lambda p: p.astype(stored), params),
+        x,
+        carry,
+        lengths,
+        resets,
+        weights,
+        d_carry,
+    )
 
 
 def _params_of(kind: str, params: Any) -> Any:
@@ -169,9 +262,19 @@ def _params_of(kind: str, params: Any) -> Any:
     closed: r and z are near 1e-9 at every state, and the start is near 1e8, of which they let pass a part near 1.
     """
     if kind == "faint":
-        return params._replace(**{n: np.zeros_like(getattr(params, n)) for n in ("bias", "bias_n", "initial_carry")})
+        return params._replace(
+            **{
+                n: np.zeros_like(getattr(params, n))
+                for n in ("bias", "bias_n", "initial_carry")
+            }
+        )
     if kind == "closed":
         r_and_z = np.arange(len(params.bias)) < 2 * len(params.bias_n)
-        weight, bias = np.where(r_and_z[:, None], 0, params.weight_hh), params.bias - 20 * r_and_z
-        return params._replace(weight_hh=weight, bias=bias, initial_carry=params.initial_carry * 1e8)
+        weight, bias = (
+            np.where(r_and_z[:, None], 0, params.weight_hh),
+            params.bias - 20 * r_and_z,
+        )
+        return params._replace(
+            weight_hh=weight, bias=bias, initial_carry=params.initial_carry * 1e8
+        )
     return params

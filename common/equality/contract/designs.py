@@ -12,7 +12,18 @@ from typing import Any, NamedTuple
 
 from ...errors import InputError
 from ...port.protocol import Port
-from .factors import COARSE, COARSE_SPACE, COMPILED, SPACE, Factor, Row, Space, named_rows, unusual, whole_row
+from .factors import (
+    COARSE,
+    COARSE_SPACE,
+    COMPILED,
+    SPACE,
+    Factor,
+    Row,
+    Space,
+    named_rows,
+    unusual,
+    whole_row,
+)
 
 #: Of `SPACE`, and of `COARSE_SPACE`, which is in other dtypes: rows, as strings of the numbers of their levels, and how
 #: many combinations of levels some row can have.
@@ -21,13 +32,20 @@ _STORED = json.loads(Path(__file__).with_name("rows.json").read_text())
 
 def design_of(port: Port) -> list[Row]:
     """The rows of a port: those of the designs in float64 and in other dtypes, and those that are named."""
-    return [row for space in (SPACE, COARSE_SPACE) for row in designed_rows(space)] + named_rows(port)
+    return [
+        row for space in (SPACE, COARSE_SPACE) for row in designed_rows(space)
+    ] + named_rows(port)
 
 
 def designed_rows(space: Space) -> list[Row]:
     """The rows of a space that cover it."""
     rows = _stored(space)["rows"]
-    return [whole_row({f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)}) for row in rows]
+    return [
+        whole_row(
+            {f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)}
+        )
+        for row in rows
+    ]
 
 
 def _stored(space: Space) -> dict[str, Any]:
@@ -44,23 +62,44 @@ def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
     """
     rows, count = list(rows), 0
     for space in (SPACE, COARSE_SPACE):
-        usable = [row for row in rows if all(row[factor.name] in factor.levels for factor in space.factors)]
-        count += len(covered(space, [row for row in usable if space is COARSE_SPACE or row["dtype"] == "float64"]))
+        usable = [
+            row
+            for row in rows
+            if all(row[factor.name] in factor.levels for factor in space.factors)
+        ]
+        count += len(
+            covered(
+                space,
+                [
+                    row
+                    for row in usable
+                    if space is COARSE_SPACE or row["dtype"] == "float64"
+                ],
+            )
+        )
     return count, sum(_stored(space)["combinations"] for space in (SPACE, COARSE_SPACE))
 
 
 def covered(space: Space, rows: Iterable[Row]) -> set[frozenset[tuple[str, str]]]:
     """The pairs and triples of levels that rows hold."""
     some = combined(space)
-    return {frozenset((factor.name, row[factor.name]) for factor in factors) for row in rows for factors in some}
+    return {
+        frozenset((factor.name, row[factor.name]) for factor in factors)
+        for row in rows
+        for factors in some
+    }
 
 
 def combined(space: Space) -> list[tuple[Factor, ...]]:
     """The factors whose levels are to meet: each two, and three where that is asked for; or pairs with one alone."""
     pairs: list[tuple[Factor, ...]] = list(combinations(space.factors, 2))
     if space.only is not None:
-        return [pair for pair in pairs if space.only in (factor.name for factor in pair)]
-    return pairs + list(combinations([factor for factor in space.factors if factor.in_triples], 3))
+        return [
+            pair for pair in pairs if space.only in (factor.name for factor in pair)
+        ]
+    return pairs + list(
+        combinations([factor for factor in space.factors if factor.in_triples], 3)
+    )
 
 
 class Selection(NamedTuple):
@@ -74,7 +113,9 @@ class Selection(NamedTuple):
     def has(self, row: Row) -> bool:
         """Whether a row has one of them."""
         level = row[self.factor]
-        return level in self.levels if self.levels else level != whole_row({})[self.factor]
+        return (
+            level in self.levels if self.levels else level != whole_row({})[self.factor]
+        )
 
     def rows(self, port: Port) -> list[Row]:
         """The rows of a port that have one of them."""
@@ -82,15 +123,27 @@ class Selection(NamedTuple):
 
 
 SELECTIONS = (
-    Selection("sequence", "with a sequence, or one step in a call style, in one call", "entry", ("whole",)),
+    Selection(
+        "sequence",
+        "with a sequence, or one step in a call style, in one call",
+        "entry",
+        ("whole",),
+    ),
     Selection("chunks", "with a sequence in two calls", "entry", ("chunks",)),
     Selection("step", "with a sequence step by step", "entry", ("steps",)),
-    Selection("classifier", "with a readout of the last valid state", "entry", ("classifier",)),
+    Selection(
+        "classifier", "with a readout of the last valid state", "entry", ("classifier",)
+    ),
     Selection("inference", "of forward passes alone", "phase", ("forward",)),
     Selection("jvp", "in forward mode", "phase", ("jvp",)),
     Selection("hvp", "with second derivatives", "phase", ("hvp", "penalty")),
     Selection("training", "that train for some steps", "phase", ("train_step",)),
-    Selection("batch-axes", "with no batch axis, or several", "batch", ("none", "2x3", "2x1x3")),
+    Selection(
+        "batch-axes",
+        "with no batch axis, or several",
+        "batch",
+        ("none", "2x3", "2x1x3"),
+    ),
     Selection("long", "of more than a thousand steps", "time", ("1100", "1280")),
     Selection("carry", "with a passed carry", "carry"),
     Selection("lengths", "with lengths", "lengths"),
@@ -99,8 +152,15 @@ SELECTIONS = (
     Selection("time-major", "in which time comes first", "time-major"),
     Selection("unroll", "with an unrolled loop", "unroll"),
     Selection("remat", "that recompute the gates", "remat"),
-    Selection("vmap", "under `jax.vmap`", "transform", ("vmap", "ensemble", "per example")),
-    Selection("frozen", "with the derivative of some arguments while all others are held", "transform", ("apart",)),
+    Selection(
+        "vmap", "under `jax.vmap`", "transform", ("vmap", "ensemble", "per example")
+    ),
+    Selection(
+        "frozen",
+        "with the derivative of some arguments while all others are held",
+        "transform",
+        ("apart",),
+    ),
     Selection("eager", "that run outside of jit", "transform", ("eager",)),
     Selection("compiled", "that XLA compiles", "transform", COMPILED),
     Selection("faint", "with results near 0", "params", ("faint",)),
@@ -111,7 +171,13 @@ SELECTIONS = (
     Selection("styles", "in a call style", "style"),
 )
 #: What failures of other levels are told under, by level or factor.
-OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "step": "step", "optimizer": "training"}
+OTHERS = {
+    "lengths dtype": "lengths",
+    "batch": "batch-axes",
+    "time": "long",
+    "step": "step",
+    "optimizer": "training",
+}
 
 
 def told(row: Row) -> str:
@@ -122,6 +188,10 @@ def told(row: Row) -> str:
     """
     names = set[str]()
     for factor, level in unusual(row).items():
-        known = (selection.name for selection in SELECTIONS if selection.factor == factor and selection.has(row))
+        known = (
+            selection.name
+            for selection in SELECTIONS
+            if selection.factor == factor and selection.has(row)
+        )
         names.add(next(known, OTHERS.get(level, OTHERS.get(factor, factor))))
     return "+".join(sorted(names)) or "sequence"

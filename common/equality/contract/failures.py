@@ -45,18 +45,30 @@ def parting_of(row: Row, port: Port, reference: Port) -> Location | None:
 
     Derivatives are not compared: frameworks compute them from other values on the way, and both are right.
     """
-    row = row | {"style": NO_STYLE, "phase": "forward", "transform": "jit", "dtype": "float64"}
+    row = row | {
+        "style": NO_STYLE,
+        "phase": "forward",
+        "transform": "jit",
+        "dtype": "float64",
+    }
     data = data_of(row)
 
     def tape_of(port: Port, n: int) -> Tape:
         model, arrays = arguments_of(row, port, data.of_set(n))
-        specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), arrays)
+        specs = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), arrays
+        )
         operands: Any = jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays
-        return TraceTape(jax.make_jaxpr(partial(direct, row, port))(model, *specs), jax.tree.leaves(operands))
+        return TraceTape(
+            jax.make_jaxpr(partial(direct, row, port))(model, *specs),
+            jax.tree.leaves(operands),
+        )
 
     for n in range(min(len(data.values), INFORMATIVE)):
         first, second = tape_of(reference, n), tape_of(port, n)
-        search = Search(first, second, list(zip(first.outputs, second.outputs, strict=True)), SAME)
+        search = Search(
+            first, second, list(zip(first.outputs, second.outputs, strict=True)), SAME
+        )
         for place in places_of(search):
             if place.candidate is not None:
                 return place.candidate

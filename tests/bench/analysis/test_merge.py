@@ -2,7 +2,19 @@
 
 import msgspec
 import pytest
-from support.processes import ARMS, FORWARD, KILLED, PLAN, STARTED, STEP, FakeProcesses, fill, ignore, journal_at, timed
+from support.processes import (
+    ARMS,
+    FORWARD,
+    KILLED,
+    PLAN,
+    STARTED,
+    STEP,
+    FakeProcesses,
+    fill,
+    ignore,
+    journal_at,
+    timed,
+)
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import merge
@@ -33,14 +45,24 @@ def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journa
     assert (again.steady, again.other_s) == ([True, False], [0.5, 1.5])
     assert again.facts.build == BUILD, "the first process's"
     journal.groups_timed.reverse()
-    assert list(merge(journal).groups()[STEP][1].timed) == [0, 1], "whichever ended first"
-    assert (facts.plan, facts.begun.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
+    assert list(merge(journal).groups()[STEP][1].timed) == [0, 1], (
+        "whichever ended first"
+    )
+    assert (facts.plan, facts.begun.command, facts.machine) == (
+        PLAN,
+        ["trigru", "bench"],
+        MACHINE,
+    )
     assert (facts.begun.load, facts.complete) == (0.5, True)
-    assert [started.ceilings for started in facts.started] == [{"float32": Ceilings(100.0, 10.0)}] * 2
+    assert [started.ceilings for started in facts.started] == [
+        {"float32": Ceilings(100.0, 10.0)}
+    ] * 2
 
 
 def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):
-    noisy = msgspec.structs.replace(timed(0, AGAIN), times_s={"blocked": [0.9, 1.0, 1.1, 1.2]})
+    noisy = msgspec.structs.replace(
+        timed(0, AGAIN), times_s={"blocked": [0.9, 1.0, 1.1, 1.2]}
+    )
     fill(journal, ())
     journal.add(GroupTimed(STEP, 0, [timed(0, PURE), noisy, timed(0, LINEN)]))
     again = merge(journal).benchmarks[1]
@@ -56,9 +78,13 @@ def test_a_group_that_nobody_came_to_has_nothing_to_say(journal):
     assert (list(results.groups()), results.untimed) == ([STEP], [])
 
 
-def test_the_machine_of_a_run_without_a_process_is_unknown_and_not_the_one_that_reads_it(journal):
+def test_the_machine_of_a_run_without_a_process_is_unknown_and_not_the_one_that_reads_it(
+    journal,
+):
     reasons = [Untimed(arm, "not proven equal") for arm in ARMS]
-    journal.begun = msgspec.structs.replace(journal.begun, untimed=reasons, load=9.0, versions={"jax": "0.1"})
+    journal.begun = msgspec.structs.replace(
+        journal.begun, untimed=reasons, load=9.0, versions={"jax": "0.1"}
+    )
     results = merge(journal)
     origin, *others = provenance_lines(results)
     assert origin.endswith(", unknown machine, since no process started: trigru bench")
@@ -68,14 +94,24 @@ def test_the_machine_of_a_run_without_a_process_is_unknown_and_not_the_one_that_
 
 @pytest.mark.parametrize("process", [0, 1])
 def test_an_arm_that_fails_in_one_process_has_no_number_at_all(journal, process):
-    run(journal, ignore, FakeProcesses(fails={(process, LINEN.id): "not equal to the oracle"}))
+    run(
+        journal,
+        ignore,
+        FakeProcesses(fails={(process, LINEN.id): "not equal to the oracle"}),
+    )
     results = merge(journal)
     assert [b.arm for b in results.groups()[STEP]] == [PURE, AGAIN]
-    reason = "in one process: not equal to the oracle" if process else "not equal to the oracle"
+    reason = (
+        "in one process: not equal to the oracle"
+        if process
+        else "not equal to the oracle"
+    )
     assert results.untimed == [Untimed(LINEN, reason)]
 
 
-def test_an_arm_that_was_lost_just_before_the_run_was_stopped_says_that_others_timed_it(journal):
+def test_an_arm_that_was_lost_just_before_the_run_was_stopped_says_that_others_timed_it(
+    journal,
+):
     fill(journal, (STEP,))
     journal.add(Untimed(LINEN, "killed"))
     assert merge(journal).untimed == [Untimed(LINEN, "in one process: killed")]
@@ -93,14 +129,27 @@ def test_an_arm_that_a_process_does_not_mention_has_no_number(journal):
 @pytest.mark.parametrize("process", [0, 1])
 @pytest.mark.parametrize("missing", [PURE, AGAIN], ids=lambda arm: arm.name)
 @pytest.mark.parametrize("how", ["fails", "dies"])
-def test_without_the_baseline_or_its_duplicate_nobody_has_a_number(journal, process, missing, how):
-    dies, fails = {(process, f"compile {missing.id}"): KILLED}, {(process, missing.id): "killed"}
-    run(journal, ignore, FakeProcesses(dies) if how == "dies" else FakeProcesses(fails=fails))
+def test_without_the_baseline_or_its_duplicate_nobody_has_a_number(
+    journal, process, missing, how
+):
+    dies, fails = (
+        {(process, f"compile {missing.id}"): KILLED},
+        {(process, missing.id): "killed"},
+    )
+    run(
+        journal,
+        ignore,
+        FakeProcesses(dies) if how == "dies" else FakeProcesses(fails=fails),
+    )
     results = merge(journal)
     assert list(results.groups()) == [FORWARD]
     assert [untimed.arm for untimed in results.untimed] == ARMS[:3]
     for untimed in results.untimed:
-        assert ("killed" in untimed.reason) if untimed.arm == missing else (untimed.reason == NO_BASELINE)
+        assert (
+            ("killed" in untimed.reason)
+            if untimed.arm == missing
+            else (untimed.reason == NO_BASELINE)
+        )
 
 
 def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path):
@@ -110,8 +159,16 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
         journal.add(STARTED)
         program = msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}")
         for group, arms in journal.groups().items():
-            facts = [{"program": program, "backend": "gpu" if arm.port == "linen" else "cpu"} for arm in arms]
-            lines = [msgspec.structs.replace(timed(process, a), **f) for a, f in zip(arms, facts, strict=True)]
+            facts = [
+                {"program": program, "backend": "gpu" if arm.port == "linen" else "cpu"}
+                for arm in arms
+            ]
+            lines = [
+                msgspec.structs.replace(timed(process, a), **f)
+                for a, f in zip(arms, facts, strict=True)
+            ]
             journal.add(GroupTimed(group, process, lines))
     notes = [note for note in timing_tables(merge(journal))[0].notes if "tuned" in note]
-    assert notes == ["linen[apply]: its processes were tuned in 2 ways, and its interval contains that."]
+    assert notes == [
+        "linen[apply]: its processes were tuned in 2 ways, and its interval contains that."
+    ]

@@ -33,7 +33,9 @@ def test_every_arm_of_every_port_passes_the_gate(port, workload, phase):
         ready = prepare(make_arm(f"{port.name}[{style.name}]", workload, phase))
         assert 0 < ready.gate <= 1
         assert ready.program.leaves >= 5
-        assert all(isinstance(array, jax.Array) for array in ready.arguments), "on the device"
+        assert all(isinstance(array, jax.Array) for array in ready.arguments), (
+            "on the device"
+        )
 
 
 def applied(model=lambda model: model, results=lambda *results: results):
@@ -66,7 +68,9 @@ def trained_by(update):
     """With another optimiser: update(optimiser, gradient, state, model) -> (updates, state)."""
 
     def build(port, model, task):
-        wrong = optax.GradientTransformation(task.optimizer.init, partial(update, task.optimizer))
+        wrong = optax.GradientTransformation(
+            task.optimizer.init, partial(update, task.optimizer)
+        )
         return functional_program(port, model, replace(task, optimizer=wrong))
 
     return with_style(build)
@@ -76,33 +80,63 @@ def frozen(port, model, task):
     """Trains everything but the initial carry."""
 
     def rebuild(tree):
-        return Model(tree.params._replace(initial_carry=jax.lax.stop_gradient(tree.params.initial_carry)))
+        return Model(
+            tree.params._replace(
+                initial_carry=jax.lax.stop_gradient(tree.params.initial_carry)
+            )
+        )
 
     return functional_program(port, model, task, rebuild)
 
 
 WRONG = {
     "one part in ten thousand": (
-        applied(model=lambda own: Model(own.params._replace(bias=own.params.bias * 1.0001))),
+        applied(
+            model=lambda own: Model(own.params._replace(bias=own.params.bias * 1.0001))
+        ),
         *("forward", "gradient", "train_step"),
     ),
-    "a carry that is no number": (applied(results=lambda carry, outputs: (carry * jnp.nan, outputs)), "forward"),
-    "an output in the middle": (applied(results=lambda carry, y: (carry, y.at[..., 2, :].add(1e-4))), "forward"),
+    "a carry that is no number": (
+        applied(results=lambda carry, outputs: (carry * jnp.nan, outputs)),
+        "forward",
+    ),
+    "an output in the middle": (
+        applied(results=lambda carry, y: (carry, y.at[..., 2, :].add(1e-4))),
+        "forward",
+    ),
     "a step from another state": (WrongStep, "step"),
-    "an initial carry that does not train": (with_style(frozen), "gradient", "train_step"),
+    "an initial carry that does not train": (
+        with_style(frozen),
+        "gradient",
+        "train_step",
+    ),
     "an optimiser that forgets its state": (
-        trained_by(lambda adam, gradient, state, model: (adam.update(gradient, state, model)[0], state)), "train_step"
+        trained_by(
+            lambda adam, gradient, state, model: (
+                adam.update(gradient, state, model)[0],
+                state,
+            )
+        ),
+        "train_step",
     ),
     "an optimiser that updates twice": (
-        trained_by(lambda adam, *of: jax.tree.map(lambda update: 2 * update, adam.update(*of))), "train_step"
+        trained_by(
+            lambda adam, *of: jax.tree.map(lambda update: 2 * update, adam.update(*of))
+        ),
+        "train_step",
     ),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize(("wrong", "phase"), [(wrong, phase) for wrong, (_, *of) in WRONG.items() for phase in of])
+@pytest.mark.parametrize(
+    ("wrong", "phase"),
+    [(wrong, phase) for wrong, (_, *of) in WRONG.items() for phase in of],
+)
 def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, wrong, phase):
     monkeypatch.setattr(arms, "get_port", lambda name: WRONG[wrong][0]())
-    with pytest.raises(NotEqualError, match="not equal to the oracle: .* times what is allowed"):
+    with pytest.raises(
+        NotEqualError, match="not equal to the oracle: .* times what is allowed"
+    ):
         prepare(make_arm("pure[jit]", phase=phase))
 
 
@@ -110,30 +144,51 @@ def test_a_peer_is_held_to_the_oracle(monkeypatch):
     def build_times(factor):
         def build(config, params, phase):
             port = PurePort()
-            model = port.load(config, jax.tree.map(lambda p: (factor * p).astype(p.dtype), params))
-            return functional_program(port, model, make_task(port, config, phase, arms.OPTIMIZER))
+            model = port.load(
+                config, jax.tree.map(lambda p: (factor * p).astype(p.dtype), params)
+            )
+            return functional_program(
+                port, model, make_task(port, config, phase, arms.OPTIMIZER)
+            )
 
         return build
 
-    styles = (CallStyle("eager", "", build_times(1.0)), CallStyle("compile", "", build_times(1.01)))
-    monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", ("torch",), styles))
-    right, wrong = (make_arm(f"torch[{style.name}]", phase="train_step") for style in styles)
+    styles = (
+        CallStyle("eager", "", build_times(1.0)),
+        CallStyle("compile", "", build_times(1.01)),
+    )
+    monkeypatch.setattr(
+        arms, "get_peer", lambda name: Peer("torch", ("torch",), styles)
+    )
+    right, wrong = (
+        make_arm(f"torch[{style.name}]", phase="train_step") for style in styles
+    )
     assert 0 < prepare(right).gate <= 1
     with pytest.raises(NotEqualError, match="not equal to the oracle"):
         prepare(wrong)
-    steps = [arms.expected_of(arm).steps for arm in (right, make_arm("linen[apply]", phase="train_step"))]
+    steps = [
+        arms.expected_of(arm).steps
+        for arm in (right, make_arm("linen[apply]", phase="train_step"))
+    ]
     assert steps == [1, 2], "a peer may keep two biases, and is compared after one"
 
 
 def test_a_style_that_the_installed_versions_lack_is_said(monkeypatch):
-    lacking = CallStyle("jit", "", functional_program, lambda: "this version is too old")
+    lacking = CallStyle(
+        "jit", "", functional_program, lambda: "this version is too old"
+    )
     monkeypatch.setattr(PurePort, "call_styles", (lacking,))
-    with pytest.raises(UnavailableError, match="'jit' of pure is not available: this version is too old"):
+    with pytest.raises(
+        UnavailableError,
+        match="'jit' of pure is not available: this version is too old",
+    ):
         prepare(make_arm("pure[jit]"))
 
 
 def test_the_first_call_is_the_first_of_those_that_are_compared(monkeypatch):
-    monkeypatch.setattr(arms, "time", SimpleNamespace(perf_counter=map(float, count()).__next__))
+    monkeypatch.setattr(
+        arms, "time", SimpleNamespace(perf_counter=map(float, count()).__next__)
+    )
     assert prepare(make_arm("pure[jit]", phase="train_step")).first_call_s == 1.0
 
 
@@ -142,8 +197,13 @@ def test_processes_share_answers_of_as_many_train_steps(tmp_path, monkeypatch):
     share_references(tmp_path)
     for _ in range(2):  # computed, then read
         get_reference.cache_clear()
-        found = [get_reference(get_workload(TINY), "train_step", "float32", steps=steps) for steps in (1, 2)]
-        assert [(reference.steps, len(reference.expected["losses"])) for reference in found] == [(1, 1), (2, 2)]
+        found = [
+            get_reference(get_workload(TINY), "train_step", "float32", steps=steps)
+            for steps in (1, 2)
+        ]
+        assert [
+            (reference.steps, len(reference.expected["losses"])) for reference in found
+        ] == [(1, 1), (2, 2)]
     assert len([*tmp_path.iterdir()]) == 2
 
 
@@ -153,20 +213,35 @@ def test_the_gate_is_the_largest_share_of_what_is_allowed():
     for worst in ("carry", "outputs"):
         answers = {name: want.copy() for name, want in expected.expected.items()}
         for name, answer in answers.items():
-            answer.flat[0] += (0.5 if name == worst else 0.25) * expected.bounds[name] * np.abs(answer).max()
-        assert expected.compare(program, lambda of=answers: tuple(of.values())) == pytest.approx(0.5, rel=1e-3)
+            answer.flat[0] += (
+                (0.5 if name == worst else 0.25)
+                * expected.bounds[name]
+                * np.abs(answer).max()
+            )
+        assert expected.compare(
+            program, lambda of=answers: tuple(of.values())
+        ) == pytest.approx(0.5, rel=1e-3)
         answers[worst] = answers[worst][0]
-        with pytest.raises(NotEqualError, match=rf"{worst} has shape \((8, )?8,?\), expected \(1, 8(, 8)?\)"):
+        with pytest.raises(
+            NotEqualError,
+            match=rf"{worst} has shape \((8, )?8,?\), expected \(1, 8(, 8)?\)",
+        ):
             expected.compare(program, lambda of=answers: tuple(of.values()))
 
 
-@pytest.mark.parametrize(("dtype", "phase"), [*zip(("bfloat16", "float16") * 2, PHASES, strict=True)])
+@pytest.mark.parametrize(
+    ("dtype", "phase"), [*zip(("bfloat16", "float16") * 2, PHASES, strict=True)]
+)
 def test_an_arm_is_held_to_the_oracle_in_its_own_dtype(dtype, phase):
     """It computes in it, with parameters of float32, and NumPy's own error in it is what bounds it."""
-    arm = msgspec.structs.replace(make_arm("equinox[partition]", "vowels", phase), dtype=dtype)
+    arm = msgspec.structs.replace(
+        make_arm("equinox[partition]", "vowels", phase), dtype=dtype
+    )
     ready = prepare(arm)
     assert ready.gate <= 1
-    assert {str(a.dtype) for a in jax.tree.leaves(ready.program.params())} == {"float32"}
+    assert {str(a.dtype) for a in jax.tree.leaves(ready.program.params())} == {
+        "float32"
+    }
     if phase in ("forward", "step"):
         assert {str(a.dtype) for a in jax.tree.leaves(ready.call())} == {dtype}
     wide = get_reference(get_workload(arm.workload), phase, "float32")
@@ -177,7 +252,9 @@ def test_an_arm_is_held_to_the_oracle_in_its_own_dtype(dtype, phase):
 def rounded_by(monkeypatch, backend, precision, dtype="float32"):
     """What may pass on a platform."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    return get_reference.__wrapped__(get_workload(Sized("vowels")), "gradient", dtype, precision).bounds
+    return get_reference.__wrapped__(
+        get_workload(Sized("vowels")), "gradient", dtype, precision
+    ).bounds
 
 
 def test_products_that_an_accelerator_rounds_may_be_so_much_less_accurate(monkeypatch):
@@ -185,8 +262,14 @@ def test_products_that_an_accelerator_rounds_may_be_so_much_less_accurate(monkey
     exact = rounded_by(monkeypatch, "cpu", "highest")
     assert all(0 < bound < 1e-4 for bound in exact.values())
     for backend, precision in (("cpu", "high"), ("cpu", "default"), ("gpu", "highest")):
-        assert rounded_by(monkeypatch, backend, precision) == exact, (backend, precision)
-    tf32, bfloat16 = rounded_by(monkeypatch, "gpu", "default"), rounded_by(monkeypatch, "tpu", "default")
+        assert rounded_by(monkeypatch, backend, precision) == exact, (
+            backend,
+            precision,
+        )
+    tf32, bfloat16 = (
+        rounded_by(monkeypatch, "gpu", "default"),
+        rounded_by(monkeypatch, "tpu", "default"),
+    )
     assert rounded_by(monkeypatch, "gpu", "high") == tf32
     for name, bound in exact.items():
         assert 4 * 2.0**-10 <= tf32[name] < 0.1
@@ -194,4 +277,6 @@ def test_products_that_an_accelerator_rounds_may_be_so_much_less_accurate(monkey
         assert 2 < bfloat16[name] / tf32[name] < 30, "three bits are a factor of eight"
     for precision in ("high", "default"):
         own = rounded_by(monkeypatch, "gpu", precision, "bfloat16")
-        assert own == rounded_by(monkeypatch, "gpu", "highest", "bfloat16"), "what it multiplies is short already"
+        assert own == rounded_by(monkeypatch, "gpu", "highest", "bfloat16"), (
+            "what it multiplies is short already"
+        )

@@ -25,23 +25,46 @@ from trigru.impls.pure import PurePort
 def test_benchmark_ids_are_pinned(division):
     """Results of different versions are matched by them. The fused division has each port in its first style."""
     found = expand(plan(ports=PORTS, phases=("train_step",), kernels=(division,)))
-    check_golden(f"arms-{division}", "\n".join(f"{arm.id}, {arm.role}" for arm in found))
-    assert found == [make_arm(arm.name, phase="train_step", division=division) for arm in found]
+    check_golden(
+        f"arms-{division}", "\n".join(f"{arm.id}, {arm.role}" for arm in found)
+    )
+    assert found == [
+        make_arm(arm.name, phase="train_step", division=division) for arm in found
+    ]
 
 
 @pytest.fixture
 def peer(monkeypatch):
     """A peer, torch, with two styles."""
-    styles = tuple(CallStyle(name, "", lambda *_: None) for name in ("eager", "compile"))
-    monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", ("torch",), styles))
+    styles = tuple(
+        CallStyle(name, "", lambda *_: None) for name in ("eager", "compile")
+    )
+    monkeypatch.setattr(
+        arms, "get_peer", lambda name: Peer("torch", ("torch",), styles)
+    )
 
 
-def test_a_plan_hands_on_styles_and_peers_and_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(peer, monkeypatch):
-    monkeypatch.setattr(PurePort, "call_styles", (*PurePort.call_styles, CallStyle("scan", "", functional_program)))
+def test_a_plan_hands_on_styles_and_peers_and_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(
+    peer, monkeypatch
+):
+    monkeypatch.setattr(
+        PurePort,
+        "call_styles",
+        (*PurePort.call_styles, CallStyle("scan", "", functional_program)),
+    )
     own = expand(plan(ports=("pure",), phases=("step",)))
-    assert [arm.name for arm in own] == ["pure[jit]", "pure[jit]#2", "pure[leaves]", "pure[scan]"], "the baseline once"
+    assert [arm.name for arm in own] == [
+        "pure[jit]",
+        "pure[jit]#2",
+        "pure[leaves]",
+        "pure[scan]",
+    ], "the baseline once"
     planned = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
-    assert [arm.name for arm in expand(planned)[2:]] == ["nnx[pytree]", "torch[eager]", "torch[compile]"]
+    assert [arm.name for arm in expand(planned)[2:]] == [
+        "nnx[pytree]",
+        "torch[eager]",
+        "torch[compile]",
+    ]
     assert {"flax", "torch"} <= set(packages_of((*planned.ports, *planned.peers)))
     refuse = Mock(side_effect=UnavailableError("it is not installed"))
     monkeypatch.setattr(arms, "get_port", refuse)
@@ -58,7 +81,9 @@ def test_where_matrix_products_dominate_the_styles_of_a_first_look_are_enough(pe
 
 
 def test_workloads_are_pinned():
-    check_golden("workloads", "\n".join(f"{w.name} {w.shape} C={w.classes}" for w in WORKLOADS))
+    check_golden(
+        "workloads", "\n".join(f"{w.name} {w.shape} C={w.classes}" for w in WORKLOADS)
+    )
     assert set(QUICK) < set(STANDARD) < {w.name for w in WORKLOADS}
 
 
@@ -78,8 +103,12 @@ BOTH = ["tiny", "vowels"]
 
 # torch.compile's own, when it is first imported and at a tensor between two of its graphs
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+    ),
+    pytest.mark.filterwarnings(
+        "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
+    ),
 ]
 
 
@@ -97,7 +126,9 @@ def style(request):
 def build(style, workload, phase):
     """What is to be answered, a program, and the program called on the reference's batch."""
     expected = get_reference(get_workload(Sized(workload)), phase, "float32", steps=1)
-    program = style.build(get_workload(Sized(workload)).config(phase), expected.params, phase)
+    program = style.build(
+        get_workload(Sized(workload)).config(phase), expected.params, phase
+    )
     arguments = [program.put(array) for array in expected.batch.arguments(phase)]
     return expected, program, lambda: program.call(*arguments)
 
@@ -120,7 +151,12 @@ def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkey
 
     def look(optimizer):
         """Moves nothing, so that the next call has the same gradient."""
-        seen.append([parameter.grad.clone() for parameter in optimizer.param_groups[0]["params"]])
+        seen.append(
+            [
+                parameter.grad.clone()
+                for parameter in optimizer.param_groups[0]["params"]
+            ]
+        )
 
     monkeypatch.setattr("torch.optim.Adam.step", look)
     _, _, call = build(get_peer("torch").call_styles[0], "tiny", "train_step")
@@ -133,11 +169,19 @@ def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkey
 
 def test_a_library_that_cannot_be_had_is_named(monkeypatch):
     for error, message in (
-        (ModuleNotFoundError("", name="torch"), 'torch is not installed: pip install "trigru[peers]" brings it.'),
-        (RuntimeError("built for another CUDA"), "RuntimeError: built for another CUDA"),
+        (
+            ModuleNotFoundError("", name="torch"),
+            'torch is not installed: pip install "trigru[peers]" brings it.',
+        ),
+        (
+            RuntimeError("built for another CUDA"),
+            "RuntimeError: built for another CUDA",
+        ),
     ):
         get_peer.cache_clear()
-        monkeypatch.setattr("trigru.bench.arms.arms.import_module", Mock(side_effect=error))
+        monkeypatch.setattr(
+            "trigru.bench.arms.arms.import_module", Mock(side_effect=error)
+        )
         with pytest.raises(UnavailableError) as caught:
             get_peer("torch")
         assert str(caught.value) == f"peer 'torch' is not available: {message}"

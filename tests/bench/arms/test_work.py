@@ -21,12 +21,21 @@ PHASES = ("step", "forward", "gradient", "train_step")
 
 @pytest.mark.parametrize("workload", [*SMALL, *WORKLOADS], ids=lambda w: w.name)
 def test_operations_of_the_phases_follow_from_those_of_a_step(workload):
-    B, D, H, C = workload.batch_size, workload.input_size, workload.hidden_size, workload.classes or 0
-    step, forward, gradient, train = (work_of(workload, phase).flops for phase in PHASES)
+    B, D, H, C = (
+        workload.batch_size,
+        workload.input_size,
+        workload.hidden_size,
+        workload.classes or 0,
+    )
+    step, forward, gradient, train = (
+        work_of(workload, phase).flops for phase in PHASES
+    )
     products, steps = 6 * H * (D + H), workload.steps
     assert step == B * (products + 15 * H)
     assert forward == steps * (products + 15 * H) + 2 * B * H * C
-    assert gradient == forward + steps * (products + 6 * H * H + 30 * H) + 4 * B * H * C, "no gradient of the inputs"
+    assert (
+        gradient == forward + steps * (products + 6 * H * H + 30 * H) + 4 * B * H * C
+    ), "no gradient of the inputs"
     assert train - gradient == workloads.ADAM_FLOPS * workload.parameters()
 
 
@@ -43,9 +52,15 @@ def test_xla_counts_about_as_much():
         def outputs_of(params, x, T=T):
             return pure.gru(params, x, unroll=T)[1]
 
-        gradient = jax.grad(lambda params, x, of=outputs_of: jnp.mean((of(params, x) - 0.5) ** 2))
-        counted = xla_flops(gradient if phase == "gradient" else outputs_of, params, jnp.ones((B, T, D)))
-        assert work_of(Workload("x", "", B, T, D, H), phase).flops == pytest.approx(counted, rel=0.3), phase
+        gradient = jax.grad(
+            lambda params, x, of=outputs_of: jnp.mean((of(params, x) - 0.5) ** 2)
+        )
+        counted = xla_flops(
+            gradient if phase == "gradient" else outputs_of, params, jnp.ones((B, T, D))
+        )
+        assert work_of(Workload("x", "", B, T, D, H), phase).flops == pytest.approx(
+            counted, rel=0.3
+        ), phase
     weights, adam = jnp.ones(1000), optax.adam(1e-3)
 
     def move(gradient, state, weights):
@@ -56,10 +71,19 @@ def test_xla_counts_about_as_much():
     assert counted == pytest.approx(workloads.ADAM_FLOPS * 1000, rel=0.3)
 
 
-@pytest.mark.parametrize("workload", [*SMALL, get_workload(Sized("vowels"))], ids=lambda w: w.name)
+@pytest.mark.parametrize(
+    "workload", [*SMALL, get_workload(Sized("vowels"))], ids=lambda w: w.name
+)
 def test_each_number_is_moved_once(workload):
-    B, D, H, C = (getattr(workload, name) for name in ("batch_size", "input_size", "hidden_size", "classes"))
-    parameters, of_step, steps = workload.parameters("forward"), workload.parameters("step"), workload.steps
+    B, D, H, C = (
+        getattr(workload, name)
+        for name in ("batch_size", "input_size", "hidden_size", "classes")
+    )
+    parameters, of_step, steps = (
+        workload.parameters("forward"),
+        workload.parameters("step"),
+        workload.steps,
+    )
     outputs, targets = (B * C, B) if C else (steps * H, steps * H)
     gradient = 2 * parameters + steps * D + targets + 2 * steps * H
     assert {phase: work_of(workload, phase).moved_bytes / 4 for phase in PHASES} == {
@@ -68,7 +92,9 @@ def test_each_number_is_moved_once(workload):
         "gradient": gradient,
         "train_step": gradient + 4 * parameters,  # both moments, read and written
     }
-    of_float32, of_bfloat16 = (work_of(workload, "gradient", dtype) for dtype in ("float32", "bfloat16"))
+    of_float32, of_bfloat16 = (
+        work_of(workload, "gradient", dtype) for dtype in ("float32", "bfloat16")
+    )
     assert of_bfloat16 == Work(of_float32.flops, of_float32.moved_bytes / 2)
 
 
@@ -83,23 +109,37 @@ def test_limits_are_what_was_done_in_the_time_of_the_fastest_call(monkeypatch, d
         results.append(first := call(array))
         address = first.unsafe_buffer_pointer()
         results.append(again := call(first))
-        assert len(results) != 4 or (first.is_deleted() and again.unsafe_buffer_pointer() == address)
+        assert len(results) != 4 or (
+            first.is_deleted() and again.unsafe_buffer_pointer() == address
+        )
         return next(times_s)
 
     with monkeypatch.context() as patch:
         patch.setattr(worker, "_fastest_s", fastest_s)
         found = measure_ceilings(dtype)
     rates = 2 * 64**3 / 2e-6 * 1e-9, 2 * 2**16 / 8e-6 * 1e-9, 5e-3 / worker.STEPS
-    assert (found.gemm_gflop_per_s, found.copy_gbyte_per_s, found.loop_step_s) == pytest.approx(rates)
+    assert (
+        found.gemm_gflop_per_s,
+        found.copy_gbyte_per_s,
+        found.loop_step_s,
+    ) == pytest.approx(rates)
     _, product, _, copy, *_ = results
-    assert (product.shape, product.dtype, copy.nbytes, copy.dtype) == ((64, 64), dtype, 2**16, dtype)
+    assert (product.shape, product.dtype, copy.nbytes, copy.dtype) == (
+        (64, 64),
+        dtype,
+        2**16,
+        dtype,
+    )
     assert float(copy[0]) == 2, "no call started from the first array"
     own = measure_ceilings(dtype)
     assert 0 < min(own.gemm_gflop_per_s, own.copy_gbyte_per_s, own.loop_step_s) < np.inf
 
 
 def test_the_fastest_of_a_few_calls_counts_and_not_the_first(monkeypatch):
-    calls, clock = [], iter(np.cumsum([0.0, 5, 1, 3, 1, 2, 1, 4, 1, 9, 1, 9, 1, 9, 1, 9]).tolist())
+    calls, clock = (
+        [],
+        iter(np.cumsum([0.0, 5, 1, 3, 1, 2, 1, 4, 1, 9, 1, 9, 1, 9, 1, 9]).tolist()),
+    )
     monkeypatch.setattr(worker.time, "perf_counter", lambda: next(clock))
     assert worker._fastest_s(lambda _: calls.append(1), None) == 2
     assert len(calls) == 1 + worker.CALLS

@@ -24,7 +24,15 @@ from trigru.common.port.protocol import CallStyle
 from trigru.impls import checkpoints, get_port
 
 #: Commands that need the extra `bench`.
-OF_BENCH = ["compare", "verify", "port --time FILE", "report FILE", "snapshot", "diff A B", "matrix jax==0.6.2"]
+OF_BENCH = [
+    "compare",
+    "verify",
+    "port --time FILE",
+    "report FILE",
+    "snapshot",
+    "diff A B",
+    "matrix jax==0.6.2",
+]
 SMALL = """
 import sys
 from trigru.common.errors import EXTRAS
@@ -42,17 +50,25 @@ for words in {commands}:
 def test_the_page_of_all_commands_and_options_is_that_of_the_code():
     from generate_docs import commands
 
-    assert commands() in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), "run .ci/generate_docs.py"
+    assert commands() in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), (
+        "run .ci/generate_docs.py"
+    )
 
 
-def test_stale_pages_and_pictures_of_other_results_are_exit_code_1(tmp_path, monkeypatch):
+def test_stale_pages_and_pictures_of_other_results_are_exit_code_1(
+    tmp_path, monkeypatch
+):
     import generate_docs as docs
 
     (tmp_path / "docs" / "results").mkdir(parents=True)
     (tmp_path / "README.md").write_text("<!-- generated: rules -->\n<!-- end -->\n")
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     monkeypatch.setattr(docs.published, "DOCS", tmp_path / "docs")
-    monkeypatch.setattr(docs.published, "PICTURES", {"a": ("a.json", lambda _: Picture(Figure(), "words"))})
+    monkeypatch.setattr(
+        docs.published,
+        "PICTURES",
+        {"a": ("a.json", lambda _: Picture(Figure(), "words"))},
+    )
     for content in ("one", "other"):
         (tmp_path / "docs" / "results" / "a.json").write_text(content)
         for arguments, code in (["--check"], 1), ([], 0), (["--check"], 0):
@@ -66,20 +82,36 @@ def test_the_version_is_said_without_a_command():
 
 def sentence_of(err):
     """A message without the frame that typer draws around it, and what the machine has of memory."""
-    text = re.sub(r"^Usage:.*?for help\.|[│╭╮╰╯─]|Invalid value for .*?: (Value error, )?", "", err, flags=re.DOTALL)
+    text = re.sub(
+        r"^Usage:.*?for help\.|[│╭╮╰╯─]|Invalid value for .*?: (Value error, )?",
+        "",
+        err,
+        flags=re.DOTALL,
+    )
     return re.sub(r"[\d.]+ GiB", "… GiB", " ".join(text.split()).removeprefix("Error "))
 
 
-def test_what_is_refused_is_said_with_its_reason_and_changes_nothing(tmp_path, monkeypatch):
+def test_what_is_refused_is_said_with_its_reason_and_changes_nothing(
+    tmp_path, monkeypatch
+):
     """The file has the commands, too: a new one is a line that begins as they do."""
     monkeypatch.chdir(tmp_path)
     for name in ("old", "mine"):
         leave(Path(name), Subject("linen" if name == "old" else name, name))
-    save(draw_run(1, groups=("tiny/forward",), processes=3, rounds=5), Path("run/results.json"))
+    save(
+        draw_run(1, groups=("tiny/forward",), processes=3, rounds=5),
+        Path("run/results.json"),
+    )
     shutil.copy(COLD_STARTS, "cold_start.json")
-    checkpoints.write("torch.safetensors", params := random_params(GRUConfig(4, 3)), "torch")
+    checkpoints.write(
+        "torch.safetensors", params := random_params(GRUConfig(4, 3)), "torch"
+    )
     flat = get_port("equinox").layout.flat(params)
-    placed = {f"{place}.{name}": array for place in ("a", "b.rnn") for name, array in flat.items()}
+    placed = {
+        f"{place}.{name}": array
+        for place in ("a", "b.rnn")
+        for name, array in flat.items()
+    }
     save_file(placed | {"b.gain": params.bias_n}, "two.safetensors")
     Path("folder.eqx").mkdir()
     for name, content in (("file", b""), ("bad.msgpack", b"\xc1")):
@@ -88,13 +120,21 @@ def test_what_is_refused_is_said_with_its_reason_and_changes_nothing(tmp_path, m
     Path("hard.safetensors").hardlink_to("torch.safetensors")
     for module in ("compare", "verify"):
         verify = f"trigru.bench.commands.{module}.verify_ports"
-        monkeypatch.setattr(verify, lambda *_, **__: pytest.fail("it was verified first"))
-    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+        monkeypatch.setattr(
+            verify, lambda *_, **__: pytest.fail("it was verified first")
+        )
+    before = {
+        path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")
+    }
     transcript = []
-    for command in re.findall(r"^\$ trigru (.+)$", (FOLDER / "refused.txt").read_text(), re.MULTILINE):
+    for command in re.findall(
+        r"^\$ trigru (.+)$", (FOLDER / "refused.txt").read_text(), re.MULTILINE
+    ):
         code, out, err = call(*shlex.split(command))
         assert (code, out) == (2, ""), command
-        assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before, command
+        assert {
+            path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")
+        } == before, command
         transcript += [f"$ trigru {command}", sentence_of(err)]
     check_golden("refused", "\n".join(transcript))
 
@@ -108,7 +148,10 @@ def test_without_an_extra_a_command_says_what_to_install(tmp_path, monkeypatch):
     done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True)
     codes = [line for line in done.stdout.splitlines() if line.isdecimal()]
     assert codes == ["2"] * len(OF_BENCH) + ["0"], done.stderr
-    said = re.findall('error: [a-z]+ is not installed: pip install "trigru\\[bench\\]" brings it[.]', done.stderr)
+    said = re.findall(
+        'error: [a-z]+ is not installed: pip install "trigru\\[bench\\]" brings it[.]',
+        done.stderr,
+    )
     assert said == done.stderr.splitlines()
     assert list(tmp_path.iterdir()) == []
 
@@ -120,23 +163,40 @@ def test_the_code_of_a_style_is_printed_by_name_or_label():
         ("linen apply", [("apply", "train_step, forward, step")]),
         ("equinox donated", [("donated", "train_step")]),
     ):
-        assert re.findall(r"call style (\S+) \((.+?)\): ", invoke("styles", *words.split()).stdout) == styles
+        assert (
+            re.findall(
+                r"call style (\S+) \((.+?)\): ", invoke("styles", *words.split()).stdout
+            )
+            == styles
+        )
     found = invoke("styles", "nnx", "functional").stdout
     check_golden("styles", found)
     compile(found, "program", "exec")
 
 
-def test_without_a_port_all_styles_are_listed_and_below_them_why_a_port_is_missing(monkeypatch):
+def test_without_a_port_all_styles_are_listed_and_below_them_why_a_port_is_missing(
+    monkeypatch,
+):
     check_golden("styles-all", invoke("styles").stdout)
-    monkeypatch.setattr("trigru.bench.commands.styles.unavailable", {"nnx": "no nnx here."}.get)
+    monkeypatch.setattr(
+        "trigru.bench.commands.styles.unavailable", {"nnx": "no nnx here."}.get
+    )
     assert invoke("styles").output.endswith("\nno nnx here.\n")
 
 
 def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatch):
     port = get_port("nnx")
-    lacking = [CallStyle(**(vars(style) | {"missing": lambda: "this flax is old"})) for style in port.call_styles]
+    lacking = [
+        CallStyle(**(vars(style) | {"missing": lambda: "this flax is old"}))
+        for style in port.call_styles
+    ]
     monkeypatch.setattr(type(port), "call_styles", tuple(lacking))
     found = invoke("styles", "nnx", "cached_partial")
-    assert found.stderr == "call style 'cached_partial' of nnx does not run here: this flax is old.\n"
+    assert (
+        found.stderr
+        == "call style 'cached_partial' of nnx does not run here: this flax is old.\n"
+    )
     assert "nnx.cached_partial(train_step, model, optimizer)" in found.stdout
-    assert "nnx[nnx.jit] does not run here: this flax is old." in invoke("styles").stdout
+    assert (
+        "nnx[nnx.jit] does not run here: this flax is old." in invoke("styles").stdout
+    )

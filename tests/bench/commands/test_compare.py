@@ -33,7 +33,17 @@ from trigru.impls import linen
 
 ROOT = Path(__file__).parents[3]
 ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
-TINY = ("--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward", "--port", "linen")
+TINY = (
+    "--quick",
+    "--processes",
+    "1",
+    "--workload",
+    "tiny",
+    "--phase",
+    "forward",
+    "--port",
+    "linen",
+)
 FULL = ("compare", *TINY[1:])
 STEP = ("compare", "--no-proof", *TINY[:-3], "step", "--port", "pure")
 COLD = ("compare", "--cold-start", "--port", "pure")
@@ -56,17 +66,28 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
     assert {(m.port, m.dtype, m.check) for m in run.trigru.begun.equality} == {
         (port, "float64", "golden") for port in ("pure", "linen")
     }
-    assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]", "linen[leaves]"]
+    assert [b.name for b in run.benchmarks] == [
+        "pure[jit]",
+        "pure[jit]#2",
+        "linen[apply]",
+        "linen[leaves]",
+    ]
     assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
     assert "\nSame results: " in result.stdout
     assert invoke("report", str(folder)).stdout == result.stdout
-    assert "Equality with the NumPy oracle" in invoke("report", str(folder), "--details").stdout
+    assert (
+        "Equality with the NumPy oracle"
+        in invoke("report", str(folder), "--details").stdout
+    )
 
 
 @pytest.fixture
 def without_b_hn(monkeypatch):
     load = linen.LinenPort.load
-    without = lambda port, config, params: load(port, config, params._replace(bias_n=0 * params.bias_n))  # noqa: E731
+
+    def without(port, config, params):
+        return load(port, config, params._replace(bias_n=0 * params.bias_n))
+
     monkeypatch.setattr(linen.LinenPort, "load", without)
 
 
@@ -76,53 +97,95 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, without_b
     run = load(folder / "results.json")
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
     untimed = [(u.arm.name, u.reason) for u in run.untimed]
-    assert untimed == [(f"linen[{style}]", "not proven equal: golden") for style in ("apply", "leaves")]
+    assert untimed == [
+        (f"linen[{style}]", "not proven equal: golden") for style in ("apply", "leaves")
+    ]
     assert "FAILED linen: golden" in result.stdout
     assert "not proven equal: golden" in (folder / "report.html").read_text()
     assert "FAILED: linen is not proven equal (golden)" in result.output
 
 
-@pytest.mark.parametrize("breaks", [True, False], ids=["it breaks", "plain JAX is not equal"])
+@pytest.mark.parametrize(
+    "breaks", [True, False], ids=["it breaks", "plain JAX is not equal"]
+)
 def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     failed = [Measurement("pure", "chunks", None, "carry", "float64", 1.0, 0.0)]
     monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: (failed, {}))
     monkeypatch.setattr(worker, "prepare", Mock(side_effect=TrigruError("it broke")))
     result = invoke(*(STEP if breaks else ("compare", *TINY)), "-o", str(folder))
     assert result.exit_code == 1
-    assert ("it broke" if breaks else "FAILED: plain JAX is not proven equal (chunks)") in result.stdout
+    assert (
+        "it broke" if breaks else "FAILED: plain JAX is not proven equal (chunks)"
+    ) in result.stdout
     assert "no arm has a number: " in result.stderr
-    assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
+    assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [
+        ("results.json", b"a former result")
+    ]
 
 
-@pytest.mark.parametrize(("words", "file"), [(STEP, "results.json"), (COLD, "cold_start.json")])
-def test_another_trigru_that_times_on_this_machine_is_waited_for(folder, monkeypatch, words, file):
+@pytest.mark.parametrize(
+    ("words", "file"), [(STEP, "results.json"), (COLD, "cold_start.json")]
+)
+def test_another_trigru_that_times_on_this_machine_is_waited_for(
+    folder, monkeypatch, words, file
+):
     said, other, starts = [], ExitStack(), load_starts(COLD_STARTS).starts
     other.enter_context(scratch.claimed(scratch.TIMING, "this machine", pytest.fail))
     monkeypatch.setattr(scratch, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(arguments, "say", lambda sentence: said.append(sentence) or other.close())
-    monkeypatch.setattr(compare, "measure_cold_starts", lambda ports, *_: said.append(ports) or starts)
-    monkeypatch.setattr(ASK_PROCESS, lambda *request: said.append(["pure"]) or ask_here(*request))
+    monkeypatch.setattr(
+        arguments, "say", lambda sentence: said.append(sentence) or other.close()
+    )
+    monkeypatch.setattr(
+        compare, "measure_cold_starts", lambda ports, *_: said.append(ports) or starts
+    )
+    monkeypatch.setattr(
+        ASK_PROCESS, lambda *request: said.append(["pure"]) or ask_here(*request)
+    )
     result = invoke(*words, "-o", str(folder))
     assert result.exit_code == 0, result.output
     waited, *timed = said
     assert waited.startswith("this machine is in use by another trigru (process ")
     assert timed == [["pure"]]
-    assert invoke("report", str(folder / file)).stdout.splitlines()[-9:] == result.stdout.splitlines()[-9:]
+    assert (
+        invoke("report", str(folder / file)).stdout.splitlines()[-9:]
+        == result.stdout.splitlines()[-9:]
+    )
 
 
-def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed(monkeypatch):
+def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed(
+    monkeypatch,
+):
     asked, prover = Mock(return_value=([], {})), Prover()
     monkeypatch.setattr(compare, "verify_ports", asked)
     checks, styles = get_checks("step"), {"step": ("apply", "jit")}
     for quick, devices, scope in (
         (False, (1,), (DTYPES, None, ("stock", "fused"), None)),
-        (True, (1, 2, 128), (("float64", "bfloat16"), checks, ("stock", "fused"), styles)),
+        (
+            True,
+            (1, 2, 128),
+            (("float64", "bfloat16"), checks, ("stock", "fused"), styles),
+        ),
     ):
-        of = plan(ports=("linen",), phases=("step",), styles=("apply",), kernels=("fused",), devices=devices)
-        compare._prove(msgspec.structs.replace(of, dtype="bfloat16"), prover, quick=quick, anew=quick)
+        of = plan(
+            ports=("linen",),
+            phases=("step",),
+            styles=("apply",),
+            kernels=("fused",),
+            devices=devices,
+        )
+        compare._prove(
+            msgspec.structs.replace(of, dtype="bfloat16"),
+            prover,
+            quick=quick,
+            anew=quick,
+        )
         assert asked.call_args.args == (("pure", "linen"), *scope)
         many = compare.MOST_DEVICES if quick else None
-        assert asked.call_args.kwargs == {"devices": many, "prover": prover, "anew": quick}
+        assert asked.call_args.kwargs == {
+            "devices": many,
+            "prover": prover,
+            "anew": quick,
+        }
 
 
 def interrupted_before(phase):
@@ -134,7 +197,10 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     path, partial = folder / "results.json", folder / "results.partial.jsonl"
     monkeypatch.setattr(ASK_PROCESS, interrupted_before("step"))
     result = invoke(*options)
-    assert (result.exit_code, [p.name for p in folder.iterdir()]) == (130, ["results.json"])
+    assert (result.exit_code, [p.name for p in folder.iterdir()]) == (
+        130,
+        ["results.json"],
+    )
     assert "nothing was measured, and nothing written.\ninterrupted.\n" in result.stderr
     monkeypatch.setattr(ASK_PROCESS, interrupted_before("forward"))
     result = invoke(*options)
@@ -146,7 +212,9 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     assert "INTERRUPTED" in invoke("report", str(partial)).stdout
 
     monkeypatch.setattr(ASK_PROCESS, FakeProcesses())
-    assert "with other options" in str(invoke(*options, "--precision", "default").exception)
+    assert "with other options" in str(
+        invoke(*options, "--precision", "default").exception
+    )
     unproven = invoke(*[word for word in options if word != "--no-proof"])
     assert "is of a run with --no-proof" in str(unproven.exception)
     result = invoke(*options)
@@ -155,7 +223,9 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     whole = load(path)
     assert (whole.trigru.complete, whole.trigru.interruptions) == (True, 1)
     assert [b.arm.phase for b in whole.benchmarks] == ["step"] * 3 + ["forward"] * 3
-    assert [b.timed for b in whole.benchmarks[:3]] == [b.timed for b in half.benchmarks], "measured once"
+    assert [b.timed for b in whole.benchmarks[:3]] == [
+        b.timed for b in half.benchmarks
+    ], "measured once"
     assert not partial.exists()
 
 
@@ -165,15 +235,22 @@ def test_an_unfinished_run_is_deleted_if_that_is_asked_for(folder):
     assert isinstance(invoke(*STEP, "-o", str(folder)).exception, ResumeError)
     assert partial.read_bytes() == b"hours"
     assert invoke(*STEP, "-o", str(folder), "--fresh").exit_code == 0
-    assert (load(folder / "results.json").trigru.complete, partial.exists()) == (True, False)
+    assert (load(folder / "results.json").trigru.complete, partial.exists()) == (
+        True,
+        False,
+    )
 
 
-def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, without_b_hn):
+def test_a_run_that_is_continued_keeps_what_was_proven(
+    folder, monkeypatch, without_b_hn
+):
     monkeypatch.setattr(ASK_PROCESS, Mock(side_effect=ChildDiedError("killed")))
     died = invoke("compare", *TINY, "-o", str(folder))
     assert isinstance(died.exception, ChildDiedError)
     assert "0 of 1 parts are kept" in died.stderr, "the proof is"
-    monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: pytest.fail("it was verified again"))
+    monkeypatch.setattr(
+        compare, "verify_ports", lambda *_, **__: pytest.fail("it was verified again")
+    )
     monkeypatch.setattr(ASK_PROCESS, ask_here)
     path = folder / "results.partial.jsonl"
     whole = path.read_bytes()
@@ -182,8 +259,12 @@ def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch, with
     other = invoke("compare", *TINY, "-o", str(folder))
     assert "was begun elsewhere: jax " in str(other.exception)
     path.write_bytes(whole)
-    assert "is of a first look, not proven in full: add --quick" in str(invoke(*FULL, "-o", str(folder)).exception)
-    assert invoke("compare", *TINY, "--anew", "-o", str(folder)).exit_code == 2, "that needs --fresh, too"
+    assert "is of a first look, not proven in full: add --quick" in str(
+        invoke(*FULL, "-o", str(folder)).exception
+    )
+    assert invoke("compare", *TINY, "--anew", "-o", str(folder)).exit_code == 2, (
+        "that needs --fresh, too"
+    )
     assert invoke("compare", *TINY, "-o", str(folder)).exit_code == 1
     run = load(folder / "results.json")
     assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
@@ -205,7 +286,9 @@ def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypa
     assert sorted(p.name for p in folder.iterdir()) == ["report.html", "results.json"]
 
 
-def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monkeypatch):
+def test_where_the_result_cannot_be_written_it_stays_in_the_journal(
+    folder, monkeypatch
+):
     replace = os.replace
 
     def fail(*paths):
@@ -224,21 +307,45 @@ def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monk
     assert load(folder / "results.json").trigru.complete
 
 
-def test_where_the_page_cannot_be_written_the_result_stands_and_blocks_no_other_run(folder, monkeypatch):
+def test_where_the_page_cannot_be_written_the_result_stands_and_blocks_no_other_run(
+    folder, monkeypatch
+):
     with monkeypatch.context() as patched:
-        patched.setattr(compare, "write_page", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        patched.setattr(
+            compare,
+            "write_page",
+            Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")),
+        )
         code, out, err = call(*STEP, "-o", str(folder))
     assert (code, "report.html is not written: trigru report" in err) == (2, True)
     assert load(folder / "results.json").trigru.complete
     assert invoke("report", str(folder)).stdout == out
-    assert invoke(*STEP, "--phase", "forward", "-o", str(folder)).exit_code == 0, "another plan"
+    assert invoke(*STEP, "--phase", "forward", "-o", str(folder)).exit_code == 0, (
+        "another plan"
+    )
 
 
 def test_the_pytest_benchmark_suite_runs():
     chosen = "tiny and forward and (pure or linen)"
-    command = [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "bench",
+        "--benchmark-only",
+        "-k",
+        chosen,
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTEST_")
+    }
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
     assert result.returncode == 0, result.stdout
     assert "4 passed" in result.stdout
     assert "tiny/forward/float32/stock" in result.stdout

@@ -36,11 +36,15 @@ def port(tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize(("candidate", "code", "verdict"), [
-    (SAME, 0, "the same function. These agree: outputs,"),
-    (ANOTHER, 1, "another function. The outputs differ by"),
-    (UNKNOWN, 125, "cannot be told. The outputs differ by"),
-], ids=["same", "another", "unknown"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("candidate", "code", "verdict"),
+    [
+        (SAME, 0, "the same function. These agree: outputs,"),
+        (ANOTHER, 1, "another function. The outputs differ by"),
+        (UNKNOWN, 125, "cannot be told. The outputs differ by"),
+    ],
+    ids=["same", "another", "unknown"],
+)
 def test_the_exit_code_is_the_verdict(port, candidate, code, verdict):
     left, out, err = port(my_port=MODELS + candidate)
     assert left == code, out + err
@@ -50,10 +54,18 @@ def test_the_exit_code_is_the_verdict(port, candidate, code, verdict):
 
 def test_the_line_where_the_models_of_two_files_part(port):
     left, out, _ = port(
-        "a.py", "b.py:candidate", "--inputs", "a.py:x", a=MODELS, b=MODELS.replace("x =", "y =") + ANOTHER
+        "a.py",
+        "b.py:candidate",
+        "--inputs",
+        "a.py:x",
+        a=MODELS,
+        b=MODELS.replace("x =", "y =") + ANOTHER,
     )
     assert left == 1
-    assert ' candidate b.py:9\n      candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n' in out
+    assert (
+        ' candidate b.py:9\n      candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n'
+        in out
+    )
     assert "  w = w, as it is (by values)\n" in out
 
 
@@ -72,25 +84,54 @@ mapping = {"a": ("w", lambda w: 2 * w)}
 def test_two_folders_with_modules_of_the_same_name(port, tmp_path):
     for folder, factor in (("old", 1), ("new", 2)):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "layers.py").write_text(f"FACTOR = {factor}\n", encoding="utf-8")
+        (tmp_path / folder / "layers.py").write_text(
+            f"FACTOR = {factor}\n", encoding="utf-8"
+        )
         code = f"from layers import FACTOR\n{MODELS}reference = Model(params, lambda p, x: FACTOR * x @ p['w'])\n"
         (tmp_path / folder / "model.py").write_text(code, encoding="utf-8")
-    codes = [port("old/model.py:reference", f"{folder}/model.py:reference")[0] for folder in ("new", "old")]
+    codes = [
+        port("old/model.py:reference", f"{folder}/model.py:reference")[0]
+        for folder in ("new", "old")
+    ]
     assert codes == [1, 0]
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize(("code", "message"), [
-    ("x = 1\n1 / 0", "my_port.py fails at line 2: ZeroDivisionError: division by zero"),
-    ("import sys\nsys.exit(3)", "my_port.py ends by itself, with exit code 3: expected models, and no script."),
-    ("x = 1", "my_port.py has no 'reference': expected a trigru.parity.Model of that name."),
-    ("reference = 3", "is of type int, expected a trigru.parity.Model, such as Model.linen(module, variables)"),
-    (MODELS + "candidate = None", "my_port.py is of type NoneType, expected a trigru.parity.Model"),
-    (MODELS.replace("x =", "y =") + SAME, "has no 'x': expected an array, or a tuple of arrays"),
-    (MODELS + SAME + "x[:] = np.nan", "an input has NaN or infinity"),
-    (MODELS + SAME + "x = x[:, :3]", "my_port.py:7 with the inputs float32[2, 3]: TypeError"),
-    (MODELS + SAME + "mapping = ['w']", "mapping is of type list"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "x = 1\n1 / 0",
+            "my_port.py fails at line 2: ZeroDivisionError: division by zero",
+        ),
+        (
+            "import sys\nsys.exit(3)",
+            "my_port.py ends by itself, with exit code 3: expected models, and no script.",
+        ),
+        (
+            "x = 1",
+            "my_port.py has no 'reference': expected a trigru.parity.Model of that name.",
+        ),
+        (
+            "reference = 3",
+            "is of type int, expected a trigru.parity.Model, such as Model.linen(module, variables)",
+        ),
+        (
+            MODELS + "candidate = None",
+            "my_port.py is of type NoneType, expected a trigru.parity.Model",
+        ),
+        (
+            MODELS.replace("x =", "y =") + SAME,
+            "has no 'x': expected an array, or a tuple of arrays",
+        ),
+        (MODELS + SAME + "x[:] = np.nan", "an input has NaN or infinity"),
+        (
+            MODELS + SAME + "x = x[:, :3]",
+            "my_port.py:7 with the inputs float32[2, 3]: TypeError",
+        ),
+        (MODELS + SAME + "mapping = ['w']", "mapping is of type list"),
+    ],
+)
 def test_a_bad_file_is_refused_in_a_sentence(port, tmp_path, code, message):
     left, out, err = port(my_port=code)
     assert (left, out) == (2, "")
@@ -102,22 +143,39 @@ def test_a_bad_file_is_refused_in_a_sentence(port, tmp_path, code, message):
 def test_the_time_of_models_that_are_the_same_function(port, monkeypatch):
     arms, timed = [], port_time._timed
     monkeypatch.setattr(port_time, "ROUNDS", 6)
-    monkeypatch.setattr(port_time, "_timed", lambda some: arms.extend(some) or timed(some))
-    left, out, _ = port("my_port.py", "--time", "--format", "json", my_port=MODELS + SAME)
+    monkeypatch.setattr(
+        port_time, "_timed", lambda some: arms.extend(some) or timed(some)
+    )
+    left, out, _ = port(
+        "my_port.py", "--time", "--format", "json", my_port=MODELS + SAME
+    )
     costs = json.loads(out)["cost"]
     assert (left, [cost["phase"] for cost in costs]) == (0, ["forward", "train step"])
     executables = {id(arm._compiled.runtime_executable()) for arm in arms}
-    assert len(executables) == 6, "the second copy of the reference is compiled by itself, too"
+    assert len(executables) == 6, (
+        "the second copy of the reference is compiled by itself, too"
+    )
     for cost in costs:
         assert [timed["clock"] for timed in cost["timed"]] == ["blocked", "pipelined"]
-        assert all(timed["low"] <= timed["ratio"] <= timed["high"] for timed in cost["timed"])
-        assert all(seconds > 0 for seconds in (*cost["build_s"], *cost["timed"][0]["time_s"]))
+        assert all(
+            timed["low"] <= timed["ratio"] <= timed["high"] for timed in cost["timed"]
+        )
+        assert all(
+            seconds > 0 for seconds in (*cost["build_s"], *cost["timed"][0]["time_s"])
+        )
         assert len(cost["temp_bytes"]) == 2
 
 
 def test_the_report_on_the_cost():
     timed = ClockComparison(1.25, 1.2, 1.3, "pipelined", 0.01, "slower", (2e-4, 2.5e-4))
-    cost = PhaseCost("forward", (timed,), (0.5, 0.75), (1_000_000, 2_500_000), {"dots": (2, 3)}, False)
+    cost = PhaseCost(
+        "forward",
+        (timed,),
+        (0.5, 0.75),
+        (1_000_000, 2_500_000),
+        {"dots": (2, 3)},
+        False,
+    )
     _, *lines = cost_lines([cost])
     assert lines == [
         "  forward, in a loop: 1.250 (1.200 to 1.300), slower; noise floor 1.0% (200 µs, 250 µs)",
@@ -128,10 +186,18 @@ def test_the_report_on_the_cost():
 
 
 def test_models_of_another_function_are_not_timed_and_json_has_the_facts(port):
-    left, out, err = port("my_port.py", "--time", "--format", "json", my_port=MODELS + ANOTHER)
+    left, out, err = port(
+        "my_port.py", "--time", "--format", "json", my_port=MODELS + ANOTHER
+    )
     facts = json.loads(out)
-    assert (left, facts["verdict"], facts["places"][0]["candidate"]["line"]) == (1, "another", 9)
-    assert facts["parameters"]["matched"] == [{"candidate": "w", "reference": ["w"], "how": "as it is", "by": "values"}]
+    assert (left, facts["verdict"], facts["places"][0]["candidate"]["line"]) == (
+        1,
+        "another",
+        9,
+    )
+    assert facts["parameters"]["matched"] == [
+        {"candidate": "w", "reference": ["w"], "how": "as it is", "by": "values"}
+    ]
     assert not facts.get("cost")
     assert "They are not timed, since they are not the same function." in err
 
@@ -141,11 +207,15 @@ def test_the_candidate_is_saved(port, tmp_path):
     code, out, err = port("my_port.py", "--save", str(saved), my_port=MODELS + TURNED)
     assert code == 0, out + err
     assert err.endswith(f"other is saved to {saved}, with the parameters of mine.\n")
-    np.testing.assert_array_equal(load_file(saved)["v"], np.arange(1, 13, dtype="float32").reshape(4, 3).T / 10)
+    np.testing.assert_array_equal(
+        load_file(saved)["v"], np.arange(1, 13, dtype="float32").reshape(4, 3).T / 10
+    )
 
 
 def test_a_suffix_is_refused_before_anything_is_compared(port, tmp_path):
-    code, out, err = port("my_port.py", "--save", str(tmp_path / "model.eqx"), my_port=MODELS + TURNED)
+    code, out, err = port(
+        "my_port.py", "--save", str(tmp_path / "model.eqx"), my_port=MODELS + TURNED
+    )
     assert (code, out) == (2, "")
     assert "expected .safetensors" in err
     assert [path.name for path in tmp_path.glob("model.*")] == []

@@ -8,7 +8,15 @@ import msgspec
 import pytest
 from support.cli import invoke
 from support.files import COLD_STARTS, lines_of
-from support.runs import PROOF, SMALL, draw_run, run_of, save, with_machine, with_provenance
+from support.runs import (
+    PROOF,
+    SMALL,
+    draw_run,
+    run_of,
+    save,
+    with_machine,
+    with_provenance,
+)
 from trigru.bench.analysis.merge import merge
 from trigru.bench.results.arm import Untimed
 
@@ -37,25 +45,37 @@ def test_what_another_command_wrote_is_shown_with_its_page(written, tmp_path):
     run = written("run", draw_run(1, **SMALL))
     shutil.copy(COLD_STARTS, run)  # beside a run, which is shown
     both = invoke("report", str(run), str(folder)).stdout
-    assert both.index(f"{run}:") < both.index(f"{folder}:") < both.index(said), "one after the other"
+    assert both.index(f"{run}:") < both.index(f"{folder}:") < both.index(said), (
+        "one after the other"
+    )
 
 
 def test_a_style_without_a_number_has_a_row_that_says_why(tmp_path):
     run = draw_run(1, **SMALL)
-    broken = [Untimed(b.arm, "it broke") for b in run.benchmarks if b.name == "nnx[nnx.jit]"]
+    broken = [
+        Untimed(b.arm, "it broke") for b in run.benchmarks if b.name == "nnx[nnx.jit]"
+    ]
     records = msgspec.structs.replace(run_of(run), untimed=broken)
     timed = [
-        msgspec.structs.replace(g, timed=[t for t in g.timed if t.arm not in {u.arm.id for u in broken}])
+        msgspec.structs.replace(
+            g, timed=[t for t in g.timed if t.arm not in {u.arm.id for u in broken}]
+        )
         for g in records.groups_timed
     ]
-    save(merge(msgspec.structs.replace(records, groups_timed=timed)), tmp_path / "results.json")
+    save(
+        merge(msgspec.structs.replace(records, groups_timed=timed)),
+        tmp_path / "results.json",
+    )
     done = invoke("report", str(tmp_path), "--format", "csv", "--style", "nnx.jit")
     assert done.exit_code == 0, done.stderr
     assert "it broke" in done.stdout
 
 
 def test_what_changed_is_a_page(written, tmp_path):
-    run, new = written("run", draw_run(1, **SMALL)), written("new", draw_run(2, {"linen": 1.5}, **SMALL))
+    run, new = (
+        written("run", draw_run(1, **SMALL)),
+        written("new", draw_run(2, {"linen": 1.5}, **SMALL)),
+    )
     done = invoke("diff", run, new, "--output", str(tmp_path / "to"))
     page = (tmp_path / "to" / "diff.html").read_text()
     assert done.exit_code == 1, "a regression is one, with a page of it"
@@ -74,12 +94,23 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(written):
     found = invoke("diff", folder, written("slow", slow))
     assert found.exit_code == 1
     assert "FAILED: 1 arm slower by more than 5.0% (linen 1 of 1)." in found.stdout
-    assert invoke("diff", folder, written("again", slow), "--fail-above", "0.6").exit_code == 0
+    assert (
+        invoke("diff", folder, written("again", slow), "--fail-above", "0.6").exit_code
+        == 0
+    )
     elsewhere = written("elsewhere", with_machine(slow, device="another"))
-    more = msgspec.structs.replace(old.trigru.plan, processes=old.trigru.plan.processes + 1)
+    more = msgspec.structs.replace(
+        old.trigru.plan, processes=old.trigru.plan.processes + 1
+    )
     begun = f"{folder}/results.partial.jsonl"
     run = run_of(with_provenance(old, plan=more))
     Path(begun).write_bytes(lines_of([run.begun, *run.started, *run.groups_timed]))
     for other, codes in ((elsewhere, [125, 1]), (begun, [125, 0])):
-        assert [invoke("diff", folder, other, *option).exit_code for option in ((), ("--anyway",))] == codes
-    assert json.loads(invoke("diff", folder, begun, "--format", "json").stdout)["passed"] is False
+        assert [
+            invoke("diff", folder, other, *option).exit_code
+            for option in ((), ("--anyway",))
+        ] == codes
+    assert (
+        json.loads(invoke("diff", folder, begun, "--format", "json").stdout)["passed"]
+        is False
+    )

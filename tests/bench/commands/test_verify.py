@@ -29,29 +29,75 @@ from trigru.impls.upstream import DEPARTURES
 
 def test_verify_speaks_to_machines_of_what_was_asked_for():
     found = invoke(
-        *("verify", "--port", "pure", "--port", "linen", "--check", "conversion", "--check", "closed"),
-        *("--dtype", "float64", "--kernel", "stock", "--kernel", "fused", "--format", "json"),
+        *(
+            "verify",
+            "--port",
+            "pure",
+            "--port",
+            "linen",
+            "--check",
+            "conversion",
+            "--check",
+            "closed",
+        ),
+        *(
+            "--dtype",
+            "float64",
+            "--kernel",
+            "stock",
+            "--kernel",
+            "fused",
+            "--format",
+            "json",
+        ),
     )
     assert found.exit_code == 0
     data = json.loads(found.stdout)
     assert (data["schema"], data["passed"], data["unavailable"]) == (2, True, {})
     assert data["versions"]["jax"]
-    seen = {(m["port"], m["kernel"], m["check"], m["dtype"]) for m in data["measurements"]}
-    assert seen == {*product(("pure", "linen"), ("stock", "fused"), ("conversion", "closed"), ("float64",))}
+    seen = {
+        (m["port"], m["kernel"], m["check"], m["dtype"]) for m in data["measurements"]
+    }
+    assert seen == {
+        *product(
+            ("pure", "linen"),
+            ("stock", "fused"),
+            ("conversion", "closed"),
+            ("float64",),
+        )
+    }
 
 
-def test_each_kind_of_row_that_failed_has_a_script_of_its_own(tmp_path, monkeypatch, capsys):
+def test_each_kind_of_row_that_failed_has_a_script_of_its_own(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    row = Measurement("pure", "contract", None, "carry", "float64", 1.0, 1e-12, levels={"T": "1"})
+    row = Measurement(
+        "pure", "contract", None, "carry", "float64", 1.0, 1e-12, levels={"T": "1"}
+    )
     fused = replace(row, kernel="fused")
-    command._write_scripts([row, replace(row, quantity="outputs"), fused, replace(row, check="other", error=0.0)])
-    written = [str(command.SCRIPTS / f"{name}.py") for name in ("pure-contract", "pure-fused-contract")]
-    assert capsys.readouterr().err.splitlines() == [f"alone: python {path}" for path in written]
+    command._write_scripts(
+        [
+            row,
+            replace(row, quantity="outputs"),
+            fused,
+            replace(row, check="other", error=0.0),
+        ]
+    )
+    written = [
+        str(command.SCRIPTS / f"{name}.py")
+        for name in ("pure-contract", "pure-fused-contract")
+    ]
+    assert capsys.readouterr().err.splitlines() == [
+        f"alone: python {path}" for path in written
+    ]
     assert sorted(str(path) for path in command.SCRIPTS.iterdir()) == written
     assert "fused" in (tmp_path / written[1]).read_text()
 
 
-def test_what_needs_devices_is_asked_of_processes_that_have_as_many_and_the_rest_of_others(monkeypatch):
+def test_what_needs_devices_is_asked_of_processes_that_have_as_many_and_the_rest_of_others(
+    monkeypatch,
+):
     asked = set()
 
     class Fake(Child):
@@ -73,7 +119,17 @@ def test_what_needs_devices_is_asked_of_processes_that_have_as_many_and_the_rest
 
 
 def test_verify_counts_what_failed(monkeypatch):
-    asked = ("verify", "--port", "pure", "--check", "start", "--check", "held", "--dtype", "float64")
+    asked = (
+        "verify",
+        "--port",
+        "pure",
+        "--check",
+        "start",
+        "--check",
+        "held",
+        "--dtype",
+        "float64",
+    )
     found = invoke(*asked)
     assert found.exit_code == 0
     assert "2 measurements, all within their bounds." in found.stderr
@@ -85,7 +141,16 @@ def test_verify_counts_what_failed(monkeypatch):
     suite = ElementTree.fromstring(invoke(*asked, "--format", "junit").stdout)
     assert suite.get("failures") == "1"
     assert "1 of 2 measurements failed." in found.stderr
-    of_parts = ("verify", "--upstream", "--port", "linen", "--check", "held", "--dtype", "float32")
+    of_parts = (
+        "verify",
+        "--upstream",
+        "--port",
+        "linen",
+        "--check",
+        "held",
+        "--dtype",
+        "float32",
+    )
     for nothing in (invoke(*asked[:-1], "float32"), invoke(*of_parts)):
         assert nothing.exit_code == 2
         assert "nothing was measured" in nothing.stderr
@@ -100,9 +165,22 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
     other = DEPARTURES[0]._replace(what="converts otherwise", checks=("conversion",))
     monkeypatch.setattr(upstream, "DEPARTURES", (other,))
     asked = ("--check", "start", "--check", "conversion")
-    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--format", "json", *asked)
+    found = invoke(
+        "verify",
+        "--upstream",
+        "--port",
+        "linen",
+        "--dtype",
+        "float64",
+        "--format",
+        "json",
+        *asked,
+    )
     assert found.exit_code == 1
-    departures = {(d["part"], d["what"], d["seen"], d["status"]) for d in json.loads(found.stdout)["departures"]}
+    departures = {
+        (d["part"], d["what"], d["seen"], d["status"])
+        for d in json.loads(found.stdout)["departures"]
+    }
     assert departures == {
         ("nn.RNN", "converts otherwise", "passes conversion", "GONE"),
         ("nn.RNN", "fails start", "explained by no departure", "NEW"),
@@ -116,7 +194,9 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_pa
     chosen = ("--check", "conversion", "--dtype", "float64", "--format", "json")
     command = [sys.executable, "-m", "trigru.bench.cli", "verify", *option, *chosen]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    found = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment
+    )
     assert found.returncode == 0, found.stderr
     data = json.loads(found.stdout)
     assert "not here" in data["unavailable"]["equinox"]
@@ -124,7 +204,9 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_pa
     assert data["measurements"]
 
 
-def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails(monkeypatch):
+def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails(
+    monkeypatch,
+):
     harmless = Fault("harmless", "none", "sequence", PORT)
     for faults, exit_code in (((NO_B_HN,), 0), ((NO_B_HN, harmless), 1)):
         monkeypatch.setattr("trigru.impls.faults.FAULTS", faults)
@@ -143,7 +225,9 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails
     monkeypatch.setattr(Examiner, "ask", ask)
     found = invoke("verify", "--self-test")
     assert found.exit_code == 1
-    assert "the port without a fault failed, too: the above says nothing" in found.stderr
+    assert (
+        "the port without a fault failed, too: the above says nothing" in found.stderr
+    )
     proved = Prover.prove
 
     def prove(prover, asked, on):
@@ -153,15 +237,27 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails
 
     monkeypatch.setattr(Prover, "prove", prove)
     found = invoke("verify", "--self-test")
-    assert (found.exit_code, "0 of 1 noticed" in found.stdout) == (1, True), "a death is no notice"
+    assert (found.exit_code, "0 of 1 noticed" in found.stdout) == (1, True), (
+        "a death is no notice"
+    )
 
 
 def test_verify_says_what_it_compiled_and_where_it_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked = ("verify", "--port", "pure", "--check", "counted")
-    first, again, without = invoke(*asked), invoke(*asked), invoke(*asked, TRIGRU_NO_CACHE="1")
+    first, again, without = (
+        invoke(*asked),
+        invoke(*asked),
+        invoke(*asked, TRIGRU_NO_CACHE="1"),
+    )
     assert [f.exit_code for f in (first, again, without)] == [0, 0, 0]
     (kept,) = (tmp_path / "trigru" / "programs").iterdir()
-    assert re.search(rf"^[1-9]\d* programs compiled, 0 taken from {kept}$", first.stderr, re.M), first.stderr
-    assert re.search(rf"^0 programs compiled, [1-9]\d* taken from {kept}$", again.stderr, re.M), again.stderr
-    assert re.search(r"^[1-9]\d* programs compiled$", without.stderr, re.M), without.stderr
+    assert re.search(
+        rf"^[1-9]\d* programs compiled, 0 taken from {kept}$", first.stderr, re.M
+    ), first.stderr
+    assert re.search(
+        rf"^0 programs compiled, [1-9]\d* taken from {kept}$", again.stderr, re.M
+    ), again.stderr
+    assert re.search(r"^[1-9]\d* programs compiled$", without.stderr, re.M), (
+        without.stderr
+    )

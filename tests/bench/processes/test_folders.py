@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 from trigru.bench.processes import scratch as folders
-from trigru.bench.processes.scratch import ScratchError, claimed, folder_claim, private_folder, scratch
+from trigru.bench.processes.scratch import (
+    ScratchError,
+    claimed,
+    folder_claim,
+    private_folder,
+    scratch,
+)
 
 HOLDER = """
 import sys, time
@@ -23,7 +29,9 @@ with claimed("machine", "this machine", print):
 @pytest.mark.parametrize("readable", [True, False])
 def test_who_has_a_claim_is_named_and_waited_for(monkeypatch, readable):
     monkeypatch.setattr(folders, "LOOK_EVERY_S", 0.01)
-    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout.readline() == "claimed\n"
         if not readable:
             (folders._claims() / f"machine-{platform.node()}.txt").write_bytes(b"\xff")
@@ -39,11 +47,16 @@ def test_who_has_a_claim_is_named_and_waited_for(monkeypatch, readable):
     assert f"this machine is in use by another trigru ({owner}" in message
 
 
-def test_a_claim_is_free_again_after_a_failure_and_where_nothing_can_be_written(monkeypatch):
+def test_a_claim_is_free_again_after_a_failure_and_where_nothing_can_be_written(
+    monkeypatch,
+):
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), claimed("machine", "it", pytest.fail):
             _ = 1 / 0
-    with claimed("machine", "it", pytest.fail), claimed("another", "the other", pytest.fail):
+    with (
+        claimed("machine", "it", pytest.fail),
+        claimed("another", "the other", pytest.fail),
+    ):
         pass
     monkeypatch.setattr(folders, "_claims", lambda: None)
     with claimed("machine", "it", pytest.fail), claimed("machine", "it", pytest.fail):
@@ -53,7 +66,12 @@ def test_a_claim_is_free_again_after_a_failure_and_where_nothing_can_be_written(
 def test_a_folder_is_the_same_by_each_of_its_names(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     monkeypatch.chdir(tmp_path)
-    names = [Path("folder"), tmp_path / "folder", tmp_path / "link", Path("folder/../folder")]
+    names = [
+        Path("folder"),
+        tmp_path / "folder",
+        tmp_path / "link",
+        Path("folder/../folder"),
+    ]
     assert len({folder_claim(name) for name in names}) == 1
     assert folder_claim(tmp_path / "other") != folder_claim(tmp_path / "folder")
 
@@ -85,8 +103,13 @@ with scratch() as folder:
 def test_temporary_folders_go_and_those_of_killed_processes_too(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     variables = os.environ | {"TMPDIR": str(tmp_path)}
-    dead = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, env=variables).stdout.strip()
-    others = [tmp_path / name for name in ("trigru-2026-results", "trigru-scratch-results", "else")]
+    dead = subprocess.run(
+        [sys.executable, "-c", KILLED], capture_output=True, text=True, env=variables
+    ).stdout.strip()
+    others = [
+        tmp_path / name
+        for name in ("trigru-2026-results", "trigru-scratch-results", "else")
+    ]
     for folder in (Path(dead) / "programs", *others):
         folder.mkdir()
     with scratch() as used, scratch() as another:
@@ -95,10 +118,15 @@ def test_temporary_folders_go_and_those_of_killed_processes_too(tmp_path, monkey
     assert {*tmp_path.iterdir()} == {*others}
 
 
-def test_a_temporary_folder_where_others_can_exchange_files_is_refused(tmp_path, monkeypatch):
+def test_a_temporary_folder_where_others_can_exchange_files_is_refused(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     tmp_path.chmod(0o777)
-    with pytest.raises(ScratchError, match="Set TMPDIR to a folder of your own"), scratch():
+    with (
+        pytest.raises(ScratchError, match="Set TMPDIR to a folder of your own"),
+        scratch(),
+    ):
         pass
     tmp_path.chmod(0o1777)
     with scratch():

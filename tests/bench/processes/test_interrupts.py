@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 from support.processes import ends_within
 from trigru.bench.analysis.merge import load
-from trigru.bench.processes.interrupts import Interrupted, listening, raise_if_interrupted, shielded
+from trigru.bench.processes.interrupts import (
+    Interrupted,
+    listening,
+    raise_if_interrupted,
+    shielded,
+)
 from trigru.bench.results.files import Journal
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,7 +31,9 @@ def default_handlers():
     """As in a process that neither nohup nor a shell's background job started."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in NUMBERS}
     yield
-    assert {signal.signal(number, handler) for number, handler in before.items()} == {signal.SIG_DFL}
+    assert {signal.signal(number, handler) for number, handler in before.items()} == {
+        signal.SIG_DFL
+    }
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -62,7 +69,11 @@ def test_a_write_is_finished_first():
     with listening(), pytest.raises(Interrupted):
         write()
     assert done == ["inner", "outer"]
-    with listening(), pytest.raises(ZeroDivisionError), shielded():  # a failure within is the failure
+    with (
+        listening(),
+        pytest.raises(ZeroDivisionError),
+        shielded(),
+    ):  # a failure within is the failure
         _ = send() or 1 / 0
 
 
@@ -81,14 +92,32 @@ IMPORTS = "import os, signal\nfrom trigru.bench.processes.interrupts import *\n"
 SEND = "os.kill(os.getpid(), signal.SIGTERM)\n"
 
 
-@pytest.mark.parametrize(("code", "said", "exit_code"), [
-    ("signal.signal(15, signal.SIG_IGN)\nlisten()\n" + SEND + "raise_if_interrupted()\nprint('on')", "on", 0),
-    ("listen()\n" + 2 * SEND + "print('on')", "on", 0),
-    ("listen()\n" + 3 * SEND + "print('on')", "", 143),
-    ("listen()\nwith shielded():\n " + " ".join(3 * [SEND]) + " print('on', flush=True)\nprint('never')", "on", 1),
-], ids=["nohup", "two", "three", "three within a write"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "said", "exit_code"),
+    [
+        (
+            "signal.signal(15, signal.SIG_IGN)\nlisten()\n"
+            + SEND
+            + "raise_if_interrupted()\nprint('on')",
+            "on",
+            0,
+        ),
+        ("listen()\n" + 2 * SEND + "print('on')", "on", 0),
+        ("listen()\n" + 3 * SEND + "print('on')", "", 143),
+        (
+            "listen()\nwith shielded():\n "
+            + " ".join(3 * [SEND])
+            + " print('on', flush=True)\nprint('never')",
+            "on",
+            1,
+        ),
+    ],
+    ids=["nohup", "two", "three", "three within a write"],
+)
 def test_what_a_process_does_about_signals(code, said, exit_code):
-    done = subprocess.run([sys.executable, "-c", IMPORTS + code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS + code], capture_output=True, text=True
+    )
     assert (done.stdout.strip(), done.returncode) == (said, exit_code)
 
 
@@ -107,30 +136,72 @@ main()
 
 
 def test_a_signal_during_the_end_of_python_changes_no_exit_code():
-    assert subprocess.run([sys.executable, "-c", LATE], stdout=subprocess.DEVNULL).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", LATE], stdout=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )
 
 
 def start(folder, *words):
     """Start trigru so that it hears all signals: what a shell starts in the background ignores SIGINT."""
-    environment = os.environ | {"TMPDIR": str(folder), "XDG_CACHE_HOME": str(folder.parent), "TRIGRU_NO_CACHE": "1"}
-    command = ["env", "--default-signal=INT,TERM,HUP", sys.executable, "-m", "trigru.bench.cli", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    environment = os.environ | {
+        "TMPDIR": str(folder),
+        "XDG_CACHE_HOME": str(folder.parent),
+        "TRIGRU_NO_CACHE": "1",
+    }
+    command = [
+        "env",
+        "--default-signal=INT,TERM,HUP",
+        sys.executable,
+        "-m",
+        "trigru.bench.cli",
+        *words,
+    ]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
 
 
-@pytest.mark.parametrize("numbers", [[signal.SIGKILL], [signal.SIGINT] * 2, [signal.SIGTERM], [signal.SIGHUP]], ids=str)
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGKILL], [signal.SIGINT] * 2, [signal.SIGTERM], [signal.SIGHUP]],
+    ids=str,
+)
 def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
     folder = tmp_path / "here" / "out"
     folder.mkdir(parents=True)
     results, partial = folder / "results.json", folder / "results.partial.jsonl"
     results.write_bytes(b"a former result")
     run = (
-        "compare", "--no-proof", "--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure",
-        "--processes", "2", "-o", str(folder),
-    )  # fmt: skip
+        "compare",
+        "--no-proof",
+        "--workload",
+        "tiny",
+        "--phase",
+        "forward",
+        "--phase",
+        "step",
+        "--port",
+        "pure",
+        "--processes",
+        "2",
+        "-o",
+        str(folder),
+    )
     process = start(folder.parent, *run)
-    while process.poll() is None and not (partial.exists() and b"GroupTimed" in partial.read_bytes()):
+    while process.poll() is None and not (
+        partial.exists() and b"GroupTimed" in partial.read_bytes()
+    ):
         time.sleep(0.05)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = (
+        Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    )
     for number in numbers:
         process.send_signal(number)
         time.sleep(0.05)
@@ -140,7 +211,10 @@ def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
     assert results.read_bytes() == b"a former result"
     parts = Journal.read(partial).groups_timed
     if numbers != [signal.SIGKILL]:
-        assert (process.returncode, err.endswith("interrupted.\n")) == (128 + numbers[0], True)
+        assert (process.returncode, err.endswith("interrupted.\n")) == (
+            128 + numbers[0],
+            True,
+        )
         assert len(parts) == int(re.search(r"(\d+) of 4 parts are kept", err)[1])
         assert not list(folder.parent.glob("trigru-*")), "a temporary folder is left"
     again = start(folder.parent, *run)
@@ -149,5 +223,13 @@ def test_a_run_that_is_ended_loses_nothing(tmp_path, numbers):
     assert not [*folder.glob("*.partial.jsonl"), *folder.parent.glob("trigru-*")]
     whole = load(results)
     assert whole.trigru.complete
-    times = {(b.arm.id, process): timed.time_s for b in whole.benchmarks for process, timed in b.timed.items()}
-    assert all(times[timed.arm, part.process] == timed.time_s for part in parts for timed in part.timed)
+    times = {
+        (b.arm.id, process): timed.time_s
+        for b in whole.benchmarks
+        for process, timed in b.timed.items()
+    }
+    assert all(
+        times[timed.arm, part.process] == timed.time_s
+        for part in parts
+        for timed in part.timed
+    )

@@ -26,7 +26,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIGRU_NO_CACHE", "1")  # of programs
     monkeypatch.setattr(keeping, "digest", lambda: "as it is")
     monkeypatch.setattr(keeping, "find_spec", lambda name: None)  # no accelerator
-    monkeypatch.setattr(keeping, "expand", lambda subjects, *_: [QuestionId(subjects[0], "life", None)])
+    monkeypatch.setattr(
+        keeping, "expand", lambda subjects, *_: [QuestionId(subjects[0], "life", None)]
+    )
     return tmp_path
 
 
@@ -54,7 +56,10 @@ def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept():
         (PURE, "cpu", [PASSED, replace(PASSED, check="magic")]),
         (PURE, "cpu", [replace(PASSED, error=None, problem="not offered: lengths")]),
         (PURE, "cpu", [replace(PASSED, error=1e200, bound=1e300)]),
-        *((PURE, "cpu", [replace(PASSED, **{name: value})]) for name, value in OTHER_FACTS.items()),
+        *(
+            (PURE, "cpu", [replace(PASSED, **{name: value})])
+            for name, value in OTHER_FACTS.items()
+        ),
     ):
         keep(subject, backend, measurements, LIFE)
         assert kept(subject, LIFE) is None, (subject, backend, measurements)
@@ -63,16 +68,25 @@ def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept():
 def test_another_kernel_or_code_or_an_accelerator_has_no_part_in_it(monkeypatch):
     keep(PURE, "cpu", [PASSED], LIFE)
     assert kept(PortId("port", "pure", "fused"), LIFE) is None
-    for name, other in (("digest", lambda: "changed"), ("find_spec", lambda name: name == "jax_plugins" or None)):
+    for name, other in (
+        ("digest", lambda: "changed"),
+        ("find_spec", lambda name: name == "jax_plugins" or None),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(keeping, name, other)
             assert kept(PURE, LIFE) is None
 
 
-@pytest.mark.parametrize(("place", "change"), [
-    ("measurements 0", {"error": 1e-11}), ("", {"when": "yesterday"}), ("", {"digest": "as it was"}),
-    ("measurements *", {"port": "nnx"}), ("", lambda proof: proof.pop("measurements")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("measurements 0", {"error": 1e-11}),
+        ("", {"when": "yesterday"}),
+        ("", {"digest": "as it was"}),
+        ("measurements *", {"port": "nnx"}),
+        ("", lambda proof: proof.pop("measurements")),
+    ],
+)
 def test_a_proof_of_something_else_is_none(place, change, folder):
     keep(PURE, "cpu", [PASSED], LIFE)
     (file,) = folder.iterdir()
@@ -101,11 +115,25 @@ def test_the_oldest_proofs_go(folder, monkeypatch):
 @pytest.fixture
 def environment(tmp_path):
     """Places that Python imports from: trigru's own, JAX's, and another package's."""
-    for name in ("own/port.py", *(f"site/{name}" for name in ("jax/core.py", "jax/core.so", "other/code.py",
-                                                              "jax-1.dist-info/METADATA"))):  # fmt: skip
+    for name in (
+        "own/port.py",
+        *(
+            f"site/{name}"
+            for name in (
+                "jax/core.py",
+                "jax/core.so",
+                "other/code.py",
+                "jax-1.dist-info/METADATA",
+            )
+        ),
+    ):
         touch(tmp_path / name, "x = 1")
     variables = {"JAX_ENABLE_X64": "0", "HOME": "/h"}
-    return {"environment": variables, "search": [str(tmp_path / "site")], "own": [tmp_path / "own"]}
+    return {
+        "environment": variables,
+        "search": [str(tmp_path / "site")],
+        "own": [tmp_path / "own"],
+    }
 
 
 def touch(path, text):
@@ -128,10 +156,18 @@ CHANGES = {
     "site/sitecustomize.py": "",
     "site/more.pth": "/elsewhere",
     "site/jax-1.dist-info/METADATA": "Version: 2",
-    "a file's time": lambda place, given: os.utime(place / "site/other/code.py", (1, 1)),
-    "a module that is gone": lambda place, given: (place / "site/other/code.py").unlink(),
-    "where modules are looked for": lambda place, given: given["search"].append(str(place / "own")),
-    "a setting of JAX": lambda place, given: given["environment"].update(JAX_ENABLE_X64="1"),
+    "a file's time": lambda place, given: os.utime(
+        place / "site/other/code.py", (1, 1)
+    ),
+    "a module that is gone": lambda place, given: (
+        place / "site/other/code.py"
+    ).unlink(),
+    "where modules are looked for": lambda place, given: given["search"].append(
+        str(place / "own")
+    ),
+    "a setting of JAX": lambda place, given: given["environment"].update(
+        JAX_ENABLE_X64="1"
+    ),
     "threads": lambda place, given: given["environment"].update(OMP_NUM_THREADS="1"),
     "version": (sys, "other"),
     "executable": (sys, "other"),
@@ -143,7 +179,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_each_change_of_what_a_proof_depends_on_is_seen(what, environment, tmp_path, monkeypatch):
+def test_each_change_of_what_a_proof_depends_on_is_seen(
+    what, environment, tmp_path, monkeypatch
+):
     monkeypatch.setattr(keeping, "digest", cache(lambda: digest_of(**environment)))
     before = keeping.digest()
     assert keeping.nothing_changed()
@@ -160,14 +198,23 @@ def test_each_change_of_what_a_proof_depends_on_is_seen(what, environment, tmp_p
 
 def test_what_changes_nothing_is_no_part_of_it(environment, tmp_path):
     before = digest_of(**environment)
-    environment["environment"] |= {"HOME": "other", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # memory of a GPU
+    environment["environment"] |= {
+        "HOME": "other",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }  # memory of a GPU
     touch(tmp_path / "site/jax/__pycache__/core.pyc", "compiled")
     touch(tmp_path / "site/other/readme.md", "text")
     assert digest_of(**environment) == before
-    assert {path.name for path in keeping.own_roots()} >= {"common", "impls", "bench"}, "trigru's own are read whole"
+    assert {path.name for path in keeping.own_roots()} >= {
+        "common",
+        "impls",
+        "bench",
+    }, "trigru's own are read whole"
 
 
-def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, tmp_path, monkeypatch):
+def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(
+    environment, tmp_path, monkeypatch
+):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     environment["search"] = [str(tmp_path / "here"), *environment["search"]]
@@ -181,12 +228,20 @@ def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, t
 def test_a_proof_of_fewer_questions_is_kept_for_these_alone(tmp_path, monkeypatch):
     some = {"checks": get_checks("life"), "styles": {"forward": None}}
     monkeypatch.setattr(keeping, "nothing_changed", lambda: True)
-    monkeypatch.setattr(keeping, "expand", lambda _, dtypes, checks, *__: [QuestionId(PURE, c.name) for c in checks])
+    monkeypatch.setattr(
+        keeping,
+        "expand",
+        lambda _, dtypes, checks, *__: [QuestionId(PURE, c.name) for c in checks],
+    )
     prover, asked = Prover(), []
     prover.programs, prover.backend = tmp_path, "cpu"
-    monkeypatch.setattr(prover, "prove", lambda questions, _: asked.append(questions) or [PASSED])
+    monkeypatch.setattr(
+        prover, "prove", lambda questions, _: asked.append(questions) or [PASSED]
+    )
     for _ in range(2):
-        assert verifying.verify_ports(("pure",), ("float64",), **some, prover=prover)[0] == [PASSED]
+        assert verifying.verify_ports(("pure",), ("float64",), **some, prover=prover)[
+            0
+        ] == [PASSED]
     (questions,) = asked
     assert kept(PURE, questions) is not None
     assert kept(PURE, [*questions, QuestionId(PURE, "golden")]) is None
@@ -209,7 +264,9 @@ def test_a_command_takes_a_proof_that_is_kept_and_says_so(monkeypatch):
     assert found == [PASSED]
     assert "by the same code; --anew proves again" in said[0]
     some = {"checks": get_checks("styles"), "styles": {"forward": None}}
-    assert verifying.verify_ports(("pure",), ("float64",), **some, prover=NoProver())[0] == [PASSED]
+    assert verifying.verify_ports(("pure",), ("float64",), **some, prover=NoProver())[
+        0
+    ] == [PASSED]
     for dtypes, anew in ((verifying.DTYPES, True), (("float64",), False)):
         with pytest.raises(AssertionError, match="questions were asked"):
             verifying.verify_ports(("pure",), dtypes, anew=anew, prover=NoProver())

@@ -33,7 +33,10 @@ def test_only_the_call_styles_that_were_asked_for_are_asked_about():
         asked = expand([PURE], ("float64",), get_checks("styles"), styles)
         return {(style_of(q.row, get_port("pure")), q.row["phase"]) for q in asked}
 
-    of_all, of_one = styles_in(None), styles_in({"forward": ["leaves"], "train_step": None})
+    of_all, of_one = (
+        styles_in(None),
+        styles_in({"forward": ["leaves"], "train_step": None}),
+    )
     assert ("leaves", "forward") in of_one < of_all
     assert {style for style, phase in of_one if phase == "forward"} == {"leaves"}
     trained = {style.name for style in available_styles(get_port("pure"), "train_step")}
@@ -47,7 +50,9 @@ def test_questions_read_an_iterable_once_and_ask_of_a_port_once():
     assert expand(iter([PURE, PURE]), iter(dtypes), iter(checks)) == asked
     assert {q.row["dtype"] for q in asked if q.row} >= {*dtypes}
     port = get_port("pure")
-    assert len(verification.questions(iter([port]), iter(dtypes), iter(checks))) == len(asked)
+    assert len(verification.questions(iter([port]), iter(dtypes), iter(checks))) == len(
+        asked
+    )
     with pytest.raises(UnknownNameError, match="unknown dtype 'float8'"):
         expand([PURE], ["float8"], checks)
     with pytest.raises(InputError, match="there is no check to ask"):
@@ -89,16 +94,25 @@ def find(question):
 questions.find = find
 answer_request = questions.answer_request
 """)
-        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        monkeypatch.setenv(
+            "PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        )
         monkeypatch.setattr(prover, "WORKER", "mine.worker:answer_request")
 
     return put
 
 
 def test_a_question_is_found_again_by_its_names():
-    subjects = [PURE, PortId("port", "linen", "fused"), PortId("upstream", "nnx"), PortId("fault", "no-b-hn")]
+    subjects = [
+        PURE,
+        PortId("port", "linen", "fused"),
+        PortId("upstream", "nnx"),
+        PortId("fault", "no-b-hn"),
+    ]
     for asked in expand(subjects, DTYPES, CHECKS):
-        port, check, row = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
+        port, check, row = find(
+            msgspec.json.decode(msgspec.json.encode(asked), type=type(asked))
+        )
         assert port is get_subject(asked.subject)
         assert (check.name, row) == (asked.check, asked.row)
     assert get_subject(subjects[1]).kernel == "fused"
@@ -109,7 +123,9 @@ def test_a_question_is_found_again_by_its_names():
 @pytest.mark.parametrize("early", [False, True])
 def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early):
     told = []
-    found, died = prove(FEW, lambda done, question: told.append((done, question)), early=early)
+    found, died = prove(
+        FEW, lambda done, question: told.append((done, question)), early=early
+    )
     assert [done for done, _ in told] == list(range(1, len(FEW) + 1))
     assert all(question in FEW for _, question in told)
     here = verify([get_port("pure")], checks=CHECKED)
@@ -120,7 +136,15 @@ def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early
 
 def test_few_questions_are_asked_by_this_process(monkeypatch):
     monkeypatch.setattr(prover, "WORKER", "there.is.none")
-    told, questions = [], [FEW[0], QuestionId(PURE, "styles", whole_row({"transform": "compiled", "phase": "forward"}))]
+    told, questions = (
+        [],
+        [
+            FEW[0],
+            QuestionId(
+                PURE, "styles", whole_row({"transform": "compiled", "phase": "forward"})
+            ),
+        ],
+    )
     found, _ = prove(questions, lambda done, question: told.append(question))
     assert told == questions[::-1], "those about programs as users have them come first"
     assert [m.check for m in found] == [q.check for q in questions]
@@ -129,7 +153,11 @@ def test_few_questions_are_asked_by_this_process(monkeypatch):
 
 def test_a_death_is_told_by_the_ports_own_name_and_kernel(child_runs):
     child_runs("os.kill(os.getpid(), 9)")
-    asked = expand([PortId("upstream", "nnx"), PortId("port", "pure", "fused")], ["float64"], get_checks("held"))
+    asked = expand(
+        [PortId("upstream", "nnx"), PortId("port", "pure", "fused")],
+        ["float64"],
+        get_checks("held"),
+    )
     found = [(m.port, m.kernel) for m in prove(asked)[0]]
     assert found == [(get_upstream("nnx").PORT.name, "stock"), ("pure", "fused")]
 
@@ -139,7 +167,9 @@ def test_rows_that_kill_their_process_are_told_apart(child_runs):
     rows = expand([PortId("port", "pure")], ["float64"], get_checks("contract"))[:2]
     found = prove(rows)[0]
     assert [m.passed for m in found] == [False, False]
-    assert not list(contradictions(found)), "snapshots and results with them can be read"
+    assert not list(contradictions(found)), (
+        "snapshots and results with them can be read"
+    )
     assert [m.levels for m in found] == [unusual(q.row) for q in rows]
 
 
@@ -154,7 +184,11 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
 
         def answers_to(self, request, *_):
             check = request.questions[0].check
-            if check == "start" if len(request.questions) == 1 else request.start in begun:
+            if (
+                check == "start"
+                if len(request.questions) == 1
+                else request.start in begun
+            ):
                 return
             if len(request.questions) > 1 or check != "held":
                 number = int(request.start * len(request.questions))
@@ -169,7 +203,10 @@ def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypa
     found, died = prove(FEW, lambda done, question: told.append(done))
     assert told == list(range(1, len(FEW) + 1))
     problems = {m.check: m.problem for m in found if m != EQUAL}
-    assert problems == {"held": "killed by chance", "start": "the process ended without an answer"}
+    assert problems == {
+        "held": "killed by chance",
+        "start": "the process ended without an answer",
+    }
     assert {q.check for q in died} == set(problems)
 
 
@@ -193,7 +230,9 @@ def test_an_interrupt_ends_the_processes(child_runs, tmp_path):
     assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
 
 
-@pytest.mark.parametrize("harm", [lambda file: file.write_bytes(b"damaged"), os.remove], ids=["bits", "gone"])
+@pytest.mark.parametrize(
+    "harm", [lambda file: file.write_bytes(b"damaged"), os.remove], ids=["bits", "gone"]
+)
 def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
     monkeypatch.setattr(prover, "programs_folder", lambda: tmp_path)
     monkeypatch.setattr(questions, "LEAST_KEPT_S", 0.0)

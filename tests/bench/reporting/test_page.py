@@ -19,16 +19,51 @@ from support.runs import (
 from trigru.bench.analysis.answer import answer
 from trigru.bench.commands.report import run_page
 from trigru.bench.reporting.numbers import format_time
-from trigru.bench.reporting.plots import BLUE, INK, Picture, answer_figure, inline, themed
+from trigru.bench.reporting.plots import (
+    BLUE,
+    INK,
+    Picture,
+    answer_figure,
+    inline,
+    themed,
+)
 from trigru.bench.reporting.times import time_tables
 from trigru.bench.results.arm import Untimed
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\x1b[31m\u202e\" onload='x' {{7*7}} $x^2_"
 OWN_ELEMENTS = {
-    "html", "head", "meta", "title", "link", "style", "body", "section", "details", "summary", "h1", "h2", "h3", "p",
-    "code", "div", "figure", "table", "thead", "tbody", "tr", "th", "td", "svg", "g", "defs", "path", "use", "text",
-    "clippath", "rect",
-}  # fmt: skip
+    "html",
+    "head",
+    "meta",
+    "title",
+    "link",
+    "style",
+    "body",
+    "section",
+    "details",
+    "summary",
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "code",
+    "div",
+    "figure",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "svg",
+    "g",
+    "defs",
+    "path",
+    "use",
+    "text",
+    "clippath",
+    "rect",
+}
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
 
@@ -58,31 +93,54 @@ def run():
 
 def test_it_has_all_tables_of_a_run_and_its_times(run):
     read = page(run)
-    assert {*read.texts} >= {"Equality with the NumPy oracle", *(section.title for section in time_tables(run))}
+    assert {*read.texts} >= {
+        "Equality with the NumPy oracle",
+        *(section.title for section in time_tables(run)),
+    }
     (row, *_) = answer(run).rows
     time = format_time(row.cells["documented"]["nnx"].median_s)
-    assert any(text.startswith(time) for text in read.texts[read.texts.index("Time per call") :])
-    parts = ("Training updates (each call waited for), ", "<svg ", "<details>", "Same results", "<table")
+    assert any(
+        text.startswith(time)
+        for text in read.texts[read.texts.index("Time per call") :]
+    )
+    parts = (
+        "Training updates (each call waited for), ",
+        "<svg ",
+        "<details>",
+        "Same results",
+        "<table",
+    )
     places = [read.html.index(part) for part in parts]
-    assert places == sorted(places), "the answer and its picture first, all else folds out"
+    assert places == sorted(places), (
+        "the answer and its picture first, all else folds out"
+    )
     (picture,) = (attributes for tag, attributes in read.elements if tag == "svg")
     assert picture["role"] == "img"
     assert f"NNX {time}" in picture["aria-label"]
     assert "#010203" not in read.html, "ink has the colour of the page's text"
     html = page(with_provenance(run, load=99.0)).html
     warning = html.index('<p class="warning">Busy machine: 99.0 processes on')
-    assert warning < html.index("Training updates (each call waited for), "), "before any number"
+    assert warning < html.index("Training updates (each call waited for), "), (
+        "before any number"
+    )
 
 
 def test_what_a_file_holds_is_text_and_nothing_runs(run):
     hostile = with_machine(
-        with_provenance(run, command=[HOSTILE], equality=[replace(EQUAL, check=HOSTILE)]),
-        device=HOSTILE, versions={"jax": HOSTILE, HOSTILE: "1"},
-    )  # fmt: skip
+        with_provenance(
+            run, command=[HOSTILE], equality=[replace(EQUAL, check=HOSTILE)]
+        ),
+        device=HOSTILE,
+        versions={"jax": HOSTILE, HOSTILE: "1"},
+    )
     benchmarks = []
     for b in run.benchmarks:
         style = HOSTILE if b.arm.style == "nnx.jit" else b.arm.style
-        benchmarks.append(make_benchmark(msgspec.structs.replace(b.arm, style=style), b.time_s, b.process))
+        benchmarks.append(
+            make_benchmark(
+                msgspec.structs.replace(b.arm, style=style), b.time_s, b.process
+            )
+        )
     untimed = [Untimed(make_arm(f"{HOSTILE}[x]"), HOSTILE)]
     hostile = msgspec.structs.replace(hostile, benchmarks=benchmarks, untimed=untimed)
     read = page(hostile)
@@ -91,7 +149,11 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
         assert not {name for name in attributes if name.startswith("on")}, tag
         target = attributes.get("src") or attributes.get("href") or ""
         assert not target or target.startswith(("data:", "#"))
-    (policy,) = (a["content"] for _, a in read.elements if a.get("http-equiv") == "Content-Security-Policy")
+    (policy,) = (
+        a["content"]
+        for _, a in read.elements
+        if a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy.startswith("default-src 'none'")
     assert "script" not in policy
     assert not {"\x1b", "\u202e"} & {*read.html}
@@ -100,20 +162,35 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
 
 def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
     run = draw_run(1, **SMALL)
-    wide = [msgspec.structs.replace(b, low=0.9 * b.ratio, high=1.3 * b.ratio) for b in run.benchmarks]
+    wide = [
+        msgspec.structs.replace(b, low=0.9 * b.ratio, high=1.3 * b.ratio)
+        for b in run.benchmarks
+    ]
     found = answer(with_benchmarks(run, wide))
     (row,) = found.rows
     (axes,) = answer_figure(found).axes
     linen, nnx = row.cells["documented"]["linen"], row.cells["documented"]["nnx"]
     drawn = [container.lines[0] for container in axes.containers][:3]
-    assert [line.get_xdata()[0] for line in drawn] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
-    assert [line.get_markerfacecolor() != "none" for line in drawn] == [True, False, True]
+    assert [line.get_xdata()[0] for line in drawn] == [
+        linen.ratio,
+        nnx.ratio,
+        row.cells["functional"]["nnx"].ratio,
+    ]
+    assert [line.get_markerfacecolor() != "none" for line in drawn] == [
+        True,
+        False,
+        True,
+    ]
     interval = axes.containers[0].lines[2][0].get_segments()[0][:, 0]
     assert interval.tolist() == pytest.approx([linen.low, linen.high])
     texts = [text.get_text() for text in axes.texts]
     assert axes.figure.get_suptitle() == "○ as documented    ● functional style"
-    assert len([text for text in texts if "→" in text]) == 2, "linen is documented in functional style"
-    assert not any(text.get_annotation_clip() for text in axes.texts), "they stand beside the axes"
+    assert len([text for text in texts if "→" in text]) == 2, (
+        "linen is documented in functional style"
+    )
+    assert not any(text.get_annotation_clip() for text in axes.texts), (
+        "they stand beside the axes"
+    )
 
 
 def test_a_figure_is_laid_out_once_whatever_a_user_has_set():

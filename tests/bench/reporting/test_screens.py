@@ -9,7 +9,17 @@ import pytest
 from support import runs
 from support.cli import invoke, shown
 from support.golden import ROOT, check_golden
-from support.runs import ARMS, EQUAL, PROGRAM, draw_run, make_arm, make_benchmark, make_results, plan, with_provenance
+from support.runs import (
+    ARMS,
+    EQUAL,
+    PROGRAM,
+    draw_run,
+    make_arm,
+    make_benchmark,
+    make_results,
+    plan,
+    with_provenance,
+)
 from trigru.bench.analysis.answer import answer, timings
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
@@ -32,26 +42,51 @@ FAST = runs.FAST | {"linen[apply]": 1.3e-4}
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
 
-def timed(workload="question", phase="forward", programs=None, rounds=3, processes=5, **facts):
+def timed(
+    workload="question", phase="forward", programs=None, rounds=3, processes=5, **facts
+):
     """Processes which agree but for parts of a thousandth."""
     process, arms = np.repeat(range(processes), rounds), []
     for name, time_s in FAST.items():
         facts["verdict"] = "slower" if time_s > 1.1e-4 else "indistinguishable"
-        facts |= {"ratio": time_s / 1e-4, "program": (programs or {}).get(name, PROGRAM)}
-        arms.append(make_benchmark(make_arm(name, workload, phase), time_s * (1 + 0.0001 * process), process, **facts))
+        facts |= {
+            "ratio": time_s / 1e-4,
+            "program": (programs or {}).get(name, PROGRAM),
+        }
+        arms.append(
+            make_benchmark(
+                make_arm(name, workload, phase),
+                time_s * (1 + 0.0001 * process),
+                process,
+                **facts,
+            )
+        )
     return arms
 
 
 def mixed():
     """A run with all that a screen can say: failures, noise, arms without a number, and another device."""
-    odd = [runs.with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in timed("tiny")]
-    benchmarks = [*timed(programs={"linen[apply]": OTHER}), *odd, *timed("medium", "train_step", floor=0.2)]
+    odd = [
+        runs.with_facts(b, backend="gpu", device="A GPU")
+        if b.arm.port == "equinox"
+        else b
+        for b in timed("tiny")
+    ]
+    benchmarks = [
+        *timed(programs={"linen[apply]": OTHER}),
+        *odd,
+        *timed("medium", "train_step", floor=0.2),
+    ]
     failed = replace(EQUAL, port="nnx", error=1.0)
     untimed = [
         Untimed(make_arm("haiku[?]"), "haiku is not installed"),
         Untimed(make_arm("linen[leaves]"), "its first results were wrong"),
     ]
-    results = make_results(benchmarks, equality=[EQUAL, replace(EQUAL, check="step"), failed], complete=False)
+    results = make_results(
+        benchmarks,
+        equality=[EQUAL, replace(EQUAL, check="step"), failed],
+        complete=False,
+    )
     return msgspec.structs.replace(with_provenance(results, load=99.0), untimed=untimed)
 
 
@@ -75,7 +110,9 @@ def test_the_answer_with_warnings(make):
 def test_all_tables_of_a_run():
     run = mixed()
     check_golden("tables", "\n".join([*provenance_lines(run), shown(tables_of(run))]))
-    check_golden("tables-markdown", markdown("trigru", provenance_lines(run), tables_of(run)))
+    check_golden(
+        "tables-markdown", markdown("trigru", provenance_lines(run), tables_of(run))
+    )
 
 
 def test_the_times_in_each_format():
@@ -91,8 +128,19 @@ def test_the_times_in_each_format():
 
 def test_the_times_of_pairs_in_two_runs(tmp_path):
     for name, seed in (("a", 1), ("b", 2)):
-        runs.save(draw_run(seed, groups=("tiny/forward",), processes=3), tmp_path / name / "results.json")
-    words = ["report", str(tmp_path / "a"), str(tmp_path / "b"), "--format", "markdown", "--style", "functional"]
+        runs.save(
+            draw_run(seed, groups=("tiny/forward",), processes=3),
+            tmp_path / name / "results.json",
+        )
+    words = [
+        "report",
+        str(tmp_path / "a"),
+        str(tmp_path / "b"),
+        "--format",
+        "markdown",
+        "--style",
+        "functional",
+    ]
     for ratio, name in (("pairwise", "times-pairwise"), ("time", "times-seconds")):
         check_golden(name, invoke(*words, "--ratio", ratio).stdout)
 
@@ -104,25 +152,51 @@ def kernels():
 def sweep():
     benchmarks = [
         make_benchmark(
-            make_arm(name, f"tiny@hidden={size}"), [1e-3 * ratio] * 6, flops=float(size), floor=0.01,
-            ratio=ratio, low=0.999 * ratio, high=1.001 * ratio,
+            make_arm(name, f"tiny@hidden={size}"),
+            [1e-3 * ratio] * 6,
+            flops=float(size),
+            floor=0.01,
+            ratio=ratio,
+            low=0.999 * ratio,
+            high=1.001 * ratio,
         )
         for size, cost in ((8, 1.2), (16, 1.02), (32, 1.001))
-        for name, ratio in (("pure[jit]", 1.0), ("pure[jit]#2", 1.0), ("linen[apply]", cost))
-    ]  # fmt: skip
-    run = make_results(benchmarks, plan=plan(workloads=("tiny@hidden=8", "tiny@hidden=16", "tiny@hidden=32")))
+        for name, ratio in (
+            ("pure[jit]", 1.0),
+            ("pure[jit]#2", 1.0),
+            ("linen[apply]", cost),
+        )
+    ]
+    run = make_results(
+        benchmarks,
+        plan=plan(workloads=("tiny@hidden=8", "tiny@hidden=16", "tiny@hidden=32")),
+    )
     return overhead_tables(run)
 
 
 def devices():
-    arms = [make_arm(name, "medium", "train_step") for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]
+    arms = [
+        make_arm(name, "medium", "train_step")
+        for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")
+    ]
     two = msgspec.structs.replace(arms[2], devices=2, way="placed")
-    program = msgspec.structs.replace(PROGRAM, collectives=(Collective("all-reduce", 1024, 50, True),))
+    program = msgspec.structs.replace(
+        PROGRAM, collectives=(Collective("all-reduce", 1024, 50, True),)
+    )
     benchmarks = [make_benchmark(arm, [1e-3] * 6) for arm in arms]
     benchmarks.append(make_benchmark(two, [6e-4] * 6, program=program))
-    some = (Collective("all-reduce", 1024, 50, True), Collective("all-reduce", 8, None, True))
-    mixed = msgspec.structs.replace(PROGRAM, collectives=(*some, Collective("all-reduce", 2048, 1, False)))
-    benchmarks.append(make_benchmark(msgspec.structs.replace(two, way="shard_map"), [6e-4] * 6, program=mixed))
+    some = (
+        Collective("all-reduce", 1024, 50, True),
+        Collective("all-reduce", 8, None, True),
+    )
+    mixed = msgspec.structs.replace(
+        PROGRAM, collectives=(*some, Collective("all-reduce", 2048, 1, False))
+    )
+    benchmarks.append(
+        make_benchmark(
+            msgspec.structs.replace(two, way="shard_map"), [6e-4] * 6, program=mixed
+        )
+    )
     return speedup_tables(make_results(benchmarks, plan=plan(devices=(1, 2))))
 
 
@@ -132,11 +206,18 @@ def equality():
         replace(EQUAL, port="nnx", dtype="float32", error=0.2, bound=1.0),
         replace(EQUAL, check="conversion", error=0.0, bound=0.0),
         replace(EQUAL, check="conversion", port="nnx", error=1.0),
-        replace(EQUAL, check="step", port="nnx", error=None, problem=f"{NOT_OFFERED}: no such thing"),
+        replace(
+            EQUAL,
+            check="step",
+            port="nnx",
+            error=None,
+            problem=f"{NOT_OFFERED}: no such thing",
+        ),
         replace(EQUAL, kernel="fused"),
     ]
     findings = [
-        SeenDeparture("nnx.RNN", f"departure {n}", "seen", status) for n, status in enumerate((ON_RECORD, GONE, NEW))
+        SeenDeparture("nnx.RNN", f"departure {n}", "seen", status)
+        for n, status in enumerate((ON_RECORD, GONE, NEW))
     ]
     return [*equality_tables(measured), departures_table(findings)]
 
@@ -151,25 +232,39 @@ SMALL = {"groups": ("tiny/forward", "tiny/train_step"), "processes": 3, "rounds"
 
 def changed():
     """A slower framework, newer versions, and a proof that was lost."""
-    old = with_provenance(draw_run(1, **SMALL), equality=[EQUAL, replace(EQUAL, port="nnx")])
+    old = with_provenance(
+        draw_run(1, **SMALL), equality=[EQUAL, replace(EQUAL, port="nnx")]
+    )
     new = draw_run(2, {"linen": 1.5}, **SMALL)
-    new = runs.with_machine(new, versions={"python": "3.13.5", "jax": "0.12.1"}, commit="def")
-    return diff(old, with_provenance(new, equality=[EQUAL, replace(EQUAL, port="nnx", error=1.0)]))
+    new = runs.with_machine(
+        new, versions={"python": "3.13.5", "jax": "0.12.1"}, commit="def"
+    )
+    return diff(
+        old,
+        with_provenance(new, equality=[EQUAL, replace(EQUAL, port="nnx", error=1.0)]),
+    )
 
 
 def unlike():
     """Another machine, arms that are missing, noise, load, and files the wrong way round."""
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
     old = runs.with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
-    new = runs.with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
+    new = runs.with_machine(
+        draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8
+    )
     new = with_provenance(new, complete=False, load=99.0)
-    return diff(old, with_provenance(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
+    return diff(
+        old, with_provenance(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True
+    )
 
 
 def many():
     """More changes than have rows; most of them, and the second copy of the baseline."""
     calm = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
-    return diff(draw_run(1, **calm), draw_run(2, {"nnx": 1.3, "equinox": 0.5, "pure[jit]#2": 1.1}, **calm))
+    return diff(
+        draw_run(1, **calm),
+        draw_run(2, {"nnx": 1.3, "equinox": 0.5, "pure[jit]#2": 1.1}, **calm),
+    )
 
 
 def same():
@@ -179,25 +274,40 @@ def same():
 @pytest.mark.parametrize("make", [changed, unlike, many, same])
 def test_what_changed_between_two_runs(make):
     found = make()
-    check_golden(f"diff-{make.__name__}", "\n".join([*outcome(found), "", shown(diff_tables(found))]))
+    check_golden(
+        f"diff-{make.__name__}",
+        "\n".join([*outcome(found), "", shown(diff_tables(found))]),
+    )
 
 
 def test_what_differs_is_no_comparison_unless_it_is_accepted():
     check_golden("diff-refused", "\n".join(outcome(replace(unlike(), anyway=False))))
     with pytest.raises(UnjudgedError, match="the files have no arm in common"):
-        check_comparable(diff(draw_run(1, **SMALL), draw_run(2, groups=("question/forward",))))
+        check_comparable(
+            diff(draw_run(1, **SMALL), draw_run(2, groups=("question/forward",)))
+        )
 
 
 def test_two_sizes_of_the_published_run_fit_one_screen_also_on_a_busy_machine():
     found = answer(load(ROOT / "docs" / "results" / "cpu.json.gz"))
-    two = msgspec.structs.replace(found, rows=[row for row in found.rows if str(row.workload) in QUICK])
+    two = msgspec.structs.replace(
+        found, rows=[row for row in found.rows if str(row.workload) in QUICK]
+    )
     lines = answer_lines(two)
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
     check_golden("answer", "\n".join(lines))
     for warnings in ((), ("It is busy.",)):
-        lines = answer_lines(msgspec.structs.replace(two, run=with_provenance(two.run, complete=False)), warnings)
+        lines = answer_lines(
+            msgspec.structs.replace(two, run=with_provenance(two.run, complete=False)),
+            warnings,
+        )
         assert len(lines) <= 24
-        assert lines[: len(warnings) + 1] == [*warnings, "INTERRUPTED: not all was measured."]
+        assert lines[: len(warnings) + 1] == [
+            *warnings,
+            "INTERRUPTED: not all was measured.",
+        ]
         assert lines[-1].startswith("AMD EPYC")
-    assert "Too noisy" in "".join(answer_lines(answer(load(ROOT / "docs/results/cpu-py311.json.gz")))), "queued rows"
+    assert "Too noisy" in "".join(
+        answer_lines(answer(load(ROOT / "docs/results/cpu-py311.json.gz")))
+    ), "queued rows"

@@ -9,7 +9,16 @@ import msgspec
 import pytest
 from support.files import at, rewrite
 from support.processes import AGAIN, LINEN, PURE, FakeProcesses, ignore, journal_at
-from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, run_of, save, with_provenance
+from support.runs import (
+    MACHINE,
+    make_arm,
+    make_benchmark,
+    make_results,
+    plan,
+    run_of,
+    save,
+    with_provenance,
+)
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.results import files
 from trigru.bench.results.arm import NO_BASELINE, Untimed
@@ -29,11 +38,21 @@ def path(tmp_path):
 
 
 def test_the_samples_and_what_was_asked_are_read_as_they_were_saved(path):
-    lost = [msgspec.structs.replace(make_arm(name), division="fused") for name in ("pure[jit]", "pure[jit]#2")]
+    lost = [
+        msgspec.structs.replace(make_arm(name), division="fused")
+        for name in ("pure[jit]", "pure[jit]#2")
+    ]
     lost.append(make_arm("nnx[leaves]:fused", "tiny", division="fused"))
-    planned = plan(ports=("pure", "linen", "nnx"), kernels=("stock", "fused"), processes=1, rounds=3)
+    planned = plan(
+        ports=("pure", "linen", "nnx"),
+        kernels=("stock", "fused"),
+        processes=1,
+        rounds=3,
+    )
     idle = with_provenance(RESULTS, load=None, plan=planned)
-    saved = msgspec.structs.replace(idle, untimed=[Untimed(arm, "not equal") for arm in lost])
+    saved = msgspec.structs.replace(
+        idle, untimed=[Untimed(arm, "not equal") for arm in lost]
+    )
     save(saved, path)
     found = load(path)
     assert (found.untimed, found.datetime) == (saved.untimed, saved.datetime)
@@ -43,18 +62,33 @@ def test_the_samples_and_what_was_asked_are_read_as_they_were_saved(path):
     assert load(path.parent) == found
 
 
-@pytest.mark.parametrize(("lost", "reasons"), [
-    (LINEN, [Untimed(LINEN, "in one process: it broke")]),
-    (AGAIN, [Untimed(PURE, NO_BASELINE), Untimed(AGAIN, "it broke"), Untimed(LINEN, NO_BASELINE)]),
-], ids=["arm", "duplicate"])  # fmt: skip
-def test_an_arm_that_lost_its_number_in_a_later_process_has_a_reason_in_the_file(path, lost, reasons):
+@pytest.mark.parametrize(
+    ("lost", "reasons"),
+    [
+        (LINEN, [Untimed(LINEN, "in one process: it broke")]),
+        (
+            AGAIN,
+            [
+                Untimed(PURE, NO_BASELINE),
+                Untimed(AGAIN, "it broke"),
+                Untimed(LINEN, NO_BASELINE),
+            ],
+        ),
+    ],
+    ids=["arm", "duplicate"],
+)
+def test_an_arm_that_lost_its_number_in_a_later_process_has_a_reason_in_the_file(
+    path, lost, reasons
+):
     journal = journal_at(path.with_name("journal"))
     run(journal, ignore, FakeProcesses(fails={(1, lost.id): "it broke"}))
     journal.ended = Ended(RESULTS.datetime, None)
     files.save(merge(journal), path)
     found = load(path)
     assert found.untimed == merge(journal).untimed == reasons
-    assert [(b.arm, b.timed) for b in found.benchmarks] == [(b.arm, b.timed) for b in merge(journal).benchmarks]
+    assert [(b.arm, b.timed) for b in found.benchmarks] == [
+        (b.arm, b.timed) for b in merge(journal).benchmarks
+    ]
 
 
 def test_a_compressed_file_that_is_cut_is_refused(path):
@@ -65,18 +99,41 @@ def test_a_compressed_file_that_is_cut_is_refused(path):
 
 
 def test_pytest_benchmark_reads_it(path):
-    command = [sys.executable, "-m", "pytest_benchmark", "compare", str(path), "--columns=median,rounds"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest_benchmark",
+        "compare",
+        str(path),
+        "--columns=median,rounds",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "linen[apply]" in result.stdout
     assert "tiny/forward/float32/stock" in result.stdout
 
 
 def test_the_commit_is_trigrus_own(path):
-    for commit, id, dirty in (("abc", "abc", False), ("abc-dirty", "abc", True), ("", "unversioned", False)):
-        save(with_provenance(RESULTS, machine=msgspec.structs.replace(MACHINE, commit=commit)), path)
+    for commit, id, dirty in (
+        ("abc", "abc", False),
+        ("abc-dirty", "abc", True),
+        ("", "unversioned", False),
+    ):
+        save(
+            with_provenance(
+                RESULTS, machine=msgspec.structs.replace(MACHINE, commit=commit)
+            ),
+            path,
+        )
         info = json.loads(path.read_text())["commit_info"]
         assert (info["id"], info["dirty"], info["project"]) == (id, dirty, "trigru")
-        assert info.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
+        assert info.keys() == {
+            "id",
+            "time",
+            "author_time",
+            "dirty",
+            "project",
+            "branch",
+        }, "pytest-benchmark's"
 
 
 #: By the place of a record in the file, what it must have.
@@ -98,22 +155,40 @@ def test_a_file_that_lacks_a_fact_does_not_load(path, place):
     for fact in FACTS[place].split():
         save(RESULTS, path)
         rewrite(path, at(place, lambda content, fact=fact: content.pop(fact)))
-        with pytest.raises(ResultsFileError, match=f"missing required field `{fact}`|schema None") as caught:
+        with pytest.raises(
+            ResultsFileError, match=f"missing required field `{fact}`|schema None"
+        ) as caught:
             load(path)
         assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "output", [(), ("-o", "mine"), ("-omine",), ("-o=mine",), ("--output", "mine"), ("--output=mine",), ("-o", "-x")]
+    "output",
+    [
+        (),
+        ("-o", "mine"),
+        ("-omine",),
+        ("-o=mine",),
+        ("--output", "mine"),
+        ("--output=mine",),
+        ("-o", "-x"),
+    ],
 )
 def test_a_command_is_kept_without_where_the_results_went(monkeypatch, output):
-    monkeypatch.setattr(sys, "argv", ["/home/me/bin/trigru", "compare", *output, "--quick", "--processes", "3"])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["/home/me/bin/trigru", "compare", *output, "--quick", "--processes", "3"],
+    )
     assert command_line() == ["trigru", "compare", "--quick", "--processes", "3"]
 
 
 def test_a_sweep_varies_one_size_of_one_workload():
     for workloads, swept in (
-        (["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=6"], "hidden"),  # another size is fixed
+        (
+            ["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=6"],
+            "hidden",
+        ),  # another size is fixed
         (["tiny@batch=2@hidden=4", "tiny@batch=3@hidden=6"], None),
         (["tiny@hidden=4", "question@hidden=6"], None),
         (["tiny", "tiny@hidden=4", "tiny@hidden=6"], None),

@@ -12,7 +12,12 @@ from trigru.bench.analysis.starts import SCHEMA, ColdStarts
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.reporting.times import cold_start_tables
 from trigru.bench.timing import coldstart
-from trigru.bench.timing.coldstart import ColdStart, answer_request, measure_cold_start, measure_cold_starts
+from trigru.bench.timing.coldstart import (
+    ColdStart,
+    answer_request,
+    measure_cold_start,
+    measure_cold_starts,
+)
 from trigru.common.port.programs import Build
 from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
@@ -20,10 +25,21 @@ from trigru.impls import pure
 
 
 def a_start(port="pure", import_s=1.0, peak_bytes=2**28, on_device=None):
-    return ColdStart(port, "jit", import_s, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.002, peak_bytes, on_device)
+    return ColdStart(
+        port,
+        "jit",
+        import_s,
+        0.5,
+        Build(0.1, 0.05, 0.25, 0.5),
+        0.002,
+        peak_bytes,
+        on_device,
+    )
 
 
-def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(monkeypatch):
+def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(
+    monkeypatch,
+):
     started, said = [], []
 
     def measure(port):
@@ -33,7 +49,9 @@ def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(mon
     monkeypatch.setattr(coldstart, "measure_cold_start", measure)
     found = measure_cold_starts(["a", "b", "c"], 4, lambda *of: said.append(of))
     assert "".join(started) == "abc" + "abc" + "bca" + "cab" + "abc"
-    assert [(cold.port, cold.import_s) for cold in found] == [(started[n], n + 1.0) for n in range(3, 15)]
+    assert [(cold.port, cold.import_s) for cold in found] == [
+        (started[n], n + 1.0) for n in range(3, 15)
+    ]
     assert said[:2] == [("start a (warm-up)", 0.0), ("start b (warm-up)", 1 / 15)]
     assert said[-1] == ("start c (4 of 4)", 1 / 15)
     assert measure_cold_starts([], 2, lambda *of: None) == []
@@ -42,15 +60,27 @@ def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(mon
 def test_the_table():
     """Medians and the range of the total; memory that nobody knows, of an accelerator, and columns of their widest."""
     wide = Build(0.1234, 0.1234, 0.1234, 12.345)
-    starts = [a_start(import_s=import_s, on_device=n * 2**20) for n, import_s in ((7, 1.0), (0, 4.0), (6, 2.0))]
+    starts = [
+        a_start(import_s=import_s, on_device=n * 2**20)
+        for n, import_s in ((7, 1.0), (0, 4.0), (6, 2.0))
+    ]
     starts += [a_start("linen", peak_bytes=None)]
-    starts += [ColdStart("equinox", "filter_jit", s, 12.345, wide, 0.1, 1100 * 2**20) for s in (12.345, 98.765)]
-    found = ColdStarts(SCHEMA, [], "2026-11-24T01:02:03+00:00", MACHINE, 0.24, None, starts)
+    starts += [
+        ColdStart("equinox", "filter_jit", s, 12.345, wide, 0.1, 1100 * 2**20)
+        for s in (12.345, 98.765)
+    ]
+    found = ColdStarts(
+        SCHEMA, [], "2026-11-24T01:02:03+00:00", MACHINE, 0.24, None, starts
+    )
     check_golden("cold-start", shown(cold_start_tables(found)))
 
 
-@pytest.mark.parametrize(("port", "frameworks"), [("linen", ["flax"]), ("equinox", ["equinox"])])
-def test_a_start_clocks_the_import_of_jax_and_of_its_framework_alone(port, frameworks, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("port", "frameworks"), [("linen", ["flax"]), ("equinox", ["equinox"])]
+)
+def test_a_start_clocks_the_import_of_jax_and_of_its_framework_alone(
+    port, frameworks, tmp_path, monkeypatch
+):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -77,7 +107,9 @@ print(sorted({{"equinox", "flax", "torch", "trigru.common.equality.oracle"}} & s
     assert not list(tmp_path.iterdir()), "programs were kept for the next process"
 
 
-def test_import_init_and_second_step_are_told_apart_and_the_step_is_waited_for(monkeypatch):
+def test_import_init_and_second_step_are_told_apart_and_the_step_is_waited_for(
+    monkeypatch,
+):
     real, uses_cache = pure.PurePort.make, []
 
     def make(*of):
@@ -107,16 +139,32 @@ def test_a_start_of_plain_jax_is_measured(monkeypatch):
     found = measure_cold_start("pure")
     build = found.build
     assert (found.port, found.style) == ("pure", "jit")
-    assert min(found.import_s, found.init_s, build.trace_s, build.lower_s, build.compile_s, found.second_call_s) > 0
+    assert (
+        min(
+            found.import_s,
+            found.init_s,
+            build.trace_s,
+            build.lower_s,
+            build.compile_s,
+            found.second_call_s,
+        )
+        > 0
+    )
     assert build.first_call_s >= build.trace_s + build.lower_s + build.compile_s
     assert found.second_call_s < build.first_call_s / 10
     assert found.total_s == found.import_s + found.init_s + build.first_call_s
     assert 50e6 < found.peak_bytes < 50e9
     assert found.device_peak_bytes is None, "on a CPU"
-    with pytest.raises(ChildDiedError, match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: p"):
+    with pytest.raises(
+        ChildDiedError,
+        match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: p",
+    ):
         measure_cold_start("jaxx")
     monkeypatch.setattr("trigru.bench.processes.child.answers_of", lambda *_: iter(()))
-    with pytest.raises(ChildDiedError, match="^the cold start of 'pure' failed: it ended without an answer"):
+    with pytest.raises(
+        ChildDiedError,
+        match="^the cold start of 'pure' failed: it ended without an answer",
+    ):
         measure_cold_start("pure")
 
 

@@ -9,7 +9,19 @@ import msgspec
 import pytest
 from support import processes as fakes
 from support.files import lines_of
-from support.processes import ARMS, FORWARD, KILLED, LINEN, PURE, STEP, FakeProcesses, begun, fill, ignore, journal_at
+from support.processes import (
+    ARMS,
+    FORWARD,
+    KILLED,
+    LINEN,
+    PURE,
+    STEP,
+    FakeProcesses,
+    begun,
+    fill,
+    ignore,
+    journal_at,
+)
 from support.runs import EQUAL, MACHINE
 from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
@@ -20,7 +32,20 @@ from trigru.bench.timing.supervisor import TimingRequest, ask_process, run
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
 
-EQUALITY = [EQUAL, Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: none", "fused")]
+EQUALITY = [
+    EQUAL,
+    Measurement(
+        "nnx",
+        "styles",
+        "pytree",
+        "loss",
+        "float32",
+        None,
+        1e-6,
+        "not offered: none",
+        "fused",
+    ),
+]
 LOST = Untimed(LINEN, "it broke")
 
 
@@ -40,8 +65,13 @@ def test_lines_survive(path):
     journal.add(LOST)
     journal.add(Untimed(LINEN, "it broke again"))
     again = journal_at(path, command=["another", "call"], load=9.0, resume=True)
-    assert again.begun == journal.begun == begun(equality=EQUALITY), "what the run began with, not what resumes it"
-    assert (again.started, again.groups_timed) == ([fakes.STARTED], journal.groups_timed)
+    assert again.begun == journal.begun == begun(equality=EQUALITY), (
+        "what the run began with, not what resumes it"
+    )
+    assert (again.started, again.groups_timed) == (
+        [fakes.STARTED],
+        journal.groups_timed,
+    )
     assert [line.group for line in again.groups_timed] == [STEP, FORWARD]
     assert again.reasons == {LINEN.id: LOST}, "the first reason"
     assert (journal.interruptions, again.interruptions) == (0, 1)
@@ -67,13 +97,17 @@ def test_a_link_is_neither_begun_nor_resumed(path, journal, tmp_path):
     path.symlink_to(victim)
     with pytest.raises(FileExistsError):
         journal_at(path)
-    with pytest.raises(ResumeError, match="is a symbolic link, which is not written to"):
+    with pytest.raises(
+        ResumeError, match="is a symbolic link, which is not written to"
+    ):
         journal_at(path, resume=True)
     assert victim.read_bytes() == before
 
 
 @pytest.mark.parametrize("cut", [1, 2, 200])
-def test_a_last_line_that_was_cut_off_is_dropped_and_the_rest_is_kept(path, journal, cut):
+def test_a_last_line_that_was_cut_off_is_dropped_and_the_rest_is_kept(
+    path, journal, cut
+):
     fill(journal)
     path.write_bytes(path.read_bytes()[:-cut])
     again = journal_at(path, resume=True)
@@ -96,7 +130,9 @@ def test_discarding_removes_the_file_and_the_folder_that_was_made_for_it(path, j
 WHOLE = lines_of([begun(), LOST, fakes.STARTED, Resumed()])
 FIRST, SECOND, THIRD, FOURTH = WHOLE.splitlines(keepends=True)
 _, OTHER = lines_of([begun(), fakes.STARTED]).splitlines(keepends=True)
-TURNED = msgspec.structs.replace(fakes.timed(0, LINEN), clock="pipelined", times_s={"pipelined": [1.0] * 4})
+TURNED = msgspec.structs.replace(
+    fakes.timed(0, LINEN), clock="pipelined", times_s={"pipelined": [1.0] * 4}
+)
 CLOCKED = GroupTimed(STEP, 0, [fakes.timed(0, PURE), TURNED])
 CHANGED = "changed after trigru wrote it"
 UNREADABLE = {
@@ -105,11 +141,20 @@ UNREADABLE = {
     "JSON of something else": (b'{"benchmarks": []}\n', "not a run of this trigru"),
     "no beginning": (lines_of([LOST]), "has no beginning"),
     "a second beginning": (lines_of([begun(), begun()]), "has a second beginning"),
-    "a number and a reason": (lines_of([begun(untimed=[LOST]), fakes.STARTED, CLOCKED]), "though the run began with"),
+    "a number and a reason": (
+        lines_of([begun(untimed=[LOST]), fakes.STARTED, CLOCKED]),
+        "though the run began with",
+    ),
     "two clocks": (lines_of([begun(), fakes.STARTED, CLOCKED]), "timed by two clocks"),
-    "a field twice": (WHOLE.replace(b'"reason"', b'"reason":"","reason"'), "has reason twice"),
+    "a field twice": (
+        WHOLE.replace(b'"reason"', b'"reason":"","reason"'),
+        "has reason twice",
+    ),
     "another fact": (WHOLE.replace(b"it broke", b"it BROKE"), CHANGED),
-    "a control character": (lines_of([begun(), {"type": "\x9b31m"}]), r"Invalid value '\\x9b31m'"),
+    "a control character": (
+        lines_of([begun(), {"type": "\x9b31m"}]),
+        r"Invalid value '\\x9b31m'",
+    ),
     "a line removed": (FIRST + THIRD + FOURTH, CHANGED),
     "the first line removed": (SECOND + THIRD + FOURTH, CHANGED),
     "a line of another run": (FIRST + OTHER + FOURTH, CHANGED),
@@ -117,16 +162,28 @@ UNREADABLE = {
 }
 
 
-def test_a_journal_is_read_up_to_any_line_and_whatever_its_whitespace_and_order_of_keys(path):
+def test_a_journal_is_read_up_to_any_line_and_whatever_its_whitespace_and_order_of_keys(
+    path,
+):
     path.parent.mkdir()
     for number in range(1, 5):
         path.write_bytes(b"".join((FIRST, SECOND, THIRD, FOURTH)[:number]) + b'["half')
         read = Journal.read(path)
         assert 1 + len(read.untimed) + len(read.started) + read.interruptions == number
-    lines = [(checksum, dict(reversed(record.items()))) for checksum, record in map(json.loads, WHOLE.splitlines())]
-    path.write_text("".join(f"{json.dumps(line, separators=(' , ', ' : '))}\n" for line in lines))
+    lines = [
+        (checksum, dict(reversed(record.items())))
+        for checksum, record in map(json.loads, WHOLE.splitlines())
+    ]
+    path.write_text(
+        "".join(f"{json.dumps(line, separators=(' , ', ' : '))}\n" for line in lines)
+    )
     read = Journal.read(path)
-    assert (read.begun, read.untimed, read.started, read.interruptions) == (begun(), [LOST], [fakes.STARTED], 1)
+    assert (read.begun, read.untimed, read.started, read.interruptions) == (
+        begun(),
+        [LOST],
+        [fakes.STARTED],
+        1,
+    )
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
@@ -141,14 +198,22 @@ def test_what_cannot_be_resumed_is_named_and_left_alone(path, name):
     assert content is None or path.read_bytes() == content
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"versions": MACHINE.versions | {"jax": "0.1"}}, "jax 0.12.0 -> 0.1"), ({"commit": "def"}, "commit abc -> def"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"versions": MACHINE.versions | {"jax": "0.1"}}, "jax 0.12.0 -> 0.1"),
+        ({"commit": "def"}, "commit abc -> def"),
+    ],
+)
 def test_another_machine_or_commit_cannot_go_on(path, journal, changes, message):
     fill(journal, (STEP,))
     resumed = journal_at(path, resume=True)
     with pytest.raises(ResumeError) as caught:
-        run(resumed, ignore, FakeProcesses(machine=msgspec.structs.replace(MACHINE, **changes)))
+        run(
+            resumed,
+            ignore,
+            FakeProcesses(machine=msgspec.structs.replace(MACHINE, **changes)),
+        )
     said = f"{path} was measured elsewhere: {message}. Begin anew with --fresh, or in another folder with --output."
     assert str(caught.value) == said
     assert resumed.todo(0) == ARMS[3:]
@@ -162,7 +227,10 @@ def test_each_process_is_asked_for_everything_once_and_progress_adds_up(journal)
     processes, seen = FakeProcesses(), []
     run(journal, lambda what, share: seen.append((what, share)), processes)
     assert sum(share for _, share in seen) == pytest.approx(1)
-    assert (seen[1][0], seen[-1][0]) == (f"compile {PURE.id} (1 of 2)", f"time {FORWARD} (2 of 2)")
+    assert (seen[1][0], seen[-1][0]) == (
+        f"compile {PURE.id} (1 of 2)",
+        f"time {FORWARD} (2 of 2)",
+    )
     assert processes.asked == [(0, ARMS), (1, ARMS)]
     first, second = processes.requests
     assert first.folder == second.folder
@@ -171,20 +239,38 @@ def test_each_process_is_asked_for_everything_once_and_progress_adds_up(journal)
     assert journal.complete
 
 
-def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(tmp_path):
+def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(
+    tmp_path,
+):
     for of_proofs in ("gpu", None):
         processes = FakeProcesses()
-        run(journal_at(tmp_path / f"run {of_proofs}", backend=of_proofs), ignore, processes)
+        run(
+            journal_at(tmp_path / f"run {of_proofs}", backend=of_proofs),
+            ignore,
+            processes,
+        )
         assert [request.backend for request in processes.requests] == [of_proofs, "cpu"]
 
 
 #: By what is under way in which process when it dies, again and again: the requests, and the arms that are lost.
 DEATHS = {
-    (0, f"compile {LINEN.id}"): ([(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)], [LINEN]),
-    (0, f"time {LINEN.id}"): ([(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)], [LINEN]),
-    (0, f"compile {fakes.AGAIN.id}"): ([(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])], [fakes.AGAIN]),
+    (0, f"compile {LINEN.id}"): (
+        [(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)],
+        [LINEN],
+    ),
+    (0, f"time {LINEN.id}"): (
+        [(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)],
+        [LINEN],
+    ),
+    (0, f"compile {fakes.AGAIN.id}"): (
+        [(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])],
+        [fakes.AGAIN],
+    ),
     (0, f"time {STEP}"): ([(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])], ARMS[:3]),
-    (1, f"compile {LINEN.id}"): ([(0, ARMS), (1, ARMS), (1, ARMS), (1, WITHOUT_LINEN)], [LINEN]),
+    (1, f"compile {LINEN.id}"): (
+        [(0, ARMS), (1, ARMS), (1, ARMS), (1, WITHOUT_LINEN)],
+        [LINEN],
+    ),
     (1, f"time {PURE.id}"): ([(0, ARMS), (1, ARMS), (1, ARMS), (1, ARMS[3:])], [PURE]),
 }
 
@@ -201,7 +287,9 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     assert journal.complete
 
 
-def test_one_death_of_a_later_process_may_be_chance_and_no_group_is_lost_by_what_comes_after(journal, tmp_path):
+def test_one_death_of_a_later_process_may_be_chance_and_no_group_is_lost_by_what_comes_after(
+    journal, tmp_path
+):
     processes = FakeProcesses({(1, f"time {PURE.id}"): KILLED})
 
     def killed_once(request, limit_s, stop):
@@ -233,7 +321,9 @@ def test_dying_before_anything_is_measured_ends_the_run(journal, process):
 
 
 @pytest.mark.parametrize("process", [0, 1])
-def test_of_two_side_by_side_the_one_that_dies_loses_its_arm_and_the_other_nothing(journal, monkeypatch, process):
+def test_of_two_side_by_side_the_one_that_dies_loses_its_arm_and_the_other_nothing(
+    journal, monkeypatch, process
+):
     """The other one answers at once, or only when the first has been asked again and has answered."""
     monkeypatch.setattr("trigru.bench.timing.supervisor.cores", lambda: 2)
     processes, again = FakeProcesses({(process, f"time {LINEN.id}"): KILLED}), Event()
@@ -242,7 +332,9 @@ def test_of_two_side_by_side_the_one_that_dies_loses_its_arm_and_the_other_nothi
         answers = processes(request, limit_s, stop)
         yield next(answers)
         if request.process == process:
-            again.set() if sum(of.process == process for of in processes.requests) == 2 + process else None
+            again.set() if sum(
+                of.process == process for of in processes.requests
+            ) == 2 + process else None
         else:
             assert again.wait(10), "it waits until the other one was asked again"
         yield from answers
@@ -251,7 +343,9 @@ def test_of_two_side_by_side_the_one_that_dies_loses_its_arm_and_the_other_nothi
     assert journal.complete
     assert {of.process for of in processes.requests} == {0, 1}
     assert list(journal.reasons) == [LINEN.id]
-    assert {(of.group, of.process) for of in journal.groups_timed} == {(g, n) for g in (STEP, FORWARD) for n in (0, 1)}
+    assert {(of.group, of.process) for of in journal.groups_timed} == {
+        (g, n) for g in (STEP, FORWARD) for n in (0, 1)
+    }
 
 
 def test_what_ends_one_of_two_side_by_side_ends_both(journal, monkeypatch):
@@ -289,7 +383,11 @@ def test_a_later_process_does_not_try_again_what_has_no_number(journal):
     assert processes.asked == [(0, ARMS), (1, WITHOUT_LINEN)]
 
 
-@pytest.mark.parametrize("place", [(0, f"compile {PURE.id}"), (0, f"time {FORWARD}"), (1, f"time {STEP}")], ids=str)
+@pytest.mark.parametrize(
+    "place",
+    [(0, f"compile {PURE.id}"), (0, f"time {FORWARD}"), (1, f"time {STEP}")],
+    ids=str,
+)
 def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     whole = journal_at(tmp_path / "whole")
     run(whole, ignore, FakeProcesses())
@@ -304,14 +402,26 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     assert processes.asked == missing
     assert sum(shares) == pytest.approx(1)
     (one, other) = (merge(journal) for journal in (whole, resumed))
-    numbers = [[(b.arm, b.time_s.tolist(), b.ratio) for b in of.benchmarks] for of in (one, other)]
+    numbers = [
+        [(b.arm, b.time_s.tolist(), b.ratio) for b in of.benchmarks]
+        for of in (one, other)
+    ]
     assert numbers[0] == numbers[1], "whenever they were taken"
-    assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)
+    assert (
+        other.trigru.complete,
+        other.trigru.interruptions,
+        one.trigru.interruptions,
+    ) == (True, 1, 0)
 
 
-def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch, tmp_path):
+def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(
+    monkeypatch, tmp_path
+):
     seen = []
-    monkeypatch.setattr("trigru.bench.timing.supervisor.Child", lambda *of: seen.append(of[-1]) or MagicMock())
+    monkeypatch.setattr(
+        "trigru.bench.timing.supervisor.Child",
+        lambda *of: seen.append(of[-1]) or MagicMock(),
+    )
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     for devices, user, has_gpu, variables in (
         (1, None, True, {"CUDA_VISIBLE_DEVICES": "0"}),
@@ -319,10 +429,17 @@ def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monke
         (1, "3", True, {}),
         (1, None, False, {}),
     ):
-        monkeypatch.setattr("os.path.exists", lambda path, has_gpu=has_gpu: has_gpu and path == "/dev/nvidia0")
+        monkeypatch.setattr(
+            "os.path.exists",
+            lambda path, has_gpu=has_gpu: has_gpu and path == "/dev/nvidia0",
+        )
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if user:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
         planned = msgspec.structs.replace(fakes.PLAN, devices=(*{1, devices},))
-        list(ask_process(TimingRequest(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0, Event()))
+        list(
+            ask_process(
+                TimingRequest(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0, Event()
+            )
+        )
         assert seen.pop() == variables

@@ -31,7 +31,12 @@ def scheduled(arms, sample_time_s=0.0, calibration=CPU):
 def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms):
     orders = np.stack(list(sampling.balanced_orders(arms, 2 * arms, seed=2)))
     assert all(sorted(order) == list(range(arms)) for order in orders.tolist())
-    places = np.array([[np.sum(orders[:arms, place] == arm) for place in range(arms)] for arm in range(arms)])
+    places = np.array(
+        [
+            [np.sum(orders[:arms, place] == arm) for place in range(arms)]
+            for arm in range(arms)
+        ]
+    )
     assert (places == 1).all()
     follows = np.zeros((arms, arms), int)
     for order in orders:
@@ -42,11 +47,19 @@ def test_each_arm_takes_each_position_and_follows_each_other_equally_often(arms)
 
 def test_orders_are_shuffled_and_seeded():
     orders = np.stack(list(sampling.balanced_orders(11, 33, seed=3)))
-    moves = {tuple(after[np.argsort(before)]) for before, after in pairwise(orders[:11])}
+    moves = {
+        tuple(after[np.argsort(before)]) for before, after in pairwise(orders[:11])
+    }
     assert len(moves) > 2, "the rows of the square come in their order"
-    first, third = ({pair for order in orders[at : at + 11].tolist() for pair in pairwise(order)} for at in (0, 22))
+    first, third = (
+        {pair for order in orders[at : at + 11].tolist() for pair in pairwise(order)}
+        for at in (0, 22)
+    )
     assert first != third, "the same arms are neighbours in all squares"
-    first, again, other = (np.stack(list(sampling.balanced_orders(5, 10, seed))).tolist() for seed in (0, 0, 1))
+    first, again, other = (
+        np.stack(list(sampling.balanced_orders(5, 10, seed))).tolist()
+        for seed in (0, 0, 1)
+    )
     assert first == again != other
 
 
@@ -54,17 +67,24 @@ def test_arms_run_interleaved_without_garbage_collection():
     log = []
     jnp.zeros(())
     gc.freeze()  # as in a measuring process
-    arms = [Arm(lambda name=name: log.append((name, gc.isenabled())) or jnp.zeros(())) for name in "abc"]
+    arms = [
+        Arm(lambda name=name: log.append((name, gc.isenabled())) or jnp.zeros(()))
+        for name in "abc"
+    ]
     schedule = scheduled(arms)
     assert schedule.calls == {"blocked": [1] * 3, "pipelined": [4] * 3}
     found = sample_rounds(arms, 6, schedule)
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
-    timed = log[-18 - 2 * 3 * 4 :][:18]  # after the warm-up; then two rounds of four calls without waiting
+    timed = log[-18 - 2 * 3 * 4 :][
+        :18
+    ]  # after the warm-up; then two rounds of four calls without waiting
     assert {enabled for _, enabled in timed} == {False}
     assert gc.isenabled()
     orders = sampling.balanced_orders(3, 6, seed=0)
-    assert [name for name, _ in timed] == ["abc"[index] for order in orders for index in order]
+    assert [name for name, _ in timed] == [
+        "abc"[index] for order in orders for index in order
+    ]
     assert all(len(s["blocked"]) == 6 and min(s["blocked"]) > 0 for s in found)
 
 
@@ -77,7 +97,11 @@ def test_an_arm_that_compiles_or_raises_while_timed_loses_its_own_numbers_alone(
             raise MemoryError("out of memory")
         return jnp.zeros(())
 
-    arms = [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), breaks_down, lambda: jnp.zeros(())]
+    arms = [
+        lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")),
+        breaks_down,
+        lambda: jnp.zeros(()),
+    ]
     schedule = sampling.schedule_of([WarmUp(True, 1.0)] * 3, 0.0)
     compiled, failed, fine = sample_rounds([Arm(call) for call in arms], 8, schedule)
     assert gc.get_freeze_count() == 0
@@ -92,7 +116,9 @@ def test_arms_are_warm_before_the_clock_counts(virtual):
     called = []
 
     def arm():
-        called.append(virtual.pass_s(0.05 * 0.6 ** min(len(called) + 1, 5)))  # faster each time, as caches fill
+        called.append(
+            virtual.pass_s(0.05 * 0.6 ** min(len(called) + 1, 5))
+        )  # faster each time, as caches fill
 
     found = sampling.warm_up(Arm(arm), sample_time_s=0.0)
     assert found.steady
@@ -102,14 +128,18 @@ def test_arms_are_warm_before_the_clock_counts(virtual):
 
 def test_steady_stretches_that_a_faster_one_parts_do_not_end_a_warm_up(virtual):
     left = iter([1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 2e-4])
-    assert sampling.warm_up(Arm(lambda: virtual.pass_s(next(left))), sample_time_s=0.0).steady
+    assert sampling.warm_up(
+        Arm(lambda: virtual.pass_s(next(left))), sample_time_s=0.0
+    ).steady
     assert not [*left]
 
 
 def test_a_warm_up_that_does_not_end_is_reported(virtual, monkeypatch):
     monkeypatch.setattr("trigru.bench.timing.sampling.MAX_WARM_UP_S", 0.2)
     delay_s = iter(np.geomspace(0.1, 0.01, 50))
-    assert not sampling.warm_up(Arm(lambda: virtual.pass_s(next(delay_s))), sample_time_s=0.0).steady
+    assert not sampling.warm_up(
+        Arm(lambda: virtual.pass_s(next(delay_s))), sample_time_s=0.0
+    ).steady
 
 
 class Queue:
@@ -124,7 +154,9 @@ class Queue:
         return self.clock.free_s
 
     def wait(self, outputs):
-        self.clock.now_s = max(self.clock.now_s, *(outputs if isinstance(outputs, list) else [outputs]))
+        self.clock.now_s = max(
+            self.clock.now_s, *(outputs if isinstance(outputs, list) else [outputs])
+        )
 
 
 class Clock:
@@ -151,28 +183,44 @@ def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtu
     """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does not."""
     arms = [Queue(virtual, 60e-6, 100e-6), Queue(virtual, 200e-6, 100e-6)]
     schedule = scheduled(arms, 1e-3, sampling.ACCELERATOR)
-    facts = zip(sample_rounds(arms, 8, schedule), schedule.calls["pipelined"], strict=True)
-    for (found, calls), throughput_s, latency_s in zip(facts, (100e-6, 200e-6), (160e-6, 300e-6), strict=True):
-        assert [(clock, len(of)) for clock, of in found.items()] == [("pipelined", 8), ("blocked", 2)]
+    facts = zip(
+        sample_rounds(arms, 8, schedule), schedule.calls["pipelined"], strict=True
+    )
+    for (found, calls), throughput_s, latency_s in zip(
+        facts, (100e-6, 200e-6), (160e-6, 300e-6), strict=True
+    ):
+        assert [(clock, len(of)) for clock, of in found.items()] == [
+            ("pipelined", 8),
+            ("blocked", 2),
+        ]
         np.testing.assert_allclose(found["pipelined"], throughput_s, rtol=1e-2)
         np.testing.assert_allclose(found["blocked"], latency_s, rtol=1e-2)
         assert calls >= 50
         assert calls * min(found["pipelined"]) >= 0.99 * 50e-3
-    assert sampling.ACCELERATOR.calls(WarmUp(True, 1.0), 1e-3) == 50, "however long they take"
+    assert sampling.ACCELERATOR.calls(WarmUp(True, 1.0), 1e-3) == 50, (
+        "however long they take"
+    )
     began_s = virtual.now_s
     sampling.warm_up(arms[0], 1e-3, sampling.ACCELERATOR)
-    assert virtual.now_s - began_s >= 0.99, "a second of warm-up, while the clock rate rises"
+    assert virtual.now_s - began_s >= 0.99, (
+        "a second of warm-up, while the clock rate rises"
+    )
 
 
 def test_on_a_cpu_what_is_waited_for_leads(virtual):
     shares, arms = [], [Queue(virtual, 0.0, 9.0)] * 2
     sample_rounds(arms, 4, scheduled(arms, 1e-3), progress=shares.append)
-    assert shares == pytest.approx([1 / 8] * 4 + [1 / 4] * 2), "of the time, also within a long round"
+    assert shares == pytest.approx([1 / 8] * 4 + [1 / 4] * 2), (
+        "of the time, also within a long round"
+    )
     arms = [Queue(virtual, 60e-6, 100e-6)]
     schedule = scheduled(arms, 1e-3)
     assert schedule.calls["blocked"] == [7]
     (found,) = sample_rounds(arms, 8, schedule)
-    assert [(clock, len(of)) for clock, of in found.items()] == [("blocked", 8), ("pipelined", 2)]
+    assert [(clock, len(of)) for clock, of in found.items()] == [
+        ("blocked", 8),
+        ("pipelined", 2),
+    ]
     np.testing.assert_allclose(found["blocked"], 160e-6, rtol=1e-3)
     np.testing.assert_allclose(found["pipelined"], (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
 

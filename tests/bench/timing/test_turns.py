@@ -39,7 +39,10 @@ def test_who_waits_says_so_again_and_again_and_nobody_else_does(tmp_path, monkey
         said.append(name)
         enough.set() if len(said) > 2 else None
 
-    with Turns(tmp_path, lambda: wait("first")) as first, Turns(tmp_path, lambda: wait("second")) as second:
+    with (
+        Turns(tmp_path, lambda: wait("first")) as first,
+        Turns(tmp_path, lambda: wait("second")) as second,
+    ):
         first.acquire_exclusive()
         thread = threading.Thread(target=second.acquire_shared)
         thread.start()

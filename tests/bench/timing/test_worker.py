@@ -18,7 +18,14 @@ from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.machine import machine_differences
 from trigru.bench.timing import supervisor, worker
 from trigru.bench.timing.sampling import Schedule, WarmUp
-from trigru.bench.timing.supervisor import GroupTimed, Stage, Started, TimingRequest, Turns, run
+from trigru.bench.timing.supervisor import (
+    GroupTimed,
+    Stage,
+    Started,
+    TimingRequest,
+    Turns,
+    run,
+)
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
 
@@ -46,7 +53,9 @@ def answers_to(tmp_path):
         answers = []
         of = msgspec.structs.replace(PLAN, sample_time_s=1e-4, **planned)
         with Turns(tmp_path) as turns:
-            worker.measure(TimingRequest(of, arms, **asked | changes), answers.append, turns)
+            worker.measure(
+                TimingRequest(of, arms, **asked | changes), answers.append, turns
+            )
         return answers
 
     return answers_to
@@ -54,18 +63,34 @@ def answers_to(tmp_path):
 
 def timed_in(answers):
     """The arms that have a number, by name, and the reasons of those that have none."""
-    timed = {t.arm.rpartition("/")[2]: t for a in answers if isinstance(a, GroupTimed) for t in a.timed}
+    timed = {
+        t.arm.rpartition("/")[2]: t
+        for a in answers
+        if isinstance(a, GroupTimed)
+        for t in a.timed
+    }
     return timed, {a.arm.name: a.reason for a in answers if isinstance(a, Untimed)}
 
 
 SHUFFLED = [2, 0, 1]  # in the first process
 
 
-def test_what_is_under_way_adds_up_to_the_whole_and_names_the_arm_that_may_be_to_blame(answers_to):
-    underway, ids = [a for a in answers_to(backend=None) if isinstance(a, Stage)], [arm.id for arm in ARMS]
+def test_what_is_under_way_adds_up_to_the_whole_and_names_the_arm_that_may_be_to_blame(
+    answers_to,
+):
+    underway, ids = (
+        [a for a in answers_to(backend=None) if isinstance(a, Stage)],
+        [arm.id for arm in ARMS],
+    )
     assert sum(a.share for a in underway) == pytest.approx(1)
     assert {a.group for a in underway[1:]} == {PURE.group}
-    assert [a.arm for a in underway] == [None, *(ids[number] for number in SHUFFLED), *ids, *[None] * (1 + 3 + 1), *ids]
+    assert [a.arm for a in underway] == [
+        None,
+        *(ids[number] for number in SHUFFLED),
+        *ids,
+        *[None] * (1 + 3 + 1),
+        *ids,
+    ]
 
 
 def test_a_real_run_is_whole_and_processes_agree_on_machine_and_program(tmp_path):
@@ -87,23 +112,36 @@ def test_a_real_run_is_whole_and_processes_agree_on_machine_and_program(tmp_path
             assert 0 < facts.gate <= 1
             assert 0 < facts.build.compile_s < facts.build.first_call_s
             assert (facts.device, facts.backend) == (machine.device, machine.backend)
-    here, there = ({t.arm: t.program.fingerprint for t in j.groups_timed[0].timed} for j in journals)
+    here, there = (
+        {t.arm: t.program.fingerprint for t in j.groups_timed[0].timed}
+        for j in journals
+    )
     assert here == there
     assert machine_differences(*(j.machine for j in journals)) == []
 
 
 def test_another_platform_than_expected_is_said_before_anything_is_measured(answers_to):
-    with pytest.raises(worker.OtherPlatformError, match="^it found cpu, where gpu was expected"):
+    with pytest.raises(
+        worker.OtherPlatformError, match="^it found cpu, where gpu was expected"
+    ):
         answers_to(backend="gpu")
 
 
-def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, monkeypatch, tmp_path):
-    real, seen, marker = worker.sample_rounds, [], TimingRequest(PLAN, ARMS, 0, "cpu", str(tmp_path)).marker
+def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(
+    answers_to, monkeypatch, tmp_path
+):
+    real, seen, marker = (
+        worker.sample_rounds,
+        [],
+        TimingRequest(PLAN, ARMS, 0, "cpu", str(tmp_path)).marker,
+    )
 
     def sample_rounds(ready, *given, entering, **options):
         def watched(index):
             entering(index)
-            seen.append((ready[index].arm.port, int.from_bytes(marker.read_bytes(), "little")))
+            seen.append(
+                (ready[index].arm.port, int.from_bytes(marker.read_bytes(), "little"))
+            )
 
         return real(ready, *given, entering=watched, **options)
 
@@ -113,7 +151,9 @@ def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, m
     assert not any(marker.read_bytes())
 
 
-def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(answers_to, monkeypatch):
+def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(
+    answers_to, monkeypatch
+):
     real = worker.prepare
 
     def prepare(arm):
@@ -129,13 +169,23 @@ def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(an
     assert timed["pure[jit]"].backend == "cpu"
 
 
-def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(answers_to, monkeypatch):
+def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(
+    answers_to, monkeypatch
+):
     real, seeds = worker.sample_rounds, []
     monkeypatch.setattr(worker, "warm_up", lambda *_: WarmUp(False, call_time_s=1e-4))
-    monkeypatch.setattr(worker, "sample_rounds", lambda *of, seed, **more: seeds.append(seed) or real(*of, **more))
+    monkeypatch.setattr(
+        worker,
+        "sample_rounds",
+        lambda *of, seed, **more: seeds.append(seed) or real(*of, **more),
+    )
     answers = answers_to(process=1, processes=2, rounds=6)
-    compiled = [a.arm for a in answers if isinstance(a, Stage) and a.what.startswith("compile")]
-    assert compiled != [ARMS[number].id for number in SHUFFLED], "each process gets ready in an order of its own"
+    compiled = [
+        a.arm for a in answers if isinstance(a, Stage) and a.what.startswith("compile")
+    ]
+    assert compiled != [ARMS[number].id for number in SHUFFLED], (
+        "each process gets ready in an order of its own"
+    )
     timed, _ = timed_in(answers)
     assert seeds == [1], "and has orders of its own"
     for t in timed.values():
@@ -159,7 +209,9 @@ def counted(monkeypatch):
     return counted
 
 
-def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_own_times(answers_to, tmp_path, counted):
+def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_own_times(
+    answers_to, tmp_path, counted
+):
     kept = tmp_path / "programs"
 
     def of_each_arm(process, processes=9):
@@ -172,16 +224,24 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         anew, taken = [(True, False)] * 3, [(False, True)] * 3
         assert of_each_arm(0) == anew
         assert not kept.exists()
-        assert of_each_arm(1) == anew, "a duplicate that takes the baseline's program has no luck of its own"
+        assert of_each_arm(1) == anew, (
+            "a duplicate that takes the baseline's program has no luck of its own"
+        )
         assert len(list(kept.iterdir())) == 3
-        assert all(reused for _, reused in of_each_arm(2)), "whichever comes first also makes small programs for all"
+        assert all(reused for _, reused in of_each_arm(2)), (
+            "whichever comes first also makes small programs for all"
+        )
         assert of_each_arm(2) == taken
         shutil.rmtree(kept)
         assert of_each_arm(0, processes=4) == anew
-        assert of_each_arm(1, processes=4) == taken, "of a few, the first alone compiles"
+        assert of_each_arm(1, processes=4) == taken, (
+            "of a few, the first alone compiles"
+        )
 
 
-def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(tmp_path, counted):
+def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(
+    tmp_path, counted
+):
     def taken(name, **changes):
         """Whether each arm was found compiled."""
         jax.clear_caches()
@@ -189,15 +249,22 @@ def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(t
         journal = journal_at(tmp_path / name, PLAN, **changes)
         run(journal, ignore, ask_here, quick=True, programs=tmp_path / "programs")
         (line,) = journal.groups_timed
-        assert [t.build is None for t in line.timed] == [journal.begun.backend == "cpu"] * 3
+        assert [t.build is None for t in line.timed] == [
+            journal.begun.backend == "cpu"
+        ] * 3
         return [is_reused for _, is_reused in counted]
 
     with programs_kept_in(None):
         assert taken("first") == [False] * 3
         assert taken("again") == [True] * 3
         assert taken("other", versions={"jax": "other"}) == [False] * 3
-        assert len([*(tmp_path / "programs").iterdir()]) == 1, "those of the software before are removed"
-        assert taken("gpu or unknown", backend=None, versions={"jax": "other"}) == [False] * 3
+        assert len([*(tmp_path / "programs").iterdir()]) == 1, (
+            "those of the software before are removed"
+        )
+        assert (
+            taken("gpu or unknown", backend=None, versions={"jax": "other"})
+            == [False] * 3
+        )
 
 
 @pytest.fixture
@@ -221,25 +288,43 @@ def answer_request(request: worker.TimingRequest, answer):
     worker.PROCESS = request.process
     worker.answer_request(request, answer)
 """)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    )
     monkeypatch.setattr(supervisor, "WORKER", "mine.timed:answer_request")
-    return lambda: [json.loads(line) for line in (tmp_path / "spans").read_text().splitlines()]
+    return lambda: [
+        json.loads(line) for line in (tmp_path / "spans").read_text().splitlines()
+    ]
 
 
 @pytest.mark.long
-def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(tmp_path, spans):
-    journal = journal_at(tmp_path / "run", plan(phases=("step", "forward"), processes=2, rounds=12))
+def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(
+    tmp_path, spans
+):
+    journal = journal_at(
+        tmp_path / "run", plan(phases=("step", "forward"), processes=2, rounds=12)
+    )
     run(journal, ignore, quick=True)
-    timed = {(group, process): times for kind, group, process, *times in spans() if kind == "sample_rounds"}
+    timed = {
+        (group, process): times
+        for kind, group, process, *times in spans()
+        if kind == "sample_rounds"
+    }
     first, second = dict.fromkeys(line.group for line in journal.groups_timed)
-    assert set(timed) == {(group, process) for group in (first, second) for process in (0, 1)}
+    assert set(timed) == {
+        (group, process) for group in (first, second) for process in (0, 1)
+    }
     for (_, process), (began, ended) in timed.items():
         others = [times for _, _, number, *times in spans() if number != process]
         assert all(until <= began or ended <= since for since, until in others)
-    assert max(timed[first, n][1] for n in (0, 1)) < min(timed[second, n][0] for n in (0, 1))
+    assert max(timed[first, n][1] for n in (0, 1)) < min(
+        timed[second, n][0] for n in (0, 1)
+    )
 
 
-def test_a_process_has_the_lock_for_itself_while_it_times_and_shares_it_while_it_prepares(tmp_path, monkeypatch):
+def test_a_process_has_the_lock_for_itself_while_it_times_and_shares_it_while_it_prepares(
+    tmp_path, monkeypatch
+):
     steps = Mock(spec=Turns)
     for name in ("measure_ceilings", "prepare", "warm_up", "sample_rounds"):
         steps.attach_mock(Mock(side_effect=getattr(worker, name)), name)
@@ -270,13 +355,21 @@ def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypa
     assert started.ceilings["bfloat16@high"].loop_step_s > 0
 
 
-def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(monkeypatch):
+def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(
+    monkeypatch,
+):
     kept = []
-    monkeypatch.setattr(worker, "programs_kept_in", lambda folder: kept.append(folder) or nullcontext())
+    monkeypatch.setattr(
+        worker, "programs_kept_in", lambda folder: kept.append(folder) or nullcontext()
+    )
     for backend in ("cpu", "gpu"):
         machine = msgspec.structs.replace(MACHINE, backend=backend)
         with suppress(worker.OtherPlatformError):
-            worker._prepare(TimingRequest(plan(processes=9), ARMS, 2, backend, "/folder"), PURE, machine)
+            worker._prepare(
+                TimingRequest(plan(processes=9), ARMS, 2, backend, "/folder"),
+                PURE,
+                machine,
+            )
     assert [folder is None for folder in kept] == [False, True]
 
 
@@ -288,45 +381,110 @@ def breaks(monkeypatch):
         real = getattr(worker, stage)
 
         def broken(subject, *rest, **options):
-            if stage != "sample_rounds" and is_hit(subject if stage == "prepare" else subject.arm):
+            if stage != "sample_rounds" and is_hit(
+                subject if stage == "prepare" else subject.arm
+            ):
                 raise type(error)(*error.args)
             found = real(subject, *rest, **options)
             if stage != "sample_rounds":
                 return found
-            return [error if is_hit(ready.arm) else of for ready, of in zip(subject, found, strict=True)]
+            return [
+                error if is_hit(ready.arm) else of
+                for ready, of in zip(subject, found, strict=True)
+            ]
 
         monkeypatch.setattr(worker, stage, broken)
 
     return breaks
 
 
-@pytest.mark.parametrize(("stage", "error", "reason"), [
-    ("prepare", MemoryError("out of memory\nand more"), "MemoryError: out of memory"),
-    ("warm_up", RuntimeError("RESOURCE_EXHAUSTED"), "RuntimeError: RESOURCE_EXHAUSTED"),
-    ("sample_rounds", TrigruError("XLA compiled while the clock ran."), "XLA compiled while the clock ran."),
-])  # fmt: skip
-def test_an_arm_that_fails_loses_its_own_cell_and_says_why(breaks, answers_to, monkeypatch, stage, error, reason):
+@pytest.mark.parametrize(
+    ("stage", "error", "reason"),
+    [
+        (
+            "prepare",
+            MemoryError("out of memory\nand more"),
+            "MemoryError: out of memory",
+        ),
+        (
+            "warm_up",
+            RuntimeError("RESOURCE_EXHAUSTED"),
+            "RuntimeError: RESOURCE_EXHAUSTED",
+        ),
+        (
+            "sample_rounds",
+            TrigruError("XLA compiled while the clock ran."),
+            "XLA compiled while the clock ran.",
+        ),
+    ],
+)
+def test_an_arm_that_fails_loses_its_own_cell_and_says_why(
+    breaks, answers_to, monkeypatch, stage, error, reason
+):
     breaks(stage, lambda arm: arm.port == "linen", error)
-    alive, seen, warm_up, rounds_in = weakref.WeakValueDictionary(), [], worker.warm_up, worker.rounds_in
-    monkeypatch.setattr(worker, "warm_up", lambda one, *how: warm_up(alive.setdefault(one.arm.port, one), *how))
-    monkeypatch.setattr(worker, "rounds_in", lambda *of: seen.extend(alive) or rounds_in(*of))
+    alive, seen, warm_up, rounds_in = (
+        weakref.WeakValueDictionary(),
+        [],
+        worker.warm_up,
+        worker.rounds_in,
+    )
+    monkeypatch.setattr(
+        worker,
+        "warm_up",
+        lambda one, *how: warm_up(alive.setdefault(one.arm.port, one), *how),
+    )
+    monkeypatch.setattr(
+        worker, "rounds_in", lambda *of: seen.extend(alive) or rounds_in(*of)
+    )
     timed, without = timed_in(answers_to())
-    assert (list(timed), without) == (["pure[jit]", "pure[jit]#2"], {"linen[apply]": reason})
-    assert ("linen" in seen) == (stage == "sample_rounds"), "it is in memory no longer while others are timed"
+    assert (list(timed), without) == (
+        ["pure[jit]", "pure[jit]#2"],
+        {"linen[apply]": reason},
+    )
+    assert ("linen" in seen) == (stage == "sample_rounds"), (
+        "it is in memory no longer while others are timed"
+    )
 
 
-@pytest.mark.parametrize(("stage", "broken"), [("prepare", "pure[jit]"), ("warm_up", "pure[jit]#2")])
-def test_without_the_baseline_or_its_duplicate_nothing_is_timed(breaks, answers_to, broken, stage):
+@pytest.mark.parametrize(
+    ("stage", "broken"), [("prepare", "pure[jit]"), ("warm_up", "pure[jit]#2")]
+)
+def test_without_the_baseline_or_its_duplicate_nothing_is_timed(
+    breaks, answers_to, broken, stage
+):
     breaks(stage, lambda arm: arm.name == broken, TrigruError("it broke"))
-    assert timed_in(answers_to()) == ({}, {arm.name: NO_BASELINE for arm in ARMS} | {broken: "it broke"})
+    assert timed_in(answers_to()) == (
+        {},
+        {arm.name: NO_BASELINE for arm in ARMS} | {broken: "it broke"},
+    )
 
 
 ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to three arms: 0.3 ms a round, as the other
-    (1, 1000, {"GROUP_TIME_S": 0.05, "MIN_ROUNDS": 4}, 132),  # whole squares, where time is short
-    (1, 20, {"GROUP_TIME_S": 8 * 3e-4, "MIN_ROUNDS": 4}, 6),  # six rounds, and two of the other clock
-    (2, 1000, {"GROUP_TIME_S": 0.0, "MIN_ROUNDS": 5}, 3),  # the few are shared by the processes
+    (
+        1,
+        1000,
+        {"GROUP_TIME_S": 0.05, "MIN_ROUNDS": 4},
+        132,
+    ),  # whole squares, where time is short
+    (
+        1,
+        20,
+        {"GROUP_TIME_S": 8 * 3e-4, "MIN_ROUNDS": 4},
+        6,
+    ),  # six rounds, and two of the other clock
+    (
+        2,
+        1000,
+        {"GROUP_TIME_S": 0.0, "MIN_ROUNDS": 5},
+        3,
+    ),  # the few are shared by the processes
     (1, None, {"SHORT_GROUP_TIME_S": 0.0, "ROUNDS": 4.5, "MOST_ROUNDS": 12}, 9),
-    (1, None, {"SHORT_GROUP_TIME_S": 9.1 * 3e-4, "ROUNDS": 1, "MOST_ROUNDS": 12}, 9),  # by the clock that leads
+    (
+        1,
+        None,
+        {"SHORT_GROUP_TIME_S": 9.1 * 3e-4, "ROUNDS": 1, "MOST_ROUNDS": 12},
+        9,
+    ),  # by the clock that leads
     (2, None, {"SHORT_GROUP_TIME_S": 0.0, "ROUNDS": 3, "MOST_ROUNDS": 12}, 3),
     (2, None, {"SHORT_GROUP_TIME_S": 60.0, "ROUNDS": 3, "MOST_ROUNDS": 12}, 12),
     (1, 7, {}, 7),  # as asked for
@@ -334,8 +492,14 @@ ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to 
 
 
 @pytest.mark.parametrize(("processes", "asked", "limits", "given"), ROUNDS)
-def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, asked, limits, given):
+def test_a_group_gets_as_many_rounds_as_fit_its_time(
+    monkeypatch, processes, asked, limits, given
+):
     for name, value in limits.items():
         monkeypatch.setattr(worker, name, value)
-    schedule = Schedule({"blocked": [4] * 3, "pipelined": [4] * 3}, {"blocked": 3e-4, "pipelined": 3e-4})
-    assert worker.rounds_in(plan(processes=processes, rounds=asked), schedule, 3) == given
+    schedule = Schedule(
+        {"blocked": [4] * 3, "pipelined": [4] * 3}, {"blocked": 3e-4, "pipelined": 3e-4}
+    )
+    assert (
+        worker.rounds_in(plan(processes=processes, rounds=asked), schedule, 3) == given
+    )

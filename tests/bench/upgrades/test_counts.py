@@ -10,7 +10,12 @@ import pytest
 from trigru.bench.upgrades import worker
 from trigru.bench.upgrades.functions import count_operations, count_python
 from trigru.bench.upgrades.record import Subject
-from trigru.bench.upgrades.values import bound_of, is_floating, relative_difference, ulps
+from trigru.bench.upgrades.values import (
+    bound_of,
+    is_floating,
+    relative_difference,
+    ulps,
+)
 from trigru.bench.upgrades.worker import noticed, place_of, survived
 
 INF, NAN = np.inf, np.nan
@@ -42,28 +47,48 @@ def test_operations_of_stablehlo_are_counted_and_nothing_else():
 
 
 # relative to the largest number, and in units of the last place
-@pytest.mark.parametrize(("a", "b", "relative", "units"), [
-    ([1.0, 2.0], [1.0, 2.0], 0, 0), ([1.0, 2.0], [1.5, 2.0], 0.25, 2**51), ([1.5, 4.0], [1.0, 2.0], 0.5, 2**51),
-    ([-1.0, -4.0], [-1.0, -3.0], 0.25, 2**50), ([0.0, 0.0], [0.5, 0.0], 0.5, 2**52), ([], [], 0, 0),
-    ([INF, 2.0], [INF, 2.5], 0.25, 2**50), ([NAN, 2.0], [NAN, 2.0], 0, 0), ([NAN, 2.0], [1.0, 2.0], INF, INF),
-    ([INF, 2.0], [-INF, 2.0], INF, INF), ([2.0, 2.0], [INF, 2.0], INF, INF), ([1 + 2j], [1 + 3j], 0.5, 2**51),
-    ([1 + 2j], [2 + 2j], 0.5, 2**51),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("a", "b", "relative", "units"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0, 0),
+        ([1.0, 2.0], [1.5, 2.0], 0.25, 2**51),
+        ([1.5, 4.0], [1.0, 2.0], 0.5, 2**51),
+        ([-1.0, -4.0], [-1.0, -3.0], 0.25, 2**50),
+        ([0.0, 0.0], [0.5, 0.0], 0.5, 2**52),
+        ([], [], 0, 0),
+        ([INF, 2.0], [INF, 2.5], 0.25, 2**50),
+        ([NAN, 2.0], [NAN, 2.0], 0, 0),
+        ([NAN, 2.0], [1.0, 2.0], INF, INF),
+        ([INF, 2.0], [-INF, 2.0], INF, INF),
+        ([2.0, 2.0], [INF, 2.0], INF, INF),
+        ([1 + 2j], [1 + 3j], 0.5, 2**51),
+        ([1 + 2j], [2 + 2j], 0.5, 2**51),
+    ],
+)
 def test_how_far_two_arrays_are_apart(a, b, relative, units):
     a, b = np.array(a), np.array(b)
     assert relative_difference(a, b) == relative
     assert ulps(a, b) == units
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "complex64"])
-def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_or_a_tenth(dtype):
+@pytest.mark.parametrize(
+    "dtype", ["float64", "float32", "float16", "bfloat16", "complex64"]
+)
+def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_or_a_tenth(
+    dtype,
+):
     eps = float(ml_dtypes.finfo(dtype).eps)
     a, b = (np.array([x], dtype) for x in (1.0, 1.0 + eps))
     assert ulps(a, b) == 1
     assert relative_difference(a, b) == eps
-    assert bound_of(dtype) == pytest.approx(min(eps * bound_of("float64") / 2**-52, 0.1))
+    assert bound_of(dtype) == pytest.approx(
+        min(eps * bound_of("float64") / 2**-52, 0.1)
+    )
     assert is_floating(a)
-    assert not any(is_floating(np.array([1], other)) for other in ("int32", "bool", "uint8", ml_dtypes.int4))
+    assert not any(
+        is_floating(np.array([1], other))
+        for other in ("int32", "bool", "uint8", ml_dtypes.int4)
+    )
 
 
 def test_a_place_begins_with_its_package_and_identifies_no_user():
@@ -79,11 +104,17 @@ def test_a_place_begins_with_its_package_and_identifies_no_user():
 
 
 def test_warnings_and_exceptions_are_kept_without_addresses_and_the_rest_goes_on():
-    subject = Subject("pure", "pure", warnings={"at import, a.py": ["UserWarning: earlier"]})
+    subject = Subject(
+        "pure", "pure", warnings={"at import, a.py": ["UserWarning: earlier"]}
+    )
 
     def warn_and_fail():
         for number in range(2):
-            warnings.warn(f"z of <object at 0x7f00000{number}>\nand more", UserWarning, stacklevel=1)
+            warnings.warn(
+                f"z of <object at 0x7f00000{number}>\nand more",
+                UserWarning,
+                stacklevel=1,
+            )
         for _ in range(2):
             warnings.warn("a", FutureWarning, stacklevel=1)
         warnings.warn("y" * 201, UserWarning, stacklevel=1)
@@ -94,13 +125,19 @@ def test_warnings_and_exceptions_are_kept_without_addresses_and_the_rest_goes_on
     assert subject.warnings == {
         "at import, a.py": ["UserWarning: earlier"],
         f"at make, {place_of(__file__)}": [
-            "FutureWarning: a", f"UserWarning: {'y' * 200}…", "UserWarning: z of <object at 0x…>"
+            "FutureWarning: a",
+            f"UserWarning: {'y' * 200}…",
+            "UserWarning: z of <object at 0x…>",
         ],
-    }  # fmt: skip
-    assert subject.problems == {"values": f"KeyError in {place_of(__file__)}: warn_and_fail: 'later'"}
+    }
+    assert subject.problems == {
+        "values": f"KeyError in {place_of(__file__)}: warn_and_fail: 'later'"
+    }
     with survived(subject, "values", "jit"):
         json.loads("{")
-    assert subject.problems["values jit"].startswith("JSONDecodeError in json/decoder.py: raw_decode: Expecting ")
+    assert subject.problems["values jit"].startswith(
+        "JSONDecodeError in json/decoder.py: raw_decode: Expecting "
+    )
     with pytest.raises(KeyboardInterrupt), survived(subject, "calls"):
         raise KeyboardInterrupt
     assert len(subject.problems) == 2

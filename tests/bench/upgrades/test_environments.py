@@ -32,16 +32,19 @@ elif words[0] == "run":
 
 def test_a_day_a_month_and_versions_in_any_spacing():
     for text, requirements, day in (
-        ("2025-01-31", (), date(2025, 1, 31)), ("2025-02", (), date(2025, 2, 1)),
+        ("2025-01-31", (), date(2025, 1, 31)),
+        ("2025-02", (), date(2025, 2, 1)),
         ("  jax==0.6.2   flax>=0.11,<0.12 ", ("jax==0.6.2", "flax>=0.11,<0.12"), None),
-    ):  # fmt: skip
+    ):
         found = environments.read_set(text)
         assert (found.requirements, found.day) == (requirements, day)
         assert found.name == (" ".join(requirements) or day.isoformat())
 
 
 def test_today_is_a_day_and_what_is_in_the_future_none():
-    assert environments.read_day(environments.today().isoformat()) == environments.today()
+    assert (
+        environments.read_day(environments.today().isoformat()) == environments.today()
+    )
     with pytest.raises(InputError, match="in the future"):
         environments.read_day((environments.today() + timedelta(days=2)).isoformat())
 
@@ -50,27 +53,83 @@ def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path, monkeypatc
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'Ml_Dtypes'\n")
     text = f"{tmp_path} ./jax-0.7-py3-none-any.whl git+file:///home/me/flax.git@main optax==0.2.5"
     found = environments.read_set(text)
-    assert list(map(environments.name_of, found.requirements)) == ["ml-dtypes", "jax", "flax", "optax"]
-    kept = {part.partition("==")[0] for part in environments.with_candidates([text]).requirements if "==" in part}
+    assert list(map(environments.name_of, found.requirements)) == [
+        "ml-dtypes",
+        "jax",
+        "flax",
+        "optax",
+    ]
+    kept = {
+        part.partition("==")[0]
+        for part in environments.with_candidates([text]).requirements
+        if "==" in part
+    }
     assert {"optax", "equinox", "numpy"} <= kept
     assert not {"ml-dtypes", "jax", "jaxlib", "flax"} & kept
     monkeypatch.setattr(environments, "installed", lambda: {"flax": "0.12.0, editable"})
-    assert environments.with_candidates(["optax==0.2.5"]).requirements == ("optax==0.2.5", "flax==0.12.0")
+    assert environments.with_candidates(["optax==0.2.5"]).requirements == (
+        "optax==0.2.5",
+        "flax==0.12.0",
+    )
 
 
-@pytest.mark.parametrize(("first", "every", "end", "found"), [
-    (date(2024, 2, 29), "Year ", date(2028, 3, 1),
-     ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29", "2028-03-01"]),
-    (date(2025, 12, 31), "2 months", date(2026, 6, 30), ["2025-12-31", "2026-02-28", "2026-04-30", "2026-06-30"]),
-    (date(2025, 1, 1), "day", date(2025, 1, 3), ["2025-01-01", "2025-01-02", "2025-01-03"]),
-    (date(2025, 1, 31), "month", date(2025, 3, 1), ["2025-01-31", "2025-02-28", "2025-03-01"]),
-    (date(2025, 1, 31), "5week", date(2025, 4, 10), ["2025-01-31", "2025-03-07", "2025-04-10"]),
-    (date(2025, 1, 1), "99999999999 days", date(2025, 1, 3), ["2025-01-01", "2025-01-03"]),
-    (date(2025, 1, 1), "month", date(2025, 1, 1), ["2025-01-01"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("first", "every", "end", "found"),
+    [
+        (
+            date(2024, 2, 29),
+            "Year ",
+            date(2028, 3, 1),
+            [
+                "2024-02-29",
+                "2025-02-28",
+                "2026-02-28",
+                "2027-02-28",
+                "2028-02-29",
+                "2028-03-01",
+            ],
+        ),
+        (
+            date(2025, 12, 31),
+            "2 months",
+            date(2026, 6, 30),
+            ["2025-12-31", "2026-02-28", "2026-04-30", "2026-06-30"],
+        ),
+        (
+            date(2025, 1, 1),
+            "day",
+            date(2025, 1, 3),
+            ["2025-01-01", "2025-01-02", "2025-01-03"],
+        ),
+        (
+            date(2025, 1, 31),
+            "month",
+            date(2025, 3, 1),
+            ["2025-01-31", "2025-02-28", "2025-03-01"],
+        ),
+        (
+            date(2025, 1, 31),
+            "5week",
+            date(2025, 4, 10),
+            ["2025-01-31", "2025-03-07", "2025-04-10"],
+        ),
+        (
+            date(2025, 1, 1),
+            "99999999999 days",
+            date(2025, 1, 3),
+            ["2025-01-01", "2025-01-03"],
+        ),
+        (date(2025, 1, 1), "month", date(2025, 1, 1), ["2025-01-01"]),
+    ],
+)
 def test_each_day_comes_once_also_where_months_and_years_end(first, every, end, found):
-    assert [s.name for s in environments.days_between(first.isoformat(), every, end=end)] == found
-    assert [s.day.isoformat() for s in environments.days_between(first.isoformat(), every, end=end)] == found
+    assert [
+        s.name for s in environments.days_between(first.isoformat(), every, end=end)
+    ] == found
+    assert [
+        s.day.isoformat()
+        for s in environments.days_between(first.isoformat(), every, end=end)
+    ] == found
 
 
 def test_a_range_goes_on_until_today_after_what_is_named():
@@ -79,9 +138,21 @@ def test_a_range_goes_on_until_today_after_what_is_named():
 
 
 def test_what_a_set_decides_about_has_no_bounds_of_ours():
-    asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
+    asked = [
+        "jax>=0.10",
+        "ml-dtypes",
+        "rich>=13",
+        "torch>=2; extra == 'peers'",
+        "tomli; python_version < '3.0'",
+    ]
     asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
-    assert environments.requirements_of(asked) == ["jax", "ml-dtypes", "rich>=13", "flax", "msgspec>=0.19"]
+    assert environments.requirements_of(asked) == [
+        "jax",
+        "ml-dtypes",
+        "rich>=13",
+        "flax",
+        "msgspec>=0.19",
+    ]
 
 
 @pytest.fixture
@@ -102,7 +173,13 @@ def commands(uv):
 def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
     made = Environments("3.13", ["mine==1"]).get(environments.read_set("jax==0.6.2"))
     (install,) = commands(uv)
-    assert {"--isolated", "--no-project", "--no-build", "--with=jax==0.6.2", "--with=mine==1"} <= set(install)
+    assert {
+        "--isolated",
+        "--no-project",
+        "--no-build",
+        "--with=jax==0.6.2",
+        "--with=mine==1",
+    } <= set(install)
     assert {"--with=flax", "--with=equinox"} <= set(install), "the set decides"
     assert "--with=jax" not in install
     assert any(word.startswith("--with=msgspec>=") for word in install)
@@ -111,14 +188,22 @@ def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
     assert install[install.index("python") : -1] == ["python", "-P", "-c"]
     assert list(made.command[1:]) == install[: install.index("python")]
     assert made.versions == {"jax": "0.6.2"}
-    assert Environments("3.13").releases("jax") == ["0.6.1", "0.6.2", "0.7.0"], "from the oldest"
+    assert Environments("3.13").releases("jax") == ["0.6.1", "0.6.2", "0.7.0"], (
+        "from the oldest"
+    )
 
 
 def test_a_clone_is_installed_in_place_and_may_be_built(uv, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'flax'\n")
-    Environments().get(environments.read_set(f"{tmp_path} git+file:///home/me/equinox@main"))
+    Environments().get(
+        environments.read_set(f"{tmp_path} git+file:///home/me/equinox@main")
+    )
     (install,) = commands(uv)
-    assert {f"--with-editable={tmp_path}", "--with=git+file:///home/me/equinox@main", "--with=jax"} <= set(install)
+    assert {
+        f"--with-editable={tmp_path}",
+        "--with=git+file:///home/me/equinox@main",
+        "--with=jax",
+    } <= set(install)
     assert not {"--no-build", "--with=flax", "--with=equinox"} & set(install)
 
 
@@ -128,21 +213,33 @@ def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv, tmp_pa
     assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"trigru"}
     code = "import trigru.common.errors; from importlib.metadata import version; print(version('trigru'))"
     alone = [sys.executable, "-P", "-S", "-c", code]
-    done = subprocess.run(alone, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        alone,
+        env={"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == version("trigru")
 
 
 def test_a_day_limits_the_frameworks_and_nothing_else(uv):
     Environments().get(environments.read_set("2025-01-10"))
     (install,) = commands(uv)
-    limits = [after for word, after in pairwise(install) if word == "--exclude-newer-package"]
+    limits = [
+        after for word, after in pairwise(install) if word == "--exclude-newer-package"
+    ]
     assert limits == [f"{name}=2025-01-10T23:59:59Z" for name in environments.SUBJECTS]
     assert "--exclude-newer" not in install
 
 
 def test_a_failure_is_reported_as_uv_reports_it(uv, monkeypatch):
     for text, said, lasting in (
-        ("error: No solution found when ...", "error: No solution found when ...", True),
+        (
+            "error: No solution found when ...",
+            "error: No solution found when ...",
+            True,
+        ),
         ("error: timed out", "error: timed out", False),
         ("", "uv ended with 1", False),
         (None, "uv took longer than 0.001 s", False),

@@ -39,7 +39,9 @@ def test_every_part_works_and_is_the_same_when_looked_at_again(framework):
     assert old.problems == {}
     assert old.signatures
     found = changes((snapshot_of(old), first), (snapshot_of(new), again))
-    assert [change for change in found if change.kind not in ("calls", "better", "warnings")] == []
+    assert [
+        change for change in found if change.kind not in ("calls", "better", "warnings")
+    ] == []
 
 
 def recurrent(step):
@@ -48,7 +50,9 @@ def recurrent(step):
     def run(w, x):
         return jax.lax.scan(lambda h, x: (step(h, x, w),) * 2, jnp.zeros((4,)), x)
 
-    return Example(run, np.eye(4, dtype="float32") + 0.1, (np.tile(X[:, :1].T, (3, 1)) + X.T,))
+    return Example(
+        run, np.eye(4, dtype="float32") + 0.1, (np.tile(X[:, :1].T, (3, 1)) + X.T,)
+    )
 
 
 def test_a_term_of_a_loop_is_told_by_its_line():
@@ -68,19 +72,40 @@ def test_each_result_is_told_by_its_own_line_and_one_line_once():
         return term + jnp.cos(x)
 
     old, new = (
-        Example(lambda x, f=f: {"a": scaled(f, x), "b": shifted(f, x), "c": 3 * scaled(f, x)}, X) for f in (2.0, 2.1)
+        Example(
+            lambda x, f=f: {
+                "a": scaled(f, x),
+                "b": shifted(f, x),
+                "c": 3 * scaled(f, x),
+            },
+            X,
+        )
+        for f in (2.0, 2.1)
     )
-    found = [change for (kind, _), change in told(old, new).items() if kind == "function"]
-    whats = ["part in float64: result['a'] and 1 more result", "part in float64: result['b']"]
+    found = [
+        change for (kind, _), change in told(old, new).items() if kind == "function"
+    ]
+    whats = [
+        "part in float64: result['a'] and 1 more result",
+        "part in float64: result['b']",
+    ]
     assert [change.what for change in found] == whats
     assert ["(mul of" in change.line for change in found] == [True, False]
     assert ["(add of" in change.line for change in found] == [False, True]
 
 
 def test_results_that_changed_places_are_told_by_the_lines_that_computed_them():
-    old, new = (Example(lambda x, turn=turn: [jnp.sin(x * 2), jnp.cos(x)][::turn], X) for turn in (1, -1))
-    first, second = (change for (kind, _), change in told(old, new).items() if kind == "function")
-    assert ["(cos of" in first.line.partition(";")[0], "(sin of" in second.line.partition(";")[0]] == [True, True]
+    old, new = (
+        Example(lambda x, turn=turn: [jnp.sin(x * 2), jnp.cos(x)][::turn], X)
+        for turn in (1, -1)
+    )
+    first, second = (
+        change for (kind, _), change in told(old, new).items() if kind == "function"
+    )
+    assert [
+        "(cos of" in first.line.partition(";")[0],
+        "(sin of" in second.line.partition(";")[0],
+    ] == [True, True]
     old, new = (Example(partial(jax.nn.gelu, approximate=a), X) for a in (True, False))
     line = told(old, new)["function", "part in float64: result"].line
     assert line.startswith("jax/_src/nn/functions.py:"), "where no library led to it"
@@ -88,16 +113,24 @@ def test_results_that_changed_places_are_told_by_the_lines_that_computed_them():
 
 def test_a_mask_is_named_where_it_changed_and_no_other_way_to_the_same_values():
     for old, new, operation in (
-        (lambda x: jnp.where(x > 0, x, -1.0), lambda x: jnp.where(x > 0.5, x, -1.0), "(gt of"),
+        (
+            lambda x: jnp.where(x > 0, x, -1.0),
+            lambda x: jnp.where(x > 0.5, x, -1.0),
+            "(gt of",
+        ),
         (lambda x: jnp.sin(x * 2 + 1), lambda x: jnp.tanh((x + 0.5) * 2), "(tanh of"),
     ):
-        line = told(Example(old, X), Example(new, X))["function", "part in float64: result"].line
+        line = told(Example(old, X), Example(new, X))[
+            "function", "part in float64: result"
+        ].line
         assert operation in line.partition("; before: ")[0], line
 
 
 def test_a_gradient_that_is_zero_in_mathematics_may_be_any_noise():
     def made(noise):
-        return Example(lambda p, x: p["w"] * x + noise * p["b"], {"w": X, "b": X}, (1e3 * X,))
+        return Example(
+            lambda p, x: p["w"] * x + noise * p["b"], {"w": X, "b": X}, (1e3 * X,)
+        )
 
     assert {kind for kind, _ in told(made(1e-18), made(2e-18))} <= {"bits"}
     assert "function" in {kind for kind, _ in told(made(1e-6), made(2e-6))}
@@ -113,7 +146,11 @@ def test_a_remat_that_keeps_everything_is_told():
 
 
 def test_what_is_no_array_among_parameters_is_left_as_it_is():
-    snapshot, arrays = of(Example(lambda p, x: x * p["w"] if p["on"] else x, {"w": X[:1], "on": True}, (X,)))
+    snapshot, arrays = of(
+        Example(
+            lambda p, x: x * p["w"] if p["on"] else x, {"w": X[:1], "on": True}, (X,)
+        )
+    )
     values = snapshot.subjects[0].values["part in float64"]
     assert list(values) == ["result", "gradient of ['w']"]
     assert np.allclose(arrays[values["result"]], X * X[:1])
@@ -121,13 +158,22 @@ def test_what_is_no_array_among_parameters_is_left_as_it_is():
 
 def test_the_gradient_is_that_of_half_the_sum_of_squares_also_of_complex_results():
     snapshot, arrays = of(Example(lambda x: ((1 + 2j) * x, x > 0), X))
-    assert np.allclose(arrays[snapshot.subjects[0].values["part in float64"]["gradient of the parameter"]], 5 * X)
+    assert np.allclose(
+        arrays[
+            snapshot.subjects[0].values["part in float64"]["gradient of the parameter"]
+        ],
+        5 * X,
+    )
 
 
 def test_a_call_whose_cost_does_not_count_is_made_once():
     made = []
     snapshot, _ = of(Called(lambda _: lambda: made.append(1) or X, counted=False))
-    assert (made, list(snapshot.subjects[0].values), snapshot.subjects[0].calls) == ([1], ["part"], {})
+    assert (made, list(snapshot.subjects[0].values), snapshot.subjects[0].calls) == (
+        [1],
+        ["part"],
+        {},
+    )
 
 
 LIBRARY = {"time": time, "warnings": warnings}
@@ -145,7 +191,10 @@ def test_a_call_that_traces_again_waits_runs_more_python_or_warns_is_told():
     def called(before=lambda: None, *, anew=False):
         def make(ran):
             once = jax.jit(ran(jnp.tanh))
-            return lambda: (before(), (jax.jit(lambda x: ran(jnp.tanh)(x)) if anew else once)(X))[1]
+            return lambda: (
+                before(),
+                (jax.jit(lambda x: ran(jnp.tanh)(x)) if anew else once)(X),
+            )[1]
 
         return Called(make)
 
@@ -156,7 +205,10 @@ def test_a_call_that_traces_again_waits_runs_more_python_or_warns_is_told():
     assert (plain[TRACES], plain[WAITS]) == (1, 0)
     assert counts(called(anew=True))[TRACES] > 1
     (subject,) = of(called(LIBRARY["wait"]))[0].subjects
-    assert (subject.calls["part"][WAITS] >= 2, subject.lines["part"]) == (True, "lib/a.py:3")
+    assert (subject.calls["part"][WAITS] >= 2, subject.lines["part"]) == (
+        True,
+        "lib/a.py:3",
+    )
 
     def costly():
         for _ in range(9):
@@ -165,12 +217,18 @@ def test_a_call_that_traces_again_waits_runs_more_python_or_warns_is_told():
     found = told(called(), called(costly))
     assert found["calls", "part"].new.endswith(" lines")
     warning = found["warnings", f"at call, {place_of(__file__)}"]
-    assert (warning.new, warning.line) == ("DeprecationWarning: it will go.", "lib/a.py:6")
+    assert (warning.new, warning.line) == (
+        "DeprecationWarning: it will go.",
+        "lib/a.py:6",
+    )
 
 
 def test_arguments_are_kept_with_their_defaults():
     optax, nnx = (dict(signatures_of(module)) for module in ("optax", "flax.nnx"))
-    assert [optax["optax.adam"][name] for name in ("learning_rate", "nesterov")] == ["", "False"]
+    assert [optax["optax.adam"][name] for name in ("learning_rate", "nesterov")] == [
+        "",
+        "False",
+    ]
     assert nnx["flax.nnx.RNN"]["unroll"] == "1", "its metaclass takes anything"
     assert "wrt" in nnx["flax.nnx.Optimizer"], "and so do methods"
     assert "grads" in nnx["flax.nnx.Optimizer.update"]
@@ -178,7 +236,10 @@ def test_arguments_are_kept_with_their_defaults():
 
 
 def test_what_is_filled_depends_on_no_name_and_no_two_arrays_are_alike():
-    first, other = (filled({name: np.zeros(3, "f4") for name in names} | {"n": np.arange(2)}) for names in ("ab", "xy"))
+    first, other = (
+        filled({name: np.zeros(3, "f4") for name in names} | {"n": np.arange(2)})
+        for names in ("ab", "xy")
+    )
     for name, same in (("a", other["x"]), ("b", other["y"]), ("n", np.arange(2))):
         assert np.array_equal(first[name], same)
     assert not np.array_equal(first["a"], first["b"])

@@ -21,13 +21,21 @@ def test_mine(unchanged):
 
 
 def test_a_test_passes_until_its_function_changes_and_says_where(pytester, request):
-    plugin = () if request.config.pluginmanager.hasplugin("trigru") else ("-p", "trigru.bench.upgrades.plugin")
+    plugin = (
+        ()
+        if request.config.pluginmanager.hasplugin("trigru")
+        else ("-p", "trigru.bench.upgrades.plugin")
+    )
 
     def run(*options, scale=1, first=0):
         pytester.makepyfile(test_it=TEST.format(scale=scale, first=first))
-        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *plugin, *options)
+        return pytester.runpytest_inprocess(
+            "-p", "no:cacheprovider", "-p", "no:xdist", *plugin, *options
+        )
 
-    run().stdout.fnmatch_lines(["*there is no snapshot in*Take one*pytest --trigru-update*"])
+    run().stdout.fnmatch_lines(
+        ["*there is no snapshot in*Take one*pytest --trigru-update*"]
+    )
     run("--trigru-update").assert_outcomes(passed=1)
     assert (pytester.path / "snapshots/test_it/test_mine" / FILE).is_file()
     run().assert_outcomes(passed=1)
@@ -41,4 +49,6 @@ function: test_mine: call in float64: result: 1.01 times as large (2 such change
     at test_it.py:6 (mul of shape 4x3)*
 To accept it: pytest --trigru-update 'test_it.py::test_mine'""".strip().splitlines()
     )
-    run(first=0.5).stdout.fnmatch_lines(["the arguments are others than those of the snapshot*"])
+    run(first=0.5).stdout.fnmatch_lines(
+        ["the arguments are others than those of the snapshot*"]
+    )

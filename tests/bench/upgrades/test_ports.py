@@ -31,7 +31,15 @@ def changed(port, **members):
 def look(port, *beginnings):
     """A snapshot of the rows of a port with these beginnings alone, and its arrays."""
     subject, kept = Subject(port.name, port.name), Kept()
-    look_at(subject, kept, {name: row for name, row in ports._rows(port, whole=True) if name.startswith(beginnings)})
+    look_at(
+        subject,
+        kept,
+        {
+            name: row
+            for name, row in ports._rows(port, whole=True)
+            if name.startswith(beginnings)
+        },
+    )
     return snapshot_of(subject), kept
 
 
@@ -54,17 +62,27 @@ def test_another_function_is_told_by_the_line_that_computes_it(pure):
         return carry, jnp.sin(outputs)
 
     found = changes(look(pure, "forward"), look(changed(pure, apply=apply), "forward"))
-    (line,) = {change.line.partition("; before: ")[0] for change in found if change.kind == "function"}
+    (line,) = {
+        change.line.partition("; before: ")[0]
+        for change in found
+        if change.kind == "function"
+    }
     assert "test_ports.py" in line
     assert "(sin of shape 3x7x6)" in line
     assert "trigru/common/port/task.py" not in line
 
 
 def test_every_port_traces_and_draws_others_from_other_random_bits(port):
-    old, before = look(port, "gru", "classifier", "forward", "step"), jax.config.jax_threefry_partitionable
+    old, before = (
+        look(port, "gru", "classifier", "forward", "step"),
+        jax.config.jax_threefry_partitionable,
+    )
     (subject,) = old[0].subjects
     assert subject.problems == {}
-    assert (subject.draws.keys(), subject.trails.keys()) == ({"gru", "classifier"}, {"forward", "step"})
+    assert (subject.draws.keys(), subject.trails.keys()) == (
+        {"gru", "classifier"},
+        {"forward", "step"},
+    )
     try:
         jax.config.update("jax_threefry_partitionable", not before)
         found = changes(old, look(port, "gru"))
@@ -81,8 +99,18 @@ def test_an_exception_in_one_style_breaks_that_style_alone():
     port = get_port("pure")
     first, second, *_ = port.call_styles
     old = look(changed(port, call_styles=(first, second)), "forward", "train_step")
-    (found,) = changes(old, look(changed(port, call_styles=(first, replace(second, build=fail))), "forward", "train_"))
-    assert (found.kind, found.what) == ("broken", f"forward {second.name} float32 and 1 more call")
+    (found,) = changes(
+        old,
+        look(
+            changed(port, call_styles=(first, replace(second, build=fail))),
+            "forward",
+            "train_",
+        ),
+    )
+    assert (found.kind, found.what) == (
+        "broken",
+        f"forward {second.name} float32 and 1 more call",
+    )
     assert found.new.startswith("RuntimeError in ")
     assert found.new.endswith(": gone")
 
@@ -90,8 +118,14 @@ def test_an_exception_in_one_style_breaks_that_style_alone():
 def test_a_parameter_of_another_name_takes_the_values_of_one_of_its_shape():
     loaded = {"b": np.ones(3), "old": np.ones(2)}
     drawn = {"b": np.zeros(3), "more": np.zeros(4), "new": np.zeros(2)}
-    found = ports._loaded(changed(get_port("pure"), load=lambda *_: loaded, make=lambda *_: drawn))
-    assert {name: array[0] for name, array in found.items()} == {"b": 1, "more": 0, "new": 1}
+    found = ports._loaded(
+        changed(get_port("pure"), load=lambda *_: loaded, make=lambda *_: drawn)
+    )
+    assert {name: array[0] for name, array in found.items()} == {
+        "b": 1,
+        "more": 0,
+        "new": 1,
+    }
 
 
 def test_what_is_not_offered_is_no_problem_and_what_fails_is_one_of_its_own(pure):
@@ -102,11 +136,18 @@ def test_what_is_not_offered_is_no_problem_and_what_fails_is_one_of_its_own(pure
 
     subject = Subject("pure", "pure")
     look_at_port(changed(pure, make=make, load=fail), subject, Kept())
-    assert {what.split()[0] for what in subject.problems} == {"gru", "forward", "gradient", "train_step", "step"}
+    assert {what.split()[0] for what in subject.problems} == {
+        "gru",
+        "forward",
+        "gradient",
+        "train_step",
+        "step",
+    }
 
 
 @pytest.mark.parametrize(
-    ("name", "suffixes"), [("linen", {".safetensors", ".msgpack"}), ("equinox", {".safetensors", ".eqx"})]
+    ("name", "suffixes"),
+    [("linen", {".safetensors", ".msgpack"}), ("equinox", {".safetensors", ".eqx"})],
 )
 def test_files_of_each_format_without_pickle_are_kept_and_read_again(name, suffixes):
     snapshot, arrays = saved(get_port(name))
@@ -117,8 +158,18 @@ def test_files_of_each_format_without_pickle_are_kept_and_read_again(name, suffi
     for suffix, names in subject.checkpoints.items():
         damaged = arrays | {names[CONTENT]: arrays[names[CONTENT]][:-9]}
         (found,) = unread((snapshot, damaged))
-        assert (found.kind, found.subject, found.what) == ("checkpoints", name, f"reading a file as {suffix}")
-        other = snapshot_of(Subject(name, name, checkpoints={suffix: names | {"readout_bias": names["bias_n"]}}))
+        assert (found.kind, found.subject, found.what) == (
+            "checkpoints",
+            name,
+            f"reading a file as {suffix}",
+        )
+        other = snapshot_of(
+            Subject(
+                name,
+                name,
+                checkpoints={suffix: names | {"readout_bias": names["bias_n"]}},
+            )
+        )
         (found,) = unread((other, arrays))
         assert found.new == "other bits in readout_bias"
 
@@ -126,7 +177,10 @@ def test_files_of_each_format_without_pickle_are_kept_and_read_again(name, suffi
 def test_a_pickle_is_not_read(monkeypatch):
     snapshot, arrays = saved(get_port("linen"))
     (subject,) = snapshot.subjects
-    subject.checkpoints = {".pt": subject.checkpoints[".msgpack"], "/../x": subject.checkpoints[".msgpack"]}
+    subject.checkpoints = {
+        ".pt": subject.checkpoints[".msgpack"],
+        "/../x": subject.checkpoints[".msgpack"],
+    }
     monkeypatch.setattr(ports.checkpoints, "read", None)
     assert list(unread((snapshot, arrays))) == []
 
@@ -140,16 +194,28 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch, tmp_
     with Prover() as prover:
         found = snapshot.snapshot(tmp_path, ("pure",), equality=False, prover=prover)
     said = {s.name: s.problems.get("import") for s in found.subjects}
-    assert said == {"pure": None} | dict.fromkeys(["pure:fused", "jax, optax"], "it was killed")
+    assert said == {"pure": None} | dict.fromkeys(
+        ["pure:fused", "jax, optax"], "it was killed"
+    )
 
 
 def test_the_shares_of_the_work_of_a_snapshot_add_up_to_1(monkeypatch, tmp_path):
     shares, asked = [], [QuestionId(PortId("port", "pure"), "life")] * 100
-    monkeypatch.setattr(snapshot.Progress, "add", lambda _, what, share: shares.append(share))
-    monkeypatch.setattr(snapshot, "answers_of", lambda _, request, *rest: ((Subject(n, n), b"") for n in request[1]))
-    monkeypatch.setattr(snapshot, "prove_ports", lambda subjects, prove, **_: prove(asked))
     monkeypatch.setattr(
-        Prover, "prove", lambda _, asked, progress: [progress(n, q) for n, q in enumerate(asked)] and []
+        snapshot.Progress, "add", lambda _, what, share: shares.append(share)
+    )
+    monkeypatch.setattr(
+        snapshot,
+        "answers_of",
+        lambda _, request, *rest: ((Subject(n, n), b"") for n in request[1]),
+    )
+    monkeypatch.setattr(
+        snapshot, "prove_ports", lambda subjects, prove, **_: prove(asked)
+    )
+    monkeypatch.setattr(
+        Prover,
+        "prove",
+        lambda _, asked, progress: [progress(n, q) for n, q in enumerate(asked)] and [],
     )
     with Prover() as prover:
         snapshot.snapshot(tmp_path, ("pure",), equality=True, prover=prover)
@@ -158,7 +224,9 @@ def test_the_shares_of_the_work_of_a_snapshot_add_up_to_1(monkeypatch, tmp_path)
 
 
 def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
-    monkeypatch.setattr("trigru.impls.unavailable", lambda name: f"{name} is not installed")
+    monkeypatch.setattr(
+        "trigru.impls.unavailable", lambda name: f"{name} is not installed"
+    )
     found = []
     answer_request(("nnx", ["nnx", "nnx:fused"], None), found.append)
     missing = {subject.name: subject.missing for subject, _ in found}

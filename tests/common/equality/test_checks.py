@@ -35,26 +35,47 @@ def losing(argument=None, **choices):
     """A port whose call loses some choices of its model, of which no answer tells, always or with an argument."""
 
     def call(right, model, x, carry=None, **options):
-        kept = replace(model, **choices) if argument is None or options.get(argument) is not None else model
+        kept = (
+            replace(model, **choices)
+            if argument is None or options.get(argument) is not None
+            else model
+        )
         return right(kept, x, carry, **options)
 
     return faults.Faulty(apply=call)
 
 
-@pytest.mark.parametrize(("port", "problem"), [
-    (losing(unroll=1), r"\{'unroll': 1\}: it makes no difference to the program"),
-    (losing(kernel="stock"), r"\{'kernel': 'fused'\}: it makes no difference to the program"),
-    (losing("resets", unroll=1), r"'resets': 'passed'\}, kernel=fused: .* its program has no \('unroll', 3\)"),
-    (losing("resets", remat=False), r"'resets': 'passed'\}, kernel=fused: .* its program has no \('remat', True\)"),
-    (losing("resets", dtype="float32"), r"'resets': 'passed'\}, kernel=fused: .* has no \('product', 'bfloat16'\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("port", "problem"),
+    [
+        (losing(unroll=1), r"\{'unroll': 1\}: it makes no difference to the program"),
+        (
+            losing(kernel="stock"),
+            r"\{'kernel': 'fused'\}: it makes no difference to the program",
+        ),
+        (
+            losing("resets", unroll=1),
+            r"'resets': 'passed'\}, kernel=fused: .* its program has no \('unroll', 3\)",
+        ),
+        (
+            losing("resets", remat=False),
+            r"'resets': 'passed'\}, kernel=fused: .* its program has no \('remat', True\)",
+        ),
+        (
+            losing("resets", dtype="float32"),
+            r"'resets': 'passed'\}, kernel=fused: .* has no \('product', 'bfloat16'\)",
+        ),
+    ],
+)
 def test_a_choice_that_a_call_loses_is_noticed(port, problem):
     with enable_x64(True), pytest.raises(DefectError, match=problem):
         require_cases(life.life(port))
 
 
 def test_a_model_that_is_made_in_another_way_is_a_named_case():
-    port = faults.Faulty(make=lambda make, config, key: make(replace(config, unroll=9), key))
+    port = faults.Faulty(
+        make=lambda make, config, key: make(replace(config, unroll=9), key)
+    )
     (found,) = verify([port], checks=[LIFE])
     assert "made or loaded alike: models differ in jax.tree.structure" in str(found)
 
@@ -80,9 +101,13 @@ def test_a_record_that_a_layout_cannot_hold_leaves_out_no_other_case():
         assert sum("a readout" in case.what for case in life.conversions(port)) == 5
     (found,) = verify([port], checks=get_checks("conversion"))
     assert found.passed
-    (found,) = verify([layout_that_raises(KeyError("w"), GRUParams)], checks=get_checks("conversion"))
+    (found,) = verify(
+        [layout_that_raises(KeyError("w"), GRUParams)], checks=get_checks("conversion")
+    )
     what = "float64 parameters of 6 units in the layout own"
-    assert f"{what}: KeyError: 'w'; {what} as a tree: KeyError: 'w'; float32" in str(found)
+    assert f"{what}: KeyError: 'w'; {what} as a tree: KeyError: 'w'; float32" in str(
+        found
+    )
 
 
 def class_cases(**changed):
@@ -100,7 +125,10 @@ def test_a_kernel_that_is_not_offered_leaves_out_its_case_alone(monkeypatch):
     monkeypatch.setattr(PurePort, "load", load)
     with enable_x64(True):
         *_, assigned, last = class_cases(assign=lambda model, other: None)
-        assert (assigned.what, last.what) == ("changed in place, kernel='fused'", "kernel='fused'")
+        assert (assigned.what, last.what) == (
+            "changed in place, kernel='fused'",
+            "kernel='fused'",
+        )
         with pytest.raises(NotOfferedError):
             assigned.run()
 
@@ -110,7 +138,11 @@ def test_parameters_that_are_not_float32_without_x64_are_noticed():
         stored = param_dtype if jax.config.read("jax_enable_x64") else "bfloat16"
         return pure.CLASS.construct(*sizes, param_dtype=stored, **options)
 
-    cases = (case for case in class_cases(construct=construct) if "without jax_enable_x64" in case.what)
+    cases = (
+        case
+        for case in class_cases(construct=construct)
+        if "without jax_enable_x64" in case.what
+    )
     with pytest.raises(DefectError, match="a parameter is bfloat16, expected float32"):
         next(cases).run()
 
@@ -129,17 +161,22 @@ def writing(load, config, params):
     return model
 
 
-@pytest.mark.parametrize(("load", "problem"), [
-    (remembering, "with dtype='bfloat16', a model gives float64"),
-    (writing, "a record, loaded twice: .* has other bits"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("load", "problem"),
+    [
+        (remembering, "with dtype='bfloat16', a model gives float64"),
+        (writing, "a record, loaded twice: .* has other bits"),
+    ],
+)
 def test_a_load_that_remembers_or_changes_a_record_is_noticed(load, problem):
     (found,) = verify([faults.Faulty(load=load)], checks=[LIFE])
     assert re.search(problem, str(found))
 
 
 def test_a_class_is_judged_anew_each_time(unchecked):
-    (case,) = classes.uses(faults.Faulty(model_class=replace(pure.CLASS, construct=lambda *_, **__: None)))
+    (case,) = classes.uses(
+        faults.Faulty(model_class=replace(pure.CLASS, construct=lambda *_, **__: None))
+    )
     for _ in range(2):
         with pytest.raises(DefectError, match="without options: "):
             case.run()

@@ -29,8 +29,14 @@ def scalar_cell(p, x, h):
     after = []
     for j in range(H):
         r = sigmoid(row(p.weight_ih, 0, j, x) + p.bias[j] + row(p.weight_hh, 0, j, h))
-        z = sigmoid(row(p.weight_ih, 1, j, x) + p.bias[H + j] + row(p.weight_hh, 1, j, h))
-        n = np.tanh(row(p.weight_ih, 2, j, x) + p.bias[2 * H + j] + r * (row(p.weight_hh, 2, j, h) + p.bias_n[j]))
+        z = sigmoid(
+            row(p.weight_ih, 1, j, x) + p.bias[H + j] + row(p.weight_hh, 1, j, h)
+        )
+        n = np.tanh(
+            row(p.weight_ih, 2, j, x)
+            + p.bias[2 * H + j]
+            + r * (row(p.weight_hh, 2, j, h) + p.bias_n[j])
+        )
         after.append((1 - z) * n + z * h[j])
     return np.array(after)
 
@@ -43,15 +49,24 @@ def scalar_run(p, x, carry, length, resets, reverse):
     return h, outputs
 
 
-@given(st.tuples(sizes, sizes, sizes, sizes), st.integers(0, 2**16), st.booleans(), st.booleans())
+@given(
+    st.tuples(sizes, sizes, sizes, sizes),
+    st.integers(0, 2**16),
+    st.booleans(),
+    st.booleans(),
+)
 @settings(max_examples=30, deadline=None)
 def test_forward_is_the_equations(shape, seed, passed, reverse):
     case = Case.random(*shape, seed=seed)
     carry = case.carry if passed else None
-    result = oracle.forward(case.params.gru, case.x, carry, case.lengths, case.resets, reverse=reverse)
+    result = oracle.forward(
+        case.params.gru, case.x, carry, case.lengths, case.resets, reverse=reverse
+    )
     for b in range(shape[0]):
         start = case.carry[b] if passed else None
-        carry, outputs = scalar_run(case.params.gru, case.x[b], start, case.lengths[b], case.resets[b], reverse)
+        carry, outputs = scalar_run(
+            case.params.gru, case.x[b], start, case.lengths[b], case.resets[b], reverse
+        )
         np.testing.assert_allclose(result.carry[b], carry, rtol=0, atol=1e-14)
         np.testing.assert_allclose(result.outputs[b], outputs, rtol=0, atol=1e-14)
 
@@ -60,36 +75,63 @@ def assert_central_differences(gradient, function, at, step=1e-6):
     """The gradient of a function of arrays by name: for each, along a random direction."""
     for name, array in at.items():
         way = np.random.default_rng(array.size).normal(size=array.shape)
-        after, before = (function(at | {name: array + moved * way}) for moved in (step, -step))
+        after, before = (
+            function(at | {name: array + moved * way}) for moved in (step, -step)
+        )
         expected = (after - before) / (2 * step)
-        np.testing.assert_allclose(np.sum(gradient[name] * way), expected, rtol=0, atol=5e-8, err_msg=name)
+        np.testing.assert_allclose(
+            np.sum(gradient[name] * way), expected, rtol=0, atol=5e-8, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("passed", [False, True])
-@pytest.mark.parametrize(("masked", "reverse"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    ("masked", "reverse"), [(False, False), (True, False), (True, True)]
+)
 def test_gradients_are_finite_differences(passed, masked, reverse):
     case = Case.random(3, 5, 2, 3, seed=4)
     masks = (case.lengths, case.resets) if masked else (None, None)
-    at = leaves(case.params.gru) | {"x": case.x} | ({"carry": case.carry} if passed else {})
+    at = (
+        leaves(case.params.gru)
+        | {"x": case.x}
+        | ({"carry": case.carry} if passed else {})
+    )
 
     def forward_of(arrays):
-        return oracle.forward(from_leaves(arrays), arrays["x"], arrays.get("carry"), *masks, reverse=reverse)
+        return oracle.forward(
+            from_leaves(arrays),
+            arrays["x"],
+            arrays.get("carry"),
+            *masks,
+            reverse=reverse,
+        )
 
     def scalar(arrays):
         result = forward_of(arrays)
-        return np.sum(result.outputs * case.targets) + np.sum(result.carry * case.d_carry)
+        return np.sum(result.outputs * case.targets) + np.sum(
+            result.carry * case.d_carry
+        )
 
     found = oracle.backward(case.params.gru, forward_of(at), case.targets, case.d_carry)
     assert (found.carry is not None) == passed
-    assert_central_differences(leaves(found.params) | {"x": found.x, "carry": found.carry}, scalar, at)
+    assert_central_differences(
+        leaves(found.params) | {"x": found.x, "carry": found.carry}, scalar, at
+    )
 
 
 @pytest.mark.parametrize("classes", [False, True])
 def test_loss_gradients_are_finite_differences(classes):
     case = Case.random(3, 4, 2, 3, seed=5)
-    params, targets = (case.params, case.labels) if classes else (case.params.gru, case.targets)
+    params, targets = (
+        (case.params, case.labels) if classes else (case.params.gru, case.targets)
+    )
     _, gradient = oracle.loss_and_grad(params, case.x, targets, case.lengths)
-    value = lambda arrays: oracle.loss_and_grad(from_leaves(arrays), case.x, targets, case.lengths)[0]  # noqa: E731
+
+    def value(arrays):
+        return oracle.loss_and_grad(from_leaves(arrays), case.x, targets, case.lengths)[
+            0
+        ]
+
     assert_central_differences(leaves(gradient), value, leaves(params))
 
 
@@ -97,7 +139,13 @@ def test_it_computes_in_the_dtype_that_it_is_given():
     case = Case.random(2, 4, 2, 3).astype("float32")
     result = oracle.forward(case.params.gru, case.x, case.carry)
     gradients = oracle.backward(case.params.gru, result, case.targets, case.d_carry)
-    arrays = [result.carry, result.outputs, gradients.x, gradients.carry, *gradients.params]
+    arrays = [
+        result.carry,
+        result.outputs,
+        gradients.x,
+        gradients.carry,
+        *gradients.params,
+    ]
     for loss, gradient in (
         oracle.loss_and_grad(case.params.gru, case.x, case.targets),
         oracle.loss_and_grad(case.params, case.x, case.labels, case.lengths),
@@ -108,7 +156,9 @@ def test_it_computes_in_the_dtype_that_it_is_given():
 
 def test_large_logits_stay_finite():
     case = Case.random(2, 3, 2, 3)
-    params = case.params._replace(readout=case.params.readout._replace(bias=np.array([1e4, -1e4, 0, 5e3, 1])))
+    params = case.params._replace(
+        readout=case.params.readout._replace(bias=np.array([1e4, -1e4, 0, 5e3, 1]))
+    )
     loss, gradient = oracle.loss_and_grad(params, case.x, case.labels)
     assert np.isfinite(loss)
     assert all(np.isfinite(a).all() for a in leaves(gradient).values())
@@ -117,7 +167,9 @@ def test_large_logits_stay_finite():
 def test_what_goes_into_a_product_is_rounded_within_its_context_alone(rng):
     """To the significant bits that are asked for; contexts within each other end where they began."""
     a, b = (rng.normal(size=(4, 4)).astype(np.float32) for _ in range(2))
-    short = a.astype(ml_dtypes.bfloat16).astype(np.float32) @ b.astype(ml_dtypes.bfloat16).astype(np.float32)
+    short = a.astype(ml_dtypes.bfloat16).astype(np.float32) @ b.astype(
+        ml_dtypes.bfloat16
+    ).astype(np.float32)
     products = []
     with oracle.operands_rounded(11):
         tf32 = oracle._product(a, b)
@@ -137,12 +189,19 @@ def test_a_bound_is_no_finer_than_what_goes_into_products():
     assert accuracy_bound(exact, exact, "float32") == 4 * 2.0**-23
     assert accuracy_bound(exact, exact, "float32", 11) == 4 * 2.0**-10
     assert accuracy_bound(exact, exact, "bfloat16", 11) == 4 * 2.0**-7
-    assert accuracy_bound(np.array([1.0, 2.5]), exact, "float32", 8) == 4 * 0.25 + 4 * 2.0**-7
+    assert (
+        accuracy_bound(np.array([1.0, 2.5]), exact, "float32", 8)
+        == 4 * 0.25 + 4 * 2.0**-7
+    )
 
 
 def test_it_still_gives_the_golden_vectors_whose_file_can_be_made_again(tmp_path):
-    runpy.run_path(str(Path(__file__).parents[3] / ".ci" / "golden.py"))["write"](tmp_path / "again")
+    runpy.run_path(str(Path(__file__).parents[3] / ".ci" / "golden.py"))["write"](
+        tmp_path / "again"
+    )
     again = checks.load((tmp_path / "again").read_bytes())
     assert set(again) == set(checks.golden())
     for name, kept in checks.golden().items():
-        np.testing.assert_allclose(again[name], kept, rtol=0, atol=1e-14 * np.abs(kept).max(), err_msg=name)
+        np.testing.assert_allclose(
+            again[name], kept, rtol=0, atol=1e-14 * np.abs(kept).max(), err_msg=name
+        )

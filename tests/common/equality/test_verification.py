@@ -11,14 +11,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.common.equality.checks import CHECKS, Case, Check, compiled, draws, get_checks
+from trigru.common.equality.checks import (
+    CHECKS,
+    Case,
+    Check,
+    compiled,
+    draws,
+    get_checks,
+)
 from trigru.common.equality.checks.check import REFUSED, require_cases
 from trigru.common.equality.contract import reference
 from trigru.common.equality.contract.factors import whole_row
 from trigru.common.equality.contract.failures import script_of
 from trigru.common.equality.measurement import relative_error
-from trigru.common.equality.verification import Examiner, assert_equivalent, questions, verify
-from trigru.common.errors import DefectError, InputError, NotOfferedError, TrigruError, UnknownNameError
+from trigru.common.equality.verification import (
+    Examiner,
+    assert_equivalent,
+    questions,
+    verify,
+)
+from trigru.common.errors import (
+    DefectError,
+    InputError,
+    NotOfferedError,
+    TrigruError,
+    UnknownNameError,
+)
 from trigru.common.gru import optimizers
 from trigru.common.parameters.record import from_leaves, leaf_shapes
 from trigru.common.port.protocol import CallStyle, WithKernel
@@ -34,7 +52,10 @@ ONE_ROW = replace(SINGLY, rows=lambda port: [USUAL])
 
 def test_every_check_has_a_fault():
     known = {fault.check for fault in faults.FAULTS}
-    without = {"contract", "golden"}  # whose rows other checks select; of oracle and port together
+    without = {
+        "contract",
+        "golden",
+    }  # whose rows other checks select; of oracle and port together
     assert {check.name for check in CHECKS} - known == without
 
 
@@ -46,25 +67,43 @@ def test_errors_are_relative_to_the_largest_reference_magnitude():
 
 BAD_ARGUMENTS = {
     "ports: got 'linen', expected a sequence of them": {"ports": "linen"},
-    r"port 'linen' is none. A port by name is trigru.impls.get_port\('linen'\)": {"ports": ["linen"]},
-    "port object lacks name, title, .* and value_and_grad, which": {"ports": [object()]},
-    r"check 'life' is none. Checks by name are trigru.common.get_checks": {"checks": ["life"]},
+    r"port 'linen' is none. A port by name is trigru.impls.get_port\('linen'\)": {
+        "ports": ["linen"]
+    },
+    "port object lacks name, title, .* and value_and_grad, which": {
+        "ports": [object()]
+    },
+    r"check 'life' is none. Checks by name are trigru.common.get_checks": {
+        "checks": ["life"]
+    },
     "there is no check to ask": {"checks": []},
-    "unknown dtype 'float8'. Known: float64, float32, bfloat16, float16": {"dtypes": ["float8"]},
+    "unknown dtype 'float8'. Known: float64, float32, bfloat16, float16": {
+        "dtypes": ["float8"]
+    },
 }
 
 
 @pytest.mark.parametrize("message", BAD_ARGUMENTS)
 def test_an_argument_that_does_not_fit_is_refused(unchecked, message):
     with pytest.raises(TrigruError, match=message):
-        verify(**{"ports": [PURE], "dtypes": ["float32"], "checks": [LIFE]} | BAD_ARGUMENTS[message])
-    with pytest.raises(UnknownNameError, match="unknown check 'no-such'. Known: contract, conversion"):
+        verify(
+            **{"ports": [PURE], "dtypes": ["float32"], "checks": [LIFE]}
+            | BAD_ARGUMENTS[message]
+        )
+    with pytest.raises(
+        UnknownNameError, match="unknown check 'no-such'. Known: contract, conversion"
+    ):
         get_checks("no-such")
 
 
 def test_a_row_stands_beside_that_of_the_other_ports():
     asked = questions([PURE, get_port("equinox")], ["float64"], get_checks("chunks"))
-    assert [port.name for port, *_ in asked[:4]] == ["pure", "equinox", "pure", "equinox"]
+    assert [port.name for port, *_ in asked[:4]] == [
+        "pure",
+        "equinox",
+        "pure",
+        "equinox",
+    ]
     assert asked[0][2] == asked[1][2]
 
 
@@ -87,7 +126,9 @@ def test_remat_that_is_lost_where_all_steps_are_unrolled_is_noticed():
             kept = replace(model, remat=False) if model.unroll >= steps else model
             return super().apply(kept, x, carry, **options)
 
-    row = whole_row({"phase": "forward", "time": "2", "unroll": "beyond", "remat": "yes"})
+    row = whole_row(
+        {"phase": "forward", "time": "2", "unroll": "beyond", "remat": "yes"}
+    )
     found = Examiner(shrink=False).ask(Dropping(), CONTRACT, row)
     assert "remat is lost" in str(found)
     assert found.check == "contract", "not that of the smallest row"
@@ -115,10 +156,21 @@ def test_a_port_is_passed_to_call_styles_as_it_is():
 
 
 WRONG = {
-    r"float64\(3, 17, 5\), expected float64\(3, 17, 6": lambda _, carry, outputs, **__: (carry, outputs[..., :-1]),
-    r"float32\(3, 6\), expected float64": lambda _, carry, outputs, **__: (carry.astype("float32"), outputs),
-    "values that are not finite": lambda _, carry, outputs, **__: (carry, outputs * jnp.nan),
-    "AttributeError: 'Model' object has no attribute": lambda model, *_, **__: model.no_such_field,
+    r"float64\(3, 17, 5\), expected float64\(3, 17, 6": lambda _, carry, outputs, **__: (
+        carry,
+        outputs[..., :-1],
+    ),
+    r"float32\(3, 6\), expected float64": lambda _, carry, outputs, **__: (
+        carry.astype("float32"),
+        outputs,
+    ),
+    "values that are not finite": lambda _, carry, outputs, **__: (
+        carry,
+        outputs * jnp.nan,
+    ),
+    "AttributeError: 'Model' object has no attribute": lambda model, *_, **__: (
+        model.no_such_field
+    ),
 }
 
 
@@ -137,10 +189,16 @@ def measured(*cases, port=PURE):
 def test_a_kernel_keeps_no_more_than_the_stock_one():
     class Saving(PurePort):
         def apply(self, model, *given, **options):
-            return super().apply(replace(model, remat=model.remat or model.kernel == "stock"), *given, **options)
+            return super().apply(
+                replace(model, remat=model.remat or model.kernel == "stock"),
+                *given,
+                **options,
+            )
 
     found = measured(Case("fused", partial(compiled._require_saved, Saving(), "fused")))
-    assert re.search(r"the gradient keeps [\d.]+ states for each step, expected at most", str(found))
+    assert re.search(
+        r"the gradient keeps [\d.]+ states for each step, expected at most", str(found)
+    )
 
 
 class Opaque(PurePort):
@@ -157,8 +215,14 @@ RAISED = {
     "a case: it leaks.": (DefectError("it leaks"), PURE),
     "a case: KeyError: 'x'": (KeyError("x"), PURE),
     "a case: TypeError: Error interpreting": (NO_PYTREE, PURE),
-    "not offered: a model that is a pytree, with the installed versions of jax, jaxlib (": (NO_PYTREE, Opaque()),
-    "a case: TypeError: got an unexpected": (TypeError("got an unexpected keyword argument"), Opaque()),
+    "not offered: a model that is a pytree, with the installed versions of jax, jaxlib (": (
+        NO_PYTREE,
+        Opaque(),
+    ),
+    "a case: TypeError: got an unexpected": (
+        TypeError("got an unexpected keyword argument"),
+        Opaque(),
+    ),
 }
 
 
@@ -167,54 +231,86 @@ def test_a_check_that_raises_has_failed(problem):
     error, port = RAISED[problem]
     found = measured(Case("a case", Mock(side_effect=error)), port=port)
     assert str(found.problem).startswith(problem)
-    assert (found.offered, found.passed) == (not problem.startswith("not offered"), False)
+    assert (found.offered, found.passed) == (
+        not problem.startswith("not offered"),
+        False,
+    )
 
 
-@pytest.mark.parametrize(("found", "bound", "problem"), [
-    (1 + 1e-11 * np.ones(2), 1e-10, None),
-    (1 + 1e-11 * np.ones(2), 1e-12, "has error 1.0e-11, at most 1.0e-12 allowed"),
-    (np.nan * np.ones(2), np.inf, "has error nan"),
-    (np.ones(3), 1e-12, r"has float64\(3,\), expected float64\(2,\)"),
-    (1.0, 1e-12, r"has float\(\), expected"),
-    (None, 1e-12, "0 arrays, expected 1"),
-    (np.nextafter(np.ones(2), 2), None, "has other bits"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("found", "bound", "problem"),
+    [
+        (1 + 1e-11 * np.ones(2), 1e-10, None),
+        (1 + 1e-11 * np.ones(2), 1e-12, "has error 1.0e-11, at most 1.0e-12 allowed"),
+        (np.nan * np.ones(2), np.inf, "has error nan"),
+        (np.ones(3), 1e-12, r"has float64\(3,\), expected float64\(2,\)"),
+        (1.0, 1e-12, r"has float\(\), expected"),
+        (None, 1e-12, "0 arrays, expected 1"),
+        (np.nextafter(np.ones(2), 2), None, "has other bits"),
+    ],
+)
 def test_arrays_that_are_missing_or_differ_have_failed(found, bound, problem):
     """Where two ones are expected."""
-    measurement = measured(Case("a case", lambda: {"a": found}, {"a": np.ones(2)}, bound))
+    measurement = measured(
+        Case("a case", lambda: {"a": found}, {"a": np.ones(2)}, bound)
+    )
     assert measurement.passed == (problem is None)
     assert problem is None or re.search(f"a case: .*{problem}", str(measurement))
 
 
-@pytest.mark.parametrize(("error", "problem"), [
-    (InputError, None),
-    (NotOfferedError, None),
-    (TypeError, "bad: TypeError, expected an InputError."),
-    (DefectError, "bad: a message."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (InputError, None),
+        (NotOfferedError, None),
+        (TypeError, "bad: TypeError, expected an InputError."),
+        (DefectError, "bad: a message."),
+    ],
+)
 def test_a_bad_call_has_to_be_refused_by_an_error_of_ours(error, problem):
-    assert measured(Case("bad", Mock(side_effect=error("a message")), REFUSED)).problem == problem
+    assert (
+        measured(Case("bad", Mock(side_effect=error("a message")), REFUSED)).problem
+        == problem
+    )
     assert not measured(Case("bad", lambda: 1, REFUSED)).passed
 
 
 def test_a_case_silences_no_warning_of_others():
-    filters, silencing = warnings.filters[:], Case("silencing", partial(warnings.simplefilter, "ignore"))
-    assert "warning: UserWarning: " in str(measured(silencing, Case("warning", partial(warnings.warn, "a message"))))
+    filters, silencing = (
+        warnings.filters[:],
+        Case("silencing", partial(warnings.simplefilter, "ignore")),
+    )
+    assert "warning: UserWarning: " in str(
+        measured(silencing, Case("warning", partial(warnings.warn, "a message")))
+    )
     assert warnings.filters == filters
 
 
 def test_a_bad_initializer_has_to_be_refused_outside_of_jit_too(monkeypatch, unchecked):
     make = PurePort.make
-    monkeypatch.setattr(PurePort, "make", lambda *given: isinstance(given[-1], jax.core.Tracer) and make(*given))
+    monkeypatch.setattr(
+        PurePort,
+        "make",
+        lambda *given: isinstance(given[-1], jax.core.Tracer) and make(*given),
+    )
     (found,) = verify([PURE], checks=get_checks("refusals"))
-    assert re.search("outside of jit, .* another size: .* outside of jit, .* another dtype", str(found))
+    assert re.search(
+        "outside of jit, .* another size: .* outside of jit, .* another dtype",
+        str(found),
+    )
 
 
 def test_what_is_not_offered_is_left_out_beside_the_rest():
-    one, other = Case("one", Mock(side_effect=NOT_OFFERED)), Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13))
+    one, other = (
+        Case("one", Mock(side_effect=NOT_OFFERED)),
+        Case("other", lambda: np.ones(2), np.ones(2) * (1 + 1e-13)),
+    )
     assert measured(one, other).error == pytest.approx(1e-13, rel=0.01)
     assert not measured(one).offered
-    named = re.findall(r"case \d", str(measured(*(Case(f"case {n}", lambda: None, np.ones(2)) for n in range(5)))))
+    named = re.findall(
+        r"case \d",
+        str(measured(*(Case(f"case {n}", lambda: None, np.ones(2)) for n in range(5)))),
+    )
     assert named == ["case 0", "case 1", "case 2"], "no more than three are run"
     nothing = Examiner().ask(PURE, Check("made up", ""))
     assert not nothing.offered, "a check that selects no row of a port"
@@ -234,7 +330,12 @@ def test_a_defect_counts_whatever_is_raised_by_what_makes_the_cases(error):
 
 def test_a_coin_of_the_right_deviation_is_another_distribution(rng):
     shapes = leaf_shapes(draws.D, draws.H)
-    params = from_leaves({name: rng.choice([-1, 1], shape) * shape[-1] ** -0.5 for name, shape in shapes.items()})
+    params = from_leaves(
+        {
+            name: rng.choice([-1, 1], shape) * shape[-1] ** -0.5
+            for name, shape in shapes.items()
+        }
+    )
     (what, off, bound), *_ = draws._statistics(params, "bfloat16")
     assert what == "input gate r, distribution"
     assert bound < off
@@ -246,7 +347,9 @@ def test_the_oracle_does_not_train_with_the_function_that_it_checks(right, monke
     for cached in (reference._known, reference._traced):
         cached.cache_clear()
     of_carry = optimizers._ends_in
-    monkeypatch.setattr(optimizers, "_ends_in", lambda path, name: of_carry(path, name) == right)
+    monkeypatch.setattr(
+        optimizers, "_ends_in", lambda path, name: of_carry(path, name) == right
+    )
     (training,) = get_checks("training")
     row = next(row for row in training.rows(PURE) if row["optimizer"] == "carry rate")  # pyright: ignore[reportOptionalCall]
     check = replace(training, rows=lambda port: [row])
@@ -256,7 +359,10 @@ def test_the_oracle_does_not_train_with_the_function_that_it_checks(right, monke
 
 def test_assert_equivalent_names_what_differs():
     port = fails(lambda model, carry, outputs, **_: (carry, outputs * 1.5))
-    with pytest.raises(AssertionError, match=r"not equivalent to the oracle:\nfaulty: sequence: .* in float64: error"):
+    with pytest.raises(
+        AssertionError,
+        match=r"not equivalent to the oracle:\nfaulty: sequence: .* in float64: error",
+    ):
         assert_equivalent(port, checks=[LONG], dtypes=["float64"])
     with pytest.raises(AssertionError, match="nothing was measured"):
         assert_equivalent(PURE, checks=[LIFE], dtypes=["bfloat16"])
@@ -268,11 +374,17 @@ def test_a_kernel_is_part_of_a_measurement():
     assert str(found).startswith("pure:fused: ")
 
 
-@pytest.mark.parametrize("levels", [{"lengths": "passed", "dtype": "float32"}, {"style": "leaves", "kernel": "fused"}])
+@pytest.mark.parametrize(
+    "levels",
+    [{"lengths": "passed", "dtype": "float32"}, {"style": "leaves", "kernel": "fused"}],
+)
 def test_a_script_runs_a_failed_row_alone(levels, capsys, unchecked):
     check = replace(ONE_ROW, rows=lambda port: [USUAL | {"phase": "gradient"} | levels])
     (found,) = verify([PURE], checks=[check], dtypes=["float64", "float32"])
-    before = {name: jax.config.values[name] for name in ("jax_enable_x64", "jax_default_matmul_precision")}
+    before = {
+        name: jax.config.values[name]
+        for name in ("jax_enable_x64", "jax_default_matmul_precision")
+    }
     scope = {}
     try:
         exec(compile(script_of(found), "script", "exec"), scope)
@@ -282,7 +394,10 @@ def test_a_script_runs_a_failed_row_alone(levels, capsys, unchecked):
     assert levels.items() <= scope["row"].items()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 1
-    assert all(re.fullmatch(r".+: largest difference \d.*e[-+]\d+, largest value \d.*", line) for line in lines)
+    assert all(
+        re.fullmatch(r".+: largest difference \d.*e[-+]\d+, largest value \d.*", line)
+        for line in lines
+    )
 
 
 def test_a_row_that_fails_once_alone_has_failed():
@@ -295,8 +410,13 @@ def test_a_row_that_fails_once_alone_has_failed():
                 raise MemoryError("for the moment")
             return super().apply(*given, **named)
 
-    measurement = Examiner().ask(Once(), replace(ONE_ROW, by_levels=False), whole_row({}))
-    assert (measurement.problem, measurement.check) == ("MemoryError: for the moment", "sequence")
+    measurement = Examiner().ask(
+        Once(), replace(ONE_ROW, by_levels=False), whole_row({})
+    )
+    assert (measurement.problem, measurement.check) == (
+        "MemoryError: for the moment",
+        "sequence",
+    )
 
 
 def test_a_row_that_fails_is_told_by_the_fewest_levels_and_where_it_parts_from_plain_jax():
@@ -304,10 +424,16 @@ def test_a_row_that_fails_is_told_by_the_fewest_levels_and_where_it_parts_from_p
         return carry, jnp.tanh(outputs) if reverse else outputs  # here
 
     row = USUAL | {"reverse": "yes", "remat": "yes", "batch": "1"}
-    measurement = Examiner(reference=PURE).ask(fails(changed), replace(ONE_ROW, by_levels=False), row)
+    measurement = Examiner(reference=PURE).ask(
+        fails(changed), replace(ONE_ROW, by_levels=False), row
+    )
     assert (measurement.passed, measurement.levels["reverse"]) == (False, "yes")
     assert not {"remat", "batch"} & {*measurement.levels}, "without which it fails, too"
     assert "all else as usual; without one of them it passes" in str(measurement)
     source = Path(__file__).read_text(encoding="utf-8").splitlines()
-    (line,) = (number for number, text in enumerate(source, 1) if text.endswith("else outputs  # here"))
+    (line,) = (
+        number
+        for number, text in enumerate(source, 1)
+        if text.endswith("else outputs  # here")
+    )
     assert f"equality/test_verification.py:{line} (tanh of shape" in str(measurement)

@@ -34,10 +34,13 @@ def along(function, tangent):
 
 #: Whether with `remat`, and (scalar function of parameters and inputs, the point, a direction) -> results. Others, as
 #: the gradient along a direction and that of each example, are checks of the contract.
-@pytest.mark.parametrize(("remat", "transform"), [
-    (False, lambda f, point, v: along(along(f, v), v)(point)),
-    (True, lambda f, point, v: jax.linearize(f, point)[1](v)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("remat", "transform"),
+    [
+        (False, lambda f, point, v: along(along(f, v), v)(point)),
+        (True, lambda f, point, v: jax.linearize(f, point)[1](v)),
+    ],
+)
 @pytest.mark.usefixtures("float64")
 def test_transformed_it_is_what_the_stock_kernel_is(remat, transform):
     """With masks; the sums are not linear in the outputs."""
@@ -65,16 +68,26 @@ def test_transformed_it_is_what_the_stock_kernel_is(remat, transform):
 def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(remat):
     """Ports drop such resets before they call it."""
     case = Case.random(B, T, D, H)
-    weights = Weights(*get_port("pure").load(case.gru_config, case.params.gru).params[:4])
-    x, active = jnp.moveaxis(jnp.asarray(case.x), 1, 0), jnp.arange(T)[:, None] < LENGTHS[None]  # (T, B, ...)
+    weights = Weights(
+        *get_port("pure").load(case.gru_config, case.params.gru).params[:4]
+    )
+    x, active = (
+        jnp.moveaxis(jnp.asarray(case.x), 1, 0),
+        jnp.arange(T)[:, None] < LENGTHS[None],
+    )  # (T, B, ...)
 
     def scalar(weights, carry, initial, resets):
-        last, outputs = fused_scan(weights, carry, initial, x, resets, active, remat=remat)
+        last, outputs = fused_scan(
+            weights, carry, initial, x, resets, active, remat=remat
+        )
         return jnp.sum(last * case.carry) + jnp.sum(outputs**2), (last, outputs)
 
     run = jax.jit(jax.value_and_grad(scalar, argnums=(0, 1, 2), has_aux=True))
     states = jnp.asarray(case.carry), jnp.asarray(case.d_carry)  # (B, H)
-    with_padding, without = (run(weights, *states, resets) for resets in (RESETS.T | ~active, jnp.asarray(RESETS.T)))
+    with_padding, without = (
+        run(weights, *states, resets)
+        for resets in (RESETS.T | ~active, jnp.asarray(RESETS.T))
+    )
     np.testing.assert_array_equal(without[0][1][0][2], case.carry[2])  # of length 0
     jax.tree.map(np.testing.assert_array_equal, with_padding, without)
 
@@ -82,12 +95,17 @@ def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(remat):
 @pytest.mark.parametrize("axis", [1, 2])
 @pytest.mark.usefixtures("float64")
 def test_any_axis_may_be_the_mapped_one(axis):
-    params, x = init(D, H, param_dtype=jnp.float64, key=jax.random.key(0)), jnp.asarray(Case.random(B, T, D, H).x)
+    params, x = (
+        init(D, H, param_dtype=jnp.float64, key=jax.random.key(0)),
+        jnp.asarray(Case.random(B, T, D, H).x),
+    )
 
     @partial(jax.jit, static_argnums=2)
     @jax.grad
     def found(params, x, axis):
-        outputs = jax.vmap(partial(gru, params, kernel="fused", remat=True), in_axes=axis)(x)[1]  # (B, T, H)
+        outputs = jax.vmap(
+            partial(gru, params, kernel="fused", remat=True), in_axes=axis
+        )(x)[1]  # (B, T, H)
         return jnp.sum(outputs**2)
 
     first, other = found(params, x, 0), found(params, jnp.moveaxis(x, 0, axis), axis)
@@ -100,13 +118,17 @@ def equations_of(function, *arguments):
 
 
 def loops_of(function, *arguments):
-    return [e for e, _ in equations_of(function, *arguments) if e.primitive.name == "scan"]
+    return [
+        e for e, _ in equations_of(function, *arguments) if e.primitive.name == "scan"
+    ]
 
 
 def program_of(port, kernel, **options):
     """The gradient of a loss on all outputs, with respect to a model: (function, arguments)."""
     config = GRUConfig(D, H, kernel=kernel)
-    model = jax.eval_shape(lambda key: port.make(config, key), jax.random.key(0))  # nothing is drawn, nothing run
+    model = jax.eval_shape(
+        lambda key: port.make(config, key), jax.random.key(0)
+    )  # nothing is drawn, nothing run
 
     def loss(model, x, targets):
         _, outputs = port.apply(model, x, **options)
@@ -123,7 +145,11 @@ def test_the_loop_adds_nothing_of_a_weights_shape_up(port):
     def sums(kernel):
         function, arguments = program_of(port, kernel, lengths=jnp.asarray(LENGTHS))
         found = equations_of(function, *arguments)
-        made = {e.primitive.name for e, loops in found if loops and e.outvars[0].aval.shape in weights}
+        made = {
+            e.primitive.name
+            for e, loops in found
+            if loops and e.outvars[0].aval.shape in weights
+        }
         return made & {"add_any", "add", "dot_general"}
 
     assert sums("stock")
@@ -137,7 +163,11 @@ def test_under_vmap_a_weights_gradient_is_one_product():
         return jnp.sum(jax.vmap(partial(gru, params, kernel="fused"))(X)[1] ** 2)
 
     by_example = {tuple(sorted((B, size, 3 * H))) for size in (D, H)}
-    products = [e for e, _ in equations_of(jax.grad(scalar), PARAMS) if e.primitive.name in PRODUCTS]
+    products = [
+        e
+        for e, _ in equations_of(jax.grad(scalar), PARAMS)
+        if e.primitive.name in PRODUCTS
+    ]
     found = {e.outvars[0].aval.shape for e in products}
     assert {(D, 3 * H), (H, 3 * H)} <= found
     assert not by_example & {tuple(sorted(shape)) for shape in found}
@@ -149,7 +179,9 @@ def test_the_gradient_has_the_precision_of_the_call():
             return jnp.sum(gru(params, x, kernel="fused")[1] ** 2)
 
     found = equations_of(jax.grad(scalar, argnums=(0, 1)), PARAMS, X)
-    asked = [str(e.params["precision"]) for e, _ in found if e.primitive.name in PRODUCTS]
+    asked = [
+        str(e.params["precision"]) for e, _ in found if e.primitive.name in PRODUCTS
+    ]
     assert len(asked) >= 6
     assert all("highest" in precision.lower() for precision in asked), asked
 
@@ -163,14 +195,23 @@ def test_what_is_not_differentiated_costs_no_product(remat, jit):
 
     def asked(*argnums):
         arguments = PARAMS.kernel_i, PARAMS.kernel_h, jnp.ones((B, 6, D))
-        return sum(e.primitive.name in PRODUCTS for e, _ in equations_of(jax.grad(jit(scalar), argnums), *arguments))
+        return sum(
+            e.primitive.name in PRODUCTS
+            for e, _ in equations_of(jax.grad(jit(scalar), argnums), *arguments)
+        )
 
     without_inputs = asked(0, 1)
-    assert [asked(0, 1, 2) - without_inputs, without_inputs - asked(0), without_inputs - asked(1)] == [1, 1, 1]
+    assert [
+        asked(0, 1, 2) - without_inputs,
+        without_inputs - asked(0),
+        without_inputs - asked(1),
+    ] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("remat", [False, True])
-def test_a_step_keeps_the_state_and_the_gates_and_without_a_derivative_the_outputs(remat):
+def test_a_step_keeps_the_state_and_the_gates_and_without_a_derivative_the_outputs(
+    remat,
+):
     def stacked(loop):
         return sum(v.aval.ndim > 2 for v in loop.outvars)  # the carry is (B, H)
 
@@ -183,20 +224,33 @@ def test_a_step_keeps_the_state_and_the_gates_and_without_a_derivative_the_outpu
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_with_remat_it_runs_in_chunks_and_the_rest_comes_last(reverse):
     """A loop over the chunks, and in it one over their steps; then one over those left over."""
-    loops = loops_of(partial(gru, kernel="fused", remat=True, reverse=reverse), PARAMS, X)
+    loops = loops_of(
+        partial(gru, kernel="fused", remat=True, reverse=reverse), PARAMS, X
+    )
     assert [loop.params["length"] for loop in loops] == [2, 3, 1]
     assert {loop.params["reverse"] for loop in loops} == {reverse}
 
 
-@pytest.mark.parametrize(("vendor", "dtype", "stands_for"), [
-    ("AuthenticAMD", "float32", "fused"), ("AuthenticAMD", "bfloat16", "stock"), ("GenuineIntel", "float32", "stock"),
-])  # fmt: skip
-def test_auto_runs_the_program_that_was_measured_to_be_the_faster(port, monkeypatch, vendor, dtype, stands_for):
+@pytest.mark.parametrize(
+    ("vendor", "dtype", "stands_for"),
+    [
+        ("AuthenticAMD", "float32", "fused"),
+        ("AuthenticAMD", "bfloat16", "stock"),
+        ("GenuineIntel", "float32", "stock"),
+    ],
+)
+def test_auto_runs_the_program_that_was_measured_to_be_the_faster(
+    port, monkeypatch, vendor, dtype, stands_for
+):
     monkeypatch.setattr("trigru.common.gru.kernels.vendor", lambda: vendor)
-    monkeypatch.setattr(type(port), "kernels", ("stock", "fused", "auto"))  # proofs do not take auto
+    monkeypatch.setattr(
+        type(port), "kernels", ("stock", "fused", "auto")
+    )  # proofs do not take auto
 
     def program(kernel):
-        model = port.make(GRUConfig(D, H, dtype=dtype, kernel=kernel), jax.random.key(0))
+        model = port.make(
+            GRUConfig(D, H, dtype=dtype, kernel=kernel), jax.random.key(0)
+        )
         return jax.jit(lambda x: port.apply(model, x)).lower(X).as_text()
 
     assert program("auto") == program(stands_for)

@@ -13,7 +13,10 @@ SHAPES = st.lists(AXES, min_size=1, max_size=3).map(tuple)
 
 
 def filled(shape, seed):
-    return np.random.default_rng(seed).permutation(int(np.prod(shape))).reshape(1, *shape) + 1000.0 * seed
+    return (
+        np.random.default_rng(seed).permutation(int(np.prod(shape))).reshape(1, *shape)
+        + 1000.0 * seed
+    )
 
 
 @st.composite
@@ -21,9 +24,15 @@ def conversions(draw):
     """A function of layouts, its arguments, the shapes of the reference's leaves, and a number to choose by."""
     of = draw(SHAPES)
     to = draw(st.permutations(of).map(tuple))
-    axis, k, number = draw(st.integers(0, len(to) - 1)), draw(st.integers(2, 3)), draw(st.integers(0, 1000))
+    axis, k, number = (
+        draw(st.integers(0, len(to) - 1)),
+        draw(st.integers(2, 3)),
+        draw(st.integers(0, 1000)),
+    )
     longer = (*to[:axis], k * to[axis], *to[axis + 1 :])
-    other, both = ((*to[:axis], n, *to[axis + 1 :]) for n in (to[axis] + 1, 2 * to[axis] + 1))
+    other, both = (
+        (*to[:axis], n, *to[axis + 1 :]) for n in (to[axis] + 1, 2 * to[axis] + 1)
+    )
     options = [
         (whole, (0, of, to), [of], number),
         (joined, (range(k), [of] * k, longer), [of] * k, number),
@@ -43,7 +52,9 @@ def test_giving_back_is_the_transpose_of_converting(drawn):
     gradient = np.random.default_rng(9).normal(size=converted.shape)
     totals = [np.zeros((1, *shape)) for shape in shapes]
     layout.give_back(gradient, totals)
-    inside = sum((leaf * total).sum() for leaf, total in zip(leaves, totals, strict=True))
+    inside = sum(
+        (leaf * total).sum() for leaf, total in zip(leaves, totals, strict=True)
+    )
     np.testing.assert_allclose((converted * gradient).sum(), inside, rtol=1e-9)
     assert len(np.unique(converted)) == converted.size, "a number is there twice"
 
@@ -55,7 +66,10 @@ def test_a_piece_of_what_is_joined_is_the_part(shape, data):
     together = (*shape[:axis], k * shape[axis], *shape[axis + 1 :])
     parts = [filled(shape, seed) for seed in range(k)]
     whole_leaf = np.concatenate(parts, axis + 1)
-    assert any(np.array_equal(way.convert(parts), whole_leaf) for way in joined(range(k), [shape] * k, together))
+    assert any(
+        np.array_equal(way.convert(parts), whole_leaf)
+        for way in joined(range(k), [shape] * k, together)
+    )
     for number, part in enumerate(parts):
         ways = piece(0, together, shape, number, k)
         assert any(np.array_equal(way.convert([whole_leaf]), part) for way in ways)
@@ -68,21 +82,33 @@ def test_each_transposition_is_an_option(shape, data):
     moved = leaf.transpose(0, *[n + 1 for n in order])
     for source in (leaf, leaf.reshape(1, -1)):
         options = whole(0, source.shape[1:], moved.shape[1:])
-        assert any(np.array_equal(option.convert([source]), moved) for option in options)
+        assert any(
+            np.array_equal(option.convert([source]), moved) for option in options
+        )
         assert len({option.key for option in options}) == len(options)
 
 
 def test_a_mapping_that_names_a_leaf_twice_is_refused():
     leaves = [Leaf("layer/kernel", (2, 3))]
     with pytest.raises(InputError, match="names 'layer/kernel' twice"):
-        match(leaves, leaves, {"layer.kernel": "layer/kernel", "kernel": "layer/kernel"})
+        match(
+            leaves, leaves, {"layer.kernel": "layer/kernel", "kernel": "layer/kernel"}
+        )
     (rounded,) = match(leaves, leaves, {"kernel": ("kernel", np.rint)})
     assert isinstance(rounded.layout, Transform), "it keeps whole numbers alone"
 
 
 def test_biases_of_eight_are_joined_beside_their_kernels():
-    apart = [Leaf(f"cell/{side}{gate}/kernel", (4 if side == "i" else 5, 5)) for side in "ih" for gate in "ifgo"]
+    apart = [
+        Leaf(f"cell/{side}{gate}/kernel", (4 if side == "i" else 5, 5))
+        for side in "ih"
+        for gate in "ifgo"
+    ]
     apart += [Leaf(f"cell/{side}{gate}/bias", (5,)) for side in "ih" for gate in "ifgo"]
     fused = [Leaf(f"weight_{side}h", (20, 4 if side == "i" else 5)) for side in "ih"]
     fused += [Leaf(f"bias_{side}h", (20,)) for side in "ih"]
-    assert all(m.layout is not None for pair in ((apart, fused), (fused, apart)) for m in match(*pair))
+    assert all(
+        m.layout is not None
+        for pair in ((apart, fused), (fused, apart))
+        for m in match(*pair)
+    )

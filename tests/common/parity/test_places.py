@@ -101,52 +101,99 @@ def tape_of(tmp_path):
 
 
 def search(first, second):
-    return Search(first, second, list(zip(first.outputs, second.outputs, strict=True)), 1e-9)
+    return Search(
+        first, second, list(zip(first.outputs, second.outputs, strict=True)), 1e-9
+    )
 
 
 @pytest.mark.parametrize(
-    ("reference", "candidate"), [(FUSED, APART), *product([GATED], [GATED, IN_A_LOOP, TRANSPOSED])]
+    ("reference", "candidate"),
+    [(FUSED, APART), *product([GATED], [GATED, IN_A_LOOP, TRANSPOSED])],
 )
 def test_the_same_function_parts_nowhere(tape_of, reference, candidate):
-    assert list(places_of(search(tape_of(reference, "reference"), tape_of(candidate, "candidate")))) == []
+    assert (
+        list(
+            places_of(
+                search(tape_of(reference, "reference"), tape_of(candidate, "candidate"))
+            )
+        )
+        == []
+    )
 
 
-@pytest.mark.parametrize(("function", "apart"), [(lambda x, w: x @ w, 6), (lambda x, w: x @ w.T, 1)])
+@pytest.mark.parametrize(
+    ("function", "apart"), [(lambda x, w: x @ w, 6), (lambda x, w: x @ w.T, 1)]
+)
 def test_a_product_tells_by_what_it_sums_how_a_square_weight_lies(function, apart):
-    tape = TraceTape(jax.make_jaxpr(function)(np.float32(X), np.float32(W)), [X[None], W[None]])
+    tape = TraceTape(
+        jax.make_jaxpr(function)(np.float32(X), np.float32(W)), [X[None], W[None]]
+    )
     assert tape.summed_over(tape.arguments[1]) == (frozenset({apart}),)
 
 
 def test_a_step_may_have_more_operands_than_its_counterpart(tape_of):
-    two = tape_of("def model(x):\n    return jnp.concatenate([jnp.sin(x), jnp.cos(x)])\n", "reference")
-    three = tape_of("def model(x):\n    return jnp.concatenate([jnp.sin(x), x, x])[:10]\n", "candidate")
+    two = tape_of(
+        "def model(x):\n    return jnp.concatenate([jnp.sin(x), jnp.cos(x)])\n",
+        "reference",
+    )
+    three = tape_of(
+        "def model(x):\n    return jnp.concatenate([jnp.sin(x), x, x])[:10]\n",
+        "candidate",
+    )
     (step,) = (step for step in three.steps if step.operation == "concatenate")
-    assert [other.operation for other in search(two, three).counterparts(step)] == ["concatenate"]
+    assert [other.operation for other in search(two, three).counterparts(step)] == [
+        "concatenate"
+    ]
 
 
 #: The text of a reference and of a candidate, what is changed in that, and how the change is named.
-@pytest.mark.parametrize(("reference", "candidate", "old", "new", "change"), [
-    (NORMED, NORMED, "1e-6", "1e-5", "1e-06 instead of 1e-05"),
-    (NORMED, NORMED, "gelu(y)", "gelu(y, approximate=False)", "gelu by tanh instead of gelu by erf"),
-    (NORMED, NORMED, "1:2", "2:3", "entry 1 instead of 2 of axis 1"),
-    (NORMED, NORMED, "weights >", "weights <", "`gt` instead of `lt`"),
-    (NORMED, NORMED, "x @ W", "x @ W.T", "axes 0 and 1 of operand 2 exchanged"),
-    (RECURRENT, RECURRENT, "(h, new), h", "(h, new), new", ""),
-    (RECURRENT, RECURRENT, "tanh(new)", "tanh(c)", ""),
-    (SKIPPED, SKIPPED, "skip = y", "skip = h", ""),
-    (TWICE, TWICE, "half(a @ U)", "half(x @ U)", ""),
-    (JOINED, JOINED, "[first, second]", "[second, first]", ""),
-    (AROUND, AROUND, "y = x + (", "y = (", ""),
-    (AROUND, AROUND, "+ jnp.square(y)", "- jnp.square(y)", "the other sign"),
-    (GATED, GATED, "    h = h @ V", "    h = jnp.maximum(h, 0.4)\n    h = h @ V", ""),
-    (GATED, GATED, "    h = h @ V", "    h = h[:, ::-1]\n    h = h @ V", ""),
-    (GATED, GATED, "h @ V + 0.5", "h @ V", ""),
-    (GATED, IN_A_LOOP, "h @ V + 0.5", "h @ V * 0.9 + 0.5", ""),
-])  # fmt: skip
-def test_the_line_of_a_fault_is_among_the_first_two(tape_of, reference, candidate, old, new, change):
+@pytest.mark.parametrize(
+    ("reference", "candidate", "old", "new", "change"),
+    [
+        (NORMED, NORMED, "1e-6", "1e-5", "1e-06 instead of 1e-05"),
+        (
+            NORMED,
+            NORMED,
+            "gelu(y)",
+            "gelu(y, approximate=False)",
+            "gelu by tanh instead of gelu by erf",
+        ),
+        (NORMED, NORMED, "1:2", "2:3", "entry 1 instead of 2 of axis 1"),
+        (NORMED, NORMED, "weights >", "weights <", "`gt` instead of `lt`"),
+        (NORMED, NORMED, "x @ W", "x @ W.T", "axes 0 and 1 of operand 2 exchanged"),
+        (RECURRENT, RECURRENT, "(h, new), h", "(h, new), new", ""),
+        (RECURRENT, RECURRENT, "tanh(new)", "tanh(c)", ""),
+        (SKIPPED, SKIPPED, "skip = y", "skip = h", ""),
+        (TWICE, TWICE, "half(a @ U)", "half(x @ U)", ""),
+        (JOINED, JOINED, "[first, second]", "[second, first]", ""),
+        (AROUND, AROUND, "y = x + (", "y = (", ""),
+        (AROUND, AROUND, "+ jnp.square(y)", "- jnp.square(y)", "the other sign"),
+        (
+            GATED,
+            GATED,
+            "    h = h @ V",
+            "    h = jnp.maximum(h, 0.4)\n    h = h @ V",
+            "",
+        ),
+        (GATED, GATED, "    h = h @ V", "    h = h[:, ::-1]\n    h = h @ V", ""),
+        (GATED, GATED, "h @ V + 0.5", "h @ V", ""),
+        (GATED, IN_A_LOOP, "h @ V + 0.5", "h @ V * 0.9 + 0.5", ""),
+    ],
+)
+def test_the_line_of_a_fault_is_among_the_first_two(
+    tape_of, reference, candidate, old, new, change
+):
     faulty = candidate.replace(old, new)
-    line = next(n for n, (a, b) in enumerate(zip(candidate.split("\n"), faulty.split("\n"), strict=False), 1) if a != b)
-    first, second = moved_starts(tape_of(reference, "reference"), tape_of(faulty, "candidate"))
+    line = next(
+        n
+        for n, (a, b) in enumerate(
+            zip(candidate.split("\n"), faulty.split("\n"), strict=False), 1
+        )
+        if a != b
+    )
+    first, second = moved_starts(
+        tape_of(reference, "reference"), tape_of(faulty, "candidate")
+    )
     places = list(places_of(search(first, second)))
     assert line in [place.candidate.line for place in places[:2] if place.candidate]
     assert places[0].candidate.text in map(str.strip, faulty.split("\n"))
@@ -159,13 +206,21 @@ def test_loops_of_both_start_from_the_same_numbers_that_are_not_zero(tape_of):
     tape, other = tape_of(RECURRENT, "reference"), tape_of(GATED, "candidate")
     first, second = moved_starts(tape, tape)
     assert not np.allclose(first.values[first.outputs[0]], tape.values[tape.outputs[0]])
-    np.testing.assert_array_equal(first.values[first.outputs[0]], second.values[second.outputs[0]])
+    np.testing.assert_array_equal(
+        first.values[first.outputs[0]], second.values[second.outputs[0]]
+    )
     assert moved_starts(tape, other) == (tape, other)
 
 
 def test_a_step_within_a_loop_knows_the_lines_outside_of_it(tape_of):
-    step = next(step for step in tape_of(IN_A_LOOP, "model").steps if step.operation == "tanh")
-    own = [line.function.rpartition(".")[2] for line in step.lines() if line.file.endswith("model.py")]
+    step = next(
+        step for step in tape_of(IN_A_LOOP, "model").steps if step.operation == "tanh"
+    )
+    own = [
+        line.function.rpartition(".")[2]
+        for line in step.lines()
+        if line.file.endswith("model.py")
+    ]
     assert own[:2] == ["step", "model"]
 
 
@@ -173,9 +228,19 @@ def test_a_module_is_made_where_the_keyword_of_the_operation_stands(tmp_path):
     text = "class M:\n  def __init__(s):\n    s.a = A(\n      eps=1)\n\n  def f(s):\n    s.a()\n"
     (tmp_path / "model.py").write_text(text)
     called = [CodeLine(str(tmp_path / "model.py"), 7, "M.f")]
-    assert [[made.line for made in makers(called, operation)] for operation in ("add", "sin")] == [[4], [3]]
+    assert [
+        [made.line for made in makers(called, operation)]
+        for operation in ("add", "sin")
+    ] == [[4], [3]]
 
 
 def test_an_argument_is_made_where_its_variable_is_assigned_last(tmp_path):
-    (tmp_path / "model.py").write_text("made = sgd(1)\nmade = adam(1)\nModel(optimizer=made)\nmade = None\n")
-    assert argument_at(CodeLine(str(tmp_path / "model.py"), 3, "<module>"), "optimizer").line == 2
+    (tmp_path / "model.py").write_text(
+        "made = sgd(1)\nmade = adam(1)\nModel(optimizer=made)\nmade = None\n"
+    )
+    assert (
+        argument_at(
+            CodeLine(str(tmp_path / "model.py"), 3, "<module>"), "optimizer"
+        ).line
+        == 2
+    )

@@ -15,7 +15,10 @@ X = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
 init = jax.nn.initializers
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(4, 3)).astype("float32")
-PARAMS = {"w": RNG.normal(size=(3, 2)).astype("float32"), "b": RNG.normal(size=2).astype("float32")}
+PARAMS = {
+    "w": RNG.normal(size=(3, 2)).astype("float32"),
+    "b": RNG.normal(size=2).astype("float32"),
+}
 CLIPPED = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
 
 
@@ -25,7 +28,9 @@ def draws(initializer, shape=(8, 24), key=0):
 
 
 def per_gate(key, shape):
-    return jnp.concatenate([init.orthogonal()(k, (8, 8)) for k in jax.random.split(key, 3)], 1)
+    return jnp.concatenate(
+        [init.orthogonal()(k, (8, 8)) for k in jax.random.split(key, 3)], 1
+    )
 
 
 def masked(key, shape):
@@ -33,7 +38,16 @@ def masked(key, shape):
 
 
 @pytest.mark.parametrize(
-    "initializer", [init.normal(), init.uniform(), init.orthogonal(), per_gate, init.zeros, init.lecun_normal(), masked]
+    "initializer",
+    [
+        init.normal(),
+        init.uniform(),
+        init.orthogonal(),
+        per_gate,
+        init.zeros,
+        init.lecun_normal(),
+        masked,
+    ],
 )
 @pytest.mark.parametrize("key", [1, 2])
 def test_two_samples_of_one_distribution_are_alike(initializer, key):
@@ -41,16 +55,40 @@ def test_two_samples_of_one_distribution_are_alike(initializer, key):
 
 
 #: How a candidate's draws differ, and the initializers of both.
-@pytest.mark.parametrize(("words", "initializers"), {
-    "standard deviation is 1.11 in the candidate, 1": (init.normal(1.0), init.normal(1.1)),
-    "the mean is 0.1": (init.normal(1.0), lambda k, s: 0.1 + init.normal(1.0)(k, s)),
-    "another distribution": (init.normal(1.0), lambda k, s: jax.random.uniform(k, s, minval=-(3**0.5), maxval=3**0.5)),
-    "the reference has always 0, the candidate draws it at random": (init.zeros, init.normal(1.0)),
-    "it is 1 in the candidate, it is 0 in the reference": (init.zeros, init.ones),
-    "it has other numbers in the candidate": (masked, lambda k, s: 1 + masked(k, s)),
-    "orthogonal matrix in the reference, and none in the candidate": (init.orthogonal(), init.normal(24**-0.5)),
-    "each of 3 blocks along axis 1 is orthogonal in the candidate": (init.orthogonal(), per_gate),
-}.items())  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "initializers"),
+    {
+        "standard deviation is 1.11 in the candidate, 1": (
+            init.normal(1.0),
+            init.normal(1.1),
+        ),
+        "the mean is 0.1": (
+            init.normal(1.0),
+            lambda k, s: 0.1 + init.normal(1.0)(k, s),
+        ),
+        "another distribution": (
+            init.normal(1.0),
+            lambda k, s: jax.random.uniform(k, s, minval=-(3**0.5), maxval=3**0.5),
+        ),
+        "the reference has always 0, the candidate draws it at random": (
+            init.zeros,
+            init.normal(1.0),
+        ),
+        "it is 1 in the candidate, it is 0 in the reference": (init.zeros, init.ones),
+        "it has other numbers in the candidate": (
+            masked,
+            lambda k, s: 1 + masked(k, s),
+        ),
+        "orthogonal matrix in the reference, and none in the candidate": (
+            init.orthogonal(),
+            init.normal(24**-0.5),
+        ),
+        "each of 3 blocks along axis 1 is orthogonal in the candidate": (
+            init.orthogonal(),
+            per_gate,
+        ),
+    }.items(),
+)
 def test_another_distribution_is_named(words, initializers):
     first, second = initializers
     assert words in compared(draws(first), draws(second, key=7), 1e-4)
@@ -69,15 +107,24 @@ def model(initializer, *, key="weight", turned=False, bias=init.zeros):
 
 @pytest.mark.parametrize(("deviation", "named"), [(2.0, ["kernel"]), (1.0, [])])
 def test_a_comparison_names_leaves_and_keeps_its_verdict(deviation, named):
-    result = compare(model(init.normal(1.0)), model(init.normal(deviation), key="kernel", turned=True), X)
-    assert (result.verdict, [sentence.partition(":")[0] for sentence in result.draws]) == ("same", named)
+    result = compare(
+        model(init.normal(1.0)),
+        model(init.normal(deviation), key="kernel", turned=True),
+        X,
+    )
+    assert (
+        result.verdict,
+        [sentence.partition(":")[0] for sentence in result.draws],
+    ) == ("same", named)
     assert ("Initial parameters are drawn differently:" in str(result)) == bool(named)
 
 
 def test_leaves_of_other_shapes_are_refused():
     wrong = model(init.normal(1.0))
     wrong.make = lambda key: {"weight": jnp.ones((3, 3)), "bias": jnp.ones(6)}
-    with pytest.raises(InputError, match="make of model .candidate. returns leaves of shapes"):
+    with pytest.raises(
+        InputError, match="make of model .candidate. returns leaves of shapes"
+    ):
         compare(model(init.normal(1.0)), wrong, X)
 
 
@@ -87,9 +134,15 @@ def linear(params, x):
 
 def test_weights_of_a_gradient_are_drawn_when_one_is_first_asked_for(monkeypatch):
     drawn, weights_of = [], programs.weights_of
-    monkeypatch.setattr(programs, "weights_of", lambda outputs: drawn.append(outputs) or weights_of(outputs))
+    monkeypatch.setattr(
+        programs,
+        "weights_of",
+        lambda outputs: drawn.append(outputs) or weights_of(outputs),
+    )
     program = Model(PARAMS, linear).program((ROWS,), CALL)
-    arguments = Arguments([value[None] for value in program.param_values], [], [ROWS[None]])
+    arguments = Arguments(
+        [value[None] for value in program.param_values], [], [ROWS[None]]
+    )
     program.forward(arguments)
     assert drawn == []
     first, second = (program.gradient(arguments).outputs for _ in range(2))
@@ -106,9 +159,14 @@ def trained_by(optimizer):
     return Model(PARAMS, linear, name="linear", optimizer=optimizer)
 
 
-@pytest.mark.parametrize(("other", "step"), [
-    (optax.adam(1e-3, eps=1e-3), ""), (optax.adamw(1e-3, weight_decay=0.1), ""), (optax.sgd(0.1), "after step 1 "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("other", "step"),
+    [
+        (optax.adam(1e-3, eps=1e-3), ""),
+        (optax.adamw(1e-3, weight_decay=0.1), ""),
+        (optax.sgd(0.1), "after step 1 "),
+    ],
+)
 def test_another_optimizer_is_reported_with_equal_gradients(other, step):
     result = compare(trained_by(optax.adam(1e-3)), trained_by(other), ROWS)
     assert result.verdict == "another"
@@ -117,7 +175,9 @@ def test_another_optimizer_is_reported_with_equal_gradients(other, step):
     assert [place.candidate.text for place in result.places] == [
         'return Model(PARAMS, linear, name="linear", optimizer=optimizer)'
     ]
-    assert not jax.config.read("jax_enable_x64")  # a search that stops early leaves no setting behind
+    assert not jax.config.read(
+        "jax_enable_x64"
+    )  # a search that stops early leaves no setting behind
 
 
 @pytest.mark.parametrize("same", [optax.adam(1e-3), CLIPPED])

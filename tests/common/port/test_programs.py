@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 from jax._src import monitoring
-from trigru.common.port.programs import Collective, collectives_of, fingerprint, read_program, tuned, watch_build
+from trigru.common.port.programs import (
+    Collective,
+    collectives_of,
+    fingerprint,
+    read_program,
+    tuned,
+    watch_build,
+)
 
 X = jnp.ones((4, 4))
 ROW = jnp.ones((1, 4))
@@ -19,16 +26,27 @@ TRIPS = ', backend_config={"known_trip_count":{"n":"7"},"known_init_step":{"init
 
 def repeat(trips, a, b):
     """A loop that XLA keeps, with one product in its body."""
-    return jax.lax.fori_loop(0, trips, lambda _, carry: (jnp.sin(carry[0]) @ carry[1], carry[1]), (a, b))
+    return jax.lax.fori_loop(
+        0, trips, lambda _, carry: (jnp.sin(carry[0]) @ carry[1], carry[1]), (a, b)
+    )
 
 
 #: Small programs, and their products, loops, transpositions and fusions.
-@pytest.mark.parametrize(("function", "dots", "whiles", "transposes", "fusions"), [
-    (lambda x: x @ x, 1, 0, 0, 0),
-    (lambda x: jnp.tanh(x) * 2 + x, 0, 0, 0, 1),
-    (lambda x: repeat(5, *repeat(8, x, x)), 2, 2, 0, None),
-    (lambda x: jnp.transpose(jnp.sin(x.reshape(2, 2, 4)), (1, 0, 2)), 0, 0, 1, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("function", "dots", "whiles", "transposes", "fusions"),
+    [
+        (lambda x: x @ x, 1, 0, 0, 0),
+        (lambda x: jnp.tanh(x) * 2 + x, 0, 0, 0, 1),
+        (lambda x: repeat(5, *repeat(8, x, x)), 2, 2, 0, None),
+        (
+            lambda x: jnp.transpose(jnp.sin(x.reshape(2, 2, 4)), (1, 0, 2)),
+            0,
+            0,
+            1,
+            None,
+        ),
+    ],
+)
 def test_operations_are_counted(function, dots, whiles, transposes, fusions):
     facts = read_program(jax.jit(function).lower(X))
     assert [facts.dots, facts.whiles, facts.transposes] == [dots, whiles, transposes]
@@ -41,13 +59,17 @@ def test_a_librarys_products_count_and_analyses_may_be_missing():
     assert (facts.dots, facts.temp_bytes) == (1, None)
 
 
-@pytest.mark.parametrize("jit", [jax.jit, nnx.jit, eqx.filter_jit], ids=["jax", "nnx", "equinox"])
+@pytest.mark.parametrize(
+    "jit", [jax.jit, nnx.jit, eqx.filter_jit], ids=["jax", "nnx", "equinox"]
+)
 def test_each_frameworks_jit_can_be_read(jit):
     lowered = jit(lambda x: jnp.sum(jnp.tanh(x @ x) @ x)).lower(X)
     facts, compiled = read_program(lowered), lowered.compile()
     assert facts.dots == 2
     compiled = getattr(compiled, "compiled", compiled)
-    assert facts.temp_bytes == compiled.memory_analysis().temp_size_in_bytes > 4, "not of its one result"
+    assert facts.temp_bytes == compiled.memory_analysis().temp_size_in_bytes > 4, (
+        "not of its one result"
+    )
 
 
 def test_a_build_is_timed_by_jaxs_events_until_its_end():
@@ -94,7 +116,9 @@ def test_the_same_computation_has_the_same_fingerprint():
 
 #: The texts of compiled programs: one with a fusion, one with a loop, and one with a library's product.
 FOLDER = Path(__file__).parent / "programs"
-HLO, LOOP, GEMM = ((FOLDER / f"{name}.hlo").read_text() for name in ("fusion", "loop", "gemm"))
+HLO, LOOP, GEMM = (
+    (FOLDER / f"{name}.hlo").read_text() for name in ("fusion", "loop", "gemm")
+)
 SINE = "  %sine = f32[4,4]{1,0} sine(%x.1)\n"
 W = '  %w.1 = f32[4,4]{1,0} parameter(1), metadata={op_name="w"}\n'
 
@@ -111,7 +135,10 @@ EDITS_THAT_COUNT = {
 }
 EDITS_THAT_DO_NOT = {
     "backend's configuration": ('["2"]', '["3"]'),
-    "metadata": ('op_name="jit(f)/tanh" stack_frame_id=5', 'op_name="vmap(g)/tanh" source_line=7'),
+    "metadata": (
+        'op_name="jit(f)/tanh" stack_frame_id=5',
+        'op_name="vmap(g)/tanh" source_line=7',
+    ),
     "braces in metadata": ("jit(f)/tanh", "jit(f)/a{b}c/tanh"),
     "no metadata": (', metadata={op_name="jit(f)/tanh" stack_frame_id=5}', ""),
     "name of an instruction": ("%sine", "%sine.clone.2"),
@@ -120,18 +147,27 @@ EDITS_THAT_DO_NOT = {
     "comment": ("/*index=1*/", ""),
     "order of instructions": (W + SINE, SINE + W),
     "order of results": ("tuple(%fusion, %sine)", "tuple(%sine, %fusion)"),
-    "control dependencies": (SINE, SINE.replace("\n", ", control-predecessors={%w.1}\n")),
+    "control dependencies": (
+        SINE,
+        SINE.replace("\n", ", control-predecessors={%w.1}\n"),
+    ),
 }
 
 
 @pytest.mark.parametrize("edit", [*EDITS_THAT_COUNT, *EDITS_THAT_DO_NOT])
 def test_an_edit_of_a_text_counts_or_not(edit):
     old, new = (EDITS_THAT_COUNT | EDITS_THAT_DO_NOT)[edit]
-    texts = HLO, HLO.replace("}\n\nENTRY", '}, execution_thread="parallel"\n\nENTRY'), LOOP
+    texts = (
+        HLO,
+        HLO.replace("}\n\nENTRY", '}, execution_thread="parallel"\n\nENTRY'),
+        LOOP,
+    )
     of_edit = [text for text in texts if old in text]
     assert of_edit
     for text in of_edit:
-        assert (fingerprint(text.replace(old, new)) != fingerprint(text)) == (edit in EDITS_THAT_COUNT)
+        assert (fingerprint(text.replace(old, new)) != fingerprint(text)) == (
+            edit in EDITS_THAT_COUNT
+        )
 
 
 def test_what_was_tuned_has_a_fingerprint_of_its_own():
@@ -140,8 +176,12 @@ def test_what_was_tuned_has_a_fingerprint_of_its_own():
     assert tuned(one) != tuned(other)
     assert len(tuned(one)) == 12
     assert tuned(one.replace("op_name", "source")) == tuned(one)
-    assert tuned(one + other) == tuned(other + one) != tuned(one), "whatever their order"
-    assert tuned(LOOP.replace(" TRIPS", TRIPS)) == "", "how often a loop runs is no choice"
+    assert tuned(one + other) == tuned(other + one) != tuned(one), (
+        "whatever their order"
+    )
+    assert tuned(LOOP.replace(" TRIPS", TRIPS)) == "", (
+        "how often a loop runs is no choice"
+    )
     assert tuned(HLO) != tuned(HLO.replace('["2"]', '["3"]'))
     assert fingerprint(one) != fingerprint(one.replace("__cublas$gemm", "__cudnn$conv"))
 
@@ -156,13 +196,16 @@ def test_those_in_a_loop_run_as_often_as_the_loop():
 
 
 #: Operations, and the shape of what they give.
-@pytest.mark.parametrize(("operation", "shape"), {
-    "all-reduce-start(%x), to_apply=%add\n  ROOT %done = f32[8]{0} all-reduce-done(%begun)": "f32[8]{0}",
-    "all-reduce-start(%x, %x), to_apply=%add": "(f32[4]{0}, f32[4]{0})",
-    "all-gather-start(%x), dimensions={0}": "(f32[2]{0}, f32[8]{0})",
-    "collective-permute-start(%x), source_target_pairs={{0,1}}": "(f32[8]{0}, f32[8]{0}, u32[], u32[])",
-    "ragged-all-to-all(%x, %x, %x, %x, %x, %x)": "f32[8]{0}",
-}.items())  # fmt: skip
+@pytest.mark.parametrize(
+    ("operation", "shape"),
+    {
+        "all-reduce-start(%x), to_apply=%add\n  ROOT %done = f32[8]{0} all-reduce-done(%begun)": "f32[8]{0}",
+        "all-reduce-start(%x, %x), to_apply=%add": "(f32[4]{0}, f32[4]{0})",
+        "all-gather-start(%x), dimensions={0}": "(f32[2]{0}, f32[8]{0})",
+        "collective-permute-start(%x), source_target_pairs={{0,1}}": "(f32[8]{0}, f32[8]{0}, u32[], u32[])",
+        "ragged-all-to-all(%x, %x, %x, %x, %x, %x)": "f32[8]{0}",
+    }.items(),
+)
 def test_bytes_are_those_of_what_comes_out(operation, shape):
     text = f"ENTRY %main (x: f32[2]) -> f32[8] {{\n  %begun = {shape} {operation}\n}}\n"
     assert [c.nbytes for c in collectives_of(text)] == [32]

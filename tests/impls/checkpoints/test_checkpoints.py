@@ -24,7 +24,15 @@ from trigru.common.errors import InputError, TrigruError, UnavailableError
 from trigru.common.parameters.layouts import TORCH, Layout, places_of, recognise
 from trigru.common.parameters.record import GRUParams, config_of, leaves, random_params
 from trigru.impls import get_port
-from trigru.impls.checkpoints import CONTAINERS, convert, exchange, exchange_in_file, layouts, read, write
+from trigru.impls.checkpoints import (
+    CONTAINERS,
+    convert,
+    exchange,
+    exchange_in_file,
+    layouts,
+    read,
+    write,
+)
 from trigru.impls.upstream import get_upstream
 
 CONFIG = GRUConfig(2, 3)
@@ -36,7 +44,10 @@ X = jnp.ones((1, 2, 2))
 OWN_NAMES = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "bi", "bias_n": "bn"}
 LAYOUTS = layouts()
 #: By the layout of a model, rows of a stranger's that fit a part of it, or the whole, and where that has its cell.
-STRANGERS = [("nnx", LAYOUTS["nnx"].rows[:-1], "cell."), ("equinox", LAYOUTS["equinox"].rows[:-1], "cell.")]
+STRANGERS = [
+    ("nnx", LAYOUTS["nnx"].rows[:-1], "cell."),
+    ("equinox", LAYOUTS["equinox"].rows[:-1], "cell."),
+]
 
 
 @pytest.mark.parametrize("classes", [None, 4])
@@ -45,7 +56,11 @@ def test_a_model_of_every_framework_is_recognised(name, classes):
     config = GRUConfig(2, 3, classes)
     params = random_params(config)
     model = get_port(name).load(config, params)
-    trees = [model, nnx.state(model), nnx.to_pure_dict(nnx.state(model))] if name == "nnx" else [model]
+    trees = (
+        [model, nnx.state(model), nnx.to_pure_dict(nnx.state(model))]
+        if name == "nnx"
+        else [model]
+    )
     for found in map(convert, trees):
         assert (found.layout, found.notes) == (name, ())
         assert same_bits(found.params, params)
@@ -62,47 +77,85 @@ class CompactGRU(nn.Module):
 
 
 #: A part, its layout, and what is said of it.
-@pytest.mark.parametrize(("make", "layout", "notes"), [
-    (lambda: CompactGRU().init(jax.random.key(0), X), "linen", ()),
-    (lambda: nn.RNN(nn.GRUCell(3)).init(jax.random.key(0), X), "linen", (NO_CARRY,)),
-    (lambda: get_upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params, "linen", ()),
-    (lambda: eqx.nn.GRUCell(2, 3, key=jax.random.key(0)), "canonical", (NO_CARRY,)),
-    (lambda: {"cell": eqx.nn.GRUCell(2, 3, False, key=jax.random.key(0))}, "equinox", NO_BIASES),
-    (lambda: get_upstream("equinox").PORT.make(CONFIG, jax.random.key(0)), "equinox", ()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "layout", "notes"),
+    [
+        (lambda: CompactGRU().init(jax.random.key(0), X), "linen", ()),
+        (
+            lambda: nn.RNN(nn.GRUCell(3)).init(jax.random.key(0), X),
+            "linen",
+            (NO_CARRY,),
+        ),
+        (
+            lambda: get_upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params,
+            "linen",
+            (),
+        ),
+        (lambda: eqx.nn.GRUCell(2, 3, key=jax.random.key(0)), "canonical", (NO_CARRY,)),
+        (
+            lambda: {"cell": eqx.nn.GRUCell(2, 3, False, key=jax.random.key(0))},
+            "equinox",
+            NO_BIASES,
+        ),
+        (
+            lambda: get_upstream("equinox").PORT.make(CONFIG, jax.random.key(0)),
+            "equinox",
+            (),
+        ),
+    ],
+)
 def test_the_frameworks_own_parts_are_recognised(make, layout, notes):
     tree = make()
     found = convert(tree)
     assert (found.layout, found.notes) == (layout, notes)
-    size = sum(leaf.size for leaf in jax.tree.leaves(tree)) + {(): 0, (NO_CARRY,): 3, NO_BIASES: 15}[notes]
+    size = (
+        sum(leaf.size for leaf in jax.tree.leaves(tree))
+        + {(): 0, (NO_CARRY,): 3, NO_BIASES: 15}[notes]
+    )
     assert sum(array.size for array in leaves(found.params).values()) == size
 
 
 @pytest.mark.parametrize("rngs", [False, True])
 def test_nnx_without_b_hn_has_zeros_there_which_is_said(rngs):
     cell = nnx.GRUCell(2, 3, bias_init=nnx.initializers.normal(), rngs=nnx.Rngs(0))
-    for name in [name for name, value in vars(cell).items() if isinstance(value, nnx.Param)]:
+    for name in [
+        name for name, value in vars(cell).items() if isinstance(value, nnx.Param)
+    ]:
         delattr(cell, name)  # b_hn, where the installed Flax has it
     state = nnx.state(nnx.RNN(cell, rngs=rngs))
     found = convert(state)
     assert found.layout == "nnx"
-    assert "it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0." in found.notes
+    assert (
+        "it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0."
+        in found.notes
+    )
     assert any("rngs" in note for note in found.notes) == rngs
     assert not found.params.bias_n.any()
     assert found.params.bias.all()
     assert_bits(found.params.weight_hh.T, state["cell"]["dense_h"]["kernel"][...])
-    nested = convert({"rnn": nnx.to_pure_dict(state), "initial_carry": np.ones(3, "f4")})  # as in the README
-    assert same_bits(nested.params, found.params._replace(initial_carry=np.ones(3, "f4")))
+    nested = convert(
+        {"rnn": nnx.to_pure_dict(state), "initial_carry": np.ones(3, "f4")}
+    )  # as in the README
+    assert same_bits(
+        nested.params, found.params._replace(initial_carry=np.ones(3, "f4"))
+    )
 
 
 def test_the_layout_of_a_port_that_is_not_available_is_not_known(monkeypatch):
-    monkeypatch.setattr("trigru.impls.checkpoints.unavailable", {"nnx": "no such framework here"}.get)
+    monkeypatch.setattr(
+        "trigru.impls.checkpoints.unavailable", {"nnx": "no such framework here"}.get
+    )
     assert list(layouts()) == ["canonical", "linen", "equinox", "torch"]
-    with pytest.raises(UnavailableError, match="layout 'nnx' is not available: no such framework here"):
+    with pytest.raises(
+        UnavailableError, match="layout 'nnx' is not available: no such framework here"
+    ):
         convert(PARAMS._asdict()).to("nnx")
 
 
-STRANGERS += [(of, [row._replace(name=f"cell.{row.name}") for row in LAYOUTS[of].rows], "") for of in FRAMEWORKS]
+STRANGERS += [
+    (of, [row._replace(name=f"cell.{row.name}") for row in LAYOUTS[of].rows], "")
+    for of in FRAMEWORKS
+]
 
 
 @pytest.mark.parametrize(("name", "rows", "cell"), STRANGERS)
@@ -119,33 +172,61 @@ def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
     """Their matrices are for row vectors."""
     own = {name: getattr(PARAMS, field).T for field, name in OWN_NAMES.items()}
     agent = {"actor": own, "actor2": own, "Dense_1": {"kernel": np.ones((3, 1), "f4")}}
-    state = {"params": agent, "opt": {"0": {"count": np.ones(()), "mu": {"params": agent}, "nu": {"params": agent}}}}
+    state = {
+        "params": agent,
+        "opt": {
+            "0": {
+                "count": np.ones(()),
+                "mu": {"params": agent},
+                "nu": {"params": agent},
+            }
+        },
+    }
     trees = ("params", "opt/0/mu/params", "opt/0/nu/params")
     grus = [f"{tree}/{name}" for tree in trees for name in ("actor", "actor2")]
     new, found = exchange(state, "linen", grus, OWN_NAMES)
-    assert same_bits(found["params/actor2"].params, PARAMS._replace(initial_carry=np.zeros(3, "f4")))
+    assert same_bits(
+        found["params/actor2"].params, PARAMS._replace(initial_carry=np.zeros(3, "f4"))
+    )
     linen = layouts()["linen"].tree(PARAMS)
     del linen["initial_carry"]  # one without an initial carry gets none
-    for tree in (new["params"], new["opt"]["0"]["mu"]["params"], new["opt"]["0"]["nu"]["params"]):
+    for tree in (
+        new["params"],
+        new["opt"]["0"]["mu"]["params"],
+        new["opt"]["0"]["nu"]["params"],
+    ):
         assert list(tree) == list(agent)
         for name in ("actor", "actor2"):
             jax.tree.map(assert_bits, tree[name], linen)
         assert_bits(tree["Dense_1"]["kernel"], agent["Dense_1"]["kernel"])
     again, found = exchange(new, "linen")
-    assert sorted(found) == sorted(place.replace("/", ".") for place in grus), "all are found by themselves"
+    assert sorted(found) == sorted(place.replace("/", ".") for place in grus), (
+        "all are found by themselves"
+    )
     assert jax.tree.structure(again) == jax.tree.structure(new)
 
 
 @pytest.mark.parametrize("at", ["rnn", "a.rnn"])
 def test_an_array_with_the_name_of_a_place_stays(at):
     beside = {"rnn": np.ones(2), "a": np.ones(3)}
-    new, _ = exchange(beside | {f"{at}.{name}": leaf for name, leaf in PARAMS._asdict().items()}, "torch", [at])
-    assert new == beside | {f"{at}.{name}": new[f"{at}.{name}"] for name in TORCH.flat(PARAMS)}
+    new, _ = exchange(
+        beside | {f"{at}.{name}": leaf for name, leaf in PARAMS._asdict().items()},
+        "torch",
+        [at],
+    )
+    assert new == beside | {
+        f"{at}.{name}": new[f"{at}.{name}"] for name in TORCH.flat(PARAMS)
+    }
 
 
 def test_of_many_keys_where_a_place_is_no_dict_some_are_named():
-    tree = {f"k{number}": np.ones(1) for number in range(10)} | {"a": [PARAMS._asdict()]}
-    with pytest.raises(InputError, match=r"no dict with the key a\.0\. Its keys there: k0, .*, k7 and 3 more\.$"):
+    tree = {f"k{number}": np.ones(1) for number in range(10)} | {
+        "a": [PARAMS._asdict()]
+    }
+    with pytest.raises(
+        InputError,
+        match=r"no dict with the key a\.0\. Its keys there: k0, .*, k7 and 3 more\.$",
+    ):
         exchange(tree, "torch", ["a.0"])
 
 
@@ -153,9 +234,12 @@ def test_of_many_keys_where_a_place_is_no_dict_some_are_named():
 
 
 @pytest.mark.parametrize(
-    ("suffix", "layout"), [(c.suffixes[0], name) for c in CONTAINERS for name in (c.layouts or layouts())]
+    ("suffix", "layout"),
+    [(c.suffixes[0], name) for c in CONTAINERS for name in (c.layouts or layouts())],
 )
-@pytest.mark.parametrize(("classes", "dtype"), [(None, "float32"), (None, "float16"), (4, "float64")])
+@pytest.mark.parametrize(
+    ("classes", "dtype"), [(None, "float32"), (None, "float16"), (4, "float64")]
+)
 def test_every_container_keeps_every_bit(tmp_path, suffix, layout, classes, dtype):
     if suffix == ".pt":
         pytest.importorskip("torch")
@@ -182,7 +266,9 @@ def test_files_of_the_frameworks_own_writers_are_read(tmp_path):
         assert same_bits(read(tmp_path / name).params, PARAMS)
 
 
-def test_safetensors_say_their_layout_and_canonical_ones_are_those_of_GRUParams(tmp_path):
+def test_safetensors_say_their_layout_and_canonical_ones_are_those_of_GRUParams(
+    tmp_path,
+):
     for layout, said in (("torch", "torch"), ("canonical", "GRUParams")):
         write(tmp_path / "p.safetensors", PARAMS, layout)
         with safe_open(tmp_path / "p.safetensors", "numpy") as file:
@@ -190,23 +276,37 @@ def test_safetensors_say_their_layout_and_canonical_ones_are_those_of_GRUParams(
     assert same_bits(GRUParams.open(tmp_path / "p.safetensors"), PARAMS)
 
 
-def test_bad_parameters_are_not_written_and_what_is_not_installed_is_named(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="not written: as canonical: bias has values that are not finite"):
+def test_bad_parameters_are_not_written_and_what_is_not_installed_is_named(
+    tmp_path, monkeypatch
+):
+    with pytest.raises(
+        InputError,
+        match="not written: as canonical: bias has values that are not finite",
+    ):
         write(tmp_path / "p.eqx", PARAMS._replace(bias=np.full(9, np.inf, "f4")))
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "p.pt").write_bytes(b"")
     for use in (partial(write, params=PARAMS), read):
-        with pytest.raises(UnavailableError, match="torch files: torch is not installed: pip install .trigru.peers"):
+        with pytest.raises(
+            UnavailableError,
+            match="torch files: torch is not installed: pip install .trigru.peers",
+        ):
             use(tmp_path / "p.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["p.pt"]
 
 
 def test_another_byte_order_becomes_this_machines(tmp_path):
     swapped = GRUParams(*(array.astype(">f4") for array in PARAMS))
-    for name, layout in (("p.safetensors", "linen"), ("p.msgpack", "linen"), ("p.eqx", "equinox")):
+    for name, layout in (
+        ("p.safetensors", "linen"),
+        ("p.msgpack", "linen"),
+        ("p.eqx", "equinox"),
+    ):
         write(tmp_path / name, swapped, layout)
         assert same_bits(read(tmp_path / name).params, PARAMS)
-    eqx.tree_serialise_leaves(tmp_path / "p.eqx", [np.asfortranarray(array) for array in swapped])
+    eqx.tree_serialise_leaves(
+        tmp_path / "p.eqx", [np.asfortranarray(array) for array in swapped]
+    )
     assert same_bits(read(tmp_path / "p.eqx").params, PARAMS)
 
 
@@ -234,12 +334,26 @@ def npy(array, **options):
 
 def test_no_pickle_is_run(tmp_path):
     payload = pickle.dumps(Payload(tmp_path / "run"))
-    whole = npy(np.empty(1, object), allow_pickle=True)  # what np.load(allow_pickle=True) would unpickle
-    arrays = b"".join(npy(array) for array in PARAMS[:4]) + whole[: whole.index(b"\n") + 1] + payload
-    require_refused(tmp_path / "object.eqx", arrays, "object.eqx: not a readable Equinox file .ValueError: Object arr")
+    whole = npy(
+        np.empty(1, object), allow_pickle=True
+    )  # what np.load(allow_pickle=True) would unpickle
+    arrays = (
+        b"".join(npy(array) for array in PARAMS[:4])
+        + whole[: whole.index(b"\n") + 1]
+        + payload
+    )
+    require_refused(
+        tmp_path / "object.eqx",
+        arrays,
+        "object.eqx: not a readable Equinox file .ValueError: Object arr",
+    )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        for name, content in (("p.npy", payload), ("p/data.pkl", payload), ("p/version", "3")):
+        for name, content in (
+            ("p.npy", payload),
+            ("p/data.pkl", payload),
+            ("p/version", "3"),
+        ):
             archive.writestr(name, content)
     for suffix in (".eqx", ".msgpack", ".safetensors", ".pt", ".pth"):
         for content in (payload, packed.getvalue()):
@@ -253,25 +367,44 @@ def test_an_array_that_no_file_holds_is_named(tmp_path):
     arrays = get_port("linen").layout.flat(PARAMS)
     serialised = serialization.msgpack_serialize(arrays | {"z": np.ones(1, "c16")})
     (tmp_path / "p.msgpack").write_bytes(serialised)
-    with pytest.raises(InputError, match=r"safetensors files cannot hold all of .*p\.msgpack: .*(C|c)omplex128"):
+    with pytest.raises(
+        InputError,
+        match=r"safetensors files cannot hold all of .*p\.msgpack: .*(C|c)omplex128",
+    ):
         exchange_in_file(tmp_path / "p.msgpack", tmp_path / "p.safetensors", "torch")
 
 
-def test_a_fault_of_our_own_is_not_taken_for_arrays_that_a_file_cannot_hold(tmp_path, monkeypatch):
-    monkeypatch.setattr("trigru.impls.checkpoints.tensors_content", lambda *_: {}["fault"])
+def test_a_fault_of_our_own_is_not_taken_for_arrays_that_a_file_cannot_hold(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "trigru.impls.checkpoints.tensors_content", lambda *_: {}["fault"]
+    )
     with pytest.raises(KeyError):
         write(tmp_path / "p.safetensors", PARAMS, "torch")
 
 
 def test_a_size_that_is_only_claimed_is_refused(tmp_path):
-    huge = json.dumps({"weight_ih": {"dtype": "F32", "shape": [1 << 40, 2], "data_offsets": [0, 1 << 43]}}).encode()
+    huge = json.dumps(
+        {
+            "weight_ih": {
+                "dtype": "F32",
+                "shape": [1 << 40, 2],
+                "data_offsets": [0, 1 << 43],
+            }
+        }
+    ).encode()
     for content in (b"\xff" * 8, struct.pack("<Q", len(huge)) + huge):
         require_refused(tmp_path / "p.safetensors", content)
     for length in (b"\xff\xff\xff\xff", b"\x00\x01\x00\x00"):
         require_refused(tmp_path / "p.msgpack", b"\xdf" + length)
     header = npy(PARAMS.weight_ih).replace(b"(9, 2), }  ", b"(900000000000000, 2), }")
     magic = b"\x93NUMPY\x02\x00"
-    for content in (header, magic + b"\xff\xff\xff\xff", magic + struct.pack("<I", 1 << 20) + b" " * (1 << 20)):
+    for content in (
+        header,
+        magic + b"\xff\xff\xff\xff",
+        magic + struct.pack("<I", 1 << 20) + b" " * (1 << 20),
+    ):
         require_refused(tmp_path / "p.eqx", content, "not a readable Equinox file")
 
 
@@ -281,9 +414,17 @@ def test_files_of_something_else_are_refused(tmp_path):
         message = "not a readable msgpack file .ValueError: Comparator|has the arrays"
         require_refused(tmp_path / "p.msgpack", msgpack.packb(tree), message)
     six = npy(np.ones(2)) * 6
-    require_refused(tmp_path / "p.eqx", six, "has 6 arrays, expected 4 of a cell, 5 with an initial_carry, or 7")
+    require_refused(
+        tmp_path / "p.eqx",
+        six,
+        "has 6 arrays, expected 4 of a cell, 5 with an initial_carry, or 7",
+    )
     moved = b"".join(map(npy, [PARAMS.initial_carry, *PARAMS[:4]]))
-    require_refused(tmp_path / "p.eqx", moved, r"cell.weight_ih has shape \(3,\), expected an array of two axes")
+    require_refused(
+        tmp_path / "p.eqx",
+        moved,
+        r"cell.weight_ih has shape \(3,\), expected an array of two axes",
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"bias": False}], ids=["biases", "none"])
@@ -301,5 +442,7 @@ def test_every_port_computes_what_the_torch_gru_did(tmp_path, options):
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         for name in ("pure", *FRAMEWORKS):
             port = get_port(name)
-            _, outputs = port.apply(port.load(config_of(found.params), found.params), jnp.asarray(x))
+            _, outputs = port.apply(
+                port.load(config_of(found.params), found.params), jnp.asarray(x)
+            )
             assert_near(outputs, expected, 1e-14, name)

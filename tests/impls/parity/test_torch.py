@@ -52,9 +52,14 @@ def test_a_draw_of_pytorch_is_uniform():
     reference = Model.torch(TorchMLP(), make=TorchMLP)
     before = torch.get_rng_state()
     module = MLP()
-    made = Model.linen(module, module.init(jax.random.key(0), X), make=lambda key: module.init(key, X))
+    made = Model.linen(
+        module, module.init(jax.random.key(0), X), make=lambda key: module.init(key, X)
+    )
     result = compare(reference, made, X)
-    assert (result.verdict, [sentence.partition(":")[0] for sentence in result.draws]) == (
+    assert (
+        result.verdict,
+        [sentence.partition(":")[0] for sentence in result.draws],
+    ) == (
         "same",
         ["first/bias", "first/kernel", "second/bias", "second/kernel"],
     )
@@ -68,16 +73,32 @@ def test_an_optimizer_is_refused():
 
 def test_a_stopped_gradient_is_placed():
     result = compare(Model.torch(TorchMLP()), linen_mlp(stopped=True), X)
-    assert result.places[0].candidate.text == "h = jax.lax.stop_gradient(h) if self.stopped else h"
+    assert (
+        result.places[0].candidate.text
+        == "h = jax.lax.stop_gradient(h) if self.stopped else h"
+    )
     assert result.places[0].cause == "Without it, the gradients agree."
 
 
 def test_a_module_of_bfloat16_is_run_in_its_own_dtype():
     module = torch.nn.Linear(6, 3).bfloat16()
-    module.register_forward_hook(lambda own, _, y: (y, own.bias))  # a parameter may be an output, too
-    reference = Model.torch(module, method="__call__", inputs=lambda x: x.to(module.weight.dtype))
-    params = {"kernel": jnp.ones((6, 3), jnp.bfloat16), "bias": jnp.ones(3, jnp.bfloat16)}
-    candidate = Model(params, lambda p, x: (x.astype(p["bias"].dtype) @ p["kernel"] + p["bias"][None], p["bias"]))
+    module.register_forward_hook(
+        lambda own, _, y: (y, own.bias)
+    )  # a parameter may be an output, too
+    reference = Model.torch(
+        module, method="__call__", inputs=lambda x: x.to(module.weight.dtype)
+    )
+    params = {
+        "kernel": jnp.ones((6, 3), jnp.bfloat16),
+        "bias": jnp.ones(3, jnp.bfloat16),
+    }
+    candidate = Model(
+        params,
+        lambda p, x: (
+            x.astype(p["bias"].dtype) @ p["kernel"] + p["bias"][None],
+            p["bias"],
+        ),
+    )
     result = compare(reference, candidate, X)
     assert result.verdict == "same", str(result)
     assert 1e-4 < result.errors["error in its own dtype"] < 1e-1
@@ -110,7 +131,11 @@ class Net(nnx.Module):
 def test_batch_norm_has_another_running_variance():
     """PyTorch keeps the unbiased variance, and Flax the biased one: the outputs agree, and the new state does not."""
     candidate = Model.nnx(Net(nnx.Rngs(0)), inputs=lambda x: jnp.moveaxis(x, 1, -1))
-    result = compare(Model.torch(TorchNet()), candidate, RNG.normal(size=(4, 3, 5, 5)).astype("float32"))
+    result = compare(
+        Model.torch(TorchNet()),
+        candidate,
+        RNG.normal(size=(4, 3, 5, 5)).astype("float32"),
+    )
     assert result.verdict == "another"
     assert result.errors["outputs (train)"] < 1e-12
     assert result.errors["new state norm/mean (train)"] < 1e-12
@@ -130,7 +155,10 @@ class Recurrent(linen.Module):
     def __call__(self, x):
         weight_ih = self.param("weight_ih", linen.initializers.lecun_normal(), (6, 32))
         weight_hh = self.param("weight_hh", linen.initializers.orthogonal(), (8, 32))
-        bias = sum(self.param(name, linen.initializers.normal(), (32,)) for name in ("bias_ih", "bias_hh"))
+        bias = sum(
+            self.param(name, linen.initializers.normal(), (32,))
+            for name in ("bias_ih", "bias_hh")
+        )
 
         def step(carry, x):
             h, c = carry
@@ -163,7 +191,9 @@ class Block(nnx.Module):
         self.norm2 = nnx.LayerNorm(8, epsilon=1e-5, rngs=rngs)
 
     def __call__(self, x):
-        q, k, v = (a.reshape(3, 5, 2, 4) for a in jnp.split(self.in_proj(x), 3, axis=-1))
+        q, k, v = (
+            a.reshape(3, 5, 2, 4) for a in jnp.split(self.in_proj(x), 3, axis=-1)
+        )
         logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) / 2
         mixed = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits), v)
         x = self.norm1(x + self.out_proj(mixed.reshape(3, 5, 8)))
@@ -195,7 +225,11 @@ class TorchInPlace(torch.nn.Module):
 def in_place(first=0.1):
     def function(params, x, *, rate):
         h = x @ params["kernel"] + params["bias"][None]
-        h = jnp.where(jax.random.bernoulli(jax.random.key(0), 1 - rate, h.shape), h / (1 - rate), 0.0)
+        h = jnp.where(
+            jax.random.bernoulli(jax.random.key(0), 1 - rate, h.shape),
+            h / (1 - rate),
+            0.0,
+        )
         h = h + jnp.sin(jnp.linspace(0.2, 3, 8))[None]
         h = h.at[:, 2:4].multiply(first)
         h = h + (jnp.arange(8) * 0.1)[None]
@@ -205,18 +239,29 @@ def in_place(first=0.1):
     return Model(params, function, train={"rate": 0.5}, eval={"rate": 0.0})
 
 
-@pytest.mark.parametrize(("module", "candidate", "x", "pair"), [
-    (TorchMLP, linen_mlp, X, ("first/kernel", ("first/weight",), "transposed")),
-    (torch_lstm, recurrent, SEQUENCES, ("bias_hh", ("bias_hh_l0",), "as it is")),
-    (lambda: torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), block, TOKENS,
-     ("in_proj/kernel", ("self_attn/in_proj_weight",), "transposed")),
-    (TorchInPlace, in_place, X, ("kernel", ("first/weight",), "transposed")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("module", "candidate", "x", "pair"),
+    [
+        (TorchMLP, linen_mlp, X, ("first/kernel", ("first/weight",), "transposed")),
+        (torch_lstm, recurrent, SEQUENCES, ("bias_hh", ("bias_hh_l0",), "as it is")),
+        (
+            lambda: torch.nn.TransformerEncoderLayer(
+                8, 2, 16, dropout=0.0, batch_first=True
+            ),
+            block,
+            TOKENS,
+            ("in_proj/kernel", ("self_attn/in_proj_weight",), "transposed"),
+        ),
+        (TorchInPlace, in_place, X, ("kernel", ("first/weight",), "transposed")),
+    ],
+)
 def test_the_same_function(module, candidate, x, pair):
     """Also where numbers are written in place, cast, dropped or rounded."""
     result = compare(Model.torch(module()), candidate(), x)
     assert result.verdict == "same", str(result)
-    assert pair in {(m.candidate, m.reference, m.how) for m in result.parameters.matched}
+    assert pair in {
+        (m.candidate, m.reference, m.how) for m in result.parameters.matched
+    }
     assert not result.parameters.only_candidate
 
 
@@ -228,22 +273,57 @@ class TorchBranch(torch.nn.Linear):
 
 def test_a_branch_that_other_inputs_take_is_seen():
     dense = linen.Dense(3)
-    result = compare(Model.torch(TorchBranch(6, 3)), Model.linen(dense, dense.init(jax.random.key(0), X)), X)
+    result = compare(
+        Model.torch(TorchBranch(6, 3)),
+        Model.linen(dense, dense.init(jax.random.key(0), X)),
+        X,
+    )
     assert result.verdict == "another", str(result)
     assert set(result.errors) == {"outputs (eval)", "outputs (train)"}
     assert not result.places
 
 
-@pytest.mark.parametrize(("module", "candidate", "x", "mine", "theirs"), [
-    (TorchMLP, lambda: linen_mlp(approximate=True), X, "h = linen.gelu(", "gelu(self.first(x))"),
-    (TorchMLP, lambda: linen_mlp(epsilon=1e-6), X, "h = linen.LayerNorm(", "h = self.norm(h)"),
-    (TorchInPlace, lambda: in_place(first=0.2), X, "h.at[:, 2:4]", "h[:, 2:4] *= 0.1"),
-    pytest.param(
-        torch_lstm, lambda: recurrent(order=(0, 1, 3, 2)), SEQUENCES, "jnp.split(", "", marks=pytest.mark.long
-    ),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("module", "candidate", "x", "mine", "theirs"),
+    [
+        (
+            TorchMLP,
+            lambda: linen_mlp(approximate=True),
+            X,
+            "h = linen.gelu(",
+            "gelu(self.first(x))",
+        ),
+        (
+            TorchMLP,
+            lambda: linen_mlp(epsilon=1e-6),
+            X,
+            "h = linen.LayerNorm(",
+            "h = self.norm(h)",
+        ),
+        (
+            TorchInPlace,
+            lambda: in_place(first=0.2),
+            X,
+            "h.at[:, 2:4]",
+            "h[:, 2:4] *= 0.1",
+        ),
+        pytest.param(
+            torch_lstm,
+            lambda: recurrent(order=(0, 1, 3, 2)),
+            SEQUENCES,
+            "jnp.split(",
+            "",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
 def test_a_fault_is_placed(module, candidate, x, mine, theirs):
     result = compare(Model.torch(module()), candidate(), x)
     assert result.verdict == "another"
-    assert any(place.candidate and mine in place.candidate.text for place in result.places[:2]), str(result)
-    assert any(place.reference and theirs in place.reference.text for place in result.places[:3]), str(result)
+    assert any(
+        place.candidate and mine in place.candidate.text for place in result.places[:2]
+    ), str(result)
+    assert any(
+        place.reference and theirs in place.reference.text
+        for place in result.places[:3]
+    ), str(result)
