@@ -138,7 +138,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "class",
         "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is "
-        "not learned, bad options that go through, and the ways in which programs of its framework make and call it",
+        "not learned, and bad options that go through",
         classes.uses,
         is_for=class_of,
     ),

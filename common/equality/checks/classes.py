@@ -1,4 +1,4 @@
-"""The check of a port's own class, made and called as programs of its framework do (`ModelClass`)."""
+"""The check of a port's own class, made with options as `ModelClass` describes it."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,14 +15,13 @@ from ...compat import enable_x64
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
 from ...gru.kernels import AUTO, FUSED, STOCK, is_fused
-from ...parameters.record import leaves, random_params
+from ...parameters.record import random_params
 from ...port.compilation import configured
-from ...port.protocol import ModelClass, Port, Use, WithKernel, class_of
+from ...port.protocol import ModelClass, Port, WithKernel, class_of
 from ...program import evaluate
 from .. import oracle
 from ..contract.factors import other_kernels
 from ..measurement import SAME_BOUND
-from .calls import BAD_APPLY
 from .check import (
     CARRY,
     LENGTHS,
@@ -38,14 +37,6 @@ from .check import (
 )
 
 Array = Any
-#: The arguments of a call, as far as a way of use takes them.
-GIVEN: dict[str, Any] = {
-    "carry": CARRY,
-    "lengths": LENGTHS,
-    "resets": RESETS,
-    "reverse": True,
-    "time_major": True,
-}
 SIZES = {"input_size": D, "hidden_size": H}
 #: What a class does where an option is left out, and sizes of NumPy's.
 DEFAULTS: dict[str, Any] = {
@@ -75,21 +66,10 @@ BAD_OPTIONS: dict[str, tuple[Any, ...]] = {
     "param_dtype": ("int32", complex, "float8_e4m3fn", None),
     "carry_init": (0.0, initializers.lecun_normal()),
 }
-#: Bad arguments that a class refuses itself.
-BAD_ARGUMENTS = (
-    "x: one feature too many",
-    "x: int32",
-    "carry: of other units",
-    "carry: int32",
-    "lengths: float",
-    "resets: int32",
-    "reverse=1",
-    "time_major=1",
-)
 
 
 def uses(port: Port) -> list[Case]:
-    """A port's class, in all the ways in which programs use it. A warning is wrong, too."""
+    """A port's class, made with good and bad options. A warning is wrong, too."""
     if (listed := class_of(port)) is None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
 
@@ -103,7 +83,7 @@ def uses(port: Port) -> list[Case]:
             warnings.simplefilter("error")
             require_cases(cases)
 
-    return [Case("as programs use it", run)]
+    return [Case("its class", run)]
 
 
 def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
@@ -185,29 +165,16 @@ def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
 def _of_kernel(
     port: Port, listed: ModelClass, kernel: str, *, values_alone: bool = False
 ) -> Iterator[Case]:
-    """Initializers, a start that is not learned, and the ways of use that the port lists."""
+    """Initializers, and a start that is not learned."""
     construct: Any = partial(listed.construct, kernel=kernel)
-    drawn = None
     if not values_alone:
         yield Case(
             "initializers", partial(_require_initializers, port, listed, construct)
-        )
-        drawn = leaves(
-            port.dump(
-                evaluate(
-                    lambda key: construct(key, D, H, param_dtype="float64"),
-                    jax.random.key(0),
-                )
-            )
         )
     for dtypes in UNLEARNED[:1] if values_alone else UNLEARNED:
         yield Case(
             f"carry_init=None in {dtypes[0]}",
             partial(require_cases, _unlearned(port, construct, *dtypes)),
-        )
-    for use in listed.uses:
-        yield Case(
-            use.name, partial(require_cases, _use(port, listed, use, kernel, drawn))
         )
 
 
@@ -308,7 +275,7 @@ def _unlearned(
     exact, x, resets = (
         jax.tree.map(lambda p: p.astype("float64"), params),
         X.astype(stored),
-        GIVEN["resets"],
+        RESETS,
     )
 
     def call(model: Any, x: Array) -> Any:
@@ -331,95 +298,13 @@ def _unlearned(
         bound,
     )
     if stored == "float64":
-        given = {name: GIVEN[name] for name in ("carry", "lengths", "resets")}
+        given = {"carry": CARRY, "lengths": LENGTHS, "resets": RESETS}
         gradient = evaluate(
             port.value_and_grad(lambda model: port.apply(model, x, **given)[1].sum()),
             model,
         )[1][0]
         of_start = partial(lambda: port.dump(gradient).initial_carry)  # pyright: ignore[reportAttributeAccessIssue]
         yield Case("the gradient of the start", of_start, np.zeros(H), 0.0)
-
-
-def _use(
-    port: Port,
-    listed: ModelClass,
-    use: Use,
-    kernel: str,
-    drawn: dict[str, Array] | None,
-) -> Iterator[Case]:
-    """A way of use draws what the class drew, gives what the oracle does, and refuses bad arguments.
-
-    With drawn=None, values alone are compared.
-    """
-    construct, key = use.make or listed.construct, jax.random.key(0)
-    options: dict[str, Any] = {"param_dtype": "float64", "kernel": kernel}
-    if use.is_drawn:  # zeros would hide much
-        options |= dict.fromkeys(
-            ("carry_init", *listed.initializers), initializers.normal(0.5)
-        )
-    make = evaluate if use.is_drawn or (use.draws_alike and drawn) else jax.eval_shape
-    made = make(lambda key: construct(key, D, H, X, **options), key)
-    if use.draws_alike and drawn:
-        yield Case("drawn", partial(leaves, port.dump(use.model(made))), drawn)
-    model = made if use.is_drawn else _filled(made)
-    params, takes = port.dump(use.model(model)), set(use.takes)
-    for names in (takes - {"carry"}, takes & {"carry"}) if drawn else (takes,):
-        given = _of_use(
-            use, {name: value for name, value in GIVEN.items() if name in names}
-        )
-        time_major, reverse = (
-            given.pop("time_major", False),
-            given.pop("reverse", False),
-        )
-        start = (
-            {}
-            if use.starts_from is None
-            else {"carry": np.full((B, H), use.starts_from)}
-        )
-        result = oracle.forward(params, **start | given, reverse=reverse)  # pyright: ignore[reportArgumentType]
-        outputs = np.moveaxis(result.outputs, 1, 0) if time_major else result.outputs
-        flags = {name: True for name in ("reverse", "time_major") if name in names}
-        if time_major:
-            given = {
-                n: np.moveaxis(a, 1, 0) if n in ("x", "resets") else a
-                for n, a in given.items()
-            }
-        call = partial(
-            lambda flags, model, arrays: use.call(model, **arrays, **flags), flags
-        )
-        run = partial(evaluate, call, model, given)
-        yield Case(f"with {', '.join((*given, *flags))}", run, (result.carry, outputs))
-    if use.is_drawn:  # in the dtype of its parameters
-        x = _of_use(use, {"x": X.astype("bfloat16")})["x"]
-        options = {"param_dtype": "bfloat16", "kernel": kernel}
-        half: Any = jax.eval_shape(
-            lambda key: use.call(construct(key, D, H, x, **options), x), key
-        )
-        if {str(array.dtype) for array in half} != {"bfloat16"}:
-            raise DefectError(
-                "with parameters and inputs in bfloat16, it gives other dtypes"
-            )
-    bad = {
-        what: BAD_APPLY[what]
-        for what in BAD_ARGUMENTS
-        if BAD_APPLY[what].keys() <= {"x", *takes}
-    }
-    refused = {what: _of_use(use, given) for what, given in bad.items()}
-    refused |= {} if use.batched else {"a batch": {"x": X}}
-    for what, given in refused.items() if use.refuses and drawn else ():
-        yield Case(
-            what, partial(jax.eval_shape, partial(use.call, **given), model), REFUSED
-        )
-
-
-def _of_use(use: Use, given: dict[str, Any]) -> dict[str, Any]:
-    """The inputs and some arguments as a way of use takes them: of one example, neither empty nor full, or of all."""
-    given = {"x": X} | given
-    return (
-        given
-        if use.batched
-        else {n: a[-1] if isinstance(a, np.ndarray) else a for n, a in given.items()}
-    )
 
 
 def _filled(shapes: Any) -> Any:
