@@ -15,7 +15,6 @@ import typer.main
 from published import table
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.cli import app
-from trigru.bench.commands.styles import style_rows
 from trigru.bench.upgrades.record import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from trigru.common.equality.contract.designs import coverage_of, design_of
@@ -26,10 +25,11 @@ from trigru.common.equality.contract.factors import (
     RULES,
     SHORT,
 )
-from trigru.common.port.styles import styles_called
+from trigru.common.port.protocol import LABELS
+from trigru.common.port.styles import labels_of
+from trigru.common.port.task import PHASES
 from trigru.impls import get_port
 from trigru.impls.checkpoints import CONTAINERS, layouts
-from trigru.impls.code import code_of
 from trigru.impls.faults import FAULTS
 from trigru.impls.upstream import DEPARTURES
 from typer.cli import get_docs_for_click
@@ -37,6 +37,36 @@ from typer.cli import get_docs_for_click
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "tests" / "example_port"
 PORTS = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
+
+
+def labels_cell(port: Any, style: Any) -> str:
+    """The labels of a call style, each with the phases in which the style has it unless that is in all."""
+    labels = []
+    for label in LABELS:
+        phases = []
+        for phase in style.phases:
+            if label in labels_of(port, phase)[style.name]:
+                phases.append(phase)
+        if len(phases) == len(PHASES):
+            labels.append(label)
+        elif phases:
+            labels.append(f"{label} ({', '.join(phases)})")
+    return ", ".join(labels) or "none: its own"
+
+
+def style_rows() -> list[Sequence[str]]:
+    """A row for each call style of each port."""
+    rows = []
+    for port in PORTS:
+        for style in port.call_styles:
+            summary = f"`{style.summary}`"
+            if style.source:
+                summary += f" ([source]({style.source}))"
+            labels = labels_cell(port, style)
+            rows.append((port.title, f"`{style.name}`", labels, summary))
+    return rows
+
+
 #: The tables of rows of the code: of each the columns and the rows.
 TABLES: dict[str, tuple[Sequence[str], Iterable[Sequence[str]]]] = {
     "changes": (("kind", "it"), ((f"`{kind}`", what) for kind, what in KINDS.items())),
@@ -98,16 +128,7 @@ TABLES: dict[str, tuple[Sequence[str], Iterable[Sequence[str]]]] = {
     ),
     "styles": (
         ("port", "call style", "label", "what its user writes"),
-        (
-            (
-                port.title,
-                f"`{style.name}`",
-                labels,
-                f"`{style.summary}`"
-                + (f" ([source]({style.source}))" if style.source else ""),
-            )
-            for port, style, labels in style_rows(PORTS)
-        ),
+        style_rows(),
     ),
 }
 
@@ -146,15 +167,6 @@ def tabs(blocks: Iterable[tuple[str, str]]) -> str:
     """A tab for each framework, by its title."""
     return "\n\n".join(
         f'=== "{title}"\n\n{textwrap.indent(block, "    ")}' for title, block in blocks
-    )
-
-
-def train_step(label: str) -> str:
-    """The code of a train step in a call style, in a tab for each framework."""
-    of = [(port, *styles_called(port, (label,), "train_step")) for port in PORTS[1:]]
-    return tabs(
-        (port.title, f"```python\n{code_of(port.name, {'train_step': style})}```")
-        for port, style in of
     )
 
 

@@ -431,22 +431,6 @@ def report(
     """Print the answer of runs again, print their times in another format, or write the page of one."""
 
 
-@_in_its_module
-def styles(
-    port: Annotated[
-        str | None, Argument(metavar="PORT", help="pure, linen, nnx or equinox.")
-    ] = None,
-    style: Annotated[
-        str | None,
-        Argument(
-            metavar="STYLE",
-            help="A call style, or a label: documented (the default), functional, leaves or donated.",
-        ),
-    ] = None,
-) -> None:
-    """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
-
-
 @app.command()
 def snapshot(
     file: Annotated[

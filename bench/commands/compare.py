@@ -192,7 +192,7 @@ def _finish(
                 f"The page {folder / PAGE} is not written: trigru report {folder} --output {folder} writes it."
             )
             raise
-        say(f"all tables: trigru report {folder} --details; code: trigru styles")
+        say(f"all tables: trigru report {folder} --details; code: docs/call-styles.md")
     return results
 
 

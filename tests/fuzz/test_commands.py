@@ -214,7 +214,7 @@ def test_an_environment_is_worked_with_or_refused_in_a_sentence(
 )
 def test_a_stream_that_is_closed_is_no_error_to_speak_of(line, code):
     done = subprocess.run(
-        ["bash", "-c", line, "bash", *TRIGRU, "styles", "nnx"],
+        ["bash", "-c", line, "bash", *TRIGRU, "verify", "--help"],
         stderr=subprocess.PIPE,
         check=False,
     )

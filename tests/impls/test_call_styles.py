@@ -1,7 +1,8 @@
-"""A call style is what its label says, and the code of it that is handed out is what is timed."""
+"""A call style is what its label says, and the code of it in docs/call-styles.md is what is timed."""
 
 import ast
 import re
+import textwrap
 from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
@@ -17,13 +18,11 @@ from flax.errors import TraceContextError
 from flax.training.train_state import TrainState
 from trigru.bench.arms.admission import OPTIMIZER
 from trigru.common.config import GRUConfig
-from trigru.common.errors import UnavailableError
 from trigru.common.parameters.record import random_params
-from trigru.common.port.protocol import DOCUMENTED, DONATED, LABELS
+from trigru.common.port.protocol import DONATED, LABELS
 from trigru.common.port.styles import make_task, styles_called
 from trigru.common.port.task import PHASES, Batch, Task, mean_squared_error
-from trigru.impls import code, get_port, get_style
-from trigru.impls.code import code_of
+from trigru.impls import get_port, get_style
 
 CONFIG = GRUConfig(4, 8)
 X = np.ones((2, 5, 4), "f4")
@@ -61,11 +60,10 @@ CALLS = [
 LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}
 #: Those of styles that pass a count of steps, too: of an nnx.Optimizer, or of linen's TrainState.
 COUNTING = {"nnx.jit", "nnx.jit-tree", "jit_partial", "cached_partial", "train_state"}
-PAGE = (
-    (Path(__file__).parents[2] / "docs" / "call-styles.md")
-    .read_text()
-    .partition("## What a call does")[2]
+WHOLE_PAGE = (Path(__file__).parents[2] / "docs" / "call-styles.md").read_text(
+    encoding="utf-8"
 )
+PAGE = WHOLE_PAGE.partition("## What a call does")[2]
 ROWS = np.arange(1.0, 33.0, dtype="f4").reshape(8, 4)
 
 
@@ -203,89 +201,91 @@ def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
     )
 
 
-# The code that is handed out -----------------------------------------------------------------------------------------
+# The programs of the page --------------------------------------------------------------------------------------------
 
-#: Each style in each phase that programs show.
+TITLES = {
+    "Plain JAX": "pure",
+    "Flax linen": "linen",
+    "Flax NNX": "nnx",
+    "Equinox": "equinox",
+}
+#: A tab of the page, up to the next one or the next section.
+TAB = re.compile(r'^=== "(.+?)"\n(.*?)(?=^=== |^## |\Z)', re.MULTILINE | re.DOTALL)
+#: A program, after the name of its style if it shows one.
+PROGRAM = re.compile(
+    r"(?:^`(\S+)`:\n\n)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+def programs(section):
+    """The programs of a section of the page, by port and style; that of the style None makes the model."""
+    text = WHOLE_PAGE.partition(f"## {section}\n")[2]
+    text = text.partition("\n## ")[0]
+    found = {}
+    for title, tab in TAB.findall(text):
+        for style, code in PROGRAM.findall(textwrap.dedent(tab)):
+            found[TITLES[title], style or None] = code
+    return found
+
+
+FORWARD = programs("A forward pass in each style")
 SHOWN = [
-    (port, style.name, phase)
-    for port in ("pure", "linen", "nnx", "equinox")
-    for style in get_port(port).call_styles
-    for phase in ("forward", "step", "train_step")
-    if phase in style.phases
+    (name, style.name, "forward", FORWARD[name, None] + FORWARD[name, style.name])
+    for name in TITLES.values()
+    for style in get_port(name).call_styles
+    if "forward" in style.phases
 ]
-
-
-def run(text):
-    names = {"__name__": "program"}
-    exec(compile(text, "program", "exec"), names)
-    return names
+for label, section in (
+    ("documented", "A train step, as the documentation writes it"),
+    ("functional", "A train step in the functional style"),
+):
+    for (name, _), code in programs(section).items():
+        (style,) = styles_called(get_port(name), (label,), "train_step")
+        SHOWN.append((name, style, "train_step", code))
 
 
 def lowered(text, phase):
-    """The program of a jitted function, for what it was last called with."""
-    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-    calls, names = {ast.unparse(node.func): node.args for node in nodes}, run(text)
-    arguments = [
-        *calls.get("nnx.cached_partial", ())[1:],
-        *calls.get(f"bound_{phase}", calls.get(phase)),
-    ]
-    jitted = f"bound_{phase}" if "nnx.jit_partial" in calls else phase
-    return names, names[jitted].lower(
-        *(eval(ast.unparse(argument), names) for argument in arguments)
-    )
+    """The names of a program that is run, and its jitted function as lowered for what it was last called with."""
+    names = {"__name__": "program"}
+    exec(compile(text, "program", "exec"), names)
 
+    calls = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            calls[ast.unparse(node.func)] = node.args
 
-@pytest.mark.parametrize(("name", "style", "phase"), SHOWN)
-def test_the_code_is_what_is_timed(name, style, phase):
-    """One program before optimisation, so that values are the same, too."""
-    port, config = (
-        get_port(name),
-        GRUConfig(8, 32, carry_init=jax.nn.initializers.normal(0.1)),
-    )
-    names, shown = lowered(code_of(name, {phase: style}), phase)
-    task = make_task(port, config, phase, OPTIMIZER)
-    program = get_style(port, style).build(
-        port, port.make(config, jax.random.key(0)), task
-    )
-    arguments = Batch(names["x"], names.get("targets")).arguments(phase)
-    if phase == "step":
-        arguments = names["x"][:, 0], names["carry"]
-    names = re.compile(
-        r'@jit_\w+|jax.result_info = "[^"]*"'
-    )  # of its function and of its results
-    assert names.sub("", shown.as_text()) == names.sub(
-        "", program.lower(*arguments).as_text()
-    )
-
-
-def test_there_is_code_of_every_style_and_of_no_other_port():
-    listed = {(name, style) for name, styles in code.STYLES.items() for style in styles}
-    assert listed == {(name, style) for name, style, _ in SHOWN}
-    with pytest.raises(UnavailableError, match="there is no code of port 'upstream'"):
-        code_of("upstream", {"forward": "apply"})
+    bound = calls.get("nnx.cached_partial", [])[1:]
+    passed = calls.get(f"bound_{phase}", calls.get(phase))
+    arguments = [eval(ast.unparse(node), names) for node in [*bound, *passed]]
+    jitted = names[f"bound_{phase}" if "nnx.jit_partial" in calls else phase]
+    return names, jitted.lower(*arguments)
 
 
 @pytest.mark.parametrize(
-    "name", ["linen", "nnx"]
-)  # two styles in one program; a model that changes in place
-def test_several_phases_in_one_program_train_and_then_use_what_was_trained(
-    name, capsys
-):
-    styles = {
-        p: styles_called(get_port(name), (DOCUMENTED,), p)[0]
-        for p in ("train_step", "forward", "step")
-    }
-    names = run(code_of(name, styles))
-    printed = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert printed == [
-        "train step 0",
-        "train step 1",
-        "train step 2",
-        "forward",
-        "step",
-    ]
-    np.testing.assert_allclose(
-        names["outputs"][:, -1], names["output"], rtol=1e-5, atol=1e-6
-    )
-    before = run(code_of(name, {"forward": styles["forward"]}))
-    assert (before["outputs"] != names["outputs"]).any(), "the model that was trained"
+    ("name", "style", "phase", "code"),
+    SHOWN,
+    ids=[f"{name}-{style}-{phase}" for name, style, phase, _ in SHOWN],
+)
+def test_the_code_on_the_page_is_what_is_timed(name, style, phase, code):
+    """One program before optimisation, so that values are the same, too."""
+    port = get_port(name)
+    config = GRUConfig(8, 32, carry_init=jax.nn.initializers.normal(0.1))
+    names, shown = lowered(code, phase)
+
+    task = make_task(port, config, phase, OPTIMIZER)
+    model = port.make(config, jax.random.key(0))
+    program = get_style(port, style).build(port, model, task)
+    arguments = Batch(names["x"], names.get("targets")).arguments(phase)
+    timed = program.lower(*arguments)
+
+    # of its function and of its results
+    names_of_jit = re.compile(r'@jit_\w+|jax.result_info = "[^"]*"')
+    shown_text = names_of_jit.sub("", shown.as_text())
+    assert shown_text == names_of_jit.sub("", timed.as_text())
+
+
+def test_the_page_has_a_train_step_of_every_framework_and_a_forward_pass_in_every_style():
+    trains = {name for name, _, phase, _ in SHOWN if phase == "train_step"}
+    assert trains == {"linen", "nnx", "equinox"}
+    shown = {(name, style) for name, style in FORWARD if style is not None}
+    assert shown == {(n, style) for n, style, phase, _ in SHOWN if phase == "forward"}

@@ -1,4 +1,4 @@
-"""The command line: its options, and what it says of those that it does not take; and `trigru styles`."""
+"""The command line: its options, and what it says of those that it does not take."""
 
 import re
 import shlex
@@ -20,7 +20,6 @@ from trigru.bench.reporting.plots import Picture
 from trigru.bench.upgrades.record import Subject
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params
-from trigru.common.port.protocol import CallStyle
 from trigru.impls import checkpoints, get_port
 
 #: Commands that need the extra `bench`.
@@ -154,49 +153,3 @@ def test_without_an_extra_a_command_says_what_to_install(tmp_path, monkeypatch):
     )
     assert said == done.stderr.splitlines()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_code_of_a_style_is_printed_by_name_or_label():
-    for words, styles in (
-        ("nnx", [("nnx.jit", "train_step, forward, step")]),
-        ("linen", [("train_state", "train_step"), ("apply", "forward, step")]),
-        ("linen apply", [("apply", "train_step, forward, step")]),
-        ("equinox donated", [("donated", "train_step")]),
-    ):
-        assert (
-            re.findall(
-                r"call style (\S+) \((.+?)\): ", invoke("styles", *words.split()).stdout
-            )
-            == styles
-        )
-    found = invoke("styles", "nnx", "functional").stdout
-    check_golden("styles", found)
-    compile(found, "program", "exec")
-
-
-def test_without_a_port_all_styles_are_listed_and_below_them_why_a_port_is_missing(
-    monkeypatch,
-):
-    check_golden("styles-all", invoke("styles").stdout)
-    monkeypatch.setattr(
-        "trigru.bench.commands.styles.unavailable", {"nnx": "no nnx here."}.get
-    )
-    assert invoke("styles").output.endswith("\nno nnx here.\n")
-
-
-def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatch):
-    port = get_port("nnx")
-    lacking = [
-        CallStyle(**(vars(style) | {"missing": lambda: "this flax is old"}))
-        for style in port.call_styles
-    ]
-    monkeypatch.setattr(type(port), "call_styles", tuple(lacking))
-    found = invoke("styles", "nnx", "cached_partial")
-    assert (
-        found.stderr
-        == "call style 'cached_partial' of nnx does not run here: this flax is old.\n"
-    )
-    assert "nnx.cached_partial(train_step, model, optimizer)" in found.stdout
-    assert (
-        "nnx[nnx.jit] does not run here: this flax is old." in invoke("styles").stdout
-    )
