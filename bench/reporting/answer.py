@@ -430,7 +430,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
     ]
     than = "those above" if fastest else "their own above"
     return (
-        f"Other styles, faster than {than}, {phase} at {at} (code: docs/call-styles.md):",
+        f"Other styles, faster than {than}, {phase} at {at} (docs/call-styles.md):",
         lines,
     )
 
