@@ -13,8 +13,8 @@ import typer
 
 from ...common.errors import InputError, TrigruError, brief
 from ...common.parity.comparison import compare
-from ...common.parity.model import Model, checked, named_apart
 from ...common.parity.report import SAME
+from ...common.program.model import Model, checked, named_apart
 from ...impls.parity import constructors
 from ..reporting.console import say, show_lines
 

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from ...common.errors import InputError
-from ...common.parity.model import EVAL, TRAIN, Model, as_arrays
-from ...common.parity.programs import TracedProgram
+from ...common.parity.programs import TracedProgram, program_of
 from ...common.parity.report import Comparison
 from ...common.port.programs import ProgramFacts, read_program
+from ...common.program.model import EVAL, TRAIN, Model, as_arrays
 from ..analysis.statistics import compare, noise_floor, verdict
 from ..results.run import TimeComparison
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
@@ -99,7 +99,7 @@ def cost_of(
     inputs = as_arrays(inputs)
     for phase, mode in PHASES.items():
         r, c = (
-            m.program(inputs, mode if mode in m.modes else m.modes[0])
+            program_of(m, inputs, mode if mode in m.modes else m.modes[0])
             for m in (reference, candidate)
         )
         if not isinstance(r, TracedProgram) or not isinstance(c, TracedProgram):

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...common.errors import InputError
-from ...common.parity.model import CALL, Model, is_float
 from ...common.port.compilation import compiled_quickly
 from ...common.port.programs import read_program
 from ...common.program import equations
+from ...common.program.model import CALL, Model, is_float
 from .record import (
     EQUATIONS,
     IN_FLOAT64,

@@ -14,8 +14,8 @@ import ml_dtypes
 import numpy as np
 
 from ...common.equality.measurement import SAME_BOUND
-from ...common.parity.tape import TraceTape, comparable, seen
 from ...common.program import CodeLine, jax_line
+from ...common.program.tape import TraceTape, comparable, seen
 from .record import (
     IN_FLOAT64,
     SIGNATURE,

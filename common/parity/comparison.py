@@ -11,25 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
+from ..program.model import Model, as_arrays, checked, is_float, named_apart
 from ..program.rules import one_set
 from .departure import Search
 from .layouts import Transform
 from .matching import converted, match, match_by_values, unmatched, with_uses
-from .model import (
-    AS_GIVEN,
-    OTHERS,
-    Arguments,
-    Model,
-    as_arrays,
-    checked,
-    input_sets,
-    is_float,
-    largest,
-    named_apart,
-    param_sets,
-    state_sets,
-    varied,
-)
 from .pairs import (
     Pair,
     difference_of_steps,
@@ -38,9 +24,19 @@ from .pairs import (
     leaf_errors,
 )
 from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
-from .programs import TracedProgram
+from .programs import TracedProgram, program_of
 from .refinement import Refinement, copies
 from .report import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
+from .values import (
+    AS_GIVEN,
+    OTHERS,
+    Arguments,
+    input_sets,
+    largest,
+    param_sets,
+    state_sets,
+    varied,
+)
 
 ROUNDING = 1e-9  # the largest difference in float64, relative to the largest magnitude, that is rounding
 OF_GRADIENTS, OF_TRAINING = (
@@ -130,8 +126,8 @@ class _Comparing:
 
     def _programs(self, mode_r: str, mode_c: str) -> tuple[Any, Any]:
         r, c = (
-            self.reference.program(self.inputs, mode_r),
-            self.candidate.program(self.inputs, mode_c),
+            program_of(self.reference, self.inputs, mode_r),
+            program_of(self.candidate, self.inputs, mode_c),
         )
         if len(r.outputs) != len(c.outputs):
             raise InputError(
@@ -286,13 +282,13 @@ class _Comparing:
         for name, inputs in varied(self.inputs):
             arrays = list(map(one_set, jax.tree.leaves(inputs)))
             try:
-                first = self.reference.program(inputs, mode_r).forward(
+                first = program_of(self.reference, inputs, mode_r).forward(
                     replace(pair.mine, inputs=arrays)
                 )
             except Exception:  # the model is made for the sizes that were given
                 continue
             try:
-                second = self.candidate.program(inputs, mode_c).forward(
+                second = program_of(self.candidate, inputs, mode_c).forward(
                     replace(pair.given, inputs=arrays)
                 )
             except Exception as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .tape import MOST_ENTRIES, Known, Step, Tape, comparable
+from ..program.tape import MOST_ENTRIES, Known, Step, Tape, comparable
 
 #: What hands a start on: to these it is no start, but what masks, pads, limits or collects other numbers.
 FILLS = frozenset(

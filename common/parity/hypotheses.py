@@ -13,8 +13,8 @@ import numpy as np
 from scipy import special
 
 from ..program import alternative
+from ..program.tape import Step, Tape
 from .departure import Search, Trial, with_operand
-from .tape import Step, Tape
 
 Array = np.ndarray
 StepChange = tuple[

@@ -13,37 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, brief, listed
+from ..program.model import Leaf
 from ..program.rules import together
-
-MOST_AXES = 5  # the most axes that a layout exchanges
+from ..program.tape import MOST_AXES
 
 Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A parameter, as an array.
-
-    The first product with it sums over numbers of it that are as far apart, flattened, as `summed` says, in groups;
-    that is empty if no product takes it.
-    """
-
-    path: str  # the names on the way to it, joined by slashes
-    shape: tuple[int, ...]
-    used: tuple[int, int] = (
-        0,
-        0,
-    )  # when it is used first, among all leaves of the model
-    summed: tuple[frozenset[int], ...] = ()
-    number: int = -1  # among the leaves of its model
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape)
-
-    @property
-    def module(self) -> str:
-        return self.path.rpartition("/")[0]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..program.tape import Tape
 from .layouts import Leaf, LeafLayout, Transform, find, joined, mapped, piece, whole
-from .tape import Tape
 
 #: The most leaves that are joined in any order, and the most that are joined at all.
 MOST_IN_ANY_ORDER, MOST_JOINED, MOST_IN_A_FAMILY = 4, 64, 6

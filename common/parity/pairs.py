@@ -12,12 +12,13 @@ import optax
 
 from ..compat import enable_x64
 from ..errors import InputError, brief
+from ..program.model import Model, is_float, leaves_of
+from ..program.tape import Tape
 from .departure import moved_starts
 from .layouts import LeafLayout
 from .matching import Match
-from .model import Arguments, Model, is_float, largest, leaves_of
 from .programs import Result
-from .tape import Tape
+from .values import Arguments, largest
 
 #: How many steps; how far the first of SGD moves the largest parameter; and Adam's learning rate.
 STEPS, SGD_MOVES, ADAM_RATE = 10, 0.01, 1e-3

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..program import CodeLine, code_lines, equations
+from ..program.model import Model, is_float
+from ..program.source import of_user
+from ..program.tape import Step, Tape
 from .departure import (
     Search,
     Trial,
@@ -18,22 +21,10 @@ from .departure import (
     of_results,
 )
 from .hypotheses import changes, relation
-from .model import Model, is_float
 from .pairs import Pair
 from .programs import RULES, STOPS, TracedProgram
-from .report import (
-    Location,
-    Place,
-    argument_at,
-    hand_overs,
-    located,
-    location,
-    makers,
-    of_user,
-    statements,
-    text_of,
-)
-from .tape import Step, Tape
+from .report import Location, Place, located, location
+from .statements import argument_at, hand_overs, makers, statements, text_of
 
 #: The most stopped gradients and rules of one's own that are left out, to see whether the gradients agree.
 OBSTACLES = 12

@@ -1,5 +1,7 @@
 """A model as a program: traced by JAX in float64 where it can be, and evaluated in NumPy."""
 
+import re
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
@@ -13,19 +15,12 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.extend.core.primitives import closed_call_p, copy_p
 
 from ..compat import enable_x64
-from ..errors import InputError
+from ..errors import InputError, brief
 from ..program import Evaluator, wide
-from .model import (
-    NARROW,
-    Arguments,
-    Model,
-    in_dtypes_of,
-    is_float,
-    leaves_of,
-    weights_of,
-)
-from .report import failed
-from .tape import Tape, TraceTape
+from ..program.model import NARROW, Model, in_dtypes_of, is_float, leaves_of
+from ..program.source import innermost, shown
+from ..program.tape import Tape, TraceTape
+from .values import Arguments, weights_of
 
 DECIMALS = 64  # arrays of at most so many constants are read as decimals
 JITTER = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
@@ -42,6 +37,12 @@ RANDOM = (
     "rng_uniform",
     "random_gamma",
 )
+
+
+def program_of(model: Model, inputs: tuple[Any, ...], mode: str) -> Any:
+    """A model in one mode, for inputs of these shapes, as a program that can be evaluated in float64."""
+    make = model.programs or TracedProgram
+    return make(model, inputs, mode)
 
 
 class Result:
@@ -217,6 +218,31 @@ class TracedProgram:
 
 
 _evaluator = partial(Evaluator, wide=True, draws=False)
+
+
+def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputError:
+    """An error that names a model which raised another one, the arrays that it was given, and the user's line."""
+    given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in inputs)
+    own = innermost(traceback.extract_tb(error.__traceback__))
+    where = f" at {shown(own.file)}:{own.line}" if own else ""
+    message = f"{model.name} fails{where} with the inputs {given}: {type(error).__name__}: {brief(error)}"
+    advice = model.hint
+    lacking = re.search(r"missing \d+ required [\w -]*arguments?: '(\w+)'", str(error))
+    if axis := re.search(r"unbound axis name: (\w+)", str(error)):
+        advice = (
+            "Batch normalization looks for an axis of this name: give Model.equinox batched=True and "
+            f"axis_name={axis[1]!r}; make modules of linen and NNX without axis_name."
+        )
+    elif lacking and lacking[1] == "state":
+        advice = (
+            "Give the model state=, which eqx.nn.make_with_state returns beside it."
+        )
+    elif lacking:
+        advice = (
+            f"If {lacking[1]} tells training from evaluation, give the model train={{{lacking[1]!r}: True}} and "
+            f"eval={{{lacking[1]!r}: False}}; if it is an input, pass a tuple of inputs."
+        )
+    return InputError(f"{message.rstrip('.')}. {advice}" if advice else message)
 
 
 class _Constants:

@@ -7,11 +7,11 @@ from itertools import chain, islice, permutations, product
 from typing import Any
 
 from ..errors import listed
+from ..program.tape import Tape, comparable
 from .departure import Search
 from .layouts import LeafLayout, whole
 from .matching import MOST_IN_ANY_ORDER, Match, converted, families, unmatched
-from .model import Arguments, largest
-from .tape import Tape, comparable
+from .values import Arguments, largest
 
 TOLERANCE = 1e-9  # the largest difference of values that are the same, relative to the largest magnitude
 TRYING_S = 15.0  # how long leaves are tried at most

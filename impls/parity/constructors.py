@@ -12,8 +12,9 @@ import numpy as np
 
 from ...common.errors import InputError, listed
 from ...common.files import write_whole
-from ...common.parity import model as base
-from ...common.parity.model import (
+from ...common.parity.report import Comparison
+from ...common.program import model as base
+from ...common.program.model import (
     CALL,
     EVAL,
     TRAIN,
@@ -22,7 +23,6 @@ from ...common.parity.model import (
     leaves_of,
     path_of,
 )
-from ...common.parity.report import Comparison
 
 __all__ = ["Model"]
 

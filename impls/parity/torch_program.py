@@ -19,11 +19,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel  # pyright: ignore[report
 from torch.utils._python_dispatch import TorchDispatchMode  # pyright: ignore[reportMissingImports]
 from torch.utils._pytree import tree_leaves, tree_map_only  # pyright: ignore[reportMissingImports]
 
-from ...common.parity.model import TRAIN, Arguments, leaves_of, weights_of
-from ...common.parity.programs import JITTER, Result
-from ...common.parity.report import failed
-from ...common.parity.tape import Step, Tape
+from ...common.parity.programs import JITTER, Result, failed
+from ...common.parity.values import Arguments, weights_of
 from ...common.program import CodeLine
+from ...common.program.model import TRAIN, leaves_of
+from ...common.program.tape import Step, Tape
 
 #: JAX's names of operations, by which the steps of two programs are compared.
 NAMES = {

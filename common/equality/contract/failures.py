@@ -11,8 +11,8 @@ import numpy as np
 from ...parity.departure import Search
 from ...parity.places import places_of
 from ...parity.report import Location
-from ...parity.tape import Tape, TraceTape
 from ...port.protocol import Port
+from ...program.tape import Tape, TraceTape
 from ..measurement import Measurement
 from .data import data_of
 from .factors import NO_STYLE, Row, Space, whole_row

@@ -12,9 +12,9 @@ import pytest
 from trigru.common.compat import enable_x64
 from trigru.common.parity.departure import Search, moved_starts
 from trigru.common.parity.places import places_of
-from trigru.common.parity.report import argument_at, makers
-from trigru.common.parity.tape import TraceTape
+from trigru.common.parity.statements import argument_at, makers
 from trigru.common.program import CodeLine
+from trigru.common.program.tape import TraceTape
 
 RNG = np.random.default_rng(0)
 X, W, U, V = (RNG.normal(size=shape) for shape in ((5, 6), (6, 6), (6, 6), (6, 3)))

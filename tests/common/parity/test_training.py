@@ -8,8 +8,9 @@ import pytest
 from trigru.common.errors import InputError
 from trigru.common.parity import programs
 from trigru.common.parity.comparison import compare
-from trigru.common.parity.model import CALL, Arguments, Model, leaves_of
 from trigru.common.parity.pairs import KEYS, compared
+from trigru.common.parity.values import Arguments
+from trigru.common.program.model import CALL, Model, leaves_of
 
 X = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
 init = jax.nn.initializers
@@ -139,7 +140,7 @@ def test_weights_of_a_gradient_are_drawn_when_one_is_first_asked_for(monkeypatch
         "weights_of",
         lambda outputs: drawn.append(outputs) or weights_of(outputs),
     )
-    program = Model(PARAMS, linear).program((ROWS,), CALL)
+    program = programs.program_of(Model(PARAMS, linear), (ROWS,), CALL)
     arguments = Arguments(
         [value[None] for value in program.param_values], [], [ROWS[None]]
     )

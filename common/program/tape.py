@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..program import CodeLine, Evaluator, code_lines, is_key, wide
-from .layouts import MOST_AXES
+from . import CodeLine, Evaluator, code_lines, is_key, wide
 
 #: Primitives that move numbers and compute none.
 MOVES = frozenset(
@@ -44,6 +43,7 @@ MOVES = frozenset(
         "complex",
     }
 )
+MOST_AXES = 5  # the most axes that are exchanged to find a layout
 PART = 64  # after so many new values, a program that is played again may stop
 MASKING = 1e6  # numbers beyond it may be there to mask others
 MOST_ENTRIES = (

@@ -1,0 +1,53 @@
+"""Which lines of code are the user's, among those of libraries and of trigru itself."""
+
+import sysconfig
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from . import CodeLine
+
+#: Folders of libraries: a line of another file is the user's.
+LIBRARIES = tuple(
+    {path for name, path in sysconfig.get_paths().items() if "lib" in name}
+)
+
+
+#: Rooms of trigru that trace models.
+_TRACING_ROOMS = (
+    "common/parity",
+    "common/program",
+    "common/equality",
+    "impls/parity",
+    "parity",
+)
+_TRACING = tuple(f"{Path(__file__).parents[2]}/{room}/" for room in _TRACING_ROOMS)
+
+
+def shown(file: str) -> str:
+    """A file as users find it: from the current folder, else whole; of a library, from the folder of all libraries."""
+    return file.removeprefix(f"{Path.cwd()}/").rpartition("site-packages/")[2]
+
+
+def of_user(lines: Iterable[CodeLine]) -> list[CodeLine]:
+    """Those of some lines that are of the user's code."""
+    return [line for line in without_tracing(lines) if is_users(line)]
+
+
+def without_tracing(lines: Iterable[CodeLine]) -> list[CodeLine]:
+    """Those of some lines that are not of trigru's own files that trace models."""
+    return [line for line in lines if not line.file.startswith(_TRACING)]
+
+
+def is_users(line: CodeLine) -> bool:
+    """Whether a line is of no library."""
+    return not line.file.startswith(LIBRARIES) and "site-packages" not in line.file
+
+
+def innermost(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
+    """The innermost line of a traceback or a stack that is of the user's code; None if there is none."""
+    lines = (
+        CodeLine(frame.filename, frame.lineno or 0, frame.name)
+        for frame in reversed(frames)
+    )
+    return next(iter(of_user(lines)), None)
