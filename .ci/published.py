@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from trigru.bench.analysis.answer import COMPARED, Answer, AnswerRow, answer
 from trigru.bench.analysis.merge import judged_by_other_clock, load
 from trigru.bench.analysis.pairs import difference, speedups
-from trigru.bench.analysis.starts import load_starts
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.commands.matrix import matrix_picture, matrix_tables, read
 from trigru.bench.reporting import answer as screens
@@ -23,7 +22,6 @@ from trigru.bench.reporting.naming import (
     describe,
     name_of,
     provenance_lines,
-    versions_text,
 )
 from trigru.bench.reporting.numbers import (
     format_interval,
@@ -31,7 +29,7 @@ from trigru.bench.reporting.numbers import (
     format_time_range,
 )
 from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
-from trigru.bench.reporting.times import cold_start_tables, overhead_tables
+from trigru.bench.reporting.times import overhead_tables
 from trigru.bench.results.arm import Sized
 from trigru.bench.results.run import Benchmark, TimeComparison
 from trigru.bench.upgrades.tables import change_lines
@@ -276,15 +274,6 @@ def sizes() -> str:
     """The time over plain JAX, by the size of the model."""
     run = published("sweep").run
     return _paragraphs(*overhead_tables(run), *provenance_lines(run))
-
-
-def cold_start() -> str:
-    """How long each port's users wait for the first train step."""
-    starts = load_starts(RESULTS / "cold_start.json")
-    return _paragraphs(
-        *cold_start_tables(starts),
-        f"{starts.machine.device}; {versions_text(starts.machine)}.",
-    )
 
 
 def kernel(name: str) -> str:

@@ -36,7 +36,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        app(prog_name="trigru")
     except (TrigruError, OSError, ModuleNotFoundError) as error:
         message = (
             what_to_install(error)

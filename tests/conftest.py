@@ -54,7 +54,6 @@ LONG = (
     "bench/commands/test_verify.py::test_the_self_test_fails",
     "bench/proving/test_prover.py::test_damaged_programs",
     "bench/test_devices.py",
-    "bench/timing/test_coldstart.py::test_a_start",
     "bench/timing/test_worker.py::test_the_second_process_compiles",
     "bench/upgrades/test_parts.py::test_every_part",
     "common/equality/test_verification.py::test_assert_equivalent_names_what_differs",
@@ -119,15 +118,6 @@ def settings_kept():
     before = _settings()
     yield
     assert _settings() == before
-
-
-@pytest.fixture(autouse=True)
-def nothing_proven(settings_kept, monkeypatch):
-    """No test takes a proof that another one kept: what a test patches is in no file.
-
-    Settings are compared last, after what `monkeypatch` changed is as it was.
-    """
-    monkeypatch.setattr("trigru.bench.proving.kept.cache_folder", lambda _: None)
 
 
 @pytest.fixture

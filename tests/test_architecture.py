@@ -156,8 +156,7 @@ LOADS_LITTLE |= {
     f"trigru.bench.upgrades.{name}": {"jax"} for name in ("record", "worker")
 }
 LOADS_LITTLE |= {
-    f"trigru.bench.{name}": {"jax", "numpy"}
-    for name in ("cli", "timing.coldstart", "upgrades.plugin")
+    f"trigru.bench.{name}": {"jax", "numpy"} for name in ("cli", "upgrades.plugin")
 }
 
 

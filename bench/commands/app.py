@@ -126,13 +126,6 @@ def compare(
             "1.",
         ),
     ] = None,
-    cold_start: Annotated[
-        bool,
-        Option(
-            "--cold-start",
-            help="Time import, init, compilation and first step in fresh processes.",
-        ),
-    ] = False,
     no_proof: Annotated[
         bool,
         Option(
@@ -140,7 +133,6 @@ def compare(
             help="Time without verifying. The first results of each arm are still compared with the oracle.",
         ),
     ] = False,
-    anew: given.Anew = False,
     fresh: Annotated[
         bool,
         Option(
@@ -164,26 +156,15 @@ def compare(
     """
     output = output or given.folder_of(sizes)
     unfinished = (output / "results.partial.jsonl").exists()
-    if anew and unfinished and not fresh:
-        raise typer.BadParameter(
-            "the folder holds an unfinished run with its proof: --anew needs --fresh, too."
-        )
-    if anew and no_proof:
-        raise typer.BadParameter(
-            "--no-proof does not go with --anew: that is about the proof."
-        )
     from ..proving.prover import Prover
     from ..timing.machine import load_average
 
     with given.claim_folder(output), ExitStack() as stack:
-        load, proves = load_average(), not (no_proof or cold_start)
+        load, proves = load_average(), not no_proof
         early = not ports and not unfinished
         prover = stack.enter_context(Prover(early=early)) if proves else None
         from . import compare, options
 
-        if cold_start:
-            compare.start_cold(options.read_ports(ports), output)
-            return
         plan = options.make_plan(
             ports,
             workloads,
@@ -205,7 +186,6 @@ def compare(
             load,
             fresh=fresh,
             quick=quick,
-            anew=anew,
             details=details,
             json=json,
         )
@@ -263,7 +243,6 @@ def verify(
             help="Verify the frameworks' own parts. Fails if they do not differ as recorded.",
         ),
     ] = False,
-    anew: given.Anew = False,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     from ..proving.prover import Prover
@@ -289,7 +268,6 @@ def verify(
                 kernels,
                 format=format,
                 devices=devices,
-                anew=anew,
                 prover=prover,
             )
 
@@ -442,7 +420,6 @@ def snapshot(
     ] = None,
     ports: given.Ports = None,
     equality: given.Equality = True,
-    anew: given.Anew = False,
     output: Annotated[
         Path, given.output_folder("Folder for the snapshot, which is replaced.")
     ] = Path("snapshot"),
@@ -452,10 +429,6 @@ def snapshot(
     Equality, the bits of results and of training, values with their lines of code, draws, trees, checkpoints,
     programs, Python calls and warnings; of the ports, and of the frameworks' own parts as people use them.
     """
-    if anew and not equality:
-        raise typer.BadParameter(
-            "--anew is about equality: it does not go with --no-equality."
-        )
     if file is not None and ports:
         raise typer.BadParameter(
             "--port is about trigru's ports: it does not go with FILE."
@@ -478,7 +451,6 @@ def snapshot(
                     output,
                     read_ports(ports),
                     equality=equality,
-                    anew=anew,
                     prover=prover,
                 ),
             )

@@ -19,12 +19,6 @@ from ..reporting.console import say, shortened
 
 #: Of a command: options that go with some of its others alone, with these and the reason.
 GO_WITH = {
-    "compare": {
-        "--cold-start": (
-            "--port --output",
-            "it times the first train step of each port, and nothing else",
-        )
-    },
     "verify": {
         "--self-test": ("", "each fault has the check and the dtypes that notice it"),
         "--hosts": (
@@ -32,38 +26,14 @@ GO_WITH = {
             "hosts run only the checks of many devices together",
         ),
         "--devices": (
-            "--port --kernel --hosts --anew --format",
+            "--port --kernel --hosts --format",
             "it adds checks to a full proof",
         ),
         "--upstream": (
             "--port --dtype --check --format",
-            "the frameworks' own parts have one kernel and no kept proof",
-        ),
-        "--anew": (
-            "--port --kernel --devices --format",
-            "only proofs with all default checks are kept",
+            "the frameworks' own parts have one kernel",
         ),
     },
-}
-#: Former names of commands and of any command's options, which for one release answer with what to use.
-FORMER = {
-    "table": "`trigru report --format` with markdown, csv, latex, json or html",
-    "bench": "`trigru compare --no-proof` or `trigru compare --cold-start`",
-    "train": "a script of the repository: bench/studies/training.py, and vanishing.py",
-    "--calibrate": "a script of the repository: bench/studies/calibration.py",
-    "--coordinator": "a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0",
-    "--host": "a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0",
-    "--distributed": "--hosts auto of `trigru verify`",
-    "--sweep": "--size with several values, as in --size hidden=8,32,128",
-    "--resume": "not needed: the same command continues what was stopped; --fresh deletes it",
-    "--discard": "--fresh of `trigru compare`",
-    "--json": "--format json",
-    "--cache": "the default; the variable TRIGRU_NO_CACHE=1 turns it off",
-    "--no-cache": "the variable TRIGRU_NO_CACHE=1",
-    "--allow-missing": "--anyway",
-    "--allow-other-machine": "--anyway",
-    "--snapshot": "a command: trigru snapshot -o FOLDER",
-    "--peers": "a port to name: --port torch, beside the others",
 }
 
 
@@ -75,15 +45,13 @@ class Commands(TyperGroup):
             return super().make_context(*args, **extra)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments name. Ends at a former name, and where options do not go together."""
+        """The command that the arguments name. Ends where options do not go together."""
         for word in args:
             if any(
                 "\udc80" <= letter <= "\udcff" for letter in word
             ):  # bytes that Python could not decode
                 shown = for_terminal(word.encode(errors="backslashreplace").decode())
                 ctx.fail(f"an argument is not UTF-8: {shown}")
-        if args[0] in FORMER:
-            ctx.fail(f"`trigru {args[0]}` is now {FORMER[args[0]]}.")
         name, command, rest = super().resolve_command(ctx, args)
         known = (
             {option for parameter in command.params for option in parameter.opts}
@@ -96,10 +64,6 @@ class Commands(TyperGroup):
             for word in own
             if (option := word.partition("=")[0]).startswith("--")
         ]
-        if former := [
-            option for option in given if option in FORMER and option not in known
-        ]:
-            ctx.fail(f"{former[0]} is now {FORMER[former[0]]}.")
         for option, (others, reason) in GO_WITH.get(name or "", {}).items():
             refused = [
                 word
@@ -225,17 +189,10 @@ Format = Annotated[
     Literal["text", "json"], Option("--format", help="text, or json for machines.")
 ]
 FindingsFormat = Annotated[
-    Literal["text", "json", "junit", "markdown", "github"],
+    Literal["text", "json", "markdown", "github"],
     Option(
         "--format",
-        help="text; for machines json, junit, markdown or github (annotations, and a summary).",
-    ),
-]
-Anew = Annotated[
-    bool,
-    Option(
-        "--anew",
-        help="Check everything again, also what was proven before by the same code.",
+        help="text; for machines json, markdown or github (annotations, and a summary).",
     ),
 ]
 Equality = Annotated[

@@ -6,32 +6,26 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import typer
 
 from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
-from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import unavailable
 from ..analysis.evidence import check_evidence
 from ..analysis.merge import merge
-from ..analysis.starts import SCHEMA, ColdStarts
 from ..arms.arms import BASELINE, expand, packages_of
 from ..processes.child import shared_memory
 from ..processes.interrupts import shielded
 from ..processes.scratch import now
 from ..proving.prover import Prover
 from ..reporting.answer import show_run
-from ..reporting.console import Progress, say, show
-from ..reporting.times import cold_start_tables
+from ..reporting.console import Progress, say
 from ..results.arm import NOT_PROVEN, Load, Plan, Untimed
-from ..results.checksums import with_checksum
 from ..results.files import (
     FILE,
     PARTIAL,
-    STARTS,
     Journal,
     ResumeError,
     command_line,
@@ -39,10 +33,8 @@ from ..results.files import (
 )
 from ..results.proof import proofs_of
 from ..results.run import Begun, Ended, Results
-from ..timing.coldstart import measure_cold_starts
 from ..timing.machine import (
     commit_of_trigru,
-    describe_machine,
     load_average,
     versions_of,
 )
@@ -51,7 +43,6 @@ from .options import checks_of
 from .report import PAGE, run_page, write_page
 from .verify import verify_ports
 
-COLD_STARTS = 5  # of each port, of which medians and ranges are shown
 #: Over which equality is checked, as by `trigru verify --devices`.
 MOST_DEVICES = 64
 
@@ -64,14 +55,13 @@ def compare(
     *,
     fresh: bool,
     quick: bool,
-    anew: bool,
     details: bool,
     json: bool,
 ) -> None:
     """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
 
     An unfinished run of the same plan in the folder is continued, with the proof that it has, or deleted (`fresh`).
-    Without a prover nothing is proven, and with `quick` no more than what is timed; `anew` takes no proof that is kept.
+    Without a prover nothing is proven, and with `quick` no more than what is timed.
     `load` is that of the machine before any of the command's own processes was started. The caller has claimed the
     folder and the machine. Exit code 1 if a check failed, or nothing has a number.
     """
@@ -87,7 +77,7 @@ def compare(
     )
     if journal is None and prover is not None:
         with prover:
-            equality = _prove(plan, prover, quick=quick, anew=anew)
+            equality = _prove(plan, prover, quick=quick)
     try:
         if journal is None:
             begun = _begun(plan, equality, prover and prover.backend, load)
@@ -196,7 +186,7 @@ def _finish(
     return results
 
 
-def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> list[Measurement]:
+def _prove(plan: Plan, prover: Prover, *, quick: bool) -> list[Measurement]:
     names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
     kernels = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # stock in every division
     scope = (("float64", plan.dtype), checks_of(plan)) if quick else (DTYPES, None)
@@ -210,7 +200,7 @@ def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> list[Measu
     )  # of a GPU: the rest is left to the measuring processes
     try:
         return verify_ports(
-            names, *scope, kernels, styles, devices=devices, prover=prover, anew=anew
+            names, *scope, kernels, styles, devices=devices, prover=prover
         )[0]
     finally:
         for name in variables:
@@ -246,24 +236,3 @@ def _begun(
     return Begun(
         plan, arms, untimed, equality, backend, command_line(), load, now(), *software
     )
-
-
-def start_cold(ports: tuple[str, ...], folder: Path) -> None:
-    """Time how long users of each port wait for the first train step; write cold_start.json."""
-    measured, load_before = datetime.now(UTC).isoformat(), load_average()
-    with Progress("cold start") as progress:
-        starts = measure_cold_starts(
-            [name for name in ports if not unavailable(name)], COLD_STARTS, progress.add
-        )
-    machine = describe_machine(packages_of(ports))
-    content = ColdStarts(
-        SCHEMA, command_line(), measured, machine, load_before, load_average(), starts
-    )
-    with shielded():
-        try:
-            write_whole(
-                folder / STARTS, msgspec.json.format(with_checksum(content), indent=1)
-            )
-        finally:  # what cannot be written is shown at least
-            show(cold_start_tables(content))
-        say(f"written: {folder / STARTS}")

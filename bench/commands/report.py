@@ -11,16 +11,14 @@ from ...common.files import write_whole
 from ..analysis.answer import COMPARED, Kind, answer, timings
 from ..analysis.diff import Diff
 from ..analysis.merge import load
-from ..analysis.starts import load_starts
 from ..reporting.answer import head_lines, more_lines, show_run
-from ..reporting.console import say, show, show_lines
+from ..reporting.console import say, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
 from ..reporting.exports import exported, sheet, style_table
-from ..reporting.naming import load_warnings, origin_lines, origin_of, provenance_lines
+from ..reporting.naming import load_warnings, origin_lines, provenance_lines
 from ..reporting.plots import answer_picture
-from ..reporting.times import cold_start_tables, time_tables
-from ..results.files import OtherFileError
+from ..reporting.times import time_tables
 from ..results.run import Results
 from .arguments import Names
 from .options import choose
@@ -39,7 +37,7 @@ def report(
     details: bool,
     output: Path | None,
 ) -> None:
-    """Show runs and cold starts again, one after the other; or times of what was chosen as one table in a format."""
+    """Show runs again, one after the other; or times of what was chosen as one table in a format."""
     if format != "text":
         if details or output:
             raise typer.BadParameter(
@@ -89,28 +87,10 @@ def report(
     for number, path in enumerate(results):
         if len(results) > 1:
             show_lines([""] * bool(number) + [f"{path}:"])
-        try:
-            run = load(path)
-        except OtherFileError as other:
-            show_starts(other.path, output)
-            continue
+        run = load(path)
         show_run(run, details=details)
         if output is not None:
             write_page(output / PAGE, run_page(run))
-
-
-def show_starts(path: Path, output: Path | None) -> None:
-    """Print the tables of cold starts; with a folder, write a page of them into it."""
-    found = load_starts(path)
-    tables, origin = (
-        cold_start_tables(found),
-        origin_of(found.datetime, found.machine, found.command),
-    )
-    show(tables, above=origin)
-    if output is not None:
-        write_page(
-            output / "cold_start.html", sheet("cold starts", [], [], tables, origin)
-        )
 
 
 def run_page(run: Results) -> str:

@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import FUSED
 from ...impls import get_port, port_names, unavailable
 from ..processes.child import ProcessEnded, SideBySide, answers_of, shared_memory
-from ..proving.kept import prove_ports
-from ..proving.prover import PortId, Prover, QuestionId
+from ..proving.prover import PortId, Prover
+from ..proving.questions import by_subject, expand
 from ..reporting.console import Progress, Prose, Section, say, show
 from ..upgrades.functions import subject_of
 from ..upgrades.installed import snapshot_of, sources_of
@@ -33,12 +34,11 @@ def snapshot(
     names: Sequence[str],
     *,
     equality: bool,
-    anew: bool = False,
     prover: Prover,
 ) -> Snapshot:
     """Write down what is true of some ports, and of their frameworks' parts, under a progress bar.
 
-    A port that is not there is a fact, too. With `anew`, no proof that is kept is taken.
+    A port that is not there is a fact, too.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
     requests: list[Request] = []
@@ -59,25 +59,21 @@ def snapshot(
         for _, of, _ in requests
         for name in of
     }
-    all_s = sum(expected_s.values())
+    proven = [PortId("port", name) for name in present] if equality else []
+    questions = expand(proven, DTYPES, CHECKS)
+    all_s = sum(expected_s.values()) + CHECK_S * len(questions)
     with Progress("snapshot") as progress:
 
         def add(name: str, passed_s: float) -> None:
             progress.add(f"snapshot: {name} done", passed_s / all_s)
 
-        def prove(asked: list[QuestionId]) -> list[Measurement]:
-            nonlocal all_s
-            all_s += CHECK_S * len(asked)
-            return (
-                prover.prove(
-                    asked, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)
-                )
-                if asked
-                else []
+        measured: list[Measurement] = []
+        if questions:
+            answers = prover.prove(
+                questions, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)
             )
-
-        proven = [PortId("port", name) for name in present] if equality else []
-        measured, kept = prove_ports(proven, prove, anew=anew, prover=prover), Kept()
+            measured = by_subject(proven, questions, answers)
+        kept = Kept()
         subjects = _look(requests, kept, lambda name: add(name, expected_s[name]))
     packages = sorted(
         {package for name in present for package in get_port(name).packages}

@@ -1,13 +1,12 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import msgspec
 import typer
 
-from ...common.equality.checks import DTYPES, ON_DEVICES, Check, get_checks
+from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, Check, get_checks
 from ...common.equality.contract.designs import coverage_of
 from ...common.equality.contract.failures import script_of
 from ...common.equality.measurement import Measurement
@@ -16,9 +15,8 @@ from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import faults, get_port, pure, upstream
 from ..processes.hosts import check_same, join, quiet, read_hosts
-from ..proving.kept import prove_ports
 from ..proving.prover import PortId, Prover, QuestionId
-from ..proving.questions import OF_PARTS, expand, get_subject
+from ..proving.questions import OF_PARTS, by_subject, expand, get_subject
 from ..reporting import equality as shown
 from ..reporting.console import Progress, say, show
 from ..reporting.equality import Departures, label
@@ -43,7 +41,6 @@ def verify(
     *,
     format: Format,
     devices: int | None,
-    anew: bool,
     prover: Prover,
 ) -> None:
     """Compare ports with the oracle, as `verify_ports`, and print the measurements. Exit 1 if something failed."""
@@ -54,7 +51,6 @@ def verify(
         read_checks(checks),
         read_kernels(kernels, ports),
         devices=devices,
-        anew=anew,
         prover=prover,
     )
     _print(measurements, missing, ports, format)
@@ -82,27 +78,16 @@ def verify_ports(
     styles: Mapping[str, Sequence[str] | None] | None = None,
     *,
     devices: int | None = None,
-    anew: bool = False,
     prover: Prover,
 ) -> tuple[list[Measurement], dict[str, str]]:
-    """Compare the available ports with the oracle, on each kernel that they offer, as `prove_ports` does.
+    """Compare the available ports with the oracle, on each kernel that they offer.
 
     Also with the batch spread over so many devices; and says why a port is missing.
     """
     missing = say_missing(names)
     subjects = _subjects(names, kernels, missing)
-    measurements = prove_ports(
-        subjects,
-        partial(_prove, prover=prover),
-        dtypes=dtypes,
-        checks=checks,
-        styles=styles,
-        anew=anew,
-        prover=prover,
-        told=lambda of, when: say(
-            f"{_label(of)}: proven at {when} by the same code; --anew proves again."
-        ),
-    )
+    questions = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
+    measurements = by_subject(subjects, questions, _prove(questions, prover=prover))
     if devices is not None:
         with Prover(devices=devices) as other:
             measurements += _prove(

@@ -1,1 +1,1 @@
-"""Equality in child processes: questions by name, their answers, and proofs that are kept."""
+"""Equality in child processes: questions by name, and their answers."""

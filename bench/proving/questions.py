@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import jax
@@ -47,6 +48,18 @@ def expand(
                 continue
         found.append(QuestionId(subject, check.name, row))
     return found
+
+
+def by_subject(
+    subjects: Sequence[PortId],
+    questions: Sequence[QuestionId],
+    measurements: Sequence[Measurement],
+) -> list[Measurement]:
+    """The measurements of questions, those of the first subject first; of one subject in the order of the questions."""
+    measured: dict[PortId, list[Measurement]] = {subject: [] for subject in subjects}
+    for question, measurement in zip(questions, measurements, strict=True):
+        measured[question.subject].append(measurement)
+    return list(chain.from_iterable(measured.values()))
 
 
 def find(question: QuestionId) -> tuple[Port, Check, Row | None]:

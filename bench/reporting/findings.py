@@ -1,4 +1,4 @@
-"""What a command found, for machines: JSON, JUnit's XML, Markdown, and annotations of GitHub, by one writer."""
+"""What a command found, for machines: JSON, Markdown, and annotations of GitHub, by one writer."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
-from xml.etree import ElementTree
 
 import typer
 
@@ -15,7 +14,7 @@ from ..results.grouping import grouped
 from .console import Prose, Section, Words, markdown
 from .numbers import json_text
 
-Format = Literal["text", "json", "junit", "markdown", "github"]
+Format = Literal["text", "json", "markdown", "github"]
 
 
 @dataclass(frozen=True)
@@ -57,30 +56,6 @@ def written(
         return json_text(
             content | {"findings": [asdict(finding) for finding in findings]}
         )
-    if (
-        format == "junit"
-    ):  # a test case for each; one that passes where nothing was found
-        suite = ElementTree.Element(
-            "testsuite", name=title, tests=str(len(findings) or 1), failures=str(failed)
-        )
-        for finding in findings or [Finding("all", title, "", failed=False)]:
-            name, text = (
-                for_terminal(f"{finding.kind}: {finding.subject}"),
-                for_terminal(finding.text),
-            )
-            case = ElementTree.SubElement(
-                suite, "testcase", classname=title.replace(" ", "."), name=name
-            )
-            if finding.failed:
-                ElementTree.SubElement(
-                    case, "failure", message=text
-                ).text = for_terminal(finding.line)
-            elif text:
-                ElementTree.SubElement(case, "system-out").text = text
-        ElementTree.SubElement(suite, "system-out").text = "\n".join(
-            map(for_terminal, head)
-        )
-        return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
     rows = [
         (f.kind, f.subject, f.text, "FAILED" if f.failed else "", f.line or "-")
         for f in findings

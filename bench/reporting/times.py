@@ -1,9 +1,8 @@
-"""Tables of a run: times, programs, speedups, overhead by size; and of cold starts.
+"""Tables of a run: times, programs, speedups, overhead by size.
 
 Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
-from statistics import median
 
 import numpy as np
 from msgspec.structs import astuple
@@ -12,11 +11,9 @@ from ...common.gru.kernels import STOCK
 from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR, remarks
 from ..analysis.merge import baseline_of, judged_by_other_clock
-from ..analysis.starts import ColdStarts, median_start
 from ..results.arm import OTHER_CLOCK
 from ..results.grouping import grouped
 from ..results.run import Benchmark, Results
-from ..timing.coldstart import WORKLOAD
 from .console import Prose, Section, Words
 from .exports import style_table
 from .naming import short_group
@@ -26,7 +23,6 @@ from .numbers import (
     format_ratio,
     format_throughput,
     format_time,
-    from_to,
 )
 
 WHAT_OTHER_IS = {
@@ -291,56 +287,3 @@ def overhead_tables(results: Results) -> list[Section]:
         ),
     )
     return [table] * bool(rows)
-
-
-def cold_start_tables(found: ColdStarts) -> list[Section]:
-    """A table with the medians of each port's starts."""
-    starts_of = grouped(found.starts, lambda cold: cold.port)
-    ports = [median_start(starts) for starts in starts_of.values()]
-    on_device = any(port.device_peak_bytes is not None for port in ports)
-    rows = []
-    for port in ports:
-        parts = map(format_time, (port.import_s, port.init_s, *astuple(port.build)))
-        totals_s = [start.total_s for start in starts_of[port.port]]
-        total = f"{median(totals_s):.3g} s [{min(totals_s):.3g}, {max(totals_s):.3g}]"
-        peaks = (
-            (port.peak_bytes, port.device_peak_bytes)
-            if on_device
-            else (port.peak_bytes,)
-        )
-        memory = ("unknown" if peak is None else format_bytes(peak) for peak in peaks)
-        rows.append((port.port, *parts, total, *memory))
-    before, after = (
-        "unknown" if load is None else f"{load:.1f}"
-        for load in (found.load_before, found.load_after)
-    )
-    notes = (
-        f"Medians of {from_to(map(len, starts_of.values()), str)} starts of each port, each in a fresh process. "
-        "The total also has its range.",
-        "Import contains JAX, Optax and the port's framework, which pure does not have. Init starts JAX's backend, "
-        "draws the parameters and constructs the model.",
-        f"First step is the whole first train step of {WORKLOAD}: trace, lower and compile, without a cache of "
-        "compiled programs; make the optimiser's state; run the step. Total is import + init + first step. It does not "
-        "contain the start of Python itself.",
-        f"The second step takes {from_to((p.second_call_s for p in ports), format_time)}, as medians of the ports. "
-        f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
-        "Parameters and computation are float32; matrix products have JAX's default precision.",
-        "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
-        "little.",
-        f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.",
-    )
-    memory = ("peak memory", "on the device") if on_device else ("peak memory",)
-    columns = (
-        "port",
-        "import",
-        "init",
-        "trace",
-        "lower",
-        "compile",
-        "first step",
-        "total [min, max]",
-        *memory,
-    )
-    return [
-        Section("Cold start: from Python to the first train step", columns, rows, notes)
-    ]

@@ -29,8 +29,6 @@ from .run import SCHEMA, Begun, Line, Results, Resumed, Run, Started
 
 #: Name of the file in the folder of a run.
 FILE = "results.json"
-#: The file of cold starts in a folder, and the command that writes it.
-STARTS, STARTS_COMMAND = "cold_start.json", "trigru compare --cold-start"
 #: Name of the file of a journal, beside the results.
 PARTIAL = "results.partial.jsonl"
 
@@ -41,16 +39,6 @@ class ResultsFileError(TrigruError, ValueError):
 
 class _File(Struct, frozen=True):
     trigru: Run
-
-
-class OtherFileError(ResultsFileError):
-    """A file is another command's, and has no run."""
-
-    def __init__(self, path: Path, command: str):
-        super().__init__(
-            f"{path} is a file of `{command}`, which has no run. `trigru report` shows it."
-        )
-        self.path, self.command = path, command
 
 
 def save(results: Results, path: Path) -> None:
@@ -110,19 +98,16 @@ def save(results: Results, path: Path) -> None:
 def read(path: Path) -> Run:
     """The records in a results file, given its path or that of the folder that a run wrote into.
 
-    Raises a ResultsFileError; an OtherFileError if the file is of a command that measures no run.
+    Raises a ResultsFileError.
     """
     if path.is_dir():
-        path /= next((name for name in (FILE, STARTS) if (path / name).exists()), FILE)
+        path /= FILE
     with refusing(
         path,
         ResultsFileError,
         "Pass a results.json that trigru wrote, or measure again.",
     ):
-        content = read_whole(path, MOST_BYTES)
-        if b'"starts"' in content and b'"benchmarks"' not in content:
-            raise OtherFileError(path, STARTS_COMMAND)
-        run = record_of(content, _File, SCHEMA).trigru
+        run = record_of(read_whole(path, MOST_BYTES), _File, SCHEMA).trigru
         if run.ended is None:
             raise ValueError("it has not ended")
         run.check()

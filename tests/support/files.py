@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -92,13 +91,11 @@ def write_matrix(path: Path) -> None:
     )
 
 
-COLD_STARTS = Path(__file__).parents[2] / "docs" / "results" / "cold_start.json"
 #: By name of a file, what writes a good one: first of those that have a checksum.
 SEALED: dict[str, Callable[[Path], object]] = {
     "results.json": write_run,
     "results.partial.jsonl": lambda path: fill(journal_at(path)),
     FILE: write_snapshot,
-    "cold_start.json": lambda path: shutil.copy(COLD_STARTS, path),
     "matrix.json": write_matrix,
 }
 GOOD = SEALED | {

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,7 +11,6 @@ import pytest
 from matplotlib.figure import Figure
 from safetensors.numpy import save_file
 from support.cli import call, invoke
-from support.files import COLD_STARTS
 from support.golden import FOLDER, ROOT, check_golden
 from support.runs import draw_run, save
 from support.snapshots import leave
@@ -101,7 +99,6 @@ def test_what_is_refused_is_said_with_its_reason_and_changes_nothing(
         draw_run(1, groups=("tiny/forward",), processes=3, rounds=5),
         Path("run/results.json"),
     )
-    shutil.copy(COLD_STARTS, "cold_start.json")
     checkpoints.write(
         "torch.safetensors", params := random_params(GRUConfig(4, 3)), "torch"
     )

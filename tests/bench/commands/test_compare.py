@@ -14,12 +14,11 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 from support.cli import call, invoke
-from support.files import COLD_STARTS, lines_of
+from support.files import lines_of
 from support.processes import FakeProcesses, ask_here
 from support.runs import plan
 from trigru.bench.analysis.evidence import PHASE_CHECKS
 from trigru.bench.analysis.merge import load, merge
-from trigru.bench.analysis.starts import load_starts
 from trigru.bench.commands import arguments, compare
 from trigru.bench.processes import scratch
 from trigru.bench.processes.child import ChildDiedError
@@ -46,7 +45,6 @@ TINY = (
 )
 FULL = ("compare", *TINY[1:])
 STEP = ("compare", "--no-proof", *TINY[:-3], "step", "--port", "pure")
-COLD = ("compare", "--cold-start", "--port", "pure")
 
 
 @pytest.fixture
@@ -123,31 +121,23 @@ def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     ]
 
 
-@pytest.mark.parametrize(
-    ("words", "file"), [(STEP, "results.json"), (COLD, "cold_start.json")]
-)
-def test_another_trigru_that_times_on_this_machine_is_waited_for(
-    folder, monkeypatch, words, file
-):
-    said, other, starts = [], ExitStack(), load_starts(COLD_STARTS).starts
+def test_another_trigru_that_times_on_this_machine_is_waited_for(folder, monkeypatch):
+    said, other = [], ExitStack()
     other.enter_context(scratch.claimed(scratch.TIMING, "this machine", pytest.fail))
     monkeypatch.setattr(scratch, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(
         arguments, "say", lambda sentence: said.append(sentence) or other.close()
     )
     monkeypatch.setattr(
-        compare, "measure_cold_starts", lambda ports, *_: said.append(ports) or starts
-    )
-    monkeypatch.setattr(
         ASK_PROCESS, lambda *request: said.append(["pure"]) or ask_here(*request)
     )
-    result = invoke(*words, "-o", str(folder))
+    result = invoke(*STEP, "-o", str(folder))
     assert result.exit_code == 0, result.output
     waited, *timed = said
     assert waited.startswith("this machine is in use by another trigru (process ")
     assert timed == [["pure"]]
     assert (
-        invoke("report", str(folder / file)).stdout.splitlines()[-9:]
+        invoke("report", str(folder)).stdout.splitlines()[-9:]
         == result.stdout.splitlines()[-9:]
     )
 
@@ -177,14 +167,12 @@ def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed
             msgspec.structs.replace(of, dtype="bfloat16"),
             prover,
             quick=quick,
-            anew=quick,
         )
         assert asked.call_args.args == (("pure", "linen"), *scope)
         many = compare.MOST_DEVICES if quick else None
         assert asked.call_args.kwargs == {
             "devices": many,
             "prover": prover,
-            "anew": quick,
         }
 
 
@@ -261,9 +249,6 @@ def test_a_run_that_is_continued_keeps_what_was_proven(
     path.write_bytes(whole)
     assert "is of a first look, not proven in full: add --quick" in str(
         invoke(*FULL, "-o", str(folder)).exception
-    )
-    assert invoke("compare", *TINY, "--anew", "-o", str(folder)).exit_code == 2, (
-        "that needs --fresh, too"
     )
     assert invoke("compare", *TINY, "-o", str(folder)).exit_code == 1
     run = load(folder / "results.json")

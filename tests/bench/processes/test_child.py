@@ -269,7 +269,6 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for module in (
         "timing.worker",
-        "timing.coldstart",
         "proving.questions",
         "upgrades.worker",
     ):

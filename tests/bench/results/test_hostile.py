@@ -21,9 +21,7 @@ from support.files import (
     with_text,
 )
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.starts import load_starts
 from trigru.bench.commands import matrix
-from trigru.bench.commands.report import show_starts
 from trigru.bench.reporting.answer import show_run
 from trigru.bench.upgrades import record
 from trigru.bench.upgrades.record import name_of
@@ -44,7 +42,6 @@ READERS = {
     "results.json": (load, show_all),
     "results.partial.jsonl": (load, show_all),
     record.FILE: (lambda path: record.load(path.parent),),
-    "cold_start.json": (load_starts, lambda path: show_starts(path, None)),
     "matrix.json": (matrix.read, lambda path: matrix.matrix_tables(matrix.read(path))),
 }
 
@@ -249,12 +246,6 @@ LIES = {
         "datetime is 'yesterday', expected one like": {
             "trigru ended": {"datetime": "yesterday"}
         },
-    },
-    "cold_start.json": {
-        "of length >= 1": {"": {"starts": []}},
-        "of several call styles": {"starts 0": {"style": "another"}},
-        "schema 1, expected": {"": {"schema": 1}},
-        "a start twice": {"starts": twice},
     },
     record.FILE: {
         "datetime is 'yesterday'": {"": {"datetime": "yesterday"}},
