@@ -128,9 +128,7 @@ class Docstrings(Extension):
         obj.docstring.value = _EXAMPLE.sub(
             lambda m: f"```pycon\n{m[0]}\n```", obj.docstring.value
         )
-        if obj.is_class and obj.path.startswith(
-            ("bench.results.", "common.port.programs.")
-        ):
+        if obj.is_class and obj.path.startswith(("bench.results.", "common.port.hlo.")):
             words = ["\n\nArgs:"]
             for field in obj.members.values():
                 if (

@@ -48,24 +48,32 @@ class UnavailableError(TrigruError, ImportError):
 
 
 #: The extra of trigru that brings a module; what all ports and `trigru port` need comes without one.
-_BENCH = "dateutil filelock jinja2 markupsafe matplotlib msgspec packaging platformdirs pytest_benchmark"
-EXTRAS = {"flax": "flax", "equinox": "equinox", "torch": "peers"} | dict.fromkeys(
-    _BENCH.split(), "bench"
-)
+EXTRAS = {
+    "dateutil": "bench",
+    "equinox": "equinox",
+    "filelock": "bench",
+    "flax": "flax",
+    "jinja2": "bench",
+    "markupsafe": "bench",
+    "matplotlib": "bench",
+    "msgspec": "bench",
+    "packaging": "bench",
+    "platformdirs": "bench",
+    "pytest_benchmark": "bench",
+    "torch": "peers",
+}
 
 
 def what_to_install(error: BaseException) -> str | None:
     """A sentence that says what to install, where a module of one of trigru's extras is missing; None of other errors.
 
     >>> what_to_install(ModuleNotFoundError("No module named 'msgspec'", name="msgspec"))
-    'msgspec is not installed: pip install "trigru[bench]" brings it.'
+    'msgspec is not installed: pip install ".[bench]" in a clone of trigru brings it.'
     """
-    name = error.name if isinstance(error, ModuleNotFoundError) else None
-    return (
-        f'{name} is not installed: pip install "trigru[{EXTRAS[name]}]" brings it.'
-        if name in EXTRAS
-        else None
-    )
+    if not isinstance(error, ModuleNotFoundError) or error.name not in EXTRAS:
+        return None
+    install = f'pip install ".[{EXTRAS[error.name]}]" in a clone of trigru'
+    return f"{error.name} is not installed: {install} brings it."
 
 
 def listed(names: Iterable[str], word: str = "and") -> str:

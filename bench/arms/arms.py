@@ -11,7 +11,6 @@ from typing import Any
 
 from ...common.errors import UnavailableError, what_to_install
 from ...common.gru.kernels import STOCK
-from ...common.port.programs import Build
 from ...common.port.protocol import (
     DOCUMENTED,
     FUNCTIONAL,
@@ -24,6 +23,7 @@ from ...common.port.styles import labels_of, make_task, styles_called
 from ...common.port.task import WAYS, spread_of
 from ...impls import get_port, get_style
 from ..results.arm import Arm, Plan, Sized
+from ..results.build import Build
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
 from .workloads import get_workload
 

@@ -16,13 +16,13 @@ from msgspec import Struct
 
 from ...common.errors import InputError, for_terminal
 from ...common.files import read_whole, write_whole
-from ...common.port.programs import Count
 from ...impls import port_names
 from ..reporting.console import Progress, Prose, Section, markdown, say, show
 from ..reporting.exports import sheet
 from ..reporting.findings import Finding, Format, written
 from ..reporting.numbers import count
 from ..results.arm import NotNegative, check_date
+from ..results.build import Count
 from ..results.checksums import MOST_BYTES, record_of, refusing, with_checksum
 from ..results.files import command_line
 from ..results.grouping import first_twice, grouped

@@ -11,7 +11,7 @@ import numpy as np
 from ...common.errors import InputError
 from ...common.parity.programs import TracedProgram, program_of
 from ...common.parity.report import Comparison
-from ...common.port.programs import ProgramFacts, read_program
+from ...common.port.hlo import ProgramFacts, read_program
 from ...common.program.model import EVAL, TRAIN, Model, as_arrays
 from ..analysis.statistics import compare, noise_floor, verdict
 from ..results.run import TimeComparison

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ...common.port.programs import Build, Count, ProgramFacts
+from ...common.port.hlo import ProgramFacts
 from .arm import (
     OTHER_CLOCK,
     Arm,
@@ -24,6 +24,7 @@ from .arm import (
     Untimed,
     check_date,
 )
+from .build import Build, Count
 from .grouping import first_twice, grouped
 from .machine import Ceilings, Machine
 

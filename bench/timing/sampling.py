@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ...common.errors import TrigruError
-from ...common.port.programs import watch_build
 from ..results.arm import OTHER_CLOCK, Clock
+from .watching import watch_build
 
 #: The most calls of a sample on a CPU; see `sample_time_s` of `trigru.bench.results.arm.Plan`. Many short samples are
 #: better than few long ones: paired samples lie closer together, and a disturbance spoils fewer calls.

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
-from ...common.port.programs import read_program, watch_build
+from ...common.port.hlo import read_program
 from ..arms.admission import share_references
 from ..arms.arms import FEW_PROCESSES, Ready, expected_of, packages_of, prepare
 from ..processes.child import collect_less_garbage
@@ -34,6 +34,7 @@ from .sampling import (
     warm_up,
 )
 from .supervisor import PROGRAMS, SIDE_BY_SIDE, Message, Stage, TimingRequest, Turns
+from .watching import watch_build
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time by both clocks, over all
 #: processes.

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...common.errors import InputError
 from ...common.port.compilation import compiled_quickly
-from ...common.port.programs import read_program
+from ...common.port.hlo import read_program
 from ...common.program import equations
 from ...common.program.model import CALL, Model, is_float
 from .record import (

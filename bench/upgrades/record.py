@@ -17,9 +17,9 @@ from msgspec import Struct
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from ...common.port.programs import Count
 from ..results import proof
 from ..results.arm import check_date
+from ..results.build import Count
 from ..results.checksums import MOST_BYTES, record_of, refusing, with_checksum
 from ..results.grouping import first_twice
 from ..results.machine import Machine

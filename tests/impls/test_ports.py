@@ -350,7 +350,7 @@ def test_a_missing_framework_takes_its_own_port_and_no_other():
     reasons = eval(
         run_code(code + "print({name: unavailable(name) for name in port_names()})")
     )
-    missing = 'equinox is not installed: pip install "trigru[equinox]" brings it.'
+    missing = 'equinox is not installed: pip install ".[equinox]" in a clone of trigru brings it.'
     assert reasons.pop("equinox") == f"port 'equinox' is not available: {missing}"
     assert reasons == {"pure": None, "linen": None, "nnx": None}
 

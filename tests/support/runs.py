@@ -15,6 +15,7 @@ from trigru.bench.analysis.statistics import (
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan, Sized
+from trigru.bench.results.build import Build
 from trigru.bench.results.grouping import grouped
 from trigru.bench.results.machine import Ceilings, Machine
 from trigru.bench.results.run import (
@@ -29,7 +30,7 @@ from trigru.bench.results.run import (
     Timed,
 )
 from trigru.common.equality.measurement import Measurement
-from trigru.common.port.programs import Build, ProgramFacts
+from trigru.common.port.hlo import ProgramFacts
 from trigru.common.port.styles import labels_of
 from trigru.impls import get_port
 
@@ -335,9 +336,7 @@ def draw_kernels(rng: np.random.Generator) -> Results:
         ("linen[apply]", 2.0),
     ):
         add(name, ratio * 1e-3, "tiny", "forward", "stock", ratio=ratio)
-    slow, fast = (
-        msgspec.structs.replace(PROGRAM, temp_bytes=size) for size in (4096, 1024)
-    )
+    slow, fast = (replace(PROGRAM, temp_bytes=size) for size in (4096, 1024))
     for workload, phase in dict.fromkeys(
         (workload, phase) for workload, _, phase in KERNEL_TRUTH
     ):

@@ -17,7 +17,7 @@ from ...compat import vary_over
 from ...errors import DefectError, NotOfferedError
 from ...gru.kernels import FUSED, STOCK
 from ...port.compilation import jit_without_optimization
-from ...port.programs import collectives_of, gathered
+from ...port.hlo import collectives_of, gathered
 from ...port.protocol import DONATED, CallStyle, Port, WithKernel
 from ...port.styles import available_styles, make_task
 from ...port.task import AXIS

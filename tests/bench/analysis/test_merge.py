@@ -1,5 +1,7 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from support.processes import (
@@ -157,7 +159,7 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
     journal = journal_at(tmp_path / "tuned.journal")
     for process in range(2):
         journal.add(STARTED)
-        program = msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}")
+        program = replace(PROGRAM, tuned=f"tuned {process}")
         for group, arms in journal.groups().items():
             facts = [
                 {"program": program, "backend": "gpu" if arm.port == "linen" else "cpu"}

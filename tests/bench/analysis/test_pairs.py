@@ -1,5 +1,7 @@
 """Two arms against each other: pairs, what kernels and devices gain, and the tidy table of all, from known ratios."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ BASE_S = 1e-2
 
 
 def changed(**counts):
-    return msgspec.structs.replace(PROGRAM, fingerprint="other", **counts)
+    return replace(PROGRAM, fingerprint="other", **counts)
 
 
 def group(over_s, programs=None, division="stock", **facts):
@@ -280,7 +282,7 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
 def test_each_style_is_compared_with_its_own_stock_arm(rng):
     results = draw_kernels(rng)
     assert {s.temp_share for s in speedups(results)} == {0.25}
-    none = msgspec.structs.replace(PROGRAM, temp_bytes=0)
+    none = replace(PROGRAM, temp_bytes=0)
     lean = [
         runs.with_facts(b, program=none) if b.arm.kernel != "stock" else b
         for b in results.benchmarks

@@ -171,7 +171,7 @@ def test_a_library_that_cannot_be_had_is_named(monkeypatch):
     for error, message in (
         (
             ModuleNotFoundError("", name="torch"),
-            'torch is not installed: pip install "trigru[peers]" brings it.',
+            'torch is not installed: pip install ".[peers]" in a clone of trigru brings it.',
         ),
         (
             RuntimeError("built for another CUDA"),

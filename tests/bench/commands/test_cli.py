@@ -145,7 +145,7 @@ def test_without_an_extra_a_command_says_what_to_install(tmp_path, monkeypatch):
     codes = [line for line in done.stdout.splitlines() if line.isdecimal()]
     assert codes == ["2"] * len(OF_BENCH) + ["0"], done.stderr
     said = re.findall(
-        'error: [a-z]+ is not installed: pip install "trigru\\[bench\\]" brings it[.]',
+        'error: [a-z]+ is not installed: pip install "[.]\\[bench\\]" in a clone of trigru brings it[.]',
         done.stderr,
     )
     assert said == done.stderr.splitlines()

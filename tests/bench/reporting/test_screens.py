@@ -34,10 +34,10 @@ from trigru.bench.reporting.times import overhead_tables, speedup_tables, time_t
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import UnjudgedError
-from trigru.common.port.programs import Collective
+from trigru.common.port.hlo import Collective
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, SeenDeparture
 
-OTHER = msgspec.structs.replace(PROGRAM, fingerprint="other", dots=6)
+OTHER = replace(PROGRAM, fingerprint="other", dots=6)
 FAST = runs.FAST | {"linen[apply]": 1.3e-4}
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
@@ -180,16 +180,14 @@ def devices():
         for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")
     ]
     two = msgspec.structs.replace(arms[2], devices=2, way="placed")
-    program = msgspec.structs.replace(
-        PROGRAM, collectives=(Collective("all-reduce", 1024, 50, True),)
-    )
+    program = replace(PROGRAM, collectives=(Collective("all-reduce", 1024, 50, True),))
     benchmarks = [make_benchmark(arm, [1e-3] * 6) for arm in arms]
     benchmarks.append(make_benchmark(two, [6e-4] * 6, program=program))
     some = (
         Collective("all-reduce", 1024, 50, True),
         Collective("all-reduce", 8, None, True),
     )
-    mixed = msgspec.structs.replace(
+    mixed = replace(
         PROGRAM, collectives=(*some, Collective("all-reduce", 2048, 1, False))
     )
     benchmarks.append(

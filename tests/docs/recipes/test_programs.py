@@ -184,7 +184,7 @@ ON_DEVICES = """
 import os
 
 import numpy as np
-from trigru.common.port.programs import collectives_of
+from trigru.common.port.hlo import collectives_of
 
 assert jax.device_count() == 4
 alone = jax.tree.map(np.asarray, (params, x, targets))

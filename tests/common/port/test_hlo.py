@@ -1,22 +1,19 @@
-"""What is read from a program: its counts, a fingerprint, what devices exchange, and how long it took to build."""
+"""What is read from a program: its counts, a fingerprint, and what devices exchange."""
 
 from pathlib import Path
 from types import SimpleNamespace
 
 import equinox as eqx
 import jax
-import jax.monitoring
 import jax.numpy as jnp
 import pytest
 from flax import nnx
-from jax._src import monitoring
-from trigru.common.port.programs import (
+from trigru.common.port.hlo import (
     Collective,
     collectives_of,
     fingerprint,
     read_program,
     tuned,
-    watch_build,
 )
 
 X = jnp.ones((4, 4))
@@ -72,29 +69,6 @@ def test_each_frameworks_jit_can_be_read(jit):
     )
 
 
-def test_a_build_is_timed_by_jaxs_events_until_its_end():
-    seen, before = [], list(monitoring._event_duration_secs_listeners)
-
-    def listen(event, duration_s, **_):
-        seen.append((event.rpartition("/")[2], duration_s))
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        with watch_build() as account:
-            jax.block_until_ready(jax.jit(lambda x: jax.jit(jnp.sin)(x) @ x + 0.123)(X))
-        inside = dict(seen)
-        jax.block_until_ready(jax.jit(lambda x: jnp.cos(x) @ x + 0.321)(X))
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-    build = account(1.0)
-    assert build.trace_s == inside["jaxpr_trace_duration"] > 0
-    assert build.lower_s == inside["jaxpr_to_mlir_module_duration"] > 0
-    assert build.compile_s == inside["backend_compile_duration"] > 0
-    with pytest.raises(RuntimeError, match="stop"), watch_build():
-        raise RuntimeError("stop")
-    assert monitoring._event_duration_secs_listeners == before
-
-
 def fingerprint_of(function, *arguments):
     return fingerprint(jax.jit(function).lower(*arguments).compile().as_text())
 
@@ -115,9 +89,10 @@ def test_the_same_computation_has_the_same_fingerprint():
 
 
 #: The texts of compiled programs: one with a fusion, one with a loop, and one with a library's product.
-FOLDER = Path(__file__).parent / "programs"
+FOLDER = Path(__file__).parent / "hlo"
 HLO, LOOP, GEMM = (
-    (FOLDER / f"{name}.hlo").read_text() for name in ("fusion", "loop", "gemm")
+    (FOLDER / f"{name}.hlo").read_text(encoding="utf-8")
+    for name in ("fusion", "loop", "gemm")
 )
 SINE = "  %sine = f32[4,4]{1,0} sine(%x.1)\n"
 W = '  %w.1 = f32[4,4]{1,0} parameter(1), metadata={op_name="w"}\n'
