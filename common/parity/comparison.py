@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError, brief, listed
 from ..program.model import Model, as_arrays, checked, is_float, named_apart
-from ..program.rules import one_set
+from ..program.sets import one_set
 from .departure import Search
 from .layouts import Transform
 from .matching import converted, match, match_by_values, unmatched, with_uses

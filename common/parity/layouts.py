@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError, brief, listed
 from ..program.model import Leaf
-from ..program.rules import together
+from ..program.sets import together
 from ..program.tape import MOST_AXES
 
 Shape = tuple[int, ...]

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ..program import is_key, wide
-from ..program.rules import one_set
+from ..program.sets import one_set
 
 #: The sets of values: parameters and inputs as given, and others in the place of the parameters; the third also has the
 #: inputs in another order.

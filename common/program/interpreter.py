@@ -1,20 +1,20 @@
 """The functions that evaluate the equations of a trace: calls are entered, and loops run step by step."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from ..compat import enable_x64
-from ..port.compilation import jit_without_optimization
-from .rules import IDENTITIES, RULES, at_step, chosen, is_key, keys_of, of_steps
+from .by_jax import run_by_jax
+from .how import How
+from .numpy_rules import IDENTITIES, RULES
+from .sets import Array, at_step, chosen, is_key, keys_of, of_steps
 
-Array = np.ndarray
+Function = Callable[..., Any]
+
 #: Primitives that call a traced function, and stand for nothing else.
 CALLS = (
     "jit",
@@ -29,147 +29,129 @@ CALLS = (
     "custom_vjp_call_jaxpr",
     "custom_vmap_call",
 )
-CALLED = (
-    "jaxpr",
-    "call_jaxpr",
-    "fun_jaxpr",
-    "call",
-)  # the parameters that may hold the function that is called
-
-
-@dataclass(frozen=True)
-class How:
-    """How a trace is evaluated."""
-
-    wide: bool = (
-        False  # compute in float64, whatever floating-point dtypes the trace has
-    )
-    #: Its `step(equation, function, operands, results)` is called after an equation, `enter(equation)` before and
-    #: `leave()` after those of the function or loop that it calls. An operand is the very object that was a result
-    #: before, an argument or a constant. A scan takes steps apart by `step`.
-    observe: Any = None
-    constants: Callable[[Array, Any], Array] | None = (
-        None  # changes an array, of some type in the trace
-    )
-    draws: bool = True  # draw random bits; else they are those of 0.25 drawn uniformly from 0 to 1
-
-    def dtype(self, dtype: Any) -> Any:
-        """The dtype in which values are computed that have this one in the trace."""
-        return wide(dtype) if self.wide else np.dtype(dtype)
-
-
-def wide(dtype: Any) -> np.dtype[Any]:
-    """Float64 for each real dtype, complex128 for each complex one, and any other itself."""
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        return np.dtype(np.complex128)
-    return (
-        np.dtype(np.float64) if jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype)
-    )
+#: The parameters that may hold the function that is called.
+CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 
 
 def function_of(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
     """A function of arrays that evaluates a closed trace. It is made once for each trace, unless one observes it."""
-    make = _kept if how.observe is None and how.constants is None else _function
-    return make(closed, how)
+    if how.observe is None and how.constants is None:
+        return _function_once(closed, how)
+    return _function(closed, how)
+
+
+def evaluation(equation: Any, how: How) -> Function:
+    """The function of an equation's operands."""
+    name = equation.primitive.name
+    if name == "random_bits" and not how.draws:
+        return _fixed_bits(equation)
+    if name in CALLS:
+        return function_of(_called(equation), how)
+    if name in _LOOPS:
+        return _LOOPS[name](equation, how)
+    if any(map(is_key, (*equation.invars, *equation.outvars))):
+        return run_by_jax(equation, how)
+    if name in IDENTITIES:
+        several = equation.primitive.multiple_results
+        return _hand_on_all if several else _hand_on_first
+
+    rule = RULES.get(name)
+    if rule is not None:
+        function = rule(equation, how.dtype)
+    else:
+        function = _implementation(equation, how)
+    return function or run_by_jax(equation, how)
+
+
+# The equations of a function -----------------------------------------------------------------------------------------
+
+
+class _Instruction(NamedTuple):
+    """An equation, with the places of its operands and results among the values of a function."""
+
+    function: Function
+    operands: list[int]
+    results: list[int]
+    several: bool  # whether the function returns a list of results
+    unused: set[int]  # places that nothing needs any more, so that their memory is free
+
+
+class _Places:
+    """The place of each value of a function: of arguments, constants, literals and results."""
+
+    def __init__(self, how: How):
+        self.values: list[Any] = []  # of constants and literals; None for all others
+        self._how = how
+        self._of_variable: dict[Any, int] = {}
+
+    def of(self, atom: Any) -> int:
+        """The place of a variable; a literal gets one each time."""
+        if isinstance(atom, Literal):
+            self.values.append(_constant(atom.val, atom.aval, self._how))
+            return len(self.values) - 1
+        if atom not in self._of_variable:
+            self._of_variable[atom] = len(self.values)
+            self.values.append(None)
+        return self._of_variable[atom]
 
 
 def _function(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
     jaxpr = closed.jaxpr
-    values: list[
-        Any
-    ] = []  # of arguments, constants and literals, then of results, each at a place of its own
-    places: dict[Any, int] = {}
+    places = _Places(how)
+    for variable in jaxpr.invars:  # arguments come first
+        places.of(variable)
+    for variable, value in zip(jaxpr.constvars, closed.consts, strict=True):
+        places.values[places.of(variable)] = _constant(value, variable.aval, how)
 
-    def place(atom: Any) -> int:
-        if isinstance(atom, Literal):
-            values.append(_constant(atom.val, atom.aval, how))
-            return len(values) - 1
-        if atom not in places:
-            places[atom] = len(values)
-            values.append(None)
-        return places[atom]
-
-    inputs = slice(len([place(v) for v in jaxpr.invars]))
-    for v, constant in zip(jaxpr.constvars, closed.consts, strict=True):
-        values[place(v)] = _constant(constant, v.aval, how)
-    results = [place(atom) for atom in jaxpr.outvars]
-    used, instructions = set(results), []
-    for equation in reversed(jaxpr.eqns):  # so that it is known what is used later
-        outs = [place(v) for v in equation.outvars]
-        if not equation.effects and used.isdisjoint(outs):
-            continue
-        ins = [place(atom) for atom in equation.invars]
-        unused = {*ins, *outs} - used  # after it, so that their memory is free
-        used.update(ins)
-        function = (
-            _observed(equation, how) if how.observe else evaluation(equation, how)
-        )
-        instructions.append(
-            (function, ins, outs, equation.primitive.multiple_results, unused)
-        )
-    instructions.reverse()
+    results = [places.of(atom) for atom in jaxpr.outvars]
+    instructions = _instructions(jaxpr, places, set(results), how)
 
     def run(*operands: Array) -> list[Array]:
-        of = values.copy()
-        of[inputs] = operands
-        for function, ins, outs, several, unused in instructions:
-            found = function(*[of[n] for n in ins])
+        values = places.values.copy()
+        values[: len(operands)] = operands
+        for function, sources, targets, several, unused in instructions:
+            computed = function(*[values[n] for n in sources])
             if several:
-                for n, result in zip(outs, found, strict=True):
-                    of[n] = result
+                for n, result in zip(targets, computed, strict=True):
+                    values[n] = result
             else:
-                of[outs[0]] = found
+                values[targets[0]] = computed
             for n in unused:
-                of[n] = None
-        return [of[n] for n in results]
+                values[n] = None
+        return [values[n] for n in results]
 
     return run
 
 
-_kept = lru_cache(maxsize=4096)(_function)
+_function_once = lru_cache(maxsize=4096)(_function)
 
 
-def evaluation(equation: Any, how: How) -> Callable[..., Any]:
-    """The function of an equation's operands."""
-    name = equation.primitive.name
-    if name == "random_bits" and not how.draws:
-        out = equation.outvars[0].aval
-        bits = np.full((1, *out.shape), 1 << (8 * out.dtype.itemsize - 2), out.dtype)
-        return lambda *_: bits
-    if name in CALLS:
-        called = next(
-            equation.params[param] for param in CALLED if param in equation.params
-        )
-        return function_of(
-            called if hasattr(called, "consts") else _closed(called, ()), how
-        )
-    if name in _LOOPS:
-        return _LOOPS[name](equation, how)
-    if any(map(is_key, (*equation.invars, *equation.outvars))):
-        return _handed(equation, how)
-    if name in IDENTITIES:
-        return (
-            (lambda *operands: operands)
-            if equation.primitive.multiple_results
-            else lambda operand, *_: operand
-        )
-    rule = RULES.get(name)
-    function = rule(equation, how.dtype) if rule else _of_implementation(equation, how)
-    return function or _handed(equation, how)
+def _instructions(
+    jaxpr: Any, places: _Places, needed: set[int], how: How
+) -> list[_Instruction]:
+    """The equations that compute what is needed, or have an effect."""
+    instructions = []
+    for equation in reversed(jaxpr.eqns):  # so that it is known what is used later
+        results = [places.of(variable) for variable in equation.outvars]
+        if not equation.effects and needed.isdisjoint(results):
+            continue
+        operands = [places.of(atom) for atom in equation.invars]
+        unused = {*operands, *results} - needed
+        needed.update(operands)
+        if how.observe is None:
+            function = evaluation(equation, how)
+        else:
+            function = _observed(equation, how)
+        several = equation.primitive.multiple_results
+        instructions.append(_Instruction(function, operands, results, several, unused))
+    return instructions[::-1]
 
 
-def _observed(equation: Any, how: How) -> Callable[..., Any]:
-    function, observer = evaluation(equation, how), how.observe
-
-    def step(*operands: Array) -> Any:
-        found = function(*operands)
-        observer.step(
-            equation,
-            function,
-            operands,
-            found if equation.primitive.multiple_results else [found],
-        )
-        return found
+def _observed(equation: Any, how: How) -> Function:
+    """The function of an equation, which tells an observer what it does."""
+    function = evaluation(equation, how)
+    observer = how.observe
+    several = equation.primitive.multiple_results
 
     def enter(*operands: Array) -> Any:
         observer.enter(equation)
@@ -178,7 +160,14 @@ def _observed(equation: Any, how: How) -> Callable[..., Any]:
         finally:
             observer.leave()
 
-    return enter if equation.primitive.name in (*CALLS, *_LOOPS) else step
+    def step(*operands: Array) -> Any:
+        computed = function(*operands)
+        results = computed if several else [computed]
+        observer.step(equation, function, operands, results)
+        return computed
+
+    is_entered = equation.primitive.name in (*CALLS, *_LOOPS)
+    return enter if is_entered else step
 
 
 def _constant(value: Any, aval: Any, how: How) -> Any:
@@ -188,190 +177,140 @@ def _constant(value: Any, aval: Any, how: How) -> Any:
     return array if how.constants is None else how.constants(array, aval)
 
 
-#: Once for each trace without constants, so that `function_of` knows it again.
-_closed = lru_cache(maxsize=4096)(ClosedJaxpr)
+def _fixed_bits(equation: Any) -> Function:
+    """Those random bits of which JAX makes 0.25 where it draws uniformly from 0 to 1."""
+    aval = equation.outvars[0].aval
+    number = 1 << (8 * aval.dtype.itemsize - 2)
+    bits = np.full((1, *aval.shape), number, aval.dtype)
+    return lambda *_: bits
 
 
-def _of_implementation(equation: Any, how: How) -> Callable[..., Any] | None:
+def _hand_on_all(*operands: Array) -> tuple[Array, ...]:
+    return operands
+
+
+def _hand_on_first(operand: Array, *_: Array) -> Array:
+    return operand
+
+
+def _called(equation: Any) -> Any:
+    """The closed trace of the function that an equation calls."""
+    name = next(name for name in CALLED if name in equation.params)
+    called = equation.params[name]
+    return called if hasattr(called, "consts") else _close(called)
+
+
+@lru_cache(maxsize=4096)
+def _close(jaxpr: Any) -> ClosedJaxpr:
+    """A trace without constants: one object for each, so that `function_of` knows it again."""
+    return ClosedJaxpr(jaxpr, ())
+
+
+def _implementation(equation: Any, how: How) -> Function | None:
     """The evaluation of the `impl` of a primitive that is not JAX's own; None where JAX has to run it."""
     implementation = getattr(equation.primitive, "impl", None)
-    module = (
-        getattr(implementation, "__module__", None) or "jax"
-    )  # that of a partial is that of its class
-    if implementation is None or module.partition(".")[0] in (
-        "jax",
-        "jaxlib",
-        "functools",
-    ):
+    # That of a partial is the module of its class.
+    module = getattr(implementation, "__module__", None) or "jax"
+    is_of_jax = module.partition(".")[0] in ("jax", "jaxlib", "functools")
+    if implementation is None or is_of_jax:
         return None
-    avals = [
-        jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype)
-        for atom in equation.invars
-    ]
-    closed = jax.make_jaxpr(partial(implementation, **equation.params))(*avals)
+
+    avals = [atom.aval for atom in equation.invars]
+    specs = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
+    closed = jax.make_jaxpr(partial(implementation, **equation.params))(*specs)
     if any(inner.primitive is equation.primitive for inner in closed.eqns):
         return None
     function = function_of(closed, how)
-    return (
-        function
-        if equation.primitive.multiple_results
-        else lambda *operands: function(*operands)[0]
-    )
+    if equation.primitive.multiple_results:
+        return function
+    return lambda *operands: function(*operands)[0]
 
 
-def _handed(equation: Any, how: How) -> Callable[..., Any]:
-    """An equation that JAX evaluates, for one set of values after the other."""
-    several, call = equation.primitive.multiple_results, _of_jax(equation, how)
-
-    def run(*operands: Any) -> Any:
-        found = []
-        for n in range(max(map(len, operands), default=1)):
-            some = [operand[n if len(operand) > 1 else 0] for operand in operands]
-            with enable_x64(True):
-                results = call(
-                    *[
-                        a if isinstance(a, jax.Array) else jax.device_put(a)
-                        for a in some
-                    ]
-                )
-            found.append(results if several else [results])
-        stacked = [
-            keys_of(column)
-            if is_key(variable)
-            else np.stack([np.asarray(a) for a in column])
-            for variable, column in zip(
-                equation.outvars, zip(*found, strict=True), strict=True
-            )
-        ]
-        return stacked if several else stacked[0]
-
-    return run
+# Loops and conditions ------------------------------------------------------------------------------------------------
 
 
-def _of_jax(equation: Any, how: How) -> Callable[..., Any]:
-    primitive, params = equation.primitive, equation.params
-    if how.wide and primitive.name.startswith(
-        "scatter"
-    ):  # whose parameters hold a function of the dtypes in the trace
-        names = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
-        scatter = getattr(jax.lax, primitive.name.replace("-", "_"))
-        return jit_without_optimization(
-            partial(scatter, **{name: params[name] for name in names})
-        )
-    if how.wide:
-        params = {
-            name: wide(value) if isinstance(value, np.dtype) else value
-            for name, value in params.items()
-        }
-    try:
-        return _compiled(primitive, frozenset(params.items()))
-    except TypeError:  # parameters that have no hash
-        return partial(primitive.bind, **params)
+def scan_counts(equation: Any) -> tuple[int, int]:
+    """How many operands of a scan are constants, and how many the carry has: versions of JAX name them otherwise."""
+    body = equation.params["jaxpr"]
+    by_time = carries = 0
+    for atom, inside in zip(equation.invars, body.in_avals, strict=True):
+        by_time += atom.aval.ndim > inside.ndim
+    for variable, inside in zip(equation.outvars, body.out_avals, strict=True):
+        carries += variable.aval.ndim == inside.ndim
+    return len(equation.invars) - by_time - carries, carries
 
 
-@lru_cache(maxsize=1024)
-def _compiled(primitive: Any, params: frozenset[tuple[str, Any]]) -> Callable[..., Any]:
-    return jit_without_optimization(partial(primitive.bind, **dict(params)))
+def _scan(equation: Any, how: How) -> Function:
+    length = equation.params["length"]
+    step = function_of(equation.params["jaxpr"], how)
+    consts, carries = scan_counts(equation)
+    steps = range(length)
+    if equation.params["reverse"]:
+        steps = steps[::-1]
 
-
-def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
-    params, (consts, carries) = equation.params, scan_counts(equation)
-    length, step = params["length"], function_of(params["jaxpr"], how)
-    order = range(length)[:: -1 if params["reverse"] else 1]
-    stacked_avals = [variable.aval for variable in equation.outvars[carries:]]
-
-    def observed(function: Callable[..., Any], *operands: Any) -> Any:
+    def observed(function: Function, *operands: Array) -> Array:
         result = function(*operands)
         if how.observe is not None:
             how.observe.step(equation, function, operands, [result])
         return result
 
     def run(*operands: Array) -> list[Array]:
-        fixed, carry, by_time = (
-            operands[:consts],
-            operands[consts : consts + carries],
-            operands[consts + carries :],
-        )
-        stacked: list[Any] = [None] * length  # by step
-        for t in order:
-            found = step(
-                *fixed, *carry, *[observed(partial(at_step, t=t), a) for a in by_time]
-            )
-            carry, stacked[t] = found[:carries], found[carries:]
+        fixed = operands[:consts]
+        carry = operands[consts : consts + carries]
+        by_time = operands[consts + carries :]
+        outputs: list[Any] = [None] * length
+        for t in steps:
+            at_t = [observed(partial(at_step, t=t), array) for array in by_time]
+            results = step(*fixed, *carry, *at_t)
+            carry = results[:carries]
+            outputs[t] = results[carries:]
         if not length:
-            return [
-                *carry,
-                *(
-                    np.zeros((1, *aval.shape), how.dtype(aval.dtype))
-                    for aval in stacked_avals
-                ),
-            ]
-        return [
-            *carry,
-            *(observed(of_steps, *column) for column in zip(*stacked, strict=True)),
-        ]
+            return [*carry, *nothing()]
+        stacked = [observed(of_steps, *array) for array in zip(*outputs, strict=True)]
+        return [*carry, *stacked]
+
+    def nothing() -> list[Array]:
+        avals = [variable.aval for variable in equation.outvars[carries:]]
+        return [np.zeros((1, *aval.shape), how.dtype(aval.dtype)) for aval in avals]
 
     return run
 
 
-def scan_counts(equation: Any) -> tuple[int, int]:
-    """How many operands of a scan are constants, and how many the carry has: versions of JAX name them otherwise."""
-    body = equation.params["jaxpr"]
-    by_time = sum(
-        v.aval.ndim > aval.ndim
-        for v, aval in zip(equation.invars, body.in_avals, strict=True)
-    )
-    carries = sum(
-        v.aval.ndim == aval.ndim
-        for v, aval in zip(equation.outvars, body.out_avals, strict=True)
-    )
-    return len(equation.invars) - by_time - carries, carries
-
-
-def _while(equation: Any, how: How) -> Callable[..., list[Array]]:
+def _while(equation: Any, how: How) -> Function:
     params = equation.params
-    test, body = (
-        function_of(params["cond_jaxpr"], how),
-        function_of(params["body_jaxpr"], how),
-    )
-    first, second = (
-        params["cond_nconsts"],
-        params["cond_nconsts"] + params["body_nconsts"],
-    )
+    test = function_of(params["cond_jaxpr"], how)
+    body = function_of(params["body_jaxpr"], how)
+    of_test = slice(params["cond_nconsts"])
+    of_body = slice(of_test.stop, of_test.stop + params["body_nconsts"])
 
     def run(*operands: Array) -> list[Array]:
-        of_test, of_body, values = (
-            operands[:first],
-            operands[first:second],
-            list(operands[second:]),
-        )
-        while (goes_on := test(*of_test, *values)[0]).any():
-            values = [
-                chosen(goes_on, new, old)
-                for new, old in zip(body(*of_body, *values), values, strict=True)
-            ]
+        values = list(operands[of_body.stop :])
+        (goes_on,) = test(*operands[of_test], *values)
+        while goes_on.any():
+            new = body(*operands[of_body], *values)
+            pairs = zip(new, values, strict=True)
+            values = [chosen(goes_on, after, before) for after, before in pairs]
+            (goes_on,) = test(*operands[of_test], *values)
         return values
 
     return run
 
 
-def _cond(equation: Any, how: How) -> Callable[..., list[Array]]:
+def _cond(equation: Any, how: How) -> Function:
     branches = [function_of(branch, how) for branch in equation.params["branches"]]
 
-    def run(which: Array, *operands: Array) -> list[Array]:
-        first, *others = np.unique(which)
-        found = branches[first](*operands)
-        for place in others:
-            found = [
-                chosen(which == place, a, b)
-                for a, b in zip(branches[place](*operands), found, strict=True)
-            ]
-        return list(found)
+    def run(index: Array, *operands: Array) -> list[Array]:
+        first, *others = np.unique(index)
+        results = list(branches[first](*operands))
+        for number in others:
+            pairs = zip(branches[number](*operands), results, strict=True)
+            results = [chosen(index == number, a, b) for a, b in pairs]
+        return results
 
     return run
 
 
-_LOOPS: dict[str, Callable[[Any, How], Callable[..., list[Array]]]] = {
+_LOOPS: dict[str, Callable[[Any, How], Function]] = {
     "scan": _scan,
     "while": _while,
     "cond": _cond,
