@@ -15,7 +15,8 @@ from trigru.bench.analysis.pairs import difference, speedups
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.commands.matrix import matrix_picture, matrix_tables, read
 from trigru.bench.reporting import answer as screens
-from trigru.bench.reporting.console import Section, markdown_table
+from trigru.bench.reporting.console import Section
+from trigru.bench.reporting.markdown import markdown_table
 from trigru.bench.reporting.naming import (
     CALLED,
     JITS,

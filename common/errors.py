@@ -60,6 +60,7 @@ EXTRAS = {
     "packaging": "bench",
     "platformdirs": "bench",
     "pytest_benchmark": "bench",
+    "tabulate": "bench",
     "torch": "peers",
 }
 

@@ -375,10 +375,10 @@ def report(
         ),
     ],
     format: Annotated[
-        Literal["text", "markdown", "csv", "latex", "json", "html"],
+        Literal["text", "markdown", "csv", "json", "html"],
         Option(
             "--format",
-            help="text, markdown, csv, latex (with booktabs), json or html. text takes no --ratio, --workload, --phase or "
+            help="text, markdown, csv, json or html. text takes no --ratio, --workload, --phase or "
             "--style.",
         ),
     ] = "text",

@@ -17,9 +17,10 @@ from msgspec import Struct
 from ...common.errors import InputError, for_terminal
 from ...common.files import read_whole, write_whole
 from ...impls import port_names
-from ..reporting.console import Progress, Prose, Section, markdown, say, show
+from ..reporting.console import Progress, Prose, Section, say, show
 from ..reporting.exports import sheet
 from ..reporting.findings import Finding, Format, written
+from ..reporting.markdown import markdown
 from ..reporting.numbers import count
 from ..results.arm import NotNegative, check_date
 from ..results.build import Count

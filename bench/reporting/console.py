@@ -1,8 +1,9 @@
-"""Lines, tables and progress on the terminal, and tables for files, with all text in them made inert."""
+"""Lines, tables and progress on the terminal, with all text in them made inert."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import typer
 from rich import box
@@ -10,37 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ...common.errors import escape, for_terminal
+from ...common.errors import for_terminal
 from ..processes.interrupts import raise_if_interrupted
-
-#: What makes a line more than a paragraph: a heading, a quotation, a list, a rule, a fence, a table or a reference.
-_LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
-#: A backslash that would escape what follows it, what begins a table's cell, and links in their three forms.
-_SPECIAL = re.compile(
-    r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\."
-)
-#: What Markdown reads only in pairs. Within a word, an underscore is one.
-_PAIRED = (
-    re.compile(r"\*"),
-    re.compile(r"(?<![^\W_])_|_(?![^\W_])"),
-    re.compile(r"~"),
-    re.compile(r"\x60"),
-)
-#: What LaTeX would not set as it is.
-_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": "\\textbackslash{}",
-    "~": "\\textasciitilde{}",
-    "^": "\\textasciicircum{}",
-    "µ": "$\\mu$",
-    "<": "\\textless{}",
-    ">": "\\textgreater{}",
-    "|": "\\textbar{}",
-    '"': "\\symbol{34}",
-}
-#: Between two of these, so that no pair becomes one character.
-_LIGATURES = re.compile(r"(?<=[-`'!?,])(?=[-`',])")
-#: What is an argument of the command before it, as of one that ends a row.
-_ARGUMENT = re.compile(r"^(\s*[\[*])")
 
 
 class Words(str):
@@ -62,11 +34,12 @@ class Section:
     detail: bool = False  # for files; a terminal shows it only with --details
 
     @property
-    def sides(self) -> str:
-        """To which side each column is aligned: "l" for left, "r" for right."""
-        return "l" + "".join(
-            "l" if isinstance(column, Words) else "r" for column in self.columns[1:]
-        )
+    def alignments(self) -> list[Literal["left", "right"]]:
+        """To which side each column is aligned: "left" for words, "right" for numbers."""
+        sides: list[Literal["left", "right"]] = ["left"]
+        for column in self.columns[1:]:
+            sides.append("left" if isinstance(column, Words) else "right")
+        return sides
 
 
 def say(message: str) -> None:
@@ -87,12 +60,13 @@ def show(
     sections: list[Section], *, above: Iterable[str] = (), details: bool = False
 ) -> None:
     """Print tables to stdout, with lines above; with details, also the tables that are meant for files."""
-    console = Console(
-        width=None if Console().is_terminal else 100
-    )  # a pipe has no width of its own
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width of its own
+        console = Console(width=100)
     for line in above:
         console.print(for_terminal(line), markup=False, highlight=False)
-    if shown := [section for section in sections if details or not section.detail]:
+    shown = [section for section in sections if details or not section.detail]
+    if shown:
         console.print(terminal(shown))
 
 
@@ -106,126 +80,45 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
     """For a terminal of 100 columns."""
     parts: list[RenderableType] = []
     for section in sections:
-        gap = 1 if len(section.columns) < 7 else 0  # more fit 100 characters without
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
-        for column, side in zip(section.columns, section.sides, strict=True):
-            justify, no_wrap = (
-                "left" if side == "l" else "right",
-                not isinstance(column, Prose),
-            )
-            table.add_column(
-                Text(for_terminal(column)),
-                justify=justify,
-                no_wrap=no_wrap,
-                overflow="fold",
-            )
-        for row in section.rows:
-            table.add_row(
-                *(Text(for_terminal(cell), style=_style(cell)) for cell in row)
-            )
-        parts += [
-            Text(for_terminal(section.title), style="bold"),
-            *([table] if section.rows else []),
-            *(Text(for_terminal(note), style=_style(note)) for note in section.notes),
-            Text(),
-        ]
+        parts.append(Text(for_terminal(section.title), style="bold"))
+        if section.rows:
+            parts.append(_terminal_table(section))
+        for note in section.notes:
+            parts.append(_text(note))
+        parts.append(Text())
     return Group(*parts)
 
 
-def markdown(title: str, lines: Iterable[str], sections: Iterable[Section]) -> str:
-    """A page: a title, lines that say where the numbers come from, and the sections."""
-    parts = [f"# {title}", *map(for_markdown, lines)]
-    for section in sections:
-        parts += [f"## {for_markdown(section.title)}", markdown_section(section)]
-    return "\n\n".join(parts) + "\n"
-
-
-def markdown_section(section: Section) -> str:
-    """The rows and notes of a section, without its title."""
-    notes = [f"- {for_markdown(note)}" for note in section.notes]
-    return "\n".join([markdown_table(section), *[""] * bool(notes), *notes])
-
-
-def markdown_table(section: Section) -> str:
-    """The rows of a section, without title and notes."""
-    rule = ["---" if side == "l" else "---:" for side in section.sides]
-    lines = section.columns, rule, *section.rows
-    return "\n".join(
-        f"| {' | '.join(for_markdown(cell, cell=True) for cell in line)} |"
-        for line in lines
-    )
-
-
-def for_markdown(text: str, *, cell: bool = False) -> str:
-    """What Markdown shows as it is, in a paragraph or in a cell of a table."""
-    text = for_terminal(text).replace("&", "&amp;").replace("<", "&lt;")
-    text = _SPECIAL.sub(r"\\\g<0>", text)
-    for mark in _PAIRED:
-        if len(mark.findall(text)) > 1:
-            text = mark.sub(r"\\\g<0>", text)
-    return text if cell else _LINE_STARTS.sub(r"\g<0>\\", text.lstrip(" "))
-
-
-def latex(section: Section) -> str:
-    """A floating table that needs the package booktabs; the first note is its caption, an interval below its number."""
-    caption, *notes = section.notes
-    rows = "\n".join(_latex_row(row, " [") for row in section.rows)
-    below = "".join(
-        f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {for_latex(note)}}}\n"
-        for note in notes
-    )
-    return rf"""% \usepackage{{booktabs}}
-\begin{{table}}
-\centering\footnotesize\setlength{{\tabcolsep}}{{4pt}}
-\caption{{{for_latex(caption)}}}
-\begin{{tabular}}{{{section.sides}}}
-\toprule
-{_latex_row(section.columns, "[")}
-\midrule
-{rows}
-\bottomrule
-\end{{tabular}}
-{below}\end{{table}}
-"""
-
-
-def _latex_row(cells: Iterable[str], below: str) -> str:
-    shown = []
-    for cell in cells:
-        first, found, rest = cell.partition(below)
-        under = f"\\\\{{\\scriptsize{for_latex(f'[{rest}')}}}" if found else ""
-        shown.append(
-            f"\\shortstack[r]{{{for_latex(first)}{under}}}"
-            if found
-            else for_latex(first)
+def _terminal_table(section: Section) -> Table:
+    gap = 1 if len(section.columns) < 7 else 0  # more fit 100 characters without
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
+    for column, side in zip(section.columns, section.alignments, strict=True):
+        table.add_column(
+            Text(for_terminal(column)),
+            justify=side,
+            no_wrap=not isinstance(column, Prose),
+            overflow="fold",
         )
-    return " & ".join(shown) + " \\\\"
+    for row in section.rows:
+        table.add_row(*map(_text, row))
+    return table
 
 
-def for_latex(text: str) -> str:
-    r"""What LaTeX sets as it is, also at the start of a row of a table; what is not ASCII is escaped.
-
-    >>> print(for_latex(r"\input{x} 50% a_b"), for_latex("[c]"), for_latex("µ, é"))
-    \textbackslash{}input\{x\} 50\% a\_b {[}c] $\mu$, \textbackslash{}xe9
-    """
-    text = "".join(
-        c if c.isascii() or c in _LATEX else escape(c) for c in for_terminal(text)
-    )
-    text = _LIGATURES.sub("{}", "".join(_LATEX.get(c, c) for c in text))
-    return _ARGUMENT.sub(r"{\1}", text)
+#: The colour of a text that begins with a word.
+_COLOURS = {
+    "FAILED": "red",
+    "GONE": "red",
+    "NEW": "red",
+    "slower": "yellow",
+    "faster": "green",
+}
 
 
-def _style(text: str) -> str:
-    colours = {
-        "FAILED": "red",
-        "GONE": "red",
-        "NEW": "red",
-        "slower": "yellow",
-        "faster": "green",
-    }
-    return next(
-        (colour for word, colour in colours.items() if text.startswith(word)), ""
-    )
+def _text(text: str) -> Text:
+    for word, colour in _COLOURS.items():
+        if text.startswith(word):
+            return Text(for_terminal(text), style=colour)
+    return Text(for_terminal(text))
 
 
 class Progress:

@@ -17,7 +17,8 @@ from ...common.gru.kernels import STOCK
 from ..analysis.answer import COMPARED, Answer, AnswerRow, Kind, Timing, answer, timings
 from ..results.grouping import grouped
 from ..results.run import Benchmark, Results, TimeComparison
-from .console import Section, Words, latex, markdown_section
+from .console import Section, Words
+from .markdown import markdown_section
 from .naming import origin_lines, versions_text
 from .numbers import format_interval, format_time_range, json_text
 from .plots import Picture, inline
@@ -51,7 +52,7 @@ KEYS = {
 
 
 def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -> str:
-    """Rows of some runs as "csv" or "json", with numbers in full, or pivoted as "markdown", "latex" or "html"."""
+    """Rows of some runs as "csv" or "json", with numbers in full, or pivoted as "markdown" or "html"."""
     if to == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
@@ -90,8 +91,6 @@ def exported(rows: list[Timing], kind: Kind, runs: Sequence[Results], to: str) -
             + "\n"
         )
     table = pivoted(rows, kind, runs)
-    if to == "latex":
-        return latex(table)
     if to == "html":
         return sheet(
             "times",

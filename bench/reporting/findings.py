@@ -11,7 +11,8 @@ import typer
 
 from ...common.errors import UnjudgedError, for_terminal
 from ..results.grouping import grouped
-from .console import Prose, Section, Words, markdown
+from .console import Prose, Section, Words
+from .markdown import markdown
 from .numbers import json_text
 
 Format = Literal["text", "json", "markdown", "github"]

@@ -3,7 +3,6 @@
 Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
-
 import numpy as np
 from msgspec.structs import astuple
 

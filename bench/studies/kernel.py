@@ -8,6 +8,7 @@ which `common/gru/kernels.py` takes the processors for `auto`.
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.stats import ttest_1samp
-from timed import Arms, time_arms
 from trigru.bench.analysis.statistics import beyond_chance
 from trigru.bench.timing.machine import cpu_name
+from trigru.bench.timing.sampling import sample_rounds, schedule_of, warm_up
 from trigru.impls import pure
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "results" / "kernel-sizes.md"
@@ -32,6 +33,8 @@ COLUMNS = (
     "scan / fused",
     "memory, fused / scan",
 )
+ROUNDS = 22
+SAMPLE_TIME_S = 2.5e-3
 #: Sequences B, steps T, units H, inputs D.
 SIZES = (
     (1, 8, 16, 1),
@@ -84,67 +87,94 @@ RUNS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled train step with its arguments, as `sample_rounds` times it."""
+
+    step: Any
+    arguments: tuple[Any, ...]
+
+    def call(self) -> Any:
+        return self.step(*self.arguments)
+
+    def wait(self, outputs: Any) -> Any:
+        return jax.block_until_ready(outputs)
+
+    def temporary_bytes(self) -> int:
+        return self.step.memory_analysis().temp_size_in_bytes
+
+
 def train_step(run: Callable[[Any, Any], Any], params: Any, x: Any) -> tuple[Any, Any]:
     """A step of gradient descent on x (T, B, D)."""
-    value, gradient = jax.value_and_grad(
-        lambda params: jnp.mean(run(params, x)[1] ** 2)
-    )(params)
-    return jax.tree.map(lambda p, g: p - 0.01 * g, params, gradient), value
+
+    def loss(params: Any) -> Any:
+        _, outputs = run(params, x)
+        return jnp.mean(outputs**2)
+
+    value, gradient = jax.value_and_grad(loss)(params)
+    params = jax.tree.map(lambda p, g: p - 0.01 * g, params, gradient)
+    return params, value
 
 
-def arms(B: int, T: int, H: int, D: int) -> Arms:
+def compile_steps(B: int, T: int, H: int, D: int) -> dict[str, Compiled]:
     """The train steps at a size, compiled."""
-    given = (
-        pure.init(D, H, key=jax.random.key(0)),
-        jax.random.normal(jax.random.key(1), (T, B, D)),
-    )
-    compiled = {
-        name: jax.jit(partial(train_step, run)).lower(*given).compile()
-        for name, run in RUNS.items()
-    }
-    return {name: lambda step=step: (step, given) for name, step in compiled.items()}
+    params = pure.init(D, H, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (T, B, D))
+    steps = {}
+    for name, run in RUNS.items():
+        step = jax.jit(partial(train_step, run)).lower(params, x).compile()
+        steps[name] = Compiled(step, (params, x))
+    return steps
+
+
+def log_times(steps: dict[str, Compiled]) -> dict[str, np.ndarray]:
+    """The logarithm of the seconds per call of each step, one for each round."""
+    arms = list(steps.values())
+    warmed = [warm_up(arm, SAMPLE_TIME_S) for arm in arms]
+    samples = sample_rounds(arms, ROUNDS, schedule_of(warmed, SAMPLE_TIME_S))
+    log_s = {}
+    for name, sample in zip(steps, samples, strict=True):
+        if isinstance(sample, Exception):
+            raise sample
+        log_s[name] = np.log(sample["blocked"])
+    return log_s
 
 
 def main() -> None:
     """Measure, and write the table."""
-    rows, gains, chances = [COLUMNS, ("---",) * len(COLUMNS)], [], []
+    jax.config.update("jax_enable_compilation_cache", False)
+    lines = [COLUMNS, ["---"] * len(COLUMNS)]
+    log_gains = []
+    p_values = []
     for size in SIZES:
-        made = arms(*size)
-        log_s = {
-            name: np.log(time_s)
-            for name, time_s in time_arms(lambda made=made: made, 0).items()
-        }
-        best = min(("in the loop", "before it"), key=lambda name: log_s[name].mean())
-        gain = log_s[best] - log_s["fused"]
-        interval = np.exp(ttest_1samp(gain, 0.0).confidence_interval())
-        chances.append(ttest_1samp(gain, 0.0, alternative="less").pvalue)
-        gains += [gain.mean()] if size[0] >= 16 and size[2] >= 64 else []
-        used, of_scan = (
-            made[name]()[0].memory_analysis().temp_size_in_bytes
-            for name in ("fused", best)
-        )
-        ratio = f"{math.exp(gain.mean()):.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
-        rows.append(
-            (
-                *size,
-                best,
-                f"{1e3 * math.exp(log_s[best].mean()):.3g}",
-                ratio,
-                f"{used / of_scan:.2f}",
-            )
-        )
-        print(*rows[-1], flush=True)
-    slower = [
-        size
-        for size, is_slower in zip(SIZES, beyond_chance(chances), strict=True)
-        if is_slower
-    ]
-    mean = f"Geometric mean of scan / fused where B ≥ 16 and H ≥ 64: {math.exp(np.mean(gains)):.2f}"
-    mean += f"; shown to be slower (95 % in all): {slower or 'nowhere'}"
-    table = "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
-    OUTPUT.write_text(
-        f"{table}\n\n{mean}. {time.strftime('%Y-%m-%d')}, {cpu_name()}, jax {jax.__version__}.\n"
+        steps = compile_steps(*size)
+        log_s = log_times(steps)
+        scan = min(("in the loop", "before it"), key=lambda name: log_s[name].mean())
+        log_gain = log_s[scan] - log_s["fused"]
+        low, high = np.exp(ttest_1samp(log_gain, 0.0).confidence_interval())
+        p_values.append(ttest_1samp(log_gain, 0.0, alternative="less").pvalue)
+        B, _, H, _ = size
+        if B >= 16 and H >= 64:
+            log_gains.append(log_gain.mean())
+
+        scan_ms = 1e3 * math.exp(log_s[scan].mean())
+        gain = math.exp(log_gain.mean())
+        memory = steps["fused"].temporary_bytes() / steps[scan].temporary_bytes()
+        ratio = f"{gain:.2f} [{low:.2f}, {high:.2f}]"
+        line = [*map(str, size), scan, f"{scan_ms:.3g}", ratio, f"{memory:.2f}"]
+        lines.append(line)
+        print(*line, flush=True)
+
+    is_slower = beyond_chance(p_values)
+    slower = [size for size, slow in zip(SIZES, is_slower, strict=True) if slow]
+    mean = math.exp(np.mean(log_gains))
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    note = (
+        f"Geometric mean of scan / fused where B ≥ 16 and H ≥ 64: {mean:.2f}; shown to "
+        f"be slower (95 % in all): {slower or 'nowhere'}. {time.strftime('%Y-%m-%d')}, "
+        f"{cpu_name()}, jax {jax.__version__}.\n"
     )
+    OUTPUT.write_text(f"{table}\n\n{note}", encoding="utf-8")
 
 
 if __name__ == "__main__":

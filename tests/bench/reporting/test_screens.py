@@ -25,10 +25,10 @@ from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
 from trigru.bench.arms.workloads import QUICK
 from trigru.bench.reporting.answer import answer_lines
-from trigru.bench.reporting.console import markdown
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
 from trigru.bench.reporting.exports import exported
+from trigru.bench.reporting.markdown import markdown
 from trigru.bench.reporting.naming import load_warnings, provenance_lines
 from trigru.bench.reporting.times import overhead_tables, speedup_tables, time_tables
 from trigru.bench.results.arm import Untimed
@@ -118,7 +118,7 @@ def test_all_tables_of_a_run():
 def test_the_times_in_each_format():
     run = mixed()
     rows = timings([run], "pure", ["documented", "leaves"])
-    for to in ("markdown", "csv", "latex"):
+    for to in ("markdown", "csv"):
         check_golden(f"times-{to}", exported(rows, "pure", [run], to))
     assert "linen[documented]" in exported(rows, "pure", [run], "html")
     content = json.loads(exported(rows, "pure", [run], "json"))
