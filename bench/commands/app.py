@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
-from ..processes.child import check_jax
+from ..processes.jax_start import check_jax
 from . import arguments as given
 from .arguments import Commands, Names
 

@@ -13,8 +13,8 @@ from typer import Option
 from typer.core import TyperGroup
 
 from ...common.errors import for_terminal, listed
-from ..processes.child import check_jax
 from ..processes.interrupts import listening, raise_if_interrupted
+from ..processes.jax_start import check_jax
 from ..reporting.console import say, shortened
 
 #: Of a command: options that go with some of its others alone, with these and the reason.

@@ -1,349 +1,149 @@
-"""Child processes that work for this one: how they are started, read and ended. No child outlives its parent.
+"""The process that a pool starts: it takes tasks from its parent, and sends messages.
 
-`answers_of` runs a function in a fresh interpreter, `python -P -m trigru.bench.processes.child MODULE:FUNCTION`. The
-child decodes one request, of the type that the function's annotation says, calls the function with it and with what
-sends an answer, and encodes each answer as a line of JSON.
+A worker is a function of one argument, its parent:
 
-The parent keeps the child's stdin open. Once it has its request, the child ends when its stdin closes, however the
-parent ended, with all that it started. On Linux the kernel ends the child before that, at once, but not what the child
-started. A child is a session of its own, so Ctrl-C reaches only the parent, which then decides.
+    def work(parent: Parent[str]) -> None:
+        for task in parent.tasks():
+            parent.send(len(task))
+
+The annotation says of which type the tasks are.
 """
 
 import ctypes
 import gc
-import math
 import os
 import queue
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
-from threading import Event, Thread
-from typing import Any, NamedTuple, get_type_hints
+from threading import Thread
+from typing import Any, BinaryIO, Generic, TypeVar, get_args, get_type_hints
 
-from ...common.errors import TrigruError, brief
-from .interrupts import ignore, raise_if_interrupted
+from ...common.errors import TrigruError
+from . import interrupts, messages
+from .before import Child, ProcessEnded, SideBySide, answers_of  # noqa: F401
+from .environment import (  # noqa: F401  # noqa: F401
+    PARENT,
+    cores,
+    environment,
+    interpreter,
+    parts_of_cpu,
+    shared_memory,
+)
+from .pool import ChildDiedError  # noqa: F401
 
-_PARENT = "TRIGRU_PARENT"
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
-#: How long the parent listens before it looks at the child again, in seconds.
-SLICE_S = 0.5
+#: Of Linux's prctl: the signal that a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
 
-#: Seconds until a JAX that has not started is given up.
-JAX_LIMIT_S = 120.0
-
-
-class ChildDiedError(TrigruError):
-    """A child process failed: it ended, had to be ended, or sent what is no answer."""
-
-
-def answers_of(
-    target: str,
-    request: Any,
-    kind: Any,
-    limit_s: float,
-    variables: Mapping[str, str] = {},
-    stop: Event | None = None,
-) -> Generator[Any, None, None]:
-    """Run a function in a fresh interpreter, and yield its answers. See `Child` and `Child.answers_to`."""
-    with Child(target, variables) as child:
-        yield from child.answers_to(request, kind, limit_s, stop)
+Task = TypeVar("Task")
+#: What a process runs.
+Worker = Callable[["Parent[Any]"], None]
 
 
-class ProcessEnded(NamedTuple):
-    """The end of a process's answers, and how it died, if it did."""
+class Parent(Generic[Task]):
+    """The process that started this one, and how to talk with it."""
 
-    error: ChildDiedError | None
+    def __init__(self, task_type: Any, output: BinaryIO):
+        self._decoder = messages.decoder(task_type)
+        self._output = output
+        self._said: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
+        Thread(target=self._listen, daemon=True).start()
 
+    def tasks(self) -> Iterator[Task]:
+        """The tasks, as the parent gives them: the one before has then been done."""
+        while True:
+            self._write(messages.line_of(messages.NEXT))
+            word, value = self._said.get()
+            if word == messages.END:
+                return
+            yield self._decoder.decode(value)
 
-class SideBySide(AbstractContextManager["SideBySide"]):
-    """The answers of several processes, as they come: a thread reads those of each. On exit, all are stopped."""
+    def send(self, message: object) -> None:
+        """Send a message about the task."""
+        self._write(messages.line_of(messages.MESSAGE, message))
 
-    def __init__(self):
-        self._answers, self._stop = queue.SimpleQueue[tuple[int, Any]](), Event()
-        self._threads, self._reading = (
-            ThreadPoolExecutor(64),
-            0,
-        )  # more than there ever are
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within this context, no other process of the pool works or is started.
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._threads.shutdown()
+        It is waited for, also at the end: other processes that asked before come first.
+        """
+        self._wait_for(messages.ALONE)
+        try:
+            yield
+        finally:
+            self._wait_for(messages.TOGETHER)
 
-    def read(
-        self, number: int, answers_until: Callable[[Event], Iterator[Any]]
-    ) -> None:
-        """Read the answers of a process that has this number, until an event is set."""
+    def _wait_for(self, word: bytes) -> None:
+        self._write(messages.line_of(word))
+        self._said.get()
 
-        def read() -> None:
-            end: ProcessEnded | BaseException = ProcessEnded(None)
-            try:
-                for answer in answers_until(self._stop):
-                    self._answers.put((number, answer))
-            except BaseException as error:  # all but a death goes on in the main thread
-                end = (
-                    ProcessEnded(error) if isinstance(error, ChildDiedError) else error
-                )
-            self._answers.put((number, end))
-
-        self._reading += 1
-        self._threads.submit(read)
-
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """The number of a process and an answer, or its `ProcessEnded`, until all have ended."""
-        while self._reading:
-            raise_if_interrupted()
-            with suppress(queue.Empty):
-                number, answer = self._answers.get(timeout=SLICE_S)
-                if isinstance(answer, BaseException):
-                    raise answer
-                self._reading -= isinstance(answer, ProcessEnded)
-                yield number, answer
-
-
-def parts_of_cpu(devices: int | None) -> dict[str, str]:
-    """The variable of a child that divides a CPU into so many devices; empty for None, or for one."""
-    if not devices or devices == 1:
-        return {}
-    flag = f"--xla_force_host_platform_device_count={devices}"
-    return {
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
-    }  # XLA takes the last
-
-
-def shared_memory() -> dict[str, str]:
-    """The variable of a child that shares a GPU's memory with others, unless the user has set it."""
-    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
-    return {} if name in os.environ else {name: "false"}
-
-
-def cores() -> int:
-    """How many CPUs this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
-
-
-def interpreter(*arguments: str, python: str | None = None) -> list[str]:
-    """The command that runs Python in safe-path mode, so that a file in the current folder is not imported."""
-    return [python or sys.executable, "-P", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """The environment of a child. What that starts runs in safe-path mode, too."""
-    return os.environ | {_PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
-
-
-class Child(AbstractContextManager["Child"]):
-    """A fresh interpreter that runs MODULE:FUNCTION, with variables beside or instead of this process's.
-
-    It ends with its context, and all that it started, too.
-    """
-
-    def __init__(self, target: str, variables: Mapping[str, str] = {}):
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            interpreter("-m", __name__, target),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-            env=environment() | dict(variables),
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018
-        self._in, self._out, self._lines = (
-            self._process.stdin,
-            self._process.stdout,
-            queue.SimpleQueue[bytes](),
-        )
-        self._listener = Thread(target=self._listen, daemon=True)
-        self._listener.start()
+    def _write(self, line: bytes) -> None:
+        self._output.write(line)
+        self._output.flush()
 
     def _listen(self) -> None:
-        for line in self._out:
-            self._lines.put(line)
-        self._lines.put(b"")  # the end
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(
-                self._process.pid, signal.SIGKILL
-            )  # with all processes that it started
-        self._process.wait()
-        self._listener.join(timeout=1.0)
-        if (
-            not self._listener.is_alive()
-        ):  # else something that the child started still holds the pipe
-            self._out.close()
-        with suppress(BrokenPipeError):
-            self._in.close()
-        self._errors.close()
-
-    def answers_to(
-        self, request: Any, kind: Any, limit_s: float, stop: Event | None = None
-    ) -> Iterator[Any]:
-        """Send a request, and yield the answers, of the type `kind`.
-
-        Raises a ChildDiedError, with its last line on stderr, if the child failed, was killed, was silent for longer
-        than `limit_s` seconds, sent what is no answer, or is not needed any more, since another thread set `stop`.
-        """
-        import msgspec  # here, since not every command needs it
-
-        decoder = msgspec.json.Decoder(kind)
-        with suppress(BrokenPipeError):
-            self._in.write(msgspec.json.encode(request) + b"\n")
-            self._in.flush()  # stays open: when it closes, the child knows that its parent has ended
-        while (line := self._next(limit_s, stop)).endswith(
-            b"\n"
-        ):  # else the child died while it wrote the line
-            try:
-                answer = decoder.decode(line)
-            except ValueError as error:
-                raise ChildDiedError(
-                    f"the process sent what is no answer: {brief(error)}"
-                ) from error
-            yield answer
-        try:
-            code = self._process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            raise ChildDiedError(
-                f"the process did not end within {limit_s:g} s, and was ended"
-            ) from None
-        if code:
-            self._errors.seek(0)
-            last = (
-                self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            )
-            killed = (
-                code < 0 and -code != signal.SIGABRT
-            )  # a process that aborts gives the reason
-            how = f"killed by signal {-code}" if killed else last
-            raise ChildDiedError(f"the process died: {how or f'exit code {code}'}")
-
-    def _next(self, limit_s: float, stop: Event | None) -> bytes:
-        """The next line, or b"" at the end."""
-        slices = math.ceil(
-            limit_s / SLICE_S
-        )  # time in which the whole run was stopped counts as one of them
-        for _ in range(slices + 1):
-            raise_if_interrupted()
-            ended = self._process.poll() is not None
-            if stop is not None and stop.is_set():
-                raise ChildDiedError(
-                    "the process was ended, since nobody needs it any more"
-                )
-            try:
-                return self._lines.get(timeout=limit_s / slices)
-            except queue.Empty:
-                if ended:  # nothing more comes, whoever else holds the pipe
-                    return b""
-        raise ChildDiedError(
-            f"the process said nothing for {limit_s:g} s, and was ended"
-        )
+        """Hear the parent. When it has ended, end this process and all it started."""
+        # not by sys.stdin, which would hold a lock when the interpreter ends
+        lines = messages.Lines(0)
+        while not lines.is_at_end:
+            for word, value in lines.read():
+                self._said.put((word, value))
+        if os.getpgid(0) == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
 
 
-def work(target: str) -> None:
-    """Answer one request, as a child, by a function that takes a `request` and an `answer` to call."""
-    ignore()  # only the parent decides
-    parent = int(os.environ.pop(_PARENT))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before prctl
-            os._exit(1)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what frameworks print
-    module, _, name = target.partition(":")
-    function = getattr(
-        import_module(module), name
-    )  # the first, since a module may time its imports
-    import msgspec
+def run_worker(target: str) -> None:
+    """Call MODULE:FUNCTION with this process's parent."""
+    interrupts.ignore()  # only the parent decides
+    end_with_parent(int(os.environ.pop(PARENT)))
 
-    line, encoder = sys.stdin.buffer.readline(), msgspec.json.Encoder()
-    Thread(target=_end_with_stdin, daemon=True).start()
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what frameworks print goes to stderr
 
-    def answer(message: Any) -> None:
-        answers.write(encoder.encode(message) + b"\n")
-        answers.flush()
-
+    module_name, _, name = target.partition(":")
+    worker = getattr(import_module(module_name), name)
     try:
-        function(
-            msgspec.json.decode(line, type=get_type_hints(function)["request"]), answer
-        )
+        worker(Parent(task_type_of(worker), output))
     except TrigruError as error:
         sys.exit(" ".join(str(error).split()))
 
 
-def _end_with_stdin() -> None:
-    os.read(
-        0, 1
-    )  # until it closes; sys.stdin would hold a lock when the interpreter ends
-    if os.getpgid(0) == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # with all processes that this one started
-    os._exit(1)
+def task_type_of(worker: Worker) -> Any:
+    """The type of the tasks that a worker takes, as its annotation says."""
+    (task_type,) = get_args(get_type_hints(worker)["parent"])
+    return task_type
+
+
+def end_with_parent(parent_id: int) -> None:
+    """Let the kernel end this process when its parent ends, where it can: on Linux."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_id:  # it ended before
+        os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Let the kernel leave this process when its parent ends.
+
+    It still ends when its stdin closes, and so has the time to end what it started.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 0)
 
 
 def collect_less_garbage() -> None:
-    """Leave what is imported alone, and collect rarely: by default, that takes a tenth of the time of a trace."""
+    """Leave what is imported alone, and collect rarely.
+
+    With Python's usual thresholds, collecting takes a tenth of the time of a trace.
+    """
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
 
 
-class JaxEnvironmentError(TrigruError):
-    """JAX does not start with the settings of the environment."""
-
-
-def check_jax(
-    target: str = f"{__package__}.child:start_jax", limit_s: float = JAX_LIMIT_S
-) -> None:
-    """Try to start JAX in a child process if a variable of the environment could keep it from starting.
-
-    The same settings are tried once. `target` is what the child runs, and `limit_s` the seconds until it is given up.
-    Raises a JaxEnvironmentError with JAX's own message.
-    """
-    if find_spec("msgspec") is None:  # without `trigru[bench]` there are no children
-        return
-    prefixes = ("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "TF_XLA_FLAGS", "LIBTPU_")
-    settings = []
-    for name, value in sorted(os.environ.items()):
-        if name.startswith(prefixes):
-            settings.append(f"{name}={value}")
-    if settings:
-        _try_to_start(target, limit_s, ", ".join(settings))
-
-
-@cache
-def _try_to_start(target: str, limit_s: float, settings: str) -> None:
-    try:
-        list(answers_of(target, None, None, limit_s))
-    except ChildDiedError as error:
-        message = str(error).removeprefix("the process ").removeprefix("died: ")
-        raise JaxEnvironmentError(
-            f"JAX does not start with {settings}: {message[:500]}"
-        ) from error
-
-
-def start_jax(request: None, answer: object) -> None:
-    """Start JAX, in the child. Raises a JaxEnvironmentError with the message that the user has to read."""
-    try:
-        import jax
-        import jax.numpy as jnp
-
-        jax.block_until_ready(jax.jit(jnp.dot)(jnp.ones((2, 2)), jnp.ones((2, 2))))
-    except Exception as error:
-        why = (
-            str(error).strip()
-            or f"{type(error).__name__}, without a word. Is there such a device?"
-        )
-        raise JaxEnvironmentError(why) from error
-
-
 if __name__ == "__main__":
-    work(sys.argv[1])
+    run_worker(sys.argv[1])

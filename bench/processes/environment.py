@@ -1,0 +1,51 @@
+"""What child processes are started with: the interpreter, variables of the environment, and how many cores there are."""
+
+import os
+import sys
+
+#: The variable with the process id of a child's parent.
+PARENT = "TRIGRU_PARENT"
+
+
+def interpreter(*arguments: str, python: str | None = None) -> list[str]:
+    """The command that runs Python in its safe-path mode.
+
+    In that mode, no file of the current folder is imported.
+    """
+    return [python or sys.executable, "-P", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """The variables of a child. What the child starts runs in safe-path mode, too."""
+    return os.environ | {PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
+
+
+def parts_of_cpu(devices: int | None) -> dict[str, str]:
+    """The variable of a child that divides a CPU into so many devices.
+
+    It is empty for one device, and for None.
+    """
+    if devices is None or devices <= 1:
+        return {}
+    user_flags = os.environ.get("XLA_FLAGS", "")
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    # of a flag that is there twice, XLA takes the last
+    return {"XLA_FLAGS": f"{user_flags} {flag}".strip()}
+
+
+def shared_memory() -> dict[str, str]:
+    """The variable of a child that shares a GPU's memory with other processes.
+
+    It is empty where the user has set that variable.
+    """
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    if name in os.environ:
+        return {}
+    return {name: "false"}
+
+
+def cores() -> int:
+    """How many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,32 @@
+"""The variables that child processes get."""
+
+import pytest
+from trigru.bench.processes.environment import parts_of_cpu, shared_memory
+
+TWO = "--xla_force_host_platform_device_count=2"
+EIGHT = "--xla_force_host_platform_device_count=8"
+PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
+
+
+def test_a_cpu_is_divided_by_a_flag_of_xla(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    assert parts_of_cpu(2) == {"XLA_FLAGS": TWO}
+
+
+def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(
+    monkeypatch,
+):
+    monkeypatch.setenv("XLA_FLAGS", EIGHT)
+    assert parts_of_cpu(2) == {"XLA_FLAGS": f"{EIGHT} {TWO}"}
+
+
+@pytest.mark.parametrize("devices", [1, None])
+def test_one_device_needs_no_flag(devices):
+    assert parts_of_cpu(devices) == {}
+
+
+def test_the_memory_of_a_gpu_is_shared_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv(PREALLOCATE, raising=False)
+    assert shared_memory() == {PREALLOCATE: "false"}
+    monkeypatch.setenv(PREALLOCATE, "true")
+    assert shared_memory() == {}
