@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import distributions, requires
 from pathlib import Path
+from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from packaging.requirements import InvalidRequirement, Requirement
@@ -176,10 +177,12 @@ def days_between(first: str, every: str, end: date | None = None) -> list[Versio
     number, start, end = int(step[1] or 1), read_day(first), end or today()
     days: list[date] = []
     with suppress(OverflowError, ValueError):  # beyond the last day that there is
-        while (
-            day := start + relativedelta(**{f"{step[2]}s": len(days) * number})
-        ) < end:  # pyright: ignore[reportArgumentType]
+        unit = f"{step[2]}s"
+        day = start
+        while day < end:
             days.append(day)
+            distance: dict[str, Any] = {unit: len(days) * number}
+            day = start + relativedelta(**distance)
     return [VersionSet(day.isoformat(), (), day) for day in (*days, end)]
 
 

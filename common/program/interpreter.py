@@ -151,6 +151,7 @@ def _observed(equation: Any, how: How) -> Function:
     """The function of an equation, which tells an observer what it does."""
     function = evaluation(equation, how)
     observer = how.observe
+    assert observer is not None, "only who observes asks for this function"
     several = equation.primitive.multiple_results
 
     def enter(*operands: Array) -> Any:

@@ -92,9 +92,9 @@ def linen(GRU: Any, Model: Any) -> ModelClass:
         GRU,
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=None,
+        in_axes=None,  # pyright: ignore[reportArgumentType]
         axis_size=2,
-    )  # pyright: ignore[reportArgumentType]
+    )
     own_draw: Any = {
         "is_drawn": True,
         "refuses": False,
