@@ -56,9 +56,8 @@ class Collective:
 class ProgramFacts:
     """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once."""
 
-    fingerprint: (
-        str  # of what it computes; see `fingerprint` in `trigru.common.port.hlo`
-    )
+    #: Of what it computes; see `fingerprint` in `trigru.common.port.hlo`.
+    fingerprint: str
     dots: int  # matrix products
     fusions: int  # operations that XLA runs as one
     whiles: int  # loops
