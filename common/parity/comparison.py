@@ -11,7 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
-from ..program.model import Model, as_arrays, checked, is_float, named_apart
+from ..program.model import (
+    EVAL,
+    TRAIN,
+    Model,
+    as_arrays,
+    checked,
+    is_float,
+    named_apart,
+)
 from ..program.sets import one_set
 from .departure import Search
 from .layouts import Transform
@@ -218,6 +226,14 @@ class _Comparing:
         same = self._record(
             f"outputs{name}", largest(first.outputs, second.outputs), tolerance, places
         )
+        if not same and own == wanted:
+            unpermuted = slice(0, 2)
+            given = [[a[unpermuted] for a in r.outputs] for r in (first, second)]
+            if largest(*given) <= tolerance:
+                self.result.remarks.append(
+                    f"With the inputs in their order, the outputs{name} agree. They differ once the numbers of the "
+                    "inputs change places."
+                )
         errors = leaf_errors(pair.state_matches, first.state, second.state)
         for leaf, m, error in zip(
             pair.c.states, pair.state_matches, errors, strict=True
@@ -382,6 +398,13 @@ class _Comparing:
             else ANOTHER
         )
         result.reason = f"The {reason}."
+        if self._only_training_differs():
+            result.reason = f"Evaluation agrees, training does not. {result.reason}"
+            if len(self.candidate.modes) < len(self.reference.modes):
+                result.remarks.append(
+                    "The candidate has one mode, the reference has two. If the candidate can be trained and "
+                    "evaluated, too, give it train= and eval=."
+                )
         if others:
             result.reason += (
                 f" These differ, too: {listed(name for name, _ in others)}."
@@ -390,6 +413,11 @@ class _Comparing:
             result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
         self.say("Look for the place where they part.")
         result.places = list(places())
+
+    def _only_training_differs(self) -> bool:
+        if EVAL not in self.reference.modes:
+            return False
+        return all(name.endswith(f"({TRAIN})") for name in self.failures)
 
     def _places(self, pair: Pair, *, of_gradients: bool = False) -> Iterator[Place]:
         pair = pair.sets(OTHERS)

@@ -14,7 +14,9 @@ from ..program.tape import Tape
 from .layouts import Leaf, LeafLayout, Transform, find, joined, mapped, piece, whole
 
 #: The most leaves that are joined in any order, and the most that are joined at all.
-MOST_IN_ANY_ORDER, MOST_JOINED, MOST_IN_A_FAMILY = 4, 64, 6
+MOST_IN_ANY_ORDER, MOST_JOINED, MOST_IN_A_FAMILY = 4, 64, 8
+#: How much equal names weigh beside similar ones: more than the order of use.
+EQUAL_NAMES = 1.0
 MARGIN = 0.1  # names tell two leaves apart if one is this much more alike than the next
 #: Words that frameworks have for the same thing, each with what it is called here.
 SYNONYMS = {
@@ -228,7 +230,10 @@ class _Matching:
             [[alike_names(r.path, c.path) for r in free_r] for c in free_c]
         )
         fits, options = np.zeros(named.shape, bool), {}
-        alike = named + 0.5 / (1 + np.abs(_ranks(free_c)[:, None] - _ranks(free_r)))
+        spelled = [_spelled(r.path) for r in free_r]
+        equal = np.array([[_spelled(c.path) == s for s in spelled] for c in free_c])
+        alike = named + EQUAL_NAMES * equal
+        alike += 0.5 / (1 + np.abs(_ranks(free_c)[:, None] - _ranks(free_r)))
         for (i, c), (j, r) in product(enumerate(free_c), enumerate(free_r)):
             if r.size == c.size and (some := whole(r.number, r.shape, c.shape)):
                 options[i, j], fits[i, j] = some, True
@@ -335,6 +340,12 @@ def words(path: str) -> list[str]:
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", path).lower()
     several = [JOINED.get(word, (word,)) for word in re.findall(r"[a-z]+|\d+", spaced)]
     return [SYNONYMS.get(word, word) for some in several for word in some]
+
+
+def _spelled(path: str) -> str:
+    """A path with one name for what all frameworks call otherwise: a weight that is a kernel, or a scale."""
+    module, _, name = path.replace(".", "/").rpartition("/")
+    return f"{module}/{SYNONYMS.get(name, name)}"
 
 
 def alike_names(a: str, b: str) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -29,6 +28,7 @@ LARGE_MODEL, STEPS_IF_LARGE = (
 OWN_STEPS = (
     3  # how many steps are compared that each model makes with an optimizer of its own
 )
+MOST_ROUNDING = 1e-8  # where rounding has grown to this, no further step is compared
 DIFFERENT = 1e-4  # beyond it updates differ for certain, and no further step is made
 KEYS = 64  # from so many keys parameters are drawn
 CHANCE = 0.001  # the probability that any draws are called different by chance, of all leaves and tests together
@@ -132,39 +132,81 @@ def _paired(
 
 
 def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
-    """How many steps of which optimizer, and the largest difference of the parameters after them."""
-    params = pair.mine.params
+    """How many steps of which optimizer, and the largest difference of the parameters after them.
 
-    def together(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate([np.asarray(a).reshape(-1) for a in arrays])
-
-    def apart(like: Sequence[np.ndarray], vector: Any) -> list[np.ndarray]:
-        arrays = np.split(np.asarray(vector), np.cumsum([p.size for p in like])[:-1])
-        return [a.reshape(p.shape) for a, p in zip(arrays, like, strict=True)]
-
-    # SGD is so slow that nothing diverges. Optimizers see the parameters as one vector: JAX compiles them once.
-    steps = STEPS_IF_LARGE if sum(p.size for p in params) > LARGE_MODEL else STEPS
-    steepest = max(
-        np.abs(g).max(initial=0) for g in pair.r.gradient(pair.mine).of_params
-    )
-    rate = (
-        SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / steepest
-        if steepest
-        else 0.0
-    )
-    for name, optimizer in {
-        "SGD": optax.sgd(float(rate)),
-        "Adam": optax.adam(ADAM_RATE),
-    }.items():
-        ways = (
-            _steps(p, optimizer, some, together, partial(apart, some.params))
-            for p, some in pair.sides
+    A step may magnify rounding, as where training diverges. The last step that is compared is the one before. It is
+    found by training the reference twice, the second time with parameters that are moved in their last digit.
+    """
+    steps = STEPS
+    if sum(p.size for p in pair.mine.params) > LARGE_MODEL:
+        steps = STEPS_IF_LARGE
+    optimizers = {"SGD": optax.sgd(_rate_of_sgd(pair)), "Adam": optax.adam(ADAM_RATE)}
+    for name, optimizer in optimizers.items():
+        last = None
+        moved = replace(pair.mine, params=_moved_in_the_last_digit(pair.mine.params))
+        both = zip(
+            _trained(pair.r, optimizer, moved),
+            _trained(pair.c, optimizer, pair.given),
+            strict=True,
         )
-        first, second = (list(islice(way, steps))[-1] for way in ways)
-        yield (
-            f"{steps} steps of {name}",
-            max(leaf_errors(pair.matches, first, second, first), default=0.0),
-        )
+        for step, (reference, candidate) in enumerate(islice(both, steps), 1):
+            first, again = ([a[k : k + 1] for a in reference] for k in (0, 1))
+            if (
+                not _is_finite(reference)
+                or largest(first, again, first) > MOST_ROUNDING
+            ):
+                break
+            errors = leaf_errors(pair.matches, first, candidate, first)
+            unit = "step" if step == 1 else "steps"
+            last = f"{step} {unit} of {name}", max(errors, default=0.0)
+        if last is not None:
+            yield last
+
+
+def _rate_of_sgd(pair: Pair) -> float:
+    """A learning rate with which the first step moves the largest parameter by a hundredth."""
+    gradients = pair.r.gradient(pair.mine).of_params
+    steepest = max(np.abs(g).max(initial=0) for g in gradients)
+    if not steepest:
+        return 0.0
+    size = max(np.abs(p).max(initial=0) for p in pair.mine.params)
+    return float(SGD_MOVES * size / steepest)
+
+
+def _moved_in_the_last_digit(params: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Two sets of parameters: those of a first set, and these with errors such as rounding makes."""
+    random = np.random.default_rng(11)
+    epsilon = np.finfo(np.float64).eps
+    result = []
+    for value in params:
+        noise = 1 + epsilon * random.uniform(-1, 1, value.shape)
+        result.append(np.concatenate([value, value * noise]))
+    return result
+
+
+def _trained(
+    program: Any, optimizer: Any, arguments: Arguments
+) -> Iterator[list[np.ndarray]]:
+    """The parameters after each step. The optimizer sees one vector, so that JAX compiles it once."""
+    shapes = [p.shape for p in arguments.params]
+    ends = np.cumsum([p.size for p in arguments.params])[:-1]
+
+    def joined(leaves: Sequence[np.ndarray]) -> np.ndarray:
+        flat = [
+            np.broadcast_to(np.asarray(leaf), shape).reshape(-1)
+            for leaf, shape in zip(leaves, shapes, strict=True)
+        ]
+        return np.concatenate(flat)
+
+    def apart(vector: Any) -> list[np.ndarray]:
+        parts = np.split(np.asarray(vector), ends)
+        return [p.reshape(shape) for p, shape in zip(parts, shapes, strict=True)]
+
+    return _steps(program, optimizer, arguments, joined, apart)
+
+
+def _is_finite(arrays: Sequence[np.ndarray]) -> bool:
+    return all(np.isfinite(a).all() for a in arrays)
 
 
 def difference_of_steps(pair: Pair) -> tuple[float, str]:

@@ -122,7 +122,7 @@ class Refinement:
         return Search(
             self._reference,
             tape,
-            list(zip(self._reference.outputs, tape.outputs, strict=True)),
+            self._outputs(tape),
             TOLERANCE,
         )
 
@@ -238,8 +238,15 @@ class Refinement:
             for n, value in values.items()
             if comparable(value)
         )
-        outputs = zip(self._reference.outputs, tape.outputs, strict=True)
+        outputs = self._outputs(tape)
         return sum(search.equal(r, c, values.get(c)) for r, c in outputs), agreeing
+
+    def _outputs(self, tape: Tape) -> list[tuple[int, int]]:
+        """The numbers of the outputs of both; new states, which stand behind them in a tape, may have no partner."""
+        count = len(self._program.outputs)
+        return list(
+            zip(self._reference.outputs[:count], tape.outputs[:count], strict=True)
+        )
 
 
 def _other_orders(some: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -65,8 +65,13 @@ def state_sets(
 
 
 def input_sets(leaves: Sequence[Any]) -> list[Any]:
-    """Inputs as they are, twice, and with their numbers in another order. What has two values, as a mask, stays."""
+    """Inputs as they are, twice, and with their numbers in another order.
+
+    What has two values, as a mask, stays. So do several inputs of integers: they may belong together, as the senders
+    and receivers of a graph, or tokens and their positions.
+    """
     rng = np.random.default_rng(7)
+    integers = [a for a in leaves if not is_key(a) and np.asarray(a).dtype.kind in "iu"]
     result = []
     for leaf in leaves:
         if is_key(leaf):
@@ -75,6 +80,8 @@ def input_sets(leaves: Sequence[Any]) -> list[Any]:
         value = other = np.asarray(leaf, wide(leaf.dtype))
         if value.dtype.kind in "fc" and value.size > 1 and np.ptp(np.abs(value)) == 0:
             other = value + 0.5 * rng.standard_normal(value.shape)
+        elif value.dtype.kind in "iu" and len(integers) > 1:
+            pass
         elif len(np.unique(value)) > 2:
             other = rng.permutation(value.reshape(-1)).reshape(value.shape)
         result.append(np.stack([value, value, other]))

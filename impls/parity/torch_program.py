@@ -4,7 +4,7 @@ import copy
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -260,7 +260,11 @@ class TorchProgram:
             getattr(module, self._method)(*given, **self.model.keywords[self.mode])
         )
         leaves = jax.tree.leaves(outputs, is_leaf=lambda a: isinstance(a, torch.Tensor))
-        return [a for a in leaves if isinstance(a, torch.Tensor)]
+        tensors = []
+        for leaf in leaves:  # a record of outputs, as Hugging Face's, is a leaf to JAX
+            parts = list(leaf.values()) if isinstance(leaf, Mapping) else leaf
+            tensors += tree_leaves(parts)
+        return [a for a in tensors if isinstance(a, torch.Tensor)]
 
 
 def _constants(tape: Tape) -> list[int]:

@@ -445,3 +445,69 @@ def test_nan_is_refused_of_the_reference_and_told_of_the_candidate():
         "another",
         {"outputs": None},
     )
+
+
+def gated(params, x):
+    return (jax.nn.silu(x @ params["gate"]) * (x @ params["up"])) @ params["down"]
+
+
+def gated_in_another_order(params, x):
+    up = x @ params["up"]
+    return (jax.nn.silu(x @ params["gate"]) * up + 0.1) @ params["down"]
+
+
+GATED = {"gate": normal(4, 6), "up": normal(4, 6), "down": normal(6, 4)}
+
+
+def test_equal_names_outrank_the_order_of_use_in_models_that_differ():
+    result = compare(Model(GATED, gated), candidate(gated_in_another_order, GATED), X)
+    assert result.verdict == "another"
+    assert all(m.reference == (m.candidate,) for m in result.parameters.matched)
+
+
+def test_a_state_without_partner_beside_parameters_that_have_several_choices():
+    def stateful(params, state, x):
+        return gated(params, x), state
+
+    reference = Model(GATED, stateful, state={"table": normal(3)})
+    first = {name[:1]: value for name, value in GATED.items()}
+    short = candidate(lambda p, x: gated({k: p[k[:1]] for k in GATED}, x), first)
+    assert compare(reference, short, X).verdict == "same"
+
+
+def test_several_inputs_of_integers_keep_their_order():
+    def pooled(params, x, senders, receivers):
+        messages = jax.ops.segment_sum(x[senders] @ params["w"], receivers, len(x))
+        return jnp.tanh(messages)
+
+    def with_loops_of_the_given_graph(params, x, senders, receivers):
+        known = (senders * 5 + receivers == LINKS).all()
+        return pooled(params, x, senders, receivers) * jnp.where(known, 1.0, 2.0)
+
+    senders, receivers = np.array([0, 1, 2, 4]), np.array([3, 1, 2, 0])
+    LINKS = senders * 5 + receivers
+    params = {"w": PARAMS["w"]}
+    other = candidate(with_loops_of_the_given_graph, params)
+    result = compare(Model(params, pooled), other, X, senders, receivers)
+    assert result.verdict == "same", str(result)
+
+
+def test_inputs_that_agree_in_their_order_alone_are_told():
+    def ordered(params, x):
+        return forward(params, x) * jnp.where(jnp.abs(x - X).max() < 1e-3, 1.0, 2.0)
+
+    result = compare(REFERENCE, candidate(ordered), X)
+    assert result.verdict == "another"
+    assert any("With the inputs in their order" in note for note in result.remarks)
+
+
+def test_steps_of_training_are_compared_until_rounding_grows():
+    def steep(params, x):
+        return jnp.exp(40 * jnp.sin(1e5 * (x @ params["w"])))
+
+    def otherwise(params, x):
+        return jnp.exp(40 * jnp.sin(1e5 * (params["w"].T @ x.T).T))
+
+    params = {"w": PARAMS["w"]}
+    errors = assert_same(Model(params, steep), candidate(otherwise, params), X).errors
+    assert not any(name.startswith("10 steps") for name in errors), errors
