@@ -119,7 +119,7 @@ TABLES: dict[str, tuple[Sequence[str], Iterable[Sequence[str]]]] = {
             (
                 f"`{w.name}`",
                 *map(str, (w.batch_size, w.time, w.input_size, w.hidden_size)),
-                f"{w.parameters():,}",
+                f"{w.parameters:,}",
                 "yes" if w.name in QUICK else "",
                 w.summary,
             )

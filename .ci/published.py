@@ -10,9 +10,10 @@ from textwrap import shorten
 
 from msgspec.structs import replace
 from trigru.bench.analysis.answer import COMPARED, Answer, AnswerRow, answer
+from trigru.bench.analysis.benchmarks import Benchmark
+from trigru.bench.analysis.comparison import TimeComparison
 from trigru.bench.analysis.merge import judged_by_other_clock, load
 from trigru.bench.analysis.pairs import difference, speedups
-from trigru.bench.arms.workloads import QUICK
 from trigru.bench.commands.matrix import matrix_picture, matrix_tables, read
 from trigru.bench.reporting import answer as screens
 from trigru.bench.reporting.console import Section
@@ -32,19 +33,19 @@ from trigru.bench.reporting.numbers import (
 from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
 from trigru.bench.reporting.times import overhead_tables
 from trigru.bench.results.arm import Sized
-from trigru.bench.results.run import Benchmark, TimeComparison
 from trigru.bench.upgrades.tables import change_lines
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
 from trigru.impls import get_port
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results"
+#: The workloads of the answer that a reader sees first.
+FIRST = ("question", "medium")
 #: What people do, by a workload and a phase of the published run.
 SITUATIONS = {
     ("question", "step"): "One time step a call",
     ("question", "forward"): "Streaming, a chunk a call",
     ("question", "train_step"): "Training on one sequence",
-    ("vowels", "train_step"): "Training on small batches",
     ("medium", "train_step"): "Training a model of common size",
     ("large", "train_step"): "Training a large model",
 }
@@ -157,7 +158,8 @@ def times(clock: str) -> str:
                 for at in SITUATIONS
             ]
             cells = (
-                b and f"{_whole(format_time(b.median_s))}, {_ratio(b, b.verdict)}"
+                b
+                and f"{_whole(format_time(b.median_s))}, {_ratio(b.comparison, b.verdict)}"
                 for b in found
             )
             rows += [
@@ -188,9 +190,9 @@ def _claim(at: tuple[str, str], pair: str) -> str:
         return NOT_MEASURED
     d = difference(published("cpu").run.benchmarks, first, second)
     if queued or first.arm.port != second.arm.port or d.verdict != "slower":
-        return _ratio(d, d.verdict)
+        return _ratio(d.comparison, d.verdict)
     more = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
-    return f"{_ratio(d, d.verdict)}, +{_whole(more)}"
+    return f"{_ratio(d.comparison, d.verdict)}, +{_whole(more)}"
 
 
 def fastest() -> str:
@@ -214,7 +216,7 @@ def versions() -> str:
             text,
             CALLED[label],
             *(
-                _moved(*(row_at(of, at).cells[label][port] for of in both))
+                _moved(*(row_at(of, at).cells[label][port].comparison for of in both))
                 for port in new.ports
             ),
         )
@@ -238,14 +240,14 @@ def _packages(of: Answer) -> str:
 
 
 def quick(whole: Answer) -> Answer:
-    """The answer at the sizes of `--quick` alone."""
+    """The answer for one sequence and for a batch, at the sizes that people ask about."""
     return replace(
-        whole, rows=[row for row in whole.rows if str(row.workload) in QUICK]
+        whole, rows=[row for row in whole.rows if str(row.workload) in FIRST]
     )
 
 
 def sentences() -> str:
-    """The answer of the published run at the sizes of `--quick`, in the sentences of the screen."""
+    """The answer of the published run, in the sentences of the screen."""
     of = quick(published("cpu"))
     heading, advice = screens.advice_of(of)
     head = [
@@ -278,19 +280,14 @@ def sizes() -> str:
 
 
 def kernel(name: str) -> str:
-    """The fused kernel against each port's own cell, and plain JAX's against peers: a column for each size."""
+    """The fused kernel against each port's own cell: a column for each size."""
     of, rows = published(name), {}
     by_hand = {"pure": "plain JAX: a scan by hand"}
     own = [
         (by_hand.get(s.other.arm.port) or name_of(s.other.arm.port), s)
         for s in speedups(of.run)
     ]
-    peers = [
-        (s.other.name, s)
-        for s in speedups(of.run, "peers")
-        if s.benchmark.arm.port == "pure"
-    ]
-    for title, s in own + peers:
+    for title, s in own:
         at = str(s.benchmark.arm.workload), s.benchmark.arm.phase
         rows.setdefault(title, {})[_sizes(at)] = _ratio(s.ratio, s.verdict)
     columns = dict.fromkeys(words for row in rows.values() for words in row)

@@ -61,7 +61,7 @@ EXTRAS = {
     "platformdirs": "bench",
     "pytest_benchmark": "bench",
     "tabulate": "bench",
-    "torch": "peers",
+    "torch": "torch",
 }
 
 

@@ -1,12 +1,14 @@
 """What changed between two runs: an upgrade of a framework, a commit, another machine.
 
-The two runs are not paired, but the rounds within each run are. So each arm's ratio to the baseline is compared: new /
-old of time / pure[jit]. What slows all arms of a run alike cancels in this ratio. The baseline itself cannot be judged
-in this way. The change of its time is shown; the machine may be its cause.
+The two runs are not paired, but the rounds within each run are. So each arm's ratio to the
+baseline is compared: new / old of time / pure[jit]. What slows all arms of a run alike
+cancels in this ratio. The baseline itself cannot be judged in this way. The change of its
+time is shown; the machine may be its cause.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -15,11 +17,13 @@ from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.machine import machine_differences
 from ..results.proof import Proof, proofs_of
-from ..results.run import Benchmark, Results, TimeComparison
+from .benchmarks import Benchmark, Results
+from .comparison import TimeComparison, Verdict
 from .merge import baseline_of
-from .statistics import beyond_chance, compare_effects, effect_of, verdict
+from .statistics import Effect, beyond_chance, compare_effects, effect_of, verdict
 
-#: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
+#: In a group whose noise floor is above this, an arm that seems unchanged may well have
+#: changed.
 TOO_NOISY = 0.30
 
 
@@ -30,9 +34,10 @@ class ArmChange:
     arm: Arm
     old_time_s: float  # median seconds per call
     new_time_s: float
-    comparison: TimeComparison  # new / old of time / baseline time; of the time itself for the baseline
+    #: New / old of time / baseline time; of the time itself for the baseline.
+    comparison: TimeComparison
     floor: float  # the larger of the two groups' noise floors, as a fraction
-    verdict: str  # "faster", "slower" or "indistinguishable" than before; "-" for the baseline
+    verdict: Verdict | Literal["-"]  # than before; "-" for the baseline
     chance: float  # how often an arm that did not change seems slower by as much
     believed: bool = False  # faster or slower beyond what chance makes of as many arms
     regression: bool = False  # that, and slower by more than is allowed
@@ -43,13 +48,13 @@ class ArmChange:
 
     @property
     def lost_in_noise(self) -> bool:
-        """Whether the noise is so large that not even an unchanged time can be claimed."""
+        """Whether not even an unchanged time can be claimed, so large is the noise."""
         return self.arm.role == "arm" and not self.moved and self.floor > TOO_NOISY
 
 
 @dataclass(frozen=True)
 class ProofChange:
-    """What was proven of a port on a kernel in each run; None where nothing was measured."""
+    """What was proven of a port on a kernel in each run; None: nothing was measured."""
 
     port: str
     kernel: str
@@ -58,11 +63,9 @@ class ProofChange:
 
     @property
     def newly_failed(self) -> list[str]:
-        return (
-            [check for check in self.new.failed if check not in self.old.failed]
-            if self.old and self.new
-            else []
-        )
+        if self.old is None or self.new is None:
+            return []
+        return [check for check in self.new.failed if check not in self.old.failed]
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,8 @@ class Diff:
 
     old: Results
     new: Results
-    changes: list[
-        ArmChange
-    ]  # of each arm that both files have, in the order of the new file
+    #: Of each arm that both files have, in the order of the new file.
+    changes: list[ArmChange]
     proofs: list[ProofChange]  # for each port and kernel in either file
     problems: list[Problem]
     fail_above: float
@@ -103,34 +105,40 @@ class Diff:
 
     @property
     def exit_code(self) -> int:
-        """1 if equality was lost; else 125 if problems were not accepted; else 1 if there is a regression; else 0."""
+        """What the command exits with.
+
+        It is 1 if equality was lost; else 125 if problems were not accepted; else 1 if
+        there is a regression; else 0.
+        """
         if self.lost_proofs:
             return 1
-        return 125 if self.problems and not self.anyway else int(bool(self.regressions))
+        if self.problems and not self.anyway:
+            return 125
+        return 1 if self.regressions else 0
 
     @property
     def moved(self) -> list[ArmChange]:
         """What moved: regressions, then the largest changes first."""
-        moved = [change for change in self.changes if change.moved]
-        return sorted(
-            moved,
-            key=lambda change: (
-                not change.regression,
-                -abs(np.log(change.comparison.ratio)),
-            ),
-        )
+
+        def rank(change: ArmChange) -> tuple[bool, float]:
+            size = abs(np.log(change.comparison.ratio))
+            return not change.regression, -float(size)
+
+        return sorted((change for change in self.changes if change.moved), key=rank)
 
     def moved_baselines(self) -> dict[str, float]:
-        """By group, those whose time changed, either way, by more than an arm's may and more than its interval."""
-        found, limit = (
-            {c.arm.group: c.comparison for c in self.changes if c.arm.is_baseline},
-            np.log1p(self.fail_above),
-        )
-        return {
-            name: c.ratio
-            for name, c in found.items()
-            if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high
-        }
+        """By group, the ratio of those baselines whose time changed.
+
+        It did if it is beyond what an arm may change, either way, and its interval.
+        """
+        limit = np.log1p(self.fail_above)
+        moved = {}
+        for change in self.changes:
+            c = change.comparison
+            is_beyond = abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high
+            if change.arm.is_baseline and is_beyond:
+                moved[change.arm.group] = c.ratio
+        return moved
 
 
 def diff(
@@ -138,108 +146,134 @@ def diff(
 ) -> Diff:
     """Compare two runs: what was proven, and arm by arm.
 
-    A regression is an arm whose interval excludes no change, whose change is above the noise floor of both files, and
-    that takes more than 1 + fail_above times as long, relative to the baseline. And since some of many arms seem slower
-    by chance, it is one that is believed among all arms: see `beyond_chance`.
+    A regression is an arm whose interval excludes no change, whose change is above the
+    noise floor of both files, and that takes more than 1 + fail_above times as long,
+    relative to the baseline. And since some of many arms seem slower by chance, it is one
+    that is believed among all arms: see `beyond_chance`.
 
-    An InputError says if `fail_above` is no share. With `anyway`, arms that are in one file only, files of interrupted
-    runs, and another device or environment are accepted.
+    An InputError says if `fail_above` is no share. With `anyway`, arms that are in one
+    file only, files of interrupted runs, and another device or environment are accepted.
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(
             f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %."
         )
-    before, problems = old.groups(), list(_problems(old, new))
-    in_old = {b.arm.id for b in old.benchmarks}
-    changes = [
-        _change(before[b.group], of, b.arm.id)
-        for of in new.groups().values()
-        for b in of
-        if b.arm.id in in_old
-    ]
-    was, now = (
-        {(p.port, p.kernel): p for p in proofs_of(run.trigru.begun.equality or ())}
-        for run in (old, new)
-    )
-    proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in was | now]
+    old_groups = old.groups()
+    old_ids = {b.arm.id for b in old.benchmarks}
+    changes = []
+    for name, group in new.groups().items():
+        for b in group:
+            if b.arm.id in old_ids:
+                changes.append(_change(old_groups[name], group, b.arm.id))
     return Diff(
         old,
         new,
         judge_together(changes, fail_above),
-        proofs,
-        problems,
+        _proof_changes(old, new),
+        list(_problems(old, new)),
         fail_above,
         anyway,
     )
 
 
-def judge_together(changes: list[ArmChange], fail_above: float) -> list[ArmChange]:
-    """The changes, each arm's with whether it is believed among all arms, in its direction."""
-    arms, sure = [change for change in changes if change.arm.role == "arm"], set[str]()
-    for way, chances in (
-        ("slower", [c.chance for c in arms]),
-        ("faster", [1 - c.chance for c in arms]),
-    ):
-        judged = zip(arms, beyond_chance(chances), strict=True)
-        sure |= {c.arm.id for c, is_sure in judged if is_sure and c.verdict == way}
-    slow = {
-        c.arm.id
-        for c in arms
-        if c.verdict == "slower" and c.comparison.ratio > 1 + fail_above
-    }
-    return [
-        replace(c, believed=c.arm.id in sure, regression=c.arm.id in sure & slow)
-        for c in changes
-    ]
+def judge_together(changes: Sequence[ArmChange], fail_above: float) -> list[ArmChange]:
+    """The changes, each with whether it is believed among all arms, in its direction."""
+    arms = [change for change in changes if change.arm.role == "arm"]
+    slower = beyond_chance([change.chance for change in arms])
+    faster = beyond_chance([1 - change.chance for change in arms])
+    believed = set()
+    for change, seems_slower, seems_faster in zip(arms, slower, faster, strict=True):
+        if seems_slower and change.verdict == "slower":
+            believed.add(change.arm.id)
+        if seems_faster and change.verdict == "faster":
+            believed.add(change.arm.id)
+
+    judged = []
+    for change in changes:
+        is_believed = change.arm.id in believed
+        is_slower = change.verdict == "slower"
+        is_allowed = change.comparison.ratio <= 1 + fail_above
+        is_regression = is_believed and is_slower and not is_allowed
+        judged.append(replace(change, believed=is_believed, regression=is_regression))
+    return judged
 
 
-def _change(before: list[Benchmark], after: list[Benchmark], arm: str) -> ArmChange:
-    """The change of one arm of a group, relative to the baseline; of the baseline, that of its own time."""
-    new, old = (
-        next(b for b in benchmarks if b.arm.id == arm) for benchmarks in (after, before)
+def _change(
+    old_group: Sequence[Benchmark], new_group: Sequence[Benchmark], arm_id: str
+) -> ArmChange:
+    """The change of an arm of a group, relative to the baseline; of the baseline, that
+    of its own time.
+    """
+    old = next(b for b in old_group if b.arm.id == arm_id)
+    new = next(b for b in new_group if b.arm.id == arm_id)
+    comparison, chance = compare_effects(
+        _effect(new, new_group), _effect(old, old_group)
     )
-    alone = 0.0 if new.arm.is_baseline else 1.0
-    effects = [
-        effect_of(
-            np.log(b.time_s) - alone * np.log(baseline_of(benchmarks).time_s), b.process
-        )
-        for b, benchmarks in ((new, after), (old, before))
-    ]
-    (comparison, chance), floor = compare_effects(*effects), max(new.floor, old.floor)
-    word = "-" if new.arm.is_baseline else verdict(comparison, floor)
+    floor = max(new.floor, old.floor)
     return ArmChange(
-        new.arm, old.median_s, new.median_s, comparison, floor, word, chance
+        new.arm,
+        old.median_s,
+        new.median_s,
+        comparison,
+        floor,
+        verdict="-" if new.arm.is_baseline else verdict(comparison, floor),
+        chance=chance,
     )
+
+
+def _effect(b: Benchmark, group: Sequence[Benchmark]) -> Effect:
+    log_time = np.log(b.time_s)
+    if not b.arm.is_baseline:
+        log_time = log_time - np.log(baseline_of(group).time_s)
+    return effect_of(log_time, b.process)
+
+
+def _proof_changes(old: Results, new: Results) -> list[ProofChange]:
+    old_proofs, new_proofs = _proofs(old), _proofs(new)
+    keys = old_proofs | new_proofs  # in the order of the old file
+    return [ProofChange(*key, old_proofs.get(key), new_proofs.get(key)) for key in keys]
+
+
+def _proofs(results: Results) -> dict[tuple[str, str], Proof]:
+    """The proofs of a run, by port and kernel."""
+    proofs = proofs_of(results.trigru.begun.equality or ())
+    return {(proof.port, proof.kernel): proof for proof in proofs}
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:
     for file, results in (("OLD", old), ("NEW", new)):
         if not results.trigru.complete:
             yield Problem(f"the run of {file} was interrupted: not all was measured")
-    differences = list(
-        machine_differences(old.trigru.machine, new.trigru.machine, versions=False)
-    )
-    clocks = [
-        results.benchmarks[0].facts.clock
-        for results in (new, old)
-        if results.benchmarks
-    ]
-    if len({*clocks}) == 2:
-        differences.append(f"calls {clocks[0]}, were {clocks[1]}")
-    for detail in differences:
+    for detail in _differences(old, new):
         yield Problem("the machine or its environment differs", detail)
-    for file, has, lacks in (("NEW", old, new), ("OLD", new, old)):
-        there = {b.arm.id for b in lacks.benchmarks}
-        reasons = {
-            u.arm.id if u.arm.style else (u.arm.group, u.arm.port): u.reason.rstrip(".")
-            for u in lacks.untimed
-        }
-        absent = [b.arm for b in has.benchmarks if b.arm.id not in there]
-        why = {
-            arm.id: reasons.get(arm.id, reasons.get((arm.group, arm.port), ""))
-            for arm in absent
-        }
-        for (_, reason), arms in grouped(
-            absent, lambda arm, why=why: (arm.port, why[arm.id])
-        ).items():
-            yield Problem(f"missing in {file}", reason, tuple(arms))
+    yield from _missing("NEW", old, new)
+    yield from _missing("OLD", new, old)
+
+
+def _differences(old: Results, new: Results) -> list[str]:
+    """How the machines differ, and the clocks that lead."""
+    differences = machine_differences(
+        old.trigru.machine, new.trigru.machine, versions=False
+    )
+    clocks = old.trigru.clock, new.trigru.clock
+    if old.benchmarks and new.benchmarks and clocks[0] != clocks[1]:
+        differences.append(f"calls {clocks[1]}, were {clocks[0]}")
+    return differences
+
+
+def _missing(file: str, has: Results, lacks: Results) -> Iterator[Problem]:
+    """The arms that a file lacks and the other one has, by port and reason."""
+    there = {b.arm.id for b in lacks.benchmarks}
+    absent = [b.arm for b in has.benchmarks if b.arm.id not in there]
+    reasons = {}
+    for untimed in lacks.untimed:
+        arm = untimed.arm
+        key = arm.id if arm.style else (arm.group, arm.port)
+        reasons[key] = untimed.reason.rstrip(".")
+
+    def port_and_reason(arm: Arm) -> tuple[str, str]:
+        of_port = reasons.get((arm.group, arm.port), "")
+        return arm.port, reasons.get(arm.id, of_port)
+
+    for (_, reason), arms in grouped(absent, port_and_reason).items():
+        yield Problem(f"missing in {file}", reason, tuple(arms))

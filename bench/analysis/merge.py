@@ -1,141 +1,108 @@
-"""The arms of a run, made of its records: ratios, noise floors and verdicts are computed here, and stored nowhere."""
+"""From a run to what it shows: the arms with a number, and those without."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
-import numpy as np
-from msgspec.structs import astuple, replace
-
-from ...common.errors import TrigruError, UnknownNameError, brief
-from ..arms.workloads import get_workload, work_of
+from ...common.errors import InputError, TrigruError, UnknownNameError, brief
+from ..arms.workloads import get_workload
 from ..results.arm import NO_BASELINE, OTHER_CLOCK, Arm, Untimed
 from ..results.files import PARTIAL, Journal, ResultsFileError, read
-from ..results.run import Benchmark, Results, Run, Timed
-from .evidence import check_evidence
-from .statistics import compare, noise_floor, verdict
+from ..results.grouping import grouped
+from ..results.run import Run
+from .benchmarks import Benchmark, Results, judge
 
 
 def load(path: Path) -> Results:
     """The run of a results file or a folder, or of a journal as far as it came.
 
-    Raises a TrigruError if it cannot be read, or contradicts itself.
+    Raises a TrigruError if it cannot be read.
     """
-    run = Journal.read(path) if path.suffix == Path(PARTIAL).suffix else read(path)
+    is_journal = path.suffix == Path(PARTIAL).suffix
+    run = Journal.read(path).run if is_journal else read(path)
     try:
-        check_evidence(run)
-        return merge(run)
-    except (
-        ValueError,
-        UnknownNameError,
-    ) as error:  # the latter of a workload, as of another version
+        for workload in run.plan.workloads:
+            get_workload(workload)
+        for arm in run.begun.arms:
+            get_workload(arm.workload)
+    except (UnknownNameError, InputError) as error:  # as of another version
         raise ResultsFileError(
-            f"{path} contradicts itself, so nothing of it is shown: {brief(error)}."
+            f"{path} cannot be shown by this version: {brief(error)}"
         ) from error
+    return merge(run)
 
 
 def merge(run: Run) -> Results:
-    """What a run shows. Raises a TrigruError if it has nothing, not even a reason why.
+    """What a run shows.
 
-    An arm that has no number in one process has none at all; nor has any arm without the baseline and its duplicate.
+    An arm that has no number in one process has none at all; nor has any arm without the
+    baseline and its duplicate. Raises a TrigruError if the run has nothing, not even a
+    reason why.
     """
-    reasons, benchmarks, untimed = run.reasons, list[Benchmark](), list[Untimed]()
+    reasons = run.reasons
     if not run.started and not reasons:
         raise TrigruError("nothing was measured.")
-    for group, arms in run.groups().items():
-        lines = [line for line in run.groups_timed if line.group == group]
-        lines.sort(
-            key=lambda line: line.process
-        )  # whichever process was the first to end
-        seen = defaultdict[str, dict[int, Timed]](
-            dict
-        )  # by the arm's id, then by process
-        for line in lines:
-            for t in line.timed:
-                seen[t.arm][line.process] = t
-        there = [
-            arm
-            for arm in arms
-            if lines and arm.id not in reasons and len(seen[arm.id]) == len(lines)
-        ]
-        if not {"baseline", "duplicate"} <= {arm.role for arm in there}:
-            was_tried = lines or any(
-                arm.id in reasons for arm in arms if arm.role != "arm"
-            )
-            without = (arm for arm in arms if was_tried or arm.id in reasons)
-            untimed += [
-                reasons.get(arm.id) or Untimed(arm, NO_BASELINE) for arm in without
-            ]
-            continue
-        for arm in arms:
-            if arm not in there:
-                reason = (
-                    reasons[arm.id].reason
-                    if arm.id in reasons
-                    else "not measured in every process"
-                )
-                lost_later = arm.id in reasons and bool(
-                    seen[arm.id]
-                )  # though others timed it
-                untimed.append(
-                    Untimed(arm, f"in one process: {reason}" if lost_later else reason)
-                )
-        benchmarks += judged([(arm, seen[arm.id]) for arm in there])
+    samples = grouped(run.samples, lambda sample: sample.arm)
+    facts = grouped(run.facts, lambda known: known.arm)
+    benchmarks: list[Benchmark] = []
+    untimed: list[Untimed] = []
+    for arms in run.groups().values():
+        tried = [arm for arm in arms if arm.id not in reasons]
+        judged = judge(tried, samples, facts, run.clock)
+        benchmarks += judged
+        if judged:
+            untimed += _left_out(run, arms, judged, timed_ids=samples.keys())
+        else:
+            untimed += _all_left_out(run, arms, timed_ids=samples.keys())
     return Results(run, benchmarks, untimed)
 
 
-def judged(arms: Sequence[tuple[Arm, dict[int, Timed]]]) -> list[Benchmark]:
-    """Arms of a group with their samples, by process, against its baseline; its duplicate shows the noise floor."""
-    time_s = [np.concatenate([t.time_s for t in timed.values()]) for _, timed in arms]
-    at = {arm.role: number for number, (arm, _) in enumerate(arms)}
-    process = [
-        number for number, t in arms[at["baseline"]][1].items() for _ in t.time_s
-    ]
-    ratios = [compare(own_s, time_s[at["baseline"]], process) for own_s in time_s]
-    floor = noise_floor(ratios[at["duplicate"]], len({*process}))
-    found = []
-    for (arm, timed), r in zip(arms, ratios, strict=True):
-        workload = get_workload(arm.workload)
-        work = work_of(workload, arm.phase, arm.dtype)
-        steps = workload.batch_size if arm.phase == "step" else workload.steps
-        found.append(
-            Benchmark(
-                *astuple(r),
-                arm=arm,
-                timed=timed,
-                shape=workload.shape,
-                steps=steps,
-                flops=work.flops,
-                moved_bytes=work.moved_bytes,
-                floor=floor,
-                verdict=verdict(r, floor, process),
-            )
-        )
-    return found
+def _left_out(
+    run: Run, arms: Sequence[Arm], judged: Sequence[Benchmark], timed_ids: Set[str]
+) -> list[Untimed]:
+    """The arms without a number of a group that has some, with the reasons."""
+    reasons = run.reasons
+    judged_ids = {b.arm.id for b in judged}
+    untimed = []
+    for arm in arms:
+        if arm.id in judged_ids:
+            continue
+        if arm.id not in reasons:
+            reason = "not measured in every process"
+        elif arm.id in timed_ids:  # another process timed it
+            reason = f"in one process: {reasons[arm.id].reason}"
+        else:
+            reason = reasons[arm.id].reason
+        untimed.append(Untimed(arm, reason))
+    return untimed
+
+
+def _all_left_out(run: Run, arms: Sequence[Arm], timed_ids: Set[str]) -> list[Untimed]:
+    """The arms of a group without any number, with the reasons.
+
+    Of a group that nobody came to, arms without a reason of their own are not listed.
+    """
+    reasons = run.reasons
+    was_tried = any(arm.id in timed_ids for arm in arms)
+    for arm in arms:
+        if arm.role != "arm" and arm.id in reasons:
+            was_tried = True
+
+    untimed = []
+    for arm in arms:
+        if arm.id in reasons:
+            untimed.append(reasons[arm.id])
+        elif was_tried:
+            untimed.append(Untimed(arm, NO_BASELINE))
+    return untimed
 
 
 def judged_by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
-    """Arms of a group by the clock that does not lead, by id: those with its rounds in every process. See `Timed`."""
-    rounds = {
-        b.arm.id: {number: len(t.other_s) for number, t in b.timed.items()}
-        for b in benchmarks
-    }
-    wanted = rounds[baseline_of(benchmarks).arm.id]
-    alike = [
-        b for b in benchmarks if rounds[b.arm.id] == wanted and all(wanted.values())
-    ]
-    if not {"baseline", "duplicate"} <= {b.arm.role for b in alike}:
-        return {}
-
-    def turned(t: Timed) -> Timed:
-        return replace(t, clock=OTHER_CLOCK[t.clock])
-
-    return {
-        b.arm.id: b
-        for b in judged(
-            [(b.arm, {n: turned(t) for n, t in b.timed.items()}) for b in alike]
-        )
-    }
+    """Arms of a group by the clock that does not lead, by id; see `judge`."""
+    arms = [b.arm for b in benchmarks]
+    samples = {b.arm.id: b.samples for b in benchmarks}
+    facts = {b.arm.id: list(b.facts_by_process.values()) for b in benchmarks}
+    judged = judge(arms, samples, facts, OTHER_CLOCK[benchmarks[0].clock])
+    return {b.arm.id: b for b in judged}
 
 
 def baseline_of(benchmarks: Sequence[Benchmark]) -> Benchmark:

@@ -1,11 +1,12 @@
-"""Two arms of one group against each other, paired within rounds, what causes the difference, and what a kernel gains.
+"""Two arms of one group against each other: the paired ratio, and what causes it.
 
-Causes are told by experiment. What crossing the jit boundary costs is the difference between two call styles of one
-framework that run the same program. Two frameworks in the same style may run other programs, whose operations are
-counted; that they differ is said, not that each of them costs time. What neither explains is called unexplained, gains
-too.
+Causes are told by experiment. What crossing the jit boundary costs is the difference
+between two call styles of one framework that run the same program. Two frameworks in the
+same style may run other programs, whose operations are counted; that they differ is said,
+not that each of them costs time. What neither explains is called unexplained, gains too.
 """
 
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Literal
 
@@ -13,179 +14,189 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
+from ...common.port.hlo import ProgramFacts
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
-from ..results.machine import Ceilings
-from ..results.run import Benchmark, Results, TimeComparison
+from .benchmarks import Benchmark, Results
+from .comparison import TimeComparison, Verdict
 from .merge import baseline_of
 from .statistics import compare, verdict
 
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-#: What tells two arms apart; `trigru.bench.reporting.times.CAUSES` says it in words. With "boundary" and "unexplained"
-#: it is the same program, with "style" it may be another one, too.
+#: The most that crossing the jit boundary was seen to take.
+MOST_BOUNDARY_S = 2e-3
+#: What tells two arms apart; `trigru.bench.reporting.times.CAUSES` says it in words. With
+#: "boundary" and "unexplained" it is the same program, with "style" it may be another one.
 Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
-#: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
-Over = Literal["stock", "peers", "one device"]
+#: What an arm is compared with: that of its port and style on the stock cell, or itself
+#: on one device.
+Over = Literal["stock", "one device"]
+#: The operations that are counted in a program.
+OPERATIONS = ("dots", "transposes", "whiles", "fusions")
 
 
-class Difference(TimeComparison, frozen=True, kw_only=True):
-    """Two frameworks in the same call style, or one framework in two: the time of one / the time of the other."""
+class Difference(Struct, frozen=True, kw_only=True):
+    """An arm against another of its group: two frameworks, or one in two call styles."""
 
     one: str  # port and style, as in "nnx[split-merge]"
     other: str
+    comparison: TimeComparison  # the time of one over the time of the other
     difference_s: float  # seconds per call by which one takes longer
     difference_low_s: float
     difference_high_s: float
-    verdict: str  # of the first: "faster", "slower" or "indistinguishable"
-    same_program: (
-        bool | None
-    )  # whether XLA runs the same one; None where one could not be read
+    verdict: Verdict  # on the first
+    #: Whether XLA runs the same program; None where one could not be read.
+    same_program: bool | None
     cause: Cause
-    counts: tuple[
-        tuple[str, int, int], ...
-    ]  # differing numbers of operations: name, of one, of the other
+    #: Operations whose numbers differ: the name, and how many each program has.
+    counts: tuple[tuple[str, int, int], ...]
 
     @property
     def is_real(self) -> bool:
         return self.verdict != "indistinguishable"
 
 
-def difference(group: list[Benchmark], one: Benchmark, other: Benchmark) -> Difference:
-    """One arm against another of its group, by the same clock; what causes it is told by that group's arms."""
-    ratio, word = _compared(one, other)
-    difference_s, low_s, high_s = ((r - 1) * other.median_s for r in astuple(ratio))
-    mine, its = one.facts.program, other.facts.program
-    names = ("dots", "transposes", "whiles", "fusions") if mine and its else ()
-    differing = [
-        (n, m, i) for n in names if (m := getattr(mine, n)) != (i := getattr(its, n))
-    ]
-    counts = tuple(count for count in differing if count[0] != "fusions") or tuple(
-        differing
-    )
-    same = same_program(one, other)
-    cause = (
-        "none"
-        if word == "indistinguishable"
-        else _cause(group, one, other, same, difference_s)
-    )
+def difference(
+    group: Sequence[Benchmark], one: Benchmark, other: Benchmark
+) -> Difference:
+    """One arm against another of its group, by the same clock.
+
+    The arms of the group tell what causes the difference.
+    """
+    comparison, word = _compared(one, other)
+    other_s = other.median_s
+    difference_s = (comparison.ratio - 1) * other_s
+    cause: Cause = "none"
+    if word != "indistinguishable":
+        cause = _cause(group, one, other, difference_s)
     return Difference(
-        *astuple(ratio),
         one=one.name,
         other=other.name,
+        comparison=comparison,
         difference_s=difference_s,
-        difference_low_s=low_s,
-        difference_high_s=high_s,
+        difference_low_s=(comparison.low - 1) * other_s,
+        difference_high_s=(comparison.high - 1) * other_s,
         verdict=word,
-        same_program=same,
+        same_program=same_program(one, other),
         cause=cause,
-        counts=counts,
+        counts=_differing_counts(one.facts.program, other.facts.program),
     )
+
+
+def _differing_counts(
+    one: ProgramFacts | None, other: ProgramFacts | None
+) -> tuple[tuple[str, int, int], ...]:
+    """Operations whose numbers differ; fusions only where nothing else does."""
+    if one is None or other is None:
+        return ()
+    differing = []
+    for operation in OPERATIONS:
+        count, other_count = getattr(one, operation), getattr(other, operation)
+        if count != other_count:
+            differing.append((operation, count, other_count))
+    without_fusions = [counts for counts in differing if counts[0] != "fusions"]
+    return tuple(without_fusions or differing)
 
 
 def _cause(
-    group: list[Benchmark],
-    one: Benchmark,
-    other: Benchmark,
-    same: bool | None,
-    difference_s: float,
+    group: Sequence[Benchmark], one: Benchmark, other: Benchmark, difference_s: float
 ) -> Cause:
-    if same is None:
+    """What causes a difference that is real."""
+    is_same_program = same_program(one, other)
+    if is_same_program is None:
         return "unread"
-    same_port = one.arm.port == other.arm.port
-    if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {
-        FUNCTIONAL,
-        LEAVES,
-        DONATED,
-    }:
+    is_one_port = one.arm.port == other.arm.port
+    shared_labels = set(one.arm.labels) & set(other.arm.labels)
+    if not is_one_port and not shared_labels & {FUNCTIONAL, LEAVES, DONATED}:
         return "style"
-    if not same:
-        return "style" if same_port else "program"
-    if (
-        abs(difference_s) > 2e-3
-    ):  # the most that crossing the jit boundary was seen to take
+    if not is_same_program:
+        return "style" if is_one_port else "program"
+    if abs(difference_s) > MOST_BOUNDARY_S:
         return "unexplained"
-    if same_port:
+    if is_one_port or _is_gone_with_leaves(group, one, other):
         return "boundary"
-    # two frameworks that cannot be told apart where both pass a list of arrays, by the same clock
-    alike = [
-        b for b in group if b.group == one.group and b.facts.clock == one.facts.clock
-    ]
-    as_leaves = labelled(alike, LEAVES)
-    pair = [
-        as_leaves[arm.port] for arm in (one.arm, other.arm) if arm.port in as_leaves
-    ]
-    vanishes = len(pair) == 2 and _compared(*pair)[1] == "indistinguishable"
-    return "boundary" if vanishes else "unexplained"
+    return "unexplained"
 
 
-def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, str]:
-    ratio = compare(one.time_s, other.time_s, one.process)
-    return ratio, verdict(ratio, one.floor, one.process)
+def _is_gone_with_leaves(
+    group: Sequence[Benchmark], one: Benchmark, other: Benchmark
+) -> bool:
+    """Whether two frameworks cannot be told apart where both pass a list of arrays."""
+    of_group = [b for b in group if (b.group, b.clock) == (one.group, one.clock)]
+    as_leaves = labelled(of_group, LEAVES)
+    ports = one.arm.port, other.arm.port
+    if not as_leaves.keys() >= set(ports):
+        return False
+    _, word = _compared(as_leaves[ports[0]], as_leaves[ports[1]])
+    return word == "indistinguishable"
+
+
+def _compared(one: Benchmark, other: Benchmark) -> tuple[TimeComparison, Verdict]:
+    process = one.process
+    comparison = compare(one.time_s, other.time_s, process)
+    return comparison, verdict(comparison, one.floor, process)
 
 
 def same_program(one: Benchmark, other: Benchmark) -> bool | None:
     """Whether XLA runs the same program; None where one could not be read."""
-    mine, its = one.facts.program, other.facts.program
-    return None if mine is None or its is None else mine.fingerprint == its.fingerprint
+    program, other_program = one.facts.program, other.facts.program
+    if program is None or other_program is None:
+        return None
+    return program.fingerprint == other_program.fingerprint
 
 
-def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
-    """The arm of each framework whose call style has a label, by port: of the stock cell, on one device."""
-    own = [
-        b
-        for b in benchmarks
-        if b.arm.role in ("arm", "baseline") and b.arm.kernel == STOCK and not b.arm.way
-    ]
-    return {b.arm.port: b for b in own if label in b.arm.labels}
+def labelled(benchmarks: Sequence[Benchmark], label: str) -> dict[str, Benchmark]:
+    """The arm of each port whose call style has a label: of the stock cell, on one device."""
+    by_port = {}
+    for b in benchmarks:
+        is_usual = b.arm.kernel == STOCK and not b.arm.way
+        if is_usual and b.arm.role != "duplicate" and label in b.arm.labels:
+            by_port[b.arm.port] = b
+    return by_port
 
 
-def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
-    """What an arm is explained against: its port's functional style, or the baseline if it is that."""
-    own = labelled(benchmarks, FUNCTIONAL).get(b.arm.port)
-    return baseline_of(benchmarks) if own is None or own is b else own
+def reference_of(b: Benchmark, benchmarks: Sequence[Benchmark]) -> Benchmark:
+    """What an arm is explained against: its port's functional style, or the baseline if
+    it is that.
+    """
+    functional = labelled(benchmarks, FUNCTIONAL).get(b.arm.port)
+    if functional is None or functional is b:
+        return baseline_of(benchmarks)
+    return functional
 
 
 def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
-    """Arms of the stock division by name and phase, then by the swept size; empty where none is swept."""
-    swept, found = (
-        results.trigru.plan.swept,
-        dict[tuple[str, str], dict[int, Benchmark]](),
-    )
+    """Arms of the stock division by name and phase, then by the swept size.
+
+    Empty where no size is swept.
+    """
+    swept = results.trigru.plan.swept
+    by_arm: dict[tuple[str, str], dict[int, Benchmark]] = {}
+    if swept is None:
+        return by_arm
     for b in results.benchmarks:
-        if swept and (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", ""):
-            found.setdefault((b.name, b.arm.phase), {})[b.arm.workload.sizes[swept]] = b
-    return found
+        if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", ""):
+            sizes = by_arm.setdefault((b.name, b.arm.phase), {})
+            sizes[b.arm.workload.sizes[swept]] = b
+    return by_arm
 
 
-def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
-    """The size from which an arm, by the swept size, has a negligible overhead, and whether intervals confirm it."""
-    from_largest = sorted(of_arm, reverse=True)
-    likely = [
-        *takewhile(lambda size: of_arm[size].ratio - 1 < NEGLIGIBLE, from_largest)
-    ]
-    sure = [*takewhile(lambda size: of_arm[size].high - 1 < NEGLIGIBLE, likely)]
-    return (sure[-1], True) if sure else (likely[-1] if likely else None, False)
+def negligible_from(by_size: dict[int, Benchmark]) -> tuple[int | None, bool]:
+    """The size from which an arm has a negligible overhead, and whether intervals
+    confirm it; None where it has none at no size.
+    """
 
+    def is_likely(size: int) -> bool:
+        return by_size[size].comparison.ratio - 1 < NEGLIGIBLE
 
-def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:
-    """The nearer limit of the machine for an arm, "gemm" or "copy", and the share of it that the arm reaches."""
-    ceilings, time_s = best_ceilings(results, b.arm.arithmetic), b.median_s
-    gemm_s, copy_s = (
-        b.flops / ceilings.gemm_gflop_per_s * 1e-9,
-        b.moved_bytes / ceilings.copy_gbyte_per_s * 1e-9,
-    )
-    return ("gemm", gemm_s / time_s) if gemm_s >= copy_s else ("copy", copy_s / time_s)
+    def is_sure(size: int) -> bool:
+        return by_size[size].comparison.high - 1 < NEGLIGIBLE
 
-
-def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
-    """The best rates that any process of a run saw."""
-    seen = [started.ceilings[arithmetic] for started in results.trigru.started]
-    steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
-    gemm, copy = (
-        max(c.gemm_gflop_per_s for c in seen),
-        max(c.copy_gbyte_per_s for c in seen),
-    )
-    return Ceilings(gemm, copy, min(steps_s, default=None))
+    likely = list(takewhile(is_likely, sorted(by_size, reverse=True)))
+    sure = list(takewhile(is_sure, likely))
+    if sure:
+        return sure[-1], True
+    return (likely[-1] if likely else None), False
 
 
 class Speedup(Struct, frozen=True):
@@ -194,42 +205,51 @@ class Speedup(Struct, frozen=True):
     benchmark: Benchmark  # the arm with the kernel or the devices
     other: Benchmark  # what it is compared with; see `Over`
     arm: str  # its name, without the kernel
-    ratio: TimeComparison  # the other arm's time over this one's: above 1, this one is faster
-    verdict: str  # of the arm: "faster", "slower" or "indistinguishable"
+    ratio: (
+        TimeComparison  # the other's time over this one's: above 1, this one is faster
+    )
+    verdict: Verdict  # on the arm
 
     @property
     def temp_share(self) -> float | None:
-        """The arm's temporary memory over the other's; None where one is unknown, or the latter has none."""
-        other, own = (
-            b.facts.program.temp_bytes if b.facts.program else None
-            for b in (self.other, self.benchmark)
-        )
-        return own / other if other and own is not None else None
+        """The arm's temporary memory over the other's.
+
+        None where one is unknown, or the latter has none.
+        """
+        program, other = self.benchmark.facts.program, self.other.facts.program
+        if program is None or other is None:
+            return None
+        if program.temp_bytes is None or not other.temp_bytes:
+            return None
+        return program.temp_bytes / other.temp_bytes
 
 
 def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
-    """The speedup of every arm with a kernel, or on several devices; without the other arm, it is left out."""
-    found = []
-    for benchmarks in results.groups().values():
-        first = [b for b in benchmarks if b.arm.copy == 1]
-        alone = {
-            (b.arm.port, b.arm.style, b.arm.kernel): b for b in first if not b.arm.way
-        }
-        peers = [
-            b
-            for b in alone.values()
-            if b.arm.port in results.trigru.plan.peers and b.arm.kernel == STOCK
-        ]
-        for b in first:
-            own = alone.get(
-                (b.arm.port, b.arm.style, b.arm.kernel if b.arm.way else STOCK)
-            )
-            if own is None or own is b or bool(b.arm.way) != (over == "one device"):
+    """The speedup of every arm with a kernel, or on several devices.
+
+    An arm is left out where the other one has no number.
+    """
+    gains = []
+    for group in results.groups().values():
+        benchmarks = [b for b in group if b.arm.copy == 1]
+        on_one_device = {}
+        for b in benchmarks:
+            if not b.arm.way:
+                on_one_device[b.arm.port, b.arm.style, b.arm.kernel] = b
+        for b in benchmarks:
+            is_spread = bool(b.arm.way)
+            if is_spread != (over == "one device"):
                 continue
-            for other in peers if over == "peers" else [own]:
-                time, word = _compared(b, other)
-                ratio = TimeComparison(1 / time.ratio, 1 / time.high, 1 / time.low)
-                found.append(
-                    Speedup(b, other, b.name if b.arm.way else own.name, ratio, word)
-                )
-    return found
+            kernel = b.arm.kernel if is_spread else STOCK
+            other = on_one_device.get((b.arm.port, b.arm.style, kernel))
+            if other is not None and other is not b:
+                gains.append(_speedup(b, other))
+    return gains
+
+
+def _speedup(b: Benchmark, other: Benchmark) -> Speedup:
+    comparison, word = _compared(b, other)
+    ratio, low, high = astuple(comparison)
+    inverse = TimeComparison(1 / ratio, 1 / high, 1 / low)
+    name = b.name if b.arm.way else other.name
+    return Speedup(b, other, name, inverse, word)

@@ -16,7 +16,7 @@ from scipy.stats import bootstrap, t
 
 from ..arms.arms import FEW_PROCESSES
 from ..results.grouping import grouped
-from ..results.run import TimeComparison
+from .comparison import TimeComparison, Verdict
 
 CONFIDENCE = 0.95
 LEAST_ROUNDS = 6  # fewer, in a single process, bear no 95 % interval, and so no verdict
@@ -172,7 +172,7 @@ def enough_rounds(process: Sequence[int]) -> bool:
 
 def verdict(
     comparison: TimeComparison, floor: float, process: Sequence[int] | None = None
-) -> str:
+) -> Verdict:
     """Say "faster", "slower", or, by default, "indistinguishable".
 
     A difference needs an interval that excludes 1, an effect above the noise floor, which is a fraction, and enough

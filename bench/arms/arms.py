@@ -4,57 +4,26 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import import_module
 from itertools import product
+from pathlib import Path
 from typing import Any
 
-from ...common.errors import UnavailableError, what_to_install
+from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK
-from ...common.port.protocol import (
-    DOCUMENTED,
-    FUNCTIONAL,
-    LEAVES,
-    CallStyle,
-    Port,
-    Program,
-)
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES, Port, Program
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...common.port.task import WAYS, spread_of
 from ...impls import get_port, get_style
-from ..results.arm import Arm, Plan, Sized
+from ..results.arm import Arm, Phase, Plan, Role, Sized, Way
 from ..results.build import Build
-from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
+from .admission import OPTIMIZER, Reference, get_reference
 from .workloads import get_workload
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-#: With so many processes or fewer, as in a first look, one of them compiles; else two do, since compiling is a part of
-#: how processes differ.
+#: With so many processes or fewer, as in a first look, one of them compiles; else two do,
+#: since compiling is a part of how processes differ.
 FEW_PROCESSES = 4
-#: The peers, and the modules beside this one that have them as `PEER`.
-PEERS = {"torch": "torch_gru"}
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A GRU of another library with a learned initial state, to time beside the ports. It may offer less."""
-
-    name: str
-    packages: tuple[str, ...]  # the distributions whose versions can change its results
-    call_styles: tuple[
-        CallStyle, ...
-    ]  # first that of its documentation; build takes (config, canonical params, phase)
-
-
-@cache
-def get_peer(name: str) -> Peer:
-    """The peer of that name. Raises an UnavailableError if its library is not installed, or does not import."""
-    try:
-        return import_module(f".{PEERS[name]}", __package__).PEER
-    except Exception as error:  # a broken library must not stop the others
-        reason = what_to_install(error) or f"{type(error).__name__}: {error}"
-        raise UnavailableError(f"peer {name!r} is not available: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -76,148 +45,144 @@ class Ready:
 
 
 def expand(plan: Plan) -> list[Arm]:
-    """All arms of a plan, group by group, each of which begins with the baseline and its duplicate.
+    """All arms of a plan, group by group, each of which begins with the baseline and its
+    duplicate.
 
-    Each kernel has a division, in which a port also has its stock arm. A port that is not available has one arm,
-    without a style. A plan without call styles has all of them; of a large workload those of `first_look`; and where a
-    kernel is compared with the stock cell, or one device with several, the documented one. Peers have all their styles.
+    Each kernel has a division, in which a port also has its stock arm. A port that is not
+    available has one arm, without a style. A plan without call styles has all of them; of
+    a large workload those of `first_look`; and where a kernel is compared with the stock
+    cell, or one device with several, the documented one.
     """
-    return [
-        arm
-        for of in product(plan.workloads, plan.phases, plan.kernels)
-        for arm in _group(plan, *of)
-    ]
+    arms = []
+    for workload, phase, division in product(plan.workloads, plan.phases, plan.kernels):
+        arms += _group(plan, workload, phase, division)
+    return arms
 
 
-def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[Arm]:
-    styles = plan.styles
-    if styles is None and (division != STOCK or len(plan.devices) > 1):
-        styles = (DOCUMENTED,)
-    elif styles is None and get_workload(workload).few_styles:
-        styles = first_look(plan.ports)
-
+def _group(plan: Plan, workload: Sized, phase: Phase, division: str) -> Iterator[Arm]:
     def make(
         port: str,
         style: str | None,
+        *,
         kernel: str = STOCK,
-        role: Any = "arm",
-        **more: Any,
+        role: Role = "arm",
+        devices: int = 1,
+        way: Way = "",
     ) -> Arm:
-        source = find_source(port)
+        source = find_port(port)
         labels = labels_of(source, phase) if source else {}
-        work, copy = (
-            (workload, phase, plan.dtype, division),
-            2 if role == "duplicate" else 1,
-        )
         return Arm(
-            *work,
-            port,
-            style,
-            kernel,
-            role,
-            copy,
-            labels.get(style or "", ()),
-            plan.precision,
-            **more,
+            workload=workload,
+            phase=phase,
+            dtype=plan.dtype,
+            division=division,
+            port=port,
+            style=style,
+            kernel=kernel,
+            role=role,
+            copy=2 if role == "duplicate" else 1,
+            labels=labels.get(style or "", ()),
+            precision=plan.precision,
+            devices=devices,
+            way=way,
         )
 
     yield make(*BASELINE, role="baseline")
     yield make(*BASELINE, role="duplicate")
-    several = [
-        (over, way)
-        for over in plan.devices
-        if over > 1
-        for way in WAYS.get(phase, ("placed",))
-    ]
-    for name in (*plan.ports, *plan.peers):
-        is_port, source = name in plan.ports, find_source(name)
-        for style in (
-            styles_called(source, styles if is_port else None, phase)
-            if source
-            else [None]
-        ):
-            for kernel in dict.fromkeys((STOCK, division if is_port else STOCK)):
-                if (name, style, kernel) != (*BASELINE, STOCK):
-                    yield make(name, style, kernel)
-                for over, way in several if is_port and style else ():
-                    yield make(name, style, kernel, devices=over, way=way)
+    wanted = _styles_of(plan, workload, division)
+    several_devices = [devices for devices in plan.devices if devices > 1]
+    spreads = list(product(several_devices, WAYS.get(phase, ("placed",))))
+    for port in plan.ports:
+        source = find_port(port)
+        styles = styles_called(source, wanted, phase) if source else [None]
+        for style in styles:
+            for kernel in dict.fromkeys((STOCK, division)):
+                if (port, style, kernel) != (*BASELINE, STOCK):
+                    yield make(port, style, kernel=kernel)
+                if style is None:
+                    continue
+                for devices, way in spreads:
+                    yield make(port, style, kernel=kernel, devices=devices, way=way)
 
 
-def first_look(ports: Iterable[str]) -> tuple[str, ...]:
-    """The call styles of most interest: documented, those that keep state in less time, functional, and leaves."""
-    sources = filter(None, map(find_source, ports))
-    keeping = (
-        style.name
-        for source in sources
-        for style in source.call_styles
-        if style.keeps_updates
-    )
-    return tuple(dict.fromkeys((DOCUMENTED, *keeping, FUNCTIONAL, LEAVES)))
-
-
-def packages_of(names: Iterable[str]) -> list[str]:
-    """The distributions that can change the results of ports and peers, of those that are available."""
-    return [
-        package
-        for source in filter(None, map(find_source, names))
-        for package in source.packages
-    ]
-
-
-def find_source(name: str) -> Port | Peer | None:
-    """A port, or a peer, by name; None where it is not available."""
-    with suppress(UnavailableError):
-        return get_peer(name) if name in PEERS else get_port(name)
+def _styles_of(plan: Plan, workload: Sized, division: str) -> tuple[str, ...] | None:
+    """The names or labels of the call styles to time in a division; None for all."""
+    if plan.styles is not None:
+        return plan.styles
+    if division != STOCK or len(plan.devices) > 1:
+        return (DOCUMENTED,)
+    if get_workload(workload).few_styles:
+        return first_look(plan.ports)
     return None
 
 
-def expected_of(arm: Arm) -> Reference:
-    """The answers of the oracle that an arm is compared with.
-
-    Peers may have two biases where the model has one. Then they train like the model for one step only.
+def first_look(ports: Iterable[str]) -> tuple[str, ...]:
+    """The call styles of most interest: documented, those that keep state in less time,
+    functional, and leaves.
     """
-    steps = 1 if arm.port in PEERS else TRAIN_STEPS
-    return get_reference(
-        get_workload(arm.workload), arm.phase, arm.dtype, arm.precision, steps
-    )
+    styles = [DOCUMENTED]
+    for source in map(find_port, ports):
+        if source is not None:
+            styles += [
+                style.name for style in source.call_styles if style.keeps_updates
+            ]
+    return tuple(dict.fromkeys((*styles, FUNCTIONAL, LEAVES)))
 
 
-def prepare(arm: Arm) -> Ready:
+def packages_of(ports: Iterable[str]) -> list[str]:
+    """The distributions that can change the results of ports, of those available."""
+    packages = []
+    for source in map(find_port, ports):
+        if source is not None:
+            packages += source.packages
+    return packages
+
+
+def find_port(name: str) -> Port | None:
+    """A port by name; None where it is not available."""
+    with suppress(UnavailableError):
+        return get_port(name)
+    return None
+
+
+def expected_of(arm: Arm, folder: Path | None = None) -> Reference:
+    """The answers of the oracle that an arm is compared with; see `get_reference`."""
+    workload = get_workload(arm.workload)
+    return get_reference(workload, arm.phase, arm.dtype, arm.precision, folder)
+
+
+def prepare(arm: Arm, folder: Path | None = None) -> Ready:
     """Build and compile an arm, and compare its first results with the oracle.
 
-    Raises an UnavailableError if the port or the style is not available here, and a NotEqualError.
+    Raises an UnavailableError if the port or the style is not available here, and a
+    NotEqualError.
+
+    Args:
+        folder: where processes share the oracle's answers; see `get_reference`.
     """
-    source = get_peer(arm.port) if arm.port in PEERS else get_port(arm.port)
-    config = get_workload(arm.workload).config(arm.phase, arm.kernel, arm.dtype)
-    expected = expected_of(arm)
-    start = time.perf_counter()
-    style = get_style(source, arm.style or "?")
-    if isinstance(source, Peer):
-        if arm.dtype != "float32":
-            raise UnavailableError(f"{arm.port} is timed in float32 alone.")
-        program = style.build(config, expected.params, arm.phase)
+    port = get_port(arm.port)
+    config = get_workload(arm.workload).config(arm.kernel, arm.dtype)
+    expected = expected_of(arm, folder)
+
+    start_s = time.perf_counter()
+    style = get_style(port, arm.style or "?")
+    task = make_task(port, config, arm.phase, OPTIMIZER)
+    model = port.load(config, expected.params)
+    if arm.devices > 1:
+        spread = spread_of(arm.devices, arm.way)
+        program = style.build(port, spread.model(model), spread.task(task))
+        program = replace(program, put=spread.put)
     else:
-        task, model = (
-            make_task(source, config, arm.phase, OPTIMIZER),
-            source.load(config, expected.params),
-        )
-        if arm.devices > 1:
-            spread = spread_of(arm.devices, arm.way)
-            program = replace(
-                style.build(source, spread.model(model), spread.task(task)),
-                put=spread.put,
-            )
-        else:
-            program = style.build(source, model, task)
+        program = style.build(port, model, task)
     arguments = [program.put(array) for array in expected.batch.arguments(arm.phase)]
-    first_call_s = 0.0
+
+    ends_s: list[float] = []
 
     def call() -> Any:
-        nonlocal first_call_s
         outputs = program.call(*arguments)
         program.wait(outputs)
-        first_call_s = first_call_s or time.perf_counter() - start
+        ends_s.append(time.perf_counter())
         return outputs
 
     gate = expected.compare(program, call)
-    return Ready(arm, program, arguments, gate, first_call_s)
+    return Ready(arm, program, arguments, gate, first_call_s=ends_s[0] - start_s)

@@ -52,8 +52,8 @@ def compare(
         Names,
         Option(
             "--port",
-            help="Only this port: pure, linen, nnx, equinox, an installed one, or torch, whose own GRU is then timed, too "
-            "(repeatable). Default: all but torch.",
+            help="Only this port: pure, linen, nnx, equinox or an installed one "
+            "(repeatable). Default: all.",
         ),
     ] = None,
     workloads: given.Workloads = None,

@@ -13,7 +13,7 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.gru.kernels import STOCK
 from ...impls import unavailable
-from ..analysis.evidence import check_evidence
+from ..analysis.benchmarks import Results
 from ..analysis.merge import merge
 from ..arms.arms import BASELINE, expand, packages_of
 from ..processes.child import shared_memory
@@ -32,7 +32,7 @@ from ..results.files import (
     save,
 )
 from ..results.proof import proofs_of
-from ..results.run import Begun, Ended, Results
+from ..results.run import Begun, Ended
 from ..timing.machine import (
     commit_of_trigru,
     load_average,
@@ -93,8 +93,8 @@ def compare(
                 programs=kept_in and kept_in / "timed",
             )
     except (KeyboardInterrupt, TrigruError, OSError) as error:
-        if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
-            show_it(merge(journal))
+        if isinstance(error, KeyboardInterrupt) and journal and journal.run.samples:
+            show_it(merge(journal.run))
         if journal:
             say(what_is_left(journal))
         raise
@@ -109,7 +109,7 @@ def unfinished_run(
     """The unfinished run to continue, if any; raises a ResumeError if it is damaged, another, or not proven."""
     if not (path.exists() or path.is_symlink()):
         return None
-    proof = Journal.read(path).begun.equality if proven else None
+    proof = Journal.read(path).run.begun.equality if proven else None
     if proven and proof is None:
         raise ResumeError(
             f"{path} is of a run with --no-proof: pass that to continue it, or --fresh to delete it."
@@ -124,25 +124,26 @@ def unfinished_run(
             f"{path} is of a first look, not proven in full: add --quick, or --fresh to delete it."
         )
     versions, commit = (
-        versions_of(packages_of((*plan.ports, *plan.peers))),
+        versions_of(packages_of(plan.ports)),
         commit_of_trigru(),
     )
     with shielded():
         journal = Journal.resume(path, plan, versions, commit)
     say(
-        f"continues a run of {journal.begun.since or '?'} UTC: {parts(journal)} are in {path}."
+        f"continues a run of {journal.run.begun.since or '?'} UTC: {parts(journal)} are in {path}."
     )
     return journal
 
 
 def parts(journal: Journal) -> str:
     """How much of a run is measured."""
-    return f"{len(journal.groups_timed)} of {len(journal.groups()) * journal.plan.processes} parts"
+    run = journal.run
+    return f"{len(run.measured)} of {len(run.groups()) * run.plan.processes} parts"
 
 
 def what_is_left(journal: Journal) -> str:
     """A sentence about the results that a run which ended early leaves."""
-    if not journal.groups_timed and not journal.begun.equality:
+    if not journal.run.samples and not journal.run.begun.equality:
         journal.discard()
         return "nothing was measured, and nothing written."
     return f"{parts(journal)} are kept in {journal.path}, which `trigru report` reads. The same command continues it."
@@ -152,8 +153,8 @@ def _finish(
     journal: Journal, folder: Path, show_it: Callable[[Results], None]
 ) -> Results:
     """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
-    journal.ended = Ended(datetime.now(UTC).isoformat(), load_average())
-    results, file = merge(journal), folder / FILE
+    journal.run.ended = Ended(datetime.now(UTC).isoformat(), load_average())
+    results, file = merge(journal.run), folder / FILE
     if not results.benchmarks:
         show_it(results)
         say(f"no arm has a number: {folder} is as it was.")
@@ -161,18 +162,11 @@ def _finish(
         raise typer.Exit(1)
     with shielded():
         try:
-            save(results, file)
+            save(results.trigru, [b.arm for b in results.benchmarks], file)
         except OSError:
             say(what_is_left(journal))
             raise
-        try:
-            journal.check()
-            check_evidence(journal)
-            journal.discard()
-        except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
-            say(
-                f"warning: {file} contradicts itself ({error}), by a fault of trigru. {what_is_left(journal)}"
-            )
+        journal.discard()
         show_it(results)
         say(f"written: {file}")
         try:
@@ -232,7 +226,7 @@ def _begun(
     untimed += [
         Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None
     ]
-    software = versions_of(packages_of((*plan.ports, *plan.peers))), commit_of_trigru()
+    software = versions_of(packages_of(plan.ports)), commit_of_trigru()
     return Begun(
         plan, arms, untimed, equality, backend, command_line(), load, now(), *software
     )

@@ -24,9 +24,9 @@ from ..reporting.markdown import markdown
 from ..reporting.numbers import count
 from ..results.arm import NotNegative, check_date
 from ..results.build import Count
-from ..results.checksums import MOST_BYTES, record_of, refusing, with_checksum
 from ..results.files import command_line
 from ..results.grouping import first_twice, grouped
+from ..results.json_files import MOST_BYTES, decode, refusing
 from ..results.machine import version_differences
 from ..results.proof import passes
 from ..upgrades.changes import changes
@@ -214,7 +214,9 @@ def fill(
         whole = msgspec.structs.replace(
             matrix, rows=[*matrix.rows, *known.values()]
         )  # also what is not reached yet
-        write_whole(folder / FILE, msgspec.json.format(with_checksum(whole), indent=1))
+        write_whole(
+            folder / FILE, msgspec.json.format(msgspec.json.encode(whole), indent=1)
+        )
     return matrix
 
 
@@ -243,7 +245,7 @@ def read(folder: Path) -> Matrix:
         SnapshotError,
         "Pass a folder that trigru matrix wrote, or fill another one.",
     ):
-        matrix = record_of(read_whole(path, MOST_BYTES), Matrix, SCHEMA)
+        matrix = decode(read_whole(path, MOST_BYTES), Matrix, SCHEMA)
         if twice := first_twice(row.name for row in matrix.rows):
             raise ValueError(f"it has the version set {twice} twice")
         for row in matrix.rows:

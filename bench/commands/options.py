@@ -10,8 +10,7 @@ from ...common.port.protocol import LABELS
 from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
-from ..analysis.evidence import PHASE_CHECKS
-from ..arms.arms import BASELINE, PEERS, first_look, get_peer
+from ..arms.arms import first_look
 from ..arms.workloads import (
     OWN,
     QUICK,
@@ -32,6 +31,14 @@ PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = (
     4,
     2.5e-3,
 )  # fresh processes; of a sample, see `Plan`
+#: The checks of a phase that is timed, in a first look: one time step is called directly,
+#: the others in call styles.
+PHASE_CHECKS = {
+    "forward": ("styles",),
+    "gradient": ("styles",),
+    "train_step": ("styles",),
+    "step": ("step",),
+}
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
 
@@ -62,14 +69,8 @@ def make_plan(
         for sized in parse_size(text, of)
     ]
     quick = quick or is_quick(sizes)
-    choose("port", ports, [*port_names(), *PEERS])
-    peers = tuple(dict.fromkeys(name for name in ports or () if name in PEERS))
-    for peer in peers:
-        get_peer(peer)  # which must be here
-    named = [name for name in ports or () if name not in PEERS]
-    names = read_ports(
-        named or ([BASELINE[0]] if peers else None)
-    )  # peers alone are timed with plain JAX
+    choose("port", ports, port_names())
+    names = read_ports(ports)
     timed = read_kernels(kernels, names)
     over = (1,) if devices is None else parse_devices(devices)
     is_stock, spread = all(kernel == STOCK for kernel in timed), len(over) > 1
@@ -120,7 +121,6 @@ def make_plan(
         workloads=tuple(chosen.values()),
         phases=chosen_phases,
         ports=names,
-        peers=peers,
         styles=tuple(dict.fromkeys(styles)) if styles else few,
         kernels=timed,
         processes=processes or (QUICK_PROCESSES if quick else PROCESSES),
@@ -188,11 +188,8 @@ def read_checks(names: Names) -> tuple[Check, ...] | None:
 
 
 def checks_of(plan: Plan) -> tuple[Check, ...]:
-    """The checks of what a plan times: of its phases, and of lengths and a readout if a workload has them."""
+    """The checks of what a plan times: of its phases."""
     names = [name for phase in plan.phases for name in PHASE_CHECKS[phase]]
-    names += ["classifier"] * any(
-        get_workload(workload).classes is not None for workload in plan.workloads
-    )
     return get_checks(*dict.fromkeys(names))
 
 

@@ -13,8 +13,8 @@ from ...common.parity.programs import TracedProgram, program_of
 from ...common.parity.report import Comparison
 from ...common.port.hlo import ProgramFacts, read_program
 from ...common.program.model import EVAL, TRAIN, Model, as_arrays
+from ..analysis.comparison import TimeComparison
 from ..analysis.statistics import compare, noise_floor, verdict
-from ..results.run import TimeComparison
 from ..timing.sampling import Calibration, sample_rounds, schedule_of, warm_up
 
 ROUNDS, SAMPLE_TIME_S = (

@@ -8,9 +8,11 @@ import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..analysis.answer import COMPARED, Kind, answer, timings
+from ..analysis.answer import COMPARED, answer
+from ..analysis.benchmarks import Results
 from ..analysis.diff import Diff
 from ..analysis.merge import load
+from ..analysis.timings import Kind, timings
 from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show_lines
 from ..reporting.diff import diff_tables, outcome
@@ -19,7 +21,6 @@ from ..reporting.exports import exported, sheet, style_table
 from ..reporting.naming import load_warnings, origin_lines, provenance_lines
 from ..reporting.plots import answer_picture
 from ..reporting.times import time_tables
-from ..results.run import Results
 from .arguments import Names
 from .options import choose
 

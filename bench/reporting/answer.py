@@ -9,9 +9,9 @@ from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
 from ..analysis.answer import COMPARED, NOISY_FLOOR, Answer, AnswerRow, answer
+from ..analysis.benchmarks import Benchmark, Results
 from ..results.grouping import grouped
 from ..results.proof import Proof
-from ..results.run import Benchmark, Results
 from .console import say, show, show_lines
 from .equality import equality_tables
 from .exports import answer_record
@@ -266,7 +266,7 @@ def _slower(row: AnswerRow, label: str) -> dict[str, float]:
     """The frameworks that are slower than one of the fastest: the ratio of the shown times to the least of these."""
     first, slower = row.fastest.get(label, ()), dict[str, float]()
     for (one, other), d in row.pairs.get(label, {}).items():
-        slow, fast = (one, other) if d.ratio > 1 else (other, one)
+        slow, fast = (one, other) if d.comparison.ratio > 1 else (other, one)
         if d.is_real and fast in first:
             # with the digits that tables show, so that readers find the same ratios
             times_s = {
@@ -365,7 +365,7 @@ def advice_of(found: Answer) -> tuple[str, list[tuple[str, str]]]:
 
     def saved(row: AnswerRow) -> dict[str, float]:
         slower = {
-            port: d.ratio
+            port: d.comparison.ratio
             for port, d in row.advised.items()
             if is_here(port) and d.verdict == "slower"
         }

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple
 
 from ...common.errors import for_terminal
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import COMPARED, Answer, AnswerRow, Kind, Timing, answer, timings
+from ..analysis.answer import COMPARED, Answer, AnswerRow, answer
+from ..analysis.benchmarks import Benchmark, Results
+from ..analysis.comparison import TimeComparison
+from ..analysis.pairs import Difference
+from ..analysis.timings import Kind, Timing, timings
 from ..results.grouping import grouped
-from ..results.run import Benchmark, Results, TimeComparison
 from .console import Section, Words
 from .markdown import markdown_section
 from .naming import origin_lines, versions_text
@@ -131,15 +134,21 @@ def answer_record(found: Answer) -> dict[str, Any]:
     }
 
 
+def _difference_record(d: Difference) -> dict[str, Any]:
+    facts = asdict(d)
+    del facts["comparison"]
+    return asdict(d.comparison) | facts
+
+
 def _row_record(row: AnswerRow) -> dict[str, Any]:
     def cells(arms: dict[str, Benchmark]) -> dict[str, Any]:
         return {
             port: {
                 "style": b.arm.style,
                 "time_s": b.median_s,
-                "ratio": b.ratio,
-                "low": b.low,
-                "high": b.high,
+                "ratio": b.comparison.ratio,
+                "low": b.comparison.low,
+                "high": b.comparison.high,
                 "differs": row.apart(b),
             }
             for port, b in arms.items()
@@ -155,9 +164,12 @@ def _row_record(row: AnswerRow) -> dict[str, Any]:
         "plain_s": b.median_s,
         "cells": {label: cells(of) for label, of in row.cells.items()},
         "fastest": row.fastest,
-        "pairs": {label: [*of.values()] for label, of in row.pairs.items()},
+        "pairs": {
+            label: list(map(_difference_record, differences.values()))
+            for label, differences in row.pairs.items()
+        },
         "keeping": cells(row.keeping),
-        "advised": row.advised,
+        "advised": {port: _difference_record(d) for port, d in row.advised.items()},
         "least": row.least,
         "other": row.other and _row_record(row.other),
     }

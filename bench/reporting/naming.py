@@ -6,11 +6,11 @@ from functools import cache
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, port_names, unavailable
-from ..analysis.pairs import best_ceilings
+from ..analysis.benchmarks import Results
 from ..arms.workloads import get_workload
 from ..results.arm import Arm, Sized
 from ..results.machine import Machine
-from ..results.run import Results, Run
+from ..results.run import Run
 from .numbers import count
 
 CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "functional"}
@@ -26,7 +26,7 @@ JITS = {"linen": "jax.jit", "nnx": "nnx.jit", "equinox": "eqx.filter_jit"}
 
 
 def name_of(port: str) -> str:
-    """What a sentence calls a port, or a peer: "NNX", "plain JAX" or "torch"."""
+    """What a sentence calls a port: "NNX" or "plain JAX"."""
     return get_port(port).title.removeprefix("Flax ") if is_here(port) else port
 
 
@@ -39,7 +39,7 @@ def is_here(port: str) -> bool:
 def describe(workload: Sized) -> str:
     """A workload as 'B=1 T=50 D=20 H=200: 1 sequence of 50 steps, 20 inputs, 200 units'."""
     sizes = get_workload(workload)
-    steps = f"{'up to ' if sizes.classes else ''}{count(sizes.time, 'step')}"
+    steps = f"{'up to ' if sizes.is_speech else ''}{count(sizes.time, 'step')}"
     return (
         f"{sizes.shape}: {count(sizes.batch_size, 'sequence')} of {steps}, {count(sizes.input_size, 'input')}, "
         f"{count(sizes.hidden_size, 'unit')}"
@@ -71,20 +71,8 @@ def measured_on(run: Results) -> str:
 
 
 def provenance_lines(results: Results) -> list[str]:
-    """When, where and with what the numbers were measured, the limits of the machine, and warnings."""
-    lines, started = origin_lines(results), results.trigru.started
-    for arithmetic in started[0].ceilings if started else ():
-        best = best_ceilings(results, arithmetic)
-        step = (
-            ""
-            if best.loop_step_s is None
-            else f", {1e6 * best.loop_step_s:.2g} µs for each step of a loop"
-        )
-        lines.append(
-            f"Limits of the machine in {arithmetic}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of "
-            f"a matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory{step}."
-        )
-    return lines + load_warnings(results.trigru)
+    """When, where and with what the numbers were measured, and warnings."""
+    return origin_lines(results) + load_warnings(results.trigru)
 
 
 def versions_text(machine: Machine) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..results.run import TimeComparison
+from ..analysis.comparison import TimeComparison
 
 _TIMES = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
 _BYTES = {"GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0}

@@ -168,19 +168,18 @@ def _draw(axes: "Axes", y: float, found: Answer, row: AnswerRow, port: str) -> s
         "color": colour,
     }
     axes.plot(
-        [b.ratio for b in shown],
+        [b.comparison.ratio for b in shown],
         [y] * len(shown),
         color=colour,
         linewidth=0.8,
         alpha=0.6,
     )
     for b in shown:
-        fill, whiskers = (
-            colour if b is shown[-1] else "none",
-            [[b.ratio - b.low], [b.high - b.ratio]],
-        )
+        fill = colour if b is shown[-1] else "none"
+        c = b.comparison
+        whiskers = [[c.ratio - c.low], [c.high - c.ratio]]
         axes.errorbar(
-            [b.ratio],
+            [c.ratio],
             [y],
             xerr=whiskers,
             markerfacecolor=fill,
@@ -190,7 +189,11 @@ def _draw(axes: "Axes", y: float, found: Answer, row: AnswerRow, port: str) -> s
         )
     if kept := row.keeping.get(port):
         axes.plot(
-            [kept.ratio], [y], fillstyle="left", markerfacecoloralt="none", **look
+            [kept.comparison.ratio],
+            [y],
+            fillstyle="left",
+            markerfacecoloralt="none",
+            **look,
         )
     return " → ".join(format_time(b.median_s) for b in shown)
 

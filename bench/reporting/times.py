@@ -9,10 +9,10 @@ from msgspec.structs import astuple
 from ...common.gru.kernels import STOCK
 from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR, remarks
+from ..analysis.benchmarks import Benchmark, Results
 from ..analysis.merge import baseline_of, judged_by_other_clock
 from ..results.arm import OTHER_CLOCK
 from ..results.grouping import grouped
-from ..results.run import Benchmark, Results
 from .console import Prose, Section, Words
 from .exports import style_table
 from .naming import short_group
@@ -20,7 +20,6 @@ from .numbers import (
     format_bytes,
     format_interval,
     format_ratio,
-    format_throughput,
     format_time,
 )
 
@@ -38,7 +37,6 @@ CAUSES = {
     "program": "another program",
     "unexplained": "the same program, unexplained",
 }
-LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
 def time_tables(results: Results) -> list[Section]:
@@ -72,7 +70,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         judged_by_other_clock(benchmarks),
         [],
     )
-    arm, clock, processes = first.arm, first.facts.clock, len(first.timed)
+    arm, clock, processes = first.arm, first.clock, len(first.processes)
     notes = [
         f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps a "
         "call. Times are medians per call. Ratios are medians within rounds, and need not equal their quotients; the "
@@ -80,7 +78,6 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
         + " Noisy: smaller differences cannot be seen here."
         * (first.floor > NOISY_FLOOR),
-        f"%: of the machine's nearer limit, here {LIMITS[pairs.limit_of(results, first)[0]]}.",
         WHAT_OTHER_IS[clock],
         *["-: not measured."] * any(not b.other_s for b in benchmarks),
         *(
@@ -90,14 +87,11 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         ),
     ]
     for b in benchmarks:
-        other, rate = (
-            others.get(b.arm.id),
-            format_throughput(b.flops / b.median_s, pairs.limit_of(results, b)[1]),
-        )
+        other = others.get(b.arm.id)
         other_time = format_time(float(np.median(b.other_s))) if b.other_s else "-"
         ratios = (
-            "-" if other is None else format_ratio(other, other.verdict),
-            format_interval(b),
+            "-" if other is None else format_ratio(other.comparison, other.verdict),
+            format_interval(b.comparison),
         )
         ratio_by_other, ratio = ("1", "1 (baseline)") if b.arm.is_baseline else ratios
         word = {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict)
@@ -107,7 +101,6 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
                 format_time(b.median_s),
                 other_time,
                 ratio_by_other,
-                rate,
                 ratio,
                 word,
             )
@@ -139,7 +132,6 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         Prose("arm"),
         *clocks,
         "/ pure[jit]",
-        "GFLOP/s, %",
         "time / pure[jit]",
         Words("verdict"),
     )
@@ -179,7 +171,7 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
 
 
 def speedup_tables(results: Results) -> list[Section]:
-    """What each kernel gains over the frameworks' own cells and over peers, and what several devices gain over one."""
+    """What each kernel gains over the frameworks' own cells, and what several devices gain over one."""
     tables = []
     for over, (title, note) in _SPEEDUPS.items():
         last = Prose("exchanged") if over == "one device" else "memory"
@@ -255,10 +247,6 @@ _SPEEDUPS: dict[pairs.Over, tuple[str, str]] = {
         "The {kernel} kernel against each framework's own cell",
         f"{_OF_MEMORY}the own cell, by XLA's analysis.",
     ),
-    "peers": (
-        "The {kernel} kernel against peers",
-        f"{_OF_MEMORY}the peer, where both are known.",
-    ),
 }
 
 
@@ -269,7 +257,7 @@ def overhead_tables(results: Results) -> list[Section]:
     for (arm, phase), of_arm in found.items():
         size, is_sure = pairs.negligible_from(of_arm)
         shares = {
-            at: f"{b.ratio - 1:+.1%}"
+            at: f"{b.comparison.ratio - 1:+.1%}"
             + "*" * (not pairs.same_program(b, baseline_of(groups[b.group])))
             for at, b in of_arm.items()
         }

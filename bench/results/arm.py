@@ -27,6 +27,18 @@ Load = Annotated[float, Meta(ge=0, le=1e6)]
 
 #: The clock that does not lead, by the one that does.
 OTHER_CLOCK: dict[Clock, Clock] = {"blocked": "pipelined", "pipelined": "blocked"}
+
+
+def leading_clock(backend: str) -> Clock:
+    """The clock that leads on a platform.
+
+    By the clock "blocked" each call is waited for before the next; by "pipelined" all
+    calls of a sample are started before the first is waited for. On an accelerator the
+    latter leads: it is the throughput of a training loop, and the other one is latency.
+    """
+    return "blocked" if backend == "cpu" else "pipelined"
+
+
 Role = Literal["baseline", "duplicate", "arm"]
 #: How the reason begins why an arm has no number whose port differs from the oracle.
 NOT_PROVEN = "not proven equal"
@@ -78,7 +90,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     phase: Phase  # what is computed
     dtype: Dtype  # of the computation
     division: str  # "stock", or the name of the kernel that the group compares with the stock one
-    port: str  # its name, or a peer's
+    port: str  # by name
     style: (
         str | None
     )  # the call style; None where the port is not available, so that its styles are not known
@@ -132,7 +144,6 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]  # by name
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]  # by name
     ports: tuple[str, ...]  # by name
-    peers: tuple[str, ...]  # by name: GRUs of other libraries
     styles: (
         tuple[str, ...] | None
     )  # call styles; None for those of `trigru.bench.arms.arms.expand`
@@ -153,9 +164,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     arithmetic = property(_arithmetic)
 
     def __post_init__(self) -> None:
-        for name, values in (
-            asdict(self) | {"ports": (*self.ports, *self.peers)}
-        ).items():
+        for name, values in asdict(self).items():
             if isinstance(values, tuple) and (twice := first_twice(map(str, values))):
                 raise ValueError(f"{name} of the plan have {twice} twice")
         if 1 not in self.devices:

@@ -1,31 +1,29 @@
 """How a run is stored and read: its results file, and its journal.
 
-The journal is a file that survives the run, with a line for each record. The results file has all of them under
-`trigru`; the rest of it is for `pytest-benchmark compare` and github-action-benchmark, which read its format.
+The journal is a file that survives the run, with a line for each event. The results file
+has the run under `trigru`; the rest of it is for `pytest-benchmark compare` and
+github-action-benchmark, which read its format.
 """
 
 import os
 import platform
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from .arm import Plan
-from .checksums import (
-    MOST_BYTES,
-    decode_lines,
-    encode_line,
-    record_of,
-    refusing,
-    with_checksum,
-)
-from .machine import machine_differences, version_differences
-from .run import SCHEMA, Begun, Line, Results, Resumed, Run, Started
+from .arm import Arm, Plan
+from .grouping import grouped
+from .json_files import MOST_BYTES, decode, refusing
+from .machine import Machine, machine_differences, version_differences
+from .run import SCHEMA, ArmFacts, Begun, Line, Resumed, Run, Sample, Started
 
 #: Name of the file in the folder of a run.
 FILE = "results.json"
@@ -41,73 +39,91 @@ class _File(Struct, frozen=True):
     trigru: Run
 
 
-def save(results: Results, path: Path) -> None:
-    """Write a run that ended, whole or not at all."""
+def save(run: Run, timed: Iterable[Arm], path: Path) -> None:
+    """Write a run that ended, whole or not at all.
+
+    Args:
+        timed: the arms that have a number, for other readers.
+    """
+    samples = grouped(run.samples, lambda sample: sample.arm)
+    facts = grouped(run.facts, lambda facts: facts.arm)
+    benchmarks = [
+        _benchmark_record(arm, samples[arm.id], facts[arm.id], run) for arm in timed
+    ]
+    machine = run.machine
+    file = {
+        "machine_info": _machine_info(machine),
+        "commit_info": _commit_info(machine),
+        "benchmarks": benchmarks,
+        "datetime": run.datetime,
+        "version": machine.versions.get("pytest-benchmark", "?"),
+        "trigru": run,
+    }
+    write_whole(path, msgspec.json.encode(file))
+
+
+def _benchmark_record(
+    arm: Arm, samples: Sequence[Sample], facts: Sequence[ArmFacts], run: Run
+) -> dict[str, Any]:
     from pytest_benchmark.stats import Stats
 
-    run, machine = results.trigru, results.trigru.machine
-    benchmarks = []
-    for b in results.benchmarks:
-        stats = Stats()
-        for sample_s in b.time_s.tolist():
-            stats.update(sample_s)
-        names = {
-            "group": b.group,
-            "name": b.name,
-            "fullname": b.arm.id,
-            "params": None,
-            "param": None,
-        }
-        options = {"disable_gc": True, "timer": "perf_counter_ns"}
-        facts = {
-            "extra_info": {},
-            "stats": stats.as_dict() | {"iterations": b.facts.calls},
-        }
-        benchmarks.append(names | facts | {"options": options})
-    system, commit = platform.uname(), machine.commit.removesuffix("-dirty")
-    # trigru's own; pytest-benchmark itself would take that of the working folder
-    commit_info = {
+    stats = Stats()
+    for sample in sorted(samples):
+        if sample.clock == run.clock:
+            stats.update(sample.s)
+    calls = min(facts, key=lambda facts: facts.process).calls
+    return {
+        "group": arm.group,
+        "name": arm.name,
+        "fullname": arm.id,
+        "params": None,
+        "param": None,
+        "extra_info": {},
+        "stats": stats.as_dict() | {"iterations": calls},
+        "options": {"disable_gc": True, "timer": "perf_counter_ns"},
+    }
+
+
+def _machine_info(machine: Machine) -> dict[str, Any]:
+    system = platform.uname()
+    return {
+        "machine": system.machine,
+        "processor": machine.device,
+        "system": system.system,
+        "release": system.release,
+        "python_implementation": platform.python_implementation(),
+        "python_version": machine.versions.get("python", "?"),
+        "cpu": {
+            "brand_raw": machine.device if machine.backend == "cpu" else "?",
+            "count": machine.threads,
+        },
+    }
+
+
+def _commit_info(machine: Machine) -> dict[str, Any]:
+    """That of trigru; pytest-benchmark itself would take that of the working folder."""
+    commit = machine.commit.removesuffix("-dirty")
+    return {
         "id": commit or "unversioned",
         "time": None,
         "author_time": None,
         "project": "trigru",
+        "dirty": commit != machine.commit,
+        "branch": "(unknown)",
     }
-    file = {
-        "machine_info": {
-            "machine": system.machine,
-            "processor": machine.device,
-            "system": system.system,
-            "release": system.release,
-            "python_implementation": platform.python_implementation(),
-            "python_version": machine.versions.get("python", "?"),
-            "cpu": {
-                "brand_raw": machine.device if machine.backend == "cpu" else "?",
-                "count": machine.threads,
-            },
-        },
-        "commit_info": commit_info
-        | {"dirty": commit != machine.commit, "branch": "(unknown)"},
-        "benchmarks": benchmarks,
-        "datetime": results.datetime,
-        "version": machine.versions.get("pytest-benchmark", "?"),
-        "trigru": {name: getattr(run, name) for name in Run.__struct_fields__},
-    }
-    write_whole(path, with_checksum(file))
 
 
 def read(path: Path) -> Run:
-    """The records in a results file, given its path or that of the folder that a run wrote into.
+    """The run in a results file, given its path or that of the folder of the run.
 
     Raises a ResultsFileError.
     """
     if path.is_dir():
         path /= FILE
-    with refusing(
-        path,
-        ResultsFileError,
-        "Pass a results.json that trigru wrote, or measure again.",
-    ):
-        run = record_of(read_whole(path, MOST_BYTES), _File, SCHEMA).trigru
+    advice = "Pass a results.json that trigru wrote, or measure again."
+    with refusing(path, ResultsFileError, advice):
+        content = read_whole(path, MOST_BYTES)
+        run = decode(content, _File, SCHEMA).trigru
         if run.ended is None:
             raise ValueError("it has not ended")
         run.check()
@@ -126,7 +142,10 @@ def command_line() -> list[str]:
 
 
 class ResumeError(TrigruError, ValueError):
-    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine."""
+    """A run cannot be continued.
+
+    It is damaged, had another plan, or was of other versions or on another machine.
+    """
 
     def __init__(self, what: str):
         super().__init__(
@@ -134,52 +153,59 @@ class ResumeError(TrigruError, ValueError):
         )
 
 
-class Journal(Run, kw_only=True):
-    """The records of a run that is not complete, in a file."""
+class Journal:
+    """The file of a run that is not complete, and the run as far as it came."""
 
-    path: Path
-    checksum: str = ""  # of the file's last line
-    made_folder: bool = False  # whether the file's folder was made for it
+    def __init__(self, path: Path, run: Run):
+        self.path = path
+        self.run = run
+        self._made_folder = False  # whether the file's folder was made for it
 
     @classmethod
     def begin(cls, path: Path, begun: Begun) -> "Journal":
         """Begin a file. Raises a FileExistsError if there is one."""
-        self = cls._of(path, [begun])
-        self.made_folder = not path.parent.exists()
+        journal = cls(path, Run.begin(begun))
+        journal._made_folder = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("xb").close()
-        self._write(begun)
-        return self
+        journal._write(begun)
+        return journal
 
     @classmethod
     def resume(
         cls, path: Path, plan: Plan, versions: dict[str, str], commit: str
     ) -> "Journal":
-        """Continue where the file ends, on the same plan and the same software, installed now. Raises a ResumeError."""
-        self = cls.read(path)
-        begun = self.begun
-        if self.plan != plan:
+        """Continue where the file ends, on the same plan and the same software.
+
+        The versions and the commit are those installed now. Raises a ResumeError.
+        """
+        journal = cls.read(path)
+        begun = journal.run.begun
+        if begun.plan != plan:
             command = " ".join(begun.command)
+            since = begun.since or "?"
             raise ResumeError(
-                f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}"
+                f"{path} is of an unfinished run with other options, {since} UTC: "
+                f"{command}"
             )
         if begun.versions:
-            then, now = (
-                begun.versions | {"commit": begun.commit},
-                versions | {"commit": commit},
-            )
-            self._refuse("begun", version_differences(then, now))
+            then = begun.versions | {"commit": begun.commit}
+            now = versions | {"commit": commit}
+            journal._refuse("begun", version_differences(then, now))
         if path.is_symlink():
             raise ResumeError(f"{path}: is a symbolic link, which is not written to")
         os.truncate(path, len(_whole_lines(path)))
-        self.add(Resumed())
-        return self
+        journal.add(Resumed())
+        return journal
 
     @classmethod
     def read(cls, path: Path) -> "Journal":
-        """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
+        """The journal in a file.
+
+        Raises a TrigruError if it is missing, and a ResumeError if it is no journal.
+        """
         try:
-            return cls._of(path, *decode_lines(_whole_lines(path), Line))
+            return cls(path, _run_of_lines(_whole_lines(path)))
         except OSError as error:
             raise TrigruError(f"{path}: {error.strerror}.") from error
         except ValueError as error:  # also msgspec's
@@ -187,38 +213,20 @@ class Journal(Run, kw_only=True):
                 f"{path}: not a run of this trigru: {brief(error)}"
             ) from error
 
-    @classmethod
-    def _of(cls, path: Path, lines: list[Line], checksum: str = "") -> "Journal":
-        """The journal of these lines. Raises a ValueError if they are not of one run."""
-        if not lines or not isinstance(lines[0], Begun):
-            raise ValueError("it has no beginning")
-        facts = {
-            "started": [],
-            "untimed": [],
-            "groups_timed": [],
-            "interruptions": 0,
-            "ended": None,
-            "schema": SCHEMA,
-        }
-        self = cls(begun=lines[0], **facts, path=path, checksum=checksum)
-        for line in lines[1:]:
-            self.take(line)
-        self.check()
-        return self
-
     def add(self, line: Line) -> None:
-        """Keep a record. Raises a ResumeError if it is from another machine than those before."""
-        if self.started and isinstance(line, Started):
-            commits = (
-                {"commit": machine.commit} for machine in (self.machine, line.machine)
+        """Keep what happened.
+
+        Raises a ResumeError if it is from another machine than what came before.
+        """
+        run = self.run
+        if run.started and isinstance(line, Started):
+            differences = machine_differences(run.machine, line.machine)
+            differences += version_differences(
+                {"commit": run.machine.commit}, {"commit": line.machine.commit}
             )
-            self._refuse(
-                "measured",
-                machine_differences(self.machine, line.machine)
-                + version_differences(*commits),
-            )
+            self._refuse("measured", differences)
         self._write(line)
-        self.take(line)
+        run.take(line)
 
     def _refuse(self, was: str, differences: list[str]) -> None:
         if differences:
@@ -227,22 +235,34 @@ class Journal(Run, kw_only=True):
             )
 
     def _write(self, line: Line) -> None:
-        with open(
-            os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "ab"
-        ) as file:
-            content, checksum = encode_line(line, self.checksum)
-            file.write(content)
-        self.checksum = checksum
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+        with open(os.open(self.path, flags), "ab") as file:
+            file.write(msgspec.json.encode(line) + b"\n")
 
     def discard(self) -> None:
         """Remove the file: its content is in the results file, or it has none."""
+        folder = self.path.parent
         self.path.unlink(missing_ok=True)
-        if (
-            self.made_folder
-            and self.path.parent.exists()
-            and not any(self.path.parent.iterdir())
-        ):
-            self.path.parent.rmdir()
+        if self._made_folder and folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _run_of_lines(content: bytes) -> Run:
+    """The run of a journal's lines. Raises a ValueError if they are not of one run."""
+    try:
+        lines = [
+            msgspec.json.decode(line, type=Line)  # pyright: ignore[reportArgumentType]
+            for line in content.splitlines()
+        ]
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not lines or not isinstance(lines[0], Begun):
+        raise ValueError("it has no beginning")
+    run = Run.begin(lines[0])
+    for line in lines[1:]:
+        run.take(line)
+    run.check()
+    return run
 
 
 def _whole_lines(path: Path) -> bytes:

@@ -1,24 +1,9 @@
-"""The machine that a process found, what it can do at most, and how two machines differ."""
+"""The machine that a process found, and how two machines differ."""
 
 from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
-
-from .arm import SampleSeconds
-
-
-class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The best rates measured on a device."""
-
-    # the bounds are a hundred times what any device has
-    #: Of a large square matrix product, in the dtype and precision of the arms.
-    gemm_gflop_per_s: Annotated[float, Meta(gt=0, le=1e8)]
-    copy_gbyte_per_s: Annotated[
-        float, Meta(gt=0, le=1e6)
-    ]  # read plus written, where a large array is updated in place
-    #: Seconds for each step of a float32 loop that does almost nothing; None in files without it.
-    loop_step_s: SampleSeconds | None = None
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):

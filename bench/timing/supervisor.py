@@ -31,7 +31,7 @@ from ..processes.interrupts import shielded
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Plan, Untimed
 from ..results.files import Journal
-from ..results.run import GroupTimed, Started
+from ..results.run import Measured, Started
 from .machine import visible_gpu
 
 WORKER = "trigru.bench.timing.worker:answer_request"
@@ -73,7 +73,7 @@ class Stage(Struct, frozen=True, tag=True):
 
 
 #: What a measuring process sends; None where it was started, or waits for another one.
-Message = Started | Stage | Untimed | GroupTimed | None
+Message = Started | Stage | Untimed | Measured | None
 
 
 class Turns(AbstractContextManager["Turns"]):
@@ -149,17 +149,17 @@ def run(
         quick: on a CPU with two cores, prepare arms in two processes at a time; how long that takes is not measured.
         programs: where such a run keeps its programs for the next of the same arms and software, and removes others.
     """
-    plan, begun = journal.plan, journal.begun
+    plan, begun = journal.run.plan, journal.run.begun
     requests, stages = dict[int, TimingRequest](), dict[int, Stage]()  # by process
     blamed = {
         0
     }  # the first death in a later process may be chance, so that is repeated
 
     def begin(process: int, answers: SideBySide) -> None:
-        backend = journal.machine.backend if journal.started else begun.backend
+        backend = journal.run.machine.backend if journal.run.started else begun.backend
         request = TimingRequest(
             plan,
-            journal.todo(process),
+            journal.run.todo(process),
             process,
             backend,
             folder,
@@ -171,7 +171,7 @@ def run(
 
     def end(process: int, error: ChildDiedError | None) -> None:
         request, stage = requests[process], stages.pop(process, None)
-        is_untouched = journal.todo(process) == request.arms
+        is_untouched = journal.run.todo(process) == request.arms
         if error is None and is_untouched:
             error = ChildDiedError("the process ended without a word")
         if error is not None and (
@@ -192,7 +192,7 @@ def run(
             for other in {*kept.glob("*")} - {shared}:
                 shutil.rmtree(other, ignore_errors=True)
         parts = sum(
-            len({arm.group for arm in journal.todo(process)})
+            len({arm.group for arm in journal.run.todo(process)})
             for process in range(plan.processes)
         )
         is_small = all(
@@ -217,7 +217,7 @@ def run(
                         end(process, answer.error)
                         begin(process, answers)
                     elif answer is not None:
-                        if isinstance(answer, GroupTimed):
+                        if isinstance(answer, Measured):
                             stages.pop(process, None)
                         with shielded():
                             journal.add(answer)
@@ -235,7 +235,11 @@ def _blame(
         else 0
     )
     blamed, what = (
-        [arm for arm in journal.groups()[stage.group] if stage.arm in (None, arm.id)],
+        [
+            arm
+            for arm in journal.run.groups()[stage.group]
+            if stage.arm in (None, arm.id)
+        ],
         stage.what,
     )
     if number:
@@ -243,5 +247,5 @@ def _blame(
         what = f"time {blamed[0].id}"
     with shielded():
         for arm in blamed:
-            if arm.id not in journal.reasons:
+            if arm.id not in journal.run.reasons:
                 journal.add(Untimed(arm, f"{error} while trying to {what}"))

@@ -1,7 +1,6 @@
 """The process that measures: it answers one request of `trigru.bench.timing.supervisor`, which starts several."""
 
 import hashlib
-import time
 from bisect import bisect
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,19 +8,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...common.errors import TrigruError, brief
 from ...common.port.compilation import programs_kept_in
 from ...common.port.hlo import read_program
-from ..arms.admission import share_references
 from ..arms.arms import FEW_PROCESSES, Ready, expected_of, packages_of, prepare
 from ..processes.child import collect_less_garbage
 from ..results.arm import NO_BASELINE, Arm, Plan, Untimed
 from ..results.grouping import grouped
-from ..results.machine import Ceilings, Machine
-from ..results.run import GroupTimed, Started, Timed
+from ..results.machine import Machine
+from ..results.run import ArmFacts, Measured, Sample, Started
 from .machine import describe_machine
 from .sampling import (
     ACCELERATOR,
@@ -46,11 +43,6 @@ ROUNDS, MOST_ROUNDS = 11, 55
 MIN_ROUNDS = 11  # over all processes
 #: About which share of a group's time it takes to compile its arms.
 PREPARING = 0.5
-#: Of the machine's limits: calls of which the fastest counts; steps of a loop, of which each needs the one before, and
-#: numbers in its state; and sizes by platform, so large that neither dispatch nor the caches matter.
-CALLS, STEPS, WIDTH = 8, 1000, 128
-GEMM_SIZE, LARGE_GEMM_SIZE = {"cpu": 1024}, 8192
-COPY_BYTES, LARGE_COPY_BYTES = {"cpu": 256 * 2**20}, 2**30
 T = TypeVar("T")
 Answer = Callable[[Message], None]
 #: Kept until the process has ended, with all that JAX does then.
@@ -67,7 +59,6 @@ def answer_request(request: TimingRequest, answer: Answer) -> None:
     jax.config.update(
         "jax_enable_compilation_cache", False
     )  # no other run's program, but from a request's folder
-    share_references(Path(request.folder))
     _TURNS.append(Turns(Path(request.folder), lambda: answer(None)))
     measure(request, answer, _TURNS[0])
 
@@ -75,19 +66,17 @@ def answer_request(request: TimingRequest, answer: Answer) -> None:
 def measure(request: TimingRequest, answer: Answer, turns: Turns) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     plan, marker = request.plan, np.memmap(request.marker, "<u4", "w+", shape=1)
-    machine = describe_machine(packages_of((*plan.ports, *plan.peers)))
+    machine = describe_machine(packages_of(plan.ports))
     answer(
-        Stage("measure the machine's limits")
+        Stage("look at the machine")
     )  # until then, the parent lets no other process time
     if request.backend not in (None, machine.backend):
         raise OtherPlatformError(
             f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
         )
     with jax.default_matmul_precision(plan.precision):
-        turns.acquire_exclusive()
-        ceilings = measure_ceilings(plan.dtype)
+        answer(Started(machine))
         turns.acquire_shared()
-        answer(Started(machine, {plan.arithmetic: ceilings}))
         for arms in grouped(request.arms, lambda arm: arm.group).values():
             answer(measure_group(request, arms, machine, marker, answer, turns))
 
@@ -99,7 +88,7 @@ def measure_group(
     marker: np.ndarray,
     answer: Answer,
     turns: Turns,
-) -> GroupTimed:
+) -> Measured:
     """Compile the arms of a group, compare them with the oracle, and time them, each with its number in the marker.
 
     An arm that fails loses only its own number. Between groups, the lock of turns is shared.
@@ -150,49 +139,70 @@ def measure_group(
         turns.acquire_shared()
         for one in ready:
             answer(Untimed(one.arm, NO_BASELINE))
-        return GroupTimed(group, process, [])
+        return Measured([], [])
     schedule = schedule_of(warmed, *how)
     rounds = rounds_in(request.plan, schedule, len(ready))
     progress(0.0)
-    samples = sample_rounds(
+    times = sample_rounds(
         ready, rounds, schedule, seed=process, progress=progress, entering=enter
     )
     marker[0] = 0
     turns.acquire_shared()
-    calls = next(iter(schedule.calls.values()))
-    timed = [
-        attempt("read the program of", one.arm, _timed, one, *facts, process, machine)
-        for one, *facts in zip(ready, warmed, calls, samples, strict=True)
-    ]
-    return GroupTimed(group, process, [t for t in timed if t])
+    samples, facts = [], []
+    for one, warm, calls, times_s in zip(
+        ready, warmed, schedule.calls[how[1].clock], times, strict=True
+    ):
+        known = attempt(
+            "read the program of",
+            one.arm,
+            _facts_of,
+            one,
+            warm,
+            calls,
+            times_s,
+            process,
+            machine,
+        )
+        if known is not None and not isinstance(times_s, Exception):
+            facts.append(known)
+            samples += _samples_of(one.arm, process, times_s)
+    return Measured(samples, facts)
 
 
-def _timed(
+def _samples_of(arm: Arm, process: int, times: Times) -> list[Sample]:
+    """The samples of an arm in a process, by every clock."""
+    samples = []
+    for clock, times_s in times.items():
+        for number, time_s in enumerate(times_s):
+            samples.append(Sample(arm.id, process, number, clock, time_s))
+    return samples
+
+
+def _facts_of(
     ready: Ready,
     warmed: WarmUp,
     calls: int,
-    times_s: Times | Exception,
+    times: Times | Exception,
     process: int,
     machine: Machine,
-) -> Timed:
-    if isinstance(times_s, Exception):
-        raise times_s
-    program, facts, unreadable = ready.program, None, ""
-    reads = process == 0 or machine.backend != "cpu"  # where each process tunes its own
-    try:
-        facts = (
-            read_program(program.lower(*ready.arguments))
-            if reads and program.lower
-            else None
-        )
-    except Exception as error:  # the samples are kept
-        unreadable = f"{type(error).__name__}: {brief(error)}"
-    return Timed(
+) -> ArmFacts:
+    """What is known of an arm that was timed. Raises the exception of one that failed."""
+    if isinstance(times, Exception):
+        raise times
+    facts, unreadable = None, ""
+    # on an accelerator each process tunes its own program
+    is_read_here = process == 0 or machine.backend != "cpu"
+    program = ready.program
+    if is_read_here and program.lower is not None:
+        try:
+            facts = read_program(program.lower(*ready.arguments))
+        except Exception as error:  # the samples are kept
+            unreadable = f"{type(error).__name__}: {brief(error)}"
+    return ArmFacts(
         arm=ready.arm.id,
+        process=process,
         calls=calls,
         steady=warmed.steady,
-        clock=next(iter(times_s)),
-        times_s=times_s,
         device=program.device or machine.device,
         backend=program.backend or machine.backend,
         gate=ready.gate,
@@ -218,9 +228,10 @@ def _prepare(request: TimingRequest, arm: Arm, machine: Machine) -> Ready:
     )
     programs = Path(request.programs or Path(request.folder) / PROGRAMS)
     folder = programs / hashlib.sha256(arm.id.encode()).hexdigest()
-    expected_of(arm)  # what the oracle compiles is not the arm's
+    shared = Path(request.folder)
+    expected_of(arm, shared)  # what the oracle compiles is not the arm's
     with programs_kept_in(folder if keeps else None), watch_build() as account:
-        ready = prepare(arm)
+        ready = prepare(arm, shared)
     if (ready.program.backend or machine.backend) != machine.backend:
         raise OtherPlatformError(
             f"it runs on {ready.program.device}, and the ports on {machine.device}: they do not compare."
@@ -253,42 +264,3 @@ def rounds_in(plan: Plan, schedule: Schedule, arms: int) -> int:
     return max(
         rounds - rounds % arms, least
     )  # a multiple of the number of arms balances positions exactly
-
-
-def measure_ceilings(dtype: str = "float32") -> Ceilings:
-    """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs."""
-    platform = jax.devices()[0].platform
-    size = GEMM_SIZE.get(platform, LARGE_GEMM_SIZE)
-    numbers = (
-        np.random.default_rng(0).normal(size=2**20).astype(dtype)
-    )  # JAX would compile a program to draw them
-    matrix = jax.device_put(np.resize(numbers, (size, size)))
-    product = jax.jit(lambda a, b: a @ b)
-    gemm_s = _fastest_s(lambda _: product(matrix, matrix), matrix)
-
-    array = jnp.zeros(
-        COPY_BYTES.get(platform, LARGE_COPY_BYTES) // jnp.dtype(dtype).itemsize, dtype
-    )
-    nbytes = array.nbytes
-    copy_s = _fastest_s(
-        jax.jit(lambda x: x + 1, donate_argnums=0), array
-    )  # in place: no page faults
-    loop = jax.jit(
-        lambda h: jax.lax.scan(lambda h, _: (jnp.tanh(h), None), h, None, length=STEPS)[
-            0
-        ]
-    )
-    loop_s = _fastest_s(loop, jnp.ones(WIDTH, jnp.float32))
-    return Ceilings(
-        2 * size**3 / gemm_s * 1e-9, 2 * nbytes / copy_s * 1e-9, loop_s / STEPS
-    )
-
-
-def _fastest_s(call: Callable[[Any], Any], array: Any) -> float:
-    """Seconds of the fastest call after the first. Each gets the result of the one before, and may ignore it."""
-    array, times_s = jax.block_until_ready(call(array)), []
-    for _ in range(CALLS):
-        start = time.perf_counter()
-        array = jax.block_until_ready(call(array))
-        times_s.append(time.perf_counter() - start)
-    return min(times_s)

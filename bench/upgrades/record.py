@@ -20,8 +20,9 @@ from ...common.files import read_whole, write_whole
 from ..results import proof
 from ..results.arm import check_date
 from ..results.build import Count
-from ..results.checksums import MOST_BYTES, record_of, refusing, with_checksum
 from ..results.grouping import first_twice
+from ..results.json_files import MOST_BYTES, refusing
+from ..results.json_files import decode as decode_json
 from ..results.machine import Machine
 
 SCHEMA, FILE = 8, "trigru-snapshot.safetensors"
@@ -234,7 +235,7 @@ def encode(arrays: Arrays, snapshot: Snapshot | None = None) -> bytes:
         stored[name] = array
     beside = {DTYPES: msgspec.json.encode(other).decode()}
     if snapshot is not None:
-        beside[RECORD] = with_checksum(snapshot).decode()
+        beside[RECORD] = msgspec.json.encode(snapshot).decode()
     return to_bytes(stored, metadata=beside)
 
 
@@ -269,7 +270,7 @@ def load(folder: Path) -> Read:
     advice = "Pass a folder that trigru snapshot wrote, or take the snapshot again."
     with refusing(folder / FILE, SnapshotError, advice):
         arrays, record = decode(read_whole(folder / FILE, MOST_BYTES))
-        snapshot = record_of(record, Snapshot, SCHEMA)
+        snapshot = decode_json(record, Snapshot, SCHEMA)
         if wrong := [name for name, array in arrays.items() if name_of(array) != name]:
             raise ValueError(
                 f"array {brief(wrong[0])} was changed after trigru wrote it"

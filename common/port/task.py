@@ -13,7 +13,7 @@ A batch is spread over several devices as JAX's users do it: parameters on every
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,13 @@ from ..errors import UnavailableError
 PHASES = ("forward", "gradient", "train_step", "step")
 #: The axis of the mesh.
 AXIS = "data"
+#: How a batch is spread: arrays are placed and XLA finds out the rest, or by shard_map.
+Way = Literal["placed", "shard_map"]
 #: The ways that differ in a phase with a gradient; without one, devices exchange nothing in either.
-WAYS = {"gradient": ("placed", "shard_map"), "train_step": ("placed", "shard_map")}
+WAYS: dict[str, tuple[Way, ...]] = {
+    "gradient": ("placed", "shard_map"),
+    "train_step": ("placed", "shard_map"),
+}
 
 
 class Batch(NamedTuple):

@@ -61,8 +61,8 @@ def test_on_devices_each_port_is_timed_in_each_way_and_frameworks_are_compared_o
         "equinox": "filter_jit",
     }
     assert (
-        cells["nnx"].ratio
-        == arms_of(run, "tiny@batch=4/forward/float32/stock")["nnx[nnx.jit]"].ratio
+        cells["nnx"].comparison
+        == arms_of(run, "tiny@batch=4/forward/float32/stock")["nnx[nnx.jit]"].comparison
     )
 
 

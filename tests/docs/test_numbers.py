@@ -52,7 +52,7 @@ def text_of(page):
 def test_why_an_arm_is_slower():
     for label in COMPARED:
         assert row("tiny", "train_step").fastest[label] == ["linen"]
-    for workload in ("tiny", "question", "vowels", "medium", "large"):
+    for workload in ("tiny", "question", "medium", "large"):
         equinox, pure = facts(workload, "train_step", "equinox[partition]", "pure[jit]")
         more = equinox.facts.program.transposes - pure.facts.program.transposes
         assert (more > 0) == (equinox.steps > 50), "on a batch"
@@ -65,7 +65,7 @@ def test_call_styles():
     ]
     documented, *others = facts("tiny", "train_step", *names)
     saved = [
-        f"{100 * (1 - difference(run('cpu').benchmarks, b, documented).ratio):.0f} %"
+        f"{100 * (1 - difference(run('cpu').benchmarks, b, documented).comparison.ratio):.0f} %"
         for b in others
     ]
     assert "`functional` saves {}, `leaves` {} and `donated` {}".format(
@@ -87,13 +87,6 @@ def test_the_fused_kernel():
         if s.benchmark.arm.port in ("pure", "nnx")
     }
     assert alike == {"indistinguishable"}
-    onnx = [
-        s.verdict
-        for s in speedups(run("inference"), "peers")
-        if s.other.arm.port == "onnxruntime"
-    ]
-    assert len(onnx) == 16, "four ports on four workloads"
-    assert "slower" not in onnx
     assert (
         f"takes {min(shares):.2f} to {max(shares):.2f} times the temporary memory of the frameworks' own cells, "
         f"except in linen with 200 units on one sequence: {exception:.2f} times"
@@ -101,18 +94,22 @@ def test_the_fused_kernel():
 
 
 def test_which_framework():
-    for workload in ("tiny", "question", "vowels", "medium"):
+    for workload in ("tiny", "question", "medium"):
         step = row(workload, "step")
         between = max(
-            max(d.ratio, 1 / d.ratio) for d in step.pairs["functional"].values()
+            max(d.comparison.ratio, 1 / d.comparison.ratio)
+            for d in step.pairs["functional"].values()
         )
         assert (
-            max(d.ratio for d in against_functional(workload, "step").values())
+            max(
+                d.comparison.ratio
+                for d in against_functional(workload, "step").values()
+            )
             > between
         ), workload
     for label in ("documented", "functional"):
         assert all(
-            0.91 < d.ratio < 1.1
+            0.91 < d.comparison.ratio < 1.1
             for d in row("large", "train_step").pairs[label].values()
         )
 
@@ -122,7 +119,7 @@ def ratio(pair, at):
     return difference(
         run("cpu").benchmarks,
         *(timed(at, called, queued=False) for called in pair.split("/")),
-    ).ratio
+    ).comparison.ratio
 
 
 def test_the_page_of_claims():
@@ -151,7 +148,7 @@ def test_the_page_of_claims():
         for port, d in against_functional("large", "train_step").items()
         if port != "linen"
     }
-    for workload in ("tiny", "question", "vowels", "medium", "large"):
+    for workload in ("tiny", "question", "medium", "large"):
         both = facts(workload, "train_step", "nnx[nnx.jit]", "nnx[split-merge]")
         assert len({b.facts.program.temp_bytes for b in both}) == 1, (
             "the same temporary memory"

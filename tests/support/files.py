@@ -1,4 +1,4 @@
-"""Files of trigru: a good one of each format, and with other content, whose checksums are made anew."""
+"""Files of trigru: a good one of each format, and what changes their content."""
 
 import json
 import re
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from safetensors.numpy import save as to_bytes
 from trigru.bench.commands import matrix
-from trigru.bench.results.checksums import CHECKSUM, encode_line, with_checksum
 from trigru.bench.upgrades.record import (
     DTYPES,
     FILE,
@@ -25,7 +25,7 @@ from trigru.common.parameters.record import random_params
 from trigru.impls import checkpoints
 
 from .processes import fill, journal_at
-from .runs import ARMS, ENDED, PROOF, draw_run, save, with_provenance
+from .runs import ENDED, PROOF, draw_run, save, with_provenance
 from .snapshots import leave
 
 #: A signature of each of two values, and numbers of steps, good ones and bad ones; the arrays of a good snapshot.
@@ -42,10 +42,7 @@ CALL, PARAMS = "forward apply float32", random_params(GRUConfig(2, 3))
 
 
 def write_run(path: Path) -> None:
-    arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
-    run = draw_run(
-        1, arms=arms, processes=2, rounds=3, groups=("tiny/forward", "medium/forward")
-    )
+    run = draw_run(1, processes=2, rounds=3, groups=("tiny/forward", "medium/forward"))
     save(with_provenance(run, equality=PROOF[:12]), path)
 
 
@@ -85,13 +82,13 @@ def write_matrix(path: Path) -> None:
     }
     rows = [matrix.MatrixRow(f"jax=={n}", [], "2025-01-15", **facts) for n in (1, 2)]
     path.write_bytes(
-        with_checksum(
+        msgspec.json.encode(
             matrix.Matrix(matrix.SCHEMA, ["trigru", "matrix"], ENDED, "A CPU", rows)
         )
     )
 
 
-#: By name of a file, what writes a good one: first of those that have a checksum.
+#: By name of a file, what writes a good one: first of those with a schema.
 SEALED: dict[str, Callable[[Path], object]] = {
     "results.json": write_run,
     "results.partial.jsonl": lambda path: fill(journal_at(path)),
@@ -106,15 +103,15 @@ GOOD = SEALED | {
 
 
 def rewrite(path: Path, change: Callable[[Any], object]) -> None:
-    """Change the content of a file, and its checksum with it."""
+    """Change the content of a file."""
     content, close = opened(path.read_bytes())
     change(content)
     path.write_bytes(close(content))
 
 
 def with_text(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """A file with another text of its JSON, which has the checksums of before."""
-    if content[:1] in (b"{", b"["):
+    """A file with another text of its JSON."""
+    if content.startswith(b"{"):
         return change(content)
     arrays, text = decode(content)
     return to_bytes(arrays, {RECORD: change(text).decode(), DTYPES: "{}"})
@@ -122,7 +119,7 @@ def with_text(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
 
 def formatted_anew(text: bytes) -> bytes:
     """The same JSON with other whitespace, ends of lines, order of keys, and forms of numbers."""
-    if text.startswith(b"["):
+    if text.startswith(b'{"type"'):
         style = {"separators": (" , ", " : "), "sort_keys": True}
         return b"".join(
             json.dumps(json.loads(line), **style).encode() + b"\r\n"
@@ -138,13 +135,11 @@ def formatted_anew(text: bytes) -> bytes:
 
 
 def opened(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:
-    """What a file with a checksum holds, and what makes a file of that, with the checksum made anew."""
-    if content.startswith(b"["):
-        return [json.loads(line)[1] for line in content.splitlines()], lines_of
+    """What a file holds, and what makes a file of that."""
+    if content.startswith(b'{"type"'):
+        return [json.loads(line) for line in content.splitlines()], lines_of
     if content.startswith(b"{"):
-        return {
-            key: value for key, value in json.loads(content).items() if key != CHECKSUM
-        }, with_checksum
+        return json.loads(content), msgspec.json.encode
     arrays, text = decode(content)
     record, close = opened(text)
     return record, lambda record: to_bytes(
@@ -176,8 +171,5 @@ def at(place: str, change: Any) -> Callable[[Any], None]:
 
 
 def lines_of(records: Iterable[Any]) -> bytes:
-    content, checksum = b"", ""
-    for record in records:
-        line, checksum = encode_line(record, checksum)
-        content += line
-    return content
+    """A journal with these lines."""
+    return b"".join(msgspec.json.encode(record) + b"\n" for record in records)

@@ -12,8 +12,7 @@ from trigru.bench.arms.arms import expand
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import NO_BASELINE, Arm, Plan, Untimed
 from trigru.bench.results.files import Journal
-from trigru.bench.results.machine import Ceilings
-from trigru.bench.results.run import Begun, GroupTimed, Started, Timed
+from trigru.bench.results.run import ArmFacts, Begun, Measured, Sample, Started
 from trigru.bench.timing import worker
 from trigru.bench.timing.supervisor import LIMIT_S, Message, Stage, TimingRequest, Turns
 
@@ -25,7 +24,7 @@ PLAN = plan(
 ARMS = expand(PLAN)
 STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]
-STARTED = Started(MACHINE, {"float32": Ceilings(100.0, 10.0)})
+STARTED = Started(MACHINE)
 KILLED = ChildDiedError("the process died: killed by signal 9")
 
 
@@ -70,17 +69,27 @@ def journal_at(
     )
 
 
-def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[float]:
+def times(process: int, arm: Arm, rounds: int = 4) -> list[float]:
     """Times that are known: around 1 s, linen about half as long again, and processes that differ."""
     rng = np.random.default_rng([process, *arm.id.encode()])
     factor = 1.5 if arm.port == "linen" else 1.0
     return (factor * (1 + 0.01 * process) * rng.lognormal(0, 0.001, rounds)).tolist()
 
 
-def timed(process: int, arm: Arm, rounds: int = 4) -> Timed:
-    """An arm in a process, with facts that tell processes and arms apart."""
-    return Timed(
+def samples_of(process: int, arm: Arm, rounds: int = 4) -> list[Sample]:
+    """Samples by the clock that leads, and one by the other."""
+    samples = [
+        Sample(arm.id, process, number, "blocked", time_s)
+        for number, time_s in enumerate(times(process, arm, rounds))
+    ]
+    return [*samples, Sample(arm.id, process, 0, "pipelined", 0.5 + process)]
+
+
+def facts_of(process: int, arm: Arm) -> ArmFacts:
+    """The facts of an arm in a process, which tell processes and arms apart."""
+    return ArmFacts(
         arm=arm.id,
+        process=process,
         device=MACHINE.device,
         backend=MACHINE.backend,
         gate=0.25,
@@ -89,12 +98,15 @@ def timed(process: int, arm: Arm, rounds: int = 4) -> Timed:
         program=None,
         calls=10,
         steady=process == 0,
-        clock="blocked",
-        times_s={
-            "blocked": samples(process, arm, rounds),
-            "pipelined": [0.5 + process],
-        },
     )
+
+
+def measured(process: int, arms: list[Arm], rounds: int = 4) -> Measured:
+    """What a process says of arms that it timed."""
+    samples = []
+    for arm in arms:
+        samples += samples_of(process, arm, rounds)
+    return Measured(samples, [facts_of(process, arm) for arm in arms])
 
 
 def fill(
@@ -103,11 +115,7 @@ def fill(
     """As if a process had measured these groups."""
     journal.add(STARTED)
     for group in groups:
-        journal.add(
-            GroupTimed(
-                group, process, [timed(process, arm) for arm in journal.groups()[group]]
-            )
-        )
+        journal.add(measured(process, journal.run.groups()[group]))
 
 
 def ask_here(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
@@ -149,9 +157,8 @@ class FakeProcesses:
             yield Stage(what, share, *of)
             enter(what)
 
-        yield from stage("measure the machine's limits", 0.0)
-        ceilings = {arm.arithmetic: STARTED.ceilings["float32"] for arm in request.arms}
-        yield Started(self.machine, ceilings)
+        yield from stage("look at the machine", 0.0)
+        yield Started(self.machine)
         groups = dict.fromkeys(arm.group for arm in request.arms)
         for group in groups:
             arms = [arm for arm in request.arms if arm.group == group]
@@ -175,8 +182,7 @@ class FakeProcesses:
                 yield from (Untimed(arm, NO_BASELINE) for arm in ready)
                 ready = []
             rounds = request.plan.rounds or 4
-            found = [timed(request.process, arm, rounds) for arm in ready]
-            yield GroupTimed(group, request.process, found)
+            yield measured(request.process, ready, rounds)
 
     @property
     def asked(self) -> list[tuple[int, list[Arm]]]:

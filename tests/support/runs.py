@@ -6,28 +6,21 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from trigru.bench.analysis.statistics import (
-    TimeComparison,
-    compare,
-    noise_floor,
-    verdict,
-)
-from trigru.bench.arms.workloads import get_workload
+from trigru.bench.analysis.benchmarks import Benchmark, Results
+from trigru.bench.analysis.comparison import TimeComparison
+from trigru.bench.analysis.statistics import compare, noise_floor, verdict
 from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan, Sized
 from trigru.bench.results.build import Build
 from trigru.bench.results.grouping import grouped
-from trigru.bench.results.machine import Ceilings, Machine
+from trigru.bench.results.machine import Machine
 from trigru.bench.results.run import (
-    SCHEMA,
+    ArmFacts,
     Begun,
-    Benchmark,
     Ended,
-    GroupTimed,
-    Results,
     Run,
+    Sample,
     Started,
-    Timed,
 )
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.hlo import ProgramFacts
@@ -38,7 +31,6 @@ PLAN = Plan(
     workloads=(Sized("tiny"),),
     phases=("forward",),
     ports=("pure", "linen"),
-    peers=(),
     styles=None,
     kernels=("stock",),
     processes=2,
@@ -58,7 +50,7 @@ EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 #: A proof of each port of the runs that are drawn.
 PROOF = [
     replace(EQUAL, port=port, check=check)
-    for port in (*PORTS, "torch")
+    for port in PORTS
     for check in ("sequence", "step", "training")
 ]
 ENDED = "2026-11-04T10:00:00+00:00"
@@ -91,11 +83,7 @@ def make_arm(
     is_own = (port, style) == ("pure", "jit") and kernel == "stock"
     role = "baseline" if is_own and not copy else "duplicate" if copy == "2" else "arm"
     style = None if style == "?" else style  # of a port that is not to be had
-    labels = (
-        labels_of(get_port(port), phase).get(style, ())
-        if port in PORTS
-        else ("documented",) * (style == "eager")
-    )
+    labels = labels_of(get_port(port), phase).get(style, ()) if port in PORTS else ()
     return Arm(
         sized(workload),
         phase,
@@ -111,111 +99,118 @@ def make_arm(
 
 
 def make_benchmark(
-    arm: Arm, time_s: Any, process: Any = None, **facts: Any
+    arm: Arm,
+    time_s: Any,
+    process: Any = None,
+    *,
+    other_s: Any = (),
+    other_process: Any = (),
+    clock: Any = "blocked",
+    ratio: float = 1.0,
+    low: float | None = None,
+    high: float | None = None,
+    floor: float = 0.02,
+    verdict: Any = "indistinguishable",
+    **facts: Any,
 ) -> Benchmark:
     """An arm with its times, whose facts are those of a small run unless said otherwise."""
     process = [0] * len(time_s) if process is None else list(map(int, process))
-    other_s, others = facts.pop("other_s", []), facts.pop("other_process", [])
-    steady = facts.pop("steady", [True] * len({*process}))
-    default: dict[str, Any] = {
+    other_clock = "pipelined" if clock == "blocked" else "blocked"
+    samples = _samples(arm, clock, time_s, process)
+    samples += _samples(arm, other_clock, other_s, list(other_process))
+    return Benchmark(
+        arm=arm,
+        clock=clock,
+        samples=sorted(samples),
+        facts_by_process=_facts_by_process(arm, sorted(set(process)), facts),
+        comparison=TimeComparison(
+            ratio, ratio if low is None else low, ratio if high is None else high
+        ),
+        floor=floor,
+        verdict=verdict,
+    )
+
+
+def _samples(arm: Arm, clock: Any, time_s: Any, process: list[int]) -> list[Sample]:
+    rounds: dict[int, int] = {}
+    samples = []
+    for number, seconds in zip(process, time_s, strict=True):
+        turn = rounds.get(number, 0)
+        rounds[number] = turn + 1
+        samples.append(Sample(arm.id, number, turn, clock, float(seconds)))
+    return samples
+
+
+def _facts_by_process(
+    arm: Arm, processes: list[int], changes: dict[str, Any]
+) -> dict[int, ArmFacts]:
+    steady = changes.pop("steady", [True] * len(processes))
+    usual: dict[str, Any] = {
         "arm": arm.id,
+        "calls": 1,
         "device": MACHINE.device,
         "backend": MACHINE.backend,
+        "gate": 0.1,
+        "leaves": 9,
+        "build": BUILD,
+        "program": PROGRAM,
     }
-    default |= {"gate": 0.1, "leaves": 9, "build": BUILD, "program": PROGRAM}
-    default |= {"calls": 1, "clock": "blocked"}
-    default |= {name: facts.pop(name) for name in [*facts] if name in default}
-    timed = {}
-    for number, is_steady in zip(dict.fromkeys(process), steady, strict=True):
-        here = [float(s) for s, p in zip(time_s, process, strict=True) if p == number]
-        own = (
-            {"build": None, "program": None} if timed else {}
-        )  # which the first process alone reads
-        there = [s for s, p in zip(other_s, others, strict=True) if p == number]
-        clock = default["clock"]
-        times_s = {clock: here} | (
-            {({"blocked", "pipelined"} - {clock}).pop(): there} if there else {}
-        )
-        timed[number] = Timed(**default | own, steady=is_steady, times_s=times_s)
-    ratio, shape = facts.get("ratio", 1.0), get_workload(arm.workload).shape
-    of_arm: dict[str, Any] = {
-        "shape": shape,
-        "steps": 8,
-        "flops": 1e6,
-        "moved_bytes": 1e6,
-        "floor": 0.02,
-    }
-    of_arm |= {
-        "ratio": ratio,
-        "low": ratio,
-        "high": ratio,
-        "verdict": "indistinguishable",
-    }
-    return Benchmark(arm=arm, timed=timed, **of_arm | facts)
+    facts = {}
+    for process, is_steady in zip(processes, steady, strict=True):
+        known = usual | changes | {"process": process, "steady": is_steady}
+        if facts:  # only the first process reads these
+            known |= {"build": None, "program": None}
+        facts[process] = ArmFacts(**known)
+    return facts
 
 
-def make_results(
-    benchmarks: list[Benchmark], ceilings: Any = None, **facts: Any
-) -> Results:
-    """A complete run of these arms, in as many processes as they have; its plan asks for them, too."""
-    processes = max((p + 1 for b in benchmarks for p in b.timed), default=1)
-    planned, arms = facts.pop("plan", PLAN), [b.arm for b in benchmarks]
-    rounds = {len(timed.time_s) for b in benchmarks for timed in b.timed.values()}
+def make_results(benchmarks: list[Benchmark], **facts: Any) -> Results:
+    """A complete run of these arms, in as many processes as they have.
+
+    Its plan asks for them, too.
+    """
+    numbers = [number for b in benchmarks for number in b.processes]
+    processes = max(numbers, default=0) + 1
+    planned = facts.pop("plan", PLAN)
+    arms = [b.arm for b in benchmarks]
     more: dict[str, Any] = {"processes": processes} if arms else {}
     for name in ("workload", "phase", "port", "kernel"):
-        own = [
-            getattr(arm, name)
-            for arm in arms
-            if name != "port" or arm.port not in planned.peers
-        ]
-        more[f"{name}s"] = tuple(
-            {
-                str(value): value for value in (*getattr(planned, f"{name}s"), *own)
-            }.values()
-        )
+        values = [*getattr(planned, f"{name}s"), *(getattr(arm, name) for arm in arms)]
+        more[f"{name}s"] = tuple({str(value): value for value in values}.values())
+    rounds = {b.process.count(number) for b in benchmarks for number in b.processes}
     planned = msgspec.structs.replace(planned, rounds=max(rounds, default=None), **more)
-    run = Run(
-        begun=Begun(planned, [], [], None, None, ["trigru", "bench"], 0.0),
-        started=[
-            Started(MACHINE, of)
-            for of in ceilings or [{"float32": Ceilings(100.0, 40.0)}] * processes
-        ],
-        untimed=[],
-        groups_timed=[],
-        interruptions=0,
-        ended=Ended(ENDED, 0.0),
-        schema=SCHEMA,
-    )
+    run = Run.begin(Begun(planned, [], [], None, None, ["trigru", "bench"], 0.0))
+    run.started = [Started(MACHINE)] * processes
+    run.ended = Ended(ENDED, 0.0)
     return with_provenance(Results(run, benchmarks, []), **facts)
 
 
 def run_of(results: Results) -> Run:
-    """The records that a run's processes would have written. Ratios, floors and verdicts are not among them."""
-    run, arms = (
-        results.trigru,
-        [b.arm for b in results.benchmarks] + [u.arm for u in results.untimed],
-    )
-    arms = [
-        arm for group in grouped(arms, lambda arm: arm.group).values() for arm in group
+    """The records that a run's processes would have written.
+
+    Ratios, floors and verdicts are not among them.
+    """
+    run = results.trigru
+    arms = [b.arm for b in results.benchmarks] + [u.arm for u in results.untimed]
+    in_groups = [
+        arm for group in grouped(arms, lambda a: a.group).values() for arm in group
     ]
-    parts: dict[tuple[int, str], list[Timed]] = {}
+    samples, facts = [], []
     for b in results.benchmarks:
-        for process, timed in b.timed.items():
-            parts.setdefault((process, b.group), []).append(timed)
-    groups = sorted(parts.items(), key=lambda part: part[0][0])
+        samples += b.samples
+        facts += b.facts_by_process.values()
     backend = run.begun.equality and run.machine.backend
     return msgspec.structs.replace(
         run,
-        begun=msgspec.structs.replace(run.begun, arms=arms, backend=backend),
+        begun=msgspec.structs.replace(run.begun, arms=in_groups, backend=backend),
         untimed=results.untimed,
-        groups_timed=[
-            GroupTimed(group, process, timed) for (process, group), timed in groups
-        ],
+        samples=samples,
+        facts=facts,
     )
 
 
 def save(results: Results, path: Path) -> None:
-    files.save(msgspec.structs.replace(results, trigru=run_of(results)), path)
+    files.save(run_of(results), [b.arm for b in results.benchmarks], path)
 
 
 ARMS = {  # times / pure[jit]'s
@@ -228,7 +223,6 @@ ARMS = {  # times / pure[jit]'s
     "nnx[leaves]": 0.95,
     "equinox[filter_jit]": 3.0,
     "equinox[partition]": 1.25,
-    "torch[compile]": 4.0,
 }
 #: Their times in seconds, where linen, and all in functional style, are as fast as plain JAX.
 FAST = {
@@ -311,7 +305,7 @@ KERNEL_TRUTH = {
 
 
 def draw_kernels(rng: np.random.Generator) -> Results:
-    """Two ports and two peers in the fused division, and linen, half as fast as pure, in the stock division."""
+    """Two ports in the fused division, and linen, half as fast as pure, in the stock division."""
     process = np.repeat(np.arange(5), 6)
     benchmarks: list[Benchmark] = []
 
@@ -362,11 +356,7 @@ def draw_kernels(rng: np.random.Generator) -> Results:
                     phase,
                     program=fast,
                 )
-        add("torch[eager]", 5 * own_s, workload, phase)
-        add("haiku[transform]", 1.2 * own_s, workload, phase)
-    return make_results(
-        benchmarks, plan=plan(ports=("pure", "nnx"), peers=("torch", "haiku"))
-    )
+    return make_results(benchmarks, plan=plan(ports=("pure", "nnx")))
 
 
 def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:
@@ -379,14 +369,24 @@ def with_facts(found: Any, **facts: Any) -> Any:
         return with_benchmarks(
             found, [with_facts(b, **facts) for b in found.benchmarks]
         )
-    said = {
-        name: facts.pop(name) for name in [*facts] if name in Timed.__struct_fields__
+    of_process = {
+        name: facts.pop(name)
+        for name in list(facts)
+        if name in ArmFacts.__struct_fields__
     }
-    timed = {
-        process: msgspec.structs.replace(timed, **said)
-        for process, timed in found.timed.items()
+    of_ratio = {
+        name: facts.pop(name)
+        for name in list(facts)
+        if name in ("ratio", "low", "high")
     }
-    return msgspec.structs.replace(found, **{"timed": timed} | facts)
+    changed = {
+        process: msgspec.structs.replace(known, **of_process)
+        for process, known in found.facts_by_process.items()
+    }
+    comparison = msgspec.structs.replace(found.comparison, **of_ratio)
+    return msgspec.structs.replace(
+        found, facts_by_process=changed, comparison=comparison, **facts
+    )
 
 
 def with_provenance(

@@ -12,10 +12,12 @@ from support.processes import (
     STARTED,
     STEP,
     FakeProcesses,
+    facts_of,
     fill,
     ignore,
     journal_at,
-    timed,
+    measured,
+    samples_of,
 )
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.answer import answer
@@ -24,8 +26,7 @@ from trigru.bench.reporting.answer import proof_lines
 from trigru.bench.reporting.naming import provenance_lines
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import NO_BASELINE, Untimed
-from trigru.bench.results.machine import Ceilings
-from trigru.bench.results.run import GroupTimed
+from trigru.bench.results.run import Measured, Sample
 from trigru.bench.timing.supervisor import run
 from trigru.common.errors import TrigruError
 
@@ -39,44 +40,47 @@ def journal(tmp_path):
 
 def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journal):
     run(journal, ignore, FakeProcesses())
-    found = merge(journal)
+    found = merge(journal.run)
     again, facts = found.groups()[STEP][1], found.trigru
     for of in found.groups().values():
         for b in of:
-            assert b.timed == {process: timed(process, b.arm) for process in (0, 1)}
+            assert b.samples == sorted(samples_of(0, b.arm) + samples_of(1, b.arm))
+            assert b.facts_by_process == {n: facts_of(n, b.arm) for n in (0, 1)}
     assert (again.steady, again.other_s) == ([True, False], [0.5, 1.5])
     assert again.facts.build == BUILD, "the first process's"
-    journal.groups_timed.reverse()
-    assert list(merge(journal).groups()[STEP][1].timed) == [0, 1], (
-        "whichever ended first"
-    )
+    journal.run.samples.reverse()
+    journal.run.facts.reverse()
+    again = merge(journal.run).groups()[STEP][1]
+    assert again.processes == [0, 1], "whichever ended first"
+    assert again.facts.build == BUILD
     assert (facts.plan, facts.begun.command, facts.machine) == (
         PLAN,
         ["trigru", "bench"],
         MACHINE,
     )
     assert (facts.begun.load, facts.complete) == (0.5, True)
-    assert [started.ceilings for started in facts.started] == [
-        {"float32": Ceilings(100.0, 10.0)}
-    ] * 2
 
 
 def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):
-    noisy = msgspec.structs.replace(
-        timed(0, AGAIN), times_s={"blocked": [0.9, 1.0, 1.1, 1.2]}
-    )
     fill(journal, ())
-    journal.add(GroupTimed(STEP, 0, [timed(0, PURE), noisy, timed(0, LINEN)]))
-    again = merge(journal).benchmarks[1]
-    assert again.floor == pytest.approx(max(again.high, 1 / again.low) - 1)
-    assert again.floor > 1.1 * (again.ratio - 1)
+    whole = measured(0, ARMS[:3])
+    noisy = [
+        Sample(AGAIN.id, 0, number, "blocked", time_s)
+        for number, time_s in enumerate([0.9, 1.0, 1.1, 1.2])
+    ]
+    others = [sample for sample in whole.samples if sample.arm != AGAIN.id]
+    journal.add(Measured(others + noisy, whole.facts))
+    again = merge(journal.run).benchmarks[1]
+    reach = max(again.comparison.high, 1 / again.comparison.low) - 1
+    assert again.floor == pytest.approx(reach)
+    assert again.floor > 1.1 * (again.comparison.ratio - 1)
 
 
 def test_a_group_that_nobody_came_to_has_nothing_to_say(journal):
     with pytest.raises(TrigruError, match="nothing was measured"):
-        merge(journal)
+        merge(journal.run)
     fill(journal, (STEP,))
-    results = merge(journal)
+    results = merge(journal.run)
     assert (list(results.groups()), results.untimed) == ([STEP], [])
 
 
@@ -84,10 +88,10 @@ def test_the_machine_of_a_run_without_a_process_is_unknown_and_not_the_one_that_
     journal,
 ):
     reasons = [Untimed(arm, "not proven equal") for arm in ARMS]
-    journal.begun = msgspec.structs.replace(
-        journal.begun, untimed=reasons, load=9.0, versions={"jax": "0.1"}
+    journal.run.begun = msgspec.structs.replace(
+        journal.run.begun, untimed=reasons, load=9.0, versions={"jax": "0.1"}
     )
-    results = merge(journal)
+    results = merge(journal.run)
     origin, *others = provenance_lines(results)
     assert origin.endswith(", unknown machine, since no process started: trigru bench")
     assert others == ["jax 0.1."], "and whether it was busy is not known"
@@ -101,7 +105,7 @@ def test_an_arm_that_fails_in_one_process_has_no_number_at_all(journal, process)
         ignore,
         FakeProcesses(fails={(process, LINEN.id): "not equal to the oracle"}),
     )
-    results = merge(journal)
+    results = merge(journal.run)
     assert [b.arm for b in results.groups()[STEP]] == [PURE, AGAIN]
     reason = (
         "in one process: not equal to the oracle"
@@ -116,14 +120,14 @@ def test_an_arm_that_was_lost_just_before_the_run_was_stopped_says_that_others_t
 ):
     fill(journal, (STEP,))
     journal.add(Untimed(LINEN, "killed"))
-    assert merge(journal).untimed == [Untimed(LINEN, "in one process: killed")]
+    assert merge(journal.run).untimed == [Untimed(LINEN, "in one process: killed")]
 
 
 def test_an_arm_that_a_process_does_not_mention_has_no_number(journal):
     fill(journal, (STEP,))
     journal.add(STARTED)
-    journal.add(GroupTimed(STEP, 1, [timed(1, arm) for arm in (PURE, AGAIN)]))
-    results = merge(journal)
+    journal.add(measured(1, [PURE, AGAIN]))
+    results = merge(journal.run)
     assert [b.arm for b in results.benchmarks] == [PURE, AGAIN]
     assert results.untimed == [Untimed(LINEN, "not measured in every process")]
 
@@ -143,7 +147,7 @@ def test_without_the_baseline_or_its_duplicate_nobody_has_a_number(
         ignore,
         FakeProcesses(dies) if how == "dies" else FakeProcesses(fails=fails),
     )
-    results = merge(journal)
+    results = merge(journal.run)
     assert list(results.groups()) == [FORWARD]
     assert [untimed.arm for untimed in results.untimed] == ARMS[:3]
     for untimed in results.untimed:
@@ -160,17 +164,18 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
     for process in range(2):
         journal.add(STARTED)
         program = replace(PROGRAM, tuned=f"tuned {process}")
-        for group, arms in journal.groups().items():
-            facts = [
-                {"program": program, "backend": "gpu" if arm.port == "linen" else "cpu"}
-                for arm in arms
-            ]
-            lines = [
-                msgspec.structs.replace(timed(process, a), **f)
-                for a, f in zip(arms, facts, strict=True)
-            ]
-            journal.add(GroupTimed(group, process, lines))
-    notes = [note for note in timing_tables(merge(journal))[0].notes if "tuned" in note]
+        for arms in journal.run.groups().values():
+            whole = measured(process, arms)
+            facts = []
+            for arm, known in zip(arms, whole.facts, strict=True):
+                backend = "gpu" if arm.port == "linen" else "cpu"
+                facts.append(
+                    msgspec.structs.replace(known, program=program, backend=backend)
+                )
+            journal.add(Measured(whole.samples, facts))
+    notes = [
+        note for note in timing_tables(merge(journal.run))[0].notes if "tuned" in note
+    ]
     assert notes == [
         "linen[apply]: its processes were tuned in 2 ways, and its interval contains that."
     ]

@@ -16,17 +16,16 @@ from support.runs import (
     plan,
     with_benchmarks,
 )
-from trigru.bench.analysis.answer import answer, least_seen, timings
+from trigru.bench.analysis.answer import answer, least_seen
 from trigru.bench.analysis.pairs import (
-    best_ceilings,
     difference,
     labelled,
     negligible_from,
     speedups,
 )
 from trigru.bench.analysis.statistics import compare
+from trigru.bench.analysis.timings import timings
 from trigru.bench.reporting.times import timing_tables
-from trigru.bench.results.machine import Ceilings
 
 BASE_S = 1e-2
 
@@ -152,9 +151,13 @@ def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within
         two = difference(found, found[1], found[2])
         known = compare(one, machine, process)
         assert two.verdict == expected
-        assert two.ratio == pytest.approx(known.ratio)
-        assert (two.low, two.high) == pytest.approx((known.low, known.high), rel=1e-3)
-        assert two.difference_low_s == pytest.approx((two.low - 1) * np.median(machine))
+        assert two.comparison.ratio == pytest.approx(known.ratio)
+        assert (two.comparison.low, two.comparison.high) == pytest.approx(
+            (known.low, known.high), rel=1e-3
+        )
+        assert two.difference_low_s == pytest.approx(
+            (two.comparison.low - 1) * np.median(machine)
+        )
 
 
 def test_frameworks_meet_in_one_label_by_their_own_cells():
@@ -258,9 +261,9 @@ def test_kernels_are_compared_with_themselves_on_one_device(rng):
 def test_arms_on_several_devices_stand_in_no_other_table(rng):
     run = on_devices(rng, TIMES)
     (row,) = answer(run).rows
-    assert [cell.ratio for cell in row.cells["functional"].values()] == pytest.approx(
-        [3.0]
-    )
+    assert [
+        cell.comparison.ratio for cell in row.cells["functional"].values()
+    ] == pytest.approx([3.0])
     (linen,) = (
         row for row in timings([run], "pure", ["functional"]) if row.port == "linen"
     )
@@ -272,7 +275,8 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
         if " on " in row[0]
     ]
     wide = [
-        runs.with_facts(b, high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks
+        runs.with_facts(b, high=9 * b.comparison.ratio) if b.arm.way else b
+        for b in run.benchmarks
     ]
     assert least_seen(wide) == least_seen(run.benchmarks), (
         "what several devices do says nothing of what one shows"
@@ -304,18 +308,6 @@ def test_each_style_is_compared_with_its_own_stock_arm(rng):
         assert sorted(s.ratio.ratio for s in found if s.arm == arm) == pytest.approx(
             [1.0, 2.0, 4.0], rel=1e-3
         )
-
-
-def test_the_best_of_each_limit_counts():
-    seen = [
-        {"float32": Ceilings(100.0, 40.0, 2e-6)},
-        {"float32": Ceilings(90.0, 50.0, 1e-6)},
-    ]
-    results = make_results(
-        [make_benchmark(make_arm("pure[jit]"), [1e-3, 1e-3], process=[0, 1])],
-        ceilings=seen,
-    )
-    assert best_ceilings(results, "float32") == Ceilings(100.0, 50.0, 1e-6)
 
 
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import t
 from trigru.bench.analysis import statistics
+from trigru.bench.analysis.comparison import TimeComparison
 from trigru.bench.analysis.statistics import (
     Effect,
-    TimeComparison,
     beyond_chance,
     compare,
     compare_effects,

@@ -13,13 +13,13 @@ import optax
 import pytest
 from support.runs import make_arm
 from trigru.bench.arms import admission, arms
-from trigru.bench.arms.admission import NotEqualError, get_reference, share_references
-from trigru.bench.arms.arms import Peer, prepare
+from trigru.bench.arms.admission import TRAIN_STEPS, NotEqualError, get_reference
+from trigru.bench.arms.arms import prepare
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.errors import UnavailableError
 from trigru.common.port.protocol import CallStyle
-from trigru.common.port.styles import available_styles, functional_program, make_task
+from trigru.common.port.styles import available_styles, functional_program
 from trigru.common.port.task import PHASES
 from trigru.impls.pure import Model, PurePort
 
@@ -27,7 +27,7 @@ TINY = Sized("tiny")
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("workload", ["tiny", "vowels"])
+@pytest.mark.parametrize("workload", ["tiny", "utterances"])
 def test_every_arm_of_every_port_passes_the_gate(port, workload, phase):
     for style in available_styles(port, phase):
         ready = prepare(make_arm(f"{port.name}[{style.name}]", workload, phase))
@@ -140,39 +140,6 @@ def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, wrong, phase):
         prepare(make_arm("pure[jit]", phase=phase))
 
 
-def test_a_peer_is_held_to_the_oracle(monkeypatch):
-    def build_times(factor):
-        def build(config, params, phase):
-            port = PurePort()
-            model = port.load(
-                config, jax.tree.map(lambda p: (factor * p).astype(p.dtype), params)
-            )
-            return functional_program(
-                port, model, make_task(port, config, phase, arms.OPTIMIZER)
-            )
-
-        return build
-
-    styles = (
-        CallStyle("eager", "", build_times(1.0)),
-        CallStyle("compile", "", build_times(1.01)),
-    )
-    monkeypatch.setattr(
-        arms, "get_peer", lambda name: Peer("torch", ("torch",), styles)
-    )
-    right, wrong = (
-        make_arm(f"torch[{style.name}]", phase="train_step") for style in styles
-    )
-    assert 0 < prepare(right).gate <= 1
-    with pytest.raises(NotEqualError, match="not equal to the oracle"):
-        prepare(wrong)
-    steps = [
-        arms.expected_of(arm).steps
-        for arm in (right, make_arm("linen[apply]", phase="train_step"))
-    ]
-    assert steps == [1, 2], "a peer may keep two biases, and is compared after one"
-
-
 def test_a_style_that_the_installed_versions_lack_is_said(monkeypatch):
     lacking = CallStyle(
         "jit", "", functional_program, lambda: "this version is too old"
@@ -192,19 +159,22 @@ def test_the_first_call_is_the_first_of_those_that_are_compared(monkeypatch):
     assert prepare(make_arm("pure[jit]", phase="train_step")).first_call_s == 1.0
 
 
-def test_processes_share_answers_of_as_many_train_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(admission, "_folder", None)  # as it is again after the test
-    share_references(tmp_path)
-    for _ in range(2):  # computed, then read
+def test_processes_share_answers_in_a_folder(tmp_path, monkeypatch):
+    computed = []
+    compute = admission._compute_reference
+
+    def counted(*question):
+        computed.append(question)
+        return compute(*question)
+
+    monkeypatch.setattr(admission, "_compute_reference", counted)
+    for _ in range(2):  # as two processes do
         get_reference.cache_clear()
-        found = [
-            get_reference(get_workload(TINY), "train_step", "float32", steps=steps)
-            for steps in (1, 2)
-        ]
-        assert [
-            (reference.steps, len(reference.expected["losses"])) for reference in found
-        ] == [(1, 1), (2, 2)]
-    assert len([*tmp_path.iterdir()]) == 2
+        found = get_reference(
+            get_workload(TINY), "train_step", "float32", folder=tmp_path
+        )
+        assert len(found.expected["losses"]) == TRAIN_STEPS
+    assert len(computed) == 1
 
 
 def test_the_gate_is_the_largest_share_of_what_is_allowed():
@@ -235,7 +205,7 @@ def test_the_gate_is_the_largest_share_of_what_is_allowed():
 def test_an_arm_is_held_to_the_oracle_in_its_own_dtype(dtype, phase):
     """It computes in it, with parameters of float32, and NumPy's own error in it is what bounds it."""
     arm = msgspec.structs.replace(
-        make_arm("equinox[partition]", "vowels", phase), dtype=dtype
+        make_arm("equinox[partition]", "utterances", phase), dtype=dtype
     )
     ready = prepare(arm)
     assert ready.gate <= 1
@@ -253,7 +223,7 @@ def rounded_by(monkeypatch, backend, precision, dtype="float32"):
     """What may pass on a platform."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     return get_reference.__wrapped__(
-        get_workload(Sized("vowels")), "gradient", dtype, precision
+        get_workload(Sized("utterances")), "gradient", dtype, precision
     ).bounds
 
 

@@ -1,6 +1,5 @@
-"""Arms: what is timed; and peers, GRUs of other libraries, which compute the oracle's equations."""
+"""Arms: what is timed, and on which data."""
 
-import shutil
 from unittest.mock import Mock
 
 import numpy as np
@@ -8,16 +7,14 @@ import pytest
 from support.golden import check_golden
 from support.runs import PORTS, make_arm, plan
 from trigru.bench.arms import arms
-from trigru.bench.arms.admission import get_reference
-from trigru.bench.arms.arms import Peer, expand, get_peer, packages_of
+from trigru.bench.arms.arms import expand, packages_of
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.datasets import japanese_vowels
 from trigru.common.errors import UnavailableError
-from trigru.common.parameters.record import leaves
+from trigru.common.parameters.record import leaves, random_params
 from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
-from trigru.common.port.task import PHASES
 from trigru.impls.pure import PurePort
 
 
@@ -33,155 +30,77 @@ def test_benchmark_ids_are_pinned(division):
     ]
 
 
-@pytest.fixture
-def peer(monkeypatch):
-    """A peer, torch, with two styles."""
-    styles = tuple(
-        CallStyle(name, "", lambda *_: None) for name in ("eager", "compile")
-    )
-    monkeypatch.setattr(
-        arms, "get_peer", lambda name: Peer("torch", ("torch",), styles)
-    )
-
-
-def test_a_plan_hands_on_styles_and_peers_and_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(
-    peer, monkeypatch
+def test_a_plan_without_styles_has_every_style_of_a_port_and_the_baseline_once(
+    monkeypatch,
 ):
-    monkeypatch.setattr(
-        PurePort,
-        "call_styles",
-        (*PurePort.call_styles, CallStyle("scan", "", functional_program)),
-    )
-    own = expand(plan(ports=("pure",), phases=("step",)))
-    assert [arm.name for arm in own] == [
+    scan = CallStyle("scan", "", functional_program)
+    monkeypatch.setattr(PurePort, "call_styles", (*PurePort.call_styles, scan))
+    found = expand(plan(ports=("pure",), phases=("step",)))
+    assert [arm.name for arm in found] == [
         "pure[jit]",
         "pure[jit]#2",
         "pure[leaves]",
         "pure[scan]",
-    ], "the baseline once"
-    planned = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
-    assert [arm.name for arm in expand(planned)[2:]] == [
-        "nnx[pytree]",
-        "torch[eager]",
-        "torch[compile]",
     ]
-    assert {"flax", "torch"} <= set(packages_of((*planned.ports, *planned.peers)))
+
+
+def test_a_plan_hands_on_its_styles():
+    planned = plan(ports=("nnx",), styles=("pytree",))
+    assert [arm.name for arm in expand(planned)[2:]] == ["nnx[pytree]"]
+    assert "flax" in packages_of(planned.ports)
+
+
+def test_a_port_that_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):
     refuse = Mock(side_effect=UnavailableError("it is not installed"))
     monkeypatch.setattr(arms, "get_port", refuse)
-    monkeypatch.setattr(arms, "get_peer", refuse)
-    assert [arm.name for arm in expand(planned)[2:]] == ["nnx[?]", "torch[?]"]
-    assert packages_of((*planned.ports, *planned.peers)) == []
+    planned = plan(ports=("nnx",), styles=("pytree",))
+    assert [arm.name for arm in expand(planned)[2:]] == ["nnx[?]"]
+    assert packages_of(planned.ports) == []
 
 
-def test_where_matrix_products_dominate_the_styles_of_a_first_look_are_enough(peer):
-    large = plan(workloads=("large",), ports=PORTS, peers=("torch",))
+def test_where_matrix_products_dominate_the_styles_of_a_first_look_are_enough():
+    large = plan(workloads=("large",), ports=PORTS)
     check_golden("arms-large", "\n".join(arm.name for arm in expand(large)))
+
+
+def test_styles_that_were_asked_for_are_timed_where_matrix_products_dominate():
     chosen = plan(workloads=("large",), ports=("nnx",), styles=("pytree",))
     assert [arm.name for arm in expand(chosen)[2:]] == ["nnx[pytree]"]
 
 
 def test_workloads_are_pinned():
-    check_golden(
-        "workloads", "\n".join(f"{w.name} {w.shape} C={w.classes}" for w in WORKLOADS)
-    )
+    lines = [f"{w.name} {w.shape} speech={w.is_speech}" for w in WORKLOADS]
+    check_golden("workloads", "\n".join(lines))
     assert set(QUICK) < set(STANDARD) < {w.name for w in WORKLOADS}
 
 
-def test_the_vowels_are_real_and_of_unequal_length():
-    batch, data = get_workload(Sized("vowels")).batch(), japanese_vowels("train")
+def test_the_utterances_are_real_and_of_unequal_length():
+    workload, data = get_workload(Sized("utterances")), japanese_vowels("train")
+    batch = workload.batch()
     assert (batch.x.shape, batch.x.dtype) == ((32, 29, 12), "float32")
-    assert get_workload(Sized("vowels")).steps == batch.lengths.sum() < 32 * 29
-    for x, length, label in zip(batch.x, batch.lengths, batch.targets, strict=True):
+    assert workload.steps == batch.lengths.sum() < 32 * 29
+    for x, length in zip(batch.x, batch.lengths, strict=True):
         (row,) = np.flatnonzero((data.inputs == x).all(axis=(1, 2)))
-        assert (data.lengths[row], data.labels[row]) == (length, label)
+        assert data.lengths[row] == length
         assert not x[length:].any()
 
 
-#: Part of benchmark ids.
-STYLES = ("eager", "compile")
-BOTH = ["tiny", "vowels"]
-
-# torch.compile's own, when it is first imported and at a tensor between two of its graphs
-pytestmark = [
-    pytest.mark.filterwarnings(
-        "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
-    ),
-    pytest.mark.filterwarnings(
-        "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
-    ),
-]
+def test_only_valid_steps_of_the_utterances_have_targets():
+    workload = get_workload(Sized("utterances"))
+    batch = workload.batch()
+    assert batch.targets.shape == (32, 29, workload.hidden_size)
+    for targets, length in zip(batch.targets, batch.lengths, strict=True):
+        assert targets[:length].all()
+        assert not targets[length:].any()
 
 
-@pytest.fixture(params=STYLES)
-def style(request):
-    """A style of torch."""
-    pytest.importorskip("torch")
-    found = {style.name: style for style in get_peer("torch").call_styles}
-    assert tuple(found) == STYLES
-    if request.param == "compile" and not shutil.which("g++"):
-        pytest.skip("torch.compile needs a C++ compiler")
-    return found[request.param]
+def test_parameters_are_those_of_the_record():
+    for workload in WORKLOADS:
+        arrays = leaves(random_params(workload.config()))
+        assert workload.parameters == sum(array.size for array in arrays.values())
 
 
-def build(style, workload, phase):
-    """What is to be answered, a program, and the program called on the reference's batch."""
-    expected = get_reference(get_workload(Sized(workload)), phase, "float32", steps=1)
-    program = style.build(
-        get_workload(Sized(workload)).config(phase), expected.params, phase
-    )
-    arguments = [program.put(array) for array in expected.batch.arguments(phase)]
-    return expected, program, lambda: program.call(*arguments)
-
-
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("workload", BOTH)
-def test_a_peer_loads_every_bit_and_passes_the_gate(style, workload, phase):
-    expected, program, call = build(style, workload, phase)
-    loaded = leaves(program.params())
-    for name, want in leaves(expected.params).items():
-        np.testing.assert_array_equal(loaded[name], want, err_msg=name)
-    assert 0 < expected.compare(program, call) <= 1
-    program.wait(call())
-    assert program.leaves >= 4
-
-
-def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkeypatch):
-    pytest.importorskip("torch")
-    seen = []
-
-    def look(optimizer):
-        """Moves nothing, so that the next call has the same gradient."""
-        seen.append(
-            [
-                parameter.grad.clone()
-                for parameter in optimizer.param_groups[0]["params"]
-            ]
-        )
-
-    monkeypatch.setattr("torch.optim.Adam.step", look)
-    _, _, call = build(get_peer("torch").call_styles[0], "tiny", "train_step")
-    call()
-    call()
-    for first, second in zip(*seen, strict=True):
-        assert first.abs().max() > 0
-        assert first.equal(second)
-
-
-def test_a_library_that_cannot_be_had_is_named(monkeypatch):
-    for error, message in (
-        (
-            ModuleNotFoundError("", name="torch"),
-            'torch is not installed: pip install ".[peers]" in a clone of trigru brings it.',
-        ),
-        (
-            RuntimeError("built for another CUDA"),
-            "RuntimeError: built for another CUDA",
-        ),
-    ):
-        get_peer.cache_clear()
-        monkeypatch.setattr(
-            "trigru.bench.arms.arms.import_module", Mock(side_effect=error)
-        )
-        with pytest.raises(UnavailableError) as caught:
-            get_peer("torch")
-        assert str(caught.value) == f"peer 'torch' is not available: {message}"
+def test_a_workload_has_the_same_data_in_every_process():
+    for workload in WORKLOADS[:3]:
+        for once, again in zip(workload.batch(), workload.batch(), strict=True):
+            np.testing.assert_array_equal(once, again)

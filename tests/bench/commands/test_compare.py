@@ -17,9 +17,9 @@ from support.cli import call, invoke
 from support.files import lines_of
 from support.processes import FakeProcesses, ask_here
 from support.runs import plan
-from trigru.bench.analysis.evidence import PHASE_CHECKS
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.commands import arguments, compare
+from trigru.bench.commands.options import PHASE_CHECKS
 from trigru.bench.processes import scratch
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
@@ -195,7 +195,7 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     assert result.exit_code == 130
     assert f"1 of 2 parts are kept in {partial}" in result.stderr
     assert path.read_bytes() == b"a former result"
-    half = merge(Journal.read(partial))
+    half = merge(Journal.read(partial).run)
     assert not half.trigru.complete
     assert "INTERRUPTED" in invoke("report", str(partial)).stdout
 
@@ -211,8 +211,8 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     whole = load(path)
     assert (whole.trigru.complete, whole.trigru.interruptions) == (True, 1)
     assert [b.arm.phase for b in whole.benchmarks] == ["step"] * 3 + ["forward"] * 3
-    assert [b.timed for b in whole.benchmarks[:3]] == [
-        b.timed for b in half.benchmarks
+    assert [b.samples for b in whole.benchmarks[:3]] == [
+        b.samples for b in half.benchmarks
     ], "measured once"
     assert not partial.exists()
 
@@ -243,7 +243,7 @@ def test_a_run_that_is_continued_keeps_what_was_proven(
     path = folder / "results.partial.jsonl"
     whole = path.read_bytes()
     older = whole.replace(version("jax").encode(), b"0.1").splitlines()
-    path.write_bytes(lines_of(json.loads(line)[1] for line in older))
+    path.write_bytes(lines_of(json.loads(line) for line in older))
     other = invoke("compare", *TINY, "-o", str(folder))
     assert "was begun elsewhere: jax " in str(other.exception)
     path.write_bytes(whole)

@@ -13,6 +13,7 @@ from support.runs import (
     make_arm,
     make_benchmark,
     with_benchmarks,
+    with_facts,
     with_machine,
     with_provenance,
 )
@@ -163,7 +164,7 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
 def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
     run = draw_run(1, **SMALL)
     wide = [
-        msgspec.structs.replace(b, low=0.9 * b.ratio, high=1.3 * b.ratio)
+        with_facts(b, low=0.9 * b.comparison.ratio, high=1.3 * b.comparison.ratio)
         for b in run.benchmarks
     ]
     found = answer(with_benchmarks(run, wide))
@@ -172,9 +173,9 @@ def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
     linen, nnx = row.cells["documented"]["linen"], row.cells["documented"]["nnx"]
     drawn = [container.lines[0] for container in axes.containers][:3]
     assert [line.get_xdata()[0] for line in drawn] == [
-        linen.ratio,
-        nnx.ratio,
-        row.cells["functional"]["nnx"].ratio,
+        linen.comparison.ratio,
+        nnx.comparison.ratio,
+        row.cells["functional"]["nnx"].comparison.ratio,
     ]
     assert [line.get_markerfacecolor() != "none" for line in drawn] == [
         True,
@@ -182,7 +183,9 @@ def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
         True,
     ]
     interval = axes.containers[0].lines[2][0].get_segments()[0][:, 0]
-    assert interval.tolist() == pytest.approx([linen.low, linen.high])
+    assert interval.tolist() == pytest.approx(
+        [linen.comparison.low, linen.comparison.high]
+    )
     texts = [text.get_text() for text in axes.texts]
     assert axes.figure.get_suptitle() == "○ as documented    ● functional style"
     assert len([text for text in texts if "→" in text]) == 2, (

@@ -19,9 +19,8 @@ from trigru.bench.results.machine import machine_differences
 from trigru.bench.timing import supervisor, worker
 from trigru.bench.timing.sampling import Schedule, WarmUp
 from trigru.bench.timing.supervisor import (
-    GroupTimed,
+    Measured,
     Stage,
-    Started,
     TimingRequest,
     Turns,
     run,
@@ -32,15 +31,6 @@ from trigru.common.port.compilation import count_programs, programs_kept_in
 PLAN = plan(phases=("step",), styles=("functional",), processes=1, rounds=3)
 ARMS = expand(PLAN)
 PURE, AGAIN, LINEN = ARMS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_limits():
-    """A machine's limits are measured at once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "GEMM_SIZE", {"cpu": 64})
-        patch.setattr(worker, "COPY_BYTES", {"cpu": 2**16})
-        yield
 
 
 @pytest.fixture
@@ -64,10 +54,10 @@ def answers_to(tmp_path):
 def timed_in(answers):
     """The arms that have a number, by name, and the reasons of those that have none."""
     timed = {
-        t.arm.rpartition("/")[2]: t
+        facts.arm.rpartition("/")[2]: facts
         for a in answers
-        if isinstance(a, GroupTimed)
-        for t in a.timed
+        if isinstance(a, Measured)
+        for facts in a.facts
     }
     return timed, {a.arm.name: a.reason for a in answers if isinstance(a, Untimed)}
 
@@ -99,7 +89,7 @@ def test_a_real_run_is_whole_and_processes_agree_on_machine_and_program(tmp_path
     run(journals[0], ignore, ask_here)
     run(journals[1], ignore)
     for journal in journals:
-        results = merge(journal)
+        results = merge(journal.run)
         assert (results.untimed, results.trigru.complete) == ([], True)
         pure, again, linen = (b.facts for b in results.benchmarks)
         assert (pure.program.dots, linen.program.dots) == (2, 6)
@@ -113,11 +103,11 @@ def test_a_real_run_is_whole_and_processes_agree_on_machine_and_program(tmp_path
             assert 0 < facts.build.compile_s < facts.build.first_call_s
             assert (facts.device, facts.backend) == (machine.device, machine.backend)
     here, there = (
-        {t.arm: t.program.fingerprint for t in j.groups_timed[0].timed}
+        {facts.arm: facts.program.fingerprint for facts in j.run.facts}
         for j in journals
     )
     assert here == there
-    assert machine_differences(*(j.machine for j in journals)) == []
+    assert machine_differences(*(j.run.machine for j in journals)) == []
 
 
 def test_another_platform_than_expected_is_said_before_anything_is_measured(answers_to):
@@ -156,8 +146,8 @@ def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(
 ):
     real = worker.prepare
 
-    def prepare(arm):
-        ready = real(arm)
+    def prepare(arm, folder):
+        ready = real(arm, folder)
         if arm.port == "linen":
             ready.program.device, ready.program.backend = "A GPU", "cuda"
         return ready
@@ -188,10 +178,12 @@ def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(
     )
     timed, _ = timed_in(answers)
     assert seeds == [1], "and has orders of its own"
-    for t in timed.values():
-        assert (t.build, t.program) == (None, None)
-        assert (len(t.time_s), len(t.other_s)) == (6, 2)
-        assert (t.clock, t.calls, t.steady) == ("blocked", 1, False)
+    (measured,) = (a for a in answers if isinstance(a, Measured))
+    for facts in timed.values():
+        assert (facts.build, facts.program) == (None, None)
+        assert (facts.calls, facts.steady) == (1, False)
+        clocks = [s.clock for s in measured.samples if s.arm == facts.arm]
+        assert clocks == ["blocked"] * 6 + ["pipelined"] * 2
 
 
 @pytest.fixture
@@ -199,9 +191,9 @@ def counted(monkeypatch):
     """Of each arm that is prepared, whether programs were compiled, and whether some were found compiled."""
     whole, counted = worker.prepare, []
 
-    def prepare(arm):
+    def prepare(arm, folder):
         with count_programs() as count:
-            found = whole(arm)
+            found = whole(arm, folder)
         counted.append(tuple(number > 0 for number in count()))
         return found
 
@@ -248,10 +240,8 @@ def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(
         counted.clear()
         journal = journal_at(tmp_path / name, PLAN, **changes)
         run(journal, ignore, ask_here, quick=True, programs=tmp_path / "programs")
-        (line,) = journal.groups_timed
-        assert [t.build is None for t in line.timed] == [
-            journal.begun.backend == "cpu"
-        ] * 3
+        is_unknown = journal.run.begun.backend == "cpu"
+        assert [f.build is None for f in journal.run.facts] == [is_unknown] * 3
         return [is_reused for _, is_reused in counted]
 
     with programs_kept_in(None):
@@ -310,7 +300,7 @@ def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(
         for kind, group, process, *times in spans()
         if kind == "sample_rounds"
     }
-    first, second = dict.fromkeys(line.group for line in journal.groups_timed)
+    first, second = journal.run.groups()
     assert set(timed) == {
         (group, process) for group in (first, second) for process in (0, 1)
     }
@@ -326,33 +316,32 @@ def test_a_process_has_the_lock_for_itself_while_it_times_and_shares_it_while_it
     tmp_path, monkeypatch
 ):
     steps = Mock(spec=Turns)
-    for name in ("measure_ceilings", "prepare", "warm_up", "sample_rounds"):
+    for name in ("prepare", "warm_up", "sample_rounds"):
         steps.attach_mock(Mock(side_effect=getattr(worker, name)), name)
         monkeypatch.setattr(worker, name, getattr(steps, name))
     arms = expand(msgspec.structs.replace(PLAN, phases=("step", "forward")))
     worker.measure(TimingRequest(PLAN, arms, 0, "cpu", str(tmp_path)), [].append, steps)
     alone = ["acquire_exclusive", *["warm_up"] * 3, "sample_rounds", "acquire_shared"]
     group = ["prepare"] * 3 + alone
-    limits = ["acquire_exclusive", "measure_ceilings", "acquire_shared"]
-    assert [name for name, *_ in steps.method_calls] == [*limits, *group, *group]
+    assert [name for name, *_ in steps.method_calls] == [
+        "acquire_shared",
+        *group,
+        *group,
+    ]
 
 
-def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypatch):
-    seen = []
-    for stage in ("measure_ceilings", "measure_group"):
-        real = getattr(worker, stage)
+def test_arms_are_measured_in_their_precision(answers_to, monkeypatch):
+    seen, measure_group = [], worker.measure_group
 
-        def watched(*given, real=real):
-            seen.append(jax.config.jax_default_matmul_precision)
-            return real(*given)
+    def watched(*given):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return measure_group(*given)
 
-        monkeypatch.setattr(worker, stage, watched)
+    monkeypatch.setattr(worker, "measure_group", watched)
     of = {"dtype": "bfloat16", "precision": "high"}
     arms = expand(msgspec.structs.replace(PLAN, **of))
-    started = next(a for a in answers_to(arms, **of) if isinstance(a, Started))
-    assert seen == ["high", "high"]
-    assert list(started.ceilings) == ["bfloat16@high"]
-    assert started.ceilings["bfloat16@high"].loop_step_s > 0
+    answers_to(arms, **of)
+    assert seen == ["high"]
 
 
 def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(

@@ -142,7 +142,7 @@ def test_what_a_set_decides_about_has_no_bounds_of_ours():
         "jax>=0.10",
         "ml-dtypes",
         "rich>=13",
-        "torch>=2; extra == 'peers'",
+        "torch>=2; extra == 'torch'",
         "tomli; python_version < '3.0'",
     ]
     asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
