@@ -25,7 +25,12 @@ REFERENCE, CANDIDATE, INPUTS = (
 )  # what a file gives, unless the user says otherwise
 #: The folder of the file that was run last.
 _FOLDERS: list[Path] = []
-EXIT = {"same": 0, "another": 1, "unknown": 125}  # the exit code of each verdict
+EXIT = {
+    "same": 0,
+    "only if": 1,
+    "another": 1,
+    "unknown": 125,
+}  # the exit code of each verdict
 
 
 def port(

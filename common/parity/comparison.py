@@ -21,7 +21,9 @@ from ..program.model import (
     named_apart,
 )
 from ..program.sets import one_set
+from .conditions import conditions
 from .departure import Search
+from .factors import match_by_factors
 from .layouts import Transform
 from .matching import converted, match, match_by_values, unmatched, with_uses
 from .pairs import (
@@ -34,7 +36,8 @@ from .pairs import (
 from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
 from .programs import TracedProgram, program_of
 from .refinement import Refinement, copies
-from .report import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
+from .report import ANOTHER, ONLY_IF, SAME, UNKNOWN, Comparison, Parameters, Place
+from .roles import match_by_roles, outputs_agree
 from .values import (
     AS_GIVEN,
     OTHERS,
@@ -129,7 +132,7 @@ class _Comparing:
             if not self.failures:
                 compared_last(first)
         self.result.draws = different_draws(reference, candidate, first.matches)
-        self._decide()
+        self._decide(first)
         return self.result
 
     def _programs(self, mode_r: str, mode_c: str) -> tuple[Any, Any]:
@@ -161,15 +164,25 @@ class _Comparing:
         )
         del first  # all values of a large program: they are not needed again
         match_by_values(matches, r.param_values, c.param_values)
-        if any(len(m.options) > 1 for m in matches):
-            self.say("Match the parameters by what is computed of them.")
-            Refinement(reference, c, *both, matches).run()
+        self._hinted = list(matches)
+        wanted = [reference.values[n] for n in reference.outputs[: len(r.outputs)]]
+        if not outputs_agree(wanted, c, both, matches):
+            self.say("Match the parameters by their derivatives.")
+            matched = match_by_roles(r, c, *both, matches)
+            if matched is None:
+                matched = match_by_factors(r, c, *both, matches)
+            if matched is not None:
+                matches = matched
+            elif any(len(m.options) > 1 for m in matches):
+                self.say("Match the parameters by what is computed of them.")
+                Refinement(reference, c, *both, matches).run()
         result.remarks += copies(r, c, *both, matches)
         result.parameters = Parameters.of(r.params, c.params, matches)
+        result.conditions, result.mapping = conditions(r.params, c.params, matches)
         for leaf, m in zip(c.params, matches, strict=True):
             if isinstance(m.layout, Transform):
                 result.remarks.append(
-                    f"The mapping computes {leaf.path} from {listed(r.params[n].path for n in m.layout.sources)}, so "
+                    f"{leaf.path} is computed of {listed(r.params[n].path for n in m.layout.sources)}, so "
                     "that it may train at another rate: gradients of these and steps of training are not compared."
                 )
         given = replace(own, params=converted(matches, arguments.params, own.params))
@@ -382,14 +395,20 @@ class _Comparing:
         self.failures[name] = reason or f"{name} {verb}{by}", places
         return False
 
-    def _decide(self) -> None:
+    def _decide(self, pair: Pair) -> None:
         result, parameters = self.result, self.result.parameters
         if not self.failures:
-            result.verdict = SAME
             agree = listed(
                 name for name in result.errors if not name.startswith("error")
             )
-            result.reason = f"These agree: {agree}."
+            result.verdict, result.reason = SAME, f"These agree: {agree}."
+            if result.conditions:
+                result.verdict = ONLY_IF
+                result.reason = (
+                    f"Only with {listed(result.conditions)}. Then these agree: {agree}."
+                )
+                self.say("Look for the place where they part without it.")
+                result.places = list(self._places(self._with_hints(pair)))
             return
         (_, (reason, places)), *others = self.failures.items()
         result.verdict = (
@@ -413,6 +432,11 @@ class _Comparing:
             result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
         self.say("Look for the place where they part.")
         result.places = list(places())
+
+    def _with_hints(self, pair: Pair) -> Pair:
+        """The pair with parameters that are matched by names and shapes alone."""
+        params = converted(self._hinted, pair.mine.params, pair.given.params)
+        return replace(pair, given=replace(pair.given, params=params))
 
     def _only_training_differs(self) -> bool:
         if EVAL not in self.reference.modes:

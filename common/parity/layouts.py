@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, permutations
@@ -27,6 +27,8 @@ class Transform:
     sources: tuple[int, ...]
     function: Callable[..., Any]
     how: str = "by the mapping"
+    is_plain: bool = True  # whether it needs no condition: no factor
+    code: str = ""  # of leaves `a`, `b`, ..., where it is not plain
 
     def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
         """The candidate's leaf, of the reference's with an axis of sets in front."""
@@ -45,6 +47,16 @@ class LeafLayout:
         np.ndarray
     )  # for each number its place in these leaves, flattened and one behind the other
     how: str  # it in words
+    #: Whether axes, shapes, and joined and split leaves explain it; else entries stand in another order.
+    is_plain: bool = True
+    code: str = ""  # of leaves `a`, `b`, ..., where it is not plain and not too long
+
+    def numbers_of(
+        self, starts: Mapping[int, int], sizes: Mapping[int, int]
+    ) -> np.ndarray:
+        """Where its numbers stand, if each leaf of the reference begins at a number and has a size."""
+        parts = [starts[n] + np.arange(sizes[n]) for n in self.sources]
+        return np.concatenate(parts)[self.index]
 
     def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
         """The candidate's leaf, of the reference's with an axis of sets in front."""

@@ -100,6 +100,16 @@ def converted(
     ]
 
 
+def contradicts_names(match: Match, leaf: Leaf, reference: Sequence[Leaf]) -> bool:
+    """Whether a leaf is another one than the reference's of its name."""
+    if match.layout is None or match.by == "the mapping":
+        return False
+    namesakes = [
+        n for n, r in enumerate(reference) if spelled(r.path) == spelled(leaf.path)
+    ]
+    return bool(namesakes) and not set(namesakes) & set(match.layout.sources)
+
+
 def unmatched(reference: Sequence[Leaf], matches: Sequence[Match]) -> list[int]:
     """The leaves of the reference that no leaf of the candidate has."""
     taken = {n for m in matches if m.layout is not None for n in m.layout.sources}
@@ -230,8 +240,8 @@ class _Matching:
             [[alike_names(r.path, c.path) for r in free_r] for c in free_c]
         )
         fits, options = np.zeros(named.shape, bool), {}
-        spelled = [_spelled(r.path) for r in free_r]
-        equal = np.array([[_spelled(c.path) == s for s in spelled] for c in free_c])
+        spellings = [spelled(r.path) for r in free_r]
+        equal = np.array([[spelled(c.path) == s for s in spellings] for c in free_c])
         alike = named + EQUAL_NAMES * equal
         alike += 0.5 / (1 + np.abs(_ranks(free_c)[:, None] - _ranks(free_r)))
         for (i, c), (j, r) in product(enumerate(free_c), enumerate(free_r)):
@@ -342,7 +352,7 @@ def words(path: str) -> list[str]:
     return [SYNONYMS.get(word, word) for some in several for word in some]
 
 
-def _spelled(path: str) -> str:
+def spelled(path: str) -> str:
     """A path with one name for what all frameworks call otherwise: a weight that is a kernel, or a scale."""
     module, _, name = path.replace(".", "/").rpartition("/")
     return f"{module}/{SYNONYMS.get(name, name)}"

@@ -19,9 +19,10 @@ from ..program.tape import Step, Tape
 from .matching import Match, unmatched
 from .statements import text_of
 
-SAME, ANOTHER, UNKNOWN = "same", "another", "unknown"
+SAME, ONLY_IF, ANOTHER, UNKNOWN = "same", "only if", "another", "unknown"
 VERDICTS = {
     SAME: "the same function",
+    ONLY_IF: "the same function only if parameters are rearranged",
     ANOTHER: "another function",
     UNKNOWN: "cannot be told",
 }
@@ -126,13 +127,15 @@ class Comparison:
 
     Args:
         reference, candidate: their names.
-        verdict: "same", "another" or "unknown".
+        verdict: "same", "only if", "another" or "unknown".
         reason: a sentence that says why.
         places: where they part, in the order in which they are told.
         parameters: which leaf is which.
         errors: the largest difference of each quantity in float64, relative to its largest magnitude.
         remarks: sentences about what was not compared, or is worth knowing.
         draws: sentences about parameters that both models draw from different distributions.
+        conditions: what has to be done to parameters, beyond another layout, if the verdict is "only if".
+        mapping: lines of a mapping that does it.
         agreed: how many values of the candidate the reference has, too, and how many it has on the way.
         converted: the candidate's parameters with the reference's values, in the order of its leaves.
         converted_state: its state with the reference's values, as far as both have it.
@@ -147,6 +150,8 @@ class Comparison:
     errors: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     draws: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    mapping: list[str] = field(default_factory=list)
     agreed: tuple[int, int] = (0, 0)
     converted: list[Any] = field(default_factory=list, repr=False)
     converted_state: list[Any] = field(default_factory=list, repr=False)
@@ -195,6 +200,10 @@ class Comparison:
             f"  {path}: only the reference has it"
             for path in self.parameters.only_reference
         )
+        if self.mapping:
+            yield "\nmapping = {"
+            yield from (f"    {line}" for line in self.mapping)
+            yield "}"
         if self.draws:
             yield "\n".join(
                 [

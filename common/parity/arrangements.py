@@ -1,0 +1,282 @@
+"""A leaf whose numbers are known one by one, said as a layout, and as code for a mapping."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from math import prod
+
+import numpy as np
+
+from .derivatives import Numbers
+from .layouts import LeafLayout, Shape, Transform, joined, piece, whole
+from .matching import Match
+
+#: So many numbers of an order are shown at each of its ends, and written out in code at most.
+SHOWN, WRITTEN = 4, 256
+#: Into so many blocks an axis may be cut.
+BLOCKS = range(2, 9)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the numbers of a leaf of the candidate are.
+
+    Args:
+        terms: for each of them, the numbers of the reference that it is the sum of; none for 0.
+        has_role: whether it has an effect on the outputs; where it has none, its terms are not known.
+        shape: of the leaf.
+    """
+
+    terms: Sequence[list[int]]
+    has_role: np.ndarray
+    shape: Shape
+
+
+def arranged(wanted: Wanted, leaves: Numbers, match: Match) -> Match:
+    """The match of a leaf whose numbers are known; that by names and shapes tells what is preferred."""
+    known = [wanted.terms[n] for n in np.flatnonzero(wanted.has_role)]
+    counts = set(map(len, known))
+    if counts != {1}:
+        return Match(_added_up(wanted, leaves), "function", match.options)
+    numbers = np.array([terms[0] if terms else -1 for terms in wanted.terms])
+    sources = _sources(numbers[wanted.has_role], leaves)
+    layouts = [o for o in match.options if set(o.sources) <= leaves.starts.keys()]
+    layouts += _layouts(sources, leaves, wanted.shape)
+    for layout in layouts:
+        by_layout = layout.numbers_of(leaves.starts, leaves.sizes).reshape(-1)
+        if np.array_equal(by_layout[wanted.has_role], numbers[wanted.has_role]):
+            return Match(layout, "function", match.options)
+    numbers = _completed(numbers, sources, leaves).reshape(wanted.shape)
+    for layout in layouts:
+        by_layout = layout.numbers_of(leaves.starts, leaves.sizes)
+        orders = _orders(by_layout, numbers)
+        if orders is not None:
+            ordered = _in_order(layout, orders, leaves)
+            return Match(ordered, "function", match.options)
+    begins = np.cumsum([0, *(leaves.sizes[n] for n in sources)])
+    index = np.zeros(numbers.shape, int)
+    for source, begin in zip(sources, begins, strict=False):
+        start, size = leaves.starts[source], leaves.sizes[source]
+        inside = (numbers >= start) & (numbers < start + size)
+        index[inside] = numbers[inside] - start + begin
+    how = "in an order that no layout of axes has"
+    code = _code_of_index(index, len(sources))
+    return Match(
+        LeafLayout(sources, index, how, is_plain=False, code=code),
+        "function",
+        match.options,
+    )
+
+
+def _sources(numbers: np.ndarray, leaves: Numbers) -> tuple[int, ...]:
+    """The leaves of the reference that have some numbers, in the order of these."""
+    names = np.array(list(leaves.starts))
+    begins = np.array(list(leaves.starts.values()))
+    places = np.searchsorted(begins, numbers, side="right") - 1
+    return tuple(dict.fromkeys(names[places].tolist()))
+
+
+def _layouts(
+    sources: tuple[int, ...], leaves: Numbers, to: Shape
+) -> Iterator[LeafLayout]:
+    """The layouts of axes that a leaf of some sources may have."""
+    sizes = [leaves.sizes[n] for n in sources]
+    if len(sources) > 1:
+        shapes = [leaves.shapes[n] for n in sources]
+        if sum(sizes) == prod(to):
+            yield from joined(sources, shapes, to)
+        return
+    (source,), (size,) = sources, sizes
+    of = leaves.shapes[source]
+    if size == prod(to):
+        yield from whole(source, of, to)
+        return
+    pieces, rest = divmod(size, prod(to))
+    if not rest:
+        for which in range(pieces):
+            yield from piece(source, of, to, which, pieces)
+
+
+def _completed(
+    numbers: np.ndarray, sources: tuple[int, ...], leaves: Numbers
+) -> np.ndarray:
+    """Numbers, with others of their sources in the place of those that are not known."""
+    every = [leaves.starts[n] + np.arange(leaves.sizes[n]) for n in sources]
+    rest = np.setdiff1d(np.concatenate(every), numbers)
+    numbers = numbers.copy()
+    unknown = np.flatnonzero(numbers < 0)
+    if len(rest) < len(unknown):
+        rest = np.resize(np.concatenate(every), len(unknown))
+    numbers[unknown] = rest[: len(unknown)]
+    return numbers
+
+
+def _orders(base: np.ndarray, numbers: np.ndarray) -> list[np.ndarray] | None:
+    """The order of the entries of each axis in which an array has its numbers as another one; None if there is none."""
+    by_size = np.argsort(base, axis=None)
+    places = np.searchsorted(base.reshape(-1)[by_size], numbers.reshape(-1))
+    places = by_size[np.minimum(places, base.size - 1)]
+    if not np.array_equal(base.reshape(-1)[places], numbers.reshape(-1)):
+        return None
+    orders = []
+    for axis, along in enumerate(np.unravel_index(places, base.shape)):
+        column = np.moveaxis(along.reshape(base.shape), axis, 0)
+        column = column.reshape(base.shape[axis], -1)
+        if (column != column[:, :1]).any():
+            return None
+        orders.append(column[:, 0])
+    return orders
+
+
+def _in_order(
+    layout: LeafLayout, orders: Sequence[np.ndarray], leaves: Numbers
+) -> LeafLayout:
+    words = [] if layout.how == "as it is" else [layout.how]
+    shapes = [leaves.shapes[n] for n in layout.sources]
+    code = code_of(layout, shapes)
+    for axis, order in enumerate(orders):
+        if not np.array_equal(order, np.arange(len(order))):
+            words.append(f"axis {axis} in the order {_shown(order)}")
+            code = code and f"{code}[{':, ' * axis}{_code_of_order(order)}]"
+    index = layout.index[np.ix_(*orders)]
+    return replace(layout, index=index, how=", ".join(words), is_plain=False, code=code)
+
+
+def _shown(order: np.ndarray) -> str:
+    """An order in words: of blocks, or of its first and last entries.
+
+    >>> _shown(np.array([4, 5, 0, 1, 2, 3]))
+    '2, 0, 1 of 3 blocks'
+    """
+    blocks = _blocks(order)
+    if blocks:
+        return f"{', '.join(map(str, blocks))} of {len(blocks)} blocks"
+    entries = list(map(str, order.tolist()))
+    if len(entries) > 2 * SHOWN + 1:
+        entries = [*entries[:SHOWN], "...", *entries[-SHOWN:]]
+    return ", ".join(entries)
+
+
+def _blocks(order: np.ndarray) -> list[int]:
+    """The order of the few blocks of which an order consists; empty if it consists of none."""
+    for count in BLOCKS:
+        length, rest = divmod(len(order), count)
+        if rest or length < 2:
+            continue
+        parts = order.reshape(count, length)
+        if (np.diff(parts, axis=1) == 1).all() and not (parts[:, 0] % length).any():
+            return (parts[:, 0] // length).tolist()
+    return []
+
+
+def _code_of_order(order: np.ndarray) -> str:
+    """An order as code: that of an array whose axes are exchanged if it is one, else its entries.
+
+    >>> _code_of_order(np.array([0, 3, 1, 4, 2, 5]))
+    'np.arange(6).reshape(2, 3).transpose(1, 0).reshape(-1)'
+    """
+    n = len(order)
+    blocks = _blocks(order)
+    if blocks:
+        return f"np.arange({n}).reshape({len(blocks)}, -1)[{blocks}].reshape(-1)"
+    for shape in _factors(n):
+        places = np.arange(n).reshape(shape)
+        for axes in permutations(range(len(shape))):
+            if np.array_equal(places.transpose(axes).reshape(-1), order):
+                return f"np.arange({n}).reshape{shape}.transpose{axes}.reshape(-1)"
+    return str(order.tolist())
+
+
+def _factors(n: int) -> Iterator[Shape]:
+    """The shapes of two and of three axes, each longer than 1, that have as many numbers."""
+    divisors = [d for d in range(2, n) if n % d == 0]
+    for first in divisors:
+        yield first, n // first
+    for first in divisors:
+        for second in divisors:
+            rest, left = divmod(n, first * second)
+            if not left and rest > 1:
+                yield first, second, rest
+
+
+def code_of(layout: LeafLayout, shapes: Sequence[Shape]) -> str:
+    """An expression that makes a leaf of arrays `a`, `b`, ... of the reference; empty if it would be too long."""
+    to = layout.index.shape
+    names = _names(len(layout.sources))
+    places, begin = {}, 0
+    for name, shape in zip(names, shapes, strict=True):
+        places[name] = begin + np.arange(prod(shape)).reshape(shape)
+        begin += prod(shape)
+    if len(names) == 1:
+        (place,) = places.values()
+        for axes in permutations(range(place.ndim)):
+            if place.size == prod(to):
+                moved = place.transpose(axes)
+                if np.array_equal(moved.reshape(to), layout.index):
+                    return f"a{_transposed(axes)}{_reshaped(moved.shape, to)}"
+    for axes in permutations(range(len(shapes[0]))):
+        for axis in range(len(to)):
+            if all(len(shape) == len(axes) == len(to) for shape in shapes):
+                parts = [place.transpose(axes) for place in places.values()]
+                try:
+                    together = np.concatenate(parts, axis)
+                except ValueError:
+                    continue
+                if np.array_equal(together, layout.index):
+                    texts = [f"{name}{_transposed(axes)}" for name in names]
+                    return f"np.concatenate([{', '.join(texts)}], {axis})"
+    return _code_of_index(layout.index, len(names))
+
+
+def _transposed(axes: tuple[int, ...]) -> str:
+    return "" if list(axes) == sorted(axes) else f".transpose{axes}"
+
+
+def _reshaped(of: Shape, to: Shape) -> str:
+    return "" if of == to else f".reshape{to}"
+
+
+def _names(count: int) -> list[str]:
+    return [chr(ord("a") + n) for n in range(count)]
+
+
+def _code_of_index(index: np.ndarray, count: int) -> str:
+    if index.size > WRITTEN:
+        return ""
+    flat = ", ".join(f"{name}.reshape(-1)" for name in _names(count))
+    whole_array = flat if count == 1 else f"np.concatenate([{flat}])"
+    return f"{whole_array}[{index.tolist()}]"
+
+
+def _added_up(wanted: Wanted, leaves: Numbers) -> Transform:
+    """The leaf as sums of numbers of the reference, and zeros where another leaf of the candidate has the sum."""
+    numbers = [number for terms in wanted.terms for number in terms]
+    sources = _sources(np.array(numbers, int), leaves) if numbers else ()
+    starts: Mapping[int, int] = leaves.starts
+    most = max(map(len, wanted.terms))
+    indices = np.full((most, len(wanted.terms)), -1)
+    for place, terms in enumerate(wanted.terms):
+        indices[: len(terms), place] = terms
+    begins = np.cumsum([0, *(leaves.sizes[n] for n in sources)])
+    local = np.full_like(indices, begins[-1])  # where a zero stands
+    for source, begin in zip(sources, begins, strict=False):
+        inside = (indices >= starts[source]) & (
+            indices < starts[source] + leaves.sizes[source]
+        )
+        local[inside] = indices[inside] - starts[source] + begin
+
+    def added(*arrays: np.ndarray) -> np.ndarray:
+        flat = np.concatenate([*(np.reshape(a, -1) for a in arrays), [0.0]])
+        return flat[local].sum(axis=0).reshape(wanted.shape)
+
+    if not sources:
+        any_leaf = next(iter(leaves.starts))
+        return Transform((any_leaf,), _zeros(wanted.shape), "0, since only sums matter")
+    return Transform(sources, added, "added up")
+
+
+def _zeros(shape: Shape) -> Callable[[np.ndarray], np.ndarray]:
+    def zeros(array: np.ndarray) -> np.ndarray:
+        return np.zeros(shape)
+
+    return zeros

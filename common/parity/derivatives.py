@@ -1,0 +1,92 @@
+"""The derivative of a program's outputs by each single number of its parameters, by which numbers are told apart."""
+
+from dataclasses import replace
+from functools import cached_property
+from itertools import accumulate
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .values import Arguments
+
+#: Derivatives that differ by less, relative to their size, are the same; and the size below which they are rounding.
+SAME_DERIVATIVE, ROUNDING = 1e-7, 1e-11
+#: How often values are drawn to see which numbers have an effect, and which are added up.
+GENERIC_DRAWS = 6
+SETS = 2  # sets of values that are evaluated together
+
+
+class Numbers:
+    """The numbers of a program's parameters, one behind the other, but for those of leaves that are bound.
+
+    Args:
+        program: the program.
+        arguments: what it is called with: one set, whose bound leaves stay as they are.
+        bound: the leaves that have a partner already.
+    """
+
+    def __init__(self, program: Any, arguments: Arguments, bound: set[int]):
+        self._program, self._arguments = program, arguments
+        free = [n for n in range(len(program.params)) if n not in bound]
+        self.shapes = {n: arguments.params[n].shape[1:] for n in free}
+        self.sizes = {n: prod(shape) for n, shape in self.shapes.items()}
+        ends = list(accumulate(self.sizes.values(), initial=0))
+        self.starts = dict(zip(free, ends, strict=False))
+        self.size = ends[-1]
+
+    def derivatives(self, values: np.ndarray) -> np.ndarray:
+        """The derivative of the weighted outputs by each number: (sets, numbers) of values in, (numbers, sets) out."""
+        params = list(self._arguments.params)
+        for leaf, begin in self.starts.items():
+            part = values[:, begin : begin + self.sizes[leaf]]
+            params[leaf] = part.reshape(len(values), *self.shapes[leaf])
+        result = self._program.gradient(replace(self._arguments, params=params))
+        columns = []
+        for leaf in self.starts:
+            gradient = np.real(result.of_params[leaf])
+            flat = gradient.reshape(len(gradient), -1)
+            columns.append(np.broadcast_to(flat, (len(values), flat.shape[1])))
+        return np.concatenate(columns, axis=1).T
+
+    @cached_property
+    def groups(self) -> dict[int, np.ndarray]:
+        """The numbers that are added up, by the first of them. A number that is alone is a group of one."""
+        random = np.random.default_rng(5)
+        columns = []
+        for _ in range(GENERIC_DRAWS):  # a unit may be at rest, as behind a ReLU
+            values = random.normal(0.25, 0.2, (SETS, self.size))
+            columns.append(self.derivatives(values))
+        derivatives = np.concatenate(columns, axis=1)
+        classes = refined(np.zeros(self.size, int), derivatives)
+        largest_of = np.abs(derivatives).max(axis=0)
+        has_effect = (np.abs(derivatives) > ROUNDING * largest_of).any(axis=1)
+        order = np.argsort(classes, kind="stable")
+        cuts = np.flatnonzero(np.diff(classes[order])) + 1
+        groups = [np.sort(group) for group in np.split(order, cuts)]
+        return {int(g[0]): g for g in groups if has_effect[g[0]]}
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """The first number of each group."""
+        return np.array(sorted(self.groups), int)
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """For each number its place among the chosen ones; -1 for one that is not chosen."""
+        places = np.full(self.size, -1)
+        places[self.chosen] = np.arange(len(self.chosen))
+        return places
+
+
+def refined(classes: np.ndarray, derivatives: np.ndarray) -> np.ndarray:
+    """Classes, numbered from 0, whose members have one derivative in each column, too."""
+    for column in derivatives.T:
+        size = np.abs(column).max(initial=0)
+        order = np.lexsort((column, classes))
+        steps = np.diff(column[order])
+        slack = SAME_DERIVATIVE * np.abs(column[order][1:]) + ROUNDING * size
+        begins = (np.diff(classes[order]) != 0) | (steps > slack)
+        classes = np.empty_like(classes)
+        classes[order] = np.concatenate([[0], np.cumsum(begins)])
+    return classes
