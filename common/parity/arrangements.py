@@ -1,6 +1,6 @@
 """A leaf whose numbers are known one by one, said as a layout, and as code for a mapping."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from math import prod
@@ -12,7 +12,7 @@ from .layouts import LeafLayout, Shape, Transform, joined, piece, whole
 from .matching import Match
 
 #: So many numbers of an order are shown at each of its ends, and written out in code at most.
-SHOWN, WRITTEN = 4, 256
+SHOWN, WRITTEN = 4, 64
 #: Into so many blocks an axis may be cut.
 BLOCKS = range(2, 9)
 
@@ -47,25 +47,70 @@ def arranged(wanted: Wanted, leaves: Numbers, match: Match) -> Match:
         if np.array_equal(by_layout[wanted.has_role], numbers[wanted.has_role]):
             return Match(layout, "function", match.options)
     numbers = _completed(numbers, sources, leaves).reshape(wanted.shape)
+    layout = _layout_of(numbers, sources, layouts, leaves)
+    return Match(layout, "function", match.options)
+
+
+def _layout_of(
+    numbers: np.ndarray,
+    sources: tuple[int, ...],
+    layouts: Sequence[LeafLayout],
+    leaves: Numbers,
+) -> LeafLayout:
+    """A layout that none of some simple ones is: of several parts, or of one of these in another order."""
+    index = _index(numbers, sources, leaves)
+    if _consists_of_parts(numbers, leaves):
+        return LeafLayout(sources, index, "joined part by part")
     for layout in layouts:
         by_layout = layout.numbers_of(leaves.starts, leaves.sizes)
         orders = _orders(by_layout, numbers)
         if orders is not None:
-            ordered = _in_order(layout, orders, leaves)
-            return Match(ordered, "function", match.options)
+            return _in_order(layout, orders, leaves)
+    how = "in an order that no layout of axes has"
+    code = _code_of_index(index) if len(sources) == 1 else ""
+    return LeafLayout(sources, index, how, is_plain=False, code=code)
+
+
+def _index(
+    numbers: np.ndarray, sources: tuple[int, ...], leaves: Numbers
+) -> np.ndarray:
+    """The places of numbers in some leaves that are flattened and joined; behind them, where there is none."""
     begins = np.cumsum([0, *(leaves.sizes[n] for n in sources)])
-    index = np.zeros(numbers.shape, int)
+    index = np.full(numbers.shape, begins[-1])
     for source, begin in zip(sources, begins, strict=False):
         start, size = leaves.starts[source], leaves.sizes[source]
         inside = (numbers >= start) & (numbers < start + size)
         index[inside] = numbers[inside] - start + begin
-    how = "in an order that no layout of axes has"
-    code = _code_of_index(index, len(sources))
-    return Match(
-        LeafLayout(sources, index, how, is_plain=False, code=code),
-        "function",
-        match.options,
-    )
+    return index
+
+
+def _consists_of_parts(numbers: np.ndarray, leaves: Numbers) -> bool:
+    """Whether an array consists of parts of a leaf each, whose axes are in their order, and which are in theirs."""
+    starts = np.array(list(leaves.starts.values()))
+    last: dict[int, int] = {}
+    for part in _parts(numbers, starts):
+        steps = [np.diff(part, axis=axis) for axis in range(part.ndim)]
+        if any(s.size and (s.flat[0] <= 0 or np.ptp(s) > 0) for s in steps):
+            return False
+        first = int(part.flat[0])
+        owner = int(np.searchsorted(starts, first, side="right"))
+        if first < last.get(owner, 0):
+            return False
+        last[owner] = first
+    return True
+
+
+def _parts(numbers: np.ndarray, starts: np.ndarray) -> Iterator[np.ndarray]:
+    """An array cut along its axes, as often as is needed so that each part has numbers of one leaf."""
+    owners = np.searchsorted(starts, numbers, side="right")
+    for axis in range(numbers.ndim):
+        along = np.moveaxis(owners, axis, 0).reshape(owners.shape[axis], -1)
+        cuts = np.flatnonzero((along[1:] != along[:-1]).any(axis=1)) + 1
+        if len(cuts):
+            for part in np.split(numbers, cuts, axis):
+                yield from _parts(part, starts)
+            return
+    yield numbers
 
 
 def _sources(numbers: np.ndarray, leaves: Numbers) -> tuple[int, ...]:
@@ -202,30 +247,37 @@ def _factors(n: int) -> Iterator[Shape]:
 def code_of(layout: LeafLayout, shapes: Sequence[Shape]) -> str:
     """An expression that makes a leaf of arrays `a`, `b`, ... of the reference; empty if it would be too long."""
     to = layout.index.shape
-    names = _names(len(layout.sources))
-    places, begin = {}, 0
-    for name, shape in zip(names, shapes, strict=True):
-        places[name] = begin + np.arange(prod(shape)).reshape(shape)
-        begin += prod(shape)
-    if len(names) == 1:
-        (place,) = places.values()
-        for axes in permutations(range(place.ndim)):
-            if place.size == prod(to):
-                moved = place.transpose(axes)
-                if np.array_equal(moved.reshape(to), layout.index):
-                    return f"a{_transposed(axes)}{_reshaped(moved.shape, to)}"
+    ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
+    flat = np.split(np.arange(sum(map(prod, shapes))), ends)
+    places = [p.reshape(shape) for p, shape in zip(flat, shapes, strict=True)]
+    names = _names(len(places))
     for axes in permutations(range(len(shapes[0]))):
-        for axis in range(len(to)):
-            if all(len(shape) == len(axes) == len(to) for shape in shapes):
-                parts = [place.transpose(axes) for place in places.values()]
-                try:
-                    together = np.concatenate(parts, axis)
-                except ValueError:
-                    continue
-                if np.array_equal(together, layout.index):
-                    texts = [f"{name}{_transposed(axes)}" for name in names]
-                    return f"np.concatenate([{', '.join(texts)}], {axis})"
-    return _code_of_index(layout.index, len(names))
+        if any(len(shape) != len(axes) for shape in shapes):
+            continue
+        moved = [place.transpose(axes) for place in places]
+        texts = [f"{name}{_transposed(axes)}" for name in names]
+        for array, text in _put_together(moved, texts, len(to)):
+            if array.size != layout.index.size:
+                continue
+            if np.array_equal(array.reshape(to), layout.index):
+                return text + _reshaped(array.shape, to)
+    return _code_of_index(layout.index) if len(names) == 1 else ""
+
+
+def _put_together(
+    arrays: Sequence[np.ndarray], texts: Sequence[str], axes: int
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Arrays joined and stacked along each axis, with the code of it; a single one as it is."""
+    if len(arrays) == 1:
+        yield arrays[0], texts[0]
+        return
+    inside = ", ".join(texts)
+    for axis in range(axes):
+        others = {(*a.shape[:axis], *a.shape[axis + 1 :]) for a in arrays}
+        if axis < arrays[0].ndim and len(others) == 1:
+            yield np.concatenate(arrays, axis), f"np.concatenate([{inside}], {axis})"
+        if axis <= arrays[0].ndim and len({a.shape for a in arrays}) == 1:
+            yield np.stack(arrays, axis), f"np.stack([{inside}], {axis})"
 
 
 def _transposed(axes: tuple[int, ...]) -> str:
@@ -240,30 +292,22 @@ def _names(count: int) -> list[str]:
     return [chr(ord("a") + n) for n in range(count)]
 
 
-def _code_of_index(index: np.ndarray, count: int) -> str:
+def _code_of_index(index: np.ndarray) -> str:
+    """An expression of one array `a`, flattened; empty if it would be too long."""
     if index.size > WRITTEN:
         return ""
-    flat = ", ".join(f"{name}.reshape(-1)" for name in _names(count))
-    whole_array = flat if count == 1 else f"np.concatenate([{flat}])"
-    return f"{whole_array}[{index.tolist()}]"
+    return f"a.reshape(-1)[{index.tolist()}]"
 
 
 def _added_up(wanted: Wanted, leaves: Numbers) -> Transform:
     """The leaf as sums of numbers of the reference, and zeros where another leaf of the candidate has the sum."""
     numbers = [number for terms in wanted.terms for number in terms]
     sources = _sources(np.array(numbers, int), leaves) if numbers else ()
-    starts: Mapping[int, int] = leaves.starts
     most = max(map(len, wanted.terms))
     indices = np.full((most, len(wanted.terms)), -1)
     for place, terms in enumerate(wanted.terms):
         indices[: len(terms), place] = terms
-    begins = np.cumsum([0, *(leaves.sizes[n] for n in sources)])
-    local = np.full_like(indices, begins[-1])  # where a zero stands
-    for source, begin in zip(sources, begins, strict=False):
-        inside = (indices >= starts[source]) & (
-            indices < starts[source] + leaves.sizes[source]
-        )
-        local[inside] = indices[inside] - starts[source] + begin
+    local = _index(indices, sources, leaves)  # a zero stands behind the leaves
 
     def added(*arrays: np.ndarray) -> np.ndarray:
         flat = np.concatenate([*(np.reshape(a, -1) for a in arrays), [0.0]])

@@ -23,6 +23,7 @@ from ..program.model import (
 from ..program.sets import one_set
 from .conditions import conditions
 from .departure import Search
+from .doubts import leaves_in_doubt, leaves_with_rivals
 from .factors import match_by_factors
 from .layouts import Transform
 from .matching import converted, match, match_by_values, unmatched, with_uses
@@ -37,7 +38,7 @@ from .places import left_out, places_of, places_of_optimizers, rounded, with_rul
 from .programs import TracedProgram, program_of
 from .refinement import Refinement, copies
 from .report import ANOTHER, ONLY_IF, SAME, UNKNOWN, Comparison, Parameters, Place
-from .roles import match_by_roles, outputs_agree
+from .roles import can_be_told_apart, match_by_roles, outputs_agree
 from .values import (
     AS_GIVEN,
     OTHERS,
@@ -109,6 +110,8 @@ class _Comparing:
         self.result = Comparison(reference.name, candidate.name)
         #: Of each quantity that differs, how it does, and a function that looks for the lines that compute it.
         self.failures: dict[str, tuple[str, Callable[[], Iterable[Place]]]] = {}
+        #: Paths of leaves of the candidate whose values the reference may keep otherwise.
+        self._in_doubt: list[str] = []
         self.tolerance = ROUNDING
         #: Of both models; a candidate of one mode has to be the same function in all of the reference's.
         self.modes = [
@@ -171,7 +174,10 @@ class _Comparing:
             matched = match_by_roles(r, c, *both, matches)
             if matched is None:
                 matched = match_by_factors(r, c, *both, matches)
-            if matched is not None:
+            if matched is None and not can_be_told_apart(r, c):
+                self._in_doubt = leaves_with_rivals(r.params, c.params, matches)
+            wanted = r.forward(arguments).outputs
+            if matched and outputs_agree(wanted, c, (arguments, own), matched):
                 matches = matched
             elif any(len(m.options) > 1 for m in matches):
                 self.say("Match the parameters by what is computed of them.")
@@ -410,13 +416,10 @@ class _Comparing:
                 self.say("Look for the place where they part without it.")
                 result.places = list(self._places(self._with_hints(pair)))
             return
+        self.say("Look for the place where they part.")
         (_, (reason, places)), *others = self.failures.items()
-        result.verdict = (
-            UNKNOWN
-            if parameters.only_candidate and parameters.only_reference
-            else ANOTHER
-        )
-        result.reason = f"The {reason}."
+        result.places = list(places())
+        result.verdict, result.reason = ANOTHER, f"The {reason}."
         if self._only_training_differs():
             result.reason = f"Evaluation agrees, training does not. {result.reason}"
             if len(self.candidate.modes) < len(self.reference.modes):
@@ -425,13 +428,19 @@ class _Comparing:
                     "evaluated, too, give it train= and eval=."
                 )
         if others:
+            differing = listed(name for name, _ in others)
+            result.reason += f" These differ, too: {differing}."
+        alone = [*parameters.only_candidate, *parameters.only_reference]
+        if parameters.only_candidate and parameters.only_reference:
+            result.verdict = UNKNOWN
+        elif self._in_doubt:
+            result.verdict = UNKNOWN
             result.reason += (
-                f" These differ, too: {listed(name for name, _ in others)}."
+                f" In doubt is {listed(self._in_doubt)}: it may hold other values, as a logarithm or an inverse, or be "
+                "another parameter. A mapping may say which."
             )
-        if alone := [*parameters.only_candidate, *parameters.only_reference]:
+        if alone:
             result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
-        self.say("Look for the place where they part.")
-        result.places = list(places())
 
     def _with_hints(self, pair: Pair) -> Pair:
         """The pair with parameters that are matched by names and shapes alone."""
@@ -450,6 +459,8 @@ class _Comparing:
         search = Search(
             *(pair.gradient_tapes() if of_gradients else pair.tapes()), self.tolerance
         )
+        if not of_gradients:
+            self._in_doubt += leaves_in_doubt(search, pair)
         if search.wrong:  # else they part for other values alone
             self.result.agreed = search.counts()
             places = places_of(search)

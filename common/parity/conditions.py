@@ -34,5 +34,6 @@ def _line_of_mapping(
     if layout.how == "as it is":
         return f"{path!r}: {sources},"
     names = ", ".join(chr(ord("a") + n) for n in range(len(paths)))
-    code = layout.code or "...  # too long to be written out"
-    return f"{path!r}: ({sources}, lambda {names}: {code}),"
+    if not layout.code:
+        return f"{path!r}: ({sources}, ...),  # too long to be written out"
+    return f"{path!r}: ({sources}, lambda {names}: {layout.code}),"

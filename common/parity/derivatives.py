@@ -12,8 +12,9 @@ from .values import Arguments
 
 #: Derivatives that differ by less, relative to their size, are the same; and the size below which they are rounding.
 SAME_DERIVATIVE, ROUNDING = 1e-7, 1e-11
-#: How often values are drawn to see which numbers have an effect, and which are added up.
-GENERIC_DRAWS = 6
+#: Around these numbers values are drawn to see which have an effect, and which are added up. A unit may be at rest
+#: with values of one sign, as behind a ReLU, and have an effect with others.
+GENERIC_MEANS = (0.25, 0.25, -0.25, -0.25, 0.0, 0.0)
 SETS = 2  # sets of values that are evaluated together
 
 
@@ -54,10 +55,11 @@ class Numbers:
         """The numbers that are added up, by the first of them. A number that is alone is a group of one."""
         random = np.random.default_rng(5)
         columns = []
-        for _ in range(GENERIC_DRAWS):  # a unit may be at rest, as behind a ReLU
-            values = random.normal(0.25, 0.2, (SETS, self.size))
+        for mean in GENERIC_MEANS:
+            values = random.normal(mean, 0.2, (SETS, self.size))
             columns.append(self.derivatives(values))
         derivatives = np.concatenate(columns, axis=1)
+        derivatives = derivatives[:, np.isfinite(derivatives).all(axis=0)]
         classes = refined(np.zeros(self.size, int), derivatives)
         largest_of = np.abs(derivatives).max(axis=0)
         has_effect = (np.abs(derivatives) > ROUNDING * largest_of).any(axis=1)

@@ -131,8 +131,11 @@ def _scaled(match: Match, factor: float, reference: Any) -> Match:
         flat = np.concatenate([np.reshape(a, -1) for a in arrays])
         return factor * flat[layout.index]
 
-    how = f"{layout.how}, times {factor:.{DIGITS}g}"
+    how = f"times {factor:.{DIGITS}g}"
+    if layout.how != "as it is":
+        how = f"{layout.how}, {how}"
     shapes = [reference.params[n].shape for n in layout.sources]
-    code = f"{factor!r} * {code_of(layout, shapes)}"
+    array = code_of(layout, shapes)
+    code = array and f"{factor!r} * {array}"
     scaled = Transform(layout.sources, times, how, is_plain=False, code=code)
     return Match(scaled, "function", match.options)

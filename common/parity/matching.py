@@ -104,10 +104,13 @@ def contradicts_names(match: Match, leaf: Leaf, reference: Sequence[Leaf]) -> bo
     """Whether a leaf is another one than the reference's of its name."""
     if match.layout is None or match.by == "the mapping":
         return False
-    namesakes = [
-        n for n, r in enumerate(reference) if spelled(r.path) == spelled(leaf.path)
-    ]
+    namesakes = [n for n, r in enumerate(reference) if is_namesake(r, leaf)]
     return bool(namesakes) and not set(namesakes) & set(match.layout.sources)
+
+
+def is_namesake(leaf: Leaf, other: Leaf) -> bool:
+    """Whether two leaves have one name, but for what frameworks call weights."""
+    return spelled(leaf.path) == spelled(other.path)
 
 
 def unmatched(reference: Sequence[Leaf], matches: Sequence[Match]) -> list[int]:

@@ -26,7 +26,7 @@ from .values import Arguments, largest
 #: The largest difference of outputs that are the same.
 SAME_OUTPUTS = 1e-9
 #: How many numbers may be told apart, how many gradients of a program are computed, and of how many numbers in all.
-MOST_NUMBERS, MOST_GRADIENTS, MOST_WORK = 200_000, 400, 4_000_000
+MOST_NUMBERS, MOST_GRADIENTS, MOST_WORK = 2_000_000, 400, 20_000_000
 DRAWS = 3  # how often values are drawn until roles tell both models apart alike
 #: How many options of a leaf are tried as a hint.
 MOST_OPTIONS = 24
@@ -51,9 +51,12 @@ def match_by_roles(
     params = converted(matches, mine.params, own.params)
     first = Numbers(reference, mine, sources)
     second = Numbers(candidate, replace(own, params=params), set(bound))
-    if max(first.size, second.size) > MOST_NUMBERS or not first.size:
-        return None
-    if not any(is_float(a) for a in reference.outputs):
+    has_gradient = any(is_float(a) for a in reference.outputs)
+    if (
+        not first.size
+        or not has_gradient
+        or not can_be_told_apart(reference, candidate)
+    ):
         return None
     try:
         partners = _Roles(first, second, matches).partners()
@@ -64,6 +67,12 @@ def match_by_roles(
     result = _arrangements(first, second, partners, matches)
     wanted = reference.forward(mine).outputs
     return result if outputs_agree(wanted, candidate, (mine, own), result) else None
+
+
+def can_be_told_apart(reference: Any, candidate: Any) -> bool:
+    """Whether the models are small enough for that."""
+    sizes = [sum(leaf.size for leaf in p.params) for p in (reference, candidate)]
+    return max(sizes) <= MOST_NUMBERS
 
 
 def outputs_agree(
@@ -95,17 +104,20 @@ class _Roles:
             return None
         classes = self._settled(np.zeros(2 * count, int))
         hints = self._hints()
+        if classes is not None:
+            together = self._told_by(hints, classes)
+            classes = classes if together is None else together
         while classes is not None and classes.max() + 1 < count:
             if self._gradients_left <= 0:
                 return None
-            chosen = None
-            while hints and chosen is None:
-                chosen = self._told_by(hints[0], classes)
-                if chosen is None:
+            told = None
+            while hints and told is None:
+                told = self._told_by(hints[:1], classes)
+                if told is None:
                     hints.pop(0)
-            if chosen is None:
-                chosen = self._settled(_singled_out(classes))
-            classes = chosen
+            if told is None:
+                told = self._settled(_singled_out(classes))
+            classes = told
         if classes is None:
             return None
         by_class = self._first.chosen[np.argsort(classes[:count])]
@@ -168,16 +180,24 @@ class _Roles:
         return hints
 
     def _told_by(
-        self, hint: tuple[np.ndarray, np.ndarray], classes: np.ndarray
+        self, hints: Sequence[tuple[np.ndarray, np.ndarray]], classes: np.ndarray
     ) -> np.ndarray | None:
-        """The classes in which the pairs of a hint are told apart; None if it tells nothing new, or is wrong."""
-        r, c = hint[0], hint[1] + len(self._first.chosen)
-        is_tied = np.bincount(classes)[classes[c]] > 2
-        r, c = r[is_tied], c[is_tied]
-        if not len(r) or (classes[r] != classes[c]).any():
-            return None
+        """The classes in which pairs of hints are told apart; None if they tell nothing new, or are wrong."""
+        sizes = np.bincount(classes)
         told = classes.copy()
-        told[r] = told[c] = classes.max() + 1 + np.arange(len(r))
+        following = len(sizes)
+        for first, second in hints:
+            r, c = first, second + len(self._first.chosen)
+            is_tied = sizes[classes[c]] > 2
+            r, c = r[is_tied], c[is_tied]
+            is_new = (told[r] < len(sizes)) & (told[c] < len(sizes))
+            if not is_new.any() or (classes[r] != classes[c]).any():
+                continue
+            r, c = r[is_new], c[is_new]
+            told[r] = told[c] = following + np.arange(len(r))
+            following += len(r)
+        if following == len(sizes):
+            return None
         return self._settled(np.unique(told, return_inverse=True)[1])
 
 

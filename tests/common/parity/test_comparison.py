@@ -365,7 +365,7 @@ class TestParameters:
         result = assert_same(reference, candidate(forward), X, mapping=mapping)
         computed, *rest = result.remarks
         assert computed.startswith(
-            "The mapping computes b from one and other, so that it may train at another rate: "
+            "b is computed of one and other, so that it may train at another rate: "
         )
         assert len(rest) == 1
         assert not any("steps of" in name for name in result.errors)
