@@ -34,7 +34,7 @@ class Wanted:
 
 def arranged(wanted: Wanted, leaves: Numbers, match: Match) -> Match:
     """The match of a leaf whose numbers are known; that by names and shapes tells what is preferred."""
-    known = [wanted.terms[n] for n in np.flatnonzero(wanted.has_role)]
+    known = [wanted.terms[n] for n in np.flatnonzero(wanted.has_role).tolist()]
     counts = set(map(len, known))
     if counts != {1}:
         return Match(_added_up(wanted, leaves), "function", match.options)
@@ -131,7 +131,7 @@ def _layouts(
         if sum(sizes) == prod(to):
             yield from joined(sources, shapes, to)
         return
-    (source,), (size,) = sources, sizes
+    source, size = sources[0], sizes[0]
     of = leaves.shapes[source]
     if size == prod(to):
         yield from whole(source, of, to)

@@ -47,7 +47,9 @@ def match_by_roles(
         matches: of the candidate's leaves, by names and shapes: their options are tried first, and mappings bind.
     """
     bound = [n for n, m in enumerate(matches) if m.by == "the mapping"]
-    sources = {n for c in bound for n in matches[c].layout.sources}
+    sources: set[int] = set()
+    for layout in (matches[n].layout for n in bound):
+        sources.update(layout.sources if layout else ())
     params = converted(matches, mine.params, own.params)
     first = Numbers(reference, mine, sources)
     second = Numbers(candidate, replace(own, params=params), set(bound))
@@ -150,10 +152,10 @@ class _Roles:
             if not np.isfinite(both).all():
                 continue
             finer = refined(classes, both)
-            sizes = [
+            of_first, of_second = (
                 np.bincount(part, minlength=2 * count) for part in np.split(finer, 2)
-            ]
-            if np.array_equal(*sizes):
+            )
+            if np.array_equal(of_first, of_second):
                 return finer
         return None
 
