@@ -122,7 +122,7 @@ def _sources(numbers: np.ndarray, leaves: Numbers) -> tuple[int, ...]:
 
 
 def _layouts(
-    sources: tuple[int, ...], leaves: Numbers, to: Shape
+    sources: Sequence[int], leaves: Numbers, to: Shape
 ) -> Iterator[LeafLayout]:
     """The layouts of axes that a leaf of some sources may have."""
     sizes = [leaves.sizes[n] for n in sources]
