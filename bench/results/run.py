@@ -40,15 +40,15 @@ class Sample(NamedTuple):
     arm: str  # its id
     process: Count  # from 0
     round: Count  # from 0, by this clock in this process
-    clock: Clock
-    s: SampleSeconds
+    clock: Clock  # blocked: each call was waited for; pipelined: calls in flight
+    s: SampleSeconds  # seconds of one call
 
 
 class ArmFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a process knows of an arm beside its samples."""
 
     arm: str  # its id
-    process: Count
+    process: Count  # from 0
     calls: Natural  # in a sample
     #: Whether the warm-up ended since calls became no faster, and not since it took too
     #: long.
@@ -125,8 +125,8 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
     begun: Begun  # how it began
     started: list[Started]  # one for each process, before or after an interruption
     untimed: list[Untimed]  # arms that lost their number after it began
-    samples: list[Sample]
-    facts: list[ArmFacts]
+    samples: list[Sample]  # of all arms, in the order in which they came
+    facts: list[ArmFacts]  # of each arm in each process
     #: How often the run was stopped and resumed.
     interruptions: Annotated[int, Meta(ge=0, le=1000)]
     ended: Ended | None  # how it ended; None if it did not
