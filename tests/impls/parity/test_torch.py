@@ -331,4 +331,5 @@ def test_exchanged_gates_are_the_same_function_only_if_the_weights_are_exchanged
     assert in_doubt == ["bias_hh", "bias_ih", "weight_hh", "weight_ih"]
 
     place = result.places[0].candidate
-    assert place and "jnp.split(" in place.text, str(result)
+    assert place is not None, str(result)
+    assert "jnp.split(" in place.text, str(result)
