@@ -99,7 +99,7 @@ def judge(by: str) -> int:
 
 def verified_by_all(file: str) -> int:
     """1 as soon as a port that the file belongs to gives another answer than `trigru verify` expects, else 0."""
-    from trigru.bench.proving.prover import PortId
+    from trigru.bench.proving.messages import PortId
     from trigru.bench.proving.questions import expand, find
     from trigru.common.equality.checks import CHECKS, DTYPES
     from trigru.common.equality.verification import Examiner

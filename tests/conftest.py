@@ -51,8 +51,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 #: The long tier: real trainings, snapshots, kills, the snippets of the docs. `-m long` runs it.
 LONG = (
-    "bench/commands/test_verify.py::test_the_self_test_fails",
-    "bench/proving/test_prover.py::test_damaged_programs",
+    "bench/proving/test_compiled_programs.py::test_damaged_programs",
     "bench/test_devices.py",
     "bench/timing/test_worker.py::test_the_second_process_compiles",
     "bench/upgrades/test_parts.py::test_every_part",

@@ -229,20 +229,6 @@ def verify(
             "10.0.0.1:8476,2,0.",
         ),
     ] = None,
-    self_test: Annotated[
-        bool,
-        Option(
-            "--self-test",
-            help="Verify ports with planted faults (minutes). Fails if a fault goes unnoticed.",
-        ),
-    ] = False,
-    upstream: Annotated[
-        bool,
-        Option(
-            "--upstream",
-            help="Verify the frameworks' own parts. Fails if they do not differ as recorded.",
-        ),
-    ] = False,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     from ..proving.prover import Prover
@@ -253,23 +239,18 @@ def verify(
 
         verify.verify_together(ports, kernels, hosts, format=format, devices=devices)
         return
-    with Prover(early=not (ports or checks or dtypes), fast=self_test) as prover:
+    with Prover(early=not (ports or checks or dtypes)) as prover:
         from . import verify
 
-        if self_test:
-            verify.report_self_test(prover=prover)
-        elif upstream:
-            verify.report_upstream(ports, dtypes, checks, format=format, prover=prover)
-        else:
-            verify.verify(
-                ports,
-                dtypes,
-                checks,
-                kernels,
-                format=format,
-                devices=devices,
-                prover=prover,
-            )
+        verify.verify(
+            ports,
+            dtypes,
+            checks,
+            kernels,
+            format=format,
+            devices=devices,
+            prover=prover,
+        )
 
 
 def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:

@@ -20,7 +20,6 @@ from ..reporting.console import say, shortened
 #: Of a command: options that go with some of its others alone, with these and the reason.
 GO_WITH = {
     "verify": {
-        "--self-test": ("", "each fault has the check and the dtypes that notice it"),
         "--hosts": (
             "--port --kernel --devices --format",
             "hosts run only the checks of many devices together",
@@ -28,10 +27,6 @@ GO_WITH = {
         "--devices": (
             "--port --kernel --hosts --format",
             "it adds checks to a full proof",
-        ),
-        "--upstream": (
-            "--port --dtype --check --format",
-            "the frameworks' own parts have one kernel",
         ),
     },
 }

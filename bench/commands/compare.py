@@ -9,7 +9,6 @@ from pathlib import Path
 import typer
 
 from ...common.equality.checks import CHECKS, DTYPES
-from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.gru.kernels import STOCK
 from ...impls import unavailable
@@ -19,6 +18,7 @@ from ..arms.arms import BASELINE, expand, packages_of
 from ..processes.child import shared_memory
 from ..processes.interrupts import shielded
 from ..processes.scratch import now
+from ..proving.compiled_programs import programs_folder
 from ..proving.prover import Prover
 from ..reporting.answer import show_run
 from ..reporting.console import Progress, say
@@ -41,7 +41,7 @@ from ..timing.machine import (
 from ..timing.supervisor import run
 from .options import checks_of
 from .report import PAGE, run_page, write_page
-from .verify import verify_ports
+from .verify import Verified, verify_ports
 
 #: Over which equality is checked, as by `trigru verify --devices`.
 MOST_DEVICES = 64
@@ -65,11 +65,9 @@ def compare(
     `load` is that of the machine before any of the command's own processes was started. The caller has claimed the
     folder and the machine. Exit code 1 if a check failed, or nothing has a number.
     """
-    path, equality, show_it = (
-        folder / PARTIAL,
-        None,
-        partial(show_run, details=details, json=json),
-    )
+    path = folder / PARTIAL
+    verified = None
+    show_it = partial(show_run, details=details, json=json)
     journal = (
         None
         if fresh
@@ -77,15 +75,16 @@ def compare(
     )
     if journal is None and prover is not None:
         with prover:
-            equality = _prove(plan, prover, quick=quick)
+            verified = _prove(plan, prover, quick=quick)
     try:
         if journal is None:
-            begun = _begun(plan, equality, prover and prover.backend, load)
+            begun = _begun(plan, verified, load)
             with shielded():
                 path.unlink(missing_ok=True)
                 journal = Journal.begin(path, begun)
         with Progress("compare") as progress:
-            kept_in = prover and prover.programs  # beside the programs of proofs
+            # beside the programs of proofs
+            kept_in = None if prover is None else programs_folder()
             run(
                 journal,
                 progress.add,
@@ -180,7 +179,7 @@ def _finish(
     return results
 
 
-def _prove(plan: Plan, prover: Prover, *, quick: bool) -> list[Measurement]:
+def _prove(plan: Plan, prover: Prover, *, quick: bool) -> Verified:
     names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
     kernels = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # stock in every division
     scope = (("float64", plan.dtype), checks_of(plan)) if quick else (DTYPES, None)
@@ -195,7 +194,7 @@ def _prove(plan: Plan, prover: Prover, *, quick: bool) -> list[Measurement]:
     try:
         return verify_ports(
             names, *scope, kernels, styles, devices=devices, prover=prover
-        )[0]
+        )
     finally:
         for name in variables:
             del os.environ[name]
@@ -203,12 +202,13 @@ def _prove(plan: Plan, prover: Prover, *, quick: bool) -> list[Measurement]:
 
 def _begun(
     plan: Plan,
-    equality: list[Measurement] | None,
-    backend: str | None,
+    verified: Verified | None,
     load: float | None,
 ) -> Begun:
     """The first line of a run's journal. An arm whose port is missing or not proven equal gets no number."""
     arms = expand(plan)
+    equality = None if verified is None else verified.measurements
+    backend = None if verified is None else verified.backend
     failed = {
         (proof.port, proof.kernel): proof.failed
         for proof in proofs_of(equality or [])

@@ -12,7 +12,9 @@ from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import FUSED
 from ...impls import get_port, port_names, unavailable
 from ..processes.child import ProcessEnded, SideBySide, answers_of, shared_memory
-from ..proving.prover import PortId, Prover
+from ..proving.compiled_programs import programs_folder
+from ..proving.messages import PortId
+from ..proving.prover import Prover
 from ..proving.questions import by_subject, expand
 from ..reporting.console import Progress, Prose, Section, say, show
 from ..upgrades.functions import subject_of
@@ -42,6 +44,7 @@ def snapshot(
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
     requests: list[Request] = []
+    programs = programs_folder()
     for name in names:
         kernels = [f"{name}:{FUSED}"] * (
             name in present and FUSED in get_port(name).kernels
@@ -51,7 +54,7 @@ def snapshot(
             (
                 name,
                 [name, *kernels, *parts],
-                None if prover.programs is None else str(prover.programs),
+                None if programs is None else str(programs),
             )
         )
     expected_s = {
@@ -72,7 +75,7 @@ def snapshot(
             answers = prover.prove(
                 questions, lambda _, q: add(f"{q.subject.name} {q.check}", CHECK_S)
             )
-            measured = by_subject(proven, questions, answers)
+            measured = by_subject(proven, questions, answers.measurements)
         kept = Kept()
         subjects = _look(requests, kept, lambda name: add(name, expected_s[name]))
     packages = sorted(

@@ -22,7 +22,7 @@ from threading import Thread
 from typing import Any, BinaryIO, Generic, TypeVar, get_args, get_type_hints
 
 from ...common.errors import TrigruError
-from . import interrupts, messages
+from . import interrupts, wire
 from .before import Child, ProcessEnded, SideBySide, answers_of  # noqa: F401
 from .environment import (  # noqa: F401  # noqa: F401
     PARENT,
@@ -46,7 +46,7 @@ class Parent(Generic[Task]):
     """The process that started this one, and how to talk with it."""
 
     def __init__(self, task_type: Any, output: BinaryIO):
-        self._decoder = messages.decoder(task_type)
+        self._decoder = wire.decoder(task_type)
         self._output = output
         self._said: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
         Thread(target=self._listen, daemon=True).start()
@@ -54,15 +54,15 @@ class Parent(Generic[Task]):
     def tasks(self) -> Iterator[Task]:
         """The tasks, as the parent gives them: the one before has then been done."""
         while True:
-            self._write(messages.line_of(messages.NEXT))
+            self._write(wire.line_of(wire.NEXT))
             word, value = self._said.get()
-            if word == messages.END:
+            if word == wire.END:
                 return
             yield self._decoder.decode(value)
 
     def send(self, message: object) -> None:
         """Send a message about the task."""
-        self._write(messages.line_of(messages.MESSAGE, message))
+        self._write(wire.line_of(wire.MESSAGE, message))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -70,14 +70,14 @@ class Parent(Generic[Task]):
 
         It is waited for, also at the end: other processes that asked before come first.
         """
-        self._wait_for(messages.ALONE)
+        self._wait_for(wire.ALONE)
         try:
             yield
         finally:
-            self._wait_for(messages.TOGETHER)
+            self._wait_for(wire.TOGETHER)
 
     def _wait_for(self, word: bytes) -> None:
-        self._write(messages.line_of(word))
+        self._write(wire.line_of(word))
         self._said.get()
 
     def _write(self, line: bytes) -> None:
@@ -87,7 +87,7 @@ class Parent(Generic[Task]):
     def _listen(self) -> None:
         """Hear the parent. When it has ended, end this process and all it started."""
         # not by sys.stdin, which would hold a lock when the interpreter ends
-        lines = messages.Lines(0)
+        lines = wire.Lines(0)
         while not lines.is_at_end:
             for word, value in lines.read():
                 self._said.put((word, value))

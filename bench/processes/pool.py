@@ -24,7 +24,7 @@ from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 from ...common.errors import TrigruError, brief
-from . import messages
+from . import wire
 from .environment import environment, interpreter
 from .interrupts import raise_if_interrupted
 
@@ -86,7 +86,7 @@ class Pool(AbstractContextManager["Pool[Task, Message]"], Generic[Task, Message]
         reuse: bool = False,
     ):
         self._worker = worker
-        self._decoder = messages.decoder(message_type)
+        self._decoder = wire.decoder(message_type)
         self._limit_s = limit_s
         self._most_processes = processes
         self._variables = dict(variables or {})
@@ -97,6 +97,10 @@ class Pool(AbstractContextManager["Pool[Task, Message]"], Generic[Task, Message]
         self._turns: deque[_Process[Task]] = deque()
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes."""
         for process in self._processes:
             process.kill()
         self._processes.clear()
@@ -197,12 +201,12 @@ class Pool(AbstractContextManager["Pool[Task, Message]"], Generic[Task, Message]
         """What the lines say that have come from a process."""
         for word, value in process.lines.read():
             process.silent_s = 0.0
-            if word == messages.NEXT:
+            if word == wire.NEXT:
                 yield from self._next(process)
-            elif word == messages.ALONE:
+            elif word == wire.ALONE:
                 process.state = _State.WAITS_ALONE
                 self._turns.append(process)
-            elif word == messages.TOGETHER:
+            elif word == wire.TOGETHER:
                 process.state = _State.WAITS_TOGETHER
                 self._turns.append(process)
             else:
@@ -282,7 +286,7 @@ class _Process(Generic[Task]):
         assert self._process.stdout is not None
         self._in = self._process.stdin
         self._out = self._process.stdout
-        self.lines = messages.Lines(self._out.fileno())
+        self.lines = wire.Lines(self._out.fileno())
 
     @property
     def has_task(self) -> bool:
@@ -292,15 +296,15 @@ class _Process(Generic[Task]):
     def take(self, task: Task) -> None:
         """Send a task."""
         self.task = task
-        self._send(_State.WORKING, messages.line_of(messages.TASK, task))
+        self._send(_State.WORKING, wire.line_of(wire.TASK, task))
 
     def go(self, state: _State) -> None:
         """Let it go on."""
-        self._send(state, messages.line_of(messages.GO))
+        self._send(state, wire.line_of(wire.GO))
 
     def end(self) -> None:
         """Let it end."""
-        self._send(_State.ENDING, messages.line_of(messages.END))
+        self._send(_State.ENDING, wire.line_of(wire.END))
 
     def _send(self, state: _State, line: bytes) -> None:
         self.state = state

@@ -1,243 +1,231 @@
-"""Processes answer the questions of a proof side by side; this one watches them.
+"""The answers to all questions of a proof: from processes side by side, or this one."""
 
-Questions go to them by names, since ports hold functions and cannot be sent. It imports no JAX, so that processes can
-start before that is imported.
-"""
-
-import hashlib
 import os
-import platform
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from threading import Event
-from typing import Literal
-
-from msgspec import Struct
-from msgspec.structs import replace
 
 from ...common.equality.measurement import Measurement
-from ..processes.child import (
-    Child,
-    ChildDiedError,
-    ProcessEnded,
-    SideBySide,
-    cores,
-    parts_of_cpu,
-    shared_memory,
-)
-from ..processes.scratch import cache_folder, scratch
+from ..processes.environment import cores, parts_of_cpu, shared_memory
+from ..processes.pool import ChildDiedError, Pool, TaskEnded
+from .messages import Answered, QuestionId, Task
 
-WORKER = "trigru.bench.proving.questions:answer_request"
-#: Fewer questions than this for each process are answered sooner in this one: a process takes seconds to start.
+WORKER = "trigru.bench.proving.questions:answer_tasks"
+#: So many questions for each process make up for the seconds in which it starts.
 FEW = 20
 #: A process needs up to a gigabyte.
 MOST_PROCESSES = 8
-#: A process that is silent for longer is ended, and its question has failed; in seconds.
+#: A process that is silent for longer is ended, and its question has no answer; in
+#: seconds.
 LIMIT_S = 300.0
-NO_ANSWER = "the process ended without an answer"
+
+#: Called after each answer with the number of answers so far, and the question.
+Progress = Callable[[int, QuestionId], None]
 
 
-class PortId(Struct, frozen=True):
-    """A port by name, among the ports for use, the frameworks' own parts, or the planted faults."""
+@dataclass(frozen=True)
+class Proven:
+    """What a proof has measured.
 
-    source: Literal["port", "upstream", "fault"]
-    name: str
-    kernel: str | None = (
-        None  # of its models, as users write it; None leaves the port as it is
-    )
-
-
-class QuestionId(Struct, frozen=True):
-    """A check of one port, or one row of it, by names: the least piece of work."""
-
-    subject: PortId
-    check: str
-    row: dict[str, str] | None = None
-
-
-class ProofRequest(Struct, frozen=True):
-    """The request to the processes of a proof: each question is answered by the process that takes it first.
-
-    Questions of one row stand together, and processes start apart, so that few need the oracle's answers to it.
+    Attributes:
+        measurements: one for each question, in the order of the questions.
+        died: the questions that ended their process twice. Their measurement says how.
+        compiled: how many programs were compiled.
+        reused: how many programs were found compiled.
+        backend: the platform of the first answer; None where there is no answer.
     """
 
-    questions: list[QuestionId]
-    start: float  # which share of the questions this process begins with, from 0 to 1
-    folder: str  # in which a process leaves a mark for each question that it takes
-    programs: str | None  # in which compiled programs are kept; None keeps none
-    shrink: bool = True  # whether a row that fails is made smaller
+    measurements: list[Measurement]
+    died: list[QuestionId]
+    compiled: int
+    reused: int
+    backend: str | None
 
 
-class Answered(Struct, frozen=True):
-    """The measurement, its platform, and how many programs were compiled for it or found compiled."""
+@dataclass(frozen=True)
+class Died:
+    """A question that has no answer, since its process died of it."""
 
-    number: int  # that of the question
-    measurement: Measurement | None = (
-        None  # None where the process died of the question
-    )
-    compiled: int = 0
-    reused: int = 0
-    backend: str | None = None
-    death: str = NO_ANSWER  # how it did
+    number: int
+    reason: str
 
 
 class Prover(AbstractContextManager["Prover"]):
-    """Finds the answers to questions, in several processes where there are many. They live within its context.
+    """Finds the answers to questions, in several processes where there are many.
 
     Args:
-        fast: only pass or fail matters: rows that fail are not made smaller.
-        early: start the processes now, since there will be many questions; they import what they need while this
-            process does.
-        devices: so many devices of a CPU in each process; None for what there is.
+        early: start the processes now, since there will be many questions. They import
+            what they need while this process does. They end with the context, or when
+            the questions are answered.
+        devices: into how many devices each process divides a CPU; None for what there
+            is.
+        processes: how many work side by side; None for as many as are worth it.
+        worker: what each process runs.
     """
 
     def __init__(
-        self, *, fast: bool = False, early: bool = False, devices: int | None = None
+        self,
+        *,
+        early: bool = False,
+        devices: int | None = None,
+        processes: int | None = None,
+        worker: str = WORKER,
     ):
-        self.programs = programs_folder()
-        self.processes = (
-            1 if _has_tpu() else min(cores(), MOST_PROCESSES)
-        )  # a TPU takes one at a time
-        self.backend: str | None = (
-            None  # on which questions were answered, once some were
-        )
-        self.compiled = self.reused = 0  # programs for the last answers
-        self.died: list[
-            QuestionId
-        ] = []  # that twice ended their process; their measurement says how
-        self._fast, self._devices = fast, devices
-        self._early = [
-            self._child()
-            for _ in range(self.processes if early and self.processes > 1 else 0)
-        ]
+        self._devices = devices
+        self._processes = processes
+        self._worker = worker
+        self._early: Pool[Task, Answered] | None = None
+        if early and _most_processes() > 1:
+            self._early = self._pool(_most_processes())
+            self._early.start()
 
     def __exit__(self, *_: object) -> None:
-        while self._early:
-            self._early.pop().__exit__()
+        self.close()
 
-    def prove(
-        self,
-        questions: Sequence[QuestionId],
-        progress: Callable[[int, QuestionId], None],
-    ) -> list[Measurement]:
-        """The measurement of each question; `progress` is called after each with the number of answers so far."""
-        questions, answers = list(questions), dict[int, Answered]()
-        processes = min(self.processes, len(questions) // (1 if self._devices else FEW))
-        here = processes < 2 and self._devices is None and not _has_tpu()
-        with closing(
-            self._answers(questions, 0 if here else max(processes, 1))
-        ) as found:
-            for answer in found:
-                answers[answer.number] = answer
-                progress(len(answers), questions[answer.number])
-        self.__exit__()
+    def close(self) -> None:
+        """End the processes that were started early, and have had no questions."""
+        if self._early is not None:
+            self._early.close()
+            self._early = None
+
+    def prove(self, questions: Sequence[QuestionId], progress: Progress) -> Proven:
+        """Answer questions. One that ends its process is asked once more.
+
+        Raises a ChildDiedError if a process died before it took a question.
+        """
+        first_answers: dict[int, Answered | Died] = {}
+        for answer in self._first_answers(questions):
+            first_answers[answer.number] = answer
+            progress(len(first_answers), questions[answer.number])
+
+        answers = {}
+        deaths = {}
         for number, question in enumerate(questions):
-            first = answers.get(number)  # None where a process died between questions
-            if first is None or first.measurement is None:  # which may be chance
-                try:
-                    answers[number] = [*self._answers([question], 1), Answered(0)][0]
-                except ChildDiedError as error:  # before it took the question
-                    answers[number] = Answered(0, death=str(error))
-            if first is None:
-                progress(len(answers), question)
-        given = [answers[number] for number in range(len(questions))]
-        self.backend = next(
-            (answer.backend for answer in given if answer.backend), self.backend
+            answer = first_answers[number]
+            if isinstance(answer, Died):  # it may have died by chance
+                answer = self._answer_again(number, question)
+            if isinstance(answer, Died):
+                deaths[number] = answer.reason
+            else:
+                answers[number] = answer
+        return _proven(questions, answers, deaths)
+
+    def _first_answers(
+        self, questions: Sequence[QuestionId]
+    ) -> Iterator[Answered | Died]:
+        tasks = tasks_of(questions)
+        processes = self._processes
+        if processes is None:
+            enough = FEW if self._devices is None else 1
+            processes = min(_most_processes(), len(questions) // enough)
+        needs_process = self._devices is not None or _has_tpu()
+        if processes < 2 and not needs_process:
+            from .questions import answers_here  # imports JAX
+
+            self.close()
+            yield from answers_here(tasks)
+            return
+        with self._early or self._pool(max(processes, 1)) as pool:
+            self._early = None
+            yield from _answers_of(pool, tasks)
+
+    def _answer_again(self, number: int, question: QuestionId) -> Answered | Died:
+        with self._pool(processes=1) as pool:
+            try:
+                return next(_answers_of(pool, [{number: question}]))
+            except ChildDiedError as error:  # before it took the question
+                return Died(number, str(error))
+
+    def _pool(self, processes: int) -> Pool[Task, Answered]:
+        return Pool(
+            self._worker,
+            Answered,
+            limit_s=LIMIT_S,
+            processes=processes,
+            variables=shared_memory() | parts_of_cpu(self._devices),
+            reuse=True,
         )
-        self.compiled, self.reused = (
-            sum(a.compiled for a in given),
-            sum(a.reused for a in given),
-        )
-        self.died = [
-            question
-            for question, answer in zip(questions, given, strict=True)
-            if answer.measurement is None
-        ]
-        from .questions import (
-            unanswered,
-        )  # imports JAX, whose settings are checked before
-
-        return [
-            a.measurement or unanswered(q, a.death)
-            for q, a in zip(questions, given, strict=True)
-        ]
-
-    def _child(self) -> Child:
-        return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
-
-    def _answers(
-        self, questions: list[QuestionId], processes: int
-    ) -> Generator[Answered, None, None]:
-        """The answers of several processes, as they come; or of this one, for 0."""
-        programs = None if self.programs is None else str(self.programs)
-        with scratch() as folder, SideBySide() as answers:
-            request = ProofRequest(questions, 0.0, folder, programs, not self._fast)
-            if not processes:
-                from .questions import answers_to
-
-                yield from (
-                    answer
-                    for answer in answers_to(request)
-                    if isinstance(answer, Answered)
-                )
-                return
-            taken: dict[
-                int, int | None
-            ] = {}  # by process that has begun: the question that it has not answered yet
-
-            def begin(process: int) -> None:
-                child = self._early.pop() if self._early else self._child()
-                part = replace(request, start=process / processes)
-
-                def read(stop: Event) -> Iterator[int | Answered]:
-                    with child:
-                        yield from child.answers_to(part, int | Answered, LIMIT_S, stop)
-
-                answers.read(process, read)
-
-            for process in range(processes):
-                begin(process)
-            for process, answer in answers:
-                if isinstance(answer, ProcessEnded):
-                    if answer.error and process not in taken:
-                        raise answer.error
-                    if (number := taken.pop(process, None)) is not None:
-                        yield Answered(number, death=str(answer.error or NO_ANSWER))
-                        begin(process)  # the others may not take what is left
-                    continue
-                taken[process] = answer if isinstance(answer, int) else None
-                if isinstance(answer, Answered):
-                    yield answer
 
 
-def programs_folder() -> Path | None:
-    """Where the programs of this user and processor are kept; None where none are."""
-    return cache_folder("programs", processor())
+def tasks_of(questions: Iterable[QuestionId]) -> list[Task]:
+    """Questions, with their numbers, as tasks of processes.
+
+    Questions about one row are one task, so that the oracle answers the row once. Rows
+    about programs as users have them, which XLA compiles, come first: they take longest.
+    """
+    tasks: dict[object, Task] = {}
+    for number, question in enumerate(questions):
+        key: object = number
+        if question.row is not None:
+            key = (question.check, *sorted(question.row.items()))
+        tasks.setdefault(key, {})[number] = question
+    return sorted(tasks.values(), key=_is_interpreted)
 
 
-def processor() -> str:
-    """A name for the processor's instructions: a program made for one may not run on another."""
-    known = Path("/proc/cpuinfo")
-    lines = (
-        known.read_text(errors="replace").splitlines()
-        if known.exists()
-        else [platform.processor()]
+def _is_interpreted(task: Task) -> bool:
+    from ...common.equality.contract.factors import COMPILED
+
+    row = next(iter(task.values())).row
+    return row is None or row["transform"] not in COMPILED
+
+
+def _answers_of(
+    pool: Pool[Task, Answered], tasks: Iterable[Task]
+) -> Iterator[Answered | Died]:
+    """The answers of a pool to tasks, as they come.
+
+    Where a process died, the rest of its task is done by another one.
+    """
+    answered = set()
+    for task in tasks:
+        pool.submit(task)
+    for task, message in pool.messages():
+        if isinstance(message, Answered):
+            answered.add(message.number)
+            yield message
+            continue
+        if message.error is not None and not message.was_begun:
+            raise message.error
+        left = [number for number in task if number not in answered]
+        if left:
+            yield Died(left[0], _reason(message))
+        if left[1:]:
+            pool.submit({number: task[number] for number in left[1:]})
+
+
+def _reason(ended: TaskEnded) -> str:
+    return str(ended.error or "the process ended without an answer")
+
+
+def _proven(
+    questions: Sequence[QuestionId],
+    answers: Mapping[int, Answered],
+    deaths: Mapping[int, str],
+) -> Proven:
+    from .questions import unanswered  # imports JAX
+
+    measurements = []
+    for number, question in enumerate(questions):
+        if number in answers:
+            measurements.append(answers[number].measurement)
+        else:
+            measurements.append(unanswered(question, deaths[number]))
+    in_order = [answers[number] for number in sorted(answers)]
+    return Proven(
+        measurements=measurements,
+        died=[questions[number] for number in sorted(deaths)],
+        compiled=sum(answer.compiled for answer in in_order),
+        reused=sum(answer.reused for answer in in_order),
+        backend=in_order[0].backend if in_order else None,
     )
-    known_by = (
-        sorted(
-            {
-                line
-                for line in lines
-                if line.startswith(("flags", "Features", "model name"))
-            }
-        )
-        or lines[:1]
-    )
-    return hashlib.sha256(
-        "\n".join([platform.machine(), *known_by]).encode()
-    ).hexdigest()[:16]
+
+
+def _most_processes() -> int:
+    """How many processes this machine has room for. A TPU takes one at a time."""
+    if _has_tpu():
+        return 1
+    return min(cores(), MOST_PROCESSES)
 
 
 def _has_tpu() -> bool:

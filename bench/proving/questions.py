@@ -1,27 +1,27 @@
-"""The questions of a proof by name, and the process that answers them, of which `prover` starts some side by side."""
+"""The questions of a proof by name, and the process that answers them."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
 from itertools import chain
-from pathlib import Path
 
 import jax
 
 from ...common.equality.checks import CHECKS, Check, get_checks
-from ...common.equality.contract.factors import COMPILED, Row, style_of
+from ...common.equality.contract.factors import Row, style_of
 from ...common.equality.measurement import Measurement
 from ...common.equality.verification import Examiner, questions, unmeasured
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
 from ...common.port.protocol import Port, WithKernel
 from ...common.port.styles import styles_called
 from ...impls import get_port
-from ..processes.child import collect_less_garbage
-from .prover import Answered, PortId, ProofRequest, QuestionId
+from ..processes.child import Parent, collect_less_garbage
+from .compiled_programs import programs_folder
+from .messages import Answered, PortId, QuestionId, Task
 
-#: The checks of the frameworks' own parts: rows with one level that is not the usual one, so that what fails tells why;
-#: and the checks that have no rows.
+#: The checks of the frameworks' own parts: rows with one level that is not the usual
+#: one, so that what fails tells why; and the checks that have no rows.
 OF_PARTS = (*get_checks("singly"), *(check for check in CHECKS if check.rows is None))
 
 
@@ -31,23 +31,35 @@ def expand(
     checks: Iterable[Check],
     styles: Mapping[str, Sequence[str] | None] | None = None,
 ) -> list[QuestionId]:
-    """The questions of `verify` about some ports: of rows in a call style, those in one of `styles`, by phase.
+    """The questions of `verify` about some ports. A port that is named twice is asked once.
 
-    These are names or labels; None stands for all. A port that is named twice is asked once.
+    Args:
+        subjects: the ports.
+        dtypes: of the computation.
+        checks: to ask.
+        styles: names or labels of call styles by phase: of rows in a call style, only
+            those in one of these are asked. None stands for all.
     """
-    found = []
+    expanded = []
     for subject, check, row in questions(
         dict.fromkeys(subjects), dtypes, checks, get_subject
     ):
-        if styles is not None and row is not None:
-            port, phase = get_subject(subject), row["phase"]
-            style = style_of(row, port)
-            if style is not None and style not in styles_called(
-                port, styles.get(phase, ()), phase
-            ):
-                continue
-        found.append(QuestionId(subject, check.name, row))
-    return found
+        if styles is None or _is_called(row, get_subject(subject), styles):
+            expanded.append(QuestionId(subject, check.name, row))
+    return expanded
+
+
+def _is_called(
+    row: Row | None, port: Port, styles: Mapping[str, Sequence[str] | None]
+) -> bool:
+    """Whether a row is in one of some call styles, or in none."""
+    if row is None:
+        return True
+    style = style_of(row, port)
+    if style is None:
+        return True
+    phase = row["phase"]
+    return style in styles_called(port, styles.get(phase, ()), phase)
 
 
 def by_subject(
@@ -55,7 +67,10 @@ def by_subject(
     questions: Sequence[QuestionId],
     measurements: Sequence[Measurement],
 ) -> list[Measurement]:
-    """The measurements of questions, those of the first subject first; of one subject in the order of the questions."""
+    """The measurements of questions, those of the first subject first.
+
+    Those of one subject are in the order of the questions.
+    """
     measured: dict[PortId, list[Measurement]] = {subject: [] for subject in subjects}
     for question, measurement in zip(questions, measurements, strict=True):
         measured[question.subject].append(measurement)
@@ -85,50 +100,42 @@ def get_subject(subject: PortId) -> Port:
 
 def unanswered(question: QuestionId, problem: str) -> Measurement:
     """The measurement of a question that has none."""
-    return replace(
-        unmeasured(get_subject(question.subject), question.check, question.row),
-        problem=problem,
-    )
+    port = get_subject(question.subject)
+    blank = unmeasured(port, question.check, question.row)
+    return replace(blank, problem=problem)
 
 
-def answer_request(
-    request: ProofRequest, answer: Callable[[int | Answered], None]
-) -> None:
-    """Answer questions in a process of its own."""
+def answer_tasks(parent: Parent[Task]) -> None:
+    """Answer questions, in a process of its own."""
     collect_less_garbage()
-    for message in answers_to(request):
-        answer(message)
+    examiner = _examiner()
+    with _programs_kept():
+        for task in parent.tasks():
+            for answer in _answers_to(task, examiner):
+                parent.send(answer)
 
 
-def answers_to(request: ProofRequest) -> Iterator[int | Answered]:
-    """Take the questions of a request that no process has taken: the number of each, and its answer.
+def answers_here(tasks: Iterable[Task]) -> Iterator[Answered]:
+    """The answers to questions, found in this process."""
+    examiner = _examiner()
+    with _programs_kept():
+        for task in tasks:
+            yield from _answers_to(task, examiner)
 
-    Those about programs as users have them, which XLA compiles, come first: they take longest.
-    """
-    examiner = Examiner(
-        shrink=request.shrink, reference=get_port("pure") if request.shrink else None
-    )
-    compiled = [
-        q.row is not None and q.row["transform"] in COMPILED for q in request.questions
-    ]
-    numbers = []
-    for kind in (True, False):
-        some = [
-            number for number, is_compiled in enumerate(compiled) if is_compiled == kind
-        ]
-        first = int(request.start * len(some))
-        numbers += some[first:] + some[:first]
-    with programs_kept_in(
-        None if request.programs is None else Path(request.programs), LEAST_KEPT_S
-    ):
-        for number in numbers:
-            try:
-                os.close(
-                    os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL)
-                )
-            except FileExistsError:  # another process has taken it
-                continue
-            yield number
-            with count_programs() as count:
-                measurement = examiner.ask(*find(request.questions[number]))
-            yield Answered(number, measurement, *count(), jax.default_backend())
+
+def _examiner() -> Examiner:
+    return Examiner(reference=get_port("pure"))
+
+
+def _programs_kept() -> AbstractContextManager[None]:
+    return programs_kept_in(programs_folder(), LEAST_KEPT_S)
+
+
+def _answers_to(task: Task, examiner: Examiner) -> Iterator[Answered]:
+    for number, question in task.items():
+        with count_programs() as count:
+            measurement = examiner.ask(*find(question))
+        compiled, reused = count()
+        yield Answered(
+            number, measurement, compiled, reused, backend=jax.default_backend()
+        )

@@ -20,6 +20,7 @@ from support.runs import plan
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.commands import arguments, compare
 from trigru.bench.commands.options import PHASE_CHECKS
+from trigru.bench.commands.verify import Verified
 from trigru.bench.processes import scratch
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
@@ -108,7 +109,9 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, without_b
 )
 def test_a_run_without_a_number_changes_nothing(folder, monkeypatch, breaks):
     failed = [Measurement("pure", "chunks", None, "carry", "float64", 1.0, 0.0)]
-    monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: (failed, {}))
+    monkeypatch.setattr(
+        compare, "verify_ports", lambda *_, **__: Verified(failed, {}, "cpu")
+    )
     monkeypatch.setattr(worker, "prepare", Mock(side_effect=TrigruError("it broke")))
     result = invoke(*(STEP if breaks else ("compare", *TINY)), "-o", str(folder))
     assert result.exit_code == 1
@@ -145,7 +148,7 @@ def test_another_trigru_that_times_on_this_machine_is_waited_for(folder, monkeyp
 def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed(
     monkeypatch,
 ):
-    asked, prover = Mock(return_value=([], {})), Prover()
+    asked, prover = Mock(return_value=Verified([], {}, None)), Prover()
     monkeypatch.setattr(compare, "verify_ports", asked)
     checks, styles = get_checks("step"), {"step": ("apply", "jit")}
     for quick, devices, scope in (

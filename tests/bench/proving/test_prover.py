@@ -1,17 +1,14 @@
-"""Questions that several processes ask: each once, whatever happens to a process or to the programs that are kept."""
+"""Questions that several processes ask: each has its answer, whatever ends a process."""
 
 import os
-import sys
-import time
-from unittest.mock import Mock
 
-import jax
 import msgspec
 import pytest
+from support.processes import is_alive
 from support.runs import EQUAL
-from trigru.bench.processes.child import Child, ChildDiedError
-from trigru.bench.proving import prover, questions
-from trigru.bench.proving.prover import Answered, PortId, Prover, QuestionId
+from trigru.bench.processes.pool import ChildDiedError
+from trigru.bench.proving.messages import PortId, QuestionId
+from trigru.bench.proving.prover import Prover, tasks_of
 from trigru.bench.proving.questions import expand, find, get_subject
 from trigru.bench.results.proof import contradictions
 from trigru.common.equality import verification
@@ -21,42 +18,14 @@ from trigru.common.equality.verification import verify
 from trigru.common.errors import InputError, UnknownNameError
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port
-from trigru.impls.upstream import get_upstream
 
 PURE = PortId("port", "pure")
 CHECKED = get_checks("conversion", "held", "start", "golden", "closed")
 FEW = expand([PURE], DTYPES, CHECKED)
 
 
-def test_only_the_call_styles_that_were_asked_for_are_asked_about():
-    def styles_in(styles):
-        asked = expand([PURE], ("float64",), get_checks("styles"), styles)
-        return {(style_of(q.row, get_port("pure")), q.row["phase"]) for q in asked}
-
-    of_all, of_one = (
-        styles_in(None),
-        styles_in({"forward": ["leaves"], "train_step": None}),
-    )
-    assert ("leaves", "forward") in of_one < of_all
-    assert {style for style, phase in of_one if phase == "forward"} == {"leaves"}
-    trained = {style.name for style in available_styles(get_port("pure"), "train_step")}
-    assert {style for style, phase in of_one if phase == "train_step"} == trained
-    assert not [phase for _, phase in of_one if phase == "gradient"]
-
-
-def test_questions_read_an_iterable_once_and_ask_of_a_port_once():
-    dtypes, checks = ("float64", "float32"), get_checks("lengths", "held")
-    asked = expand([PURE], dtypes, checks)
-    assert expand(iter([PURE, PURE]), iter(dtypes), iter(checks)) == asked
-    assert {q.row["dtype"] for q in asked if q.row} >= {*dtypes}
-    port = get_port("pure")
-    assert len(verification.questions(iter([port]), iter(dtypes), iter(checks))) == len(
-        asked
-    )
-    with pytest.raises(UnknownNameError, match="unknown dtype 'float8'"):
-        expand([PURE], ["float8"], checks)
-    with pytest.raises(InputError, match="there is no check to ask"):
-        expand([PURE], dtypes, ())
+def ignore(done, question):
+    """Progress that nobody looks at."""
 
 
 @pytest.fixture(autouse=True)
@@ -64,201 +33,231 @@ def no_cache(monkeypatch):
     monkeypatch.setenv("TRIGRU_NO_CACHE", "1")
 
 
-def prove(questions, progress=lambda *_: None, **options):
-    """Ask without keeping programs."""
-    with Prover(**options) as prover:
-        return prover.prove(questions, progress), prover.died
+# Which questions are asked
 
 
-@pytest.fixture
-def two_processes(monkeypatch):
-    """Two processes for however few questions."""
-    monkeypatch.setattr(prover, "FEW", 1)
-    monkeypatch.setattr(prover, "MOST_PROCESSES", 2)
-    monkeypatch.setattr(prover, "cores", lambda: 2)
+def called(styles):
+    """The call styles and phases of the rows that are asked."""
+    questions = expand([PURE], ("float64",), get_checks("styles"), styles)
+    return {(style_of(q.row, get_port("pure")), q.row["phase"]) for q in questions}
 
 
-@pytest.fixture
-def child_runs(two_processes, tmp_path, monkeypatch):
-    """Puts a line before each question in the place of the processes that ask."""
-
-    def put(before):
-        (tmp_path / "mine").mkdir()
-        (tmp_path / "mine" / "worker.py").write_text(f"""
-import os, time
-from trigru.bench.proving import questions
-asked = questions.find
-def find(question):
-    {before}
-    return asked(question)
-questions.find = find
-answer_request = questions.answer_request
-""")
-        monkeypatch.setenv(
-            "PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        )
-        monkeypatch.setattr(prover, "WORKER", "mine.worker:answer_request")
-
-    return put
+def test_of_a_phase_only_the_call_styles_that_were_named_are_asked():
+    forward = {"forward": ["leaves"]}
+    assert called(forward) == {("leaves", "forward")}
 
 
-def test_a_question_is_found_again_by_its_names():
-    subjects = [
-        PURE,
-        PortId("port", "linen", "fused"),
-        PortId("upstream", "nnx"),
-        PortId("fault", "no-b-hn"),
-    ]
-    for asked in expand(subjects, DTYPES, CHECKS):
-        port, check, row = find(
-            msgspec.json.decode(msgspec.json.encode(asked), type=type(asked))
-        )
-        assert port is get_subject(asked.subject)
-        assert (check.name, row) == (asked.check, asked.row)
-    assert get_subject(subjects[1]).kernel == "fused"
-    assert get_subject(subjects[2]) is not get_port("nnx")
+def test_none_stands_for_all_call_styles_of_a_phase():
+    trained = available_styles(get_port("pure"), "train_step")
+    expected = {(style.name, "train_step") for style in trained}
+    assert called({"train_step": None}) == expected
 
 
-@pytest.mark.usefixtures("two_processes")
+def test_without_named_call_styles_all_are_asked():
+    assert called({"forward": None, "train_step": None}) < called(None)
+
+
+def test_a_port_that_is_named_twice_is_asked_once():
+    dtypes, checks = ("float64", "float32"), get_checks("lengths", "held")
+    once = expand([PURE], dtypes, checks)
+    assert expand(iter([PURE, PURE]), iter(dtypes), iter(checks)) == once
+    assert {q.row["dtype"] for q in once if q.row} >= {*dtypes}
+
+
+def test_a_command_asks_what_verify_asks():
+    port, checks = get_port("pure"), get_checks("lengths", "held")
+    asked = expand([PURE], DTYPES, checks)
+    assert len(verification.questions([port], DTYPES, checks)) == len(asked)
+
+
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(UnknownNameError, match="unknown dtype 'float8'"):
+        expand([PURE], ["float8"], CHECKED)
+
+
+def test_no_check_is_refused():
+    with pytest.raises(InputError, match="there is no check to ask"):
+        expand([PURE], DTYPES, ())
+
+
+@pytest.mark.parametrize("subject", [PURE, PortId("port", "linen", "fused")])
+def test_a_question_is_found_again_by_its_names(subject):
+    for question in expand([subject], DTYPES, CHECKS):
+        text = msgspec.json.encode(question)
+        port, check, row = find(msgspec.json.decode(text, type=QuestionId))
+        assert port is get_subject(subject)
+        assert (check.name, row) == (question.check, question.row)
+
+
+def test_a_port_is_found_on_its_kernel():
+    assert get_subject(PortId("port", "linen", "fused")).kernel == "fused"
+
+
+def test_questions_about_one_row_are_one_task():
+    linen = PortId("port", "linen")
+    questions = expand([PURE, linen], ("float64",), get_checks("step", "held"))
+    for task in tasks_of(questions):
+        rows = [question.row for question in task.values()]
+        if rows[0] is None:
+            assert len(rows) == 1
+        else:
+            assert rows == [rows[0]] * 2
+            assert [q.subject for q in task.values()] == [PURE, linen]
+
+
+def test_what_takes_longest_is_asked_first():
+    compiled = whole_row({"transform": "compiled", "phase": "forward"})
+    questions = [FEW[0], QuestionId(PURE, "styles", compiled)]
+    assert [list(task) for task in tasks_of(questions)] == [[1], [0]]
+
+
+# Who answers
+
+
 @pytest.mark.parametrize("early", [False, True])
-def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early):
+def test_processes_measure_what_this_one_does_in_the_order_of_the_questions(early):
     told = []
-    found, died = prove(
-        FEW, lambda done, question: told.append((done, question)), early=early
-    )
+    with Prover(processes=2, early=early) as prover:
+        proven = prover.prove(FEW, lambda done, question: told.append((done, question)))
     assert [done for done, _ in told] == list(range(1, len(FEW) + 1))
-    assert all(question in FEW for _, question in told)
+    assert sorted(str(q) for _, q in told) == sorted(map(str, FEW))
     here = verify([get_port("pure")], checks=CHECKED)
-    assert [str(m) for m in found] == [str(m) for m in here]
-    assert all(m.passed for m in found)
-    assert not died
+    assert [str(m) for m in proven.measurements] == [str(m) for m in here]
+    assert all(m.passed for m in proven.measurements)
+    assert proven.died == []
+    assert proven.backend == "cpu"
 
 
-def test_few_questions_are_asked_by_this_process(monkeypatch):
-    monkeypatch.setattr(prover, "WORKER", "there.is.none")
-    told, questions = (
-        [],
-        [
-            FEW[0],
-            QuestionId(
-                PURE, "styles", whole_row({"transform": "compiled", "phase": "forward"})
-            ),
-        ],
-    )
-    found, _ = prove(questions, lambda done, question: told.append(question))
-    assert told == questions[::-1], "those about programs as users have them come first"
-    assert [m.check for m in found] == [q.check for q in questions]
-    assert all(m.passed for m in found)
+def test_few_questions_are_answered_by_this_process():
+    with Prover(worker="there.is.none:work") as prover:
+        proven = prover.prove(FEW[:2], ignore)
+    assert [m.check for m in proven.measurements] == [q.check for q in FEW[:2]]
+    assert all(m.passed for m in proven.measurements)
 
 
-def test_a_death_is_told_by_the_ports_own_name_and_kernel(child_runs):
-    child_runs("os.kill(os.getpid(), 9)")
-    asked = expand(
-        [PortId("upstream", "nnx"), PortId("port", "pure", "fused")],
-        ["float64"],
-        get_checks("held"),
-    )
-    found = [(m.port, m.kernel) for m in prove(asked)[0]]
-    assert found == [(get_upstream("nnx").PORT.name, "stock"), ("pure", "fused")]
+def test_many_questions_are_answered_by_other_processes():
+    with (
+        Prover(worker="there.is.none:work", processes=2) as prover,
+        pytest.raises(ChildDiedError, match="No module named 'there'"),
+    ):
+        prover.prove(FEW, ignore)
 
 
-def test_rows_that_kill_their_process_are_told_apart(child_runs):
-    child_runs("os.kill(os.getpid(), 9)")
-    rows = expand([PortId("port", "pure")], ["float64"], get_checks("contract"))[:2]
-    found = prove(rows)[0]
-    assert [m.passed for m in found] == [False, False]
-    assert not list(contradictions(found)), (
-        "snapshots and results with them can be read"
-    )
-    assert [m.levels for m in found] == [unusual(q.row) for q in rows]
+# Processes that die
+
+WORKER = """
+import os
+from pathlib import Path
+from trigru.bench.processes.child import Parent
+from trigru.bench.proving.messages import Answered, Task
+from trigru.common.equality.measurement import Measurement
+
+EQUAL = Measurement(**{equal})
+folder = Path({folder!r})
+
+def work(parent: Parent[Task]) -> None:
+    (folder / f"{{os.getpid()}}.pid").touch()
+    for task in parent.tasks():
+        for number, question in task.items():
+            {before}
+            answer = Answered(number, EQUAL, 0, 0, os.environ.get("XLA_FLAGS", ""))
+            parent.send(answer)
+"""
+DIE = "os.kill(os.getpid(), 9)"
+EQUAL_FACTS = msgspec.to_builtins(EQUAL)
 
 
-@pytest.mark.usefixtures("two_processes")
-def test_what_processes_leave_that_die_between_questions_is_asked_again(monkeypatch):
-    begun = set()
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """Makes a worker that does something before each answer; all its answers pass."""
 
-    class Dying(Child):
-        def __init__(self, *_): ...
+    def make(before):
+        code = WORKER.format(equal=EQUAL_FACTS, folder=str(tmp_path), before=before)
+        (tmp_path / "prover_workers.py").write_text(code, encoding="utf-8")
+        path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+        monkeypatch.setenv("PYTHONPATH", path)
+        return "prover_workers:work"
 
-        def __exit__(self, *_): ...
+    return make
 
-        def answers_to(self, request, *_):
-            check = request.questions[0].check
-            if (
-                check == "start"
-                if len(request.questions) == 1
-                else request.start in begun
-            ):
-                return
-            if len(request.questions) > 1 or check != "held":
-                number = int(request.start * len(request.questions))
-                yield from (number, Answered(number, EQUAL))
-            if len(request.questions) > 1:
-                begun.add(request.start)
-                yield number + 1  # of which the process dies, by chance
-            raise ChildDiedError("killed by chance")
 
+def test_a_question_that_ends_its_process_twice_says_how(worker):
+    code = f"if question.check == 'held': {DIE}"
+    proven = Prover(processes=2, worker=worker(code)).prove(FEW, ignore)
+    problems = {m.check: m.problem for m in proven.measurements if m != EQUAL}
+    assert problems == {"held": "the process died: killed by signal 9"}
+    assert [question.check for question in proven.died] == ["held"]
+
+
+def test_a_question_that_ends_its_process_once_is_asked_again(worker, tmp_path):
+    mark = str(tmp_path / "died")
+    code = f"""if question.check == "held" and not os.path.exists({mark!r}):
+                open({mark!r}, "w").close()
+                {DIE}"""
     told = []
-    monkeypatch.setattr(prover, "Child", Dying)
-    found, died = prove(FEW, lambda done, question: told.append(done))
+    with Prover(processes=2, worker=worker(code)) as prover:
+        proven = prover.prove(FEW, lambda done, question: told.append(done))
+    assert proven.measurements == [EQUAL] * len(FEW)
+    assert proven.died == []
     assert told == list(range(1, len(FEW) + 1))
-    problems = {m.check: m.problem for m in found if m != EQUAL}
-    assert problems == {
-        "held": "killed by chance",
-        "start": "the process ended without an answer",
-    }
-    assert {q.check for q in died} == set(problems)
 
 
-@pytest.mark.usefixtures("two_processes")
-def test_a_process_that_dies_before_it_asks_ends_the_proof(monkeypatch):
-    monkeypatch.setattr(prover, "WORKER", "there.is.none:to_answer")
-    with pytest.raises(ChildDiedError, match="No module named 'there'"):
-        prove(FEW)
+def test_what_follows_in_a_task_is_answered_after_a_death(worker):
+    subjects = [PURE, PortId("port", "linen"), PortId("port", "nnx")]
+    questions = expand(subjects, ("float64",), get_checks("step"))[:3]
+    assert len(tasks_of(questions)) == 1
+    code = f"if question.subject.name == 'linen': {DIE}"
+    proven = Prover(processes=2, worker=worker(code)).prove(questions, ignore)
+    assert [m == EQUAL for m in proven.measurements] == [True, False, True]
+    assert [q.subject.name for q in proven.died] == ["linen"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_an_interrupt_ends_the_processes(child_runs, tmp_path):
-    child_runs(f"""open({str(tmp_path)!r} + f"/{{os.getpid()}}.pid", "w").close()
-    if question.check == "closed": time.sleep(60)""")
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt) as caught:
-        prove(FEW, Mock(side_effect=KeyboardInterrupt))
-    assert time.monotonic() - start < 40, caught
+def test_a_process_that_ends_well_without_an_answer_is_a_death(worker):
+    code = "if question.check == 'held': return"
+    proven = Prover(processes=2, worker=worker(code)).prove(FEW, ignore)
+    problems = [m.problem for m in proven.measurements if m != EQUAL]
+    assert problems == ["the process ended without an answer"]
+
+
+def test_a_death_is_told_by_the_ports_own_name_and_kernel(worker):
+    subjects = [PURE, PortId("port", "pure", "fused")]
+    questions = expand(subjects, ["float64"], get_checks("held"))
+    proven = Prover(processes=2, worker=worker(DIE)).prove(questions, ignore)
+    names = [(m.port, m.kernel) for m in proven.measurements]
+    assert names == [("pure", "stock"), ("pure", "fused")]
+
+
+def test_rows_that_end_their_process_are_told_apart(worker):
+    rows = expand([PURE], ["float64"], get_checks("contract"))[:2]
+    proven = Prover(processes=2, worker=worker(DIE)).prove(rows, ignore)
+    measurements = proven.measurements
+    assert [m.passed for m in measurements] == [False, False]
+    assert [m.levels for m in measurements] == [unusual(q.row) for q in rows]
+    assert not list(contradictions(measurements)), "a file with them can be read"
+
+
+def test_each_process_has_the_devices_that_were_asked_for(worker, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    with Prover(devices=3, worker=worker("pass")) as prover:
+        proven = prover.prove(FEW[:1], ignore)
+    assert proven.backend == "--xla_force_host_platform_device_count=3"
+
+
+def test_an_interrupt_ends_the_processes(worker, tmp_path):
+    def interrupt(done, question):
+        raise KeyboardInterrupt
+
+    prover = Prover(processes=2, worker=worker("pass"))
+    with pytest.raises(KeyboardInterrupt):
+        prover.prove(FEW, interrupt)
     pids = [path.stem for path in tmp_path.glob("*.pid")]
     assert pids
-    assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+    assert not [pid for pid in pids if is_alive(pid)]
 
 
-@pytest.mark.parametrize(
-    "harm", [lambda file: file.write_bytes(b"damaged"), os.remove], ids=["bits", "gone"]
-)
-def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
-    monkeypatch.setattr(prover, "programs_folder", lambda: tmp_path)
-    monkeypatch.setattr(questions, "LEAST_KEPT_S", 0.0)
-    asked = expand([PURE], DTYPES, get_checks("counted"))
-
-    def proven():
-        jax.clear_caches()
-        prover = Prover()
-        assert all(m.passed for m in prover.prove(asked, lambda *_: None))
-        return prover.compiled, prover.reused
-
-    proven()
-    compiled, reused = proven()
-    assert (compiled, reused > 0) == (0, True)
-    for file in tmp_path.glob("*-cache"):
-        harm(file)
-    assert proven() == (reused, 0)
-    proven()
-    assert proven() == (0, reused), "what was damaged is replaced"
-
-
-def test_programs_are_kept_in_a_private_folder_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert prover.programs_folder() is None, "as the variable says"
-    monkeypatch.delenv("TRIGRU_NO_CACHE")
-    folder = prover.programs_folder()
-    assert folder.parent == tmp_path / "trigru" / "programs"
-    folder.chmod(0o777)
-    assert prover.programs_folder() is None, "who can write there can run code here"
+def test_processes_that_were_started_early_end_with_the_prover(worker, monkeypatch):
+    monkeypatch.setattr("trigru.bench.proving.prover.cores", lambda: 2)
+    with Prover(early=True, worker=worker("pass")) as prover:
+        processes = [p._process for p in prover._early._processes]
+        assert [process.poll() for process in processes] == [None, None]
+    assert None not in [process.poll() for process in processes]

@@ -10,7 +10,8 @@ import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.commands import snapshot
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.proving.prover import PortId, Prover, QuestionId
+from trigru.bench.proving.messages import PortId, QuestionId
+from trigru.bench.proving.prover import Proven, Prover
 from trigru.bench.upgrades import ports
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.functions import look_at
@@ -211,11 +212,13 @@ def test_the_shares_of_the_work_of_a_snapshot_add_up_to_1(monkeypatch, tmp_path)
     )
     monkeypatch.setattr(snapshot, "expand", lambda *_: asked)
     monkeypatch.setattr(snapshot, "by_subject", lambda *_: [])
-    monkeypatch.setattr(
-        Prover,
-        "prove",
-        lambda _, asked, progress: [progress(n, q) for n, q in enumerate(asked)] and [],
-    )
+
+    def prove(prover, questions, progress):
+        for number, question in enumerate(questions):
+            progress(number, question)
+        return Proven([], [], compiled=0, reused=0, backend=None)
+
+    monkeypatch.setattr(Prover, "prove", prove)
     with Prover() as prover:
         snapshot.snapshot(tmp_path, ("pure",), equality=True, prover=prover)
     assert len(shares) == 103
