@@ -15,7 +15,7 @@ from ...impls import unavailable
 from ..analysis.benchmarks import Results
 from ..analysis.merge import merge
 from ..arms.arms import BASELINE, expand, packages_of
-from ..processes.child import shared_memory
+from ..processes.environment import shared_memory
 from ..processes.interrupts import shielded
 from ..processes.scratch import now
 from ..proving.compiled_programs import programs_folder

@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
-from ..processes.child import cores
+from ..processes.environment import cores
 from ..results.machine import Machine
 
 PACKAGES = (

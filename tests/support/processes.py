@@ -1,20 +1,21 @@
 """Measuring processes that measure nothing: what they answer, and when they die, is known."""
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
 from trigru.bench.arms.arms import expand
-from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.processes.pool import ChildDiedError, TaskEnded
 from trigru.bench.results.arm import NO_BASELINE, Arm, Plan, Untimed
 from trigru.bench.results.files import Journal
 from trigru.bench.results.run import ArmFacts, Begun, Measured, Sample, Started
 from trigru.bench.timing import worker
-from trigru.bench.timing.supervisor import LIMIT_S, Message, Stage, TimingRequest, Turns
+from trigru.bench.timing.messages import Message, Stage, TimingRequest
 
 from .runs import BUILD, MACHINE, plan
 
@@ -118,12 +119,64 @@ def fill(
         journal.add(measured(process, journal.run.groups()[group]))
 
 
-def ask_here(request: TimingRequest, limit_s: float, stop: Event) -> Iterator[Message]:
-    """As `trigru.bench.timing.supervisor.ask_process`, without another process, where things can be patched."""
+#: What answers a request; it raises a ChildDiedError where its process would die.
+Answers = Callable[[TimingRequest], Iterable[Message]]
+
+
+class FakePool:
+    """A pool without processes: requests are answered here, several by turns.
+
+    Args:
+        answers: of each request.
+        processes: how many requests are answered by turns.
+    """
+
+    def __init__(self, answers: Answers, processes: int = 1):
+        self._answers = answers
+        self._processes = processes
+        self._waiting: deque[TimingRequest] = deque()
+
+    def __enter__(self) -> "FakePool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, task: TimingRequest) -> None:
+        self._waiting.append(task)
+
+    def messages(self) -> Iterator[tuple[TimingRequest, Message | TaskEnded]]:
+        working: deque[tuple[TimingRequest, Iterator[Message]]] = deque()
+        while self._waiting or working:
+            while self._waiting and len(working) < self._processes:
+                task = self._waiting.popleft()
+                working.append((task, iter(self._answers(task))))
+            task, answers = working.popleft()
+            try:
+                message = next(answers)
+            except StopIteration:
+                yield task, TaskEnded()
+            except ChildDiedError as error:
+                yield task, TaskEnded(error)
+            else:
+                working.append((task, answers))
+                yield task, message
+
+
+def pool_of(answers: Answers) -> Callable[[Plan, int], FakePool]:
+    """What makes a pool for a run, whose requests are answered so."""
+    return lambda plan, processes: FakePool(answers, processes)
+
+
+def answers_here(request: TimingRequest) -> Iterator[Message]:
+    """What a process would answer, measured in this one, where things can be patched."""
     answers: list[Message] = []
-    with Turns(Path(request.folder)) as turns:
-        worker.measure(request, answers.append, turns)
+    worker.measure(request, answers.append, nullcontext)
     yield from answers
+
+
+#: A pool for a run, which measures in this process.
+pool_here = pool_of(answers_here)
 
 
 @dataclass
@@ -140,12 +193,9 @@ class FakeProcesses:
     machine: Any = MACHINE
     requests: list[TimingRequest] = field(default_factory=list)
 
-    def __call__(
-        self, request: TimingRequest, limit_s: float, stop: Event
-    ) -> Iterator[Message]:
+    def __call__(self, request: TimingRequest) -> Iterator[Message]:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
-        assert limit_s == LIMIT_S
         marker = request.marker
         marker.write_bytes(bytes(4))
 
@@ -183,6 +233,11 @@ class FakeProcesses:
                 ready = []
             rounds = request.plan.rounds or 4
             yield measured(request.process, ready, rounds)
+
+    @property
+    def pool(self) -> Callable[[Plan, int], FakePool]:
+        """What makes a pool for a run, whose requests these processes answer."""
+        return pool_of(self)
 
     @property
     def asked(self) -> list[tuple[int, list[Arm]]]:

@@ -39,7 +39,7 @@ def journal(tmp_path):
 
 
 def test_processes_are_joined_in_their_order_with_what_the_run_began_with(journal):
-    run(journal, ignore, FakeProcesses())
+    run(journal, ignore, FakeProcesses().pool)
     found = merge(journal.run)
     again, facts = found.groups()[STEP][1], found.trigru
     for of in found.groups().values():
@@ -103,7 +103,7 @@ def test_an_arm_that_fails_in_one_process_has_no_number_at_all(journal, process)
     run(
         journal,
         ignore,
-        FakeProcesses(fails={(process, LINEN.id): "not equal to the oracle"}),
+        FakeProcesses(fails={(process, LINEN.id): "not equal to the oracle"}).pool,
     )
     results = merge(journal.run)
     assert [b.arm for b in results.groups()[STEP]] == [PURE, AGAIN]
@@ -142,11 +142,10 @@ def test_without_the_baseline_or_its_duplicate_nobody_has_a_number(
         {(process, f"compile {missing.id}"): KILLED},
         {(process, missing.id): "killed"},
     )
-    run(
-        journal,
-        ignore,
-        FakeProcesses(dies) if how == "dies" else FakeProcesses(fails=fails),
-    )
+    processes = FakeProcesses(fails=fails)
+    if how == "dies":
+        processes = FakeProcesses(dies)
+    run(journal, ignore, processes.pool)
     results = merge(journal.run)
     assert list(results.groups()) == [FORWARD]
     assert [untimed.arm for untimed in results.untimed] == ARMS[:3]

@@ -15,14 +15,14 @@ import msgspec
 import pytest
 from support.cli import call, invoke
 from support.files import lines_of
-from support.processes import FakeProcesses, ask_here
+from support.processes import FakeProcesses, answers_here, pool_here, pool_of
 from support.runs import plan
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.commands import arguments, compare
 from trigru.bench.commands.options import PHASE_CHECKS
 from trigru.bench.commands.verify import Verified
 from trigru.bench.processes import scratch
-from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.processes.pool import ChildDiedError
 from trigru.bench.proving.prover import Prover
 from trigru.bench.results.files import Journal, ResumeError, save
 from trigru.bench.timing import worker
@@ -32,7 +32,7 @@ from trigru.common.errors import TrigruError
 from trigru.impls import linen
 
 ROOT = Path(__file__).parents[3]
-ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
+MAKE_POOL = "trigru.bench.timing.supervisor.make_pool"
 TINY = (
     "--quick",
     "--processes",
@@ -51,7 +51,7 @@ STEP = ("compare", "--no-proof", *TINY[:-3], "step", "--port", "pure")
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with a former result; what is measured is measured in this process, and few checks are run."""
-    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    monkeypatch.setattr(MAKE_POOL, pool_here)
     for phase in PHASE_CHECKS:
         monkeypatch.setitem(PHASE_CHECKS, phase, ("golden",))
     (tmp_path / "results.json").write_bytes(b"a former result")
@@ -132,7 +132,8 @@ def test_another_trigru_that_times_on_this_machine_is_waited_for(folder, monkeyp
         arguments, "say", lambda sentence: said.append(sentence) or other.close()
     )
     monkeypatch.setattr(
-        ASK_PROCESS, lambda *request: said.append(["pure"]) or ask_here(*request)
+        MAKE_POOL,
+        pool_of(lambda request: said.append(["pure"]) or answers_here(request)),
     )
     result = invoke(*STEP, "-o", str(folder))
     assert result.exit_code == 0, result.output
@@ -186,14 +187,14 @@ def interrupted_before(phase):
 def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypatch):
     options = [*STEP, "--phase", "forward", "-o", str(folder)]
     path, partial = folder / "results.json", folder / "results.partial.jsonl"
-    monkeypatch.setattr(ASK_PROCESS, interrupted_before("step"))
+    monkeypatch.setattr(MAKE_POOL, interrupted_before("step").pool)
     result = invoke(*options)
     assert (result.exit_code, [p.name for p in folder.iterdir()]) == (
         130,
         ["results.json"],
     )
     assert "nothing was measured, and nothing written.\ninterrupted.\n" in result.stderr
-    monkeypatch.setattr(ASK_PROCESS, interrupted_before("forward"))
+    monkeypatch.setattr(MAKE_POOL, interrupted_before("forward").pool)
     result = invoke(*options)
     assert result.exit_code == 130
     assert f"1 of 2 parts are kept in {partial}" in result.stderr
@@ -202,7 +203,7 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     assert not half.trigru.complete
     assert "INTERRUPTED" in invoke("report", str(partial)).stdout
 
-    monkeypatch.setattr(ASK_PROCESS, FakeProcesses())
+    monkeypatch.setattr(MAKE_POOL, FakeProcesses().pool)
     assert "with other options" in str(
         invoke(*options, "--precision", "default").exception
     )
@@ -235,14 +236,14 @@ def test_an_unfinished_run_is_deleted_if_that_is_asked_for(folder):
 def test_a_run_that_is_continued_keeps_what_was_proven(
     folder, monkeypatch, without_b_hn
 ):
-    monkeypatch.setattr(ASK_PROCESS, Mock(side_effect=ChildDiedError("killed")))
+    monkeypatch.setattr(MAKE_POOL, pool_of(Mock(side_effect=ChildDiedError("killed"))))
     died = invoke("compare", *TINY, "-o", str(folder))
     assert isinstance(died.exception, ChildDiedError)
     assert "0 of 1 parts are kept" in died.stderr, "the proof is"
     monkeypatch.setattr(
         compare, "verify_ports", lambda *_, **__: pytest.fail("it was verified again")
     )
-    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    monkeypatch.setattr(MAKE_POOL, pool_here)
     path = folder / "results.partial.jsonl"
     whole = path.read_bytes()
     older = whole.replace(version("jax").encode(), b"0.1").splitlines()

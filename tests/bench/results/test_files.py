@@ -83,7 +83,7 @@ def test_an_arm_that_lost_its_number_in_a_later_process_has_a_reason_in_the_file
     path, lost, reasons
 ):
     journal = journal_at(path.with_name("journal"))
-    run(journal, ignore, FakeProcesses(fails={(1, lost.id): "it broke"}))
+    run(journal, ignore, FakeProcesses(fails={(1, lost.id): "it broke"}).pool)
     journal.run.ended = Ended(RESULTS.datetime, None)
     results = merge(journal.run)
     files.save(journal.run, [b.arm for b in results.benchmarks], path)

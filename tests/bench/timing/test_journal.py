@@ -3,8 +3,6 @@
 import json
 import os
 from itertools import product
-from threading import Event
-from unittest.mock import MagicMock
 
 import msgspec
 import pytest
@@ -22,14 +20,15 @@ from support.processes import (
     fill,
     ignore,
     journal_at,
+    pool_of,
 )
 from support.runs import EQUAL, MACHINE, make_arm
 from trigru.bench.analysis.merge import merge
-from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.processes.pool import ChildDiedError
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import Journal, ResumeError
 from trigru.bench.results.run import Measured, Resumed
-from trigru.bench.timing.supervisor import TimingRequest, ask_process, run
+from trigru.bench.timing.supervisor import run, variables_of
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
 
@@ -196,7 +195,7 @@ def test_another_machine_or_commit_cannot_go_on(path, journal, changes, message)
         run(
             resumed,
             ignore,
-            FakeProcesses(machine=msgspec.structs.replace(MACHINE, **changes)),
+            FakeProcesses(machine=msgspec.structs.replace(MACHINE, **changes)).pool,
         )
     said = f"{path} was measured elsewhere: {message}. Begin anew with --fresh, or in another folder with --output."
     assert str(caught.value) == said
@@ -209,7 +208,7 @@ WITHOUT_LINEN = [arm for arm in ARMS if arm != LINEN]
 
 def test_each_process_is_asked_for_everything_once_and_progress_adds_up(journal):
     processes, seen = FakeProcesses(), []
-    run(journal, lambda what, share: seen.append((what, share)), processes)
+    run(journal, lambda what, share: seen.append((what, share)), processes.pool)
     assert sum(share for _, share in seen) == pytest.approx(1)
     assert (seen[1][0], seen[-1][0]) == (
         f"compile {PURE.id} (1 of 2)",
@@ -231,7 +230,7 @@ def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(
         run(
             journal_at(tmp_path / f"run {of_proofs}", backend=of_proofs),
             ignore,
-            processes,
+            processes.pool,
         )
         assert [request.backend for request in processes.requests] == [of_proofs, "cpu"]
 
@@ -263,7 +262,7 @@ DEATHS = {
 def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     """In a later process one death may be chance: only the second one has an arm to blame."""
     processes = FakeProcesses({place: KILLED})
-    run(journal, ignore, processes)
+    run(journal, ignore, processes.pool)
     requests, lost = DEATHS[place]
     assert processes.asked == requests
     blamed = f"the process died: killed by signal 9 while trying to {place[1]}"
@@ -276,23 +275,23 @@ def test_one_death_of_a_later_process_may_be_chance_and_no_group_is_lost_by_what
 ):
     processes = FakeProcesses({(1, f"time {PURE.id}"): KILLED})
 
-    def killed_once(request, limit_s, stop):
+    def killed_once(request):
         try:
-            yield from processes(request, limit_s, stop)
+            yield from processes(request)
         finally:
             if request.process:
                 processes.dies.clear()
 
-    def die_between_groups(request, limit_s, stop):
-        for answer in FakeProcesses()(request, limit_s, stop):
+    def die_between_groups(request):
+        for answer in FakeProcesses()(request):
             yield answer
             if isinstance(answer, Measured):
                 raise KILLED
 
-    run(journal, ignore, killed_once)
+    run(journal, ignore, pool_of(killed_once))
     assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS)]
     other = journal_at(tmp_path / "other")
-    run(other, ignore, die_between_groups)
+    run(other, ignore, pool_of(die_between_groups))
     assert all(of.run.complete and not of.run.untimed for of in (journal, other))
 
 
@@ -300,7 +299,7 @@ def test_one_death_of_a_later_process_may_be_chance_and_no_group_is_lost_by_what
 def test_dying_before_anything_is_measured_ends_the_run(journal, process):
     processes = FakeProcesses({(process, "look at the machine"): KILLED})
     with pytest.raises(ChildDiedError, match="killed by signal 9"):
-        run(journal, ignore, processes)
+        run(journal, ignore, processes.pool)
     assert len(processes.requests) == 1 + 2 * process, "a later one may try again"
 
 
@@ -308,60 +307,53 @@ def test_dying_before_anything_is_measured_ends_the_run(journal, process):
 def test_of_two_side_by_side_the_one_that_dies_loses_its_arm_and_the_other_nothing(
     journal, monkeypatch, process
 ):
-    """The other one answers at once, or only when the first has been asked again and has answered."""
     monkeypatch.setattr("trigru.bench.timing.supervisor.cores", lambda: 2)
-    processes, again = FakeProcesses({(process, f"time {LINEN.id}"): KILLED}), Event()
-
-    def ask(request, limit_s, stop):
-        answers = processes(request, limit_s, stop)
-        yield next(answers)
-        if request.process == process:
-            again.set() if sum(
-                of.process == process for of in processes.requests
-            ) == 2 + process else None
-        else:
-            assert again.wait(10), "it waits until the other one was asked again"
-        yield from answers
-
-    run(journal, ignore, ask, quick=True)
+    processes = FakeProcesses({(process, f"time {LINEN.id}"): KILLED})
+    run(journal, ignore, processes.pool, quick=True)
+    assert [request.process for request in processes.requests][:2] == [0, 1]
     assert journal.run.complete
-    assert {of.process for of in processes.requests} == {0, 1}
     assert list(journal.run.reasons) == [LINEN.id]
     assert journal.run.measured == set(product((STEP, FORWARD), (0, 1)))
 
 
-def test_what_ends_one_of_two_side_by_side_ends_both(journal, monkeypatch):
-    monkeypatch.setattr("trigru.bench.timing.supervisor.cores", lambda: 2)
-    ended = []
+@pytest.mark.parametrize(
+    ("cores", "quick", "backend", "expected"),
+    [
+        (2, True, "cpu", 2),
+        (1, True, "cpu", 1),
+        (2, False, "cpu", 1),
+        (2, True, "gpu", 1),
+    ],
+)
+def test_processes_work_side_by_side_in_a_first_look_on_a_cpu_of_two_cores(
+    path, monkeypatch, cores, quick, backend, expected
+):
+    monkeypatch.setattr("trigru.bench.timing.supervisor.cores", lambda: cores)
+    numbers = []
 
-    def ask(request, limit_s, stop):
-        if request.process:
-            yield None
-            raise KeyboardInterrupt
-        assert stop.wait(10)
-        ended.append(request.process)
-        yield from ()
+    def watched(plan, processes):
+        numbers.append(processes)
+        return FakeProcesses().pool(plan, processes)
 
-    with pytest.raises(KeyboardInterrupt):
-        run(journal, ignore, ask, quick=True)
-    assert ended == [0]
+    run(journal_at(path, backend=backend), ignore, watched, quick=quick)
+    assert numbers == [expected]
 
 
 def test_a_process_that_ends_well_without_an_answer_is_not_asked_for_ever(journal):
     asked = []
 
-    def say_nothing(request, limit_s, stop):
+    def say_nothing(request):
         asked.append(request)
         assert len(asked) < 10
-        yield from ()
+        return ()
 
     with pytest.raises(ChildDiedError, match="ended without a word"):
-        run(journal, ignore, say_nothing)
+        run(journal, ignore, pool_of(say_nothing))
 
 
 def test_a_later_process_does_not_try_again_what_has_no_number(journal):
     processes = FakeProcesses(fails={(0, LINEN.id): "not equal to the oracle"})
-    run(journal, ignore, processes)
+    run(journal, ignore, processes.pool)
     assert processes.asked == [(0, ARMS), (1, WITHOUT_LINEN)]
 
 
@@ -372,17 +364,17 @@ def test_a_later_process_does_not_try_again_what_has_no_number(journal):
 )
 def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     whole = journal_at(tmp_path / "whole")
-    run(whole, ignore, FakeProcesses())
+    run(whole, ignore, FakeProcesses().pool)
     journal = journal_at(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
-        run(journal, ignore, FakeProcesses({place: KeyboardInterrupt()}))
+        run(journal, ignore, FakeProcesses({place: KeyboardInterrupt()}).pool)
     assert not journal.run.complete
     resumed, processes = journal_at(tmp_path / "run", resume=True), FakeProcesses()
     missing = [
         (process, todo) for process in (0, 1) if (todo := journal.run.todo(process))
     ]
     shares = []
-    run(resumed, lambda _, share: shares.append(share), processes)
+    run(resumed, lambda _, share: shares.append(share), processes.pool)
     assert processes.asked == missing
     assert sum(shares) == pytest.approx(1)
     (one, other) = (merge(journal.run) for journal in (whole, resumed))
@@ -398,32 +390,21 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     ) == (True, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("devices", "user", "has_gpu", "expected"),
+    [
+        (1, {}, True, {"CUDA_VISIBLE_DEVICES": "0"}),
+        (2, {}, True, {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}),
+        (1, {"CUDA_VISIBLE_DEVICES": "3"}, True, {}),
+        (1, {}, False, {}),
+    ],
+)
 def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(
-    monkeypatch, tmp_path
+    monkeypatch, devices, user, has_gpu, expected
 ):
-    seen = []
     monkeypatch.setattr(
-        "trigru.bench.timing.supervisor.Child",
-        lambda *of: seen.append(of[-1]) or MagicMock(),
+        "os.path.exists", lambda path: has_gpu and path == "/dev/nvidia0"
     )
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    for devices, user, has_gpu, variables in (
-        (1, None, True, {"CUDA_VISIBLE_DEVICES": "0"}),
-        (2, None, True, {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}),
-        (1, "3", True, {}),
-        (1, None, False, {}),
-    ):
-        monkeypatch.setattr(
-            "os.path.exists",
-            lambda path, has_gpu=has_gpu: has_gpu and path == "/dev/nvidia0",
-        )
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        if user:
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
-        planned = msgspec.structs.replace(fakes.PLAN, devices=(*{1, devices},))
-        list(
-            ask_process(
-                TimingRequest(planned, ARMS, 0, "cpu", str(tmp_path)), 9.0, Event()
-            )
-        )
-        assert seen.pop() == variables
+    planned = msgspec.structs.replace(fakes.PLAN, devices=(*{1, devices},))
+    assert variables_of(planned, user) == expected

@@ -4,27 +4,22 @@ import json
 import os
 import shutil
 import weakref
-from contextlib import nullcontext, suppress
-from unittest.mock import Mock
+from contextlib import contextmanager, nullcontext, suppress
 
 import jax
 import msgspec
 import pytest
-from support.processes import ask_here, ignore, journal_at
+from support.processes import ignore, journal_at, pool_here
 from support.runs import MACHINE, make_arm, plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.machine import machine_differences
+from trigru.bench.results.run import Measured
 from trigru.bench.timing import supervisor, worker
+from trigru.bench.timing.messages import Stage, TimingRequest
 from trigru.bench.timing.sampling import Schedule, WarmUp
-from trigru.bench.timing.supervisor import (
-    Measured,
-    Stage,
-    TimingRequest,
-    Turns,
-    run,
-)
+from trigru.bench.timing.supervisor import run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
 
@@ -42,10 +37,8 @@ def answers_to(tmp_path):
         planned = {name: changes.pop(name) for name in [*changes] if name not in asked}
         answers = []
         of = msgspec.structs.replace(PLAN, sample_time_s=1e-4, **planned)
-        with Turns(tmp_path) as turns:
-            worker.measure(
-                TimingRequest(of, arms, **asked | changes), answers.append, turns
-            )
+        request = TimingRequest(of, arms, **asked | changes)
+        worker.measure(request, answers.append, nullcontext)
         return answers
 
     return answers_to
@@ -86,7 +79,7 @@ def test_what_is_under_way_adds_up_to_the_whole_and_names_the_arm_that_may_be_to
 def test_a_real_run_is_whole_and_processes_agree_on_machine_and_program(tmp_path):
     """A run whose process is this one, and a run in a process of its own."""
     journals = [journal_at(tmp_path / where, PLAN) for where in ("here", "there")]
-    run(journals[0], ignore, ask_here)
+    run(journals[0], ignore, pool_here)
     run(journals[1], ignore)
     for journal in journals:
         results = merge(journal.run)
@@ -239,7 +232,7 @@ def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(
         jax.clear_caches()
         counted.clear()
         journal = journal_at(tmp_path / name, PLAN, **changes)
-        run(journal, ignore, ask_here, quick=True, programs=tmp_path / "programs")
+        run(journal, ignore, pool_here, quick=True, programs=tmp_path / "programs")
         is_unknown = journal.run.begun.backend == "cpu"
         assert [f.build is None for f in journal.run.facts] == [is_unknown] * 3
         return [is_reused for _, is_reused in counted]
@@ -263,6 +256,7 @@ def spans(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "timed.py").write_text(f"""
 import json, time
+from trigru.bench.processes.child import Parent
 from trigru.bench.timing import worker
 def watch(name, real):
     def watched(subject, *of, **more):
@@ -274,14 +268,18 @@ def watch(name, real):
     setattr(worker, name, watched)
 for name in ("prepare", "sample_rounds"):
     watch(name, getattr(worker, name))
-def answer_request(request: worker.TimingRequest, answer):
-    worker.PROCESS = request.process
-    worker.answer_request(request, answer)
+def work(parent: Parent[worker.TimingRequest]):
+    measure = worker.measure
+    def measure_one(request, *of):
+        worker.PROCESS = request.process
+        measure(request, *of)
+    worker.measure = measure_one
+    worker.work(parent)
 """)
     monkeypatch.setenv(
         "PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     )
-    monkeypatch.setattr(supervisor, "WORKER", "mine.timed:answer_request")
+    monkeypatch.setattr(supervisor, "WORKER", "mine.timed:work")
     return lambda: [
         json.loads(line) for line in (tmp_path / "spans").read_text().splitlines()
     ]
@@ -312,36 +310,49 @@ def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(
     )
 
 
-def test_a_process_has_the_lock_for_itself_while_it_times_and_shares_it_while_it_prepares(
+def test_a_process_works_alone_while_it_times_and_beside_others_while_it_prepares(
     tmp_path, monkeypatch
 ):
-    steps = Mock(spec=Turns)
-    for name in ("prepare", "warm_up", "sample_rounds"):
-        steps.attach_mock(Mock(side_effect=getattr(worker, name)), name)
-        monkeypatch.setattr(worker, name, getattr(steps, name))
+    steps = []
+
+    def watch(name):
+        whole = getattr(worker, name)
+
+        def watched(*of, **more):
+            steps.append(name)
+            return whole(*of, **more)
+
+        monkeypatch.setattr(worker, name, watched)
+
+    for name in ("prepare", "warm_up", "sample_rounds", "read_program"):
+        watch(name)
+
+    @contextmanager
+    def alone():
+        steps.append("alone")
+        yield
+        steps.append("together")
+
     arms = expand(msgspec.structs.replace(PLAN, phases=("step", "forward")))
-    worker.measure(TimingRequest(PLAN, arms, 0, "cpu", str(tmp_path)), [].append, steps)
-    alone = ["acquire_exclusive", *["warm_up"] * 3, "sample_rounds", "acquire_shared"]
-    group = ["prepare"] * 3 + alone
-    assert [name for name, *_ in steps.method_calls] == [
-        "acquire_shared",
-        *group,
-        *group,
-    ]
+    request = TimingRequest(PLAN, arms, 0, "cpu", str(tmp_path))
+    worker.measure(request, [].append, alone)
+    group = ["prepare"] * 3 + ["alone"] + ["warm_up"] * 3 + ["sample_rounds"]
+    group += ["together"] + ["read_program"] * 3
+    assert steps == group + group
 
 
 def test_arms_are_measured_in_their_precision(answers_to, monkeypatch):
-    seen, measure_group = [], worker.measure_group
+    seen, prepare = [], worker.prepare
 
     def watched(*given):
         seen.append(jax.config.jax_default_matmul_precision)
-        return measure_group(*given)
+        return prepare(*given)
 
-    monkeypatch.setattr(worker, "measure_group", watched)
+    monkeypatch.setattr(worker, "prepare", watched)
     of = {"dtype": "bfloat16", "precision": "high"}
     arms = expand(msgspec.structs.replace(PLAN, **of))
     answers_to(arms, **of)
-    assert seen == ["high"]
+    assert seen == ["high"] * 3
 
 
 def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(
@@ -354,7 +365,7 @@ def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(
     for backend in ("cpu", "gpu"):
         machine = msgspec.structs.replace(MACHINE, backend=backend)
         with suppress(worker.OtherPlatformError):
-            worker._prepare(
+            worker.prepare_in_process(
                 TimingRequest(plan(processes=9), ARMS, 2, backend, "/folder"),
                 PURE,
                 machine,
