@@ -1,49 +1,37 @@
-"""`trigru compare`: prove what is to be timed, time what is proven, then print the answer and write files."""
+"""`trigru compare`: verify what is to be timed, time what passed, answer, write files."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import typer
 
 from ...common.equality.checks import CHECKS, DTYPES
+from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.gru.kernels import STOCK
 from ...impls import unavailable
 from ..analysis.benchmarks import Results
 from ..analysis.merge import merge
 from ..arms.arms import BASELINE, expand, packages_of
-from ..processes.environment import shared_memory
+from ..processes.environment import shared_memory, with_variables
 from ..processes.interrupts import shielded
 from ..processes.scratch import now
 from ..proving.compiled_programs import programs_folder
 from ..proving.prover import Prover
 from ..reporting.answer import show_run
 from ..reporting.console import Progress, say
-from ..results.arm import NOT_PROVEN, Load, Plan, Untimed
-from ..results.files import (
-    FILE,
-    PARTIAL,
-    Journal,
-    ResumeError,
-    command_line,
-    save,
-)
+from ..results.arm import NOT_PROVEN, Arm, Load, Plan, Untimed
+from ..results.files import FILE, PARTIAL, Journal, ResumeError, command_line, save
 from ..results.proof import proofs_of
 from ..results.run import Begun, Ended
-from ..timing.machine import (
-    commit_of_trigru,
-    load_average,
-    versions_of,
-)
+from ..timing.machine import commit_of_trigru, load_average, versions_of
 from ..timing.supervisor import run
 from .options import checks_of
 from .report import PAGE, run_page, write_page
 from .verify import Verified, verify_ports
 
-#: Over which equality is checked, as by `trigru verify --devices`.
+#: Equality is checked over at most so many devices, as by `trigru verify --devices`.
 MOST_DEVICES = 64
 
 
@@ -58,46 +46,53 @@ def compare(
     details: bool,
     json: bool,
 ) -> None:
-    """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
+    """Verify, time and answer, and write the files of the run.
 
-    An unfinished run of the same plan in the folder is continued, with the proof that it has, or deleted (`fresh`).
-    Without a prover nothing is proven, and with `quick` no more than what is timed.
-    `load` is that of the machine before any of the command's own processes was started. The caller has claimed the
-    folder and the machine. Exit code 1 if a check failed, or nothing has a number.
+    The caller has claimed the folder and the machine. Exits with 1 if a check failed,
+    or nothing has a number.
+
+    Args:
+        plan: what is timed.
+        folder: for the files. An unfinished run of the same plan that is there is
+            continued, with the measurements of equality that it has.
+        prover: None to verify nothing.
+        load: that of the machine before this command started any process.
+        fresh: delete an unfinished run instead.
+        quick: verify no more than what is timed.
+        details: print all tables, too.
+        json: print JSON for machines.
     """
     path = folder / PARTIAL
-    verified = None
-    show_it = partial(show_run, details=details, json=json)
-    journal = (
-        None
-        if fresh
-        else unfinished_run(path, plan, proven=prover is not None, quick=quick)
-    )
-    if journal is None and prover is not None:
-        with prover:
-            verified = _prove(plan, prover, quick=quick)
+    journal = None
+    if not fresh:
+        journal = unfinished_run(path, plan, proven=prover is not None, quick=quick)
+    if journal is None:
+        verified = None
+        if prover is not None:
+            verified = verify_plan(plan, prover, quick=quick)
+        journal = begin_run(path, plan, verified, load)
+
     try:
-        if journal is None:
-            begun = _begun(plan, verified, load)
-            with shielded():
-                path.unlink(missing_ok=True)
-                journal = Journal.begin(path, begun)
-        with Progress("compare") as progress:
-            # beside the programs of proofs
-            kept_in = None if prover is None else programs_folder()
-            run(
-                journal,
-                progress.add,
-                quick=quick,
-                programs=kept_in and kept_in / "timed",
-            )
+        time_arms(journal, quick=quick, keep_programs=prover is not None)
     except (KeyboardInterrupt, TrigruError, OSError) as error:
-        if isinstance(error, KeyboardInterrupt) and journal and journal.run.samples:
-            show_it(merge(journal.run))
-        if journal:
-            say(what_is_left(journal))
+        if isinstance(error, KeyboardInterrupt) and journal.run.samples:
+            show_run(merge(journal.run), details=details, json=json)
+        _say_what_is_kept(journal)
         raise
-    results = _finish(journal, folder, show_it)
+
+    results = merge(journal.run)
+    if not results.benchmarks:
+        show_run(results, details=details, json=json)
+        say(f"no arm has a number: {folder} is as it was.")
+        journal.discard()
+        raise typer.Exit(1)
+
+    with shielded():
+        save_results(results, journal, folder)
+        show_run(results, details=details, json=json)
+        say(f"written: {folder / FILE}")
+        save_page(results, folder)
+        say(f"all tables: trigru report {folder} --details; code: docs/call-styles.md")
     if not all(m.passed for m in results.trigru.begun.equality or ()):
         raise typer.Exit(1)
 
@@ -105,128 +100,175 @@ def compare(
 def unfinished_run(
     path: Path, plan: Plan, *, proven: bool, quick: bool
 ) -> Journal | None:
-    """The unfinished run to continue, if any; raises a ResumeError if it is damaged, another, or not proven."""
-    if not (path.exists() or path.is_symlink()):
+    """The unfinished run to continue; None where there is none.
+
+    Args:
+        path: of its journal.
+        plan: which it must have.
+        proven: whether it must have measurements of equality.
+        quick: whether those of a first look are enough.
+
+    Raises:
+        ResumeError: it is damaged, has another plan, or lacks measurements.
+    """
+    if not path.exists() and not path.is_symlink():
         return None
-    proof = Journal.read(path).run.begun.equality if proven else None
-    if proven and proof is None:
-        raise ResumeError(
-            f"{path} is of a run with --no-proof: pass that to continue it, or --fresh to delete it."
-        )
-    checked = {measurement.check for measurement in proof or ()}
-    if (
-        proven
-        and not quick
-        and not {check.name for check in CHECKS if check.rows is None} <= checked
-    ):
-        raise ResumeError(
-            f"{path} is of a first look, not proven in full: add --quick, or --fresh to delete it."
-        )
-    versions, commit = (
-        versions_of(packages_of(plan.ports)),
-        commit_of_trigru(),
-    )
+    if proven:
+        _require_proof(path, quick=quick)
+    versions = versions_of(packages_of(plan.ports))
+    commit = commit_of_trigru()
     with shielded():
         journal = Journal.resume(path, plan, versions, commit)
-    say(
-        f"continues a run of {journal.run.begun.since or '?'} UTC: {parts(journal)} are in {path}."
-    )
+    since = journal.run.begun.since or "?"
+    say(f"continues a run of {since} UTC: {_parts(journal)} are in {path}.")
     return journal
 
 
-def parts(journal: Journal) -> str:
+def _require_proof(path: Path, *, quick: bool) -> None:
+    measurements = Journal.read(path).run.begun.equality
+    if measurements is None:
+        raise ResumeError(
+            f"{path} is of a run with --no-proof: pass that to continue it, or "
+            "--fresh to delete it."
+        )
+    checked = {measurement.check for measurement in measurements}
+    in_full = {check.name for check in CHECKS if check.rows is None}
+    if not quick and not in_full <= checked:
+        raise ResumeError(
+            f"{path} is of a first look, not proven in full: add --quick, or --fresh "
+            "to delete it."
+        )
+
+
+def verify_plan(plan: Plan, prover: Prover, *, quick: bool) -> Verified:
+    """Verify the ports of a plan and the baseline: in full, or only what is timed."""
+    baseline_port, baseline_style = BASELINE
+    ports = tuple(dict.fromkeys((baseline_port, *plan.ports)))
+    kernels = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # each is timed beside it
+    dtypes, checks, styles = DTYPES, None, None
+    if quick:
+        dtypes = ("float64", plan.dtype)
+        checks = checks_of(plan)
+        timed_styles = None
+        if plan.styles:
+            timed_styles = (*plan.styles, baseline_style)
+        styles = dict.fromkeys(plan.phases, timed_styles)
+    devices = None
+    if len(plan.devices) > 1:
+        devices = min(max(plan.devices), MOST_DEVICES)
+    # most of a GPU's memory is left to the processes that time
+    with with_variables(shared_memory()):
+        return verify_ports(
+            ports, dtypes, checks, kernels, styles, devices=devices, prover=prover
+        )
+
+
+def begin_run(
+    path: Path, plan: Plan, verified: Verified | None, load: Load | None
+) -> Journal:
+    """The journal of a new run, in place of one that is there.
+
+    An arm gets no number if its port is not available, or failed a check.
+    """
+    arms = expand(plan)
+    measurements, backend = None, None
+    if verified is not None:
+        measurements = verified.measurements
+        backend = verified.backend
+    begun = Begun(
+        plan=plan,
+        arms=arms,
+        untimed=untimed_arms(arms, measurements or []),
+        equality=measurements,
+        backend=backend,
+        command=command_line(),
+        load=load,
+        since=now(),
+        versions=versions_of(packages_of(plan.ports)),
+        commit=commit_of_trigru(),
+    )
+    with shielded():
+        path.unlink(missing_ok=True)
+        return Journal.begin(path, begun)
+
+
+def untimed_arms(
+    arms: Sequence[Arm], measurements: Iterable[Measurement]
+) -> list[Untimed]:
+    """The arms that are not to be timed, with the reasons."""
+    failed = {}
+    for proof in proofs_of(measurements):
+        failed[proof.port, proof.kernel] = proof.failed
+
+    untimed = []
+    for arm in arms:
+        checks = _failed_checks(arm, failed)
+        if checks:
+            untimed.append(Untimed(arm, f"{NOT_PROVEN}: {', '.join(checks)}"))
+    for arm in arms:
+        if arm.style is None:
+            untimed.append(Untimed(arm, unavailable(arm.port) or ""))
+    return untimed
+
+
+def _failed_checks(
+    arm: Arm, failed: Mapping[tuple[str, str], tuple[str, ...]]
+) -> tuple[str, ...]:
+    """The names of the checks that an arm's port failed: first on the stock kernel."""
+    for kernel in (STOCK, str(arm.kernel)):
+        checks = failed.get((arm.port, kernel), ())
+        if checks:
+            return checks
+    return ()
+
+
+def time_arms(journal: Journal, *, quick: bool, keep_programs: bool) -> None:
+    """Measure what is still to be measured."""
+    programs = None
+    folder = programs_folder() if keep_programs else None
+    if folder is not None:
+        programs = folder / "timed"
+    with Progress("compare") as progress:
+        run(journal, progress.add, quick=quick, programs=programs)
+    journal.run.ended = Ended(datetime.now(UTC).isoformat(), load_average())
+
+
+def _say_what_is_kept(journal: Journal) -> None:
+    if journal.run.samples or journal.run.begun.equality:
+        say(
+            f"{_parts(journal)} are kept in {journal.path}, which `trigru report` "
+            "reads. The same command continues it."
+        )
+    else:
+        journal.discard()
+        say("nothing was measured, and nothing written.")
+
+
+def _parts(journal: Journal) -> str:
     """How much of a run is measured."""
     run = journal.run
     return f"{len(run.measured)} of {len(run.groups()) * run.plan.processes} parts"
 
 
-def what_is_left(journal: Journal) -> str:
-    """A sentence about the results that a run which ended early leaves."""
-    if not journal.run.samples and not journal.run.begun.equality:
-        journal.discard()
-        return "nothing was measured, and nothing written."
-    return f"{parts(journal)} are kept in {journal.path}, which `trigru report` reads. The same command continues it."
-
-
-def _finish(
-    journal: Journal, folder: Path, show_it: Callable[[Results], None]
-) -> Results:
-    """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
-    journal.run.ended = Ended(datetime.now(UTC).isoformat(), load_average())
-    results, file = merge(journal.run), folder / FILE
-    if not results.benchmarks:
-        show_it(results)
-        say(f"no arm has a number: {folder} is as it was.")
-        journal.discard()
-        raise typer.Exit(1)
-    with shielded():
-        try:
-            save(results.trigru, [b.arm for b in results.benchmarks], file)
-        except OSError:
-            say(what_is_left(journal))
-            raise
-        journal.discard()
-        show_it(results)
-        say(f"written: {file}")
-        try:
-            write_page(folder / PAGE, run_page(results))
-        except OSError:
-            say(
-                f"The page {folder / PAGE} is not written: trigru report {folder} --output {folder} writes it."
-            )
-            raise
-        say(f"all tables: trigru report {folder} --details; code: docs/call-styles.md")
-    return results
-
-
-def _prove(plan: Plan, prover: Prover, *, quick: bool) -> Verified:
-    names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
-    kernels = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # stock in every division
-    scope = (("float64", plan.dtype), checks_of(plan)) if quick else (DTYPES, None)
-    of_phase = (
-        (*plan.styles, BASELINE[1]) if plan.styles else None
-    )  # the baseline is always timed
-    styles = dict.fromkeys(plan.phases, of_phase) if quick else None
-    devices = min(max(plan.devices), MOST_DEVICES) if len(plan.devices) > 1 else None
-    os.environ |= (
-        variables := shared_memory()
-    )  # of a GPU: the rest is left to the measuring processes
+def save_results(results: Results, journal: Journal, folder: Path) -> None:
+    """Replace the results of the run before by these, which the journal has, too."""
+    arms = [benchmark.arm for benchmark in results.benchmarks]
     try:
-        return verify_ports(
-            names, *scope, kernels, styles, devices=devices, prover=prover
+        save(results.trigru, arms, folder / FILE)
+    except OSError:
+        _say_what_is_kept(journal)
+        raise
+    journal.discard()
+
+
+def save_page(results: Results, folder: Path) -> None:
+    """Write the page of a run beside its results."""
+    path = folder / PAGE
+    try:
+        write_page(path, run_page(results))
+    except OSError:
+        say(
+            f"The page {path} is not written: trigru report {folder} --output {folder} "
+            "writes it."
         )
-    finally:
-        for name in variables:
-            del os.environ[name]
-
-
-def _begun(
-    plan: Plan,
-    verified: Verified | None,
-    load: float | None,
-) -> Begun:
-    """The first line of a run's journal. An arm whose port is missing or not proven equal gets no number."""
-    arms = expand(plan)
-    equality = None if verified is None else verified.measurements
-    backend = None if verified is None else verified.backend
-    failed = {
-        (proof.port, proof.kernel): proof.failed
-        for proof in proofs_of(equality or [])
-        if not proof.is_equal
-    }
-    checks = {
-        arm.id: failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel)))
-        for arm in arms
-    }
-    untimed = [
-        Untimed(arm, f"{NOT_PROVEN}: {', '.join(names)}")
-        for arm in arms
-        if (names := checks[arm.id])
-    ]
-    untimed += [
-        Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None
-    ]
-    software = versions_of(packages_of(plan.ports)), commit_of_trigru()
-    return Begun(
-        plan, arms, untimed, equality, backend, command_line(), load, now(), *software
-    )
+        raise

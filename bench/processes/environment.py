@@ -1,7 +1,9 @@
-"""What child processes are started with: the interpreter, variables of the environment, and how many cores there are."""
+"""What child processes are started with: the interpreter, variables, and cores."""
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 #: The variable with the process id of a child's parent.
 PARENT = "TRIGRU_PARENT"
@@ -42,6 +44,17 @@ def shared_memory() -> dict[str, str]:
     if name in os.environ:
         return {}
     return {name: "false"}
+
+
+@contextmanager
+def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within this context, this process has these variables, which were not set."""
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
 
 
 def cores() -> int:

@@ -167,7 +167,7 @@ def test_stock_and_plain_jax_are_always_proven_and_of_a_first_look_what_is_timed
             kernels=("fused",),
             devices=devices,
         )
-        compare._prove(
+        compare.verify_plan(
             msgspec.structs.replace(of, dtype="bfloat16"),
             prover,
             quick=quick,
