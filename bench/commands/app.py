@@ -1,11 +1,9 @@
 """The commands with their arguments and options. Heavy imports wait until a command runs."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import wraps
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -253,20 +251,7 @@ def verify(
         )
 
 
-def _in_its_module(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that a function of its name does with the same arguments, in a module of its name."""
-
-    @app.command()
-    @wraps(command)
-    def run(**arguments: Any) -> None:
-        check_jax()  # before anything imports JAX
-        module = import_module(f".{command.__name__}", __package__)
-        getattr(module, command.__name__)(**arguments)
-
-    return run
-
-
-@_in_its_module
+@app.command()
 def port(
     files: Annotated[
         list[str],
@@ -301,9 +286,19 @@ def port(
 
     Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2 for a bad file or input.
     """
+    check_jax()  # before anything imports JAX
+    from . import port
+
+    port.port(
+        files,
+        inputs=inputs,
+        save=save,
+        time=time,
+        format=format,
+    )
 
 
-@_in_its_module
+@app.command()
 def convert(
     source: Annotated[Path, Argument(metavar="IN", help="A file.")],
     target: Annotated[
@@ -344,9 +339,20 @@ def convert(
 
     Values keep every bit, with one exception: torch's two biases of r and of z are added, with a warning.
     """
+    check_jax()  # before anything imports JAX
+    from . import convert
+
+    convert.convert(
+        source,
+        target,
+        to=to,
+        at=at,
+        name=name,
+        whole=whole,
+    )
 
 
-@_in_its_module
+@app.command()
 def report(
     results: Annotated[
         list[Path],
@@ -388,6 +394,19 @@ def report(
     ] = None,
 ) -> None:
     """Print the answer of runs again, print their times in another format, or write the page of one."""
+    check_jax()  # before anything imports JAX
+    from . import report
+
+    report.report(
+        results,
+        format=format,
+        ratio=ratio,
+        workloads=workloads,
+        phases=phases,
+        styles=styles,
+        details=details,
+        output=output,
+    )
 
 
 @app.command()
@@ -437,7 +456,7 @@ def snapshot(
             )
 
 
-@_in_its_module
+@app.command()
 def diff(
     old: Annotated[
         Path,
@@ -497,9 +516,24 @@ def diff(
     Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
     --fail-above, beyond chance among all arms; 125 if the files do not compare.
     """
+    check_jax()  # before anything imports JAX
+    from . import diff
+
+    diff.diff(
+        old=old,
+        new=new,
+        now=now,
+        candidates=candidates,
+        fail_on=fail_on,
+        fail_above=fail_above,
+        anyway=anyway,
+        details=details,
+        format=format,
+        output=output,
+    )
 
 
-@_in_its_module
+@app.command()
 def matrix(
     sets: Annotated[
         Names,
@@ -532,9 +566,23 @@ def matrix(
 
     Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
     """
+    check_jax()  # before anything imports JAX
+    from . import matrix
+
+    matrix.matrix(
+        sets=sets,
+        first=first,
+        every=every,
+        ports=ports,
+        python=python,
+        equality=equality,
+        details=details,
+        format=format,
+        output=output,
+    )
 
 
-@_in_its_module
+@app.command()
 def bisect(
     good: Annotated[
         str,
@@ -571,3 +619,17 @@ def bisect(
 
     Environments and snapshots are kept for the next time.
     """
+    check_jax()  # before anything imports JAX
+    from . import bisect
+
+    bisect.bisect(
+        good=good,
+        bad=bad,
+        command=command,
+        fact=fact,
+        ports=ports,
+        python=python,
+        more=more,
+        format=format,
+        output=output,
+    )
