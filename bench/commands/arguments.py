@@ -1,10 +1,11 @@
-"""The group of all commands, with exit codes of signals and closed pipes; the options and folders that they share."""
+"""The group of all commands, how they end, and the options and folders that they share."""
 
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,23 +18,45 @@ from ..processes.interrupts import listening, raise_if_interrupted
 from ..processes.jax_start import check_jax
 from ..reporting.console import say, shortened
 
-#: Of a command: options that go with some of its others alone, with these and the reason.
-GO_WITH = {
-    "verify": {
-        "--hosts": (
-            "--port --kernel --devices --format",
-            "hosts run only the checks of many devices together",
-        ),
-        "--devices": (
-            "--port --kernel --hosts --format",
-            "it adds checks to a full proof",
-        ),
-    },
-}
+
+@dataclass(frozen=True)
+class GoesWith:
+    """An option of a command that goes with some of its others alone.
+
+    Attributes:
+        command: the name of the command.
+        option: the option.
+        others: with which it goes.
+        reason: why it goes with no other.
+    """
+
+    command: str
+    option: str
+    others: tuple[str, ...]
+    reason: str
+
+
+GO_WITH = (
+    GoesWith(
+        "verify",
+        "--hosts",
+        ("--port", "--kernel", "--devices", "--format"),
+        "hosts run only the checks of many devices together",
+    ),
+    GoesWith(
+        "verify",
+        "--devices",
+        ("--port", "--kernel", "--hosts", "--format"),
+        "it adds checks to a full proof",
+    ),
+)
 
 
 class Commands(TyperGroup):
-    """Commands of which each ends with a word and its exit code if a signal asks it to, or if nobody reads it."""
+    """A group whose commands end with a word and an exit code where they are stopped.
+
+    That is where a signal asks it, or where nobody reads what they print.
+    """
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         with _ending_as_documented():
@@ -42,119 +65,139 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name. Ends where options do not go together."""
         for word in args:
-            if any(
-                "\udc80" <= letter <= "\udcff" for letter in word
-            ):  # bytes that Python could not decode
+            if not _is_unicode(word):
                 shown = for_terminal(word.encode(errors="backslashreplace").decode())
                 ctx.fail(f"an argument is not UTF-8: {shown}")
         name, command, rest = super().resolve_command(ctx, args)
-        known = (
-            {option for parameter in command.params for option in parameter.opts}
-            if command
-            else set()
-        )
-        own = rest[: rest.index("--")] if "--" in rest else rest
-        given = [
-            option
-            for word in own
-            if (option := word.partition("=")[0]).startswith("--")
-        ]
-        for option, (others, reason) in GO_WITH.get(name or "", {}).items():
-            refused = [
-                word
-                for word in given
-                if word in known and word not in (option, *others.split())
-            ]
-            if option in given and refused:
-                takes = (
-                    f"It takes {listed(others.split())} alone"
-                    if others
-                    else "It takes no other option"
-                )
-                ctx.fail(f"{option} does not go with {refused[0]}: {reason}. {takes}.")
+        if command is not None:
+            options = _options_in(rest, command)
+            for rule in GO_WITH:
+                if rule.command == name and rule.option in options:
+                    _require_allowed(ctx, rule, options)
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         with listening(), _ending_as_documented():
             try:
-                done = super().invoke(ctx)
+                result = super().invoke(ctx)
                 raise_if_interrupted()
                 sys.stdout.flush()
-                return done
-            except KeyboardInterrupt as interrupted:
+            except KeyboardInterrupt as interrupt:
                 say("interrupted.")
-                raise typer.Exit(getattr(interrupted, "code", 130)) from None
+                raise typer.Exit(getattr(interrupt, "code", 130)) from None
+            return result
+
+
+def _is_unicode(word: str) -> bool:
+    """Whether Python could decode all bytes of an argument."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in word)
+
+
+def _options_in(words: Sequence[str], command: Any) -> list[str]:
+    """The options of a command among its words, without their values."""
+    names: set[str] = set()
+    for parameter in command.params:
+        names.update(parameter.opts)
+
+    options = []
+    for word in words:
+        if word == "--":  # what follows is for another program
+            break
+        option = word.partition("=")[0]
+        if option.startswith("--") and option in names:
+            options.append(option)
+    return options
+
+
+def _require_allowed(ctx: Any, rule: GoesWith, options: Iterable[str]) -> None:
+    """End the command if an option is among these that does not go with the rule's."""
+    for option in options:
+        if option != rule.option and option not in rule.others:
+            ctx.fail(
+                f"{rule.option} does not go with {option}: {rule.reason}. "
+                f"It takes {listed(rule.others)} alone."
+            )
 
 
 @contextmanager
 def _ending_as_documented() -> Iterator[None]:
-    """Exit with 141 if the reader of stdout has left; repeat no more of an argument than shows which it is."""
+    """Exit with 141 if the reader of stdout has left.
+
+    Of an argument that is refused, no more is repeated than shows which it is.
+    """
     try:
         yield
     except (BrokenPipeError, SystemExit) as error:
-        if not any(
-            isinstance(cause, BrokenPipeError) for cause in (error, error.__context__)
+        # Rich exits with 1 where its pipe is closed
+        if not isinstance(error, BrokenPipeError) and not isinstance(
+            error.__context__, BrokenPipeError
         ):
-            raise  # Rich exits with 1 where its pipe is closed
+            raise
         with open(os.devnull, "wb") as nowhere:  # what is left to flush goes there
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         raise typer.Exit(141) from None  # 128 + SIGPIPE
     except Exception as error:
-        if isinstance(message := getattr(error, "message", None), str):
+        message = getattr(error, "message", None)
+        if isinstance(message, str):  # typer's own errors have one
             error.message = shortened(message)  # pyright: ignore[reportAttributeAccessIssue]
         raise
 
 
 def read_folder(text: str | Path) -> Path:
-    """A folder as users write it; raises a BadParameter if it has no name, or one that no system takes."""
+    """A folder as users write it.
+
+    Raises a BadParameter if it has no name, or one that no system takes.
+    """
     if not str(text) or "\0" in str(text):  # a default is a path already
         raise typer.BadParameter("expected the name of a folder.")
     return Path(text)
 
 
 def folder_of(sizes: list[str] | None) -> Path:
-    """The folder of a run's results where the user names none: that of sizes of their own has these in its name.
+    """The folder of a run's results where the user names none.
+
+    That of sizes of their own has these in its name.
 
     >>> str(folder_of(None)), str(folder_of(["hidden=8,32,batch=2"]))
     ('results', 'results-hidden8,32,batch2')
     """
-    return Path(
-        "-".join(["results", *(re.sub(r"[^\w,]", "", size) for size in sizes or ())])
-    )
+    words = ["results"]
+    for size in sizes or ():
+        words.append(re.sub(r"[^\w,]", "", size))
+    return Path("-".join(words))
 
 
 @contextmanager
 def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
-    """Keep the folder and, with timing, this machine to this trigru; wait first for another one that uses them.
+    """Keep a folder, and with `timing` this machine, to this trigru.
 
-    Raises an OSError if the folder cannot be written, or a JaxEnvironmentError.
+    Another trigru that uses them is waited for. Raises an OSError if the folder cannot be
+    written, or a JaxEnvironmentError.
     """
-    from ..processes.scratch import (
-        TIMING,
-        claimed,
-        folder_claim,
-    )  # which needs trigru[bench]
+    # these need the extra `bench`
+    from ..processes.scratch import TIMING, claimed, folder_claim
 
-    def waiting(sentence: str) -> None:
+    def say_waiting(sentence: str) -> None:
         say(f"{sentence} Waiting until it has ended.")
 
     check_folder(folder)
     check_jax()
-    machine = claimed(TIMING, "this machine", waiting) if timing else nullcontext()
-    with claimed(folder_claim(folder), str(folder), waiting), machine:
+    machine_claim = nullcontext()
+    if timing:
+        machine_claim = claimed(TIMING, "this machine", say_waiting)
+    with claimed(folder_claim(folder), str(folder), say_waiting), machine_claim:
         yield
 
 
 def check_folder(folder: Path) -> None:
     """Raise an OSError unless results can be written into a folder."""
-    existing = next(
-        path
-        for path in (folder, *folder.absolute().parents)
-        if path.exists() or path.is_symlink()
-    )
+    existing = folder
+    while not existing.exists() and not existing.is_symlink():
+        existing = existing.absolute().parent
     if not existing.is_dir():
         raise NotADirectoryError(
-            f"{existing} is no folder to write results into. Pass another with --output."
+            f"{existing} is no folder to write results into. Pass another with "
+            "--output."
         )
     if not os.access(existing, os.W_OK):
         raise PermissionError(
