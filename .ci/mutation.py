@@ -21,6 +21,7 @@ from pathlib import Path
 
 PORTS = ("pure", "linen", "nnx", "equinox")
 SHARED = (
+    "gru/checks",
     "gru/recurrence",
     "gru/initializers",
     "parameters/layouts",

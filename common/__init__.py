@@ -23,7 +23,7 @@ _HANDED_ON = {
         "UnavailableError",
     ),
     "gru.initializers": ("for_carry",),
-    "gru.recurrence": (
+    "gru.checks": (
         "check_batch_shape",
         "check_call",
         "clip_lengths",

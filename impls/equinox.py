@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.compat import dotted
-from ..common.gru import initializers, recurrence
+from ..common.gru import checks, initializers, recurrence
 from ..common.parameters.layouts import NO_BIASES, Layout, LayoutRow
 from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
@@ -34,6 +34,9 @@ class GRU(eqx.Module):
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
         carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
+        kernel_init, recurrent_kernel_init, bias_init: JAX initializers in place of the uniform ones of
+            `eqx.nn.GRUCell`, called with the shapes (D, 3H), (H, 3H), and (3H,) and (H,). By default each gate's
+            matrix is drawn by itself, lecun_normal and orthogonal, and biases are zero.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
@@ -63,6 +66,9 @@ class GRU(eqx.Module):
         hidden_size: int,
         carry_init: Callable[..., Any] | None = jax.nn.initializers.zeros,
         *,
+        kernel_init: Callable[..., Any] = initializers.fan_in_per_gate,
+        recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal_per_gate,
+        bias_init: Callable[..., Any] = jax.nn.initializers.zeros,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
         unroll: int = 1,
@@ -70,38 +76,37 @@ class GRU(eqx.Module):
         kernel: str = "stock",
         key: PRNGKeyArray,
     ):
-        fields: Any = {"kernel": kernel, "dtype": dtype, "param_dtype": param_dtype}
-        recurrence.check_model(
+        checks.check_model(
             input_size=input_size,
             hidden_size=hidden_size,
+            dtype=dtype,
+            param_dtype=param_dtype,
             unroll=unroll,
             remat=remat,
-            **fields,
+            kernel=kernel,
         )
-        key_i, key_h, key_c = jax.random.split(key, 3)
-        D, H, self.unroll = (
-            int(input_size),
-            int(hidden_size),
-            int(unroll),
-        )  # static fields are no NumPy integers
+        D = int(input_size)  # static fields are no NumPy integers
+        H = int(hidden_size)
+        key_i, key_h, key_c, key_b, key_n = jax.random.split(key, 5)
+        cell = eqx.nn.GRUCell(D, H, dtype=param_dtype, key=key)
         self.cell = eqx.tree_at(
             lambda cell: (cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n),
-            eqx.filter_eval_shape(
-                eqx.nn.GRUCell, D, H, dtype=param_dtype, key=key
-            ),  # shapes alone: nothing is drawn
+            cell,
             (
-                initializers.fan_in_per_gate(key_i, (D, 3 * H), param_dtype).T,
-                initializers.orthogonal_per_gate(key_h, (H, 3 * H), param_dtype).T,
-                jnp.zeros((3 * H,), param_dtype),
-                jnp.zeros((H,), param_dtype),
+                kernel_init(key_i, (D, 3 * H), param_dtype).T,
+                recurrent_kernel_init(key_h, (H, 3 * H), param_dtype).T,
+                bias_init(key_b, (3 * H,), param_dtype),
+                bias_init(key_n, (H,), param_dtype),
             ),
         )
-        draw = initializers.for_carry(carry_init)
-        self.initial_carry = (
-            None if carry_init is None else draw(key_c, (H,), param_dtype)
-        )
+        self.initial_carry = None
+        if carry_init is not None:
+            draw = initializers.for_carry(carry_init)
+            self.initial_carry = draw(key_c, (H,), param_dtype)
         self.dtype = None if dtype is None else jnp.dtype(dtype)
-        self.remat, self.kernel = remat, kernel
+        self.unroll = int(unroll)
+        self.remat = remat
+        self.kernel = kernel
 
     def __call__(
         self,
@@ -126,14 +131,35 @@ class GRU(eqx.Module):
         Returns the final carry (H,) and the outputs (T, H), in the dtype of the computation.
         Raises an InputError for arrays or flags that do not fit each other or the model.
         """
-        loop = recurrence.begin(x, carry, lengths, resets, reverse, **self._fields())
+        checks.check_call(
+            x,
+            carry,
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            input_size=self.cell.input_size,
+            hidden_size=self.cell.hidden_size,
+            batched=False,
+        )
+        loop = recurrence.begin(
+            x,
+            carry,
+            self.get_initial_carry(),
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            dtype=self.dtype,
+        )
         cell = recurrence.cast(self.cell, loop.dtype)
         if recurrence.is_fused(self.kernel, loop.dtype):
             weights = recurrence.Weights(
-                cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n
+                kernel_i=cell.weight_ih.T,  # (D, 3H)
+                kernel_h=cell.weight_hh.T,  # (H, 3H)
+                bias=cell.bias,  # (3H,)
+                bias_n=cell.bias_n,  # (H,)
             )
-            return loop.run_fused(weights, self.unroll, self.remat)
-        return loop.run(lambda h, x: cell(x, h), self.unroll, self.remat)
+            return loop.run_fused(weights, unroll=self.unroll, remat=self.remat)
+        return loop.run(lambda h, x: cell(x, h), unroll=self.unroll, remat=self.remat)
 
     def step(
         self,
@@ -147,24 +173,32 @@ class GRU(eqx.Module):
         Returns the carry and the output, which are the same (H,), in the dtype of the computation.
         Raises an InputError for arrays that do not fit each other or the model.
         """
-        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
-        h = recurrence.cast(self.cell, h.dtype)(x, h)
+        checks.check_call(
+            x,
+            carry,
+            reset=reset,
+            time=False,
+            input_size=self.cell.input_size,
+            hidden_size=self.cell.hidden_size,
+            batched=False,
+        )
+        initial = self.get_initial_carry()  # (H,)
+        h, x = recurrence.begin_step(x, carry, initial, reset=reset, dtype=self.dtype)
+        cell = recurrence.cast(self.cell, h.dtype)
+        h = cell(x, h)
         return h, h
 
     def get_initial_carry(
         self, batch_shape: tuple[int, ...] = ()
     ) -> Float[Array, "*batch hidden"]:
         """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
-        return recurrence.initial_carry(batch_shape, **self._fields())
-
-    def _fields(self) -> dict[str, Any]:
-        fields = {
-            "params": self.cell,
-            "initial_carry": self.initial_carry,
-            "dtype": self.dtype,
-            "batched": False,
-        }
-        return _sizes(self) | fields
+        checks.check_batch_shape(batch_shape)
+        params = jax.tree.leaves((self.cell, self.initial_carry))
+        dtype = checks.computation_dtype(self.dtype, *params)
+        shape = (*batch_shape, self.cell.hidden_size)
+        if self.initial_carry is None:
+            return jnp.zeros(shape, dtype)
+        return jnp.broadcast_to(jnp.asarray(self.initial_carry, dtype), shape)
 
 
 def time_major(
@@ -189,42 +223,39 @@ def time_major(
     >>> carry.shape, outputs.shape
     ((2, 8), (5, 2, 8))
     """
-    return _apply(gru, x, carry, lengths, resets, reverse, time_major=True)
+    return _over_batch(gru, x, carry, lengths, resets, reverse, time_major=True)
 
 
-def _apply(gru, x, carry, lengths, resets, reverse, time_major):
-    masks = {
-        "lengths": lengths,
-        "resets": resets,
-        "reverse": reverse,
-        "time_major": time_major,
-    }
-    recurrence.check_call(x, carry, **_sizes(gru), **masks)
-    batch = int(time_major)  # the axis of x, resets and outputs to map next
+def _over_batch(gru: Any, x, carry, lengths, resets, reverse, time_major):
+    """Run a GRU over any number of batch axes, each array mapped over its own."""
+    checks.check_call(
+        x,
+        carry,
+        lengths=lengths,
+        resets=resets,
+        reverse=reverse,
+        time_major=time_major,
+        input_size=gru.cell.input_size,
+        hidden_size=gru.cell.hidden_size,
+    )
     if lengths is not None:  # of which jax.vmap makes 32 bits where they have 64
-        lengths = recurrence.clip_lengths(lengths, np.shape(x)[0 if time_major else -2])
-    if (
-        carry is not None
-    ):  # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
+        time_axis = 0 if time_major else -2
+        lengths = checks.clip_lengths(lengths, np.shape(x)[time_axis])
+    if carry is not None:
+        # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
         carry = jnp.asarray(carry)
 
-    def one(x, resets, carry, lengths):
+    def call(x, resets, carry, lengths):
         return gru(x, carry, lengths=lengths, resets=resets, reverse=reverse)
 
-    over_batch = _over_batch(
-        one, np.ndim(x) - 2, in_axes=(batch, batch, 0, 0), out_axes=(0, batch)
-    )
-    return over_batch(x, resets, carry, lengths)
-
-
-def _over_batch(function, axes, **mapped):
-    for _ in range(axes):
-        function = jax.vmap(function, **mapped)
-    return function
-
-
-def _sizes(gru):
-    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
+    batch_axis = 1 if time_major else 0  # of x, resets and outputs
+    for _ in range(np.ndim(x) - 2):
+        call = jax.vmap(
+            call,
+            in_axes=(batch_axis, batch_axis, 0, 0),
+            out_axes=(0, batch_axis),
+        )
+    return call(x, resets, carry, lengths)
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -331,22 +362,38 @@ class EquinoxPort(Port):
         reverse=False,
         time_major=False,
     ):
-        return _apply(model, x, carry, lengths, resets, reverse, time_major)
+        return _over_batch(model, x, carry, lengths, resets, reverse, time_major)
 
     def step(self, model, x, carry=None, *, reset=None):
-        recurrence.check_call(x, carry, **_sizes(model), reset=reset, time=False)
-        return _over_batch(
-            lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1
-        )(x, carry, reset)
+        checks.check_call(
+            x,
+            carry,
+            reset=reset,
+            time=False,
+            input_size=model.cell.input_size,
+            hidden_size=model.cell.hidden_size,
+        )
+
+        def step(x, carry, reset):
+            return model.step(x, carry, reset=reset)
+
+        for _ in range(np.ndim(x) - 1):
+            step = jax.vmap(step)
+        return step(x, carry, reset)
 
     def classify(self, model, x, lengths=None):
-        recurrence.check_call(x, **_sizes(model.gru), lengths=lengths)
-        lengths = (
-            None
-            if lengths is None
-            else recurrence.clip_lengths(lengths, np.shape(x)[-2])
+        checks.check_call(
+            x,
+            lengths=lengths,
+            input_size=model.gru.cell.input_size,
+            hidden_size=model.gru.cell.hidden_size,
         )
-        return _over_batch(model, np.ndim(x) - 2)(x, lengths)
+        if lengths is not None:
+            lengths = checks.clip_lengths(lengths, np.shape(x)[-2])
+        call = model
+        for _ in range(np.ndim(x) - 2):
+            call = jax.vmap(call)
+        return call(x, lengths)
 
     call_styles = (
         CallStyle("filter_jit", "eqx.filter_jit(f)(model, x)", _filtered, source=_DOCS),

@@ -5,7 +5,6 @@ matrices, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bi
 """
 
 from collections.abc import Callable
-from inspect import signature
 from typing import Any
 
 import flax.linen as nn
@@ -15,18 +14,13 @@ import jax.numpy as jnp
 from flax.training.train_state import TrainState
 from jaxtyping import Array, Bool, Float, Integer
 
-from ..common.gru import initializers, recurrence
+from ..common.gru import checks, initializers, recurrence
 from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
 from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
 from ..common.port.styles import carrying_program, shared_styles
 from . import uses
 
 __all__ = ["GRU", "PORT", "Model"]
-
-#: `nn.scan` traces its body twice unless it is told that this makes no parameters; Flax 0.10.2 always does.
-_TRACED_ONCE: Any = dict.fromkeys(
-    {"check_constancy_invariants"} & signature(nn.scan).parameters.keys(), False
-)
 
 
 class GRU(nn.Module):
@@ -66,26 +60,29 @@ class GRU(nn.Module):
     bias_init: Callable[..., Any] = nn.initializers.zeros
 
     def setup(self):
-        fields: Any = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        loop = {"unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
-        recurrence.check_model(features=self.features, **loop, **fields)
-        inits: Any = {
-            "kernel_init": self.kernel_init,
-            "recurrent_kernel_init": self.recurrent_kernel_init,
-        }
+        checks.check_model(
+            features=self.features,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            unroll=self.unroll,
+            remat=self.remat,
+            kernel=self.kernel,
+        )
         self.cell = nn.GRUCell(
-            self.features, **inits, bias_init=self.bias_init, **fields
+            self.features,
+            kernel_init=self.kernel_init,
+            recurrent_kernel_init=self.recurrent_kernel_init,
+            bias_init=self.bias_init,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
         )
-        draw, shape = (
-            initializers.for_carry(self.carry_init, nn.meta.unbox),
-            (self.features,),
-        )
-        learned = self.carry_init is not None
-        self.initial_carry = (
-            self.param("initial_carry", draw, shape, self.param_dtype)
-            if learned
-            else None
-        )
+        self.initial_carry = None
+        if self.carry_init is not None:
+            draw = initializers.for_carry(self.carry_init, unbox=nn.meta.unbox)
+            shape = (self.features,)
+            self.initial_carry = self.param(
+                "initial_carry", draw, shape, self.param_dtype
+            )
 
     def __call__(
         self,
@@ -110,24 +107,40 @@ class GRU(nn.Module):
         Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
         Raises an InputError for arrays or flags that do not fit each other or the model.
         """
-        loop = recurrence.begin(
-            x, carry, lengths, resets, reverse, time_major, **self._fields()
+        checks.check_call(
+            x,
+            carry,
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            time_major=time_major,
+            input_size=self._input_size(),
+            hidden_size=self.features,
         )
-        if (
-            recurrence.is_fused(self.kernel, loop.dtype) and self._params()
-        ):  # else the cell makes its parameters first
-            return loop.run_fused(self._weights(loop.dtype), self.unroll, self.remat)
+        self._make_parameters(x)
+        loop = recurrence.begin(
+            x,
+            carry,
+            self.get_initial_carry(),
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            time_major=time_major,
+            dtype=self.dtype,
+        )
+        if recurrence.is_fused(self.kernel, loop.dtype):
+            weights = self._weights(loop.dtype)
+            return loop.run_fused(weights, unroll=self.unroll, remat=self.remat)
 
         def advance(gru, h, inputs):
-            return recurrence.advance(
-                lambda h, x: gru.cell(h, x)[0], h, loop.initial, inputs
-            )
+            def cell(h, x):
+                return gru.cell(h, x)[0]
+
+            return loop.advance(cell, h, inputs)
 
         if self.remat:
-            advance = nn.remat(
-                advance,
-                prevent_cse=recurrence.prevent_cse(self.unroll, loop.by_time[0]),
-            )
+            prevent_cse = recurrence.prevent_cse(self.unroll, loop.x)
+            advance = nn.remat(advance, prevent_cse=prevent_cse)
         scan = nn.scan(
             advance,
             variable_broadcast="params",
@@ -135,7 +148,6 @@ class GRU(nn.Module):
             out_axes=loop.time_axis,
             reverse=reverse,
             unroll=self.unroll,
-            **(_TRACED_ONCE if self._params() else {}),
         )
         return scan(self, loop.h, loop.by_time)
 
@@ -151,43 +163,61 @@ class GRU(nn.Module):
         Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
         Raises an InputError for arrays that do not fit each other or the model.
         """
-        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
+        checks.check_call(
+            x,
+            carry,
+            reset=reset,
+            time=False,
+            input_size=self._input_size(),
+            hidden_size=self.features,
+        )
+        self._make_parameters(x)
+        initial = self.get_initial_carry()  # (H,)
+        h, x = recurrence.begin_step(x, carry, initial, reset=reset, dtype=self.dtype)
         return self.cell(h, x)
 
     def get_initial_carry(
         self, batch_shape: tuple[int, ...] = ()
     ) -> Float[Array, "*batch hidden"]:
         """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
-        return recurrence.initial_carry(batch_shape, **self._fields())
+        checks.check_batch_shape(batch_shape)
+        params = jax.tree.leaves((self._cell_params(), self.initial_carry))
+        if not params:  # before the cell makes them
+            params = [jnp.zeros((), self.param_dtype)]
+        dtype = checks.computation_dtype(self.dtype, *params)
+        shape = (*batch_shape, self.features)
+        if self.initial_carry is None:
+            return jnp.zeros(shape, dtype)
+        return jnp.broadcast_to(jnp.asarray(self.initial_carry, dtype), shape)
 
-    def _fields(self):
-        cell = self._params()
-        sizes = {
-            "input_size": cell["in"]["kernel"].shape[0] if cell else None,
-            "hidden_size": self.features,
-        }
-        params = cell or jnp.dtype(self.param_dtype)
-        return {
-            **sizes,
-            "params": params,
-            "initial_carry": self.initial_carry,
-            "dtype": self.dtype,
-        }
-
-    def _params(self):
+    def _cell_params(self):
         """The cell's parameters without boxes; none before they are made, in `init` or with `mutable=["params"]`."""
-        return nn.meta.unbox(self.variables.get("params", {}).get("cell", {}))
+        params = self.variables.get("params", {})
+        return nn.meta.unbox(params.get("cell", {}))
+
+    def _input_size(self):
+        """D; None before the cell makes its parameters."""
+        params = self._cell_params()
+        return params["in"]["kernel"].shape[0] if params else None
+
+    def _make_parameters(self, x):
+        """Let the cell make its parameters, which it does in its first call, before a loop does that call."""
+        if not self._cell_params():
+            h = jnp.zeros((1, self.features), self.param_dtype)
+            x = jnp.zeros((1, x.shape[-1]), self.param_dtype)
+            self.cell(h, x)
 
     def _weights(self, dtype):
-        cell = recurrence.cast(self._params(), dtype)
-        kernel_i = jnp.concatenate(
-            [cell[f"i{gate}"]["kernel"] for gate in "rzn"], axis=1
-        )  # (D, 3H)
-        kernel_h = jnp.concatenate(
-            [cell[f"h{gate}"]["kernel"] for gate in "rzn"], axis=1
-        )  # (H, 3H)
-        bias = jnp.concatenate([cell[f"i{gate}"]["bias"] for gate in "rzn"])  # (3H,)
-        return recurrence.Weights(kernel_i, kernel_h, bias, bias_n=cell["hn"]["bias"])
+        cell = recurrence.cast(self._cell_params(), dtype)
+        kernels_i = [cell[name]["kernel"] for name in ("ir", "iz", "in")]
+        kernels_h = [cell[name]["kernel"] for name in ("hr", "hz", "hn")]
+        biases = [cell[name]["bias"] for name in ("ir", "iz", "in")]
+        return recurrence.Weights(
+            kernel_i=jnp.concatenate(kernels_i, axis=1),  # (D, 3H)
+            kernel_h=jnp.concatenate(kernels_h, axis=1),  # (H, 3H)
+            bias=jnp.concatenate(biases),  # (3H,)
+            bias_n=cell["hn"]["bias"],  # (H,)
+        )
 
 
 # The port ---------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
-from ..common.gru import initializers, recurrence
+from ..common.gru import checks, initializers, recurrence
 from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
 from ..common.port.protocol import (
     CallStyle,
@@ -52,21 +52,30 @@ class GRUCell(nnx.RNNCellBase):
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        D, H = in_features, hidden_features
-        fields: Any = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.in_features, self.hidden_features, self.dtype, self.param_dtype = (
-            D,
-            H,
-            dtype,
-            param_dtype,
-        )
+        self.in_features = in_features
+        self.hidden_features = hidden_features
+        self.dtype = dtype
+        self.param_dtype = param_dtype
         self.dense_i = nnx.Linear(
-            D, 3 * H, kernel_init=kernel_init, bias_init=bias_init, **fields
+            in_features,
+            3 * hidden_features,
+            kernel_init=kernel_init,
+            bias_init=bias_init,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            rngs=rngs,
         )
         self.dense_h = nnx.Linear(
-            H, 3 * H, kernel_init=recurrent_kernel_init, use_bias=False, **fields
+            hidden_features,
+            3 * hidden_features,
+            use_bias=False,
+            kernel_init=recurrent_kernel_init,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            rngs=rngs,
         )
-        self.hn_bias = nnx.Param(bias_init(rngs.params(), (H,), param_dtype))
+        hn_bias = bias_init(rngs.params(), (hidden_features,), param_dtype)
+        self.hn_bias = nnx.Param(hn_bias)
 
     def __call__(
         self,
@@ -74,12 +83,10 @@ class GRUCell(nnx.RNNCellBase):
         inputs: Float[Array, "*batch features"],
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
         """Run one time step; returns the next carry and the output, which are the same (*batch, H)."""
-        gi_r, gi_z, gi_n = jnp.split(
-            self.dense_i(inputs), 3, axis=-1
-        )  # each (*batch, H)
-        gh_r, gh_z, gh_n = jnp.split(
-            self.dense_h(carry), 3, axis=-1
-        )  # each (*batch, H)
+        gi = self.dense_i(inputs)  # (*batch, 3H)
+        gh = self.dense_h(carry)  # (*batch, 3H)
+        gi_r, gi_z, gi_n = jnp.split(gi, 3, axis=-1)  # each (*batch, H)
+        gh_r, gh_z, gh_n = jnp.split(gh, 3, axis=-1)  # each (*batch, H)
         r = jax.nn.sigmoid(gi_r + gh_r)
         z = jax.nn.sigmoid(gi_z + gh_z)
         b_n = jnp.asarray(self.hn_bias[...], gh_n.dtype)
@@ -142,34 +149,34 @@ class GRU(nnx.Module):
         kernel: str = "stock",
         rngs: nnx.Rngs,
     ):
-        D, H = in_features, hidden_features
-        fields: Any = {"dtype": dtype, "param_dtype": param_dtype}
-        recurrence.check_model(
-            in_features=D,
-            hidden_features=H,
+        checks.check_model(
+            in_features=in_features,
+            hidden_features=hidden_features,
+            dtype=dtype,
+            param_dtype=param_dtype,
             unroll=unroll,
             remat=remat,
             kernel=kernel,
-            **fields,
         )
-        inits = {
-            "kernel_init": kernel_init,
-            "recurrent_kernel_init": recurrent_kernel_init,
-            "bias_init": bias_init,
-        }
-        self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
-        draw = initializers.for_carry(
-            carry_init,
-            lambda drawn: (
-                drawn.raw_value if isinstance(drawn, nnx.VariableMetadata) else drawn
-            ),
+        self.cell = GRUCell(
+            in_features,
+            hidden_features,
+            kernel_init=kernel_init,
+            recurrent_kernel_init=recurrent_kernel_init,
+            bias_init=bias_init,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            rngs=rngs,
         )
-        self.initial_carry = (
-            None
-            if carry_init is None
-            else nnx.Param(draw(rngs.params(), (H,), param_dtype))
-        )
-        self.unroll, self.remat, self.kernel = unroll, remat, kernel
+        if carry_init is None:
+            self.initial_carry = None
+        else:
+            draw = initializers.for_carry(carry_init, unbox=_unbox)
+            initial_carry = draw(rngs.params(), (hidden_features,), param_dtype)
+            self.initial_carry = nnx.Param(initial_carry)
+        self.unroll = unroll
+        self.remat = remat
+        self.kernel = kernel
 
     def __call__(
         self,
@@ -194,16 +201,36 @@ class GRU(nnx.Module):
         Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
         Raises an InputError for arrays or flags that do not fit each other or the model.
         """
+        checks.check_call(
+            x,
+            carry,
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            time_major=time_major,
+            input_size=self.cell.in_features,
+            hidden_size=self.cell.hidden_features,
+        )
         loop = recurrence.begin(
-            x, carry, lengths, resets, reverse, time_major, **self._fields()
+            x,
+            carry,
+            self.get_initial_carry(),
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            time_major=time_major,
+            dtype=self.cell.dtype,
         )
         if recurrence.is_fused(self.kernel, loop.dtype):
-            return loop.run_fused(
-                recurrence.cast(self._weights(), loop.dtype), self.unroll, self.remat
-            )
+            weights = recurrence.cast(self._weights(), loop.dtype)
+            return loop.run_fused(weights, unroll=self.unroll, remat=self.remat)
+
+        def cell(h, x):
+            return self.cell(h, x)[0]
+
         # by jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
-        return loop.run(lambda h, x: self.cell(h, x)[0], self.unroll, self.remat)
+        return loop.run(cell, unroll=self.unroll, remat=self.remat)
 
     def step(
         self,
@@ -217,35 +244,47 @@ class GRU(nnx.Module):
         Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
         Raises an InputError for arrays that do not fit each other or the model.
         """
-        h, x = recurrence.begin_step(x, carry, reset, **self._fields())
+        checks.check_call(
+            x,
+            carry,
+            reset=reset,
+            time=False,
+            input_size=self.cell.in_features,
+            hidden_size=self.cell.hidden_features,
+        )
+        initial = self.get_initial_carry()  # (H,)
+        h, x = recurrence.begin_step(
+            x, carry, initial, reset=reset, dtype=self.cell.dtype
+        )
         return self.cell(h, x)
 
     def get_initial_carry(
         self, batch_shape: tuple[int, ...] = ()
     ) -> Float[Array, "*batch hidden"]:
         """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
-        return recurrence.initial_carry(batch_shape, **self._fields())
-
-    def _fields(self):
-        cell = self.cell
-        sizes = {"input_size": cell.in_features, "hidden_size": cell.hidden_features}
-        h = None if self.initial_carry is None else self.initial_carry[...]
-        return {
-            **sizes,
-            "params": self._weights(),
-            "initial_carry": h,
-            "dtype": cell.dtype,
-        }
+        checks.check_batch_shape(batch_shape)
+        shape = (*batch_shape, self.cell.hidden_features)
+        initial = None if self.initial_carry is None else self.initial_carry[...]
+        dtype = checks.computation_dtype(self.cell.dtype, *self._weights(), initial)
+        if initial is None:
+            return jnp.zeros(shape, dtype)
+        return jnp.broadcast_to(jnp.asarray(initial, dtype), shape)
 
     def _weights(self):
         cell: Any = self.cell
-        params = (
-            cell.dense_i.kernel,
-            cell.dense_h.kernel,
-            cell.dense_i.bias,
-            cell.hn_bias,
+        return recurrence.Weights(
+            kernel_i=cell.dense_i.kernel[...],  # (D, 3H)
+            kernel_h=cell.dense_h.kernel[...],  # (H, 3H)
+            bias=cell.dense_i.bias[...],  # (3H,)
+            bias_n=cell.hn_bias[...],  # (H,)
         )
-        return recurrence.Weights(*(p[...] for p in params))
+
+
+def _unbox(drawn):
+    """The array that an initializer drew, which may stand in a box of `nnx.with_metadata`."""
+    if isinstance(drawn, nnx.VariableMetadata):
+        return drawn.raw_value
+    return drawn
 
 
 # The port ---------------------------------------------------------------------------------------------------

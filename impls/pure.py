@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
-from ..common.gru import initializers, recurrence
+from ..common.gru import checks, initializers, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.protocol import (
     ModelClass,
@@ -45,6 +45,9 @@ def init(
     hidden_size: int,
     carry_init: Callable[..., Any] | None = jax.nn.initializers.zeros,
     *,
+    kernel_init: Callable[..., Any] = initializers.fan_in_per_gate,
+    recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal_per_gate,
+    bias_init: Callable[..., Any] = jax.nn.initializers.zeros,
     param_dtype: Any = jnp.float32,
     key: PRNGKeyArray,
 ) -> Params:
@@ -54,27 +57,29 @@ def init(
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
         carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
+        kernel_init, recurrent_kernel_init, bias_init: initializers of (D, 3H), of (H, 3H), and of (3H,) and (H,); by
+            default each gate's matrix is drawn by itself, lecun_normal and orthogonal, and biases are zero.
         param_dtype: of the parameters.
         key: for the parameters.
 
     Raises an InputError for a size below 1, a dtype that is not a floating-point one, or a `carry_init` that fails.
     """
-    recurrence.check_model(
-        input_size=input_size,
-        hidden_size=hidden_size,
-        dtype=None,
-        param_dtype=param_dtype,
+    checks.check_model(
+        input_size=input_size, hidden_size=hidden_size, param_dtype=param_dtype
     )
-    D, H = input_size, hidden_size
-    key_i, key_h, key_c = jax.random.split(key, 3)
+    D = input_size
+    H = hidden_size
+    key_i, key_h, key_c, key_b, key_n = jax.random.split(key, 5)
+    initial_carry = None
+    if carry_init is not None:
+        draw = initializers.for_carry(carry_init)
+        initial_carry = draw(key_c, (H,), param_dtype)
     return Params(
-        kernel_i=initializers.fan_in_per_gate(key_i, (D, 3 * H), param_dtype),
-        kernel_h=initializers.orthogonal_per_gate(key_h, (H, 3 * H), param_dtype),
-        bias=jnp.zeros((3 * H,), param_dtype),
-        bias_n=jnp.zeros((H,), param_dtype),
-        initial_carry=None
-        if carry_init is None
-        else initializers.for_carry(carry_init)(key_c, (H,), param_dtype),
+        kernel_i=kernel_init(key_i, (D, 3 * H), param_dtype),
+        kernel_h=recurrent_kernel_init(key_h, (H, 3 * H), param_dtype),
+        bias=bias_init(key_b, (3 * H,), param_dtype),
+        bias_n=bias_init(key_n, (H,), param_dtype),
+        initial_carry=initial_carry,
     )
 
 
@@ -118,14 +123,31 @@ def gru(
     >>> carry.shape, outputs.shape
     ((2, 8), (2, 5, 8))
     """
-    recurrence.check_model(unroll=unroll, remat=remat, kernel=kernel, dtype=dtype)
-    loop = recurrence.begin(
-        x, carry, lengths, resets, reverse, time_major, **_fields(params, dtype)
+    checks.check_model(unroll=unroll, remat=remat, kernel=kernel, dtype=dtype)
+    checks.check_call(
+        x,
+        carry,
+        lengths=lengths,
+        resets=resets,
+        reverse=reverse,
+        time_major=time_major,
+        input_size=params.kernel_i.shape[0],
+        hidden_size=params.bias_n.shape[0],
     )
-    weights = recurrence.Weights(*recurrence.cast(params[:4], loop.dtype))
+    loop = recurrence.begin(
+        x,
+        carry,
+        get_initial_carry(params, dtype=dtype),
+        lengths=lengths,
+        resets=resets,
+        reverse=reverse,
+        time_major=time_major,
+        dtype=dtype,
+    )
+    weights = _weights(params, loop.dtype)
     if recurrence.is_fused(kernel, loop.dtype):
-        return loop.run_fused(weights, unroll, remat)
-    return loop.run(partial(_cell, weights), unroll, remat)
+        return loop.run_fused(weights, unroll=unroll, remat=remat)
+    return loop.run(partial(_cell, weights), unroll=unroll, remat=remat)
 
 
 def gru_step(
@@ -141,9 +163,17 @@ def gru_step(
     Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
     Raises an InputError for arrays or a dtype that do not fit.
     """
-    recurrence.check_model(dtype=dtype)
-    h, x = recurrence.begin_step(x, carry, reset, **_fields(params, dtype))
-    h = _cell(recurrence.Weights(*recurrence.cast(params[:4], h.dtype)), h, x)
+    checks.check_call(
+        x,
+        carry,
+        reset=reset,
+        time=False,
+        input_size=params.kernel_i.shape[0],
+        hidden_size=params.bias_n.shape[0],
+    )
+    initial = get_initial_carry(params, dtype=dtype)  # (H,)
+    h, x = recurrence.begin_step(x, carry, initial, reset=reset, dtype=dtype)
+    h = _cell(_weights(params, h.dtype), h, x)
     return h, h
 
 
@@ -151,25 +181,33 @@ def get_initial_carry(
     params: Params, batch_shape: tuple[int, ...] = (), *, dtype: Any = None
 ) -> Float[Array, "*batch hidden"]:
     """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
-    recurrence.check_model(dtype=dtype)
-    return recurrence.initial_carry(batch_shape, **_fields(params, dtype))
+    checks.check_model(dtype=dtype)
+    checks.check_batch_shape(batch_shape)
+    dtype = checks.computation_dtype(dtype, *params)
+    shape = (*batch_shape, params.bias_n.shape[0])
+    if params.initial_carry is None:
+        return jnp.zeros(shape, dtype)
+    return jnp.broadcast_to(jnp.asarray(params.initial_carry, dtype), shape)
+
+
+def _weights(params: Params, dtype: Any) -> recurrence.Weights:
+    weights = recurrence.Weights(
+        params.kernel_i, params.kernel_h, params.bias, params.bias_n
+    )
+    return recurrence.cast(weights, dtype)
 
 
 def _cell(weights: recurrence.Weights, h: Array, x: Array) -> Array:
-    return recurrence.cell(weights, h, x @ weights.kernel_i)[0]
-
-
-def _fields(params: Params, dtype: Any) -> dict[str, Any]:
-    sizes = {
-        "input_size": params.kernel_i.shape[0],
-        "hidden_size": params.bias_n.shape[0],
-    }
-    return {
-        **sizes,
-        "params": params[:4],
-        "initial_carry": params.initial_carry,
-        "dtype": dtype,
-    }
+    """The next state (*batch, H) after h (*batch, H), for inputs x (*batch, D)."""
+    gi = x @ weights.kernel_i  # (*batch, 3H)
+    gi = gi + jnp.broadcast_to(weights.bias, gi.shape)
+    gh = h @ weights.kernel_h  # (*batch, 3H)
+    gi_r, gi_z, gi_n = jnp.split(gi, 3, axis=-1)  # each (*batch, H)
+    gh_r, gh_z, gh_n = jnp.split(gh, 3, axis=-1)  # each (*batch, H)
+    r = jax.nn.sigmoid(gi_r + gh_r)
+    z = jax.nn.sigmoid(gi_z + gh_z)
+    n = jnp.tanh(gi_n + r * (gh_n + jnp.broadcast_to(weights.bias_n, gh_n.shape)))
+    return (1 - z) * n + z * h
 
 
 # The port ---------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ The equations are those of `trigru.common.equality.oracle`. docs/kernel.md has t
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -76,28 +77,40 @@ def fused_scan(
     ((2, 8), (5, 2, 8))
     """
     # in a jax.shard_map, each gradient is summed over the steps before devices exchange it
-    x, carry, initial, *own = vary_alike(x, carry, initial, *weights)
-    weights = Weights(*own)
+    x, carry, initial, *varying = vary_alike(x, carry, initial, *weights)
+    weights = Weights(*varying)
 
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
-        return _loop(reverse, unroll, weights, h, initial, *by_time)
+        x, resets, active = by_time
+        return _loop(reverse, unroll, weights, h, initial, x, resets, active)
 
     by_time = (x, resets, active)
     if not remat:
         return advance(carry, by_time)
-    chunks, left = _cut(by_time, math.isqrt(x.shape[0] - 1) + 1, reverse)
-    one_chunk = jax.checkpoint(advance, prevent_cse=prevent_cse(1, chunks[0]))
-    carry, outputs = jax.lax.scan(one_chunk, carry, chunks, reverse=reverse)
-    outputs = outputs.reshape(-1, *outputs.shape[2:])
-    if left:
-        carry, last = jax.checkpoint(advance)(carry, left)
-        outputs = jnp.concatenate([last, outputs] if reverse else [outputs, last])
-    return carry, outputs
+
+    chunk = math.isqrt(x.shape[0] - 1) + 1
+    chunks, left_over = _cut(by_time, chunk, reverse)
+    advance_chunk = jax.checkpoint(advance, prevent_cse=prevent_cse(1, chunks[0]))
+    carry, outputs = jax.lax.scan(advance_chunk, carry, chunks, reverse=reverse)
+    outputs = outputs.reshape(-1, *outputs.shape[2:])  # (T, *batch, H)
+    if left_over is None:
+        return carry, outputs
+
+    carry, last_outputs = jax.checkpoint(advance)(carry, left_over)
+    parts = [last_outputs, outputs] if reverse else [outputs, last_outputs]
+    return carry, jnp.concatenate(parts)
 
 
 def prevent_cse(unroll: int, x: Array) -> bool:
     """False in a loop over x (T, ...), which XLA keeps apart from the forward pass; fully unrolled, there is none."""
     return unroll >= x.shape[0]
+
+
+def restart(reset: Array | None, initial: Array, h: Array) -> Array:
+    """The initial state where there is a reset; of one step or of all."""
+    if reset is None:
+        return h
+    return jnp.where(reset[..., None], initial, h)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -108,21 +121,13 @@ def _loop(
     h: Array,
     initial: Array,
     x: Array,
-    resets: Any,
-    active: Any,
-) -> Any:
+    resets: Array | None,
+    active: Array | None,
+) -> tuple[Array, Array]:
     """Run all steps in one loop. Without a derivative, nothing is kept for one."""
     scan = partial(jax.lax.scan, reverse=reverse, unroll=unroll)
-    last, after = _run(
-        scan,
-        weights,
-        h,
-        initial,
-        x,
-        resets,
-        active,
-        lambda before, after, residuals: after,
-    )
+    by_time = (x, resets, active)
+    last, after = _run(scan, weights, h, initial, by_time, _keep_state_after)
     return last, _outputs(after, active)
 
 
@@ -133,79 +138,86 @@ def _derivative(reverse: bool, unroll: int, primals: Any, tangents: Any) -> Any:
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
 
-    kept = _run(
-        scan,
-        weights,
-        h,
-        initial,
-        x,
-        resets,
-        active,
-        lambda before, after, residuals: (before, residuals),
-    )
-    last, (states, residuals) = kept
-    after = jnp.concatenate(
-        [last[None], states[:-1]] if reverse else [states[1:], last[None]]
-    )  # each step
-    u, u_n = _outside(weights, t_weights, x, t_x, restart(resets, initial, states))
-    t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
-    t_initial = t_initial if resets is None else each(t_initial, x)
+    by_time = (x, resets, active)
+    last, kept = _run(scan, weights, h, initial, by_time, _keep_for_derivative)
+    before, residuals = kept  # before: (T, *batch, H)
+    if reverse:
+        after = jnp.concatenate([last[None], before[:-1]])
+    else:
+        after = jnp.concatenate([before[1:], last[None]])
+
+    started = restart(resets, initial, before)  # each step from here
+    u, u_n = _outside_the_loop(weights, t_weights, x, t_x, started)
+    if is_zero(t_h):
+        t_h = jnp.zeros_like(h)
+    if is_zero(t_initial):
+        t_initial = jnp.zeros_like(h)
+    if resets is not None:
+        t_initial = each(t_initial, x)
 
     def run(t_h: Array, t_initial: Array, u: Array, u_n: Array) -> tuple[Array, Array]:
-        def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
-            u, u_n, h, reset, on, residuals = step
-            t_before = t_h
-            h, t_h = restart(reset, initial, h), restart(reset, t_initial, t_h)
-            r, z, n, a = residuals
-            r_slope, z_slope, n_slope, h_by_z = (
-                r * (1 - r),
-                z * (1 - z),
-                1 - n * n,
-                h - n,
-            )  # each (*batch, H)
-            t_r, t_z, t_a = jnp.split(
-                t_h @ weights.kernel_h + u, 3, axis=-1
-            )  # each (*batch, H)
-            t_r, t_z = r_slope * t_r, z_slope * t_z
+        def advance(t_before: Array, step: Any) -> tuple[Array, Array]:
+            u, u_n, h, reset, is_active, residuals = step
+            h = restart(reset, initial, h)
+            t_h = restart(reset, t_initial, t_before)
+            r, z, n, a = residuals  # each (*batch, H)
+
+            r_slope = r * (1 - r)
+            z_slope = z * (1 - z)
+            n_slope = 1 - n * n
+            h_by_z = h - n
+            t_gates = t_h @ weights.kernel_h + u  # (*batch, 3H)
+            t_r, t_z, t_a = jnp.split(t_gates, 3, axis=-1)  # each (*batch, H)
+            t_r = r_slope * t_r
+            t_z = z_slope * t_z
             t_n = n_slope * (u_n + t_r * a + r * t_a)
             t_next = (1 - z) * t_n + z * t_h + h_by_z * t_z
-            t_next = _pause(on, t_next, t_before)
+
+            t_next = _pause(is_active, t_next, t_before)
             return t_next, t_next
 
         # what follows from r, z, n and a is computed again in the backward pass: only these are kept
         advance = jax.checkpoint(advance, prevent_cse=prevent_cse(unroll, x))
-        return scan(advance, t_h, (u, u_n, states, resets, active, residuals))
+        return scan(advance, t_h, (u, u_n, before, resets, active, residuals))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
     return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
 
 
+def _keep_state_after(before: Array, after: Array, residuals: Any) -> Array:
+    return after
+
+
+def _keep_for_derivative(before: Array, after: Array, residuals: Any) -> Any:
+    return before, residuals
+
+
 def _run(
-    scan: Any,
+    scan: Callable[..., Any],
     weights: Weights,
     h: Array,
     initial: Array,
-    x: Array,
-    resets: Any,
-    active: Any,
-    keep: Any,
+    by_time: tuple[Array, Array | None, Array | None],
+    keep: Callable[[Array, Array, Any], Any],
 ) -> tuple[Array, Any]:
     """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at each step, stacked.
 
     The state before a step is that before a reset.
     """
-    first = _multiplies_first(x)
+    x, resets, active = by_time
+    multiplies_first = _multiplies_first(x)
+    if multiplies_first:
+        x = x @ weights.kernel_i  # (T, *batch, 3H)
 
-    def advance(h: Array, step: Any) -> tuple[Array, Any]:
-        x, reset, on = step
-        before, h = h, restart(reset, initial, h)
-        after, residuals = cell(weights, h, x if first else x @ weights.kernel_i)
-        after = _pause(
-            on, after, before
-        )  # and not h: where a step does not count, nor does its reset
+    def advance(before: Array, step: Any) -> tuple[Array, Any]:
+        x, reset, is_active = step
+        gi = x if multiplies_first else x @ weights.kernel_i  # (*batch, 3H)
+        after, residuals = _cell(weights, restart(reset, initial, before), gi)
+        # to the state before the reset: where a step does not count, nor does its reset
+        after = _pause(is_active, after, before)
         return after, keep(before, after, residuals)
 
-    return scan(advance, h, (x @ weights.kernel_i if first else x, resets, active))
+    return scan(advance, h, (x, resets, active))
 
 
 def _multiplies_first(x: Array) -> bool:
@@ -214,17 +226,17 @@ def _multiplies_first(x: Array) -> bool:
     Measured on CPUs (docs/kernel.md). Without an axis of a batch, there may be one that `jax.vmap` maps.
     """
     *batch, D = x.shape[1:]
-    if not all(isinstance(size, int) for size in (*batch, D)):
+    sizes = [*batch, D]
+    if not all(isinstance(size, int) for size in sizes):
         return False  # symbolic sizes
-    needed = max(64, 16 * math.prod(batch or [64]))
-    return needed <= D
+    examples = math.prod(batch) if batch else 64
+    return max(64, 16 * examples) <= D
 
 
-def cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
+def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
     """The next state (*batch, H), and (r, z, n, a), where a = W_hn h + b_hn; gi = x W_i (*batch, 3H)."""
-    gi_r, gi_z, gi_n = jnp.split(
-        gi + jnp.broadcast_to(weights.bias, gi.shape), 3, axis=-1
-    )  # each (*batch, H)
+    gi = gi + jnp.broadcast_to(weights.bias, gi.shape)
+    gi_r, gi_z, gi_n = jnp.split(gi, 3, axis=-1)  # each (*batch, H)
     gh_r, gh_z, gh_n = jnp.split(h @ weights.kernel_h, 3, axis=-1)  # each (*batch, H)
     r = jax.nn.sigmoid(gi_r + gh_r)
     z = jax.nn.sigmoid(gi_z + gh_z)
@@ -233,55 +245,59 @@ def cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
     return (1 - z) * n + z * h, (r, z, n, a)
 
 
-def restart(reset: Any, initial: Array, h: Array) -> Array:
-    """The initial state where there is a reset; of one step or of all."""
-    return h if reset is None else jnp.where(reset[..., None], initial, h)
-
-
-def _pause(on: Any, after: Array, before: Array) -> Array:
+def _pause(is_active: Array | None, after: Array, before: Array) -> Array:
     """The state after a step where it counts, that before it elsewhere."""
-    return after if on is None else jnp.where(on[..., None], after, before)
+    if is_active is None:
+        return after
+    return jnp.where(is_active[..., None], after, before)
 
 
-def _outside(
-    weights: Weights, t_weights: Any, x: Array, t_x: Any, before: Array
+def _outside_the_loop(
+    weights: Weights, t_weights: Any, x: Array, t_x: Any, started: Array
 ) -> tuple[Array, Array]:
     """The sum u (T, *batch, 3H), whose last part belongs to a, and what belongs to n instead (T, *batch, H)."""
-    steps, H = before.shape[:-1], before.shape[-1]
-    from_x = times(t_x, weights.kernel_i), times(x, t_weights.kernel_i)
-    u_i = total((*steps, 3 * H), x, *from_x, t_weights.bias)  # (T, *batch, 3H)
-    u_h = times(before, t_weights.kernel_h)  # (T, *batch, 3H)
-    u_b = total((*steps, H), x, t_weights.bias_n)
-    u = total(
-        (*steps, 3 * H), x, u_h, jnp.concatenate([u_i[..., : 2 * H], u_b], axis=-1)
-    )
-    return u, u_i[..., 2 * H :]
+    *steps, H = started.shape
+    from_x = times(t_x, weights.kernel_i)  # (T, *batch, 3H)
+    from_kernel_i = times(x, t_weights.kernel_i)  # (T, *batch, 3H)
+    from_kernel_h = times(started, t_weights.kernel_h)  # (T, *batch, 3H)
+
+    u_i = total((*steps, 3 * H), x, from_x, from_kernel_i, t_weights.bias)
+    u_rz = u_i[..., : 2 * H]
+    u_n = u_i[..., 2 * H :]
+    u_a = total((*steps, H), x, t_weights.bias_n)
+    u_rza = jnp.concatenate([u_rz, u_a], axis=-1)  # (T, *batch, 3H)
+    return total((*steps, 3 * H), x, from_kernel_h, u_rza), u_n
 
 
-def _outputs(after: Array, active: Any) -> Array:
+def _outputs(after: Array, active: Array | None) -> Array:
     """Zero where not active.
 
     Under jax.vmap, `_loop` and its derivative must have the mapped axis in the same place. JAX does not ensure this
     where the two are traced apart, as in a loop over chunks. Adding and removing an axis puts it first in both.
     """
-    outputs = (
-        after
-        if active is None
-        else jnp.where(active[..., None], after, jnp.zeros_like(after))
-    )
+    outputs = after
+    if active is not None:
+        outputs = jnp.where(active[..., None], after, jnp.zeros_like(after))
     return jnp.squeeze(jnp.expand_dims(outputs, -1), -1)
 
 
 def _cut(by_time: Any, chunk: int, reverse: bool) -> tuple[Any, Any]:
     """The arrays in whole chunks (chunks, steps, *batch, ...), and the steps left over, which run last; or None."""
     T = by_time[0].shape[0]
-    rest = T % chunk
+    left_over = T % chunk
+    first_whole = left_over if reverse else 0
+    first_left_over = 0 if reverse else T - left_over
 
     def steps(start: int, number: int) -> Any:
-        return jax.tree.map(
-            lambda a: jax.lax.slice_in_dim(a, start, start + number), by_time
-        )
+        def slice_steps(array: Array) -> Array:
+            return jax.lax.slice_in_dim(array, start, start + number)
 
-    whole = steps(rest if reverse else 0, T - rest)
-    chunks = jax.tree.map(lambda a: a.reshape(-1, chunk, *a.shape[1:]), whole)
-    return chunks, steps(0 if reverse else T - rest, rest) if rest else None
+        return jax.tree.map(slice_steps, by_time)
+
+    def in_chunks(array: Array) -> Array:
+        return array.reshape(-1, chunk, *array.shape[1:])
+
+    chunks = jax.tree.map(in_chunks, steps(first_whole, T - left_over))
+    if not left_over:
+        return chunks, None
+    return chunks, steps(first_left_over, left_over)

@@ -12,14 +12,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..errors import InputError, brief
 
+__all__ = [
+    "fan_in_per_gate",
+    "for_carry",
+    "orthogonal",
+    "orthogonal_per_gate",
+    "per_gate",
+]
+
+_CALLED = "It is called as carry_init(key, shape, dtype)"
 _TWO_AXES = "Initializers that scale with fan-in or are orthogonal need two axes; zeros, constant, normal and uniform do not."
 
 
+def _as_it_is(drawn: Any) -> Any:
+    return drawn
+
+
 def for_carry(
-    initializer: Any, unbox: Callable[[Any], Any] = lambda drawn: drawn
+    initializer: Any, unbox: Callable[[Any], Any] = _as_it_is
 ) -> Callable[..., Any]:
     """An initializer of the initial carry, of shape (H,), that says what is wrong with the one it is given.
 
@@ -34,62 +48,67 @@ def for_carry(
     """
 
     def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
-        called = "It is called as carry_init(key, shape, dtype)"
         if not callable(initializer):
-            expected = "a JAX initializer (key, shape, dtype) -> array, such as jax.nn.initializers.zeros"
             raise InputError(
-                f"carry_init is a {type(initializer).__name__}, expected {expected}."
+                f"carry_init is a {type(initializer).__name__}, expected a JAX initializer (key, shape, dtype) -> "
+                "array, such as jax.nn.initializers.zeros."
             )
         try:
             drawn = initializer(key, shape, dtype)
-        except (
-            Exception
-        ) as error:  # of any kind, since it comes from a function of the user's
-            hint = _TWO_AXES if isinstance(error, ValueError) else f"{called}."
+        except Exception as error:  # of any kind: the function is the user's
+            hint = _TWO_AXES if isinstance(error, ValueError) else f"{_CALLED}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
             raise InputError(
                 f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}"
             ) from error
+
         array = unbox(drawn)
-        if not (
-            isinstance(array, jax.Array | np.ndarray | np.generic)
-            or hasattr(array, "__jax_array__")
-        ):
-            raise InputError(
-                f"carry_init gave a {type(array).__name__}, expected an array of shape {shape}."
-            )
-        try:
-            carry = jnp.asarray(array)
-        except (TypeError, ValueError) as error:  # of text, objects or a mask
-            given = f"a {type(array).__name__} of dtype {getattr(array, 'dtype', None)}"
-            raise InputError(
-                f"carry_init gave {given}, expected an array of {jnp.dtype(dtype)}."
-            ) from error
-        if carry.shape != shape:
-            raise InputError(
-                f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit."
-            )
-        if carry.dtype != jax.dtypes.canonicalize_dtype(
-            dtype
-        ):  # without jax_enable_x64, float32 for float64
-            expected = f"{jnp.dtype(dtype)}, that of the parameters"
-            raise InputError(
-                f"carry_init gave dtype {carry.dtype}, expected {expected}. {called}: let it draw in that dtype."
-            )
-        return carry if array is drawn else drawn
+        carry = _checked_carry(array, shape, dtype)
+        is_boxed = array is not drawn
+        return drawn if is_boxed else carry
 
     return init
 
 
-def orthogonal(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+def _checked_carry(array: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """What an initializer gave as an array of JAX's. Raises InputError unless that has the shape and the dtype."""
+    is_array = isinstance(array, jax.Array | np.ndarray | np.generic)
+    if not is_array and not hasattr(array, "__jax_array__"):
+        raise InputError(
+            f"carry_init gave a {type(array).__name__}, expected an array of shape {shape}."
+        )
+    try:
+        carry = jnp.asarray(array)
+    except (TypeError, ValueError) as error:  # of text, objects or a mask
+        kind = f"a {type(array).__name__} of dtype {getattr(array, 'dtype', None)}"
+        raise InputError(
+            f"carry_init gave {kind}, expected an array of {jnp.dtype(dtype)}."
+        ) from error
+
+    if carry.shape != shape:
+        raise InputError(
+            f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit."
+        )
+    # without jax_enable_x64, float32 for float64
+    expected = jax.dtypes.canonicalize_dtype(dtype)
+    if carry.dtype != expected:
+        raise InputError(
+            f"carry_init gave dtype {carry.dtype}, expected {jnp.dtype(dtype)}, that of the parameters. "
+            f"{_CALLED}: let it draw in that dtype."
+        )
+    return carry
+
+
+def orthogonal(
+    key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32
+) -> Float[Array, "rows columns"]:
     """JAX's orthogonal initializer of (rows, columns), for half precision too: there drawn in float32 and rounded.
 
     >>> orthogonal(jax.random.key(0), (4, 4), jnp.bfloat16).dtype
     dtype(bfloat16)
     """
-    wide = jnp.promote_types(
-        dtype, jnp.float32
-    )  # LAPACK's and cuSOLVER's QR take nothing narrower
+    # LAPACK's and cuSOLVER's QR take nothing narrower
+    wide = jnp.promote_types(dtype, jnp.float32)
     return jax.nn.initializers.orthogonal()(key, shape, wide).astype(dtype)
 
 
@@ -105,16 +124,18 @@ def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @partial(jax.jit, static_argnums=(1, 2))  # traced once for each shape and dtype
-    def init(key: Any, shape: tuple[int, int], dtype: Any) -> jax.Array:
+    def draw(key: Any, shape: tuple[int, int], dtype: Any) -> jax.Array:
         rows, columns = shape
-        keys = jax.random.split(key, 3)
-        return jnp.concatenate(
-            [initializer(k, (rows, columns // 3), dtype) for k in keys], axis=1
-        )
+        gates = [
+            initializer(gate_key, (rows, columns // 3), dtype)
+            for gate_key in jax.random.split(key, 3)
+        ]
+        return jnp.concatenate(gates, axis=1)  # (rows, 3H)
 
-    return lambda key, shape, dtype=jnp.float32: init(
-        key, tuple(shape), jnp.dtype(dtype)
-    )
+    def init(key: Any, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
+        return draw(key, tuple(shape), jnp.dtype(dtype))
+
+    return init
 
 
 #: Of each gate's input matrix, and of its recurrent one. They are made once, so that two modules that keep them compare

@@ -4,8 +4,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: The first scans the model's cell, in linen and Equinox the framework's own; the second is `trigru.common.gru.fused`.
-STOCK, FUSED = KERNELS = ("stock", "fused")
+#: Scans the model's cell, in linen and Equinox the framework's own.
+STOCK = "stock"
+#: Runs `trigru.common.gru.fused`.
+FUSED = "fused"
+KERNELS = (STOCK, FUSED)
 #: `fused` where that was measured to train no slower than the faster of two scans by hand, else `stock`.
 AUTO = "auto"
 #: Vendors of processors on which the fused kernel's train step was nowhere slower than the faster of two scans by hand,
@@ -20,25 +23,19 @@ def is_fused(kernel: str, dtype: Any) -> bool:
     import jax  # names of kernels are read before JAX is
     import jax.numpy as jnp
 
-    return (
-        jax.default_backend() == "cpu"
-        and jnp.dtype(dtype) == jnp.float32
-        and vendor() in MEASURED
-    )
+    if jax.default_backend() != "cpu" or jnp.dtype(dtype) != jnp.float32:
+        return False
+    return vendor() in MEASURED
 
 
 @cache
 def vendor() -> str:
     """The vendor of the processor, as Linux names it; empty elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return next(
-        (
-            line.partition(":")[2].strip()
-            for line in lines
-            if line.startswith("vendor_id")
-        ),
-        "",
-    )
+    for line in text.splitlines():
+        if line.startswith("vendor_id"):
+            return line.partition(":")[2].strip()
+    return ""

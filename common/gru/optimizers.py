@@ -8,6 +8,7 @@ gradient is as small as their epsilon. Where the loss looks at the last step alo
 and no rate that depends on T alone brings it back: let the loss see the first steps.
 """
 
+from collections.abc import Hashable
 from numbers import Real
 from typing import Any
 
@@ -64,7 +65,6 @@ def carry_learning_rate(
     >>> {name: update.tolist() for name, update in updates.items()}
     {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
     """
-    array = isinstance(scale, jax.Array | np.ndarray)
     if not _is_scale(scale):
         raise InputError(
             f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}, or a floating-point JAX "
@@ -76,64 +76,82 @@ def carry_learning_rate(
             raise InputError(
                 f"length is {brief(length)}, expected at most {LARGEST:g}."
             )
-    frozen = not array and scale == 0
-    if frozen and (carry is not None or length is not None):
+
+    is_frozen = not _is_array(scale) and scale == 0
+    if is_frozen and (carry is not None or length is not None):
         raise InputError(
             "scale is 0, which freezes: carry= and length= would have no effect. Leave them out."
         )
-    before = [] if length is None else [optax.scale(float(length))]
-    # as by `optax.scale`, whose updates do not keep their dtype if `scale` is an array
-    scaled = optax.stateless(
-        lambda updates, _: jax.tree.map(
-            lambda u: u * jnp.asarray(scale, u.dtype), updates
-        )
-    )
-    after = [] if not array and scale == 1 else [scaled]
-    own = (
-        optax.set_to_zero()
-        if frozen
-        else optax.chain(*before, tx if carry is None else carry, *after)
-    )
+
+    def label(path: tuple[Any, ...], _: Any) -> str:
+        return "carry" if _ends_in(path, name) else "rest"
 
     def labels(params: Any) -> Any:
-        groups = jax.tree_util.tree_map_with_path(
-            lambda path, _: "carry" if _ends_in(path, name) else "rest", params
-        )
-        if "carry" not in jax.tree.leaves(groups):
-            paths = [
-                jax.tree_util.keystr(path)
-                for path, _ in jax.tree_util.tree_leaves_with_path(params)
-            ]
-            shown = [*paths[:6], "..."] if len(paths) > 6 else paths
+        tree = jax.tree_util.tree_map_with_path(label, params)
+        if "carry" not in jax.tree.leaves(tree):
             raise InputError(
-                f"no path of a parameter ends in {name!r}: {', '.join(shown)}. "
+                f"no path of a parameter ends in {name!r}: {_listed_paths(params)}. "
                 "Pass the tree with its names, not a list of its leaves, or say name=."
             )
-        return groups
+        return tree
 
-    partition = (
-        getattr(optax, "partition", None) or vars(optax)["multi_transform"]
-    )  # before Optax 0.2.5
-    return partition({"carry": own, "rest": tx}, labels)
+    if is_frozen:
+        carry = optax.set_to_zero()
+    else:
+        carry = _scaled(tx if carry is None else carry, scale, length)
+    transforms: dict[Hashable, Any] = {"carry": carry, "rest": tx}
+    if hasattr(optax, "partition"):
+        return optax.partition(transforms, labels)
+    return vars(optax)["multi_transform"](transforms, labels)  # before Optax 0.2.5
+
+
+def _scaled(
+    tx: optax.GradientTransformation, scale: Any, length: int | None
+) -> optax.GradientTransformation:
+    """A transformation whose gradients are multiplied by `length`, if there is one, and its updates by `scale`."""
+
+    def multiply(updates: Any, _: Any) -> Any:
+        # unlike `optax.scale`, whose updates do not keep their dtype if `scale` is an array
+        return jax.tree.map(lambda u: u * jnp.asarray(scale, u.dtype), updates)
+
+    chain = [tx]
+    if length is not None:
+        chain.insert(0, optax.scale(float(length)))
+    if _is_array(scale) or scale != 1:
+        chain.append(optax.stateless(multiply))
+    return optax.chain(*chain)
+
+
+def _is_array(scale: Any) -> bool:
+    return isinstance(scale, jax.Array | np.ndarray)
 
 
 def _is_scale(scale: Any) -> bool:
+    """Whether this is a number in range, or a scalar that is in range or is traced."""
+    if _is_array(scale):
+        if scale.ndim != 0 or not jnp.issubdtype(scale.dtype, jnp.floating):
+            return False
+        return isinstance(scale, Tracer) or bool(0 <= scale < jnp.inf)
+    if not isinstance(scale, Real) or isinstance(scale, bool):
+        return False
     number: Any = scale
-    if isinstance(scale, jax.Array | np.ndarray):
-        scalar = scale.ndim == 0 and jnp.issubdtype(scale.dtype, jnp.floating)
-        return scalar and (isinstance(scale, Tracer) or bool(0 <= number < jnp.inf))
-    return (
-        isinstance(scale, Real)
-        and not isinstance(scale, bool)
-        and 0 <= number <= LARGEST
-    )
+    return 0 <= number <= LARGEST
 
 
 def _ends_in(path: tuple[Any, ...], name: str) -> bool:
     """Whether an array has this name, alone or in a box of linen's or NNX's."""
     while path and getattr(path[-1], "name", None) in ("value", "raw_value"):
         path = path[:-1]
-    return bool(path) and name in (
-        getattr(path[-1], "name", None),
-        getattr(path[-1], "key", None),
-    )
+    if not path:
+        return False
+    last = path[-1]
+    return name in (getattr(last, "name", None), getattr(last, "key", None))
+
+
+def _listed_paths(params: Any) -> str:
+    """The paths of the first six parameters."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    paths = [jax.tree_util.keystr(path) for path, _ in leaves]
+    if len(paths) > 6:
+        paths = [*paths[:6], "..."]
+    return ", ".join(paths)
