@@ -5,14 +5,30 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ...common.errors import InputError, TrigruError, brief
-from .child import parts_of_cpu
+from .environment import parts_of_cpu
 
 #: Where JAX finds the hosts itself: of SLURM, Open MPI, Kubernetes, Cloud TPU.
 FOUND = "auto"
-#: HOST:PORT at which host 0 listens, how many hosts there are, and which this is, from 0; None where JAX finds them.
-Hosts = tuple[str | None, int | None, int | None]
+#: Seconds until hosts that did not come are given up.
+LIMIT_S = 120
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Hosts that run one command. All is None where JAX finds them itself.
+
+    Attributes:
+        coordinator: HOST:PORT at which the first host listens.
+        count: how many hosts there are.
+        index: which of them this one is, from 0.
+    """
+
+    coordinator: str | None = None
+    count: int | None = None
+    index: int | None = None
 
 
 class HostsError(TrigruError):
@@ -20,45 +36,57 @@ class HostsError(TrigruError):
 
 
 def read_hosts(text: str) -> Hosts:
-    """Read hosts as users write them: "auto", or HOST:PORT,COUNT,INDEX. Raises an InputError.
+    """Read hosts as users write them: "auto", or HOST:PORT,COUNT,INDEX.
+
+    Raises an InputError.
 
     >>> read_hosts("10.0.0.1:8476,2,0")
-    ('10.0.0.1:8476', 2, 0)
+    Hosts(coordinator='10.0.0.1:8476', count=2, index=0)
     """
     if text == FOUND:
-        return None, None, None
-    found = re.fullmatch(
+        return Hosts()
+    match = re.fullmatch(
         r"([\w.\-\[\]:]+:(\d{1,5})),(\d{1,9}),(\d{1,9})", text, re.ASCII
     )
-    if found is None or not 0 < int(found[2]) < 2**16:
+    if match is None or not 0 < int(match[2]) < 2**16:
         raise InputError(
-            f"cannot read the hosts {text!r}: expected {FOUND}, or as 10.0.0.1:8476,2,0 on the first of two."
+            f"cannot read the hosts {text!r}: expected {FOUND}, or as "
+            "10.0.0.1:8476,2,0 on the first of two."
         )
-    coordinator, count, index = found[1], int(found[3]), int(found[4])
-    if not index < count:
+    count = int(match[3])
+    index = int(match[4])
+    if index >= count:
         raise InputError(
             f"host {index} is not among {count} hosts, which count from 0."
         )
-    return coordinator, count, index
+    return Hosts(match[1], count, index)
 
 
 def join(hosts: Hosts, devices: int | None = None) -> None:
-    """Join the other hosts. JAX must not have started in this process. Raises a HostsError if the others do not come.
+    """Join the other hosts. JAX must not have started in this process.
 
-    All hosts together have so many devices, parts of a CPU each; None for what there is.
+    Args:
+        hosts: all of them.
+        devices: so many parts of CPUs all hosts have together; None for what there is.
+
+    Raises:
+        HostsError: the others do not come.
     """
     import jax
 
-    coordinator, count, index = hosts
     if devices is not None:
-        if count is None or devices % count:
+        if hosts.count is None or devices % hosts.count:
             raise InputError(
-                f"{count or 'found'} hosts cannot have {devices} parts of a CPU in equal numbers."
+                f"{hosts.count or 'found'} hosts cannot have {devices} parts of a CPU "
+                "in equal numbers."
             )
-        os.environ |= parts_of_cpu(devices // count)
+        os.environ.update(parts_of_cpu(devices // hosts.count))
     try:
         jax.distributed.initialize(
-            coordinator, count, index, initialization_timeout=120
+            hosts.coordinator,
+            hosts.count,
+            hosts.index,
+            initialization_timeout=LIMIT_S,
         )
     except Exception as error:
         raise HostsError(
@@ -68,16 +96,19 @@ def join(hosts: Hosts, devices: int | None = None) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within this context, what libraries print goes to stderr: the one that joins CPUs prints to stdout."""
+    """Within this context, what libraries print goes to stderr.
+
+    The one that joins CPUs prints to stdout.
+    """
     sys.stdout.flush()
-    own = os.dup(1)
+    stdout = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
     finally:
         sys.stdout.flush()
-        os.dup2(own, 1)
-        os.close(own)
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 def check_same(*words: str) -> None:

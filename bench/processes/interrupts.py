@@ -1,8 +1,9 @@
-"""Ctrl-C, SIGTERM and SIGHUP are one thing: an Interrupted exception, which never falls into a write.
+"""Ctrl-C, SIGTERM and SIGHUP are one exception, Interrupted, which no write is cut off by.
 
-A signal is only noted. `raise_if_interrupted` raises it: whatever takes long calls it twice a second, or at each of its
-steps. An exception raised where the signal happens to arrive would be lost in one of JAX's callbacks. A second signal
-changes nothing; a third one ends the process at once, unless it writes.
+A signal is only noted. `raise_if_interrupted` raises it: whatever takes long calls it
+twice a second, or at each of its steps. An exception raised where the signal happens to
+arrive would be lost in one of JAX's callbacks. A second signal changes nothing; a third
+one ends the process at once, unless it writes.
 """
 
 import os
@@ -25,19 +26,43 @@ class Interrupted(KeyboardInterrupt):
         self.code = 128 + number
 
 
-class _State:
-    shields = count = 0
-    number: int | None = None
-    was_raised = False
+class _Heard:
+    """The signals that this process has had. Python's handlers are those of a process,
+    and so are these.
+    """
+
+    def __init__(self) -> None:
+        self.writes = 0  # how many blocks are within `shielded` now
+        self.forget()
+
+    def forget(self) -> None:
+        self.number: int | None = None  # that of the first signal
+        self.count = 0
+        self.was_raised = False
+
+    def notice(self, number: int, _: object) -> None:
+        """The handler of signals."""
+        if self.number is None:
+            self.number = number
+        self.count += 1
+        if self.count >= SIGNALS_TO_LEAVE and not self.writes:
+            os._exit(128 + self.number)
+
+
+_heard = _Heard()
+_handler = _heard.notice
 
 
 def listen() -> dict[signal.Signals, Any]:
-    """From now on, signals are noted, unless they are ignored, as with nohup; returns the handlers that were there."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in before.items():
+    """From now on, signals are noted, unless they are ignored, as with nohup.
+
+    Returns the handlers that were there.
+    """
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in handlers.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, _notice)
-    return before
+            signal.signal(number, _handler)
+    return handlers
 
 
 def ignore() -> None:
@@ -49,41 +74,34 @@ def ignore() -> None:
 @contextmanager
 def listening() -> Iterator[None]:
     """Within this context, signals are noted."""
-    before = listen()
+    handlers = listen()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if _notice not in before.values():
-            _State.number, _State.count, _State.was_raised = None, 0, False
+        for number, handler in handlers.items():
+            if handler is None:  # it was not set by Python
+                handler = signal.SIG_DFL
+            signal.signal(number, handler)
+        if _handler not in handlers.values():
+            _heard.forget()
 
 
 def raise_if_interrupted() -> None:
-    """Raise an Interrupted, in the main thread, if there was a signal and it was not raised before."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if (
-        is_main
-        and _State.number is not None
-        and not _State.shields
-        and not _State.was_raised
-    ):
-        _State.was_raised = True
-        raise Interrupted(_State.number)
+    """Raise an Interrupted, in the main thread, if there was a signal: once, and in no write."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if _heard.number is None or _heard.was_raised or _heard.writes:
+        return
+    _heard.was_raised = True
+    raise Interrupted(_heard.number)
 
 
 @contextmanager
 def shielded() -> Iterator[None]:
     """Finish the block, and raise a signal that came meanwhile at its end."""
-    _State.shields += 1
+    _heard.writes += 1
     try:
         yield
     finally:
-        _State.shields -= 1
+        _heard.writes -= 1
     raise_if_interrupted()
-
-
-def _notice(number: int, _: object) -> None:
-    _State.number, _State.count = _State.number or number, _State.count + 1
-    if _State.count >= SIGNALS_TO_LEAVE and not _State.shields:
-        os._exit(128 + _State.number)

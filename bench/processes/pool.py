@@ -68,7 +68,8 @@ class Pool(AbstractContextManager["Pool[Task, Message]"], Generic[Task, Message]
     Args:
         worker: MODULE:FUNCTION, which each process runs.
         message_type: that of the messages.
-        limit_s: a process that is silent for longer is ended; in seconds.
+        limit_s: a process that is silent for longer is ended; in seconds. It can be
+            changed while messages are read.
         processes: how many work side by side.
         variables: of the environment, beside those of this process or instead of them.
         reuse: whether a process takes one task after the other; else each task gets
@@ -87,7 +88,7 @@ class Pool(AbstractContextManager["Pool[Task, Message]"], Generic[Task, Message]
     ):
         self._worker = worker
         self._decoder = wire.decoder(message_type)
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         self._most_processes = processes
         self._variables = dict(variables or {})
         self._reuse = reuse
@@ -134,8 +135,8 @@ class Pool(AbstractContextManager["Pool[Task, Message]"], Generic[Task, Message]
                 elif process in has_ended:
                     # nothing more comes, whoever else holds the pipe
                     yield from self._end(process, process.error())
-                elif process.silent_s > self._limit_s:
-                    yield from self._end(process, process.silence(self._limit_s))
+                elif process.silent_s > self.limit_s:
+                    yield from self._end(process, process.silence(self.limit_s))
 
     def _give_tasks(self) -> None:
         for process in self._processes:
@@ -177,7 +178,7 @@ class Pool(AbstractContextManager["Pool[Task, Message]"], Generic[Task, Message]
         for process in self._processes:
             if not process.lines.is_at_end:
                 open_pipes[process.lines.descriptor] = process
-        slice_s = min(SLICE_S, self._limit_s)
+        slice_s = min(SLICE_S, self.limit_s)
         if len(open_pipes) < len(self._processes):
             slice_s = ENDING_SLICE_S
 

@@ -34,7 +34,10 @@ def line_of(word: bytes, *values: object) -> bytes:
 
 
 class Lines:
-    """The whole lines that come out of a pipe. What stands behind the last end of a line is no line."""
+    """The whole lines that come out of a pipe.
+
+    What stands behind the last end of a line is no line.
+    """
 
     def __init__(self, descriptor: int):
         self.descriptor = descriptor

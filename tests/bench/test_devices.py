@@ -8,7 +8,7 @@ import sys
 import pytest
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.processes.hosts import read_hosts
+from trigru.bench.processes.hosts import Hosts, read_hosts
 from trigru.common.errors import InputError, UnavailableError
 from trigru.common.port.task import spread_of
 
@@ -134,7 +134,7 @@ def test_hosts_that_are_started_alike_verify_together_and_the_first_prints():
 
 
 def test_hosts_may_describe_themselves_and_devices_that_are_not_there_are_refused():
-    assert read_hosts("auto") == (None, None, None)
+    assert read_hosts("auto") == Hosts()
     with pytest.raises(InputError, match="cannot read the hosts"):
         read_hosts(f"here:80,{'9' * 5000},0")
     with pytest.raises(
