@@ -259,23 +259,43 @@ def test_an_end_without_a_task_is_a_death(script):
     assert messages_until_death() == ([], "the process ended without a task")
 
 
+def wait_for(file):
+    """Wait until a file is there; return what it says."""
+    until_s = time.monotonic() + PATIENCE_S
+    while not (file.exists() and file.read_text(encoding="utf-8")[-1:] == "\n"):
+        assert time.monotonic() < until_s, f"{file} did not come"
+        time.sleep(0.01)
+    return file.read_text(encoding="utf-8")
+
+
+def death_when_there_is(file):
+    """How a process dies that says 1, is silent from then on, and has made a file."""
+    with Pool("module:work", int, limit_s=PATIENCE_S) as pool:
+        pool.submit("a task")
+        messages = pool.messages()
+        assert next(messages) == ("a task", 1)
+        wait_for(file)
+        pool.limit_s = 0.1
+        ((_, ended),) = messages
+    return str(ended.error)
+
+
 def test_silence_for_longer_than_the_limit_ends_a_process_with_all_that_it_started(
     script,
 ):
     folder = script(f"{TAKE}; sleep 600 & echo $! > other; echo 'message 1'; wait")
-    messages, death = messages_until_death(limit_s=1.0)
-    assert messages == [1]
-    assert death == "the process said nothing for 1 s, and was ended"
+    death = death_when_there_is(folder / "other")
+    assert death == "the process said nothing for 0.1 s, and was ended"
     for name in ("pid", "other"):
         pid = int((folder / name).read_text(encoding="utf-8"))
         assert ends_within(pid, PATIENCE_S)
 
 
 def test_a_process_that_closes_its_output_and_does_not_end_is_ended(script):
-    script(f"{TAKE}; echo 'message 1'; exec >&-; exec sleep 600")
-    messages, death = messages_until_death(limit_s=1.0)
-    assert messages == [1]
-    assert death == "the process did not end within 1 s, and was ended"
+    closes = "exec >&-; echo > closed; exec sleep 600"
+    folder = script(f"{TAKE}; echo 'message 1'; {closes}")
+    death = death_when_there_is(folder / "closed")
+    assert death == "the process did not end within 0.1 s, and was ended"
 
 
 def test_what_a_process_started_may_hold_its_output_longer_than_it_lives(script):
@@ -339,11 +359,7 @@ def pid_when_killed(tmp_path, monkeypatch):
 
     def kill(parent, number):
         with subprocess.Popen([sys.executable, "-c", parent]) as process:
-            until_s = time.monotonic() + PATIENCE_S
-            while not (file.exists() and file.read_text(encoding="utf-8")[-1:] == "\n"):
-                assert time.monotonic() < until_s, "the child did not start"
-                time.sleep(0.01)
-            pid = int(file.read_text(encoding="utf-8"))
+            pid = int(wait_for(file))
             assert is_alive(pid)
             process.send_signal(number)
         return pid
