@@ -18,10 +18,10 @@ from ...common.errors import InputError, for_terminal
 from ...common.files import read_whole, write_whole
 from ...impls import port_names
 from ..reporting.console import Progress, Prose, Section, say, show
-from ..reporting.exports import sheet
 from ..reporting.findings import Finding, Format, written
 from ..reporting.markdown import markdown
 from ..reporting.numbers import count
+from ..reporting.page import sheet
 from ..results.arm import NotNegative, check_date
 from ..results.build import Count
 from ..results.files import command_line

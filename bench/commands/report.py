@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -12,13 +13,15 @@ from ..analysis.answer import COMPARED, answer
 from ..analysis.benchmarks import Results
 from ..analysis.diff import Diff
 from ..analysis.merge import load
-from ..analysis.timings import Kind, timings
+from ..analysis.timings import Kind, Timing, timings
 from ..reporting.answer import head_lines, more_lines, show_run
 from ..reporting.console import say, show_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
-from ..reporting.exports import exported, sheet, style_table
+from ..reporting.exports import FileFormat, exported
 from ..reporting.naming import load_warnings, origin_lines, provenance_lines
+from ..reporting.page import sheet
+from ..reporting.pivot import style_table
 from ..reporting.plots import answer_picture
 from ..reporting.times import time_tables
 from .arguments import Names
@@ -30,7 +33,7 @@ PAGE = "report.html"
 def report(
     results: Sequence[Path],
     *,
-    format: str,
+    format: FileFormat | Literal["text"],
     ratio: Kind,
     workloads: Names,
     phases: Names,
@@ -38,88 +41,110 @@ def report(
     details: bool,
     output: Path | None,
 ) -> None:
-    """Show runs again, one after the other; or times of what was chosen as one table in a format."""
-    if format != "text":
-        if details or output:
+    """Show runs again, one after the other; or what was chosen as one table of a file."""
+    if format == "text":
+        if ratio != "pure" or workloads or phases or styles:
             raise typer.BadParameter(
-                "--format prints one table: it goes with neither --details nor --output."
+                "--ratio, --workload, --phase and --style choose rows of a table: add "
+                "--format csv or another."
             )
-        runs = [load(path) for path in results]
-        arms = [item.arm for run in runs for item in (*run.benchmarks, *run.untimed)]
-
-        def chosen(
-            kind: str, names: Sequence[str] | None, known: Iterable[str]
-        ) -> tuple[str, ...]:
-            return choose(f"{kind} of these results", names, list(dict.fromkeys(known)))
-
-        works = chosen(
-            "workload",
-            workloads,
-            (name for a in arms for name in (a.workload.name, str(a.workload))),
-        )
-        of_phases = chosen("phase", phases, (arm.phase for arm in arms))
-        called = chosen(
-            "call style",
-            styles or COMPARED,
-            (n for a in arms for n in (a.style, *a.labels) if n),
-        )
-        rows = [row for row in timings(runs, ratio, called) if row.phase in of_phases]
-        rows = [
-            row
-            for row in rows
-            if {row.workload, row.workload.partition("@")[0]} & {*works}
-        ]
-        if not rows:
-            raise InputError(
-                "there is no number of these frameworks, phases and call styles in these results."
-            )
-        typer.echo(exported(rows, ratio, runs, format), nl=False)
+        _show(results, output, details=details)
         return
-    if ratio != "pure" or workloads or phases or styles:
+
+    if details or output:
         raise typer.BadParameter(
-            "--ratio, --workload, --phase and --style choose rows of a table: add --format csv or another."
+            "--format prints one table: it goes with neither --details nor --output."
         )
-    if output is not None and len(results) > 1:
+    runs = [load(path) for path in results]
+    rows = _chosen_rows(runs, ratio, workloads, phases, styles)
+    typer.echo(exported(rows, ratio, runs, format), nl=False)
+
+
+def _show(paths: Sequence[Path], output: Path | None, *, details: bool) -> None:
+    if output is not None and len(paths) > 1:
         raise InputError("--output writes the page of one run: name one.")
     if output is not None and output.exists() and not output.is_dir():
         raise InputError(
-            f"{output} is a file, expected a folder for {PAGE}. Pass another to --output."
+            f"{output} is a file, expected a folder for {PAGE}. Pass another to "
+            "--output."
         )
-    for number, path in enumerate(results):
-        if len(results) > 1:
-            show_lines([""] * bool(number) + [f"{path}:"])
+    for number, path in enumerate(paths):
+        if number > 0:
+            show_lines([""])
+        if len(paths) > 1:
+            show_lines([f"{path}:"])
         run = load(path)
         show_run(run, details=details)
         if output is not None:
             write_page(output / PAGE, run_page(run))
 
 
+def _chosen_rows(
+    runs: Sequence[Results],
+    kind: Kind,
+    workloads: Names,
+    phases: Names,
+    styles: Names,
+) -> list[Timing]:
+    """The rows of these workloads, phases and call styles; of all where none is named."""
+    workload_names = []
+    phase_names = []
+    style_names = []
+    for run in runs:
+        for item in (*run.benchmarks, *run.untimed):
+            arm = item.arm
+            # a workload goes by its name, and where it has another size by both
+            workload_names += [arm.workload.name, str(arm.workload)]
+            phase_names.append(arm.phase)
+            style_names += [arm.style, *arm.labels] if arm.style else arm.labels
+    chosen_workloads = _choose("workload", workloads, workload_names)
+    chosen_phases = _choose("phase", phases, phase_names)
+    chosen_styles = _choose("call style", styles or COMPARED, style_names)
+
+    rows = []
+    for row in timings(runs, kind, chosen_styles):
+        name = row.workload.partition("@")[0]
+        is_chosen = row.workload in chosen_workloads or name in chosen_workloads
+        if is_chosen and row.phase in chosen_phases:
+            rows.append(row)
+    if not rows:
+        raise InputError(
+            "there is no number of these frameworks, phases and call styles in these "
+            "results."
+        )
+    return rows
+
+
+def _choose(
+    kind: str, names: Iterable[str] | None, measured: Iterable[str]
+) -> tuple[str, ...]:
+    return choose(f"{kind} of these results", names, list(dict.fromkeys(measured)))
+
+
 def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
-    found, equality = answer(run), equality_tables(run.trigru.begun.equality or [])
-    lines = [*load_warnings(run.trigru), *head_lines(found)]
-    pictures = [answer_picture(found)] if found.rows else []
+    answer_of_run = answer(run)
+    lines = [*load_warnings(run.trigru), *head_lines(answer_of_run)]
+    pictures = []
+    if answer_of_run.rows:
+        pictures.append(answer_picture(answer_of_run))
     tables = [
-        replace(table, detail=True)
-        for table in (*style_table(run, "time"), *equality, *time_tables(run))
+        *style_table(run, "time"),
+        *equality_tables(run.trigru.begun.equality or []),
+        *time_tables(run),
     ]
-    return sheet(
-        "linen, NNX and Equinox",
-        lines,
-        pictures,
-        tables,
-        provenance_lines(run),
-        more_lines(found),
-    )
+    folded = [replace(table, detail=True) for table in tables]
+    more = more_lines(answer_of_run)
+    origin = provenance_lines(run)
+    return sheet("linen, NNX and Equinox", lines, pictures, folded, origin, more)
 
 
-def diff_page(found: Diff) -> str:
+def diff_page(diff: Diff) -> str:
     """The page of what changed between two runs."""
-    runs = {"OLD": found.old, "NEW": found.new}
-    origins = [
-        f"{name}: {line}" for name, run in runs.items() for line in origin_lines(run)
-    ]
-    return sheet("what changed", outcome(found), [], diff_tables(found), origins)
+    origin = []
+    for name, run in (("OLD", diff.old), ("NEW", diff.new)):
+        origin += [f"{name}: {line}" for line in origin_lines(run)]
+    return sheet("what changed", outcome(diff), [], diff_tables(diff), origin)
 
 
 def write_page(path: Path, page: str) -> None:

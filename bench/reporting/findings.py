@@ -16,6 +16,8 @@ from .markdown import markdown
 from .numbers import json_text
 
 Format = Literal["text", "json", "markdown", "github"]
+#: Of a step, GitHub shows so many annotations of each level.
+MOST_ANNOTATIONS = 10
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Finding:
     subject: str  # of what, as "linen"
     text: str
     failed: bool  # whether the command fails for it
-    line: str = ""  # of code, as "flax/linen/recurrent.py:593 (mul of shape 4x6)"; "" where none is known
+    #: Of code, as "flax/linen/recurrent.py:593 (mul of shape 4x6)"; "" if unknown.
+    line: str = ""
 
 
 def written(
@@ -37,61 +40,30 @@ def written(
     *,
     is_judged: bool = True,
 ) -> str:
-    """Sentences on the whole and findings in a format; of GitHub's, a summary goes where its runner wants it.
+    """Sentences on the whole and findings in a format.
 
-    What could not be judged has not passed. The title is the command, as "trigru diff".
+    A summary for GitHub is added to the file that its runner names. What could not be
+    judged has not passed. The title is the command, as "trigru diff".
     """
     if not is_judged:
-        findings = [
-            *findings,
-            Finding("all", title, "This could not be judged.", failed=True),
-        ]
-    failed = sum(finding.failed for finding in findings)
+        unjudged = Finding("all", title, "This could not be judged.", failed=True)
+        findings = [*findings, unjudged]
     if format == "json":
-        content = {
-            "schema": 1,
-            "title": title,
-            "passed": not failed,
-            "head": list(head),
-        }
-        return json_text(
-            content | {"findings": [asdict(finding) for finding in findings]}
-        )
-    rows = [
-        (f.kind, f.subject, f.text, "FAILED" if f.failed else "", f.line or "-")
-        for f in findings
-    ]
-    columns = (
-        Words("kind"),
-        Words("of"),
-        Prose("found"),
-        Words("fails"),
-        Prose("line"),
-    )
-    page = markdown(
-        title, head, [Section(f"{len(findings)} found, {failed} failed", columns, rows)]
-    )
+        return _json(title, head, findings)
+
+    page = _page(title, head, findings)
     if format == "markdown":
         return page
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
         with open(summary, "a", encoding="utf-8") as file:
             file.write(f"{page}\n")
-    # of a step, GitHub shows ten annotations of each level
-    shown = [
-        finding
-        for of in grouped(findings, lambda f: f.failed).values()
-        for finding in of[:10]
-    ]
-    left = len(findings) - len(shown)
-    more = [
-        f"{left} more, of which GitHub shows no annotations: the summary has all."
-    ] * bool(left)
-    return "\n".join([*map(for_terminal, head), *map(_annotation, shown), *more])
+    return _annotations(head, findings)
 
 
 @contextmanager
 def answered(format: Format, title: str) -> Iterator[None]:
-    """Also writes for machines that something could not be judged, where that ends a command."""
+    """Tell machines, too, that a command ends since something could not be judged."""
     try:
         yield
     except UnjudgedError as error:
@@ -100,18 +72,64 @@ def answered(format: Format, title: str) -> Iterator[None]:
         raise
 
 
+def _failures(findings: Sequence[Finding]) -> int:
+    return sum(finding.failed for finding in findings)
+
+
+def _json(title: str, head: Sequence[str], findings: Sequence[Finding]) -> str:
+    content = {
+        "schema": 1,
+        "title": title,
+        "passed": _failures(findings) == 0,
+        "head": list(head),
+        "findings": [asdict(finding) for finding in findings],
+    }
+    return json_text(content)
+
+
+def _page(title: str, head: Sequence[str], findings: Sequence[Finding]) -> str:
+    rows = []
+    for finding in findings:
+        fails = "FAILED" if finding.failed else ""
+        line = finding.line or "-"
+        rows.append((finding.kind, finding.subject, finding.text, fails, line))
+    columns = (
+        Words("kind"),
+        Words("of"),
+        Prose("found"),
+        Words("fails"),
+        Prose("line"),
+    )
+    counts = f"{len(findings)} found, {_failures(findings)} failed"
+    return markdown(title, head, [Section(counts, columns, rows)])
+
+
+def _annotations(head: Sequence[str], findings: Sequence[Finding]) -> str:
+    shown = []
+    for alike in grouped(findings, lambda finding: finding.failed).values():
+        shown += alike[:MOST_ANNOTATIONS]
+    lines = [for_terminal(line) for line in head]
+    lines += [_annotation(finding) for finding in shown]
+    left = len(findings) - len(shown)
+    if left:
+        lines.append(
+            f"{left} more, of which GitHub shows no annotations: the summary has all."
+        )
+    return "\n".join(lines)
+
+
 def _annotation(finding: Finding) -> str:
-    """An annotation of GitHub, at the line where it is of a file of this folder."""
+    """An annotation at the line where it is, if that is of a file of this folder."""
+    level = "error" if finding.failed else "notice"
+    place = ""
     file, _, line = finding.line.partition(" ")[0].rpartition(":")
-    place = (
-        f"file={file},line={line},"
-        if file and line.isdigit() and Path(file).is_file()
-        else ""
-    )
-    text = f"{finding.text} {finding.line}".strip()
-    title, text = (
-        for_terminal(words).replace("%", "%25")
-        for words in (f"{finding.kind}: {finding.subject}", text)
-    )
+    if file and line.isdigit() and Path(file).is_file():
+        place = f"file={file},line={line},"
+    title = _escaped(f"{finding.kind}: {finding.subject}")
     title = title.replace(":", "%3A").replace(",", "%2C")
-    return f"::{'error' if finding.failed else 'notice'} {place}title={title}::{text}"
+    text = _escaped(f"{finding.text} {finding.line}".strip())
+    return f"::{level} {place}title={title}::{text}"
+
+
+def _escaped(text: str) -> str:
+    return for_terminal(text).replace("%", "%25")

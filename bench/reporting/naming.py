@@ -1,4 +1,7 @@
-"""What sentences call ports, phases, styles and workloads; and where the numbers come from, with warnings."""
+"""What sentences call ports, phases, styles and workloads.
+
+Also where the numbers of a run come from, with warnings.
+"""
 
 from collections.abc import Iterable
 from functools import cache
@@ -20,14 +23,16 @@ PHASES = {
     "train_step": "train step",
     "step": "one step",
 }
-
 #: What each framework's documentation compiles a call with.
 JITS = {"linen": "jax.jit", "nnx": "nnx.jit", "equinox": "eqx.filter_jit"}
+INTERRUPTED = "INTERRUPTED: not all was measured."
 
 
 def name_of(port: str) -> str:
     """What a sentence calls a port: "NNX" or "plain JAX"."""
-    return get_port(port).title.removeprefix("Flax ") if is_here(port) else port
+    if not is_here(port):
+        return port
+    return get_port(port).title.removeprefix("Flax ")
 
 
 @cache
@@ -37,37 +42,49 @@ def is_here(port: str) -> bool:
 
 
 def describe(workload: Sized) -> str:
-    """A workload as 'B=1 T=50 D=20 H=200: 1 sequence of 50 steps, 20 inputs, 200 units'."""
+    """A workload in words.
+
+    As 'B=1 T=50 D=20 H=200: 1 sequence of 50 steps, 20 inputs, 200 units'.
+    """
     sizes = get_workload(workload)
-    steps = f"{'up to ' if sizes.is_speech else ''}{count(sizes.time, 'step')}"
-    return (
-        f"{sizes.shape}: {count(sizes.batch_size, 'sequence')} of {steps}, {count(sizes.input_size, 'input')}, "
-        f"{count(sizes.hidden_size, 'unit')}"
-    )
+    steps = count(sizes.time, "step")
+    if sizes.is_speech:
+        steps = f"up to {steps}"
+    sequences = count(sizes.batch_size, "sequence")
+    inputs = count(sizes.input_size, "input")
+    units = count(sizes.hidden_size, "unit")
+    return f"{sizes.shape}: {sequences} of {steps}, {inputs}, {units}"
 
 
 def short_group(arm: Arm) -> str:
-    """An arm's workload and phase, and its division and arithmetic where they are not the usual ones."""
-    division = [arm.division] if arm.division != STOCK else []
-    arithmetic = [arm.arithmetic] if arm.arithmetic != "float32" else []
-    return " ".join((str(arm.workload), arm.phase, *division, *arithmetic))
+    """An arm's workload and phase; its division and arithmetic where they are unusual."""
+    words = [str(arm.workload), arm.phase]
+    if arm.division != STOCK:
+        words.append(arm.division)
+    if arm.arithmetic != "float32":
+        words.append(arm.arithmetic)
+    return " ".join(words)
 
 
 def measured_on(run: Results) -> str:
     """The machine, the day and the frameworks' versions of a run, in a line."""
-    machine, arithmetic = run.trigru.machine, run.trigru.plan.arithmetic
-    known = machine.versions
-    versions = ", ".join(
-        f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known
-    )
-    device = (
-        f"{machine.device} CPU"
-        if machine.backend == "cpu" and "CPU" not in machine.device
-        else machine.device
-    )
-    threads = f", {count(machine.threads, 'thread')}" if machine.threads else ""
-    how = "" if arithmetic == "float32" else f", {arithmetic}"
-    return f"{device}{threads}, {run.datetime[:10]}{how}; {versions}"
+    machine = run.trigru.machine
+    device = machine.device
+    if machine.backend == "cpu" and "CPU" not in device:
+        device = f"{device} CPU"
+
+    parts = [device]
+    if machine.threads:
+        parts.append(count(machine.threads, "thread"))
+    parts.append(run.datetime[:10])
+    if run.trigru.plan.arithmetic != "float32":
+        parts.append(run.trigru.plan.arithmetic)
+
+    versions = []
+    for name in ("jax", "flax", "equinox"):
+        if name in machine.versions:
+            versions.append(f"{name} {machine.versions[name]}")
+    return f"{', '.join(parts)}; {', '.join(versions)}"
 
 
 def provenance_lines(results: Results) -> list[str]:
@@ -75,45 +92,49 @@ def provenance_lines(results: Results) -> list[str]:
     return origin_lines(results) + load_warnings(results.trigru)
 
 
+def origin_lines(results: Results) -> list[str]:
+    """When, where and with what the numbers were measured, and whether that is all."""
+    run = results.trigru
+    lines = origin_of(results.datetime, run.machine, run.begun.command)
+    if not run.complete:
+        lines.insert(0, INTERRUPTED)
+    return lines
+
+
+def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[str]:
+    """When, where and with what something was measured, at a time in ISO 8601."""
+    where = ", since no process started"
+    if machine.threads:
+        where = f" ({machine.backend}, {machine.threads} threads)"
+    lines = [
+        f"{measured[:10]}, {machine.device}{where}: {' '.join(command)}",
+        f"{versions_text(machine)}.",
+    ]
+
+    variables = dict(machine.environment)
+    if machine.xla_flags:
+        variables = {"XLA_FLAGS": machine.xla_flags, **variables}
+    if variables:
+        settings = ", ".join(f"{name}={value}" for name, value in variables.items())
+        lines.append(f"Set in the environment: {settings}.")
+    for gpu in machine.gpus:
+        facts = ", ".join(f"{name} {value}" for name, value in gpu.items())
+        lines.append(f"GPU: {facts}.")
+    return lines
+
+
 def versions_text(machine: Machine) -> str:
     """The installed packages, with their versions."""
     return ", ".join(f"{name} {version}" for name, version in machine.versions.items())
 
 
-def origin_lines(results: Results) -> list[str]:
-    """When, where and with what the numbers were measured, and whether that is all."""
-    run = results.trigru
-    interrupted = ["INTERRUPTED: not all was measured."] * (not run.complete)
-    return [*interrupted, *origin_of(results.datetime, run.machine, run.begun.command)]
-
-
-def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[str]:
-    """When, where and with what something was measured, at a time in ISO 8601."""
-    variables = (
-        {"XLA_FLAGS": machine.xla_flags} if machine.xla_flags else {}
-    ) | machine.environment
-    is_set = f"Set in the environment: {', '.join(f'{name}={value}' for name, value in variables.items())}."
-    known = (
-        f" ({machine.backend}, {machine.threads} threads)"
-        if machine.threads
-        else ", since no process started"
-    )
-    return [
-        f"{measured[:10]}, {machine.device}{known}: {' '.join(command)}",
-        f"{versions_text(machine)}.",
-        *[is_set] * bool(variables),
-        *(
-            "GPU: " + ", ".join(f"{name} {value}" for name, value in gpu.items()) + "."
-            for gpu in machine.gpus
-        ),
-    ]
-
-
 def load_warnings(run: Run) -> list[str]:
     """A warning if more than half of the cores were busy before a run."""
-    load, threads = run.begun.load, run.machine.threads
+    load = run.begun.load
+    threads = run.machine.threads
     if load is None or not threads or load <= threads / 2:
         return []
     return [
-        f"Busy machine: {load:.1f} processes on {threads} threads before. Use an idle one."
+        f"Busy machine: {load:.1f} processes on {threads} threads before. Use an idle "
+        "one."
     ]

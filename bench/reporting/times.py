@@ -1,12 +1,14 @@
-"""Tables of a run: times, programs, speedups, overhead by size.
+"""Tables of a run: times, programs, speedups, and overhead by size.
 
 Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
-import numpy as np
+from statistics import median
+
 from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
+from ...common.port.hlo import Collective
 from ..analysis import pairs
 from ..analysis.answer import NOISY_FLOOR, remarks
 from ..analysis.benchmarks import Benchmark, Results
@@ -14,7 +16,6 @@ from ..analysis.merge import baseline_of, judged_by_other_clock
 from ..results.arm import OTHER_CLOCK
 from ..results.grouping import grouped
 from .console import Prose, Section, Words
-from .exports import style_table
 from .naming import short_group
 from .numbers import (
     format_bytes,
@@ -22,12 +23,17 @@ from .numbers import (
     format_ratio,
     format_time,
 )
+from .pivot import style_table
 
 WHAT_OTHER_IS = {
-    "blocked": "Blocked: each call is waited for. Pipelined: none is before the next is started, as a training loop "
-    "does.",
-    "pipelined": "Pipelined: no call is waited for before the next is started, as a training loop does. Blocked: each "
-    "is, which is latency.",
+    "blocked": (
+        "Blocked: each call is waited for. Pipelined: none is before the next is "
+        "started, as a training loop does."
+    ),
+    "pipelined": (
+        "Pipelined: no call is waited for before the next is started, as a training "
+        "loop does. Blocked: each is, which is latency."
+    ),
 }
 CAUSES = {
     "none": "no difference",
@@ -37,240 +43,301 @@ CAUSES = {
     "program": "another program",
     "unexplained": "the same program, unexplained",
 }
+_OF_PROGRAMS = (
+    "Times are of the first process, measured once; first is the whole first call. "
+    "Counts are of the optimised program, with a loop's body counted once. Equal prints "
+    "are the same program, whatever the order of its arguments. -: not known from XLA."
+)
+_OF_SPEEDUPS = (
+    "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, "
+    "so they need not equal the quotient of the medians per call."
+)
+_OF_DEVICES = (
+    "The same batch is spread over the devices. Where these are parts of one CPU, the "
+    "one device has all of its cores to itself, too: then they show what devices "
+    "exchange, and not how accelerators scale."
+)
+_OF_MEMORY = (
+    "Memory: the kernel's temporary memory over that of the own cell, by XLA's "
+    "analysis."
+)
 
 
 def time_tables(results: Results) -> list[Section]:
     """All tables of times."""
-    across = [
+    return [
         *style_table(results, "pairwise"),
         *overhead_tables(results),
         *speedup_tables(results),
+        *timing_tables(results),
     ]
-    return across + timing_tables(results)
 
 
 def timing_tables(results: Results) -> list[Section]:
     """Every arm of every group, and the arms without a number."""
     sections = []
     for group in results.groups().values():
-        if benchmarks := [
-            b for b in group if not b.arm.way
-        ]:  # those on several devices have tables of their own
-            sections += [_times(results, benchmarks), _programs(benchmarks)]
-    rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]
-    return sections + [
-        Section("Without a number", (Prose("arm"), Prose("reason")), rows)
-    ] * bool(rows)
+        # those on several devices have tables of their own
+        benchmarks = [b for b in group if not b.arm.way]
+        if benchmarks:
+            sections.append(_times(benchmarks))
+            sections.append(_programs(benchmarks))
+    if results.untimed:
+        rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]
+        columns = (Prose("arm"), Prose("reason"))
+        sections.append(Section("Without a number", columns, rows))
+    return sections
 
 
-def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
-    first, baseline, others, rows = (
-        benchmarks[0],
-        baseline_of(benchmarks),
-        judged_by_other_clock(benchmarks),
-        [],
-    )
-    arm, clock, processes = first.arm, first.clock, len(first.processes)
-    notes = [
-        f"{len(first.process)} paired rounds{f' in {processes} processes' * (processes > 1)}, {first.steps} steps a "
-        "call. Times are medians per call. Ratios are medians within rounds, and need not equal their quotients; the "
-        f"last is of {clock} times.",
-        f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
-        + " Noisy: smaller differences cannot be seen here."
-        * (first.floor > NOISY_FLOOR),
-        WHAT_OTHER_IS[clock],
-        *["-: not measured."] * any(not b.other_s for b in benchmarks),
-        *(
-            f"{b.name}: {remark}."
-            for b in benchmarks
-            for remark in remarks(b, baseline)
-        ),
-    ]
+def _times(benchmarks: list[Benchmark]) -> Section:
+    """The times of a group of arms by both clocks, and their ratios to the baseline."""
+    first = benchmarks[0]
+    arm = first.arm
+    by_other_clock = judged_by_other_clock(benchmarks)
+    rows = []
     for b in benchmarks:
-        other = others.get(b.arm.id)
-        other_time = format_time(float(np.median(b.other_s))) if b.other_s else "-"
-        ratios = (
-            "-" if other is None else format_ratio(other.comparison, other.verdict),
-            format_interval(b.comparison),
-        )
-        ratio_by_other, ratio = ("1", "1 (baseline)") if b.arm.is_baseline else ratios
-        word = {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict)
-        rows.append(
-            (
-                b.name,
-                format_time(b.median_s),
-                other_time,
-                ratio_by_other,
-                ratio,
-                word,
-            )
-        )
-        if b.verdict != "indistinguishable":
-            d = pairs.difference(benchmarks, b, pairs.reference_of(b, benchmarks))
-            counts = ", ".join(
-                f"{mine} {name}, not {its}" for name, mine, its in d.counts
-            )
-            differs = (
-                f", of {counts}"
-                if counts
-                else ", with as many products, loops, transposes and fusions"
-            )
-            cause = CAUSES[d.cause] + differs * (
-                d.cause in ("style", "program") and not d.same_program
-            )
-            by, low, high = (
-                1e6 * s
-                for s in (d.difference_s, d.difference_low_s, d.difference_high_s)
-            )
-            notes.append(
-                f"{b.name}: {cause}: {by:+.1f} [{low:+.1f}, {high:+.1f}] µs a call over {d.other}."
-            )
-    kernels = STOCK if arm.division == STOCK else f"{arm.division} against {STOCK}"
-    title = f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, kernel {kernels}"
-    clocks = (clock, OTHER_CLOCK[clock])
+        rows.append(_time_row(b, by_other_clock.get(b.arm.id)))
+    kernels = STOCK
+    if arm.division != STOCK:
+        kernels = f"{arm.division} against {STOCK}"
+    clock = first.clock
     columns = (
         Prose("arm"),
-        *clocks,
+        clock,
+        OTHER_CLOCK[clock],
         "/ pure[jit]",
         "time / pure[jit]",
         Words("verdict"),
     )
-    return Section(title, columns, rows, tuple(notes))
+    title = f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, kernel {kernels}"
+    return Section(title, columns, rows, tuple(_time_notes(benchmarks)))
+
+
+def _time_row(b: Benchmark, by_other_clock: Benchmark | None) -> tuple[str, ...]:
+    other_time = "-"
+    if b.other_s:
+        other_time = format_time(median(b.other_s))
+    other_ratio = "-"
+    if by_other_clock is not None:
+        other_ratio = format_ratio(by_other_clock.comparison, by_other_clock.verdict)
+    ratio = format_interval(b.comparison)
+    verdict = b.verdict
+    if b.arm.is_baseline:
+        other_ratio, ratio, verdict = "1", "1 (baseline)", "-"
+    elif b.arm.role == "duplicate":
+        verdict = "A/A"
+    time = format_time(b.median_s)
+    return b.name, time, other_time, other_ratio, ratio, verdict
+
+
+def _time_notes(benchmarks: list[Benchmark]) -> list[str]:
+    first = benchmarks[0]
+    clock = first.clock
+    rounds = f"{len(first.process)} paired rounds"
+    if len(first.processes) > 1:
+        rounds = f"{rounds} in {len(first.processes)} processes"
+    floor = (
+        f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled "
+        "again."
+    )
+    if first.floor > NOISY_FLOOR:
+        floor = f"{floor} Noisy: smaller differences cannot be seen here."
+    notes = [
+        f"{rounds}, {first.steps} steps a call. Times are medians per call. Ratios are "
+        "medians within rounds, and need not equal their quotients; the last is of "
+        f"{clock} times.",
+        floor,
+        WHAT_OTHER_IS[clock],
+    ]
+    if any(not b.other_s for b in benchmarks):
+        notes.append("-: not measured.")
+    baseline = baseline_of(benchmarks)
+    for b in benchmarks:
+        for remark in remarks(b, baseline):
+            notes.append(f"{b.name}: {remark}.")
+    for b in benchmarks:
+        if b.verdict != "indistinguishable":
+            notes.append(_explanation(b, benchmarks))
+    return notes
+
+
+def _explanation(b: Benchmark, benchmarks: list[Benchmark]) -> str:
+    """What causes the difference of an arm from its framework's functional style."""
+    d = pairs.difference(benchmarks, b, pairs.reference_of(b, benchmarks))
+    cause = CAUSES[d.cause]
+    if d.cause in ("style", "program") and not d.same_program:
+        counts = [f"{mine} {name}, not {its}" for name, mine, its in d.counts]
+        if counts:
+            cause = f"{cause}, of {', '.join(counts)}"
+        else:
+            cause = f"{cause}, with as many products, loops, transposes and fusions"
+    middle = _microseconds(d.difference_s)
+    low = _microseconds(d.difference_low_s)
+    high = _microseconds(d.difference_high_s)
+    return f"{b.name}: {cause}: {middle} [{low}, {high}] µs a call over {d.other}."
+
+
+def _microseconds(seconds: float) -> str:
+    return f"{1e6 * seconds:+.1f}"
 
 
 def _programs(benchmarks: list[Benchmark]) -> Section:
-    rows = []
-    for b in benchmarks:
-        build, program = b.facts.build, b.facts.program
-        times = map(format_time, astuple(build)) if build else 4 * ["-"]
-        counts = (
-            (program.dots, program.whiles, program.fusions, program.transposes)
-            if program
-            else 4 * ["-"]
-        )
-        temp, fingerprint = (
-            (format_bytes(program.temp_bytes), program.fingerprint[:5])
-            if program
-            else ("-", "-")
-        )
-        rows.append(
-            (b.name, *times, str(b.facts.leaves), *map(str, counts), temp, fingerprint)
-        )
-    counted = ("leaves", "dots", "while", "fusion", "transp", "temp", "print")
-    return Section(
-        f"{short_group(benchmarks[0].arm)}: programs",
-        (Prose("arm"), "trace", "lower", "compile", "first", *counted),
-        rows,
-        (
-            "Times are of the first process, measured once; first is the whole first call. Counts are of the optimised "
-            "program, with a loop's body counted once. Equal prints are the same program, whatever the order of its "
-            "arguments. -: not known from XLA.",
-        ),
-        detail=True,
+    columns = (
+        Prose("arm"),
+        "trace",
+        "lower",
+        "compile",
+        "first",
+        "leaves",
+        "dots",
+        "while",
+        "fusion",
+        "transp",
+        "temp",
+        "print",
     )
+    title = f"{short_group(benchmarks[0].arm)}: programs"
+    rows = [_program_row(b) for b in benchmarks]
+    return Section(title, columns, rows, (_OF_PROGRAMS,), detail=True)
+
+
+def _program_row(b: Benchmark) -> tuple[str, ...]:
+    times = ["-"] * 4
+    if b.facts.build:
+        times = [format_time(time_s) for time_s in astuple(b.facts.build)]
+    counts = ["-"] * 6
+    program = b.facts.program
+    if program:
+        counts = [
+            str(program.dots),
+            str(program.whiles),
+            str(program.fusions),
+            str(program.transposes),
+            format_bytes(program.temp_bytes),
+            program.fingerprint[:5],
+        ]
+    return b.name, *times, str(b.facts.leaves), *counts
 
 
 def speedup_tables(results: Results) -> list[Section]:
-    """What each kernel gains over the frameworks' own cells, and what several devices gain over one."""
+    """What several devices gain over one, and each kernel over the frameworks' cells.
+
+    A table for each kernel.
+    """
     tables = []
-    for over, (title, note) in _SPEEDUPS.items():
-        last = Prose("exchanged") if over == "one device" else "memory"
-        columns = (
-            "workload",
-            Words("phase"),
-            Prose("arm"),
-            Prose("over"),
-            "a call",
-            "speedup",
-            Words("verdict"),
-            last,
-        )
-        notes = (
-            "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, so they need not "
-            f"equal the quotient of the medians per call. {note}",
-        )
-        speedups = pairs.speedups(results, over)
-        for kernel, found in grouped(
-            speedups, lambda s: str(s.benchmark.arm.kernel)
-        ).items():
-            rows = []
-            for s in found:
-                b, memory = (
-                    s.benchmark,
-                    "-" if s.temp_share is None else f"{s.temp_share:.2f}",
-                )
-                times = (
-                    format_time(b.median_s),
-                    format_interval(s.ratio, 2 if s.ratio.high < 10 else 1),
-                    s.verdict,
-                )
-                costs = _exchanged(s) if over == "one device" else memory
-                rows.append(
-                    (
-                        str(b.arm.workload),
-                        b.arm.phase,
-                        s.arm,
-                        s.other.name,
-                        *times,
-                        costs,
-                    )
-                )
-            tables.append(Section(title.format(kernel=kernel), columns, rows, notes))
+    on_devices = grouped(pairs.speedups(results, "one device"), _kernel_of)
+    for kernel, speedups in on_devices.items():
+        title = f"Several devices, kernel {kernel}"
+        rows = [_speedup_row(speedup, _exchanged(speedup)) for speedup in speedups]
+        tables.append(_speedup_table(title, rows, Prose("exchanged"), note=_OF_DEVICES))
+    by_kernel = grouped(pairs.speedups(results, "stock"), _kernel_of)
+    for kernel, speedups in by_kernel.items():
+        title = f"The {kernel} kernel against each framework's own cell"
+        rows = [_speedup_row(speedup, _memory(speedup)) for speedup in speedups]
+        tables.append(_speedup_table(title, rows, "memory", note=_OF_MEMORY))
     return tables
 
 
-def _exchanged(found: pairs.Speedup) -> str:
+def _kernel_of(speedup: pairs.Speedup) -> str:
+    return str(speedup.benchmark.arm.kernel)
+
+
+def _speedup_table(
+    title: str, rows: list[tuple[str, ...]], costs: str, *, note: str
+) -> Section:
+    columns = (
+        "workload",
+        Words("phase"),
+        Prose("arm"),
+        Prose("over"),
+        "a call",
+        "speedup",
+        Words("verdict"),
+        costs,
+    )
+    return Section(title, columns, rows, (f"{_OF_SPEEDUPS} {note}",))
+
+
+def _speedup_row(speedup: pairs.Speedup, costs: str) -> tuple[str, ...]:
+    b = speedup.benchmark
+    digits = 2 if speedup.ratio.high < 10 else 1
+    return (
+        str(b.arm.workload),
+        b.arm.phase,
+        speedup.arm,
+        speedup.other.name,
+        format_time(b.median_s),
+        format_interval(speedup.ratio, digits),
+        speedup.verdict,
+        costs,
+    )
+
+
+def _memory(speedup: pairs.Speedup) -> str:
+    if speedup.temp_share is None:
+        return "-"
+    return f"{speedup.temp_share:.2f}"
+
+
+def _exchanged(speedup: pairs.Speedup) -> str:
     """What each device exchanges in a call: bytes in all, those of a loop apart."""
-    program, parts = found.benchmark.facts.program, []
+    program = speedup.benchmark.facts.program
     if program is None:
         return "not known"
-    for in_loop, alike in grouped(
-        program.collectives, lambda collective: collective.in_loop
-    ).items():
-        size = format_bytes(
-            sum(collective.nbytes * (collective.runs or 1) for collective in alike)
-        )
-        is_known = all(collective.runs is not None for collective in alike)
-        parts.append((size if is_known else "unknown") + " in a loop" * in_loop)
+    parts = []
+    by_place = grouped(program.collectives, lambda collective: collective.in_loop)
+    for in_loop, collectives in by_place.items():
+        size = _exchanged_size(collectives)
+        parts.append(f"{size} in a loop" if in_loop else size)
     return ", ".join(parts) or "nothing"
 
 
-_OF_MEMORY = "Memory: the kernel's temporary memory over that of "
-#: Of each table: its title and its note.
-_SPEEDUPS: dict[pairs.Over, tuple[str, str]] = {
-    "one device": (
-        "Several devices, kernel {kernel}",
-        "The same batch is spread over the devices. Where these are parts of one CPU, the one device has all of its "
-        "cores to itself, too: then they show what devices exchange, and not how accelerators scale.",
-    ),
-    "stock": (
-        "The {kernel} kernel against each framework's own cell",
-        f"{_OF_MEMORY}the own cell, by XLA's analysis.",
-    ),
-}
+def _exchanged_size(collectives: list[Collective]) -> str:
+    nbytes = 0
+    for collective in collectives:
+        if collective.runs is None:
+            return "unknown"
+        nbytes += collective.nbytes * (collective.runs or 1)
+    return format_bytes(nbytes)
 
 
 def overhead_tables(results: Results) -> list[Section]:
     """Overhead against the swept size; no table where none is swept."""
-    found, groups, rows = pairs.by_size(results), results.groups(), []
-    sizes = sorted({size for of_arm in found.values() for size in of_arm})
-    for (arm, phase), of_arm in found.items():
-        size, is_sure = pairs.negligible_from(of_arm)
-        shares = {
-            at: f"{b.comparison.ratio - 1:+.1%}"
-            + "*" * (not pairs.same_program(b, baseline_of(groups[b.group])))
-            for at, b in of_arm.items()
-        }
-        least = "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure)
-        rows.append((f"{arm} {phase}", *(shares.get(at, "-") for at in sizes), least))
+    overheads = pairs.by_size(results)
+    if not overheads:
+        return []
+    measured = set()
+    for by_size in overheads.values():
+        measured.update(by_size)
+    sizes = sorted(measured)
+    groups = results.groups()
+    rows = []
+    for (arm, phase), by_size in overheads.items():
+        row = [f"{arm} {phase}"]
+        for size in sizes:
+            b = by_size.get(size)
+            row.append("-" if b is None else _overhead(b, baseline_of(groups[b.group])))
+        row.append(_negligible_from(by_size))
+        rows.append(tuple(row))
     under = f"{pairs.NEGLIGIBLE:.0%}"
-    table = Section(
-        f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
-        (Prose("arm"), *map(str, sizes), f"under {under} from"),
-        rows,
-        (
-            f"Under {under}: from this size on, the upper end of the interval stays below it. "
-            '"by estimate": the estimates do, but the intervals do not. *: it runs another program.',
-        ),
+    swept = results.trigru.plan.swept
+    note = (
+        f"Under {under}: from this size on, the upper end of the interval stays below "
+        'it. "by estimate": the estimates do, but the intervals do not. *: it runs '
+        "another program."
     )
-    return [table] * bool(rows)
+    columns = (Prose("arm"), *map(str, sizes), f"under {under} from")
+    title = f"Framework overhead against size: share of pure[jit]'s time, by {swept}"
+    return [Section(title, columns, rows, (note,))]
+
+
+def _overhead(b: Benchmark, baseline: Benchmark) -> str:
+    share = f"{b.comparison.ratio - 1:+.1%}"
+    return share if pairs.same_program(b, baseline) else f"{share}*"
+
+
+def _negligible_from(by_size: dict[int, Benchmark]) -> str:
+    size, is_sure = pairs.negligible_from(by_size)
+    if size is None:
+        return "beyond"
+    return str(size) if is_sure else f"{size} by estimate"
