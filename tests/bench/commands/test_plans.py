@@ -5,56 +5,76 @@ import os
 import msgspec
 import pytest
 from support.runs import plan
+from trigru.bench.arms.workloads import QUICK as QUICK_WORKLOADS
 from trigru.bench.arms.workloads import get_workload
-from trigru.bench.commands import options
+from trigru.bench.commands import options as module
 from trigru.bench.commands.arguments import check_folder
-from trigru.bench.commands.options import checks_of, make_plan, read_checks
+from trigru.bench.commands.options import (
+    ARMS_AT_ONCE,
+    checks_of,
+    make_plan,
+    read_checks,
+)
 from trigru.bench.results.arm import Plan, Sized
 from trigru.common.errors import InputError
 
 FIRST_LOOK = ("documented", "leaves", "nnx.jit-tree", "jit_partial", "functional")
-QUICK, STANDARD = " ".join(options.QUICK), "tiny question utterances medium large"
-ALL, FEW, LOOPS = "forward train_step step", "train_step step", "forward train_step"
+QUICK = " ".join(QUICK_WORKLOADS)
+STANDARD = "tiny question utterances medium large"
+ALL = "forward train_step step"
+FEW = "train_step step"
+LOOPS = "forward train_step"
 
 
-def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):
-    made = make_plan(
-        ports, workloads, phases, styles, kernels, **{"quick": False} | how
-    )
+def plan_of(
+    ports=None, workloads=None, phases=None, styles=None, kernels=None, **options
+):
+    """The plan of options, of which none has to be given."""
+    options.setdefault("quick", False)
+    made = make_plan(ports, workloads, phases, styles, kernels, **options)
     assert msgspec.json.decode(msgspec.json.encode(made), type=Plan) == made
     return made
 
 
 def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
-    found = asked(
-        ["nnx", "pure", "nnx"],
-        ["large", "tiny", "large"],
-        ["step", "forward", "step"],
-        ["leaves", "jit", "leaves"],
-        ["fused", "stock", "fused"],
+    made = plan_of(
+        ports=["nnx", "pure", "nnx"],
+        workloads=["large", "tiny", "large"],
+        phases=["step", "forward", "step"],
+        styles=["leaves", "jit", "leaves"],
+        kernels=["fused", "stock", "fused"],
     )
-    assert (found.ports, found.styles, found.phases) == (
-        ("nnx", "pure"),
-        ("leaves", "jit"),
-        ("step", "forward"),
-    )
-    assert list(map(str, found.workloads)) == ["large", "tiny"]
-    assert list(map(str, found.kernels)) == ["fused", "stock"]
-    assert [check.name for check in read_checks(["step", "chunks", "step"])] == [
-        "step",
-        "chunks",
-    ]
-    assert read_checks([]) is read_checks(None) is None
-    assert "leaves" in asked(["nnx"], quick=True).styles, "whichever ports are timed"
-    assert [
-        asked().processes,
-        asked(quick=True).processes,
-        asked(quick=True, processes=2).processes,
-    ] == [10, 4, 2]
+    assert made.ports == ("nnx", "pure")
+    assert [str(workload) for workload in made.workloads] == ["large", "tiny"]
+    assert made.phases == ("step", "forward")
+    assert made.styles == ("leaves", "jit")
+    assert [str(kernel) for kernel in made.kernels] == ["fused", "stock"]
+
+
+def test_a_check_that_is_named_twice_is_made_once():
+    checks = read_checks(["step", "chunks", "step"])
+    assert [check.name for check in checks] == ["step", "chunks"]
+
+
+@pytest.mark.parametrize("names", [None, []])
+def test_without_names_all_checks_are_made(names):
+    assert read_checks(names) is None
+
+
+def test_a_first_look_has_the_style_leaves_whichever_ports_are_timed():
+    assert "leaves" in plan_of(ports=["nnx"], quick=True).styles
 
 
 @pytest.mark.parametrize(
-    ("named", "workloads", "styles", "phases"),
+    ("options", "processes"),
+    [({}, 10), ({"quick": True}, 4), ({"quick": True, "processes": 2}, 2)],
+)
+def test_a_first_look_has_fewer_processes(options, processes):
+    assert plan_of(**options).processes == processes
+
+
+@pytest.mark.parametrize(
+    ("options", "workloads", "styles", "phases"),
     [
         ({}, STANDARD, None, ALL),
         ({"quick": True}, QUICK, FIRST_LOOK, FEW),
@@ -125,20 +145,20 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     ],
 )
 def test_a_plan_has_the_workloads_styles_and_phases_named_or_usual(
-    named, workloads, styles, phases
+    options, workloads, styles, phases
 ):
-    found = asked(**named)
-    assert " ".join(map(str, found.workloads)) == workloads
-    assert (found.styles, " ".join(found.phases)) == (styles, phases)
+    made = plan_of(**options)
+    assert " ".join(map(str, made.workloads)) == workloads
+    assert made.styles == styles
+    assert " ".join(made.phases) == phases
 
 
 def test_a_phase_that_a_missing_port_may_have_in_a_style_is_not_refused(monkeypatch):
-    monkeypatch.setattr(
-        options, "unavailable", lambda name: "no flax" if name == "linen" else None
-    )
-    assert asked(phases=["step"], styles=["donated"]).phases == ("step",), (
-        "linen's styles are not known"
-    )
+    def unavailable(name):
+        return "no flax" if name == "linen" else None
+
+    monkeypatch.setattr(module, "unavailable", unavailable)
+    assert plan_of(phases=["step"], styles=["donated"]).phases == ("step",)
 
 
 @pytest.mark.parametrize(
@@ -149,43 +169,73 @@ def test_a_batch_that_devices_cannot_share_is_refused_with_the_next_that_they_ca
     size, devices, batch
 ):
     with pytest.raises(InputError, match=f"or --size batch={batch}\\.$"):
-        asked(workloads=["tiny"], sizes=[f"batch={size}"], devices=devices)
-    found = asked(workloads=["tiny"], sizes=[f"batch={batch}"], devices=devices)
-    assert str(found.workloads[0]) == f"tiny@batch={batch}"
+        plan_of(workloads=["tiny"], sizes=[f"batch={size}"], devices=devices)
+    made = plan_of(workloads=["tiny"], sizes=[f"batch={batch}"], devices=devices)
+    assert str(made.workloads[0]) == f"tiny@batch={batch}"
 
 
-def test_what_cannot_be_in_memory_together_is_refused(monkeypatch):
-    needed = options.ARMS_AT_ONCE * get_workload(Sized("medium")).bytes
-    for there in (needed, None):
-        monkeypatch.setattr(options, "memory", lambda there=there: there)
-        asked(workloads=["medium"])
-    monkeypatch.setattr(options, "memory", lambda: needed - 1)
-    with pytest.raises(InputError, match=f"of memory for {options.ARMS_AT_ONCE} arms"):
-        asked(workloads=["tiny", "medium"])
+@pytest.fixture
+def memory(monkeypatch):
+    """Sets how many bytes of memory the machine has."""
+
+    def have(memory_bytes):
+        monkeypatch.setattr(module, "memory", lambda: memory_bytes)
+
+    return have
 
 
-def test_what_a_phase_needs_is_proven():
-    for phases, name in (
+MEDIUM_BYTES = ARMS_AT_ONCE * get_workload(Sized("medium")).bytes
+
+
+@pytest.mark.parametrize("memory_bytes", [MEDIUM_BYTES, None], ids=["enough", "?"])
+def test_what_can_be_in_memory_together_is_planned(memory, memory_bytes):
+    memory(memory_bytes)
+    plan_of(workloads=["medium"])
+
+
+def test_what_cannot_be_in_memory_together_is_refused(memory):
+    memory(MEDIUM_BYTES - 1)
+    with pytest.raises(InputError, match=f"of memory for {ARMS_AT_ONCE} arms"):
+        plan_of(workloads=["tiny", "medium"])
+
+
+@pytest.mark.parametrize(
+    ("phases", "name"),
+    [
         (("forward", "train_step"), "styles"),
         (("gradient",), "styles"),
         (("step",), "step"),
-    ):
-        assert [check.name for check in checks_of(plan(phases=phases))] == [name]
+    ],
+)
+def test_what_a_phase_needs_is_proven(phases, name):
+    assert [check.name for check in checks_of(plan(phases=phases))] == [name]
 
 
-def test_a_folder_that_may_not_be_written_is_said_and_one_that_is_not_there_yet_may_be(
-    tmp_path, monkeypatch
-):
-    looked = []
-    monkeypatch.setattr(
-        os,
-        "access",
-        lambda path, mode: looked.append((path, mode)) or not len(looked) > 1,
-    )
+@pytest.fixture
+def writable(monkeypatch):
+    """Sets whether folders can be written, and gives those that were asked."""
+    folders = []
+
+    def can_be(answer):
+        def access(path, mode):
+            assert mode == os.W_OK
+            folders.append(path)
+            return answer
+
+        monkeypatch.setattr(os, "access", access)
+        return folders
+
+    return can_be
+
+
+def test_a_folder_is_written_that_is_not_there_yet(tmp_path, writable):
+    folders = writable(True)
     check_folder(tmp_path / "not" / "yet")
-    with pytest.raises(
-        PermissionError,
-        match=f"{tmp_path} is not writable. Pass another folder with --output",
-    ):
+    assert folders == [tmp_path]
+
+
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path, writable):
+    writable(False)
+    message = f"{tmp_path} is not writable. Pass another folder with --output"
+    with pytest.raises(PermissionError, match=message):
         check_folder(tmp_path)
-    assert looked == [(tmp_path, os.W_OK)] * 2
